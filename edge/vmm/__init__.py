@@ -1,0 +1,1 @@
+"""The virtual machine monitor: mechanism only. It imports no asyncio, aiohttp, diskcache or tuf."""

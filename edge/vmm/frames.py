@@ -1,0 +1,75 @@
+"""What supervisor and worker say to each other, over one Unix stream socket, many frames a write.
+
+A frame is a header of 16 bytes {u32 payload length, u8 type, u8 flags, u16 zero, u32 machine, u32 stream}, then the
+payload. `machine` is a number the supervisor never uses twice on a connection, so frames for a machine that is gone
+are told apart and dropped. Image memfds travel on a second socket (`IMAGE`), one datagram each, sent before the frame
+that announces them. Gate payloads are passed through: a HEAD's payload is the gate's key-value block and body bytes.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+HEADER: Final = struct.Struct("<IBBHII")
+TIMING: Final = struct.Struct("<II")  # before the payload of a worker's HEAD: restore, guest CPU so far; microseconds
+PAYLOAD_MAX: Final = 64 << 20  # a parked record of a machine that wrote most of its memory is the largest
+
+FLAG_END: Final = 1  # HEAD, BODY: last of the stream in this direction (equals abi.FLAG_END)
+
+# Both ways, per stream.
+HEAD: Final = 1
+BODY: Final = 2
+RESET: Final = 3  # to the worker: the client is gone; from the worker: the guest aborted the stream
+CREDIT: Final = 4  # u32
+
+# To the worker.
+IMAGE: Final = 16  # JSON: see Worker; an fd waits on the image socket. Header's machine is the image's number
+DROP_IMAGE: Final = 17  # header's machine is the image's number
+OPEN: Final = 18  # u32 length of JSON, JSON {image, limits}, then the parked record if there is one
+PARK: Final = 19  # answered by PARKED
+CLOSE: Final = 20  # forget the machine
+PING: Final = 21  # answered by PONG with the payload and statistics
+STOP: Final = 22  # finish and leave
+
+# From the worker.
+HELLO: Final = 32  # JSON: pid, engines
+PARKED: Final = 33  # the record; empty when the machine had nothing that differs from its image
+DIED: Final = 34  # JSON: {error: class name in vmimage.errors, message, report: {...}, retry: [streams not yet seen by it]}
+LOG: Final = 35  # UTF-8 lines from the guest's console or log records
+PONG: Final = 36  # JSON statistics
+
+
+class Frame(NamedTuple):
+    """One frame; `payload` is a copy."""
+
+    type: int
+    flags: int
+    machine: int
+    stream: int
+    payload: bytes
+
+
+def pack(type_: int, flags: int, machine: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame as bytes."""
+    return HEADER.pack(len(payload), type_, flags, 0, machine, stream) + payload
+
+
+def parse(buffer: bytearray) -> list[Frame]:
+    """Take every whole frame off the front of `buffer`.
+
+    :raises ValueError: a length above PAYLOAD_MAX; the connection cannot be used further.
+    """
+    frames: list[Frame] = []
+    position, end = 0, len(buffer)
+    header_size, unpack_from = HEADER.size, HEADER.unpack_from
+    while end - position >= header_size:
+        length, type_, flags, _, machine, stream = unpack_from(buffer, position)
+        if length > PAYLOAD_MAX:
+            raise ValueError(f"frame of {length} bytes, at most {PAYLOAD_MAX} expected")
+        start = position + header_size
+        if end - start < length:
+            break
+        position = start + length
+        frames.append(Frame(type_, flags, machine, stream, bytes(buffer[start:position])))
+    if position:
+        del buffer[:position]
+    return frames

@@ -1,0 +1,119 @@
+"""The virtual architecture, version 1: every number an image and an edge must agree on.
+
+`libos/include/abi.h` says the same numbers in C; `tests/unit/test_abi.py` compiles a probe and compares every one.
+Bump rule: a number here may be added in a place marked reserved; any other change raises `ABI_VERSION`, and an edge
+refuses images of a version it does not know.
+
+The guest is one x86-64 CPU in ring 3, without paging of its own: guest-virtual equals guest-physical.
+
+    0x000000  unmapped, 64 KiB                    0x020000  gate ring to the guest, 64 KiB   R
+    0x010000  info page, "virtual registers" R    0x030000  gate ring from the guest, 64 KiB RW
+    0x011000  control page                   RW   0x040000  reserved: disk and NIC rings
+    0x012000  console ring, 8 KiB            RW   0x080000  fiber stacks, 8 x 64 KiB         RW
+    0x014000  environment, 16 KiB            R    0x100000  libOS                            RX, R, RW
+                                                  0x180000  guard page, then the boot stack  RW
+                                                  0x200000  program, then heap to the end of memory
+"""
+
+from typing import Final
+
+ABI_VERSION: Final = 1
+
+# Memory map (bytes, guest-physical).
+PAGE_SIZE: Final = 4096
+NULL_GUARD_SIZE: Final = 0x10000
+INFO_ADDRESS: Final = 0x10000
+CONTROL_ADDRESS: Final = 0x11000
+CONSOLE_ADDRESS: Final = 0x12000
+CONSOLE_SIZE: Final = 0x2000
+ENV_ADDRESS: Final = 0x14000
+ENV_SIZE: Final = 0x4000
+GATE_IN_ADDRESS: Final = 0x20000
+GATE_OUT_ADDRESS: Final = 0x30000
+GATE_SIZE: Final = 0x10000
+FIBER_ADDRESS: Final = 0x80000
+FIBER_STRIDE: Final = 0x10000  # one guard page at the low end of each, the rest is stack
+FIBER_COUNT: Final = 8
+LIBOS_ADDRESS: Final = 0x100000
+LIBOS_SIZE: Final = 0x80000
+STACK_GUARD_ADDRESS: Final = 0x180000
+STACK_ADDRESS: Final = 0x181000
+STACK_SIZE: Final = 0x7F000
+PROGRAM_ADDRESS: Final = 0x200000
+MEMORY_MIN: Final = 4 << 20
+MEMORY_DEFAULT: Final = 32 << 20
+MEMORY_MAX: Final = 1 << 30
+
+# Info page: written by the VMM, read-only to the guest. Offsets in bytes; all times in nanoseconds.
+INFO_MAGIC_VALUE: Final = 0x46494B4E  # "NKIF"
+INFO_MAGIC: Final = 0x00  # u32
+INFO_ABI: Final = 0x04  # u32
+INFO_PENDING: Final = 0x08  # u64, pending interrupts (level: a bit stands while its cause does)
+INFO_WALL_NS: Final = 0x10  # u64, since 1970-01-01 UTC; refreshed at every entry
+INFO_MONO_NS: Final = 0x18  # u64, physical time this machine has been resident; stands still while parked
+INFO_VIRTUAL_NS: Final = 0x20  # u64, CPU time this machine has had
+INFO_GENERATION: Final = 0x28  # u64, changes on every restore and clone
+INFO_ENTROPY: Final = 0x30  # 32 bytes, fresh on every restore and clone
+INFO_MEMORY_BYTES: Final = 0x50  # u64, end of usable memory
+INFO_CPU_LIMIT_NS: Final = 0x58  # u64, CPU time a request may take
+INFO_OUTPUT_LIMIT: Final = 0x60  # u64, body bytes a response may have
+INFO_ENTRY: Final = 0x68  # u64, the program's entry point; 0 while a base image is baked
+INFO_IN_HEAD: Final = 0x70  # u32, gate in: bytes ever produced, modulo 2^32
+INFO_OUT_TAIL: Final = 0x74  # u32, gate out: bytes ever consumed, modulo 2^32
+INFO_CONSOLE_TAIL: Final = 0x78  # u32, console: bytes ever consumed, modulo 2^32
+INFO_MAX_STREAMS: Final = 0x7C  # u32, requests the VMM has open in the machine at most
+INFO_HEAP: Final = 0x80  # u64, first free address after the program
+
+# Control page: written by the guest. A value read from here is checked before use, every time.
+CONTROL_IRQ_ENABLE: Final = 0x00  # u64, 0 or 1
+CONTROL_IRQ_MASK: Final = 0x08  # u64
+CONTROL_IRQ_HANDLER: Final = 0x10  # u64, address
+CONTROL_IN_TAIL: Final = 0x18  # u32, gate in: bytes ever consumed
+CONTROL_OUT_HEAD: Final = 0x1C  # u32, gate out: bytes ever produced
+CONTROL_CONSOLE_HEAD: Final = 0x20  # u32, console: bytes ever produced
+
+# Interrupt bits in INFO_PENDING.
+IRQ_GATE: Final = 1 << 0  # records wait in the gate ring to the guest
+IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed
+IRQ_DISK: Final = 1 << 2  # reserved
+IRQ_NIC: Final = 1 << 3  # reserved
+
+# Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno).
+PORT_IDLE: Final = 0x10  # RDI: mono_ns to wake at, or IDLE_FOREVER. Returns when an interrupt is pending. RAX is kept.
+PORT_READY: Final = 0x11  # initialised: the bake ends here; on an edge a no-op
+PORT_TIMER: Final = 0x12  # RDI: deadline in ns (0 disarms), RSI: TIMELINE_*; clears IRQ_TIMER
+PORT_CLOCK: Final = 0x13  # refreshes the times in the info page
+PORT_EXIT: Final = 0x14  # RDI: exit code; ends the machine
+PORT_NOTIFY: Final = 0x15  # RDI: NOTIFY_* bits; the VMM drains those rings and returns at once
+PORT_SET_FS: Final = 0x16  # RDI: FS base
+PORT_DISK: Final = 0x18  # reserved
+PORT_NIC: Final = 0x19  # reserved
+IDLE_FOREVER: Final = 0xFFFFFFFFFFFFFFFF
+TIMELINE_PHYSICAL: Final = 0
+TIMELINE_VIRTUAL: Final = 1
+NOTIFY_GATE: Final = 1 << 0
+NOTIFY_CONSOLE: Final = 1 << 1
+EXIT_OK: Final = 0
+EXIT_NO_MEMORY: Final = 12  # the guest says it ran out of memory: 507 to the client
+EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
+
+# Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven
+# bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
+# (if fewer than 16 bytes are left the rest is skipped without a header; records are multiples of 8, so that is 8 bytes).
+RECORD_HEADER_SIZE: Final = 16
+RECORD_ALIGN: Final = 8
+RECORD_PAYLOAD_MAX: Final = 0x4000
+RECORD_PAD: Final = 0  # skip it
+RECORD_HEAD: Final = 1  # a key-value block, then body bytes
+RECORD_BODY: Final = 2  # body bytes
+RECORD_RESET: Final = 3  # the stream is aborted; no payload
+RECORD_CREDIT: Final = 4  # u32: so many more body bytes may be sent on this stream
+RECORD_LOG: Final = 5  # from the guest: one line of UTF-8 for the publisher
+RECORD_SUBREQUEST: Final = 6  # reserved: to an allow-listed upstream
+FLAG_END: Final = 1 << 0  # HEAD or BODY: the last of its stream in this direction
+STREAM_WINDOW: Final = 0x10000  # body bytes of a stream that may be under way before the first CREDIT, each direction
+MAX_STREAMS: Final = 64  # INFO_MAX_STREAMS is at most this
+
+# Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
+# terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
+# header fields; FLAG_END and body bytes may follow in the same record.

@@ -1,0 +1,117 @@
+"""What can go wrong, by who is at fault. Caller mistakes inside the program stay `ValueError` and `TypeError`.
+
+Every class carries the HTTP status a client gets and the name its counter has in the metrics. A message says what was
+expected and what was found, in one line; it goes to logs and to the CLI, never into a response body.
+"""
+
+from typing import ClassVar
+
+
+class NunatakError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+    http_status: ClassVar[int] = 500
+    counter: ClassVar[str] = "internal"
+
+
+class PublisherError(NunatakError):
+    """The publisher's source, image or command cannot be used."""
+
+    counter = "publisher"
+
+
+class OriginError(NunatakError):
+    """The origin (or a mirror in its place) gave no answer or a wrong one."""
+
+    http_status = 502
+    counter = "origin"
+
+
+class OriginUnreachable(OriginError):
+    """No connection, or the connection broke."""
+
+    counter = "origin_unreachable"
+
+
+class OriginTimeout(OriginError):
+    """No complete answer in time."""
+
+    http_status = 504
+    counter = "origin_timeout"
+
+
+class VerificationError(OriginError):
+    """Bytes are not what the signed catalogue promises. Nothing of them is kept or run."""
+
+    counter = "unverifiable"
+
+
+class FormatError(VerificationError):
+    """Bytes whose digest is right, or not yet checked, do not parse within the limits."""
+
+    counter = "malformed"
+
+
+class OperatorError(NunatakError):
+    """The configuration or the machine cannot do what is asked."""
+
+    counter = "operator"
+
+
+class GuestError(NunatakError):
+    """The guest did what it may not, or more than it may. The machine ends; the worker and its neighbours go on."""
+
+    http_status = 502
+    counter = "guest"
+
+
+class GuestFault(GuestError):
+    """A processor exception: vector, error code, RIP, CR2."""
+
+    counter = "guest_fault"
+
+
+class GuestViolation(GuestError):
+    """A malformed hypercall, ring index or record."""
+
+    counter = "guest_violation"
+
+
+class GuestExited(GuestError):
+    """The guest called EXIT, or idled for ever with requests open."""
+
+    counter = "guest_exited"
+
+
+class OutOfTime(GuestError):
+    """A request took more CPU time than its limit."""
+
+    http_status = 504
+    counter = "out_of_time"
+
+
+class OutOfMemory(GuestError):
+    """The guest wanted more memory than its limit."""
+
+    http_status = 507
+    counter = "out_of_memory"
+
+
+class OutputTooLarge(GuestError):
+    """A response body passed its limit."""
+
+    counter = "output_too_large"
+
+
+class UnknownService(NunatakError):
+    """No service has this host or name (RFC 9110 section 15.5.20)."""
+
+    http_status = 421
+    counter = "unknown_service"
+
+
+class Unavailable(NunatakError):
+    """Cannot serve now: draining, backing off after crashes, or no worker. The client may retry."""
+
+    http_status = 503
+    counter = "unavailable"
