@@ -78,7 +78,8 @@ IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed
 IRQ_DISK: Final = 1 << 2  # reserved
 IRQ_NIC: Final = 1 << 3  # reserved
 
-# Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno).
+# Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). An engine may go on to
+# the end of the basic block before it leaves the guest, so a jump or a return must follow the `out` at once.
 PORT_IDLE: Final = 0x10  # RDI: mono_ns to wake at, or IDLE_FOREVER. Returns when an interrupt is pending. RAX is kept.
 PORT_READY: Final = 0x11  # initialised: the bake ends here; on an edge a no-op
 PORT_TIMER: Final = 0x12  # RDI: deadline in ns (0 disarms), RSI: TIMELINE_*; clears IRQ_TIMER
@@ -98,8 +99,8 @@ EXIT_NO_MEMORY: Final = 12  # the guest says it ran out of memory: 507 to the cl
 EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
 
 # Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven
-# bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
-# (if fewer than 16 bytes are left the rest is skipped without a header; records are multiples of 8, so that is 8 bytes).
+# bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it.
+# If fewer than 16 bytes are left there is no header: both sides skip them (all positions are multiples of 8, so it is 8).
 RECORD_HEADER_SIZE: Final = 16
 RECORD_ALIGN: Final = 8
 RECORD_PAYLOAD_MAX: Final = 0x4000

@@ -4,7 +4,7 @@ Every class carries the HTTP status a client gets and the name its counter has i
 expected and what was found, in one line; it goes to logs and to the CLI, never into a response body.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class NunatakError(Exception):
@@ -63,6 +63,10 @@ class GuestError(NunatakError):
 
     http_status = 502
     counter = "guest"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.report: dict[str, Any] = {}  # what a publisher needs to find the cause: plain data for JSON
 
 
 class GuestFault(GuestError):

@@ -33,7 +33,9 @@ STOP: Final = 22  # finish and leave
 # From the worker.
 HELLO: Final = 32  # JSON: pid, engines
 PARKED: Final = 33  # the record; empty when the machine had nothing that differs from its image
-DIED: Final = 34  # JSON: {error: class name in vmimage.errors, message, report: {...}, retry: [streams not yet seen by it]}
+DIED: Final = (
+    34  # JSON: {error: class name in vmimage.errors, message, report: {...}, retry: [streams not yet seen by it]}
+)
 LOG: Final = 35  # UTF-8 lines from the guest's console or log records
 PONG: Final = 36  # JSON statistics
 

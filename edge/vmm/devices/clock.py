@@ -1,0 +1,56 @@
+"""Two timelines and one timer. Physical time runs while the machine is resident, virtual time while it has the CPU."""
+
+import errno
+import time
+
+from vmimage import abi
+from vmimage.snapshot import DeviceState
+
+
+class Clock:
+    """The clocks of one machine; all times in nanoseconds."""
+
+    def __init__(self, state: DeviceState) -> None:
+        self.virtual_ns = state.virtual_ns
+        self._origin_ns = time.monotonic_ns() - state.mono_ns
+        self._timeline = state.timer_timeline
+        self._deadline_ns = state.timer_deadline_ns
+        self._fired = bool(state.timer_fired)
+
+    def save(self, state: DeviceState) -> None:
+        """Write what a snapshot keeps."""
+        state.mono_ns, state.virtual_ns = self.mono_ns(), self.virtual_ns
+        state.timer_timeline, state.timer_deadline_ns, state.timer_fired = (
+            self._timeline,
+            self._deadline_ns,
+            int(self._fired),
+        )
+
+    def mono_ns(self) -> int:
+        """Physical time this machine has been resident: it stands still while parked, so no timer is overdue by days."""
+        return time.monotonic_ns() - self._origin_ns
+
+    @property
+    def armed(self) -> bool:
+        """Whether the timer will fire while the machine idles."""
+        return bool(self._deadline_ns) and self._timeline == abi.TIMELINE_PHYSICAL
+
+    def set_timer(self, deadline_ns: int, timeline: int) -> int:
+        """The TIMER hypercall: 0, or -EINVAL for an unknown timeline."""
+        if timeline not in (abi.TIMELINE_PHYSICAL, abi.TIMELINE_VIRTUAL):
+            return -errno.EINVAL
+        self._deadline_ns, self._timeline, self._fired = deadline_ns, timeline, False
+        return 0
+
+    def timer_pending(self) -> bool:
+        """Whether the timer's interrupt is pending."""
+        if self._deadline_ns:
+            now_ns = self.virtual_ns if self._timeline == abi.TIMELINE_VIRTUAL else self.mono_ns()
+            if now_ns >= self._deadline_ns:
+                self._fired, self._deadline_ns = True, 0
+        return self._fired
+
+    def host_deadline_ns(self, idle_until_ns: int) -> int | None:
+        """When an idle machine must wake, as `time.monotonic_ns`; `None` for never."""
+        deadline_ns = min(idle_until_ns, self._deadline_ns) if self.armed else idle_until_ns
+        return None if deadline_ns == abi.IDLE_FOREVER else deadline_ns + self._origin_ns

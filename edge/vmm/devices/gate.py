@@ -1,0 +1,171 @@
+"""The gate: requests in, responses out, over two rings, with flow control and the rules of a stream.
+
+A stream is one request and its response. Toward the guest it is offered (queued here), opened (its HEAD is in the ring) and
+ended; the other way the guest sends HEAD, BODY..., the last with FLAG_END. A stream is forgotten when the response has
+ended or either side resets it; what the guest still says of a forgotten stream is dropped, since the two may cross.
+"""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
+from vmimage import abi
+from vmimage.errors import GuestViolation, OutputTooLarge
+
+_CREDIT: Final = struct.Struct("<I")
+
+
+@dataclass(slots=True)
+class Stream:
+    """One request that the guest has been told of."""
+
+    request_ended: bool = False
+    response_started: bool = False
+    credit: int = abi.STREAM_WINDOW  # BODY bytes the guest may still send
+    owed: int = 0  # request bytes delivered and not yet given credit for
+    output_bytes: int = 0
+
+
+class Gate:
+    """The gate of one machine."""
+
+    def __init__(self, ram: memoryview, *, max_streams: int, output_limit: int) -> None:
+        """:param ram: all of guest memory."""
+        self._in = RingProducer(ram[abi.GATE_IN_ADDRESS : abi.GATE_IN_ADDRESS + abi.GATE_SIZE])
+        self._out = RingConsumer(ram[abi.GATE_OUT_ADDRESS : abi.GATE_OUT_ADDRESS + abi.GATE_SIZE], "gate out")
+        self._max_streams = max_streams
+        self._output_limit = output_limit
+        self.streams: dict[int, Stream] = {}
+        self.completed = 0  # streams whose response ended, ever
+        self._ready: deque[bytes] = deque()  # for streams that are open
+        self._waiting: dict[int, list[Record]] = {}  # streams not yet opened
+
+    @property
+    def in_head(self) -> int:
+        """The VMM's position in the ring to the guest."""
+        return self._in.head
+
+    @property
+    def out_tail(self) -> int:
+        """The VMM's position in the ring from the guest."""
+        return self._out.tail
+
+    def set_positions(self, in_head: int, out_tail: int) -> None:
+        """Continue where a snapshot left off."""
+        self._in.head, self._out.tail = in_head, out_tail
+
+    def pending(self, guest_tail: int) -> bool:
+        """Whether records wait for the guest in the ring."""
+        return self._in.used(guest_tail) > 0
+
+    @property
+    def queued(self) -> bool:
+        """Whether something waits for room in the ring, or for a stream to end."""
+        return bool(self._ready or self._waiting)
+
+    def never_seen(self) -> list[int]:
+        """Streams that were offered and that the guest has not been told of."""
+        return list(self._waiting)
+
+    def expects_more(self) -> bool:
+        """Whether any open stream waits for something from outside of the machine."""
+        return any(not stream.request_ended or stream.credit <= 0 for stream in self.streams.values())
+
+    def offer(self, record: Record) -> None:
+        """Queue a record from outside: HEAD opens a stream, the rest belongs to one; of an unknown one it is dropped."""
+        number = record.stream
+        stream = self.streams.get(number)
+        if stream is None:
+            waiting = self._waiting.get(number)
+            if record.type == abi.RECORD_HEAD and waiting is None:
+                self._waiting[number] = [record]
+            elif waiting is not None:
+                if record.type == abi.RECORD_RESET:
+                    del self._waiting[number]
+                else:
+                    waiting.append(record)
+            return
+        if record.type == abi.RECORD_CREDIT:
+            stream.credit += _CREDIT.unpack(record.payload)[0]
+        self._enqueue(stream, record)
+
+    def _enqueue(self, stream: Stream, record: Record) -> None:
+        if record.type in (abi.RECORD_HEAD, abi.RECORD_BODY):
+            stream.owed += len(record.payload)
+            stream.request_ended |= bool(record.flags & abi.FLAG_END)
+        self._ready.append(encode_record(record.type, record.flags, record.stream, record.payload))
+        if record.type == abi.RECORD_RESET:
+            self.streams.pop(record.stream, None)
+
+    def fill(self, guest_tail: int) -> None:
+        """Move what is queued into the ring, as far as there is room and streams may be opened."""
+        push, ready = self._in.push, self._ready
+        while True:
+            while ready:
+                if not push(ready[0], guest_tail):
+                    return
+                ready.popleft()
+            if not self._waiting or len(self.streams) >= self._max_streams:
+                return
+            number = next(iter(self._waiting))
+            stream = self.streams[number] = Stream()
+            for record in self._waiting.pop(number):
+                if record.type == abi.RECORD_CREDIT:
+                    stream.credit += _CREDIT.unpack(record.payload)[0]
+                self._enqueue(stream, record)
+
+    def drain(self, guest_head: int) -> list[Record]:
+        """What the guest sent since the last time, checked, for the world outside.
+
+        :raises GuestViolation: it breaks the rules of the ring or of a stream.
+        :raises OutputTooLarge: a response body passed the limit.
+        """
+        start = self._out.tail
+        if start == guest_head:
+            return []
+        records = parse_records(self._out.take(guest_head), start, abi.GATE_SIZE)
+        return [record for record in records if self._accept(record)]
+
+    def _accept(self, record: Record) -> bool:
+        kind, flags, number, payload = record
+        if flags & ~abi.FLAG_END:
+            raise GuestViolation(f"gate out: no flags but END expected, got {flags:#x}")
+        if kind == abi.RECORD_LOG:
+            return True
+        stream = self.streams.get(number)
+        if stream is None:
+            if kind not in (abi.RECORD_HEAD, abi.RECORD_BODY, abi.RECORD_RESET, abi.RECORD_CREDIT):
+                raise GuestViolation(f"gate out: a known record type expected, got {kind}")
+            return False
+        if kind == abi.RECORD_HEAD:
+            if stream.response_started:
+                raise GuestViolation(f"gate out: a second HEAD on stream {number}")
+            stream.response_started = True
+        elif kind == abi.RECORD_BODY:
+            if not stream.response_started:
+                raise GuestViolation(f"gate out: BODY before HEAD on stream {number}")
+            stream.credit -= len(payload)
+            if stream.credit < 0:
+                raise GuestViolation(f"gate out: stream {number} sent {-stream.credit} bytes more than its window")
+        elif kind == abi.RECORD_CREDIT:
+            if len(payload) != _CREDIT.size or _CREDIT.unpack(payload)[0] > stream.owed:
+                raise GuestViolation(f"gate out: credit of at most {stream.owed} expected on stream {number}")
+            stream.owed -= _CREDIT.unpack(payload)[0]
+            return not stream.request_ended
+        elif kind == abi.RECORD_RESET:
+            self.completed += 1
+            del self.streams[number]
+            return True
+        else:
+            raise GuestViolation(f"gate out: a known record type expected, got {kind}")
+        stream.output_bytes += len(payload)
+        if stream.output_bytes > self._output_limit:
+            raise OutputTooLarge(f"at most {self._output_limit} bytes of response expected on stream {number}")
+        if flags & abi.FLAG_END:
+            self.completed += 1
+            del self.streams[number]
+            if not stream.request_ended:  # nobody wants the rest of the request
+                self._ready.append(encode_record(abi.RECORD_RESET, 0, number, b""))
+        return True

@@ -1,0 +1,333 @@
+"""One virtual machine: a shell's CPU and memory, the devices, and the life of the guest in it.
+
+Read `run` first: it enters the guest, looks at why it came back, and goes on or returns. Whatever the guest does wrong
+ends as a `GuestError` with a report, never as another exception. Parking and baking take the same `capture`.
+"""
+
+import enum
+import os
+import struct
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from edge.vmm.devices.clock import Clock
+from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.ring import Record, RingConsumer
+from edge.vmm.engine import EngineFailure, Fault, Hypercall, SliceOver
+from edge.vmm.report import describe_fault, machine_report
+from edge.vmm.shell import Image, Shell
+from vmimage import abi
+from vmimage.errors import (
+    GuestError,
+    GuestExited,
+    GuestFault,
+    GuestViolation,
+    OutOfMemory,
+    OutOfTime,
+)
+from vmimage.manifest import Limits
+from vmimage.pages import PageNos
+from vmimage.snapshot import DeviceState, Registers, Snapshot
+
+SLICE_NS: Final = 10_000_000  # a machine with work gives way to its neighbours after this much CPU
+LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
+PAGE_FAULT: Final = 14
+
+_INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
+_INFO_RINGS: Final = struct.Struct("<3I")
+_CONTROL_RINGS: Final = struct.Struct("<3I")
+
+
+class Phase(enum.Enum):
+    """Where a machine is in its life."""
+
+    EMPTY = "empty"  # a shell, nothing in it
+    RUNNABLE = "runnable"  # the CPU can go on
+    IDLE = "idle"  # in the IDLE hypercall, until an interrupt or its deadline
+    DEAD = "dead"  # the guest broke a rule, faulted or left
+
+
+# phase -> event -> phase. The drawing in docs/ is made from this table.
+TRANSITIONS: Final[dict[Phase, dict[str, Phase]]] = {
+    Phase.EMPTY: {"boot": Phase.RUNNABLE, "restore runnable": Phase.RUNNABLE, "restore idle": Phase.IDLE},
+    Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD, "park": Phase.EMPTY},
+    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "park": Phase.EMPTY},
+    Phase.DEAD: {"close": Phase.EMPTY},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do until something is offered, or until this `time.monotonic_ns` (`None`: for ever)."""
+
+    until_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """The slice is over; there is more to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The guest says it is initialised (only while baking)."""
+
+
+Outcome = Idle | Runnable | Ready
+RUNNABLE: Final = Runnable()
+
+
+class Machine:
+    """A guest in a shell."""
+
+    def __init__(self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False) -> None:
+        """:param baking: READY ends a run; clocks stand still and there is no entropy."""
+        self.shell = shell
+        self.image = image
+        self.limits = limits
+        self.phase = Phase.EMPTY
+        self.records: list[Record] = []  # from the guest, for the caller to take
+        self.log: list[bytes] = []  # console output, for the caller to take
+        self._baking = baking
+        self._memory = shell.memory
+        self._ram = memoryview(self._memory.ram)
+        self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes)
+        console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
+        self._console = RingConsumer(console, "console")
+        self._log_bytes = 0
+        self._clock = Clock(DeviceState())
+        self._charged_ns = 0  # CPU time since a request was last completed
+        self._completed = 0
+        self._idle_until_ns = 0
+        self._program = (0, 0)  # entry point, heap
+
+    def _enter_phase(self, event: str) -> None:
+        self.phase = TRANSITIONS[self.phase][event]
+
+    # Life
+
+    def boot(self, registers: Registers) -> None:
+        """Start in memory that a loader has filled."""
+        self.shell.engine.load(registers)
+        self._restore_devices(DeviceState())
+        self._enter_phase("boot")
+
+    def set_program(self, entry: int, heap: int) -> None:
+        """Tell the libOS of the program that a loader has put into memory."""
+        self._program = (entry, heap)
+        self._memory.write(abi.INFO_ADDRESS + abi.INFO_ENTRY, struct.pack("<Q", entry))
+        self._memory.write(abi.INFO_ADDRESS + abi.INFO_HEAP, struct.pack("<Q", heap))
+
+    def restore(self, parked: bytes | None = None) -> None:
+        """Continue from the image, or from a record against it.
+
+        :raises FormatError: the record does not parse.
+        """
+        devices = self.shell.bind(self.image, parked)
+        self._restore_devices(devices)
+        self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
+
+    def _restore_devices(self, devices: DeviceState) -> None:
+        self._gate.set_positions(devices.in_head, devices.out_tail)
+        self._console.tail = devices.console_tail
+        self._clock = Clock(devices)
+        self._idle_until_ns = devices.idle_until_ns
+        # What VMM-written pages hold is made here, never taken from an image or a record.
+        info = bytearray(abi.INFO_ENTROPY + 32)
+        struct.pack_into("<II", info, abi.INFO_MAGIC, abi.INFO_MAGIC_VALUE, abi.ABI_VERSION)
+        if not self._baking:  # an image must not hold secrets, and the same source must give the same image
+            info[abi.INFO_GENERATION : abi.INFO_ENTROPY + 32] = os.urandom(abi.INFO_ENTROPY + 32 - abi.INFO_GENERATION)
+        self._memory.write(abi.INFO_ADDRESS, bytes(info))
+        limits = (self.image.memory_bytes, self.limits.cpu_ms * 1_000_000, self.limits.output_bytes)
+        self._memory.write(abi.INFO_ADDRESS + abi.INFO_MEMORY_BYTES, struct.pack("<3Q", *limits))
+        self._memory.write(abi.INFO_ADDRESS + abi.INFO_MAX_STREAMS, struct.pack("<I", self.limits.streams))
+        self.set_program(devices.entry, devices.heap)
+        gate_in = abi.GATE_IN_ADDRESS // abi.PAGE_SIZE
+        self._memory.mark_dirty(slice(gate_in, gate_in + abi.GATE_SIZE // abi.PAGE_SIZE))
+
+    def capture(self) -> Snapshot:
+        """The state as a difference from the image.
+
+        :raises ValueError: requests are open.
+        """
+        if self.busy:
+            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
+        devices = DeviceState(
+            in_head=self._gate.in_head,
+            out_tail=self._gate.out_tail,
+            console_tail=self._console.tail,
+            idle_until_ns=self._idle_until_ns if self.phase is Phase.IDLE else 0,
+            entry=self._program[0],
+            heap=self._program[1],
+        )
+        if not self._baking:
+            self._clock.save(devices)
+        page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
+        return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
+
+    def _stateless_pages(self) -> PageNos:
+        """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
+        in_tail, out_head, console_head = self._guest_positions()
+        spans = [(abi.INFO_ADDRESS, abi.PAGE_SIZE)]
+        if not self._gate.pending(in_tail):
+            spans.append((abi.GATE_IN_ADDRESS, abi.GATE_SIZE))
+        if out_head == self._gate.out_tail:
+            spans.append((abi.GATE_OUT_ADDRESS, abi.GATE_SIZE))
+        if console_head == self._console.tail:
+            spans.append((abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE))
+        pages = [np.arange(start // abi.PAGE_SIZE, (start + size) // abi.PAGE_SIZE) for start, size in spans]
+        return np.concatenate(pages).astype(np.uint32)
+
+    # Work
+
+    def offer(self, record: Record) -> None:
+        """Queue a record for the guest."""
+        self._gate.offer(record)
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are open or queued."""
+        return bool(self._gate.streams) or self._gate.queued
+
+    def never_seen(self) -> list[int]:
+        """Streams that the guest has not been told of."""
+        return self._gate.never_seen()
+
+    @property
+    def virtual_ns(self) -> int:
+        """CPU time the guest has had."""
+        return self._clock.virtual_ns
+
+    def run(self) -> Outcome:
+        """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
+
+        :raises GuestError: it did what ends it; the error carries `report`.
+        """
+        try:
+            return self._run()
+        except GuestError as error:
+            self._enter_phase("die")
+            error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
+            raise
+
+    def _run(self) -> Outcome:
+        engine, clock = self.shell.engine, self._clock
+        self._log_bytes = 0
+        started_ns = mark_ns = time.thread_time_ns()
+        while True:
+            in_tail = self._guest_positions()[0]
+            self._gate.fill(in_tail)
+            pending = self._pending(in_tail)
+            if self.phase is Phase.IDLE:
+                if not pending and clock.mono_ns() < self._idle_until_ns:
+                    return self._idle()
+                self._enter_phase("wake")
+            self._write_info(pending)
+            reason = engine.run()
+            now_ns = time.thread_time_ns()
+            clock.virtual_ns += now_ns - mark_ns
+            self._charged_ns += now_ns - mark_ns
+            mark_ns = now_ns
+            match reason:
+                case Hypercall(port):
+                    if self._hypercall(port):
+                        return Ready()
+                case Fault():
+                    raise self._fault(reason)
+                case EngineFailure(message):
+                    self.shell.broken = True
+                    raise GuestFault(message)
+                case SliceOver():
+                    pass
+            self._drain()
+            self._check_time()
+            if now_ns - started_ns >= SLICE_NS:
+                return RUNNABLE
+
+    def _idle(self) -> Idle:
+        if self._gate.streams and self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed:
+            if not self._gate.expects_more():
+                raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
+        if not self._gate.streams:
+            self._charged_ns = 0
+        return Idle(self._clock.host_deadline_ns(self._idle_until_ns))
+
+    def _check_time(self) -> None:
+        """CPU time is counted from the last completed request on, so requests that ride together do not pay for each other."""
+        if self._gate.completed != self._completed:
+            self._completed = self._gate.completed
+            self._charged_ns = 0
+        elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
+            raise OutOfTime(f"at most {self.limits.cpu_ms} ms of CPU time expected for a request")
+
+    def _hypercall(self, port: int) -> bool:
+        """Carry out a hypercall; True for READY while baking."""
+        engine = self.shell.engine
+        if port == abi.PORT_IDLE:
+            self._idle_until_ns = engine.argument(0)
+            self._enter_phase("idle")
+        elif port == abi.PORT_READY:
+            self._charged_ns = 0
+            engine.set_result(0)
+            return self._baking
+        elif port == abi.PORT_TIMER:
+            engine.set_result(self._clock.set_timer(engine.argument(0), engine.argument(1)))
+        elif port in (abi.PORT_CLOCK, abi.PORT_NOTIFY):
+            engine.set_result(0)  # every exit refreshes the clocks and drains the rings
+        elif port == abi.PORT_SET_FS:
+            address = engine.argument(0)
+            if address >= self.image.memory_bytes:
+                raise GuestViolation(
+                    f"SET_FS: an address below {self.image.memory_bytes:#x} expected, got {address:#x}"
+                )
+            engine.set_fs_base(address)
+            engine.set_result(0)
+        elif port == abi.PORT_EXIT:
+            code = engine.argument(0)
+            if code == abi.EXIT_NO_MEMORY:
+                raise OutOfMemory(f"the guest ran out of its {self.image.memory_bytes >> 20} MiB of memory")
+            raise GuestExited(f"the guest left with exit code {code}")
+        else:
+            raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
+        return False
+
+    def _fault(self, fault: Fault) -> GuestError:
+        limit = self.image.memory_bytes
+        if fault.vector == PAGE_FAULT and limit <= fault.cr2 < abi.MEMORY_MAX:
+            return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {limit:#x}")
+        return GuestFault(describe_fault(fault))
+
+    # Pages shared with the guest
+
+    def _guest_positions(self) -> tuple[int, int, int]:
+        """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
+        return _CONTROL_RINGS.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IN_TAIL)
+
+    def _pending(self, in_tail: int) -> int:
+        gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
+        return gate | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+
+    def _write_info(self, pending: int) -> None:
+        clock = self._clock
+        times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
+        _INFO_HOT.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_PENDING, pending, *times)
+        positions = (self._gate.in_head, self._gate.out_tail, self._console.tail)
+        _INFO_RINGS.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_IN_HEAD, *positions)
+
+    def _drain(self) -> None:
+        _, out_head, console_head = self._guest_positions()
+        for record in self._gate.drain(out_head):
+            if record.type == abi.RECORD_LOG:
+                self._append_log(record.payload + b"\n")
+            else:
+                self.records.append(record)
+        if console_head != self._console.tail:
+            self._append_log(self._console.take(console_head))
+
+    def _append_log(self, text: bytes) -> None:
+        self._log_bytes += len(text)
+        if self._log_bytes <= LOG_BYTES_MAX:
+            self.log.append(text)

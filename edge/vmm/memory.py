@@ -1,0 +1,183 @@
+"""Guest memory and the page tables over it. The tables lie outside what a guest can address, and both engines walk them.
+
+A `GuestMemory` is one mapping of RAM (guest-physical 0 up to its size) and one of the monitor's own pages at
+`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is a private mapping of its base image, so pages that nobody
+wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when the guest
+writes, this module when the VMM does, and it is cleared only by `bind`.
+"""
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmimage import abi
+from vmimage.manifest import Region
+from vmimage.pages import PageNos, Pages, page_view
+
+# Guest-physical, above any RAM; supervisor-only in the tables.
+MONITOR_ADDRESS: Final = abi.MEMORY_MAX
+# Offsets in the monitor mapping.
+PML4: Final = 0x0000
+PDPT: Final = 0x1000
+PD_RAM: Final = 0x2000
+PD_MONITOR: Final = 0x3000
+GDT: Final = 0x4000
+ENTRY_STUB: Final = 0x5000
+ENTRY_FRAME: Final = 0x5800
+PT_RAM: Final = 0x10000
+
+# Page table entry bits (Intel SDM volume 3, section 4.5).
+PRESENT: Final = 1
+WRITABLE: Final = 1 << 1
+USER: Final = 1 << 2
+DIRTY: Final = 1 << 6
+LARGE: Final = 1 << 7
+NO_EXECUTE: Final = 1 << 63
+_TABLE: Final = PRESENT | WRITABLE | USER
+_ACCESS: Final = {
+    "r": PRESENT | USER | NO_EXECUTE,
+    "rw": PRESENT | USER | WRITABLE | NO_EXECUTE,
+    "rx": PRESENT | USER,
+}
+
+CODE_SELECTOR: Final = 0x2B  # ring 3, 64-bit
+DATA_SELECTOR: Final = 0x23
+
+# A reset that finds more dirty pages than this gives them back to the kernel instead of copying: 512 pages are 2 MiB.
+RESET_COPY_PAGES: Final = 512
+
+
+class BaseMemory:
+    """A base image's memory, mapped once a worker from its sealed memfd: what every shell of that base starts from."""
+
+    def __init__(self, fd: int | None) -> None:
+        """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory (the bake)."""
+        self.fd = fd
+        self._present = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
+        self._pages: Pages | None = None
+        if fd is None:
+            return
+        if os.fstat(fd).st_size != abi.MEMORY_MAX:
+            raise ValueError(f"base memfd of {abi.MEMORY_MAX} bytes expected, got {os.fstat(fd).st_size}")
+        self._pages = page_view(mmap.mmap(fd, abi.MEMORY_MAX, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
+        for start, end in _data_extents(fd):
+            self._present[start // abi.PAGE_SIZE : -(-end // abi.PAGE_SIZE)] = True
+
+    def contents(self, page_nos: PageNos) -> Pages:
+        """A copy of those pages; pages that the base does not have are zero and stay holes."""
+        rows = np.zeros((len(page_nos), abi.PAGE_SIZE // 8), dtype=np.uint64)
+        present = self._present[page_nos]
+        if self._pages is not None and present.any():
+            rows[present] = self._pages[page_nos[present]]
+        return rows
+
+
+class PageTemplate:
+    """The last-level table entries of an image, made from its regions and copied into a shell at every bind."""
+
+    def __init__(self, regions: Iterable[Region], memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
+        self.entries: NDArray[np.uint64] = np.zeros(memory_bytes // abi.PAGE_SIZE, dtype=np.uint64)
+        addresses = np.arange(len(self.entries), dtype=np.uint64) * np.uint64(abi.PAGE_SIZE)
+        for region in regions:
+            pages = slice(region.start // abi.PAGE_SIZE, region.end // abi.PAGE_SIZE)
+            self.entries[pages] = addresses[pages] | np.uint64(_ACCESS[region.access])
+        user_code = (self.entries & np.uint64(PRESENT | NO_EXECUTE)) == np.uint64(PRESENT)
+        self.executable: NDArray[np.bool_] = user_code
+
+
+class GuestMemory:
+    """RAM and page tables of one shell."""
+
+    def __init__(self, base: BaseMemory, memory_bytes: int) -> None:
+        self.base = base
+        self.memory_bytes = memory_bytes
+        if base.fd is None:
+            self.ram = mmap.mmap(-1, memory_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        else:
+            self.ram = mmap.mmap(base.fd, memory_bytes, flags=mmap.MAP_PRIVATE)
+        tables = PT_RAM + (memory_bytes >> 21) * abi.PAGE_SIZE
+        self.monitor = mmap.mmap(-1, tables, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.pages = page_view(self.ram)
+        entry_count = memory_bytes // abi.PAGE_SIZE
+        self.entries = np.frombuffer(self.monitor, dtype=np.uint64, count=entry_count, offset=PT_RAM)
+        self._low_bytes = self.entries.view(np.uint8)[::8]  # the D bit is in the lowest byte of an entry
+        self.ram_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
+        self.monitor_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.monitor))
+        self._write_upper_tables()
+
+    def _write_upper_tables(self) -> None:
+        def put(offset: int, *values: int) -> None:
+            struct.pack_into(f"<{len(values)}Q", self.monitor, offset, *values)
+
+        at = MONITOR_ADDRESS
+        put(PML4, (at + PDPT) | _TABLE)
+        put(PDPT, (at + PD_RAM) | _TABLE, (at + PD_MONITOR) | PRESENT | WRITABLE)
+        put(PD_MONITOR, at | PRESENT | WRITABLE | LARGE)  # one 2 MiB page, supervisor
+        put(PD_RAM, *((at + PT_RAM + n * abi.PAGE_SIZE) | _TABLE for n in range(self.memory_bytes >> 21)))
+        # Selectors 0x08 and 0x10: ring 0 code and data; 0x20 and 0x28: ring 3 data and 64-bit code.
+        put(GDT, 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
+
+    def bind(self, template: PageTemplate) -> None:
+        """Reset every dirty page to the base and lay the page tables of an image. The engine must flush its TLB after.
+
+        :raises ValueError: the image is for another memory size.
+        """
+        if template.memory_bytes != self.memory_bytes:
+            raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
+        dirty = self.dirty_pages()
+        if len(dirty) > RESET_COPY_PAGES:
+            self.ram.madvise(mmap.MADV_DONTNEED)
+        else:
+            self.pages[dirty] = self.base.contents(dirty)
+        self.entries[:] = template.entries
+
+    def dirty_pages(self) -> PageNos:
+        """Numbers of the pages written since `bind`, by the guest or the VMM."""
+        return np.flatnonzero(self._low_bytes & DIRTY).astype(np.uint32)
+
+    def mark_dirty(self, page_nos: PageNos | slice | int) -> None:
+        """Say that the VMM wrote these pages."""
+        self.entries[page_nos] |= np.uint64(DIRTY)
+
+    def apply(self, page_nos: PageNos, xored: Pages) -> None:
+        """XOR these rows into memory."""
+        self.pages[page_nos] ^= xored
+        self.mark_dirty(page_nos)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write for the VMM (a loader), wherever the guest's own permissions are.
+
+        :raises ValueError: outside of memory.
+        """
+        if not 0 <= address <= self.memory_bytes - len(data):
+            raise ValueError(f"{len(data)} bytes at {address:#x} are outside of {self.memory_bytes:#x} bytes of memory")
+        self.ram[address : address + len(data)] = data
+        self.mark_dirty(slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE)))
+
+    def read_checked(self, address: int, size: int) -> bytes | None:
+        """The one door for an address that a guest gave: its bytes, copied once, if the guest could read them all."""
+        if not (0 <= address < self.memory_bytes and 0 < size <= self.memory_bytes - address):
+            return None
+        pages = self.entries[address // abi.PAGE_SIZE : -(-(address + size) // abi.PAGE_SIZE)]
+        if not (pages & np.uint64(PRESENT)).all():
+            return None
+        return self.ram[address : address + size]
+
+
+def _data_extents(fd: int) -> Iterable[tuple[int, int]]:
+    """Byte ranges of a sparse file that hold data."""
+    position, size = 0, os.fstat(fd).st_size
+    while position < size:
+        try:
+            start = os.lseek(fd, position, os.SEEK_DATA)
+        except OSError:  # ENXIO: no data past `position`
+            return
+        position = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, position

@@ -1,0 +1,67 @@
+"""What a publisher gets when a guest dies: why, where, registers, stack. Addresses are named later, with the image's symbols."""
+
+import struct
+from typing import Any, Final
+
+from edge.vmm.engine import Fault
+from edge.vmm.memory import GuestMemory
+from vmimage import abi
+from vmimage.errors import GuestError
+from vmimage.snapshot import Registers
+
+FRAMES_MAX: Final = 32  # return addresses in a report
+STACK_BYTES: Final = 256
+_NAMES: Final = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()
+_VECTORS: Final = {
+    0: "divide error",
+    1: "debug exception",
+    3: "breakpoint",
+    6: "invalid opcode",
+    8: "fault",
+    13: "general protection",
+    14: "page fault",
+    16: "x87 error",
+    17: "alignment check",
+    19: "SIMD error",
+}
+
+
+def describe_fault(fault: Fault) -> str:
+    """One line: the exception by its name, and where."""
+    name = _VECTORS.get(fault.vector, "exception")
+    if fault.vector != 14:
+        return f"{name} (vector {fault.vector}) at RIP {fault.rip:#x}"
+    guard = abi.STACK_GUARD_ADDRESS <= fault.cr2 < abi.STACK_ADDRESS
+    fiber = (
+        abi.FIBER_ADDRESS <= fault.cr2 < abi.LIBOS_ADDRESS and (fault.cr2 - abi.FIBER_ADDRESS) % abi.FIBER_STRIDE < 4096
+    )
+    why = "stack overflow" if guard or fiber else "null pointer" if fault.cr2 < abi.NULL_GUARD_SIZE else name
+    return f"{why} (vector 14, code {fault.error_code:#x}) at RIP {fault.rip:#x}, address {fault.cr2:#x}"
+
+
+def machine_report(error: GuestError, memory: GuestMemory, registers: Registers) -> dict[str, Any]:
+    """Plain data for JSON: error, message, registers, frames (addresses, innermost first), code and stack as hex."""
+    return {
+        "error": type(error).__name__,
+        "message": str(error),
+        "registers": dict(zip(_NAMES, registers.gpr, strict=True)) | {"RIP": registers.rip, "RFLAGS": registers.rflags},
+        "frames": [registers.rip, *_return_addresses(memory, registers.gpr[5])],
+        "code": (memory.read_checked(registers.rip, 16) or b"").hex(),
+        "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex(),
+    }
+
+
+def _return_addresses(memory: GuestMemory, frame_pointer: int) -> list[int]:
+    addresses: list[int] = []
+    while len(addresses) < FRAMES_MAX and frame_pointer % 8 == 0:
+        frame = memory.read_checked(frame_pointer, 16)
+        if frame is None:
+            break
+        caller, address = struct.unpack("<QQ", frame)
+        if address == 0:
+            break
+        addresses.append(address)
+        if caller <= frame_pointer:  # frames lie higher and higher; anything else is not a chain
+            break
+        frame_pointer = caller
+    return addresses

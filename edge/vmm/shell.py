@@ -1,0 +1,105 @@
+"""Shells: an engine with memory mapped, waiting for or holding a machine; and images as a worker holds them.
+
+A shell keeps its base image for life, so its translated code and mapped pages stay hot: changing from one service to
+another of the same base is copying a few pages back.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from edge.vmm.engine import Engine
+from edge.vmm.engine_unicorn import UnicornEngine
+from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from vmimage import abi, snapshot
+from vmimage.manifest import Region
+from vmimage.pages import PageNos, Pages, difference, no_pages
+from vmimage.snapshot import DeviceState, Registers, Snapshot
+
+# Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 2.0 MiB.
+SHELL_OVERHEAD_BYTES: Final = 2 << 20
+
+
+class Image:
+    """An image that machines start from: a base's memory and what differs from it."""
+
+    def __init__(
+        self, base: BaseMemory, regions: tuple[Region, ...], memory_bytes: int, record: bytes | None = None
+    ) -> None:
+        """:param record: the compressed record against the base; `None` for the base itself."""
+        self.base = base
+        self.memory_bytes = memory_bytes
+        self.template = PageTemplate(regions, memory_bytes)
+        self._record = record
+        self._code: PageNos | None = None
+
+    @property
+    def is_base(self) -> bool:
+        """Whether this is a base image, which only other images are made of."""
+        return self._record is None
+
+    def snapshot(self) -> Snapshot:
+        """The machine's state as the image has it; decoded anew each time, since kept records are many and rarely used."""
+        if self._record is None:
+            return Snapshot(Registers(), DeviceState(), *no_pages())
+        return snapshot.decode(self._record, memory_bytes=self.memory_bytes)
+
+    def contents(self, page_nos: PageNos, decoded: Snapshot) -> Pages:
+        """What the image has in those pages; `decoded` is its own `snapshot()`."""
+        rows = self.base.contents(page_nos)
+        places = np.searchsorted(decoded.page_nos, page_nos)
+        inside = places < len(decoded.page_nos)
+        inside[inside] = decoded.page_nos[places[inside]] == page_nos[inside]
+        rows[inside] ^= decoded.pages[places[inside]]
+        return rows
+
+    def code_pages(self, decoded: Snapshot) -> PageNos:
+        """Executable pages that are not the base's."""
+        if self._code is None:
+            self._code = decoded.page_nos[self.template.executable[decoded.page_nos]]
+        return self._code
+
+
+class Shell:
+    """One engine over one memory."""
+
+    def __init__(self, base: BaseMemory, memory_bytes: int) -> None:
+        self.memory = GuestMemory(base, memory_bytes)
+        self.engine: Engine = UnicornEngine(self.memory)
+        self._code: PageNos = no_pages()[0]  # executable pages of the last image, perhaps still translated
+        self.broken = False  # the engine failed: close it, do not use it again
+
+    def bind(self, image: Image, parked: bytes | None) -> DeviceState:
+        """Make memory and CPU those of a machine: the image's, or as `parked` says.
+
+        :param parked: a record against the image.
+        :raises FormatError: the record does not parse. The shell is then bound to nothing and may be used again.
+        """
+        decoded = image.snapshot()
+        state = decoded if parked is None else snapshot.decode(parked, memory_bytes=image.memory_bytes)
+        code = image.code_pages(decoded)
+        translated = np.union1d(self._code, code)
+        before = self.memory.pages[translated]
+        self.memory.bind(image.template)
+        self.memory.apply(decoded.page_nos, decoded.pages)
+        if parked is not None:
+            self.memory.apply(state.page_nos, state.pages)
+        # Often the next service runs the same program: only code that really changed is translated again.
+        changed = translated[(self.memory.pages[translated] != before).any(axis=1)]
+        self.engine.flush(changed)
+        self._code = code
+        self.engine.load(state.registers)
+        return state.devices
+
+    def changed_pages(self, image: Image, skip: PageNos) -> tuple[PageNos, Pages]:
+        """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state."""
+        dirty = np.setdiff1d(self.memory.dirty_pages(), skip, assume_unique=True)
+        return difference(dirty, self.memory.pages[dirty], image.contents(dirty, image.snapshot()))
+
+    def resident_bytes(self) -> int:
+        """Host memory this shell takes for itself."""
+        return SHELL_OVERHEAD_BYTES + len(self.memory.dirty_pages()) * abi.PAGE_SIZE
+
+    def close(self) -> None:
+        """Free the engine; memory goes with the last reference."""
+        self.engine.close()

@@ -1,0 +1,60 @@
+"""Stops a guest that does not come back by itself, from a thread that sleeps while nothing runs.
+
+An interval timer ticks while the worker has work. Its signal is only there for the byte that Python's C handler writes to
+the wake-up descriptor at once, while the main thread is still inside the engine; the thread that reads it stops the engine.
+A stop that comes too early, or hits a run that had just begun, costs that run one more turn and is repeated at the next tick.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from edge.vmm.engine import Engine
+
+TICK_S: Final = 0.01  # as long as a slice; the CPU clock, not the tick, decides what is charged
+
+
+class Watchdog:
+    """Use from the main thread only; one a process."""
+
+    def __init__(self) -> None:
+        self.stopped = 0  # runs that were stopped, ever
+        self._engine: Engine | None = None
+        self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
+        self._ticking = False
+        self._reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    @contextlib.contextmanager
+    def watching(self, engine: Engine) -> Iterator[None]:
+        """Stop `engine` when it runs for longer than a tick."""
+        if not self._ticking:
+            signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
+            self._ticking = True
+        self._run += 1
+        self._engine = engine
+        try:
+            yield
+        finally:
+            self._engine = None
+
+    def rest(self) -> None:
+        """No ticks until the next run: an idle worker is not woken."""
+        if self._ticking:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._ticking = False
+
+    def _watch(self) -> None:
+        seen = 0
+        while os.read(self._reader, 64):
+            engine, run = self._engine, self._run
+            if engine is not None and run == seen:
+                self.stopped += 1
+                engine.stop()
+            seen = run

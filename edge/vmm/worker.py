@@ -1,0 +1,304 @@
+"""A worker: the process that holds shells and machines. It decides nothing but whose turn it is; see `edge.vmm.frames`.
+
+A plain blocking loop: receive what there is, let each machine that has something to do work for a slice, send what they
+made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as sealed
+memfds over another. Nothing a guest does ends a worker; only a frame that the supervisor could not have sent does.
+"""
+
+import argparse
+import gc
+import json
+import logging
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from edge.vmm import frames
+from edge.vmm.devices.ring import Record
+from edge.vmm.frames import Frame
+from edge.vmm.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.memory import BaseMemory
+from edge.vmm.shell import Image, Shell
+from edge.vmm.watchdog import Watchdog
+from vmimage import abi, snapshot
+from vmimage.errors import GuestError, GuestFault, NunatakError
+from vmimage.manifest import Limits, Region
+
+RECEIVE_BYTES: Final = 1 << 20
+FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
+_IMAGE_NUMBER: Final = struct.Struct("<I")
+_LENGTH: Final = struct.Struct("<I")
+
+log = logging.getLogger("nunatak.worker")
+
+
+class Resident:
+    """A machine that the supervisor opened, and what has been measured of it."""
+
+    def __init__(self, number: int, machine: Machine) -> None:
+        self.number = number
+        self.machine = machine
+        self.runnable = False
+        self.restore_us = 0
+        self.wake_at_ns: int | None = None
+        self.reported_ns = 0  # virtual time up to the last response
+
+
+class Worker:
+    """All of one worker process but its two sockets' other ends."""
+
+    def __init__(self, frames_socket: socket.socket, images_socket: socket.socket) -> None:
+        self._socket = frames_socket
+        self._images_socket = images_socket
+        self._buffer = bytearray()
+        self._out = bytearray()
+        self._images: dict[int, Image] = {}
+        self._residents: dict[int, Resident] = {}
+        self._runnable: deque[Resident] = deque()
+        self._free_shells: dict[tuple[int, int], list[Shell]] = {}
+        self._watchdog = Watchdog()
+        self._stopping = False
+        self._handlers: dict[int, Callable[[Frame], None]] = {
+            frames.HEAD: self._on_record,
+            frames.BODY: self._on_record,
+            frames.CREDIT: self._on_record,
+            frames.RESET: self._on_record,
+            frames.IMAGE: self._on_image,
+            frames.DROP_IMAGE: self._on_drop_image,
+            frames.OPEN: self._on_open,
+            frames.PARK: self._on_park,
+            frames.CLOSE: self._on_close,
+            frames.PING: self._on_ping,
+            frames.STOP: self._on_stop,
+        }
+
+    def serve(self) -> None:
+        """Until STOP, or until the supervisor is gone."""
+        self._send(frames.HELLO, 0, 0, json.dumps({"pid": os.getpid(), "engines": ["unicorn"]}).encode())
+        self._flush()
+        while not self._stopping and self._receive():
+            for _ in range(len(self._runnable)):
+                self._run(self._runnable.popleft())
+                self._flush()
+            self._flush()
+        self._watchdog.rest()
+
+    # Input
+
+    def _receive(self) -> bool:
+        """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
+        if self._runnable:
+            self._socket.settimeout(0)
+        else:
+            self._watchdog.rest()
+            self._socket.settimeout(self._seconds_to_wake())
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, TimeoutError):
+            self._wake_sleepers()
+            return True
+        if not data:
+            return False
+        self._buffer += data
+        for frame in frames.parse(self._buffer):
+            self._handlers[frame.type](frame)
+        self._wake_sleepers()
+        return True
+
+    def _seconds_to_wake(self) -> float | None:
+        deadlines = [r.wake_at_ns for r in self._residents.values() if r.wake_at_ns is not None]
+        return max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
+
+    def _wake_sleepers(self) -> None:
+        now_ns = time.monotonic_ns()
+        for resident in self._residents.values():
+            if resident.wake_at_ns is not None and resident.wake_at_ns <= now_ns:
+                self._make_runnable(resident)
+
+    def _make_runnable(self, resident: Resident) -> None:
+        if not resident.runnable:
+            resident.runnable = True
+            self._runnable.append(resident)
+
+    # Frames
+
+    def _on_record(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is not None:  # else it died or was closed while the frame was under way
+            resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
+            self._make_runnable(resident)
+
+    def _on_image(self, frame: Frame) -> None:
+        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
+        if _IMAGE_NUMBER.unpack(message)[0] != frame.machine or len(fds) != 1:
+            raise ValueError(f"a memfd for image {frame.machine} expected")
+        about = json.loads(frame.payload)
+        regions = tuple(Region(*region) for region in about["regions"])
+        if about["kind"] == "base":
+            self._images[frame.machine] = Image(BaseMemory(fds[0]), regions, about["memory_bytes"])
+        else:
+            with os.fdopen(fds[0], "rb") as file:
+                file.seek(0)
+                record = file.read(about["bytes"])
+            base = self._images[about["base"]].base
+            self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+
+    def _on_drop_image(self, frame: Frame) -> None:
+        image = self._images.pop(frame.machine, None)
+        if image is not None and image.is_base:
+            for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
+                shell.close()
+
+    def _on_open(self, frame: Frame) -> None:
+        (length,) = _LENGTH.unpack_from(frame.payload)
+        about: dict[str, Any] = json.loads(frame.payload[_LENGTH.size : _LENGTH.size + length])
+        parked = frame.payload[_LENGTH.size + length :] or None
+        started_ns = time.perf_counter_ns()
+        image = self._images[about["image"]]
+        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
+        shell = self._take_shell(image)
+        try:
+            machine = Machine(shell, image, limits)
+            machine.restore(parked)
+        except NunatakError as error:
+            self._release(shell, image)
+            self._report_death(frame.machine, error, {}, [])
+            return
+        resident = self._residents[frame.machine] = Resident(frame.machine, machine)
+        resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
+        resident.reported_ns = machine.virtual_ns
+
+    def _on_park(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is None:
+            return
+        if resident.machine.busy:
+            raise ValueError(f"machine {frame.machine} is busy and cannot be parked")
+        record = snapshot.encode(resident.machine.capture(), level=1)
+        self._forget(resident)
+        self._send(frames.PARKED, frame.machine, 0, record)
+
+    def _on_close(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is not None:
+            self._forget(resident)
+
+    def _on_ping(self, frame: Frame) -> None:
+        statistics = {
+            "ping": frame.payload.decode(),
+            "machines": len(self._residents),
+            "free_shells": sum(map(len, self._free_shells.values())),
+            "images": len(self._images),
+            "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
+            "cpu_ns": time.process_time_ns(),
+            "slices_stopped": self._watchdog.stopped,
+        }
+        self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _on_stop(self, frame: Frame) -> None:
+        self._stopping = True
+
+    # Machines
+
+    def _take_shell(self, image: Image) -> Shell:
+        free = self._free_shells.get((id(image.base), image.memory_bytes))
+        return free.pop() if free else Shell(image.base, image.memory_bytes)
+
+    def _release(self, shell: Shell, image: Image) -> None:
+        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
+        if len(free) < FREE_SHELLS_MAX and not shell.broken:
+            free.append(shell)
+        else:
+            shell.close()
+
+    def _forget(self, resident: Resident) -> None:
+        del self._residents[resident.number]
+        if resident.runnable:
+            self._runnable.remove(resident)
+        self._release(resident.machine.shell, resident.machine.image)
+
+    def _run(self, resident: Resident) -> None:
+        machine = resident.machine
+        resident.runnable = False
+        resident.wake_at_ns = None
+        never_seen: list[int] = []
+        error: NunatakError | None = None
+        try:
+            with self._watchdog.watching(machine.shell.engine):
+                outcome = machine.run()
+        except GuestError as caught:
+            error, report = caught, caught.report
+        except Exception as caught:
+            log.exception("event=machine_failed machine=%d", resident.number)
+            error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
+            machine.shell.broken = True
+        self._emit(resident)
+        if error is not None:
+            never_seen = machine.never_seen()
+            self._forget(resident)
+            self._report_death(resident.number, error, report, never_seen)
+            return
+        match outcome:
+            case Idle(until_ns):
+                resident.wake_at_ns = until_ns
+            case Runnable() | Ready():
+                self._make_runnable(resident)
+
+    def _emit(self, resident: Resident) -> None:
+        machine = resident.machine
+        for record in machine.records:
+            payload = record.payload
+            if record.type == abi.RECORD_HEAD:
+                guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
+                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                resident.restore_us = 0
+            self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
+            self._out += payload
+        if machine.records:
+            resident.reported_ns = machine.virtual_ns
+            machine.records.clear()
+        if machine.log:
+            self._send(frames.LOG, resident.number, 0, b"".join(machine.log))
+            machine.log.clear()
+
+    def _report_death(self, number: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:
+        about = {"error": type(error).__name__, "message": str(error), "report": report, "retry": retry}
+        self._send(frames.DIED, number, 0, json.dumps(about).encode())
+
+    # Output
+
+    def _send(self, type_: int, machine: int, stream: int, payload: bytes) -> None:
+        self._out += frames.pack(type_, 0, machine, stream, payload)
+
+    def _flush(self) -> None:
+        if self._out:
+            self._socket.settimeout(None)
+            self._socket.sendall(self._out)
+            self._out.clear()
+
+
+def main() -> int:
+    """Entry point of the worker process: `python -m edge.vmm.worker --frames-fd N --images-fd M`."""
+    parser = argparse.ArgumentParser(prog="edge.vmm.worker")
+    parser.add_argument("--frames-fd", type=int, required=True)
+    parser.add_argument("--images-fd", type=int, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold tenants' memory
+    worker = Worker(socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
+    gc.freeze()  # modules live for ever: collections need not look at them
+    try:
+        worker.serve()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0  # the supervisor is gone, and so is the reason to be
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""Bake: run a program's initialisation once, in a real machine, and keep what memory then holds as an image.
+
+The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
+program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random and
+no clock is visible while baking, so the same source gives the same bytes.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import zstandard
+
+from edge.vmm.image_memory import base_memfd
+from edge.vmm.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.memory import BaseMemory
+from edge.vmm.shell import Image, Shell
+from edge.vmm.watchdog import Watchdog
+from vmimage import abi, snapshot
+from vmimage.archive import ImageBundle
+from vmimage.elf import Program, Segment, Symbol, parse_program
+from vmimage.errors import GuestError, PublisherError
+from vmimage.manifest import (
+    SNAPSHOT_TYPE,
+    SYMBOLS_TYPE,
+    Access,
+    Blob,
+    ImageManifest,
+    Limits,
+    Region,
+    digest_of,
+)
+from vmimage.pages import no_pages, pages_digest
+from vmimage.snapshot import Registers, Snapshot
+
+BAKE_CPU_MS: Final = 30_000  # initialisation may index a data set; it is paid once
+BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
+IMAGE_LEVEL: Final = 9
+STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
+RSP: Final = 4  # its place in `Registers.gpr`
+
+Progress = Callable[[str], None]
+
+
+class Baker:
+    """Bakes programs over one base image, in one shell."""
+
+    def __init__(self, memory_bytes: int = abi.MEMORY_DEFAULT) -> None:
+        from libos.build import libos_elf
+
+        if memory_bytes % (2 << 20) or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
+            raise PublisherError(
+                f"memory: a multiple of 2 MiB from {abi.MEMORY_MIN >> 20} MiB to {abi.MEMORY_MAX >> 20} MiB expected, "
+                f"got {memory_bytes} bytes"
+            )
+        self._watchdog = Watchdog()
+        self._memory_bytes = memory_bytes
+        self._libos = parse_program(libos_elf())
+        self._regions = (*_device_regions(), *_segment_regions(self._libos.segments))
+        self.base = self._bake_base()
+
+    def _bake_base(self) -> ImageBundle:
+        """Boot the libOS in zero memory of the smallest size; bases do not depend on how much there is later."""
+        image = Image(BaseMemory(None), self._regions, abi.MEMORY_MIN)
+        shell = Shell(image.base, image.memory_bytes)
+        shell.memory.bind(image.template)
+        _load(shell, self._libos.segments)
+        machine = Machine(shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
+        gpr = tuple(STACK_TOP if n == RSP else 0 for n in range(snapshot.GPR_COUNT))
+        shell.engine.flush(no_pages()[0])
+        machine.boot(Registers(gpr=gpr, rip=self._libos.entry))
+        self._run_to_ready(machine, "libos", print)
+        state = machine.capture()
+        shell.close()
+        base = BaseMemory(base_memfd(state.page_nos, state.pages))
+        # What a program's bake starts from: the base's registers over the base's memory.
+        self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
+        self._shell = Shell(base, self._memory_bytes)
+        return _bundle("libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits())
+
+    def bake(
+        self, program: Program, *, name: str, env: Mapping[str, str], limits: Limits, progress: Progress
+    ) -> ImageBundle:
+        """The image of `program`, derived from `base`.
+
+        :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
+        """
+        end = max(segment.address + segment.memory_size for segment in program.segments)
+        heap = -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
+        if heap >= self._memory_bytes:
+            raise PublisherError(f"{name}: a program below {self._memory_bytes:#x} expected, it ends at {end:#x}")
+        if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
+            raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
+        heap_region = Region(heap, self._memory_bytes, "rw")
+        regions = (*self._regions, *_segment_regions(program.segments), heap_region)
+        image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
+        machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
+        machine.restore()
+        _load(self._shell, program.segments)
+        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env))
+        machine.set_program(program.entry, heap)
+        self._run_to_ready(machine, name, progress)
+        symbols = (*self._libos.symbols, *program.symbols)
+        base = self.base.manifest.digest
+        return _bundle(name, "derived", base, self._memory_bytes, regions, machine.capture(), machine, symbols, limits)
+
+    def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
+        started_s = time.monotonic()
+        while True:
+            try:
+                with self._watchdog.watching(machine.shell.engine):
+                    outcome = machine.run()
+            except GuestError as error:
+                raise PublisherError(f"{name}: died before it was ready: {error}") from error
+            finally:
+                self._watchdog.rest()
+                for text in machine.log:
+                    progress(text.decode(errors="replace").rstrip("\n"))
+                machine.log.clear()
+            match outcome:
+                case Ready():
+                    return
+                case Idle():
+                    raise PublisherError(f"{name}: idles before it is ready; a program must call nk_serve")
+                case Runnable():
+                    progress(f"initialising, {time.monotonic() - started_s:.1f} s")
+
+
+def build_image(
+    source: Path,
+    *,
+    name: str,
+    env: Mapping[str, str],
+    memory_bytes: int = abi.MEMORY_DEFAULT,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    progress: Progress = print,
+) -> list[ImageBundle]:
+    """Compile and bake one program: its base, then its image.
+
+    :param source: what `libos.build.compile_guest` takes.
+    :param env: names and values for `nk_env`.
+    :raises PublisherError: it does not compile or does not become ready; the message says why.
+    """
+    from libos.build import compile_guest
+
+    progress("compiling")
+    program = parse_program(compile_guest(source))
+    progress("baking the base")
+    baker = Baker(memory_bytes)
+    progress("baking")
+    return [baker.base, baker.bake(program, name=name, env=env, limits=limits, progress=progress)]
+
+
+def _bundle(
+    name: str,
+    kind: str,
+    base: str | None,
+    memory_bytes: int,
+    regions: Iterable[Region],
+    state: Snapshot,
+    machine: Machine,
+    symbols: Iterable[Symbol],
+    limits: Limits,
+) -> ImageBundle:
+    record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
+    lines = "".join(f"{symbol.address:x} {symbol.size:x} {symbol.name}\n" for symbol in symbols)
+    names = zstandard.ZstdCompressor(level=IMAGE_LEVEL).compress(lines.encode())
+    manifest = ImageManifest(
+        name=name,
+        abi=abi.ABI_VERSION,
+        kind="base" if kind == "base" else "derived",
+        base=base,
+        memory_bytes=memory_bytes,
+        regions=tuple(sorted(regions, key=lambda region: region.start)),
+        snapshot=Blob(SNAPSHOT_TYPE, digest_of(record), len(record)),
+        snapshot_bytes=snapshot.record_size(len(state.page_nos)),
+        page_count=len(state.page_nos),
+        pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
+        symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
+        limits=limits,
+    )
+    return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
+
+
+def _load(shell: Shell, segments: Iterable[Segment]) -> None:
+    for segment in segments:
+        shell.memory.write(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
+
+
+def _environment(env: Mapping[str, str]) -> bytes:
+    block = b""
+    for name, value in sorted(env.items()):
+        if not name or "=" in name or "\0" in name + value:
+            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
+        block += f"{name}={value}".encode() + b"\0"
+    if len(block) >= abi.ENV_SIZE:
+        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
+    return block + b"\0"
+
+
+def _device_regions() -> list[Region]:
+    """The fixed part of the memory map, see `vmimage.abi`."""
+    spans: list[tuple[int, int, Access]] = [
+        (abi.INFO_ADDRESS, abi.PAGE_SIZE, "r"),
+        (abi.CONTROL_ADDRESS, abi.PAGE_SIZE, "rw"),
+        (abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE, "rw"),
+        (abi.ENV_ADDRESS, abi.ENV_SIZE, "r"),
+        (abi.GATE_IN_ADDRESS, abi.GATE_SIZE, "r"),
+        (abi.GATE_OUT_ADDRESS, abi.GATE_SIZE, "rw"),
+        (abi.STACK_ADDRESS, abi.STACK_SIZE, "rw"),
+    ]
+    for fiber in range(abi.FIBER_COUNT):
+        start = abi.FIBER_ADDRESS + fiber * abi.FIBER_STRIDE
+        spans.append((start + abi.PAGE_SIZE, abi.FIBER_STRIDE - abi.PAGE_SIZE, "rw"))
+    return [Region(start, start + size, access) for start, size, access in spans]
+
+
+def _segment_regions(segments: Iterable[Segment]) -> list[Region]:
+    regions: list[Region] = []
+    for segment in segments:
+        start = segment.address // abi.PAGE_SIZE * abi.PAGE_SIZE
+        end = -(-(segment.address + segment.memory_size) // abi.PAGE_SIZE) * abi.PAGE_SIZE
+        if regions and start < regions[-1].end:  # the same access: the parser refuses anything else
+            start = regions[-1].end
+        if start < end:
+            regions.append(Region(start, end, segment.access))
+    return regions

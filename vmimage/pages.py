@@ -1,0 +1,41 @@
+"""Pages as numpy arrays: differences against a reference, and the digest that names page contents.
+
+A set of pages is two arrays of equal length: `page_nos`, uint32, strictly increasing guest page numbers; and `pages`,
+uint64 of shape (n, 512), 4 KiB a row. Whether the rows are contents or XOR differences is said where they are used.
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmimage import abi
+
+WORDS_PER_PAGE = abi.PAGE_SIZE // 8
+
+PageNos = NDArray[np.uint32]
+Pages = NDArray[np.uint64]
+
+
+def page_view(buffer: object) -> Pages:
+    """The memory of `buffer` (its size a multiple of a page) as rows of pages; no copy."""
+    return np.frombuffer(buffer, dtype=np.uint64).reshape(-1, WORDS_PER_PAGE)  # type: ignore[call-overload, no-any-return]
+
+
+def no_pages() -> tuple[PageNos, Pages]:
+    """An empty set."""
+    return np.empty(0, dtype=np.uint32), np.empty((0, WORDS_PER_PAGE), dtype=np.uint64)
+
+
+def difference(page_nos: PageNos, current: Pages, reference: Pages) -> tuple[PageNos, Pages]:
+    """Those of `page_nos` whose rows differ, with `current ^ reference`."""
+    xored = current ^ reference
+    differs = xored.any(axis=1)
+    return page_nos[differs], xored[differs]
+
+
+def pages_digest(page_nos: PageNos, contents: Pages) -> str:
+    """SHA-256 over the page numbers (u32, little-endian), then the page contents, as "sha256:<hex>"."""
+    sha = hashlib.sha256(page_nos.astype("<u4").tobytes())
+    sha.update(np.ascontiguousarray(contents).data)
+    return f"sha256:{sha.hexdigest()}"

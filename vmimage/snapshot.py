@@ -1,0 +1,183 @@
+"""A machine's state as a value, and as bytes: the record.
+
+One format serves three things, which differ only in what the pages are XORed with: a base image (zero memory), a
+derived image (its base) and a parked machine (its image). The state is plain data: no handles, nothing of the engine.
+
+Record: one zstd frame with its content size, over
+    u32 magic "NKSN", u32 version
+    20 x u64: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15 RIP RFLAGS FS_BASE GS_BASE
+    512 bytes: the FXSAVE area (Intel SDM volume 1, section 10.5), 64-bit form
+    device state, see `DeviceState`
+    u32 page count n, u32 zero, n x u32 page numbers (strictly increasing, padded to 8 bytes), n x 4096 bytes XOR
+Everything is little-endian. A parser of records must assume a hostile writer: a worker parses what its guests made.
+"""
+
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import zstandard
+
+from vmimage import abi
+from vmimage.errors import FormatError
+from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages
+
+MAGIC: Final = 0x4E534B4E
+VERSION: Final = 1
+FXSAVE_SIZE: Final = 512
+GPR_COUNT: Final = 16
+WINDOW_MAX: Final = 1 << 27  # bytes; what `zstd --long` uses, the most a decoder here allocates
+
+_HEADER: Final = struct.Struct("<II")
+_REGISTERS: Final = struct.Struct("<20Q512s")
+_DEVICES: Final = struct.Struct("<IIIIQQQQQQ")
+_COUNT: Final = struct.Struct("<II")
+_FIXED: Final = _HEADER.size + _REGISTERS.size + _DEVICES.size + _COUNT.size
+
+# RFLAGS a guest may hold: CF PF AF ZF SF DF OF AC ID. The rest is the VMM's: IOPL 3, IF and the bit that is always one.
+RFLAGS_GUEST: Final = 0x0024_0CD5
+RFLAGS_FIXED: Final = 0x3202
+_CANONICAL_LOW: Final = 1 << 47
+_MXCSR_RESERVED: Final = 0xFFFF0000
+
+# FXSAVE area of a processor that has just been reset by FNINIT: FCW 0x37F, MXCSR 0x1F80.
+FXSAVE_CLEAN: Final = struct.pack("<HHHH16xII", 0x37F, 0, 0, 0, 0x1F80, 0xFFFF).ljust(FXSAVE_SIZE, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """What of the CPU belongs to the guest. `gpr` in encoding order: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15."""
+
+    gpr: tuple[int, ...] = (0,) * GPR_COUNT
+    rip: int = 0
+    rflags: int = RFLAGS_FIXED
+    fs_base: int = 0
+    gs_base: int = 0
+    fxsave: bytes = field(default=FXSAVE_CLEAN, repr=False)
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """What of the devices outlives the engine. Times in nanoseconds of the machine's own timelines."""
+
+    in_head: int = 0  # gate ring to the guest, bytes ever produced, modulo 2^32
+    out_tail: int = 0  # gate ring from the guest, bytes ever consumed, modulo 2^32
+    console_tail: int = 0
+    timer_timeline: int = abi.TIMELINE_PHYSICAL
+    timer_deadline_ns: int = 0  # 0: not armed
+    timer_fired: int = 0  # 0 or 1: IRQ_TIMER is pending
+    mono_ns: int = 0  # physical time this machine has been resident
+    virtual_ns: int = 0  # CPU time it has had
+    idle_until_ns: int = 0  # mono_ns at which an IDLE in progress ends; 0: the guest is running, not idle
+    entry: int = 0  # the program's entry point, 0 in a base
+    heap: int = 0  # first free address after the program
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A machine's state; `pages` are XOR differences against the reference that the record's user knows."""
+
+    registers: Registers
+    devices: DeviceState
+    page_nos: PageNos = field(repr=False)
+    pages: Pages = field(repr=False)
+
+
+def record_size(page_count: int) -> int:
+    """Size in bytes of an uncompressed record of that many pages."""
+    return _FIXED + (page_count * 4 + 7 & ~7) + page_count * abi.PAGE_SIZE
+
+
+def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
+    """The record as bytes, compressed at zstd `level`."""
+    r, d = snapshot.registers, snapshot.devices
+    count = len(snapshot.page_nos)
+    numbers = snapshot.page_nos.astype("<u4").tobytes()
+    raw = b"".join(
+        (
+            _HEADER.pack(MAGIC, VERSION),
+            _REGISTERS.pack(*r.gpr, r.rip, r.rflags, r.fs_base, r.gs_base, r.fxsave),
+            _DEVICES.pack(
+                d.in_head,
+                d.out_tail,
+                d.console_tail,
+                d.timer_timeline | d.timer_fired << 8,
+                d.timer_deadline_ns,
+                d.mono_ns,
+                d.virtual_ns,
+                d.idle_until_ns,
+                d.entry,
+                d.heap,
+            ),
+            _COUNT.pack(count, 0),
+            numbers.ljust(len(numbers) + 7 & ~7, b"\0"),
+            np.ascontiguousarray(snapshot.pages).data,
+        )
+    )
+    return zstandard.ZstdCompressor(level=level).compress(raw)
+
+
+def decode(record: bytes, *, memory_bytes: int) -> Snapshot:
+    """Parse a record for a machine with `memory_bytes` of memory.
+
+    :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
+        cannot hold. Nothing is decompressed before its size is known to be possible.
+    """
+    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE))
+    if len(raw) < _FIXED:
+        raise FormatError(f"record: at least {_FIXED} bytes expected, got {len(raw)}")
+    magic, version = _HEADER.unpack_from(raw, 0)
+    if (magic, version) != (MAGIC, VERSION):
+        raise FormatError(f"record: magic {MAGIC:#x} version {VERSION} expected, got {magic:#x} version {version}")
+    *words, fxsave = _REGISTERS.unpack_from(raw, _HEADER.size)
+    registers = Registers(tuple(words[:16]), words[16], words[17], words[18], words[19], fxsave)
+    _check_registers(registers)
+    devices = _decode_devices(_DEVICES.unpack_from(raw, _HEADER.size + _REGISTERS.size))
+    count, zero = _COUNT.unpack_from(raw, _FIXED - _COUNT.size)
+    if zero != 0 or count > memory_bytes // abi.PAGE_SIZE or len(raw) != record_size(count):
+        raise FormatError(f"record: {count} pages do not make {len(raw)} bytes")
+    page_nos = np.frombuffer(raw, dtype="<u4", count=count, offset=_FIXED).astype(np.uint32, copy=False)
+    first, last = abi.NULL_GUARD_SIZE // abi.PAGE_SIZE, memory_bytes // abi.PAGE_SIZE
+    if count and (
+        int(page_nos[0]) < first or int(page_nos[-1]) >= last or bool((np.diff(page_nos.astype(np.int64)) <= 0).any())
+    ):
+        raise FormatError(f"record: page numbers must increase within {first}..{last - 1}")
+    pages = np.frombuffer(raw, dtype="<u8", offset=len(raw) - count * abi.PAGE_SIZE).reshape(count, WORDS_PER_PAGE)
+    return Snapshot(registers, devices, page_nos, pages)
+
+
+def _decompress(record: bytes, limit: int) -> bytes:
+    try:
+        size = zstandard.frame_content_size(record)
+        if not 0 <= size <= limit:
+            raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
+        return zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX).decompress(
+            record, max_output_size=size, allow_extra_data=False
+        )
+    except zstandard.ZstdError as error:
+        raise FormatError(f"record: a zstd frame expected: {error}") from None
+
+
+def _check_registers(registers: Registers) -> None:
+    """Refuse what a processor would not load in ring 3."""
+    if registers.rflags & ~RFLAGS_GUEST != RFLAGS_FIXED:
+        raise FormatError(f"record: RFLAGS {registers.rflags:#x} has bits a guest may not set")
+    for name, base in (("RIP", registers.rip), ("FS", registers.fs_base), ("GS", registers.gs_base)):
+        if base >= _CANONICAL_LOW:
+            raise FormatError(f"record: {name} {base:#x} is not an address a guest can have")
+    (mxcsr,) = struct.unpack_from("<I", registers.fxsave, 24)
+    if mxcsr & _MXCSR_RESERVED:
+        raise FormatError(f"record: MXCSR {mxcsr:#x} has reserved bits")
+
+
+def _decode_devices(values: tuple[int, ...]) -> DeviceState:
+    in_head, out_tail, console_tail, timer, deadline, mono, virtual, idle_until, entry, heap = values
+    timeline, fired = timer & 0xFF, timer >> 8
+    if timeline > abi.TIMELINE_VIRTUAL or fired > 1 or in_head % 8 or out_tail % 8 or max(mono, virtual) >> 63:
+        raise FormatError("record: device state out of range")
+    if max(entry, heap) > abi.MEMORY_MAX:
+        raise FormatError(f"record: entry {entry:#x} and heap {heap:#x} in memory expected")
+    return DeviceState(
+        in_head, out_tail, console_tail, timeline, deadline, fired, mono, virtual, idle_until, entry, heap
+    )
