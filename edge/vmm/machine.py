@@ -4,6 +4,7 @@ Read `run` first: it enters the guest, looks at why it came back, and goes on or
 ends as a `GuestError` with a report, never as another exception. Parking and baking take the same `capture`.
 """
 
+import contextlib
 import enum
 import os
 import struct
@@ -210,6 +211,8 @@ class Machine:
             return self._run()
         except GuestError as error:
             self._enter_phase("die")
+            with contextlib.suppress(GuestError):  # what it finished and logged before still counts
+                self._drain()
             error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
             raise
 

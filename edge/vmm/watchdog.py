@@ -1,8 +1,9 @@
 """Stops a guest that does not come back by itself, from a thread that sleeps while nothing runs.
 
-An interval timer ticks while the worker has work. Its signal is only there for the byte that Python's C handler writes to
-the wake-up descriptor at once, while the main thread is still inside the engine; the thread that reads it stops the engine.
-A stop that comes too early, or hits a run that had just begun, costs that run one more turn and is repeated at the next tick.
+An interval timer counts the CPU time of the process, so it ticks only while there is work: an idle worker is not woken.
+The signal is only there for the byte that Python's C handler writes to the wake-up descriptor at once, while the main
+thread is still inside the engine; the thread that reads it stops the engine. A stop that comes too early, or hits a run
+that had just begun, costs that run one more turn and is repeated at the next tick.
 """
 
 import contextlib
@@ -14,11 +15,11 @@ from typing import Final
 
 from edge.vmm.engine import Engine
 
-TICK_S: Final = 0.01  # as long as a slice; the CPU clock, not the tick, decides what is charged
+TICK_S: Final = 0.01  # of CPU time, as long as a slice; what is charged is read from the CPU clock, not counted in ticks
 
 
 class Watchdog:
-    """Use from the main thread only; one a process."""
+    """Use from the main thread only; one a process. Call `rest` before the process ends."""
 
     def __init__(self) -> None:
         self.stopped = 0  # runs that were stopped, ever
@@ -27,7 +28,7 @@ class Watchdog:
         self._ticking = False
         self._reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.signal(signal.SIGPROF, lambda *_: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -35,7 +36,7 @@ class Watchdog:
     def watching(self, engine: Engine) -> Iterator[None]:
         """Stop `engine` when it runs for longer than a tick."""
         if not self._ticking:
-            signal.setitimer(signal.ITIMER_REAL, TICK_S, TICK_S)
+            signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
             self._ticking = True
         self._run += 1
         self._engine = engine
@@ -45,10 +46,9 @@ class Watchdog:
             self._engine = None
 
     def rest(self) -> None:
-        """No ticks until the next run: an idle worker is not woken."""
-        if self._ticking:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self._ticking = False
+        """No ticks until the next run. A tick while the interpreter shuts down would kill the process."""
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._ticking = False
 
     def _watch(self) -> None:
         seen = 0

@@ -48,6 +48,7 @@ class Resident:
         self.restore_us = 0
         self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
+        self.parking = False  # goes as soon as it is idle
 
 
 class Worker:
@@ -96,7 +97,6 @@ class Worker:
         if self._runnable:
             self._socket.settimeout(0)
         else:
-            self._watchdog.rest()
             self._socket.settimeout(self._seconds_to_wake())
         try:
             data = self._socket.recv(RECEIVE_BYTES)
@@ -176,13 +176,16 @@ class Worker:
 
     def _on_park(self, frame: Frame) -> None:
         resident = self._residents.get(frame.machine)
-        if resident is None:
-            return
-        if resident.machine.busy:
-            raise ValueError(f"machine {frame.machine} is busy and cannot be parked")
-        record = snapshot.encode(resident.machine.capture(), level=1)
-        self._forget(resident)
-        self._send(frames.PARKED, frame.machine, 0, record)
+        if resident is not None:
+            resident.parking = True
+            self._park_if_idle(resident)
+
+    def _park_if_idle(self, resident: Resident) -> None:
+        """Once it has nothing left to do: a RESET may still be on its way into the guest."""
+        if not resident.machine.busy:
+            record = snapshot.encode(resident.machine.capture(), level=1)
+            self._forget(resident)
+            self._send(frames.PARKED, resident.number, 0, record)
 
     def _on_close(self, frame: Frame) -> None:
         resident = self._residents.get(frame.machine)
@@ -247,6 +250,8 @@ class Worker:
         match outcome:
             case Idle(until_ns):
                 resident.wake_at_ns = until_ns
+                if resident.parking:
+                    self._park_if_idle(resident)
             case Runnable() | Ready():
                 self._make_runnable(resident)
 

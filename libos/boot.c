@@ -1,0 +1,33 @@
+/*
+ * From the first instruction to the program, and the way out when something is broken.
+ *
+ * The boot list is this file: check that VMM and libOS speak of the same architecture, say READY (a base image is the
+ * memory at that moment), and when the VMM resumes us with a program in place, enter it.
+ */
+#include "libos.h"
+
+_Noreturn void boot(void);
+
+_Noreturn void panic(const char *why) {
+    console_line("libos: panic");
+    console_line(why);
+    HYPERCALL(NK_PORT_NOTIFY, NK_NOTIFY_CONSOLE, 0);
+    for (;;)
+        HYPERCALL(NK_PORT_EXIT, NK_EXIT_PANIC, 0);
+}
+
+_Noreturn void boot(void) {
+    if (NK_INFO->magic != NK_INFO_MAGIC_VALUE)
+        panic("info page: wrong magic");
+    if (NK_INFO->abi != NK_ABI_VERSION)
+        panic("info page: another ABI version");
+    NK_CONTROL->irq_enable = 0; /* the request loop polls the ring at every turn: nothing needs to interrupt it */
+    NK_CONTROL->irq_mask = 0;
+
+    while (NK_INFO->entry == 0)
+        HYPERCALL(NK_PORT_READY, 0, 0);
+    if (NK_INFO->entry < NK_PROGRAM_ADDRESS || NK_INFO->heap > NK_INFO->memory_bytes)
+        panic("info page: no such program");
+    ((void (*)(void))NK_INFO->entry)();
+    panic("the program returned");
+}

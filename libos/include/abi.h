@@ -1,0 +1,112 @@
+/*
+ * The virtual architecture, version 1: every number an image and an edge must agree on.
+ *
+ * `vmimage/abi.py` says the same numbers in Python and states the bump rule; `tests/unit/test_abi.py` compiles a probe
+ * that compares every one. Only #define lines here, without suffixes: the assembler reads this file too.
+ */
+#ifndef NK_ABI_H
+#define NK_ABI_H
+
+#define NK_ABI_VERSION 1
+
+/* Memory map (bytes, guest-physical). */
+#define NK_PAGE_SIZE 4096
+#define NK_NULL_GUARD_SIZE 0x10000
+#define NK_INFO_ADDRESS 0x10000
+#define NK_CONTROL_ADDRESS 0x11000
+#define NK_CONSOLE_ADDRESS 0x12000
+#define NK_CONSOLE_SIZE 0x2000
+#define NK_ENV_ADDRESS 0x14000
+#define NK_ENV_SIZE 0x4000
+#define NK_GATE_IN_ADDRESS 0x20000
+#define NK_GATE_OUT_ADDRESS 0x30000
+#define NK_GATE_SIZE 0x10000
+#define NK_FIBER_ADDRESS 0x80000
+#define NK_FIBER_STRIDE 0x10000            /* one guard page at the low end of each, the rest is stack */
+#define NK_FIBER_COUNT 8
+#define NK_LIBOS_ADDRESS 0x100000
+#define NK_LIBOS_SIZE 0x80000
+#define NK_STACK_GUARD_ADDRESS 0x180000
+#define NK_STACK_ADDRESS 0x181000
+#define NK_STACK_SIZE 0x7F000
+#define NK_PROGRAM_ADDRESS 0x200000
+#define NK_MEMORY_MIN 0x400000
+#define NK_MEMORY_DEFAULT 0x2000000
+#define NK_MEMORY_MAX 0x40000000
+
+/* Info page: written by the VMM, read-only to the guest. Offsets in bytes; all times in nanoseconds. */
+#define NK_INFO_MAGIC_VALUE 0x46494B4E     /* "NKIF" */
+#define NK_INFO_MAGIC 0x00                 /* u32 */
+#define NK_INFO_ABI 0x04                   /* u32 */
+#define NK_INFO_PENDING 0x08               /* u64, pending interrupts (level: a bit stands while its cause does) */
+#define NK_INFO_WALL_NS 0x10               /* u64, since 1970-01-01 UTC; refreshed at every entry */
+#define NK_INFO_MONO_NS 0x18               /* u64, physical time while resident; stands still while parked */
+#define NK_INFO_VIRTUAL_NS 0x20            /* u64, CPU time this machine has had */
+#define NK_INFO_GENERATION 0x28            /* u64, changes on every restore and clone */
+#define NK_INFO_ENTROPY 0x30               /* 32 bytes, fresh on every restore and clone */
+#define NK_INFO_MEMORY_BYTES 0x50          /* u64, end of usable memory */
+#define NK_INFO_CPU_LIMIT_NS 0x58          /* u64, CPU time a request may take */
+#define NK_INFO_OUTPUT_LIMIT 0x60          /* u64, body bytes a response may have */
+#define NK_INFO_ENTRY 0x68                 /* u64, the program's entry point; 0 while a base image is baked */
+#define NK_INFO_IN_HEAD 0x70               /* u32, gate in: bytes ever produced, modulo 2^32 */
+#define NK_INFO_OUT_TAIL 0x74              /* u32, gate out: bytes ever consumed, modulo 2^32 */
+#define NK_INFO_CONSOLE_TAIL 0x78          /* u32, console: bytes ever consumed, modulo 2^32 */
+#define NK_INFO_MAX_STREAMS 0x7C           /* u32, requests the VMM has open in the machine at most */
+#define NK_INFO_HEAP 0x80                  /* u64, first free address after the program */
+
+/* Control page: written by the guest. A value read from here is checked before use, every time. */
+#define NK_CONTROL_IRQ_ENABLE 0x00         /* u64, 0 or 1 */
+#define NK_CONTROL_IRQ_MASK 0x08           /* u64 */
+#define NK_CONTROL_IRQ_HANDLER 0x10        /* u64, address */
+#define NK_CONTROL_IN_TAIL 0x18            /* u32, gate in: bytes ever consumed */
+#define NK_CONTROL_OUT_HEAD 0x1C           /* u32, gate out: bytes ever produced */
+#define NK_CONTROL_CONSOLE_HEAD 0x20       /* u32, console: bytes ever produced */
+
+/* Interrupt bits in INFO_PENDING. */
+#define NK_IRQ_GATE 0x1                    /* records wait in the gate ring to the guest */
+#define NK_IRQ_TIMER 0x2                   /* the timer's deadline has passed */
+#define NK_IRQ_DISK 0x4                    /* reserved */
+#define NK_IRQ_NIC 0x8                     /* reserved */
+
+/* Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). */
+#define NK_PORT_IDLE 0x10                  /* RDI: mono_ns to wake at, or IDLE_FOREVER; a pending interrupt ends it */
+#define NK_PORT_READY 0x11                 /* initialised: the bake ends here; on an edge a no-op */
+#define NK_PORT_TIMER 0x12                 /* RDI: deadline in ns (0 disarms), RSI: TIMELINE_*; clears IRQ_TIMER */
+#define NK_PORT_CLOCK 0x13                 /* refreshes the times in the info page */
+#define NK_PORT_EXIT 0x14                  /* RDI: exit code; ends the machine */
+#define NK_PORT_NOTIFY 0x15                /* RDI: NOTIFY_* bits; the VMM drains those rings and returns at once */
+#define NK_PORT_SET_FS 0x16                /* RDI: FS base */
+#define NK_PORT_DISK 0x18                  /* reserved */
+#define NK_PORT_NIC 0x19                   /* reserved */
+#define NK_IDLE_FOREVER 0xFFFFFFFFFFFFFFFF
+#define NK_TIMELINE_PHYSICAL 0
+#define NK_TIMELINE_VIRTUAL 1
+#define NK_NOTIFY_GATE 0x1
+#define NK_NOTIFY_CONSOLE 0x2
+#define NK_EXIT_OK 0
+#define NK_EXIT_NO_MEMORY 12               /* the guest says it ran out of memory: 507 to the client */
+#define NK_EXIT_PANIC 13                   /* the libOS found itself or the VMM broken */
+
+/* Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven
+ * bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
+ * (if fewer than 16 bytes are left the rest is skipped without a header; records are multiples of 8, so that is 8 bytes).
+ */
+#define NK_RECORD_HEADER_SIZE 16
+#define NK_RECORD_ALIGN 8
+#define NK_RECORD_PAYLOAD_MAX 0x4000
+#define NK_RECORD_PAD 0                    /* skip it */
+#define NK_RECORD_HEAD 1                   /* a key-value block, then body bytes */
+#define NK_RECORD_BODY 2                   /* body bytes */
+#define NK_RECORD_RESET 3                  /* the stream is aborted; no payload */
+#define NK_RECORD_CREDIT 4                 /* u32: so many more body bytes may be sent on this stream */
+#define NK_RECORD_LOG 5                    /* from the guest: one line of UTF-8 for the publisher */
+#define NK_RECORD_SUBREQUEST 6             /* reserved: to an allow-listed upstream */
+#define NK_FLAG_END 0x1                    /* HEAD or BODY: the last of its stream in this direction */
+#define NK_STREAM_WINDOW 0x10000           /* body bytes under way before the first CREDIT, each stream and direction */
+#define NK_MAX_STREAMS 64                  /* INFO_MAX_STREAMS is at most this */
+
+/* Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
+ * terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
+ * header fields; FLAG_END and body bytes may follow in the same record. */
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * What a program may call: one header, one table of functions at the libOS's fixed address, no system calls.
+ *
+ *     static void page(nk_request *request) { nk_printf(request, "hello from %s\n", nk_var(request, "PATH_INFO")); }
+ *     int main(void) { return nk_serve(page); }
+ *
+ * main() runs once, when the image is built; the image is the memory as nk_serve() found it. From then on the handler runs
+ * once per request, each on its own fiber (FIBER_COUNT at once, 34 KiB of stack). Fibers change only inside the calls
+ * marked "waits", so a handler needs no locks. Functions that can fail return -1, or NULL for pointers. Times are
+ * nanoseconds. Text is UTF-8.
+ */
+#ifndef NUNATAK_H
+#define NUNATAK_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+
+#define NK_TABLE_MAGIC 0x4F4C4B4E /* "NKLO" */
+#define NK_TABLE_VERSION 1        /* functions are only ever added, at the end */
+
+typedef struct nk_request nk_request;
+typedef void nk_handler(nk_request *request);
+
+struct nk_table {
+    uint32_t magic, version;
+
+    /* string.c; first, because crt.S knows their places */
+    void *(*memcpy)(void *to, const void *from, size_t size);
+    void *(*memmove)(void *to, const void *from, size_t size);
+    void *(*memset)(void *to, int byte, size_t size);
+    int (*memcmp)(const void *a, const void *b, size_t size);
+    size_t (*strlen)(const char *text);
+    int (*strcmp)(const char *a, const char *b);
+    int (*strncmp)(const char *a, const char *b, size_t size);
+    char *(*strchr)(const char *text, int byte);
+
+    int (*serve)(nk_handler *handler);
+    void (*exit)(int code) __attribute__((noreturn));
+
+    /* The request. */
+    const char *(*var)(nk_request *request, const char *name);
+    bool (*next_var)(nk_request *request, const char **name, const char **value);
+    ptrdiff_t (*query)(nk_request *request, const char *name, char *to, size_t size);
+    ptrdiff_t (*read)(nk_request *request, void *to, size_t size);
+
+    /* The response. */
+    int (*status)(nk_request *request, int code);
+    int (*header)(nk_request *request, const char *name, const char *value);
+    int (*write)(nk_request *request, const void *data, size_t size);
+    int (*printf)(nk_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    int (*html)(nk_request *request, const char *text);
+    int (*json)(nk_request *request, const char *text);
+    int (*flush)(nk_request *request);
+
+    /* The rest. */
+    const char *(*env)(const char *name);
+    const char *(*next_env)(const char *entry);
+    void (*log)(const char *format, ...) __attribute__((format(printf, 1, 2)));
+    void (*puts)(const char *line);
+    int (*snprintf)(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+    int (*vsnprintf)(char *to, size_t size, const char *format, va_list arguments);
+    void *(*malloc)(size_t size);
+    void *(*calloc)(size_t count, size_t size);
+    void *(*realloc)(void *block, size_t size);
+    void (*free)(void *block);
+    void (*random)(void *to, size_t size);
+    int (*sleep_until)(uint64_t mono_ns);
+    void (*refresh_clock)(void);
+};
+
+#define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memmove(void *to, const void *from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+size_t strlen(const char *text);
+int strcmp(const char *a, const char *b);
+int strncmp(const char *a, const char *b, size_t size);
+char *strchr(const char *text, int byte);
+
+/* Freestanding code gets no built-in functions by itself; these let the compiler place small copies inline. */
+#define memcpy(to, from, size) __builtin_memcpy(to, from, size)
+#define memmove(to, from, size) __builtin_memmove(to, from, size)
+#define memset(to, byte, size) __builtin_memset(to, byte, size)
+#define strlen(text) __builtin_strlen(text)
+
+/* The image ends here; then serves for ever. Returns -1 only when already serving. */
+static inline int nk_serve(nk_handler *handler) { return NK->serve(handler); }
+/* Ends the machine; the service starts again from its image. EXIT_NO_MEMORY tells the client 507, others 502. */
+_Noreturn static inline void nk_exit(int code) { NK->exit(code); }
+
+/* A CGI meta-variable (RFC 3875: REQUEST_METHOD, PATH_INFO, QUERY_STRING, HTTP_ACCEPT, ...) or NULL. Good until the
+ * handler returns. */
+static inline const char *nk_var(nk_request *request, const char *name) { return NK->var(request, name); }
+/* All of them: start with *name NULL; false after the last. */
+static inline bool nk_next_var(nk_request *request, const char **name, const char **value) {
+    return NK->next_var(request, name, value);
+}
+/* One parameter of QUERY_STRING, percent-decoded and ended by NUL, cut to size. Its length, or -1 if it is not there. */
+static inline ptrdiff_t nk_query(nk_request *request, const char *name, char *to, size_t size) {
+    return NK->query(request, name, to, size);
+}
+/* Some bytes of the request's body; 0 at its end, -1 when the client is gone. Waits. */
+static inline ptrdiff_t nk_read(nk_request *request, void *to, size_t size) { return NK->read(request, to, size); }
+
+/* 200 unless said otherwise. -1 once body bytes were written. */
+static inline int nk_status(nk_request *request, int code) { return NK->status(request, code); }
+/* -1 for an empty name, control characters, too many headers (7 KiB), or once body bytes were written. */
+static inline int nk_header(nk_request *request, const char *name, const char *value) {
+    return NK->header(request, name, value);
+}
+/* Body bytes. Up to 8 KiB with the headers leave as one record; more is streamed. -1 when the client is gone. Waits. */
+static inline int nk_write(nk_request *request, const void *data, size_t size) { return NK->write(request, data, size); }
+/* %[-0][width][.precision][hh h l ll z j]{d i u x X c s p %}; no floating point. Waits. */
+#define nk_printf(request, ...) (NK->printf((request), __VA_ARGS__))
+/* Text as HTML text or attribute value. Waits. */
+static inline int nk_html(nk_request *request, const char *text) { return NK->html(request, text); }
+/* Text as a JSON string, quotes included. Waits. */
+static inline int nk_json(nk_request *request, const char *text) { return NK->json(request, text); }
+/* Sends what is buffered now, for responses that come slowly. Waits. */
+static inline int nk_flush(nk_request *request) { return NK->flush(request); }
+
+/* A value given with `nunatak build --env NAME=VALUE`, or NULL. */
+static inline const char *nk_env(const char *name) { return NK->env(name); }
+/* "NAME=VALUE" after `entry` (NULL: the first); NULL at the end. */
+static inline const char *nk_next_env(const char *entry) { return NK->next_env(entry); }
+/* One line (cut at 500 bytes) to the publisher's log; inside a handler it carries the request. */
+#define nk_log(...) (NK->log(__VA_ARGS__))
+/* One line on the machine's console. */
+static inline void nk_puts(const char *line) { NK->puts(line); }
+#define nk_snprintf(...) (NK->snprintf(__VA_ARGS__))
+static inline int nk_vsnprintf(char *to, size_t size, const char *format, va_list arguments) {
+    return NK->vsnprintf(to, size, format, arguments);
+}
+
+/* NULL when the memory is used up. Blocks are aligned to 16 bytes. */
+static inline void *nk_malloc(size_t size) { return NK->malloc(size); }
+static inline void *nk_calloc(size_t count, size_t size) { return NK->calloc(count, size); }
+static inline void *nk_realloc(void *block, size_t size) { return NK->realloc(block, size); }
+static inline void nk_free(void *block) { NK->free(block); }
+/* Unpredictable bytes. The key is fresh after every restore and clone: two machines of one image never agree. */
+static inline void nk_random(void *to, size_t size) { NK->random(to, size); }
+
+/* As of the last entry into the machine; a long computation calls nk_refresh_clock() first. */
+static inline uint64_t nk_wall_ns(void) { return NK_INFO->wall_ns; }
+static inline uint64_t nk_mono_ns(void) { return NK_INFO->mono_ns; }
+static inline uint64_t nk_virtual_ns(void) { return NK_INFO->virtual_ns; }
+static inline void nk_refresh_clock(void) { NK->refresh_clock(); }
+/* Changes with every restore and clone of the machine. */
+static inline uint64_t nk_generation(void) { return NK_INFO->generation; }
+/* Returns at nk_mono_ns() >= mono_ns, other requests run meanwhile; -1 early when the client is gone. Waits. */
+static inline int nk_sleep_until(uint64_t mono_ns) { return NK->sleep_until(mono_ns); }
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * What the libOS's files know of each other. One section per file, in reading order; README.md draws the address map.
+ */
+#ifndef LIBOS_H
+#define LIBOS_H
+
+#include "include/nunatak.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define ALIGN_UP(value, to) (((value) + (to) - 1) & ~((uintptr_t)(to) - 1))
+
+/*
+ * ---- hypercalls: `out` to a port, arguments in RDI and RSI, result in RAX ----
+ * The jump ends the basic block: an emulating engine leaves the guest only there.
+ */
+#define HYPERCALL(port, first, second)                                                                             \
+    ({                                                                                                             \
+        int64_t result = 0;                                                                                        \
+        __asm__ volatile("outb %%al, %1\n\tjmp 1f\n1:"                                                             \
+                         : "+a"(result)                                                                            \
+                         : "i"(port), "D"((uint64_t)(first)), "S"((uint64_t)(second))                              \
+                         : "memory");                                                                              \
+        result;                                                                                                    \
+    })
+
+/* ---- boot.c ---- */
+_Noreturn void panic(const char *why);
+
+/* ---- console.c ---- */
+void console_line(const char *line);
+
+/* ---- gate.c: records in and out ---- */
+struct record {
+    uint16_t type, flags;
+    uint32_t stream, length;
+    const char *payload; /* in the ring; good until gate_release() */
+};
+bool gate_next(struct record *record);
+void gate_release(const struct record *record);
+void *gate_reserve(uint16_t type, uint16_t flags, uint32_t stream, uint32_t length);
+void gate_commit(void);
+void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length);
+void gate_credit(uint32_t stream, uint32_t bytes);
+
+/* ---- fiber.c: one stack per request being handled ---- */
+enum fiber_state { FIBER_FREE, FIBER_RUNS, FIBER_WAITS_BODY, FIBER_WAITS_CREDIT, FIBER_WAITS_TIME };
+struct fiber {
+    void *stack; /* saved stack pointer */
+    uint64_t wake_ns;
+    uint32_t stream;
+    enum fiber_state state;
+};
+extern struct fiber fibers[NK_FIBER_COUNT];
+extern struct fiber *current; /* NULL in main() and in the request loop */
+extern unsigned sleepers;     /* fibers that wait for time */
+struct fiber *fiber_free(void);
+struct fiber *fiber_of(uint32_t stream);
+void fiber_resume(struct fiber *fiber);
+void fiber_wait(enum fiber_state why);
+
+/* ---- serve.c: the request loop ---- */
+int serve(nk_handler *handler);
+void serve_fiber(void);
+
+/* ---- request.c: what the client sent ---- */
+
+/* A record that outlived its place in the ring: a head that waits for a fiber, or body bytes nobody reads yet. */
+struct chunk {
+    struct chunk *next;
+    uint32_t stream, used, length;
+    uint16_t type, flags;
+    char data[];
+};
+
+/* Lies in the middle of its fiber's memory: the stack grows down from it, head and response follow it, so that a small
+ * request dirties one page. */
+struct nk_request {
+    uint32_t stream;
+    bool complete;   /* the last body byte has arrived */
+    bool aborted;    /* the client is gone */
+    bool body_begun; /* header fields are closed */
+    bool head_sent;
+    char *head_end;      /* of head and inline body */
+    const char *body;    /* bytes to read next: inline, or in the ring; NULL while the inline body is not located */
+    size_t body_left;
+    struct chunk *first, *last; /* body bytes after those */
+    uint32_t consumed;          /* bytes read and not yet credited */
+    uint32_t window;            /* bytes that may be sent without more credit */
+    uint32_t out_length, out_head; /* bytes in `out`, and how many of them are header fields */
+    char *out;
+    char head[];
+};
+#define REQUEST_OFFSET 0x9800                      /* mid-page: stack and request share their first page */
+#define REQUEST_HEAD_MAX (NK_RECORD_PAYLOAD_MAX + 8) /* and zeros that end any walk */
+#define RESPONSE_SIZE 8192
+
+static inline struct nk_request *fiber_request(const struct fiber *fiber) {
+    return (struct nk_request *)(NK_FIBER_ADDRESS + (uintptr_t)(fiber - fibers) * NK_FIBER_STRIDE + REQUEST_OFFSET);
+}
+
+void request_begin(struct nk_request *request, const struct record *head);
+void request_end(struct nk_request *request);
+int request_append(struct nk_request *request, const struct record *body);
+struct chunk *chunk_of(const struct record *record);
+const char *request_var(nk_request *request, const char *name);
+bool request_next_var(nk_request *request, const char **name, const char **value);
+ptrdiff_t request_read(nk_request *request, void *to, size_t size);
+
+/* ---- response.c: what it gets ---- */
+void response_begin(struct nk_request *request);
+void response_end(struct nk_request *request);
+int response_status(nk_request *request, int code);
+int response_header(nk_request *request, const char *name, const char *value);
+int response_write(nk_request *request, const void *data, size_t size);
+int response_flush(nk_request *request);
+int response_printf(nk_request *request, const char *format, ...);
+
+/* ---- text.c: query strings, HTML, JSON ---- */
+ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);
+int text_html(nk_request *request, const char *text);
+int text_json(nk_request *request, const char *text);
+
+/* ---- format.c ---- */
+struct sink {
+    char *at, *end;
+    bool (*full)(struct sink *sink); /* makes room and returns true; NULL or false: the rest is only counted */
+    void *owner;
+};
+int format_to(struct sink *sink, const char *format, va_list arguments);
+int format_buffer(char *to, size_t size, const char *format, ...);
+int format_buffer_v(char *to, size_t size, const char *format, va_list arguments);
+
+/* ---- string.c: also memcpy and its family ---- */
+size_t printable_span(const char *text);
+size_t span_until(const char *text, char stop);
+
+/* ---- env.c, log.c, malloc.c, random.c, time.c ---- */
+const char *env_value(const char *name);
+const char *env_next(const char *entry);
+void log_line(const char *format, ...);
+void *heap_alloc(size_t size);
+void *heap_zeroed(size_t count, size_t size);
+void *heap_resize(void *block, size_t size);
+void heap_free(void *block);
+void random_bytes(void *to, size_t size);
+int time_sleep_until(uint64_t mono_ns);
+void time_refresh(void);
+
+#endif

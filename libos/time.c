@@ -1,0 +1,22 @@
+/* Time is read from the info page without an exit (nunatak.h); here is what needs the VMM, or other fibers. */
+#include "libos.h"
+
+void time_refresh(void) {
+    HYPERCALL(NK_PORT_CLOCK, 0, 0);
+}
+
+/* In main() the whole machine sleeps, in a handler only its fiber. -1: the client went away first. */
+int time_sleep_until(uint64_t mono_ns) {
+    if (!current) {
+        while (NK_INFO->mono_ns < mono_ns)
+            HYPERCALL(NK_PORT_IDLE, mono_ns, 0);
+        return 0;
+    }
+    nk_request *request = fiber_request(current);
+    current->wake_ns = mono_ns;
+    sleepers++;
+    while (!request->aborted && NK_INFO->mono_ns < mono_ns)
+        fiber_wait(FIBER_WAITS_TIME);
+    sleepers--;
+    return request->aborted ? -1 : 0;
+}

@@ -1,0 +1,1 @@
+"""What publishers and operators of origins run: keys, bake, publish, and the server that edges fetch from."""

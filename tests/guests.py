@@ -1,0 +1,169 @@
+"""Guests without an edge around them: bake a program, put it into a machine, talk to its gate."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from edge.vmm.devices.ring import Record
+from edge.vmm.image_memory import base_memfd
+from edge.vmm.machine import Idle, Machine
+from edge.vmm.memory import BaseMemory
+from edge.vmm.shell import Image, Shell
+from libos.build import compile_guest
+from origin.build import Baker
+from vmimage import abi, snapshot
+from vmimage.archive import ImageBundle
+from vmimage.elf import parse_program
+from vmimage.manifest import Limits
+
+PROGRAMS = Path(__file__).parent / "guest" / "programs"
+EXAMPLES = Path(__file__).parent.parent / "libos" / "examples"
+RUNS_MAX = 2000  # entries a test's guest may need; a hang becomes a failure
+
+
+@cache
+def baker() -> Baker:
+    """One for the whole test process: it holds the base image."""
+    return Baker()
+
+
+@cache
+def base_memory() -> BaseMemory:
+    """The base image as a worker maps it."""
+    bundle = baker().base
+    record = bundle.blobs[bundle.manifest.snapshot.digest]
+    state = snapshot.decode(record, memory_bytes=bundle.manifest.memory_bytes)
+    return BaseMemory(base_memfd(state.page_nos, state.pages))
+
+
+@cache
+def elf(source: Path) -> bytes:
+    """A compiled program."""
+    return compile_guest(source)
+
+
+def bake(source: Path, env: Mapping[str, str] | None = None, limits: Limits | None = None) -> ImageBundle:
+    """The image of a program."""
+    program = parse_program(elf(source))
+    return baker().bake(program, name=source.stem, env=env or {}, limits=limits or Limits(), progress=print)
+
+
+@cache
+def image_of(source: Path) -> Image:
+    """The image of a program as a worker holds it."""
+    return load(bake(source))
+
+
+def load(bundle: ImageBundle) -> Image:
+    """An image as a worker holds it."""
+    manifest = bundle.manifest
+    record = bundle.blobs[manifest.snapshot.digest]
+    return Image(base_memory(), manifest.regions, manifest.memory_bytes, record)
+
+
+def head_block(pairs: Mapping[str, str]) -> bytes:
+    """A key-value block."""
+    return b"".join(f"{name}\0{value}\0".encode() for name, value in pairs.items()) + b"\0"
+
+
+@dataclass
+class Response:
+    """What a guest answered on one stream."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+    reset: bool = False
+
+    def feed(self, record: Record) -> None:
+        """Take one record from the guest."""
+        if record.type == abi.RECORD_RESET:
+            self.reset = True
+        elif record.type == abi.RECORD_BODY:
+            self.body += record.payload
+        elif record.type == abi.RECORD_HEAD:
+            rest = record.payload
+            pairs = []
+            while not rest.startswith(b"\0"):
+                name, value, rest = rest.split(b"\0", 2)
+                pairs.append((name.decode().lower(), value.decode()))
+            self.body += rest[1:]
+            self.status = int(dict(pairs)["status"])
+            self.headers = dict(pairs)
+        self.ended = self.ended or bool(record.flags & abi.FLAG_END)
+
+
+class Guest:
+    """A machine in a shell of its own, and an edge's side of its gate."""
+
+    def __init__(self, image: Image, *, parked: bytes | None = None, shell: Shell | None = None, **limits: int) -> None:
+        self.shell = shell or Shell(image.base, image.memory_bytes)
+        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}))
+        self.machine.restore(parked)
+        self.responses: dict[int, Response] = {}
+        self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
+        self.log = b""
+        self._stream = 0
+
+    def send(self, path: str = "/", *, method: str = "GET", body: bytes | None = b"", **variables: str) -> int:
+        """Offer a request and return its stream; with `body=None` the request stays open for `push`."""
+        path, _, query = path.partition("?")
+        self._stream += 1
+        pairs = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_HOST": "guest.test",
+            **variables,
+        }
+        flags = 0 if body is None else abi.FLAG_END
+        self.machine.offer(Record(abi.RECORD_HEAD, flags, self._stream, head_block(pairs) + (body or b"")))
+        self.responses[self._stream] = Response()
+        self.credit[self._stream] = abi.STREAM_WINDOW
+        return self._stream
+
+    def push(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Offer a piece of a request's body."""
+        self.credit[stream] -= len(data)
+        self.machine.offer(Record(abi.RECORD_BODY, abi.FLAG_END if end else 0, stream, data))
+
+    def run(self, *, credit: bool = True) -> None:
+        """Run until the guest idles; return credit for what it sends when `credit` says so."""
+        for _ in range(RUNS_MAX):
+            outcome = self.machine.run()
+            given = self._collect(credit)
+            if isinstance(outcome, Idle) and not given:
+                return
+        raise AssertionError("the guest does not come to rest")
+
+    def _collect(self, credit: bool) -> bool:
+        given = False
+        for record in self.machine.records:
+            if record.type == abi.RECORD_CREDIT:
+                self.credit[record.stream] += struct.unpack("<I", record.payload)[0]
+                continue
+            response = self.responses[record.stream]
+            response.feed(record)
+            if credit and record.type == abi.RECORD_BODY and not response.ended:
+                amount = struct.pack("<I", len(record.payload))
+                self.machine.offer(Record(abi.RECORD_CREDIT, 0, record.stream, amount))
+                given = True
+        self.machine.records.clear()
+        self.log += b"".join(self.machine.log)
+        self.machine.log.clear()
+        return given
+
+    def get(self, path: str = "/", **options: object) -> Response:
+        """One request, answered."""
+        stream = self.send(path, **options)  # type: ignore[arg-type]
+        self.run()
+        return self.responses[stream]
+
+    def park(self) -> bytes:
+        """The machine's record."""
+        return snapshot.encode(self.machine.capture())

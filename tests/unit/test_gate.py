@@ -1,0 +1,138 @@
+"""The rules of a stream: what a guest may say when, and what the gate does with it."""
+
+import struct
+
+import pytest
+
+from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.ring import Record, encode_record, parse_records
+from vmimage import abi
+from vmimage.errors import GuestViolation, OutputTooLarge
+
+HEAD, BODY, RESET, CREDIT, LOG = (
+    abi.RECORD_HEAD,
+    abi.RECORD_BODY,
+    abi.RECORD_RESET,
+    abi.RECORD_CREDIT,
+    abi.RECORD_LOG,
+)
+END = abi.FLAG_END
+
+
+class Guest:
+    """A guest's hands on its rings."""
+
+    def __init__(self, *, max_streams: int = 4, output_limit: int = 1 << 20) -> None:
+        self.ram = bytearray(0x40000)
+        self.gate = Gate(memoryview(self.ram), max_streams=max_streams, output_limit=output_limit)
+        self.in_tail = self.out_head = 0
+
+    def receive(self) -> list[Record]:
+        self.gate.fill(self.in_tail)
+        head, start = self.gate.in_head, self.in_tail
+        ring = self.ram[abi.GATE_IN_ADDRESS : abi.GATE_IN_ADDRESS + abi.GATE_SIZE]
+        first, last = start % abi.GATE_SIZE, head % abi.GATE_SIZE
+        data = ring[first:last] if first <= last else ring[first:] + ring[:last]
+        self.in_tail = head
+        return parse_records(bytes(data), start, abi.GATE_SIZE)
+
+    def send(self, *record: object) -> list[Record]:
+        data = encode_record(*record)  # type: ignore[arg-type]
+        offset = abi.GATE_OUT_ADDRESS + self.out_head % abi.GATE_SIZE
+        self.ram[offset : offset + len(data)] = data
+        self.out_head += len(data)
+        return self.gate.drain(self.out_head)
+
+    def open(self, stream: int, *, ended: bool = True) -> None:
+        self.gate.offer(Record(HEAD, END if ended else 0, stream, b"A\0b\0\0"))
+        assert self.receive()[-1].stream == stream
+
+
+def test_a_request_and_its_response() -> None:
+    guest = Guest()
+    guest.open(7)
+    assert guest.send(HEAD, 0, 7, b"Status\x00200\0\0") == [Record(HEAD, 0, 7, b"Status\x00200\0\0")]
+    assert guest.send(BODY, END, 7, b"page") == [Record(BODY, END, 7, b"page")]
+    assert not guest.gate.streams
+    assert guest.gate.completed == 1
+
+
+def test_streams_above_the_limit_wait_and_keep_their_bodies() -> None:
+    guest = Guest(max_streams=1)
+    for stream in (1, 2):
+        guest.gate.offer(Record(HEAD, 0, stream, b"\0"))
+        guest.gate.offer(Record(BODY, END, stream, b"body"))
+    assert [(r.type, r.stream) for r in guest.receive()] == [(HEAD, 1), (BODY, 1)]
+    assert guest.gate.never_seen() == [2]
+    guest.send(HEAD, END, 1, b"\0")
+    assert [(r.type, r.stream) for r in guest.receive()] == [(HEAD, 2), (BODY, 2)]
+
+
+def test_a_waiting_stream_can_be_reset_unseen() -> None:
+    guest = Guest(max_streams=1)
+    guest.open(1)
+    guest.gate.offer(Record(HEAD, END, 2, b"\0"))
+    guest.gate.offer(Record(RESET, 0, 2, b""))
+    guest.send(HEAD, END, 1, b"\0")
+    assert guest.receive() == []
+    assert not guest.gate.queued
+
+
+def test_an_early_answer_resets_the_rest_of_the_request() -> None:
+    guest = Guest()
+    guest.open(3, ended=False)
+    guest.send(HEAD, END, 3, b"\0")
+    assert guest.receive() == [Record(RESET, 0, 3, b"")]
+    guest.gate.offer(Record(BODY, END, 3, b"late"))
+    assert guest.receive() == []
+
+
+def test_what_is_said_of_a_forgotten_stream_is_dropped() -> None:
+    guest = Guest()
+    guest.open(3)
+    guest.gate.offer(Record(RESET, 0, 3, b""))
+    assert guest.receive() == [Record(RESET, 0, 3, b"")]
+    assert guest.send(HEAD, END, 3, b"\0") == []
+    assert guest.send(BODY, END, 99, b"forged") == []
+
+
+def test_output_beyond_the_window_is_a_violation_and_credit_extends_it() -> None:
+    guest = Guest()
+    guest.open(1)
+    guest.send(HEAD, 0, 1, bytes(4096 - abi.RECORD_HEADER_SIZE))
+    piece = bytes(4096 - abi.RECORD_HEADER_SIZE)  # a record of 4 KiB never meets the ring's end
+    for _ in range(abi.STREAM_WINDOW // len(piece)):
+        guest.send(BODY, 0, 1, piece)
+    guest.send(BODY, 0, 1, bytes(abi.STREAM_WINDOW % len(piece)))
+    guest.gate.offer(Record(CREDIT, 0, 1, struct.pack("<I", 5)))
+    guest.send(BODY, 0, 1, b"five!")
+    with pytest.raises(GuestViolation, match="more than its window"):
+        guest.send(BODY, 0, 1, b"x")
+
+
+def test_a_response_above_the_limit_ends_the_machine() -> None:
+    guest = Guest(output_limit=100)
+    guest.open(1)
+    guest.send(HEAD, 0, 1, b"\0")
+    with pytest.raises(OutputTooLarge):
+        guest.send(BODY, 0, 1, bytes(200))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [(BODY, 0, 1, b"x")],  # before HEAD
+        [(HEAD, 0, 1, b"\0"), (HEAD, 0, 1, b"\0")],
+        [(HEAD, 2, 1, b"\0")],  # unknown flag
+        [(77, 0, 1, b"")],  # unknown type
+        [(77, 0, 55, b"")],  # the same, on a stream that is not there
+        [(CREDIT, 0, 1, b"\0\0")],  # no number
+        [(CREDIT, 0, 1, struct.pack("<I", 1000))],  # for bytes that were never sent
+    ],
+)
+def test_broken_rules_are_violations(records: list[tuple[int, int, int, bytes]]) -> None:
+    guest = Guest()
+    guest.open(1, ended=False)
+    with pytest.raises(GuestViolation):
+        for record in records:
+            guest.send(*record)

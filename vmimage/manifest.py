@@ -1,0 +1,298 @@
+"""The manifest: everything an edge must know about an image before it fetches its blobs.
+
+It is an OCI image manifest (image-spec 1.1) in canonical JSON, so any OCI registry stores it; our own fields are the
+config blob, carried inline in the config descriptor's "data", so that one GET is enough. The parser is strict: bytes
+that are not exactly what `ImageManifest.to_bytes` would write are refused. `vmimage/FORMAT.md` describes every field.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import reprlib
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal, NoReturn, cast
+
+from vmimage import abi
+from vmimage.errors import FormatError
+
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+ARTIFACT_TYPE: Final = "application/vnd.nunatak.image.v1+json"
+CONFIG_TYPE: Final = "application/vnd.nunatak.config.v1+json"
+SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v1+zstd"
+SYMBOLS_TYPE: Final = "application/vnd.nunatak.symbols.v1+zstd"
+
+# Limits on sizes, in bytes: checked before a byte is parsed, fetched or decompressed.
+MANIFEST_MAX: Final = 64 << 10
+SNAPSHOT_MAX: Final = 256 << 20  # on the wire; an edge holds a blob in memory whole while it verifies it
+SYMBOLS_MAX: Final = 8 << 20  # on the wire
+SYMBOLS_RAW_MAX: Final = 64 << 20
+BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
+RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
+REGIONS_MAX: Final = 256
+
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+
+_SHORT: Final = reprlib.Repr()  # what a message quotes of a hostile value: few items, few levels
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlist = _SHORT.maxdict = 12
+
+Access = Literal["r", "rw", "rx"]
+Kind = Literal["base", "derived"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Guest addresses [start, end), both multiples of the page size, with one permission."""
+
+    start: int
+    end: int
+    access: Access
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An OCI descriptor: what the bytes are, their SHA-256 as "sha256:<64 hex>", and how many there are."""
+
+    media_type: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may use, and how many may be open at once."""
+
+    cpu_ms: int = 200  # 1 to 60,000; CPU time of the guest for one request
+    output_bytes: int = 64 << 20  # 1 to 1 GiB; body of one response
+    streams: int = abi.MAX_STREAMS  # 1 to abi.MAX_STREAMS
+
+
+@dataclass(frozen=True)
+class ImageManifest:
+    """One image. A base is a snapshot against zero memory; a derived image one against its base."""
+
+    name: str
+    abi: int
+    kind: Kind
+    base: str | None  # digest of the base's manifest
+    memory_bytes: int
+    regions: tuple[Region, ...]  # sorted, disjoint, complete: what is in none of them is unmapped
+    snapshot: Blob  # the compressed record
+    snapshot_bytes: int  # size of the record uncompressed
+    page_count: int
+    pages_digest: str  # SHA-256 over page numbers (u32, little-endian), then page contents after XOR
+    symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
+    limits: Limits = field(default_factory=Limits)
+
+    @cached_property
+    def config(self) -> bytes:
+        """The config blob: our own fields as canonical JSON."""
+        return canonical_json(
+            {
+                "abi": self.abi,
+                "base": self.base,
+                "kind": self.kind,
+                "limits": asdict(self.limits),
+                "memory_bytes": self.memory_bytes,
+                "name": self.name,
+                "page_count": self.page_count,
+                "pages_digest": self.pages_digest,
+                "regions": [[region.start, region.end, region.access] for region in self.regions],
+                "snapshot_bytes": self.snapshot_bytes,
+            }
+        )
+
+    @property
+    def config_blob(self) -> Blob:
+        """Descriptor of the config blob."""
+        return Blob(CONFIG_TYPE, digest_of(self.config), len(self.config))
+
+    @property
+    def layers(self) -> tuple[Blob, ...]:
+        """The blobs beside the config: snapshot, then symbols if there are any."""
+        return (self.snapshot,) if self.symbols is None else (self.snapshot, self.symbols)
+
+    def to_bytes(self) -> bytes:
+        """The manifest as the canonical JSON whose SHA-256 names the image."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        return canonical_json(
+            {
+                "artifactType": ARTIFACT_TYPE,
+                "config": {**_descriptor(self.config_blob), "data": base64.b64encode(self.config).decode("ascii")},
+                "layers": [_descriptor(blob) for blob in self.layers],
+                "mediaType": MANIFEST_TYPE,
+                "schemaVersion": 2,
+            }
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """Name of the image: "sha256:<hex>" of `to_bytes`."""
+        return digest_of(self.to_bytes())
+
+
+def digest_of(data: bytes) -> str:
+    """SHA-256 as OCI writes it."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a digest of the one algorithm we use, in its one spelling."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name an image or a service: 1 to 63 of a-z 0-9 . _ -, a letter or digit at both ends."""
+    return _NAME.fullmatch(text) is not None
+
+
+def canonical_json(value: object) -> bytes:
+    """The one encoding of `value`: ASCII, keys sorted, no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+
+
+def parse_manifest(data: bytes) -> ImageManifest:
+    """Parse and check a manifest.
+
+    :raises FormatError: anything but the canonical bytes of an image this version can run within the limits above.
+    """
+    outer = _load("manifest", data, MANIFEST_MAX)
+    keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
+    fields = _object("manifest", outer, keys)
+    _same("manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
+    _same("manifest artifactType", ARTIFACT_TYPE, fields["artifactType"])
+    _same("manifest schemaVersion", 2, fields["schemaVersion"])
+    config = _config_bytes(fields["config"])
+    layers = fields["layers"]
+    if not isinstance(layers, list) or not 1 <= len(layers) <= 2:
+        _refuse("manifest layers", "a snapshot and at most symbols", layers)
+    snapshot = _parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX)
+    symbols = _parse_blob("symbols", layers[1], SYMBOLS_TYPE, SYMBOLS_MAX) if len(layers) == 2 else None
+    manifest = _parse_config(_load("config", config, MANIFEST_MAX), snapshot, symbols)
+    if manifest.config != config or manifest.to_bytes() != data:
+        raise FormatError("manifest: canonical JSON expected, got another spelling of it")
+    return manifest
+
+
+def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageManifest:
+    keys = {"abi", "base", "kind", "limits", "memory_bytes", "name", "page_count", "pages_digest", "regions"}
+    c = _object("config", value, keys | {"snapshot_bytes"})
+    _same("config abi", abi.ABI_VERSION, c["abi"])
+    if not isinstance(c["name"], str) or not is_name(c["name"]):
+        _refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
+    if c["kind"] not in ("base", "derived"):
+        _refuse("config kind", '"base" or "derived"', c["kind"])
+    if c["kind"] == "base":
+        _same("config base of a base image", None, c["base"])
+    else:
+        _digest("config base", c["base"])
+    memory = _integer("config memory_bytes", c["memory_bytes"], abi.MEMORY_MIN, abi.MEMORY_MAX)
+    if memory % abi.PAGE_SIZE:
+        _refuse("config memory_bytes", f"a multiple of {abi.PAGE_SIZE}", memory)
+    pages = _integer("config page_count", c["page_count"], 0, memory // abi.PAGE_SIZE)
+    record_min, record_max = pages * abi.PAGE_SIZE, pages * (abi.PAGE_SIZE + 8) + RECORD_OVERHEAD_MAX
+    return ImageManifest(
+        name=c["name"],
+        abi=c["abi"],
+        kind=cast(Kind, c["kind"]),
+        base=c["base"],
+        memory_bytes=memory,
+        regions=_parse_regions(c["regions"], memory),
+        snapshot=snapshot,
+        snapshot_bytes=_integer("config snapshot_bytes", c["snapshot_bytes"], record_min, record_max),
+        page_count=pages,
+        pages_digest=_digest("config pages_digest", c["pages_digest"]),
+        symbols=symbols,
+        limits=_parse_limits(c["limits"]),
+    )
+
+
+def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
+    if not isinstance(value, list) or len(value) > REGIONS_MAX:
+        _refuse("config regions", f"a list of at most {REGIONS_MAX}", value)
+    regions: list[Region] = []
+    lowest = abi.NULL_GUARD_SIZE
+    for item in value:
+        if not isinstance(item, list) or len(item) != 3 or item[2] not in ("r", "rw", "rx"):
+            _refuse("config region", '[start, end, "r", "rw" or "rx"]', item)
+        start = _integer("config region start", item[0], lowest, memory_bytes - abi.PAGE_SIZE)
+        end = _integer("config region end", item[1], start + abi.PAGE_SIZE, memory_bytes)
+        if start % abi.PAGE_SIZE or end % abi.PAGE_SIZE:
+            _refuse("config region", f"multiples of {abi.PAGE_SIZE}", item)
+        regions.append(Region(start, end, item[2]))
+        lowest = end
+    return tuple(regions)
+
+
+def _parse_limits(value: object) -> Limits:
+    fields = _object("config limits", value, {"cpu_ms", "output_bytes", "streams"})
+    return Limits(
+        cpu_ms=_integer("limit cpu_ms", fields["cpu_ms"], 1, 60_000),
+        output_bytes=_integer("limit output_bytes", fields["output_bytes"], 1, 1 << 30),
+        streams=_integer("limit streams", fields["streams"], 1, abi.MAX_STREAMS),
+    )
+
+
+def _config_bytes(value: object) -> bytes:
+    fields = _object("manifest config", value, {"data", "digest", "mediaType", "size"})
+    try:
+        data = base64.b64decode(fields["data"], validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        _refuse("manifest config data", "base64", fields["data"])
+    if fields != {**_descriptor(Blob(CONFIG_TYPE, digest_of(data), len(data))), "data": fields["data"]}:
+        _refuse("manifest config", "a descriptor that matches its data", {**fields, "data": "..."})
+    return data
+
+
+def _parse_blob(what: str, value: object, media_type: str, size_max: int) -> Blob:
+    fields = _object(what, value, {"digest", "mediaType", "size"})
+    _same(f"{what} mediaType", media_type, fields["mediaType"])
+    size = _integer(f"{what} size", fields["size"], 1, size_max)
+    return Blob(media_type, _digest(f"{what} digest", fields["digest"]), size)
+
+
+def _descriptor(blob: Blob) -> dict[str, str | int]:
+    return {"digest": blob.digest, "mediaType": blob.media_type, "size": blob.size}
+
+
+def _load(what: str, data: bytes, size_max: int) -> object:
+    if len(data) > size_max:
+        _refuse(f"{what} size", f"at most {size_max} bytes", len(data))
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{what}: JSON expected: {error}") from None
+
+
+def _object(what: str, value: object, keys: set[str]) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.keys() != keys:
+        _refuse(what, f"an object with keys {sorted(keys)}", sorted(value) if isinstance(value, dict) else value)
+    return value
+
+
+def _integer(what: str, value: object, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        _refuse(what, f"an integer from {low} to {high}", value)
+    return value
+
+
+def _digest(what: str, value: object) -> str:
+    if not isinstance(value, str) or not is_digest(value):
+        _refuse(what, "sha256:<64 hex digits>", value)
+    return value
+
+
+def _same(what: str, expected: object, got: object) -> None:
+    if type(expected) is not type(got) or expected != got:
+        _refuse(what, repr(expected), got)
+
+
+def _refuse(what: str, expected: str, got: object) -> NoReturn:
+    raise FormatError(f"{what}: {expected} expected, got {_SHORT.repr(got)}")

@@ -1,0 +1,288 @@
+"""Who says which image a service is now: TUF roles as values. Nothing here reads a file, a socket or a clock.
+
+    root ──> targets ──> bin-00 .. bin-ff     a publisher signs the bins; root and targets keys stay offline
+      ├────> snapshot                         names the version and hash of every bin; the origin signs it
+      └────> timestamp                        names the snapshot, for an hour; the origin signs it
+
+A service is a target "services/<name>", each of its hosts a target "hosts/<host>". Their length and SHA-256 are those
+of the image's manifest; "custom" says the rest. A path's bin is the first bits of its SHA-256 (TAP 15), which keeps
+bins small: an edge fetches and parses only those it needs. A bin that the snapshot does not name holds nothing yet.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NoReturn, TypeVar
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    SuccinctRoles,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from vmimage.errors import PublisherError, VerificationError
+from vmimage.manifest import MANIFEST_MAX, is_digest, is_name
+
+KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")  # one key each
+BIN_PREFIX: Final = "bin"
+BIN_BITS: Final = 8  # 256 bins: with 100,000 services 800 entries each, and a snapshot of 33 kB
+BIN_TARGETS_MAX: Final = 1000  # 4 ms to parse and verify, measured; above it a publisher needs more bins
+HISTORY_MAX: Final = 10  # earlier images a service can be rolled back to
+HOSTS_MAX: Final = 64  # of one service
+
+# Sizes in bytes that a client accepts of each role's file.
+ROOT_MAX: Final = 64 << 10
+TIMESTAMP_MAX: Final = 16 << 10
+SNAPSHOT_MAX: Final = 1 << 20
+TARGETS_MAX: Final = 4 << 20
+
+OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by hand
+SNAPSHOT_LIFETIME: Final = timedelta(days=7)
+TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
+
+_HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
+
+_S = TypeVar("_S", Root, Timestamp, Snapshot, Targets)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """What a verified target says: this service, on these hosts, is this image now."""
+
+    service: str
+    hosts: tuple[str, ...]
+    manifest_digest: str
+    manifest_size: int  # bytes
+    version: int  # counts every publish and rollback of the service
+
+
+class Trust:
+    """A verified root and top-level targets: checks whatever else is offered."""
+
+    def __init__(self, roots: Iterable[bytes], targets: bytes) -> None:
+        """Take the first of `roots` on trust, follow the rest version by version, and check `targets` by the last.
+
+        :raises VerificationError: a broken chain, a wrong signature, or targets that delegate no bins.
+        """
+        root: Root | None = None
+        for data in roots:
+            candidate = _load(Root, data)
+            with _refusing(f"root version {candidate.signed.version}"):
+                for signer in (root, candidate.signed):
+                    if signer is not None:
+                        signer.verify_delegate(Root.type, candidate.signed_bytes, candidate.signatures)
+            if root is not None and candidate.signed.version != root.version + 1:
+                raise VerificationError(f"root: version {root.version + 1} expected, got {candidate.signed.version}")
+            root = candidate.signed
+        if root is None:
+            raise ValueError("at least one root expected")
+        self.root: Final = root
+        self.targets: Final = self._verify(Targets, targets, Targets.type)
+        delegations = self.targets.delegations
+        if delegations is None or delegations.succinct_roles is None:
+            raise VerificationError("targets: a delegation to hash bins expected, got none")
+        self._bins: Final = delegations.succinct_roles
+
+    def bin_of(self, path: str) -> str:
+        """Name of the role that says what the target `path` is."""
+        return self._bins.get_role_for_target(path)
+
+    def is_bin(self, role: str) -> bool:
+        """Whether the publisher may sign a role of this name."""
+        return _BIN.fullmatch(role) is not None and self._bins.is_delegated_role(role)
+
+    def verify_bin(self, role: str, data: bytes) -> Targets:
+        """A bin, signed by the publisher, every entry of it well-formed and in the bin it belongs to.
+
+        :raises VerificationError: otherwise.
+        """
+        if not self.is_bin(role):
+            raise VerificationError(f"role: a delegated bin expected, got {role[:80]!r}")
+        signed = self._verify(Targets, data, role, self.targets)
+        if signed.delegations is not None:
+            raise VerificationError(f"{role}: no further delegations expected")
+        for path, target in signed.targets.items():
+            parse_target(path, target)
+            if self.bin_of(path) != role:
+                raise VerificationError(f"{path}: expected in {self.bin_of(path)}, got it in {role}")
+        return signed
+
+    def verify_snapshot(self, data: bytes) -> Snapshot:
+        """:raises VerificationError: not signed by the snapshot key."""
+        return self._verify(Snapshot, data, Snapshot.type)
+
+    def verify_timestamp(self, data: bytes) -> Timestamp:
+        """:raises VerificationError: not signed by the timestamp key."""
+        return self._verify(Timestamp, data, Timestamp.type)
+
+    def _verify(self, kind: type[_S], data: bytes, role: str, delegator: Root | Targets | None = None) -> _S:
+        metadata = _load(kind, data)
+        with _refusing(role):
+            (delegator or self.root).verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        return metadata.signed
+
+
+def initial_metadata(signers: Mapping[str, Signer], now: datetime) -> dict[str, bytes]:
+    """Files "1.root.json" and "1.targets.json" that make the keys of `signers` (by KEY_ROLES) the trusted ones."""
+    root = Root(expires=now + OFFLINE_LIFETIME, consistent_snapshot=True)
+    for role in (Root.type, Targets.type, Snapshot.type, Timestamp.type):
+        root.add_key(signers[role].public_key, role)
+    publisher = signers["publisher"].public_key
+    bins = SuccinctRoles([publisher.keyid], 1, BIN_BITS, BIN_PREFIX)
+    delegations = Delegations({publisher.keyid: publisher}, succinct_roles=bins)
+    targets = Targets(expires=now + OFFLINE_LIFETIME, delegations=delegations)
+    return {"1.root.json": _sign(root, signers["root"]), "1.targets.json": _sign(targets, signers["targets"])}
+
+
+def sign_bin(
+    previous: Targets | None, changes: Mapping[str, TargetFile | None], signer: Signer, now: datetime
+) -> bytes:
+    """The next version of a bin: `previous` with `changes` by path, None removing one.
+
+    :raises PublisherError: the bin would hold more than BIN_TARGETS_MAX entries.
+    """
+    targets = {**(previous.targets if previous else {}), **changes}
+    kept = {path: target for path, target in sorted(targets.items()) if target is not None}
+    if len(kept) > BIN_TARGETS_MAX:
+        raise PublisherError(f"at most {BIN_TARGETS_MAX} services and hosts in a bin expected, got {len(kept)}")
+    version = previous.version + 1 if previous else 1
+    return _sign(Targets(version=version, expires=now + OFFLINE_LIFETIME, targets=kept), signer)
+
+
+def sign_snapshot(previous: Snapshot | None, roles: Mapping[str, MetaFile], signer: Signer, now: datetime) -> bytes:
+    """The next snapshot: `previous` with the files of `roles` by role name."""
+    meta = dict(previous.meta) if previous else {}
+    meta |= {f"{role}.json": file for role, file in roles.items()}
+    version = previous.version + 1 if previous else 1
+    return _sign(Snapshot(version=version, expires=now + SNAPSHOT_LIFETIME, meta=meta), signer)
+
+
+def sign_timestamp(
+    previous: Timestamp | None, snapshot: MetaFile, signer: Signer, now: datetime, lifetime: timedelta
+) -> bytes:
+    """The next timestamp, naming `snapshot` for `lifetime` from `now`."""
+    version = previous.version + 1 if previous else 1
+    return _sign(Timestamp(version=version, expires=now + lifetime, snapshot_meta=snapshot), signer)
+
+
+def meta_file(version: int, data: bytes) -> MetaFile:
+    """What a role says of another role's file: version, length and SHA-256."""
+    return MetaFile.from_data(version, data, ["sha256"])
+
+
+def service_path(service: str) -> str:
+    """Target path of a service."""
+    return f"services/{service}"
+
+
+def host_path(host: str) -> str:
+    """Target path of a host."""
+    return f"hosts/{host}"
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a host name as catalogues hold it: lower case, no port, no final dot."""
+    return _HOST.fullmatch(text) is not None and ".." not in text
+
+
+def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, TargetFile]:
+    """The entries by path that say `record`; `history` is the digests of earlier images, newest last.
+
+    :raises PublisherError: a name or host that cannot be published.
+    """
+    targets = {}
+    for path in (service_path(record.service), *map(host_path, record.hosts)):
+        custom: dict[str, object] = {
+            "hosts": list(record.hosts),
+            "manifest": record.manifest_digest,
+            "service": record.service,
+            "version": record.version,
+        }
+        if path == service_path(record.service):
+            custom["history"] = list(history[-HISTORY_MAX:])
+        sha256 = record.manifest_digest.removeprefix("sha256:")
+        targets[path] = TargetFile(record.manifest_size, {"sha256": sha256}, path, {"custom": custom})
+    try:
+        for path, target in targets.items():
+            parse_target(path, target)
+    except VerificationError as error:
+        raise PublisherError(f"service cannot be published: {error}") from None
+    return targets
+
+
+def parse_target(path: str, target: TargetFile) -> ServiceRecord:
+    """The record a target entry holds.
+
+    :raises VerificationError: malformed, or the entry of another service or host.
+    """
+    custom = target.custom
+    if not isinstance(custom, dict) or not custom.keys() <= {"history", "hosts", "manifest", "service", "version"}:
+        _refuse(path, "custom with hosts, manifest, service, version", custom)
+    service, hosts, digest, version = (custom.get(key) for key in ("service", "hosts", "manifest", "version"))
+    if not isinstance(service, str) or not is_name(service):
+        _refuse(path, "a service named by 1 to 63 of a-z 0-9 . _ -", service)
+    if (
+        not isinstance(hosts, list)
+        or len(hosts) > HOSTS_MAX
+        or not all(isinstance(h, str) and is_host(h) for h in hosts)
+    ):
+        _refuse(path, f"at most {HOSTS_MAX} lower-case host names", hosts)
+    if path != service_path(service) and path not in map(host_path, hosts):
+        _refuse(path, "the entry of this service or of one of its hosts", f"{service} on {hosts}")
+    if not isinstance(digest, str) or not is_digest(digest) or target.hashes != {"sha256": digest[7:]}:
+        _refuse(path, "one manifest digest that equals the target's hash", digest)
+    if type(version) is not int or version < 1 or not 0 < target.length <= MANIFEST_MAX:
+        _refuse(path, "a version from 1 and a manifest length within its limit", (version, target.length))
+    _check_history(path, custom.get("history", []))
+    return ServiceRecord(service, tuple(hosts), digest, target.length, version)
+
+
+def history_of(target: TargetFile) -> tuple[str, ...]:
+    """Digests of earlier images in a parsed service entry, newest last: the last is of version - 1, and so on down."""
+    return tuple(target.custom.get("history", ()))
+
+
+def _check_history(path: str, history: object) -> None:
+    if not isinstance(history, list) or len(history) > HISTORY_MAX:
+        _refuse(path, f"a history of at most {HISTORY_MAX}", history)
+    if not all(isinstance(digest, str) and is_digest(digest) for digest in history):
+        _refuse(path, "a history of digests", history)
+
+
+def _load(kind: type[_S], data: bytes) -> Metadata[_S]:
+    with _refusing(kind.type):
+        metadata = Metadata[_S].from_bytes(data)
+        if not isinstance(metadata.signed, kind):
+            raise VerificationError(f"{kind.type} metadata expected, got {metadata.signed.type}")
+    return metadata
+
+
+def _sign(signed: Signed, signer: Signer) -> bytes:
+    metadata: Metadata[Any] = Metadata(signed)
+    metadata.sign(signer)
+    return metadata.to_bytes()
+
+
+@contextmanager
+def _refusing(role: str) -> Iterator[None]:
+    """Turns what python-tuf raises over a role's file into our VerificationError."""
+    try:
+        yield
+    except (RepositoryError, ValueError) as error:
+        raise VerificationError(f"{role}: {str(error) or type(error).__name__}") from error
+
+
+def _refuse(path: str, expected: str, got: object) -> NoReturn:
+    raise VerificationError(f"{path[:300]}: {expected} expected, got {str(got)[:200]}")
