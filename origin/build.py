@@ -5,13 +5,10 @@ program is derived from it: restore the base, load the program, let it run to RE
 no clock is visible while baking, so the same source gives the same bytes.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
-
-import zstandard
 
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
@@ -34,6 +31,7 @@ from vmimage.manifest import (
 )
 from vmimage.pages import no_pages, pages_digest
 from vmimage.snapshot import Registers, Snapshot
+from vmimage.symbols import encode as encode_symbols
 
 BAKE_CPU_MS: Final = 30_000  # initialisation may index a data set; it is paid once
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
@@ -78,7 +76,9 @@ class Baker:
         # What a program's bake starts from: the base's registers over the base's memory.
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
-        return _bundle("libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits())
+        return _bundle(
+            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits()
+        )
 
     def bake(
         self, program: Program, *, name: str, env: Mapping[str, str], limits: Limits, progress: Progress
@@ -165,8 +165,7 @@ def _bundle(
     limits: Limits,
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
-    lines = "".join(f"{symbol.address:x} {symbol.size:x} {symbol.name}\n" for symbol in symbols)
-    names = zstandard.ZstdCompressor(level=IMAGE_LEVEL).compress(lines.encode())
+    names = encode_symbols(symbols)
     manifest = ImageManifest(
         name=name,
         abi=abi.ABI_VERSION,

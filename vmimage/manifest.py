@@ -197,7 +197,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
     if memory % abi.PAGE_SIZE:
         _refuse("config memory_bytes", f"a multiple of {abi.PAGE_SIZE}", memory)
     pages = _integer("config page_count", c["page_count"], 0, memory // abi.PAGE_SIZE)
-    record_min, record_max = pages * abi.PAGE_SIZE, pages * (abi.PAGE_SIZE + 8) + RECORD_OVERHEAD_MAX
+    record_min, record_max = max(1, pages * abi.PAGE_SIZE), pages * (abi.PAGE_SIZE + 8) + RECORD_OVERHEAD_MAX
     return ImageManifest(
         name=c["name"],
         abi=c["abi"],

@@ -1,0 +1,47 @@
+# Needs Python 3.11 or newer with venv, and make; each target makes the rest. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := vmimage libos origin edge loadtest tests
+# Two processes, each test file in one of them: the tests start servers and compilers of their own.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fmt lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.installed  ## an origin and an edge on this machine, shown from key to page
+	$(BIN)/nunatak demo
+
+test: $(VENV)/.installed  ## format, lint, types, import contracts, all tests
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
+	$(BIN)/nunatak bench
+
+fmt: $(VENV)/.installed  ## format and repair what ruff can
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+# Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra build --extra test --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+
+clean:  ## remove everything that make made
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --no-build-isolation: the editable install is built by the locked setuptools, so nothing unpinned is fetched.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer expected, got " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,92 @@
+"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park and drain.
+
+For clients in the configured networks only, loopback unless configured otherwise; for all others there is no such page.
+"""
+
+import ipaddress
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from edge.config import EdgeConfig
+from edge.counters import Counters, exposition
+from edge.flow import ClientError, Route
+from edge.supervisor import Supervisor
+
+
+class Admin:
+    """Answers for `/-/`."""
+
+    def __init__(
+        self, supervisor: Supervisor, config: EdgeConfig, counters: Counters, drain: Callable[[], None]
+    ) -> None:
+        self._supervisor, self._counters, self._drain = supervisor, counters, drain
+        self._networks = config.admin_networks
+
+    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+        """One request.
+
+        :raises ClientError: not from a network that may, no such page, or not this method.
+        """
+        if not self._may(request.remote):
+            raise ClientError(404, "no_such_page")
+        method = "GET" if request.method == "HEAD" else request.method
+        match method, route.name:
+            case "GET", "metrics":
+                text = exposition(self._counters, self._supervisor.gauges)
+                return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+            case "GET", "services":
+                services = self._supervisor.directory.by_name.values()
+                return _json({"services": [self._supervisor.describe(service) for service in services]})
+            case "GET", "reports":
+                return _json({"reports": list(self._supervisor.reports)})
+            case "GET", "workers":
+                workers = self._supervisor.workers.values()
+                return _json(
+                    {"workers": [{"index": w.index, "pid": w.pid, **w.facts, **w.statistics} for w in workers]}
+                )
+            case "GET", "health":
+                draining = self._supervisor.draining
+                return web.Response(text="draining\n" if draining else "ok\n", status=503 if draining else 200)
+            case "POST", "park":
+                return await self._park(route.query)
+            case "POST", "drain":
+                self._drain()
+                return web.Response(text="draining\n", status=202)
+            case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
+                raise ClientError(405, "method_not_allowed")
+            case _:
+                raise ClientError(404, "no_such_page")
+
+    def _may(self, remote: str | None) -> bool:
+        try:
+            address = ipaddress.ip_address((remote or "").partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+    async def _park(self, query: str) -> web.StreamResponse:
+        """Park one service (`service=`) or every idle one, and wait until it is done."""
+        names = parse_qs(query).get("service")
+        by_name = self._supervisor.directory.by_name
+        if names is None:
+            services = list(by_name.values())
+        elif names[0] in by_name:
+            services = [by_name[names[0]]]
+        else:
+            raise ClientError(404, "unknown_service")
+        parkings = [parking for service in services if (parking := self._supervisor.park(service)) is not None]
+        for parking in parkings:
+            await parking
+        return _json(
+            {"parked": len(parkings), "services": [self._supervisor.describe(service) for service in services]}
+        )
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(text=json.dumps(value, indent=1) + "\n", content_type="application/json")

@@ -1,0 +1,368 @@
+"""What an edge believes of the catalogue: which image each service and host is now, and nothing unverified.
+
+python-tuf's `Updater` follows root, timestamp, snapshot and targets; the hash bins below are fetched when first asked
+for and checked by the same rules (named by the snapshot, hash, signature, version, expiry). What is believed is a view
+that is replaced whole after everything in it has been checked, and that is loaded again from disk at start:
+
+- it never goes back a version;
+- when nothing has changed a refresh is one conditional GET;
+- past its expiry, entries of bins that were verified before stay usable and new bins are refused;
+- whatever fails, the view stays as it was.
+
+All methods block (call them through `asyncio.to_thread`) and may be called from several threads; a lookup in a bin that
+is here takes microseconds and no lock. The folder belongs to one Catalogue.
+"""
+
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import urllib3
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
+from vmimage.manifest import is_name
+from vmimage.trust import (
+    ROOT_MAX,
+    SNAPSHOT_MAX,
+    TARGETS_MAX,
+    TIMESTAMP_MAX,
+    ServiceRecord,
+    Trust,
+    host_path,
+    is_host,
+    parse_target,
+    service_path,
+)
+
+CONNECT_TIMEOUT_S: Final = 3.0
+READ_TIMEOUT_S: Final = 5.0  # between two reads
+FILE_TIMEOUT_S: Final = 15.0  # for a whole file: a mirror that drips bytes is as good as none
+FETCHES_AT_ONCE: Final = 4
+CHUNK_BYTES: Final = 64 << 10
+
+Entries = dict[str, ServiceRecord]
+
+
+@dataclass(frozen=True)
+class _View:
+    """One consistent state of the catalogue. `bins` grows; all else stays as it is."""
+
+    trust: Trust
+    snapshot: Snapshot
+    timestamp_version: int
+    expires: datetime
+    bins: dict[str, Entries] = field(default_factory=dict)
+
+    def file(self, role: str) -> MetaFile | None:
+        return self.snapshot.meta.get(f"{role}.json")
+
+
+class Catalogue:
+    """The verified catalogue of one origin."""
+
+    def __init__(
+        self,
+        metadata_dir: Path,
+        metadata_url: str,
+        root_bytes: bytes,
+        *,
+        clock: Callable[[], float] = time.time,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        file_timeout_s: float = FILE_TIMEOUT_S,
+    ) -> None:
+        """Load what was verified before; touches no network.
+
+        :param metadata_dir: made if missing; what was verified stays here across restarts.
+        :param metadata_url: of the origin's TUF files, as "http://origin/tuf/".
+        :param root_bytes: the trust root that the operator gave this edge.
+        :param clock: seconds since 1970, for expiry.
+        :raises OperatorError: the folder cannot be written, or `root_bytes` is no trust root.
+        """
+        self._dir, self._tuf = metadata_dir, metadata_dir / "tuf"
+        self._url = metadata_url.rstrip("/") + "/"
+        self._root = root_bytes
+        self._clock = clock
+        self._fetcher = _Fetcher(read_timeout_s, file_timeout_s)
+        self._etag: str | None = None
+        self._refreshing = threading.Lock()
+        self._growing = threading.Lock()
+        try:
+            (metadata_dir / "bins").mkdir(parents=True, exist_ok=True)
+            self._tuf.mkdir(exist_ok=True)
+            self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
+            self._updater()
+        except OSError as error:
+            raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
+        except (RepositoryError, ValueError) as error:
+            raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
+        self._view: _View | None = self._resume()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the origin has been silent, or frozen, for longer than its timestamp lasts."""
+        view = self._view
+        return view is None or self._now() >= view.expires
+
+    def refresh(self) -> bool:
+        """Learn what has changed; whether anything of the services has.
+
+        :raises OriginUnreachable, OriginTimeout, OriginError: no proper answer.
+        :raises VerificationError: an answer that is not what the trust root demands, or one that is expired.
+        """
+        with self._refreshing:
+            url = self._url + "timestamp.json"
+            with _translated():
+                data, etag = self._fetcher.poll(url, self._etag if self._view else None)
+                if data is None:
+                    self._refuse_if_expired()
+                    return False
+                self._fetcher.primed[url] = data
+                self._updater().refresh()
+                top = self._verified_top()
+            old, new = self._view, self._parse(top)
+            outdated: list[Path] = []
+            if old is not None:
+                if new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version:
+                    raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+                outdated = self._carry_over(old, new)
+            self._write(self._dir / "catalogue.json", json.dumps(top).encode())
+            self._view, self._etag = new, etag
+            for path in outdated:
+                path.unlink(missing_ok=True)
+            return old is None or old.snapshot.meta != new.snapshot.meta
+
+    def find_service(self, name: str) -> ServiceRecord | None:
+        """What the service is now, None when there is no such service.
+
+        :raises OriginUnreachable, OriginTimeout, OriginError: not known here, and the origin gives no proper answer.
+        :raises VerificationError: not known here, and the answer is not what the trust root demands, or is expired.
+        """
+        return self._find(service_path(name)) if is_name(name) else None
+
+    def find_host(self, host: str) -> ServiceRecord | None:
+        """The service that answers for a host name (without port), None when there is none. Errors as find_service."""
+        host = host.lower()
+        return self._find(host_path(host)) if is_host(host) else None
+
+    def _find(self, path: str) -> ServiceRecord | None:
+        view = self._view
+        if view is None:
+            self.refresh()
+            view = self._view
+            assert view is not None
+        role = view.trust.bin_of(path)
+        entries = view.bins.get(role)
+        if entries is None:
+            file = view.file(role)
+            if file is None:
+                return None
+            self._refuse_if_expired()
+            entries = self._fetch_bin(view, role, file)
+            with self._growing:
+                if view is self._view:
+                    view.bins[role] = entries
+        return entries.get(path)
+
+    def _carry_over(self, old: _View, new: _View) -> list[Path]:
+        """Bring every bin that is known here into the new view, so that nothing known is lost when the origin goes.
+
+        Returns the files that the new view no longer needs.
+        """
+        with self._growing:
+            known = dict(old.bins)
+        changed: list[tuple[str, MetaFile]] = []
+        outdated = []
+        for role, entries in known.items():
+            before, file = old.file(role), new.file(role)
+            if file == before:
+                new.bins[role] = entries
+            elif file is not None and before is not None:
+                changed.append((role, file))
+                outdated.append(self._bin_path(role, before))
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            fetched = list(pool.map(lambda item: self._fetch_bin(new, *item), changed))
+        new.bins.update({role: entries for (role, _), entries in zip(changed, fetched, strict=True)})
+        return outdated
+
+    def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> Entries:
+        url = f"{self._url}{file.version}.{role}.json"
+        with _translated():
+            data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
+        signed = _check_bin(view, role, file, data)
+        if signed.is_expired(self._now()):
+            raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
+        self._write(self._bin_path(role, file), data)
+        return _entries(signed)
+
+    def _refuse_if_expired(self) -> None:
+        view = self._view
+        if view is not None and self._now() >= view.expires:
+            raise VerificationError(f"a catalogue that has not expired expected, got one that did at {view.expires}")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _updater(self) -> Updater:
+        config = UpdaterConfig(
+            root_max_length=ROOT_MAX,
+            timestamp_max_length=TIMESTAMP_MAX,
+            snapshot_max_length=SNAPSHOT_MAX,
+            targets_max_length=TARGETS_MAX,
+        )
+        return Updater(str(self._tuf), self._url, fetcher=self._fetcher, config=config, bootstrap=self._root)
+
+    # The folder: tuf/ is the Updater's; bins/<version>.<role>.json are immutable; catalogue.json names the view.
+
+    def _verified_top(self) -> dict[str, str]:
+        """The four top-level roles as the Updater left them."""
+        return {role: (self._tuf / f"{role}.json").read_text() for role in ("timestamp", "snapshot", "targets")}
+
+    def _parse(self, top: Mapping[str, str]) -> _View:
+        """The view that `top` says, signatures checked; expiry is not."""
+        trust = Trust(self._roots(), top["targets"].encode())
+        timestamp = trust.verify_timestamp(top["timestamp"].encode())
+        snapshot = trust.verify_snapshot(top["snapshot"].encode())
+        if timestamp.snapshot_meta.version != snapshot.version:
+            raise VerificationError("timestamp and snapshot of one state expected")
+        expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)
+        return _View(trust, snapshot, timestamp.version, expires)
+
+    def _roots(self) -> list[bytes]:
+        roots = [self._root]
+        version = self._root_version
+        while (path := self._tuf / "root_history" / f"{(version := version + 1)}.root.json").exists():
+            roots.append(path.read_bytes())
+        return roots
+
+    def _resume(self) -> _View | None:
+        """What an earlier process believed, None when there is nothing sound."""
+        try:
+            view = self._parse(json.loads((self._dir / "catalogue.json").read_bytes()))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, VerificationError):
+            return None
+        for role in filter(view.trust.is_bin, (name.removesuffix(".json") for name in view.snapshot.meta)):
+            file = view.file(role)
+            try:
+                if file is not None:
+                    data = self._bin_path(role, file).read_bytes()
+                    view.bins[role] = _entries(_check_bin(view, role, file, data))
+            except (OSError, VerificationError):
+                continue  # never asked for, or damaged: fetched when it is asked for
+        return view
+
+    def _bin_path(self, role: str, file: MetaFile) -> Path:
+        return self._dir / "bins" / f"{file.version}.{role}.json"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._dir, prefix="new-", delete=False) as temporary:
+                temporary.write(data)
+                temporary.flush()
+                os.fsync(temporary.fileno())
+            os.replace(temporary.name, path)
+        except OSError as error:
+            raise OperatorError(f"a writable folder expected at {self._dir}: {error.strerror}") from None
+
+
+class _Fetcher(FetcherInterface):
+    """HTTP for the Updater, with limits on time; limits on length are the caller's. Raises our own errors."""
+
+    def __init__(self, read_timeout_s: float, file_timeout_s: float) -> None:
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
+        self._pool = urllib3.PoolManager(maxsize=FETCHES_AT_ONCE, timeout=timeout, retries=False)
+        self._file_timeout_s = file_timeout_s
+        self.primed: dict[str, bytes] = {}  # a body by URL that was fetched already; used once
+
+    def poll(self, url: str, etag: str | None) -> tuple[bytes | None, str | None]:
+        """The file and its entity tag; None for the file when it still has `etag`."""
+        body = bytearray()
+        with self._open(url, {"If-None-Match": etag} if etag else {}) as response:
+            if response.status == 304 and etag:
+                return None, etag
+            for chunk in self._read(url, response):
+                body += chunk
+                if len(body) > TIMESTAMP_MAX:
+                    raise VerificationError(f"{url}: at most {TIMESTAMP_MAX} bytes expected, got more")
+            return bytes(body), response.headers.get("ETag")
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        # A generator, so that errors reach the caller as they are: FetcherInterface wraps only what the call raises.
+        if url in self.primed:
+            yield self.primed.pop(url)
+            return
+        with self._open(url, {}) as response:
+            yield from self._read(url, response)
+
+    @contextmanager
+    def _open(self, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
+        with _http_errors(url):
+            response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        if response.status != 200:
+            raise DownloadHTTPError(f"{url}: status 200 expected, got {response.status}", response.status)
+        deadline = time.monotonic() + self._file_timeout_s
+        while True:
+            with _http_errors(url):
+                chunk = response.read1(CHUNK_BYTES)
+            if not chunk:
+                response.release_conn()
+                return
+            if time.monotonic() > deadline:
+                raise OriginTimeout(f"{url}: a whole file within {self._file_timeout_s} s expected")
+            yield chunk
+
+
+def _check_bin(view: _View, role: str, file: MetaFile, data: bytes) -> Targets:
+    """:raises VerificationError: not the bin that the snapshot names."""
+    with _translated():
+        file.verify_length_and_hashes(data)
+    signed = view.trust.verify_bin(role, data)
+    if signed.version != file.version:
+        raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
+    return signed
+
+
+def _entries(signed: Targets) -> Entries:
+    return {path: parse_target(path, target) for path, target in signed.targets.items()}
+
+
+@contextmanager
+def _http_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except urllib3.exceptions.TimeoutError:
+        raise OriginTimeout(f"{url}: an answer expected, none in time") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise OriginUnreachable(f"{url}: an answer expected: {error}") from None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns python-tuf's errors into ours; ours pass."""
+    try:
+        yield
+    except DownloadLengthMismatchError as error:
+        raise VerificationError(str(error)) from error
+    except DownloadError as error:
+        raise OriginError(str(error)) from error
+    except (RepositoryError, ValueError) as error:
+        raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
+    except OSError as error:
+        raise OperatorError(f"a writable metadata folder expected: {error}") from error

@@ -1,0 +1,193 @@
+"""HTTP heads to and from the gate's key-value blocks: CGI meta-variables (RFC 3875) in, header fields out.
+
+Both sides are hostile. A client's header becomes a variable only if its name cannot be mistaken for another's; a
+guest's header reaches a client only if it cannot end its line or say how the message is framed. Pure.
+"""
+
+import re
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from edge.flow import ClientError, Route
+from vmimage.abi import RECORD_PAYLOAD_MAX
+from vmimage.errors import GuestViolation
+
+# Fields about one connection, not about the message (RFC 9110 section 7.6.1, and what has been seen in its place).
+HOP_BY_HOP: Final = frozenset(
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
+    b" upgrade".split()
+)
+# `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours.
+NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"proxy", b"expect", b"content-length", b"x-request-id"}
+# Fields only the edge may write: framing, and what operators rely on.
+NOT_FROM_GUEST: Final = HOP_BY_HOP | frozenset(b"content-length date server cache-status x-request-id status".split())
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
+_MEMO_BLOCK_MAX: Final = 1024  # bytes; so all remembered heads together stay under 2 MiB
+
+
+@lru_cache(maxsize=1024)
+def _variable(name: bytes) -> bytes:
+    """A header's name to its meta-variable; empty for one that is not passed on.
+
+    An underscore in a name is refused since `X-A` and `X_A` would become the same variable.
+    """
+    lower = name.lower()
+    if lower in NOT_FROM_CLIENT or b"_" in name or lower.startswith(b"x-nunatak-"):
+        return b""
+    if lower == b"content-type":
+        return b"CONTENT_TYPE"
+    return b"HTTP_" + name.upper().replace(b"-", b"_")
+
+
+def request_block(
+    route: Route,
+    method: str,
+    version: tuple[int, int],
+    headers: tuple[tuple[bytes, bytes], ...],
+    server: bytes,
+    remote: str,
+    request_id: bytes,
+    content_length: int | None,
+) -> bytes:
+    """The key-value block of one request.
+
+    :param server: SERVER_NAME and SERVER_PORT as `server_variables` gives them.
+    :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
+    """
+    path = route.path.encode()
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+        if b"\0" in path:
+            raise ClientError(400, "bad_request")
+    names: set[bytes] = set()
+    parts = [
+        b"REQUEST_METHOD\0%b\0PATH_INFO\0%b\0QUERY_STRING\0%b\0SCRIPT_NAME\0%b\0SERVER_PROTOCOL\0HTTP/%d.%d\0%bREMOTE_ADDR\0%b"
+        % (
+            method.encode(),
+            path,
+            route.query.encode(),
+            route.script_name.encode(),
+            version[0],
+            version[1],
+            server,
+            remote.encode(),
+        ),
+        b"HTTP_X_REQUEST_ID",
+        request_id,
+    ]
+    if content_length is not None:
+        parts += (b"CONTENT_LENGTH", b"%d" % content_length)
+    repeated = False
+    for name, value in headers:
+        variable = _variable(name)
+        if variable:
+            repeated |= variable in names
+            names.add(variable)
+            parts += (variable, value)
+    if repeated:
+        parts = _joined(parts)
+    parts.append(b"\0")
+    block = b"\0".join(parts)
+    if len(block) > RECORD_PAYLOAD_MAX:
+        raise ClientError(431, "head_too_large")
+    return block
+
+
+def _joined(parts: list[bytes]) -> list[bytes]:
+    """One variable for a repeated header (RFC 3875 section 4.1.18); parts[0] is the fixed part."""
+    merged: dict[bytes, bytes] = {}
+    for name, value in zip(parts[1::2], parts[2::2], strict=True):
+        glue = b"; " if name == b"HTTP_COOKIE" else b", "
+        merged[name] = merged[name] + glue + value if name in merged else value
+    return [parts[0], *(part for item in merged.items() for part in item)]
+
+
+@lru_cache(maxsize=1024)
+def server_variables(host: str, port: int) -> bytes:
+    """SERVER_NAME and SERVER_PORT, for `request_block`."""
+    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0" % (host.encode(), port)
+
+
+class AnswerHead(NamedTuple):
+    """A guest's head, checked. `fields` are whole header lines, each ended by CR LF."""
+
+    status: int
+    fields: bytes
+    content_length: int | None
+
+
+def split_block(payload: bytes, start: int = 0) -> tuple[bytes, int]:
+    """The key-value block at `start` and where the bytes after it begin.
+
+    :raises GuestViolation: the block does not end.
+    """
+    position = start
+    while True:
+        name_end = payload.find(b"\0", position)
+        if name_end == position:
+            return payload[start : position + 1], position + 1
+        value_end = payload.find(b"\0", name_end + 1)
+        if name_end < 0 or value_end < 0:
+            raise GuestViolation(f"a response head of {len(payload) - start} bytes without an end")
+        position = value_end + 1
+
+
+def answer_head(block: bytes) -> AnswerHead:
+    """Check a guest's block.
+
+    :raises GuestViolation: anything in it that could not stand in an HTTP head.
+    """
+    return _remembered_head(block) if len(block) <= _MEMO_BLOCK_MAX else _answer_head(block)
+
+
+def _answer_head(block: bytes) -> AnswerHead:
+    parts = block[:-1].split(b"\0")  # ends with the empty part after the last value
+    if len(parts) < 3 or parts[0] != b"Status":
+        raise GuestViolation(f"a response head that begins with {parts[0][:40]!r}, Status expected")
+    status_text = parts[1][:3]
+    if not re.fullmatch(rb"[2-5][0-9][0-9]( [ -~]{0,80})?", parts[1]):
+        raise GuestViolation(f"status {parts[1][:40]!r}, 200 to 599 expected")
+    dropped = _connection_names(parts)
+    lines: list[bytes] = []
+    content_length: int | None = None
+    for name, value in zip(parts[2:-1:2], parts[3:-1:2], strict=True):
+        if not _TOKEN.fullmatch(name):
+            raise GuestViolation(f"header name {name[:40]!r}, a token expected")
+        if _NOT_IN_VALUE.search(value):
+            raise GuestViolation(f"header {name[:40].decode()} with a control character in its value")
+        lower = name.lower()
+        if lower == b"content-length":
+            if not (value.isdigit() and len(value) <= 18) or content_length not in (None, int(value)):
+                raise GuestViolation(f"Content-Length {value[:40]!r}, one number expected")
+            content_length = int(value)
+        elif lower not in NOT_FROM_GUEST and lower not in dropped and not lower.startswith(b"x-nunatak-"):
+            lines.append(name + b": " + value.strip(b" \t") + b"\r\n")
+    return AnswerHead(int(status_text), b"".join(lines), content_length)
+
+
+_remembered_head: Final = lru_cache(maxsize=1024)(_answer_head)  # a guest answers with few different heads
+
+
+def _connection_names(parts: list[bytes]) -> set[bytes]:
+    return {
+        option.strip().lower()
+        for name, value in zip(parts[2:-1:2], parts[3:-1:2], strict=False)
+        if name.lower() == b"connection"
+        for option in value.split(b",")
+    }
+
+
+def without_body(method: str, status: int) -> bool:
+    """Whether the answer has no body whatever the guest sends (RFC 9112 section 6.3)."""
+    return method == "HEAD" or status in (204, 304)
+
+
+STATUS_LINES: Final = {
+    status: b"HTTP/1.1 %d %b\r\n"
+    % (status, HTTPStatus(status).phrase.encode() if status in set(map(int, HTTPStatus)) else b"")
+    for status in range(200, 600)
+}

@@ -1,0 +1,52 @@
+"""`nunatak edge`: run an edge node. Its options are the fields of `EdgeConfig`."""
+
+import dataclasses
+import inspect
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edge.config import Option, load_config, options
+
+app = typer.Typer()
+
+
+def edge(config: Path | None, verbose: bool, **given: str | None) -> None:
+    """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
+
+    SIGTERM drains: requests in flight are finished and machines parked on disk, then it leaves.
+    """
+    import uvloop
+
+    from edge.serve import serve
+
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    loaded = load_config(config, {name: text for name, text in given.items() if text is not None})
+    uvloop.run(serve(loaded))
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(option: Option) -> inspect.Parameter:
+    required = option.default is dataclasses.MISSING
+    help_ = option.sentence + (" Must be given, here or in the file." if required else "")
+    shown = False if required else option.default_text
+    return _parameter(
+        option.name, Annotated[str | None, typer.Option(option.flag, help=help_, show_default=shown)], None
+    )
+
+
+_PARAMETERS = [
+    *map(_option, options()),
+    _parameter("config", Annotated[Path | None, typer.Option(help="TOML file with the same names as keys.")], None),
+    _parameter("verbose", Annotated[bool, typer.Option(help="Log at level DEBUG.")], False),
+]
+# typer reads a command's options from its signature; this one comes from the configuration's fields.
+edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
+edge.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
+app.command("edge")(edge)

@@ -1,0 +1,198 @@
+"""The edge's configuration: one frozen dataclass whose fields carry unit, range and a sentence each.
+
+The TOML file, the command line, `--help` and validation all read those fields; nothing about an option is said twice.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+
+from vmimage.errors import OperatorError
+
+Unit = Literal["", "bytes", "s"]
+_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+class About(NamedTuple):
+    """What an operator must know of a field. Without a range (`high` 0) any value of its type will do."""
+
+    help: str
+    unit: Unit = ""
+    low: float = 0
+    high: float = 0
+
+
+class Option(NamedTuple):
+    """One field, as the command line and the file see it."""
+
+    name: str
+    type: Any
+    about: About
+    default: Any  # dataclasses.MISSING: must be given
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be written."""
+        return _text(self.default, self.about.unit)
+
+    @property
+    def sentence(self) -> str:
+        """Help with the range."""
+        about = self.about
+        if not about.high:
+            return about.help
+        return f"{about.help} {_text(about.low, about.unit)} to {_text(about.high, about.unit)}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """Everything an operator can say to an edge. Bytes and seconds throughout."""
+
+    origin: Annotated[str, About("URL of the origin, or of a mirror of it.")]
+    trust: Annotated[Path, About("The origin's root.json, had in a way that can be trusted.")]
+    cache: Annotated[Path, About("Folder for verified images, parked machines and signed metadata.")]
+    listen: Annotated[str, About("ADDRESS:PORT to serve HTTP on; port 0 takes a free one.")] = "127.0.0.1:8080"
+    memory: Annotated[
+        int,
+        About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
+    ] = 256 << 20
+    disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
+    parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
+    request_timeout: Annotated[float, About("A request without progress for so long is given up.", "s", 0.1, 3600)] = 30
+    keepalive_timeout: Annotated[float, About("An idle client connection is closed after.", "s", 1, 3600)] = 75
+    origin_timeout: Annotated[float, About("Longest wait for one blob of the origin.", "s", 0.1, 600)] = 10
+    refresh: Annotated[float, About("Time between looks at the signed catalogue.", "s", 0.1, 3600)] = 5
+    negative: Annotated[float, About("No such service, origin down, image refused: remembered for.", "s", 0, 600)] = 1
+    drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
+    max_body: Annotated[int, About("Largest request body.", "bytes", 0, 1 << 40)] = 64 << 20
+    max_queue: Annotated[int, About("Requests that may wait for one service.", "", 1, 1 << 20)] = 1024
+    wedged: Annotated[float, About("A worker that does not answer a ping for so long is killed.", "s", 0.5, 600)] = 5
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to run."""
+        return self.workers or os.cpu_count() or 1
+
+    @property
+    def admin_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """`admin`, parsed."""
+        return [ipaddress.ip_network(text.strip()) for text in self.admin.split(",") if text.strip()]
+
+    # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
+    # images are shared by all machines of all workers, which is why they do with as much as the records.
+    @property
+    def resident_bytes(self) -> int:
+        """Share of `memory` for resident machines."""
+        return self.memory // 2
+
+    @property
+    def image_bytes(self) -> int:
+        """Share of `memory` for image memfds."""
+        return self.memory // 4
+
+    @property
+    def parked_bytes(self) -> int:
+        """Share of `memory` for parked records."""
+        return self.memory // 4
+
+
+def options() -> list[Option]:
+    """The fields of `EdgeConfig` in order."""
+    hints = get_type_hints(EdgeConfig, include_extras=True)
+    found = []
+    for field in dataclasses.fields(EdgeConfig):
+        type_, about = get_args(hints[field.name])
+        found.append(Option(field.name, type_, about, field.default))
+    return found
+
+
+def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
+    """Configuration from a TOML file, then the command line, which wins.
+
+    :param given: option name to text, of those that were given.
+    :raises OperatorError: unknown key, missing option, wrong type or out of range.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise OperatorError(f"configuration {file}: {error}") from error
+    values.update(given)
+    known = {option.name: option for option in options()}
+    if unknown := sorted(values.keys() - known.keys()):
+        raise OperatorError(f"unknown configuration key {unknown[0]!r}, one of {', '.join(known)} expected")
+    if missing := [o.flag for o in known.values() if o.default is dataclasses.MISSING and o.name not in values]:
+        raise OperatorError(f"{', '.join(missing)} must be given")
+    config = EdgeConfig(**{name: _read(known[name], value) for name, value in values.items()})
+    _check(config)
+    return config
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "64", "64KiB", "1.5 GiB".
+
+    :raises ValueError: another form.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]iB|B|)\s*", text)
+    if match is None:
+        raise ValueError(f"a size such as 256MiB expected, got {text!r}")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def _read(option: Option, value: object) -> Any:
+    about, type_ = option.about, option.type
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"a number or text expected, got {type(value).__name__}")
+        if type_ is Path:
+            return Path(str(value)).expanduser()
+        if type_ is str:
+            return str(value)
+        number = parse_size(value) if about.unit == "bytes" and isinstance(value, str) else type_(value)
+    except ValueError as error:
+        raise OperatorError(f"{option.name}: {error}") from None
+    if not about.low <= number <= about.high:
+        low, high = _text(about.low, about.unit), _text(about.high, about.unit)
+        raise OperatorError(f"{option.name}: {low} to {high} expected, got {value}")
+    return number
+
+
+def _check(config: EdgeConfig) -> None:
+    if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.origin):
+        raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
+    host, colon, port = config.listen.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    try:
+        config.admin_networks  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"admin: {error}") from None
+
+
+def _text(value: Any, unit: Unit) -> str:
+    if unit == "s":
+        return f"{value:g} s"
+    if unit == "bytes":
+        name = next(name for name, size in reversed(_SIZES.items()) if value >= size or size == 1)
+        return f"{value // _SIZES[name]}{name}"
+    return str(value)

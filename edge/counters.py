@@ -1,0 +1,105 @@
+"""What the edge counts: one table, a line each, and its form for Prometheus.
+
+Counters are plain integers that one thread (the event loop's) adds to, since the request path pays for them; the
+Prometheus client reads them only when it is asked. Gauges are taken from the parts that know them at that moment.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final, NamedTuple, get_args, get_type_hints
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PREFIX: Final = "nunatak_"
+
+
+Tally = dict[str, int]
+
+
+class By(NamedTuple):
+    """A counter with a line for each value of a label."""
+
+    label: str
+
+
+@dataclass(slots=True)
+class Counters:
+    """Everything counted since the edge started."""
+
+    requests: Annotated[int, "Requests taken for a service."] = 0
+    answers: Annotated[Tally, "Answers begun, by where the machine came from.", By("tier")] = field(
+        default_factory=dict
+    )
+    refusals: Annotated[Tally, "Error answers of the edge itself, by reason.", By("reason")] = field(
+        default_factory=dict
+    )
+    cut_answers: Annotated[int, "Answers that broke off after their head was sent."] = 0
+    clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
+    replays: Annotated[int, "Requests given to a second machine because the first was gone before it saw them."] = 0
+    collapsed: Annotated[int, "Requests that waited for an image another request was already fetching."] = 0
+    origin_fetches: Annotated[int, "Manifests and blobs asked of the origin."] = 0
+    origin_bytes: Annotated[int, "Bytes of manifests and blobs that came from the origin."] = 0
+    origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
+        default_factory=dict
+    )
+    disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
+    disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
+    images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0
+    images_dropped: Annotated[int, "Images evicted from memory."] = 0
+    opens: Annotated[int, "Machines opened in a worker."] = 0
+    parks: Annotated[int, "Machines parked."] = 0
+    spills: Annotated[int, "Parked records moved from memory to disk."] = 0
+    crashes: Annotated[Tally, "Machines that ended by an error, by error.", By("error")] = field(default_factory=dict)
+    replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
+    workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0
+    worker_faults: Annotated[int, "Workers killed for breaking the protocol or not answering."] = 0
+    catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
+    catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
+
+    def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:
+        """Add to one line of a labelled counter."""
+        table[key] = table.get(key, 0) + amount
+
+
+GAUGES: Final[Mapping[str, str]] = {
+    "resident_machines": "Machines in workers.",
+    "resident_bytes": "Estimated memory of machines in workers.",
+    "parked_machines": "Parked records in memory.",
+    "parked_bytes": "Bytes of parked records in memory.",
+    "parked_disk_machines": "Parked records on disk.",
+    "images": "Images ready in memory.",
+    "image_bytes": "Bytes of images ready in memory.",
+    "services": "Services met since the edge started.",
+    "streams": "Requests being answered or waiting.",
+    "workers": "Worker processes that take work.",
+    "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
+}
+
+
+class _Exporter(Collector):
+    def __init__(self, counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> None:
+        self._counters, self._gauges = counters, gauges
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a counter or gauge."""
+        for name, hint in get_type_hints(Counters, include_extras=True).items():
+            value, (_, help_, *by) = getattr(self._counters, name), get_args(hint)
+            if by:
+                family = CounterMetricFamily(PREFIX + name, help_, labels=[by[0].label])
+                for label, count in sorted(value.items()):
+                    family.add_metric([label], count)
+                yield family
+            else:
+                yield CounterMetricFamily(PREFIX + name, help_, value=value)
+        for name, number in self._gauges().items():
+            yield GaugeMetricFamily(PREFIX + name, GAUGES[name], value=number)
+
+
+def exposition(counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> bytes:
+    """Prometheus text. `gauges` gives a value for names in `GAUGES`."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Exporter(counters, gauges))
+    return generate_latest(registry)

@@ -1,0 +1,154 @@
+"""Which service a name or a host means now: what was looked up, on top of the signed catalogue.
+
+A request path that knows its service pays one dictionary look-up; everything else goes to the catalogue in one thread.
+What the catalogue does not know, or cannot say, is remembered for a moment, so a flood of unknown names stays cheap.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Literal
+
+from edge import log
+from edge.catalogue import Catalogue
+from edge.counters import Counters
+from edge.services import Service
+from vmimage.errors import NunatakError, Unavailable, UnknownService
+from vmimage.trust import ServiceRecord
+
+Kind = Literal["host", "service"]
+LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
+REMEMBERED_MAX: Final = 10_000  # names that led nowhere
+
+_logger: Final = log.logger("directory")
+
+
+class Directory:
+    """Services by name and by host."""
+
+    def __init__(self, catalogue: Catalogue, counters: Counters, negative_s: float) -> None:
+        self.by_name: dict[str, Service] = {}
+        self.by_host: dict[str, Service] = {}
+        self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
+        self._thread = ThreadPoolExecutor(1, "catalogue")
+        self._lookups: dict[tuple[Kind, str], asyncio.Task[Service]] = {}
+        self._nowhere: dict[tuple[Kind, str], tuple[float, NunatakError]] = {}
+        self._fresh_until = 0.0
+        self._refreshing: asyncio.Task[bool] | None = None
+        self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the catalogue is past its date."""
+        return self._catalogue.expired
+
+    async def find(self, kind: Kind, name: str) -> Service:
+        """The service, asking the catalogue if it must; one look-up however many wait.
+
+        :raises UnknownService: there is none.
+        :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
+        """
+        known = (self.by_host if kind == "host" else self.by_name).get(name)
+        if known is not None:
+            return known
+        key = (kind, name)
+        until, error = self._nowhere.get(key, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise error
+        task = self._lookups.get(key)
+        if task is None:
+            if len(self._lookups) >= LOOKUPS_MAX:
+                raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
+            task = self._lookups[key] = asyncio.create_task(self._find(kind, name))
+            task.add_done_callback(lambda _: self._lookups.pop(key))
+        return await asyncio.shield(task)
+
+    async def _find(self, kind: Kind, name: str) -> Service:
+        try:
+            release = await self._look_up(kind, name)
+            if release is None and time.monotonic() >= self._fresh_until:
+                await self.refresh()  # it may have been published a moment ago
+                release = await self._look_up(kind, name)
+            if release is None:
+                raise UnknownService(f"{kind} {name!r}")
+        except NunatakError as error:
+            if len(self._nowhere) >= REMEMBERED_MAX:
+                self._nowhere.clear()
+            self._nowhere[kind, name] = time.monotonic() + self._negative_s, error
+            if not isinstance(error, UnknownService):
+                self._counters.add(self._counters.origin_errors, error.counter)
+                _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
+            raise
+        self._nowhere.pop((kind, name), None)
+        service = self.by_name.setdefault(release.service, Service(release))
+        if kind == "host":
+            self.by_host[name] = service
+        return service
+
+    async def _look_up(self, kind: Kind, name: str) -> ServiceRecord | None:
+        find = self._catalogue.find_host if kind == "host" else self._catalogue.find_service
+        return await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
+
+    async def refresh(self) -> bool:
+        """Look at the catalogue; `on_change` is called for each known service that is not what it was.
+
+        :raises OriginError: the origin cannot be asked, or its metadata does not verify.
+        """
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing.add_done_callback(lambda _: setattr(self, "_refreshing", None))
+        return await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> bool:
+        loop = asyncio.get_running_loop()
+        self._counters.catalogue_refreshes += 1
+        self._fresh_until = time.monotonic() + self._negative_s
+        changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        if not changed:
+            return False
+        self._counters.catalogue_changes += 1
+        self._nowhere.clear()
+        names, hosts = list(self.by_name), list(self.by_host)
+        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_all, names, hosts)
+        for host, release in by_host.items():
+            if release is None or release.service not in self.by_name:
+                self.by_host.pop(host, None)
+            else:
+                self.by_host[host] = self.by_name[release.service]
+        for name, release in by_name.items():
+            service = self.by_name[name]
+            if release is None:
+                del self.by_name[name]
+            if release is None or release.manifest_digest != service.release.manifest_digest:
+                self.on_change(service, release)
+            if release is not None:
+                service.release = release
+        return True
+
+    def _look_up_all(
+        self, names: list[str], hosts: list[str]
+    ) -> tuple[dict[str, ServiceRecord | None], dict[str, ServiceRecord | None]]:
+        return (
+            {name: self._catalogue.find_service(name) for name in names},
+            {host: self._catalogue.find_host(host) for host in hosts},
+        )
+
+    async def watch(self, interval_s: float) -> None:
+        """Refresh for ever. What was verified is served however long the origin is away."""
+        failing = ""
+        while True:
+            try:
+                if await self.refresh():
+                    _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
+                failing = ""
+            except NunatakError as error:
+                self._counters.add(self._counters.origin_errors, error.counter)
+                if str(error) != failing:
+                    _logger.warning(log.line("refresh_failed", error=error))
+                failing = str(error)
+            await asyncio.sleep(interval_s)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,352 @@
+"""Images: fetched, verified, and made ready for workers as sealed memfds.
+
+Trust only grows, in one order: the catalogue's digest, the manifest's bytes, the blob's bytes, the pages. Each step
+hands out a value only after its check. Stores wrap stores: `DiskStore(disk, OriginStore(url))` is the whole cache.
+"""
+
+import asyncio
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+import aiohttp
+import numpy as np
+
+from edge import log
+from edge.counters import Counters
+from edge.tiers import Tier
+from edge.vmm import frames
+from vmimage import abi, snapshot
+from vmimage.errors import FormatError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
+from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, canonical_json, digest_of, parse_manifest
+from vmimage.pages import Pages, page_view, pages_digest
+
+REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
+SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+IMAGE_OVERHEAD_BYTES: Final = 16 << 10  # manifest, file and page tables of one image; measured about 12 KiB
+_CHUNK: Final = 256 << 10  # bytes read from the origin at a time
+
+_logger: Final = log.logger("images")
+
+
+class Ref(NamedTuple):
+    """What to fetch: content named by digest. `size` is exact, or the most there may be where `exact` is false."""
+
+    kind: Literal["manifests", "blobs"]
+    digest: str
+    size: int
+    exact: bool = True
+
+    def check(self, data: bytes) -> bytes:
+        """`data`, verified.
+
+        :raises VerificationError: another length or SHA-256.
+        """
+        if len(data) != self.size if self.exact else len(data) > self.size:
+            raise VerificationError(f"{self.digest}: {self.size} bytes expected, got {len(data)}")
+        if (got := digest_of(data)) != self.digest:
+            raise VerificationError(f"{self.digest} expected, got {got}")
+        return data
+
+
+@dataclass(slots=True)
+class Trip:
+    """Where the time of one load went, and whether the origin was asked."""
+
+    fetch_s: float = 0.0
+    verify_s: float = 0.0
+    from_origin: bool = False
+
+
+class Store(Protocol):
+    """Content by digest."""
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """Verified bytes.
+
+        :raises OriginError: they cannot be had.
+        """
+        ...
+
+
+class OriginStore:
+    """An OCI registry over HTTP."""
+
+    def __init__(self, url: str, timeout_s: float, counters: Counters) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2, sock_read=timeout_s / 2)
+        self._session: aiohttp.ClientSession | None = None
+        self._counters = counters
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """Fetch and verify; never reads more than the size that was promised.
+
+        :raises OriginError: no answer, a wrong one, or bytes that do not verify.
+        """
+        trip.from_origin = True
+        self._counters.origin_fetches += 1
+        try:
+            data = await self._fetch(ref)
+            self._counters.origin_bytes += len(data)
+            return ref.check(data)
+        except OriginError as error:
+            self._counters.add(self._counters.origin_errors, error.counter)
+            raise
+
+    async def _fetch(self, ref: Ref) -> bytes:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout)
+        url = f"{self._url}/v2/{REPOSITORY}/{ref.kind}/{ref.digest}"
+        try:
+            async with self._session.get(url, headers={"Accept-Encoding": "identity"}) as response:
+                if response.status != 200:
+                    raise OriginError(f"{url}: status 200 expected, got {response.status}")
+                data = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    data += chunk
+                    if len(data) > ref.size:
+                        raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
+                return bytes(data)
+        except TimeoutError as error:
+            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class DiskStore:
+    """What was verified once, kept on disk; verified again whenever it is taken from there."""
+
+    def __init__(self, disk: Any, threads: Executor, inner: Store, counters: Counters) -> None:
+        self._disk, self._threads, self._inner, self._counters = disk, threads, inner, counters
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """From disk, else from the inner store, whose answer is kept.
+
+        :raises OriginError: see the inner store.
+        """
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._threads, self._read, ref)
+        if data is None:
+            data = await self._inner.get(ref, trip)
+            await loop.run_in_executor(self._threads, self._disk.set, ref.digest, data)
+        return data
+
+    def _read(self, ref: Ref) -> bytes | None:
+        try:
+            data: bytes | None = self._disk.get(ref.digest)
+            if data is not None:
+                ref.check(data)
+                self._counters.disk_hits += 1
+            return data
+        except (VerificationError, OSError, ValueError) as error:
+            self._counters.disk_bad += 1
+            _logger.warning(log.line("disk_bad", digest=ref.digest, error=error))
+            self._disk.delete(ref.digest)
+            return None
+
+
+@dataclass(eq=False, slots=True)
+class Image:
+    """A verified image, ready for workers. Its memfd cannot change any more."""
+
+    number: int  # on the wire to workers; never used twice
+    manifest: ImageManifest
+    base: "Image | None"
+    fd: int
+    fd_bytes: int
+    cost_bytes: int
+    pages: Pages | None = field(repr=False)  # of a base: its whole memory, for those derived from it
+    pins: int = 0  # machines and derived images that need it
+
+    def announcement(self) -> bytes:
+        """The IMAGE frame that goes with the memfd."""
+        m = self.manifest
+        facts = {
+            "kind": m.kind,
+            "base": self.base.number if self.base else None,
+            "memory_bytes": m.memory_bytes,
+            "regions": [[region.start, region.end, region.access] for region in m.regions],
+            "bytes": self.fd_bytes,
+        }
+        return frames.pack(frames.IMAGE, 0, self.number, 0, canonical_json(facts))
+
+    def close(self) -> None:
+        """Give the memory back. Workers that hold the memfd keep theirs until they are told."""
+        self.pages = None
+        os.close(self.fd)
+
+
+class Images:
+    """Images in memory under a byte budget, and the way there for the others. One load however many wait for it."""
+
+    def __init__(
+        self,
+        store: Store,
+        threads: Executor,
+        budget_bytes: int,
+        counters: Counters,
+        *,
+        on_drop: Callable[[Image], None] = lambda _: None,
+        remember_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._threads, self._counters, self._clock = store, threads, counters, clock
+        self.held: Tier[str, Image] = Tier(budget_bytes)
+        self.on_drop = on_drop
+        self._remember_s = remember_s
+        self._loading: dict[str, asyncio.Task[tuple[Image, Trip]]] = {}
+        self._refused: dict[str, tuple[float, VerificationError]] = {}
+        self._numbers = count(1)
+
+    async def load(self, digest: str, size: int | None = None) -> tuple[Image, Trip | None]:
+        """The image and, where it was not in memory, the trip that brought it. The caller pins it before it awaits.
+
+        :param digest: of its manifest, from the catalogue or from a verified manifest.
+        :param size: of its manifest in bytes, where the catalogue says it.
+        :raises OriginError: it cannot be had, or is not what was promised.
+        """
+        image = self.held.get(digest)
+        if image is not None:
+            return image, None
+        if digest in self._refused:
+            until, error = self._refused[digest]
+            if self._clock() < until:
+                raise error
+            del self._refused[digest]
+        task = self._loading.get(digest)
+        if task is None:
+            task = self._loading[digest] = asyncio.create_task(self._load(digest, size))
+            task.add_done_callback(lambda _: self._loading.pop(digest))
+        else:
+            self._counters.collapsed += 1
+        return await asyncio.shield(task)
+
+    async def _load(self, digest: str, size: int | None) -> tuple[Image, Trip]:
+        trip, base = Trip(), None
+        try:
+            manifest = parse_manifest(
+                await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), trip)
+            )
+            if manifest.base is not None:
+                base, base_trip = await self.load(manifest.base)
+                base.pins += 1
+                if base_trip is not None:
+                    trip.fetch_s += base_trip.fetch_s
+                    trip.verify_s += base_trip.verify_s
+                    trip.from_origin |= base_trip.from_origin
+            blob = await self._get(_ref(manifest.snapshot), trip)
+            began = self._clock()
+            image = await asyncio.get_running_loop().run_in_executor(
+                self._threads, prepare, next(self._numbers), manifest, blob, base
+            )
+            trip.verify_s += self._clock() - began
+        except VerificationError as error:
+            self._refused = {d: r for d, r in self._refused.items() if self._clock() < r[0]}
+            self._refused[digest] = self._clock() + self._remember_s, error
+            _logger.error(log.line("image_refused", image=digest, reason=error))
+            self._unpin(base)
+            raise
+        except BaseException:
+            self._unpin(base)
+            raise
+        self.held.put(digest, image, image.cost_bytes)
+        self._counters.images_loaded += 1
+        image.pins += 1  # what is evicted to make place for it is another
+        self.trim()
+        image.pins -= 1
+        return image, trip
+
+    async def _get(self, ref: Ref, trip: Trip) -> bytes:
+        began = self._clock()
+        try:
+            return await self._store.get(ref, trip)
+        finally:
+            trip.fetch_s += self._clock() - began
+
+    async def blob(self, blob: Blob) -> bytes:
+        """Any other blob of a verified manifest.
+
+        :raises OriginError: it cannot be had.
+        """
+        return await self._store.get(_ref(blob), Trip())
+
+    def trim(self) -> None:
+        """Drop the coldest images nobody uses until the budget holds."""
+        while self.held.over():
+            digest = self.held.coldest(lambda image: image.pins == 0)
+            if digest is None:
+                return
+            self._drop(digest)
+
+    def close(self) -> None:
+        """Drop all images, whoever uses them."""
+        for digest in list(self.held):
+            self._drop(digest)
+
+    def _drop(self, digest: str) -> None:
+        image = self.held.pop(digest)
+        assert image is not None
+        self._unpin(image.base)
+        self._counters.images_dropped += 1
+        self.on_drop(image)
+        image.close()
+
+    def _unpin(self, image: Image | None) -> None:
+        if image is not None:
+            image.pins -= 1
+
+
+def _ref(blob: Blob) -> Ref:
+    return Ref("blobs", blob.digest, blob.size)
+
+
+def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | None) -> Image:
+    """Decode a verified blob, check its pages, and seal what workers need in a memfd. Blocking: runs in a thread.
+
+    :raises FormatError: the blob is no record that fits its manifest.
+    :raises VerificationError: the pages are not what the manifest names.
+    """
+    reference = None
+    if base is not None:
+        if base.manifest.kind != "base" or base.pages is None:
+            raise FormatError(f"{manifest.digest}: a base image expected as its base, got {base.manifest.kind}")
+        reference = base.pages
+    record = snapshot.decode(blob, memory_bytes=manifest.memory_bytes)
+    if len(record.page_nos) != manifest.page_count:
+        raise FormatError(f"{manifest.digest}: {manifest.page_count} pages expected, got {len(record.page_nos)}")
+    contents = record.pages if reference is None else record.pages ^ reference[record.page_nos]
+    if (got := pages_digest(record.page_nos, contents)) != manifest.pages_digest:
+        raise VerificationError(f"{manifest.digest}: pages {manifest.pages_digest} expected, got {got}")
+    fd = os.memfd_create(f"nunatak-{manifest.name[:32]}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        if base is None:
+            os.ftruncate(fd, abi.MEMORY_MAX)
+            for page_no, row in zip(record.page_nos.tolist(), contents, strict=True):
+                os.pwrite(fd, np.ascontiguousarray(row).data, page_no * abi.PAGE_SIZE)
+        else:
+            _write_all(fd, blob)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+        size = os.fstat(fd).st_size
+        pages = page_view(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)) if base is None else None
+    except BaseException:
+        os.close(fd)
+        raise
+    held = manifest.page_count * abi.PAGE_SIZE if base is None else len(blob)
+    return Image(number, manifest, base, fd, size, held + IMAGE_OVERHEAD_BYTES, pages)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,119 @@
+"""Parked machines: records in memory, then on disk, then forgotten.
+
+A record is known by service and image digest, so a record of another version is never met. On disk a SHA-256 stands
+before it, against rot; workers parse records as hostile anyway. The set of keys on disk is kept in memory, so that only
+a record that is there costs a look at the disk.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from typing import Any, Final, Literal
+
+from edge import log
+from edge.counters import Counters
+from edge.tiers import Tier
+
+KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
+_SHA_BYTES: Final = 32
+
+_logger: Final = log.logger("records")
+
+
+def record_key(service: str, digest: str) -> str:
+    """Name of the record of `service` as image `digest`."""
+    return f"{service}@{digest}"
+
+
+class Records:
+    """All parked machines of this edge. `threads` must be one thread: it keeps writes and deletes in order."""
+
+    def __init__(self, budget_bytes: int, disk: Any, threads: Executor, counters: Counters) -> None:
+        self.memory: Tier[str, bytes] = Tier(budget_bytes)
+        self.on_disk: set[str] = set(disk.iterkeys())
+        self._disk, self._threads, self._counters = disk, threads, counters
+        self._writing: dict[str, bytes] = {}  # between memory and disk; still to be found
+
+    def tier_of(self, key: str) -> Literal["parked", "disk"] | None:
+        """Where a record is."""
+        if key in self.memory:
+            return "parked"
+        return "disk" if key in self.on_disk else None
+
+    def put(self, key: str, record: bytes) -> None:
+        """Keep; the coldest go to disk if the budget is passed."""
+        self.memory.put(key, record, len(record) + KEY_OVERHEAD_BYTES)
+        spilled: dict[str, bytes] = {}
+        while self.memory.over() and (coldest := self.memory.coldest()) is not None:
+            cold = self.memory.pop(coldest)
+            assert cold is not None
+            spilled[coldest] = cold
+        if spilled:
+            self._counters.spills += len(spilled)
+            self._write(spilled)
+
+    async def get(self, key: str) -> tuple[bytes, Literal["parked", "disk"]] | None:
+        """A record and where it was. It stays, as the one to come back to if a worker is lost."""
+        record = self.memory.get(key)
+        if record is not None:
+            return record, "parked"
+        if key in self._writing:
+            return self._writing[key], "disk"
+        if key not in self.on_disk:
+            return None
+        record = await asyncio.get_running_loop().run_in_executor(self._threads, self._read, key)
+        if record is None:
+            self.on_disk.discard(key)
+            return None
+        return record, "disk"
+
+    def forget(self, key: str) -> None:
+        """Drop wherever it is: the machine crashed, or the service is another version."""
+        self.memory.pop(key)
+        self._writing.pop(key, None)
+        if key in self.on_disk:
+            self.on_disk.discard(key)
+            self._threads.submit(self._disk.delete, key)
+
+    async def flush(self) -> int:
+        """Write everything to disk; how many records are there then. For the end of the edge."""
+        records = {key: self.memory.get(key) or b"" for key in self.memory}
+        self._write(records)
+        await asyncio.get_running_loop().run_in_executor(self._threads, lambda: None)
+        return len(self.on_disk)
+
+    def _write(self, records: Mapping[str, bytes]) -> None:
+        self._writing.update(records)
+        self.on_disk.update(records)
+        loop = asyncio.get_running_loop()
+        written = loop.run_in_executor(self._threads, self._write_all, dict(records))
+        written.add_done_callback(lambda done: self._written(records, done))
+
+    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[None]") -> None:
+        for key, record in records.items():
+            if self._writing.get(key) is record:
+                del self._writing[key]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self.on_disk.difference_update(records)
+            _logger.error(log.line("records_not_written", count=len(records), error=error))
+
+    def _write_all(self, records: Mapping[str, bytes]) -> None:
+        with self._disk.transact():
+            for key, record in records.items():
+                self._disk.set(key, hashlib.sha256(record).digest() + record)
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            data: bytes | None = self._disk.get(key)
+        except (OSError, ValueError) as error:
+            _logger.warning(log.line("record_unreadable", key=key, error=error))
+            data = b""
+        if data is None:
+            return None
+        if hashlib.sha256(data[_SHA_BYTES:]).digest() != data[:_SHA_BYTES]:
+            self._counters.disk_bad += 1
+            _logger.warning(log.line("record_bad", key=key, bytes=len(data)))
+            self._disk.delete(key)
+            return None
+        return data[_SHA_BYTES:]

@@ -1,0 +1,86 @@
+"""An edge put together: every part made once, wired in one place, run until it is told to drain."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from aiohttp import web
+
+from edge import log
+from edge.admin import Admin
+from edge.catalogue import Catalogue
+from edge.config import EdgeConfig
+from edge.counters import Counters
+from edge.directory import Directory
+from edge.http import Front
+from edge.images import DiskStore, Images, OriginStore
+from edge.records import Records
+from edge.supervisor import Supervisor
+from edge.tiers import open_disk
+from edge.workers import COMMAND
+from vmimage.errors import OperatorError
+
+BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
+
+_logger: Final = log.logger("serve")
+
+
+async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) -> None:
+    """Serve until SIGTERM, SIGINT or POST /-/drain; then finish what is in flight, park everything, and return.
+
+    :raises OperatorError: the machine or the configuration does not allow it.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        root = config.trust.read_bytes()
+        config.cache.mkdir(parents=True, exist_ok=True)
+        blobs = open_disk(config.cache / "blobs", config.disk)
+        parked = open_disk(config.cache / "parked", config.parked_disk)
+    except OSError as error:
+        raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
+
+    counters = Counters()
+    threads, parking_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "parked")
+    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
+    directory = Directory(catalogue, counters, config.negative)
+    origin = OriginStore(config.origin, config.origin_timeout, counters)
+    images = Images(
+        DiskStore(blobs, threads, origin, counters), threads, config.image_bytes, counters, remember_s=config.negative
+    )
+    records = Records(config.parked_bytes, parked, parking_thread, counters)
+    supervisor = Supervisor(config, counters, directory, images, records, worker_command)
+    front = Front(supervisor, Admin(supervisor, config, counters, stop.set), config, counters)
+
+    await supervisor.start()
+    runner = web.ServerRunner(front, handle_signals=False)
+    await runner.setup()
+    host, port = config.address
+    try:
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=False)
+        await site.start()
+    except OSError as error:
+        raise OperatorError(f"listen {config.listen}: {error.strerror or error}") from error
+    front.port = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
+
+    await stop.wait()
+    _logger.info(log.line("draining", in_flight=front.in_flight))
+    supervisor.draining = True
+    await site.stop()
+    front.pre_shutdown()  # connections close when the request they are in is answered
+    await front.idle(config.drain)
+    await supervisor.drain()
+    await runner.cleanup()
+    await origin.close()
+    for pool in (threads, parking_thread):
+        pool.shutdown(wait=True)
+    for disk in (blobs, parked):
+        disk.close()
+    sys.stdout.flush()

@@ -1,0 +1,252 @@
+"""The connection to one worker process: spawn, frames both ways, image memfds, pings, and its end.
+
+Frames are gathered until the event loop's turn is over and leave in one write. What a worker sends is bounds-checked;
+one that breaks the protocol or stops answering is killed, alone. What frames mean is the owner's business.
+"""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, cast
+
+from edge import log
+from edge.flow import WorkerLost
+from edge.images import Image
+from edge.services import Machine
+from edge.vmm import frames
+from edge.vmm.frames import Frame
+from vmimage.errors import OperatorError
+
+HELLO_S: Final = 20.0  # an interpreter with its engines calibrated; about 1 s here
+STOP_S: Final = 5.0  # a worker told to stop that did not is killed
+SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth of frames
+COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
+
+_logger: Final = log.logger("workers")
+
+
+class Owner(Protocol):
+    """Who a worker reports to."""
+
+    def on_frames(self, worker: "Worker", batch: Sequence[Frame]) -> None:
+        """Frames in order.
+
+        :raises ValueError: the worker broke the protocol.
+        """
+
+    def on_lost(self, worker: "Worker") -> None:
+        """The worker is gone; called once, and not for a worker that was asked to stop."""
+
+
+class Worker(asyncio.Protocol):
+    """One worker process and the machines in it."""
+
+    def __init__(self, index: int, owner: Owner, command: Sequence[str] = COMMAND) -> None:
+        self.index = index
+        self.machines: dict[int, Machine] = {}
+        self.facts: dict[str, Any] = {}  # from HELLO
+        self.statistics: dict[str, Any] = {}  # from the last PONG
+        self.alive = False
+        self.started = 0.0  # loop time
+        self._owner = owner
+        self._command = command
+        self._loop = asyncio.get_running_loop()
+        self._hello: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._image_socket: socket.socket | None = None
+        self._image_turn = asyncio.Lock()
+        self._images: set[int] = set()
+        self._in = bytearray()
+        self._out: list[bytes] = []
+        self._stopping = False
+        self._pinged = 0.0  # loop time of the ping that is not answered yet
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    async def start(self) -> None:
+        """Spawn and wait until it takes work.
+
+        :raises OperatorError: it ended or said nothing.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        our_images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        ours.setblocking(False)
+        our_images.setblocking(False)
+        self._image_socket = our_images
+        frames_fd, images_fd = theirs.fileno(), their_images.fileno()
+        with theirs, their_images:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork and exec, about 1 ms, at start and after a loss
+                [*self._command, "--frames-fd", str(frames_fd), "--images-fd", str(images_fd)],
+                pass_fds=(frames_fd, images_fd),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C for the edge must not end it before it is drained
+            )
+        self.started = self._loop.time()
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._hello), HELLO_S)
+        except (TimeoutError, WorkerLost) as error:
+            self._stopping = True
+            self.kill("no HELLO")
+            raise OperatorError(f"worker {self.index}: HELLO expected, got {error or 'nothing'}") from None
+        self.alive = True
+        _logger.info(log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines")))
+
+    # Sending.
+
+    def send(self, frame: bytes) -> None:
+        """Queue one frame; it leaves at the end of this turn of the event loop."""
+        out = self._out
+        if not out:
+            self._loop.call_soon(self._flush)
+        out.append(frame)
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    async def give(self, image: Image) -> None:
+        """Make sure the worker has an image, and its base before it.
+
+        :raises WorkerLost: it ended meanwhile.
+        """
+        if image.base is not None:
+            await self.give(image.base)
+        async with self._image_turn:
+            if image.number in self._images:
+                return
+            while True:
+                if self._image_socket is None:
+                    raise WorkerLost(f"worker {self.index} ended")
+                try:
+                    socket.send_fds(self._image_socket, [image.number.to_bytes(4, "little")], [image.fd])
+                    break
+                except BlockingIOError:
+                    await self._image_socket_writable()
+                except OSError as error:
+                    raise WorkerLost(f"worker {self.index}: {error}") from error
+            self._images.add(image.number)
+            self.send(image.announcement())
+
+    async def _image_socket_writable(self) -> None:
+        assert self._image_socket is not None
+        writable: asyncio.Future[None] = self._loop.create_future()
+        fd = self._image_socket.fileno()
+        self._loop.add_writer(fd, wake, writable)
+        try:
+            await asyncio.wait([writable, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._loop.remove_writer(fd)
+
+    def drop(self, image: Image) -> None:
+        """Tell the worker to forget an image, if it has it."""
+        if image.number in self._images:
+            self._images.discard(image.number)
+            self.send(frames.pack(frames.DROP_IMAGE, 0, image.number, 0))
+
+    def ping(self, wedged_s: float) -> None:
+        """Called every second or so: ask for a sign of life, or act on its absence."""
+        now = self._loop.time()
+        if self._pinged and now - self._pinged > wedged_s:
+            self.kill(f"no PONG in {wedged_s} s")
+        elif not self._pinged:
+            self._pinged = now
+            self.send(frames.pack(frames.PING, 0, 0, 0))
+
+    # Receiving.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """asyncio.Protocol."""
+        self._in += data
+        try:
+            batch = frames.parse(self._in)
+            if self.alive:
+                self._owner.on_frames(self, batch)
+            elif batch:
+                self._greet(batch)
+        except ValueError as error:  # also JSON and UTF-8 that do not decode
+            self.kill(f"protocol: {error}")
+
+    def _greet(self, batch: Sequence[Frame]) -> None:
+        if len(batch) != 1 or batch[0].type != frames.HELLO:
+            raise ValueError(f"HELLO expected, got type {batch[0].type}")
+        self.facts = json_object(batch[0].payload)
+        if not self._hello.done():
+            self._hello.set_result(None)
+
+    def on_pong(self, payload: bytes) -> None:
+        """PONG came."""
+        self._pinged = 0.0
+        self.statistics = json_object(payload) if payload else {}
+
+    # The end.
+
+    def kill(self, reason: str) -> None:
+        """End the process now; `on_lost` follows."""
+        if self._process is not None and self._process.poll() is None:
+            _logger.error(log.line("worker_killed", worker=self.index, pid=self.pid, reason=reason))
+            self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """asyncio.Protocol."""
+        was_alive, self.alive, self._transport = self.alive, False, None
+        self._out.clear()
+        if self._image_socket is not None:
+            self._image_socket.close()
+            self._image_socket = None
+        if not self._hello.done():
+            self._hello.set_exception(WorkerLost("its end"))
+        self._ended.set_result(None)
+        if was_alive and not self._stopping:
+            self._owner.on_lost(self)
+
+    async def reap(self) -> int:
+        """Wait for the process to be gone, killing it after a moment; its exit status."""
+        assert self._process is not None
+        try:
+            return await asyncio.to_thread(self._process.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return await asyncio.to_thread(self._process.wait)
+
+    async def stop(self) -> None:
+        """Ask it to leave, and see that it does."""
+        self._stopping = True
+        if self._transport is not None:
+            self.send(frames.pack(frames.STOP, 0, 0, 0))
+            await asyncio.wait([self._ended], timeout=STOP_S)
+        await self.reap()
+
+
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """Let the one who waits go on; nobody, or one who was let go already, is fine."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def json_object(payload: bytes) -> dict[str, Any]:
+    """A frame's JSON.
+
+    :raises ValueError: no JSON object.
+    """
+    value = json.loads(payload)
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object expected, got {type(value).__name__}")
+    return value

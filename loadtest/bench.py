@@ -1,0 +1,243 @@
+"""`nunatak bench`: the promised numbers (SPECIFICATION.md), measured on this machine in one run.
+
+An experiment measures one or more rows. It starts what it needs, alternates the sides of a comparison within the run,
+and returns samples, from which the report takes median and spread. A page that was not served as it must be stops the
+bench: there is no number for that.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from loadtest.fetch import Answer, Client, fetch
+from loadtest.pressure import Pressure, client_name, press
+from loadtest.report import Measurement, Row, save, show
+from loadtest.server import Server, group_memory_bytes
+from loadtest.site import Publication, Site, example
+
+HELLO: Final = example("hello")
+VMM_BENCH_TIMEOUT_S: Final = 300.0
+
+Samples = Mapping[Row, Sequence[float]]
+
+
+class BenchFailed(Exception):
+    """Something was not served as it must be; figures of that run mean nothing."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured; `FULL` is what may be quoted."""
+
+    rounds: int  # of an A/B comparison
+    seconds: float  # of one side in a round
+    requests: int  # on one connection, of one side in a round
+    restores: int  # parked -> first byte
+    fresh_services: int  # not on the edge -> first byte
+    services: int  # distinct ones that go round robin
+    images: int  # distinct ones among them: each takes a build of its own
+
+
+FULL: Final = Scale(rounds=5, seconds=4, requests=400, restores=200, fresh_services=40, services=2_000, images=40)
+QUICK: Final = Scale(rounds=2, seconds=1, requests=50, restores=20, fresh_services=4, services=40, images=4)
+
+
+def _require(answer: Answer, what: str, tiers: tuple[str, ...] = ()) -> Answer:
+    if answer.status != 200:
+        raise BenchFailed(f"{what}: status 200 expected, got {answer.status} {answer.error}")
+    if tiers and answer.tier not in tiers:
+        raise BenchFailed(f"{what}: answer from {' or '.join(tiers)} expected, got {answer.tier or 'no tier'}")
+    return answer
+
+
+def _require_clean(pressure: Pressure, what: str) -> Pressure:
+    if pressure.errors:
+        raise BenchFailed(f"{what}: no errors expected, got {pressure.errors}")
+    return pressure
+
+
+@contextmanager
+def _site(*, memory: str = "256MiB") -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="nunatak-bench-") as folder, Site(Path(folder), memory=memory) as site:
+        yield site
+
+
+WARM_HELLO = Row("warm-hello", "hello warm through the edge, 32 connections", "req/s", "higher", 15_000)
+BARE = Row("bare-aiohttp", "bare aiohttp, same client, same run", "req/s", "higher")
+WARM_SHARE = Row("warm-share", "hello warm as a share of bare aiohttp", "%", "higher", 45)
+ADDED_P50 = Row("added-p50", "added to a bare aiohttp response, 1 connection, p50", "µs", "lower", 100)
+
+
+def measure_warm(scale: Scale) -> Samples:
+    """Hello from a resident machine against a handler that only answers, side by side."""
+    samples: dict[Row, list[float]] = {WARM_HELLO: [], BARE: [], WARM_SHARE: [], ADDED_P50: []}
+    with _site() as site, Server("bare", [sys.executable, "-m", "loadtest.bare"], site.folder) as bare:
+        site.publish(site.build(HELLO), "hello")
+        edge, path = site.edges[0], "/~service/hello/"
+        with Client(bare.url) as plain, Client(edge.url) as through:
+            _require(through.get(path), "first hello")
+            for _ in range(100):  # the first turns of both loops fill caches
+                plain.get("/"), through.get(path)
+            for _ in range(scale.rounds):
+                plain_ms = statistics.median(plain.get("/").first_byte_ms for _ in range(scale.requests))
+                through_ms = statistics.median(
+                    _require(through.get(path), "warm hello", ("resident",)).first_byte_ms
+                    for _ in range(scale.requests)
+                )
+                samples[ADDED_P50].append((through_ms - plain_ms) * 1e3)
+        for _ in range(scale.rounds):
+            yardstick = _require_clean(press(bare.url + "/", seconds=scale.seconds), "bare aiohttp")
+            warm = _require_clean(press(edge.url + path, seconds=scale.seconds), "warm hello")
+            samples[BARE].append(yardstick.requests_per_s)
+            samples[WARM_HELLO].append(warm.requests_per_s)
+            samples[WARM_SHARE].append(100 * warm.requests_per_s / yardstick.requests_per_s)
+    return samples
+
+
+def measure_vmm(_: Scale) -> Samples:
+    """What the VMM measures of itself, without HTTP: a JSON list of objects with the fields of `Row` and "samples"."""
+    command = [sys.executable, "-m", "edge.vmm.bench", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=VMM_BENCH_TIMEOUT_S, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["nothing on stderr"]
+        raise BenchFailed(f"edge.vmm.bench: exit code {done.returncode}: {last[0]}")
+    known = {field.name for field in fields(Row)}
+    return {
+        Row(**{key: value for key, value in entry.items() if key in known}): entry["samples"]
+        for entry in json.loads(done.stdout)
+    }
+
+
+PARKED = Row("parked-first-byte", "parked -> first byte over HTTP, p50", "ms", "lower", 2)
+
+
+def measure_parked(scale: Scale) -> Samples:
+    """From a record in RAM to the first byte, and the machine is another each time."""
+    with _site() as site:
+        site.publish(site.build(HELLO), "hello")
+        with Client(site.edges[0].url) as client:
+            _require(client.get("/~service/hello/"), "first hello")
+            times = []
+            for _ in range(scale.restores):
+                site.park("hello")
+                answer = _require(client.get("/~service/hello/"), "parked hello", ("parked",))
+                times.append(answer.first_byte_ms)
+    return {PARKED: times}
+
+
+COLD = Row("cold-first-byte", "not on this edge -> first byte, base cached, p50", "ms", "lower", 25)
+
+
+def measure_cold(scale: Scale) -> Samples:
+    """Services the edge never saw, of a base that it has: catalogue, manifest, delta, verification, restore, guest."""
+    with _site() as site:
+        site.publish(site.build(HELLO), "hello")
+        names = [f"fresh-{number}" for number in range(scale.fresh_services)]
+        images = [site.build(HELLO, "--env", f"NAME={name}", name=name) for name in names]
+        with Client(site.edges[0].url) as client:
+            _require(client.get("/~service/hello/"), "first hello")
+            site.publish_batch(
+                Publication(image, name, (f"{name}.test",)) for image, name in zip(images, names, strict=True)
+            )
+            answers = [_require(client.get(f"/~service/{name}/"), name, ("origin",)) for name in names]
+    return {COLD: [answer.first_byte_ms for answer in answers]}
+
+
+WIRE = Row("second-service-wire", "second service on a cached base: wire bytes, share of the whole", "%", "lower", 3)
+WIRE_BYTES = Row("second-service-bytes", "second service on a cached base: wire bytes", "B", "lower")
+
+
+def measure_wire(_: Scale) -> Samples:
+    """What an edge fetches for its first service (base and delta) and for the second (delta), by its own count."""
+    with _site() as site:
+        edge = site.edges[0]
+        fetched = [_metric(edge, "origin_bytes_total")]
+        for name in ("first", "second"):
+            site.publish(site.build(HELLO, "--env", f"NAME={name}", name=name), name)
+            _require(fetch(f"{edge.url}/~service/{name}/"), name, ("origin",))
+            fetched.append(_metric(edge, "origin_bytes_total"))
+    whole, delta = fetched[1] - fetched[0], fetched[2] - fetched[1]
+    return {WIRE: [100 * delta / whole], WIRE_BYTES: [delta]}
+
+
+MEMORY = Row("parked-memory", "memory per parked service: all that the edge's processes grew by", "KiB", "lower", 32)
+RECORD = Row("parked-record", "record of a parked service", "B", "lower")
+ROUND_ROBIN = Row("round-robin-first-byte", "services round robin in 256 MiB -> first byte, p50", "ms", "lower")
+
+
+def measure_memory(scale: Scale) -> Samples:
+    """Many services in turn, twice over, on one edge with 256 MiB; not one answer may fail.
+
+    Growth is taken from where a quarter of the services has been met (residents and images have reached their budgets
+    by then) to where all have, so that it is the price of one more parked service and nothing else.
+    """
+    names = [f"service-{number:05d}" for number in range(scale.services)]
+    with _site() as site:
+        edge = site.edges[0]
+        images = [site.build(HELLO, "--env", f"NAME=image-{n}", name=f"image-{n}") for n in range(scale.images)]
+        site.publish_batch(
+            Publication(images[number % len(images)], name, (f"{name}.test",)) for number, name in enumerate(names)
+        )
+        with Client(edge.url) as client:
+            marks = []
+            for number, name in enumerate(names, start=1):
+                _require(client.get(f"/~service/{name}/"), name)
+                if number in (len(names) // 4, len(names)):
+                    parked = _metric(edge, "parked_machines") + _metric(edge, "parked_disk_machines")
+                    marks.append((parked, group_memory_bytes(edge.pid)))
+            answers = [_require(client.get(f"/~service/{name}/"), name) for name in names]
+        records = _metric(edge, "parked_bytes") / _metric(edge, "parked_machines")
+    (parked_before, memory_before), (parked_after, memory_after) = marks
+    return {
+        MEMORY: [(memory_after - memory_before) / (parked_after - parked_before) / 1024],
+        RECORD: [records],
+        ROUND_ROBIN: [answer.first_byte_ms for answer in answers],
+    }
+
+
+def _metric(edge: Server, name: str) -> float:
+    """One number without labels of an edge's `/-/metrics`."""
+    found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
+    if found is None:
+        raise BenchFailed(f"metric nunatak_{name} expected, none found")
+    return float(found.group(1))
+
+
+EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
+    "warm": measure_warm,
+    "vmm": measure_vmm,
+    "parked": measure_parked,
+    "cold": measure_cold,
+    "wire": measure_wire,
+    "memory": measure_memory,
+}
+
+
+def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[str]) -> None:
+    """Run the experiments (all, or those named), print the table and keep the samples.
+
+    :raises BenchFailed: no such experiment, or one of them met a page that was not served.
+    """
+    if unknown := sorted(set(only) - EXPERIMENTS.keys()):
+        raise BenchFailed(f"experiment {' or '.join(EXPERIMENTS)} expected, got {unknown[0]!r}")
+    measurements = []
+    for name in only or EXPERIMENTS:
+        with console.status(f"measuring {name}"):
+            samples = EXPERIMENTS[name](scale)
+        measurements += [Measurement(row, values, f"nunatak bench --only {name}") for row, values in samples.items()]
+        console.print(f"[green]✓[/] {name}")
+    show(console, measurements, client=client_name())
+    if scale is not FULL:
+        console.print("[yellow]few samples: not to be quoted[/]")
+    save(json_file, measurements, client=client_name())
+    console.print(f"samples in {json_file}")

@@ -1,0 +1,95 @@
+"""Measured numbers as values, as a table and as JSON: median and spread, beside what was promised."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number: its name, what it says, its unit, which way is better, and the reach that is promised, if any."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    reach: float | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A row with its samples, and the command that measures it again."""
+
+    row: Row
+    samples: Sequence[float]
+    command: str
+
+    @property
+    def median(self) -> float:
+        """The middle of the samples."""
+        return statistics.median(self.samples)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """First and third quartile; the extremes when there are too few samples for quartiles."""
+        if len(self.samples) < 4:
+            return min(self.samples), max(self.samples)
+        low, _, high = statistics.quantiles(self.samples, n=4)
+        return low, high
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median keeps the promise; `None` where none was made."""
+        if self.row.reach is None:
+            return None
+        return self.median >= self.row.reach if self.row.better == "higher" else self.median <= self.row.reach
+
+
+def show(console: Console, measurements: Sequence[Measurement], *, client: str) -> None:
+    """Print all of them as one table."""
+    table = Table(title=f"measured with {client}, {_machine()}", title_justify="left", title_style="dim")
+    for header, justify in (("what", "left"), ("median", "right"), ("spread", "right"), ("reach", "right")):
+        table.add_column(header, justify="left" if justify == "left" else "right", no_wrap=justify == "right")
+    table.add_column("again with", style="dim", no_wrap=True)
+    for found in measurements:
+        low, high = (_number(value) for value in found.spread)
+        colour = {True: "green", False: "red", None: "default"}[found.met]
+        table.add_row(
+            found.row.title,
+            f"[{colour}]{_number(found.median)} {found.row.unit}[/]",
+            f"{low} .. {high}" if len(found.samples) > 1 else "",
+            "" if found.row.reach is None else f"{'≥' if found.row.better == 'higher' else '≤'} {found.row.reach:,g}",
+            found.command,
+        )
+    console.print(table)
+
+
+def save(path: Path, measurements: Sequence[Measurement], *, client: str) -> None:
+    """Write all of them, samples included, as JSON."""
+    rows = [
+        {**asdict(found.row), "median": found.median, "spread": found.spread, "samples": list(found.samples)}
+        | {"met": found.met, "command": found.command}
+        for found in measurements
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": _machine(), "client": client, "rows": rows}, indent=1) + "\n")
+
+
+def _machine() -> str:
+    system = platform.uname()
+    return f"{os.cpu_count()} processors, {system.system} {system.release}, Python {platform.python_version()}"
+
+
+def _number(value: float) -> str:
+    """Three digits that mean something, thousands marked."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -1,0 +1,330 @@
+"""The commands of publishers and of origins' operators. Each prints its result on stdout and its progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from vmimage.errors import OperatorError, PublisherError
+
+if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
+    from origin.publish import Exchange, Publication
+    from vmimage.archive import ImageBundle
+    from vmimage.trust import ServiceRecord, Trust
+
+_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
+_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+app = typer.Typer()
+
+KeysOption = Annotated[
+    Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
+]
+OriginOption = Annotated[
+    str, typer.Option("--origin", envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")
+]
+TokenOption = Annotated[
+    Path | None, typer.Option("--token-file", help="File with the upload token; KEYS/token if not given.")
+]
+
+
+@app.command()
+def keygen(folder: Annotated[Path, typer.Argument(help="New folder for the keys.", metavar="DIR")]) -> None:
+    """Make a key folder: five Ed25519 keys, the trust root for edges, and an upload token."""
+    from origin import keys
+
+    keys.generate(folder, _now())
+    typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
+    typer.echo(f"{folder / 'root.key'}, {folder / 'targets.key'}: keep these offline")
+
+
+@app.command()
+def origin(
+    store: Annotated[Path, typer.Option(help="Folder for images and catalogue; made if missing.", metavar="DIR")],
+    keys: KeysOption,
+    listen: Annotated[str, typer.Option(help="Where to listen; port 0 takes a free one.", metavar="ADDR:PORT")] = (
+        "127.0.0.1:8700"
+    ),
+    token_file: TokenOption = None,
+    timestamp_minutes: Annotated[
+        int, typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.")
+    ] = 60,
+) -> None:
+    """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
+
+    SIGTERM and Ctrl-C let requests under way finish, then leave.
+    """
+    import asyncio
+    import logging
+    import signal
+    from datetime import timedelta
+
+    import uvloop
+
+    from origin.keys import load_metadata, load_signer
+    from origin.roles import Online
+    from origin.server import Origin, serve
+    from origin.store import Store
+
+    host, port = _parse_listen(listen)
+    token = _token(keys, token_file)
+    online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    site = Origin(Store(store), load_metadata(keys), online, token=token)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(site, host, port, lambda url: print(f"nunatak origin ready on {url}", flush=True), stop)
+
+    uvloop.run(run())
+
+
+@app.command()
+def publish(
+    origin: OriginOption,
+    keys: KeysOption,
+    image: Annotated[Path | None, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")] = None,
+    service: Annotated[str | None, typer.Option(help="Name of the service.")] = None,
+    host: Annotated[list[str] | None, typer.Option(help="Host name it answers for; may be repeated.")] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}.'),
+    ] = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Make an image what a service is, from now on. Stopped at any instant, the old version stays served."""
+    from origin import publish as publishing
+    from origin.keys import load_signer, load_trust
+
+    if batch is not None:
+        if image is not None or service is not None or host:
+            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
+        publications = _read_batch(batch)
+    elif image is None or service is None:
+        raise PublisherError("IMAGE with --service, or --batch, expected")
+    else:
+        publications = [_publication(image, _read_image(image), service, host or [])]
+    signer = load_signer(keys, "publisher")
+    _carry_out(
+        lambda trust: publishing.publish(publications, trust, signer, _now()),
+        load_trust(keys),
+        origin,
+        keys,
+        token_file,
+    )
+
+
+@app.command()
+def rollback(
+    service: Annotated[str, typer.Option(help="Name of the service.")],
+    origin: OriginOption,
+    keys: KeysOption,
+    to: Annotated[int | None, typer.Option(min=1, help="Version to go back to; the one before if not given.")] = None,
+    token_file: TokenOption = None,
+) -> None:
+    """Make an earlier image what a service is, as a new version."""
+    from origin import publish as publishing
+    from origin.keys import load_signer, load_trust
+
+    signer = load_signer(keys, "publisher")
+    _carry_out(
+        lambda trust: publishing.rollback(service, to, trust, signer, _now()),
+        load_trust(keys),
+        origin,
+        keys,
+        token_file,
+    )
+
+
+@app.command()
+def build(
+    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
+    name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,
+    env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
+    memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
+    cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
+) -> None:
+    """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
+    from rich.console import Console
+
+    from origin.build import build_image
+    from vmimage.archive import pack_archive
+    from vmimage.manifest import Limits
+
+    if not source.exists():
+        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+    console = Console(stderr=True)
+    with console.status("building") as status:
+        images = build_image(
+            source,
+            name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
+            env=_parse_environment(env or []),
+            memory_bytes=_parse_size(memory),
+            limits=Limits(cpu_ms=cpu_ms),
+            progress=lambda step: status.update(f"building: {step}"),
+        )
+    data = pack_archive(images)
+    _write(output, data)
+    manifest = images[-1].manifest
+    typer.echo(
+        f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
+    )
+
+
+@app.command()
+def inspect(
+    image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    symbols: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to show.")] = 8,
+) -> None:
+    """Show what an image holds: sizes, memory and its permissions, limits, symbols, base."""
+    from origin.inspect import describe, render
+
+    images = [describe(bundle, symbols) for bundle in _read_image(image)]
+    if as_json:
+        typer.echo(json.dumps({"file": str(image), "bytes": image.stat().st_size, "images": images}, indent=2))
+    else:
+        render(images)
+
+
+def _carry_out(
+    start: Callable[[Trust], Exchange], trust: Trust, origin: str, keys: Path, token_file: Path | None
+) -> None:
+    from origin.client import carry_out
+
+    with _upload_bar() as progress:
+        records = carry_out(start(trust), url=origin, token=_token(keys, token_file), progress=progress)
+    _report(records)
+
+
+def _report(records: list[ServiceRecord]) -> None:
+    if len(records) > 20:
+        typer.echo(f"{len(records)} services published, {records[0].service} to {records[-1].service}")
+        return
+    for record in records:
+        hosts = ", ".join(record.hosts) or "no host"
+        typer.echo(f"{record.service} version {record.version}: {record.manifest_digest} on {hosts}")
+
+
+@contextmanager
+def _upload_bar() -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("publishing", total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+
+
+def _read_batch(path: Path) -> list[Publication]:
+    images: dict[Path, list[ImageBundle]] = {}
+    publications = []
+    for number, line in enumerate(_read(path, "batch").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            image, service, hosts = path.parent / entry["image"], entry["service"], entry["hosts"]
+            if (
+                not isinstance(service, str)
+                or not isinstance(hosts, list)
+                or entry.keys() != {"image", "service", "hosts"}
+            ):
+                raise ValueError
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise PublisherError(f'{path} line {number}: {{"image", "service", "hosts"}} expected') from None
+        if image not in images:
+            images[image] = _read_image(image)
+        publications.append(_publication(image, images[image], service, list(map(str, hosts))))
+    if not publications:
+        raise PublisherError(f"{path}: at least one line expected, got none")
+    return publications
+
+
+def _publication(path: Path, images: list[ImageBundle], service: str, hosts: list[str]) -> Publication:
+    from origin.publish import Publication
+
+    derived = [image for image in images if image.manifest.kind == "derived"]
+    if len(derived) != 1:
+        raise PublisherError(f"{path}: one image beside its base expected, got {len(derived)}")
+    names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
+    return Publication(tuple(images), derived[0].manifest.digest, service, names)
+
+
+def _read_image(path: Path) -> list[ImageBundle]:
+    from vmimage.archive import ARCHIVE_MAX, read_archive
+    from vmimage.errors import FormatError
+
+    try:
+        return read_archive(_read(path, "image", ARCHIVE_MAX))
+    except FormatError as error:
+        raise PublisherError(f"{path}: {error}") from None
+
+
+def _read(path: Path, what: str, size_max: int = 64 << 20) -> bytes:
+    try:
+        if path.stat().st_size > size_max:
+            raise PublisherError(f"{what}: a file of at most {_size(size_max)} expected, got {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise PublisherError(f"{what}: a file expected, got {path}: {error.strerror}") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: an interrupted build leaves the old image."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise PublisherError(f"output: a writable place expected, got {path}: {error.strerror}") from None
+
+
+def _token(keys: Path, token_file: Path | None) -> str:
+    from origin.keys import TOKEN_FILE, load_token
+
+    return load_token(token_file or keys / TOKEN_FILE)
+
+
+def _parse_listen(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
+    return host.strip("[]"), int(port)
+
+
+def _parse_environment(entries: list[str]) -> dict[str, str]:
+    for entry in entries:
+        if "=" not in entry[1:]:
+            raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
+    return dict(entry.split("=", 1) for entry in entries)
+
+
+def _parse_size(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise PublisherError(f"--memory: a size such as 32MiB expected, got {text!r}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _size(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,229 @@
+"""What an origin keeps on disk. Every file appears whole under its final name, or not at all.
+
+    blobs/sha256/<2 hex>/<64 hex>       immutable, named by content
+    manifests/sha256/<2 hex>/<64 hex>   the same, for manifests: one is there only when all it names is
+    tags/<tag>                          a digest
+    tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
+    uploads/                            not yet complete; emptied at start
+    lock                                held by the one process that serves the folder
+
+A file is written beside its place, synced, renamed, and its folder synced: after a return the content survives a crash.
+All methods block and may be called from several threads.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import IO, Final
+
+from vmimage.errors import FormatError, OperatorError
+from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
+
+METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9-]{1,64}\.json", re.ASCII)
+TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
+
+
+class Store:
+    """The folder of one origin."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make or open the folder, for this process alone until `close`.
+
+        :raises OperatorError: it cannot be made or written, or another process serves it.
+        """
+        self._folder = folder
+        self._uploads = folder / "uploads"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("wb")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self._uploads, ignore_errors=True)
+            for name in ("blobs/sha256", "manifests/sha256", "tags", "tuf", "uploads"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except BlockingIOError:
+            self._lock.close()
+            raise OperatorError(f"a store of its own expected at {folder}: another origin serves it") from None
+        except OSError as error:
+            raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Let another process serve the folder."""
+        self._lock.close()
+
+    def blob_path(self, digest: str) -> Path:
+        """Where the blob is or would be. Raises ValueError for what is not a digest."""
+        return self._content_path("blobs", digest)
+
+    def manifest_path(self, digest: str) -> Path:
+        """Where the manifest is or would be. Raises ValueError for what is not a digest."""
+        return self._content_path("manifests", digest)
+
+    def blob_size(self, digest: str) -> int | None:
+        """Size in bytes, None when it is not here."""
+        return _size(self.blob_path(digest))
+
+    def manifest_size(self, digest: str) -> int | None:
+        """Size in bytes, None when it is not here."""
+        return _size(self.manifest_path(digest))
+
+    def begin_upload(self) -> "Upload":
+        """A blob that arrives in pieces."""
+        return Upload(self, self._uploads)
+
+    def put_blob(self, digest: str, data: bytes) -> None:
+        """Keep a blob.
+
+        :raises FormatError: it is too large, or not what `digest` names; nothing is kept.
+        """
+        upload = self.begin_upload()
+        try:
+            upload.write(data)
+            upload.finish(digest)
+        finally:
+            upload.abandon()
+
+    def put_manifest(self, data: bytes) -> ImageManifest:
+        """Keep a manifest whose layers and base are here, and the config blob that it carries.
+
+        :raises FormatError: malformed, or something it names is missing; nothing is kept.
+        """
+        manifest = parse_manifest(data)
+        for blob in manifest.layers:
+            size = self.blob_size(blob.digest)
+            if size != blob.size:
+                raise FormatError(f"manifest: blob {blob.digest} of {blob.size} bytes expected here, got {size}")
+        if manifest.base is not None and self.manifest_size(manifest.base) is None:
+            raise FormatError(f"manifest: base {manifest.base} expected here, not there")
+        self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
+        self._write(self.manifest_path(manifest.digest), data)
+        return manifest
+
+    def put_tag(self, tag: str, digest: str) -> None:
+        """Let `tag` name a manifest."""
+        self._write(self._tag_path(tag), digest.encode())
+
+    def tagged(self, tag: str) -> str | None:
+        """Digest of the manifest that `tag` names."""
+        data = _read(self._tag_path(tag))
+        return None if data is None else data.decode()
+
+    def tags(self) -> list[str]:
+        """All tags, sorted."""
+        return sorted(path.name for path in (self._folder / "tags").iterdir() if TAG_NAME.fullmatch(path.name))
+
+    def metadata_path(self, name: str) -> Path:
+        """Where a role's file is or would be. Raises ValueError for what cannot be one's name."""
+        if METADATA_NAME.fullmatch(name) is None:
+            raise ValueError(f"name of a metadata file expected, got {name[:80]!r}")
+        return self._folder / "tuf" / name
+
+    def read_metadata(self, name: str) -> bytes | None:
+        """A role's file, None when it is not here."""
+        return _read(self.metadata_path(name))
+
+    def write_metadata(self, name: str, data: bytes) -> None:
+        """Write or replace a role's file."""
+        self._write(self.metadata_path(name), data)
+
+    def forget_metadata(self, name: str) -> None:
+        """Remove a role's file if it is here."""
+        self.metadata_path(name).unlink(missing_ok=True)
+
+    def keep(self, temporary: Path, final: Path) -> None:
+        """Move a synced file to its place, durably."""
+        if not final.parent.is_dir():
+            final.parent.mkdir(exist_ok=True)
+            _sync_folder(final.parent.parent)
+        os.replace(temporary, final)
+        _sync_folder(final.parent)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with tempfile.NamedTemporaryFile(dir=self._uploads, delete=False) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.keep(Path(file.name), path)
+
+    def _content_path(self, kind: str, digest: str) -> Path:
+        if not is_digest(digest):
+            raise ValueError(f"sha256:<64 hex digits> expected, got {digest[:80]!r}")
+        hexdigits = digest.removeprefix("sha256:")
+        return self._folder / kind / "sha256" / hexdigits[:2] / hexdigits
+
+    def _tag_path(self, tag: str) -> Path:
+        if TAG_NAME.fullmatch(tag) is None:
+            raise ValueError(f"a tag expected, got {tag[:80]!r}")
+        return self._folder / "tags" / tag
+
+
+class Upload:
+    """One blob on its way in. Either `finish` it or `abandon` it; a second call of either does nothing."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._file: IO[bytes] | None = tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115 (outlives us)
+        self._path = Path(self._file.name)
+        self._sha = hashlib.sha256()
+        self.size = 0  # bytes so far
+
+    def write(self, data: bytes) -> None:
+        """Append.
+
+        :raises FormatError: more than BLOB_MAX bytes.
+        """
+        if self._file is None:
+            raise ValueError("write after finish")
+        if self.size + len(data) > BLOB_MAX:
+            raise FormatError(f"blob: at most {BLOB_MAX} bytes expected, got more")
+        self._file.write(data)
+        self._sha.update(data)
+        self.size += len(data)
+
+    def finish(self, digest: str) -> None:
+        """Keep the blob under `digest`.
+
+        :raises FormatError: that is not its digest; nothing is kept.
+        """
+        final = self._store.blob_path(digest)
+        got = f"sha256:{self._sha.hexdigest()}"
+        if got != digest or self._file is None:
+            self.abandon()
+            raise FormatError(f"blob: {digest} expected, got {got} of {self.size} bytes")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        self._store.keep(self._path, final)  # over one that is there already: it may be damaged
+
+    def abandon(self) -> None:
+        """Forget what came."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

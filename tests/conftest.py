@@ -1,0 +1,84 @@
+"""What all tests share: compiled guests, a running site, and a word about what this machine cannot do."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from libos.build import compile_guest
+from loadtest.site import Site, example
+
+KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
+KVM_API_VERSION = 12
+
+
+def kvm_missing() -> str:
+    """Why KVM cannot be used here; empty when it can."""
+    try:
+        device = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return f"/dev/kvm: {error.strerror}"
+    try:
+        version = fcntl.ioctl(device, KVM_GET_API_VERSION, 0)
+    except OSError as error:
+        return f"/dev/kvm: {error.strerror}"
+    finally:
+        os.close(device)
+    return "" if version == KVM_API_VERSION else f"KVM API {KVM_API_VERSION} expected, got {version}"
+
+
+def pytest_report_header() -> str:
+    """Say aloud which engines the run covers."""
+    why = kvm_missing()
+    return f"engines: unicorn only, KVM IS NOT TESTED HERE ({why})" if why else "engines: unicorn, kvm usable"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs KVM on a machine without it."""
+    if why := kvm_missing():
+        for item in items:
+            if item.get_closest_marker("kvm"):
+                item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def guest() -> Callable[[str], bytes]:
+    """The ELF file of a sample of libos/examples, by name; compiled once (libos.build keeps them)."""
+    compiled: dict[str, bytes] = {}
+
+    def compile_once(name: str) -> bytes:
+        if name not in compiled:
+            compiled[name] = compile_guest(example(name))
+        return compiled[name]
+
+    return compile_once
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One origin and two edges, empty. Shared: a test publishes under names of its own and stops nothing."""
+    with Site(tmp_path_factory.mktemp("site"), edges=2, edge_config={"refresh": 0.2}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def image(site: Site) -> Callable[..., Path]:
+    """A sample built into an image, by name and build options; built once."""
+    built: dict[tuple[str, ...], Path] = {}
+
+    def build_once(name: str, *options: str) -> Path:
+        key = (name, *options)
+        if key not in built:
+            built[key] = site.build(example(name), *options, name=f"{name}-{len(built)}")
+        return built[key]
+
+    return build_once
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[Site]:
+    """One origin and one edge for one test, to be stopped, killed or damaged as it likes."""
+    with Site(tmp_path, edge_config={"refresh": 0.2}) as running:
+        yield running

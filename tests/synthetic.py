@@ -1,0 +1,108 @@
+"""Images without machines: real manifests over any bytes, for what looks no further than digests; and an origin to hold
+them, its server on a thread of the test's own process."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from origin.keys import generate, load_metadata, load_signer, load_trust
+from origin.publish import Publication
+from origin.roles import Online
+from origin.server import Origin, serve
+from origin.store import Store
+from vmimage import abi
+from vmimage.archive import ImageBundle
+from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Limits, Region, digest_of
+from vmimage.trust import Trust
+
+TOKEN = "a-token-for-tests-only"
+NOW = datetime.now(UTC)
+
+
+def image(name: str = "hello", *, base: ImageManifest | None = None, content: bytes | None = None) -> ImageBundle:
+    """An image whose blobs are `content` and symbols that say so; equal arguments give equal images."""
+    snapshot = content if content is not None else hashlib.sha256(name.encode()).digest() * 8
+    symbols = b"symbols of " + name.encode()
+    manifest = ImageManifest(
+        name=name,
+        abi=abi.ABI_VERSION,
+        kind="derived" if base else "base",
+        base=base.digest if base else None,
+        memory_bytes=abi.MEMORY_DEFAULT,
+        regions=(Region(0x10000, 0x11000, "r"), Region(0x100000, 0x104000, "rx"), Region(0x200000, 0x2000000, "rw")),
+        snapshot=Blob(SNAPSHOT_TYPE, digest_of(snapshot), len(snapshot)),
+        snapshot_bytes=3 * abi.PAGE_SIZE + 1024,
+        page_count=3,
+        pages_digest=digest_of(b"pages of " + name.encode()),
+        symbols=Blob(SYMBOLS_TYPE, digest_of(symbols), len(symbols)),
+        limits=Limits(cpu_ms=100),
+    )
+    return ImageBundle(manifest, {digest_of(snapshot): snapshot, digest_of(symbols): symbols})
+
+
+BASE = image("base")
+
+
+def publication(service: str, *hosts: str, content: bytes = b"") -> Publication:
+    """A service with an image of its own, derived from BASE; other `content` makes another image."""
+    derived = image("guest", base=BASE.manifest, content=service.encode() + b" " + content)
+    return Publication((BASE, derived), derived.manifest.digest, service, hosts)
+
+
+class Keys:
+    """A key folder and what is read from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        generate(folder, NOW)
+        self.trust: Trust = load_trust(folder)
+        self.metadata = load_metadata(folder)
+        self.publisher = load_signer(folder, "publisher")
+        self.online = Online(load_signer(folder, "snapshot"), load_signer(folder, "timestamp"))
+
+    @property
+    def root(self) -> bytes:
+        return self.metadata["1.root.json"]
+
+
+@contextmanager
+def running_origin(store: Store, keys: Keys, *, token: str | None = TOKEN) -> Iterator[str]:
+    """An origin on loopback; the value is its URL."""
+    url: list[str] = []
+    up = threading.Event()
+    handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    failures: list[BaseException] = []
+
+    def ready(at: str) -> None:
+        url.append(at)
+        up.set()
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        handles.append((asyncio.get_running_loop(), stop))
+        await serve(Origin(store, keys.metadata, keys.online, token=token), "127.0.0.1", 0, ready, stop)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            up.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    up.wait()
+    try:
+        if failures:
+            raise failures[0]
+        yield url[0]
+    finally:
+        if handles and thread.is_alive():
+            loop, stop = handles[0]
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()

@@ -1,0 +1,106 @@
+"""Is the repository what DESIGN says it is, and nothing of the machine it was written on in it?
+
+The arrows between packages are import-linter's (pyproject.toml); here is checked that its contracts cover them.
+"""
+
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = {"vmimage", "libos", "origin", "edge", "loadtest"}
+TOP_LEVEL = {
+    *PACKAGES,
+    "tests",
+    "docs",
+    ".ci",
+    ".gitignore",
+    "CHANGELOG.md",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "SPECIFICATION.md",
+    "pyproject.toml",
+    "requirements.lock",
+}
+TEST_FOLDERS = {"attack", "e2e", "guest", "property", "unit", "vectors"}
+LINES_MAX = 400  # past that a file holds a second noun
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|root|work|Users|opt|mnt)/\w")
+PACKAGE_SOURCE = re.compile(r"--(?:(?:extra-)?index-url|find-links|trusted-host)\b")
+BUILD_FILES = ("Makefile", "pyproject.toml", "requirements.lock", ".ci/run")
+
+
+@cache
+def tracked() -> tuple[Path, ...]:
+    """Every file that is in the repository, or would be with the next commit."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    said = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return tuple(path for name in said.split("\0") if name and (path := ROOT / name).is_file())
+
+
+@pytest.fixture(autouse=True)
+def _needs_git() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git repository here: a source package")
+
+
+def test_top_level_holds_what_design_names_and_nothing_else() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in tracked()} == TOP_LEVEL
+
+
+def test_each_test_folder_answers_one_question() -> None:
+    parts = [path.relative_to(ROOT / "tests").parts for path in tracked() if path.is_relative_to(ROOT / "tests")]
+    assert {inner[0] for inner in parts if len(inner) > 1} <= TEST_FOLDERS
+    assert not [inner[0] for inner in parts if len(inner) == 1 and inner[0].startswith("test_")]
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, PACKAGE_SOURCE], ids=["paths", "package sources"])
+def test_no_trace_of_the_machine_it_was_written_on(pattern: re.Pattern[str]) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
+        for path in tracked()
+        for number, line in enumerate(path.read_text("utf-8", errors="ignore").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert not found
+
+
+def test_packages_come_from_wherever_the_machine_says() -> None:
+    assert not [name for name in BUILD_FILES if "://" in (ROOT / name).read_text("utf-8")]
+
+
+def test_every_module_holds_one_noun() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in tracked()
+        if path.suffix in {".py", ".c", ".h", ".S"} and "tests" not in path.parts
+        if (lines := len(path.read_text("utf-8").splitlines())) > LINES_MAX
+    }
+    assert not long
+
+
+def test_import_contracts_cover_every_package() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    assert set(settings["root_packages"]) == PACKAGES
+    guarded = {name.split(".")[0] for contract in settings["contracts"] for name in contract.get("source_modules", ())}
+    assert guarded == PACKAGES
+
+
+def test_lock_pins_every_package_by_hash() -> None:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    entries = re.split(r"\n(?=\S)", lock.strip())
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+", entry), entry.splitlines()[0]
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def test_make_and_ci_use_one_door() -> None:
+    ci = ROOT / ".ci" / "run"
+    assert ci.stat().st_mode & 0o111 == 0o111
+    assert "make test" in ci.read_text("utf-8")
