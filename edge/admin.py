@@ -14,6 +14,7 @@ from aiohttp import web
 from edge.config import EdgeConfig
 from edge.counters import Counters, exposition
 from edge.flow import ClientError, Route
+from edge.services import Service
 from edge.supervisor import Supervisor
 
 
@@ -36,15 +37,15 @@ class Admin:
         method = "GET" if request.method == "HEAD" else request.method
         match method, route.name:
             case "GET", "metrics":
-                text = exposition(self._counters, self._supervisor.gauges)
+                text = exposition(self._counters, lambda: gauges(self._supervisor))
                 return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
             case "GET", "services":
                 services = self._supervisor.directory.by_name.values()
-                return _json({"services": [self._supervisor.describe(service) for service in services]})
+                return _json({"services": [describe(self._supervisor, service) for service in services]})
             case "GET", "reports":
                 return _json({"reports": list(self._supervisor.reports)})
             case "GET", "workers":
-                workers = self._supervisor.workers.values()
+                workers = self._supervisor.workers
                 return _json(
                     {"workers": [{"index": w.index, "pid": w.pid, **w.facts, **w.statistics} for w in workers]}
                 )
@@ -84,8 +85,48 @@ class Admin:
         for parking in parkings:
             await parking
         return _json(
-            {"parked": len(parkings), "services": [self._supervisor.describe(service) for service in services]}
+            {"parked": len(parkings), "services": [describe(self._supervisor, service) for service in services]}
         )
+
+
+def gauges(supervisor: Supervisor) -> dict[str, float]:
+    """Values for `counters.GAUGES`."""
+    machines = [machine for worker in supervisor.workers for machine in worker.machines.values()]
+    queued = sum(len(service.queue) for service in supervisor.directory.by_name.values())
+    return {
+        "resident_machines": len(machines),
+        "resident_bytes": supervisor.residents.used_bytes,
+        "parked_machines": len(supervisor.records.memory),
+        "parked_bytes": supervisor.records.memory.used_bytes,
+        "parked_disk_machines": len(supervisor.records.on_disk),
+        "images": len(supervisor.images.held),
+        "image_bytes": supervisor.images.held.used_bytes,
+        "services": len(supervisor.directory.by_name),
+        "streams": queued + sum(len(machine.streams) for machine in machines),
+        "workers": len(supervisor.workers),
+        "catalogue_expired": float(supervisor.directory.expired),
+    }
+
+
+def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
+    """One line of `/-/services`."""
+    tier: str | None = "resident" if service.machine is not None else supervisor.records.tier_of(service.key)
+    if tier is None:
+        tier = "blob" if service.release.manifest_digest in supervisor.images.held else "cold"
+    return {
+        "service": service.name,
+        "hosts": list(service.release.hosts),
+        "image": service.release.manifest_digest,
+        "version": service.release.version,
+        "state": service.state,
+        "tier": tier,
+        "worker": service.machine.worker.index if service.machine else None,
+        "parked_bytes": supervisor.records.memory.size_of(service.key),
+        "resident_bytes": supervisor.residents.size_of(service.machine.number) if service.machine else 0,
+        "requests": service.requests,
+        "waiting": len(service.queue),
+        "crashes": service.crashes,
+    }
 
 
 def _json(value: Any) -> web.Response:

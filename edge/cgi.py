@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from edge.flow import ClientError, Route
+from edge.flow import ClientError, Route, host_name
 from vmimage.abi import RECORD_PAYLOAD_MAX
 from vmimage.errors import GuestViolation
 
@@ -19,11 +19,13 @@ HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
     b" upgrade".split()
 )
-# `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours.
-NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"proxy", b"expect", b"content-length", b"x-request-id"}
+# `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours;
+# the host is the one the request was routed by.
+NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"host", b"proxy", b"expect", b"content-length", b"x-request-id"}
 # Fields only the edge may write: framing, and what operators rely on.
 NOT_FROM_GUEST: Final = HOP_BY_HOP | frozenset(b"content-length date server cache-status x-request-id status".split())
 
+_USUAL_OPTIONS: Final = {b"keep-alive", b"close"}  # of Connection
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; so all remembered heads together stay under 2 MiB
@@ -48,14 +50,14 @@ def request_block(
     method: str,
     version: tuple[int, int],
     headers: tuple[tuple[bytes, bytes], ...],
-    server: bytes,
+    port: int,
     remote: str,
     request_id: bytes,
     content_length: int | None,
 ) -> bytes:
     """The key-value block of one request.
 
-    :param server: SERVER_NAME and SERVER_PORT as `server_variables` gives them.
+    :param port: on which it came.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
     """
     path = route.path.encode()
@@ -73,7 +75,7 @@ def request_block(
             route.script_name.encode(),
             version[0],
             version[1],
-            server,
+            _server_variables(route.authority, port),
             remote.encode(),
         ),
         b"HTTP_X_REQUEST_ID",
@@ -88,6 +90,18 @@ def request_block(
             repeated |= variable in names
             names.add(variable)
             parts += (variable, value)
+        elif len(name) == 10 and value.lower() not in _USUAL_OPTIONS and name.lower() == b"connection":
+            dropped = {_variable(option.strip()) for option in value.split(b",")}
+            return request_block(
+                route,
+                method,
+                version,
+                tuple((n, v) for n, v in headers if n != name and _variable(n) not in dropped),
+                port,
+                remote,
+                request_id,
+                content_length,
+            )
     if repeated:
         parts = _joined(parts)
     parts.append(b"\0")
@@ -107,9 +121,10 @@ def _joined(parts: list[bytes]) -> list[bytes]:
 
 
 @lru_cache(maxsize=1024)
-def server_variables(host: str, port: int) -> bytes:
-    """SERVER_NAME and SERVER_PORT, for `request_block`."""
-    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0" % (host.encode(), port)
+def _server_variables(authority: str, port: int) -> bytes:
+    """Where the request was sent."""
+    name = host_name(authority) or "localhost"
+    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0HTTP_HOST\0%b\0" % (name.encode(), port, authority.encode())
 
 
 class AnswerHead(NamedTuple):

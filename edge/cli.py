@@ -35,9 +35,10 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _option(option: Option) -> inspect.Parameter:
     required = option.default is dataclasses.MISSING
     help_ = option.sentence + (" Must be given, here or in the file." if required else "")
-    shown = False if required else option.default_text
+    if not required:
+        help_ += f" Default {option.default_text}."
     return _parameter(
-        option.name, Annotated[str | None, typer.Option(option.flag, help=help_, show_default=shown)], None
+        option.name, Annotated[str | None, typer.Option(option.flag, help=help_, show_default=False)], None
     )
 
 

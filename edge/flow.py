@@ -90,13 +90,13 @@ class Route(NamedTuple):
     """Whom a request is for.
 
     `kind` says how to read `name`: the service's own name, one of its hosts, or the path of an admin page.
-    `host` is the name in the Host header; `script_name` the part of the path that led here and `path` the rest, both
-    still percent-encoded.
+    `authority` is the Host header, or what stands in its place; `script_name` the part of the path that led here and
+    `path` the rest, both still percent-encoded.
     """
 
     kind: Literal["host", "service", "admin"]
     name: str
-    host: str
+    authority: str
     script_name: str
     path: str
     query: str
@@ -107,22 +107,25 @@ def route(host: str | None, target: str) -> Route | None:
 
     :param target: origin-form or absolute-form (RFC 9112 section 3.2); the latter's authority wins over `host`.
     """
-    if not target.startswith("/"):
+    if target == "*":  # the server as a whole (OPTIONS); here that is the service
+        target = ""
+    elif not target.startswith("/"):
         scheme, separator, rest = target.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
             return None
         host, slash, rest = rest.partition("/")
         target = slash + rest or "/"
+    authority = host or ""
     path, _, query = target.partition("?")
-    host = host_name(host or "")
+    name = host_name(authority)
     if path.startswith("/-/"):
-        return Route("admin", path[len(ADMIN_PREFIX) :], host, "", path, query)
+        return Route("admin", path[len(ADMIN_PREFIX) :], authority, "", path, query)
     if path.startswith("/~s") and path.startswith(SERVICE_PREFIX):
-        name, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
-        if not name or len(name) > NAME_MAX:
+        service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
+        if not service or len(service) > NAME_MAX:
             return None
-        return Route("service", name, host, SERVICE_PREFIX + name, slash + rest, query)
-    return Route("host", host, host, "", path, query) if host else None
+        return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query)
+    return Route("host", name, authority, "", path, query) if name else None
 
 
 @lru_cache(maxsize=1024)
@@ -175,6 +178,11 @@ class GuestSilent(errors.GuestError):
 
     http_status = 504
     counter = "guest_silent"
+
+
+def silence(request_sent: bool, waited_s: float) -> Exception:
+    """Who is to blame for a request without progress: the guest, or the client whose body does not come."""
+    return GuestSilent(f"no progress in {waited_s} s") if request_sent else ClientError(408, "client_silent")
 
 
 class WorkerLost(errors.NunatakError):

@@ -21,7 +21,8 @@ from edge.admin import Admin
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.flow import ClientError
-from edge.services import Service, Stream
+from edge.services import Service
+from edge.streams import Stream
 from edge.supervisor import Supervisor
 from edge.vmm import frames
 from edge.vmm.frames import Frame
@@ -119,6 +120,7 @@ class Front(web.Server):
         """One request, from its head to the last byte of its answer."""
         request_id = self.request_id()
         self.in_flight += 1
+        service: Service | None = None
         try:
             route = flow.route(request.headers.get("Host"), request.raw_path)
             if route is None:
@@ -132,6 +134,8 @@ class Front(web.Server):
                 )
             return await self._serve(request, request_id, route, service)
         except (ClientError, NunatakError) as error:
+            if isinstance(error, GuestViolation):  # found here; what ends a machine is logged with its end
+                _logger.warning(log.line("answer_refused", service=service.name if service else "", reason=error))
             return self.refuse(request, request_id, flow.refusal(error))
         finally:
             self.in_flight -= 1
@@ -152,7 +156,7 @@ class Front(web.Server):
             method,
             request.version,
             request.raw_headers,
-            cgi.server_variables(route.host, self.port),
+            self.port,
             request.remote or "",
             request_id,
             length,
@@ -162,7 +166,7 @@ class Front(web.Server):
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer proper has not begun
             if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
-                body, whole = await request.content.readexactly(length), True
+                body, whole = await self._small_body(request, length), True
         stream = Stream(service, method, block + body if body else block, whole, self._loop.time())
         self._supervisor.submit(stream)
         sender = None
@@ -182,19 +186,30 @@ class Front(web.Server):
             if stream.state in ("waiting", "asked", "answering"):
                 self._supervisor.abandon(stream)
 
+    async def _small_body(self, request: web.BaseRequest, length: int) -> bytes:
+        try:
+            async with asyncio.timeout(self._config.request_timeout):
+                return await request.content.readexactly(length)
+        except TimeoutError:
+            raise ClientError(408, "client_silent") from None
+        except (asyncio.IncompleteReadError, web.RequestPayloadError):
+            raise ClientError(400, "bad_body") from None
+
     async def _send_body(self, request: web.BaseRequest, stream: Stream) -> None:
         """Pass a body on while the answer is awaited."""
         total, ended = 0, False
-        while not ended:
-            data = await request.content.readany()
-            ended = not data  # an end is an empty read, so END travels in a frame of its own
-            total += len(data)
-            if total > self._config.max_body:
-                self._supervisor.abandon(stream)
-                if not stream.answer.done():
-                    stream.answer.set_exception(ClientError(413, "body_too_large"))
-                return
-            await self._supervisor.send_body(stream, data, end=ended)
+        try:
+            while not ended:
+                data = await request.content.readany()
+                ended = not data  # an end is an empty read, so END travels in a frame of its own
+                total += len(data)
+                if total > self._config.max_body:
+                    raise ClientError(413, "body_too_large")
+                await stream.send_body(data, end=ended)
+        except web.RequestPayloadError:
+            self._supervisor.abandon(stream, ClientError(400, "bad_body"))
+        except ClientError as error:
+            self._supervisor.abandon(stream, error)
 
     # Answers.
 
@@ -254,7 +269,7 @@ class Front(web.Server):
         self, request: web.BaseRequest, request_id: bytes, stream: Stream, frame: Frame
     ) -> web.StreamResponse:
         """An answer whose body follows in frames: as they come, as fast as the client reads."""
-        supervisor, writer = self._supervisor, request.writer
+        writer = request.writer
         block, start = cgi.split_block(frame.payload, _TIMING_BYTES)
         answer = cgi.answer_head(block)
         head = self._head(request, request_id, stream, frame.payload[:_TIMING_BYTES], answer)
@@ -284,9 +299,9 @@ class Front(web.Server):
                 if part and not no_body:
                     await writer.write(part)
                 if not first:
-                    supervisor.took(stream, len(part))
+                    stream.took(len(part), self._loop.time())
                 first = False
-                part = await supervisor.next_part(stream)
+                part = await stream.next_part()
             if left and not no_body:
                 raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {left} less")
             if not no_body:

@@ -206,7 +206,7 @@ class Images:
         self.on_drop = on_drop
         self._remember_s = remember_s
         self._loading: dict[str, asyncio.Task[tuple[Image, Trip]]] = {}
-        self._refused: dict[str, tuple[float, VerificationError]] = {}
+        self._refused: dict[str, tuple[float, OriginError]] = {}
         self._numbers = count(1)
 
     async def load(self, digest: str, size: int | None = None) -> tuple[Image, Trip | None]:
@@ -251,10 +251,11 @@ class Images:
                 self._threads, prepare, next(self._numbers), manifest, blob, base
             )
             trip.verify_s += self._clock() - began
-        except VerificationError as error:
-            self._refused = {d: r for d, r in self._refused.items() if self._clock() < r[0]}
-            self._refused[digest] = self._clock() + self._remember_s, error
-            _logger.error(log.line("image_refused", image=digest, reason=error))
+        except OriginError as error:
+            now = self._clock()
+            self._refused = {other: entry for other, entry in self._refused.items() if now < entry[0]}
+            self._refused[digest] = now + self._remember_s, error
+            _logger.error(log.line("image_refused", image=digest, error=error.counter, reason=error))
             self._unpin(base)
             raise
         except BaseException:

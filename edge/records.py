@@ -78,7 +78,7 @@ class Records:
 
     async def flush(self) -> int:
         """Write everything to disk; how many records are there then. For the end of the edge."""
-        records = {key: self.memory.get(key) or b"" for key in self.memory}
+        records = dict(zip(self.memory, self.memory.values(), strict=True))
         self._write(records)
         await asyncio.get_running_loop().run_in_executor(self._threads, lambda: None)
         return len(self.on_disk)

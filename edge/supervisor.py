@@ -16,16 +16,18 @@ from edge import flow, log
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
-from edge.flow import BackingOff, GuestSilent, WorkerLost
+from edge.fleet import Fleet
+from edge.flow import BackingOff, WorkerLost
 from edge.images import Image, Images, Trip
 from edge.records import Records
-from edge.services import Machine, Service, Stream
+from edge.services import Machine, Service
+from edge.streams import Stream, wake
 from edge.tiers import Tier
 from edge.vmm import frames
 from edge.vmm.frames import Frame
-from edge.workers import COMMAND, Worker, json_object, wake
+from edge.workers import COMMAND, Worker, json_object
 from vmimage import abi
-from vmimage.errors import GuestError, NunatakError, OperatorError, Unavailable
+from vmimage.errors import GuestError, NunatakError, Unavailable
 from vmimage.manifest import canonical_json
 from vmimage.trust import ServiceRecord
 
@@ -35,10 +37,8 @@ SHELL_BYTES: Final = 5 << 19
 TICK_S: Final = 1.0
 REPORTS_KEPT: Final = 100
 LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
-WORKER_WAIT_S: Final = 5.0  # a request waits so long for a worker to come back
 SETTLE_S: Final = 0.25  # after a RESET a machine may have it in its queue still, and a worker parks only idle ones
 
-_CREDIT: Final = struct.Struct("<I")
 _LENGTH: Final = struct.Struct("<I")
 _logger: Final = log.logger("supervisor")
 _guest_logger: Final = log.logger("guest")
@@ -58,15 +58,13 @@ class Supervisor:
     ) -> None:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records = directory, images, records
-        self.workers: dict[int, Worker] = {}  # by index; those that take work
+        self.workers = Fleet(config.worker_count, self, worker_command)
         self.residents: Tier[int, Machine] = Tier(config.resident_bytes)
         self.reports: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
         self.draining = False
         self._loop = asyncio.get_running_loop()
-        self._worker_command = worker_command
         self._next_machine = 0
         self._room_waiters: deque[asyncio.Future[None]] = deque()
-        self._worker_waiters: deque[asyncio.Future[None]] = deque()
         self._parkings: dict[int, asyncio.Future[None]] = {}  # by machine
         self._tasks: set[asyncio.Task[Any]] = set()
         directory.on_change = self._on_change
@@ -77,13 +75,7 @@ class Supervisor:
 
         :raises OperatorError: no worker came up.
         """
-        workers = [Worker(index, self, self._worker_command) for index in range(self.config.worker_count)]
-        results = await asyncio.gather(*(worker.start() for worker in workers), return_exceptions=True)
-        for worker, result in zip(workers, results, strict=True):
-            if result is None:
-                self.workers[worker.index] = worker
-        if not self.workers:
-            raise OperatorError(f"workers: none came up: {results[0]}")
+        await self.workers.start()
         self._spawn(self.directory.watch(self.config.refresh))
         self._spawn(self._tick())
 
@@ -130,65 +122,28 @@ class Supervisor:
             frames.pack(frames.HEAD, frames.FLAG_END if stream.whole else 0, machine.number, number, stream.payload)
         )
 
-    async def send_body(self, stream: Stream, data: bytes, *, end: bool) -> None:
-        """Pass on some of a request's body, as fast as the guest takes it; a no-op once the answer is complete."""
-        position = 0
-        while stream.state in ("waiting", "asked", "answering") and (position < len(data) or end):
-            if stream.state == "waiting" or (stream.credit <= 0 and position < len(data)):
-                stream.credit_waiter = self._loop.create_future()
-                await stream.credit_waiter
-                continue
-            machine = stream.machine
-            assert machine is not None
-            piece = data[position : position + min(stream.credit, abi.RECORD_PAYLOAD_MAX)]
-            position += len(piece)
-            stream.credit -= len(piece)
-            stream.since = self._loop.time()
-            last = end and position == len(data)
-            machine.worker.send(
-                frames.pack(frames.BODY, frames.FLAG_END if last else 0, machine.number, stream.number, piece)
-            )
-            if last:
-                return
+    def abandon(self, stream: Stream, error: Exception | None = None) -> None:
+        """Nobody wants the rest: the client left or is at fault, or what came of it is not fit to pass on.
 
-    async def next_part(self, stream: Stream) -> bytes | None:
-        """The next bytes of an answer's body; None after the last.
-
-        :raises NunatakError: there will be no more, though it was not the last.
+        :param error: what the one who still waits for the answer gets.
         """
-        while not stream.parts:
-            if stream.ended:
-                return None
-            if stream.state == "cut":
-                raise GuestError("the answer broke off")
-            stream.part_waiter = self._loop.create_future()
-            await stream.part_waiter
-        return stream.parts.popleft()
-
-    def took(self, stream: Stream, size: int) -> None:
-        """The client has so many bytes of the body; the guest may send as many more, told in halves of a window."""
-        stream.since = self._loop.time()
-        stream.to_credit += size
-        if stream.to_credit >= abi.STREAM_WINDOW // 2 and stream.machine is not None and not stream.ended:
-            stream.under_way -= stream.to_credit
-            machine = stream.machine
-            machine.worker.send(
-                frames.pack(frames.CREDIT, 0, machine.number, stream.number, _CREDIT.pack(stream.to_credit))
-            )
-            stream.to_credit = 0
-
-    def abandon(self, stream: Stream) -> None:
-        """Nobody wants the rest of the answer: the client left, or what came of it is not fit to pass on."""
+        machine = stream.machine
         if stream.state == "waiting":
             stream.service.queue.remove(stream)
+        elif stream.state in ("asked", "answering") and machine is not None:
+            self._reset(machine, stream)
+        else:
+            return
+        if error is None:
             stream.step("client_gone")
-        elif stream.state in ("asked", "answering") and not stream.ended:
-            stream.step("client_gone")
-            machine = stream.machine
-            assert machine is not None
-            machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
-            machine.reset_at = self._loop.time()
+        else:
+            stream.fail(error)
+        if machine is not None:
             self._detach(machine, stream)
+
+    def _reset(self, machine: Machine, stream: Stream) -> None:
+        machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
+        machine.reset_at = self._loop.time()
 
     # Machines.
 
@@ -202,7 +157,7 @@ class Supervisor:
                 image, trip = await self.images.load(release.manifest_digest, release.manifest_size)
                 image.pins += 1
                 held = await self.records.get(service.key)
-                worker = await self._worker()
+                worker = await self.workers.pick()
                 cost = SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
                 await self._make_room(cost)
                 with suppress(WorkerLost):
@@ -255,26 +210,16 @@ class Supervisor:
         while queue and len(machine.streams) < machine.limit:
             stream = queue.popleft()
             self._dispatch(machine, stream)
-            wake(stream.credit_waiter)
+            stream.wake()
 
     def _fail_queue(self, service: Service, error: BaseException) -> None:
         while service.queue:
-            self._fail(service.queue.popleft(), error)
-
-    def _fail(self, stream: Stream, error: BaseException) -> None:
-        """The end of a request that gets no (further) answer from a guest."""
-        stream.step("fail")
-        if not stream.answer.done():
-            stream.answer.set_exception(error)
-        elif stream.abort is not None:
-            stream.abort()
-        wake(stream.part_waiter)
-        wake(stream.credit_waiter)
+            service.queue.popleft().fail(error)
 
     def _detach(self, machine: Machine, stream: Stream) -> None:
         """A stream of a machine is over."""
         machine.streams.pop(stream.number, None)
-        wake(stream.credit_waiter)
+        stream.wake()
         service = machine.service
         if service.queue and service.machine is machine and service.state == "resident":
             self._pump(machine)
@@ -362,30 +307,17 @@ class Supervisor:
             self._fail_queue(service, error)
 
     def _on_image_drop(self, image: Image) -> None:
-        for worker in self.workers.values():
+        for worker in self.workers:
             worker.drop(image)
 
     # Workers.
-
-    async def _worker(self) -> Worker:
-        """The worker with the fewest machines.
-
-        :raises Unavailable: there is none, and none came back in time.
-        """
-        while not self.workers:
-            waiter = self._loop.create_future()
-            self._worker_waiters.append(waiter)
-            done, _ = await asyncio.wait([waiter], timeout=WORKER_WAIT_S)
-            if not done:
-                raise Unavailable("no worker")
-        return min(self.workers.values(), key=lambda worker: len(worker.machines))
 
     def on_frames(self, worker: Worker, batch: Sequence[Frame]) -> None:
         """Frames from a worker; those for what is gone are dropped.
 
         :raises ValueError: what a worker cannot say.
         """
-        machines = worker.machines
+        machines, now = worker.machines, self._loop.time()
         for frame in batch:
             type_, flags, number, stream_number, payload = frame
             if type_ == frames.PONG:
@@ -396,8 +328,8 @@ class Supervisor:
                 continue
             if type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
                 stream = machine.streams.get(stream_number)
-                if stream is not None:
-                    self._on_stream_frame(machine, stream, frame)
+                if stream is not None and stream.receive(frame, now):
+                    self._detach(machine, stream)
             elif type_ == frames.PARKED:
                 self._on_parked(machine, payload)
             elif type_ == frames.DIED:
@@ -406,39 +338,6 @@ class Supervisor:
                 self._on_log(machine, payload)
             else:
                 raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
-
-    def _on_stream_frame(self, machine: Machine, stream: Stream, frame: Frame) -> None:
-        type_, payload = frame.type, frame.payload
-        end = frame.flags & frames.FLAG_END
-        if type_ == frames.HEAD:
-            stream.state = flow.step(flow.REQUEST_FLOW, stream.state, "end" if end else "head")
-            if end:
-                stream.ended = True
-                self._detach(machine, stream)
-            else:
-                stream.parts = deque()
-                stream.since = self._loop.time()
-            stream.answer.set_result(frame)
-        elif type_ == frames.BODY:
-            if stream.parts is None:
-                raise ValueError("BODY before HEAD")
-            stream.under_way += len(payload)
-            if stream.under_way > abi.STREAM_WINDOW:
-                raise ValueError(f"{stream.under_way} bytes under way, at most {abi.STREAM_WINDOW} expected")
-            if payload:
-                stream.parts.append(payload)
-            if end:
-                stream.ended = True
-                stream.step("end")
-                self._detach(machine, stream)
-            wake(stream.part_waiter)
-        elif type_ == frames.CREDIT:
-            stream.credit += _unpack_credit(payload)
-            stream.since = self._loop.time()
-            wake(stream.credit_waiter)
-        else:
-            self._fail(stream, GuestError("the guest aborted the request"))
-            self._detach(machine, stream)
 
     def _on_parked(self, machine: Machine, record: bytes) -> None:
         if machine.number not in self._parkings:
@@ -502,7 +401,7 @@ class Supervisor:
                 service.queue.appendleft(stream)
                 self.counters.replays += 1
             else:
-                self._fail(stream, error)
+                stream.fail(error)
         self._want_queued(service)
 
     def _on_log(self, machine: Machine, payload: bytes) -> None:
@@ -513,8 +412,8 @@ class Supervisor:
 
     def on_lost(self, worker: Worker) -> None:
         """A worker ended unasked: its requests are replayed or end, its services go back to their records."""
-        self.workers.pop(worker.index, None)
         self.counters.workers_lost += 1
+        self.counters.worker_faults += bool(worker.fault)
         _logger.error(log.line("worker_lost", worker=worker.index, pid=worker.pid, machines=len(worker.machines)))
         for machine in list(worker.machines.values()):
             self._forget(machine)
@@ -525,45 +424,27 @@ class Supervisor:
             error = WorkerLost(f"worker {worker.index} ended")
             self._end_streams(machine, error, seen=lambda _: True, guest_fault=False)
         if not self.draining:
-            self._spawn(self._restart(worker))
-
-    async def _restart(self, lost: Worker) -> None:
-        await lost.reap()
-        crashes, pause_s = flow.after_crash(0, self._loop.time() - lost.started)
-        while not self.draining:
-            await asyncio.sleep(pause_s)
-            worker = Worker(lost.index, self, self._worker_command)
-            try:
-                await worker.start()
-            except OperatorError as error:
-                _logger.error(log.line("worker_not_started", worker=lost.index, error=error))
-                crashes, pause_s = flow.after_crash(crashes, 0.0)
-                continue
-            self.workers[worker.index] = worker
-            while self._worker_waiters:
-                wake(self._worker_waiters.popleft())
-            return
+            self.workers.lost(worker)
 
     async def _tick(self) -> None:
         """Once a second: give up on what makes no progress, and see that busy workers are alive."""
         while True:
             await asyncio.sleep(TICK_S)
             overdue = self._loop.time() - self.config.request_timeout
-            for worker in list(self.workers.values()):
+            for worker in self.workers:
                 busy = False
                 for machine in list(worker.machines.values()):
                     machine.log_lines = 0
                     busy |= bool(machine.streams)
                     for stream in [s for s in machine.streams.values() if s.since < overdue]:
-                        machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
-                        machine.reset_at = self._loop.time()
-                        self._fail(stream, GuestSilent(f"no progress in {self.config.request_timeout} s"))
+                        self._reset(machine, stream)
+                        stream.fail(flow.silence(stream.whole or stream.body_sent, self.config.request_timeout))
                         self._detach(machine, stream)
                 if busy or (worker.machines and self._parkings):
                     worker.ping(self.config.wedged)
             for service in list(self.directory.by_name.values()):
                 while service.queue and service.queue[0].since < overdue:
-                    self._fail(service.queue.popleft(), Unavailable(f"waited {self.config.request_timeout} s"))
+                    service.queue.popleft().fail(Unavailable(f"waited {self.config.request_timeout} s"))
 
     # The end.
 
@@ -576,57 +457,11 @@ class Supervisor:
         kept = await self.records.flush()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*(worker.stop() for worker in self.workers.values()), return_exceptions=True)
+        await self.workers.stop()
         self.images.close()
         self.directory.close()
         _logger.info(log.line("drained", parked=len(waiting), records=kept))
 
-    # What it looks like from outside.
-
-    def gauges(self) -> dict[str, float]:
-        """Values for `counters.GAUGES`."""
-        machines = [machine for worker in self.workers.values() for machine in worker.machines.values()]
-        queued = sum(len(service.queue) for service in self.directory.by_name.values())
-        return {
-            "resident_machines": len(machines),
-            "resident_bytes": self.residents.used_bytes,
-            "parked_machines": len(self.records.memory),
-            "parked_bytes": self.records.memory.used_bytes,
-            "parked_disk_machines": len(self.records.on_disk),
-            "images": len(self.images.held),
-            "image_bytes": self.images.held.used_bytes,
-            "services": len(self.directory.by_name),
-            "streams": queued + sum(len(machine.streams) for machine in machines),
-            "workers": len(self.workers),
-            "catalogue_expired": float(self.directory.expired),
-        }
-
-    def describe(self, service: Service) -> dict[str, Any]:
-        """One line of `/-/services`."""
-        tier: str | None = "resident" if service.machine is not None else self.records.tier_of(service.key)
-        if tier is None:
-            tier = "blob" if service.release.manifest_digest in self.images.held else "cold"
-        return {
-            "service": service.name,
-            "hosts": list(service.release.hosts),
-            "image": service.release.manifest_digest,
-            "version": service.release.version,
-            "state": service.state,
-            "tier": tier,
-            "worker": service.machine.worker.index if service.machine else None,
-            "parked_bytes": self.records.memory.size_of(service.key),
-            "resident_bytes": self.residents.size_of(service.machine.number) if service.machine else 0,
-            "requests": service.requests,
-            "waiting": len(service.queue),
-            "crashes": service.crashes,
-        }
-
 
 def _image_tier(trip: Trip | None) -> flow.Tier:
     return "origin" if trip is not None and trip.from_origin else "blob"
-
-
-def _unpack_credit(payload: bytes) -> int:
-    if len(payload) != _CREDIT.size:
-        raise ValueError(f"CREDIT of {_CREDIT.size} bytes expected, got {len(payload)}")
-    return int(_CREDIT.unpack(payload)[0])

@@ -16,6 +16,7 @@ from edge import log
 from edge.flow import WorkerLost
 from edge.images import Image
 from edge.services import Machine
+from edge.streams import wake
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
@@ -51,6 +52,8 @@ class Worker(asyncio.Protocol):
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
         self.started = 0.0  # loop time
+        self.fault = ""  # why it was killed
+        self.failures = 0  # in a row before this one, of workers of this index
         self._owner = owner
         self._command = command
         self._loop = asyncio.get_running_loop()
@@ -199,6 +202,7 @@ class Worker(asyncio.Protocol):
     def kill(self, reason: str) -> None:
         """End the process now; `on_lost` follows."""
         if self._process is not None and self._process.poll() is None:
+            self.fault = reason
             _logger.error(log.line("worker_killed", worker=self.index, pid=self.pid, reason=reason))
             self._process.kill()
         if self._transport is not None:
@@ -219,7 +223,8 @@ class Worker(asyncio.Protocol):
 
     async def reap(self) -> int:
         """Wait for the process to be gone, killing it after a moment; its exit status."""
-        assert self._process is not None
+        if self._process is None:
+            return 0
         try:
             return await asyncio.to_thread(self._process.wait, STOP_S)
         except subprocess.TimeoutExpired:
@@ -233,12 +238,6 @@ class Worker(asyncio.Protocol):
             self.send(frames.pack(frames.STOP, 0, 0, 0))
             await asyncio.wait([self._ended], timeout=STOP_S)
         await self.reap()
-
-
-def wake(waiter: "asyncio.Future[None] | None") -> None:
-    """Let the one who waits go on; nobody, or one who was let go already, is fine."""
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
 
 
 def json_object(payload: bytes) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def compile_guest(source: Path) -> bytes:
 
 
 def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders: Sequence[Path]) -> bytes:
-    """Compile and link, or answer from the cache. `folders` are searched for headers and data, and are part of the key."""
+    """Compile and link, or answer from the cache. `folders` are searched for headers and data; the key covers them."""
     compiler, linker = _tools()
     inputs = {*sources, script, *(HERE / "include").iterdir(), HERE / "libos.h"}
     if len(folders) > 1:
@@ -132,7 +132,10 @@ def _run(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT_S) 
 
     :raises PublisherError: it fails, or takes too long; with the last lines it said.
     """
-    environment = {"ZIG_GLOBAL_CACHE_DIR": str(_cache() / "zig"), "ZIG_LOCAL_CACHE_DIR": str(_cache() / "zig")} | os.environ
+    environment = {
+        "ZIG_GLOBAL_CACHE_DIR": str(_cache() / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(_cache() / "zig"),
+    } | os.environ
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
     except FileNotFoundError:

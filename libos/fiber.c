@@ -1,13 +1,13 @@
 /*
- * Fibers: one stack per request being handled. A fiber runs until it waits or ends; the request loop, on the boot stack,
- * decides who is next. Nothing is ever preempted, so nothing here locks.
+ * Fibers: one stack per request being handled. A fiber runs until it waits or ends; the request loop, on the boot
+ * stack, decides who is next. Nothing is ever preempted, so nothing here locks.
  *
  * A fiber's 64 KiB:  guard page | stack, grows down | struct nk_request, head, response, grow up
  *                    0x0000       0x1000              0x9800                               0x10000
  */
 #include "libos.h"
 
-_Static_assert(REQUEST_OFFSET + sizeof(struct nk_request) + REQUEST_HEAD_MAX + RESPONSE_SIZE <= NK_FIBER_STRIDE, "fits");
+_Static_assert(REQUEST_OFFSET + sizeof(struct nk_request) + REQUEST_HEAD_MAX + RESPONSE_SIZE <= NK_FIBER_STRIDE, "");
 
 void fiber_switch(void **save, void *load);
 

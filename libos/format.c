@@ -50,7 +50,8 @@ static char *digits(char *end, uint64_t value, unsigned base, bool upper) {
     return end;
 }
 
-static int field(struct sink *sink, const struct directive *d, const char *sign, int zeros, const char *text, int size) {
+static int field(struct sink *sink, const struct directive *d, const char *sign, int zeros, const char *text,
+                 int size) {
     if (!d->width && !zeros && !*sign) {
         emit(sink, text, (size_t)size);
         return size;

@@ -62,7 +62,7 @@ static struct nk_record_header *place(uint32_t size, uint32_t *head) {
     return (void *)NK_GATE_OUT_ADDRESS;
 }
 
-/* Starts a record of `length` payload bytes; the caller fills them and calls gate_commit() before anything else here. */
+/* Starts a record of `length` payload bytes; the caller fills them, then calls gate_commit() before all else here. */
 void *gate_reserve(uint16_t type, uint16_t flags, uint32_t stream, uint32_t length) {
     uint32_t size = RECORD_SIZE(length), head = NK_CONTROL->out_head;
     struct nk_record_header *header = place(size, &head);

@@ -100,11 +100,18 @@ static inline struct nk_request *fiber_request(const struct fiber *fiber) {
 
 void request_begin(struct nk_request *request, const struct record *head);
 void request_end(struct nk_request *request);
-int request_append(struct nk_request *request, const struct record *body);
+void request_append(struct nk_request *request, struct chunk *chunk);
 struct chunk *chunk_of(const struct record *record);
 const char *request_var(nk_request *request, const char *name);
 bool request_next_var(nk_request *request, const char **name, const char **value);
 ptrdiff_t request_read(nk_request *request, void *to, size_t size);
+
+/* ---- backlog.c: requests without a fiber ---- */
+bool backlog_waits(void);
+bool backlog_has(uint32_t stream);
+void backlog_keep(const struct record *record);
+void backlog_drop(uint32_t stream);
+uint32_t backlog_begin(struct nk_request *request);
 
 /* ---- response.c: what it gets ---- */
 void response_begin(struct nk_request *request);

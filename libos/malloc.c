@@ -44,7 +44,7 @@ static void give(struct header *header, unsigned class) {
     lists[class] = header;
 }
 
-/* The first freed block of class `from`, cut down to `class`; what is left of it goes to the lists of smaller blocks. */
+/* The first freed block of class `from`, cut down to `class`; what is left goes to the lists of smaller blocks. */
 static void *take(unsigned from, unsigned class) {
     struct header *header = lists[from];
     lists[from] = header->next;

@@ -1,7 +1,7 @@
 /*
  * Unpredictable bytes: ChaCha20 (RFC 8439 section 2.3) with fast key erasure. The key comes from the info page and is
- * taken anew whenever the generation has changed, so a machine that was parked or cloned never repeats itself; the first
- * 32 bytes of every call's key stream become the next key, so what was given out cannot be found later in memory.
+ * taken anew whenever the generation has changed, so a machine that was parked or cloned never repeats itself; the
+ * first 32 bytes of every call's key stream become the next key, so what was given out cannot be found later in memory.
  */
 #include "libos.h"
 

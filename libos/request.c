@@ -40,14 +40,12 @@ struct chunk *chunk_of(const struct record *record) {
     return chunk;
 }
 
-/* Puts a body record behind what waits to be read. -1: no memory. */
-int request_append(struct nk_request *request, const struct record *body) {
-    struct chunk *chunk = chunk_of(body);
-    if (!chunk)
-        return -1;
+/* Puts a body record behind what waits to be read. */
+void request_append(struct nk_request *request, struct chunk *chunk) {
+    chunk->next = NULL;
     *(request->first ? &request->last->next : &request->first) = chunk;
     request->last = chunk;
-    return 0;
+    request->complete |= chunk->flags & NK_FLAG_END;
 }
 
 bool request_next_var(nk_request *request, const char **name, const char **value) {

@@ -1,6 +1,6 @@
 /*
- * One response: head and body gather in the fiber's memory. What fits there leaves as one record when the handler returns;
- * what does not is streamed under the stream's credit, large pieces straight from the program's memory.
+ * One response: head and body gather in the fiber's memory. What fits there leaves as one record when the handler
+ * returns; what does not is streamed under the stream's credit, large pieces straight from the program's memory.
  */
 #include "libos.h"
 

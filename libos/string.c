@@ -1,6 +1,6 @@
 /*
- * memcpy and its family. Eight bytes at a time with plain moves: under an emulator `rep movsb` costs a loop turn per byte
- * and an SSE move twice the work of an integer one. Loads may pass the end of a string, never the end of its aligned word.
+ * memcpy and its family. Eight bytes at a time with plain moves: under an emulator `rep movsb` costs a loop turn per
+ * byte and an SSE move twice the work of an integer one. Loads may pass the end of a string, never of its aligned word.
  */
 #include "libos.h"
 

@@ -20,12 +20,15 @@ static int decode(const char *at, char *byte) {
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size) {
     const char *at = request_var(request, "QUERY_STRING");
     size_t name_size = strlen(name), length = 0;
-    while (at && *at && !(!strncmp(at, name, name_size) && (at[name_size] == '=' || at[name_size] == '&' || !at[name_size]))) {
-        at = strchr(at, '&');
-        at += at != NULL;
+    for (;; at++) {
+        if (!at || !*at)
+            return -1;
+        if (!strncmp(at, name, name_size) && (!at[name_size] || strchr("=&", at[name_size])))
+            break;
+        at += span_until(at, '&');
+        if (!*at)
+            return -1;
     }
-    if (!at || !*at)
-        return -1;
     at += name_size;
     if (*at == '=')
         at++;

@@ -3,13 +3,17 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer()
 
 EXIT_NOT_SHOWN: Final = 1
+PIPE_COLUMNS: Final = 140
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 
@@ -18,15 +22,13 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards and print where to look.")] = False,
 ) -> None:
     """Start an origin and an edge on this machine and show the whole way, from key to page."""
-    from rich.console import Console
-
     from loadtest.demo import StepFailed, run_demo
     from loadtest.server import ServerFailed
     from loadtest.site import CommandFailed
 
     _stop_on_sigterm()
     try:
-        run_demo(Console(), serve=serve)
+        run_demo(_console(), serve=serve)
     except (StepFailed, ServerFailed, CommandFailed, OSError) as error:
         _complain("demo", error)
 
@@ -40,17 +42,22 @@ def bench(
     """Measure what SPECIFICATION.md promises: medians and spread, both sides of a comparison in one run."""
     import subprocess
 
-    from rich.console import Console
-
     from loadtest.bench import FULL, QUICK, BenchFailed, run_bench
     from loadtest.server import ServerFailed
     from loadtest.site import CommandFailed
 
     _stop_on_sigterm()
     try:
-        run_bench(Console(), QUICK if quick else FULL, json_file, only or [])
+        run_bench(_console(), QUICK if quick else FULL, json_file, only or [])
     except (BenchFailed, ServerFailed, CommandFailed, OSError, subprocess.SubprocessError) as error:
         _complain("bench", error)
+
+
+def _console() -> "Console":
+    """The terminal as it is; where there is none, as wide as the tables are."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
 def _stop_on_sigterm() -> None:

@@ -51,12 +51,12 @@ class Demo:
     def build_and_publish(self) -> None:
         """Bake each sample into an image and publish all under one new version of the catalogue."""
         images: dict[str, Path] = {}
-        with Progress(console=self._console, transient=True) as progress:
+        with Progress(console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
             for name in progress.track(SAMPLES, description="building the samples"):
                 images[name] = self._site.build(example(name))
         self._site.publish_batch(Publication(image, name, (f"{name}.test",)) for name, image in images.items())
         total = sum(image.stat().st_size for image in images.values()) >> 10
-        self._say(f"built, signed and published {len(images)} services ({total} KiB with their base in each)")
+        self._say(f"built, signed and published {len(images)} services, {total:,} KiB of images")
 
     def tiers(self) -> None:
         """One service from the origin, from a resident machine, and from its parked record."""
@@ -89,7 +89,7 @@ class Demo:
         self._say("a fault (502), an endless loop (504), a memory eater (507): their neighbour did not notice")
 
     def flipped_byte(self) -> None:
-        """A stored blob is damaged at the origin: refused without a word why; mended: served."""
+        """One bit of a stored blob flips at the origin: refused, and the client is not told why. Mended: served."""
         before = set(_content(self._site.store))
         self._site.publish(self._site.build(example("hello"), "--env", "NAME=damaged", name="damaged"), "damaged")
         blob = _snapshot(set(_content(self._site.store)) - before)
@@ -103,7 +103,8 @@ class Demo:
         if refused.error != "unverifiable":
             raise StepFailed(f"flipped byte: error 'unverifiable' expected, got {refused.error!r}")
         blob.write_bytes(whole)
-        self._say("one bit flipped in a blob of the origin's store: refused (502), not run")
+        self._ask("the same, mended", "damaged", "/", tier="origin")
+        self._say("one bit flipped in a blob of the origin's store: refused (502), not run; mended: served")
 
     def origin_down(self) -> None:
         """Without its origin an edge goes on with everything it has verified."""
@@ -116,14 +117,14 @@ class Demo:
 
     def table(self) -> Table:
         """Where the time went, a row for each request; milliseconds."""
-        table = Table(title="where the time went, in milliseconds", title_justify="left")
+        table = Table(title="where the time went: the edge's phases, and what the client saw; ms", title_justify="left")
         table.add_column("request", no_wrap=True)
         table.add_column("answer")
         table.add_column("from", style="cyan")
         for phase in PHASES:
             table.add_column(phase, justify="right")
-        table.add_column("client: first byte", justify="right", style="bold")
-        table.add_column("all", justify="right")
+        table.add_column("first byte", justify="right", style="bold")
+        table.add_column("whole", justify="right")
         for step, answer in self.rows:
             colour = "green" if answer.status == 200 else "yellow"
             spent = answer.timing_ms

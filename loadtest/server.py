@@ -23,7 +23,7 @@ _READY = re.compile(r"ready on (http://\S+)")
 
 
 class ServerFailed(Exception):
-    """The process ended, or said nothing, when it should have been ready; carries the end of its log."""
+    """The process is not ready in time, or does not do what it is asked; with the end of its log where that helps."""
 
 
 class Server:

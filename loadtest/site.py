@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from loadtest.fetch import Client
-from loadtest.server import Server
+from loadtest.server import Server, ServerFailed
 
 LOOPBACK: Final = "127.0.0.1"
 COMMAND_TIMEOUT_S: Final = 300.0  # a first build unpacks and runs a C compiler
@@ -72,7 +72,8 @@ class Site:
         self._token_file = self.keys / "token"
         self._memory = memory
         self._workers = workers
-        self._edge_config = dict(edge_config or {})
+        # What is published is asked for at once, so an edge must not remember that it did not know it.
+        self._edge_config = {"negative": 0, **(edge_config or {})}
         self.origin: Server
         self.edges: list[Server] = []
         self._edge_count = edges
@@ -120,10 +121,9 @@ class Site:
         options = ["edge", "--origin", self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
         options += ["--workers", str(self._workers)]
-        if self._edge_config:
-            config = self.folder / f"{name}.toml"
-            config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self._edge_config.items()))
-            options += ["--config", str(config)]
+        config = self.folder / f"{name}.toml"
+        config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self._edge_config.items()))
+        options += ["--config", str(config)]
         edge = self._server(name, options)
         edge.start()
         self.edges.append(edge)
@@ -167,11 +167,15 @@ class Site:
         return found
 
     def park(self, service: str, edge: Server | None = None) -> None:
-        """Have an edge park the service's machine; done when this returns."""
-        with Client((edge or self.edges[0]).url) as client:
+        """Have an edge park the service's machine; done when this returns.
+
+        :raises ServerFailed: the edge would not.
+        """
+        edge = edge or self.edges[0]
+        with Client(edge.url) as client:
             answer = client.request("POST", f"/-/park?service={service}")
         if answer.status >= 300:
-            raise AssertionError(f"park {service}: status 2xx expected, got {answer.status}: {answer.body!r}")
+            raise ServerFailed(f"{edge.name}: park {service}: status 2xx expected, got {answer.status} {answer.error}")
 
     def run(self, *arguments: str) -> str:
         """Run one `nunatak` command to its end; its stdout.

@@ -76,6 +76,8 @@ class _Shell:
                 return Response(answer.status, bytes(body))
         except TimeoutError as error:
             raise OriginTimeout(f"an answer of {self._url} expected: {error or 'none in time'}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise OriginUnreachable(f"an origin expected at {self._url}: {error.os_error.strerror}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise OriginUnreachable(f"an origin expected at {self._url}: {error}") from None
 

@@ -90,6 +90,7 @@ def read_archive(data: bytes) -> list[ImageBundle]:
     images = []
     for digest in _indexed(files["index.json"]):
         manifest = parse_manifest(_blob(blobs, digest))
+        _blob(blobs, manifest.config_blob.digest)
         images.append(ImageBundle(manifest, {layer.digest: _blob(blobs, layer.digest) for layer in manifest.layers}))
     images.sort(key=lambda image: image.manifest.kind == "derived")
     present = {image.manifest.digest for image in images}

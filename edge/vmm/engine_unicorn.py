@@ -70,8 +70,9 @@ class UnicornEngine:
         uc.hook_add(UC_HOOK_INSN, self._on_cpuid, None, 1, 0, x86.UC_X86_INS_CPUID)
         for instruction in (x86.UC_X86_INS_SYSCALL, x86.UC_X86_INS_SYSENTER):  # without a hook they do nothing
             uc.hook_add(UC_HOOK_INSN, self._on_invalid, None, 1, 0, instruction)
-        # Restored before every load: it forgets faults that were never delivered.
+        # Restored before the next load after a fault: Unicorn remembers that it was never delivered.
         self._clean = uc.context_save()
+        self._faulted = False
         self._cpu = CpuState(uc)
         self._after_exit = RegisterBank(uc, _AFTER_EXIT)
 
@@ -99,6 +100,7 @@ class UnicornEngine:
     # what made a later one happens again when the guest goes on.
 
     def _leave(self, reason: Exit) -> None:
+        self._faulted |= type(reason) is Fault
         if self._exit is None:
             self._exit = reason
         self._uc.emu_stop()
@@ -165,7 +167,9 @@ class UnicornEngine:
 
     def load(self, registers: Registers) -> None:
         """See `Engine.load`."""
-        self._uc.context_restore(self._clean)
+        if self._faulted:
+            self._uc.context_restore(self._clean)
+            self._faulted = False
         self._cpu.load(registers)
         self._rip = registers.rip
 

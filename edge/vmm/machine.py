@@ -37,6 +37,9 @@ SLICE_NS: Final = 10_000_000  # a machine with work gives way to its neighbours 
 LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
 
+_FRESH_BYTES: Final = 40  # generation and entropy
+# The info page from INFO_MAGIC to INFO_HEAP: pending, times and ring positions are written at every entry.
+_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQ")
 _INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
 _INFO_RINGS: Final = struct.Struct("<3I")
 _CONTROL_RINGS: Final = struct.Struct("<3I")
@@ -55,7 +58,7 @@ class Phase(enum.Enum):
 TRANSITIONS: Final[dict[Phase, dict[str, Phase]]] = {
     Phase.EMPTY: {"boot": Phase.RUNNABLE, "restore runnable": Phase.RUNNABLE, "restore idle": Phase.IDLE},
     Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD, "park": Phase.EMPTY},
-    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "park": Phase.EMPTY},
+    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "park": Phase.EMPTY, "reset": Phase.RUNNABLE},
     Phase.DEAD: {"close": Phase.EMPTY},
 }
 
@@ -119,8 +122,8 @@ class Machine:
     def set_program(self, entry: int, heap: int) -> None:
         """Tell the libOS of the program that a loader has put into memory."""
         self._program = (entry, heap)
-        self._memory.write(abi.INFO_ADDRESS + abi.INFO_ENTRY, struct.pack("<Q", entry))
-        self._memory.write(abi.INFO_ADDRESS + abi.INFO_HEAP, struct.pack("<Q", heap))
+        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_ENTRY, entry)
+        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_HEAP, heap)
 
     def restore(self, parked: bytes | None = None) -> None:
         """Continue from the image, or from a record against it.
@@ -131,23 +134,31 @@ class Machine:
         self._restore_devices(devices)
         self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
 
+    def reset(self) -> None:
+        """Be a fresh machine of the image, in the same shell.
+
+        :raises ValueError: requests are open, or the guest is not idle.
+        """
+        if self.busy or self.phase is not Phase.IDLE:
+            raise ValueError("an idle machine without requests expected")
+        self._restore_devices(self.shell.reset())
+        self._enter_phase("reset")
+
     def _restore_devices(self, devices: DeviceState) -> None:
         self._gate.set_positions(devices.in_head, devices.out_tail)
         self._console.tail = devices.console_tail
         self._clock = Clock(devices)
         self._idle_until_ns = devices.idle_until_ns
-        # What VMM-written pages hold is made here, never taken from an image or a record.
-        info = bytearray(abi.INFO_ENTROPY + 32)
-        struct.pack_into("<II", info, abi.INFO_MAGIC, abi.INFO_MAGIC_VALUE, abi.ABI_VERSION)
-        if not self._baking:  # an image must not hold secrets, and the same source must give the same image
-            info[abi.INFO_GENERATION : abi.INFO_ENTROPY + 32] = os.urandom(abi.INFO_ENTROPY + 32 - abi.INFO_GENERATION)
-        self._memory.write(abi.INFO_ADDRESS, bytes(info))
-        limits = (self.image.memory_bytes, self.limits.cpu_ms * 1_000_000, self.limits.output_bytes)
-        self._memory.write(abi.INFO_ADDRESS + abi.INFO_MEMORY_BYTES, struct.pack("<3Q", *limits))
-        self._memory.write(abi.INFO_ADDRESS + abi.INFO_MAX_STREAMS, struct.pack("<I", self.limits.streams))
-        self.set_program(devices.entry, devices.heap)
-        gate_in = abi.GATE_IN_ADDRESS // abi.PAGE_SIZE
-        self._memory.mark_dirty(slice(gate_in, gate_in + abi.GATE_SIZE // abi.PAGE_SIZE))
+        self._program = (devices.entry, devices.heap)
+        # What the info page holds is made here, never taken from an image or a record. An image must not hold secrets,
+        # and the same source must give the same image: no entropy while baking.
+        fresh = bytes(_FRESH_BYTES) if self._baking else os.urandom(_FRESH_BYTES)
+        limits = self.limits
+        page = _INFO_PAGE.pack(
+            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, self.image.memory_bytes, limits.cpu_ms * 1_000_000),
+            *(limits.output_bytes, devices.entry, limits.streams, devices.heap),
+        )
+        self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
 
     def capture(self) -> Snapshot:
         """The state as a difference from the image.

@@ -4,6 +4,7 @@ A shell keeps its base image for life, so its translated code and mapped pages s
 another of the same base is copying a few pages back.
 """
 
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -60,6 +61,17 @@ class Image:
         return self._code
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """What a reset puts back: an image's registers and devices, and its contents of the pages that were ever dirty."""
+
+    image: Image
+    registers: Registers
+    devices: DeviceState
+    page_nos: PageNos
+    pages: Pages
+
+
 class Shell:
     """One engine over one memory."""
 
@@ -67,6 +79,7 @@ class Shell:
         self.memory = GuestMemory(base, memory_bytes)
         self.engine: Engine = UnicornEngine(self.memory)
         self._code: PageNos = no_pages()[0]  # executable pages of the last image, perhaps still translated
+        self._fresh: Fresh | None = None
         self.broken = False  # the engine failed: close it, do not use it again
 
     def bind(self, image: Image, parked: bytes | None) -> DeviceState:
@@ -88,8 +101,25 @@ class Shell:
         changed = translated[(self.memory.pages[translated] != before).any(axis=1)]
         self.engine.flush(changed)
         self._code = code
+        self._fresh = Fresh(image, decoded.registers, decoded.devices, *no_pages())
         self.engine.load(state.registers)
         return state.devices
+
+    def reset(self) -> DeviceState:
+        """Make memory and CPU those of the bound image again: for a fresh machine at every request.
+
+        Dirty bits stay: they mean "ever dirty since bound", so the engine keeps its TLB and its translated code, and the
+        pages to copy back are soon the same ones every time.
+        """
+        fresh, dirty = self._fresh, self.memory.dirty_pages()
+        if fresh is None:
+            raise ValueError("a shell that was never bound cannot be reset")
+        if len(dirty) != len(fresh.page_nos):
+            contents = fresh.image.contents(dirty, fresh.image.snapshot())
+            fresh = self._fresh = replace(fresh, page_nos=dirty, pages=contents)
+        self.memory.pages[dirty] = fresh.pages
+        self.engine.load(fresh.registers)
+        return fresh.devices
 
     def changed_pages(self, image: Image, skip: PageNos) -> tuple[PageNos, Pages]:
         """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state."""

@@ -7,6 +7,7 @@ is a fixed list of registers with one 16-byte slot each in a buffer that `read` 
 import ctypes
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from unicorn import Uc, UcError
@@ -66,7 +67,7 @@ class CpuState:
     def save(self) -> Registers:
         """The CPU's registers."""
         self._bank.read()
-        raw = bytes(self._bank.buffer)
+        raw = self._bank.buffer.raw
         *gpr, rip, rflags, fs_base, gs_base, control, status, tags, mxcsr = _WORD_SLOTS.unpack_from(raw)
         top = status >> 11 & 7
         area = bytearray(FXSAVE_SIZE)
@@ -83,16 +84,21 @@ class CpuState:
 
     def load(self, registers: Registers) -> None:
         """Set the CPU's registers."""
-        area = registers.fxsave
-        control, status, not_empty = struct.unpack_from("<HHB", area)
-        (mxcsr,) = struct.unpack_from("<I", area, 24)
-        top = status >> 11 & 7
-        tags = sum((0 if not_empty >> n & 1 else 3) << 2 * n for n in range(8))
-        raw = bytearray(_FIRST_XMM)
-        words = (*registers.gpr, registers.rip, registers.rflags, registers.fs_base, registers.gs_base)
-        _WORD_SLOTS.pack_into(raw, 0, *words, control, status, tags, mxcsr)
-        for n in range(8):
-            physical = _FIRST_X87 + _SLOT * (top + n & 7)
-            raw[physical : physical + 10] = area[32 + 16 * n : 42 + 16 * n]
-        self._bank.buffer[:] = bytes(raw) + area[160:416]
+        self._bank.buffer.raw = _slots(registers)
         self._bank.write()
+
+
+@lru_cache(maxsize=64)  # a reset loads the same registers at every request
+def _slots(registers: Registers) -> bytes:
+    area = registers.fxsave
+    control, status, not_empty = struct.unpack_from("<HHB", area)
+    (mxcsr,) = struct.unpack_from("<I", area, 24)
+    top = status >> 11 & 7
+    tags = sum((0 if not_empty >> n & 1 else 3) << 2 * n for n in range(8))
+    raw = bytearray(_FIRST_XMM)
+    words = (*registers.gpr, registers.rip, registers.rflags, registers.fs_base, registers.gs_base)
+    _WORD_SLOTS.pack_into(raw, 0, *words, control, status, tags, mxcsr)
+    for n in range(8):
+        physical = _FIRST_X87 + _SLOT * (top + n & 7)
+        raw[physical : physical + 10] = area[32 + 16 * n : 42 + 16 * n]
+    return bytes(raw) + area[160:416]

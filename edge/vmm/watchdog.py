@@ -15,7 +15,9 @@ from typing import Final
 
 from edge.vmm.engine import Engine
 
-TICK_S: Final = 0.01  # of CPU time, as long as a slice; what is charged is read from the CPU clock, not counted in ticks
+TICK_S: Final = (
+    0.01  # of CPU time, as long as a slice; what is charged is read from the CPU clock, not counted in ticks
+)
 
 
 class Watchdog:

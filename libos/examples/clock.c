@@ -1,4 +1,4 @@
-/* What time it is for a machine: wall clock, the physical timeline, the CPU time it was given, and which life this is. */
+/* What time it is for a machine: wall clock, physical timeline, the CPU time it was given, and which life this is. */
 #include <nunatak.h>
 
 static void page(nk_request *request) {
@@ -10,8 +10,9 @@ static void page(nk_request *request) {
 
     nk_header(request, "Content-Type", "application/json");
     nk_header(request, "Cache-Control", "no-store");
-    nk_printf(request, "{\"wall_ns\": %lu, \"mono_ns\": %lu, \"virtual_ns\": %lu, \"generation\": %lu, \"random\": \"%s\"}\n",
-              nk_wall_ns(), nk_mono_ns(), nk_virtual_ns(), nk_generation(), hex);
+    nk_printf(request, "{\"wall_ns\": %lu, \"mono_ns\": %lu, ", nk_wall_ns(), nk_mono_ns());
+    nk_printf(request, "\"virtual_ns\": %lu, ", nk_virtual_ns());
+    nk_printf(request, "\"generation\": %lu, \"random\": \"%s\"}\n", nk_generation(), hex);
 }
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* A memory eater: /hog takes all there is and gives up (507); /touch?mib=N takes and writes N MiB, and gives them back. */
+/* A memory eater: /hog takes all there is and gives up (507); /touch?mib=N takes N MiB, writes and gives them back. */
 #include <nunatak.h>
 
 #define MIB ((size_t)1 << 20)

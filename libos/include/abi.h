@@ -87,10 +87,9 @@
 #define NK_EXIT_NO_MEMORY 12               /* the guest says it ran out of memory: 507 to the client */
 #define NK_EXIT_PANIC 13                   /* the libOS found itself or the VMM broken */
 
-/* Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven
- * bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
- * (if fewer than 16 bytes are left the rest is skipped without a header; records are multiples of 8, so that is 8 bytes).
- */
+/* Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to
+ * seven bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
+ * (fewer than 16 bytes, that is 8, are skipped without a header). */
 #define NK_RECORD_HEADER_SIZE 16
 #define NK_RECORD_ALIGN 8
 #define NK_RECORD_PAYLOAD_MAX 0x4000

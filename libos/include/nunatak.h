@@ -4,9 +4,9 @@
  *     static void page(nk_request *request) { nk_printf(request, "hello from %s\n", nk_var(request, "PATH_INFO")); }
  *     int main(void) { return nk_serve(page); }
  *
- * main() runs once, when the image is built; the image is the memory as nk_serve() found it. From then on the handler runs
- * once per request, each on its own fiber (FIBER_COUNT at once, 34 KiB of stack). Fibers change only inside the calls
- * marked "waits", so a handler needs no locks. Functions that can fail return -1, or NULL for pointers. Times are
+ * main() runs once, when the image is built; the image is the memory as nk_serve() found it. From then on the handler
+ * runs once per request, each on its own fiber (FIBER_COUNT at once, 34 KiB of stack). Fibers change only inside the
+ * calls marked "waits", so a handler needs no locks. Functions that can fail return -1, or NULL for pointers. Times are
  * nanoseconds. Text is UTF-8.
  */
 #ifndef NUNATAK_H
@@ -101,7 +101,7 @@ static inline const char *nk_var(nk_request *request, const char *name) { return
 static inline bool nk_next_var(nk_request *request, const char **name, const char **value) {
     return NK->next_var(request, name, value);
 }
-/* One parameter of QUERY_STRING, percent-decoded and ended by NUL, cut to size. Its length, or -1 if it is not there. */
+/* One parameter of QUERY_STRING, percent-decoded and ended by NUL, cut to size. Its length; -1 if it is not there. */
 static inline ptrdiff_t nk_query(nk_request *request, const char *name, char *to, size_t size) {
     return NK->query(request, name, to, size);
 }
@@ -115,7 +115,9 @@ static inline int nk_header(nk_request *request, const char *name, const char *v
     return NK->header(request, name, value);
 }
 /* Body bytes. Up to 8 KiB with the headers leave as one record; more is streamed. -1 when the client is gone. Waits. */
-static inline int nk_write(nk_request *request, const void *data, size_t size) { return NK->write(request, data, size); }
+static inline int nk_write(nk_request *request, const void *data, size_t size) {
+    return NK->write(request, data, size);
+}
 /* %[-0][width][.precision][hh h l ll z j]{d i u x X c s p %}; no floating point. Waits. */
 #define nk_printf(request, ...) (NK->printf((request), __VA_ARGS__))
 /* Text as HTML text or attribute value. Waits. */

@@ -273,3 +273,19 @@ def test_an_idle_machine_asks_for_no_wake_up() -> None:
 
 def test_the_compiler_is_asked_once() -> None:
     assert compile_guest(HELLO) == elf(HELLO)
+
+
+def test_a_reset_machine_is_fresh_every_time() -> None:
+    guest = Guest(image_of(HELLO))
+    for _ in range(5):
+        assert bytes(guest.get("/").body) == b"hello from /, request 1\n"
+        guest.machine.reset()
+
+
+def test_a_reset_changes_generation_and_randomness() -> None:
+    guest = Guest(image_of(CLOCK))
+    seen = set()
+    for _ in range(5):
+        seen.add(facts(guest)["random"])
+        guest.machine.reset()
+    assert len(seen) == 5

@@ -40,7 +40,9 @@ def test_positions_wrap_at_32_bits() -> None:
     for number in range(10):
         assert producer.push(encode_record(abi.RECORD_LOG, 0, number, b"y" * 30), consumer.tail)
         start = consumer.tail
-        assert parse_records(consumer.take(producer.head), start, SIZE) == [Record(abi.RECORD_LOG, 0, number, b"y" * 30)]
+        assert parse_records(consumer.take(producer.head), start, SIZE) == [
+            Record(abi.RECORD_LOG, 0, number, b"y" * 30)
+        ]
     assert producer.head < SIZE * 4
 
 

@@ -1,7 +1,8 @@
 /* GET /?q=oslo searches the world's airports by code or name; JSON, or a page for people (Accept or format=html). */
 #include "search.h"
 
-static const char *const names[FIELDS] = {"icao", "iata", "name", "city", "region", "country", "elevation_ft", "lat", "lon", "tz"};
+static const char *const names[FIELDS] = {"icao",    "iata",         "name", "city", "region",
+                                          "country", "elevation_ft", "lat",  "lon",  "tz"};
 
 static void as_json(nk_request *request, const char *query, const struct answer *answer) {
     nk_header(request, "Content-Type", "application/json");
@@ -26,7 +27,7 @@ static void as_json(nk_request *request, const char *query, const struct answer 
 static void as_page(nk_request *request, const char *query, const struct answer *answer) {
     nk_header(request, "Content-Type", "text/html; charset=utf-8");
     nk_printf(request, "<!doctype html>\n<meta charset=\"utf-8\"><title>Airports</title>\n"
-                       "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.2em 1em .2em 0;text-align:left}</style>\n"
+                       "<style>body{font:16px sans-serif;margin:2em}td,th{padding-right:1em;text-align:left}</style>\n"
                        "<h1>Airports</h1>\n<form><input name=\"q\" autofocus value=\"");
     nk_html(request, query);
     nk_printf(request, "\"> <button>Search</button></form>\n");

@@ -1,8 +1,8 @@
 """Write the airports of the PyPI package `airportsdata` as tables for the guest: `prepare.py OUTDIR`.
 
-`text.bin` holds ten NUL-ended strings per airport, sorted by ICAO code: icao, iata, name, city, region, country, elevation
-in feet, latitude, longitude, time zone. `offsets.bin` says where each airport begins (u32). `fold.bin` maps code points
-from U+00C0 on to the ASCII letter people type for them (0: none). `tables.S` puts the three into the program.
+`text.bin` holds ten NUL-ended strings per airport, sorted by ICAO code: icao, iata, name, city, region, country,
+elevation in feet, latitude, longitude, time zone. `offsets.bin` says where each airport begins (u32). `fold.bin` maps
+code points from U+00C0 on to the ASCII letter people type for them (0: none). `tables.S` puts the three into a program.
 """
 
 import struct

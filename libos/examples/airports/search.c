@@ -31,15 +31,21 @@ void search_fields(unsigned airport, const char *fields[FIELDS]) {
     }
 }
 
+/* A table, for this is where a search spends its time. Past ASCII, 1: read on. */
+static unsigned char letters[256];
+
+static void fill_letters(void) {
+    for (unsigned c = 0; c < 256; c++) {
+        bool is_upper = c >= 'A' && c <= 'Z', is_lower = c >= 'a' && c <= 'z', is_digit = c >= '0' && c <= '9';
+        letters[c] = (unsigned char)(is_lower || is_digit ? c : is_upper ? c | 0x20 : c >= 0xC0);
+    }
+}
+
 /* The next character as a lower-case letter or digit; 0 for anything between words. Moves *text on. */
-static char next_letter(const char **text) {
+static inline char next_letter(const char **text) {
     unsigned char c = (unsigned char)*(*text)++;
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
-        return (char)c;
-    if (c >= 'A' && c <= 'Z')
-        return (char)(c | 0x20);
-    if (c < 0xC0)
-        return 0;
+    if (letters[c] != 1)
+        return (char)letters[c];
     unsigned code = c & (c >= 0xE0 ? 0x0F : 0x1F); /* UTF-8, RFC 3629 section 3 */
     while ((**text & 0xC0) == 0x80)
         code = code << 6 | (*(*text)++ & 0x3F);
@@ -78,21 +84,15 @@ static unsigned key_of(const char *word, unsigned *width) {
     return key;
 }
 
-static bool is_searched(unsigned field) {
-    return field == ICAO || field == IATA || field == NAME || field == CITY || field == REGION;
-}
-
 /* Calls for every word of every airport: once to count, once to place. */
 static void each_word(void (*visit)(unsigned key, unsigned airport)) {
     for (unsigned airport = 0; airport < airports_count; airport++) {
-        const char *fields[FIELDS];
+        const char *at = airports_text + airports_offsets[airport];
         char word[WORD_SIZE];
-        search_fields(airport, fields);
-        for (unsigned field = 0; field < FIELDS; field++) {
-            unsigned width;
-            for (const char *at = fields[field]; is_searched(field) && next_word(&at, word);)
+        unsigned width;
+        for (unsigned field = 0; field <= REGION; field++, at++)
+            while (next_word(&at, word))
                 visit(key_of(word, &width), airport);
-        }
     }
 }
 
@@ -106,6 +106,7 @@ static void place(unsigned key, unsigned airport) {
 }
 
 void search_index(void) {
+    fill_letters();
     each_word(count);
     uint32_t end = 0;
     for (unsigned key = 0; key <= KEYS; key++)
@@ -125,12 +126,13 @@ static bool begins(const char *text, const char *prefix) {
 
 /* How well an airport fits all the words; 0 when it does not. */
 static unsigned fitness(unsigned airport, char words[][WORD_SIZE], unsigned count) {
-    const char *fields[FIELDS];
+    const char *at = airports_text + airports_offsets[airport];
     char word[WORD_SIZE];
     unsigned found = 0, points = 1;
-    search_fields(airport, fields);
-    for (unsigned field = 0; field <= REGION; field++) {
-        for (const char *at = fields[field]; next_word(&at, word);) {
+    for (unsigned field = 0; field <= REGION; field++, at++) {
+        if (field == IATA && *at)
+            points += 16; /* scheduled flights */
+        while (next_word(&at, word)) {
             for (unsigned i = 0; i < count; i++) {
                 if (!begins(word, words[i]))
                     continue;
@@ -141,8 +143,6 @@ static unsigned fitness(unsigned airport, char words[][WORD_SIZE], unsigned coun
             }
         }
     }
-    if (*fields[IATA])
-        points += 16; /* scheduled flights */
     return found == (1u << count) - 1 ? points : 0;
 }
 

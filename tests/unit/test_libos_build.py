@@ -1,0 +1,142 @@
+"""libos.build: what comes out of the compiler, what is cached, and how a publisher's mistake is told."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from libos.build import HERE, compile_guest, libos_elf
+from vmimage import abi
+from vmimage.errors import OperatorError, PublisherError
+
+EXAMPLES = sorted(path for path in (HERE / "examples").iterdir() if path.suffix == ".c" or path.is_dir())
+EXECUTE, WRITE = 1, 2
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for this test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "nunatak"
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Start, end, flags and bytes of every loaded segment that is not empty."""
+    for segment in ELFFile(io.BytesIO(data)).iter_segments("PT_LOAD"):
+        start, size = segment["p_vaddr"], segment["p_memsz"]
+        if size:
+            yield start, start + size, segment["p_flags"], segment.data()
+
+
+def check_segments(data: bytes, low: int, high: int) -> None:
+    end = low
+    for start, next_end, flags, _ in segments(data):
+        assert start % abi.PAGE_SIZE == 0
+        assert end <= start < next_end <= high
+        assert flags & (EXECUTE | WRITE) != EXECUTE | WRITE
+        end = next_end
+
+
+def program(folder: Path, body: str = "", head: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    source = folder / "program.c"
+    source.write_text(f"#include <nunatak.h>\n{head}\nint main(void) {{ {body} return 0; }}\n")
+    return source
+
+
+def test_libos_is_at_its_address_and_never_writable_and_executable() -> None:
+    data = libos_elf()
+    check_segments(data, abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.LIBOS_SIZE)
+    start, end, flags, content = next(segments(data))
+    assert start == abi.LIBOS_ADDRESS
+    assert flags & EXECUTE
+    assert content[:8] == b"NKLO\x01\0\0\0", "the call table's magic and version; functions are only added, at its end"
+    assert start <= ELFFile(io.BytesIO(data)).header["e_entry"] < end
+
+
+def test_all_that_a_request_changes_in_the_libos_is_one_page() -> None:
+    (writable,) = [(start, end) for start, end, flags, _ in segments(libos_elf()) if flags & WRITE]
+    assert writable[1] - writable[0] <= abi.PAGE_SIZE
+
+
+def test_crash_reports_find_symbols() -> None:
+    symbols = ELFFile(io.BytesIO(libos_elf())).get_section_by_name(".symtab")
+    for name in ("_start", "serve", "serve_fiber", "fiber_switch", "memcpy"):
+        assert symbols.get_symbol_by_name(name), name
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        built.append((libos_elf(), compile_guest(program(tmp_path / f"source {name}"))))
+    assert built[0] == built[1]
+
+
+@pytest.mark.parametrize("source", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_compiles(source: Path) -> None:
+    check_segments(compile_guest(source), abi.PROGRAM_ADDRESS, abi.MEMORY_DEFAULT)
+
+
+def test_the_second_build_is_answered_from_the_cache(tmp_path: Path, cache: Path) -> None:
+    source = program(tmp_path)
+    compile_guest(source)
+    (cached,) = cache.glob("*.elf")
+    cached.write_bytes(b"from the cache")
+    assert compile_guest(source) == b"from the cache"
+    source.write_text(source.read_text() + "/* changed */\n")
+    assert compile_guest(source) != b"from the cache"
+
+
+def test_a_changed_header_is_not_answered_from_the_cache(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "value.h").write_text("#define VALUE 1\n")
+    source = program(tmp_path, body="return VALUE;", head='#include "value.h"')
+    first = compile_guest(source)
+    (tmp_path / "value.h").write_text("#define VALUE 2\n")
+    assert compile_guest(source) != first
+
+
+def test_what_prepare_writes_belongs_to_the_program(tmp_path: Path) -> None:
+    folder = tmp_path / "service"
+    program(folder, body="nk_puts(text);", head='#include "text.h"')
+    (folder / "word").write_text("first words")
+    (folder / "prepare.py").write_text(
+        "import pathlib, sys\n"
+        "word = (pathlib.Path(__file__).parent / 'word').read_text()\n"
+        "pathlib.Path(sys.argv[1], 'text.h').write_text(f'static const char text[] = \"{word}\";')\n"
+    )
+    assert b"first words" in compile_guest(folder)
+    (folder / "word").write_text("other words")
+    assert b"other words" in compile_guest(folder)
+
+
+def test_the_compilers_message_reaches_the_publisher(tmp_path: Path) -> None:
+    with pytest.raises(PublisherError, match=r"program\.c.*undeclared identifier 'nonsense'"):
+        compile_guest(program(tmp_path, body="nonsense;"))
+
+
+def test_a_missing_function_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PublisherError, match="undefined symbol: missing"):
+        compile_guest(program(tmp_path, body="missing();", head="void missing(void);"))
+
+
+def test_a_failing_prepare_is_told(tmp_path: Path) -> None:
+    program(tmp_path)
+    (tmp_path / "prepare.py").write_text("raise SystemExit('no data here')\n")
+    with pytest.raises(PublisherError, match=r"prepare\.py: no data here"):
+        compile_guest(tmp_path)
+
+
+def test_nothing_to_compile(tmp_path: Path) -> None:
+    with pytest.raises(PublisherError, match=r"expected \*\.c files"):
+        compile_guest(tmp_path)
+    with pytest.raises(PublisherError, match="found nothing"):
+        compile_guest(tmp_path / "absent.c")
+
+
+def test_a_compiler_that_is_not_there(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUNATAK_CC", "no-such-compiler --flag")
+    with pytest.raises(OperatorError, match="no-such-compiler"):
+        compile_guest(program(tmp_path))

@@ -1,0 +1,177 @@
+"""Does the manifest say what it said, and is everything else refused?"""
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.synthetic import BASE, image
+from vmimage import abi
+from vmimage.errors import FormatError
+from vmimage.manifest import (
+    CONFIG_TYPE,
+    MANIFEST_MAX,
+    Region,
+    canonical_json,
+    digest_of,
+    is_digest,
+    is_name,
+    parse_manifest,
+)
+
+DERIVED = image("guest", base=BASE.manifest).manifest
+# If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
+FROZEN_DIGEST = "sha256:e020eeb4e7d4b5399c47a08dc2c4cce279051d37a0f8751bbe614ad9b0564c51"
+
+
+def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
+    """A canonical manifest after `change(manifest, config)`, its config descriptor made to match again."""
+    outer = json.loads(DERIVED.to_bytes())
+    config = json.loads(DERIVED.config)
+    change(outer, config)
+    data = canonical_json(config)
+    if isinstance(outer.get("config"), dict) and "data" in outer["config"]:
+        descriptor = {"data": base64.b64encode(data).decode(), "digest": digest_of(data), "size": len(data)}
+        outer["config"] |= descriptor
+    return canonical_json(outer)
+
+
+def test_round_trip() -> None:
+    for manifest in (BASE.manifest, DERIVED, replace(DERIVED, symbols=None), replace(DERIVED, regions=())):
+        assert parse_manifest(manifest.to_bytes()) == manifest
+
+
+def test_encoding_is_frozen() -> None:
+    assert DERIVED.digest == FROZEN_DIGEST
+
+
+def test_it_is_an_oci_image_manifest_whose_config_travels_inside() -> None:
+    outer = json.loads(DERIVED.to_bytes())
+    assert (outer["schemaVersion"], outer["mediaType"]) == (2, "application/vnd.oci.image.manifest.v1+json")
+    config = base64.b64decode(outer["config"]["data"])
+    assert outer["config"]["mediaType"] == CONFIG_TYPE
+    assert (outer["config"]["digest"], outer["config"]["size"]) == (digest_of(config), len(config))
+    assert [layer["digest"] for layer in outer["layers"]] == [blob.digest for blob in DERIVED.layers]
+
+
+def _config(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return lambda _, config: config.update(fields)
+
+
+def _outer(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return lambda outer, _: outer.update(fields)
+
+
+def _layer(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return lambda outer, _: outer["layers"][0].update(fields)
+
+
+PAGE = abi.PAGE_SIZE
+REFUSED = {
+    "other artifact": _outer(artifactType="application/vnd.oci.empty.v1+json"),
+    "unknown key": _outer(annotations={}),
+    "schema as text": _outer(schemaVersion="2"),
+    "schema as bool": _outer(schemaVersion=True),
+    "no layers": _outer(layers=[]),
+    "layers not a list": _outer(layers={}),
+    "config not an object": _outer(config="x"),
+    "config without data": lambda outer, _: outer["config"].pop("data"),
+    "key missing in config": lambda _, config: config.pop("pages_digest"),
+    "unknown key in config": _config(extra=1),
+    "unknown abi": _config(abi=abi.ABI_VERSION + 1),
+    "abi as float": _config(abi=1.0),
+    "name with a slash": _config(name="../x"),
+    "name too long": _config(name="a" * 64),
+    "unknown kind": _config(kind="other"),
+    "kind of another type": _config(kind=["base"]),
+    "base image with a base": _config(kind="base"),
+    "derived image without a base": _config(base=None),
+    "short base digest": _config(base="sha256:00"),
+    "digest in upper case": _config(pages_digest="sha256:" + "A" * 64),
+    "too little memory": _config(memory_bytes=abi.MEMORY_MIN - PAGE),
+    "too much memory": _config(memory_bytes=abi.MEMORY_MAX + PAGE),
+    "memory not in pages": _config(memory_bytes=abi.MEMORY_MIN + 1),
+    "memory as bool": _config(memory_bytes=True),
+    "more pages than memory": _config(page_count=abi.MEMORY_DEFAULT // PAGE + 1),
+    "record too large for its pages": _config(snapshot_bytes=1 << 30),
+    "record too small for its pages": _config(snapshot_bytes=PAGE),
+    "writable and executable": _config(regions=[[0x100000, 0x101000, "rwx"]]),
+    "region in the null guard": _config(regions=[[0, PAGE, "r"]]),
+    "region past memory": _config(regions=[[0x200000, abi.MEMORY_DEFAULT + PAGE, "rw"]]),
+    "region not in pages": _config(regions=[[0x200001, 0x201000, "rw"]]),
+    "empty region": _config(regions=[[0x200000, 0x200000, "rw"]]),
+    "regions overlap": _config(regions=[[0x200000, 0x202000, "rw"], [0x201000, 0x203000, "r"]]),
+    "regions out of order": _config(regions=[[0x300000, 0x301000, "rw"], [0x200000, 0x201000, "r"]]),
+    "too many regions": _config(regions=[[0x200000 + i * PAGE, 0x201000 + i * PAGE, "rw"] for i in range(257)]),
+    "no cpu time": _config(limits={"cpu_ms": 0, "output_bytes": 1, "streams": 1}),
+    "too many streams": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": abi.MAX_STREAMS + 1}),
+    "unknown limit": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": 1, "disks": 1}),
+    "layer of another type": _layer(mediaType="application/vnd.oci.image.layer.v1.tar"),
+    "empty layer": _layer(size=0),
+    "huge layer": _layer(size=1 << 40),
+    "negative layer": _layer(size=-1),
+    "layer digest of another algorithm": _layer(digest="sha512:" + "0" * 128),
+    "layer with a URL": _layer(urls=["http://elsewhere"]),
+}
+
+
+@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
+def test_refused(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+    with pytest.raises(FormatError, match="expected"):
+        parse_manifest(_reencoded(change))
+
+
+def test_the_change_that_the_refusals_rest_on_is_otherwise_harmless() -> None:
+    assert parse_manifest(_reencoded(lambda outer, config: None)) == DERIVED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"[" * 60_000,
+        b"9" * 5_000,
+        b" " + DERIVED.to_bytes(),
+        DERIVED.to_bytes() + b"\n",
+        DERIVED.to_bytes().replace(b'"schemaVersion":2', b'"schemaVersion":2,"schemaVersion":2'),
+        json.dumps(json.loads(DERIVED.to_bytes())).encode(),
+        b"x" * (MANIFEST_MAX + 1),
+        b"\xff\xfe",
+    ],
+)
+def test_another_spelling_is_refused(data: bytes) -> None:
+    with pytest.raises(FormatError):
+        parse_manifest(data)
+
+
+@given(st.integers(0, len(DERIVED.to_bytes()) - 1), st.integers(1, 255))
+def test_a_changed_byte_never_gives_the_same_image(position: int, flip: int) -> None:
+    data = bytearray(DERIVED.to_bytes())
+    data[position] ^= flip
+    try:
+        assert parse_manifest(bytes(data)).digest == digest_of(data) != DERIVED.digest
+    except FormatError:
+        pass
+
+
+def test_a_quoted_value_is_short() -> None:
+    with pytest.raises(FormatError) as refused:
+        parse_manifest(_reencoded(_config(name="x" * 30_000)))
+    assert len(str(refused.value)) < 300
+
+
+def test_layers_and_regions_are_values() -> None:
+    assert Region(0x10000, 0x11000, "r") == BASE.manifest.regions[0]
+
+
+def test_names_and_digests() -> None:
+    assert all(map(is_name, ("a", "0", "a.b_c-d", "a" * 63)))
+    assert not any(map(is_name, ("", ".", "a.", "-a", "A", "a/b", "a\n", "a" * 64, "é")))
+    assert is_digest("sha256:" + "0" * 64)
+    assert not is_digest("sha256:" + "0" * 64 + "\n")
