@@ -178,7 +178,10 @@ class Front(web.Server):
                 return self._answer(request, request_id, stream, frame)
             return await self._answer_in_parts(request, request_id, stream, frame)
         except asyncio.CancelledError:
-            self._counters.clients_gone += 1
+            if stream.state == "cut":  # we broke the connection
+                self._counters.cut_answers += 1
+            else:
+                self._counters.clients_gone += 1
             raise
         finally:
             if sender is not None:

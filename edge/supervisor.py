@@ -263,7 +263,7 @@ class Supervisor:
         """Park the coldest idle machines until so many bytes fit; wait while all are busy."""
         while self.residents.over(coming_bytes) and len(self.residents):
             number = self.residents.coldest(self._may_park)
-            if number is not None and (machine := self.residents.get(number)) is not None:
+            if number is not None and (machine := self.residents.pop(number)) is not None:
                 self.park(machine.service)
                 continue
             waiter = self._loop.create_future()

@@ -1,8 +1,8 @@
 """Bake: run a program's initialisation once, in a real machine, and keep what memory then holds as an image.
 
 The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
-program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random and
-no clock is visible while baking, so the same source gives the same bytes.
+program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random
+and no clock is visible while baking, so the same source gives the same bytes.
 """
 
 import time

@@ -44,7 +44,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
 
 
 def render(images: list[dict[str, Any]]) -> None:
-    """Print images that `describe` described: the last one, for which the file was built, in full, its base in short."""
+    """Print images that `describe` described: in full the last one, for which the file was built."""
     console = Console(highlight=False)
     *bases, image = images
     console.print(_summary(image))

@@ -1,4 +1,4 @@
-"""What all tests share: compiled guests, a running site, and a word about what this machine cannot do."""
+"""What all tests share: a running site, images of the samples, and a word about what this machine cannot do."""
 
 import fcntl
 import os
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from libos.build import compile_guest
 from loadtest.site import Site, example
 
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
@@ -41,19 +40,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("kvm"):
                 item.add_marker(pytest.mark.skip(reason=why))
-
-
-@pytest.fixture(scope="session")
-def guest() -> Callable[[str], bytes]:
-    """The ELF file of a sample of libos/examples, by name; compiled once (libos.build keeps them)."""
-    compiled: dict[str, bytes] = {}
-
-    def compile_once(name: str) -> bytes:
-        if name not in compiled:
-            compiled[name] = compile_guest(example(name))
-        return compiled[name]
-
-    return compile_once
 
 
 @pytest.fixture(scope="session")

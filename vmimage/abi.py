@@ -100,7 +100,8 @@ EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
 
 # Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven
 # bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it.
-# If fewer than 16 bytes are left there is no header: both sides skip them (all positions are multiples of 8, so it is 8).
+# If fewer than 16 bytes are left there is no header: both sides skip them (all positions are multiples of 8, so it is
+# 8).
 RECORD_HEADER_SIZE: Final = 16
 RECORD_ALIGN: Final = 8
 RECORD_PAYLOAD_MAX: Final = 0x4000

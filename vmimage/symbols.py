@@ -1,6 +1,7 @@
 """Names for addresses: an image's symbols, as a crash report needs them.
 
-The blob is one zstd frame of lines "hexaddress hexsize name\\n", sorted by address within the libOS and within the program.
+The blob is one zstd frame of lines "hexaddress hexsize name\\n", sorted by address within the libOS and within the
+program.
 """
 
 import bisect

@@ -90,7 +90,14 @@ def measure() -> list[dict[str, Any]]:
         "restore": ("restore: a parked machine into a shell of its base", None),
     }
     return [
-        {"name": f"vmm-{name}", "title": title, "unit": "µs", "better": "lower", "reach": reach, "samples": samples[name]}
+        {
+            "name": f"vmm-{name}",
+            "title": title,
+            "unit": "µs",
+            "better": "lower",
+            "reach": reach,
+            "samples": samples[name],
+        }
         for name, (title, reach) in titles.items()
     ]
 

@@ -1,8 +1,8 @@
 """The portable engine: Unicorn (QEMU's TCG) in ring 3 over the VMM's own page tables.
 
-It is portability, not a security boundary: the worker's sandbox is the boundary. Real paging is on and every data page is
-no-execute, else each store takes the slow path; ring 3 is entered once with `iretq`, after which privileged instructions
-raise #GP; there are no memory or code hooks, no `count=`, no `timeout=`: each turns the fast path off.
+It is portability, not a security boundary: the worker's sandbox is the boundary. Real paging is on and every data
+page is no-execute, else each store takes the slow path; ring 3 is entered once with `iretq`, after which privileged
+instructions raise #GP; there are no memory or code hooks, no `count=`, no `timeout=`: each turns the fast path off.
 
 Rules for callers: `run` from one thread; `stop` from any. After changing page tables or code call `flush`.
 """
@@ -96,8 +96,8 @@ class UnicornEngine:
             raise RuntimeError("unicorn did not enter ring 3")
         memory.entries[page] = 0
 
-    # Exits. Unicorn stops at the end of the basic block it is in, so a block can raise several: the first one counts, and
-    # what made a later one happens again when the guest goes on.
+    # Exits. Unicorn stops at the end of the basic block it is in, so a block can raise several: the first one counts,
+    # and what made a later one happens again when the guest goes on.
 
     def _leave(self, reason: Exit) -> None:
         self._faulted |= type(reason) is Fault
@@ -125,7 +125,7 @@ class UnicornEngine:
         self._leave(Fault(vector, self._page_fault_code(rip, cr2) if vector == PAGE_FAULT else 0, rip, cr2))
 
     def _page_fault_code(self, rip: int, cr2: int) -> int:
-        """The error code a CPU would push, which Unicorn keeps to itself: a present page was no good for a write or a fetch."""
+        """The error code a CPU would push; Unicorn keeps it. A present page was no good for a write or a fetch."""
         fetch = PF_FETCH if cr2 // abi.PAGE_SIZE == rip // abi.PAGE_SIZE else 0
         page = cr2 // abi.PAGE_SIZE
         present = page < len(self._memory.entries) and int(self._memory.entries[page]) & layout.PRESENT

@@ -262,15 +262,15 @@ class Machine:
                 return RUNNABLE
 
     def _idle(self) -> Idle:
-        if self._gate.streams and self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed:
-            if not self._gate.expects_more():
-                raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
+        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
+        if self._gate.streams and for_ever and not self._gate.expects_more():
+            raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
         return Idle(self._clock.host_deadline_ns(self._idle_until_ns))
 
     def _check_time(self) -> None:
-        """CPU time is counted from the last completed request on, so requests that ride together do not pay for each other."""
+        """CPU time counts from the last completed request on: those that ride together do not pay for each other."""
         if self._gate.completed != self._completed:
             self._completed = self._gate.completed
             self._charged_ns = 0

@@ -1,9 +1,9 @@
-"""Guest memory and the page tables over it. The tables lie outside what a guest can address, and both engines walk them.
+"""Guest memory and the page tables over it, which lie outside of what a guest can address; both engines walk them.
 
 A `GuestMemory` is one mapping of RAM (guest-physical 0 up to its size) and one of the monitor's own pages at
-`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is a private mapping of its base image, so pages that nobody
-wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when the guest
-writes, this module when the VMM does, and it is cleared only by `bind`.
+`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is a private mapping of its base image, so pages that
+nobody wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when
+the guest writes, this module when the VMM does, and it is cleared only by `bind`.
 """
 
 import ctypes
@@ -60,7 +60,7 @@ class BaseMemory:
     """A base image's memory, mapped once a worker from its sealed memfd: what every shell of that base starts from."""
 
     def __init__(self, fd: int | None) -> None:
-        """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory (the bake)."""
+        """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory."""
         self.fd = fd
         self._present = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
         self._pages: Pages | None = None

@@ -1,4 +1,4 @@
-"""What a publisher gets when a guest dies: why, where, registers, stack. Addresses are named later, with the image's symbols."""
+"""What a publisher gets when a guest dies: why, where, registers, stack. Names for addresses come later."""
 
 import struct
 from typing import Any, Final

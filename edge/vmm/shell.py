@@ -40,7 +40,7 @@ class Image:
         return self._record is None
 
     def snapshot(self) -> Snapshot:
-        """The machine's state as the image has it; decoded anew each time, since kept records are many and rarely used."""
+        """The machine's state as the image has it; decoded anew each time, since images are many and rarely used."""
         if self._record is None:
             return Snapshot(Registers(), DeviceState(), *no_pages())
         return snapshot.decode(self._record, memory_bytes=self.memory_bytes)
@@ -108,8 +108,8 @@ class Shell:
     def reset(self) -> DeviceState:
         """Make memory and CPU those of the bound image again: for a fresh machine at every request.
 
-        Dirty bits stay: they mean "ever dirty since bound", so the engine keeps its TLB and its translated code, and the
-        pages to copy back are soon the same ones every time.
+        Dirty bits stay: they mean "ever dirty since bound", so the engine keeps its TLB and its translated code, and
+        the pages to copy back are soon the same ones every time.
         """
         fresh, dirty = self._fresh, self.memory.dirty_pages()
         if fresh is None:

@@ -1,7 +1,8 @@
 """Unicorn's registers in batches, through its C interface.
 
-The binding converts every register on its own (6 µs each here); the C call reads all of them in 1.3 µs. A `RegisterBank`
-is a fixed list of registers with one 16-byte slot each in a buffer that `read` and `write` move as a whole.
+The binding converts every register on its own (6 µs each here); the C call reads all of them in 1.3 µs. A
+`RegisterBank` is a fixed list of registers with one 16-byte slot each in a buffer that `read` and `write` move as a
+whole.
 """
 
 import ctypes

@@ -1,8 +1,9 @@
 """A worker: the process that holds shells and machines. It decides nothing but whose turn it is; see `edge.vmm.frames`.
 
 A plain blocking loop: receive what there is, let each machine that has something to do work for a slice, send what they
-made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as sealed
-memfds over another. Nothing a guest does ends a worker; only a frame that the supervisor could not have sent does.
+made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as
+sealed memfds over another. Nothing a guest does ends a worker; only a frame that the supervisor could not have sent
+does.
 """
 
 import argparse

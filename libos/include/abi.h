@@ -88,7 +88,7 @@
 #define NK_EXIT_PANIC 13                   /* the libOS found itself or the VMM broken */
 
 /* Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to
- * seven bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, one PAD record fills it
+ * seven bytes up to a multiple of 8. A record never wraps: where the rest of the ring is too short, a PAD record fills it
  * (fewer than 16 bytes, that is 8, are skipped without a header). */
 #define NK_RECORD_HEADER_SIZE 16
 #define NK_RECORD_ALIGN 8

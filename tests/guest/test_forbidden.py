@@ -1,4 +1,4 @@
-"""A guest may not do these things: each ends its machine with a typed error, and the next machine in the shell is fine."""
+"""What a guest may not do: each act ends its machine with a typed error, and the next one in the shell is fine."""
 
 import re
 

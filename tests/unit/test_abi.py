@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from libos.build import HERE, compile_guest
 from vmimage import abi
@@ -35,7 +36,9 @@ def c_numbers(folder: Path) -> dict[str, int]:
         "int main(void) { nk_puts((const char *)probe); return 0; }\n"
     )
     elf = ELFFile(io.BytesIO(compile_guest(source)))
-    (symbol,) = elf.get_section_by_name(".symtab").get_symbol_by_name("probe")
+    symbols = elf.get_section_by_name(".symtab")
+    assert isinstance(symbols, SymbolTableSection)
+    (symbol,) = symbols.get_symbol_by_name("probe") or ()
     address, size = symbol["st_value"], symbol["st_size"]
     for segment in elf.iter_segments():
         start = segment["p_vaddr"]

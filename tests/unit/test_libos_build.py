@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from libos.build import HERE, compile_guest, libos_elf
 from vmimage import abi
@@ -63,6 +64,7 @@ def test_all_that_a_request_changes_in_the_libos_is_one_page() -> None:
 
 def test_crash_reports_find_symbols() -> None:
     symbols = ELFFile(io.BytesIO(libos_elf())).get_section_by_name(".symtab")
+    assert isinstance(symbols, SymbolTableSection)
     for name in ("_start", "serve", "serve_fiber", "fiber_switch", "memcpy"):
         assert symbols.get_symbol_by_name(name), name
 

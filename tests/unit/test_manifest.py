@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -154,10 +155,8 @@ def test_another_spelling_is_refused(data: bytes) -> None:
 def test_a_changed_byte_never_gives_the_same_image(position: int, flip: int) -> None:
     data = bytearray(DERIVED.to_bytes())
     data[position] ^= flip
-    try:
+    with suppress(FormatError):
         assert parse_manifest(bytes(data)).digest == digest_of(data) != DERIVED.digest
-    except FormatError:
-        pass
 
 
 def test_a_quoted_value_is_short() -> None:

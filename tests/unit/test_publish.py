@@ -14,7 +14,7 @@ from tuf.api.metadata import Targets
 from edge.catalogue import Catalogue
 from origin.client import carry_out
 from origin.publish import Exchange, Publication, Request, Response, publish, rollback
-from origin.roles import TIMESTAMP_FILE, VERSIONS_KEPT, Online, accept, found, outdated, renew
+from origin.roles import TIMESTAMP_FILE, VERSIONS_KEPT, accept, found, outdated, renew
 from origin.server import Origin
 from origin.store import Store
 from tests.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
@@ -334,10 +334,6 @@ def test_a_store_of_other_keys_is_refused(store: Store, keys: Keys, tmp_path: Pa
 
 
 # What the origin accepts, without I/O.
-
-
-def _state(keys: Keys) -> tuple[Online, object]:
-    return keys.online, found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
 
 
 def test_roles_are_published_all_or_none(keys: Keys) -> None:

@@ -27,7 +27,7 @@ class Clock:
         )
 
     def mono_ns(self) -> int:
-        """Physical time this machine has been resident: it stands still while parked, so no timer is overdue by days."""
+        """Physical time this machine has been resident: it stands still while parked, so no timer is days late."""
         return time.monotonic_ns() - self._origin_ns
 
     @property

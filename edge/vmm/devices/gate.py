@@ -1,8 +1,9 @@
 """The gate: requests in, responses out, over two rings, with flow control and the rules of a stream.
 
-A stream is one request and its response. Toward the guest it is offered (queued here), opened (its HEAD is in the ring) and
-ended; the other way the guest sends HEAD, BODY..., the last with FLAG_END. A stream is forgotten when the response has
-ended or either side resets it; what the guest still says of a forgotten stream is dropped, since the two may cross.
+A stream is one request and its response. Toward the guest it is offered (queued here), opened (its HEAD is in the
+ring) and ended; the other way the guest sends HEAD, BODY..., the last with FLAG_END. A stream is forgotten when the
+response has ended or either side resets it; what the guest still says of a forgotten stream is dropped, since the two
+may cross.
 """
 
 import struct
@@ -74,7 +75,7 @@ class Gate:
         return any(not stream.request_ended or stream.credit <= 0 for stream in self.streams.values())
 
     def offer(self, record: Record) -> None:
-        """Queue a record from outside: HEAD opens a stream, the rest belongs to one; of an unknown one it is dropped."""
+        """Queue a record from outside. HEAD begins a stream; of an unknown stream everything else is dropped."""
         number = record.stream
         stream = self.streams.get(number)
         if stream is None:

@@ -1,7 +1,7 @@
 """One direction of a ring in guest memory. Positions are bytes ever moved, modulo 2^32; each side owns one of the two.
 
-The VMM's own position lives here and is only shown to the guest; the guest's is read from its page once per operation and
-checked at once: `RingConsumer` and `RingProducer` are the one door for everything a guest says about a ring.
+The VMM's own position lives here and is only shown to the guest; the guest's is read from its page once per operation
+and checked at once: `RingConsumer` and `RingProducer` are the one door for everything a guest says about a ring.
 """
 
 import struct

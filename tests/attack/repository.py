@@ -1,0 +1,178 @@
+"""A TUF repository that lies on demand: real keys, real signatures, served over real HTTP by a mirror that can misbehave.
+
+`Repository` signs whatever it is told to, with whichever key; its `files` are what the mirror serves and may be changed
+at will. `Mirror` serves them on loopback, and can answer endlessly, slowly or not at all.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import MetaFile, TargetFile
+
+from edge.catalogue import Catalogue
+from vmimage.trust import (
+    KEY_ROLES,
+    ServiceRecord,
+    Trust,
+    initial_metadata,
+    make_targets,
+    meta_file,
+    sign_bin,
+    sign_snapshot,
+    sign_timestamp,
+)
+
+
+def record(service: str = "hello", version: int = 1, *hosts: str) -> ServiceRecord:
+    """A record whose manifest digest follows from its name and version."""
+    digest = hashlib.sha256(f"{service} {version}".encode()).hexdigest()
+    return ServiceRecord(service, hosts or (f"{service}.example",), f"sha256:{digest}", 1000, version)
+
+
+class Repository:
+    """The origin's and the publisher's keys in one hand, and the files that they signed."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+        self.lifetime = timedelta(hours=1)
+        self.signers = {role: CryptoSigner.generate_ed25519() for role in KEY_ROLES}
+        self.files = initial_metadata(self.signers, self.now)
+        self.root = self.files["1.root.json"]
+        self.trust = Trust([self.root], self.files["1.targets.json"])
+        self.bin_versions: dict[str, int] = {}
+        self.snapshot_version = self.timestamp_version = 0
+        self.publish()
+
+    def publish(self, *records: ServiceRecord) -> None:
+        """New versions of every role that `records` touch."""
+        changes: dict[str, dict[str, TargetFile | None]] = {}
+        for one in records:
+            for path, target in make_targets(one, ()).items():
+                changes.setdefault(self.trust.bin_of(path), {})[path] = target
+        for role, change in changes.items():
+            self.sign_bin(role, change)
+        self.sign_snapshot()
+        self.sign_timestamp()
+
+    def sign_bin(self, role: str, changes: Mapping[str, TargetFile | None]) -> None:
+        version = self.bin_versions.get(role, 0)
+        previous = self.trust.verify_bin(role, self.files[f"{version}.{role}.json"]) if version else None
+        self.files[f"{version + 1}.{role}.json"] = sign_bin(previous, changes, self.signers["publisher"], self.now)
+        self.bin_versions[role] = version + 1
+
+    def sign_snapshot(self, **bin_versions: int) -> None:
+        """The next snapshot; `bin_versions` (with _ for -) overrides what it says of bins, 0 leaving one out."""
+        versions = self.bin_versions | {role.replace("_", "-"): version for role, version in bin_versions.items()}
+        files = {role: self.meta(f"{version}.{role}.json", version) for role, version in versions.items() if version}
+        files["targets"] = self.meta("1.targets.json", 1)
+        previous = None
+        if self.snapshot_version:
+            previous = self.trust.verify_snapshot(self.files[f"{self.snapshot_version}.snapshot.json"])
+            previous.meta = {}
+        self.snapshot_version += 1
+        encoded = sign_snapshot(previous, files, self.signers["snapshot"], self.now)
+        self.files[f"{self.snapshot_version}.snapshot.json"] = encoded
+
+    def sign_timestamp(self, snapshot_version: int | None = None) -> None:
+        """The next timestamp, over the present snapshot or an earlier one."""
+        version = snapshot_version or self.snapshot_version
+        previous = self.trust.verify_timestamp(self.files["timestamp.json"]) if self.timestamp_version else None
+        self.timestamp_version += 1
+        meta = self.meta(f"{version}.snapshot.json", version)
+        signer = self.signers["timestamp"]
+        self.files["timestamp.json"] = sign_timestamp(previous, meta, signer, self.now, self.lifetime)
+
+    def meta(self, name: str, version: int) -> MetaFile:
+        return meta_file(version, self.files[name])
+
+
+class Mirror:
+    """Serves a repository's files, and what the attack adds."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.requests: list[tuple[str, bool, int]] = []  # name, conditional, status
+        self.endless: set[str] = set()  # names answered with bytes that never end
+        self.dripping: set[str] = set()  # names answered a byte at a time
+        self.silent: set[str] = set()  # names never answered
+        self.freed = threading.Event()  # lets silent and dripping answers go
+        self.url = ""
+
+    @contextmanager
+    def running(self) -> Iterator["Mirror"]:
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                mirror.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                return
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{server.server_port}/tuf/"
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.freed.set()
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        name = handler.path.removeprefix("/tuf/")
+        data = self.repository.files.get(name, b"")
+        known = handler.headers.get("If-None-Match")
+        etag = f'"{hashlib.sha256(data).hexdigest()}"'
+        status = 404 if name not in self.repository.files else 304 if known == etag else 200
+        self.requests.append((name, known is not None, status))
+        if name in self.silent:
+            self.freed.wait()
+        if name in self.endless | self.dripping and status != 404:
+            self._pour(handler, name)
+            return
+        body = data if status == 200 else b""
+        handler.send_response(status)
+        handler.send_header("ETag", etag)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def _pour(self, handler: BaseHTTPRequestHandler, name: str) -> None:
+        handler.close_connection = True
+        try:
+            handler.send_response(200)
+            handler.end_headers()
+            while not self.freed.is_set():
+                handler.wfile.write(b" " * 65536 if name in self.endless else b" ")
+                handler.wfile.flush()
+                if name in self.dripping:
+                    self.freed.wait(0.01)
+        except OSError:
+            return  # the client has left, as it should
+
+    def catalogue(self, folder: Path, **options: object) -> Catalogue:
+        """What an edge makes of this mirror."""
+        return Catalogue(folder, self.url, self.repository.root, **options)  # type: ignore[arg-type]
+
+    def asked(self) -> list[str]:
+        """Names asked for since the last call."""
+        names = [name for name, _, _ in self.requests]
+        self.requests.clear()
+        return names
+
+
+def beliefs(catalogue: Catalogue, services: Iterable[str]) -> dict[str, ServiceRecord | None]:
+    """What a catalogue says of each service."""
+    return {service: catalogue.find_service(service) for service in services}

@@ -1,0 +1,103 @@
+"""Can an edge that has seen a version be brought back to an older one?"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.catalogue import Catalogue
+from tests.attack.repository import Mirror, Repository, record
+from vmimage.errors import VerificationError
+
+
+@pytest.fixture
+def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
+    """An edge that has seen version 2 of hello, after version 1."""
+    catalogue = mirror.catalogue(tmp_path)
+    for version in (1, 2):
+        repository.publish(record("hello", version))
+        catalogue.refresh()
+        assert catalogue.find_service("hello") == record("hello", version)
+    return catalogue
+
+
+def _refused_and_unchanged(victim: Catalogue, mirror: Mirror, tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(VerificationError):
+            victim.refresh()
+        assert victim.find_service("hello") == record("hello", 2)
+        assert victim.find_host("hello.example") == record("hello", 2)
+        assert not victim.expired
+    restarted = mirror.catalogue(tmp_path)
+    assert restarted.find_service("hello") == record("hello", 2)
+    with pytest.raises(VerificationError):
+        restarted.refresh()
+    assert restarted.find_service("hello") == record("hello", 2)
+
+
+def test_replay_of_everything_old(victim: Catalogue, mirror: Mirror, repository: Repository, tmp_path: Path) -> None:
+    """A mirror that saved the files of version 1 and serves them again."""
+    new = dict(repository.files)
+    old = Repository.__new__(Repository)
+    old.__dict__ |= repository.__dict__ | {"timestamp_version": 1, "files": dict(new)}
+    repository.files["timestamp.json"] = _timestamp(repository, version=2, snapshot=2)
+    _refused_and_unchanged(victim, mirror, tmp_path)
+
+
+def _timestamp(repository: Repository, *, version: int, snapshot: int) -> bytes:
+    """A timestamp as it once was."""
+    from vmimage.trust import sign_timestamp
+
+    previous = repository.trust.verify_timestamp(repository.files["timestamp.json"])
+    previous.version = version - 1
+    meta = repository.meta(f"{snapshot}.snapshot.json", snapshot)
+    return sign_timestamp(previous, meta, repository.signers["timestamp"], repository.now, repository.lifetime)
+
+
+def _older_snapshot(repository: Repository) -> None:
+    """With a stolen timestamp key: a new timestamp over the old snapshot."""
+    repository.sign_timestamp(snapshot_version=2)
+
+
+def _older_bin(repository: Repository) -> None:
+    """With stolen snapshot and timestamp keys: a new snapshot that names the old bin."""
+    role = repository.trust.bin_of("services/hello")
+    repository.sign_snapshot(**{role.replace("-", "_"): 1})
+    repository.sign_timestamp()
+
+
+def _vanished_bin(repository: Repository) -> None:
+    """With stolen snapshot and timestamp keys: a new snapshot that no longer knows the bin."""
+    role = repository.trust.bin_of("services/hello")
+    repository.sign_snapshot(**{role.replace("-", "_"): 0})
+    repository.sign_timestamp()
+
+
+def _rewritten_bin(repository: Repository) -> None:
+    """With all online keys: the old bin under the new one's version."""
+    role = repository.trust.bin_of("services/hello")
+    repository.files[f"2.{role}.json"] = repository.files[f"1.{role}.json"]
+    repository.bin_versions[role] = 3
+    repository.files[f"3.{role}.json"] = repository.files[f"1.{role}.json"]
+    repository.sign_snapshot()
+    repository.sign_timestamp()
+
+
+@pytest.mark.parametrize("attack", [_older_snapshot, _older_bin, _vanished_bin, _rewritten_bin])
+def test_with_stolen_online_keys(
+    victim: Catalogue, mirror: Mirror, repository: Repository, tmp_path: Path, attack: Callable[[Repository], None]
+) -> None:
+    attack(repository)
+    _refused_and_unchanged(victim, mirror, tmp_path)
+
+
+def test_the_edge_goes_on_when_the_attack_is_over(
+    victim: Catalogue, repository: Repository, mirror: Mirror, tmp_path: Path
+) -> None:
+    good = dict(repository.files)
+    repository.files["timestamp.json"] = _timestamp(repository, version=2, snapshot=2)
+    _refused_and_unchanged(victim, mirror, tmp_path)
+    repository.files = good
+    repository.publish(record("hello", 3))
+    assert victim.refresh()
+    assert victim.find_service("hello") == record("hello", 3)
