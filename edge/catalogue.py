@@ -347,6 +347,8 @@ def _entries(signed: Targets) -> Entries:
 def _http_errors(url: str) -> Iterator[None]:
     try:
         yield
+    except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
+        raise OriginUnreachable(f"{url}: an answer expected: {error}") from None
     except urllib3.exceptions.TimeoutError:
         raise OriginTimeout(f"{url}: an answer expected, none in time") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

@@ -1,4 +1,4 @@
-"""A TUF repository that lies on demand: real keys, real signatures, served over real HTTP by a mirror that can misbehave.
+"""A TUF repository that lies on demand: real keys and signatures, served over HTTP by a mirror that can misbehave.
 
 `Repository` signs whatever it is told to, with whichever key; its `files` are what the mirror serves and may be changed
 at will. `Mirror` serves them on loopback, and can answer endlessly, slowly or not at all.
@@ -6,8 +6,8 @@ at will. `Mirror` serves them on loopback, and can answer endlessly, slowly or n
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,6 +47,7 @@ class Repository:
         self.trust = Trust([self.root], self.files["1.targets.json"])
         self.bin_versions: dict[str, int] = {}
         self.snapshot_version = self.timestamp_version = 0
+        self.past: list[dict[str, bytes]] = []  # what `files` was after each publish
         self.publish()
 
     def publish(self, *records: ServiceRecord) -> None:
@@ -59,6 +60,7 @@ class Repository:
             self.sign_bin(role, change)
         self.sign_snapshot()
         self.sign_timestamp()
+        self.past.append(dict(self.files))
 
     def sign_bin(self, role: str, changes: Mapping[str, TargetFile | None]) -> None:
         version = self.bin_versions.get(role, 0)
@@ -143,15 +145,16 @@ class Mirror:
             self._pour(handler, name)
             return
         body = data if status == 200 else b""
-        handler.send_response(status)
-        handler.send_header("ETag", etag)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
+        with suppress(OSError):  # the client may have left
+            handler.send_response(status)
+            handler.send_header("ETag", etag)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
 
     def _pour(self, handler: BaseHTTPRequestHandler, name: str) -> None:
         handler.close_connection = True
-        try:
+        with suppress(OSError):  # the client leaves, as it should
             handler.send_response(200)
             handler.end_headers()
             while not self.freed.is_set():
@@ -159,8 +162,6 @@ class Mirror:
                 handler.wfile.flush()
                 if name in self.dripping:
                     self.freed.wait(0.01)
-        except OSError:
-            return  # the client has left, as it should
 
     def catalogue(self, folder: Path, **options: object) -> Catalogue:
         """What an edge makes of this mirror."""
@@ -171,8 +172,3 @@ class Mirror:
         names = [name for name, _, _ in self.requests]
         self.requests.clear()
         return names
-
-
-def beliefs(catalogue: Catalogue, services: Iterable[str]) -> dict[str, ServiceRecord | None]:
-    """What a catalogue says of each service."""
-    return {service: catalogue.find_service(service) for service in services}

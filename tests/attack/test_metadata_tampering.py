@@ -208,8 +208,8 @@ def test_another_trust_root_forgets_what_the_old_one_vouched_for(
 
 def test_many_threads_see_one_version_at_a_time(victim: Catalogue, repository: Repository, tmp_path: Path) -> None:
     """Lookups during a refresh get the old or the new record, never an error and never an older one."""
-    versions: list[list[int]] = [[] for _ in range(4)]
-    start, done = threading.Barrier(5), threading.Event()
+    versions: list[list[int]] = [[], []]
+    start, done = threading.Barrier(3), threading.Event()
 
     def look(seen: list[int]) -> None:
         start.wait()
@@ -221,7 +221,7 @@ def test_many_threads_see_one_version_at_a_time(victim: Catalogue, repository: R
     for thread in threads:
         thread.start()
     start.wait()
-    for version in range(2, 8):
+    for version in range(2, 5):
         repository.publish(record("hello", version))
         assert victim.refresh()
     done.set()
@@ -229,4 +229,4 @@ def test_many_threads_see_one_version_at_a_time(victim: Catalogue, repository: R
         thread.join()
     for seen in versions:
         assert seen == sorted(seen)
-        assert set(seen) <= set(range(1, 8))
+        assert set(seen) <= set(range(1, 5))

@@ -255,7 +255,7 @@ def test_memory_is_limited_and_typed() -> None:
 def test_output_is_limited_and_typed() -> None:
     guest = Guest(image_of(ECHO), output_bytes=10_000)
     stream = guest.send("/", method="POST", body=None)
-    for _ in range(3):
+    for _ in range(10):
         guest.push(stream, bytes(4096))
     with pytest.raises(OutputTooLarge, match="at most 10000 bytes"):
         guest.run()

@@ -38,8 +38,9 @@ def c_numbers(folder: Path) -> dict[str, int]:
     elf = ELFFile(io.BytesIO(compile_guest(source)))
     symbols = elf.get_section_by_name(".symtab")
     assert isinstance(symbols, SymbolTableSection)
-    (symbol,) = symbols.get_symbol_by_name("probe") or ()
-    address, size = symbol["st_value"], symbol["st_size"]
+    found = symbols.get_symbol_by_name("probe")
+    assert found
+    address, size = found[0]["st_value"], found[0]["st_size"]
     for segment in elf.iter_segments():
         start = segment["p_vaddr"]
         if start <= address < start + segment["p_filesz"]:
