@@ -25,9 +25,10 @@ test: $(VENV)/.installed  ## format, lint, types, import contracts, all tests
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench
 
-fmt: $(VENV)/.installed  ## format and repair what ruff can
+fmt: $(VENV)/.installed  ## format, repair what ruff can, draw docs/flow.md
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+	$(BIN)/python -m edge.flow > docs/flow.md
 
 # Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
 lock:  ## resolve requirements.lock anew (needs uv)

@@ -164,6 +164,8 @@ def _read(option: Option, value: object) -> Any:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError(f"a number or text expected, got {type(value).__name__}")
+        if type_ is int and isinstance(value, float):
+            raise ValueError(f"a whole number expected, got {value}")
         if type_ is Path:
             return Path(str(value)).expanduser()
         if type_ is str:

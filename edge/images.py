@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import mmap
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -139,8 +140,14 @@ class DiskStore:
         data = await loop.run_in_executor(self._threads, self._read, ref)
         if data is None:
             data = await self._inner.get(ref, trip)
-            await loop.run_in_executor(self._threads, self._disk.set, ref.digest, data)
+            self._threads.submit(self._write, ref.digest, data)  # nobody waits for it
         return data
+
+    def _write(self, digest: str, data: bytes) -> None:
+        try:
+            self._disk.set(digest, data)
+        except (OSError, sqlite3.Error) as error:  # a full disk: the next miss asks the origin again
+            _logger.error(log.line("disk_not_written", digest=digest, error=error))
 
     def _read(self, ref: Ref) -> bytes | None:
         try:
@@ -149,7 +156,7 @@ class DiskStore:
                 ref.check(data)
                 self._counters.disk_hits += 1
             return data
-        except (VerificationError, OSError, ValueError) as error:
+        except (VerificationError, OSError, ValueError, sqlite3.Error) as error:
             self._counters.disk_bad += 1
             _logger.warning(log.line("disk_bad", digest=ref.digest, error=error))
             self._disk.delete(ref.digest)

@@ -7,6 +7,7 @@ a record that is there costs a look at the disk.
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, Literal
@@ -106,7 +107,7 @@ class Records:
     def _read(self, key: str) -> bytes | None:
         try:
             data: bytes | None = self._disk.get(key)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, sqlite3.Error) as error:
             _logger.warning(log.line("record_unreadable", key=key, error=error))
             data = b""
         if data is None:

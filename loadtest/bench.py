@@ -22,7 +22,7 @@ from rich.console import Console
 from loadtest.fetch import Answer, Client, fetch
 from loadtest.pressure import Pressure, client_name, press
 from loadtest.report import Measurement, Row, save, show
-from loadtest.server import Server, group_memory_bytes
+from loadtest.server import Server, tree_memory_bytes
 from loadtest.site import Publication, Site, example
 
 HELLO: Final = example("hello")
@@ -177,6 +177,7 @@ def measure_wire(_: Scale) -> Samples:
 
 MEMORY = Row("parked-memory", "memory per parked service: all that the edge's processes grew by", "KiB", "lower", 32)
 RECORD = Row("parked-record", "record of a parked service", "B", "lower")
+EDGE_MEMORY = Row("edge-memory", "the whole edge with all of them", "MiB", "lower")
 ROUND_ROBIN = Row("round-robin-first-byte", "services round robin in 256 MiB -> first byte, p50", "ms", "lower")
 
 
@@ -199,13 +200,14 @@ def measure_memory(scale: Scale) -> Samples:
                 _require(client.get(f"/~service/{name}/"), name)
                 if number in (len(names) // 4, len(names)):
                     parked = _metric(edge, "parked_machines") + _metric(edge, "parked_disk_machines")
-                    marks.append((parked, group_memory_bytes(edge.pid)))
+                    marks.append((parked, tree_memory_bytes(edge.pid)))
             answers = [_require(client.get(f"/~service/{name}/"), name) for name in names]
         records = _metric(edge, "parked_bytes") / _metric(edge, "parked_machines")
     (parked_before, memory_before), (parked_after, memory_after) = marks
     return {
         MEMORY: [(memory_after - memory_before) / (parked_after - parked_before) / 1024],
         RECORD: [records],
+        EDGE_MEMORY: [memory_after / (1 << 20)],
         ROUND_ROBIN: [answer.first_byte_ms for answer in answers],
     }
 

@@ -172,11 +172,11 @@ def run_demo(console: Console, *, serve: bool) -> None:
 
 def _stay_up(console: Console, site: Site) -> None:
     edge = site.edges[0].url
-    console.print("up until Ctrl-C; look at")
-    for path in (*(f"/~service/{name}/" for name in SAMPLES), "/-/services", "/-/metrics", "/-/reports"):
-        console.print(f"  {edge}{path}", highlight=False)
-    console.print(f"keys and store are in {site.folder}, the origin is {site.origin.url}", highlight=False)
     try:
+        for path in (*(f"/~service/{name}/" for name in SAMPLES), "/-/services", "/-/metrics", "/-/reports"):
+            console.print(f"  {edge}{path}", highlight=False)
+        console.print(f"keys and store are in {site.folder}, the origin is {site.origin.url}", highlight=False)
+        console.print("up until Ctrl-C")
         signal.pause()
     except KeyboardInterrupt:
         console.print("stopping")

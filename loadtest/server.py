@@ -1,7 +1,7 @@
 """One server process that is started, awaited and always stopped.
 
 It writes a line with "ready on URL" when it listens. Everything it writes is kept in a log, whose end is shown with the
-error when something goes wrong. The process leads a group of its own, so that nothing it started outlives it.
+error when something goes wrong. What it has started ends with it.
 """
 
 import contextlib
@@ -102,11 +102,13 @@ class Server:
         return self._process.returncode
 
     def kill(self) -> None:
-        """End the process and everything in its group at once."""
+        """End the process and its descendants at once."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self.running:
+            for pid in process_tree(self.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self._process.wait()
         if self._reader is not None:
             self._reader.join()
@@ -130,21 +132,25 @@ class Server:
         said.put(None)
 
 
-def group_memory_bytes(pid: int) -> int:
+def process_tree(pid: int) -> list[int]:
+    """A process and its descendants, parents first; those that have ended are left out."""
+    tree = [pid]
+    for current in tree:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for children in Path(f"/proc/{current}/task").glob("*/children"):
+                tree.extend(map(int, children.read_text().split()))
+    return tree
+
+
+def tree_memory_bytes(pid: int) -> int:
     """Memory of a process and its descendants that is theirs: shared pages are divided among those who share them.
 
     Source: "Pss" of /proc/PID/smaps_rollup (Linux 4.14), which counts shared memfds once over all who map them.
     """
     total = 0
-    waiting = [pid]
-    while waiting:
-        current = Path("/proc") / str(waiting.pop())
-        try:
-            for line in (current / "smaps_rollup").read_text().splitlines():
+    for current in process_tree(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{current}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
                     total += int(line.split()[1]) << 10
-            for children in current.glob("task/*/children"):
-                waiting.extend(int(child) for child in children.read_text().split())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
     return total

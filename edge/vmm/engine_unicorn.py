@@ -25,10 +25,7 @@ from vmimage.pages import PageNos
 from vmimage.snapshot import RFLAGS_FIXED, Registers
 
 TCG_BUFFER_BYTES: Final = 8 << 20  # the default reserves 1 GiB of address space and takes 5 ms to set up
-EFER: Final = 0xC000_0080
-EFER_BITS: Final = 0xD00  # NXE, LMA, LME; no SCE: SYSCALL raises #UD
-CR0_BITS: Final = 0x8001_0033  # PG, WP, NE, ET, MP, PE
-CR4_BITS: Final = 0x1_0624  # FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, TSD: RDTSC is outside the contract
+EFER_MSR: Final = 0xC000_0080
 INVALID_OPCODE: Final = 6
 GENERAL_PROTECTION: Final = 13
 PAGE_FAULT: Final = 14
@@ -86,10 +83,10 @@ class UnicornEngine:
         struct.pack_into("<5Q", memory.monitor, layout.ENTRY_FRAME, *frame)
         memory.monitor[layout.ENTRY_STUB : layout.ENTRY_STUB + 2] = b"\x48\xcf"  # iretq
         uc.reg_write(x86.UC_X86_REG_GDTR, (0, MONITOR_ADDRESS + layout.GDT, 0x2F, 0))
-        uc.reg_write(x86.UC_X86_REG_CR4, CR4_BITS)
+        uc.reg_write(x86.UC_X86_REG_CR4, layout.CR4)
         uc.reg_write(x86.UC_X86_REG_CR3, MONITOR_ADDRESS + layout.PML4)
-        uc.msr_write(EFER, EFER_BITS)
-        uc.reg_write(x86.UC_X86_REG_CR0, CR0_BITS)
+        uc.msr_write(EFER_MSR, layout.EFER)
+        uc.reg_write(x86.UC_X86_REG_CR0, layout.CR0)
         uc.reg_write(x86.UC_X86_REG_RSP, MONITOR_ADDRESS + layout.ENTRY_FRAME)
         uc.emu_start(MONITOR_ADDRESS + layout.ENTRY_STUB, target)
         if uc.reg_read(x86.UC_X86_REG_CS) & 3 != 3 or uc.reg_read(x86.UC_X86_REG_RIP) != target:

@@ -17,7 +17,7 @@ def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
     for version in (1, 2):
         repository.publish(record("hello", version))
         catalogue.refresh()
-        assert catalogue.find_service("hello") == record("hello", version)
+        assert catalogue.find_service("hello") == catalogue.find_host("hello.example") == record("hello", version)
     return catalogue
 
 

@@ -21,7 +21,7 @@ def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
     repository.publish(record("hello"))
     catalogue = mirror.catalogue(tmp_path)
     catalogue.refresh()
-    assert catalogue.find_service("hello") == record("hello")
+    assert catalogue.find_service("hello") == catalogue.find_host("hello.example") == record("hello")
     return catalogue
 
 

@@ -11,12 +11,12 @@ import pytest
 from loadtest import pressure
 from loadtest.fetch import Client, fetch
 from loadtest.report import Measurement, Row
-from loadtest.server import Server, ServerFailed, group_memory_bytes
+from loadtest.server import Server, ServerFailed, tree_memory_bytes
 
-# Starts a child in its own process group, tells its number, says that it is ready.
+# Starts a child in a session of its own, tells its number, says that it is ready; leaves the child behind on SIGTERM.
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
 print("child", child.pid, flush=True)
 print("test ready on http://127.0.0.1:1", flush=True)
 child.wait()
@@ -54,7 +54,7 @@ def test_stopping_a_server_ends_what_it_started(tmp_path: Path) -> None:
         assert server.url == "http://127.0.0.1:1"
         child = int(server.log.read_text().split()[1])
         assert os.getpgid(child) == server.pid
-        assert group_memory_bytes(server.pid) > group_memory_bytes(child) > 0
+        assert tree_memory_bytes(server.pid) > tree_memory_bytes(child) > 0
     assert not server.running
     # Killed, it may still be a zombie that waits for init.
     state = Path(f"/proc/{child}/stat")

@@ -1,0 +1,260 @@
+"""What an edge does when something else fails: guests, workers, the origin, a disk, and its own end."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.fetch import Client, fetch
+from loadtest.server import Server
+from loadtest.site import Publication, Site, example
+from tests.e2e.edges import eventually, metrics
+
+Image = Callable[..., Path]
+
+
+def admin(edge: Server, page: str) -> Any:
+    """One of the edge's JSON pages."""
+    return json.loads(fetch(f"{edge.url}/-/{page}").body)[page]
+
+
+def service_of(edge: Server, name: str) -> dict[str, Any]:
+    """A service as the edge describes it."""
+    return next(service for service in admin(edge, "services") if service["service"] == name)
+
+
+@pytest.mark.parametrize(
+    ("guest", "path", "status", "error"),
+    [
+        ("crash", "/null", 502, "guest_fault"),
+        ("spin", "/spin", 504, "out_of_time"),
+        ("hog", "/hog", 507, "out_of_memory"),
+    ],
+)
+def test_a_guest_that_fails_is_reported_and_its_neighbour_does_not_notice(
+    site: Site, image: Image, guest: str, path: str, status: int, error: str
+) -> None:
+    edge, name = site.edges[0], f"ft-{guest}"
+    site.publish(image(guest), name)
+    site.publish(image("hello"), "ft-neighbour")
+    with Client(edge.url) as client:
+        first = client.get("/", host="ft-neighbour.test")
+        assert client.get("/", host=f"{name}.test").status == 200
+        answer = client.get(path, host=f"{name}.test")
+        assert (answer.status, answer.error) == (status, error)
+        assert answer.headers["x-request-id"]
+        assert answer.body.count(b"\n") == 1
+        assert b"0x" not in answer.body, "the reason stays inside"
+        assert client.get("/", host=f"{name}.test").status == 200, "the first restart is immediate"
+        second = client.get("/", host="ft-neighbour.test")
+    assert (second.tier, service_of(edge, "ft-neighbour")["crashes"]) == ("resident", 0)
+    assert first.status == second.status == 200
+    assert service_of(edge, name)["crashes"] == 1
+    report = [report for report in admin(edge, "reports") if report["service"] == name][-1]
+    assert report["message"]
+    assert report["report"]
+    assert metrics(edge)["workers_lost_total"] == 0
+
+
+def test_a_service_that_keeps_crashing_is_held_back(site: Site, image: Image) -> None:
+    site.publish(image("crash"), "ft-loop")
+    with Client(site.edges[0].url) as client:
+        answers = [client.get("/ud2", host="ft-loop.test") for _ in range(8)]
+        assert {answer.status for answer in answers} == {502, 503}
+        refused = next(answer for answer in answers if answer.status == 503)
+        assert refused.error == "backing_off"
+        assert int(refused.headers["retry-after"]) >= 1
+        eventually(lambda: client.get("/", host="ft-loop.test").status == 200, "it is tried again")
+
+
+def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    own_site.publish(own_site.build(example("hello")), "hello")
+    statuses: list[list[int]] = [[] for _ in range(8)]
+    stop = threading.Event()
+
+    def load(mine: list[int]) -> None:
+        with Client(edge.url) as client:
+            while not stop.is_set():
+                mine.append(client.get("/", host="hello.test").status)
+
+    def count() -> int:
+        return sum(map(len, statuses))
+
+    threads = [threading.Thread(target=load, args=(mine,)) for mine in statuses]
+    for thread in threads:
+        thread.start()
+    try:
+        for kill in range(3):
+            before = count()
+            eventually(lambda goal=before + 100: count() > goal, "load flows")  # type: ignore[misc]
+            (worker,) = admin(edge, "workers")
+            os.kill(worker["pid"], signal.SIGKILL)
+            eventually(lambda goal=kill + 1: metrics(edge)["workers_lost_total"] == goal, "noticed")  # type: ignore[misc]
+            eventually(lambda: metrics(edge)["workers"] == 1, "replaced")
+        before = count()
+        eventually(lambda: count() > before + 100, "load flows again")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert {status for mine in statuses for status in mine} <= {200, 502}
+    assert statuses[0][-1] == 200
+    assert sum(status == 502 for mine in statuses for status in mine) <= 3 * len(threads), "only what was in flight"
+    assert metrics(edge)["streams"] == 0
+
+
+def test_what_was_verified_is_served_without_the_origin(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    image = own_site.build(example("hello"))
+    own_site.publish(image, "known")
+    with Client(edge.url) as client:
+        assert client.get("/", host="known.test").status == 200
+        own_site.park("known")
+        own_site.origin.kill()
+        assert client.get("/", host="known.test").tier == "parked"
+        unknown = client.get("/", host="never-seen.test")
+        assert unknown.status in (502, 504)
+        assert unknown.total_ms < 10_000
+    assert edge.stop() == 0
+    own_site.restart(edge)
+    with Client(edge.url) as client:
+        answer = client.get("/", host="known.test")
+        assert (answer.status, answer.tier) == (200, "disk")
+        assert b"request 3" in answer.body, "parked at the end, and there again"
+
+
+def test_a_cold_service_whose_origin_is_gone_is_502_and_served_when_it_is_back(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    image = own_site.build(example("hello"))
+    own_site.publish_batch([Publication(image, "one", ("one.test",)), Publication(image, "two", ("two.test",))])
+    with Client(edge.url) as client:
+        assert client.get("/", host="one.test").status == 200
+        own_site.origin.stop()
+        assert client.get("/", host="two.test").status in (200, 502), "the catalogue may know it, the image is here"
+        own_site.restart(own_site.origin)
+        eventually(lambda: client.get("/", host="two.test").status == 200, "served again")
+
+
+def test_a_flipped_byte_at_the_origin_is_refused_and_the_reason_stays_inside(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    own_site.publish(own_site.build(example("clock")), "clock")
+    with Client(edge.url) as client:
+        assert client.get("/", host="clock.test").status == 200
+    own_site.publish(own_site.build(example("hello")), "hello")
+    flipped = {}
+    known = {service_of(edge, "clock")["image"].partition(":")[2]}
+    for file in own_site.store.rglob("*"):
+        if file.is_file() and len(file.name) == 64 and file.name not in known and file.stat().st_size < 64 << 10:
+            data = file.read_bytes()
+            if data[:4] == b"\x28\xb5\x2f\xfd":  # a zstd frame
+                flipped[file] = data
+                os.chmod(file, 0o600)
+                file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert flipped
+    with Client(edge.url) as client:
+        answer = client.get("/", host="hello.test")
+        assert (answer.status, answer.error, answer.body) == (502, "unverifiable", b"502 Bad Gateway\n")
+        assert client.get("/", host="clock.test").status == 200
+        assert metrics(edge)["refusals_total{unverifiable}"] >= 1
+        assert "event=image_refused" in edge.log.read_text()
+        for file, data in flipped.items():
+            file.write_bytes(data)
+        eventually(lambda: client.get("/", host="hello.test").status == 200, "repaired, it is served")
+
+
+def test_rot_on_the_edges_own_disk_is_found_and_repaired(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    own_site.publish(own_site.build(example("hello")), "hello")
+    with Client(edge.url) as client:
+        assert client.get("/", host="hello.test").status == 200
+    assert edge.stop() == 0
+    values = [file for file in (own_site.folder / edge.name).rglob("*.val") if file.stat().st_size]
+    database = own_site.folder / edge.name / "blobs" / "cache.db"
+    data = bytearray(database.read_bytes())
+    at = data.find(b"\x28\xb5\x2f\xfd")  # a blob small enough to live in the index
+    assert values or at >= 0
+    for file in values:
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    if at >= 0:
+        data[at + 20] ^= 1
+        database.write_bytes(data)
+    for parked in (own_site.folder / edge.name / "parked").iterdir():
+        parked.unlink()
+    own_site.restart(edge)
+    with Client(edge.url) as client:
+        answer = client.get("/", host="hello.test")
+    assert (answer.status, answer.tier) == (200, "origin")
+    assert metrics(edge)["disk_bad_total"] >= 1
+
+
+def test_a_new_version_takes_over_and_a_rollback_brings_the_old_one_back(site: Site, image: Image) -> None:
+    edge = site.edges[1]
+    site.publish(image("hello"), "ft-version")
+    with Client(edge.url) as client:
+        assert client.get("/", host="ft-version.test").body.startswith(b"hello")
+        site.publish(image("clock"), "ft-version")
+        eventually(lambda: b"wall_ns" in client.get("/", host="ft-version.test").body, "the new version")
+        assert service_of(edge, "ft-version")["version"] == 2
+        site.rollback("ft-version")
+        eventually(lambda: client.get("/", host="ft-version.test").body.startswith(b"hello"), "the old version")
+        assert b"request 1" not in client.get("/", host="ft-version.test").body, "one machine, not one a request"
+
+
+def test_more_services_than_memory_keep_their_state(own_site: Site) -> None:
+    count = 40
+    edge = own_site.add_edge(memory="16MiB")  # three machines at a time
+    image = own_site.build(example("hello"))
+    own_site.publish_batch(Publication(image, f"s{n}", (f"s{n}.test",)) for n in range(count))
+    with Client(edge.url) as client:
+        for turn in range(1, 4):
+            for number in range(count):
+                answer = client.get("/", host=f"s{number}.test")
+                assert answer.status == 200
+                assert f"request {turn}\n".encode() in answer.body, f"s{number} lost its state"
+    seen = metrics(edge)
+    assert seen["resident_bytes"] <= 8 << 20
+    assert seen["parks_total"] >= 2 * count
+    assert edge.stop() == 0
+    own_site.restart(edge)
+    with Client(edge.url) as client:
+        for number in range(count):
+            answer = client.get("/", host=f"s{number}.test")
+            assert (answer.tier, b"request 4\n" in answer.body) == ("disk", True)
+
+
+def test_a_request_in_flight_is_finished_before_the_end(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    own_site.publish(own_site.build(example("echo")), "echo")
+    with Client(edge.url) as client:
+        assert client.get("/", host="echo.test").status == 200
+        half = threading.Event()
+        release = threading.Event()
+
+        def body() -> Any:
+            yield b"a" * 100_000
+            half.set()
+            assert release.wait(30)
+            yield b"b" * 100_000
+
+        got: list[Any] = []
+        headers = {"Content-Length": "200000"}
+        request = threading.Thread(
+            target=lambda: got.append(client.request("POST", "/", host="echo.test", body=body(), headers=headers))  # type: ignore[arg-type]
+        )
+        request.start()
+        assert half.wait(30)
+        os.kill(edge.pid, signal.SIGTERM)
+        eventually(lambda: "event=draining" in edge.log.read_text(), "it drains")
+        release.set()
+        request.join(30)
+    assert got[0].status == 200
+    assert got[0].body == b"a" * 100_000 + b"b" * 100_000
+    eventually(lambda: not edge.running, "it leaves")
+    assert edge.stop() == 0
+    assert "event=drained" in edge.log.read_text()

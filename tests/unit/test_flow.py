@@ -1,0 +1,166 @@
+"""The decisions about a request: tables, routing, refusals, replay and back-off."""
+
+from pathlib import Path
+
+import pytest
+
+from edge import flow
+from vmimage import errors
+
+FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
+
+
+@pytest.mark.parametrize(("table", "first"), [(flow.REQUEST_FLOW, "waiting"), (flow.SERVICE_FLOW, "cold")])
+def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(table: dict, first: str) -> None:
+    reached, frontier = {first}, [first]
+    while frontier:
+        for after in table[frontier.pop()].values():
+            assert after in table
+            if after not in reached:
+                reached.add(after)
+                frontier.append(after)
+    assert reached == set(table)
+
+
+def test_a_request_ends_and_nothing_follows_its_end() -> None:
+    ends = {state for state, row in flow.REQUEST_FLOW.items() if not row}
+    assert ends == {"done", "refused", "cut"}
+    for state in flow.REQUEST_FLOW.keys() - ends:
+        assert {"fail", "client_gone"} <= flow.REQUEST_FLOW[state].keys(), f"{state} cannot be ended from outside"
+
+
+def test_a_service_can_be_replaced_in_every_state() -> None:
+    assert all("replaced" in row for row in flow.SERVICE_FLOW.values())
+
+
+def test_an_event_that_cannot_happen_is_a_defect_and_says_what_could() -> None:
+    with pytest.raises(RuntimeError, match=r"'head' in state 'waiting', one of .*dispatch.* expected"):
+        flow.step(flow.REQUEST_FLOW, "waiting", "head")
+
+
+def test_the_drawing_in_the_docs_is_the_tables() -> None:
+    assert FLOW_MD.read_text() == flow.drawing(), "run: python -m edge.flow > docs/flow.md"
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "expected"),
+    [
+        ("a.test", "/x?q=1", ("host", "a.test", "", "/x", "q=1")),
+        ("A.Test.:8080", "/", ("host", "a.test", "", "/", "")),
+        ("[::1]:80", "/", ("host", "[::1]", "", "/", "")),
+        ("a.test", "/~service/s1/x?y", ("service", "s1", "/~service/s1", "/x", "y")),
+        (None, "/~service/s1", ("service", "s1", "/~service/s1", "", "")),
+        ("a.test", "/-/metrics?x", ("admin", "metrics", "", "/-/metrics", "x")),
+        ("evil", "http://b.test/p", ("host", "b.test", "", "/p", "")),
+        ("evil", "HTTPS://b.test", ("host", "b.test", "", "/", "")),
+        ("a.test", "*", ("host", "a.test", "", "", "")),
+        ("a.test", "/~x", ("host", "a.test", "", "/~x", "")),
+    ],
+)
+def test_route(host: str | None, target: str, expected: tuple[str, ...]) -> None:
+    route = flow.route(host, target)
+    assert route is not None
+    assert (route.kind, route.name, route.script_name, route.path, route.query) == expected
+
+
+def test_the_target_names_the_host_when_it_is_absolute() -> None:
+    route = flow.route("evil.test", "http://good.test:81/")
+    assert route is not None
+    assert route.authority == "good.test:81"
+
+
+@pytest.mark.parametrize(
+    ("host", "target"),
+    [
+        (None, "/"),
+        ("", "/"),
+        ("a b", "/"),
+        ("a/b", "/"),
+        ("a\x00b", "/"),
+        ("a@b", "/"),
+        ("a:b", "/"),
+        ("ä.test", "/"),
+        ("a" * 300, "/"),
+        ("a.test", "example.org:443"),
+        ("a.test", "ftp://a.test/"),
+        ("a.test", "/~service//x"),
+    ],
+)
+def test_what_names_no_service_is_no_route(host: str | None, target: str) -> None:
+    assert flow.route(host, target) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (errors.UnknownService("x"), 421, "unknown_service"),
+        (errors.OriginUnreachable("x"), 502, "origin_unreachable"),
+        (errors.OriginTimeout("x"), 504, "origin_timeout"),
+        (errors.VerificationError("x"), 502, "unverifiable"),
+        (errors.OutOfTime("x"), 504, "out_of_time"),
+        (errors.OutOfMemory("x"), 507, "out_of_memory"),
+        (flow.WorkerLost("x"), 502, "worker_lost"),
+        (flow.ClientError(400, "bad_request"), 400, "bad_request"),
+        (ZeroDivisionError("x"), 500, "internal"),
+    ],
+)
+def test_refusal(error: Exception, status: int, reason: str) -> None:
+    assert flow.refusal(error)[:2] == (status, reason)
+
+
+def test_a_pause_is_told_in_whole_seconds_upwards() -> None:
+    assert flow.refusal(flow.BackingOff(0.2)) == (503, "backing_off", 1)
+    assert flow.refusal(flow.BackingOff(2.1)) == (503, "backing_off", 3)
+    assert flow.refusal(errors.Unavailable("x")).retry_after_s > 0
+
+
+@pytest.mark.parametrize("name", ["GuestFault", "OutOfTime", "FormatError"])
+def test_a_worker_names_an_error_class(name: str) -> None:
+    assert type(flow.died_error(name, "m")) is getattr(errors, name)
+
+
+@pytest.mark.parametrize("name", ["", "NoSuch", "ClassVar", "__name__", "None"])
+def test_a_worker_cannot_name_anything_else(name: str) -> None:
+    assert type(flow.died_error(name, "m")) is errors.GuestError
+
+
+def replay(**changes: object) -> bool:
+    case = {
+        "state": "asked",
+        "method": "GET",
+        "whole": True,
+        "replayed": False,
+        "seen": True,
+        "guest_fault": False,
+        **changes,
+    }
+    return flow.may_replay(**case)  # type: ignore[arg-type]
+
+
+def test_replay() -> None:
+    assert replay(), "the worker died, nothing was sent, GET"
+    assert not replay(method="POST"), "a POST may have had its effect"
+    assert replay(method="POST", seen=False), "the guest never had it"
+    assert not replay(guest_fault=True), "it may be what killed the guest"
+    assert replay(guest_fault=True, seen=False), "another request killed the guest"
+    assert not replay(replayed=True), "once is enough"
+    assert not replay(whole=False), "its body is gone"
+    assert not replay(state="answering"), "the client has the head"
+
+
+def test_back_off_begins_with_none_doubles_and_is_bounded() -> None:
+    crashes, pauses = 0, []
+    for _ in range(14):
+        crashes, pause_s = flow.after_crash(crashes, lived_s=0.0)
+        pauses.append(pause_s)
+    assert pauses[:4] == [0.0, 0.1, 0.2, 0.4]
+    assert max(pauses) == pauses[-1] == flow.BACKOFF_MAX_S
+
+
+def test_a_machine_that_lived_long_starts_the_count_anew() -> None:
+    assert flow.after_crash(9, lived_s=flow.HEALTHY_S) == (1, 0.0)
+
+
+def test_the_one_who_stopped_is_blamed() -> None:
+    assert flow.refusal(flow.silence(True, 1.0)).status == 504
+    assert flow.refusal(flow.silence(False, 1.0)).status == 408

@@ -1,0 +1,190 @@
+"""Heads between HTTP and the gate: what hostile clients and hostile guests cannot smuggle through."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge import cgi, flow
+from vmimage import abi
+from vmimage.errors import GuestViolation
+
+
+def block(
+    *headers: tuple[bytes, bytes],
+    target: str = "/a%20b?x=%20",
+    method: str = "GET",
+    length: int | None = None,
+    host: str = "a.test:81",
+) -> bytes:
+    route = flow.route(host, target)
+    assert route is not None
+    return cgi.request_block(route, method, (1, 1), headers, 8080, "192.0.2.1", b"id-1", length)
+
+
+def variables(data: bytes) -> dict[bytes, bytes]:
+    """As a guest reads it."""
+    found, end = cgi.split_block(data)
+    assert end == len(data)
+    parts = found[:-1].split(b"\0")
+    assert len(parts) % 2 == 1
+    assert parts[-1] == b""
+    names = parts[0:-1:2]
+    assert len(set(names)) == len(names), "a variable that is there twice"
+    return dict(zip(names, parts[1:-1:2], strict=True))
+
+
+def test_request_variables() -> None:
+    got = variables(block((b"Content-Type", b"text/x"), (b"X-A", b"1"), method="POST", length=5))
+    assert got == {
+        b"REQUEST_METHOD": b"POST",
+        b"PATH_INFO": b"/a b",
+        b"QUERY_STRING": b"x=%20",
+        b"SCRIPT_NAME": b"",
+        b"SERVER_PROTOCOL": b"HTTP/1.1",
+        b"SERVER_NAME": b"a.test",
+        b"SERVER_PORT": b"8080",
+        b"HTTP_HOST": b"a.test:81",
+        b"REMOTE_ADDR": b"192.0.2.1",
+        b"HTTP_X_REQUEST_ID": b"id-1",
+        b"CONTENT_TYPE": b"text/x",
+        b"CONTENT_LENGTH": b"5",
+        b"HTTP_X_A": b"1",
+    }
+
+
+@pytest.mark.parametrize(
+    "header",
+    (
+        b"Proxy proxy X_Forwarded_For Connection Transfer-Encoding TE Upgrade Keep-Alive Proxy-Authorization Expect"
+        b" Host Content-Length X-Request-Id X-Nunatak-Trace"
+    ).split(),
+)
+def test_headers_that_do_not_become_variables(header: bytes) -> None:
+    assert variables(block((header, b"evil"))) == variables(block())
+
+
+def test_what_connection_names_stays_here() -> None:
+    got = variables(block((b"connection", b"keep-alive, X-Hop"), (b"X-Hop", b"1"), (b"X-Other", b"2")))
+    assert b"HTTP_X_HOP" not in got
+    assert got[b"HTTP_X_OTHER"] == b"2"
+
+
+def test_a_repeated_header_is_one_variable() -> None:
+    got = variables(block((b"X-A", b"1"), (b"Cookie", b"a=1"), (b"x-a", b"2"), (b"cookie", b"b=2")))
+    assert got[b"HTTP_X_A"] == b"1, 2"
+    assert got[b"HTTP_COOKIE"] == b"a=1; b=2"
+
+
+def test_a_path_with_nul_is_refused() -> None:
+    with pytest.raises(flow.ClientError) as caught:
+        block(target="/a%00b")
+    assert caught.value.refusal.status == 400
+
+
+def test_a_head_that_does_not_fit_a_gate_record_is_refused() -> None:
+    size = len(block((b"X", b"")))
+    assert len(block((b"X", b"a" * (abi.RECORD_PAYLOAD_MAX - size)))) == abi.RECORD_PAYLOAD_MAX
+    with pytest.raises(flow.ClientError) as caught:
+        block((b"X", b"a" * (abi.RECORD_PAYLOAD_MAX - size + 1)))
+    assert caught.value.refusal.status == 431
+
+
+@given(st.lists(st.tuples(st.from_regex(rb"[!#-'*+.^_`|~0-9A-Za-z-]{1,12}", fullmatch=True), st.binary(max_size=20))))
+def test_no_header_forges_a_variable_of_ours(headers: list[tuple[bytes, bytes]]) -> None:
+    clean = [(name, value.replace(b"\0", b"")) for name, value in headers]  # aiohttp refuses NUL
+    got, plain = variables(block(*clean)), variables(block())
+    for name, value in plain.items():
+        assert got[name] == value
+    assert all(name.startswith(b"HTTP_") or name in plain or name == b"CONTENT_TYPE" for name in got)
+
+
+def answer(*pairs: tuple[bytes, bytes]) -> cgi.AnswerHead:
+    return cgi.answer_head(b"".join(name + b"\0" + value + b"\0" for name, value in pairs) + b"\0")
+
+
+def test_answer_head() -> None:
+    head = answer((b"Status", b"404 Nothing here"), (b"Content-Type", b" text/x "), (b"Content-Length", b"3"))
+    assert head == (404, b"Content-Type: text/x\r\n", 3)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(b"Content-Type", b"x")],
+        [(b"status", b"200")],
+        [(b"Status", b"")],
+        [(b"Status", b"99")],
+        [(b"Status", b"101")],
+        [(b"Status", b"600")],
+        [(b"Status", b"200x")],
+        [(b"Status", b"200\r\nX: y")],
+        [(b"Status", b"200"), (b"X-A", b"a\r\nX-Evil: 1")],
+        [(b"Status", b"200"), (b"X-A", b"a\nb")],
+        [(b"Status", b"200"), (b"X-A\r\nX-Evil", b"1")],
+        [(b"Status", b"200"), (b"X A", b"1")],
+        [(b"Status", b"200"), (b"X:", b"1")],
+        [(b"Status", b"200"), (b"Content-Length", b"-1")],
+        [(b"Status", b"200"), (b"Content-Length", b"1x")],
+        [(b"Status", b"200"), (b"Content-Length", b"")],
+        [(b"Status", b"200"), (b"Content-Length", b"9" * 30)],
+        [(b"Status", b"200"), (b"Content-Length", b"1"), (b"content-length", b"2")],
+    ],
+)
+def test_an_answer_head_that_is_refused(pairs: list[tuple[bytes, bytes]]) -> None:
+    for _ in range(2):  # the second time it may come from memory
+        with pytest.raises(GuestViolation):
+            answer(*pairs)
+
+
+def test_an_empty_block_is_no_head() -> None:
+    with pytest.raises(GuestViolation):
+        cgi.answer_head(b"\0")
+
+
+def test_hop_by_hop_and_our_own_fields_are_dropped() -> None:
+    head = answer(
+        (b"Status", b"200"),
+        (b"Connection", b"X-Foo, close"),
+        (b"X-Foo", b"1"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Keep-Alive", b"1"),
+        (b"Upgrade", b"h2c"),
+        (b"Cache-Status", b"forged"),
+        (b"X-Request-Id", b"forged"),
+        (b"X-Nunatak-Error", b"forged"),
+        (b"Set-Cookie", b"a=1"),
+        (b"Set-Cookie", b"b=2"),
+    )
+    assert head.fields == b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+
+
+@given(st.binary(max_size=200), st.integers(0, 8))
+def test_split_block_ends_where_a_guest_reader_would(data: bytes, start: int) -> None:
+    try:
+        found, end = cgi.split_block(data, start)
+    except GuestViolation:
+        return
+    assert data[start:end] == found
+    assert found.endswith(b"\0")
+    assert found[:-1].count(b"\0") % 2 == 0
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=8), st.binary(max_size=8)), max_size=6), st.binary(max_size=9))
+def test_whatever_a_guest_says_never_opens_a_second_line(pairs: list[tuple[bytes, bytes]], body: bytes) -> None:
+    data = b"Status\x00200\0" + b"".join(n + b"\0" + v + b"\0" for n, v in pairs) + b"\0" + body
+    try:
+        head = cgi.answer_head(cgi.split_block(data)[0])
+    except GuestViolation:
+        return
+    lines = head.fields.split(b"\r\n")
+    assert lines.pop() == b""
+    assert all(b": " in line and b"\r" not in line and b"\n" not in line and b"\0" not in line for line in lines)
+    assert len(lines) <= len(pairs)
+
+
+def test_a_block_cut_anywhere_is_refused_or_shorter() -> None:
+    data = b"Status\x00200\0A\0\0B\0b\0\0"
+    assert cgi.split_block(data + b"\0\0body")[1] == len(data)
+    for size in range(len(data)):
+        with pytest.raises(GuestViolation):
+            cgi.split_block(data[:size])
