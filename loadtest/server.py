@@ -94,24 +94,29 @@ class Server:
         """Ask the process to finish (SIGTERM), then make it; its exit code, or `None` when it was never started."""
         if self._process is None:
             return None
-        if self._process.poll() is None:
+        tree = self._tree()
+        if tree:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_TIMEOUT_S)
-        self.kill()
+        self._end(tree)
         return self._process.returncode
 
     def kill(self) -> None:
         """End the process and its descendants at once."""
-        if self._process is None:
-            return
-        if self.running:
-            for pid in process_tree(self.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+        self._end(self._tree())
+
+    def _tree(self) -> list[int]:
+        return process_tree(self.pid) if self.running else []
+
+    def _end(self, tree: Sequence[int]) -> None:
+        for pid in tree:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
         if self._reader is not None:
-            self._reader.join()
+            self._reader.join()  # the pipe's end is near: nobody is left who could write to it
 
     def tail(self) -> str:
         """The last lines of its log, each marked with its name."""

@@ -67,7 +67,6 @@ class Baker:
         _load(shell, self._libos.segments)
         machine = Machine(shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
         gpr = tuple(STACK_TOP if n == RSP else 0 for n in range(snapshot.GPR_COUNT))
-        shell.engine.flush(no_pages()[0])
         machine.boot(Registers(gpr=gpr, rip=self._libos.entry))
         self._run_to_ready(machine, "libos", print)
         state = machine.capture()

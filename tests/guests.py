@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine
 from edge.vmm.memory import BaseMemory
-from edge.vmm.shell import Image, Shell
+from edge.vmm.shell import EngineName, Image, Shell
 from libos.build import compile_guest
 from origin.build import Baker
 from vmimage import abi, snapshot
@@ -20,6 +21,7 @@ from vmimage.manifest import Limits
 
 PROGRAMS = Path(__file__).parent / "guest" / "programs"
 EXAMPLES = Path(__file__).parent.parent / "libos" / "examples"
+ENGINE: ContextVar[EngineName] = ContextVar("ENGINE", default="unicorn")  # of shells that tests do not make themselves
 RUNS_MAX = 2000  # entries a test's guest may need; a hang becomes a failure
 
 
@@ -100,7 +102,7 @@ class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
     def __init__(self, image: Image, *, parked: bytes | None = None, shell: Shell | None = None, **limits: int) -> None:
-        self.shell = shell or Shell(image.base, image.memory_bytes)
+        self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
         self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}))
         self.machine.restore(parked)
         self.responses: dict[int, Response] = {}

@@ -44,7 +44,7 @@ Exit = Hypercall | Fault | SliceOver | EngineFailure
 HYPERCALLS: Final = tuple(Hypercall(port) for port in range(256))  # made once: an exit is on the hot path
 SLICE_OVER: Final = SliceOver()
 
-# CPUID of every machine on every engine: leaf -> (EAX, EBX, ECX, EDX); subleaves alike; other leaves are zero.
+# CPUID of every machine on every engine: leaf -> (EAX, EBX, ECX, EDX); subleaves alike.
 # Nehalem-class: SSE4.2, POPCNT, CX16, no AVX, no RDRAND, no XSAVE, no hypervisor leaf (Intel SDM volume 2, CPUID).
 CPUID: Final[dict[int, tuple[int, int, int, int]]] = {
     0x00000000: (0x1, 0x756E_6547, 0x6C65_746E, 0x4965_6E69),  # "GenuineIntel"
@@ -52,6 +52,11 @@ CPUID: Final[dict[int, tuple[int, int, int, int]]] = {
     0x80000000: (0x8000_0001, 0, 0, 0),
     0x80000001: (0, 0, 0x1, 0x2010_0800),  # LAHF; SYSCALL, NX, long mode
 }
+
+
+def cpuid(leaf: int) -> tuple[int, int, int, int]:
+    """What a machine sees; a leaf above the highest reads as the highest basic one (Intel SDM volume 2, CPUID)."""
+    return CPUID.get(leaf, CPUID[1])
 
 
 class Engine(Protocol):
@@ -80,8 +85,11 @@ class Engine(Protocol):
     def set_fs_base(self, address: int) -> None:
         """Set the FS base."""
 
-    def flush(self, code: PageNos) -> None:
-        """The VMM changed page tables, and the code in these pages, behind the engine's back."""
+    def flush_tables(self) -> None:
+        """The VMM changed page tables behind the engine's back."""
+
+    def flush_code(self, page_nos: PageNos) -> None:
+        """The VMM changed code in these pages behind the engine's back."""
 
     def close(self) -> None:
         """Free the host's resources; the engine cannot be used again."""

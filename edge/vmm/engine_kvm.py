@@ -1,8 +1,8 @@
 """The fast engine: KVM by ioctl, the guest in ring 3 over the same page tables as on Unicorn.
 
-Ring 0 holds nothing but the interrupt table's stubs, one `out` each: the processor reports a fault by running a stub, and
-where it left the guest is in the frame it pushed. That works on bare metal and where ring 0 is emulated by software, and
-leaves no supervisor code to attack. Numbers are the kernel's (Documentation/virt/kvm/api.rst, linux/kvm.h).
+Ring 0 holds nothing but the interrupt table's stubs, one `out` each: the processor reports a fault by running a stub,
+and where it left the guest is in the frame it pushed. That works on bare metal and where ring 0 is emulated by
+software, and leaves no supervisor code to attack. Numbers are the kernel's (virt/kvm/api.rst, linux/kvm.h).
 
 Rules for callers: `run` from the main thread; `stop` from any. The kernel keeps shadows of the page tables, so entries
 may gain A and D bits under a running engine but must not otherwise change: bind another layout to another engine.
@@ -65,7 +65,7 @@ EXIT_HLT: Final = 5
 EXIT_INTR: Final = 10
 
 _REGS: Final = struct.Struct("<18Q")
-# struct kvm_regs is RAX RBX RCX RDX RSI RDI RSP RBP R8..R15 RIP RFLAGS; encoding order is RAX RCX RDX RBX RSP RBP RSI RDI.
+# struct kvm_regs is RAX RBX RCX RDX RSI RDI RSP RBP R8..R15 RIP RFLAGS; `Registers` RAX RCX RDX RBX RSP RBP RSI RDI.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
 _KERNEL: Final = (0, 3, 1, 2, 6, 7, 4, 5, *range(8, 16))
 _RAX, _RSI, _RDI, _RSP, _RIP, _RFLAGS = 0, 4, 5, 6, 16, 17
@@ -107,14 +107,20 @@ def open_kvm() -> int:
     version = fcntl.ioctl(fd, GET_API_VERSION)
     missing = [n for n in (CAP_SYNC_REGS, CAP_IMMEDIATE_EXIT) if not fcntl.ioctl(fd, CHECK_EXTENSION, n)]
     if version != API_VERSION or missing:
-        raise OperatorError(f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}")
+        raise OperatorError(
+            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}"
+        )
     return fd
 
 
-def _segment(selector: int, kind: int, *, long: bool, base: int = 0, limit: int = 0xFFFFFFFF, system: bool = False) -> bytes:
+def _segment(
+    selector: int, kind: int, *, long: bool, base: int = 0, limit: int = 0xFFFFFFFF, system: bool = False
+) -> bytes:
     """struct kvm_segment of ring 3, or of the task state."""
     dpl, descriptor, big = (0, 0, 0) if system else (3, 1, 0 if long else 1)
-    return struct.pack("<QIHBBBBBBBBBB", base, limit, selector, kind, 1, dpl, big, descriptor, int(long), int(not system), 0, 0, 0)
+    return struct.pack(
+        "<QIHBBBBBBBBBB", base, limit, selector, kind, 1, dpl, big, descriptor, int(long), int(not system), 0, 0, 0
+    )
 
 
 def _special_registers() -> bytes:
@@ -235,8 +241,8 @@ class KvmEngine:
         cr2 = struct.unpack_from("<Q", sregs, _SREGS_CR2)[0] if vector == PAGE_FAULT else 0
         words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
         words[_RIP], words[_RSP], words[_RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
-        bases = struct.unpack_from("<Q", sregs, _SREGS_FS_BASE)[0], struct.unpack_from("<Q", sregs, _SREGS_GS_BASE)[0]
-        self._set(words, *bases)
+        (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (_SREGS_FS_BASE, _SREGS_GS_BASE))
+        self._set(words, fs_base, gs_base)
         return Fault(vector, error_code & 0xFFFF_FFFF, rip, cr2)
 
     def _complete(self) -> None:
@@ -317,8 +323,12 @@ class KvmEngine:
             bytes(fxsave),
         )
 
-    def flush(self, code: PageNos) -> None:
-        """See `Engine.flush`: the processor sees code as it is, and tables never change under this engine."""
+    def flush_tables(self) -> None:
+        """See `Engine.flush_tables`. The kernel cannot be told: end this engine and make another."""
+        raise ValueError("page tables changed under a KVM engine")
+
+    def flush_code(self, page_nos: PageNos) -> None:
+        """See `Engine.flush_code`: the processor sees code as it is."""
 
     def close(self) -> None:
         """See `Engine.close`."""

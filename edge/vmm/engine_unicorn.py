@@ -4,7 +4,7 @@ It is portability, not a security boundary: the worker's sandbox is the boundary
 page is no-execute, else each store takes the slow path; ring 3 is entered once with `iretq`, after which privileged
 instructions raise #GP; there are no memory or code hooks, no `count=`, no `timeout=`: each turns the fast path off.
 
-Rules for callers: `run` from one thread; `stop` from any. After changing page tables or code call `flush`.
+Rules for callers: `run` from one thread; `stop` from any. After changing page tables or code say so.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from unicorn import unicorn_const as uc_const
 from unicorn import x86_const as x86
 
 from edge.vmm import memory as layout
-from edge.vmm.engine import CPUID, HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall
+from edge.vmm.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid
 from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
 from edge.vmm.unicorn_registers import CpuState, RegisterBank
 from vmimage import abi
@@ -111,7 +111,7 @@ class UnicornEngine:
 
     def _on_cpuid(self, uc: Uc, data: object) -> int:
         leaf = uc.reg_read(x86.UC_X86_REG_EAX)
-        values = CPUID.get(leaf, (0, 0, 0, 0))
+        values = cpuid(leaf)
         registers = (x86.UC_X86_REG_RAX, x86.UC_X86_REG_RBX, x86.UC_X86_REG_RCX, x86.UC_X86_REG_RDX)
         uc.reg_write_batch(list(zip(registers, values, strict=True)))
         return 1  # do not execute Unicorn's own
@@ -174,10 +174,13 @@ class UnicornEngine:
         """See `Engine.save`."""
         return self._cpu.save()
 
-    def flush(self, code: PageNos) -> None:
-        """See `Engine.flush`."""
+    def flush_tables(self) -> None:
+        """See `Engine.flush_tables`."""
         self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
-        for page in code.tolist():
+
+    def flush_code(self, page_nos: PageNos) -> None:
+        """See `Engine.flush_code`."""
+        for page in page_nos.tolist():
             self._uc.ctl_remove_cache(page * abi.PAGE_SIZE, (page + 1) * abi.PAGE_SIZE)
 
     def close(self) -> None:

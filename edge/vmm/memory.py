@@ -7,6 +7,7 @@ the guest writes, this module when the VMM does, and it is cleared only by `bind
 """
 
 import ctypes
+import hashlib
 import mmap
 import os
 import struct
@@ -59,6 +60,8 @@ DATA_SELECTOR: Final = 0x23
 
 # A reset that finds more dirty pages than this gives them back to the kernel instead of copying: 512 pages are 2 MiB.
 RESET_COPY_PAGES: Final = 512
+# Up to here dirty bits are kept from one machine to the next, which saves the engine its TLB; copying 64 pages is 16 µs.
+KEEP_DIRTY_PAGES: Final = 64
 
 
 class BaseMemory:
@@ -100,6 +103,7 @@ class PageTemplate:
             self.entries[start // abi.PAGE_SIZE : (start + size) // abi.PAGE_SIZE] |= np.uint64(DIRTY)
         user_code = (self.entries & np.uint64(PRESENT | NO_EXECUTE)) == np.uint64(PRESENT)
         self.executable: NDArray[np.bool_] = user_code
+        self.key = hashlib.sha256(self.entries.data).digest()  # images of one layout have one key
 
 
 class GuestMemory:
@@ -122,6 +126,7 @@ class GuestMemory:
         self._is_dirty = np.empty(entry_count, dtype=bool)
         self.ram_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
         self.monitor_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.monitor))
+        self._template_key = b""
         self._write_upper_tables()
 
     def _write_upper_tables(self) -> None:
@@ -136,9 +141,10 @@ class GuestMemory:
         # Selectors 0x08 and 0x10: ring 0 code and data; 0x20 and 0x28: ring 3 data and 64-bit code.
         put(GDT, 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
 
-    def bind(self, template: PageTemplate) -> None:
-        """Reset every dirty page to the base and lay the page tables of an image. The engine must flush its TLB after.
+    def bind(self, template: PageTemplate) -> bool:
+        """Reset every dirty page to the base, and lay the page tables of an image where they are not laid already.
 
+        :return: whether an entry changed other than by gaining bits: engines must then forget what they know of them.
         :raises ValueError: the image is for another memory size.
         """
         if template.memory_bytes != self.memory_bytes:
@@ -148,7 +154,11 @@ class GuestMemory:
             self.ram.madvise(mmap.MADV_DONTNEED)
         else:
             self.pages[dirty] = self.base.contents(dirty)
+        if template.key == self._template_key and len(dirty) <= KEEP_DIRTY_PAGES:
+            return False
         self.entries[:] = template.entries
+        self._template_key = template.key
+        return True
 
     def dirty_pages(self) -> PageNos:
         """Numbers of the pages written since `bind`, by the guest or the VMM."""

@@ -5,11 +5,12 @@ another of the same base is copying a few pages back.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from edge.vmm.engine import Engine
+from edge.vmm.engine_kvm import KvmEngine
 from edge.vmm.engine_unicorn import UnicornEngine
 from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi, snapshot
@@ -19,6 +20,9 @@ from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 # Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 2.0 MiB.
 SHELL_OVERHEAD_BYTES: Final = 2 << 20
+
+
+EngineName = Literal["unicorn", "kvm"]
 
 
 class Image:
@@ -73,14 +77,32 @@ class Fresh:
 
 
 class Shell:
-    """One engine over one memory."""
+    """One memory, and the engines that work on it: at any time the machine is in one of them."""
 
-    def __init__(self, base: BaseMemory, memory_bytes: int) -> None:
+    def __init__(self, base: BaseMemory, memory_bytes: int, engine: EngineName = "unicorn") -> None:
+        """:raises OperatorError: `engine` is "kvm" and cannot be had."""
         self.memory = GuestMemory(base, memory_bytes)
-        self.engine: Engine = UnicornEngine(self.memory)
+        self._engines: dict[EngineName, Engine] = {}
+        self._name: EngineName = engine
+        self.engine: Engine = self._engine(engine)
         self._code: PageNos = no_pages()[0]  # executable pages of the last image, perhaps still translated
         self._fresh: Fresh | None = None
         self.broken = False  # the engine failed: close it, do not use it again
+
+    def _engine(self, name: EngineName) -> Engine:
+        if name not in self._engines:
+            self._engines[name] = UnicornEngine(self.memory) if name == "unicorn" else KvmEngine(self.memory)
+        return self._engines[name]
+
+    def use(self, name: EngineName) -> None:
+        """Go on in another engine, at any exit: registers move, memory and page tables are the same.
+
+        :raises OperatorError: it cannot be had; the machine stays where it is.
+        """
+        if name != self._name:
+            engine = self._engine(name)
+            engine.load(self.engine.save())
+            self.engine, self._name = engine, name
 
     def bind(self, image: Image, parked: bytes | None) -> DeviceState:
         """Make memory and CPU those of a machine: the image's, or as `parked` says.
@@ -93,17 +115,29 @@ class Shell:
         code = image.code_pages(decoded)
         translated = np.union1d(self._code, code)
         before = self.memory.pages[translated]
-        self.memory.bind(image.template)
+        if self.memory.bind(image.template):
+            self._tables_changed()
         self.memory.apply(decoded.page_nos, decoded.pages)
         if parked is not None:
             self.memory.apply(state.page_nos, state.pages)
         # Often the next service runs the same program: only code that really changed is translated again.
         changed = translated[(self.memory.pages[translated] != before).any(axis=1)]
-        self.engine.flush(changed)
+        if len(changed):
+            for engine in self._engines.values():
+                engine.flush_code(changed)
         self._code = code
         self._fresh = Fresh(image, decoded.registers, decoded.devices, *no_pages())
         self.engine.load(state.registers)
         return state.devices
+
+    def _tables_changed(self) -> None:
+        """Unicorn forgets what it cached; a KVM engine, which cannot, ends and is made anew when it is next wanted."""
+        kvm = self._engines.pop("kvm", None)
+        if kvm is not None:
+            kvm.close()
+        for engine in self._engines.values():
+            engine.flush_tables()
+        self.engine = self._engine(self._name)
 
     def reset(self) -> DeviceState:
         """Make memory and CPU those of the bound image again: for a fresh machine at every request.
@@ -131,5 +165,6 @@ class Shell:
         return SHELL_OVERHEAD_BYTES + len(self.memory.dirty_pages()) * abi.PAGE_SIZE
 
     def close(self) -> None:
-        """Free the engine; memory goes with the last reference."""
-        self.engine.close()
+        """Free the engines; memory goes with the last reference."""
+        for engine in self._engines.values():
+            engine.close()

@@ -10,7 +10,7 @@ from edge.vmm.machine import Idle, Runnable
 from edge.vmm.shell import Shell
 from edge.vmm.watchdog import Watchdog
 from libos.build import compile_guest
-from tests.guests import EXAMPLES, Guest, bake, elf, image_of, load
+from tests.guests import ENGINE, EXAMPLES, Guest, bake, elf, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.snapshot import decode
@@ -77,7 +77,7 @@ def test_a_park_right_after_the_start_holds_no_pages() -> None:
 def test_many_lives_through_one_shell_do_not_mix() -> None:
     """Park and restore three services through one shell: each keeps its own count and its own code."""
     images = [image_of(HELLO), image_of(EXAMPLES / "env.c"), load(bake(HELLO, env={"X": "y"}))]
-    shell = Shell(images[0].base, images[0].memory_bytes)
+    shell = Shell(images[0].base, images[0].memory_bytes, ENGINE.get())
     records: list[bytes | None] = [None, None, None]
     for turn in range(1, 6):
         for number, image in enumerate(images):
@@ -90,7 +90,7 @@ def test_many_lives_through_one_shell_do_not_mix() -> None:
 def test_nothing_of_a_tenant_is_left_for_the_next() -> None:
     """After a rebind no byte of the shell differs from the new image, wherever the old guest wrote."""
     secret = b"the-secret-of-tenant-a"
-    shell = Shell(image_of(ECHO).base, image_of(ECHO).memory_bytes)
+    shell = Shell(image_of(ECHO).base, image_of(ECHO).memory_bytes, ENGINE.get())
     first = Guest(image_of(ECHO), shell=shell)
     first.get("/" + secret.decode(), method="POST", body=secret * 100)
     assert secret in bytes(shell.memory.ram)
@@ -100,7 +100,7 @@ def test_nothing_of_a_tenant_is_left_for_the_next() -> None:
 
 def test_a_machine_that_wrote_most_of_its_memory_is_reset_too() -> None:
     image = image_of(EXAMPLES / "hog.c")
-    shell = Shell(image.base, image.memory_bytes)
+    shell = Shell(image.base, image.memory_bytes, ENGINE.get())
     assert bytes(Guest(image, shell=shell).get("/touch?mib=20").body) == b"touched 20 MiB\n"
     assert len(shell.memory.dirty_pages()) > 20 * 256
     Guest(image, shell=shell)

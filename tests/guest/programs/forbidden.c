@@ -88,13 +88,12 @@ static void page(nk_request *request) {
             cpuid(leaves[n], out);
             nk_printf(request, "%x %x %x %x %x\n", leaves[n], out[0], out[1], out[2], out[3]);
         }
-    } else if (strcmp(path, "/flags") == 0) { /* IOPL and IF are the VMM's */
-        uint64_t flags;
-        ASM("pushf; pop %0" : "=r"(flags));
-        uint64_t wanted = flags & ~0x3200ull;
-        ASM("push %0; popf" ::"r"(wanted) : "memory", "cc");
-        ASM("pushf; pop %0" : "=r"(flags));
-        nk_printf(request, "%s", (flags >> 12 & 3) == 3 ? "SUCCESS" : "FAILURE");
+    } else if (strcmp(path, "/flags") == 0) { /* IOPL is the VMM's */
+        uint64_t before, after;
+        ASM("pushf; pop %0" : "=r"(before));
+        ASM("push %0; popf" ::"r"(before ^ 0x3000) : "memory", "cc");
+        ASM("pushf; pop %0" : "=r"(after));
+        nk_printf(request, "%s", ((before ^ after) & 0x3000) == 0 ? "SUCCESS" : "FAILURE");
     } else if (strcmp(path, "/timeline") == 0) {
         int64_t result;
         ASM("outb %%al, %1\n\tjmp 1f\n1:" : "=a"(result) : "i"(NK_PORT_TIMER), "D"(5ull), "S"(9ull));
