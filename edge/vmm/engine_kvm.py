@@ -246,7 +246,7 @@ class KvmEngine:
         return Fault(vector, error_code & 0xFFFF_FFFF, rip, cr2)
 
     def _complete(self) -> None:
-        """Let the kernel finish the `out` of the last exit, without running the guest: only then are registers whole."""
+        """Let the kernel finish the `out` of the last exit without running the guest: then registers are whole."""
         if self._io_open:
             self._run_page[RUN_IMMEDIATE_EXIT] = 1
             with contextlib.suppress(InterruptedError):

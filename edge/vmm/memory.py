@@ -60,12 +60,12 @@ DATA_SELECTOR: Final = 0x23
 
 # A reset that finds more dirty pages than this gives them back to the kernel instead of copying: 512 pages are 2 MiB.
 RESET_COPY_PAGES: Final = 512
-# Up to here dirty bits are kept from one machine to the next, which saves the engine its TLB; copying 64 pages is 16 µs.
+# Up to here dirty bits are kept from one machine to the next: the engine keeps its TLB, and copying 64 pages is 16 µs.
 KEEP_DIRTY_PAGES: Final = 64
 
 
 class BaseMemory:
-    """A base image's memory, mapped once a worker from its sealed memfd: what every shell of that base starts from."""
+    """A base image's memory, mapped from its sealed memfd once a worker: what every shell of that base starts from."""
 
     def __init__(self, fd: int | None) -> None:
         """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory."""

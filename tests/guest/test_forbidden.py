@@ -1,6 +1,7 @@
 """What a guest may not do: each act ends its machine with a typed error, and the next one in the shell is fine."""
 
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -29,13 +30,20 @@ def shell(engine: str) -> Shell:
     return Shell(image.base, image.memory_bytes, ENGINE.get())
 
 
+def survives(act: str, shell: Shell) -> bool:
+    """Try it in a machine of its own."""
+    with suppress(GuestError):
+        return Guest(image_of(SOURCE), shell=shell).get(act).body.startswith(b"FAILURE")
+    return False
+
+
 @pytest.mark.parametrize("act", ACTS)
 def test_ends_the_machine_and_nothing_else(act: str, shell: Shell, engine: str) -> None:
     guest = Guest(image_of(SOURCE), shell=shell)
+    if engine == "kvm" and act in NOT_INTERCEPTED and survives(act, shell):
+        pytest.skip(f"this KVM does not intercept {act[1:]}")
     with pytest.raises(GuestError) as caught:
-        print(guest.get(act).body)
-        if engine == "kvm" and act in NOT_INTERCEPTED:
-            pytest.skip(f"this KVM does not intercept {act[1:]}")
+        guest.get(act)
     assert type(caught.value) in ERRORS.get(act, (GuestFault,)), str(caught.value)
     assert guest.machine.phase is Phase.DEAD
     assert caught.value.report["frames"]
