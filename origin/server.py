@@ -33,6 +33,7 @@ from vmimage.trust import Trust
 ROLES_BODY_MAX: Final = 64 << 20  # bytes: 256 bins of 1,000 entries with room
 UPLOADS_MAX: Final = 256  # begun and not finished; the oldest goes first
 CHUNK_BYTES: Final = 256 << 10
+FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 
 _LOG = logging.getLogger(__name__)
@@ -155,17 +156,19 @@ class Origin:
 
     async def _get_blob(self, request: web.Request) -> web.StreamResponse:
         digest = _digest(request.match_info["digest"])
-        if self._store.blob_size(digest) is None:
+        size = self._store.blob_size(digest)
+        if size is None:
             raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest}")
-        return _file(self._store.blob_path(digest), "application/octet-stream", digest)
+        return _file(request, self._store.blob_path(digest), size, "application/octet-stream", digest)
 
     async def _get_manifest(self, request: web.Request) -> web.StreamResponse:
         reference = request.match_info["reference"]
         tagged = self._store.tagged(reference) if TAG_NAME.fullmatch(reference) else None
         digest = tagged or (reference if is_digest(reference) else None)
-        if digest is None or self._store.manifest_size(digest) is None:
+        size = self._store.manifest_size(digest) if digest else None
+        if digest is None or size is None:
             raise OciError(404, "MANIFEST_UNKNOWN", f"no manifest {reference[:200]}")
-        return _file(self._store.manifest_path(digest), MANIFEST_TYPE, digest)
+        return _file(request, self._store.manifest_path(digest), size, MANIFEST_TYPE, digest)
 
     async def _get_metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
@@ -175,10 +178,9 @@ class Origin:
             path = None
         if path is None or not path.is_file():
             raise OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
-        response = _file(path, "application/json", None)
         # Versioned files never change once they count; whoever polls the timestamp revalidates.
-        response.headers["Cache-Control"] = "no-cache" if name == TIMESTAMP_FILE else "max-age=31536000, immutable"
-        return response
+        headers = {"Cache-Control": "no-cache" if name == TIMESTAMP_FILE else FOR_EVER}
+        return web.FileResponse(path, headers=headers | {"Content-Type": "application/json"})
 
     async def _list_tags(self, _: web.Request) -> web.Response:
         return web.json_response({"name": REPOSITORY, "tags": self._store.tags()})
@@ -330,10 +332,10 @@ def _digest(text: str) -> str:
     return text
 
 
-def _file(path: Path, content_type: str, digest: str | None) -> web.FileResponse:
-    headers = {"Content-Type": content_type}
-    if digest is not None:
-        headers |= {"Docker-Content-Digest": digest, "Cache-Control": "max-age=31536000, immutable"}
+def _file(request: web.Request, path: Path, size: int, content_type: str, digest: str) -> web.StreamResponse:
+    headers = {"Content-Type": content_type, "Docker-Content-Digest": digest, "Cache-Control": FOR_EVER}
+    if request.method == "HEAD":  # publishers ask thousands of these; FileResponse would open the file in a thread
+        return web.Response(headers=headers | {"Content-Length": str(size), "Accept-Ranges": "bytes"})
     return web.FileResponse(path, chunk_size=CHUNK_BYTES, headers=headers)
 
 

@@ -13,10 +13,10 @@ All methods block and may be called from several threads.
 
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import IO, Final
 
@@ -37,6 +37,7 @@ class Store:
         """
         self._folder = folder
         self._uploads = folder / "uploads"
+        self._numbers = itertools.count()  # names in uploads/; `next` is atomic
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("wb")
@@ -72,7 +73,7 @@ class Store:
 
     def begin_upload(self) -> "Upload":
         """A blob that arrives in pieces."""
-        return Upload(self, self._uploads)
+        return Upload(self)
 
     def put_blob(self, digest: str, data: bytes) -> None:
         """Keep a blob.
@@ -141,12 +142,18 @@ class Store:
         os.replace(temporary, final)
         _sync_folder(final.parent)
 
+    def new_file(self) -> tuple[Path, IO[bytes]]:
+        """An empty file under a name that nobody else has, for `keep`."""
+        path = self._uploads / str(next(self._numbers))
+        return path, path.open("xb")
+
     def _write(self, path: Path, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=self._uploads, delete=False) as file:
+        temporary, file = self.new_file()
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        self.keep(Path(file.name), path)
+        self.keep(temporary, path)
 
     def _content_path(self, kind: str, digest: str) -> Path:
         if not is_digest(digest):
@@ -163,10 +170,10 @@ class Store:
 class Upload:
     """One blob on its way in. Either `finish` it or `abandon` it; a second call of either does nothing."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._file: IO[bytes] | None = tempfile.NamedTemporaryFile(dir=folder, delete=False)  # noqa: SIM115 (outlives us)
-        self._path = Path(self._file.name)
+        self._file: IO[bytes] | None
+        self._path, self._file = store.new_file()
         self._sha = hashlib.sha256()
         self.size = 0  # bytes so far
 

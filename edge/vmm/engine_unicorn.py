@@ -78,6 +78,7 @@ class UnicornEngine:
         uc, memory = self._uc, self._memory
         target = abi.LIBOS_ADDRESS + abi.PAGE_SIZE // 2  # `until` must lie in a page the guest could execute
         page = abi.LIBOS_ADDRESS // abi.PAGE_SIZE
+        entry = memory.entries[page]
         memory.entries[page] = abi.LIBOS_ADDRESS | layout.PRESENT | layout.USER
         frame = (target, layout.CODE_SELECTOR, RFLAGS_FIXED, abi.STACK_ADDRESS, layout.DATA_SELECTOR)
         struct.pack_into("<5Q", memory.monitor, layout.ENTRY_FRAME, *frame)
@@ -91,7 +92,8 @@ class UnicornEngine:
         uc.emu_start(MONITOR_ADDRESS + layout.ENTRY_STUB, target)
         if uc.reg_read(x86.UC_X86_REG_CS) & 3 != 3 or uc.reg_read(x86.UC_X86_REG_RIP) != target:
             raise RuntimeError("unicorn did not enter ring 3")
-        memory.entries[page] = 0
+        memory.entries[page] = entry
+        self.flush_tables()
 
     # Exits. Unicorn stops at the end of the basic block it is in, so a block can raise several: the first one counts,
     # and what made a later one happens again when the guest goes on.

@@ -103,6 +103,8 @@ class Machine:
         self._console = RingConsumer(console, "console")
         self._log_bytes = 0
         self._clock = Clock(DeviceState())
+        self.last_cpu_ns = 0  # CPU time and entries of the last run
+        self.last_entries = 0
         self._charged_ns = 0  # CPU time since a request was last completed
         self._completed = 0
         self._idle_until_ns = 0
@@ -229,7 +231,7 @@ class Machine:
 
     def _run(self) -> Outcome:
         engine, clock = self.shell.engine, self._clock
-        self._log_bytes = 0
+        self._log_bytes = self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
             in_tail = self._guest_positions()[0]
@@ -244,6 +246,8 @@ class Machine:
             now_ns = time.thread_time_ns()
             clock.virtual_ns += now_ns - mark_ns
             self._charged_ns += now_ns - mark_ns
+            self.last_cpu_ns += now_ns - mark_ns
+            self.last_entries += 1
             mark_ns = now_ns
             match reason:
                 case Hypercall(port):

@@ -141,9 +141,10 @@ class GuestMemory:
         # Selectors 0x08 and 0x10: ring 0 code and data; 0x20 and 0x28: ring 3 data and 64-bit code.
         put(GDT, 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
 
-    def bind(self, template: PageTemplate) -> bool:
+    def bind(self, template: PageTemplate, keep_dirty: int = KEEP_DIRTY_PAGES) -> bool:
         """Reset every dirty page to the base, and lay the page tables of an image where they are not laid already.
 
+        :param keep_dirty: dirty bits stay while there are no more pages than this.
         :return: whether an entry changed other than by gaining bits: engines must then forget what they know of them.
         :raises ValueError: the image is for another memory size.
         """
@@ -154,7 +155,7 @@ class GuestMemory:
             self.ram.madvise(mmap.MADV_DONTNEED)
         else:
             self.pages[dirty] = self.base.contents(dirty)
-        if template.key == self._template_key and len(dirty) <= KEEP_DIRTY_PAGES:
+        if template.key == self._template_key and len(dirty) <= keep_dirty:
             return False
         self.entries[:] = template.entries
         self._template_key = template.key

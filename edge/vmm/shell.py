@@ -12,7 +12,7 @@ import numpy as np
 from edge.vmm.engine import Engine
 from edge.vmm.engine_kvm import KvmEngine
 from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi, snapshot
 from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, difference, no_pages
@@ -94,6 +94,18 @@ class Shell:
             self._engines[name] = UnicornEngine(self.memory) if name == "unicorn" else KvmEngine(self.memory)
         return self._engines[name]
 
+    @property
+    def engine_name(self) -> EngineName:
+        """Where the machine is."""
+        return self._name
+
+    def choose(self, name: EngineName) -> None:
+        """The engine of the next machine, before it is bound.
+
+        :raises OperatorError: it cannot be had.
+        """
+        self.engine, self._name = self._engine(name), name
+
     def use(self, name: EngineName) -> None:
         """Go on in another engine, at any exit: registers move, memory and page tables are the same.
 
@@ -115,7 +127,8 @@ class Shell:
         code = image.code_pages(decoded)
         translated = np.union1d(self._code, code)
         before = self.memory.pages[translated]
-        if self.memory.bind(image.template):
+        keep_dirty = RESET_COPY_PAGES if "kvm" in self._engines else KEEP_DIRTY_PAGES
+        if self.memory.bind(image.template, keep_dirty):
             self._tables_changed()
         self.memory.apply(decoded.page_nos, decoded.pages)
         if parked is not None:

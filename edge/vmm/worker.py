@@ -18,6 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from edge.vmm import frames
@@ -25,10 +26,11 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
-from edge.vmm.shell import Image, Shell
+from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.tiering import Tiering, calibrate
 from edge.vmm.watchdog import Watchdog
 from vmimage import abi, snapshot
-from vmimage.errors import GuestError, GuestFault, NunatakError
+from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
 from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
@@ -42,8 +44,9 @@ log = logging.getLogger("nunatak.worker")
 class Resident:
     """A machine that the supervisor opened, and what has been measured of it."""
 
-    def __init__(self, number: int, machine: Machine) -> None:
+    def __init__(self, number: int, image: int, machine: Machine) -> None:
         self.number = number
+        self.image = image
         self.machine = machine
         self.runnable = False
         self.restore_us = 0
@@ -65,6 +68,7 @@ class Worker:
         self._runnable: deque[Resident] = deque()
         self._free_shells: dict[tuple[int, int], list[Shell]] = {}
         self._watchdog = Watchdog()
+        self._tiering = Tiering(calibrate())
         self._stopping = False
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
@@ -82,7 +86,9 @@ class Worker:
 
     def serve(self) -> None:
         """Until STOP, or until the supervisor is gone."""
-        self._send(frames.HELLO, 0, 0, json.dumps({"pid": os.getpid(), "engines": ["unicorn"]}).encode())
+        engines = ["unicorn", "kvm"] if self._tiering.kvm else ["unicorn"]
+        about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
+        self._send(frames.HELLO, 0, 0, json.dumps(about).encode())
         self._flush()
         while not self._stopping and self._receive():
             for _ in range(len(self._runnable)):
@@ -151,6 +157,7 @@ class Worker:
             self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
 
     def _on_drop_image(self, frame: Frame) -> None:
+        self._tiering.forget(frame.machine)
         image = self._images.pop(frame.machine, None)
         if image is not None and image.is_base:
             for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
@@ -165,13 +172,14 @@ class Worker:
         limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
         shell = self._take_shell(image)
         try:
+            self._choose_engine(shell, self._tiering.engine_for(about["image"]))
             machine = Machine(shell, image, limits)
             machine.restore(parked)
         except NunatakError as error:
             self._release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        resident = self._residents[frame.machine] = Resident(frame.machine, machine)
+        resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine)
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
 
@@ -202,6 +210,9 @@ class Worker:
             "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
             "slices_stopped": self._watchdog.stopped,
+            "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
+            "promotions": self._tiering.promotions,
+            "demotions": self._tiering.demotions,
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
 
@@ -220,6 +231,20 @@ class Worker:
             free.append(shell)
         else:
             shell.close()
+
+    def _choose_engine(self, shell: Shell, name: EngineName, *, move: bool = False) -> None:
+        """Put the next machine, or with `move` the one that is there, into an engine; on Unicorn where KVM fails."""
+        if name == shell.engine_name:
+            return
+        try:
+            if move:
+                shell.use(name)
+                self._tiering.moved(name)
+            else:
+                shell.choose(name)
+        except OperatorError as error:
+            log.warning("event=kvm_lost reason=%s", error)
+            self._tiering.without_kvm(str(error))
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number]
@@ -248,6 +273,9 @@ class Worker:
             self._forget(resident)
             self._report_death(resident.number, error, report, never_seen)
             return
+        shell = machine.shell
+        place = self._tiering.observe(resident.image, shell.engine_name, machine.last_cpu_ns, machine.last_entries)
+        self._choose_engine(shell, place, move=True)
         match outcome:
             case Idle(until_ns):
                 resident.wake_at_ns = until_ns

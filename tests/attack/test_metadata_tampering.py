@@ -131,6 +131,17 @@ def _sign_anything(repository: Repository, role: str, changes: dict[str, TargetF
     repository.sign_timestamp()
 
 
+def test_a_bin_that_the_origin_never_published(
+    victim: Catalogue, mirror: Mirror, repository: Repository, tmp_path: Path
+) -> None:
+    """With a stolen publisher key but without the origin's: another bin of the version that the snapshot names."""
+    role = repository.trust.bin_of("services/hello")
+    repository.publish(record("hello", 2))
+    repository.bin_versions[role] = 1
+    repository.sign_bin(role, {"services/hello": make_targets(record("hello", 9), ())["services/hello"]})
+    _refused_and_unchanged(victim, mirror, tmp_path)
+
+
 def test_mix_and_match(victim: Catalogue, mirror: Mirror, repository: Repository, tmp_path: Path) -> None:
     """Files that were all good once, but never together."""
     role = repository.trust.bin_of("services/hello")

@@ -1,0 +1,138 @@
+"""Which engine a machine belongs on: short work where exits are cheap, long work where instructions are.
+
+Both engines are calibrated when a worker starts, so nothing assumes what an exit costs on this host. From then on every
+run is a sample: CPU time and entries. What the same run would have cost on the other engine follows from the two exit
+costs and the ratio of their speeds; a machine moves when the other is cheaper by a margin, as a JIT tiers up.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.vmm.engine import Engine, Hypercall
+from edge.vmm.engine_kvm import KvmEngine
+from edge.vmm.engine_unicorn import UnicornEngine
+from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.shell import EngineName
+from vmimage import abi
+from vmimage.errors import OperatorError
+from vmimage.manifest import Region
+from vmimage.snapshot import Registers
+
+MARGIN: Final = 1.5  # the other engine must be cheaper by this factor; both ways, which is the hysteresis
+WEIGHT: Final = 0.25  # of a new sample in the moving average
+CALIBRATION_ROUNDS: Final = 5
+CALIBRATION_EXITS: Final = 20
+CALIBRATION_TURNS: Final = 50_000  # of a loop of four instructions
+
+# idle: mov rdi,-1; out 0x10,al; jmp idle. work: mov ecx,TURNS; l: add rax,rcx; imul rdx,rax,3; dec ecx; jnz l; jmp idle
+_CODE: Final = (
+    bytes.fromhex("48c7c7ffffffff e610 ebf5 b9")
+    + CALIBRATION_TURNS.to_bytes(4, "little")
+    + bytes.fromhex("4801c8 486bd003 ffc9 75f5 ebe3")
+)
+_WORK: Final = 11  # offset of "work" in the code
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What this host's engines cost. Nanoseconds; `speedup` is how much faster KVM runs instructions."""
+
+    unicorn_exit_ns: float
+    kvm_exit_ns: float = float("inf")
+    speedup: float = 1.0
+    kvm_missing: str = ""  # why there is no KVM
+
+
+def calibrate() -> Calibration:
+    """Measure both engines, in a few milliseconds."""
+    unicorn_exit_ns, unicorn_work_ns = _measure(UnicornEngine)
+    try:
+        kvm_exit_ns, kvm_work_ns = _measure(KvmEngine)
+    except OperatorError as error:
+        return Calibration(unicorn_exit_ns, kvm_missing=str(error))
+    return Calibration(unicorn_exit_ns, kvm_exit_ns, max(1.0, unicorn_work_ns / kvm_work_ns))
+
+
+def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float]:
+    memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
+    code = Region(abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.PAGE_SIZE, "rx")
+    memory.bind(PageTemplate([code], abi.MEMORY_MIN))
+    memory.write(abi.LIBOS_ADDRESS, _CODE)
+    engine: Engine = make(memory)
+    try:
+        engine.load(Registers(rip=abi.LIBOS_ADDRESS))
+        _expect_idle(engine)
+        exits, works = [], []
+        for _ in range(CALIBRATION_ROUNDS):  # the best round: others had to share the processor
+            started = time.perf_counter_ns()
+            for _ in range(CALIBRATION_EXITS):
+                engine.run()
+            exits.append((time.perf_counter_ns() - started) / CALIBRATION_EXITS)
+            engine.load(Registers(rip=abi.LIBOS_ADDRESS + _WORK))
+            started = time.perf_counter_ns()
+            _expect_idle(engine)
+            works.append(time.perf_counter_ns() - started)
+        return min(exits), max(1.0, min(works) - min(exits))
+    finally:
+        engine.close()
+
+
+def _expect_idle(engine: Engine) -> None:
+    reason = engine.run()
+    if reason != Hypercall(abi.PORT_IDLE):
+        raise OperatorError(f"engine {engine.name}: an idle guest expected, got {reason}")
+
+
+@dataclass
+class Tiering:
+    """Decisions for the machines of one worker; what was learned of an image outlives its machines."""
+
+    calibration: Calibration
+    promotions: int = 0
+    demotions: int = 0
+    _work_ns: dict[int, float] = field(default_factory=dict)  # by image: work per entry, in Unicorn's time
+
+    @property
+    def kvm(self) -> bool:
+        """Whether there is a choice."""
+        return not self.calibration.kvm_missing
+
+    def engine_for(self, image: int) -> EngineName:
+        """Where a new machine of this image starts."""
+        return self.observe(image, "unicorn", 0, 0)
+
+    def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int) -> EngineName:
+        """Take a run as a sample and say where the machine should be next.
+
+        :param entries: how often the guest was entered in that run; 0 takes no sample.
+        """
+        c = self.calibration
+        if not self.kvm:
+            return "unicorn"
+        if entries:
+            work_ns = cpu_ns / entries
+            work_ns = work_ns - c.unicorn_exit_ns if engine == "unicorn" else (work_ns - c.kvm_exit_ns) * c.speedup
+            work_ns = max(0.0, work_ns)
+            known = self._work_ns.get(image, work_ns)
+            self._work_ns[image] = known + WEIGHT * (work_ns - known)
+        work_ns = self._work_ns.get(image, 0.0)
+        on_unicorn, on_kvm = c.unicorn_exit_ns + work_ns, c.kvm_exit_ns + work_ns / c.speedup
+        if engine == "unicorn":
+            return "kvm" if on_kvm * MARGIN < on_unicorn else "unicorn"
+        return "unicorn" if on_unicorn * MARGIN < on_kvm else "kvm"
+
+    def moved(self, engine: EngineName) -> None:
+        """Count a move."""
+        if engine == "kvm":
+            self.promotions += 1
+        else:
+            self.demotions += 1
+
+    def without_kvm(self, reason: str) -> None:
+        """KVM failed after all: no more moves there."""
+        self.calibration = Calibration(self.calibration.unicorn_exit_ns, kvm_missing=reason)
+
+    def forget(self, image: int) -> None:
+        """The image is gone."""
+        self._work_ns.pop(image, None)
