@@ -22,7 +22,7 @@ from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.flow import ClientError
 from edge.services import Service
-from edge.streams import Stream
+from edge.streams import Stream, wake
 from edge.supervisor import Supervisor
 from edge.vmm import frames
 from edge.vmm.frames import Frame
@@ -99,14 +99,14 @@ class Front(web.Server):
         self.port = 0  # set when bound
         self.keeping: Final = Sent(keep_alive=True)
         self.closing: Final = Sent(keep_alive=False)
-        self.in_flight = 0
+        self.busy: set[RequestHandler] = set()  # connections with a request in flight
+        self._draining: asyncio.Future[None] | None = None  # done when none is left
         self._supervisor, self._admin, self._config, self._counters = supervisor, admin, config, counters
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
         self._date = b""
         self._date_second = 0
-        self._idle: asyncio.Future[None] | None = None
 
     def __call__(self) -> RequestHandler:
         """A connection (the protocol factory)."""
@@ -119,7 +119,8 @@ class Front(web.Server):
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to the last byte of its answer."""
         request_id = self.request_id()
-        self.in_flight += 1
+        connection = request.protocol
+        self.busy.add(connection)
         service: Service | None = None
         try:
             route = flow.route(request.headers.get("Host"), request.raw_path)
@@ -138,9 +139,9 @@ class Front(web.Server):
                 _logger.warning(log.line("answer_refused", service=service.name if service else "", reason=error))
             return self.refuse(request, request_id, flow.refusal(error))
         finally:
-            self.in_flight -= 1
-            if self._idle is not None and not self.in_flight and not self._idle.done():
-                self._idle.set_result(None)
+            self.busy.discard(connection)
+            if self._draining is not None and not self.busy:
+                wake(self._draining)
 
     async def _serve(
         self, request: web.BaseRequest, request_id: bytes, route: flow.Route, service: Service
@@ -220,6 +221,7 @@ class Front(web.Server):
         self, request: web.BaseRequest, request_id: bytes, stream: Stream, timing: bytes, answer: cgi.AnswerHead
     ) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
+        keep = self._keeps(request)
         restore_us, guest_us = frames.TIMING.unpack(timing)
         trip = stream.trip
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
@@ -232,14 +234,20 @@ class Front(web.Server):
             restore_us / 1000,
             guest_us / 1000,
             request_id,
-            b"" if request.keep_alive and request.version == (1, 1) else _connection(request.keep_alive),
+            b"" if keep and request.version == (1, 1) else _connection(keep),
         )
 
-    async def idle(self, timeout_s: float) -> None:
-        """Wait until no request is in flight, or so long."""
-        self._idle = self._loop.create_future()
-        if self.in_flight:
-            await asyncio.wait([self._idle], timeout=timeout_s)
+    async def drain(self, timeout_s: float) -> None:
+        """Close connections: the idle ones now, the others with their answer. Waits for those, but only so long."""
+        self._draining = self._loop.create_future()
+        for connection in self.connections:
+            if connection not in self.busy:
+                connection.close()
+        if self.busy:
+            await asyncio.wait([self._draining], timeout=timeout_s)
+
+    def _keeps(self, request: web.BaseRequest) -> bool:
+        return request.keep_alive and self._draining is None
 
     def date(self) -> bytes:
         """The Date and Server lines, made once a second."""
@@ -266,7 +274,7 @@ class Front(web.Server):
         if answer.status != 204 and not (no_body and length == 0):
             head += b"Content-Length: %d\r\n" % length
         self._write(request, b"%b\r\n%b" % (head, b"" if no_body else body))
-        return self.keeping if request.keep_alive else self.closing
+        return self.keeping if self._keeps(request) else self.closing
 
     async def _answer_in_parts(
         self, request: web.BaseRequest, request_id: bytes, stream: Stream, frame: Frame
@@ -277,7 +285,7 @@ class Front(web.Server):
         answer = cgi.answer_head(block)
         head = self._head(request, request_id, stream, frame.payload[:_TIMING_BYTES], answer)
         no_body = cgi.without_body(request.method, answer.status)
-        left, close = answer.content_length, not request.keep_alive
+        left, close = answer.content_length, not self._keeps(request)
         if left is not None:
             head += b"Content-Length: %d\r\n" % left
         elif not no_body:
@@ -324,7 +332,7 @@ class Front(web.Server):
         """The edge's own answer to what cannot be served; of the cause it names only the counter."""
         status, reason, retry_after_s = refusal
         self._counters.add(self._counters.refusals, reason)
-        keep = request.keep_alive and not close
+        keep = self._keeps(request) and not close
         body = b"%d %b\n" % (status, HTTPStatus(status).phrase.encode())
         lines = [
             b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()),

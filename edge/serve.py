@@ -71,11 +71,10 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
 
     await stop.wait()
-    _logger.info(log.line("draining", in_flight=front.in_flight))
+    _logger.info(log.line("draining", in_flight=len(front.busy)))
     supervisor.draining = True
     await site.stop()
-    front.pre_shutdown()  # connections close when the request they are in is answered
-    await front.idle(config.drain)
+    await front.drain(config.drain)
     await supervisor.drain()
     await runner.cleanup()
     await origin.close()

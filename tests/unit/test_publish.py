@@ -3,7 +3,10 @@
 import http.client
 import itertools
 import json
+import threading
+import time
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -370,6 +373,20 @@ def test_renewal_signs_a_snapshot_only_when_it_is_old(keys: Keys) -> None:
     assert [name for name, _ in files] == ["2.snapshot.json", "timestamp.json"]
     assert later.snapshot.meta == state.snapshot.meta
     assert later.snapshot.expires > state.snapshot.expires
+
+
+def test_a_running_origin_renews_its_timestamp(store: Store, keys: Keys, tmp_path: Path) -> None:
+    short = copy(keys)
+    short.online = replace(keys.online, lifetime=timedelta(seconds=3))  # renewed twice a second
+    with running_origin(store, short) as url:
+        catalogue = Catalogue(tmp_path / "edge", f"{url}/tuf/", keys.root)
+        catalogue.refresh()
+        first = store.read_metadata(TIMESTAMP_FILE)
+        deadline = time.monotonic() + 30
+        while store.read_metadata(TIMESTAMP_FILE) == first and time.monotonic() < deadline:
+            threading.Event().wait(0.02)
+        assert store.read_metadata(TIMESTAMP_FILE) != first
+        assert not catalogue.refresh()  # later, and nothing else
 
 
 def test_old_versions_go_in_time(keys: Keys) -> None:
