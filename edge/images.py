@@ -1,11 +1,10 @@
-"""Images: fetched, verified, and made ready for workers as sealed memfds.
+"""Images: fetched, verified, and held ready for workers, which get them as sealed memfds.
 
 Trust only grows, in one order: the catalogue's digest, the manifest's bytes, the blob's bytes, the pages. Each step
 hands out a value only after its check. Stores wrap stores: `DiskStore(disk, OriginStore(url))` is the whole cache.
 """
 
 import asyncio
-import fcntl
 import mmap
 import os
 import sqlite3
@@ -17,20 +16,19 @@ from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import aiohttp
-import numpy as np
 
 from edge import log
 from edge.counters import Counters
 from edge.tiers import Tier
 from edge.vmm import frames
+from edge.vmm.image_memory import base_memfd, sealed_memfd
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, canonical_json, digest_of, parse_manifest
 from vmimage.pages import Pages, page_view, pages_digest
 
 REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
-SEALS: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-IMAGE_OVERHEAD_BYTES: Final = 16 << 10  # manifest, file and page tables of one image; measured about 12 KiB
+IMAGE_OVERHEAD_BYTES: Final = 6 << 10  # manifest, service and tier entries; measured 5.7 KB each for 2,000 services
 _CHUNK: Final = 256 << 10  # bytes read from the origin at a time
 
 _logger: Final = log.logger("images")
@@ -165,16 +163,27 @@ class DiskStore:
 
 @dataclass(eq=False, slots=True)
 class Image:
-    """A verified image, ready for workers. Its memfd cannot change any more."""
+    """A verified image, ready for workers."""
 
     number: int  # on the wire to workers; never used twice
     manifest: ImageManifest
     base: "Image | None"
-    fd: int
-    fd_bytes: int
-    cost_bytes: int
-    pages: Pages | None = field(repr=False)  # of a base: its whole memory, for those derived from it
+    blob: bytes = field(repr=False)  # of a derived image: its record as it was on the wire
+    base_fd: int  # of a base: sealed memfd with its memory; else -1
+    pages: Pages | None = field(repr=False)  # of a base: that memory, for those derived from it
     pins: int = 0  # machines and derived images that need it
+
+    @property
+    def cost_bytes(self) -> int:
+        """Memory it takes, here and in a worker."""
+        held = len(self.blob) * 2 if self.pages is None else self.manifest.page_count * abi.PAGE_SIZE
+        return held + IMAGE_OVERHEAD_BYTES
+
+    def memfd(self) -> int:
+        """A sealed memfd for a worker; the caller closes it. Only bases keep theirs: a derived image is a few KB."""
+        if self.pages is not None:
+            return os.dup(self.base_fd)
+        return sealed_memfd(f"nunatak-{self.manifest.name}", self.blob)
 
     def announcement(self) -> bytes:
         """The IMAGE frame that goes with the memfd."""
@@ -184,14 +193,15 @@ class Image:
             "base": self.base.number if self.base else None,
             "memory_bytes": m.memory_bytes,
             "regions": [[region.start, region.end, region.access] for region in m.regions],
-            "bytes": self.fd_bytes,
+            "bytes": len(self.blob) if self.pages is None else abi.MEMORY_MAX,
         }
         return frames.pack(frames.IMAGE, 0, self.number, 0, canonical_json(facts))
 
     def close(self) -> None:
-        """Give the memory back. Workers that hold the memfd keep theirs until they are told."""
-        self.pages = None
-        os.close(self.fd)
+        """Give the memory back. Workers keep what they were given until they are told."""
+        if self.pages is not None:
+            self.pages = None
+            os.close(self.base_fd)
 
 
 class Images:
@@ -320,7 +330,7 @@ def _ref(blob: Blob) -> Ref:
 
 
 def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | None) -> Image:
-    """Decode a verified blob, check its pages, and seal what workers need in a memfd. Blocking: runs in a thread.
+    """Decode a verified blob, check its pages, and keep what workers need. Blocking: runs in a thread.
 
     :raises FormatError: the blob is no record that fits its manifest.
     :raises VerificationError: the pages are not what the manifest names.
@@ -336,25 +346,7 @@ def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | Non
     contents = record.pages if reference is None else record.pages ^ reference[record.page_nos]
     if (got := pages_digest(record.page_nos, contents)) != manifest.pages_digest:
         raise VerificationError(f"{manifest.digest}: pages {manifest.pages_digest} expected, got {got}")
-    fd = os.memfd_create(f"nunatak-{manifest.name[:32]}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        if base is None:
-            os.ftruncate(fd, abi.MEMORY_MAX)
-            for page_no, row in zip(record.page_nos.tolist(), contents, strict=True):
-                os.pwrite(fd, np.ascontiguousarray(row).data, page_no * abi.PAGE_SIZE)
-        else:
-            _write_all(fd, blob)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
-        size = os.fstat(fd).st_size
-        pages = page_view(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)) if base is None else None
-    except BaseException:
-        os.close(fd)
-        raise
-    held = manifest.page_count * abi.PAGE_SIZE if base is None else len(blob)
-    return Image(number, manifest, base, fd, size, held + IMAGE_OVERHEAD_BYTES, pages)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    if base is not None:
+        return Image(number, manifest, base, blob, -1, None)
+    fd = base_memfd(record.page_nos, contents)
+    return Image(number, manifest, None, b"", fd, page_view(mmap.mmap(fd, 0, mmap.MAP_SHARED, mmap.PROT_READ)))

@@ -1,6 +1,7 @@
 """An edge put together: every part made once, wired in one place, run until it is told to drain."""
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     :raises OperatorError: the machine or the configuration does not allow it.
     """
     loop = asyncio.get_running_loop()
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -1,6 +1,5 @@
 """A service, and the machine that answers for it: state only, changed through `flow.SERVICE_FLOW`."""
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ class Service:
         self.state: flow.ServiceState = "cold"
         self.machine: Machine | None = None
         self.queue: deque[Stream] = deque()
-        self.opening: asyncio.Task[None] | None = None
+        self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever
         self.crashes_in_row = 0

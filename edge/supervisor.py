@@ -6,7 +6,6 @@ slower is one task per service that is being opened. No HTTP here: `http` makes 
 
 import asyncio
 import struct
-import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ from edge.fleet import Fleet
 from edge.flow import BackingOff, WorkerLost
 from edge.images import Image, Images, Trip
 from edge.records import Records
+from edge.reports import Reports
 from edge.services import Machine, Service
 from edge.streams import Stream, wake
 from edge.tiers import Tier
@@ -27,7 +27,7 @@ from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import COMMAND, Worker, json_object
 from vmimage import abi
-from vmimage.errors import GuestError, NunatakError, Unavailable
+from vmimage.errors import GuestError, NunatakError, Unavailable, UnknownService
 from vmimage.manifest import canonical_json
 from vmimage.trust import ServiceRecord
 
@@ -35,9 +35,10 @@ from vmimage.trust import ServiceRecord
 # (2 MB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 5 << 19
 TICK_S: Final = 1.0
-REPORTS_KEPT: Final = 100
 LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
 SETTLE_S: Final = 0.25  # after a RESET a machine may have it in its queue still, and a worker parks only idle ones
+
+PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
 
 _LENGTH: Final = struct.Struct("<I")
 _logger: Final = log.logger("supervisor")
@@ -60,7 +61,7 @@ class Supervisor:
         self.directory, self.images, self.records = directory, images, records
         self.workers = Fleet(config.worker_count, self, worker_command)
         self.residents: Tier[int, Machine] = Tier(config.resident_bytes)
-        self.reports: deque[dict[str, Any]] = deque(maxlen=REPORTS_KEPT)
+        self.reports = Reports(images)
         self.draining = False
         self._loop = asyncio.get_running_loop()
         self._next_machine = 0
@@ -112,7 +113,7 @@ class Supervisor:
             service.step("pause_over")
         if service.state in ("cold", "parked"):
             service.step("request")
-            service.opening = self._spawn(self._open(service))
+            self._spawn(self._open(service))
 
     def _dispatch(self, machine: Machine, stream: Stream) -> None:
         stream.state = flow.REQUEST_FLOW[stream.state]["dispatch"]
@@ -149,46 +150,47 @@ class Supervisor:
 
     async def _open(self, service: Service) -> None:
         """Bring up a machine for the requests in the service's queue."""
-        image: Image | None = None
-        first, collapsed = True, len(service.queue)
         try:
-            while True:
-                release = service.release
-                image, trip = await self.images.load(release.manifest_digest, release.manifest_size)
-                image.pins += 1
-                held = await self.records.get(service.key)
-                worker = await self.workers.pick()
-                cost = SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
-                await self._make_room(cost)
-                with suppress(WorkerLost):
-                    await worker.give(image)
-                if worker.alive and service.release.manifest_digest == release.manifest_digest:
-                    break
-                image.pins -= 1
-                image = None
-        except NunatakError as error:
-            if image is not None:
-                image.pins -= 1
+            while not await self._try_open(service):
+                pass
+        except Exception as error:
+            if not isinstance(error, NunatakError):
+                _logger.exception(log.line("open_failed", service=service.name))
             service.step("failed")
             self._fail_queue(service, error)
-            return
+
+    async def _try_open(self, service: Service) -> bool:
+        """False when the worker ended, or the service became another version, meanwhile."""
+        release = service.release
+        if service.withdrawn:
+            raise UnknownService(f"{service.name}: withdrawn")
+        image, trip = await self.images.load(release.manifest_digest, release.manifest_size)
+        image.pins += 1
+        try:
+            held = await self.records.get(service.key)
+            worker = await self.workers.pick()
+            cost = SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
+            await self._make_room(cost)
+            with suppress(WorkerLost):
+                await worker.give(image)
+            if not worker.alive or service.withdrawn or service.release.manifest_digest != release.manifest_digest:
+                return False
+            record, tier = held if held is not None else (b"", _image_tier(trip))
+            service.machine = self._open_in(worker, service, image, record, cost)
         finally:
-            service.opening = None
-        record, tier = held if held is not None else (b"", _image_tier(trip))
-        machine = self._open_in(worker, service, image, record, cost)
-        service.machine = machine
+            image.pins -= 1
         service.step("opened")
-        for stream in service.queue:
+        for place, stream in enumerate(service.queue):
             stream.tier, stream.trip = tier, trip
-            stream.collapsed = tier == "origin" and not first
-            first = False
-        if tier == "origin":
-            self.counters.collapsed += max(0, collapsed - 1)
-        self._pump(machine)
+            stream.collapsed = tier == "origin" and place > 0
+            self.counters.collapsed += stream.collapsed
+        self._pump(service.machine)
+        return True
 
     def _open_in(self, worker: Worker, service: Service, image: Image, record: bytes, cost: int) -> Machine:
-        """Send OPEN; frames for the machine may follow at once. The image stays pinned until the machine is gone."""
-        self._next_machine += 1
+        """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
+        self._next_machine = (self._next_machine + 1) & 0xFFFFFFFF
+        image.pins += 1
         machine = Machine(self._next_machine, service, image, worker, self._loop.time())
         worker.machines[machine.number] = machine
         self.residents.put(machine.number, machine, cost)
@@ -291,15 +293,16 @@ class Supervisor:
             machine.retiring = True
             if not machine.streams and machine.number not in self._parkings:
                 self._close(machine)
-        if service.queue and service.state == "cold":  # what waited for a PARKED
-            if release is None:
-                self._fail_queue(service, Unavailable(f"{service.name}: withdrawn"))
-            else:
-                self._loop.call_soon(self._want_queued, service)
+        service.withdrawn = release is None
+        if service.state == "cold":
+            self._loop.call_soon(self._want_queued, service)  # those that waited for a PARKED
 
     def _want_queued(self, service: Service) -> None:
-        """Bring up a machine for requests that are queued already, or refuse them."""
+        """Bring up a machine for requests that are queued already, hand them over, or refuse them."""
         if not service.queue:
+            return
+        if service.state == "resident" and service.machine is not None:
+            self._pump(service.machine)
             return
         try:
             self._want(service)
@@ -365,19 +368,7 @@ class Supervisor:
             service.pause_until = now + pause_s
             service.step("crashed")
             self.records.forget(service.key)  # the cause may be in it; the next machine starts from the image
-        _logger.warning(
-            log.line("machine_died", service=service.name, machine=machine.number, error=error.counter, message=error)
-        )
-        self.reports.append(
-            {
-                "time": time.time(),
-                "service": service.name,
-                "image": machine.image.manifest.digest,
-                "error": type(error).__name__,
-                "message": str(error),
-                "report": about.get("report"),
-            }
-        )
+        self.reports.add(service.name, machine.image, error, about.get("report"))
         guest_fault = isinstance(error, GuestError)
         self._end_streams(
             machine, error, seen=lambda number: guest_fault and number not in unseen, guest_fault=guest_fault
@@ -451,16 +442,20 @@ class Supervisor:
     async def drain(self) -> None:
         """Park every machine, write every record, stop the workers. Requests in flight have ended before."""
         self.draining = True
-        parkings = [self.park(machine.service) for machine in list(self.residents.values())]
-        if waiting := [parked for parked in parkings if parked is not None]:
-            await asyncio.wait(waiting, timeout=self.config.drain or 1.0)
+        deadline, parks = self._loop.time() + PARK_S, self.counters.parks
+        while len(self.residents) or self._parkings:
+            for machine in list(self.residents.values()):
+                self.park(machine.service)
+            if self._loop.time() > deadline:
+                break
+            await asyncio.wait(self._parkings.values() or [self._loop.create_future()], timeout=SETTLE_S)
         kept = await self.records.flush()
         for task in list(self._tasks):
             task.cancel()
         await self.workers.stop()
         self.images.close()
         self.directory.close()
-        _logger.info(log.line("drained", parked=len(waiting), records=kept))
+        _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))
 
 
 def _image_tier(trip: Trip | None) -> flow.Tier:

@@ -6,6 +6,7 @@ one that breaks the protocol or stops answering is killed, alone. What frames me
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from vmimage.errors import OperatorError
 HELLO_S: Final = 20.0  # an interpreter with its engines calibrated; about 1 s here
 STOP_S: Final = 5.0  # a worker told to stop that did not is killed
 SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth of frames
+JSON_MAX: Final = 64 << 10  # bytes; a crash report has about 2 KB
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
 
 _logger: Final = log.logger("workers")
@@ -129,18 +131,25 @@ class Worker(asyncio.Protocol):
         async with self._image_turn:
             if image.number in self._images:
                 return
-            while True:
-                if self._image_socket is None:
-                    raise WorkerLost(f"worker {self.index} ended")
-                try:
-                    socket.send_fds(self._image_socket, [image.number.to_bytes(4, "little")], [image.fd])
-                    break
-                except BlockingIOError:
+            fd = image.memfd()
+            try:
+                while not self._send_fd(image.number, fd):
                     await self._image_socket_writable()
-                except OSError as error:
-                    raise WorkerLost(f"worker {self.index}: {error}") from error
+            finally:
+                os.close(fd)
             self._images.add(image.number)
             self.send(image.announcement())
+
+    def _send_fd(self, number: int, fd: int) -> bool:
+        if self._image_socket is None:
+            raise WorkerLost(f"worker {self.index} ended")
+        try:
+            socket.send_fds(self._image_socket, [number.to_bytes(4, "little")], [fd])
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise WorkerLost(f"worker {self.index}: {error}") from error
+        return True
 
     async def _image_socket_writable(self) -> None:
         assert self._image_socket is not None
@@ -184,6 +193,9 @@ class Worker(asyncio.Protocol):
                 self._greet(batch)
         except ValueError as error:  # also JSON and UTF-8 that do not decode
             self.kill(f"protocol: {error}")
+        except Exception as error:  # whatever made us stumble ends the worker it came from, and no other
+            _logger.exception(log.line("worker_frames", worker=self.index))
+            self.kill(f"defect: {error!r}")
 
     def _greet(self, batch: Sequence[Frame]) -> None:
         if len(batch) != 1 or batch[0].type != frames.HELLO:
@@ -243,8 +255,10 @@ class Worker(asyncio.Protocol):
 def json_object(payload: bytes) -> dict[str, Any]:
     """A frame's JSON.
 
-    :raises ValueError: no JSON object.
+    :raises ValueError: no JSON object, or a large one.
     """
+    if len(payload) > JSON_MAX:
+        raise ValueError(f"at most {JSON_MAX} bytes of JSON expected, got {len(payload)}")
     value = json.loads(payload)
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object expected, got {type(value).__name__}")

@@ -14,7 +14,7 @@ from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
-from edge.vmm.watchdog import Watchdog
+from edge.vmm.watchdog import watchdog
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.elf import Program, Segment, Symbol, parse_program
@@ -53,7 +53,7 @@ class Baker:
                 f"memory: a multiple of 2 MiB from {abi.MEMORY_MIN >> 20} MiB to {abi.MEMORY_MAX >> 20} MiB expected, "
                 f"got {memory_bytes} bytes"
             )
-        self._watchdog = Watchdog()
+        self._watchdog = watchdog()
         self._memory_bytes = memory_bytes
         self._libos = parse_program(libos_elf())
         self._regions = (*_device_regions(), *_segment_regions(self._libos.segments))

@@ -9,7 +9,7 @@ import enum
 import os
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -36,12 +36,15 @@ from vmimage.snapshot import DeviceState, Registers, Snapshot
 SLICE_NS: Final = 10_000_000  # a machine with work gives way to its neighbours after this much CPU
 LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
+RSP: Final = 4  # its place in `Registers.gpr`
 
 _FRESH_BYTES: Final = 40  # generation and entropy
 # The info page from INFO_MAGIC to INFO_HEAP: pending, times and ring positions are written at every entry.
 _INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQ")
 _INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
 _INFO_RINGS: Final = struct.Struct("<3I")
+_CONTROL_IRQ: Final = struct.Struct("<3Q")  # enable, mask, handler
+_IRQ_FRAME: Final = struct.Struct("<2Q")  # RFLAGS, RIP
 _CONTROL_RINGS: Final = struct.Struct("<3I")
 
 
@@ -241,6 +244,8 @@ class Machine:
                 if not pending and clock.mono_ns() < self._idle_until_ns:
                     return self._idle()
                 self._enter_phase("wake")
+            if pending:
+                self._interrupt(pending)
             self._write_info(pending)
             reason = engine.run()
             now_ns = time.thread_time_ns()
@@ -264,6 +269,21 @@ class Machine:
             self._check_time()
             if now_ns - started_ns >= SLICE_NS:
                 return RUNNABLE
+
+    def _interrupt(self, pending: int) -> None:
+        """Deliver, if the guest wants any of these interrupts now; see `vmimage.abi` for what it finds on its stack."""
+        enabled, mask, handler = _CONTROL_IRQ.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE)
+        if enabled != 1 or not pending & mask:
+            return
+        engine = self.shell.engine
+        registers = engine.save()
+        gpr = list(registers.gpr)
+        gpr[RSP] -= abi.IRQ_RED_ZONE + _IRQ_FRAME.size
+        frame = _IRQ_FRAME.pack(registers.rflags, registers.rip)
+        if handler >= self.image.memory_bytes or not self._memory.write_checked(gpr[RSP], frame):
+            raise GuestViolation(f"interrupt: a handler and a stack expected, got {handler:#x} and RSP {gpr[RSP]:#x}")
+        struct.pack_into("<Q", self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE, 0)
+        engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
         for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed

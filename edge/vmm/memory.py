@@ -186,6 +186,17 @@ class GuestMemory:
         self.ram[address : address + len(data)] = data
         self.mark_dirty(slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE)))
 
+    def write_checked(self, address: int, data: bytes) -> bool:
+        """The same door for writing: False, and nothing written, where the guest itself could not write all of it."""
+        if not (0 <= address < self.memory_bytes and 0 < len(data) <= self.memory_bytes - address):
+            return False
+        pages = slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE))
+        if not (self.entries[pages] & np.uint64(PRESENT | WRITABLE) == np.uint64(PRESENT | WRITABLE)).all():
+            return False
+        self.ram[address : address + len(data)] = data
+        self.mark_dirty(pages)
+        return True
+
     def read_checked(self, address: int, size: int) -> bytes | None:
         """The one door for an address that a guest gave: its bytes, copied once, if the guest could read them all."""
         if not (0 <= address < self.memory_bytes and 0 < size <= self.memory_bytes - address):

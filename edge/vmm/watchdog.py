@@ -7,6 +7,7 @@ that had just begun, costs that run one more turn and is repeated at the next ti
 """
 
 import contextlib
+import functools
 import os
 import signal
 import threading
@@ -20,8 +21,14 @@ TICK_S: Final = (
 )
 
 
+@functools.cache
+def watchdog() -> "Watchdog":
+    """The process's watchdog: there is one wake-up descriptor."""
+    return Watchdog()
+
+
 class Watchdog:
-    """Use from the main thread only; one a process. Call `rest` before the process ends."""
+    """Got by `watchdog()`; use from the main thread only. Call `rest` before the process ends."""
 
     def __init__(self) -> None:
         self.stopped = 0  # runs that were stopped, ever

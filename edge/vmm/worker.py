@@ -28,7 +28,7 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.tiering import Tiering, calibrate
-from edge.vmm.watchdog import Watchdog
+from edge.vmm.watchdog import watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
 from vmimage.manifest import Limits, Region
@@ -67,7 +67,7 @@ class Worker:
         self._residents: dict[int, Resident] = {}
         self._runnable: deque[Resident] = deque()
         self._free_shells: dict[tuple[int, int], list[Shell]] = {}
-        self._watchdog = Watchdog()
+        self._watchdog = watchdog()
         self._tiering = Tiering(calibrate())
         self._stopping = False
         self._handlers: dict[int, Callable[[Frame], None]] = {

@@ -68,6 +68,13 @@
 #define NK_IRQ_DISK 0x4                    /* reserved */
 #define NK_IRQ_NIC 0x8                     /* reserved */
 
+/*
+ * Delivery: when the VMM enters the guest with irq_enable 1 and a pending interrupt in irq_mask, it writes 0 to irq_enable,
+ * skips the red zone, pushes RIP, then RFLAGS, and goes on at irq_handler. One notification per change: the handler drains
+ * until `pending` is clear, enables again, and leaves with `popf; ret $128`.
+ */
+#define NK_IRQ_RED_ZONE 128                /* bytes below RSP that belong to the interrupted function */
+
 /* Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). */
 #define NK_PORT_IDLE 0x10                  /* RDI: mono_ns to wake at, or IDLE_FOREVER; a pending interrupt ends it */
 #define NK_PORT_READY 0x11                 /* initialised: the bake ends here; on an edge a no-op */

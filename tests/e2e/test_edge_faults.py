@@ -28,6 +28,11 @@ def service_of(edge: Server, name: str) -> dict[str, Any]:
     return next(service for service in admin(edge, "services") if service["service"] == name)
 
 
+def report_of(edge: Server, name: str) -> dict[str, Any]:
+    """The latest crash report of a service."""
+    return next(report for report in reversed(admin(edge, "reports")) if report["service"] == name)
+
+
 @pytest.mark.parametrize(
     ("guest", "path", "status", "error"),
     [
@@ -55,9 +60,11 @@ def test_a_guest_that_fails_is_reported_and_its_neighbour_does_not_notice(
     assert (second.tier, service_of(edge, "ft-neighbour")["crashes"]) == ("resident", 0)
     assert first.status == second.status == 200
     assert service_of(edge, name)["crashes"] == 1
-    report = [report for report in admin(edge, "reports") if report["service"] == name][-1]
+    eventually(lambda: "trace" in report_of(edge, name), "the symbols are fetched")
+    report = report_of(edge, name)
     assert report["message"]
-    assert report["report"]
+    assert report["trace"]
+    assert not report["trace"][0].startswith("0x"), "the function it happened in has a name"
     assert metrics(edge)["workers_lost_total"] == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from edge.vmm.machine import Idle, Runnable
 from edge.vmm.shell import Shell
-from edge.vmm.watchdog import Watchdog
+from edge.vmm.watchdog import watchdog
 from libos.build import compile_guest
 from tests.guests import ENGINE, EXAMPLES, Guest, bake, elf, image_of, load
 from vmimage import abi, snapshot
@@ -16,11 +16,6 @@ from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.snapshot import decode
 
 HELLO, CLOCK, ECHO = EXAMPLES / "hello.c", EXAMPLES / "clock.c", EXAMPLES / "echo.c"
-
-
-@pytest.fixture(scope="module")
-def watchdog() -> Watchdog:
-    return Watchdog()
 
 
 def test_hello_counts() -> None:
@@ -218,7 +213,7 @@ def test_interleaved_streams_keep_apart() -> None:
 # Limits
 
 
-def test_a_runaway_is_stopped_and_its_neighbour_in_the_same_worker_answers(watchdog: Watchdog) -> None:
+def test_a_runaway_is_stopped_and_its_neighbour_in_the_same_worker_answers() -> None:
     spin, hello = Guest(image_of(EXAMPLES / "spin.c"), cpu_ms=200), Guest(image_of(HELLO))
     spin.send("/spin")
     answered = 0
@@ -226,22 +221,22 @@ def test_a_runaway_is_stopped_and_its_neighbour_in_the_same_worker_answers(watch
     def turns() -> None:
         nonlocal answered
         for _ in range(1000):
-            with watchdog.watching(spin.shell.engine):
+            with watchdog().watching(spin.shell.engine):
                 assert isinstance(spin.machine.run(), Runnable)
             answered += hello.get().status == 200
 
     with pytest.raises(OutOfTime, match="at most 200 ms"):
         turns()
-    watchdog.rest()
+    watchdog().rest()
     assert answered > 2
 
 
-def test_requests_that_ride_together_do_not_pay_for_each_other(watchdog: Watchdog) -> None:
+def test_requests_that_ride_together_do_not_pay_for_each_other() -> None:
     guest = Guest(image_of(EXAMPLES / "hog.c"), cpu_ms=100)
     streams = [guest.send("/touch?mib=8") for _ in range(40)]
-    with watchdog.watching(guest.shell.engine):
+    with watchdog().watching(guest.shell.engine):
         guest.run()
-    watchdog.rest()
+    watchdog().rest()
     assert all(bytes(guest.responses[s].body) == b"touched 8 MiB\n" for s in streams)
 
 

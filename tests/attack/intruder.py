@@ -1,0 +1,419 @@
+"""What code that took over a worker would try. Runs as a program: prints what became of each attempt, as JSON.
+
+The program plays the supervisor: it listens on sockets, holds a file, keeps a sandboxed neighbour with a memfd, and
+starts one process for each attempt, which enters the sandbox first. An attempt ends as "done", as the name of an errno,
+or as the name of the signal that ended the process.
+"""
+
+import ctypes
+import errno
+import fcntl
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.vmm import engine_kvm, sandbox, seccomp
+from edge.vmm.seccomp import libc_call
+from vmimage.errors import OperatorError
+
+KVM_CREATE_IRQCHIP = 0xAE60
+TIOCGWINSZ = 0x5413
+PTRACE_SEIZE = 0x4206
+CLONE_NEWNET = 0x4000_0000
+PR_SET_DUMPABLE = 4
+NO_FD = -1
+
+Act = Callable[["Scene"], object]
+acts: dict[str, Act] = {}
+
+
+def act(function: Act) -> Act:
+    acts[function.__name__] = function
+    return function
+
+
+@dataclass
+class Scene:
+    """What is there to be reached."""
+
+    tcp: socket.socket
+    udp: socket.socket
+    abstract: socket.socket
+    named: socket.socket
+    directory: Path
+    supervisor: int
+    neighbour: int = 0
+    memfd: int = 0  # the neighbour's
+    kvm: int | None = None
+    keep: list[int] = field(default_factory=list)
+
+
+@act
+def read_a_file(scene: Scene) -> object:
+    return open(scene.directory / "secret").read()
+
+
+@act
+def write_a_file(scene: Scene) -> object:
+    return open(scene.directory / "planted", "w")
+
+
+@act
+def list_a_directory(scene: Scene) -> object:
+    return os.listdir(scene.directory)
+
+
+@act
+def remove_a_file(scene: Scene) -> object:
+    (scene.directory / "kept").rename(scene.directory / "moved")
+    return (scene.directory / "moved").rename(scene.directory / "kept")
+
+
+@act
+def look_at_a_path(scene: Scene) -> object:
+    return os.stat(scene.directory)
+
+
+@act
+def connect_tcp(scene: Scene) -> object:
+    return socket.create_connection(scene.tcp.getsockname())
+
+
+@act
+def send_udp(scene: Scene) -> object:
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", scene.udp.getsockname())
+
+
+@act
+def connect_to_an_abstract_socket(scene: Scene) -> object:
+    return socket.socket(socket.AF_UNIX).connect(scene.abstract.getsockname())
+
+
+@act
+def connect_to_a_named_socket(scene: Scene) -> object:
+    return socket.socket(socket.AF_UNIX).connect(scene.named.getsockname())
+
+
+@act
+def use_a_raw_socket(scene: Scene) -> object:
+    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).sendto(b"x", ("127.0.0.1", 0))
+
+
+@act
+def run_a_program(scene: Scene) -> object:
+    os.execv("/proc/self/exe", ["python", "-c", "print('done', flush=True)"])
+
+
+@act
+def fork(scene: Scene) -> object:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    return os.waitpid(child, 0)
+
+
+@act
+def start_a_thread(scene: Scene) -> object:
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        raise PermissionError(errno.EPERM, "no thread") from None
+    return None
+
+
+@act
+def trace_the_supervisor(scene: Scene) -> object:
+    return libc_call("ptrace", PTRACE_SEIZE, scene.supervisor, 0, 0)
+
+
+@act
+def trace_a_neighbour(scene: Scene) -> object:
+    return libc_call("ptrace", PTRACE_SEIZE, scene.neighbour, 0, 0)
+
+
+@act
+def read_a_neighbours_memory(scene: Scene) -> object:
+    buffer = ctypes.create_string_buffer(8)
+    here = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)
+    return libc_call("process_vm_readv", scene.neighbour, bytes(here), 1, bytes(here), 1, 0)
+
+
+@act
+def open_a_neighbours_memfd(scene: Scene) -> object:
+    return open(f"/proc/{scene.neighbour}/fd/{scene.memfd}", "rb").read(1)
+
+
+@act
+def take_a_neighbours_descriptor(scene: Scene) -> object:
+    return libc_call("syscall", 438, libc_call("syscall", 434, scene.neighbour, 0), scene.memfd, 0)
+
+
+@act
+def signal_the_supervisor(scene: Scene) -> object:
+    return os.kill(scene.supervisor, signal.SIGCONT)
+
+
+@act
+def signal_a_neighbour(scene: Scene) -> object:
+    return os.kill(scene.neighbour, signal.SIGCONT)
+
+
+@act
+def signal_a_neighbours_thread(scene: Scene) -> object:
+    return libc_call("tgkill", scene.neighbour, scene.neighbour, signal.SIGCONT)
+
+
+@act
+def mount(scene: Scene) -> object:
+    return libc_call("mount", b"none", b"/", b"proc", 0, None)
+
+
+@act
+def make_a_namespace(scene: Scene) -> object:
+    return libc_call("unshare", CLONE_NEWNET)
+
+
+@act
+def be_root_again(scene: Scene) -> object:
+    return os.setuid(0)
+
+
+@act
+def set_up_io_uring(scene: Scene) -> object:
+    return libc_call("syscall", 425, 8, bytes(120))
+
+
+@act
+def load_bpf(scene: Scene) -> object:
+    return libc_call("syscall", 321, 0, bytes(16) + bytes(56), 72)
+
+
+@act
+def count_events(scene: Scene) -> object:
+    return libc_call("syscall", 298, bytes(112), 0, NO_FD, NO_FD, 0)
+
+
+@act
+def handle_page_faults(scene: Scene) -> object:
+    return libc_call("syscall", 323, 0)
+
+
+@act
+def make_a_memfd(scene: Scene) -> object:
+    return os.memfd_create("planted")
+
+
+@act
+def raise_a_limit(scene: Scene) -> object:
+    return libc_call("setrlimit", 7, (1 << 20).to_bytes(8, "little") * 2)
+
+
+@act
+def be_dumpable_again(scene: Scene) -> object:
+    return libc_call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+@act
+def ask_a_terminal(scene: Scene) -> object:
+    return fcntl.ioctl(1, TIOCGWINSZ, bytes(8))
+
+
+@act
+def make_a_virtual_machine(scene: Scene) -> object:
+    return fcntl.ioctl(scene.kvm or 0, engine_kvm.CREATE_VM, 0)
+
+
+@act
+def make_an_interrupt_chip(scene: Scene) -> object:
+    assert scene.kvm is not None
+    return fcntl.ioctl(fcntl.ioctl(scene.kvm, engine_kvm.CREATE_VM, 0), KVM_CREATE_IRQCHIP, 0)
+
+
+@act
+def call_by_the_x32_table(scene: Scene) -> object:
+    return libc_call("syscall", 0x4000_0000 | seccomp.ALWAYS["getpid"])
+
+
+@act
+def call_by_the_32_bit_table(scene: Scene) -> object:
+    """`getpid` of that table: mov eax, 20; int 0x80; ret."""
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+
+
+@act
+def use_descriptors_of_the_supervisor(scene: Scene) -> object:
+    """Done when there is one that was not meant to stay."""
+    meant = {0, 1, 2, *scene.keep, *([] if scene.kvm is None else [scene.kvm])}
+    for fd in set(range(4096)) - meant:
+        try:
+            os.fstat(fd)
+        except OSError:
+            continue
+        return fd
+    raise OSError(errno.EBADF, "none")
+
+
+@act
+def write_to_standard_input(scene: Scene) -> object:
+    return os.write(0, b"x")
+
+
+@act
+def make_any_other_call(scene: Scene) -> object:
+    """Done when any number that is on no list is answered otherwise than by EPERM, or ENOSYS if it is too new."""
+    listed = {*seccomp.ALWAYS.values(), *seccomp.checked_calls(()), *seccomp.DEADLY.values()}
+    for number in set(range(600)) - listed:
+        expected = errno.EPERM if number <= seccomp.NEWEST else errno.ENOSYS
+        try:
+            libc_call("syscall", number, 0, 0, 0, 0, 0, 0)
+        except OSError as error:
+            if error.errno == expected:
+                continue
+        return number
+    raise PermissionError(errno.EPERM, "all of them")
+
+
+def deadly_acts() -> dict[str, Act]:
+    """Every call that ends the process, by its number."""
+
+    def calling(number: int) -> Act:
+        return lambda scene: libc_call("syscall", number, 0, 0, 0, 0, 0, 0)
+
+    return {f"call {name}": calling(number) for name, number in seccomp.DEADLY.items()}
+
+
+# How much of the sandbox stands when the attempt is made.
+
+
+def free(scene: Scene, attempt: Callable[[], None]) -> None:
+    attempt()
+
+
+def whole(scene: Scene, attempt: Callable[[], None]) -> None:
+    sandbox.enter(config(scene), lambda: None)
+    attempt()
+
+
+def without_filter(scene: Scene, attempt: Callable[[], None]) -> None:
+    sandbox.enter(config(scene), attempt)
+
+
+def thread(scene: Scene, attempt: Callable[[], None]) -> None:
+    """From the thread that `start` made."""
+    entered = threading.Event()
+
+    def start() -> threading.Thread:
+        made = threading.Thread(target=lambda: (entered.wait(), attempt()))
+        made.start()
+        return made
+
+    _, made = sandbox.enter(config(scene), start)
+    entered.set()
+    made.join()
+
+
+def landlock(scene: Scene, attempt: Callable[[], None]) -> None:
+    sandbox.no_new_privileges()
+    sandbox.deny_files()
+    attempt()
+
+
+def capabilities(scene: Scene, attempt: Callable[[], None]) -> None:
+    sandbox.drop_capabilities()
+    attempt()
+
+
+MODES = {f.__name__: f for f in (free, whole, without_filter, thread, landlock, capabilities)}
+
+
+def config(scene: Scene) -> sandbox.Config:
+    return sandbox.Config(keep=tuple(scene.keep), kvm=scene.kvm)
+
+
+def outcome(scene: Scene, mode: str, name: str, what: Act) -> str:
+    """Make one attempt in a process of its own."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(writer, 1)
+
+        def attempt() -> None:
+            try:
+                what(scene)
+                result = "done"
+            except OSError as error:
+                result = errno.errorcode[error.errno or 0]
+            os.write(1, result.encode())
+
+        try:
+            MODES[mode](scene, attempt)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        said = file.read().strip()
+    status = os.waitpid(child, 0)[1]
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said
+
+
+def neighbour(scene: Scene) -> Iterator[Scene]:
+    """Another worker in its sandbox, with a tenant's memfd."""
+    ready_reader, ready = os.pipe()
+    memfd = os.memfd_create("tenant")
+    os.write(memfd, b"x")
+    child = os.fork()
+    if child == 0:
+        try:
+            sandbox.enter(sandbox.Config(keep=(memfd, ready)), lambda: None)
+            os.write(ready, b"x")
+            libc_call("poll", None, 0, -1)
+        finally:
+            os._exit(0)
+    os.read(ready_reader, 1)
+    for fd in (ready_reader, ready, memfd):
+        os.close(fd)
+    scene.neighbour, scene.memfd = child, memfd
+    try:
+        yield scene
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def main() -> None:
+    """`intruder MODE USER DIRECTORY`: all attempts, as user USER."""
+    mode, user, directory = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    tcp, udp = socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", 0))
+    abstract, named = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    abstract.bind(f"\0nunatak-test-{os.getpid()}")
+    named.bind(str(directory / "socket"))
+    for listener in (abstract, named):
+        listener.listen()
+    scene = Scene(tcp, udp, abstract, named, directory, os.getpid())
+    try:
+        scene.kvm = engine_kvm.open_kvm()
+    except OperatorError:
+        acts.pop("make_a_virtual_machine")
+        acts.pop("make_an_interrupt_chip")
+    if user != os.geteuid():
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    attempts = {**acts, **(deadly_acts() if mode == "whole" else {})}
+    for ready in neighbour(scene):
+        outcomes = {name: outcome(ready, mode, name, what) for name, what in attempts.items()}
+    print(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main()
