@@ -5,7 +5,10 @@ Samples are microseconds, one for a batch, sides of a comparison in turn.
 """
 
 import argparse
+import ctypes
+import gc
 import json
+import mmap
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from edge.vmm.engine import Hypercall
 from edge.vmm.machine import Machine
 from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
+from edge.vmm.tiering import LOOP, calibrate
 from vmimage import abi, snapshot
 from vmimage.manifest import Limits, Region
 from vmimage.snapshot import Registers
@@ -22,6 +26,7 @@ from vmimage.snapshot import Registers
 BATCHES: Final = 40
 BATCH: Final = 50
 PAGES: Final = 8
+NATIVE_ROUNDS: Final = 7
 
 # start: mov esi,0x200000; mov ecx,8; l: incq (rsi); add rsi,0x1000; dec ecx; jnz l; mov rdi,-1; out 0x10,al; jmp start
 CODE: Final = bytes.fromhex("be00002000 b908000000 48ff06 4881c600100000 ffc9 75f2 48c7c7ffffffff e610 ebdd")
@@ -76,6 +81,7 @@ def measure() -> list[dict[str, Any]]:
         snapshot.encode(machine.capture(), level=1)
 
     samples: dict[str, list[float]] = {"exit": [], "reset": [], "restore": [], "park": []}
+    gc.freeze()  # as a worker does
     for _ in range(BATCHES):
         kept = _batch(engine.run)
         samples["exit"].append(kept)
@@ -89,7 +95,7 @@ def measure() -> list[dict[str, Any]]:
         "park": ("park: capture and compress 8 pages", None),
         "restore": ("restore: a parked machine into a shell of its base", None),
     }
-    return [
+    return _native_rows() + [
         {
             "name": f"vmm-{name}",
             "title": title,
@@ -102,6 +108,61 @@ def measure() -> list[dict[str, Any]]:
     ]
 
 
+def _native_rows() -> list[dict[str, Any]]:
+    """A loop of adds and multiplications on both engines, against the same bytes as a function of this process."""
+    calibrations = [calibrate() for _ in range(NATIVE_ROUNDS)]
+    if calibrations[0].kvm_missing:
+        print(f"KVM rows are left out: {calibrations[0].kvm_missing}", file=sys.stderr)
+        return []
+    page = mmap.mmap(-1, abi.PAGE_SIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(LOOP + b"\xc3")  # ret
+    native = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+    ratios = []
+    for _ in range(NATIVE_ROUNDS):
+        native_ns = min(_time_ns(native) for _ in range(5))
+        ratios.append(100 * native_ns / calibrate().kvm_work_ns)
+    return [
+        {
+            "name": "kvm-exit",
+            "title": "kvm: hypercall, exit and re-entry",
+            "unit": "µs",
+            "better": "lower",
+            "reach": None,
+            "samples": [c.kvm_exit_ns / 1e3 for c in calibrations],
+        },
+        {
+            "name": "kvm-native",
+            "title": "CPU-bound guest on kvm, speed against native",
+            "unit": "%",
+            "better": "higher",
+            "reach": 90,
+            "samples": ratios,
+        },
+        {
+            "name": "tiering-speedup",
+            "title": "kvm against unicorn, same guest loop",
+            "unit": "x",
+            "better": "higher",
+            "reach": None,
+            "samples": [c.speedup for c in calibrations],
+        },
+        {
+            "name": "tiering-threshold",
+            "title": "guest time on unicorn per request from which it moves to kvm",
+            "unit": "µs",
+            "better": "lower",
+            "reach": None,
+            "samples": [c.threshold_ns / 1e3 for c in calibrations],
+        },
+    ]
+
+
+def _time_ns(action: Callable[[], object]) -> int:
+    started = time.perf_counter_ns()
+    action()
+    return time.perf_counter_ns() - started
+
+
 def main() -> int:
     """Print rows as text, or as JSON with their samples."""
     parser = argparse.ArgumentParser(prog="edge.vmm.bench", description=__doc__)
@@ -112,7 +173,7 @@ def main() -> int:
     else:
         for row in rows:
             middle = sorted(row["samples"])[len(row["samples"]) // 2]
-            print(f"{row['title']:70} {middle:8.1f} µs")
+            print(f"{row['title']:70} {middle:8.1f} {row['unit']}")
     return 0
 
 

@@ -1,8 +1,7 @@
 """Whose turn it is: a worker's CPU time, shared by weight among tenants, and a tenant's share among its services.
 
-Each of the two levels is a `FairQueue`: earliest eligible virtual deadline first (EEVDF; Stoica and Abdel-Wahab,
-"Earliest Eligible Virtual Deadline First", Old Dominion University TR-95-22, 1995), stacked as Bennett and Zhang stack
-packet queues ("Hierarchical Packet Fair Queueing Algorithms", SIGCOMM 1996). docs/adr/0003 says why.
+Both levels are a `FairQueue`, stacked as Bennett and Zhang stack packet queues ("Hierarchical Packet Fair Queueing
+Algorithms", SIGCOMM 1996): the root picks a tenant, the tenant's queue picks a service. docs/adr/0003 says why.
 
 Values only: no I/O and no clock; every time is the caller's `time.monotonic_ns`. Rules for callers: `charge` what ran
 before anything else is told of it, then `sleep` it if it has nothing left; then ask `next` again. An operation costs
@@ -10,17 +9,17 @@ O(log n) of those that are awake or still in debt, amortised; those that sleep c
 """
 
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
-from typing import Final, Generic, TypeVar
+from heapq import heappop, heappush
+from typing import Final
 from weakref import WeakValueDictionary
+
+from edge.vmm.fair_queue import FairQueue, Node
 
 LATENCY_NS: Final = 8_000_000  # all that are runnable get a turn in about this time, while slices are above the floor
 FLOOR_NS: Final = 500_000  # the shortest, but after waking: 7 times the dearest exit known (nested KVM, 70 us)
 IO_NS_PER_BYTE: Final = 3  # the supervisor's CPU time for a byte of response: 2.7 ns measured with 64 MiB over loopback
-WEIGHT_MAX: Final = 10_000  # as cpu.weight of Linux control groups
 BURST_NS: Final = 100_000_000  # CPU time a bucket holds: the default period of CFS bandwidth control
 
-_SHIFT: Final = 20  # virtual time counts 2**-20 ns at weight 1, so that an hour's rounding stays far below a slice
 _SECOND_NS: Final = 1_000_000_000
 
 
@@ -30,160 +29,6 @@ class Quota:
 
     cpu_ns_per_s: int  # above 0; the long-term rate
     burst_ns: int = BURST_NS  # at least a scheduler's floor; what may be used at once after a pause
-
-
-class Node:
-    """What a `FairQueue` shares service among. Its lag is what it is owed: (virtual time - start) * weight."""
-
-    __slots__ = ("__weakref__", "member", "request_ns", "start", "ticket", "wants", "weight")
-
-    def __init__(self, weight: int) -> None:
-        if not 1 <= weight <= WEIGHT_MAX:
-            raise ValueError(f"a weight of 1 to {WEIGHT_MAX} expected, got {weight}")
-        self.weight = weight
-        self.wants = False  # has work
-        self.member = False  # its weight counts: it has work, or has had more than its share
-        self.start = 0  # virtual time from which on it may have service (the paper's eligible time)
-        self.request_ns = 0  # what it asks for at `start`, which makes its deadline
-        self.ticket = 0  # of its entry in a heap; entries with another ticket are void
-
-
-N = TypeVar("N", bound=Node)
-
-
-class FairQueue(Generic[N]):
-    """One level: the fluid ideal's virtual time, and the members in order of it.
-
-    Virtual time is the weighted mean of all members' starts, and never goes back. A member that stops wanting while it
-    is ahead of its share stays until virtual time has caught up, so a nap wipes out no debt; one that stops while it is
-    behind gives what it was owed to those who stay. Whoever joins does so at the present virtual time, owed nothing.
-    """
-
-    __slots__ = ("_ahead", "_due", "_members", "_rest", "_solo", "_tickets", "_weight", "virtual", "wanting")
-
-    def __init__(self) -> None:
-        self.virtual = 0
-        self.wanting = 0  # nodes with work
-        self._solo: N | None = None  # has been alone since it joined: in no heap, no member, and never owed anything
-        self._weight = 0  # of all members
-        self._members = 0
-        self._rest = 0  # service given and not yet in `virtual`, below `_weight`
-        self._due: list[tuple[int, int, N]] = []  # by deadline: may have service now, all want it
-        self._ahead: list[tuple[int, int, N]] = []  # by start: have had their share for now
-        self._tickets = 0
-
-    def join(self, node: N, request_ns: int) -> None:
-        """A node without work has some again; its first request is for so much."""
-        node.wants = True
-        node.request_ns = request_ns
-        self.wanting += 1
-        if not self.wanting + self._members - 1:
-            self._solo = node
-        elif not node.member:  # else it waits in `_ahead` for its debt to be paid, and goes on waiting
-            self._admit(node)
-            self._place(node)
-
-    def leave(self, node: N) -> None:
-        """A node with work has none any more."""
-        node.wants = False
-        self.wanting -= 1
-        if node is self._solo:
-            self._solo = None
-        elif node.start <= self.virtual:
-            self._dismiss(node)
-
-    def pick(self) -> N | None:
-        """Who is next; somebody, if anybody has work: the mean of starts cannot be below all of them."""
-        if self._solo is not None:
-            return self._solo
-        due = self._due
-        while due:
-            _, ticket, node = due[0]
-            if ticket == node.ticket:
-                return node
-            heappop(due)
-        return None
-
-    def charge(self, node: N, service_ns: int, request_ns: int) -> None:
-        """Service that a node has had, whether it was its turn or not; its next request is for so much."""
-        node.request_ns = request_ns
-        if node is self._solo:
-            return
-        if not node.member:
-            self._admit(node)
-        node.ticket = 0
-        step = (service_ns << _SHIFT) // node.weight
-        node.start += step
-        self._advance(step * node.weight)
-        self._place(node)
-
-    def reweight(self, node: N, weight: int) -> None:
-        """Change a node's weight; it keeps its lag."""
-        old, node.weight = node.weight, weight
-        if node.member:
-            lag = (self.virtual - node.start) * old
-            self._weight += weight - old
-            node.start = self.virtual - lag // weight
-            node.ticket = 0
-            self._advance(lag % weight)  # what rounding took from it
-            self._place(node)
-
-    def _admit(self, node: N) -> None:
-        solo = self._solo
-        if solo is not None:
-            self._solo = None
-            self._admit(solo)
-            self._place(solo)
-        node.member = True
-        node.start = self.virtual
-        self._weight += node.weight
-        self._members += 1
-
-    def _dismiss(self, node: N) -> None:
-        node.member = False
-        node.ticket = 0
-        self._weight -= node.weight
-        self._members -= 1
-        if node.start < self.virtual:
-            self._advance((self.virtual - node.start) * node.weight)
-
-    def _place(self, node: N) -> None:
-        """Enter a member whose start or virtual time has changed where it belongs."""
-        self._tickets = node.ticket = self._tickets + 1
-        if node.start > self.virtual:
-            heap, key = self._ahead, node.start
-        elif node.wants:
-            heap, key = self._due, node.start + (node.request_ns << _SHIFT) // node.weight
-        else:
-            self._dismiss(node)
-            return
-        if len(heap) > 2 * self._members + 16:  # more than half of them are void
-            heap[:] = [entry for entry in heap if entry[1] == entry[2].ticket]
-            heapify(heap)
-        heappush(heap, (key, node.ticket, node))
-
-    def _advance(self, service: int) -> None:
-        """Virtual time goes on by service, in units of its own, spread over all members."""
-        service += self._rest
-        ahead = self._ahead
-        while ahead:
-            start, ticket, node = ahead[0]
-            if ticket == node.ticket:
-                gap = (start - self.virtual) * self._weight
-                if gap > service:
-                    break
-                if node.wants:
-                    heappush(self._due, (start + (node.request_ns << _SHIFT) // node.weight, ticket, node))
-                else:  # out of debt at this very moment: the rest goes to the others alone
-                    self.virtual = start
-                    service -= gap
-                    self._dismiss(node)
-            heappop(ahead)
-        if self._weight:
-            step, self._rest = divmod(service, self._weight)
-            self.virtual += step
-        else:
-            self._rest = 0
 
 
 class Tenant(Node):
@@ -223,7 +68,7 @@ class Bucket:
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
         self._level = quota.burst_ns * _SECOND_NS  # in 1e-9 ns, so that refilling does not round
-        self._now_ns: int | None = None
+        self._now_ns = 0
 
     def take(self, cpu_ns: int) -> None:
         """Use so much."""
@@ -231,16 +76,15 @@ class Bucket:
 
     def holds_ns(self, now_ns: int) -> int:
         """What may be used now."""
-        if self._now_ns is not None:
-            refilled = self._level + max(0, now_ns - self._now_ns) * self._quota.cpu_ns_per_s
-            self._level = min(refilled, self._quota.burst_ns * _SECOND_NS)
+        refilled = self._level + (now_ns - self._now_ns) * self._quota.cpu_ns_per_s
+        self._level = min(refilled, self._quota.burst_ns * _SECOND_NS)
         self._now_ns = now_ns
         return self._level // _SECOND_NS
 
     def ready_ns(self, cpu_ns: int) -> int:
-        """When it will hold so much again, if nothing is used meanwhile; to be asked after `holds_ns`."""
+        """When it will hold so much, more than `holds_ns` has just said, if nothing is used meanwhile."""
         missing = cpu_ns * _SECOND_NS - self._level
-        return (self._now_ns or 0) + max(0, -(-missing // self._quota.cpu_ns_per_s))
+        return self._now_ns + -(-missing // self._quota.cpu_ns_per_s)
 
 
 class Scheduler:
@@ -261,7 +105,7 @@ class Scheduler:
         self._root: FairQueue[Tenant] = FairQueue()
         # A tenant lives as long as it has services, or the root queue keeps it for its debt.
         self._tenants: WeakValueDictionary[str, Tenant] = WeakValueDictionary()
-        self._runnable = 0
+        self.runnable = 0  # entities that have work and are not throttled
         self._throttled: list[tuple[int, int, Entity]] = []  # by release, a heap; void entries as in `FairQueue`
         self._holds = 0
 
@@ -322,10 +166,10 @@ class Scheduler:
         if tenant is None or entity is None:
             return None
         slice_ns = self._slice_ns()
-        if self._runnable > 1:
+        if self.runnable > 1:
             slice_ns = min(slice_ns, entity.request_ns, tenant.request_ns)
         if entity.bucket is not None:
-            slice_ns = min(slice_ns, max(self.floor_ns, entity.bucket.holds_ns(now_ns)))
+            slice_ns = min(slice_ns, entity.bucket.holds_ns(now_ns))
         entity.slices += 1
         entity.wait_ns += now_ns - entity.since_ns
         return entity, slice_ns
@@ -355,19 +199,18 @@ class Scheduler:
         return throttled[0][0] if throttled else None
 
     def _slice_ns(self) -> int:
-        runnable = self._runnable
-        return max(self.floor_ns, self._latency_ns // runnable) if runnable > 1 else self._latency_ns
+        return max(self.floor_ns, self._latency_ns // max(1, self.runnable))
 
     def _enter(self, entity: Entity, request_ns: int) -> None:
         tenant = entity.tenant
-        self._runnable += 1
+        self.runnable += 1
         tenant.queue.join(entity, request_ns)
         if not tenant.wants:
             self._root.join(tenant, request_ns)
 
     def _leave(self, entity: Entity) -> None:
         tenant = entity.tenant
-        self._runnable -= 1
+        self.runnable -= 1
         tenant.queue.leave(entity)
         if not tenant.queue.wanting:
             self._root.leave(tenant)

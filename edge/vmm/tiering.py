@@ -23,15 +23,13 @@ MARGIN: Final = 1.5  # the other engine must be cheaper by this factor; both way
 WEIGHT: Final = 0.25  # of a new sample in the moving average
 CALIBRATION_ROUNDS: Final = 5
 CALIBRATION_EXITS: Final = 20
-CALIBRATION_TURNS: Final = 50_000  # of a loop of four instructions
+CALIBRATION_TURNS: Final = 200_000  # of a loop of four instructions
 
-# idle: mov rdi,-1; out 0x10,al; jmp idle. work: mov ecx,TURNS; l: add rax,rcx; imul rdx,rax,3; dec ecx; jnz l; jmp idle
-_CODE: Final = (
-    bytes.fromhex("48c7c7ffffffff e610 ebf5 b9")
-    + CALIBRATION_TURNS.to_bytes(4, "little")
-    + bytes.fromhex("4801c8 486bd003 ffc9 75f5 ebe3")
-)
-_WORK: Final = 11  # offset of "work" in the code
+# mov ecx,TURNS; l: add rax,rcx; imul rdx,rax,3; dec ecx; jnz l
+LOOP: Final = b"\xb9" + CALIBRATION_TURNS.to_bytes(4, "little") + bytes.fromhex("4801c8 486bd003 ffc9 75f5")
+_IDLE: Final = bytes.fromhex("48c7c7ffffffff e610 ebf5")  # l: mov rdi,-1; out 0x10,al; jmp l
+_WORK: Final = len(_IDLE)  # where work begins, which ends in idling
+_CODE: Final = _IDLE + LOOP + bytes((0xEB, 256 - len(_IDLE) - len(LOOP) - 2))
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,15 @@ class Calibration:
 
     unicorn_exit_ns: float
     kvm_exit_ns: float = float("inf")
+    kvm_work_ns: float = float("inf")  # of the calibration's loop
     speedup: float = 1.0
     kvm_missing: str = ""  # why there is no KVM
+
+    @property
+    def threshold_ns(self) -> float:
+        """Guest time of an entry, on Unicorn, from which KVM is cheaper by the margin."""
+        gain = 1 - MARGIN / self.speedup
+        return max(0.0, MARGIN * self.kvm_exit_ns - self.unicorn_exit_ns) / gain if gain > 0 else float("inf")
 
 
 def calibrate() -> Calibration:
@@ -51,7 +56,7 @@ def calibrate() -> Calibration:
         kvm_exit_ns, kvm_work_ns = _measure(KvmEngine)
     except OperatorError as error:
         return Calibration(unicorn_exit_ns, kvm_missing=str(error))
-    return Calibration(unicorn_exit_ns, kvm_exit_ns, max(1.0, unicorn_work_ns / kvm_work_ns))
+    return Calibration(unicorn_exit_ns, kvm_exit_ns, kvm_work_ns, max(1.0, unicorn_work_ns / kvm_work_ns))
 
 
 def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float]:
