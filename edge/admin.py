@@ -81,7 +81,9 @@ class Admin:
             services = [by_name[names[0]]]
         else:
             raise ClientError(404, "unknown_service")
-        parkings = [parking for service in services if (parking := self._supervisor.park(service)) is not None]
+        parkings = [
+            parking for service in services if (parking := self._supervisor.residents.park(service)) is not None
+        ]
         for parking in parkings:
             await parking
         return _json(
@@ -95,7 +97,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
     queued = sum(len(service.queue) for service in supervisor.directory.by_name.values())
     return {
         "resident_machines": len(machines),
-        "resident_bytes": supervisor.residents.used_bytes,
+        "resident_bytes": supervisor.residents.tier.used_bytes,
         "parked_machines": len(supervisor.records.memory),
         "parked_bytes": supervisor.records.memory.used_bytes,
         "parked_disk_machines": len(supervisor.records.on_disk),
@@ -122,7 +124,7 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
         "tier": tier,
         "worker": service.machine.worker.index if service.machine else None,
         "parked_bytes": supervisor.records.memory.size_of(service.key),
-        "resident_bytes": supervisor.residents.size_of(service.machine.number) if service.machine else 0,
+        "resident_bytes": supervisor.residents.tier.size_of(service.machine.number) if service.machine else 0,
         "requests": service.requests,
         "waiting": len(service.queue),
         "crashes": service.crashes,

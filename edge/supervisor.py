@@ -5,8 +5,6 @@ slower is one task per service that is being opened. No HTTP here: `http` makes 
 """
 
 import asyncio
-import struct
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -20,27 +18,20 @@ from edge.flow import BackingOff, WorkerLost
 from edge.images import Image, Images, Trip
 from edge.records import Records
 from edge.reports import Reports
+from edge.residents import Residents
 from edge.services import Machine, Service
-from edge.streams import Stream, wake
-from edge.tiers import Tier
+from edge.streams import Stream
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import COMMAND, Worker, json_object
-from vmimage import abi
 from vmimage.errors import GuestError, NunatakError, Unavailable, UnknownService
-from vmimage.manifest import canonical_json
 from vmimage.trust import ServiceRecord
 
-# What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
-# (2 MB measured on unicorn 2.1.4), page tables, and rings.
-SHELL_BYTES: Final = 5 << 19
 TICK_S: Final = 1.0
 LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
-SETTLE_S: Final = 0.25  # after a RESET a machine may have it in its queue still, and a worker parks only idle ones
 
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
 
-_LENGTH: Final = struct.Struct("<I")
 _logger: Final = log.logger("supervisor")
 _guest_logger: Final = log.logger("guest")
 
@@ -60,13 +51,10 @@ class Supervisor:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records = directory, images, records
         self.workers = Fleet(config.worker_count, self, worker_command)
-        self.residents: Tier[int, Machine] = Tier(config.resident_bytes)
+        self.residents = Residents(config.resident_bytes, images, counters)
         self.reports = Reports(images)
         self.draining = False
         self._loop = asyncio.get_running_loop()
-        self._next_machine = 0
-        self._room_waiters: deque[asyncio.Future[None]] = deque()
-        self._parkings: dict[int, asyncio.Future[None]] = {}  # by machine
         self._tasks: set[asyncio.Task[Any]] = set()
         directory.on_change = self._on_change
         images.on_drop = self._on_image_drop
@@ -132,7 +120,7 @@ class Supervisor:
         if stream.state == "waiting":
             stream.service.queue.remove(stream)
         elif stream.state in ("asked", "answering") and machine is not None:
-            self._reset(machine, stream)
+            self.residents.reset(machine, stream)
         else:
             return
         if error is None:
@@ -141,10 +129,6 @@ class Supervisor:
             stream.fail(error)
         if machine is not None:
             self._detach(machine, stream)
-
-    def _reset(self, machine: Machine, stream: Stream) -> None:
-        machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
-        machine.reset_at = self._loop.time()
 
     # Machines.
 
@@ -169,14 +153,13 @@ class Supervisor:
         try:
             held = await self.records.get(service.key)
             worker = await self.workers.pick()
-            cost = SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
-            await self._make_room(cost)
+            await self.residents.make_room(image)
             with suppress(WorkerLost):
                 await worker.give(image)
             if not worker.alive or service.withdrawn or service.release.manifest_digest != release.manifest_digest:
                 return False
             record, tier = held if held is not None else (b"", _image_tier(trip))
-            service.machine = self._open_in(worker, service, image, record, cost)
+            service.machine = self.residents.open(worker, service, image, record)
         finally:
             image.pins -= 1
         service.step("opened")
@@ -186,26 +169,6 @@ class Supervisor:
             self.counters.collapsed += stream.collapsed
         self._pump(service.machine)
         return True
-
-    def _open_in(self, worker: Worker, service: Service, image: Image, record: bytes, cost: int) -> Machine:
-        """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
-        self._next_machine = (self._next_machine + 1) & 0xFFFFFFFF
-        image.pins += 1
-        machine = Machine(self._next_machine, service, image, worker, self._loop.time())
-        worker.machines[machine.number] = machine
-        self.residents.put(machine.number, machine, cost)
-        limits = image.manifest.limits
-        about = canonical_json(
-            {
-                "image": image.number,
-                "cpu_ms": limits.cpu_ms,
-                "output_bytes": limits.output_bytes,
-                "streams": limits.streams,
-            }
-        )
-        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, b"".join((_LENGTH.pack(len(about)), about, record))))
-        self.counters.opens += 1
-        return machine
 
     def _pump(self, machine: Machine) -> None:
         queue = machine.service.queue
@@ -227,52 +190,9 @@ class Supervisor:
             self._pump(machine)
         if not machine.streams:
             if machine.retiring:
-                self._close(machine)
-            elif self._room_waiters:
-                wake(self._room_waiters.popleft())
-
-    def _close(self, machine: Machine) -> None:
-        machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
-        self._forget(machine)
-
-    def _forget(self, machine: Machine) -> None:
-        """A machine is no longer in its worker."""
-        if machine.worker.machines.pop(machine.number, None) is None:
-            return
-        self.residents.pop(machine.number)
-        machine.image.pins -= 1
-        if machine.image.pins == 0:
-            self.images.trim()
-        wake(self._parkings.pop(machine.number, None))
-        if self._room_waiters:
-            wake(self._room_waiters.popleft())
-
-    def park(self, service: Service) -> "asyncio.Future[None] | None":
-        """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
-        machine = service.machine
-        if service.state != "resident" or machine is None or not self._may_park(machine):
-            return None
-        service.step("park")
-        self.residents.pop(machine.number)  # a worker takes frames in order: its memory is free before the next OPEN
-        machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
-        parked = self._parkings[machine.number] = self._loop.create_future()
-        return parked
-
-    def _may_park(self, machine: Machine) -> bool:
-        return not machine.streams and not machine.retiring and machine.reset_at + SETTLE_S < self._loop.time()
-
-    async def _make_room(self, coming_bytes: int) -> None:
-        """Park the coldest idle machines until so many bytes fit; wait while all are busy."""
-        while self.residents.over(coming_bytes) and len(self.residents):
-            number = self.residents.coldest(self._may_park)
-            if number is not None and (machine := self.residents.pop(number)) is not None:
-                self.park(machine.service)
-                continue
-            waiter = self._loop.create_future()
-            self._room_waiters.append(waiter)
-            await asyncio.wait([waiter], timeout=SETTLE_S)
-            if waiter in self._room_waiters:
-                self._room_waiters.remove(waiter)
+                self.residents.close(machine)
+            else:
+                self.residents.idle()
 
     def _on_change(self, service: Service, release: ServiceRecord | None) -> None:
         """The catalogue names another version, or none: the old machine finishes what it has, its record goes."""
@@ -291,8 +211,8 @@ class Supervisor:
         if machine is not None:
             self.counters.replaced += 1
             machine.retiring = True
-            if not machine.streams and machine.number not in self._parkings:
-                self._close(machine)
+            if not machine.streams and not self.residents.parking(machine):
+                self.residents.close(machine)
         service.withdrawn = release is None
         if service.state == "cold":
             self._loop.call_soon(self._want_queued, service)  # those that waited for a PARKED
@@ -343,10 +263,10 @@ class Supervisor:
                 raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
 
     def _on_parked(self, machine: Machine, record: bytes) -> None:
-        if machine.number not in self._parkings:
+        if not self.residents.parking(machine):
             raise ValueError("PARKED without PARK")
         service = machine.service
-        self._forget(machine)
+        self.residents.forget(machine)
         if machine.retiring:
             return
         self.counters.parks += 1
@@ -359,7 +279,7 @@ class Supervisor:
         service, now = machine.service, self._loop.time()
         error = flow.died_error(str(about.get("error")), str(about.get("message")))
         unseen = set(about.get("retry") or ())
-        self._forget(machine)
+        self.residents.forget(machine)
         self.counters.add(self.counters.crashes, error.counter)
         service.crashes += 1
         if service.machine is machine:
@@ -407,7 +327,7 @@ class Supervisor:
         self.counters.worker_faults += bool(worker.fault)
         _logger.error(log.line("worker_lost", worker=worker.index, pid=worker.pid, machines=len(worker.machines)))
         for machine in list(worker.machines.values()):
-            self._forget(machine)
+            self.residents.forget(machine)
             service = machine.service
             if service.machine is machine:
                 service.machine = None
@@ -426,12 +346,12 @@ class Supervisor:
                 busy = False
                 for machine in list(worker.machines.values()):
                     machine.log_lines = 0
-                    busy |= bool(machine.streams)
+                    busy |= bool(machine.streams) or self.residents.parking(machine)
                     for stream in [s for s in machine.streams.values() if s.since < overdue]:
-                        self._reset(machine, stream)
+                        self.residents.reset(machine, stream)
                         stream.fail(flow.silence(stream.whole or stream.body_sent, self.config.request_timeout))
                         self._detach(machine, stream)
-                if busy or (worker.machines and self._parkings):
+                if busy:
                     worker.ping(self.config.wedged)
             for service in list(self.directory.by_name.values()):
                 while service.queue and service.queue[0].since < overdue:
@@ -442,13 +362,8 @@ class Supervisor:
     async def drain(self) -> None:
         """Park every machine, write every record, stop the workers. Requests in flight have ended before."""
         self.draining = True
-        deadline, parks = self._loop.time() + PARK_S, self.counters.parks
-        while len(self.residents) or self._parkings:
-            for machine in list(self.residents.values()):
-                self.park(machine.service)
-            if self._loop.time() > deadline:
-                break
-            await asyncio.wait(self._parkings.values() or [self._loop.create_future()], timeout=SETTLE_S)
+        parks = self.counters.parks
+        await self.residents.park_all(PARK_S)
         kept = await self.records.flush()
         for task in list(self._tasks):
             task.cancel()

@@ -25,6 +25,7 @@ from vmimage.manifest import (
     Access,
     Blob,
     ImageManifest,
+    InstanceMode,
     Limits,
     Region,
     digest_of,
@@ -80,7 +81,14 @@ class Baker:
         )
 
     def bake(
-        self, program: Program, *, name: str, env: Mapping[str, str], limits: Limits, progress: Progress
+        self,
+        program: Program,
+        *,
+        name: str,
+        env: Mapping[str, str],
+        limits: Limits,
+        instance: InstanceMode = "service",
+        progress: Progress,
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
 
@@ -103,7 +111,10 @@ class Baker:
         self._run_to_ready(machine, name, progress)
         symbols = (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
-        return _bundle(name, "derived", base, self._memory_bytes, regions, machine.capture(), machine, symbols, limits)
+        state = machine.capture()
+        return _bundle(
+            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, limits, instance=instance
+        )
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
@@ -134,6 +145,7 @@ def build_image(
     env: Mapping[str, str],
     memory_bytes: int = abi.MEMORY_DEFAULT,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
+    instance: InstanceMode = "service",
     progress: Progress = print,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
@@ -149,7 +161,7 @@ def build_image(
     progress("baking the base")
     baker = Baker(memory_bytes)
     progress("baking")
-    return [baker.base, baker.bake(program, name=name, env=env, limits=limits, progress=progress)]
+    return [baker.base, baker.bake(program, name=name, env=env, limits=limits, instance=instance, progress=progress)]
 
 
 def _bundle(
@@ -162,6 +174,8 @@ def _bundle(
     machine: Machine,
     symbols: Iterable[Symbol],
     limits: Limits,
+    *,
+    instance: InstanceMode = "service",
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     names = encode_symbols(symbols)
@@ -177,6 +191,7 @@ def _bundle(
         page_count=len(state.page_nos),
         pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
         symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
+        instance=instance,
         limits=limits,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})

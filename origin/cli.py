@@ -154,6 +154,7 @@ def build(
     env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
@@ -172,6 +173,7 @@ def build(
             env=_parse_environment(env or []),
             memory_bytes=_parse_size(memory),
             limits=Limits(cpu_ms=cpu_ms),
+            instance="request" if fresh else "service",
             progress=lambda step: status.update(f"building: {step}"),
         )
     data = pack_archive(images)

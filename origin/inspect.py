@@ -32,6 +32,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
         "snapshot_bytes": manifest.snapshot_bytes,
         "snapshot_wire_bytes": manifest.snapshot.size,
         "symbols_wire_bytes": manifest.symbols.size if manifest.symbols else 0,
+        "instance": manifest.instance,
         "limits": {
             "cpu_ms": manifest.limits.cpu_ms,
             "output_bytes": manifest.limits.output_bytes,
@@ -68,6 +69,8 @@ def _summary(image: dict[str, Any]) -> Table:
     table.add_row("snapshot", f"{raw:,} bytes, {wire:,} compressed ({wire / raw:.1%})")
     table.add_row("manifest", f"{image['manifest_bytes']:,} bytes")
     table.add_row("symbols", f"{image['symbol_count']:,}, {image['symbols_wire_bytes']:,} bytes compressed")
+    kept = {"service": "one machine, kept", "request": "a fresh machine for every request"}
+    table.add_row("instance", kept[image["instance"]])
     table.add_row(
         "limits",
         f"{limits['cpu_ms']} ms CPU a request, {limits['output_bytes'] / _MIB:g} MiB a response, "

@@ -101,9 +101,17 @@ class Response:
 class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
-    def __init__(self, image: Image, *, parked: bytes | None = None, shell: Shell | None = None, **limits: int) -> None:
+    def __init__(
+        self,
+        image: Image,
+        *,
+        parked: bytes | None = None,
+        shell: Shell | None = None,
+        fresh: bool = False,
+        **limits: int,
+    ) -> None:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
-        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}))
+        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh)
         self.machine.restore(parked)
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream

@@ -78,9 +78,9 @@ IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed
 IRQ_DISK: Final = 1 << 2  # reserved
 IRQ_NIC: Final = 1 << 3  # reserved
 
-# Delivery: when the VMM enters the guest with CONTROL_IRQ_ENABLE 1 and a pending interrupt in CONTROL_IRQ_MASK, it writes
-# 0 to CONTROL_IRQ_ENABLE, skips the red zone, pushes RIP, then RFLAGS, and goes on at CONTROL_IRQ_HANDLER. One
-# notification per change: the handler drains until INFO_PENDING is clear, enables again, and leaves with `popf; ret $128`.
+# Delivery: when the VMM enters the guest with CONTROL_IRQ_ENABLE 1 and a pending interrupt in CONTROL_IRQ_MASK, it
+# writes 0 to CONTROL_IRQ_ENABLE, skips the red zone, pushes RIP, then RFLAGS, and goes on at CONTROL_IRQ_HANDLER: one
+# notification per change. The handler drains until INFO_PENDING is clear, enables, and leaves with `popf; ret $128`.
 IRQ_RED_ZONE: Final = 128  # bytes below RSP that belong to the interrupted function (System V ABI, section 3.2.2)
 
 # Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). An engine may go on to

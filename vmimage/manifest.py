@@ -42,6 +42,9 @@ _SHORT.maxlist = _SHORT.maxdict = 12
 
 Access = Literal["r", "rw", "rx"]
 Kind = Literal["base", "derived"]
+# "service": one machine is kept and serves requests as they come. "request": every request finds a machine fresh from
+# the image, reset after the one before.
+InstanceMode = Literal["service", "request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class ImageManifest:
     page_count: int
     pages_digest: str  # SHA-256 over page numbers (u32, little-endian), then page contents after XOR
     symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
+    instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
 
     @cached_property
@@ -95,6 +99,7 @@ class ImageManifest:
             {
                 "abi": self.abi,
                 "base": self.base,
+                "instance": self.instance,
                 "kind": self.kind,
                 "limits": asdict(self.limits),
                 "memory_bytes": self.memory_bytes,
@@ -182,13 +187,26 @@ def parse_manifest(data: bytes) -> ImageManifest:
 
 
 def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageManifest:
-    keys = {"abi", "base", "kind", "limits", "memory_bytes", "name", "page_count", "pages_digest", "regions"}
+    keys = {
+        "abi",
+        "base",
+        "instance",
+        "kind",
+        "limits",
+        "memory_bytes",
+        "name",
+        "page_count",
+        "pages_digest",
+        "regions",
+    }
     c = _object("config", value, keys | {"snapshot_bytes"})
     _same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
         _refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
     if c["kind"] not in ("base", "derived"):
         _refuse("config kind", '"base" or "derived"', c["kind"])
+    if c["instance"] not in ("service", "request"):
+        _refuse("config instance", '"service" or "request"', c["instance"])
     if c["kind"] == "base":
         _same("config base of a base image", None, c["base"])
     else:
@@ -210,6 +228,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         page_count=pages,
         pages_digest=_digest("config pages_digest", c["pages_digest"]),
         symbols=symbols,
+        instance=cast(InstanceMode, c["instance"]),
         limits=_parse_limits(c["limits"]),
     )
 

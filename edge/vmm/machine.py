@@ -90,8 +90,12 @@ RUNNABLE: Final = Runnable()
 class Machine:
     """A guest in a shell."""
 
-    def __init__(self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False) -> None:
-        """:param baking: READY ends a run; clocks stand still and there is no entropy."""
+    def __init__(
+        self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False, fresh: bool = False
+    ) -> None:
+        """:param baking: READY ends a run; clocks stand still and there is no entropy.
+        :param fresh: every request gets a machine that has served none: the caller resets it when it is `used`.
+        """
         self.shell = shell
         self.image = image
         self.limits = limits
@@ -101,7 +105,7 @@ class Machine:
         self._baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
-        self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes)
+        self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
         self._log_bytes = 0
@@ -140,12 +144,13 @@ class Machine:
         self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
 
     def reset(self) -> None:
-        """Be a fresh machine of the image, in the same shell.
+        """Be a fresh machine of the image, in the same shell. Requests that the old one was not told of stay queued.
 
         :raises ValueError: requests are open, or the guest is not idle.
         """
-        if self.busy or self.phase is not Phase.IDLE:
-            raise ValueError("an idle machine without requests expected")
+        if self._gate.streams or self.phase is not Phase.IDLE:
+            raise ValueError("an idle machine without open requests expected")
+        self._gate.renew()
         self._restore_devices(self.shell.reset())
         self._enter_phase("reset")
 
@@ -212,6 +217,11 @@ class Machine:
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
         return self._gate.never_seen()
+
+    @property
+    def used(self) -> bool:
+        """Whether it has served its one request and must be reset before the next."""
+        return self._gate.used
 
     @property
     def virtual_ns(self) -> int:

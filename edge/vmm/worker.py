@@ -173,7 +173,7 @@ class Worker:
         shell = self._take_shell(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
-            machine = Machine(shell, image, limits)
+            machine = Machine(shell, image, limits, fresh=about["fresh"])
             machine.restore(parked)
         except NunatakError as error:
             self._release(shell, image)
@@ -279,7 +279,11 @@ class Worker:
         match outcome:
             case Idle(until_ns):
                 resident.wake_at_ns = until_ns
-                if resident.parking:
+                if machine.used:
+                    machine.reset()
+                    resident.reported_ns = machine.virtual_ns
+                    self._make_runnable(resident)
+                elif resident.parking:
                     self._park_if_idle(resident)
             case Runnable() | Ready():
                 self._make_runnable(resident)

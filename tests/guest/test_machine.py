@@ -285,3 +285,28 @@ def test_a_reset_changes_generation_and_randomness() -> None:
         seen.add(facts(guest)["random"])
         guest.machine.reset()
     assert len(seen) == 5
+
+
+def test_every_request_finds_a_fresh_machine() -> None:
+    """With `fresh`, requests that are queued together are served one by one, each by a machine that has served none."""
+    guest = Guest(image_of(HELLO), fresh=True)
+    streams = [guest.send(f"/{n}") for n in range(10)]
+    for _ in streams:
+        guest.run()
+        assert guest.machine.used
+        guest.machine.reset()
+    bodies = [bytes(guest.responses[stream].body) for stream in streams]
+    assert bodies == [f"hello from /{n}, request 1\n".encode() for n in range(10)]
+
+
+def test_what_was_meant_for_the_machine_before_never_reaches_a_fresh_one() -> None:
+    guest = Guest(image_of(ECHO), fresh=True)
+    first = guest.send("/", method="POST", body=None)
+    second = guest.send("/", method="POST", body=b"second")
+    guest.push(first, b"first", end=True)
+    guest.run()
+    assert bytes(guest.responses[first].body) == b"first"
+    guest.push(first, b"late")
+    guest.machine.reset()
+    guest.run()
+    assert bytes(guest.responses[second].body) == b"second"

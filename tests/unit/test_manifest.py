@@ -27,7 +27,7 @@ from vmimage.manifest import (
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:e020eeb4e7d4b5399c47a08dc2c4cce279051d37a0f8751bbe614ad9b0564c51"
+FROZEN_DIGEST = "sha256:c54107e8d2fc9db53b902c2a08f66493eee90f28c2df36d5938c0c727b3a6f0a"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
@@ -89,6 +89,8 @@ REFUSED = {
     "name with a slash": _config(name="../x"),
     "name too long": _config(name="a" * 64),
     "unknown kind": _config(kind="other"),
+    "unknown instance mode": _config(instance="many"),
+    "instance mode of another type": _config(instance=["service"]),
     "kind of another type": _config(kind=["base"]),
     "base image with a base": _config(kind="base"),
     "derived image without a base": _config(base=None),

@@ -32,12 +32,16 @@ class Stream:
 class Gate:
     """The gate of one machine."""
 
-    def __init__(self, ram: memoryview, *, max_streams: int, output_limit: int) -> None:
-        """:param ram: all of guest memory."""
+    def __init__(self, ram: memoryview, *, max_streams: int, output_limit: int, single_use: bool = False) -> None:
+        """:param ram: all of guest memory.
+        :param single_use: after one stream no other is opened before `renew`.
+        """
         self._in = RingProducer(ram[abi.GATE_IN_ADDRESS : abi.GATE_IN_ADDRESS + abi.GATE_SIZE])
         self._out = RingConsumer(ram[abi.GATE_OUT_ADDRESS : abi.GATE_OUT_ADDRESS + abi.GATE_SIZE], "gate out")
         self._max_streams = max_streams
         self._output_limit = output_limit
+        self._single_use = single_use
+        self._used = False
         self.streams: dict[int, Stream] = {}
         self.completed = 0  # streams whose response ended, ever
         self._ready: deque[bytes] = deque()  # for streams that are open
@@ -52,6 +56,16 @@ class Gate:
     def out_tail(self) -> int:
         """The VMM's position in the ring from the guest."""
         return self._out.tail
+
+    @property
+    def used(self) -> bool:
+        """Whether the guest has had its one request."""
+        return self._single_use and self._used and not self.streams
+
+    def renew(self) -> None:
+        """The guest is a fresh machine: nothing that was meant for the old one reaches it, requests that wait do."""
+        self._ready.clear()
+        self._used = False
 
     def set_positions(self, in_head: int, out_tail: int) -> None:
         """Continue where a snapshot left off."""
@@ -108,8 +122,9 @@ class Gate:
                 if not push(ready[0], guest_tail):
                     return
                 ready.popleft()
-            if not self._waiting or len(self.streams) >= self._max_streams:
+            if not self._waiting or len(self.streams) >= self._max_streams or (self._single_use and self._used):
                 return
+            self._used = True
             number = next(iter(self._waiting))
             stream = self.streams[number] = Stream()
             for record in self._waiting.pop(number):

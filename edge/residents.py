@@ -1,0 +1,130 @@
+"""The machines in workers, under a byte budget: opened, parked when room is needed, closed.
+
+What a machine's end means for its service and its requests is the supervisor's business.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from typing import Final
+
+from edge.counters import Counters
+from edge.images import Image, Images
+from edge.services import Machine, Service
+from edge.streams import Stream, wake
+from edge.tiers import Tier
+from edge.vmm import frames
+from edge.workers import Worker
+from vmimage import abi
+from vmimage.manifest import canonical_json
+
+# What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
+# (2 MB measured on unicorn 2.1.4), page tables, and rings.
+SHELL_BYTES: Final = 5 << 19
+SETTLE_S: Final = 0.25  # after a RESET a machine may have it in its queue still, and a worker parks only idle ones
+
+_LENGTH: Final = struct.Struct("<I")
+
+
+def cost_of(image: Image) -> int:
+    """Memory a machine of this image is taken to need, in bytes."""
+    return SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
+
+
+class Residents:
+    """All machines in workers, those being parked aside: their memory is as good as free."""
+
+    def __init__(self, budget_bytes: int, images: Images, counters: Counters) -> None:
+        self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
+        self.touch = self.tier.touch
+        self._images, self._counters = images, counters
+        self._loop = asyncio.get_running_loop()
+        self._number = 0
+        self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
+        self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
+
+    def open(self, worker: Worker, service: Service, image: Image, record: bytes) -> Machine:
+        """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
+        self._number = (self._number + 1) & 0xFFFFFFFF
+        machine = Machine(self._number, service, image, worker, self._loop.time())
+        image.pins += 1
+        worker.machines[machine.number] = machine
+        self.tier.put(machine.number, machine, cost_of(image))
+        limits = image.manifest.limits
+        about = canonical_json(
+            {
+                "image": image.number,
+                "cpu_ms": limits.cpu_ms,
+                "output_bytes": limits.output_bytes,
+                "streams": limits.streams,
+                "fresh": image.manifest.instance == "request",
+            }
+        )
+        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, b"".join((_LENGTH.pack(len(about)), about, record))))
+        self._counters.opens += 1
+        return machine
+
+    def reset(self, machine: Machine, stream: Stream) -> None:
+        """Tell the guest that nobody waits for this answer any more."""
+        machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
+        machine.reset_at = self._loop.time()
+
+    def park(self, service: Service) -> "asyncio.Future[None] | None":
+        """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
+        machine = service.machine
+        if service.state != "resident" or machine is None or not self._may_park(machine):
+            return None
+        service.step("park")
+        self.tier.pop(machine.number)  # a worker takes frames in order: its memory is free before the next OPEN
+        machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
+        parked = self._parking[machine.number] = self._loop.create_future()
+        return parked
+
+    def parking(self, machine: Machine) -> bool:
+        """Whether its record has been asked for."""
+        return machine.number in self._parking
+
+    def _may_park(self, machine: Machine) -> bool:
+        return not machine.streams and not machine.retiring and machine.reset_at + SETTLE_S < self._loop.time()
+
+    async def make_room(self, image: Image) -> None:
+        """Park the coldest idle machines until one more fits; wait while all are busy."""
+        while self.tier.over(cost_of(image)) and len(self.tier):
+            number = self.tier.coldest(self._may_park)
+            if number is not None and (machine := self.tier.pop(number)) is not None:
+                self.park(machine.service)
+                continue
+            waiter = self._loop.create_future()
+            self._room.append(waiter)
+            await asyncio.wait([waiter], timeout=SETTLE_S)
+            if waiter in self._room:
+                self._room.remove(waiter)
+
+    async def park_all(self, timeout_s: float) -> None:
+        """Park every machine, waiting for those that are not idle yet, but only so long."""
+        deadline = self._loop.time() + timeout_s
+        while (len(self.tier) or self._parking) and self._loop.time() < deadline:
+            for machine in list(self.tier.values()):
+                self.park(machine.service)
+            await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=SETTLE_S)
+
+    def idle(self) -> None:
+        """A machine has no requests any more, or is gone: one who waits for room may look again."""
+        if self._room:
+            wake(self._room.popleft())
+
+    def close(self, machine: Machine) -> None:
+        """End a machine without keeping anything of it."""
+        machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
+        self.forget(machine)
+
+    def forget(self, machine: Machine) -> None:
+        """A machine is no longer in its worker."""
+        if machine.worker.machines.pop(machine.number, None) is None:
+            return
+        self.tier.pop(machine.number)
+        machine.image.pins -= 1
+        if machine.image.pins == 0:
+            self._images.trim()
+        wake(self._parking.pop(machine.number, None))
+        self.idle()
