@@ -3,6 +3,7 @@
 For clients in the configured networks only, loopback unless configured otherwise; for all others there is no such page.
 """
 
+import asyncio
 import ipaddress
 import json
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from aiohttp import web
 from edge.config import EdgeConfig
 from edge.counters import Counters, exposition
 from edge.flow import ClientError, Route
+from edge.residents import SETTLE_S
 from edge.services import Service
 from edge.supervisor import Supervisor
 
@@ -71,6 +73,15 @@ class Admin:
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)
 
+    async def _park_one(self, service: Service) -> bool:
+        residents = self._supervisor.residents
+        while service.state == "resident" and service.machine is not None and not service.machine.streams:
+            if (parking := residents.park(service)) is not None:
+                await parking
+                return True
+            await asyncio.sleep(SETTLE_S)  # a client has just left it
+        return False
+
     async def _park(self, query: str) -> web.StreamResponse:
         """Park one service (`service=`) or every idle one, and wait until it is done."""
         names = parse_qs(query).get("service")
@@ -81,14 +92,8 @@ class Admin:
             services = [by_name[names[0]]]
         else:
             raise ClientError(404, "unknown_service")
-        parkings = [
-            parking for service in services if (parking := self._supervisor.residents.park(service)) is not None
-        ]
-        for parking in parkings:
-            await parking
-        return _json(
-            {"parked": len(parkings), "services": [describe(self._supervisor, service) for service in services]}
-        )
+        parked = await asyncio.gather(*map(self._park_one, services))
+        return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:

@@ -23,7 +23,7 @@ from loadtest.fetch import Answer, Client, fetch
 from loadtest.pressure import Pressure, client_name, press
 from loadtest.report import Measurement, Row, save, show
 from loadtest.server import Server, tree_memory_bytes
-from loadtest.site import Publication, Site, example
+from loadtest.site import Site, example
 
 HELLO: Final = example("hello")
 VMM_BENCH_TIMEOUT_S: Final = 300.0
@@ -44,17 +44,12 @@ class Scale:
     requests: int  # on one connection, of one side in a round
     restores: int  # parked -> first byte
     fresh_services: int  # not on the edge -> first byte
-    services: int  # distinct ones that go round robin
-    images: int  # distinct ones among them: each takes a build of its own
+    services: int  # distinct ones that go round robin, each with an image of its own
     memory: str  # budget of the edge they are on
 
 
-FULL: Final = Scale(
-    rounds=5, seconds=4, requests=400, restores=200, fresh_services=40, services=2_000, images=40, memory="256MiB"
-)
-QUICK: Final = Scale(
-    rounds=2, seconds=1, requests=50, restores=20, fresh_services=4, services=60, images=4, memory="32MiB"
-)
+FULL: Final = Scale(rounds=5, seconds=4, requests=400, restores=200, fresh_services=40, services=2_000, memory="256MiB")
+QUICK: Final = Scale(rounds=2, seconds=1, requests=50, restores=20, fresh_services=4, services=60, memory="32MiB")
 
 
 def _require(answer: Answer, what: str, tiers: tuple[str, ...] = ()) -> Answer:
@@ -147,13 +142,9 @@ def measure_cold(scale: Scale) -> Samples:
     """Services the edge never saw, of a base that it has: catalogue, manifest, delta, verification, restore, guest."""
     with _site() as site:
         site.publish(site.build(HELLO), "hello")
-        names = [f"fresh-{number}" for number in range(scale.fresh_services)]
-        images = [site.build(HELLO, "--env", f"NAME={name}", name=name) for name in names]
         with Client(site.edges[0].url) as client:
             _require(client.get("/~service/hello/"), "first hello")
-            site.publish_batch(
-                Publication(image, name, (f"{name}.test",)) for image, name in zip(images, names, strict=True)
-            )
+            names = site.world(HELLO, scale.fresh_services, "fresh")
             answers = [_require(client.get(f"/~service/{name}/"), name, ("origin",)) for name in names]
     return {COLD: [answer.first_byte_ms for answer in answers]}
 
@@ -187,13 +178,9 @@ def measure_memory(scale: Scale) -> Samples:
     Growth is taken from where a quarter of the services has been met (residents and images have reached their budgets
     by then) to where all have, so that it is the price of one more parked service and nothing else.
     """
-    names = [f"service-{number:05d}" for number in range(scale.services)]
     with _site(memory=scale.memory) as site:
         edge = site.edges[0]
-        images = [site.build(HELLO, "--env", f"NAME=image-{n}", name=f"image-{n}") for n in range(scale.images)]
-        site.publish_batch(
-            Publication(images[number % len(images)], name, (f"{name}.test",)) for number, name in enumerate(names)
-        )
+        names = site.world(HELLO, scale.services, "service")
         with Client(edge.url) as client:
             marks = []
             for number, name in enumerate(names, start=1):

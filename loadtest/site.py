@@ -156,6 +156,11 @@ class Site:
                 lines.write(json.dumps(record) + "\n")
         self.run("publish", "--batch", str(batch), *self._publisher_options())
 
+    def world(self, source: Path, count: int, prefix: str) -> list[str]:
+        """`nunatak world`: so many services, each with an image of its own; their names."""
+        self.run("world", str(source), "--services", str(count), "--prefix", prefix, *self._publisher_options())
+        return [f"{prefix}-{number:05d}" for number in range(count)]
+
     def rollback(self, service: str, *options: str) -> None:
         """`nunatak rollback`: the service's version before, or the one that the options name."""
         self.run("rollback", "--service", service, *options, *self._publisher_options())

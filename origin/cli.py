@@ -185,6 +185,37 @@ def build(
 
 
 @app.command()
+def world(
+    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
+    origin: OriginOption,
+    keys: KeysOption,
+    services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
+    prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
+    token_file: TokenOption = None,
+) -> None:
+    """Build and publish many services of one program, each with an image of its own, for load tests."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from origin import publish as publishing
+    from origin.keys import load_signer, load_trust
+    from origin.world import make_world
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("baking", total=services)
+        publications = make_world(source, prefix, services, progress=lambda done: bar.update(task, completed=done))
+    signer = load_signer(keys, "publisher")
+    _carry_out(
+        lambda trust: publishing.publish(publications, trust, signer, _now()),
+        load_trust(keys),
+        origin,
+        keys,
+        token_file,
+    )
+
+
+@app.command()
 def inspect(
     image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,

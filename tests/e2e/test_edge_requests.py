@@ -34,7 +34,7 @@ def client(site: Site) -> Client:
 
 
 def test_every_tier_answers_and_is_named(site: Site, image: Image, client: Client) -> None:
-    site.publish(image("hello"), "rq-tiers")
+    site.publish(image("hello", "--env", "FOR=tiers"), "rq-tiers")
     answers = [client.get("/x", host="rq-tiers.test") for _ in range(2)]
     site.park("rq-tiers")
     answers.append(client.get("/x", host="rq-tiers.test"))
@@ -54,7 +54,7 @@ def test_concurrent_misses_are_one_fetch(site: Site, image: Image) -> None:
     edge, clients = site.edges[0], 16
     site.publish(image("hello"), "rq-base")
     assert Client(edge.url).get("/", host="rq-base.test").status == 200  # its base is here now
-    site.publish(image("clock"), "rq-flash")
+    site.publish(image("clock", "--env", "FOR=flash"), "rq-flash")
     before, barrier = metrics(edge), threading.Barrier(clients)
 
     def get(_: int) -> int:

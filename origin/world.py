@@ -1,0 +1,39 @@
+"""Many services quickly: one compilation and one base, then for each an image of its own.
+
+For load tests and for trying an edge at scale; each image holds its service's name in its environment.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from libos.build import compile_guest
+from origin.build import Baker
+from origin.publish import Publication
+from vmimage.elf import parse_program
+from vmimage.errors import PublisherError
+from vmimage.manifest import InstanceMode, Limits, is_name
+
+DOMAIN = "world.test"
+
+
+def make_world(
+    source: Path, prefix: str, count: int, *, instance: InstanceMode = "service", progress: Callable[[int], None]
+) -> list[Publication]:
+    """`count` services `prefix`-00000 and on, each an image of `source` with NAME in its environment.
+
+    :param progress: called with the number of images that are done.
+    :raises PublisherError: the program does not compile or bake, or the prefix makes no names.
+    """
+    if not is_name(f"{prefix}-00000"):
+        raise PublisherError(f"prefix: letters, digits and hyphens expected, got {prefix!r}")
+    program = parse_program(compile_guest(source))
+    baker = Baker()
+    publications = []
+    for number in range(count):
+        name = f"{prefix}-{number:05d}"
+        image = baker.bake(
+            program, name=name, env={"NAME": name}, limits=Limits(), instance=instance, progress=lambda _: None
+        )
+        publications.append(Publication((baker.base, image), image.manifest.digest, name, (f"{name}.{DOMAIN}",)))
+        progress(number + 1)
+    return publications
