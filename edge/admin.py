@@ -15,7 +15,6 @@ from aiohttp import web
 from edge.config import EdgeConfig
 from edge.counters import Counters, exposition
 from edge.flow import ClientError, Route
-from edge.residents import SETTLE_S
 from edge.services import Service
 from edge.supervisor import Supervisor
 
@@ -74,13 +73,11 @@ class Admin:
         return any(address in network for network in self._networks)
 
     async def _park_one(self, service: Service) -> bool:
-        residents = self._supervisor.residents
-        while service.state == "resident" and service.machine is not None and not service.machine.streams:
-            if (parking := residents.park(service)) is not None:
-                await parking
-                return True
-            await asyncio.sleep(SETTLE_S)  # a client has just left it
-        return False
+        parking = self._supervisor.residents.park(service)
+        if parking is None:
+            return False
+        await parking
+        return True
 
     async def _park(self, query: str) -> web.StreamResponse:
         """Park one service (`service=`) or every idle one, and wait until it is done."""

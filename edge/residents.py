@@ -21,7 +21,7 @@ from vmimage.manifest import canonical_json
 # What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
 # (2 MB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 5 << 19
-SETTLE_S: Final = 0.25  # after a RESET a machine may have it in its queue still, and a worker parks only idle ones
+LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
 
 _LENGTH: Final = struct.Struct("<I")
 
@@ -67,7 +67,6 @@ class Residents:
     def reset(self, machine: Machine, stream: Stream) -> None:
         """Tell the guest that nobody waits for this answer any more."""
         machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
-        machine.reset_at = self._loop.time()
 
     def park(self, service: Service) -> "asyncio.Future[None] | None":
         """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
@@ -85,7 +84,7 @@ class Residents:
         return machine.number in self._parking
 
     def _may_park(self, machine: Machine) -> bool:
-        return not machine.streams and not machine.retiring and machine.reset_at + SETTLE_S < self._loop.time()
+        return not machine.streams and not machine.retiring
 
     async def make_room(self, image: Image) -> None:
         """Park the coldest idle machines until one more fits; wait while all are busy."""
@@ -96,7 +95,7 @@ class Residents:
                 continue
             waiter = self._loop.create_future()
             self._room.append(waiter)
-            await asyncio.wait([waiter], timeout=SETTLE_S)
+            await asyncio.wait([waiter], timeout=LOOK_AGAIN_S)
             if waiter in self._room:
                 self._room.remove(waiter)
 
@@ -106,7 +105,7 @@ class Residents:
         while (len(self.tier) or self._parking) and self._loop.time() < deadline:
             for machine in list(self.tier.values()):
                 self.park(machine.service)
-            await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=SETTLE_S)
+            await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=LOOK_AGAIN_S)
 
     def idle(self) -> None:
         """A machine has no requests any more, or is gone: one who waits for room may look again."""

@@ -26,7 +26,6 @@ class Machine:
         self.limit = image.manifest.limits.streams
         self.retiring = False  # another version serves now; closes with its last stream
         self.log_lines = 0  # since the last tick
-        self.reset_at = 0.0  # loop time of the last RESET sent
         self._next_stream = 0
 
     def add(self, stream: Stream) -> int:

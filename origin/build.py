@@ -199,7 +199,7 @@ def _bundle(
 
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:
     for segment in segments:
-        shell.memory.write(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
+        shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
 
 
 def _environment(env: Mapping[str, str]) -> bytes:

@@ -12,6 +12,7 @@ import struct
 import threading
 from typing import Final
 
+import numpy as np
 from unicorn import UC_ARCH_X86, UC_HOOK_INSN, UC_HOOK_INSN_INVALID, UC_HOOK_INTR, UC_MODE_64, Uc, UcError
 from unicorn import unicorn_const as uc_const
 from unicorn import x86_const as x86
@@ -181,7 +182,16 @@ class UnicornEngine:
         self._uc.ctl(uc_const.UC_CTL_TLB_FLUSH, uc_const.UC_CTL_IO_WRITE)
 
     def flush_code(self, page_nos: PageNos) -> None:
-        """See `Engine.flush_code`."""
+        """See `Engine.flush_code`.
+
+        Unicorn finds what to forget by translating the address, so it can forget a single page only while that page is
+        executable; what another image has as data would stay translated for a third that has code there.
+        """
+        entries = self._memory.entries[page_nos]
+        executable = entries & np.uint64(layout.PRESENT | layout.NO_EXECUTE) == np.uint64(layout.PRESENT)
+        if not executable.all():
+            self._uc.ctl_flush_tb()
+            return
         for page in page_nos.tolist():
             self._uc.ctl_remove_cache(page * abi.PAGE_SIZE, (page + 1) * abi.PAGE_SIZE)
 

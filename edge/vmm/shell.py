@@ -143,6 +143,17 @@ class Shell:
         self.engine.load(state.registers)
         return state.devices
 
+    def load(self, address: int, data: bytes) -> None:
+        """Write a program's bytes for a loader, code or data.
+
+        :raises ValueError: outside of memory.
+        """
+        self.memory.write(address, data)
+        written = np.arange(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE), dtype=np.uint32)
+        for engine in self._engines.values():
+            engine.flush_code(written)
+        self._code = np.union1d(self._code, written)
+
     def _tables_changed(self) -> None:
         """Unicorn forgets what it cached; a KVM engine, which cannot, ends and is made anew when it is next wanted."""
         kvm = self._engines.pop("kvm", None)

@@ -35,16 +35,17 @@ class Watchdog:
         self._engine: Engine | None = None
         self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
         self._ticking = False
-        self._reader, writer = os.pipe()
-        os.set_blocking(writer, False)
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        self._other_descriptor = -1  # an event loop's, put back by `rest`
         signal.signal(signal.SIGPROF, lambda *_: None)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextlib.contextmanager
     def watching(self, engine: Engine) -> Iterator[None]:
         """Stop `engine` when it runs for longer than a tick."""
         if not self._ticking:
+            self._other_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
             signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
             self._ticking = True
         self._run += 1
@@ -56,8 +57,10 @@ class Watchdog:
 
     def rest(self) -> None:
         """No ticks until the next run. A tick while the interpreter shuts down would kill the process."""
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        self._ticking = False
+        if self._ticking:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.set_wakeup_fd(self._other_descriptor)
+            self._ticking = False
 
     def _watch(self) -> None:
         seen = 0
