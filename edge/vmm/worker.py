@@ -66,7 +66,8 @@ class Worker:
         self._images: dict[int, Image] = {}
         self._residents: dict[int, Resident] = {}
         self._runnable: deque[Resident] = deque()
-        self._free_shells: dict[tuple[int, int], list[Shell]] = {}
+        self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
+        self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
         self._watchdog = watchdog()
         self._tiering = Tiering(calibrate())
         self._stopping = False
@@ -101,13 +102,15 @@ class Worker:
 
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
-        if self._runnable:
+        if self._runnable or self._short_of:
             self._socket.settimeout(0)
         else:
             self._socket.settimeout(self._seconds_to_wake())
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
+            if not self._runnable:
+                self._prepare_shell()
             self._wake_sleepers()
             return True
         if not data:
@@ -160,6 +163,7 @@ class Worker:
         self._tiering.forget(frame.machine)
         image = self._images.pop(frame.machine, None)
         if image is not None and image.is_base:
+            self._short_of = None
             for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
                 shell.close()
 
@@ -222,8 +226,17 @@ class Worker:
     # Machines
 
     def _take_shell(self, image: Image) -> Shell:
-        free = self._free_shells.get((id(image.base), image.memory_bytes))
-        return free.pop() if free else Shell(image.base, image.memory_bytes)
+        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
+        shell = free.pop() if free else Shell(image.base, image.memory_bytes)
+        if not free:
+            self._short_of = image
+        return shell
+
+    def _prepare_shell(self) -> None:
+        """Make a spare one while there is nothing else to do: that is most of what a machine's first start takes."""
+        image, self._short_of = self._short_of, None
+        if image is not None:
+            self._release(Shell(image.base, image.memory_bytes), image)
 
     def _release(self, shell: Shell, image: Image) -> None:
         free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
