@@ -18,7 +18,7 @@ from edge.flow import WorkerLost
 from edge.images import Image
 from edge.services import Machine
 from edge.streams import wake
-from edge.vmm import frames
+from edge.vmm import frames, sandbox
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
@@ -94,6 +94,7 @@ class Worker(asyncio.Protocol):
                 [*self._command, "--frames-fd", str(frames_fd), "--images-fd", str(images_fd)],
                 pass_fds=(frames_fd, images_fd),
                 stdin=subprocess.DEVNULL,
+                env=sandbox.environment(),
                 start_new_session=True,  # a Ctrl-C for the edge must not end it before it is drained
             )
         self.started = self._loop.time()

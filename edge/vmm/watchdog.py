@@ -41,13 +41,17 @@ class Watchdog:
         signal.signal(signal.SIGPROF, lambda *_: None)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
+    def start(self) -> None:
+        """Begin to tick; `watching` does it where nobody did."""
+        self._other_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
+        self._ticking = True
+
     @contextlib.contextmanager
     def watching(self, engine: Engine) -> Iterator[None]:
         """Stop `engine` when it runs for longer than a tick."""
         if not self._ticking:
-            self._other_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-            signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
-            self._ticking = True
+            self.start()
         self._run += 1
         self._engine = engine
         try:

@@ -7,11 +7,12 @@ does.
 """
 
 import argparse
+import contextlib
+import functools
 import gc
 import json
 import logging
 import os
-import resource
 import socket
 import struct
 import sys
@@ -21,8 +22,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from edge.vmm import frames
+from edge.vmm import frames, sandbox
 from edge.vmm.devices.ring import Record
+from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
@@ -69,6 +71,7 @@ class Worker:
         self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
         self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
         self._watchdog = watchdog()
+        self._watchdog.start()  # what it asks of the system it asks before the sandbox closes
         self._tiering = Tiering(calibrate())
         self._stopping = False
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -334,6 +337,13 @@ class Worker:
             self._out.clear()
 
 
+def _kvm() -> int | None:
+    """The device, opened before there are no files to open; `None` where it cannot be used."""
+    with contextlib.suppress(OperatorError):
+        return open_kvm()
+    return None
+
+
 def main() -> int:
     """Entry point of the worker process: `python -m edge.vmm.worker --frames-fd N --images-fd M`."""
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
@@ -341,8 +351,12 @@ def main() -> int:
     parser.add_argument("--images-fd", type=int, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold tenants' memory
-    worker = Worker(socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
+    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
+    ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
+    report, worker = sandbox.enter(config, functools.partial(Worker, *ends))
+    for layer in report.layers:
+        if not layer.stands:
+            log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)
     gc.freeze()  # modules live for ever: collections need not look at them
     try:
         worker.serve()

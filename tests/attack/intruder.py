@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -373,6 +374,8 @@ def outcome(scene: Scene, mode: str, name: str, what: Act) -> str:
 
         try:
             MODES[mode](scene, attempt)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(writer)
@@ -393,11 +396,15 @@ def neighbour(scene: Scene) -> Iterator[Scene]:
             sandbox.enter(sandbox.Config(keep=(memfd, ready)), lambda: None)
             os.write(ready, b"x")
             libc_call("poll", None, 0, -1)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
-    os.read(ready_reader, 1)
-    for fd in (ready_reader, ready, memfd):
+    for fd in (ready, memfd):
         os.close(fd)
+    if not os.read(ready_reader, 1):
+        raise RuntimeError("the neighbour could not enter its sandbox")
+    os.close(ready_reader)
     scene.neighbour, scene.memfd = child, memfd
     try:
         yield scene
@@ -424,6 +431,7 @@ def main() -> None:
         acts.pop("make_a_virtual_machine")
         acts.pop("make_an_interrupt_chip")
     os.set_inheritable(os.open(directory / "secret", os.O_RDONLY), True)  # for the sandbox to close
+    sandbox.load_early()  # the ordinary user may not be allowed to
     if user != os.geteuid():
         os.setgroups([])
         os.setresgid(user, user, user)

@@ -1,25 +1,35 @@
-"""The real worker, in the sandbox, on an engine of the test's choice: `sandboxed_worker ENGINE --frames-fd N ...`."""
+"""The real worker, on an engine of the test's choice, telling what it looks for after it entered its sandbox.
 
-import functools
-import socket
+`sandboxed_worker ENGINE --frames-fd N --images-fd M`
+"""
+
 import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+from typing import TypeVar
 
-from edge.vmm import engine_kvm, sandbox, worker
-from edge.vmm.tiering import Tiering, calibrate
-from edge.vmm.worker import Worker
+from edge.vmm import sandbox, worker
+from edge.vmm.tiering import Tiering
+
+T = TypeVar("T")
 
 
-def inside(frames_socket: socket.socket, images_socket: socket.socket) -> Worker:
-    """A worker that was made where `main` makes it, with everything else given up."""
-    config = sandbox.Config(keep=(frames_socket.fileno(), images_socket.fileno()), kvm=kvm)
-    report, made = sandbox.enter(config, functools.partial(Worker, frames_socket, images_socket))
-    print(*report.lines(), sep="\n", file=sys.stderr)
-    return made
+class LateImports(MetaPathFinder):
+    """Says which modules are looked for when there are no files any more."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        print("late import:", fullname, file=sys.stderr)
+
+
+def enter(config: sandbox.Config, start: Callable[[], T]) -> tuple[sandbox.Report, T]:
+    entered = really_enter(config, start)
+    sys.meta_path.insert(0, LateImports())
+    return entered
 
 
 engine = sys.argv.pop(1)
-calibrate()  # loads what the engines load at their first use
-kvm = engine_kvm.open_kvm() if engine == "kvm" else None
-worker.Worker = inside  # type: ignore[assignment,misc]
+really_enter = sandbox.enter
+sandbox.enter = enter
 Tiering.observe = lambda *_: engine  # type: ignore[assignment,method-assign,return-value]
 sys.exit(worker.main())

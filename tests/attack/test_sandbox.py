@@ -1,0 +1,362 @@
+"""Code that took over a worker: whatever it tries fails, by the filter and by a second layer where there is one.
+
+`intruder` makes the attempts. It is run once as root, if the tests are, and once as an ordinary user, whose workers get
+their namespaces another way and share their user with each other.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from edge.vmm import engine_kvm, frames, sandbox, seccomp
+from edge.vmm.devices.ring import Record
+from edge.vmm.frames import Frame
+from edge.vmm.image_memory import base_memfd, sealed_memfd
+from tests.attack import intruder
+from tests.guests import EXAMPLES, Response, bake, baker, head_block
+from vmimage import abi, snapshot
+from vmimage.archive import ImageBundle
+
+ROOT = Path(__file__).parents[2]
+ORDINARY = 61999  # any user that is not root
+USERS = [0, ORDINARY] if os.geteuid() == 0 else [os.geteuid()]
+KVM_TYPE = 0xAE  # linux/kvm.h
+TIMEOUT_S = 20
+
+DEADLY = """
+    run_a_program trace_the_supervisor trace_a_neighbour read_a_neighbours_memory take_a_neighbours_descriptor
+    mount make_a_namespace be_root_again set_up_io_uring load_bpf count_events handle_page_faults
+    call_by_the_x32_table call_by_the_32_bit_table
+""".split()
+REFUSED = """
+    read_a_file write_a_file list_a_directory remove_a_file look_at_a_path connect_tcp send_udp
+    connect_to_an_abstract_socket connect_to_a_named_socket use_a_raw_socket fork start_a_thread
+    open_a_neighbours_memfd signal_the_supervisor signal_a_neighbour signal_a_neighbours_thread make_a_memfd
+    raise_a_limit be_dumpable_again ask_a_terminal make_any_other_call
+""".split()
+# What another layer refuses too.
+REFUSED_TWICE = """
+    read_a_file write_a_file list_a_directory remove_a_file connect_tcp run_a_program trace_the_supervisor
+    trace_a_neighbour read_a_neighbours_memory take_a_neighbours_descriptor open_a_neighbours_memfd
+    signal_the_supervisor signal_a_neighbour signal_a_neighbours_thread connect_to_an_abstract_socket mount
+    be_root_again raise_a_limit use_a_raw_socket
+""".split()
+BY_LANDLOCK = """
+    read_a_file write_a_file list_a_directory remove_a_file connect_tcp connect_to_an_abstract_socket run_a_program
+    trace_a_neighbour open_a_neighbours_memfd signal_the_supervisor signal_a_neighbour
+""".split()
+
+
+@cache
+def standing() -> str:
+    """What `nunatak doctor` would say here."""
+    return "\n".join(sandbox.probe())
+
+
+@cache
+def outcomes(mode: str, user: int) -> dict[str, str]:
+    """All attempts with so much of the sandbox."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o777)
+        for file in (directory / "secret", directory / "kept"):
+            file.write_text("x")
+        command = [sys.executable, "-m", "tests.attack.intruder", mode, str(user), name]
+        done = subprocess.run(
+            command, cwd=ROOT, env=sandbox.environment(), stdin=subprocess.DEVNULL, capture_output=True
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", REFUSED)
+def test_is_refused(name: str, user: int) -> None:
+    assert outcomes("whole", user)[name] == "EPERM"
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", DEADLY)
+def test_ends_the_worker(name: str, user: int) -> None:
+    assert outcomes("whole", user)[name] == "SIGSYS"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_every_deadly_call_ends_the_worker(user: int) -> None:
+    alive = {f"call {name}" for name in seccomp.DEADLY}
+    assert {name for name, result in outcomes("whole", user).items() if result == "SIGSYS"} >= alive
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_threads_are_inside(user: int) -> None:
+    ours = {name: result for name, result in outcomes("whole", user).items() if not name.startswith("call ")}
+    assert outcomes("thread", user) == ours
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nothing_is_inherited(user: int) -> None:
+    assert outcomes("whole", user)["use_descriptors_of_the_supervisor"] == "EBADF"
+    assert outcomes("whole", user)["write_to_standard_input"] == "EBADF"
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", REFUSED_TWICE)
+def test_is_refused_without_the_filter_too(name: str, user: int) -> None:
+    if "MISSING" in standing() and outcomes("without_filter", user)[name] == "done":
+        pytest.skip(standing())
+    assert outcomes("without_filter", user)[name] != "done"
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("name", BY_LANDLOCK)
+def test_is_refused_by_landlock_alone(name: str, user: int) -> None:
+    if "landlock: MISSING" in standing():
+        pytest.skip(standing())
+    assert outcomes("landlock", user)[name] in ("EACCES", "EPERM")
+
+
+def test_is_refused_by_the_limit_alone() -> None:
+    """Root has no such limit."""
+    assert outcomes("processes", USERS[-1])["fork"] == "EAGAIN"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="much of it needs root to succeed at all")
+def test_attempts_succeed_where_there_is_no_sandbox() -> None:
+    unlikely = {"call_by_the_x32_table", "ask_a_terminal", "write_to_standard_input"}  # fail on most machines
+    failed = {name for name, result in outcomes("free", 0).items() if result != "done"}
+    assert failed <= unlikely
+
+
+@pytest.mark.kvm
+@pytest.mark.parametrize("user", USERS)
+def test_kvm_is_there_but_for_requests_of_no_use(user: int) -> None:
+    assert outcomes("whole", user)["make_a_virtual_machine"] == "done"
+    assert outcomes("whole", user)["make_an_interrupt_chip"] == "EPERM"
+    assert outcomes("free", user)["make_an_interrupt_chip"] == "done"
+
+
+def test_requests_of_the_kvm_engine_are_all_listed() -> None:
+    """A number that `engine_kvm` gains must be put into `sandbox.KVM_REQUESTS`, or the engine fails in a worker."""
+    numbers = {n for n in vars(engine_kvm).values() if isinstance(n, int) and n >> 8 & 0xFF == KVM_TYPE}
+    assert numbers == set(sandbox.KVM_REQUESTS)
+
+
+def test_lists_do_not_overlap() -> None:
+    always, checked, deadly = set(seccomp.ALWAYS.values()), set(seccomp.checked_calls(())), set(seccomp.DEADLY.values())
+    assert not always & checked
+    assert not (always | checked) & deadly
+    assert len(always) + len(deadly) == len(seccomp.ALWAYS) + len(seccomp.DEADLY)
+
+
+def test_attempts_are_all_expected() -> None:
+    elsewhere = {
+        "use_descriptors_of_the_supervisor",
+        "write_to_standard_input",
+        "make_a_virtual_machine",
+        "make_an_interrupt_chip",
+    }
+    assert set(intruder.acts) == {*REFUSED, *DEADLY} | elsewhere
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    """A program that can import from the repository."""
+    command = [sys.executable, "-c", "from edge.vmm import sandbox\n" + textwrap.dedent(code)]
+    return subprocess.run(command, cwd=ROOT, env=sandbox.environment(), capture_output=True, text=True)
+
+
+def test_a_second_thread_is_not_let_in() -> None:
+    done = run("""
+        import threading
+        stop = threading.Event()
+        threading.Thread(target=stop.wait, daemon=True).start()
+        sandbox.enter(sandbox.Config(), print)
+    """)
+    assert "a process of one thread expected" in done.stderr
+
+
+def test_a_layer_that_the_platform_refuses_is_said() -> None:
+    done = run(f"""
+        import os
+        sandbox.load_early()
+        if os.geteuid() == 0:
+            os.setresuid({ORDINARY}, {ORDINARY}, {ORDINARY})
+        report, _ = sandbox.enter(sandbox.Config(), int)
+        print(*report.missing, *report.lines(), sep="\\n")
+    """)
+    assert "user" in done.stdout.splitlines(), done.stderr
+    assert "user: MISSING, started as user" in done.stdout
+
+
+def test_the_supervisor_sees_how_an_intruder_ended() -> None:
+    done = run("""
+        import os
+        sandbox.enter(sandbox.Config(), int)
+        os.execv("x", ["x"])
+    """)
+    assert done.returncode == -signal.SIGSYS
+
+
+def test_secrets_of_the_supervisor_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORIGIN_TOKEN", "secret")
+    assert "secret" not in run("import os; print(os.environ)").stdout
+
+
+def test_doctor_is_told_every_layer() -> None:
+    names = [line.split(":")[0] for line in standing().splitlines()]
+    assert sorted(names) == sorted(
+        "descriptors limits namespaces user capabilities privileges landlock processes seccomp".split()
+    )
+    always = ("descriptors", "limits", "capabilities", "privileges", "seccomp")
+    assert not [name for name in always if f"{name}: MISSING" in standing()]
+
+
+class SandboxedWorker:
+    """The real worker as its supervisor sees it."""
+
+    def __init__(self, engine: str) -> None:
+        self._frames, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._frames.settimeout(TIMEOUT_S)
+        fds = (theirs.fileno(), their_images.fileno())
+        command = [sys.executable, "-m", "tests.attack.sandboxed_worker", engine]
+        with theirs, their_images:
+            self.process = subprocess.Popen(
+                [*command, "--frames-fd", str(fds[0]), "--images-fd", str(fds[1])],
+                cwd=ROOT,
+                env=sandbox.environment(),
+                pass_fds=fds,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        self._received = bytearray()
+        self._waiting: list[Frame] = []
+        self.expect(frames.HELLO)
+        bundle = baker().base
+        state = snapshot.decode(
+            bundle.blobs[bundle.manifest.snapshot.digest], memory_bytes=bundle.manifest.memory_bytes
+        )
+        self._image(1, None, bundle, base_memfd(state.page_nos, state.pages))
+
+    def _image(self, number: int, base: int | None, bundle: ImageBundle, memfd: int) -> None:
+        about = {
+            "kind": "base" if base is None else "derived",
+            "base": base,
+            "memory_bytes": bundle.manifest.memory_bytes,
+            "regions": [[r.start, r.end, r.access] for r in bundle.manifest.regions],
+            "bytes": os.fstat(memfd).st_size,
+        }
+        socket.send_fds(self._images, [number.to_bytes(4, "little")], [memfd])
+        os.close(memfd)
+        self.send(frames.IMAGE, number, payload=json.dumps(about).encode())
+
+    def open(self, machine: int, image: int, example: str, parked: bytes = b"") -> None:
+        bundle = bake(EXAMPLES / example)
+        record = bundle.blobs[bundle.manifest.snapshot.digest]
+        self._image(image, 1, bundle, sealed_memfd("image", record))
+        limits = {"cpu_ms": 300, "output_bytes": 1 << 20, "streams": 8, "fresh": False}
+        about = json.dumps({"image": image} | limits).encode()
+        self.send(frames.OPEN, machine, payload=struct.pack("<I", len(about)) + about + parked)
+
+    def send(self, type_: int, machine: int = 0, stream: int = 0, payload: bytes = b"", flags: int = 0) -> None:
+        self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))
+
+    def request(self, machine: int, stream: int, path: str = "/") -> None:
+        pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+        head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
+        self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
+
+    def expect(self, type_: int) -> Frame:
+        """The next frame, which is of this type."""
+        while not self._waiting:
+            try:
+                data = self._frames.recv(1 << 20)
+            except ConnectionResetError:
+                data = b""
+            assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
+            self._received += data
+            self._waiting = frames.parse(self._received)
+        frame = self._waiting.pop(0)
+        assert frame.type == type_, frame
+        return frame
+
+    def response(self) -> Response:
+        frame = self.expect(frames.HEAD)
+        answer = Response()
+        answer.feed(Record(frame.type, frame.flags, frame.stream, frame.payload[frames.TIMING.size :]))
+        return answer
+
+    def stop(self) -> None:
+        """It leaves by itself, having looked for nothing that is gone."""
+        self.send(frames.STOP)
+        said = self.process.communicate(timeout=TIMEOUT_S)[1]
+        assert self.process.returncode == 0, said
+        assert "late import" not in said
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+        self._frames.close()
+        self._images.close()
+
+
+@pytest.fixture(params=["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)])
+def worker(request: pytest.FixtureRequest) -> Iterator[SandboxedWorker]:
+    made = SandboxedWorker(request.param)
+    yield made
+    made.close()
+
+
+def test_worker_serves(worker: SandboxedWorker) -> None:
+    worker.open(1, 2, "hello.c")
+    for stream in range(1, 4):
+        worker.request(1, stream)
+        assert worker.response().status == 200
+    worker.send(frames.PARK, 1)
+    record = worker.expect(frames.PARKED).payload
+    worker.send(frames.DROP_IMAGE, 2)
+    worker.open(2, 3, "hello.c", record)
+    worker.request(2, 1)
+    assert worker.response().status == 200
+    worker.send(frames.PING)
+    assert json.loads(worker.expect(frames.PONG).payload)["machines"] == 1
+    for thread in Path(f"/proc/{worker.process.pid}/task").iterdir():
+        status = dict(line.split(":\t") for line in (thread / "status").read_text().splitlines())
+        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status["Name"]
+        assert {int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")} == {0}, status["Name"]
+        if os.geteuid() == 0:
+            assert "0" not in status["Uid"].split() + status["Gid"].split()
+            assert int(status["CapBnd"], 16) == 0
+    worker.stop()
+
+
+def test_guests_end_but_not_the_worker(worker: SandboxedWorker) -> None:
+    """The watchdog's timer, signals and thread work inside, and so does the report of a crash."""
+    worker.open(1, 2, "spin.c")
+    worker.request(1, 1, "/spin")
+    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "OutOfTime"
+    worker.open(2, 3, "crash.c")
+    worker.request(2, 1, "/null")
+    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "GuestFault"
+    for machine in range(3, 9):
+        worker.open(machine, 1 + machine, "hello.c")
+        worker.request(machine, 1)
+        assert worker.response().status == 200
+    worker.stop()
+
+
+def test_worker_leaves_with_its_supervisor(worker: SandboxedWorker) -> None:
+    worker._frames.shutdown(socket.SHUT_RDWR)
+    assert worker.process.wait(TIMEOUT_S) == 0
