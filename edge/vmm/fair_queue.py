@@ -14,9 +14,7 @@ from typing import Final, Generic, TypeVar
 
 WEIGHT_MAX: Final = 10_000  # as cpu.weight of Linux control groups
 
-_SHIFT: Final = (
-    20  # virtual time counts 2**-20 ns at weight 1, so a slice at the greatest weight is still a large number
-)
+_SHIFT: Final = 20  # virtual time counts 2**-20 ns at weight 1: 100 units for a ns at the greatest weight
 
 
 class Node:
