@@ -54,6 +54,8 @@ class Residents:
         about = canonical_json(
             {
                 "image": image.number,
+                "tenant": service.name,
+                "weight": 1,
                 "cpu_ms": limits.cpu_ms,
                 "output_bytes": limits.output_bytes,
                 "streams": limits.streams,

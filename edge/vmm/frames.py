@@ -24,9 +24,8 @@ CREDIT: Final = 4  # u32
 # To the worker.
 IMAGE: Final = 16  # JSON: see Worker; an fd waits on the image socket. Header's machine is the image's number
 DROP_IMAGE: Final = 17  # header's machine is the image's number
-OPEN: Final = (
-    18  # u32 length of JSON, JSON {image, cpu_ms, output_bytes, streams, fresh}, then the parked record if there is one
-)
+# u32 length of JSON, JSON {image, tenant, weight, cpu_ms, output_bytes, streams, fresh}, then the parked record if any.
+OPEN: Final = 18
 PARK: Final = 19  # as soon as the machine is idle; answered by PARKED, or by DIED
 CLOSE: Final = 20  # forget the machine
 PING: Final = 21  # answered by PONG with the payload and statistics

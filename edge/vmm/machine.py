@@ -17,9 +17,10 @@ import numpy as np
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, RingConsumer
-from edge.vmm.engine import EngineFailure, Fault, Hypercall, SliceOver
+from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.report import describe_fault, machine_report
 from edge.vmm.shell import Image, Shell
+from edge.vmm.watchdog import SLICE_NS
 from vmimage import abi
 from vmimage.errors import (
     GuestError,
@@ -33,7 +34,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-SLICE_NS: Final = 10_000_000  # a machine with work gives way to its neighbours after this much CPU
 LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
@@ -228,13 +228,15 @@ class Machine:
         """CPU time the guest has had."""
         return self._clock.virtual_ns
 
-    def run(self) -> Outcome:
+    def run(self, slice_ns: int = SLICE_NS) -> Outcome:
         """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
+
+        :param slice_ns: CPU time after which it gives way, or earlier where the engine is stopped.
 
         :raises GuestError: it did what ends it; the error carries `report`.
         """
         try:
-            return self._run()
+            return self._run(slice_ns)
         except GuestError as error:
             self._enter_phase("die")
             with contextlib.suppress(GuestError):  # what it finished and logged before still counts
@@ -242,7 +244,7 @@ class Machine:
             error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
             raise
 
-    def _run(self) -> Outcome:
+    def _run(self, slice_ns: int) -> Outcome:
         engine, clock = self.shell.engine, self._clock
         self._log_bytes = self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
@@ -277,7 +279,7 @@ class Machine:
                     pass
             self._drain()
             self._check_time()
-            if now_ns - started_ns >= SLICE_NS:
+            if now_ns - started_ns >= slice_ns or reason is SLICE_OVER:
                 return RUNNABLE
 
     def _interrupt(self, pending: int) -> None:

@@ -11,7 +11,6 @@ be made to work for an intruder. What needs threads is made by `start`, inside.
 
 import contextlib
 import ctypes
-import errno
 import importlib
 import os
 import resource
@@ -46,7 +45,6 @@ KVM_REQUESTS: Final = (
 LOADED_LATE: Final = ("numpy.ma", "unicorn.unicorn_py3.arch.intel")
 
 # linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h
-CLONE_THREAD: Final = 0x0001_0000
 CLONE_NEWUSER: Final = 0x1000_0000
 NAMESPACES: Final = 0x4000_0000 | 0x0800_0000 | 0x0400_0000 | 0x0002_0000  # network, IPC, host name, mounts
 MS_LOCKED: Final = 1 | 2 | 4 | 8  # read-only, nosuid, nodev, noexec
@@ -71,6 +69,15 @@ LANDLOCK: Final = (
 )
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # on every architecture
 _LANDLOCK_VERSION: Final = 1
+
+# What an operator can do about a layer that is missing.
+MENDS: Final = {
+    "namespaces": "start the edge as root, or allow user namespaces to ordinary users",
+    "user": "start the edge as root, or with CAP_SETUID and CAP_SETGID",
+    "landlock": "Linux 5.13 or newer, with landlock among the kernel's `lsm=`",
+    "processes": "start the edge as root, or allow user namespaces to ordinary users",
+    "seccomp": "a kernel with CONFIG_SECCOMP_FILTER, on x86_64",
+}
 
 T = TypeVar("T")
 
@@ -107,8 +114,11 @@ class Report:
         return tuple(layer.name for layer in self.layers if not layer.stands)
 
     def lines(self) -> list[str]:
-        """For a log and for `nunatak doctor`."""
-        return [f"{x.name}: {x.detail}" if x.stands else f"{x.name}: MISSING, {x.detail}" for x in self.layers]
+        """For a log and `nunatak doctor`: what each layer is, or that it is MISSING, why, and what would mend it."""
+        return [
+            f"{x.name}: {x.detail}" if x.stands else f"{x.name}: MISSING, {x.detail}; {MENDS.get(x.name, 'report it')}"
+            for x in self.layers
+        ]
 
 
 def enter(config: Config, start: Callable[[], T]) -> tuple[Report, T]:
@@ -118,11 +128,8 @@ def enter(config: Config, start: Callable[[], T]) -> tuple[Report, T]:
     :return: what stands, and what `start` returned.
     :raises ValueError: the process has another thread already, or a descriptor to keep is not open.
     """
-    try:
-        libc_call("unshare", CLONE_THREAD)  # changes nothing; EINVAL in a process of several threads (unshare(2))
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise ValueError("a process of one thread expected: see `sandbox.environment`") from None
+    if (threads := len(os.listdir("/proc/self/task"))) != 1:
+        raise ValueError(f"a process of one thread expected, got {threads}: see `sandbox.environment`")
     load_early()
     layers: dict[str, Layer] = {}
 
@@ -183,10 +190,11 @@ def close_others(config: Config) -> str:
     :raises ValueError: a descriptor to keep is not open.
     """
     keep = {0, 1, 2, *config.keep, *([] if config.kvm is None else [config.kvm])}
+    null = os.open(os.devnull, os.O_RDONLY)
     found = set(map(int, os.listdir("/proc/self/fd")))
     if missing := keep - found - {0, 1, 2}:
         raise ValueError(f"open descriptors to keep expected, got {missing}")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0, inheritable=False)
+    os.dup2(null, 0, inheritable=False)
     for fd in found - keep:
         with contextlib.suppress(OSError):  # the one that the list was read by
             os.close(fd)
@@ -205,11 +213,16 @@ def limit(config: Config) -> str:
     if not is_log:  # else it could not be written either
         limits[resource.RLIMIT_FSIZE] = 0
     for which, value in limits.items():
-        hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
+        lower(which, value)
     files = "files may grow since the log is one" if is_log else "no file may grow"
     return f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]} descriptors, no core, {files}"
+
+
+def lower(which: int, value: int) -> None:
+    """Set a limit, soft and hard, or keep one that is lower."""
+    hard = resource.getrlimit(which)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
 
 
 def own_namespaces(user: int) -> str:
@@ -228,19 +241,15 @@ def own_namespaces(user: int) -> str:
 
 def become_user(uid: int | None) -> str:
     """A user and group that own nothing."""
-    if os.geteuid() != 0:
-        raise OperatorError(f"started as user {os.geteuid()}: only root can give a worker another")
     empty_bounding_set()  # while that is permitted
     wanted = (FIRST_UID + os.getpid(), NOBODY) if uid is None else (uid,)
     for number in wanted:
-        try:
+        with contextlib.suppress(OSError):
             os.setgroups([])
             os.setresgid(number, number, number)
             os.setresuid(number, number, number)
             return f"{number}"
-        except OSError as error:
-            refusal = error
-    raise refusal
+    raise OperatorError(f"user {os.geteuid()} may not become another")
 
 
 def empty_bounding_set() -> None:
@@ -289,7 +298,7 @@ def no_more_processes(config: Config, own_user: bool) -> str:
     machines = 0 if config.kvm is None else config.descriptors // 2
     if machines and not own_user:
         raise OperatorError("threads of KVM cannot be told from those of the same user's other processes")
-    resource.setrlimit(resource.RLIMIT_NPROC, (threads + machines,) * 2)
+    lower(resource.RLIMIT_NPROC, threads + machines)
     return f"{threads} threads" + (f" and {machines} of KVM" if machines else "")
 
 

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from vmimage.errors import OperatorError
 
 AT_EMPTY_PATH: Final = 0x1000
+F_GETFL: Final = 3  # Python looks whether the wake-up descriptor of signals would block
 F_DUPFD_CLOEXEC: Final = 1030  # Python keeps a descriptor of its own for each mapping
 FIOCLEX: Final = 0x5451
 FIONBIO: Final = 0x5421  # how Python sets a socket's timeout
@@ -34,7 +35,7 @@ def _calls(text: str) -> dict[str, int]:
 ALWAYS: Final = _calls("""
     read 0  write 1  close 3  fstat 5  lseek 8  poll 7  recvfrom 45  recvmsg 47  sendto 44
     mmap 9  mprotect 10  munmap 11  mremap 25  madvise 28  brk 12
-    futex 202  sched_yield 24  clock_gettime 228  setitimer 38  getrandom 318  getpid 39  gettid 186
+    futex 202  sched_yield 24  clock_gettime 228  timerfd_settime 286  getrandom 318  getpid 39  gettid 186
     rt_sigaction 13  rt_sigprocmask 14  rt_sigreturn 15  restart_syscall 219  exit 60  exit_group 231
 """)
 # Allowed with some arguments only: see `checked_calls`.
@@ -85,14 +86,14 @@ class Argument(NamedTuple):
 
 
 def checked_calls(ioctls: Collection[int]) -> dict[int, Argument]:
-    """Calls that are allowed only with certain arguments: these requests, another number for a
-    descriptor, signals to oneself, `fstat`.
+    """Calls that are allowed only with certain arguments: these requests, a look at or another number
+    for a descriptor, signals to oneself, `fstat`.
 
     :param ioctls: beside those that Python makes on a socket.
     """
     return {
         IOCTL: Argument(1, (*ioctls, FIONBIO, FIOCLEX)),
-        FCNTL: Argument(1, (F_DUPFD_CLOEXEC,)),
+        FCNTL: Argument(1, (F_GETFL, F_DUPFD_CLOEXEC)),
         TGKILL: Argument(0, (os.getpid(),)),
         NEWFSTATAT: Argument(3, (AT_EMPTY_PATH,)),
     }

@@ -1,57 +1,63 @@
-"""Stops a guest that does not come back by itself, from a thread that sleeps while nothing runs.
+"""Ends turns from outside: a guest that does not come back by itself, or one that others wait behind.
 
-An interval timer counts the CPU time of the process, so it ticks only while there is work: an idle worker is not woken.
-The signal is only there for the byte that Python's C handler writes to the wake-up descriptor at once, while the main
-thread is still inside the engine; the thread that reads it stops the engine. A stop that comes too early, or hits a run
-that had just begun, costs that run one more turn and is repeated at the next tick.
+A timer ticks while a worker has work, and a thread that reads it looks at the run under way. One that has lasted two
+ticks is given the rest of its slice, but no more as soon as there is input for the worker; then its engine is stopped.
+A stop that comes too late hits a run that had just begun: that costs it one turn. No signals, so nothing else in the
+process is disturbed, and no ticks while nothing runs.
 """
 
 import contextlib
+import ctypes
 import functools
 import os
-import signal
+import select
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Final
 
 from edge.vmm.engine import Engine
 
-TICK_S: Final = (
-    0.01  # of CPU time, as long as a slice; what is charged is read from the CPU clock, not counted in ticks
-)
+TICK_NS: Final = 1_000_000
+SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
+
+_CLOCK_MONOTONIC: Final = 1
+_ITIMERSPEC: Final = struct.Struct("<4q")  # interval, then first expiry; seconds and nanoseconds
+_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @functools.cache
 def watchdog() -> "Watchdog":
-    """The process's watchdog: there is one wake-up descriptor."""
+    """The process's watchdog: one thread is enough, since one machine runs at a time."""
     return Watchdog()
 
 
 class Watchdog:
-    """Got by `watchdog()`; use from the main thread only. Call `rest` before the process ends."""
+    """Got by `watchdog()`; one run at a time."""
 
     def __init__(self) -> None:
         self.stopped = 0  # runs that were stopped, ever
+        self.ticking = False
         self._engine: Engine | None = None
         self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
-        self._ticking = False
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-        self._other_descriptor = -1  # an event loop's, put back by `rest`
-        signal.signal(signal.SIGPROF, lambda *_: None)
+        self._slice_ns = 0
+        self._input: select.poll | None = None
+        self._timer = _libc.timerfd_create(_CLOCK_MONOTONIC, os.O_CLOEXEC)
+        if self._timer < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def start(self) -> None:
-        """Begin to tick; `watching` does it where nobody did."""
-        self._other_descriptor = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
-        self._ticking = True
+    def listen(self, descriptor: int) -> None:
+        """Cut turns short while this descriptor has something to read."""
+        self._input = select.poll()
+        self._input.register(descriptor, select.POLLIN)
 
     @contextlib.contextmanager
-    def watching(self, engine: Engine) -> Iterator[None]:
-        """Stop `engine` when it runs for longer than a tick."""
-        if not self._ticking:
-            self.start()
+    def watching(self, engine: Engine, slice_ns: int = SLICE_NS) -> Iterator[None]:
+        """Stop `engine` when it runs for longer than its slice."""
+        if not self.ticking:
+            self._set(TICK_NS)
+        self._slice_ns = slice_ns
         self._run += 1
         self._engine = engine
         try:
@@ -60,17 +66,26 @@ class Watchdog:
             self._engine = None
 
     def rest(self) -> None:
-        """No ticks until the next run. A tick while the interpreter shuts down would kill the process."""
-        if self._ticking:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.set_wakeup_fd(self._other_descriptor)
-            self._ticking = False
+        """No ticks until the next run."""
+        if self.ticking:
+            self._set(0)
+
+    def _set(self, interval_ns: int) -> None:
+        _libc.timerfd_settime(self._timer, 0, _ITIMERSPEC.pack(0, interval_ns, 0, interval_ns), None)
+        self.ticking = interval_ns > 0
 
     def _watch(self) -> None:
         seen = 0
-        while os.read(self._reader, 64):
+        while os.read(self._timer, 8):
             engine, run = self._engine, self._run
-            if engine is not None and run == seen:
+            if engine is None or run != seen:
+                seen = run
+                continue
+            rest_ms = (self._slice_ns - TICK_NS) / 1e6
+            if self._input is not None and rest_ms > 0:
+                self._input.poll(rest_ms)
+            elif rest_ms > 0:
+                select.select([], [], [], rest_ms / 1e3)
+            if self._engine is engine and self._run == run:
                 self.stopped += 1
                 engine.stop()
-            seen = run

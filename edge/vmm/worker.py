@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import gc
+import heapq
 import json
 import logging
 import os
@@ -17,7 +18,6 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
@@ -28,6 +28,7 @@ from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
+from edge.vmm.scheduler import Entity, Scheduler
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.tiering import Tiering, calibrate
 from edge.vmm.watchdog import watchdog
@@ -36,6 +37,7 @@ from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
 from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
+LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
 FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
 _IMAGE_NUMBER: Final = struct.Struct("<I")
 _LENGTH: Final = struct.Struct("<I")
@@ -46,11 +48,11 @@ log = logging.getLogger("nunatak.worker")
 class Resident:
     """A machine that the supervisor opened, and what has been measured of it."""
 
-    def __init__(self, number: int, image: int, machine: Machine) -> None:
+    def __init__(self, number: int, image: int, machine: Machine, entity: Entity) -> None:
         self.number = number
         self.image = image
         self.machine = machine
-        self.runnable = False
+        self.entity = entity
         self.restore_us = 0
         self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
@@ -67,11 +69,13 @@ class Worker:
         self._out = bytearray()
         self._images: dict[int, Image] = {}
         self._residents: dict[int, Resident] = {}
-        self._runnable: deque[Resident] = deque()
+        self._scheduler = Scheduler()
+        self._by_entity: dict[Entity, Resident] = {}
+        self._sleepers: list[tuple[int, int, Resident]] = []  # a heap by wake_at_ns; entries that changed are skipped
         self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
         self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
         self._watchdog = watchdog()
-        self._watchdog.start()  # what it asks of the system it asks before the sandbox closes
+        self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
         self._stopping = False
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -95,9 +99,9 @@ class Worker:
         self._send(frames.HELLO, 0, 0, json.dumps(about).encode())
         self._flush()
         while not self._stopping and self._receive():
-            for _ in range(len(self._runnable)):
-                self._run(self._runnable.popleft())
-                self._flush()
+            turn = self._scheduler.next(time.monotonic_ns())
+            if turn is not None:
+                self._run(self._by_entity[turn[0]], turn[1])
             self._flush()
         self._watchdog.rest()
 
@@ -105,15 +109,14 @@ class Worker:
 
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
-        if self._runnable or self._short_of:
-            self._socket.settimeout(0)
-        else:
-            self._socket.settimeout(self._seconds_to_wake())
+        idle = not self._scheduler.runnable
+        self._socket.settimeout(self._seconds_to_wake() if idle and self._short_of is None else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
-            if not self._runnable:
+            if idle:
                 self._prepare_shell()
+                self._watchdog.rest()
             self._wake_sleepers()
             return True
         if not data:
@@ -125,19 +128,23 @@ class Worker:
         return True
 
     def _seconds_to_wake(self) -> float | None:
-        deadlines = [r.wake_at_ns for r in self._residents.values() if r.wake_at_ns is not None]
-        return max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
+        """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
+        deadlines = [self._sleepers[0][0]] if self._sleepers else []
+        release_ns = self._scheduler.next_release_ns()
+        if release_ns is not None:
+            deadlines.append(release_ns)
+        wait = max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
+        return min(wait or LINGER_S, LINGER_S) if self._watchdog.ticking else wait
 
     def _wake_sleepers(self) -> None:
         now_ns = time.monotonic_ns()
-        for resident in self._residents.values():
-            if resident.wake_at_ns is not None and resident.wake_at_ns <= now_ns:
-                self._make_runnable(resident)
+        while self._sleepers and self._sleepers[0][0] <= now_ns:
+            wake_at_ns, _, resident = heapq.heappop(self._sleepers)
+            if resident.wake_at_ns == wake_at_ns and resident.number in self._residents:
+                self._scheduler.wake(resident.entity, now_ns)
 
     def _make_runnable(self, resident: Resident) -> None:
-        if not resident.runnable:
-            resident.runnable = True
-            self._runnable.append(resident)
+        self._scheduler.wake(resident.entity, time.monotonic_ns())
 
     # Frames
 
@@ -186,7 +193,9 @@ class Worker:
             self._release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine)
+        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
 
@@ -263,27 +272,28 @@ class Worker:
             self._tiering.without_kvm(str(error))
 
     def _forget(self, resident: Resident) -> None:
-        del self._residents[resident.number]
-        if resident.runnable:
-            self._runnable.remove(resident)
+        del self._residents[resident.number], self._by_entity[resident.entity]
+        self._scheduler.remove(resident.entity, time.monotonic_ns())
         self._release(resident.machine.shell, resident.machine.image)
 
-    def _run(self, resident: Resident) -> None:
+    def _run(self, resident: Resident, slice_ns: int) -> None:
         machine = resident.machine
-        resident.runnable = False
         resident.wake_at_ns = None
+        mark_ns = time.thread_time_ns()
         never_seen: list[int] = []
         error: NunatakError | None = None
         try:
-            with self._watchdog.watching(machine.shell.engine):
-                outcome = machine.run()
+            with self._watchdog.watching(machine.shell.engine, slice_ns):
+                outcome = machine.run(slice_ns)
         except GuestError as caught:
             error, report = caught, caught.report
         except Exception as caught:
             log.exception("event=machine_failed machine=%d", resident.number)
             error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
             machine.shell.broken = True
-        self._emit(resident)
+        output_bytes = self._emit(resident)
+        now_ns = time.monotonic_ns()
+        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, output_bytes)
         if error is not None:
             never_seen = machine.never_seen()
             self._forget(resident)
@@ -294,7 +304,10 @@ class Worker:
         self._choose_engine(shell, place, move=True)
         match outcome:
             case Idle(until_ns):
-                resident.wake_at_ns = until_ns
+                self._scheduler.sleep(resident.entity, now_ns)
+                if until_ns is not None:
+                    resident.wake_at_ns = until_ns
+                    heapq.heappush(self._sleepers, (until_ns, id(resident), resident))
                 if machine.used:
                     machine.reset()
                     resident.reported_ns = machine.virtual_ns
@@ -302,10 +315,11 @@ class Worker:
                 elif resident.parking:
                     self._park_if_idle(resident)
             case Runnable() | Ready():
-                self._make_runnable(resident)
+                pass  # it stays in the queue
 
-    def _emit(self, resident: Resident) -> None:
-        machine = resident.machine
+    def _emit(self, resident: Resident) -> int:
+        """Pass on what the guest sent; how many bytes that was."""
+        machine, before = resident.machine, len(self._out)
         for record in machine.records:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
@@ -320,6 +334,7 @@ class Worker:
         if machine.log:
             self._send(frames.LOG, resident.number, 0, b"".join(machine.log))
             machine.log.clear()
+        return len(self._out) - before
 
     def _report_death(self, number: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:
         about = {"error": type(error).__name__, "message": str(error), "report": report, "retry": retry}

@@ -37,12 +37,6 @@ NO_FD = -1
 PROBES = (335, 336)  # uretprobe and uprobe: the kernel answers them past a filter, with SIGILL outside of a probe
 
 Act = Callable[["Scene"], object]
-acts: dict[str, Act] = {}
-
-
-def act(function: Act) -> Act:
-    acts[function.__name__] = function
-    return function
 
 
 @dataclass
@@ -61,55 +55,51 @@ class Scene:
     keep: list[int] = field(default_factory=list)
 
 
-@act
-def read_a_file(scene: Scene) -> object:
-    return open(scene.directory / "secret").read()
+acts: dict[str, Act] = {
+    "read_a_file": lambda scene: (scene.directory / "secret").read_text(),
+    "write_a_file": lambda scene: (scene.directory / "planted").write_text("x"),
+    "list_a_directory": lambda scene: os.listdir(scene.directory),
+    "look_at_a_path": lambda scene: os.stat(scene.directory),
+    "connect_tcp": lambda scene: socket.socket(socket.AF_INET).connect(scene.tcp),
+    "send_udp": lambda scene: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", scene.udp),
+    "connect_to_an_abstract_socket": lambda scene: socket.socket(socket.AF_UNIX).connect(scene.abstract),
+    "connect_to_a_named_socket": lambda scene: socket.socket(socket.AF_UNIX).connect(scene.named),
+    "use_a_raw_socket": lambda scene: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+    "trace_the_supervisor": lambda scene: libc_call("ptrace", PTRACE_SEIZE, scene.supervisor, 0, 0),
+    "trace_a_neighbour": lambda scene: libc_call("ptrace", PTRACE_SEIZE, scene.neighbour, 0, 0),
+    "open_a_neighbours_memfd": lambda scene: Path(f"/proc/{scene.neighbour}/fd/{scene.memfd}").read_bytes(),
+    "take_a_neighbours_descriptor": lambda scene: libc_call(
+        "syscall", 438, libc_call("syscall", 434, scene.neighbour, 0), scene.memfd, 0
+    ),
+    "signal_the_supervisor": lambda scene: os.kill(scene.supervisor, signal.SIGCONT),
+    "signal_a_neighbour": lambda scene: os.kill(scene.neighbour, signal.SIGCONT),
+    "signal_a_neighbours_thread": lambda scene: libc_call("tgkill", scene.neighbour, scene.neighbour, signal.SIGCONT),
+    "mount": lambda scene: libc_call("mount", b"none", b"/", b"proc", 0, None),
+    "make_a_namespace": lambda scene: libc_call("unshare", CLONE_NEWNET),
+    "be_root_again": lambda scene: os.setuid(0),
+    "set_up_io_uring": lambda scene: libc_call("syscall", 425, 8, bytes(120)),
+    "handle_page_faults": lambda scene: libc_call("syscall", 323, 0),
+    "make_a_memfd": lambda scene: os.memfd_create("planted"),
+    "raise_a_limit": lambda scene: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    ),
+    "be_dumpable_again": lambda scene: libc_call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0),
+    "ask_a_terminal": lambda scene: fcntl.ioctl(1, TIOCGWINSZ, bytes(8)),
+    "make_a_virtual_machine": lambda scene: fcntl.ioctl(scene.kvm or 0, engine_kvm.CREATE_VM, 0),
+    "call_by_the_x32_table": lambda scene: libc_call("syscall", 0x4000_0000 | seccomp.ALWAYS["getpid"]),
+    "write_to_standard_input": lambda scene: os.write(0, b"x"),
+}
 
 
-@act
-def write_a_file(scene: Scene) -> object:
-    return open(scene.directory / "planted", "w")
-
-
-@act
-def list_a_directory(scene: Scene) -> object:
-    return os.listdir(scene.directory)
+def act(function: Act) -> Act:
+    acts[function.__name__] = function
+    return function
 
 
 @act
 def remove_a_file(scene: Scene) -> object:
     (scene.directory / "kept").rename(scene.directory / "moved")
     return (scene.directory / "moved").rename(scene.directory / "kept")
-
-
-@act
-def look_at_a_path(scene: Scene) -> object:
-    return os.stat(scene.directory)
-
-
-@act
-def connect_tcp(scene: Scene) -> object:
-    return socket.socket(socket.AF_INET).connect(scene.tcp)
-
-
-@act
-def send_udp(scene: Scene) -> object:
-    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", scene.udp)
-
-
-@act
-def connect_to_an_abstract_socket(scene: Scene) -> object:
-    return socket.socket(socket.AF_UNIX).connect(scene.abstract)
-
-
-@act
-def connect_to_a_named_socket(scene: Scene) -> object:
-    return socket.socket(socket.AF_UNIX).connect(scene.named)
-
-
-@act
-def use_a_raw_socket(scene: Scene) -> object:
-    return socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 
 
 @act
@@ -135,65 +125,10 @@ def start_a_thread(scene: Scene) -> object:
 
 
 @act
-def trace_the_supervisor(scene: Scene) -> object:
-    return libc_call("ptrace", PTRACE_SEIZE, scene.supervisor, 0, 0)
-
-
-@act
-def trace_a_neighbour(scene: Scene) -> object:
-    return libc_call("ptrace", PTRACE_SEIZE, scene.neighbour, 0, 0)
-
-
-@act
 def read_a_neighbours_memory(scene: Scene) -> object:
     buffer = ctypes.create_string_buffer(8)
     here = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8)
     return libc_call("process_vm_readv", scene.neighbour, bytes(here), 1, bytes(here), 1, 0)
-
-
-@act
-def open_a_neighbours_memfd(scene: Scene) -> object:
-    return open(f"/proc/{scene.neighbour}/fd/{scene.memfd}", "rb").read(1)
-
-
-@act
-def take_a_neighbours_descriptor(scene: Scene) -> object:
-    return libc_call("syscall", 438, libc_call("syscall", 434, scene.neighbour, 0), scene.memfd, 0)
-
-
-@act
-def signal_the_supervisor(scene: Scene) -> object:
-    return os.kill(scene.supervisor, signal.SIGCONT)
-
-
-@act
-def signal_a_neighbour(scene: Scene) -> object:
-    return os.kill(scene.neighbour, signal.SIGCONT)
-
-
-@act
-def signal_a_neighbours_thread(scene: Scene) -> object:
-    return libc_call("tgkill", scene.neighbour, scene.neighbour, signal.SIGCONT)
-
-
-@act
-def mount(scene: Scene) -> object:
-    return libc_call("mount", b"none", b"/", b"proc", 0, None)
-
-
-@act
-def make_a_namespace(scene: Scene) -> object:
-    return libc_call("unshare", CLONE_NEWNET)
-
-
-@act
-def be_root_again(scene: Scene) -> object:
-    return os.setuid(0)
-
-
-@act
-def set_up_io_uring(scene: Scene) -> object:
-    return libc_call("syscall", 425, 8, bytes(120))
 
 
 @act
@@ -209,44 +144,9 @@ def count_events(scene: Scene) -> object:
 
 
 @act
-def handle_page_faults(scene: Scene) -> object:
-    return libc_call("syscall", 323, 0)
-
-
-@act
-def make_a_memfd(scene: Scene) -> object:
-    return os.memfd_create("planted")
-
-
-@act
-def raise_a_limit(scene: Scene) -> object:
-    return resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-
-
-@act
-def be_dumpable_again(scene: Scene) -> object:
-    return libc_call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-
-@act
-def ask_a_terminal(scene: Scene) -> object:
-    return fcntl.ioctl(1, TIOCGWINSZ, bytes(8))
-
-
-@act
-def make_a_virtual_machine(scene: Scene) -> object:
-    return fcntl.ioctl(scene.kvm or 0, engine_kvm.CREATE_VM, 0)
-
-
-@act
 def make_an_interrupt_chip(scene: Scene) -> object:
     assert scene.kvm is not None
     return fcntl.ioctl(fcntl.ioctl(scene.kvm, engine_kvm.CREATE_VM, 0), KVM_CREATE_IRQCHIP, 0)
-
-
-@act
-def call_by_the_x32_table(scene: Scene) -> object:
-    return libc_call("syscall", 0x4000_0000 | seccomp.ALWAYS["getpid"])
 
 
 @act
@@ -268,11 +168,6 @@ def use_descriptors_of_the_supervisor(scene: Scene) -> object:
             continue
         return fd
     raise OSError(errno.EBADF, "none")
-
-
-@act
-def write_to_standard_input(scene: Scene) -> object:
-    return os.write(0, b"x")
 
 
 @act
@@ -319,8 +214,12 @@ def thread(scene: Scene, attempt: Callable[[], None]) -> None:
     """From the thread that `start` made."""
     entered = threading.Event()
 
+    def when_entered() -> None:
+        entered.wait()
+        attempt()
+
     def start() -> threading.Thread:
-        made = threading.Thread(target=lambda: (entered.wait(), attempt()))
+        made = threading.Thread(target=when_entered)
         made.start()
         return made
 
