@@ -51,3 +51,21 @@ _PARAMETERS = [
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 edge.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 app.command("edge")(edge)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine gives an edge, what it lacks, and what would mend it; exit code 1 if an edge cannot run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge.doctor import examine
+
+    marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
+    table = Table(box=None, show_header=False)
+    failed = False
+    for finding in examine():
+        failed |= finding.state == "fail"
+        table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.mend}[/]")
+    Console().print(table)
+    raise typer.Exit(int(failed))
