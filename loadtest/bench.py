@@ -6,6 +6,7 @@ bench: there is no number for that.
 """
 
 import json
+import random
 import re
 import statistics
 import subprocess
@@ -46,10 +47,32 @@ class Scale:
     fresh_services: int  # not on the edge -> first byte
     services: int  # distinct ones that go round robin, each with an image of its own
     memory: str  # budget of the edge they are on
+    population: tuple[int, ...]  # parked services, ever more of them
+    asked: int  # of them, at each size
 
 
-FULL: Final = Scale(rounds=5, seconds=4, requests=400, restores=200, fresh_services=40, services=2_000, memory="256MiB")
-QUICK: Final = Scale(rounds=2, seconds=1, requests=50, restores=20, fresh_services=4, services=60, memory="32MiB")
+FULL: Final = Scale(
+    rounds=5,
+    seconds=4,
+    requests=400,
+    restores=200,
+    fresh_services=40,
+    services=2_000,
+    memory="256MiB",
+    population=(100, 1_000, 10_000),
+    asked=100,
+)
+QUICK: Final = Scale(
+    rounds=2,
+    seconds=1,
+    requests=50,
+    restores=20,
+    fresh_services=4,
+    services=60,
+    memory="32MiB",
+    population=(20, 60),
+    asked=20,
+)
 
 
 def _require(answer: Answer, what: str, tiers: tuple[str, ...] = ()) -> Answer:
@@ -199,6 +222,32 @@ def measure_memory(scale: Scale) -> Samples:
     }
 
 
+def measure_scale(scale: Scale) -> Samples:
+    """The same edge with ever more parked services: what one of them takes to answer, and what all of them take.
+
+    Every service has an image of its own and has been asked once; then some are asked again, in no order.
+    """
+    samples: dict[Row, list[float]] = {}
+    dice = random.Random(1)
+    with _site(memory="512MiB") as site, Client(site.edges[0].url) as client:
+        edge = site.edges[0]
+        names: list[str] = []
+        for count in scale.population:
+            fresh = site.world(HELLO, count - len(names), f"s{count}")
+            for name in fresh:
+                _require(client.get(f"/~service/{name}/"), name)
+            names += fresh
+            first_byte = Row(f"scale-{count}-first-byte", f"{count:,} parked: one of them -> first byte", "ms", "lower")
+            tail = Row(f"scale-{count}-p99", f"{count:,} parked: the same, p99", "ms", "lower")
+            memory = Row(f"scale-{count}-memory", f"{count:,} parked: all of the edge's processes", "MiB", "lower")
+            asked = [_require(client.get(f"/~service/{name}/"), name) for name in dice.sample(names, scale.asked)]
+            times = sorted(answer.first_byte_ms for answer in asked)
+            samples[first_byte] = times
+            samples[tail] = [times[len(times) * 99 // 100]]
+            samples[memory] = [tree_memory_bytes(edge.pid) / (1 << 20)]
+    return samples
+
+
 def _metric(edge: Server, name: str) -> float:
     """One number without labels of an edge's `/-/metrics`."""
     found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
@@ -214,6 +263,7 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
     "cold": measure_cold,
     "wire": measure_wire,
     "memory": measure_memory,
+    "scale": measure_scale,
 }
 
 
