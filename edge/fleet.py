@@ -1,6 +1,7 @@
 """The worker processes of an edge: started, chosen from, and started again when one is lost."""
 
 import asyncio
+import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -71,7 +72,9 @@ class Fleet:
         task.add_done_callback(self._restarts.discard)
 
     async def _restart(self, lost: Worker, lived_s: float) -> None:
-        await lost.reap()
+        status = await lost.reap()
+        if status == -signal.SIGSYS:  # no part of a worker makes such a call: see docs/sandbox.md
+            _logger.critical(log.line("worker_intruded", worker=lost.index, pid=lost.pid, signal="SIGSYS"))
         failures, pause_s = flow.after_crash(lost.failures, lived_s)
         while True:
             await asyncio.sleep(pause_s)
