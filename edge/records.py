@@ -1,4 +1,4 @@
-"""Parked machines: records in memory, then on disk, then forgotten.
+"""Parked machines: records in memory and, a moment later, on disk; the coldest on disk alone; then forgotten.
 
 A record is known by service and image digest, so a record of another version is never met. On disk a SHA-256 stands
 before it, against rot; workers parse records as hostile anyway. The set of keys on disk is kept in memory, so that only
@@ -35,6 +35,7 @@ class Records:
         self.on_disk: set[str] = set(disk.iterkeys())
         self._disk, self._threads, self._counters = disk, threads, counters
         self._writing: dict[str, bytes] = {}  # between memory and disk; still to be found
+        self._unsaved: dict[str, bytes] = {}  # newer than what the disk has, until the next `save`
 
     def tier_of(self, key: str) -> Literal["parked", "disk"] | None:
         """Where a record is."""
@@ -42,17 +43,34 @@ class Records:
             return "parked"
         return "disk" if key in self.on_disk else None
 
+    @property
+    def only_on_disk(self) -> int:
+        """How many records memory does not hold."""
+        return len(self.on_disk.difference(self.memory))
+
+    @property
+    def unsaved(self) -> int:
+        """How many records the disk does not have yet, or not in their newest form."""
+        return len(self._unsaved) + len(self._writing)
+
     def put(self, key: str, record: bytes) -> None:
         """Keep; the coldest go to disk if the budget is passed."""
         self.memory.put(key, record, len(record) + KEY_OVERHEAD_BYTES)
+        self._unsaved[key] = record
         spilled: dict[str, bytes] = {}
         while self.memory.over() and (coldest := self.memory.coldest()) is not None:
-            cold = self.memory.pop(coldest)
-            assert cold is not None
-            spilled[coldest] = cold
+            self.memory.pop(coldest)
+            self._counters.spills += 1
+            if coldest in self._unsaved:
+                spilled[coldest] = self._unsaved.pop(coldest)
         if spilled:
-            self._counters.spills += len(spilled)
             self._write(spilled)
+
+    def save(self) -> None:
+        """Write what was parked since the last time, all at once: so much is lost if the edge is killed."""
+        unsaved, self._unsaved = self._unsaved, {}
+        if unsaved:
+            self._write(unsaved)
 
     async def get(self, key: str) -> tuple[bytes, Literal["parked", "disk"]] | None:
         """A record and where it was. It stays, as the one to come back to if a worker is lost."""
@@ -73,14 +91,14 @@ class Records:
         """Drop wherever it is: the machine crashed, or the service is another version."""
         self.memory.pop(key)
         self._writing.pop(key, None)
+        self._unsaved.pop(key, None)
         if key in self.on_disk:
             self.on_disk.discard(key)
             self._threads.submit(self._disk.delete, key)
 
     async def flush(self) -> int:
         """Write everything to disk; how many records are there then. For the end of the edge."""
-        records = dict(zip(self.memory, self.memory.values(), strict=True))
-        self._write(records)
+        self.save()
         await asyncio.get_running_loop().run_in_executor(self._threads, lambda: None)
         return len(self.on_disk)
 

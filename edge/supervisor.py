@@ -341,6 +341,7 @@ class Supervisor:
         """Once a second: give up on what makes no progress, and see that busy workers are alive."""
         while True:
             await asyncio.sleep(TICK_S)
+            self.records.save()
             overdue = self._loop.time() - self.config.request_timeout
             for worker in self.workers:
                 busy = False

@@ -136,6 +136,24 @@ def test_what_was_verified_is_served_without_the_origin(own_site: Site) -> None:
         assert b"request 3" in answer.body, "parked at the end, and there again"
 
 
+def test_parked_machines_survive_kill_9_of_the_edge(own_site: Site) -> None:
+    """The whole edge, workers and all, at once: what was parked a moment before goes on where it was."""
+    edge = own_site.edges[0]
+    names = own_site.world(example("hello"), 20, "survivor")
+    with Client(edge.url) as client:
+        for turn in range(1, 4):
+            for name in names:
+                assert client.get("/", host=f"{name}.world.test").body == f"hello from /, request {turn}\n".encode()
+        assert client.request("POST", "/-/park").status == 200
+        eventually(lambda: metrics(edge)["parked_unsaved_machines"] == 0, "records reach the disk")
+    edge.kill()
+    own_site.restart(edge)
+    with Client(edge.url) as client:
+        for name in names:
+            answer = client.get("/", host=f"{name}.world.test")
+            assert (answer.body, answer.tier) == (b"hello from /, request 4\n", "disk")
+
+
 def test_a_cold_service_whose_origin_is_gone_is_502_and_served_when_it_is_back(own_site: Site) -> None:
     edge = own_site.edges[0]
     image = own_site.build(example("hello"))

@@ -80,7 +80,7 @@ def test_sizes_that_are_none(text: str) -> None:
 
 
 def test_help_shows_every_option_with_its_default() -> None:
-    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, ["--help"])
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, ["edge", "--help"])
     assert result.exit_code == 0
     words = " ".join(result.output.split())
     for option in options():
@@ -90,6 +90,6 @@ def test_help_shows_every_option_with_its_default() -> None:
 
 
 def test_the_command_refuses_before_it_starts_anything() -> None:
-    result = CliRunner().invoke(app, ["--origin", "http://127.0.0.1:1"])
+    result = CliRunner().invoke(app, ["edge", "--origin", "http://127.0.0.1:1"])
     assert isinstance(result.exception, OperatorError)
     assert "--trust, --cache must be given" in str(result.exception)
