@@ -35,6 +35,11 @@ class Admin:
         """
         if not self._may(request.remote):
             raise ClientError(404, "no_such_page")
+        answer = await self._page(request, route)
+        answer.headers["Server"] = "nunatak"
+        return answer
+
+    async def _page(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
         method = "GET" if request.method == "HEAD" else request.method
         match method, route.name:
             case "GET", "metrics":

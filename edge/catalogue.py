@@ -27,13 +27,20 @@ from pathlib import Path
 from typing import Final
 
 import urllib3
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError, RepositoryError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.manifest import is_name
 from vmimage.trust import (
+    NOT_OURS,
     ROOT_MAX,
     SNAPSHOT_MAX,
     TARGETS_MAX,
@@ -364,6 +371,8 @@ def _translated() -> Iterator[None]:
         raise VerificationError(str(error)) from error
     except DownloadError as error:
         raise OriginError(str(error)) from error
+    except UnsignedMetadataError as error:
+        raise VerificationError(f"catalogue: {NOT_OURS}: {error}") from error
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
     except OSError as error:

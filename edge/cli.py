@@ -24,6 +24,7 @@ def edge(config: Path | None, verbose: bool, **given: str | None) -> None:
 
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     loaded = load_config(config, {name: text for name, text in given.items() if text is not None})
     uvloop.run(serve(loaded))
 

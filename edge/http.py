@@ -333,7 +333,7 @@ class Front(web.Server):
         status, reason, retry_after_s = refusal
         self._counters.add(self._counters.refusals, reason)
         keep = self._keeps(request) and not close
-        body = b"%d %b\n" % (status, HTTPStatus(status).phrase.encode())
+        body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request_id)
         lines = [
             b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()),
             self.date(),

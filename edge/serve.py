@@ -1,12 +1,14 @@
 """An edge put together: every part made once, wired in one place, run until it is told to drain."""
 
 import asyncio
+import fcntl
 import resource
 import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 from aiohttp import web
 
@@ -29,6 +31,20 @@ BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn
 _logger: Final = log.logger("serve")
 
 
+def _take(folder: Path) -> IO[bytes]:
+    """Hold a cache folder for as long as this file is open: two edges would overwrite each other's parked machines.
+
+    :raises OperatorError: another edge has it.
+    """
+    lock = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise OperatorError(f"--cache: a folder of its own expected, got {folder}: another edge uses it") from None
+    return lock
+
+
 async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) -> None:
     """Serve until SIGTERM, SIGINT or POST /-/drain; then finish what is in flight, park everything, and return.
 
@@ -43,6 +59,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     try:
         root = config.trust.read_bytes()
         config.cache.mkdir(parents=True, exist_ok=True)
+        lock = _take(config.cache)
         blobs = open_disk(config.cache / "blobs", config.disk)
         parked = open_disk(config.cache / "parked", config.parked_disk)
     except OSError as error:
@@ -85,4 +102,5 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
         pool.shutdown(wait=True)
     for disk in (blobs, parked):
         disk.close()
+    lock.close()
     sys.stdout.flush()

@@ -54,6 +54,8 @@ def compile_guest(source: Path) -> bytes:
     :raises OperatorError: no compiler.
     :raises PublisherError: nothing to compile, or `prepare.py` or the compiler refuses; with their message.
     """
+    if source.is_file() and source.suffix not in (".c", ".S"):
+        raise PublisherError(f"{source}: expected a .c file or a folder of them")
     if source.is_file():
         return _build([source, *CRT], HERE / "program.ld", (), (source.parent,))
     if not source.is_dir():

@@ -18,7 +18,7 @@ from edge.vmm.watchdog import watchdog
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.elf import Program, Segment, Symbol, parse_program
-from vmimage.errors import GuestError, PublisherError
+from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
@@ -34,7 +34,7 @@ from vmimage.pages import no_pages, pages_digest
 from vmimage.snapshot import Registers, Snapshot
 from vmimage.symbols import encode as encode_symbols
 
-BAKE_CPU_MS: Final = 30_000  # initialisation may index a data set; it is paid once
+BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
@@ -122,6 +122,9 @@ class Baker:
             try:
                 with self._watchdog.watching(machine.shell.engine):
                     outcome = machine.run()
+            except OutOfTime:
+                limit_s = BAKE_CPU_MS // 1000
+                raise PublisherError(f"{name}: main must reach nk_serve within {limit_s} s of CPU time") from None
             except GuestError as error:
                 raise PublisherError(f"{name}: died before it was ready: {error}") from error
             finally:

@@ -95,7 +95,9 @@ def publish(
     keys: KeysOption,
     image: Annotated[Path | None, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")] = None,
     service: Annotated[str | None, typer.Option(help="Name of the service.")] = None,
-    host: Annotated[list[str] | None, typer.Option(help="Host name it answers for; may be repeated.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="Host name it answers for, in place of those it has; may be repeated.")
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}.'),
@@ -129,7 +131,10 @@ def rollback(
     service: Annotated[str, typer.Option(help="Name of the service.")],
     origin: OriginOption,
     keys: KeysOption,
-    to: Annotated[int | None, typer.Option(min=1, help="Version to go back to; the one before if not given.")] = None,
+    to: Annotated[
+        int | None,
+        typer.Option(min=1, help="Version to go back to; if not given, the one before, so twice changes nothing."),
+    ] = None,
     token_file: TokenOption = None,
 ) -> None:
     """Make an earlier image what a service is, as a new version."""

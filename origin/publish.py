@@ -8,7 +8,7 @@ one visible at once or not at all, so whoever stops in between leaves the old ve
 
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
@@ -61,7 +61,7 @@ class Publication:
     images: tuple[ImageBundle, ...]
     image: str  # digest of the manifest of the service's own image
     service: str
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...]  # none: those it has
 
 
 Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
@@ -107,7 +107,8 @@ def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: da
     version = record.version - 1 if to is None else to
     if not oldest <= version < record.version:
         had = f"{oldest} to {record.version - 1}" if history else "none"
-        raise PublisherError(f"a version of {service} to go back to expected ({had}), got {version}")
+        got = "no earlier one" if to is None else to
+        raise PublisherError(f"a version of {service} to go back to expected ({had}), got {got}")
     digest = history[version - oldest]
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]
     _expect(response, 200, f"manifest {digest}")
@@ -196,6 +197,8 @@ def _compose(
     for service, want in wanted.items():
         old = _find(bins, trust, service_path(service))
         before = parse_target(old.path, old) if old else None
+        if before and not want.hosts:
+            want = replace(want, hosts=before.hosts)
         if before and (before.manifest_digest, before.hosts) == (want.digest, want.hosts):
             records.append(before)
             continue

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn, TypeVar
 
 from securesystemslib.signer import Signer
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import (
     Delegations,
     Metadata,
@@ -47,6 +47,7 @@ TIMESTAMP_MAX: Final = 16 << 10
 SNAPSHOT_MAX: Final = 1 << 20
 TARGETS_MAX: Final = 4 << 20
 
+NOT_OURS: Final = "signed by keys of this trust root expected, is it another origin's?"
 OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by hand
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
@@ -202,6 +203,10 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
 
     :raises PublisherError: a name or host that cannot be published.
     """
+    for host in record.hosts:
+        if not is_host(host):
+            expected = "a host name in lower case, without port or wildcard, expected"
+            raise PublisherError(f"service cannot be published: {expected}, got {host!r}")
     targets = {}
     for path in (service_path(record.service), *map(host_path, record.hosts)):
         custom: dict[str, object] = {
@@ -280,6 +285,8 @@ def _refusing(role: str) -> Iterator[None]:
     """Turns what python-tuf raises over a role's file into our VerificationError."""
     try:
         yield
+    except UnsignedMetadataError as error:
+        raise VerificationError(f"{role}: {NOT_OURS}: {error}") from error
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"{role}: {str(error) or type(error).__name__}") from error
 

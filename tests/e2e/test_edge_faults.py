@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -134,6 +135,16 @@ def test_what_was_verified_is_served_without_the_origin(own_site: Site) -> None:
         answer = client.get("/", host="known.test")
         assert (answer.status, answer.tier) == (200, "disk")
         assert b"request 3" in answer.body, "parked at the end, and there again"
+
+
+def test_two_edges_do_not_share_a_cache_folder(own_site: Site) -> None:
+    """They would overwrite each other's parked machines."""
+    edge = own_site.edges[0]
+    command = [part if part != edge.url.removeprefix("http://") else "127.0.0.1:0" for part in edge.command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "another edge uses it" in done.stderr
+    assert fetch(f"{edge.url}/-/health").status == 200
 
 
 def test_parked_machines_survive_kill_9_of_the_edge(own_site: Site) -> None:

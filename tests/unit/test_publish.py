@@ -237,6 +237,13 @@ def test_hosts_come_and_go(url: str, keys: Keys, tmp_path: Path) -> None:
     assert catalogue.find_host("c.example") == catalogue.find_host("b.example") == catalogue.find_service("hello")
 
 
+def test_a_publish_that_names_no_host_keeps_those_there_are(url: str, keys: Keys) -> None:
+    _send(url, keys, ONE)
+    [record] = _send(url, keys, replace(TWO, hosts=()))
+    assert record.hosts == ONE.hosts
+    assert record.version == 2
+
+
 def test_a_host_has_one_service(url: str, keys: Keys) -> None:
     _send(url, keys, publication("a", "x.example"), publication("b", "y.example"))
     with pytest.raises(PublisherError, match="service a has"):
