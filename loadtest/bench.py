@@ -229,18 +229,19 @@ def measure_scale(scale: Scale) -> Samples:
     """
     samples: dict[Row, list[float]] = {}
     dice = random.Random(1)
-    with _site(memory="512MiB") as site, Client(site.edges[0].url) as client:
+    with _site(memory="512MiB") as site:
         edge = site.edges[0]
         names: list[str] = []
         for count in scale.population:
             fresh = site.world(HELLO, count - len(names), f"s{count}")
-            for name in fresh:
-                _require(client.get(f"/~service/{name}/"), name)
             names += fresh
+            with Client(edge.url) as client:
+                for name in fresh:
+                    _require(client.get(f"/~service/{name}/"), name)
+                asked = [_require(client.get(f"/~service/{name}/"), name) for name in dice.sample(names, scale.asked)]
             first_byte = Row(f"scale-{count}-first-byte", f"{count:,} parked: one of them -> first byte", "ms", "lower")
             tail = Row(f"scale-{count}-p99", f"{count:,} parked: the same, p99", "ms", "lower")
             memory = Row(f"scale-{count}-memory", f"{count:,} parked: all of the edge's processes", "MiB", "lower")
-            asked = [_require(client.get(f"/~service/{name}/"), name) for name in dice.sample(names, scale.asked)]
             times = sorted(answer.first_byte_ms for answer in asked)
             samples[first_byte] = times
             samples[tail] = [times[len(times) * 99 // 100]]
@@ -274,14 +275,17 @@ def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[st
     """
     if unknown := sorted(set(only) - EXPERIMENTS.keys()):
         raise BenchFailed(f"experiment {' or '.join(EXPERIMENTS)} expected, got {unknown[0]!r}")
-    measurements = []
-    for name in only or EXPERIMENTS:
-        with console.status(f"measuring {name}"):
-            samples = EXPERIMENTS[name](scale)
-        measurements += [Measurement(row, values, f"nunatak bench --only {name}") for row, values in samples.items()]
-        console.print(f"[green]✓[/] {name}")
-    show(console, measurements, client=client_name())
-    if scale is not FULL:
-        console.print("[yellow]few samples: not to be quoted[/]")
-    save(json_file, measurements, client=client_name())
-    console.print(f"samples in {json_file}")
+    measurements: list[Measurement] = []
+    try:
+        for name in only or EXPERIMENTS:
+            with console.status(f"measuring {name}"):
+                samples = EXPERIMENTS[name](scale)
+            command = f"nunatak bench --only {name}"
+            measurements += [Measurement(row, values, command) for row, values in samples.items()]
+            console.print(f"[green]✓[/] {name}")
+    finally:  # what was measured before one failed is kept
+        show(console, measurements, client=client_name())
+        if scale is not FULL:
+            console.print("[yellow]few samples: not to be quoted[/]")
+        save(json_file, measurements, client=client_name())
+        console.print(f"samples in {json_file}")

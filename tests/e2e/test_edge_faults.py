@@ -195,7 +195,9 @@ def test_a_flipped_byte_at_the_origin_is_refused_and_the_reason_stays_inside(own
     assert flipped
     with Client(edge.url) as client:
         answer = client.get("/", host="hello.test")
-        assert (answer.status, answer.error, answer.body) == (502, "unverifiable", b"502 Bad Gateway\n")
+        request_id = answer.headers["x-request-id"]
+        body = f"502 Bad Gateway, request {request_id}\n".encode()
+        assert (answer.status, answer.error, answer.body) == (502, "unverifiable", body)
         assert client.get("/", host="clock.test").status == 200
         assert metrics(edge)["refusals_total{unverifiable}"] >= 1
         assert "event=image_refused" in edge.log.read_text()
