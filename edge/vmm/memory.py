@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Iterable
 from typing import Final
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +105,18 @@ class PageTemplate:
         user_code = (self.entries & np.uint64(PRESENT | NO_EXECUTE)) == np.uint64(PRESENT)
         self.executable: NDArray[np.bool_] = user_code
         self.key = hashlib.sha256(self.entries.data).digest()  # images of one layout have one key
+
+
+_templates: Final[WeakValueDictionary[tuple[int, tuple[Region, ...]], PageTemplate]] = WeakValueDictionary()
+
+
+def page_template(regions: tuple[Region, ...], memory_bytes: int) -> PageTemplate:
+    """The template of a layout, one for all images that have it: thousands of services are the same program."""
+    key = (memory_bytes, regions)
+    template = _templates.get(key)
+    if template is None:
+        template = _templates[key] = PageTemplate(regions, memory_bytes)
+    return template
 
 
 class GuestMemory:

@@ -12,7 +12,7 @@ import numpy as np
 from edge.vmm.engine import Engine
 from edge.vmm.engine_kvm import KvmEngine
 from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, page_template
 from vmimage import abi, snapshot
 from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, difference, no_pages
@@ -34,7 +34,7 @@ class Image:
         """:param record: the compressed record against the base; `None` for the base itself."""
         self.base = base
         self.memory_bytes = memory_bytes
-        self.template = PageTemplate(regions, memory_bytes)
+        self.template = page_template(regions, memory_bytes)
         self._record = record
         self._code: PageNos | None = None
 
