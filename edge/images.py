@@ -348,5 +348,5 @@ def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | Non
         raise VerificationError(f"{manifest.digest}: pages {manifest.pages_digest} expected, got {got}")
     if base is not None:
         return Image(number, manifest, base, blob, -1, None)
-    fd = base_memfd(record.page_nos, contents)
-    return Image(number, manifest, None, b"", fd, page_view(mmap.mmap(fd, 0, mmap.MAP_SHARED, mmap.PROT_READ)))
+    fd = base_memfd(record.page_nos, contents)  # mapped privately: before Linux 6.7 a sealed one cannot be shared
+    return Image(number, manifest, None, b"", fd, page_view(mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ)))

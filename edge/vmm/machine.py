@@ -57,7 +57,7 @@ class Phase(enum.Enum):
     DEAD = "dead"  # the guest broke a rule, faulted or left
 
 
-# phase -> event -> phase. The drawing in docs/ is made from this table.
+# phase -> event -> phase; anything else is a KeyError, that is, a mistake of the VMM.
 TRANSITIONS: Final[dict[Phase, dict[str, Phase]]] = {
     Phase.EMPTY: {"boot": Phase.RUNNABLE, "restore runnable": Phase.RUNNABLE, "restore idle": Phase.IDLE},
     Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD, "park": Phase.EMPTY},
