@@ -323,6 +323,7 @@ class Front(web.Server):
             transport.abort()
             return self.closing
         except ConnectionError:
+            self._counters.cut_answers += stream.state == "cut"  # we broke the connection while a part was on its way
             return self.closing
         return self.closing if close else self.keeping
 

@@ -193,7 +193,7 @@ BAD = {
 
 @pytest.mark.parametrize("request_bytes", BAD.values(), ids=BAD.keys())
 def test_a_malformed_request_is_400_with_an_id(site: Site, echo: str, request_bytes: bytes) -> None:
-    got = raw(site.edges[0], request_bytes, until=b"400 Bad Request\n")
+    got = raw(site.edges[0], request_bytes, until=b"\n400 Bad Request, request ")
     assert got.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"\r\nX-Request-Id: " in got
     assert b"\r\nX-Nunatak-Error: bad_request\r\n" in got
@@ -201,7 +201,7 @@ def test_a_malformed_request_is_400_with_an_id(site: Site, echo: str, request_by
 
 def test_a_broken_chunk_is_400(site: Site, echo: str) -> None:
     head = b"POST / HTTP/1.1\r\nHost: rq-echo.test\r\nTransfer-Encoding: chunked\r\n\r\n"
-    got = raw(site.edges[0], head + b"zz\r\n\r\n", until=b"\n400 Bad Request\n")
+    got = raw(site.edges[0], head + b"zz\r\n\r\n", until=b"\n400 Bad Request, request ")
     assert b"HTTP/1.1 400 " in got
     assert metrics(site.edges[0])["workers_lost_total"] == 0
 
@@ -219,7 +219,7 @@ def test_an_unknown_service_is_421(client: Client, path: str, host: str) -> None
     answer = client.get(path, host=host)
     assert (answer.status, answer.error) == (421, "unknown_service")
     assert answer.headers["x-request-id"]
-    assert answer.body == b"421 Misdirected Request\n"
+    assert answer.body.decode() == f"421 Misdirected Request, request {answer.headers['x-request-id']}\n"
 
 
 def test_admin_pages(site: Site, client: Client, echo: str) -> None:

@@ -32,6 +32,6 @@ def test_unknown_experiment_is_refused_by_name() -> None:
     done = _run("bench", "--only", "nothing")
     assert done.returncode == 1
     assert (
-        done.stderr
-        == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory expected, got 'nothing'\n"
+        done.stderr == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory or scale expected, "
+        "got 'nothing'\n"
     )
