@@ -102,6 +102,13 @@ class Server:
         self._end(tree)
         return self._process.returncode
 
+    def wait(self) -> int | None:
+        """Wait for a process that was told to end; its exit code, or `None` when it was never started.
+
+        :raises subprocess.TimeoutExpired: it did not.
+        """
+        return None if self._process is None else self._process.wait(STOP_TIMEOUT_S)
+
     def kill(self) -> None:
         """End the process and its descendants at once."""
         self._end(self._tree())

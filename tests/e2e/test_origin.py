@@ -312,6 +312,6 @@ def test_killed_while_a_batch_comes_in(own_origin: Site) -> None:
 def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     with Site(tmp_path, edges=0) as site:
         os.kill(site.origin.pid, number)
-        assert site.origin.stop() == 0
+        assert site.origin.wait() == 0
         site.restart(site.origin)
         site.publish(_image(site, "one"), "hello")
