@@ -60,9 +60,9 @@ class Phase(enum.Enum):
 # phase -> event -> phase; anything else is a KeyError, that is, a mistake of the VMM.
 TRANSITIONS: Final[dict[Phase, dict[str, Phase]]] = {
     Phase.EMPTY: {"boot": Phase.RUNNABLE, "restore runnable": Phase.RUNNABLE, "restore idle": Phase.IDLE},
-    Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD, "park": Phase.EMPTY},
-    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "park": Phase.EMPTY, "reset": Phase.RUNNABLE},
-    Phase.DEAD: {"close": Phase.EMPTY},
+    Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD},
+    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "reset": Phase.RUNNABLE},
+    Phase.DEAD: {},
 }
 
 

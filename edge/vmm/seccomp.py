@@ -20,7 +20,6 @@ from typing import Final, NamedTuple
 from vmimage.errors import OperatorError
 
 AT_EMPTY_PATH: Final = 0x1000
-F_GETFL: Final = 3  # Python looks whether the wake-up descriptor of signals would block
 F_DUPFD_CLOEXEC: Final = 1030  # Python keeps a descriptor of its own for each mapping
 FIOCLEX: Final = 0x5451
 FIONBIO: Final = 0x5421  # how Python sets a socket's timeout
@@ -93,7 +92,7 @@ def checked_calls(ioctls: Collection[int]) -> dict[int, Argument]:
     """
     return {
         IOCTL: Argument(1, (*ioctls, FIONBIO, FIOCLEX)),
-        FCNTL: Argument(1, (F_GETFL, F_DUPFD_CLOEXEC)),
+        FCNTL: Argument(1, (F_DUPFD_CLOEXEC,)),
         TGKILL: Argument(0, (os.getpid(),)),
         NEWFSTATAT: Argument(3, (AT_EMPTY_PATH,)),
     }
