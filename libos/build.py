@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from libos.packages import cache_folder
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
@@ -82,7 +83,7 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
     for path in sorted(inputs, key=lambda path: (path.name, path)):
         data = path.read_bytes()
         key.update(f"{path.name} {len(data)}\n".encode() + data)
-    cached = _cache() / f"{key.hexdigest()}.elf"
+    cached = cache_folder() / f"{key.hexdigest()}.elf"
     if cached.exists():
         return cached.read_bytes()
 
@@ -125,18 +126,14 @@ def _identity() -> list[str]:
         raise OperatorError("no guest compiler: expected the package ziglang (extra 'build') or $NUNATAK_CC") from None
 
 
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak"
-
-
 def _run(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT_S) -> None:
     """Run one tool.
 
     :raises PublisherError: it fails, or takes too long; with the last lines it said.
     """
     environment = {
-        "ZIG_GLOBAL_CACHE_DIR": str(_cache() / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(_cache() / "zig"),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_folder() / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(cache_folder() / "zig"),
     } | os.environ
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)

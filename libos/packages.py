@@ -1,0 +1,92 @@
+"""Third-party source trees that runtimes are compiled from: fetched at build time, checked, never in the repository.
+
+A package is pinned by its version and the SHA-256 of the archive that its index publishes. pip and npm do the
+fetching, so their own settings (index, proxy, certificates) hold. Trees are unpacked once, under
+$XDG_CACHE_HOME/nunatak/packages.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from vmimage.errors import OperatorError
+
+FETCH_TIMEOUT_S: Final = 600
+
+
+@dataclass(frozen=True)
+class Package:
+    """One published archive: a source distribution of PyPI or a package of npm."""
+
+    index: Literal["pypi", "npm"]
+    name: str
+    version: str
+    sha256: str  # of the archive, hex
+
+
+def source_tree(package: Package) -> Path:
+    """The folder that holds the package's files, without the archive's own top folder.
+
+    :raises OperatorError: it cannot be fetched, or its bytes are not the pinned ones.
+    """
+    place = cache_folder() / "packages" / package.sha256
+    if place.is_dir():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="nunatak-", dir=place.parent) as scratch:
+        archive = _fetch(package, Path(scratch))
+        got = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if got != package.sha256:
+            raise OperatorError(f"{package.name} {package.version}: SHA-256 {package.sha256} expected, got {got}")
+        with tarfile.open(archive) as tar:
+            tar.extractall(Path(scratch) / "tree", filter="data")
+        (top,) = (Path(scratch) / "tree").iterdir()
+        try:
+            os.rename(top, place)
+        except OSError:  # another process was first
+            if not place.is_dir():
+                raise
+    return place
+
+
+def _fetch(package: Package, folder: Path) -> Path:
+    exact = f"{package.name}=={package.version}"
+    if package.index == "pypi":
+        wanted = folder / "requirements.txt"
+        wanted.write_text(f"{exact} --hash=sha256:{package.sha256}\n")
+        # pip looks at a source distribution's metadata, for which it runs its build script: with our own locked
+        # setuptools, and only after the hash was found right.
+        options = ("--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes")
+        _run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)], exact)
+    else:
+        npm = shutil.which("npm")
+        if npm is None:
+            raise OperatorError(f"{package.name}: the command npm expected (package nodejs), found none")
+        spec = f"{package.name}@{package.version}"
+        _run([npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), spec], exact)
+    archives = [path for path in folder.iterdir() if path.suffix in (".gz", ".tgz")]
+    if len(archives) != 1:
+        raise OperatorError(f"{exact}: one archive expected, got {len(archives)}")
+    return archives[0]
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise OperatorError(f"{what}: not fetched after {FETCH_TIMEOUT_S} s") from None
+    if done.returncode:
+        raise OperatorError(f"{what}: not fetched: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
+
+
+def cache_folder() -> Path:
+    """Where what was compiled and fetched is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak"
