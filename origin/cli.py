@@ -153,18 +153,32 @@ def rollback(
 
 @app.command()
 def build(
-    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A .c file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
     name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
     fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
+    linux: Annotated[
+        bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
+    ] = False,
+    cgi: Annotated[
+        bool, typer.Option("--cgi", help="A Linux program that speaks CGI (RFC 3875), run anew for every request.")
+    ] = False,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of a Linux program; may be repeated.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
+    ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
 
     from origin.build import build_image
+    from vmimage import abi
     from vmimage.archive import pack_archive
     from vmimage.manifest import Limits
 
@@ -179,6 +193,9 @@ def build(
             memory_bytes=_parse_size(memory),
             limits=Limits(cpu_ms=cpu_ms),
             instance="request" if fresh else "service",
+            kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
+            arguments=arg or [],
+            files=files,
             progress=lambda step: status.update(f"building: {step}"),
         )
     data = pack_archive(images)

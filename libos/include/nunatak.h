@@ -74,6 +74,9 @@ struct nk_table {
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
 
+#if __STDC_HOSTED__ /* a C library is there: a static Linux program that calls the table */
+#include <string.h>
+#else
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
@@ -88,6 +91,7 @@ char *strchr(const char *text, int byte);
 #define memmove(to, from, size) __builtin_memmove(to, from, size)
 #define memset(to, byte, size) __builtin_memset(to, byte, size)
 #define strlen(text) __builtin_strlen(text)
+#endif
 
 /* The image ends here; then serves for ever. Returns -1 only when already serving. */
 static inline int nk_serve(nk_handler *handler) { return NK->serve(handler); }
