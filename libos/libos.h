@@ -112,6 +112,7 @@ _Noreturn void linux_start(void);
 void *memory_pages(size_t size);
 uint64_t thread_idle(uint64_t next_ns);
 void thread_pause(void);
+int rom_file(const char *path, const void **data, size_t *size);
 
 /* ---- backlog.c: requests without a fiber ---- */
 bool backlog_waits(void);

@@ -43,4 +43,5 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .random = random_bytes,
     .sleep_until = time_sleep_until,
     .refresh_clock = time_refresh,
+    .file = rom_file,
 };

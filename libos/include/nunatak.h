@@ -20,7 +20,7 @@
 #include "layout.h"
 
 #define NK_TABLE_MAGIC 0x4F4C4B4E /* "NKLO" */
-#define NK_TABLE_VERSION 1        /* functions are only ever added, at the end */
+#define NK_TABLE_VERSION 2        /* functions are only ever added, at the end */
 
 typedef struct nk_request nk_request;
 typedef void nk_handler(nk_request *request);
@@ -70,6 +70,7 @@ struct nk_table {
     void (*random)(void *to, size_t size);
     int (*sleep_until)(uint64_t mono_ns);
     void (*refresh_clock)(void);
+    int (*file)(const char *path, const void **data, size_t *size);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -135,6 +136,8 @@ static inline int nk_flush(nk_request *request) { return NK->flush(request); }
 static inline const char *nk_env(const char *name) { return NK->env(name); }
 /* "NAME=VALUE" after `entry` (NULL: the first); NULL at the end. */
 static inline const char *nk_next_env(const char *entry) { return NK->next_env(entry); }
+/* A file of `nunatak build --files FOLDER`, in place: no copy. -1 if it is not there. */
+static inline int nk_file(const char *path, const void **data, size_t *size) { return NK->file(path, data, size); }
 /* One line (cut at 500 bytes) to the publisher's log; inside a handler it carries the request. */
 #define nk_log(...) (NK->log(__VA_ARGS__))
 /* One line on the machine's console. */
