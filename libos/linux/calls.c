@@ -116,7 +116,7 @@ static linux_function *const table[CALLS] = {
 
 /* One line for `nunatak run --strace`, which knows the names. */
 static void trace(uint64_t number, const uint64_t *a, int64_t result) {
-    log_line("\x01strace %llu %llx %llx %llx %llx %llx %llx %lld", (unsigned long long)number,
+    log_line("[strace] %llu %llx %llx %llx %llx %llx %llx %lld", (unsigned long long)number,
              (unsigned long long)a[0], (unsigned long long)a[1], (unsigned long long)a[2], (unsigned long long)a[3],
              (unsigned long long)a[4], (unsigned long long)a[5], (long long)result);
 }
