@@ -130,6 +130,13 @@ class Baker:
             name, "derived", base, self._memory_bytes, regions, state, machine, symbols, limits, instance=instance
         )
 
+    def image(self, bundle: ImageBundle) -> Image:
+        """One of this baker's images, as a worker would hold it."""
+        manifest = bundle.manifest
+        return Image(
+            self._shell.memory.base, manifest.regions, manifest.memory_bytes, bundle.blobs[manifest.snapshot.digest]
+        )
+
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
         while True:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from origin.run_cli import run
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
@@ -24,6 +25,7 @@ _SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
 _UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 app = typer.Typer()
+app.command(context_settings={"ignore_unknown_options": True})(run)
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
@@ -189,8 +191,8 @@ def build(
         images = build_image(
             source,
             name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
-            env=_parse_environment(env or []),
-            memory_bytes=_parse_size(memory),
+            env=parse_environment(env or []),
+            memory_bytes=parse_size(memory),
             limits=Limits(cpu_ms=cpu_ms),
             instance="request" if fresh else "service",
             kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
@@ -362,14 +364,16 @@ def _parse_listen(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _parse_environment(entries: list[str]) -> dict[str, str]:
+def parse_environment(entries: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as names and values."""
     for entry in entries:
         if "=" not in entry[1:]:
             raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
     return dict(entry.split("=", 1) for entry in entries)
 
 
-def _parse_size(text: str) -> int:
+def parse_size(text: str) -> int:
+    """Bytes of a size such as 32MiB."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise PublisherError(f"--memory: a size such as 32MiB expected, got {text!r}")
