@@ -193,7 +193,7 @@ def build_image(
     if kind == abi.PROGRAM_NATIVE:
         program = parse_program(compile_guest(source))
     else:
-        program, arguments = linux_program(source), (source.name, *arguments)
+        program, arguments = linux_program(source, progress), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
     progress("baking")

@@ -139,7 +139,8 @@ class Run:
             if at + _PIECE.size + size > len(self._pieces):
                 break
             at += _PIECE.size
-            sinks.get(channel, lambda _: None)(bytes(self._pieces[at : at + size]))
+            if channel in sinks:
+                sinks[channel](bytes(self._pieces[at : at + size]))
             at += size
         del self._pieces[:at]
 
