@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from loadtest.fetch import Client
 from loadtest.site import Site
 from tests.guests import PROGRAMS
 
@@ -11,12 +12,12 @@ def test_a_cgi_program_serves_pages(site: Site, tmp_path: Path) -> None:
     (tmp_path / "files" / "page").write_text("text")
     options = ("--cgi", "--files", str(tmp_path / "files"), "--env", "COLOUR=green")
     site.publish(site.build(PROGRAMS / "linux_cgi.c", *options, name="cgi"), "cgi")
+    client = Client(site.edges[0].url)
     for _ in range(3):
-        response = site.get("cgi", "/where?plain")
-        assert response.status == 201
-        assert response.headers["X-Served"] == "1"
-        assert response.body == b"GET /where green\n"
-    moved = site.get("cgi", "/?moved")
-    assert (moved.status, moved.headers["Location"]) == (302, "https://elsewhere.example/page")
-    assert site.get("cgi", "/?early").status == 502
-    assert site.get("cgi", "/?much").body.endswith(b"line 39999\n")
+        answer = client.get("/where?plain", host="cgi.test")
+        assert (answer.status, answer.headers["x-served"]) == (201, "1")
+        assert answer.body == b"GET /where green\n"
+    moved = client.get("/?moved", host="cgi.test")
+    assert (moved.status, moved.headers["location"]) == (302, "https://elsewhere.example/page")
+    assert client.get("/?early", host="cgi.test").status == 502
+    assert client.get("/?much", host="cgi.test").body.endswith(b"line 39999\n")
