@@ -27,7 +27,7 @@ from vmimage.manifest import (
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:c54107e8d2fc9db53b902c2a08f66493eee90f28c2df36d5938c0c727b3a6f0a"
+FROZEN_DIGEST = "sha256:dd9098812c6dccf89853ea359d9c0ec4beb082dbf04cbe2345b322082b242d52"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
