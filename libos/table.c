@@ -43,4 +43,12 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .random = random_bytes,
     .sleep_until = time_sleep_until,
     .refresh_clock = time_refresh,
+    .disk = disk_find,
+    .disk_about = disk_about,
+    .disk_read = disk_read,
+    .disk_write = disk_write,
+    .disk_flush = disk_flush,
+    .disk_append = disk_append,
+    .disk_submit = disk_submit,
+    .disk_poll = disk_poll,
 };
