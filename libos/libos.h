@@ -93,7 +93,7 @@ struct nk_request {
     struct chunk *first, *last; /* body bytes after those */
     uint32_t consumed;          /* bytes read and not yet credited */
     uint32_t window;            /* bytes that may be sent without more credit */
-    uint32_t out_length, out_head; /* bytes in `out`, and how many of them are header fields */
+    uint32_t out_length;        /* bytes in `out` */
     char *out;
     char head[];
 };
