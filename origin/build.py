@@ -22,14 +22,15 @@ from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
+    DEFAULT_TERMS,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
     Access,
     Blob,
     ImageManifest,
-    InstanceMode,
     Limits,
     Region,
+    Terms,
     digest_of,
 )
 from vmimage.pages import no_pages, pages_digest
@@ -79,7 +80,7 @@ class Baker:
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
         return _bundle(
-            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits()
+            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, DEFAULT_TERMS
         )
 
     def bake(
@@ -88,8 +89,7 @@ class Baker:
         *,
         name: str,
         env: Mapping[str, str],
-        limits: Limits,
-        instance: InstanceMode = "service",
+        terms: Terms,
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
     ) -> ImageBundle:
@@ -117,19 +117,7 @@ class Baker:
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
-        return _bundle(
-            name,
-            "derived",
-            base,
-            self._memory_bytes,
-            regions,
-            state,
-            machine,
-            symbols,
-            limits,
-            instance=instance,
-            disks=refs,
-        )
+        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
@@ -162,8 +150,7 @@ def build_image(
     name: str,
     env: Mapping[str, str],
     memory_bytes: int = abi.MEMORY_DEFAULT,
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
-    instance: InstanceMode = "service",
+    terms: Terms = DEFAULT_TERMS,
     disks: Sequence[LocalDrive] = (),
     progress: Progress = print,
 ) -> list[ImageBundle]:
@@ -180,8 +167,7 @@ def build_image(
     progress("baking the base")
     baker = Baker(memory_bytes)
     progress("baking")
-    image = baker.bake(program, name=name, env=env, limits=limits, instance=instance, disks=disks, progress=progress)
-    return [baker.base, image]
+    return [baker.base, baker.bake(program, name=name, env=env, terms=terms, disks=disks, progress=progress)]
 
 
 def _bundle(
@@ -193,9 +179,7 @@ def _bundle(
     state: Snapshot,
     machine: Machine,
     symbols: Iterable[Symbol],
-    limits: Limits,
-    *,
-    instance: InstanceMode = "service",
+    terms: Terms,
     disks: tuple[DriveRef, ...] = (),
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
@@ -212,8 +196,9 @@ def _bundle(
         page_count=len(state.page_nos),
         pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
         symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
-        instance=instance,
-        limits=limits,
+        instance=terms.instance,
+        limits=terms.limits,
+        upstreams=terms.upstreams,
         disks=disks,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})

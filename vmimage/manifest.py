@@ -5,6 +5,7 @@ config blob, carried inline in the config descriptor's "data", so that one GET i
 that are not exactly what `ImageManifest.to_bytes` would write are refused. `vmimage/FORMAT.md` describes every field.
 """
 
+import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Final, Literal, cast
@@ -36,10 +37,12 @@ __all__ = [
     "ImageManifest",
     "Limits",
     "Region",
+    "Terms",
     "canonical_json",
     "digest_of",
     "is_digest",
     "is_name",
+    "is_upstream",
     "parse_manifest",
 ]
 
@@ -57,6 +60,9 @@ SYMBOLS_RAW_MAX: Final = 64 << 20
 BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
 RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
 REGIONS_MAX: Final = 256
+UPSTREAMS_MAX: Final = 64
+
+_UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 
 Access = Literal["r", "rw", "rx"]
 Kind = Literal["base", "derived"]
@@ -83,6 +89,18 @@ class Limits:
     streams: int = abi.MAX_STREAMS  # 1 to abi.MAX_STREAMS
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a publisher says of how an image is to be run; the manifest carries each."""
+
+    instance: InstanceMode = "service"
+    limits: Limits = field(default_factory=Limits)
+    upstreams: tuple[str, ...] = ()
+
+
+DEFAULT_TERMS: Final = Terms()
+
+
 @dataclass(frozen=True)
 class ImageManifest:
     """One image. A base is a snapshot against zero memory; a derived image one against its base."""
@@ -100,6 +118,7 @@ class ImageManifest:
     symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
     instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
+    upstreams: tuple[str, ...] = ()  # origins ("https://api.example") that the guest may send requests to; sorted
     disks: tuple[DriveRef, ...] = ()
 
     @cached_property
@@ -119,6 +138,7 @@ class ImageManifest:
                 "pages_digest": self.pages_digest,
                 "regions": [[region.start, region.end, region.access] for region in self.regions],
                 "snapshot_bytes": self.snapshot_bytes,
+                "upstreams": self.upstreams,
             }
         )
 
@@ -152,6 +172,12 @@ class ImageManifest:
     def digest(self) -> str:
         """Name of the image: "sha256:<hex>" of `to_bytes`."""
         return digest_of(self.to_bytes())
+
+
+def is_upstream(text: str) -> bool:
+    """Whether `text` is an origin as RFC 6454 writes it: lower case, no path, no port that the scheme implies."""
+    implied = ":80" if text.startswith("http:") else ":443"
+    return _UPSTREAM.fullmatch(text) is not None and not text.endswith(implied)
 
 
 def parse_manifest(data: bytes) -> ImageManifest:
@@ -191,7 +217,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         "pages_digest",
         "regions",
     }
-    c = require_object("config", value, keys | {"snapshot_bytes"})
+    c = require_object("config", value, keys | {"snapshot_bytes", "upstreams"})
     require_same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
         refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
@@ -222,8 +248,20 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         symbols=symbols,
         instance=cast(InstanceMode, c["instance"]),
         limits=_parse_limits(c["limits"]),
+        upstreams=_parse_upstreams(c["upstreams"]),
         disks=parse_drives(c["disks"]),
     )
+
+
+def _parse_upstreams(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > UPSTREAMS_MAX:
+        refuse("config upstreams", f"a list of at most {UPSTREAMS_MAX}", value)
+    for item in value:
+        if not isinstance(item, str) or not is_upstream(item):
+            refuse("config upstream", 'an origin such as "https://api.example"', item)
+    if value != sorted(set(value)):
+        refuse("config upstreams", "each once, sorted", value)
+    return tuple(value)
 
 
 def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:

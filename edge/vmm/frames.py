@@ -22,6 +22,7 @@ HEAD: Final = 1
 BODY: Final = 2
 RESET: Final = 3  # to the worker: the client is gone; from the worker: the guest aborted the stream
 CREDIT: Final = 4  # u32
+SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBREQUEST); a stream with abi.EXCHANGE_BIT
 
 # To the worker.
 IMAGE: Final = 16  # JSON: see Worker; an fd waits on the image socket. Header's machine is the image's number

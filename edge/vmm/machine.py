@@ -121,8 +121,7 @@ class Machine:
         self._clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
-        self._charged_ns = 0  # CPU time since a request was last completed
-        self._completed = 0
+        self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
         self._program = (0, 0)  # entry point, heap
 
@@ -159,7 +158,7 @@ class Machine:
         """
         if self._gate.streams or self.phase is not Phase.IDLE:
             raise ValueError("an idle machine without open requests expected")
-        self._gate.renew()
+        self.records += self._gate.renew()
         if self.disks is not None:
             self.disks.discard()
         self._restore_devices(self.shell.reset())
@@ -224,8 +223,9 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests are open or queued, here or at a disk."""
-        return bool(self._gate.streams) or self._gate.queued or (self.disks is not None and self.disks.busy)
+        """Whether requests are open or queued, of clients or its own."""
+        gate = self._gate
+        return bool(gate.streams) or gate.queued or bool(gate.exchanges) or (self.disks is not None and self.disks.busy)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
