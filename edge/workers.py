@@ -66,6 +66,7 @@ class Worker(asyncio.Protocol):
         self._image_socket: socket.socket | None = None
         self._image_turn = asyncio.Lock()
         self._images: set[int] = set()
+        self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
         self._stopping = False

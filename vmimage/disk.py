@@ -141,6 +141,11 @@ class DiskManifest:
         return digest_of(self._encoded)
 
 
+def is_disk_manifest(data: bytes) -> bool:
+    """Whether `data` begins as a disk's manifest does: whoever takes images and disks must know which parser to ask."""
+    return data.startswith(b'{"artifactType":' + canonical_json(DISK_TYPE) + b",")
+
+
 def parse_disk_manifest(data: bytes) -> DiskManifest:
     """Parse and check a disk's manifest.
 

@@ -215,15 +215,19 @@ class Disks:
         return request.length
 
     def _flush(self, request: _Request, drive: Drive) -> None:
-        def done(status: int) -> None:
-            self._complete(request.id, status)
-
         if drive.ref.kind == "log" and not self._read_only:
-            self._backing.append(request.drive, None, done)
+            self._backing.append(request.drive, None, lambda status: self._complete(request.id, status))
         elif drive.unkept:
-            self._backing.keep(request.drive, drive.take_unkept(), done)
+            pages = drive.take_unkept()
+
+            def kept(status: int) -> None:
+                if status:
+                    drive.unkept.update(pages)  # the next flush tries again
+                self._complete(request.id, status)
+
+            self._backing.keep(request.drive, pages, kept)
         else:
-            done(0)
+            self._complete(request.id, 0)
 
     def _read(self, request: _Request, drive: Drive) -> None:
         length = min(request.length, max(0, drive.ref.bytes - request.offset))
