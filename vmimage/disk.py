@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import zstandard
@@ -237,7 +238,7 @@ def decode_pages(data: bytes, disk_bytes: int) -> dict[int, bytes]:
     if not 0 <= count <= page_max or len(data) != _COUNT.size + count * (_COUNT.size + abi.PAGE_SIZE):
         raise FormatError(f"page set: at most {page_max} pages and no byte more expected, got {len(data)} bytes")
     numbers = struct.unpack_from(f"<{count}I", data, _COUNT.size)
-    if any(a >= b for a, b in zip(numbers, (*numbers[1:], page_max), strict=True)):
+    if count and (numbers[-1] >= page_max or any(a >= b for a, b in pairwise(numbers))):
         raise FormatError(f"page set: page numbers that increase below {page_max} expected")
     start = _COUNT.size * (count + 1)
     return {
