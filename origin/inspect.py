@@ -1,5 +1,6 @@
 """What `nunatak inspect` tells of an image: as plain values, and as tables."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
@@ -39,6 +40,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
             "output_bytes": manifest.limits.output_bytes,
             "streams": manifest.limits.streams,
         },
+        "disks": [asdict(disk) for disk in manifest.disks],
         "regions": [{"start": r.start, "end": r.end, "access": r.access} for r in manifest.regions],
         "symbol_count": len(table),
         "largest_symbols": [{"address": s.address, "bytes": s.size, "name": s.name} for s in largest],
@@ -78,6 +80,9 @@ def _summary(image: dict[str, Any]) -> Table:
         f"{limits['streams']} requests at once",
     )
     table.add_row("upstreams", ", ".join(image["upstreams"]) or "none: it sends no requests of its own")
+    for disk in image["disks"]:
+        under = f"{disk['digest']}" if disk["digest"] else "nothing under it"
+        table.add_row(f"disk {disk['name']}", f"{disk['kind']}, {disk['bytes']:,} bytes, {under}")
     return table
 
 

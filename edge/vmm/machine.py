@@ -188,7 +188,7 @@ class Machine:
         :raises ValueError: requests are open.
         """
         if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests, or requests to disks, are open in the machine")
+            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,

@@ -29,7 +29,7 @@ struct nk_disk_about {
 #define NK_DISK_FULL (-11)    /* errno EAGAIN: DISK_SLOTS requests are under way */
 
 #define NK_TABLE_MAGIC 0x4F4C4B4E /* "NKLO" */
-#define NK_TABLE_VERSION 2        /* functions are only ever added, at the end */
+#define NK_TABLE_VERSION 1        /* functions are only ever added, at the end */
 
 typedef struct nk_request nk_request;
 typedef struct nk_upstream nk_upstream;
