@@ -40,7 +40,6 @@ RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
 FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
 _IMAGE_NUMBER: Final = struct.Struct("<I")
-_LENGTH: Final = struct.Struct("<I")
 
 log = logging.getLogger("nunatak.worker")
 
@@ -155,22 +154,29 @@ class Worker:
             self._make_runnable(resident)
 
     def _on_image(self, frame: Frame) -> None:
-        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
-        if _IMAGE_NUMBER.unpack(message)[0] != frame.machine or len(fds) != 1:
-            raise ValueError(f"a memfd for image {frame.machine} expected")
-        about = json.loads(frame.payload)
+        head, record = frames.split_json(frame.payload)
+        about = json.loads(head)
         regions = tuple(Region(*region) for region in about["regions"])
+        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
         if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(fds[0]), regions, about["memory_bytes"])
-        else:
-            with os.fdopen(fds[0], "rb") as file:
+            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
+            return
+        if about["bytes"]:
+            with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(about["bytes"])
-            base = self._images[about["base"]].base
-            self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+        base = self._images[about["base"]].base
+        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+
+    def _receive_memfd(self, image: int) -> int:
+        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
+        if _IMAGE_NUMBER.unpack(message)[0] != image or len(fds) != 1:
+            raise ValueError(f"a memfd for image {image} expected")
+        return fds[0]
 
     def _on_drop_image(self, frame: Frame) -> None:
-        self._tiering.forget(frame.machine)
+        if frame.flags & frames.FLAG_END:
+            self._tiering.forget(frame.machine)
         image = self._images.pop(frame.machine, None)
         if image is not None and image.is_base:
             self._short_of = None
@@ -178,9 +184,9 @@ class Worker:
                 shell.close()
 
     def _on_open(self, frame: Frame) -> None:
-        (length,) = _LENGTH.unpack_from(frame.payload)
-        about: dict[str, Any] = json.loads(frame.payload[_LENGTH.size : _LENGTH.size + length])
-        parked = frame.payload[_LENGTH.size + length :] or None
+        head, record = frames.split_json(frame.payload)
+        about: dict[str, Any] = json.loads(head)
+        parked = record or None
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
         limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
