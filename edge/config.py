@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
+from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
 
 Unit = Literal["", "bytes", "s"]
@@ -76,6 +77,9 @@ class EdgeConfig:
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
+    upstreams: Annotated[
+        str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
+    ] = "public"
     request_timeout: Annotated[float, About("A request without progress for so long is given up.", "s", 0.1, 3600)] = 30
     keepalive_timeout: Annotated[float, About("An idle client connection is closed after.", "s", 1, 3600)] = 75
     origin_timeout: Annotated[float, About("Longest wait for one blob of the origin.", "s", 0.1, 600)] = 10
@@ -91,6 +95,11 @@ class EdgeConfig:
         """Host and port of `listen`."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def upstream_policy(self) -> UpstreamPolicy:
+        """`upstreams`, parsed."""
+        return UpstreamPolicy.parse(self.upstreams)
 
     @property
     def worker_count(self) -> int:
@@ -197,6 +206,10 @@ def _check(config: EdgeConfig) -> None:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    try:
+        config.upstream_policy  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"upstreams: {error}") from None
 
 
 def _text(value: Any, unit: Unit) -> str:

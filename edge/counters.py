@@ -45,6 +45,9 @@ class Counters:
     origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
         default_factory=dict
     )
+    upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
+        default_factory=dict
+    )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
     images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0

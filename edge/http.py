@@ -24,6 +24,7 @@ from edge.flow import ClientError
 from edge.services import Service
 from edge.streams import Stream, wake
 from edge.supervisor import Supervisor
+from edge.upstreams import loops
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage import abi
@@ -31,6 +32,7 @@ from vmimage.errors import GuestViolation, NunatakError
 
 LINE_MAX: Final = 8190  # bytes of the request line, and of one header; what Apache and nginx take
 HEADERS_MAX: Final = 100
+LOOPS_MAX: Final = 8  # edges that a request may have passed through
 _TIMING_BYTES: Final = frames.TIMING.size
 _CACHE_STATUS: Final = {
     (tier, collapsed): (
@@ -146,6 +148,9 @@ class Front(web.Server):
     async def _serve(
         self, request: web.BaseRequest, request_id: bytes, route: flow.Route, service: Service
     ) -> web.StreamResponse:
+        passed = loops(request.headers.get("CDN-Loop"))
+        if passed >= LOOPS_MAX:
+            raise ClientError(508, "loop")
         method, length, body = request.method, None, b""
         whole = not request.body_exists
         if not whole:
@@ -169,6 +174,8 @@ class Front(web.Server):
             if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
                 body, whole = await self._small_body(request, length), True
         stream = Stream(service, method, block + body if body else block, whole, self._loop.time())
+        if passed:
+            stream.loops = passed
         self._supervisor.submit(stream)
         sender = None
         try:

@@ -12,14 +12,15 @@ from edge.images import Image, Images
 from edge.services import Machine, Service
 from edge.streams import Stream, wake
 from edge.tiers import Tier
+from edge.upstreams import Upstreams
 from edge.vmm import frames
 from edge.workers import Worker
 from vmimage import abi
 from vmimage.manifest import canonical_json
 
 # What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
-# (2 MB measured on unicorn 2.1.4), page tables, and rings.
-SHELL_BYTES: Final = 5 << 19
+# (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
+SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
 
 
@@ -31,10 +32,10 @@ def cost_of(image: Image) -> int:
 class Residents:
     """All machines in workers, those being parked aside: their memory is as good as free."""
 
-    def __init__(self, budget_bytes: int, images: Images, counters: Counters) -> None:
+    def __init__(self, budget_bytes: int, images: Images, upstreams: Upstreams, counters: Counters) -> None:
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
-        self._images, self._counters = images, counters
+        self._images, self._upstreams, self._counters = images, upstreams, counters
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
@@ -121,6 +122,7 @@ class Residents:
         if not machine.worker.leave(machine):
             return
         self.tier.pop(machine.number)
+        self._upstreams.forget(machine)
         machine.image.pins -= 1
         if machine.image.pins == 0:
             self._images.trim()

@@ -7,9 +7,11 @@ from edge import flow
 from edge.images import Image
 from edge.records import record_key
 from edge.streams import Stream
+from vmimage import abi
 from vmimage.trust import ServiceRecord
 
 if TYPE_CHECKING:
+    from edge.upstreams import Exchange
     from edge.workers import Worker
 
 
@@ -23,6 +25,7 @@ class Machine:
         self.worker = worker
         self.opened = now
         self.streams: dict[int, Stream] = {}
+        self.exchanges: dict[int, Exchange] = {}  # its own requests to upstreams
         self.limit = image.manifest.limits.streams
         self.retiring = False  # another version serves now; closes with its last stream
         self.log_lines = 0  # since the last tick
@@ -30,7 +33,7 @@ class Machine:
 
     def add(self, stream: Stream) -> int:
         """Enter a request; its number."""
-        self._next_stream = number = (self._next_stream + 1) & 0xFFFFFFFF
+        self._next_stream = number = (self._next_stream + 1) % abi.EXCHANGE_BIT
         stream.machine, stream.number = self, number
         self.streams[number] = stream
         return number

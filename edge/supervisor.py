@@ -21,9 +21,11 @@ from edge.reports import Reports
 from edge.residents import Residents
 from edge.services import Machine, Service
 from edge.streams import Stream
+from edge.upstreams import Upstreams
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import COMMAND, Worker, json_object
+from vmimage import abi
 from vmimage.errors import GuestError, NunatakError, Unavailable, UnknownService
 from vmimage.trust import ServiceRecord
 
@@ -51,7 +53,8 @@ class Supervisor:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records = directory, images, records
         self.workers = Fleet(config.worker_count, self, worker_command)
-        self.residents = Residents(config.resident_bytes, images, counters)
+        self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
+        self.residents = Residents(config.resident_bytes, images, self.upstreams, counters)
         self.reports = Reports(images)
         self.waiting: set[Service] = set()  # services with requests queued, a tick ago or since
         self.draining = False
@@ -254,7 +257,9 @@ class Supervisor:
             machine = machines.get(number)
             if machine is None:
                 continue
-            if type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
+            if stream_number & abi.EXCHANGE_BIT:
+                self.upstreams.on_frame(machine, frame)
+            elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
                 stream = machine.streams.get(stream_number)
                 if stream is not None and stream.receive(frame, now):
                     self._detach(machine, stream)
@@ -377,6 +382,7 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await self.workers.stop()
+        await self.upstreams.close()
         self.images.close()
         self.directory.close()
         _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))

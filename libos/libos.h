@@ -43,7 +43,14 @@ void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *paylo
 void gate_credit(uint32_t stream, uint32_t bytes);
 
 /* ---- fiber.c: one stack per request being handled ---- */
-enum fiber_state { FIBER_FREE, FIBER_RUNS, FIBER_WAITS_BODY, FIBER_WAITS_CREDIT, FIBER_WAITS_TIME };
+enum fiber_state {
+    FIBER_FREE,
+    FIBER_RUNS,
+    FIBER_WAITS_BODY,
+    FIBER_WAITS_CREDIT,
+    FIBER_WAITS_TIME,
+    FIBER_WAITS_UPSTREAM
+};
 struct fiber {
     void *stack; /* saved stack pointer */
     uint64_t wake_ns;
@@ -86,7 +93,7 @@ struct nk_request {
     struct chunk *first, *last; /* body bytes after those */
     uint32_t consumed;          /* bytes read and not yet credited */
     uint32_t window;            /* bytes that may be sent without more credit */
-    uint32_t out_length, out_head; /* bytes in `out`, and how many of them are header fields */
+    uint32_t out_length;        /* bytes in `out` */
     char *out;
     char head[];
 };
@@ -121,6 +128,16 @@ int response_header(nk_request *request, const char *name, const char *value);
 int response_write(nk_request *request, const void *data, size_t size);
 int response_flush(nk_request *request);
 int response_printf(nk_request *request, const char *format, ...);
+
+/* ---- upstream.c: requests of our own ---- */
+void upstream_take(const struct record *record);
+nk_upstream *upstream_open(const char *method, const char *url, const char *fields, bool body);
+ptrdiff_t upstream_write(nk_upstream *upstream, const void *data, size_t size, bool last);
+int upstream_status(nk_upstream *upstream);
+bool upstream_next_field(nk_upstream *upstream, const char **name, const char **value);
+ptrdiff_t upstream_read(nk_upstream *upstream, void *to, size_t size);
+const char *upstream_error(nk_upstream *upstream);
+void upstream_close(nk_upstream *upstream);
 
 /* ---- text.c: query strings, HTML, JSON ---- */
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);

@@ -41,7 +41,6 @@ static void begin_body(nk_request *request) {
     if (!request->body_begun) {
         request->body_begun = true;
         request->out[request->out_length++] = 0;
-        request->out_head = request->out_length;
     }
 }
 
@@ -69,9 +68,8 @@ static int send_buffered(nk_request *request, uint16_t flags) {
     if (request->head_sent) {
         if (send_body(request, request->out, length, flags))
             return -1;
-    } else { /* its body part is smaller than the first window */
+    } else { /* what a HEAD carries is outside of the window */
         gate_send(NK_RECORD_HEAD, flags, request->stream, request->out, length);
-        request->window -= length - request->out_head;
         request->head_sent = true;
     }
     request->out_length = 0;

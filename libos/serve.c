@@ -57,6 +57,10 @@ static void take_body(struct fiber *fiber, const struct record *record) {
 
 static void dispatch(const struct record *record) {
     struct fiber *fiber;
+    if (record->stream & NK_EXCHANGE_BIT) {
+        upstream_take(record);
+        return;
+    }
     if (record->type == NK_RECORD_HEAD) {
         fiber = backlog_waits() ? NULL : fiber_free();
         if (fiber)

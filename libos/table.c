@@ -43,4 +43,11 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .random = random_bytes,
     .sleep_until = time_sleep_until,
     .refresh_clock = time_refresh,
+    .upstream_open = upstream_open,
+    .upstream_write = upstream_write,
+    .upstream_status = upstream_status,
+    .upstream_next_field = upstream_next_field,
+    .upstream_read = upstream_read,
+    .upstream_error = upstream_error,
+    .upstream_close = upstream_close,
 };

@@ -20,14 +20,15 @@ from vmimage.archive import ImageBundle
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
+    DEFAULT_TERMS,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
     Access,
     Blob,
     ImageManifest,
-    InstanceMode,
     Limits,
     Region,
+    Terms,
     digest_of,
 )
 from vmimage.pages import no_pages, pages_digest
@@ -77,7 +78,7 @@ class Baker:
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
         return _bundle(
-            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits()
+            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, DEFAULT_TERMS
         )
 
     def bake(
@@ -86,8 +87,7 @@ class Baker:
         *,
         name: str,
         env: Mapping[str, str],
-        limits: Limits,
-        instance: InstanceMode = "service",
+        terms: Terms,
         progress: Progress,
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
@@ -112,9 +112,7 @@ class Baker:
         symbols = (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
-        return _bundle(
-            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, limits, instance=instance
-        )
+        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms)
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
@@ -147,8 +145,7 @@ def build_image(
     name: str,
     env: Mapping[str, str],
     memory_bytes: int = abi.MEMORY_DEFAULT,
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
-    instance: InstanceMode = "service",
+    terms: Terms = DEFAULT_TERMS,
     progress: Progress = print,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
@@ -164,7 +161,7 @@ def build_image(
     progress("baking the base")
     baker = Baker(memory_bytes)
     progress("baking")
-    return [baker.base, baker.bake(program, name=name, env=env, limits=limits, instance=instance, progress=progress)]
+    return [baker.base, baker.bake(program, name=name, env=env, terms=terms, progress=progress)]
 
 
 def _bundle(
@@ -176,9 +173,7 @@ def _bundle(
     state: Snapshot,
     machine: Machine,
     symbols: Iterable[Symbol],
-    limits: Limits,
-    *,
-    instance: InstanceMode = "service",
+    terms: Terms,
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     names = encode_symbols(symbols)
@@ -194,8 +189,9 @@ def _bundle(
         page_count=len(state.page_nos),
         pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
         symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
-        instance=instance,
-        limits=limits,
+        instance=terms.instance,
+        limits=terms.limits,
+        upstreams=terms.upstreams,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 

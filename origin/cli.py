@@ -160,13 +160,19 @@ def build(
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
     fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where it may send requests of its own, https://HOST[:PORT]; may be repeated.", metavar="URL"
+        ),
+    ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
 
     from origin.build import build_image
     from vmimage.archive import pack_archive
-    from vmimage.manifest import Limits
+    from vmimage.manifest import Limits, Terms
 
     if not source.exists():
         raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
@@ -177,8 +183,11 @@ def build(
             name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
             env=_parse_environment(env or []),
             memory_bytes=_parse_size(memory),
-            limits=Limits(cpu_ms=cpu_ms),
-            instance="request" if fresh else "service",
+            terms=Terms(
+                instance="request" if fresh else "service",
+                limits=Limits(cpu_ms=cpu_ms),
+                upstreams=_parse_upstreams(upstream or []),
+            ),
             progress=lambda step: status.update(f"building: {step}"),
         )
     data = pack_archive(images)
@@ -350,6 +359,18 @@ def _parse_environment(entries: list[str]) -> dict[str, str]:
         if "=" not in entry[1:]:
             raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
     return dict(entry.split("=", 1) for entry in entries)
+
+
+def _parse_upstreams(urls: list[str]) -> tuple[str, ...]:
+    from vmimage.manifest import UPSTREAMS_MAX, is_upstream
+
+    origins = sorted({url.removesuffix("/") for url in urls})
+    for origin in origins:
+        if not is_upstream(origin):
+            raise PublisherError(f"--upstream: an origin such as https://api.example:8443 expected, got {origin!r}")
+    if len(origins) > UPSTREAMS_MAX:
+        raise PublisherError(f"--upstream: at most {UPSTREAMS_MAX} expected, got {len(origins)}")
+    return tuple(origins)
 
 
 def _parse_size(text: str) -> int:

@@ -33,6 +33,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
         "snapshot_wire_bytes": manifest.snapshot.size,
         "symbols_wire_bytes": manifest.symbols.size if manifest.symbols else 0,
         "instance": manifest.instance,
+        "upstreams": list(manifest.upstreams),
         "limits": {
             "cpu_ms": manifest.limits.cpu_ms,
             "output_bytes": manifest.limits.output_bytes,
@@ -76,6 +77,7 @@ def _summary(image: dict[str, Any]) -> Table:
         f"{limits['cpu_ms']} ms CPU a request, {limits['output_bytes'] / _MIB:g} MiB a response, "
         f"{limits['streams']} requests at once",
     )
+    table.add_row("upstreams", ", ".join(image["upstreams"]) or "none: it sends no requests of its own")
     return table
 
 

@@ -11,13 +11,18 @@ from origin.build import Baker
 from origin.publish import Publication
 from vmimage.elf import parse_program
 from vmimage.errors import PublisherError
-from vmimage.manifest import InstanceMode, Limits, is_name
+from vmimage.manifest import DEFAULT_TERMS, Terms, is_name
 
 DOMAIN = "world.test"
 
 
 def make_world(
-    source: Path, prefix: str, count: int, *, instance: InstanceMode = "service", progress: Callable[[int], None]
+    source: Path,
+    prefix: str,
+    count: int,
+    *,
+    terms: Terms = DEFAULT_TERMS,
+    progress: Callable[[int], None],
 ) -> list[Publication]:
     """`count` services `prefix`-00000 and on, each an image of `source` with NAME in its environment.
 
@@ -31,9 +36,7 @@ def make_world(
     publications = []
     for number in range(count):
         name = f"{prefix}-{number:05d}"
-        image = baker.bake(
-            program, name=name, env={"NAME": name}, limits=Limits(), instance=instance, progress=lambda _: None
-        )
+        image = baker.bake(program, name=name, env={"NAME": name}, terms=terms, progress=lambda _: None)
         publications.append(Publication((baker.base, image), image.manifest.digest, name, (f"{name}.{DOMAIN}",)))
         progress(number + 1)
     return publications

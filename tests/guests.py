@@ -17,7 +17,7 @@ from origin.build import Baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program
-from vmimage.manifest import Limits
+from vmimage.manifest import Limits, Terms
 
 PROGRAMS = Path(__file__).parent / "guest" / "programs"
 EXAMPLES = Path(__file__).parent.parent / "libos" / "examples"
@@ -49,7 +49,9 @@ def elf(source: Path) -> bytes:
 def bake(source: Path, env: Mapping[str, str] | None = None, limits: Limits | None = None) -> ImageBundle:
     """The image of a program."""
     program = parse_program(elf(source))
-    return baker().bake(program, name=source.stem, env=env or {}, limits=limits or Limits(), progress=print)
+    return baker().bake(
+        program, name=source.stem, env=env or {}, terms=Terms(limits=limits or Limits()), progress=print
+    )
 
 
 @cache

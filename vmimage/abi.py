@@ -113,14 +113,22 @@ RECORD_PAYLOAD_MAX: Final = 0x4000
 RECORD_PAD: Final = 0  # skip it
 RECORD_HEAD: Final = 1  # a key-value block, then body bytes
 RECORD_BODY: Final = 2  # body bytes
-RECORD_RESET: Final = 3  # the stream is aborted; no payload
+RECORD_RESET: Final = 3  # the stream is aborted; on an exchange, to the guest, the payload says why (UTF-8)
 RECORD_CREDIT: Final = 4  # u32: so many more body bytes may be sent on this stream
 RECORD_LOG: Final = 5  # from the guest: one line of UTF-8 for the publisher
-RECORD_SUBREQUEST: Final = 6  # reserved: to an allow-listed upstream
+RECORD_SUBREQUEST: Final = 6  # from the guest: begins an exchange with an upstream; a key-value block
 FLAG_END: Final = 1 << 0  # HEAD or BODY: the last of its stream in this direction
 STREAM_WINDOW: Final = 0x10000  # body bytes of a stream that may be under way before the first CREDIT, each direction
 MAX_STREAMS: Final = 64  # INFO_MAX_STREAMS is at most this
 
+# Exchanges: requests that the guest makes, to upstreams that its image names. The guest gives each a stream number with
+# EXCHANGE_BIT set that is not in use; SUBREQUEST begins it, BODY records carry its body, the last record has FLAG_END.
+# The answer comes as HEAD and BODY on the same number; windows and credit are those of a request, with the parts
+# changed. Either side ends an exchange early with RESET.
+EXCHANGE_BIT: Final = 0x80000000
+MAX_EXCHANGES: Final = 16  # at once in a machine
+
 # Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
 # terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
-# header fields; FLAG_END and body bytes may follow in the same record.
+# header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0"
+# first, then header fields, no body bytes; its answer's HEAD is as a response from the guest, without body bytes.

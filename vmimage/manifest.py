@@ -32,8 +32,10 @@ SYMBOLS_RAW_MAX: Final = 64 << 20
 BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
 RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
 REGIONS_MAX: Final = 256
+UPSTREAMS_MAX: Final = 64
 
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
+_UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 _SHORT: Final = reprlib.Repr()  # what a message quotes of a hostile value: few items, few levels
@@ -74,6 +76,18 @@ class Limits:
     streams: int = abi.MAX_STREAMS  # 1 to abi.MAX_STREAMS
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a publisher says of how an image is to be run; the manifest carries each."""
+
+    instance: InstanceMode = "service"
+    limits: Limits = field(default_factory=Limits)
+    upstreams: tuple[str, ...] = ()
+
+
+DEFAULT_TERMS: Final = Terms()
+
+
 @dataclass(frozen=True)
 class ImageManifest:
     """One image. A base is a snapshot against zero memory; a derived image one against its base."""
@@ -91,6 +105,7 @@ class ImageManifest:
     symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
     instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
+    upstreams: tuple[str, ...] = ()  # origins ("https://api.example") that the guest may send requests to; sorted
 
     @cached_property
     def config(self) -> bytes:
@@ -108,6 +123,7 @@ class ImageManifest:
                 "pages_digest": self.pages_digest,
                 "regions": [[region.start, region.end, region.access] for region in self.regions],
                 "snapshot_bytes": self.snapshot_bytes,
+                "upstreams": self.upstreams,
             }
         )
 
@@ -164,6 +180,12 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+def is_upstream(text: str) -> bool:
+    """Whether `text` is an origin as RFC 6454 writes it: lower case, no path, no port that the scheme implies."""
+    implied = ":80" if text.startswith("http:") else ":443"
+    return _UPSTREAM.fullmatch(text) is not None and not text.endswith(implied)
+
+
 def canonical_json(value: object) -> bytes:
     """The one encoding of `value`: ASCII, keys sorted, no blanks."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
@@ -206,7 +228,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         "pages_digest",
         "regions",
     }
-    c = _object("config", value, keys | {"snapshot_bytes"})
+    c = _object("config", value, keys | {"snapshot_bytes", "upstreams"})
     _same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
         _refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
@@ -237,7 +259,19 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         symbols=symbols,
         instance=cast(InstanceMode, c["instance"]),
         limits=_parse_limits(c["limits"]),
+        upstreams=_parse_upstreams(c["upstreams"]),
     )
+
+
+def _parse_upstreams(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > UPSTREAMS_MAX:
+        _refuse("config upstreams", f"a list of at most {UPSTREAMS_MAX}", value)
+    for item in value:
+        if not isinstance(item, str) or not is_upstream(item):
+            _refuse("config upstream", 'an origin such as "https://api.example"', item)
+    if value != sorted(set(value)):
+        _refuse("config upstreams", "each once, sorted", value)
+    return tuple(value)
 
 
 def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:

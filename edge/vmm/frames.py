@@ -21,6 +21,7 @@ HEAD: Final = 1
 BODY: Final = 2
 RESET: Final = 3  # to the worker: the client is gone; from the worker: the guest aborted the stream
 CREDIT: Final = 4  # u32
+SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBREQUEST); a stream with abi.EXCHANGE_BIT
 
 # To the worker.
 # u32 length of JSON, JSON {kind, base, memory_bytes, regions, bytes}, then the record of a small derived image; where

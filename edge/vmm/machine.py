@@ -150,7 +150,7 @@ class Machine:
         """
         if self._gate.streams or self.phase is not Phase.IDLE:
             raise ValueError("an idle machine without open requests expected")
-        self._gate.renew()
+        self.records += self._gate.renew()
         self._restore_devices(self.shell.reset())
         self._enter_phase("reset")
 
@@ -211,8 +211,9 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests are open or queued."""
-        return bool(self._gate.streams) or self._gate.queued
+        """Whether requests are open or queued, of clients or its own."""
+        gate = self._gate
+        return bool(gate.streams) or gate.queued or bool(gate.exchanges)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""

@@ -103,16 +103,21 @@
 #define NK_RECORD_PAD 0                    /* skip it */
 #define NK_RECORD_HEAD 1                   /* a key-value block, then body bytes */
 #define NK_RECORD_BODY 2                   /* body bytes */
-#define NK_RECORD_RESET 3                  /* the stream is aborted; no payload */
+#define NK_RECORD_RESET 3                  /* the stream is aborted; on an exchange, to us: why (UTF-8) */
 #define NK_RECORD_CREDIT 4                 /* u32: so many more body bytes may be sent on this stream */
 #define NK_RECORD_LOG 5                    /* from the guest: one line of UTF-8 for the publisher */
-#define NK_RECORD_SUBREQUEST 6             /* reserved: to an allow-listed upstream */
+#define NK_RECORD_SUBREQUEST 6             /* from the guest: begins an exchange with an upstream */
 #define NK_FLAG_END 0x1                    /* HEAD or BODY: the last of its stream in this direction */
 #define NK_STREAM_WINDOW 0x10000           /* body bytes under way before the first CREDIT, each stream and direction */
 #define NK_MAX_STREAMS 64                  /* INFO_MAX_STREAMS is at most this */
 
+/* Exchanges: requests that the guest makes, to upstreams that its image names; see vmimage/abi.py. */
+#define NK_EXCHANGE_BIT 0x80000000         /* in the stream number, which the guest chooses */
+#define NK_MAX_EXCHANGES 16                /* at once in a machine */
+
 /* Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
  * terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
- * header fields; FLAG_END and body bytes may follow in the same record. */
+ * header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then
+ * header fields; the answer's HEAD is as a response's; neither has body bytes. */
 
 #endif

@@ -27,7 +27,7 @@ from vmimage.manifest import (
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:c54107e8d2fc9db53b902c2a08f66493eee90f28c2df36d5938c0c727b3a6f0a"
+FROZEN_DIGEST = "sha256:5b2e725a1cd10fcea37ea4c31eaffbe5fdb184dc9994f23e6d6305ecc24457d2"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
@@ -111,6 +111,12 @@ REFUSED = {
     "regions overlap": _config(regions=[[0x200000, 0x202000, "rw"], [0x201000, 0x203000, "r"]]),
     "regions out of order": _config(regions=[[0x300000, 0x301000, "rw"], [0x200000, 0x201000, "r"]]),
     "too many regions": _config(regions=[[0x200000 + i * PAGE, 0x201000 + i * PAGE, "rw"] for i in range(257)]),
+    "an upstream with a path": _config(upstreams=["https://a.test/b"]),
+    "an upstream with the port that is implied": _config(upstreams=["https://a.test:443"]),
+    "an upstream in capitals": _config(upstreams=["https://A.test"]),
+    "upstreams out of order": _config(upstreams=["https://b.test", "https://a.test"]),
+    "an upstream twice": _config(upstreams=["https://a.test", "https://a.test"]),
+    "an upstream that is no text": _config(upstreams=[1]),
     "no cpu time": _config(limits={"cpu_ms": 0, "output_bytes": 1, "streams": 1}),
     "too many streams": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": abi.MAX_STREAMS + 1}),
     "unknown limit": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": 1, "disks": 1}),
