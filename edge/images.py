@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -24,7 +25,7 @@ from edge.vmm import frames
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, canonical_json, digest_of, parse_manifest
+from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, digest_of, parse_manifest
 from vmimage.pages import Pages, page_view, pages_digest
 
 REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
@@ -195,22 +196,22 @@ class Image:
     def announcement(self) -> bytes:
         """The IMAGE frame, after the memfd if it is not `inline`."""
         m = self.manifest
-        facts = {
-            "kind": m.kind,
-            "base": self.base.number if self.base else None,
-            "memory_bytes": m.memory_bytes,
-            "regions": [[region.start, region.end, region.access] for region in m.regions],
-            "bytes": 0 if self.inline else len(self.blob) if self.pages is None else abi.MEMORY_MAX,
-        }
-        return frames.pack(
-            frames.IMAGE, 0, self.number, 0, frames.with_json(canonical_json(facts), self.blob if self.inline else b"")
-        )
+        size = 0 if self.inline else len(self.blob) if self.pages is None else abi.MEMORY_MAX
+        facts = _facts(m.kind, self.base.number if self.base else None, m.memory_bytes, m.regions, size)
+        return frames.pack(frames.IMAGE, 0, self.number, 0, frames.with_json(facts, self.blob if self.inline else b""))
 
     def close(self) -> None:
         """Give the memory back. Workers keep what they were given until they are told."""
         if self.pages is not None:
             self.pages = None
             os.close(self.base_fd)
+
+
+@lru_cache(maxsize=256)
+def _facts(kind: str, base: int | None, memory_bytes: int, regions: tuple[Region, ...], size: int) -> bytes:
+    """What an IMAGE frame says before the record. Thousands of images say the same, one at every restore."""
+    layout = [[region.start, region.end, region.access] for region in regions]
+    return canonical_json({"kind": kind, "base": base, "memory_bytes": memory_bytes, "regions": layout, "bytes": size})
 
 
 class Images:
