@@ -17,6 +17,7 @@ import numpy as np
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.report import describe_fault, machine_report
@@ -35,7 +36,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
@@ -109,7 +109,8 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self.log: list[bytes] = []  # console output, for the caller to take
+        self._log = GuestLog(limits.log_bytes)
+        self.log = self._log.parts  # log lines and console output, for the caller to take
         self.disks = disks
         self._baking = baking
         self._memory = shell.memory
@@ -117,7 +118,6 @@ class Machine:
         self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._log_bytes = 0
         self._clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
@@ -202,6 +202,11 @@ class Machine:
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
 
+    def grown_bytes(self) -> int:
+        """Memory that differs from the image's; costs what a capture does."""
+        page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
+        return len(page_nos) * abi.PAGE_SIZE
+
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
         in_tail, out_head, console_head = self._guest_positions()
@@ -259,7 +264,7 @@ class Machine:
 
     def _run(self, slice_ns: int) -> Outcome:
         engine, clock = self.shell.engine, self._clock
-        self._log_bytes = self.last_cpu_ns = self.last_entries = 0
+        self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
             in_tail = self._guest_positions()[0]
@@ -386,15 +391,10 @@ class Machine:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._append_log(record.payload + b"\n")
+                self._log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._append_log(self._console.take(console_head))
+            self._log.append(self._console.take(console_head))
         if self.disks is not None:
             self.disks.drain()
-
-    def _append_log(self, text: bytes) -> None:
-        self._log_bytes += len(text)
-        if self._log_bytes <= LOG_BYTES_MAX:
-            self.log.append(text)

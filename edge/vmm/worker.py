@@ -29,7 +29,7 @@ from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
-from edge.vmm.scheduler import Entity, Scheduler
+from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import ShellPool
@@ -41,6 +41,7 @@ from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 _IMAGE_NUMBER: Final = struct.Struct("<I")
 
@@ -59,6 +60,7 @@ class Resident:
         self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
         self.parking = False  # goes as soon as it is idle
+        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -195,7 +197,7 @@ class Worker:
         about: dict[str, Any] = json.loads(head)
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
-        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
+        limits = Limits(**about["limits"])
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
@@ -207,8 +209,10 @@ class Worker:
             self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident.growth_bytes = about["growth_bytes"]
         self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
@@ -243,9 +247,17 @@ class Worker:
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
+            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
             **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _has_grown(self, resident: Resident) -> bool:
+        limit = resident.growth_bytes
+        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
+            resident.machine.grown_bytes() > limit
+        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
