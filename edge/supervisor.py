@@ -324,7 +324,7 @@ class Supervisor:
         for text in payload.decode("utf-8", "replace").splitlines():
             machine.log_lines += 1
             if machine.log_lines <= LOG_LINES_A_TICK:
-                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text))
+                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
 
     def on_lost(self, worker: Worker) -> None:
         """A worker ended unasked: its requests are replayed or end, its services go back to their records."""

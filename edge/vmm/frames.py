@@ -10,7 +10,9 @@ import struct
 from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("<IBBHII")
-TIMING: Final = struct.Struct("<II")  # before the payload of a worker's HEAD: restore, guest CPU so far; microseconds
+# Before the payload of a worker's HEAD: restore, guest CPU so far, in microseconds; where it ran, of ENGINES.
+TIMING: Final = struct.Struct("<IIB")
+ENGINES: Final = ("unicorn", "kvm")
 PAYLOAD_MAX: Final = 64 << 20  # a parked record of a machine that wrote most of its memory is the largest
 
 FLAG_END: Final = 1  # HEAD, BODY: last of the stream in this direction (equals abi.FLAG_END)

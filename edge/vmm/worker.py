@@ -324,7 +324,9 @@ class Worker:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                engine = frames.ENGINES.index(machine.shell.engine_name)
+                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
+                payload = frames.TIMING.pack(*times, engine) + payload
                 resident.restore_us = 0
             self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
             self._out += payload
