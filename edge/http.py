@@ -103,6 +103,7 @@ class Front(web.Server):
         self.closing: Final = Sent(keep_alive=False)
         self.busy: set[RequestHandler] = set()  # connections with a request in flight
         self._draining: asyncio.Future[None] | None = None  # done when none is left
+        self.directory: Final = supervisor.directory
         self._supervisor, self._admin, self._config, self._counters = supervisor, admin, config, counters
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex()

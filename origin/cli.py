@@ -170,25 +170,19 @@ def build(
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
 
-    from origin.build import build_image
     from vmimage.archive import pack_archive
-    from vmimage.manifest import Limits, Terms
 
-    if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
     console = Console(stderr=True)
     with console.status("building") as status:
-        images = build_image(
+        images = images_of(
             source,
-            name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
-            env=_parse_environment(env or []),
-            memory_bytes=_parse_size(memory),
-            terms=Terms(
-                instance="request" if fresh else "service",
-                limits=Limits(cpu_ms=cpu_ms),
-                upstreams=_parse_upstreams(upstream or []),
-            ),
             progress=lambda step: status.update(f"building: {step}"),
+            name=name,
+            env=env,
+            memory=memory,
+            cpu_ms=cpu_ms,
+            fresh=fresh,
+            upstream=upstream,
         )
     data = pack_archive(images)
     _write(output, data)
@@ -196,6 +190,45 @@ def build(
     typer.echo(
         f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
     )
+
+
+def images_of(
+    source: Path,
+    *,
+    progress: Callable[[str], None],
+    name: str | None,
+    env: list[str] | None,
+    memory: str,
+    cpu_ms: int,
+    fresh: bool,
+    upstream: list[str] | None,
+) -> list[ImageBundle]:
+    """What `build` writes, for its options as the command line has them.
+
+    :raises PublisherError: an option is out of range, or the source does not become an image.
+    """
+    from origin.build import build_image
+    from vmimage.manifest import Limits, Terms
+
+    if not source.exists():
+        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+    return build_image(
+        source,
+        name=name or name_of(source),
+        env=_parse_environment(env or []),
+        memory_bytes=_parse_size(memory),
+        terms=Terms(
+            instance="request" if fresh else "service",
+            limits=Limits(cpu_ms=cpu_ms),
+            upstreams=_parse_upstreams(upstream or []),
+        ),
+        progress=progress,
+    )
+
+
+def name_of(source: Path) -> str:
+    """The name of an image for which none was given."""
+    return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
 
 
 @app.command()
