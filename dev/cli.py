@@ -8,6 +8,7 @@ import typer
 
 from dev.terminal import Progress
 from origin import cli as origin
+from origin.recipe import images_of, name_of
 from vmimage.archive import ImageBundle
 from vmimage.errors import PublisherError
 
@@ -24,12 +25,12 @@ def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
     from dev.serve import quiet_logs, serve
 
     def build(progress: Progress) -> list[ImageBundle]:
-        return origin.images_of(source, progress=progress, **options)
+        return images_of(source, progress=progress, **options)
 
     if not source.exists():
         raise PublisherError(f"source: a file or a folder expected, got {source}: no such file")
     quiet_logs()
-    uvloop.run(serve(source, build, name=options["name"] or origin.name_of(source), port=port, upstreams=upstreams))
+    uvloop.run(serve(source, build, name=options["name"] or name_of(source), port=port, upstreams=upstreams))
 
 
 def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:

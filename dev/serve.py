@@ -91,7 +91,7 @@ async def _answer(
         except OSError as error:
             raise OperatorError(f"port {config.address[1]}: a free one expected: {error.strerror or error}") from error
         front.port = runner.addresses[0][1]
-        terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port}, watching {source}; Ctrl-C ends it")
+        terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
         building = asyncio.create_task(_rebuild(front, source, build, local))
         await asyncio.wait([building, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         building.cancel()
