@@ -17,6 +17,7 @@ from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
 
 Unit = Literal["", "bytes", "s"]
+RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -68,6 +69,10 @@ class EdgeConfig:
         int,
         About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
     ] = 256 << 20
+    parked_memory: Annotated[
+        int, About("Of that, for parked machines; 0 is a quarter. The rest of them is on disk.", "bytes", 0, 1 << 40)
+    ] = 0
+    image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
     disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
@@ -110,18 +115,18 @@ class EdgeConfig:
     # images are shared by all machines of all workers, which is why they do with as much as the records.
     @property
     def resident_bytes(self) -> int:
-        """Share of `memory` for resident machines."""
-        return self.memory // 2
+        """Share of `memory` for resident machines: what images and records leave."""
+        return self.memory - self.image_bytes - self.parked_bytes
 
     @property
     def image_bytes(self) -> int:
         """Share of `memory` for image memfds."""
-        return self.memory // 4
+        return self.image_memory or self.memory // 4
 
     @property
     def parked_bytes(self) -> int:
         """Share of `memory` for parked records."""
-        return self.memory // 4
+        return self.parked_memory or self.memory // 4
 
 
 def options() -> list[Option]:
@@ -194,6 +199,9 @@ def _check(config: EdgeConfig) -> None:
     host, colon, port = config.listen.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    if config.resident_bytes < RESIDENT_MIN:
+        left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
+        raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
     try:
         config.admin_networks  # noqa: B018
     except ValueError as error:

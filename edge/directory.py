@@ -125,29 +125,31 @@ class Directory:
             return False
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
-        names, hosts = list(self.by_name), list(self.by_host)
-        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_all, names, hosts)
-        for host, release in by_host.items():
+        services, hosts = list(self.by_name.values()), list(self.by_host.items())
+        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
+        for host, release in by_host:
             if release is None or release.service not in self.by_name:
                 self.by_host.pop(host, None)
             else:
                 self.by_host[host] = self.by_name[release.service]
-        for name, release in by_name.items():
-            service = self.by_name[name]
+        for service, release in by_name:
             if release is None:
-                del self.by_name[name]
+                del self.by_name[service.name]
             if release is None or release.manifest_digest != service.release.manifest_digest:
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
         return True
 
-    def _look_up_all(
-        self, names: list[str], hosts: list[str]
-    ) -> tuple[dict[str, ServiceRecord | None], dict[str, ServiceRecord | None]]:
+    def _look_up_changed(
+        self, services: list[Service], hosts: list[tuple[str, Service]]
+    ) -> tuple[list[tuple[Service, ServiceRecord | None]], list[tuple[str, ServiceRecord | None]]]:
+        """What is not as it was: in this thread, so that the event loop pays for changes and not for all services."""
+        now = [(service, self._catalogue.find_service(service.name)) for service in services]
+        at = [(host, service, self._catalogue.find_host(host)) for host, service in hosts]
         return (
-            {name: self._catalogue.find_service(name) for name in names},
-            {host: self._catalogue.find_host(host) for host in hosts},
+            [(service, release) for service, release in now if release != service.release],
+            [(host, release) for host, service, release in at if release is None or release.service != service.name],
         )
 
     async def watch(self, interval_s: float) -> None:

@@ -4,7 +4,6 @@ What a machine's end means for its service and its requests is the supervisor's 
 """
 
 import asyncio
-import struct
 from collections import deque
 from typing import Final
 
@@ -23,8 +22,6 @@ from vmimage.manifest import canonical_json
 # (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
-
-_LENGTH: Final = struct.Struct("<I")
 
 
 def cost_of(image: Image) -> int:
@@ -49,7 +46,7 @@ class Residents:
         self._number = (self._number + 1) & 0xFFFFFFFF
         machine = Machine(self._number, service, image, worker, self._loop.time())
         image.pins += 1
-        worker.machines[machine.number] = machine
+        worker.enter(machine)
         self.tier.put(machine.number, machine, cost_of(image))
         limits = image.manifest.limits
         about = canonical_json(
@@ -63,7 +60,7 @@ class Residents:
                 "fresh": image.manifest.instance == "request",
             }
         )
-        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, b"".join((_LENGTH.pack(len(about)), about, record))))
+        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, frames.with_json(about, record)))
         self._counters.opens += 1
         return machine
 
@@ -122,7 +119,7 @@ class Residents:
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
-        if machine.worker.machines.pop(machine.number, None) is None:
+        if not machine.worker.leave(machine):
             return
         self.tier.pop(machine.number)
         self._upstreams.forget(machine)

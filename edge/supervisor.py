@@ -56,6 +56,7 @@ class Supervisor:
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
         self.residents = Residents(config.resident_bytes, images, self.upstreams, counters)
         self.reports = Reports(images)
+        self.waiting: set[Service] = set()  # services with requests queued, a tick ago or since
         self.draining = False
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -94,7 +95,11 @@ class Supervisor:
         if len(service.queue) >= self.config.max_queue:
             raise Unavailable(f"{service.name}: {self.config.max_queue} requests wait")
         self._want(service)
+        self._queue(service, stream)
+
+    def _queue(self, service: Service, stream: Stream) -> None:
         service.queue.append(stream)
+        self.waiting.add(service)
 
     def _want(self, service: Service) -> None:
         """Start opening a machine if that is what the service needs."""
@@ -234,7 +239,7 @@ class Supervisor:
 
     def _on_image_drop(self, image: Image) -> None:
         for worker in self.workers:
-            worker.drop(image)
+            worker.drop(image, for_good=True)
 
     # Workers.
 
@@ -315,6 +320,7 @@ class Supervisor:
                 stream.step("replay")
                 stream.replayed, stream.machine = True, None
                 service.queue.appendleft(stream)
+                self.waiting.add(service)
                 self.counters.replays += 1
             else:
                 stream.fail(error)
@@ -359,9 +365,11 @@ class Supervisor:
                         self._detach(machine, stream)
                 if busy:
                     worker.ping(self.config.wedged)
-            for service in list(self.directory.by_name.values()):
+            for service in list(self.waiting):  # not all services: most are parked, and cost nothing here
                 while service.queue and service.queue[0].since < overdue:
                     service.queue.popleft().fail(Unavailable(f"waited {self.config.request_timeout} s"))
+                if not service.queue:
+                    self.waiting.discard(service)
 
     # The end.
 

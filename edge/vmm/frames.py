@@ -3,13 +3,14 @@
 A frame is a header of 16 bytes {u32 payload length, u8 type, u8 flags, u16 zero, u32 machine, u32 stream}, then the
 payload. `machine` is a number the supervisor never uses twice on a connection, so frames for a machine that is gone
 are told apart and dropped. Image memfds travel on a second socket (`IMAGE`), one datagram each, sent before the frame
-that announces them. Gate payloads are passed through: a HEAD's payload is the gate's key-value block and body bytes.
+that announces them; a small derived image travels in the frame itself. Gate payloads are passed through: a HEAD's payload is the gate's key-value block and body bytes.
 """
 
 import struct
 from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("<IBBHII")
+LENGTH: Final = struct.Struct("<I")  # of JSON, where bytes follow it in one payload
 # Before the payload of a worker's HEAD: restore, guest CPU so far, in microseconds; where it ran, of ENGINES.
 TIMING: Final = struct.Struct("<IIB")
 ENGINES: Final = ("unicorn", "kvm")
@@ -25,8 +26,10 @@ CREDIT: Final = 4  # u32
 SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBREQUEST); a stream with abi.EXCHANGE_BIT
 
 # To the worker.
-IMAGE: Final = 16  # JSON: see Worker; an fd waits on the image socket. Header's machine is the image's number
-DROP_IMAGE: Final = 17  # header's machine is the image's number
+# u32 length of JSON, JSON {kind, base, memory_bytes, regions, bytes}, then the record of a small derived image; where
+# `bytes` is not 0, an fd with so many waits on the image socket instead. Header's machine is the image's number.
+IMAGE: Final = 16
+DROP_IMAGE: Final = 17  # header's machine is the image's number; without FLAG_END it may be given again
 # u32 length of JSON, JSON {image, tenant, weight, cpu_ms, output_bytes, streams, fresh}, then the parked record if any.
 OPEN: Final = 18
 PARK: Final = 19  # as soon as the machine is idle; answered by PARKED, or by DIED
@@ -52,6 +55,17 @@ class Frame(NamedTuple):
     machine: int
     stream: int
     payload: bytes
+
+
+def with_json(about: bytes, data: bytes) -> bytes:
+    """A payload of JSON and bytes."""
+    return b"".join((LENGTH.pack(len(about)), about, data))
+
+
+def split_json(payload: bytes) -> tuple[bytes, bytes]:
+    """The JSON and the bytes of such a payload."""
+    (length,) = LENGTH.unpack_from(payload)
+    return payload[LENGTH.size : LENGTH.size + length], payload[LENGTH.size + length :]
 
 
 def pack(type_: int, flags: int, machine: int, stream: int, payload: bytes = b"") -> bytes:

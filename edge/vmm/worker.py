@@ -31,6 +31,7 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.scheduler import Entity, Scheduler
 from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.shell_pool import ShellPool
 from edge.vmm.tiering import Tiering, calibrate
 from edge.vmm.watchdog import watchdog
 from vmimage import abi, snapshot
@@ -39,10 +40,8 @@ from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
-FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
 PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 _IMAGE_NUMBER: Final = struct.Struct("<I")
-_LENGTH: Final = struct.Struct("<I")
 
 log = logging.getLogger("nunatak.worker")
 
@@ -74,8 +73,7 @@ class Worker:
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
         self._sleepers: list[tuple[int, int, Resident]] = []  # a heap by wake_at_ns; entries that changed are skipped
-        self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
-        self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
+        self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
@@ -112,12 +110,12 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        self._socket.settimeout(self._seconds_to_wake() if idle and self._short_of is None else 0)
+        self._socket.settimeout(self._seconds_to_wake() if idle and not self._shells.short else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
             if idle:
-                self._prepare_shell()
+                self._shells.prepare()
                 self._watchdog.rest()
             self._wake_sleepers()
             return True
@@ -157,42 +155,46 @@ class Worker:
             self._make_runnable(resident)
 
     def _on_image(self, frame: Frame) -> None:
-        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
-        if _IMAGE_NUMBER.unpack(message)[0] != frame.machine or len(fds) != 1:
-            raise ValueError(f"a memfd for image {frame.machine} expected")
-        about = json.loads(frame.payload)
-        regions = tuple(Region(*region) for region in about["regions"])
+        head, record = frames.split_json(frame.payload)
+        about, regions = _image_facts(head)
+        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
         if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(fds[0]), regions, about["memory_bytes"])
-        else:
-            with os.fdopen(fds[0], "rb") as file:
+            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
+            return
+        if about["bytes"]:
+            with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(about["bytes"])
-            base = self._images[about["base"]].base
-            self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+        base = self._images[about["base"]].base
+        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+
+    def _receive_memfd(self, image: int) -> int:
+        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
+        if _IMAGE_NUMBER.unpack(message)[0] != image or len(fds) != 1:
+            raise ValueError(f"a memfd for image {image} expected")
+        return fds[0]
 
     def _on_drop_image(self, frame: Frame) -> None:
-        self._tiering.forget(frame.machine)
+        if frame.flags & frames.FLAG_END:
+            self._tiering.forget(frame.machine)
         image = self._images.pop(frame.machine, None)
         if image is not None and image.is_base:
-            self._short_of = None
-            for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
-                shell.close()
+            self._shells.drop(image)
 
     def _on_open(self, frame: Frame) -> None:
-        (length,) = _LENGTH.unpack_from(frame.payload)
-        about: dict[str, Any] = json.loads(frame.payload[_LENGTH.size : _LENGTH.size + length])
-        parked = frame.payload[_LENGTH.size + length :] or None
+        head, record = frames.split_json(frame.payload)
+        about: dict[str, Any] = json.loads(head)
+        parked = record or None
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
         limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
-        shell = self._take_shell(image)
+        shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
             machine = Machine(shell, image, limits, fresh=about["fresh"])
             machine.restore(parked)
         except NunatakError as error:
-            self._release(shell, image)
+            self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
         entity = self._scheduler.add(about["tenant"], weight=about["weight"])
@@ -223,7 +225,7 @@ class Worker:
         statistics = {
             "ping": frame.payload.decode(),
             "machines": len(self._residents),
-            "free_shells": sum(map(len, self._free_shells.values())),
+            "free_shells": len(self._shells),
             "images": len(self._images),
             "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
@@ -238,26 +240,6 @@ class Worker:
         self._stopping = True
 
     # Machines
-
-    def _take_shell(self, image: Image) -> Shell:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        shell = free.pop() if free else Shell(image.base, image.memory_bytes)
-        if not free:
-            self._short_of = image
-        return shell
-
-    def _prepare_shell(self) -> None:
-        """Make a spare one while there is nothing else to do: that is most of what a machine's first start takes."""
-        image, self._short_of = self._short_of, None
-        if image is not None:
-            self._release(Shell(image.base, image.memory_bytes), image)
-
-    def _release(self, shell: Shell, image: Image) -> None:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        if len(free) < FREE_SHELLS_MAX and not shell.broken:
-            free.append(shell)
-        else:
-            shell.close()
 
     def _choose_engine(self, shell: Shell, name: EngineName, *, move: bool = False) -> None:
         """Put the next machine, or with `move` the one that is there, into an engine; on Unicorn where KVM fails."""
@@ -276,7 +258,7 @@ class Worker:
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]
         self._scheduler.remove(resident.entity, time.monotonic_ns())
-        self._release(resident.machine.shell, resident.machine.image)
+        self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
         machine = resident.machine
@@ -354,6 +336,13 @@ class Worker:
             self._socket.settimeout(None)
             self._socket.sendall(self._out)
             self._out.clear()
+
+
+@functools.lru_cache(maxsize=64)
+def _image_facts(head: bytes) -> tuple[dict[str, Any], tuple[Region, ...]]:
+    """The JSON of an IMAGE frame; that of most images of a program is the same, byte for byte."""
+    about = json.loads(head)
+    return about, tuple(Region(*region) for region in about["regions"])
 
 
 def _kvm() -> int | None:

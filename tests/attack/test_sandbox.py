@@ -292,7 +292,7 @@ class SandboxedWorker:
         }
         socket.send_fds(self._images, [number.to_bytes(4, "little")], [memfd])
         os.close(memfd)
-        self.send(frames.IMAGE, number, payload=json.dumps(about).encode())
+        self.send(frames.IMAGE, number, payload=frames.with_json(json.dumps(about).encode(), b""))
 
     def open(self, machine: int, image: int, example: str, parked: bytes = b"") -> None:
         bundle = bake(EXAMPLES / example)
