@@ -354,7 +354,7 @@ def _kvm() -> int | None:
 
 def _small_pages() -> None:
     """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
-    with contextlib.suppress(OSError):  # a kernel without them
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
         libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,3 +134,19 @@ def test_what_cannot_work_is_refused_at_once(tmp_path: Path) -> None:
     missing = Server("missing", [*NUNATAK, "dev", str(tmp_path / "no.c"), "--port", "0"], tmp_path)
     with pytest.raises(ServerFailed, match="no such file"):
         missing.start()
+
+
+def test_serves_where_nothing_is_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both processes take every path that `edge.vmm.host` has for other systems; the system itself stays this one."""
+    (tmp_path / "sitecustomize.py").write_text("import edge.vmm.host\n\nedge.vmm.host.LINUX = False\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    running = Dev(tmp_path, "spin")
+    with running.server:
+        assert running.until("calm")[-1].status == 200
+        spun = running.get("/spin")  # its turns are ended by a thread that sleeps
+        assert (spun.status, spun.error) == (504, "out_of_time")
+        assert running.get().status == 200
+        assert "layer=sandbox" in running.log()
+    edge = subprocess.run([*NUNATAK, "edge"], capture_output=True, text=True, check=False)
+    assert edge.returncode == 2
+    assert "Linux expected" in edge.stderr
