@@ -8,6 +8,7 @@ import typer
 
 from dev.terminal import Progress
 from origin import cli as origin
+from origin.disk_cli import parse_drives
 from origin.recipe import images_of, name_of
 from vmimage.archive import ImageBundle
 from vmimage.errors import PublisherError
@@ -29,8 +30,11 @@ def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
 
     if not source.exists():
         raise PublisherError(f"source: a file or a folder expected, got {source}: no such file")
+    disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
     quiet_logs()
-    uvloop.run(serve(source, build, name=options["name"] or name_of(source), port=port, upstreams=upstreams))
+    uvloop.run(
+        serve(source, build, name=options["name"] or name_of(source), port=port, upstreams=upstreams, disks=disks)
+    )
 
 
 def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -5,11 +5,13 @@ images were made a moment ago by the process that runs them.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from edge.images import Ref, Trip
+from origin.diskfile import DiskFile
 from vmimage.archive import ImageBundle
-from vmimage.errors import OriginError
+from vmimage.errors import FormatError, OriginError
 from vmimage.trust import ServiceRecord
 
 BUILDS_KEPT: Final = 2  # the one before is still needed while its machine ends
@@ -21,10 +23,11 @@ class LocalOrigin:
 
     expired = False
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, disks: Sequence[DiskFile] = ()) -> None:
         self.service = service
         self.release: ServiceRecord | None = None  # what the service is now
         self._told: ServiceRecord | None = None  # what it was at the last `refresh`
+        self._disks = disks
         self._builds: list[dict[str, bytes]] = []
 
     def publish(self, images: Sequence[ImageBundle]) -> ServiceRecord:
@@ -59,11 +62,14 @@ class LocalOrigin:
     # edge.images.Store
 
     async def get(self, ref: Ref, trip: Trip) -> bytes:
-        """Bytes of a build.
+        """Bytes of a build or of a disk.
 
-        :raises OriginError: of none that is kept.
+        :raises OriginError: of none that is here.
         """
         for content in reversed(self._builds):
             if ref.digest in content:
                 return ref.check(content[ref.digest])
+        for disk in self._disks:
+            with suppress(FormatError):  # of another disk
+                return ref.check(disk.blob(ref.digest))
         raise OriginError(f"{ref.digest}: content of the last {BUILDS_KEPT} builds expected")

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -27,10 +27,14 @@ from edge.admin import Admin
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
+from edge.disks import Disks
 from edge.images import Images
+from edge.logs import Spool
+from edge.overlays import Overlays
 from edge.records import Records
 from edge.supervisor import Supervisor
 from edge.tiers import open_disk
+from origin.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import NunatakError, OperatorError
 
@@ -41,13 +45,16 @@ Builder = Callable[[terminal.Progress], list[ImageBundle]]
 T = TypeVar("T")
 
 
-async def serve(source: Path, build: Builder, *, name: str, port: int, upstreams: str) -> None:
+async def serve(
+    source: Path, build: Builder, *, name: str, port: int, upstreams: str, disks: Sequence[DiskFile]
+) -> None:
     """Build, serve, watch, build again, until SIGINT or SIGTERM.
 
     :param source: what is watched, a file or a folder.
     :param build: makes images of it, the service's last; called in a thread, one call at a time.
     :param name: of the service.
     :param upstreams: as `EdgeConfig.upstreams`.
+    :param disks: that the images name; what a guest writes to one lasts as long as this server.
     :raises OperatorError: the machine or the options do not allow it.
     """
     stop = asyncio.Event()
@@ -62,13 +69,20 @@ async def serve(source: Path, build: Builder, *, name: str, port: int, upstreams
             workers=1,
             upstreams=upstreams,
         )
-        counters, local = Counters(), LocalOrigin(name)
+        counters, local = Counters(), LocalOrigin(name, disks)
         parked = open_disk(config.cache / "parked", config.parked_disk)
-        with ThreadPoolExecutor(2, "images") as threads, ThreadPoolExecutor(1, "parked") as parking_thread:
+        with (
+            ThreadPoolExecutor(2, "images") as threads,
+            ThreadPoolExecutor(1, "parked") as parking_thread,
+            ThreadPoolExecutor(1, "written") as writing_thread,
+        ):
             directory = Directory(local, counters, 0.0)
             images = Images(local, threads, config.image_bytes, counters, remember_s=0.0)
             records = Records(config.parked_bytes, parked, parking_thread, counters)
-            supervisor = Supervisor(config, counters, directory, images, records)
+            overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+            logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
+            drives = Disks(local, threads, overlays, logs, config.block_cache, counters)
+            supervisor = Supervisor(config, counters, directory, images, records, drives)
             front = DevFront(supervisor, Admin(supervisor, config, counters, stop.set), config, counters, terminal.say)
             await supervisor.start()
             try:
@@ -76,6 +90,8 @@ async def serve(source: Path, build: Builder, *, name: str, port: int, upstreams
             finally:
                 supervisor.draining = True
                 await supervisor.drain()
+        overlays.close()
+        logs.close()
         parked.close()
 
 

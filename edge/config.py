@@ -75,6 +75,12 @@ class EdgeConfig:
     image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
     disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    written_disk: Annotated[
+        int, About("Disk for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
+    ] = 1 << 30
+    log_disk: Annotated[int, About("Disk for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = 64 << 20
+    log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
+    block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
     upstreams: Annotated[
@@ -110,6 +116,14 @@ class EdgeConfig:
     def admin_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """`admin`, parsed."""
         return [ipaddress.ip_network(text.strip()) for text in self.admin.split(",") if text.strip()]
+
+    @property
+    def log_secret(self) -> str:
+        """What `log_token` holds; empty when it is not given."""
+        try:
+            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
 
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
     # images are shared by all machines of all workers, which is why they do with as much as the records.

@@ -62,6 +62,18 @@ class Counters:
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
 
+    disks_loaded: Annotated[int, "Disks whose block list was verified and made ready."] = 0
+    blocks_wanted: Annotated[int, "Blocks of disks that workers asked for."] = 0
+    blocks_collapsed: Annotated[int, "Of these, blocks that were being fetched already."] = 0
+    block_wire_bytes: Annotated[int, "Bytes of blocks, compressed, that were verified for workers."] = 0
+    block_errors: Annotated[int, "Blocks that could not be had; the guest got an I/O error."] = 0
+    pages_kept: Annotated[int, "Pages that services wrote to copy-on-write disks and flushed."] = 0
+    overlays_full: Annotated[int, "Writes refused because the space for written pages is used up."] = 0
+    records_outdated: Annotated[int, "Parked machines dropped because their disks went on without them."] = 0
+    log_records: Annotated[int, "Records and lines of services taken for their logs."] = 0
+    log_refused: Annotated[int, "Records and lines for which there was no room."] = 0
+    log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
+
     def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:
         """Add to one line of a labelled counter."""
         table[key] = table.get(key, 0) + amount
@@ -76,6 +88,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "parked_unsaved_machines": "Parked records that the disk does not have yet.",
     "images": "Images ready in memory.",
     "image_bytes": "Bytes of images ready in memory.",
+    "overlays": "Copy-on-write disks that services wrote to.",
+    "overlay_bytes": "Bytes of pages written to them.",
+    "log_bytes": "Bytes of log lines that wait for the origin.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",

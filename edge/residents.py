@@ -5,9 +5,11 @@ What a machine's end means for its service and its requests is the supervisor's 
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from edge.counters import Counters
+from edge.disks import Attached, Disks
 from edge.images import Image, Images
 from edge.services import Machine, Service
 from edge.streams import Stream, wake
@@ -32,16 +34,20 @@ def cost_of(image: Image) -> int:
 class Residents:
     """All machines in workers, those being parked aside: their memory is as good as free."""
 
-    def __init__(self, budget_bytes: int, images: Images, upstreams: Upstreams, counters: Counters) -> None:
+    def __init__(
+        self, budget_bytes: int, images: Images, upstreams: Upstreams, disks: Disks, counters: Counters
+    ) -> None:
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
-        self._images, self._upstreams, self._counters = images, upstreams, counters
+        self._images, self._upstreams, self._disks, self._counters = images, upstreams, disks, counters
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
         self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
 
-    def open(self, worker: Worker, service: Service, image: Image, record: bytes) -> Machine:
+    def open(
+        self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
+    ) -> Machine:
         """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
         self._number = (self._number + 1) & 0xFFFFFFFF
         machine = Machine(self._number, service, image, worker, self._loop.time())
@@ -58,6 +64,7 @@ class Residents:
                 "output_bytes": limits.output_bytes,
                 "streams": limits.streams,
                 "fresh": image.manifest.instance == "request",
+                "disks": self._disks.attach(machine, attached),
             }
         )
         worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, frames.with_json(about, record)))
@@ -123,6 +130,7 @@ class Residents:
             return
         self.tier.pop(machine.number)
         self._upstreams.forget(machine)
+        self._disks.forget(machine)
         machine.image.pins -= 1
         if machine.image.pins == 0:
             self._images.trim()

@@ -13,6 +13,7 @@ from edge import flow, log
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
+from edge.disks import Disks
 from edge.fleet import Fleet
 from edge.flow import BackingOff, WorkerLost
 from edge.images import Image, Images, Trip
@@ -32,6 +33,7 @@ from vmimage.trust import ServiceRecord
 TICK_S: Final = 1.0
 LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
 
+LOG_BYTES_WAITING: Final = 1 << 20  # of such lines of one service, for the origin
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
 
 _logger: Final = log.logger("supervisor")
@@ -48,13 +50,14 @@ class Supervisor:
         directory: Directory,
         images: Images,
         records: Records,
+        disks: Disks,
         worker_command: Sequence[str] = COMMAND,
     ) -> None:
         self.config, self.counters = config, counters
-        self.directory, self.images, self.records = directory, images, records
+        self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.workers = Fleet(config.worker_count, self, worker_command)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
-        self.residents = Residents(config.resident_bytes, images, self.upstreams, counters)
+        self.residents = Residents(config.resident_bytes, images, self.upstreams, disks, counters)
         self.reports = Reports(images)
         self.waiting: set[Service] = set()  # services with requests queued, a tick ago or since
         self.draining = False
@@ -71,6 +74,7 @@ class Supervisor:
         await self.workers.start()
         self._spawn(self.directory.watch(self.config.refresh))
         self._spawn(self._tick())
+        self._spawn(self.disks.logs.ship())
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         task = self._loop.create_task(coroutine)
@@ -159,15 +163,18 @@ class Supervisor:
         image, trip = await self.images.load(release.manifest_digest, release.manifest_size)
         image.pins += 1
         try:
+            attached = await self.disks.prepare(service, image.manifest.disks)
             held = await self.records.get(service.key)
             worker = await self.workers.pick()
             await self.residents.make_room(image)
             with suppress(WorkerLost):
                 await worker.give(image)
-            if not worker.alive or service.withdrawn or service.release.manifest_digest != release.manifest_digest:
+            same = not service.withdrawn and service.release.manifest_digest == release.manifest_digest
+            if not (worker.alive and same and self.disks.current(attached)):
                 return False
-            record, tier = held if held is not None else (b"", _image_tier(trip))
-            service.machine = self.residents.open(worker, service, image, record)
+            record = self.disks.match(attached, held[0]) if held is not None else None
+            tier = held[1] if held is not None and record is not None else _image_tier(trip)
+            service.machine = self.residents.open(worker, service, image, record or b"", attached)
         finally:
             image.pins -= 1
         service.step("opened")
@@ -222,6 +229,8 @@ class Supervisor:
             if not machine.streams and not self.residents.parking(machine):
                 self.residents.close(machine)
         service.withdrawn = release is None
+        if service.withdrawn:
+            self.disks.overlays.forget(service.name)
         if service.state == "cold":
             self._loop.call_soon(self._want_queued, service)  # those that waited for a PARKED
 
@@ -254,10 +263,15 @@ class Supervisor:
             if type_ == frames.PONG:
                 worker.on_pong(payload)
                 continue
+            if type_ == frames.BLOCK_WANT:
+                self.disks.on_want(worker, frame)
+                continue
             machine = machines.get(number)
             if machine is None:
                 continue
-            if stream_number & abi.EXCHANGE_BIT:
+            if type_ == frames.KEEP or type_ == frames.APPEND:
+                self.disks.on_write(machine, frame)
+            elif stream_number & abi.EXCHANGE_BIT:
                 self.upstreams.on_frame(machine, frame)
             elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
                 stream = machine.streams.get(stream_number)
@@ -275,7 +289,7 @@ class Supervisor:
     def _on_parked(self, machine: Machine, record: bytes) -> None:
         if not self.residents.parking(machine):
             raise ValueError("PARKED without PARK")
-        service = machine.service
+        service, record = machine.service, self.disks.stamp(machine, record)
         self.residents.forget(machine)
         if machine.retiring:
             return
@@ -331,6 +345,7 @@ class Supervisor:
             machine.log_lines += 1
             if machine.log_lines <= LOG_LINES_A_TICK:
                 _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
+                self.disks.logs.append(machine.service.name, "", text.encode(), LOG_BYTES_WAITING)
 
     def on_lost(self, worker: Worker) -> None:
         """A worker ended unasked: its requests are replayed or end, its services go back to their records."""
@@ -383,6 +398,7 @@ class Supervisor:
             task.cancel()
         await self.workers.stop()
         await self.upstreams.close()
+        await self.disks.close()
         self.images.close()
         self.directory.close()
         _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))

@@ -67,6 +67,7 @@ class Worker(asyncio.Protocol):
         self._image_turn = asyncio.Lock()
         self._images: set[int] = set()
         self._users: dict[int, int] = {}  # machines here by image
+        self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
         self._stopping = False

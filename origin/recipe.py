@@ -26,12 +26,14 @@ def images_of(
     cpu_ms: int,
     fresh: bool,
     upstream: list[str] | None,
+    disk: list[str] | None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
     from origin.build import build_image
+    from origin.disk_cli import parse_drives
     from vmimage.manifest import Limits, Terms
 
     if not source.exists():
@@ -46,6 +48,7 @@ def images_of(
             limits=Limits(cpu_ms=cpu_ms),
             upstreams=_parse_upstreams(upstream or []),
         ),
+        disks=parse_drives(disk or []),
         progress=progress,
     )
 

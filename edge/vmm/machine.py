@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from edge.vmm.devices.clock import Clock
+from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
@@ -91,7 +92,14 @@ class Machine:
     """A guest in a shell."""
 
     def __init__(
-        self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False, fresh: bool = False
+        self,
+        shell: Shell,
+        image: Image,
+        limits: Limits,
+        *,
+        baking: bool = False,
+        fresh: bool = False,
+        disks: Disks | None = None,
     ) -> None:
         """:param baking: READY ends a run; clocks stand still and there is no entropy.
         :param fresh: every request gets a machine that has served none: the caller resets it when it is `used`.
@@ -102,6 +110,7 @@ class Machine:
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
         self.log: list[bytes] = []  # console output, for the caller to take
+        self.disks = disks
         self._baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
@@ -112,8 +121,7 @@ class Machine:
         self._clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
-        self._charged_ns = 0  # CPU time since a request was last completed
-        self._completed = 0
+        self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
         self._program = (0, 0)  # entry point, heap
 
@@ -151,6 +159,8 @@ class Machine:
         if self._gate.streams or self.phase is not Phase.IDLE:
             raise ValueError("an idle machine without open requests expected")
         self.records += self._gate.renew()
+        if self.disks is not None:
+            self.disks.discard()
         self._restore_devices(self.shell.reset())
         self._enter_phase("reset")
 
@@ -169,6 +179,8 @@ class Machine:
             *(limits.output_bytes, devices.entry, limits.streams, devices.heap),
         )
         self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
+        if self.disks is not None:
+            self.disks.restore()
 
     def capture(self) -> Snapshot:
         """The state as a difference from the image.
@@ -176,7 +188,7 @@ class Machine:
         :raises ValueError: requests are open.
         """
         if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
+            raise ValueError(f"{len(self._gate.streams)} requests, or requests to disks, are open in the machine")
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,
@@ -213,7 +225,7 @@ class Machine:
     def busy(self) -> bool:
         """Whether requests are open or queued, of clients or its own."""
         gate = self._gate
-        return bool(gate.streams) or gate.queued or bool(gate.exchanges)
+        return bool(gate.streams) or gate.queued or bool(gate.exchanges) or (self.disks is not None and self.disks.busy)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
@@ -222,7 +234,7 @@ class Machine:
     @property
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
-        return self._gate.used
+        return self._gate.used and (self.disks is None or not self.disks.busy)
 
     @property
     def virtual_ns(self) -> int:
@@ -300,7 +312,8 @@ class Machine:
 
     def _idle(self) -> Idle:
         for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
-        if self._gate.streams and for_ever and not self._gate.expects_more():
+        waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
+        if self._gate.streams and for_ever and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
@@ -359,7 +372,8 @@ class Machine:
 
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
-        return gate | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+        disk = abi.IRQ_DISK if self.disks is not None and self.disks.pending() else 0
+        return gate | disk | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
 
     def _write_info(self, pending: int) -> None:
         clock = self._clock
@@ -377,6 +391,8 @@ class Machine:
                 self.records.append(record)
         if console_head != self._console.tail:
             self._append_log(self._console.take(console_head))
+        if self.disks is not None:
+            self.disks.drain()
 
     def _append_log(self, text: bytes) -> None:
         self._log_bytes += len(text)

@@ -200,15 +200,18 @@ class GuestMemory:
         self.ram[address : address + len(data)] = data
         self.mark_dirty(slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE)))
 
+    def is_writable(self, address: int, size: int) -> bool:
+        """Whether the guest itself could write all of these bytes."""
+        if not (0 <= address < self.memory_bytes and 0 < size <= self.memory_bytes - address):
+            return False
+        pages = self.entries[address // abi.PAGE_SIZE : -(-(address + size) // abi.PAGE_SIZE)]
+        return bool((pages & np.uint64(PRESENT | WRITABLE) == np.uint64(PRESENT | WRITABLE)).all())
+
     def write_checked(self, address: int, data: bytes) -> bool:
         """The same door for writing: False, and nothing written, where the guest itself could not write all of it."""
-        if not (0 <= address < self.memory_bytes and 0 < len(data) <= self.memory_bytes - address):
+        if not self.is_writable(address, len(data)):
             return False
-        pages = slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE))
-        if not (self.entries[pages] & np.uint64(PRESENT | WRITABLE) == np.uint64(PRESENT | WRITABLE)).all():
-            return False
-        self.ram[address : address + len(data)] = data
-        self.mark_dirty(pages)
+        self.write(address, data)
         return True
 
     def read_checked(self, address: int, size: int) -> bytes | None:

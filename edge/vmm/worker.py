@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from edge.vmm import frames, sandbox
 from edge.vmm.devices.ring import Record
+from edge.vmm.drives import Drives
 from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
@@ -78,6 +79,7 @@ class Worker:
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
         self._stopping = False
+        self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
             frames.BODY: self._on_record,
@@ -90,6 +92,7 @@ class Worker:
             frames.CLOSE: self._on_close,
             frames.PING: self._on_ping,
             frames.STOP: self._on_stop,
+            **self._drives.handlers,
         }
 
     def serve(self) -> None:
@@ -143,6 +146,12 @@ class Worker:
             if resident.wake_at_ns == wake_at_ns and resident.number in self._residents:
                 self._scheduler.wake(resident.entity, now_ns)
 
+    def _wake(self, number: int) -> None:
+        """A machine's disk has something for it."""
+        resident = self._residents.get(number)
+        if resident is not None:
+            self._make_runnable(resident)
+
     def _make_runnable(self, resident: Resident) -> None:
         self._scheduler.wake(resident.entity, time.monotonic_ns())
 
@@ -182,18 +191,19 @@ class Worker:
             self._shells.drop(image)
 
     def _on_open(self, frame: Frame) -> None:
-        head, record = frames.split_json(frame.payload)
+        head, parked = frames.split_json(frame.payload)
         about: dict[str, Any] = json.loads(head)
-        parked = record or None
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
         limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
-            machine = Machine(shell, image, limits, fresh=about["fresh"])
-            machine.restore(parked)
+            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
+            machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
+            machine.restore(record)
         except NunatakError as error:
+            self._drives.forget(frame.machine)
             self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
@@ -212,7 +222,7 @@ class Worker:
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
         if not resident.machine.busy:
-            record = snapshot.encode(resident.machine.capture(), level=1)
+            record = self._drives.park(resident.number, snapshot.encode(resident.machine.capture(), level=1))
             self._forget(resident)
             self._send(frames.PARKED, resident.number, 0, record)
 
@@ -233,6 +243,7 @@ class Worker:
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
 
@@ -258,6 +269,7 @@ class Worker:
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]
         self._scheduler.remove(resident.entity, time.monotonic_ns())
+        self._drives.forget(resident.number)
         self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
@@ -275,9 +287,11 @@ class Worker:
             log.exception("event=machine_failed machine=%d", resident.number)
             error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
             machine.shell.broken = True
-        output_bytes = self._emit(resident)
+        io_bytes = self._emit(resident)
+        if machine.disks is not None:
+            io_bytes, machine.disks.moved_bytes = io_bytes + machine.disks.moved_bytes, 0
         now_ns = time.monotonic_ns()
-        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, output_bytes)
+        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, io_bytes)
         if error is not None:
             never_seen = machine.never_seen()
             self._forget(resident)
