@@ -180,7 +180,7 @@ class Supervisor:
         for text in payload.decode("utf-8", "replace").splitlines():
             machine.log_lines += 1
             if machine.log_lines <= LOG_LINES_A_TICK:
-                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text))
+                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
                 self.disks.logs.append(machine.service.name, "", text.encode(), LOG_BYTES_WAITING)
 
     def on_lost(self, worker: Worker) -> None:

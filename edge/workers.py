@@ -18,7 +18,7 @@ from edge.flow import WorkerLost
 from edge.images import Image
 from edge.services import Machine
 from edge.streams import wake
-from edge.vmm import frames, sandbox
+from edge.vmm import frames, host, sandbox
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
@@ -86,7 +86,7 @@ class Worker(asyncio.Protocol):
         :raises OperatorError: it ended or said nothing.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        our_images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        our_images, their_images = host.message_pair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         ours.setblocking(False)

@@ -5,6 +5,7 @@ program is derived from it: restore the base, load the program, let it run to RE
 and no clock is visible while baking, so the same source gives the same bytes.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -119,6 +120,12 @@ class Baker:
         refs = tuple(disk.ref for disk in disks)
         return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
 
+    def close(self) -> None:
+        """Give back the shell and the base's memfd."""
+        self._shell.close()
+        if self._shell.memory.base.fd is not None:
+            os.close(self._shell.memory.base.fd)
+
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
         while True:
@@ -166,8 +173,11 @@ def build_image(
     program = parse_program(compile_guest(source))
     progress("baking the base")
     baker = Baker(memory_bytes)
-    progress("baking")
-    return [baker.base, baker.bake(program, name=name, env=env, terms=terms, disks=disks, progress=progress)]
+    try:
+        progress("baking")
+        return [baker.base, baker.bake(program, name=name, env=env, terms=terms, disks=disks, progress=progress)]
+    finally:
+        baker.close()
 
 
 def _bundle(

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("<IBBHII")
 LENGTH: Final = struct.Struct("<I")  # of JSON, where bytes follow it in one payload
-TIMING: Final = struct.Struct("<II")  # before the payload of a worker's HEAD: restore, guest CPU so far; microseconds
+# Before the payload of a worker's HEAD: restore, guest CPU so far, in microseconds; where it ran, of ENGINES.
+TIMING: Final = struct.Struct("<IIB")
+ENGINES: Final = ("unicorn", "kvm")
 PAYLOAD_MAX: Final = 64 << 20  # a parked record of a machine that wrote most of its memory is the largest
 
 FLAG_SYNC: Final = 1  # APPEND: no record, but let all before be on disk

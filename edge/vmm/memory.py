@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vmm import host
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, page_view
@@ -164,7 +165,7 @@ class GuestMemory:
         if template.memory_bytes != self.memory_bytes:
             raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
         dirty = self.dirty_pages()
-        if len(dirty) > RESET_COPY_PAGES:
+        if len(dirty) > RESET_COPY_PAGES and host.LINUX:  # elsewhere MADV_DONTNEED is a hint and drops nothing
             self.ram.madvise(mmap.MADV_DONTNEED)
         else:
             self.pages[dirty] = self.base.contents(dirty)

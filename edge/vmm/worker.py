@@ -334,7 +334,9 @@ class Worker:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                engine = frames.ENGINES.index(machine.shell.engine_name)
+                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
+                payload = frames.TIMING.pack(*times, engine) + payload
                 resident.restore_us = 0
             self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
             self._out += payload
@@ -378,7 +380,7 @@ def _kvm() -> int | None:
 
 def _small_pages() -> None:
     """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
-    with contextlib.suppress(OSError):  # a kernel without them
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
         libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
