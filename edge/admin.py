@@ -101,7 +101,7 @@ class Admin:
 def gauges(supervisor: Supervisor) -> dict[str, float]:
     """Values for `counters.GAUGES`."""
     machines = [machine for worker in supervisor.workers for machine in worker.machines.values()]
-    queued = sum(len(service.queue) for service in supervisor.directory.by_name.values())
+    queued = sum(len(service.queue) for service in supervisor.machines.waiting)
     return {
         "resident_machines": len(machines),
         "resident_bytes": supervisor.residents.tier.used_bytes,

