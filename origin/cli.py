@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -204,29 +205,28 @@ def world(
     origin: OriginOption,
     keys: KeysOption,
     services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
+    images: Annotated[int | None, typer.Option(min=1, help="No more images than so many, in turn.")] = None,
     prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
     token_file: TokenOption = None,
 ) -> None:
-    """Build and publish many services of one program, each with an image of its own, for load tests."""
+    """Build and publish many services of one program, each with an image of its own or in turn, for load tests."""
     from rich.console import Console
     from rich.progress import Progress
 
     from origin import publish as publishing
     from origin.keys import load_signer, load_trust
-    from origin.world import make_world
+    from origin.world import BATCH, make_world
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("baking", total=services)
-        publications = make_world(source, prefix, services, progress=lambda done: bar.update(task, completed=done))
-    signer = load_signer(keys, "publisher")
-    _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now()),
-        load_trust(keys),
-        origin,
-        keys,
-        token_file,
-    )
+        publications = make_world(
+            source, prefix, services, images=images, progress=lambda done: bar.update(task, completed=done)
+        )
+    signer, trust = load_signer(keys, "publisher"), load_trust(keys)
+    for start in range(0, services, BATCH):
+        batch = publications[start : start + BATCH]
+        _carry_out(partial(publishing.publish, batch, signer=signer, now=_now()), trust, origin, keys, token_file)
 
 
 @app.command()

@@ -3,7 +3,8 @@
 A frame is a header of 16 bytes {u32 payload length, u8 type, u8 flags, u16 zero, u32 machine, u32 stream}, then the
 payload. `machine` is a number the supervisor never uses twice on a connection, so frames for a machine that is gone
 are told apart and dropped. Image memfds travel on a second socket (`IMAGE`), one datagram each, sent before the frame
-that announces them; a small derived image travels in the frame itself. Gate payloads are passed through: a HEAD's payload is the gate's key-value block and body bytes.
+that announces them; a small derived image travels in the frame itself. Gate payloads are passed through: a HEAD's
+payload is the gate's key-value block and body bytes.
 """
 
 import struct
