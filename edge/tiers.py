@@ -78,7 +78,7 @@ class Tier(Generic[Key, Value]):
 # a 4 KiB block and two system calls. Larger than diskcache's own 32 KiB, WAL write amplification outweighs that.
 DISK_MIN_FILE_BYTES: Final = 32 << 10
 
-# Of 4 KiB, for each connection, that is, for each thread and cache. diskcache's own are 8,192, and 64 MiB mapped: they hold
+# Of 4 KiB, for each connection, that is, each thread and cache. diskcache takes 8,192, and maps 64 MiB: they would hold
 # what the tiers in memory hold already, and were 90 MiB of an edge with 10,000 parked services.
 SQLITE_CACHE_PAGES: Final = 256
 

@@ -110,7 +110,7 @@ def growth(samples: dict[Row, list[float]]) -> float:
 
 
 def _site(folder: Path, population: Population) -> Site:
-    """An edge whose budgets hold all records and images and a few running machines; disks are as large as they must be."""
+    """An edge whose budgets hold all records and images and a few running machines, on disks that are large enough."""
     last = population.counts[-1]
     parked = max(4 << 20, last * PARKED_BYTES)
     images = max(4 << 20, min(last, population.images) * IMAGE_BYTES)
