@@ -112,7 +112,8 @@ def _beside(url: str, neighbour: Neighbour | None) -> Iterator[None]:
         return
     command = [sys.executable, "-m", "loadtest.fairness", url + neighbour.path, str(neighbour.connections)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdin is not None
         try:
             process.stdout.readline()  # all have asked
             time.sleep(SETTLE_S)

@@ -65,6 +65,8 @@ def measure_population(source: Path, population: Population) -> dict[Row, list[f
             _ask_all(edge, fresh)
             met = time.monotonic()
             names += fresh
+            with Client(edge.url) as client:
+                _served(client.request("POST", "/-/park"), "/-/park")
             time.sleep(SETTLE_S)
             asked = [dice.choice(names) for _ in range(population.asked)]
             cpu_before, opened = tree_cpu_s(edge.pid), _metric(edge, "opens_total")
@@ -72,7 +74,7 @@ def measure_population(source: Path, population: Population) -> dict[Row, list[f
                 answers = [_parked(client.get(f"/~service/{name}/"), name) for name in asked]
             cpu_s = tree_cpu_s(edge.pid) - cpu_before
             opens = _metric(edge, "opens_total") - opened
-            times = sorted(answer.first_byte_ms for answer in answers)
+            times = sorted(answer.first_byte_ms for answer in answers if answer.tier == "parked")
             memory = tree_memory_bytes(edge.pid)
             share = sum(answer.tier == "parked" for answer in answers) / len(answers)
             about = f"{count:,} parked:"
