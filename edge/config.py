@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_typ
 
 from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
 
 Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
@@ -75,7 +76,19 @@ class EdgeConfig:
     image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
     disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    written_disk: Annotated[
+        int, About("Disk for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
+    ] = 1 << 30
+    log_disk: Annotated[int, About("Disk for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = 64 << 20
+    log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
+    block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    weights: Annotated[
+        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+    ] = ""
+    isolation: Annotated[
+        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+    ] = "nobody"
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
     upstreams: Annotated[
         str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
@@ -97,6 +110,19 @@ class EdgeConfig:
         return host.strip("[]"), int(port)
 
     @property
+    def tenant_weights(self) -> dict[str, int]:
+        """`weights`, parsed."""
+        pairs = [text.partition("=") for text in self.weights.split(",") if text.strip()]
+        found = {name.strip(): int(weight) for name, _, weight in pairs}
+        if not all(is_name(name) and 1 <= weight <= 10_000 for name, weight in found.items()):
+            raise ValueError(f"TENANT=WEIGHT with 1 to 10000 expected, got {self.weights!r}")
+        return found
+
+    def isolates(self, tenant: str) -> bool:
+        """Whether a tenant's machines have workers of their own."""
+        return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
+
+    @property
     def upstream_policy(self) -> UpstreamPolicy:
         """`upstreams`, parsed."""
         return UpstreamPolicy.parse(self.upstreams)
@@ -110,6 +136,14 @@ class EdgeConfig:
     def admin_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """`admin`, parsed."""
         return [ipaddress.ip_network(text.strip()) for text in self.admin.split(",") if text.strip()]
+
+    @property
+    def log_secret(self) -> str:
+        """What `log_token` holds; empty when it is not given."""
+        try:
+            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
 
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
     # images are shared by all machines of all workers, which is why they do with as much as the records.
@@ -206,6 +240,10 @@ def _check(config: EdgeConfig) -> None:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    try:
+        config.tenant_weights  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"weights: {error}") from None
     try:
         config.upstream_policy  # noqa: B018
     except ValueError as error:

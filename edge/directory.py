@@ -8,10 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from edge import log
-from edge.catalogue import Catalogue
 from edge.counters import Counters
 from edge.services import Service
 from vmimage.errors import NunatakError, Unavailable, UnknownService
@@ -24,10 +23,27 @@ REMEMBERED_MAX: Final = 10_000  # names that led nowhere
 _logger: Final = log.logger("directory")
 
 
+class Names(Protocol):
+    """What says which service a name is: the signed catalogue. Its methods may block; they are called in one thread."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too old to be believed in anything new."""
+
+    def refresh(self) -> bool:
+        """Learn what has changed; whether anything has."""
+
+    def find_service(self, name: str) -> ServiceRecord | None:
+        """What the service is now."""
+
+    def find_host(self, host: str) -> ServiceRecord | None:
+        """The service that answers for a host."""
+
+
 class Directory:
     """Services by name and by host."""
 
-    def __init__(self, catalogue: Catalogue, counters: Counters, negative_s: float) -> None:
+    def __init__(self, catalogue: Names, counters: Counters, negative_s: float) -> None:
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s

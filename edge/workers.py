@@ -18,7 +18,7 @@ from edge.flow import WorkerLost
 from edge.images import Image
 from edge.services import Machine
 from edge.streams import wake
-from edge.vmm import frames, sandbox
+from edge.vmm import frames, host, sandbox
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
@@ -53,6 +53,8 @@ class Worker(asyncio.Protocol):
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
+        self.tenant = ""  # whose machines alone it takes; empty: those of all that share
+        self.unused_since = 0.0  # loop time
         self.started = 0.0  # loop time
         self.fault = ""  # why it was killed
         self.failures = 0  # in a row before this one, of workers of this index
@@ -67,6 +69,7 @@ class Worker(asyncio.Protocol):
         self._image_turn = asyncio.Lock()
         self._images: set[int] = set()
         self._users: dict[int, int] = {}  # machines here by image
+        self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
         self._stopping = False
@@ -83,7 +86,7 @@ class Worker(asyncio.Protocol):
         :raises OperatorError: it ended or said nothing.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        our_images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        our_images, their_images = host.message_pair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         ours.setblocking(False)

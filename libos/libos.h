@@ -49,7 +49,8 @@ enum fiber_state {
     FIBER_WAITS_BODY,
     FIBER_WAITS_CREDIT,
     FIBER_WAITS_TIME,
-    FIBER_WAITS_UPSTREAM
+    FIBER_WAITS_UPSTREAM,
+    FIBER_WAITS_DISK /* also when the client is gone: its buffer may lie on this stack */
 };
 struct fiber {
     void *stack; /* saved stack pointer */
@@ -157,6 +158,17 @@ int format_buffer_v(char *to, size_t size, const char *format, va_list arguments
 /* ---- string.c: also memcpy and its family ---- */
 size_t printable_span(const char *text);
 size_t span_until(const char *text, char stop);
+
+/* ---- disk.c ---- */
+void disk_collect(void);
+int disk_find(const char *name);
+bool disk_about(int disk, struct nk_disk_about *about);
+ptrdiff_t disk_read(int disk, void *to, size_t size, uint64_t offset);
+ptrdiff_t disk_write(int disk, const void *from, size_t size, uint64_t offset);
+int disk_flush(int disk);
+int disk_append(int disk, const void *record, size_t size);
+int disk_submit(int op, int disk, void *buffer, size_t size, uint64_t offset);
+int disk_poll(int32_t *result);
 
 /* ---- env.c, log.c, malloc.c, random.c, time.c ---- */
 const char *env_value(const char *name);

@@ -27,7 +27,8 @@ static void start(struct fiber *fiber, const struct record *head) {
 
 static void abort_request(struct fiber *fiber) {
     fiber_request(fiber)->aborted = true;
-    fiber_resume(fiber);
+    if (fiber->state != FIBER_WAITS_DISK)
+        fiber_resume(fiber);
 }
 
 static void take_body(struct fiber *fiber, const struct record *record) {
@@ -119,6 +120,7 @@ int serve(nk_handler *handler) {
     for (;;) {
         struct record record;
         struct fiber *fiber;
+        disk_collect();
         if (backlog_waits() && (fiber = fiber_free())) {
             fiber->stream = backlog_begin(fiber_request(fiber));
             fiber_resume(fiber);

@@ -50,4 +50,12 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .upstream_read = upstream_read,
     .upstream_error = upstream_error,
     .upstream_close = upstream_close,
+    .disk = disk_find,
+    .disk_about = disk_about,
+    .disk_read = disk_read,
+    .disk_write = disk_write,
+    .disk_flush = disk_flush,
+    .disk_append = disk_append,
+    .disk_submit = disk_submit,
+    .disk_poll = disk_poll,
 };

@@ -5,8 +5,9 @@ program is derived from it: restore the base, load the program, let it run to RE
 and no clock is visible while baking, so the same source gives the same bytes.
 """
 
+import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,10 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
+from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
+from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
@@ -88,6 +91,7 @@ class Baker:
         name: str,
         env: Mapping[str, str],
         terms: Terms,
+        disks: Sequence[LocalDrive] = (),
         progress: Progress,
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
@@ -101,9 +105,10 @@ class Baker:
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
         heap_region = Region(heap, self._memory_bytes, "rw")
-        regions = (*self._regions, *_segment_regions(program.segments), heap_region)
+        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), heap_region)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
-        machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
+        devices = drives_for_bake(self._shell.memory, disks) if disks else None
+        machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
         _load(self._shell, program.segments)
         self._shell.memory.write(abi.ENV_ADDRESS, _environment(env))
@@ -112,7 +117,14 @@ class Baker:
         symbols = (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
-        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms)
+        refs = tuple(disk.ref for disk in disks)
+        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
+
+    def close(self) -> None:
+        """Give back the shell and the base's memfd."""
+        self._shell.close()
+        if self._shell.memory.base.fd is not None:
+            os.close(self._shell.memory.base.fd)
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
@@ -146,6 +158,7 @@ def build_image(
     env: Mapping[str, str],
     memory_bytes: int = abi.MEMORY_DEFAULT,
     terms: Terms = DEFAULT_TERMS,
+    disks: Sequence[LocalDrive] = (),
     progress: Progress = print,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
@@ -160,8 +173,11 @@ def build_image(
     program = parse_program(compile_guest(source))
     progress("baking the base")
     baker = Baker(memory_bytes)
-    progress("baking")
-    return [baker.base, baker.bake(program, name=name, env=env, terms=terms, progress=progress)]
+    try:
+        progress("baking")
+        return [baker.base, baker.bake(program, name=name, env=env, terms=terms, disks=disks, progress=progress)]
+    finally:
+        baker.close()
 
 
 def _bundle(
@@ -174,6 +190,7 @@ def _bundle(
     machine: Machine,
     symbols: Iterable[Symbol],
     terms: Terms,
+    disks: tuple[DriveRef, ...] = (),
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     names = encode_symbols(symbols)
@@ -192,6 +209,7 @@ def _bundle(
         instance=terms.instance,
         limits=terms.limits,
         upstreams=terms.upstreams,
+        disks=disks,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vmimage.archive import ImageBundle
-from vmimage.symbols import SymbolTable
+from vmimage.symbols import SymbolTable, is_line
 
 _MIB: Final = 1 << 20
 
@@ -19,6 +19,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
     """
     manifest = bundle.manifest
     table = SymbolTable.decode(bundle.blobs[manifest.symbols.digest]).symbols if manifest.symbols else []
+    table = [symbol for symbol in table if not is_line(symbol)]
     largest = sorted(table, key=lambda symbol: (-symbol.size, symbol.address))[:symbols_shown]
     return {
         "name": manifest.name,

@@ -4,6 +4,7 @@ Only build tools use this; an edge never parses ELF. What is refused here is wha
 processors, dynamic linking, memory that is writable and executable, addresses that belong to the VMM's devices.
 """
 
+import bisect
 import io
 import itertools
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vmimage.manifest import Access
 PROGRAM_MAX: Final = 256 << 20  # bytes of the file
 SEGMENTS_MAX: Final = 64
 SYMBOLS_MAX: Final = 200_000
+LINES_MAX: Final = 512 << 10  # bytes of a line table; larger ones would take longer to read than a program to build
 
 _PF_X, _PF_W, _PF_R = 1, 2, 4  # gABI, "Segment Permissions"
 _ACCESS: Final[dict[int, Access]] = {_PF_R: "r", _PF_R | _PF_W: "rw", _PF_W: "rw", _PF_R | _PF_X: "rx", _PF_X: "rx"}
@@ -33,7 +35,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A function or object; `size` in bytes, 0 when the source does not say."""
+    """A function, an object, or a line of a function ("name (file.c:12)"); `size` in bytes, 0 when nobody says."""
 
     address: int
     size: int
@@ -65,6 +67,7 @@ def parse_program(data: bytes) -> Program:
         _check_header(elf)
         segments = _segments(elf)
         symbols = _symbols(elf)
+        symbols = tuple(sorted((*symbols, *_lines(elf, symbols)), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
         raise
     except ELFError as error:
@@ -132,3 +135,33 @@ def _symbols(elf: Any) -> tuple[Symbol, ...]:
         and symbol.name
     ]
     return tuple(sorted(found, key=lambda s: (s.address, s.size, s.name)))
+
+
+def _lines(elf: Any, symbols: tuple[Symbol, ...]) -> list[Symbol]:
+    """What each line of the source became, where the program was compiled with line tables; nothing where it was not.
+
+    Files are named without their folders, so that a program built elsewhere is the same program.
+    """
+    table = elf.get_section_by_name(".debug_line")
+    if table is None or table["sh_size"] > LINES_MAX:
+        return []
+    functions = [symbol for symbol in symbols if symbol.size]
+    starts = [symbol.address for symbol in functions]
+    found = []
+    dwarf = elf.get_dwarf_info()
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        if program is None:
+            continue
+        files = [entry.name.decode(errors="replace") for entry in program["file_entry"]]
+        first = 1 if program["version"] < 5 else 0  # DWARF 5, section 6.2.4: files count from 0
+        states = [entry.state for entry in program.get_entries() if entry.state is not None]
+        for state, after in itertools.pairwise(states):
+            size, file = after.address - state.address, state.file - first
+            if state.end_sequence or size <= 0 or not state.line or not 0 <= file < len(files):
+                continue
+            place = bisect.bisect_right(starts, state.address) - 1
+            if place >= 0 and state.address < starts[place] + functions[place].size:
+                name = files[file].replace("\\", "/").rsplit("/", 1)[-1]
+                found.append(Symbol(state.address, size, f"{functions[place].name} ({name}:{state.line})"))
+    return found[: SYMBOLS_MAX - len(symbols)]

@@ -15,7 +15,9 @@ from typing import Final
 import numpy as np
 
 from edge.vmm.devices.clock import Clock
+from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.report import describe_fault, machine_report
@@ -34,7 +36,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
@@ -91,7 +92,14 @@ class Machine:
     """A guest in a shell."""
 
     def __init__(
-        self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False, fresh: bool = False
+        self,
+        shell: Shell,
+        image: Image,
+        limits: Limits,
+        *,
+        baking: bool = False,
+        fresh: bool = False,
+        disks: Disks | None = None,
     ) -> None:
         """:param baking: READY ends a run; clocks stand still and there is no entropy.
         :param fresh: every request gets a machine that has served none: the caller resets it when it is `used`.
@@ -101,19 +109,19 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self.log: list[bytes] = []  # console output, for the caller to take
+        self._log = GuestLog(limits.log_bytes)
+        self.log = self._log.parts  # log lines and console output, for the caller to take
+        self.disks = disks
         self._baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
         self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._log_bytes = 0
         self._clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
-        self._charged_ns = 0  # CPU time since a request was last completed
-        self._completed = 0
+        self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
         self._program = (0, 0)  # entry point, heap
 
@@ -151,6 +159,8 @@ class Machine:
         if self._gate.streams or self.phase is not Phase.IDLE:
             raise ValueError("an idle machine without open requests expected")
         self.records += self._gate.renew()
+        if self.disks is not None:
+            self.disks.discard()
         self._restore_devices(self.shell.reset())
         self._enter_phase("reset")
 
@@ -169,6 +179,8 @@ class Machine:
             *(limits.output_bytes, devices.entry, limits.streams, devices.heap),
         )
         self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
+        if self.disks is not None:
+            self.disks.restore()
 
     def capture(self) -> Snapshot:
         """The state as a difference from the image.
@@ -176,7 +188,7 @@ class Machine:
         :raises ValueError: requests are open.
         """
         if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
+            raise ValueError(f"{len(self._gate.streams)} requests, or requests to disks, are open in the machine")
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,
@@ -189,6 +201,11 @@ class Machine:
             self._clock.save(devices)
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
+
+    def grown_bytes(self) -> int:
+        """Memory that differs from the image's; costs what a capture does."""
+        page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
+        return len(page_nos) * abi.PAGE_SIZE
 
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
@@ -213,7 +230,7 @@ class Machine:
     def busy(self) -> bool:
         """Whether requests are open or queued, of clients or its own."""
         gate = self._gate
-        return bool(gate.streams) or gate.queued or bool(gate.exchanges)
+        return bool(gate.streams) or gate.queued or bool(gate.exchanges) or (self.disks is not None and self.disks.busy)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
@@ -222,7 +239,7 @@ class Machine:
     @property
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
-        return self._gate.used
+        return self._gate.used and (self.disks is None or not self.disks.busy)
 
     @property
     def virtual_ns(self) -> int:
@@ -247,7 +264,7 @@ class Machine:
 
     def _run(self, slice_ns: int) -> Outcome:
         engine, clock = self.shell.engine, self._clock
-        self._log_bytes = self.last_cpu_ns = self.last_entries = 0
+        self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
             in_tail = self._guest_positions()[0]
@@ -300,7 +317,8 @@ class Machine:
 
     def _idle(self) -> Idle:
         for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
-        if self._gate.streams and for_ever and not self._gate.expects_more():
+        waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
+        if self._gate.streams and for_ever and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
@@ -359,7 +377,8 @@ class Machine:
 
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
-        return gate | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+        disk = abi.IRQ_DISK if self.disks is not None and self.disks.pending() else 0
+        return gate | disk | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
 
     def _write_info(self, pending: int) -> None:
         clock = self._clock
@@ -372,13 +391,10 @@ class Machine:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._append_log(record.payload + b"\n")
+                self._log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._append_log(self._console.take(console_head))
-
-    def _append_log(self, text: bytes) -> None:
-        self._log_bytes += len(text)
-        if self._log_bytes <= LOG_BYTES_MAX:
-            self.log.append(text)
+            self._log.append(self._console.take(console_head))
+        if self.disks is not None:
+            self.disks.drain()

@@ -24,11 +24,12 @@ from typing import Any, Final
 
 from edge.vmm import frames, sandbox
 from edge.vmm.devices.ring import Record
+from edge.vmm.drives import Drives
 from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
-from edge.vmm.scheduler import Entity, Scheduler
+from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import ShellPool
@@ -40,6 +41,7 @@ from vmimage.manifest import Limits, Region
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 _IMAGE_NUMBER: Final = struct.Struct("<I")
 
@@ -58,6 +60,7 @@ class Resident:
         self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
         self.parking = False  # goes as soon as it is idle
+        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -78,6 +81,7 @@ class Worker:
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
         self._stopping = False
+        self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
             frames.BODY: self._on_record,
@@ -90,6 +94,7 @@ class Worker:
             frames.CLOSE: self._on_close,
             frames.PING: self._on_ping,
             frames.STOP: self._on_stop,
+            **self._drives.handlers,
         }
 
     def serve(self) -> None:
@@ -143,6 +148,12 @@ class Worker:
             if resident.wake_at_ns == wake_at_ns and resident.number in self._residents:
                 self._scheduler.wake(resident.entity, now_ns)
 
+    def _wake(self, number: int) -> None:
+        """A machine's disk has something for it."""
+        resident = self._residents.get(number)
+        if resident is not None:
+            self._make_runnable(resident)
+
     def _make_runnable(self, resident: Resident) -> None:
         self._scheduler.wake(resident.entity, time.monotonic_ns())
 
@@ -182,23 +193,26 @@ class Worker:
             self._shells.drop(image)
 
     def _on_open(self, frame: Frame) -> None:
-        head, record = frames.split_json(frame.payload)
+        head, parked = frames.split_json(frame.payload)
         about: dict[str, Any] = json.loads(head)
-        parked = record or None
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
-        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
+        limits = Limits(**about["limits"])
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
-            machine = Machine(shell, image, limits, fresh=about["fresh"])
-            machine.restore(parked)
+            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
+            machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
+            machine.restore(record)
         except NunatakError as error:
+            self._drives.forget(frame.machine)
             self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident.growth_bytes = about["growth_bytes"]
         self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
@@ -212,7 +226,7 @@ class Worker:
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
         if not resident.machine.busy:
-            record = snapshot.encode(resident.machine.capture(), level=1)
+            record = self._drives.park(resident.number, snapshot.encode(resident.machine.capture(), level=1))
             self._forget(resident)
             self._send(frames.PARKED, resident.number, 0, record)
 
@@ -233,8 +247,17 @@ class Worker:
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
+            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
+            **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _has_grown(self, resident: Resident) -> bool:
+        limit = resident.growth_bytes
+        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
+            resident.machine.grown_bytes() > limit
+        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
@@ -258,6 +281,7 @@ class Worker:
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]
         self._scheduler.remove(resident.entity, time.monotonic_ns())
+        self._drives.forget(resident.number)
         self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
@@ -275,9 +299,11 @@ class Worker:
             log.exception("event=machine_failed machine=%d", resident.number)
             error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
             machine.shell.broken = True
-        output_bytes = self._emit(resident)
+        io_bytes = self._emit(resident)
+        if machine.disks is not None:
+            io_bytes, machine.disks.moved_bytes = io_bytes + machine.disks.moved_bytes, 0
         now_ns = time.monotonic_ns()
-        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, output_bytes)
+        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, io_bytes)
         if error is not None:
             never_seen = machine.never_seen()
             self._forget(resident)
@@ -308,7 +334,9 @@ class Worker:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                engine = frames.ENGINES.index(machine.shell.engine_name)
+                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
+                payload = frames.TIMING.pack(*times, engine) + payload
                 resident.restore_us = 0
             self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
             self._out += payload
@@ -352,7 +380,7 @@ def _kvm() -> int | None:
 
 def _small_pages() -> None:
     """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
-    with contextlib.suppress(OSError):  # a kernel without them
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
         libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 

@@ -24,12 +24,43 @@ struct nk_info {
     uint32_t in_head, out_tail, console_tail;
     uint32_t max_streams;
     uint64_t heap;
+    uint64_t reserved[7];
+    uint32_t disks;
 };
 
 /* What the VMM reads of ours. */
 struct nk_control {
     uint64_t irq_enable, irq_mask, irq_handler;
     uint32_t in_tail, out_head, console_head;
+};
+
+/* Disks: the VMM's page and the guest's. */
+struct nk_disk_entry {
+    uint64_t bytes;
+    uint32_t kind, zero;
+    char name[48];
+};
+struct nk_disk_completion {
+    uint32_t id;
+    int32_t result; /* bytes, or a negative errno */
+};
+struct nk_disk_request {
+    uint32_t id;
+    uint16_t op, disk;
+    uint64_t offset, address;
+    uint32_t length, zero;
+};
+struct nk_disk_in {
+    uint32_t in_head, out_tail;
+    char reserved[NK_DISK_TABLE - 8];
+    struct nk_disk_entry table[NK_DISKS_MAX];
+    char reserved_too[NK_DISK_COMPLETIONS - NK_DISK_TABLE - NK_DISKS_MAX * NK_DISK_ENTRY_SIZE];
+    struct nk_disk_completion completions[NK_DISK_SLOTS];
+};
+struct nk_disk_out {
+    uint32_t out_head, in_tail;
+    char reserved[NK_DISK_REQUESTS - 8];
+    struct nk_disk_request requests[NK_DISK_SLOTS];
 };
 
 struct nk_record_header {
@@ -40,6 +71,9 @@ struct nk_record_header {
 
 #define NK_INFO ((const volatile struct nk_info *)NK_INFO_ADDRESS)
 #define NK_CONTROL ((volatile struct nk_control *)NK_CONTROL_ADDRESS)
+
+#define NK_DISK_IN ((const volatile struct nk_disk_in *)NK_DISK_IN_ADDRESS)
+#define NK_DISK_OUT ((volatile struct nk_disk_out *)NK_DISK_OUT_ADDRESS)
 
 #define NK_AT(type, field, offset) _Static_assert(offsetof(struct type, field) == (offset), #field)
 NK_AT(nk_info, magic, NK_INFO_MAGIC);
@@ -59,6 +93,17 @@ NK_AT(nk_info, out_tail, NK_INFO_OUT_TAIL);
 NK_AT(nk_info, console_tail, NK_INFO_CONSOLE_TAIL);
 NK_AT(nk_info, max_streams, NK_INFO_MAX_STREAMS);
 NK_AT(nk_info, heap, NK_INFO_HEAP);
+NK_AT(nk_info, disks, NK_INFO_DISKS);
+NK_AT(nk_disk_in, in_head, NK_DISK_IN_HEAD);
+NK_AT(nk_disk_in, out_tail, NK_DISK_OUT_TAIL);
+NK_AT(nk_disk_in, table, NK_DISK_TABLE);
+NK_AT(nk_disk_in, completions, NK_DISK_COMPLETIONS);
+NK_AT(nk_disk_out, out_head, NK_DISK_OUT_HEAD);
+NK_AT(nk_disk_out, in_tail, NK_DISK_IN_TAIL);
+NK_AT(nk_disk_out, requests, NK_DISK_REQUESTS);
+_Static_assert(sizeof(struct nk_disk_entry) == NK_DISK_ENTRY_SIZE, "disk entry");
+_Static_assert(sizeof(struct nk_disk_request) == NK_DISK_REQUEST_SIZE, "disk request");
+_Static_assert(sizeof(struct nk_disk_completion) == NK_DISK_COMPLETION_SIZE, "disk completion");
 NK_AT(nk_control, irq_enable, NK_CONTROL_IRQ_ENABLE);
 NK_AT(nk_control, irq_mask, NK_CONTROL_IRQ_MASK);
 NK_AT(nk_control, irq_handler, NK_CONTROL_IRQ_HANDLER);
