@@ -58,18 +58,6 @@ class Machine:
 class Service:
     """A service as the catalogue names it now, and what this edge has of it."""
 
-    __slots__ = (
-        "crashes",
-        "crashes_in_row",
-        "machine",
-        "pause_until",
-        "queue",
-        "release",
-        "requests",
-        "state",
-        "withdrawn",
-    )
-
     def __init__(self, release: ServiceRecord) -> None:
         self.release = release
         self.state: flow.ServiceState = "cold"

@@ -218,7 +218,7 @@ def world(
 
     from origin import publish as publishing
     from origin.keys import load_signer, load_trust
-    from origin.world import BATCH, make_world
+    from origin.world import make_world
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -226,10 +226,9 @@ def world(
         publications = make_world(
             source, prefix, services, images=images, progress=lambda done: bar.update(task, completed=done)
         )
-    signer, trust = load_signer(keys, "publisher"), load_trust(keys)
-    for start in range(0, services, BATCH):
-        batch = publications[start : start + BATCH]
-        _carry_out(partial(publishing.publish, batch, signer=signer, now=_now()), trust, origin, keys, token_file)
+    signer = load_signer(keys, "publisher")
+    start = partial(publishing.publish, publications, signer=signer, now=_now())
+    _carry_out(start, load_trust(keys), origin, keys, token_file)
 
 
 @app.command()

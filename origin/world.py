@@ -15,7 +15,6 @@ from vmimage.errors import PublisherError
 from vmimage.manifest import DEFAULT_TERMS, Terms, is_name
 
 DOMAIN = "world.test"
-BATCH = 20_000  # services published at once: their entries and their hosts' are 20 MB of signed metadata
 
 
 def make_world(

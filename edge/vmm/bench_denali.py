@@ -1,9 +1,9 @@
 """Two results of Denali on this VMM, without HTTP: `python -m edge.vmm.bench_denali --arrivals A --metronome M`.
 
-Whitaker, Shaw and Gribble ("Scale and Performance in the Denali Isolation Kernel", OSDI 2002) found that interrupts that
-are batched and delivered asynchronously beat those that are delivered one by one (section 4.2.2), and that idle with a
-timeout lets many machines share a processor that a few spinning ones fill (section 4.2.3). Here the same questions are
-asked of both engines, with images of `libos/examples/arrivals.c` and `metronome.c`. Sides take turns in every round.
+Whitaker, Shaw and Gribble ("Scale and Performance in the Denali Isolation Kernel", OSDI 2002) found that interrupts
+that are batched and delivered asynchronously beat those that are delivered one by one, and that idle with a timeout
+lets many machines share a processor that a few spinning ones fill. Here the same questions are asked of both engines,
+with images of `libos/examples/arrivals.c` and `metronome.c`. Sides take turns in every round.
 """
 
 import argparse
