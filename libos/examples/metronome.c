@@ -1,6 +1,6 @@
 /* A little work every 10 ms, for a while: /idle waits for each beat in IDLE, /spin asks for the time until it is there.
 
-   ?beats=N says how many; the answer says how many were late by more than a period. */
+   ?beats=N says how many; the answer says how many were late by more than a period, and for how many it waited. */
 #include <nunatak.h>
 
 #define PERIOD_NS 10000000ul
@@ -13,7 +13,7 @@ static void work(void) {
 
 static void page(nk_request *request) {
     char digits[8] = "100";
-    unsigned long beats = 0, late = 0;
+    unsigned long beats = 0, late = 0, waited = 0;
     bool spins = !strcmp(nk_var(request, "PATH_INFO"), "/spin");
     nk_query(request, "beats", digits, sizeof digits);
     for (const char *at = digits; *at >= '0' && *at <= '9'; at++)
@@ -25,14 +25,16 @@ static void page(nk_request *request) {
         if (spins)
             while (nk_mono_ns() < next)
                 nk_refresh_clock();
-        else
+        else if (nk_mono_ns() < next) {
             nk_sleep_until(next);
+            waited++;
+        }
         late += nk_mono_ns() > next + PERIOD_NS;
         work();
         nk_refresh_clock();
     }
     nk_header(request, "Content-Type", "text/plain; charset=utf-8");
-    nk_printf(request, "%lu beats, %lu late\n", beats, late);
+    nk_printf(request, "%lu beats, %lu late, %lu waited\n", beats, late, waited);
 }
 
 int main(void) {
