@@ -117,6 +117,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
         "workers": len(supervisor.workers),
+        "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
 

@@ -101,6 +101,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",
+    "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -161,9 +161,13 @@ class Site:
                 lines.write(json.dumps(record) + "\n")
         self.run("publish", "--batch", str(batch), *self._publisher_options())
 
-    def world(self, source: Path, count: int, prefix: str) -> list[str]:
-        """`nunatak world`: so many services, each with an image of its own; their names."""
-        self.run("world", str(source), "--services", str(count), "--prefix", prefix, *self._publisher_options())
+    def world(self, source: Path, count: int, prefix: str, *, images: int | None = None) -> list[str]:
+        """`nunatak world`: so many services, each with an image of its own, or `images` in turn; their names."""
+        options = [] if images is None else ["--images", str(images)]
+        self.run(
+            *("world", str(source), "--services", str(count), "--prefix", prefix, *options),
+            *self._publisher_options(),
+        )
         return [f"{prefix}-{number:05d}" for number in range(count)]
 
     def rollback(self, service: str, *options: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -239,10 +240,11 @@ def world(
     origin: OriginOption,
     keys: KeysOption,
     services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
+    images: Annotated[int | None, typer.Option(min=1, help="No more images than so many, in turn.")] = None,
     prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
     token_file: TokenOption = None,
 ) -> None:
-    """Build and publish many services of one program, each with an image of its own, for load tests."""
+    """Build and publish many services of one program, each with an image of its own or in turn, for load tests."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -253,15 +255,12 @@ def world(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("baking", total=services)
-        publications = make_world(source, prefix, services, progress=lambda done: bar.update(task, completed=done))
+        publications = make_world(
+            source, prefix, services, images=images, progress=lambda done: bar.update(task, completed=done)
+        )
     signer = load_signer(keys, "publisher")
-    _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now()),
-        load_trust(keys),
-        origin,
-        keys,
-        token_file,
-    )
+    start = partial(publishing.publish, publications, signer=signer, now=_now())
+    _carry_out(start, load_trust(keys), origin, keys, token_file)
 
 
 @app.command()

@@ -118,7 +118,7 @@ class Machine:
         self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._clock = Clock(DeviceState())
+        self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
@@ -166,7 +166,7 @@ class Machine:
     def _restore_devices(self, devices: DeviceState) -> None:
         self._gate.set_positions(devices.in_head, devices.out_tail)
         self._console.tail = devices.console_tail
-        self._clock = Clock(devices)
+        self.clock = Clock(devices)
         self._idle_until_ns = devices.idle_until_ns
         self._program = ProgramPlace.of(devices)
         self._write_info_page()
@@ -200,7 +200,7 @@ class Machine:
             **asdict(self._program),
         )
         if not self._baking:
-            self._clock.save(devices)
+            self.clock.save(devices)
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
 
@@ -246,7 +246,7 @@ class Machine:
     @property
     def virtual_ns(self) -> int:
         """CPU time the guest has had."""
-        return self._clock.virtual_ns
+        return self.clock.virtual_ns
 
     def run(self, slice_ns: int = SLICE_NS) -> Outcome:
         """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
@@ -265,7 +265,7 @@ class Machine:
             raise
 
     def _run(self, slice_ns: int) -> Outcome:
-        engine, clock = self.shell.engine, self._clock
+        engine, clock = self.shell.engine, self.clock
         self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
@@ -318,13 +318,13 @@ class Machine:
         engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
-        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
+        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
         waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
         if self._gate.streams and for_ever and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
-        return Idle(self._clock.host_deadline_ns(self._idle_until_ns))
+        return Idle(self.clock.host_deadline_ns(self._idle_until_ns))
 
     def _check_time(self) -> None:
         """CPU time counts from the last completed request on: those that ride together do not pay for each other."""
@@ -345,7 +345,7 @@ class Machine:
             engine.set_result(0)
             return self._baking
         elif port == abi.PORT_TIMER:
-            engine.set_result(self._clock.set_timer(engine.argument(0), engine.argument(1)))
+            engine.set_result(self.clock.set_timer(engine.argument(0), engine.argument(1)))
         elif port in (abi.PORT_CLOCK, abi.PORT_NOTIFY):
             engine.set_result(0)  # every exit refreshes the clocks and drains the rings
         elif port == abi.PORT_SET_FS:
@@ -380,10 +380,10 @@ class Machine:
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
         disk = abi.IRQ_DISK if self.disks is not None and self.disks.pending() else 0
-        return gate | disk | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+        return gate | disk | (abi.IRQ_TIMER if self.clock.timer_pending() else 0)
 
     def _write_info(self, pending: int) -> None:
-        clock = self._clock
+        clock = self.clock
         times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
         _INFO_HOT.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_PENDING, pending, *times)
         positions = (self._gate.in_head, self._gate.out_tail, self._console.tail)
