@@ -359,7 +359,7 @@ class Machine:
             code = engine.argument(0)
             if code == abi.EXIT_NO_MEMORY:
                 raise OutOfMemory(f"the guest ran out of its {self.image.memory_bytes >> 20} MiB of memory")
-            raise GuestExited(f"the guest left with exit code {code}")
+            raise GuestExited(f"the guest left with exit code {code}", code)
         else:
             raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
         return False
