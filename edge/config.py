@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_typ
 
 from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
 
 Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
@@ -82,6 +83,12 @@ class EdgeConfig:
     log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
     block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    weights: Annotated[
+        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+    ] = ""
+    isolation: Annotated[
+        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+    ] = "nobody"
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
     upstreams: Annotated[
         str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
@@ -101,6 +108,19 @@ class EdgeConfig:
         """Host and port of `listen`."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def tenant_weights(self) -> dict[str, int]:
+        """`weights`, parsed."""
+        pairs = [text.partition("=") for text in self.weights.split(",") if text.strip()]
+        found = {name.strip(): int(weight) for name, _, weight in pairs}
+        if not all(is_name(name) and 1 <= weight <= 10_000 for name, weight in found.items()):
+            raise ValueError(f"TENANT=WEIGHT with 1 to 10000 expected, got {self.weights!r}")
+        return found
+
+    def isolates(self, tenant: str) -> bool:
+        """Whether a tenant's machines have workers of their own."""
+        return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
 
     @property
     def upstream_policy(self) -> UpstreamPolicy:
@@ -220,6 +240,10 @@ def _check(config: EdgeConfig) -> None:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    try:
+        config.tenant_weights  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"weights: {error}") from None
     try:
         config.upstream_policy  # noqa: B018
     except ValueError as error:

@@ -56,6 +56,13 @@ class Counters:
     parks: Annotated[int, "Machines parked."] = 0
     spills: Annotated[int, "Parked records moved from memory to disk."] = 0
     crashes: Annotated[Tally, "Machines that ended by an error, by error.", By("error")] = field(default_factory=dict)
+    limit_hits: Annotated[Tally, "Requests and machines that ended at a limit of their image.", By("limit")] = field(
+        default_factory=dict
+    )
+    rejuvenations: Annotated[Tally, "Machines replaced because they were worn, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
+    pool_grown: Annotated[int, "Machines opened beside a service's first, because that had too much to do."] = 0
     replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
     workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0
     worker_faults: Annotated[int, "Workers killed for breaking the protocol or not answering."] = 0
@@ -94,6 +101,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",
+    "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

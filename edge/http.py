@@ -349,7 +349,7 @@ class Front(web.Server):
         self, request: web.BaseRequest, request_id: bytes, refusal: flow.Refusal, *, close: bool = False
     ) -> web.StreamResponse:
         """The edge's own answer to what cannot be served; of the cause it names only the counter."""
-        status, reason, retry_after_s = refusal
+        status, reason, retry_after_s, limit = refusal
         self._counters.add(self._counters.refusals, reason)
         keep = self._keeps(request) and not close
         body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request_id)
@@ -358,6 +358,7 @@ class Front(web.Server):
             self.date(),
             b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body),
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request_id, reason.encode()),
+            b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
             b"" if keep and request.version == (1, 1) else _connection(keep),
             b"\r\n",

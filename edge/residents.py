@@ -5,7 +5,8 @@ What a machine's end means for its service and its requests is the supervisor's 
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 from edge.counters import Counters
@@ -35,8 +36,16 @@ class Residents:
     """All machines in workers, those being parked aside: their memory is as good as free."""
 
     def __init__(
-        self, budget_bytes: int, images: Images, upstreams: Upstreams, disks: Disks, counters: Counters
+        self,
+        budget_bytes: int,
+        weights: Mapping[str, int],
+        images: Images,
+        upstreams: Upstreams,
+        disks: Disks,
+        counters: Counters,
     ) -> None:
+        """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
+        self._weights = weights
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
         self._images, self._upstreams, self._disks, self._counters = images, upstreams, disks, counters
@@ -44,6 +53,13 @@ class Residents:
         self._number = 0
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
         self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
+
+    async def prepare(self, service: Service, image: Image) -> Sequence[Attached]:
+        """The disks of one more machine of a service: none of them is copy-on-write, or it could have but one machine.
+
+        :raises OriginError: a disk cannot be had.
+        """
+        return await self._disks.prepare(service, image.manifest.disks)
 
     def open(
         self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
@@ -58,11 +74,10 @@ class Residents:
         about = canonical_json(
             {
                 "image": image.number,
-                "tenant": service.name,
-                "weight": 1,
-                "cpu_ms": limits.cpu_ms,
-                "output_bytes": limits.output_bytes,
-                "streams": limits.streams,
+                "tenant": service.tenant,
+                "weight": self._weights.get(service.tenant, 1),
+                "limits": asdict(limits),
+                "growth_bytes": image.manifest.rejuvenate.growth_bytes,
                 "fresh": image.manifest.instance == "request",
                 "disks": self._disks.attach(machine, attached),
             }
@@ -91,7 +106,12 @@ class Residents:
         return machine.number in self._parking
 
     def _may_park(self, machine: Machine) -> bool:
-        return not machine.streams and not machine.retiring
+        first = machine.service.machine is machine and not machine.service.others  # others go by themselves
+        return first and not machine.streams and not machine.retiring
+
+    def full(self, image: Image) -> bool:
+        """Whether one more machine of the image would need room to be made."""
+        return self.tier.over(cost_of(image))
 
     async def make_room(self, image: Image) -> None:
         """Park the coldest idle machines until one more fits; wait while all are busy."""
@@ -111,6 +131,9 @@ class Residents:
         deadline = self._loop.time() + timeout_s
         while (len(self.tier) or self._parking) and self._loop.time() < deadline:
             for machine in list(self.tier.values()):
+                for other in machine.service.others:
+                    self.close(other)
+                machine.service.others.clear()
                 self.park(machine.service)
             await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=LOOK_AGAIN_S)
 

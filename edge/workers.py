@@ -53,6 +53,8 @@ class Worker(asyncio.Protocol):
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
+        self.tenant = ""  # whose machines alone it takes; empty: those of all that share
+        self.unused_since = 0.0  # loop time
         self.started = 0.0  # loop time
         self.fault = ""  # why it was killed
         self.failures = 0  # in a row before this one, of workers of this index

@@ -45,6 +45,7 @@ class Publication:
     service: str
     hosts: tuple[str, ...]  # none: those it has
     disks: tuple[Disk, ...] = ()  # those of its image, unless the origin has them
+    tenant: str = ""  # who shares CPU time with it; empty: whoever it has been, itself at first
 
 
 Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
@@ -70,7 +71,7 @@ def publish(publications: Sequence[Publication], trust: Trust, signer: Signer, n
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from _upload(images)
     sizes = {digest: len(image.manifest.to_bytes()) for digest, image in images.items()}
-    wanted = {p.service: _Wanted(p.image, sizes[p.image], p.hosts) for p in publications}
+    wanted = {p.service: _Wanted(p.image, sizes[p.image], p.hosts, p.tenant) for p in publications}
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -99,7 +100,7 @@ def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: da
     if digest_of(response.body) != digest:
         raise VerificationError(f"manifest {digest} expected, got {digest_of(response.body)}")
     parse_manifest(response.body)
-    wanted = {service: _Wanted(digest, len(response.body), record.hosts)}
+    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner)}
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -108,6 +109,7 @@ class _Wanted:
     digest: str
     size: int
     hosts: tuple[str, ...]
+    tenant: str
 
 
 def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
@@ -182,11 +184,12 @@ def _compose(
         before = parse_target(old.path, old) if old else None
         if before and not want.hosts:
             want = replace(want, hosts=before.hosts)
-        if before and (before.manifest_digest, before.hosts) == (want.digest, want.hosts):
+        owner = (want.tenant or (before.owner if before else "")) if want.tenant != service else ""
+        if before and (before.manifest_digest, before.hosts, before.owner) == (want.digest, want.hosts, owner):
             records.append(before)
             continue
         history = (*history_of(old), before.manifest_digest) if old and before else ()
-        record = ServiceRecord(service, want.hosts, want.digest, want.size, before.version + 1 if before else 1)
+        record = ServiceRecord(service, want.hosts, want.digest, want.size, before.version + 1 if before else 1, owner)
         removed |= set(map(host_path, before.hosts)) if before else set()
         added |= make_targets(record, history)
         records.append(record)

@@ -30,13 +30,26 @@ from vmimage.canonical import (
 )
 from vmimage.drives import DriveRef, parse_drives
 from vmimage.errors import FormatError
+from vmimage.terms import (
+    DEFAULT_TERMS,
+    InstanceMode,
+    Limits,
+    Rejuvenation,
+    Terms,
+    parse_instance,
+    parse_limits,
+    parse_rejuvenation,
+)
 
 __all__ = [
+    "DEFAULT_TERMS",
     "Blob",
     "DriveRef",
     "ImageManifest",
+    "InstanceMode",
     "Limits",
     "Region",
+    "Rejuvenation",
     "Terms",
     "canonical_json",
     "digest_of",
@@ -66,9 +79,6 @@ _UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}
 
 Access = Literal["r", "rw", "rx"]
 Kind = Literal["base", "derived"]
-# "service": one machine is kept and serves requests as they come. "request": every request finds a machine fresh from
-# the image, reset after the one before.
-InstanceMode = Literal["service", "request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +88,6 @@ class Region:
     start: int
     end: int
     access: Access
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may use, and how many may be open at once."""
-
-    cpu_ms: int = 200  # 1 to 60,000; CPU time of the guest for one request
-    output_bytes: int = 64 << 20  # 1 to 1 GiB; body of one response
-    streams: int = abi.MAX_STREAMS  # 1 to abi.MAX_STREAMS
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a publisher says of how an image is to be run; the manifest carries each."""
-
-    instance: InstanceMode = "service"
-    limits: Limits = field(default_factory=Limits)
-    upstreams: tuple[str, ...] = ()
-
-
-DEFAULT_TERMS: Final = Terms()
 
 
 @dataclass(frozen=True)
@@ -120,6 +109,8 @@ class ImageManifest:
     limits: Limits = field(default_factory=Limits)
     upstreams: tuple[str, ...] = ()  # origins ("https://api.example") that the guest may send requests to; sorted
     disks: tuple[DriveRef, ...] = ()
+    pool: int = 1  # machines at once, at most
+    rejuvenate: Rejuvenation = field(default_factory=Rejuvenation)
 
     @cached_property
     def config(self) -> bytes:
@@ -136,6 +127,8 @@ class ImageManifest:
                 "name": self.name,
                 "page_count": self.page_count,
                 "pages_digest": self.pages_digest,
+                "pool": self.pool,
+                "rejuvenate": asdict(self.rejuvenate),
                 "regions": [[region.start, region.end, region.access] for region in self.regions],
                 "snapshot_bytes": self.snapshot_bytes,
                 "upstreams": self.upstreams,
@@ -224,14 +217,13 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         "pages_digest",
         "regions",
     }
-    c = require_object("config", value, keys | {"snapshot_bytes", "upstreams"})
+    c = require_object("config", value, keys | {"pool", "rejuvenate", "snapshot_bytes", "upstreams"})
     require_same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
         refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
     if c["kind"] not in ("base", "derived"):
         refuse("config kind", '"base" or "derived"', c["kind"])
-    if c["instance"] not in ("service", "request"):
-        refuse("config instance", '"service" or "request"', c["instance"])
+    instance, pool = parse_instance(c["instance"], c["pool"])
     if c["kind"] == "base":
         require_same("config base of a base image", None, c["base"])
     else:
@@ -253,10 +245,12 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         page_count=pages,
         pages_digest=require_digest("config pages_digest", c["pages_digest"]),
         symbols=symbols,
-        instance=cast(InstanceMode, c["instance"]),
-        limits=_parse_limits(c["limits"]),
+        instance=instance,
+        limits=parse_limits(c["limits"]),
+        pool=pool,
+        rejuvenate=parse_rejuvenation(c["rejuvenate"]),
         upstreams=_parse_upstreams(c["upstreams"]),
-        disks=parse_drives(c["disks"]),
+        disks=parse_drives(c["disks"], machines=pool),
     )
 
 
@@ -292,12 +286,3 @@ def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
 def _shared_layout(regions: tuple[Region, ...]) -> tuple[Region, ...]:
     """One tuple for all images of a layout: thousands of services are the same program."""
     return regions
-
-
-def _parse_limits(value: object) -> Limits:
-    fields = require_object("config limits", value, {"cpu_ms", "output_bytes", "streams"})
-    return Limits(
-        cpu_ms=require_integer("limit cpu_ms", fields["cpu_ms"], 1, 60_000),
-        output_bytes=require_integer("limit output_bytes", fields["output_bytes"], 1, 1 << 30),
-        streams=require_integer("limit streams", fields["streams"], 1, abi.MAX_STREAMS),
-    )

@@ -33,8 +33,8 @@ SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBR
 # `bytes` is not 0, an fd with so many waits on the image socket instead. Header's machine is the image's number.
 IMAGE: Final = 16
 DROP_IMAGE: Final = 17  # header's machine is the image's number; without FLAG_END it may be given again
-# u32 length of JSON, JSON {image, tenant, weight, cpu_ms, output_bytes, streams, fresh, disks}, then what PARKED
-# carried, if anything.
+# u32 length of JSON, JSON {image, tenant, weight, limits: fields of `terms.Limits`, growth_bytes, fresh, disks}, then
+# what PARKED carried, if anything. `weight` is the tenant's.
 OPEN: Final = 18
 PARK: Final = 19  # as soon as the machine is idle; answered by PARKED, or by DIED
 CLOSE: Final = 20  # forget the machine

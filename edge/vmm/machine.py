@@ -9,7 +9,7 @@ import enum
 import os
 import struct
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.report import describe_fault, machine_report
@@ -33,15 +34,14 @@ from vmimage.errors import (
 )
 from vmimage.manifest import Limits
 from vmimage.pages import PageNos
-from vmimage.snapshot import DeviceState, Registers, Snapshot
+from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
 PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
 _FRESH_BYTES: Final = 40  # generation and entropy
-# The info page from INFO_MAGIC to INFO_HEAP: pending, times and ring positions are written at every entry.
-_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQ")
+# The info page from INFO_MAGIC to INFO_PROGRAM_KIND: pending, times and ring positions are written at every entry.
+_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQQQII")
 _INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
 _INFO_RINGS: Final = struct.Struct("<3I")
 _CONTROL_IRQ: Final = struct.Struct("<3Q")  # enable, mask, handler
@@ -109,7 +109,8 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self.log: list[bytes] = []  # console output, for the caller to take
+        self._log = GuestLog(limits.log_bytes)
+        self.log = self._log.parts  # log lines and console output, for the caller to take
         self.disks = disks
         self._baking = baking
         self._memory = shell.memory
@@ -117,13 +118,12 @@ class Machine:
         self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._log_bytes = 0
-        self._clock = Clock(DeviceState())
+        self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
-        self._program = (0, 0)  # entry point, heap
+        self._program = ProgramPlace()
 
     def _enter_phase(self, event: str) -> None:
         self.phase = TRANSITIONS[self.phase][event]
@@ -136,11 +136,10 @@ class Machine:
         self._restore_devices(DeviceState())
         self._enter_phase("boot")
 
-    def set_program(self, entry: int, heap: int) -> None:
+    def set_program(self, program: ProgramPlace) -> None:
         """Tell the libOS of the program that a loader has put into memory."""
-        self._program = (entry, heap)
-        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_ENTRY, entry)
-        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_HEAP, heap)
+        self._program = program
+        self._write_info_page()
 
     def restore(self, parked: bytes | None = None) -> None:
         """Continue from the image, or from a record against it.
@@ -167,16 +166,20 @@ class Machine:
     def _restore_devices(self, devices: DeviceState) -> None:
         self._gate.set_positions(devices.in_head, devices.out_tail)
         self._console.tail = devices.console_tail
-        self._clock = Clock(devices)
+        self.clock = Clock(devices)
         self._idle_until_ns = devices.idle_until_ns
-        self._program = (devices.entry, devices.heap)
+        self._program = ProgramPlace.of(devices)
+        self._write_info_page()
+
+    def _write_info_page(self) -> None:
         # What the info page holds is made here, never taken from an image or a record. An image must not hold secrets,
         # and the same source must give the same image: no entropy while baking.
         fresh = bytes(_FRESH_BYTES) if self._baking else os.urandom(_FRESH_BYTES)
-        limits = self.limits
+        limits, program = self.limits, self._program
+        usable = program.files or self.image.memory_bytes
         page = _INFO_PAGE.pack(
-            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, self.image.memory_bytes, limits.cpu_ms * 1_000_000),
-            *(limits.output_bytes, devices.entry, limits.streams, devices.heap),
+            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, usable, limits.cpu_ms * 1_000_000, limits.output_bytes),
+            *(program.entry, limits.streams, program.heap, program.files, program.phdr, program.phnum, program.kind),
         )
         self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
         if self.disks is not None:
@@ -188,19 +191,23 @@ class Machine:
         :raises ValueError: requests are open.
         """
         if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests, or requests to disks, are open in the machine")
+            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,
             console_tail=self._console.tail,
             idle_until_ns=self._idle_until_ns if self.phase is Phase.IDLE else 0,
-            entry=self._program[0],
-            heap=self._program[1],
+            **asdict(self._program),
         )
         if not self._baking:
-            self._clock.save(devices)
+            self.clock.save(devices)
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
+
+    def grown_bytes(self) -> int:
+        """Memory that differs from the image's; costs what a capture does."""
+        page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
+        return len(page_nos) * abi.PAGE_SIZE
 
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
@@ -239,7 +246,7 @@ class Machine:
     @property
     def virtual_ns(self) -> int:
         """CPU time the guest has had."""
-        return self._clock.virtual_ns
+        return self.clock.virtual_ns
 
     def run(self, slice_ns: int = SLICE_NS) -> Outcome:
         """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
@@ -258,8 +265,8 @@ class Machine:
             raise
 
     def _run(self, slice_ns: int) -> Outcome:
-        engine, clock = self.shell.engine, self._clock
-        self._log_bytes = self.last_cpu_ns = self.last_entries = 0
+        engine, clock = self.shell.engine, self.clock
+        self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
             in_tail = self._guest_positions()[0]
@@ -311,13 +318,13 @@ class Machine:
         engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
-        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
+        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
         waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
         if self._gate.streams and for_ever and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
-        return Idle(self._clock.host_deadline_ns(self._idle_until_ns))
+        return Idle(self.clock.host_deadline_ns(self._idle_until_ns))
 
     def _check_time(self) -> None:
         """CPU time counts from the last completed request on: those that ride together do not pay for each other."""
@@ -338,7 +345,7 @@ class Machine:
             engine.set_result(0)
             return self._baking
         elif port == abi.PORT_TIMER:
-            engine.set_result(self._clock.set_timer(engine.argument(0), engine.argument(1)))
+            engine.set_result(self.clock.set_timer(engine.argument(0), engine.argument(1)))
         elif port in (abi.PORT_CLOCK, abi.PORT_NOTIFY):
             engine.set_result(0)  # every exit refreshes the clocks and drains the rings
         elif port == abi.PORT_SET_FS:
@@ -373,10 +380,10 @@ class Machine:
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
         disk = abi.IRQ_DISK if self.disks is not None and self.disks.pending() else 0
-        return gate | disk | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+        return gate | disk | (abi.IRQ_TIMER if self.clock.timer_pending() else 0)
 
     def _write_info(self, pending: int) -> None:
-        clock = self._clock
+        clock = self.clock
         times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
         _INFO_HOT.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_PENDING, pending, *times)
         positions = (self._gate.in_head, self._gate.out_tail, self._console.tail)
@@ -386,15 +393,10 @@ class Machine:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._append_log(record.payload + b"\n")
+                self._log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._append_log(self._console.take(console_head))
+            self._log.append(self._console.take(console_head))
         if self.disks is not None:
             self.disks.drain()
-
-    def _append_log(self, text: bytes) -> None:
-        self._log_bytes += len(text)
-        if self._log_bytes <= LOG_BYTES_MAX:
-            self.log.append(text)

@@ -10,12 +10,10 @@ import argparse
 import contextlib
 import functools
 import gc
-import heapq
 import json
 import logging
 import os
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -27,22 +25,23 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.drives import Drives
 from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
+from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
-from edge.vmm.memory import BaseMemory
-from edge.vmm.scheduler import Entity, Scheduler
+from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.seccomp import libc_call
-from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.shell import EngineName, Shell
 from edge.vmm.shell_pool import ShellPool
+from edge.vmm.sleepers import Sleepers
 from edge.vmm.tiering import Tiering, calibrate
-from edge.vmm.watchdog import watchdog
+from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
-from vmimage.manifest import Limits, Region
+from vmimage.manifest import Limits
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
-_IMAGE_NUMBER: Final = struct.Struct("<I")
 
 log = logging.getLogger("nunatak.worker")
 
@@ -56,9 +55,9 @@ class Resident:
         self.machine = machine
         self.entity = entity
         self.restore_us = 0
-        self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
         self.parking = False  # goes as soon as it is idle
+        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -66,14 +65,14 @@ class Worker:
 
     def __init__(self, frames_socket: socket.socket, images_socket: socket.socket) -> None:
         self._socket = frames_socket
-        self._images_socket = images_socket
         self._buffer = bytearray()
         self._out = bytearray()
-        self._images: dict[int, Image] = {}
+        self._images = HeldImages(images_socket)
         self._residents: dict[int, Resident] = {}
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
-        self._sleepers: list[tuple[int, int, Resident]] = []  # a heap by wake_at_ns; entries that changed are skipped
+        self._sleepers = Sleepers()  # by resident's number
+        self._rests = 0  # times it slept because nobody had work
         self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
@@ -85,7 +84,7 @@ class Worker:
             frames.BODY: self._on_record,
             frames.CREDIT: self._on_record,
             frames.RESET: self._on_record,
-            frames.IMAGE: self._on_image,
+            frames.IMAGE: self._images.take,
             frames.DROP_IMAGE: self._on_drop_image,
             frames.OPEN: self._on_open,
             frames.PARK: self._on_park,
@@ -113,7 +112,9 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        self._socket.settimeout(self._seconds_to_wake() if idle and not self._shells.short else 0)
+        rests = idle and not self._shells.short
+        self._rests += rests
+        self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
@@ -132,19 +133,15 @@ class Worker:
 
     def _seconds_to_wake(self) -> float | None:
         """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
-        deadlines = [self._sleepers[0][0]] if self._sleepers else []
-        release_ns = self._scheduler.next_release_ns()
-        if release_ns is not None:
-            deadlines.append(release_ns)
+        some_day = (self._sleepers.next_ns(), self._scheduler.next_release_ns())
+        deadlines = [deadline_ns for deadline_ns in some_day if deadline_ns is not None]
         wait = max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
         return min(wait or LINGER_S, LINGER_S) if self._watchdog.ticking else wait
 
     def _wake_sleepers(self) -> None:
         now_ns = time.monotonic_ns()
-        while self._sleepers and self._sleepers[0][0] <= now_ns:
-            wake_at_ns, _, resident = heapq.heappop(self._sleepers)
-            if resident.wake_at_ns == wake_at_ns and resident.number in self._residents:
-                self._scheduler.wake(resident.entity, now_ns)
+        for number in self._sleepers.due(now_ns):
+            self._scheduler.wake(self._residents[number].entity, now_ns)
 
     def _wake(self, number: int) -> None:
         """A machine's disk has something for it."""
@@ -163,30 +160,10 @@ class Worker:
             resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
             self._make_runnable(resident)
 
-    def _on_image(self, frame: Frame) -> None:
-        head, record = frames.split_json(frame.payload)
-        about, regions = _image_facts(head)
-        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
-        if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
-            return
-        if about["bytes"]:
-            with os.fdopen(descriptor, "rb") as file:
-                file.seek(0)
-                record = file.read(about["bytes"])
-        base = self._images[about["base"]].base
-        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
-
-    def _receive_memfd(self, image: int) -> int:
-        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
-        if _IMAGE_NUMBER.unpack(message)[0] != image or len(fds) != 1:
-            raise ValueError(f"a memfd for image {image} expected")
-        return fds[0]
-
     def _on_drop_image(self, frame: Frame) -> None:
         if frame.flags & frames.FLAG_END:
             self._tiering.forget(frame.machine)
-        image = self._images.pop(frame.machine, None)
+        image = self._images.drop(frame.machine)
         if image is not None and image.is_base:
             self._shells.drop(image)
 
@@ -195,7 +172,7 @@ class Worker:
         about: dict[str, Any] = json.loads(head)
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
-        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
+        limits = Limits(**about["limits"])
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
@@ -207,8 +184,10 @@ class Worker:
             self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident.growth_bytes = about["growth_bytes"]
         self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
@@ -239,13 +218,23 @@ class Worker:
             "images": len(self._images),
             "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
+            "rests": self._rests,
+            "wakeups": self._sleepers.wakeups,
             "slices_stopped": self._watchdog.stopped,
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
+            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
             **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _has_grown(self, resident: Resident) -> bool:
+        limit = resident.growth_bytes
+        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
+            resident.machine.grown_bytes() > limit
+        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
@@ -268,13 +257,15 @@ class Worker:
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]
+        self._sleepers.discard(resident.number)
         self._scheduler.remove(resident.entity, time.monotonic_ns())
         self._drives.forget(resident.number)
         self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
         machine = resident.machine
-        resident.wake_at_ns = None
+        self._sleepers.discard(resident.number)
+        slice_ns = min(slice_ns, max(machine.clock.until_timer_ns(), TICK_NS))
         mark_ns = time.thread_time_ns()
         never_seen: list[int] = []
         error: NunatakError | None = None
@@ -304,8 +295,7 @@ class Worker:
             case Idle(until_ns):
                 self._scheduler.sleep(resident.entity, now_ns)
                 if until_ns is not None:
-                    resident.wake_at_ns = until_ns
-                    heapq.heappush(self._sleepers, (until_ns, id(resident), resident))
+                    self._sleepers.add(resident.number, until_ns)
                 if machine.used:
                     machine.reset()
                     resident.reported_ns = machine.virtual_ns
@@ -350,13 +340,6 @@ class Worker:
             self._socket.settimeout(None)
             self._socket.sendall(self._out)
             self._out.clear()
-
-
-@functools.lru_cache(maxsize=64)
-def _image_facts(head: bytes) -> tuple[dict[str, Any], tuple[Region, ...]]:
-    """The JSON of an IMAGE frame; that of most images of a program is the same, byte for byte."""
-    about = json.loads(head)
-    return about, tuple(Region(*region) for region in about["regions"])
 
 
 def _kvm() -> int | None:
