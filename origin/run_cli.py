@@ -27,8 +27,8 @@ def run(
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time it may take.")] = 60_000,
 ) -> None:
     """Run a static Linux program in a machine here and now; its exit code is ours."""
-    from origin.recipe import parse_environment, parse_size
     from origin.linux import linux_program, packed
+    from origin.recipe import parse_environment, parse_size
     from origin.run import Run
     from vmimage.manifest import Limits
 
