@@ -101,7 +101,7 @@ class Admin:
 def gauges(supervisor: Supervisor) -> dict[str, float]:
     """Values for `counters.GAUGES`."""
     machines = [machine for worker in supervisor.workers for machine in worker.machines.values()]
-    queued = sum(len(service.queue) for service in supervisor.directory.by_name.values())
+    queued = sum(len(service.queue) for service in supervisor.machines.waiting)
     return {
         "resident_machines": len(machines),
         "resident_bytes": supervisor.residents.tier.used_bytes,
@@ -111,9 +111,13 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "parked_unsaved_machines": supervisor.records.unsaved,
         "images": len(supervisor.images.held),
         "image_bytes": supervisor.images.held.used_bytes,
+        "overlays": len(supervisor.disks.overlays),
+        "overlay_bytes": supervisor.disks.overlays.used_bytes,
+        "log_bytes": supervisor.disks.logs.used_bytes,
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
         "workers": len(supervisor.workers),
+        "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
 

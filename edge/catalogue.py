@@ -144,7 +144,7 @@ class Catalogue:
                 if new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version:
                     raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
                 outdated = self._carry_over(old, new)
-            self._write(self._dir / "catalogue.json", json.dumps(top).encode())
+            self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
             self._view, self._etag = new, etag
             for path in outdated:
                 path.unlink(missing_ok=True)
@@ -272,12 +272,14 @@ class Catalogue:
     def _bin_path(self, role: str, file: MetaFile) -> Path:
         return self._dir / "bins" / f"{file.version}.{role}.json"
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
+        """:param durable: must outlive a power cut, so as not to go back a version; a lost bin is fetched again."""
         try:
             with tempfile.NamedTemporaryFile(dir=self._dir, prefix="new-", delete=False) as temporary:
                 temporary.write(data)
                 temporary.flush()
-                os.fsync(temporary.fileno())
+                if durable:
+                    os.fsync(temporary.fileno())
             os.replace(temporary.name, path)
         except OSError as error:
             raise OperatorError(f"a writable folder expected at {self._dir}: {error.strerror}") from None

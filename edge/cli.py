@@ -3,12 +3,15 @@
 import dataclasses
 import inspect
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from edge.config import Option, load_config, options
+from edge.vmm import host
+from vmimage.errors import OperatorError
 
 app = typer.Typer()
 
@@ -22,6 +25,8 @@ def edge(config: Path | None, verbose: bool, **given: str | None) -> None:
 
     from edge.serve import serve
 
+    if not host.LINUX:
+        raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("tuf").setLevel(logging.WARNING)

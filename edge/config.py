@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
+from edge.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
 
 Unit = Literal["", "bytes", "s"]
+RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -67,10 +70,29 @@ class EdgeConfig:
         int,
         About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
     ] = 256 << 20
+    parked_memory: Annotated[
+        int, About("Of that, for parked machines; 0 is a quarter. The rest of them is on disk.", "bytes", 0, 1 << 40)
+    ] = 0
+    image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
     disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    written_disk: Annotated[
+        int, About("Disk for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
+    ] = 1 << 30
+    log_disk: Annotated[int, About("Disk for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = 64 << 20
+    log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
+    block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    weights: Annotated[
+        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+    ] = ""
+    isolation: Annotated[
+        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+    ] = "nobody"
     admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
+    upstreams: Annotated[
+        str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
+    ] = "public"
     request_timeout: Annotated[float, About("A request without progress for so long is given up.", "s", 0.1, 3600)] = 30
     keepalive_timeout: Annotated[float, About("An idle client connection is closed after.", "s", 1, 3600)] = 75
     origin_timeout: Annotated[float, About("Longest wait for one blob of the origin.", "s", 0.1, 600)] = 10
@@ -88,6 +110,24 @@ class EdgeConfig:
         return host.strip("[]"), int(port)
 
     @property
+    def tenant_weights(self) -> dict[str, int]:
+        """`weights`, parsed."""
+        pairs = [text.partition("=") for text in self.weights.split(",") if text.strip()]
+        found = {name.strip(): int(weight) for name, _, weight in pairs}
+        if not all(is_name(name) and 1 <= weight <= 10_000 for name, weight in found.items()):
+            raise ValueError(f"TENANT=WEIGHT with 1 to 10000 expected, got {self.weights!r}")
+        return found
+
+    def isolates(self, tenant: str) -> bool:
+        """Whether a tenant's machines have workers of their own."""
+        return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
+
+    @property
+    def upstream_policy(self) -> UpstreamPolicy:
+        """`upstreams`, parsed."""
+        return UpstreamPolicy.parse(self.upstreams)
+
+    @property
     def worker_count(self) -> int:
         """Worker processes to run."""
         return self.workers or os.cpu_count() or 1
@@ -97,22 +137,30 @@ class EdgeConfig:
         """`admin`, parsed."""
         return [ipaddress.ip_network(text.strip()) for text in self.admin.split(",") if text.strip()]
 
+    @property
+    def log_secret(self) -> str:
+        """What `log_token` holds; empty when it is not given."""
+        try:
+            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
+
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
     # images are shared by all machines of all workers, which is why they do with as much as the records.
     @property
     def resident_bytes(self) -> int:
-        """Share of `memory` for resident machines."""
-        return self.memory // 2
+        """Share of `memory` for resident machines: what images and records leave."""
+        return self.memory - self.image_bytes - self.parked_bytes
 
     @property
     def image_bytes(self) -> int:
         """Share of `memory` for image memfds."""
-        return self.memory // 4
+        return self.image_memory or self.memory // 4
 
     @property
     def parked_bytes(self) -> int:
         """Share of `memory` for parked records."""
-        return self.memory // 4
+        return self.parked_memory or self.memory // 4
 
 
 def options() -> list[Option]:
@@ -185,10 +233,21 @@ def _check(config: EdgeConfig) -> None:
     host, colon, port = config.listen.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    if config.resident_bytes < RESIDENT_MIN:
+        left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
+        raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
     try:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    try:
+        config.tenant_weights  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"weights: {error}") from None
+    try:
+        config.upstream_policy  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"upstreams: {error}") from None
 
 
 def _text(value: Any, unit: Unit) -> str:

@@ -45,6 +45,9 @@ class Counters:
     origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
         default_factory=dict
     )
+    upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
+        default_factory=dict
+    )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
     images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0
@@ -53,11 +56,30 @@ class Counters:
     parks: Annotated[int, "Machines parked."] = 0
     spills: Annotated[int, "Parked records moved from memory to disk."] = 0
     crashes: Annotated[Tally, "Machines that ended by an error, by error.", By("error")] = field(default_factory=dict)
+    limit_hits: Annotated[Tally, "Requests and machines that ended at a limit of their image.", By("limit")] = field(
+        default_factory=dict
+    )
+    rejuvenations: Annotated[Tally, "Machines replaced because they were worn, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
+    pool_grown: Annotated[int, "Machines opened beside a service's first, because that had too much to do."] = 0
     replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
     workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0
     worker_faults: Annotated[int, "Workers killed for breaking the protocol or not answering."] = 0
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
+
+    disks_loaded: Annotated[int, "Disks whose block list was verified and made ready."] = 0
+    blocks_wanted: Annotated[int, "Blocks of disks that workers asked for."] = 0
+    blocks_collapsed: Annotated[int, "Of these, blocks that were being fetched already."] = 0
+    block_wire_bytes: Annotated[int, "Bytes of blocks, compressed, that were verified for workers."] = 0
+    block_errors: Annotated[int, "Blocks that could not be had; the guest got an I/O error."] = 0
+    pages_kept: Annotated[int, "Pages that services wrote to copy-on-write disks and flushed."] = 0
+    overlays_full: Annotated[int, "Writes refused because the space for written pages is used up."] = 0
+    records_outdated: Annotated[int, "Parked machines dropped because their disks went on without them."] = 0
+    log_records: Annotated[int, "Records and lines of services taken for their logs."] = 0
+    log_refused: Annotated[int, "Records and lines for which there was no room."] = 0
+    log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
 
     def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:
         """Add to one line of a labelled counter."""
@@ -73,9 +95,13 @@ GAUGES: Final[Mapping[str, str]] = {
     "parked_unsaved_machines": "Parked records that the disk does not have yet.",
     "images": "Images ready in memory.",
     "image_bytes": "Bytes of images ready in memory.",
+    "overlays": "Copy-on-write disks that services wrote to.",
+    "overlay_bytes": "Bytes of pages written to them.",
+    "log_bytes": "Bytes of log lines that wait for the origin.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",
+    "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

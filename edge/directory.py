@@ -8,10 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from edge import log
-from edge.catalogue import Catalogue
 from edge.counters import Counters
 from edge.services import Service
 from vmimage.errors import NunatakError, Unavailable, UnknownService
@@ -24,10 +23,27 @@ REMEMBERED_MAX: Final = 10_000  # names that led nowhere
 _logger: Final = log.logger("directory")
 
 
+class Names(Protocol):
+    """What says which service a name is: the signed catalogue. Its methods may block; they are called in one thread."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too old to be believed in anything new."""
+
+    def refresh(self) -> bool:
+        """Learn what has changed; whether anything has."""
+
+    def find_service(self, name: str) -> ServiceRecord | None:
+        """What the service is now."""
+
+    def find_host(self, host: str) -> ServiceRecord | None:
+        """The service that answers for a host."""
+
+
 class Directory:
     """Services by name and by host."""
 
-    def __init__(self, catalogue: Catalogue, counters: Counters, negative_s: float) -> None:
+    def __init__(self, catalogue: Names, counters: Counters, negative_s: float) -> None:
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
@@ -109,29 +125,31 @@ class Directory:
             return False
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
-        names, hosts = list(self.by_name), list(self.by_host)
-        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_all, names, hosts)
-        for host, release in by_host.items():
+        services, hosts = list(self.by_name.values()), list(self.by_host.items())
+        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
+        for host, release in by_host:
             if release is None or release.service not in self.by_name:
                 self.by_host.pop(host, None)
             else:
                 self.by_host[host] = self.by_name[release.service]
-        for name, release in by_name.items():
-            service = self.by_name[name]
+        for service, release in by_name:
             if release is None:
-                del self.by_name[name]
+                del self.by_name[service.name]
             if release is None or release.manifest_digest != service.release.manifest_digest:
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
         return True
 
-    def _look_up_all(
-        self, names: list[str], hosts: list[str]
-    ) -> tuple[dict[str, ServiceRecord | None], dict[str, ServiceRecord | None]]:
+    def _look_up_changed(
+        self, services: list[Service], hosts: list[tuple[str, Service]]
+    ) -> tuple[list[tuple[Service, ServiceRecord | None]], list[tuple[str, ServiceRecord | None]]]:
+        """What is not as it was: in this thread, so that the event loop pays for changes and not for all services."""
+        now = [(service, self._catalogue.find_service(service.name)) for service in services]
+        at = [(host, service, self._catalogue.find_host(host)) for host, service in hosts]
         return (
-            {name: self._catalogue.find_service(name) for name in names},
-            {host: self._catalogue.find_host(host) for host in hosts},
+            [(service, release) for service, release in now if release != service.release],
+            [(host, release) for host, service, release in at if release is None or release.service != service.name],
         )
 
     async def watch(self, interval_s: float) -> None:

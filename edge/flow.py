@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from vmimage import errors
+from vmimage.terms import Rejuvenation
 
 # A request: from the moment its service is known until the client has its answer.
 RequestState = Literal["waiting", "asked", "answering", "done", "refused", "cut"]
@@ -29,14 +30,21 @@ REQUEST_FLOW: Final[Mapping[RequestState, Mapping[RequestEvent, RequestState]]] 
 # A service: where the machine that answers for it is now.
 ServiceState = Literal["cold", "opening", "resident", "parking", "parked", "backoff"]
 ServiceEvent = Literal[
-    "request", "opened", "failed", "park", "parked", "crashed", "worker_lost", "pause_over", "replaced"
+    "request", "opened", "failed", "park", "parked", "crashed", "worker_lost", "worn", "pause_over", "replaced"
 ]
 SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] = {
     # no machine and no record of one: the next starts from the image
     "cold": {"request": "opening", "replaced": "cold"},
     # its image or record is on the way to a worker; requests queue
     "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
-    "resident": {"park": "parking", "crashed": "backoff", "worker_lost": "parked", "replaced": "cold"},
+    # worn: it has served for long enough, the next one starts from the image
+    "resident": {
+        "park": "parking",
+        "crashed": "backoff",
+        "worker_lost": "parked",
+        "worn": "cold",
+        "replaced": "cold",
+    },
     # a worker writes the record; requests queue
     "parking": {"parked": "parked", "crashed": "backoff", "worker_lost": "parked", "replaced": "cold"},
     # held as a record, in memory or on disk; if that was evicted the next machine starts from the image
@@ -155,6 +163,7 @@ class Refusal(NamedTuple):
     status: int
     reason: str
     retry_after_s: int = 0
+    limit: str = ""  # of the image, that was hit, with its value
 
 
 class ClientError(Exception):
@@ -182,8 +191,10 @@ class GuestSilent(errors.GuestError):
     counter = "guest_silent"
 
 
-def silence(request_sent: bool, waited_s: float) -> Exception:
-    """Who is to blame for a request without progress: the guest, or the client whose body does not come."""
+def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
+    """Who is to blame for a request without progress: the guest, its quota, or the client whose body does not come."""
+    if throttled:
+        return errors.Throttled(f"out of its share of CPU time for {waited_s} s")
     return GuestSilent(f"no progress in {waited_s} s") if request_sent else ClientError(408, "client_silent")
 
 
@@ -202,9 +213,9 @@ def refusal(error: BaseException) -> Refusal:
         case BackingOff():
             return Refusal(error.http_status, error.counter, max(1, math.ceil(error.pause_s)))
         case errors.Unavailable():
-            return Refusal(error.http_status, error.counter, 1)
+            return Refusal(error.http_status, error.counter, 1, error.limit_value)
         case errors.NunatakError():
-            return Refusal(error.http_status, error.counter)
+            return Refusal(error.http_status, error.counter, 0, error.limit_value)
         case _:
             return Refusal(errors.NunatakError.http_status, errors.NunatakError.counter)
 
@@ -215,6 +226,18 @@ def died_error(class_name: str, message: str) -> errors.NunatakError:
     if isinstance(class_, type) and issubclass(class_, errors.NunatakError):
         return class_(message)
     return errors.GuestError(f"{class_name}: {message}")
+
+
+# Rejuvenation.
+
+
+def worn(after: Rejuvenation, served: int, lived_s: float) -> str:
+    """Why a machine has been in use for long enough: a name of `Rejuvenation`, empty if it has not."""
+    if 0 < after.requests <= served:
+        return "requests"
+    if 0 < after.seconds <= lived_s:
+        return "seconds"
+    return ""
 
 
 # Retry and back-off.

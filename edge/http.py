@@ -24,6 +24,7 @@ from edge.flow import ClientError
 from edge.services import Service
 from edge.streams import Stream, wake
 from edge.supervisor import Supervisor
+from edge.upstreams import loops
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage import abi
@@ -31,6 +32,7 @@ from vmimage.errors import GuestViolation, NunatakError
 
 LINE_MAX: Final = 8190  # bytes of the request line, and of one header; what Apache and nginx take
 HEADERS_MAX: Final = 100
+LOOPS_MAX: Final = 8  # edges that a request may have passed through
 _TIMING_BYTES: Final = frames.TIMING.size
 _CACHE_STATUS: Final = {
     (tier, collapsed): (
@@ -101,6 +103,7 @@ class Front(web.Server):
         self.closing: Final = Sent(keep_alive=False)
         self.busy: set[RequestHandler] = set()  # connections with a request in flight
         self._draining: asyncio.Future[None] | None = None  # done when none is left
+        self.directory: Final = supervisor.directory
         self._supervisor, self._admin, self._config, self._counters = supervisor, admin, config, counters
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex()
@@ -137,7 +140,7 @@ class Front(web.Server):
         except (ClientError, NunatakError) as error:
             if isinstance(error, GuestViolation):  # found here; what ends a machine is logged with its end
                 _logger.warning(log.line("answer_refused", service=service.name if service else "", reason=error))
-            return self.refuse(request, request_id, flow.refusal(error))
+            return await self.explain(request, request_id, error)
         finally:
             self.busy.discard(connection)
             if self._draining is not None and not self.busy:
@@ -146,6 +149,9 @@ class Front(web.Server):
     async def _serve(
         self, request: web.BaseRequest, request_id: bytes, route: flow.Route, service: Service
     ) -> web.StreamResponse:
+        passed = loops(request.headers.get("CDN-Loop"))
+        if passed >= LOOPS_MAX:
+            raise ClientError(508, "loop")
         method, length, body = request.method, None, b""
         whole = not request.body_exists
         if not whole:
@@ -169,6 +175,8 @@ class Front(web.Server):
             if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
                 body, whole = await self._small_body(request, length), True
         stream = Stream(service, method, block + body if body else block, whole, self._loop.time())
+        if passed:
+            stream.loops = passed
         self._supervisor.submit(stream)
         sender = None
         try:
@@ -215,6 +223,15 @@ class Front(web.Server):
         except ClientError as error:
             self._supervisor.abandon(stream, error)
 
+    # For those who build on this front (`nunatak dev`).
+
+    async def explain(self, request: web.BaseRequest, request_id: bytes, error: BaseException) -> web.StreamResponse:
+        """Answer in place of a service that could not."""
+        return self.refuse(request, request_id, flow.refusal(error))
+
+    def answering(self, request: web.BaseRequest, stream: Stream, status: int, guest_us: int, engine: int) -> None:
+        """An answer begins; `engine` is a place in `frames.ENGINES`."""
+
     # Answers.
 
     def _head(
@@ -222,7 +239,8 @@ class Front(web.Server):
     ) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         keep = self._keeps(request)
-        restore_us, guest_us = frames.TIMING.unpack(timing)
+        restore_us, guest_us, engine = frames.TIMING.unpack(timing)
+        self.answering(request, stream, answer.status, guest_us, engine)
         trip = stream.trip
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
         return b"%b%b%b%bServer-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\nX-Request-Id: %b\r\n%b" % (
@@ -331,7 +349,7 @@ class Front(web.Server):
         self, request: web.BaseRequest, request_id: bytes, refusal: flow.Refusal, *, close: bool = False
     ) -> web.StreamResponse:
         """The edge's own answer to what cannot be served; of the cause it names only the counter."""
-        status, reason, retry_after_s = refusal
+        status, reason, retry_after_s, limit = refusal
         self._counters.add(self._counters.refusals, reason)
         keep = self._keeps(request) and not close
         body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request_id)
@@ -340,6 +358,7 @@ class Front(web.Server):
             self.date(),
             b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n" % len(body),
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request_id, reason.encode()),
+            b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
             b"" if keep and request.version == (1, 1) else _connection(keep),
             b"\r\n",

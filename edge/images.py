@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -24,11 +25,14 @@ from edge.vmm import frames
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, canonical_json, digest_of, parse_manifest
+from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, digest_of, parse_manifest
 from vmimage.pages import Pages, page_view, pages_digest
 
 REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
-IMAGE_OVERHEAD_BYTES: Final = 6 << 10  # manifest, service and tier entries; measured 5.7 KB each for 2,000 services
+IMAGE_OVERHEAD_BYTES: Final = (
+    4 << 10
+)  # manifest, service, catalogue and tier entries; measured 3.7 KB for each of 1,500
+INLINE_MAX: Final = 256 << 10  # bytes of a derived image that travels in a frame: copying them takes about 50 µs
 _CHUNK: Final = 256 << 10  # bytes read from the origin at a time
 
 _logger: Final = log.logger("images")
@@ -168,7 +172,7 @@ class Image:
     number: int  # on the wire to workers; never used twice
     manifest: ImageManifest
     base: "Image | None"
-    blob: bytes = field(repr=False)  # of a derived image: its record as it was on the wire
+    blob: bytes = field(repr=False)  # of a derived image: its record as it was on the wire, and goes to workers
     base_fd: int  # of a base: sealed memfd with its memory; else -1
     pages: Pages | None = field(repr=False)  # of a base: that memory, for those derived from it
     pins: int = 0  # machines and derived images that need it
@@ -176,32 +180,40 @@ class Image:
     @property
     def cost_bytes(self) -> int:
         """Memory it takes, here and in a worker."""
-        held = len(self.blob) * 2 if self.pages is None else self.manifest.page_count * abi.PAGE_SIZE
-        return held + IMAGE_OVERHEAD_BYTES
+        if self.pages is not None:
+            return self.manifest.page_count * abi.PAGE_SIZE + IMAGE_OVERHEAD_BYTES
+        return len(self.blob) * (1 if self.inline else 2) + IMAGE_OVERHEAD_BYTES
+
+    @property
+    def inline(self) -> bool:
+        """Whether it travels in its frame, as often as it is wanted, and not as a memfd, once."""
+        return self.pages is None and len(self.blob) <= INLINE_MAX
 
     def memfd(self) -> int:
-        """A sealed memfd for a worker; the caller closes it. Only bases keep theirs: a derived image is a few KB."""
+        """A sealed memfd for a worker; the caller closes it. Bases keep theirs."""
         if self.pages is not None:
             return os.dup(self.base_fd)
         return sealed_memfd(f"nunatak-{self.manifest.name}", self.blob)
 
     def announcement(self) -> bytes:
-        """The IMAGE frame that goes with the memfd."""
+        """The IMAGE frame, after the memfd if it is not `inline`."""
         m = self.manifest
-        facts = {
-            "kind": m.kind,
-            "base": self.base.number if self.base else None,
-            "memory_bytes": m.memory_bytes,
-            "regions": [[region.start, region.end, region.access] for region in m.regions],
-            "bytes": len(self.blob) if self.pages is None else abi.MEMORY_MAX,
-        }
-        return frames.pack(frames.IMAGE, 0, self.number, 0, canonical_json(facts))
+        size = 0 if self.inline else len(self.blob) if self.pages is None else abi.MEMORY_MAX
+        facts = _facts(m.kind, self.base.number if self.base else None, m.memory_bytes, m.regions, size)
+        return frames.pack(frames.IMAGE, 0, self.number, 0, frames.with_json(facts, self.blob if self.inline else b""))
 
     def close(self) -> None:
         """Give the memory back. Workers keep what they were given until they are told."""
         if self.pages is not None:
             self.pages = None
             os.close(self.base_fd)
+
+
+@lru_cache(maxsize=256)
+def _facts(kind: str, base: int | None, memory_bytes: int, regions: tuple[Region, ...], size: int) -> bytes:
+    """What an IMAGE frame says before the record. Thousands of images say the same, one at every restore."""
+    layout = [[region.start, region.end, region.access] for region in regions]
+    return canonical_json({"kind": kind, "base": base, "memory_bytes": memory_bytes, "regions": layout, "bytes": size})
 
 
 class Images:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edge import log
 from edge.images import Image, Images
-from vmimage.errors import NunatakError, OriginError
+from vmimage.errors import GuestError, NunatakError, OriginError
 from vmimage.symbols import SymbolTable
 
 KEPT: Final = 100
@@ -44,12 +44,18 @@ class Reports:
             "report": details,
         }
         self._kept.append(report)
+        if isinstance(error, GuestError):
+            error.report = report
         frames = details.get("frames") if isinstance(details, dict) else None
         if isinstance(frames, list) and image.manifest.symbols is not None:
             addresses = [address for address in frames[:FRAMES_MAX] if isinstance(address, int)]
             task = asyncio.get_running_loop().create_task(self._name(report, image, addresses))
             self._naming.add(task)
             task.add_done_callback(self._naming.discard)
+
+    async def named(self) -> None:
+        """Until the frames of all that were added have their names."""
+        await asyncio.gather(*self._naming, return_exceptions=True)
 
     async def _name(self, report: dict[str, Any], image: Image, addresses: list[int]) -> None:
         assert image.manifest.symbols is not None

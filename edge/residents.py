@@ -4,26 +4,27 @@ What a machine's end means for its service and its requests is the supervisor's 
 """
 
 import asyncio
-import struct
 from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 from edge.counters import Counters
+from edge.disks import Attached, Disks
 from edge.images import Image, Images
 from edge.services import Machine, Service
 from edge.streams import Stream, wake
 from edge.tiers import Tier
+from edge.upstreams import Upstreams
 from edge.vmm import frames
 from edge.workers import Worker
 from vmimage import abi
 from vmimage.manifest import canonical_json
 
 # What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
-# (2 MB measured on unicorn 2.1.4), page tables, and rings.
-SHELL_BYTES: Final = 5 << 19
+# (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
+SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
-
-_LENGTH: Final = struct.Struct("<I")
 
 
 def cost_of(image: Image) -> int:
@@ -34,35 +35,54 @@ def cost_of(image: Image) -> int:
 class Residents:
     """All machines in workers, those being parked aside: their memory is as good as free."""
 
-    def __init__(self, budget_bytes: int, images: Images, counters: Counters) -> None:
+    def __init__(
+        self,
+        budget_bytes: int,
+        weights: Mapping[str, int],
+        images: Images,
+        upstreams: Upstreams,
+        disks: Disks,
+        counters: Counters,
+    ) -> None:
+        """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
+        self._weights = weights
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
-        self._images, self._counters = images, counters
+        self._images, self._upstreams, self._disks, self._counters = images, upstreams, disks, counters
         self._loop = asyncio.get_running_loop()
         self._number = 0
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
         self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
 
-    def open(self, worker: Worker, service: Service, image: Image, record: bytes) -> Machine:
+    async def prepare(self, service: Service, image: Image) -> Sequence[Attached]:
+        """The disks of one more machine of a service: none of them is copy-on-write, or it could have but one machine.
+
+        :raises OriginError: a disk cannot be had.
+        """
+        return await self._disks.prepare(service, image.manifest.disks)
+
+    def open(
+        self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
+    ) -> Machine:
         """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
         self._number = (self._number + 1) & 0xFFFFFFFF
         machine = Machine(self._number, service, image, worker, self._loop.time())
         image.pins += 1
-        worker.machines[machine.number] = machine
+        worker.enter(machine)
         self.tier.put(machine.number, machine, cost_of(image))
         limits = image.manifest.limits
         about = canonical_json(
             {
                 "image": image.number,
-                "tenant": service.name,
-                "weight": 1,
-                "cpu_ms": limits.cpu_ms,
-                "output_bytes": limits.output_bytes,
-                "streams": limits.streams,
+                "tenant": service.tenant,
+                "weight": self._weights.get(service.tenant, 1),
+                "limits": asdict(limits),
+                "growth_bytes": image.manifest.rejuvenate.growth_bytes,
                 "fresh": image.manifest.instance == "request",
+                "disks": self._disks.attach(machine, attached),
             }
         )
-        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, b"".join((_LENGTH.pack(len(about)), about, record))))
+        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, frames.with_json(about, record)))
         self._counters.opens += 1
         return machine
 
@@ -86,7 +106,12 @@ class Residents:
         return machine.number in self._parking
 
     def _may_park(self, machine: Machine) -> bool:
-        return not machine.streams and not machine.retiring
+        first = machine.service.machine is machine and not machine.service.others  # others go by themselves
+        return first and not machine.streams and not machine.retiring
+
+    def full(self, image: Image) -> bool:
+        """Whether one more machine of the image would need room to be made."""
+        return self.tier.over(cost_of(image))
 
     async def make_room(self, image: Image) -> None:
         """Park the coldest idle machines until one more fits; wait while all are busy."""
@@ -106,6 +131,9 @@ class Residents:
         deadline = self._loop.time() + timeout_s
         while (len(self.tier) or self._parking) and self._loop.time() < deadline:
             for machine in list(self.tier.values()):
+                for other in machine.service.others:
+                    self.close(other)
+                machine.service.others.clear()
                 self.park(machine.service)
             await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=LOOK_AGAIN_S)
 
@@ -121,9 +149,11 @@ class Residents:
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
-        if machine.worker.machines.pop(machine.number, None) is None:
+        if not machine.worker.leave(machine):
             return
         self.tier.pop(machine.number)
+        self._upstreams.forget(machine)
+        self._disks.forget(machine)
         machine.image.pins -= 1
         if machine.image.pins == 0:
             self._images.trim()

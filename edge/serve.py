@@ -18,14 +18,20 @@ from edge.catalogue import Catalogue
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
+from edge.disks import Disks
 from edge.http import Front
 from edge.images import DiskStore, Images, OriginStore
+from edge.logs import Spool
+from edge.overlays import Overlays
 from edge.records import Records
 from edge.supervisor import Supervisor
 from edge.tiers import open_disk
 from edge.workers import COMMAND
 from vmimage.errors import OperatorError
 
+# How long the event loop may wait for a thread that writes records or parses metadata: by default 5 ms, which was the
+# p99 of a parked machine's first byte while records were being written.
+THREAD_SWITCH_S: Final = 0.0005
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 
 _logger: Final = log.logger("serve")
@@ -53,6 +59,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     loop = asyncio.get_running_loop()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
+    sys.setswitchinterval(THREAD_SWITCH_S)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -70,11 +77,14 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
     directory = Directory(catalogue, counters, config.negative)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
-    images = Images(
-        DiskStore(blobs, threads, origin, counters), threads, config.image_bytes, counters, remember_s=config.negative
-    )
+    blob_store = DiskStore(blobs, threads, origin, counters)
+    images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
     records = Records(config.parked_bytes, parked, parking_thread, counters)
-    supervisor = Supervisor(config, counters, directory, images, records, worker_command)
+    writing_thread = ThreadPoolExecutor(1, "written")
+    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+    logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
+    disks = Disks(blob_store, threads, overlays, logs, config.block_cache, counters)
+    supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)
     front = Front(supervisor, Admin(supervisor, config, counters, stop.set), config, counters)
 
     await supervisor.start()
@@ -98,8 +108,10 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     await supervisor.drain()
     await runner.cleanup()
     await origin.close()
-    for pool in (threads, parking_thread):
+    for pool in (threads, parking_thread, writing_thread):
         pool.shutdown(wait=True)
+    overlays.close()
+    logs.close()
     for disk in (blobs, parked):
         disk.close()
     lock.close()

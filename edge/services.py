@@ -1,5 +1,6 @@
 """A service, and the machine that answers for it: state only, changed through `flow.SERVICE_FLOW`."""
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -7,9 +8,11 @@ from edge import flow
 from edge.images import Image
 from edge.records import record_key
 from edge.streams import Stream
+from vmimage import abi
 from vmimage.trust import ServiceRecord
 
 if TYPE_CHECKING:
+    from edge.upstreams import Exchange
     from edge.workers import Worker
 
 
@@ -23,17 +26,33 @@ class Machine:
         self.worker = worker
         self.opened = now
         self.streams: dict[int, Stream] = {}
-        self.limit = image.manifest.limits.streams
+        self.exchanges: dict[int, Exchange] = {}  # its own requests to upstreams
+        manifest = image.manifest
+        self.limit = manifest.limits.streams
+        self.pool = manifest.pool  # machines that the service may have
+        self.used = now  # loop time of the last request
+        self.began = now  # loop time at which it started from its image
+        self.served = 0  # requests since then
+        self.throttled = False  # waits for its share of CPU time, by the worker's last word
+        self._worn_at = manifest.rejuvenate.requests or math.inf
+        self._worn_after_s = manifest.rejuvenate.seconds or math.inf
         self.retiring = False  # another version serves now; closes with its last stream
         self.log_lines = 0  # since the last tick
         self._next_stream = 0
 
     def add(self, stream: Stream) -> int:
         """Enter a request; its number."""
-        self._next_stream = number = (self._next_stream + 1) & 0xFFFFFFFF
+        self._next_stream = number = (self._next_stream + 1) % abi.EXCHANGE_BIT
         stream.machine, stream.number = self, number
         self.streams[number] = stream
+        self.served += 1
+        self.used = stream.since
         return number
+
+    @property
+    def worn(self) -> bool:
+        """Whether it has been in use for long enough, as its image says; see `flow.worn` for the cause."""
+        return self.served >= self._worn_at or self.used - self.began >= self._worn_after_s
 
 
 class Service:
@@ -42,13 +61,22 @@ class Service:
     def __init__(self, release: ServiceRecord) -> None:
         self.release = release
         self.state: flow.ServiceState = "cold"
-        self.machine: Machine | None = None
+        self.machine: Machine | None = None  # the first: the one that is parked
+        self.others: list[Machine] = []  # of a pool
+        self.growing = False
+        self.began = 0.0  # of the machine whose record this is, as in `Machine`
+        self.served = 0
         self.queue: deque[Stream] = deque()
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever
         self.crashes_in_row = 0
         self.pause_until = 0.0  # loop time
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is."""
+        return self.release.tenant
 
     @property
     def name(self) -> str:

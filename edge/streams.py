@@ -39,6 +39,7 @@ class Stream:
     abort: Callable[[], None] | None = None  # breaks the client's connection; set once the answer has begun
 
     # How it came to its machine, for the client to read.
+    loops = 0  # edges that the request has passed through before, by CDN-Loop
     tier: flow.Tier = "resident"
     trip: "Trip | None" = None  # the image load it waited for
     collapsed = False  # that another request had begun

@@ -18,7 +18,7 @@ from edge.flow import WorkerLost
 from edge.images import Image
 from edge.services import Machine
 from edge.streams import wake
-from edge.vmm import frames, sandbox
+from edge.vmm import frames, host, sandbox
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
@@ -53,6 +53,8 @@ class Worker(asyncio.Protocol):
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
+        self.tenant = ""  # whose machines alone it takes; empty: those of all that share
+        self.unused_since = 0.0  # loop time
         self.started = 0.0  # loop time
         self.fault = ""  # why it was killed
         self.failures = 0  # in a row before this one, of workers of this index
@@ -66,6 +68,8 @@ class Worker(asyncio.Protocol):
         self._image_socket: socket.socket | None = None
         self._image_turn = asyncio.Lock()
         self._images: set[int] = set()
+        self._users: dict[int, int] = {}  # machines here by image
+        self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
         self._stopping = False
@@ -82,7 +86,7 @@ class Worker(asyncio.Protocol):
         :raises OperatorError: it ended or said nothing.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        our_images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        our_images, their_images = host.message_pair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         ours.setblocking(False)
@@ -132,12 +136,13 @@ class Worker(asyncio.Protocol):
         async with self._image_turn:
             if image.number in self._images:
                 return
-            fd = image.memfd()
-            try:
-                while not self._send_fd(image.number, fd):
-                    await self._image_socket_writable()
-            finally:
-                os.close(fd)
+            if not image.inline:
+                fd = image.memfd()
+                try:
+                    while not self._send_fd(image.number, fd):
+                        await self._image_socket_writable()
+                finally:
+                    os.close(fd)
             self._images.add(image.number)
             self.send(image.announcement())
 
@@ -162,11 +167,31 @@ class Worker(asyncio.Protocol):
         finally:
             self._loop.remove_writer(fd)
 
-    def drop(self, image: Image) -> None:
-        """Tell the worker to forget an image, if it has it."""
-        if image.number in self._images:
+    def enter(self, machine: Machine) -> None:
+        """A machine is in this worker from now on."""
+        self.machines[machine.number] = machine
+        self._users[machine.image.number] = self._users.get(machine.image.number, 0) + 1
+
+    def leave(self, machine: Machine) -> bool:
+        """It is gone, and a small image with the last machine of it: a parked service costs no worker anything.
+
+        :return: whether it was here.
+        """
+        if self.machines.pop(machine.number, None) is None:
+            return False
+        image = machine.image
+        self._users[image.number] -= 1
+        if not self._users[image.number]:
+            del self._users[image.number]
+            if image.inline:
+                self.drop(image)
+        return True
+
+    def drop(self, image: Image, *, for_good: bool = False) -> None:
+        """Tell the worker to forget an image, and `for_good` what it has learned of it."""
+        if image.number in self._images or for_good:
             self._images.discard(image.number)
-            self.send(frames.pack(frames.DROP_IMAGE, 0, image.number, 0))
+            self.send(frames.pack(frames.DROP_IMAGE, frames.FLAG_END if for_good else 0, image.number, 0))
 
     def ping(self, wedged_s: float) -> None:
         """Called every second or so: ask for a sign of life, or act on its absence."""

@@ -30,6 +30,7 @@ CFLAGS: Final = (
     *("-fno-omit-frame-pointer", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"),
     *("-fno-unroll-loops", "-ffunction-sections", "-fdata-sections", f"-I{HERE / 'include'}"),
 )
+PROGRAM_CFLAGS: Final = ("-g1",)  # line tables for crash reports; nothing of them is loaded
 LIBOS_CFLAGS: Final = ("-mgeneral-regs-only",)  # its data is bytes and integers, and emulated SSE is slow
 LDFLAGS: Final = ("-static", "--gc-sections", "-z", "noexecstack", "-z", "max-page-size=4096", "--build-id=none")
 ZIG: Final = (sys.executable, "-m", "ziglang")
@@ -58,7 +59,7 @@ def compile_guest(source: Path) -> bytes:
     if source.is_file() and source.suffix not in (".c", ".S"):
         raise PublisherError(f"{source}: expected a .c file or a folder of them")
     if source.is_file():
-        return _build([source, *CRT], HERE / "program.ld", (), (source.parent,))
+        return _build([source, *CRT], HERE / "program.ld", PROGRAM_CFLAGS, (source.parent,))
     if not source.is_dir():
         raise PublisherError(f"{source}: expected a C file or a folder, found nothing")
     with tempfile.TemporaryDirectory(prefix="nunatak-") as prepared:
@@ -68,7 +69,7 @@ def compile_guest(source: Path) -> bytes:
         sources = sorted(path for folder in (source, out) for kind in ("*.c", "*.S") for path in folder.glob(kind))
         if not sources:
             raise PublisherError(f"{source}: expected *.c files, found none")
-        return _build([*sources, *CRT], HERE / "program.ld", (), (source, out))
+        return _build([*sources, *CRT], HERE / "program.ld", PROGRAM_CFLAGS, (source, out))
 
 
 def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders: Sequence[Path]) -> bytes:
@@ -91,6 +92,8 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
         names = [f"{path.parent.name}-{path.stem}.o" for path in sources]  # the linker script knows folders by these
         places = [Path(objects) / f"{number}-{name}" for number, name in enumerate(names)]
         includes = [f"-I{folder}" for folder in folders]
+        # Wherever a program is built, its line tables are the same.
+        includes += [f"-fdebug-prefix-map={folder}=." for folder in (Path.cwd(), HERE, *folders)]
 
         def compile_one(path: Path, place: Path) -> None:
             run_tool([*compiler, *CFLAGS, *flags, *includes, "-c", str(path), "-o", str(place)], path.name)

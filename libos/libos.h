@@ -44,7 +44,15 @@ void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *paylo
 void gate_credit(uint32_t stream, uint32_t bytes);
 
 /* ---- fiber.c: one stack per request being handled ---- */
-enum fiber_state { FIBER_FREE, FIBER_RUNS, FIBER_WAITS_BODY, FIBER_WAITS_CREDIT, FIBER_WAITS_TIME };
+enum fiber_state {
+    FIBER_FREE,
+    FIBER_RUNS,
+    FIBER_WAITS_BODY,
+    FIBER_WAITS_CREDIT,
+    FIBER_WAITS_TIME,
+    FIBER_WAITS_UPSTREAM,
+    FIBER_WAITS_DISK /* also when the client is gone: its buffer may lie on this stack */
+};
 struct fiber {
     void *stack; /* saved stack pointer */
     uint64_t wake_ns;
@@ -130,6 +138,16 @@ int response_write(nk_request *request, const void *data, size_t size);
 int response_flush(nk_request *request);
 int response_printf(nk_request *request, const char *format, ...);
 
+/* ---- upstream.c: requests of our own ---- */
+void upstream_take(const struct record *record);
+nk_upstream *upstream_open(const char *method, const char *url, const char *fields, bool body);
+ptrdiff_t upstream_write(nk_upstream *upstream, const void *data, size_t size, bool last);
+int upstream_status(nk_upstream *upstream);
+bool upstream_next_field(nk_upstream *upstream, const char **name, const char **value);
+ptrdiff_t upstream_read(nk_upstream *upstream, void *to, size_t size);
+const char *upstream_error(nk_upstream *upstream);
+void upstream_close(nk_upstream *upstream);
+
 /* ---- text.c: query strings, HTML, JSON ---- */
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);
 int text_html(nk_request *request, const char *text);
@@ -148,6 +166,17 @@ int format_buffer_v(char *to, size_t size, const char *format, va_list arguments
 /* ---- string.c: also memcpy and its family ---- */
 size_t printable_span(const char *text);
 size_t span_until(const char *text, char stop);
+
+/* ---- disk.c ---- */
+void disk_collect(void);
+int disk_find(const char *name);
+bool disk_about(int disk, struct nk_disk_about *about);
+ptrdiff_t disk_read(int disk, void *to, size_t size, uint64_t offset);
+ptrdiff_t disk_write(int disk, const void *from, size_t size, uint64_t offset);
+int disk_flush(int disk);
+int disk_append(int disk, const void *record, size_t size);
+int disk_submit(int op, int disk, void *buffer, size_t size, uint64_t offset);
+int disk_poll(int32_t *result);
 
 /* ---- env.c, log.c, malloc.c, random.c, time.c ---- */
 const char *env_value(const char *name);

@@ -68,7 +68,7 @@ static int send_buffered(nk_request *request, uint16_t flags) {
     if (request->head_sent) {
         if (send_body(request, request->out, length, flags))
             return -1;
-    } else { /* body bytes in a head need no credit: the VMM does not look for them there */
+    } else { /* what a HEAD carries is outside of the window */
         gate_send(NK_RECORD_HEAD, flags, request->stream, request->out, length);
         request->head_sent = true;
     }

@@ -27,7 +27,8 @@ static void start(struct fiber *fiber, const struct record *head) {
 
 static void abort_request(struct fiber *fiber) {
     fiber_request(fiber)->aborted = true;
-    fiber_resume(fiber);
+    if (fiber->state != FIBER_WAITS_DISK)
+        fiber_resume(fiber);
 }
 
 static void take_body(struct fiber *fiber, const struct record *record) {
@@ -57,6 +58,10 @@ static void take_body(struct fiber *fiber, const struct record *record) {
 
 static void dispatch(const struct record *record) {
     struct fiber *fiber;
+    if (record->stream & NK_EXCHANGE_BIT) {
+        upstream_take(record);
+        return;
+    }
     if (record->type == NK_RECORD_HEAD) {
         fiber = backlog_waits() ? NULL : fiber_free();
         if (fiber)
@@ -115,6 +120,7 @@ int serve(nk_handler *handler) {
     for (;;) {
         struct record record;
         struct fiber *fiber;
+        disk_collect();
         if (backlog_waits() && (fiber = fiber_free())) {
             fiber->stream = backlog_begin(fiber_request(fiber));
             fiber_resume(fiber);

@@ -6,7 +6,6 @@ bench: there is no number for that.
 """
 
 import json
-import random
 import re
 import statistics
 import subprocess
@@ -20,13 +19,18 @@ from typing import Final
 
 from rich.console import Console
 
+from loadtest.fairness import Unfair, measure_neighbours
+from loadtest.fairness import rows as fairness_rows
 from loadtest.fetch import Answer, Client, fetch
 from loadtest.pressure import Pressure, client_name, press
 from loadtest.report import Measurement, Row, save, show
+from loadtest.scale import NotParked, Population, measure_population
 from loadtest.server import Server, tree_memory_bytes
 from loadtest.site import Site, example
 
 HELLO: Final = example("hello")
+BALLAST: Final = example("ballast")  # of the size of a JavaScript service
+VISITS_PER_S: Final = 40.0  # of a victim's one client
 VMM_BENCH_TIMEOUT_S: Final = 300.0
 
 Samples = Mapping[Row, Sequence[float]]
@@ -47,8 +51,9 @@ class Scale:
     fresh_services: int  # not on the edge -> first byte
     services: int  # distinct ones that go round robin, each with an image of its own
     memory: str  # budget of the edge they are on
-    population: tuple[int, ...]  # parked services, ever more of them
-    asked: int  # of them, at each size
+    population: Population  # parked services, ever more of them
+    multitude: Population  # more than anybody has asked for yet
+    visits: int  # of a victim beside each of its neighbours, in a round
 
 
 FULL: Final = Scale(
@@ -59,8 +64,9 @@ FULL: Final = Scale(
     fresh_services=40,
     services=2_000,
     memory="256MiB",
-    population=(100, 1_000, 10_000),
-    asked=100,
+    population=Population((100, 1_000, 10_000), asked=2_000, images=10_000, memory_mib=512),
+    multitude=Population((100_000,), asked=2_000, images=10_000, memory_mib=4096),
+    visits=400,
 )
 QUICK: Final = Scale(
     rounds=2,
@@ -70,8 +76,9 @@ QUICK: Final = Scale(
     fresh_services=4,
     services=60,
     memory="32MiB",
-    population=(20, 60),
-    asked=20,
+    population=Population((20, 60), asked=40, images=60, memory_mib=64),
+    multitude=Population((100,), asked=20, images=10, memory_mib=64),
+    visits=40,
 )
 
 
@@ -223,30 +230,27 @@ def measure_memory(scale: Scale) -> Samples:
 
 
 def measure_scale(scale: Scale) -> Samples:
-    """The same edge with ever more parked services: what one of them takes to answer, and what all of them take.
+    """The same edge with ever more parked services: what one of them takes to answer, and what all of them take."""
+    try:
+        return measure_population(BALLAST, scale.population)
+    except NotParked as error:
+        raise BenchFailed(str(error)) from None
 
-    Every service has an image of its own and has been asked once; then some are asked again, in no order.
-    """
-    samples: dict[Row, list[float]] = {}
-    dice = random.Random(1)
-    with _site(memory="512MiB") as site:
-        edge = site.edges[0]
-        names: list[str] = []
-        for count in scale.population:
-            fresh = site.world(HELLO, count - len(names), f"s{count}")
-            names += fresh
-            with Client(edge.url) as client:
-                for name in fresh:
-                    _require(client.get(f"/~service/{name}/"), name)
-                asked = [_require(client.get(f"/~service/{name}/"), name) for name in dice.sample(names, scale.asked)]
-            first_byte = Row(f"scale-{count}-first-byte", f"{count:,} parked: one of them -> first byte", "ms", "lower")
-            tail = Row(f"scale-{count}-p99", f"{count:,} parked: the same, p99", "ms", "lower")
-            memory = Row(f"scale-{count}-memory", f"{count:,} parked: all of the edge's processes", "MiB", "lower")
-            times = sorted(answer.first_byte_ms for answer in asked)
-            samples[first_byte] = times
-            samples[tail] = [times[len(times) * 99 // 100]]
-            samples[memory] = [tree_memory_bytes(edge.pid) / (1 << 20)]
-    return samples
+
+def measure_multitude(scale: Scale) -> Samples:
+    """The end of the curve, on an edge with 4 GiB."""
+    try:
+        return measure_population(BALLAST, scale.multitude)
+    except NotParked as error:
+        raise BenchFailed(str(error)) from None
+
+
+def measure_fairness(scale: Scale) -> Samples:
+    """A victim's tail beside a spinner, beside a long queue and beside a flood, each against its tail alone."""
+    try:
+        return fairness_rows(measure_neighbours(scale.rounds, scale.visits, VISITS_PER_S))
+    except Unfair as error:
+        raise BenchFailed(str(error)) from None
 
 
 def _metric(edge: Server, name: str) -> float:
@@ -265,6 +269,8 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
     "wire": measure_wire,
     "memory": measure_memory,
     "scale": measure_scale,
+    "multitude": measure_multitude,
+    "fairness": measure_fairness,
 }
 
 

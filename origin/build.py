@@ -5,8 +5,10 @@ program is derived from it: restore the base, load the program, let it run to RE
 and no clock is visible while baking, so the same source gives the same bytes.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,20 +17,23 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
+from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.linux import is_elf, linux_program, packed
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
+from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
+    DEFAULT_TERMS,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
     Access,
     Blob,
     ImageManifest,
-    InstanceMode,
     Limits,
     Region,
+    Terms,
     digest_of,
 )
 from vmimage.pages import no_pages, pages_digest
@@ -78,7 +83,7 @@ class Baker:
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
         return _bundle(
-            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, Limits()
+            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, DEFAULT_TERMS
         )
 
     def bake(
@@ -87,8 +92,8 @@ class Baker:
         *,
         name: str,
         env: Mapping[str, str],
-        limits: Limits,
-        instance: InstanceMode = "service",
+        terms: Terms,
+        disks: Sequence[LocalDrive] = (),
         progress: Progress,
         kind: int = abi.PROGRAM_NATIVE,
         arguments: Sequence[str] = (),
@@ -112,9 +117,10 @@ class Baker:
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
         rest = [Region(heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
-        regions = (*self._regions, *_segment_regions(program.segments), *rest)
+        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
-        machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
+        devices = drives_for_bake(self._shell.memory, disks) if disks else None
+        machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
         _load(self._shell, program.segments)
         self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
@@ -126,9 +132,14 @@ class Baker:
         symbols = (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
-        return _bundle(
-            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, limits, instance=instance
-        )
+        refs = tuple(disk.ref for disk in disks)
+        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
+
+    def close(self) -> None:
+        """Give back the shell and the base's memfd."""
+        self._shell.close()
+        if self._shell.memory.base.fd is not None:
+            os.close(self._shell.memory.base.fd)
 
     def image(self, bundle: ImageBundle) -> Image:
         """One of this baker's images, as a worker would hold it."""
@@ -168,8 +179,8 @@ def build_image(
     name: str,
     env: Mapping[str, str],
     memory_bytes: int = abi.MEMORY_DEFAULT,
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
-    instance: InstanceMode = "service",
+    terms: Terms = DEFAULT_TERMS,
+    disks: Sequence[LocalDrive] = (),
     kind: int | None = None,
     arguments: Sequence[str] = (),
     files: Path | None = None,
@@ -196,19 +207,24 @@ def build_image(
         program, arguments = linux_program(source, progress), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
-    progress("baking")
-    image = baker.bake(
-        program,
-        name=name,
-        env=env,
-        limits=limits,
-        instance="request" if kind == abi.PROGRAM_CGI else instance,
-        progress=progress,
-        kind=kind,
-        arguments=arguments,
-        files=packed(files),
-    )
-    return [baker.base, image]
+    if kind == abi.PROGRAM_CGI:
+        terms = replace(terms, instance="request", pool=1)
+    try:
+        progress("baking")
+        image = baker.bake(
+            program,
+            name=name,
+            env=env,
+            terms=terms,
+            disks=disks,
+            progress=progress,
+            kind=kind,
+            arguments=arguments,
+            files=packed(files),
+        )
+        return [baker.base, image]
+    finally:
+        baker.close()
 
 
 def _bundle(
@@ -220,9 +236,8 @@ def _bundle(
     state: Snapshot,
     machine: Machine,
     symbols: Iterable[Symbol],
-    limits: Limits,
-    *,
-    instance: InstanceMode = "service",
+    terms: Terms,
+    disks: tuple[DriveRef, ...] = (),
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     names = encode_symbols(symbols)
@@ -238,8 +253,12 @@ def _bundle(
         page_count=len(state.page_nos),
         pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
         symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
-        instance=instance,
-        limits=limits,
+        instance=terms.instance,
+        limits=terms.limits,
+        upstreams=terms.upstreams,
+        pool=terms.pool,
+        rejuvenate=terms.rejuvenate,
+        disks=disks,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 

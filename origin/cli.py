@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,10 +18,8 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from origin.publish import Exchange, Publication
     from vmimage.archive import ImageBundle
-    from vmimage.trust import ServiceRecord, Trust
+    from vmimage.trust import Trust
 
-_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
-_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 app = typer.Typer()
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -71,7 +68,8 @@ def origin(
 
     import uvloop
 
-    from origin.keys import load_metadata, load_signer
+    from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.logs import Logs
     from origin.roles import Online
     from origin.server import Origin, serve
     from origin.store import Store
@@ -80,7 +78,9 @@ def origin(
     token = _token(keys, token_file)
     online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    site = Origin(Store(store), load_metadata(keys), online, token=token)
+    kept = Store(store)
+    log_token = load_token(keys / LOG_TOKEN_FILE) if (keys / LOG_TOKEN_FILE).exists() else None
+    site = Origin(kept, load_metadata(keys), online, token=token, logs=Logs(store / "logs", log_token))
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -100,6 +100,10 @@ def publish(
     host: Annotated[
         list[str] | None, typer.Option(help="Host name it answers for, in place of those it has; may be repeated.")
     ] = None,
+    disk: Annotated[
+        list[Path] | None,
+        typer.Option(help="Disk file that the image names, unless the origin has it; may be repeated.", metavar="DISK"),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}.'),
@@ -117,7 +121,7 @@ def publish(
     elif image is None or service is None:
         raise PublisherError("IMAGE with --service, or --batch, expected")
     else:
-        publications = [_publication(image, _read_image(image), service, host or [])]
+        publications = [_publication(image, _read_image(image), service, host or [], disk or [])]
     signer = load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now()),
@@ -164,7 +168,26 @@ def build(
     env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
+    cpu_percent: Annotated[int, typer.Option(min=0, max=100, help="CPU time over time; 0: what is left over.")] = 0,
+    log_rate: Annotated[str, typer.Option(help="Log and console output in a second.", metavar="SIZE")] = "64KiB",
+    streams: Annotated[int, typer.Option(min=1, max=64, help="Requests at once in a machine.")] = 64,
+    response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
+    pool: Annotated[int, typer.Option(min=1, max=64, help="Machines that may serve at once.")] = 1,
+    rejuvenate: Annotated[
+        str | None,
+        typer.Option(help="Start anew after requests=N, hours=H, growth=SIZE, comma-separated.", metavar="CAUSES"),
+    ] = None,
+    disk: Annotated[
+        list[str] | None,
+        typer.Option(help="A disk: NAME=DISK:shared, NAME=DISK:cow, NAME=scratch[:SIZE], NAME=log; may be repeated."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where it may send requests of its own, https://HOST[:PORT]; may be repeated.", metavar="URL"
+        ),
+    ] = None,
     linux: Annotated[
         bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
     ] = False,
@@ -179,26 +202,31 @@ def build(
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
 
-    from origin.build import build_image
-    from vmimage import abi
+    from origin.recipe import images_of
     from vmimage.archive import pack_archive
-    from vmimage.manifest import Limits
 
-    if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
     console = Console(stderr=True)
     with console.status("building") as status:
-        images = build_image(
+        images = images_of(
             source,
-            name=name or re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image",
-            env=parse_environment(env or []),
-            memory_bytes=parse_size(memory),
-            limits=Limits(cpu_ms=cpu_ms),
-            instance="request" if fresh else "service",
-            kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
-            arguments=arg or [],
-            files=files,
             progress=lambda step: status.update(f"building: {step}"),
+            name=name,
+            env=env,
+            memory=memory,
+            cpu_ms=cpu_ms,
+            cpu_percent=cpu_percent,
+            log_rate=log_rate,
+            streams=streams,
+            response=response,
+            pool=pool,
+            rejuvenate=rejuvenate,
+            fresh=fresh,
+            upstream=upstream,
+            disk=disk,
+            linux=linux,
+            cgi=cgi,
+            arg=arg,
+            files=files,
         )
     data = pack_archive(images)
     _write(output, data)
@@ -214,10 +242,11 @@ def world(
     origin: OriginOption,
     keys: KeysOption,
     services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
+    images: Annotated[int | None, typer.Option(min=1, help="No more images than so many, in turn.")] = None,
     prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
     token_file: TokenOption = None,
 ) -> None:
-    """Build and publish many services of one program, each with an image of its own, for load tests."""
+    """Build and publish many services of one program, each with an image of its own or in turn, for load tests."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -228,15 +257,12 @@ def world(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("baking", total=services)
-        publications = make_world(source, prefix, services, progress=lambda done: bar.update(task, completed=done))
+        publications = make_world(
+            source, prefix, services, images=images, progress=lambda done: bar.update(task, completed=done)
+        )
     signer = load_signer(keys, "publisher")
-    _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now()),
-        load_trust(keys),
-        origin,
-        keys,
-        token_file,
-    )
+    start = partial(publishing.publish, publications, signer=signer, now=_now())
+    _carry_out(start, load_trust(keys), origin, keys, token_file)
 
 
 @app.command()
@@ -259,31 +285,11 @@ def _carry_out(
     start: Callable[[Trust], Exchange], trust: Trust, origin: str, keys: Path, token_file: Path | None
 ) -> None:
     from origin.client import carry_out
+    from origin.progress import report, upload_bar
 
-    with _upload_bar() as progress:
+    with upload_bar() as progress:
         records = carry_out(start(trust), url=origin, token=_token(keys, token_file), progress=progress)
-    _report(records)
-
-
-def _report(records: list[ServiceRecord]) -> None:
-    if len(records) > 20:
-        typer.echo(f"{len(records)} services published, {records[0].service} to {records[-1].service}")
-        return
-    for record in records:
-        hosts = ", ".join(record.hosts) or "no host"
-        typer.echo(f"{record.service} version {record.version}: {record.manifest_digest} on {hosts}")
-
-
-@contextmanager
-def _upload_bar() -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("publishing", total=None)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+    report(records)
 
 
 def _read_batch(path: Path) -> list[Publication]:
@@ -309,14 +315,19 @@ def _read_batch(path: Path) -> list[Publication]:
     return publications
 
 
-def _publication(path: Path, images: list[ImageBundle], service: str, hosts: list[str]) -> Publication:
+def _publication(
+    path: Path, images: list[ImageBundle], service: str, hosts: list[str], disks: Sequence[Path] = ()
+) -> Publication:
+    from origin.disk_cli import disks_of
     from origin.publish import Publication
 
     derived = [image for image in images if image.manifest.kind == "derived"]
     if len(derived) != 1:
         raise PublisherError(f"{path}: one image beside its base expected, got {len(derived)}")
     names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
-    return Publication(tuple(images), derived[0].manifest.digest, service, names)
+    return Publication(
+        tuple(images), derived[0].manifest.digest, service, names, tuple(disks_of(derived[0], list(disks)))
+    )
 
 
 def _read_image(path: Path) -> list[ImageBundle]:
@@ -362,22 +373,6 @@ def _parse_listen(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
     return host.strip("[]"), int(port)
-
-
-def parse_environment(entries: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` texts as names and values."""
-    for entry in entries:
-        if "=" not in entry[1:]:
-            raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
-    return dict(entry.split("=", 1) for entry in entries)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of a size such as 32MiB."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise PublisherError(f"--memory: a size such as 32MiB expected, got {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _size(size: int) -> str:

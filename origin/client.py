@@ -7,7 +7,8 @@ from typing import Final
 import aiohttp
 import uvloop
 
-from origin.publish import Exchange, Request, Response
+from origin.exchange import Request, Response
+from origin.publish import Exchange
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, PublisherError
 from vmimage.trust import TARGETS_MAX, ServiceRecord
 

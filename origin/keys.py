@@ -3,7 +3,8 @@
     root.key targets.key     offline: needed again only to change keys or before root.json expires
     publisher.key            signs what services are: where `nunatak publish` runs
     snapshot.key timestamp.key   online: where `nunatak origin` runs
-    token                    a shared secret that lets publishers upload
+    token                    a shared secret that lets publishers upload, and read logs
+    log-token                a shared secret that lets edges send logs
     root.json                public: what edges are started with (--trust)
     targets.json             public: which publisher is trusted
 
@@ -27,6 +28,7 @@ from vmimage.trust import KEY_ROLES, Trust, initial_metadata
 ROOT_FILE: Final = "root.json"
 TARGETS_FILE: Final = "targets.json"
 TOKEN_FILE: Final = "token"
+LOG_TOKEN_FILE: Final = "log-token"
 
 
 def generate(folder: Path, now: datetime) -> None:
@@ -41,6 +43,7 @@ def generate(folder: Path, now: datetime) -> None:
         for role, signer in signers.items():
             _create(folder / f"{role}.key", signer.private_bytes, 0o600)
         _create(folder / TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
+        _create(folder / LOG_TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
         _create(folder / TARGETS_FILE, metadata["1.targets.json"], 0o644)
         _create(folder / ROOT_FILE, metadata["1.root.json"], 0o644)
     except FileExistsError as error:

@@ -11,12 +11,13 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-from urllib.parse import quote
 
 from securesystemslib.signer import Signer
 from tuf.api.metadata import MetaFile, TargetFile, Targets
 
+from origin.exchange import REPOSITORY, Request, Response, expect, is_present, upload_request
 from origin.roles import TIMESTAMP_FILE
+from origin.upload_disks import Disk, upload_disks
 from vmimage.archive import ImageBundle, checked_layers
 from vmimage.errors import OriginError, PublisherError, VerificationError
 from vmimage.manifest import MANIFEST_TYPE, digest_of, parse_manifest
@@ -31,27 +32,8 @@ from vmimage.trust import (
     sign_bin,
 )
 
-REPOSITORY: Final = "images"  # the OCI repository name under which an origin keeps everything
 PROBE_BYTES: Final = 64 << 10  # a blob from this size on is asked for before it is sent
 CONFLICTS_BORNE: Final = 5  # other publishers who were first; each costs reading and signing again
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request to the origin."""
-
-    method: str
-    path: str
-    body: bytes = b""
-    content_type: str = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Its answer."""
-
-    status: int
-    body: bytes
 
 
 @dataclass(frozen=True)
@@ -62,6 +44,8 @@ class Publication:
     image: str  # digest of the manifest of the service's own image
     service: str
     hosts: tuple[str, ...]  # none: those it has
+    disks: tuple[Disk, ...] = ()  # those of its image, unless the origin has them
+    tenant: str = ""  # who shares CPU time with it; empty: whoever it has been, itself at first
 
 
 Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
@@ -84,9 +68,10 @@ def publish(publications: Sequence[Publication], trust: Trust, signer: Signer, n
     if len(set(names)) != len(names):
         raise PublisherError("each service once expected, got one twice")
     images = {i.manifest.digest: i for publication in publications for i in publication.images}
+    yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from _upload(images)
     sizes = {digest: len(image.manifest.to_bytes()) for digest, image in images.items()}
-    wanted = {p.service: _Wanted(p.image, sizes[p.image], p.hosts) for p in publications}
+    wanted = {p.service: _Wanted(p.image, sizes[p.image], p.hosts, p.tenant) for p in publications}
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -111,11 +96,11 @@ def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: da
         raise PublisherError(f"a version of {service} to go back to expected ({had}), got {got}")
     digest = history[version - oldest]
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]
-    _expect(response, 200, f"manifest {digest}")
+    expect(response, 200, f"manifest {digest}")
     if digest_of(response.body) != digest:
         raise VerificationError(f"manifest {digest} expected, got {digest_of(response.body)}")
     parse_manifest(response.body)
-    wanted = {service: _Wanted(digest, len(response.body), record.hosts)}
+    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner)}
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -124,13 +109,14 @@ class _Wanted:
     digest: str
     size: int
     hosts: tuple[str, ...]
+    tenant: str
 
 
 def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
     """Bring every image to the origin that it does not have."""
     asked = list(images)
     responses = yield [Request("HEAD", f"/v2/{REPOSITORY}/manifests/{digest}") for digest in asked]
-    missing = [images[digest] for digest, response in zip(asked, responses, strict=True) if not _present(response)]
+    missing = [images[digest] for digest, response in zip(asked, responses, strict=True) if not is_present(response)]
     blobs: dict[str, bytes] = {}
     for image in missing:
         blobs |= checked_layers(image)  # the config travels in the manifest
@@ -138,11 +124,10 @@ def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
     if large:
         responses = yield [Request("HEAD", f"/v2/{REPOSITORY}/blobs/{digest}") for digest in large]
         for digest, response in zip(large, responses, strict=True):
-            if _present(response):
+            if is_present(response):
                 del blobs[digest]
-    uploads = f"/v2/{REPOSITORY}/blobs/uploads/?digest="
-    for response in (yield [Request("POST", uploads + quote(digest), data) for digest, data in blobs.items()]):
-        _expect(response, 201, "blob")
+    for response in (yield [upload_request(digest, data) for digest, data in blobs.items()]):
+        expect(response, 201, "blob")
     for kind in ("base", "derived"):
         manifests = [image.manifest for image in missing if image.manifest.kind == kind]
         responses = yield [
@@ -150,7 +135,7 @@ def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
             for manifest in manifests
         ]
         for response in responses:
-            _expect(response, 201, "manifest")
+            expect(response, 201, "manifest")
 
 
 def _point(wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: datetime) -> Exchange:
@@ -173,7 +158,7 @@ def _point(wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: dat
         body = json.dumps({role: data.decode() for role, data in signed.items()}).encode()
         [response] = yield [Request("POST", "/tuf/roles", body, "application/json")]
         if response.status != 409:
-            _expect(response, 201, "catalogue")
+            expect(response, 201, "catalogue")
             return records
     raise OriginError(f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
 
@@ -199,11 +184,12 @@ def _compose(
         before = parse_target(old.path, old) if old else None
         if before and not want.hosts:
             want = replace(want, hosts=before.hosts)
-        if before and (before.manifest_digest, before.hosts) == (want.digest, want.hosts):
+        owner = (want.tenant or (before.owner if before else "")) if want.tenant != service else ""
+        if before and (before.manifest_digest, before.hosts, before.owner) == (want.digest, want.hosts, owner):
             records.append(before)
             continue
         history = (*history_of(old), before.manifest_digest) if old and before else ()
-        record = ServiceRecord(service, want.hosts, want.digest, want.size, before.version + 1 if before else 1)
+        record = ServiceRecord(service, want.hosts, want.digest, want.size, before.version + 1 if before else 1, owner)
         removed |= set(map(host_path, before.hosts)) if before else set()
         added |= make_targets(record, history)
         records.append(record)
@@ -213,10 +199,10 @@ def _compose(
 def _read_snapshot(trust: Trust) -> _ReadMeta:
     """What the origin's present snapshot says of each role's file."""
     [response] = yield [Request("GET", f"/tuf/{TIMESTAMP_FILE}")]
-    _expect(response, 200, "timestamp")
+    expect(response, 200, "timestamp")
     version = trust.verify_timestamp(response.body).snapshot_meta.version
     [response] = yield [Request("GET", f"/tuf/{version}.snapshot.json")]
-    _expect(response, 200, "snapshot")
+    expect(response, 200, "snapshot")
     return trust.verify_snapshot(response.body).meta
 
 
@@ -226,7 +212,7 @@ def _read_bins(trust: Trust, meta: _Meta, paths: Iterable[str]) -> _ReadBins:
     responses = yield [Request("GET", f"/tuf/{meta[f'{role}.json'].version}.{role}.json") for role in roles]
     bins = {}
     for role, response in zip(roles, responses, strict=True):
-        _expect(response, 200, role)
+        expect(response, 200, role)
         bins[role] = trust.verify_bin(role, response.body)
     return bins
 
@@ -234,21 +220,3 @@ def _read_bins(trust: Trust, meta: _Meta, paths: Iterable[str]) -> _ReadBins:
 def _find(bins: Mapping[str, Targets], trust: Trust, path: str) -> TargetFile | None:
     targets = bins.get(trust.bin_of(path))
     return targets.targets.get(path) if targets else None
-
-
-def _present(response: Response) -> bool:
-    if response.status not in (200, 404):
-        _expect(response, 200, "question")
-    return response.status == 200
-
-
-def _expect(response: Response, status: int, what: str) -> None:
-    """:raises PublisherError, OriginError: another status, with the origin's own words."""
-    if response.status == status:
-        return
-    try:
-        message = str(json.loads(response.body)["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        message = "no reason given"
-    text = f"{what}: status {status} of the origin expected, got {response.status}: {message[:300]}"
-    raise (PublisherError if response.status in (400, 401, 403, 413) else OriginError)(text)

@@ -27,8 +27,8 @@ def run(
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time it may take.")] = 60_000,
 ) -> None:
     """Run a static Linux program in a machine here and now; its exit code is ours."""
-    from origin.cli import parse_environment, parse_size
     from origin.linux import linux_program, packed
+    from origin.recipe import parse_environment, parse_size
     from origin.run import Run
     from vmimage.manifest import Limits
 
@@ -42,7 +42,7 @@ def run(
         env=parse_environment(env or []),
         files=packed(files),
         engine="kvm" if engine == "kvm" else "unicorn",
-        memory_bytes=parse_size(memory),
+        memory_bytes=parse_size("memory", memory),
         limits=Limits(cpu_ms=cpu_ms, output_bytes=1 << 30),
         trace=strace,
     )

@@ -23,14 +23,16 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.publish import REPOSITORY
+from origin.exchange import REPOSITORY
+from origin.logs import Logs
+from origin.refusal import OciError
 from origin.roles import TIMESTAMP_FILE, Files, Online, Published, accept, found, outdated, renew, renew_after, resume
 from origin.store import TAG_NAME, Store, Upload
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, digest_of, is_digest
 from vmimage.trust import Trust
 
-ROLES_BODY_MAX: Final = 64 << 20  # bytes: 256 bins of 1,000 entries with room
+ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 UPLOADS_MAX: Final = 256  # begun and not finished; the oldest goes first
 CHUNK_BYTES: Final = 256 << 10
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
@@ -39,14 +41,6 @@ SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 _LOG = logging.getLogger(__name__)
 _RANGE: Final = re.compile(r"(\d{1,15})-(\d{1,15})", re.ASCII)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class OciError(Exception):
-    """An answer that refuses, in the words of the distribution specification."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
 
 
 class Origin:
@@ -59,15 +53,18 @@ class Origin:
         online: Online,
         *,
         token: str | None,
+        logs: Logs | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
 
         :param token: what uploads must show; None refuses them all.
+        :param logs: where edges' logs go; None takes none.
         :raises OperatorError: the store belongs to other keys.
         """
         trust = Trust([metadata["1.root.json"]], metadata["1.targets.json"])
         self._store, self._online, self._token, self._clock = store, online, token, clock
+        self._logs = logs
         self._changing = threading.Lock()
         self._uploads: dict[str, Upload] = {}
         state = resume(trust, store.read_metadata)
@@ -101,6 +98,8 @@ class Origin:
                 web.get("/tuf/{name}", self._get_metadata),
             ]
         )
+        if self._logs is not None:
+            app.add_routes(self._logs.routes(self._authorise))
         app.cleanup_ctx.append(self._renewing)
         return app
 

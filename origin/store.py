@@ -20,6 +20,7 @@ import shutil
 from pathlib import Path
 from typing import IO, Final
 
+from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_manifest
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
@@ -87,21 +88,31 @@ class Store:
         finally:
             upload.abandon()
 
-    def put_manifest(self, data: bytes) -> ImageManifest:
-        """Keep a manifest whose layers and base are here, and the config blob that it carries.
+    def put_manifest(self, data: bytes) -> ImageManifest | DiskManifest:
+        """Keep the manifest of an image or a disk, all of whose blobs are here, and the config blob that it carries.
 
         :raises FormatError: malformed, or something it names is missing; nothing is kept.
         """
-        manifest = parse_manifest(data)
+        manifest = parse_disk_manifest(data) if is_disk_manifest(data) else parse_manifest(data)
         for blob in manifest.layers:
-            size = self.blob_size(blob.digest)
-            if size != blob.size:
-                raise FormatError(f"manifest: blob {blob.digest} of {blob.size} bytes expected here, got {size}")
-        if manifest.base is not None and self.manifest_size(manifest.base) is None:
-            raise FormatError(f"manifest: base {manifest.base} expected here, not there")
+            self._require_blob(blob.digest, blob.size)
+        if isinstance(manifest, DiskManifest):
+            listing = BlockList(self.blob_path(manifest.block_list.digest).read_bytes(), manifest.blocks)
+            for ref in {ref for ref in listing if ref.wire_bytes}:
+                self._require_blob(ref.digest, ref.wire_bytes)
+        else:
+            named = [("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks)]
+            for what, digest in named:
+                if digest is not None and self.manifest_size(digest) is None:
+                    raise FormatError(f"manifest: {what} {digest} expected here, not there")
         self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
         self._write(self.manifest_path(manifest.digest), data)
         return manifest
+
+    def _require_blob(self, digest: str, expected: int) -> None:
+        size = self.blob_size(digest)
+        if size != expected:
+            raise FormatError(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
 
     def put_tag(self, tag: str, digest: str) -> None:
         """Let `tag` name a manifest."""

@@ -1,5 +1,6 @@
 """Linux programs for tests: compiled once, baked as services or CGI programs, or run here and now."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.elf import Program, parse_program
 from vmimage.files import FILE_MODE, FOLDER_MODE, pack
-from vmimage.manifest import Limits
+from vmimage.manifest import DEFAULT_TERMS, Limits
 
 FILES = pack(
     {
@@ -40,8 +41,7 @@ def bake_linux(name: str, kind: int = abi.PROGRAM_LINUX, arguments: tuple[str, .
         program(name),
         name=Path(name).stem.replace("_", "-"),
         env=ENVIRONMENT,
-        limits=Limits(),
-        instance="request" if kind == abi.PROGRAM_CGI else "service",
+        terms=replace(DEFAULT_TERMS, instance="request") if kind == abi.PROGRAM_CGI else DEFAULT_TERMS,
         progress=print,
         kind=kind,
         arguments=(name, *arguments),

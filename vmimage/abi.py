@@ -8,7 +8,7 @@ The guest is one x86-64 CPU in ring 3, without paging of its own: guest-virtual 
 
     0x000000  unmapped, 64 KiB                    0x020000  gate ring to the guest, 64 KiB   R
     0x010000  info page, "virtual registers" R    0x030000  gate ring from the guest, 64 KiB RW
-    0x011000  control page                   RW   0x040000  reserved: disk and NIC rings
+    0x011000  control page                   RW   0x040000  disks: table and completions R, requests RW; NIC: later
     0x012000  console ring, 8 KiB            RW   0x080000  fiber stacks, 8 x 64 KiB         RW
     0x014000  environment, 16 KiB            R    0x100000  libOS                            RX, R, RW
                                                   0x180000  guard page, then the boot stack  RW
@@ -31,6 +31,8 @@ ENV_SIZE: Final = 0x4000
 GATE_IN_ADDRESS: Final = 0x20000
 GATE_OUT_ADDRESS: Final = 0x30000
 GATE_SIZE: Final = 0x10000
+DISK_IN_ADDRESS: Final = 0x40000  # one page, R: mapped only in a machine that has disks
+DISK_OUT_ADDRESS: Final = 0x41000  # one page, RW: the same
 FIBER_ADDRESS: Final = 0x80000
 FIBER_STRIDE: Final = 0x10000  # one guard page at the low end of each, the rest is stack
 FIBER_COUNT: Final = 8
@@ -67,6 +69,7 @@ INFO_FILES: Final = 0x88  # u64, address of the read-only files' archive; 0: non
 INFO_PHDR: Final = 0x90  # u64, address of the program's ELF program headers; 0: none
 INFO_PHNUM: Final = 0x98  # u32, how many there are
 INFO_PROGRAM_KIND: Final = 0x9C  # u32, PROGRAM_*
+INFO_DISKS: Final = 0xC0  # u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped
 
 # Control page: written by the guest. A value read from here is checked before use, every time.
 CONTROL_IRQ_ENABLE: Final = 0x00  # u64, 0 or 1
@@ -95,7 +98,7 @@ RUN_EXIT: Final = 0x100  # added to its exit code, which tells it from the machi
 # Interrupt bits in INFO_PENDING.
 IRQ_GATE: Final = 1 << 0  # records wait in the gate ring to the guest
 IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed
-IRQ_DISK: Final = 1 << 2  # reserved
+IRQ_DISK: Final = 1 << 2  # completions wait in the disks' ring
 IRQ_NIC: Final = 1 << 3  # reserved
 
 # Delivery: when the VMM enters the guest with CONTROL_IRQ_ENABLE 1 and a pending interrupt in CONTROL_IRQ_MASK, it
@@ -119,6 +122,7 @@ TIMELINE_PHYSICAL: Final = 0
 TIMELINE_VIRTUAL: Final = 1
 NOTIFY_GATE: Final = 1 << 0
 NOTIFY_CONSOLE: Final = 1 << 1
+NOTIFY_DISK: Final = 1 << 2
 EXIT_OK: Final = 0
 EXIT_NO_MEMORY: Final = 12  # the guest says it ran out of memory: 507 to the client
 EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
@@ -133,14 +137,49 @@ RECORD_PAYLOAD_MAX: Final = 0x4000
 RECORD_PAD: Final = 0  # skip it
 RECORD_HEAD: Final = 1  # a key-value block, then body bytes
 RECORD_BODY: Final = 2  # body bytes
-RECORD_RESET: Final = 3  # the stream is aborted; no payload
+RECORD_RESET: Final = 3  # the stream is aborted; on an exchange, to the guest, the payload says why (UTF-8)
 RECORD_CREDIT: Final = 4  # u32: so many more body bytes may be sent on this stream
 RECORD_LOG: Final = 5  # from the guest: one line of UTF-8 for the publisher
-RECORD_SUBREQUEST: Final = 6  # reserved: to an allow-listed upstream
+RECORD_SUBREQUEST: Final = 6  # from the guest: begins an exchange with an upstream; a key-value block
 FLAG_END: Final = 1 << 0  # HEAD or BODY: the last of its stream in this direction
 STREAM_WINDOW: Final = 0x10000  # body bytes of a stream that may be under way before the first CREDIT, each direction
 MAX_STREAMS: Final = 64  # INFO_MAX_STREAMS is at most this
 
+# Exchanges: requests that the guest makes, to upstreams that its image names. The guest gives each a stream number with
+# EXCHANGE_BIT set that is not in use; SUBREQUEST begins it, BODY records carry its body, the last record has FLAG_END.
+# The answer comes as HEAD and BODY on the same number; windows and credit are those of a request, with the parts
+# changed. Either side ends an exchange early with RESET.
+EXCHANGE_BIT: Final = 0x80000000
+MAX_EXCHANGES: Final = 16  # at once in a machine
+
 # Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
 # terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
-# header fields; FLAG_END and body bytes may follow in the same record.
+# header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0"
+# first, then header fields, no body bytes; its answer's HEAD is as a response from the guest, without body bytes.
+
+# Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo
+# 2^32. A request is {u32 id, u16 op, u16 disk, u64 offset, u64 address, u32 length, u32 zero}: its disk is a place in
+# the table, its address lies in memory that the guest itself may write (READ) or read (WRITE, APPEND). A completion is
+# {u32 id, i32 result}: bytes, or a negative errno. Completions come in any order; at most DISK_SLOTS are under way.
+DISK_IN_HEAD: Final = 0x00  # u32, completions ever produced
+DISK_OUT_TAIL: Final = 0x04  # u32, requests ever consumed
+DISK_TABLE: Final = 0x100  # DISKS_MAX entries {u64 bytes, u32 kind, u32 zero, 48 bytes name, NUL-padded}
+DISK_ENTRY_SIZE: Final = 64
+DISK_COMPLETIONS: Final = 0x800
+DISK_OUT_HEAD: Final = 0x00  # in the guest's page: u32, requests ever produced
+DISK_IN_TAIL: Final = 0x04  # in the guest's page: u32, completions ever consumed
+DISK_REQUESTS: Final = 0x800
+DISK_REQUEST_SIZE: Final = 32
+DISK_COMPLETION_SIZE: Final = 8
+DISK_SLOTS: Final = 64
+DISKS_MAX: Final = 8
+DISK_BLOCK_SIZE: Final = 0x10000
+DISK_LENGTH_MAX: Final = 0x10000  # bytes of one request
+DISK_READ: Final = 1  # any offset and length; short at the end of the disk
+DISK_WRITE: Final = 2  # offset and length in whole pages; cow and scratch
+DISK_FLUSH: Final = 3  # what was written before is safe when this is complete
+DISK_APPEND: Final = 4  # log: one record; offset unused
+DISK_SHARED: Final = 1
+DISK_COW: Final = 2
+DISK_SCRATCH: Final = 3
+DISK_LOG: Final = 4

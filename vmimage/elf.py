@@ -4,6 +4,7 @@ Only build tools use this; an edge never parses ELF. What is refused here is wha
 processors, dynamic linking, memory that is writable and executable, addresses that belong to the VMM's devices.
 """
 
+import bisect
 import io
 import itertools
 import struct
@@ -19,6 +20,7 @@ PROGRAM_MAX: Final = 256 << 20  # bytes of the file
 SEGMENTS_MAX: Final = 64
 SYMBOLS_MAX: Final = 200_000
 THREAD_STACK_MAX: Final = 256 << 10  # bytes
+LINES_MAX: Final = 512 << 10  # bytes of a line table; larger ones would take longer to read than a program to build
 DT_NEEDED: Final = 1  # gABI, "Dynamic Section"
 
 _PF_X, _PF_W, _PF_R = 1, 2, 4  # gABI, "Segment Permissions"
@@ -37,7 +39,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A function or object; `size` in bytes, 0 when the source does not say."""
+    """A function, an object, or a line of a function ("name (file.c:12)"); `size` in bytes, 0 when nobody says."""
 
     address: int
     size: int
@@ -98,6 +100,11 @@ def parse_program(data: bytes) -> Program:
         base = _check_header(elf)
         segments = _segments(elf, base)
         symbols = _symbols(elf, base)
+        headers = _headers_address(elf, base)
+        segments = _small_stacks(elf, segments, headers)
+        functions = _symbols(elf, base, ("STT_FUNC",))
+        lines = () if base else _lines(elf, symbols)  # debug information says addresses before they are moved
+        symbols = tuple(sorted((*symbols, *lines), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
         raise
     except ELFError as error:
@@ -107,9 +114,7 @@ def parse_program(data: bytes) -> Program:
     entry = int(elf.header["e_entry"]) + base
     if not any(s.access == "rx" and s.address <= entry < s.address + len(s.data) for s in segments):
         raise PublisherError(f"program: an entry point in executable memory expected, got {entry:#x}")
-    headers = _headers_address(elf, base)
-    functions = _symbols(elf, base, ("STT_FUNC",))
-    return Program(entry, _small_stacks(elf, segments, headers), symbols, headers, elf.num_segments(), functions)
+    return Program(entry, segments, symbols, headers, elf.num_segments(), functions)
 
 
 def _small_stacks(elf: Any, segments: tuple[Segment, ...], headers: int) -> tuple[Segment, ...]:
@@ -214,3 +219,33 @@ def _symbols(
         if symbol["st_info"]["type"] in kinds and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS") and symbol.name
     ]
     return tuple(sorted(found, key=lambda s: (s.address, s.size, s.name)))
+
+
+def _lines(elf: Any, symbols: tuple[Symbol, ...]) -> list[Symbol]:
+    """What each line of the source became, where the program was compiled with line tables; nothing where it was not.
+
+    Files are named without their folders, so that a program built elsewhere is the same program.
+    """
+    table = elf.get_section_by_name(".debug_line")
+    if table is None or table["sh_size"] > LINES_MAX:
+        return []
+    functions = [symbol for symbol in symbols if symbol.size]
+    starts = [symbol.address for symbol in functions]
+    found = []
+    dwarf = elf.get_dwarf_info()
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        if program is None:
+            continue
+        files = [entry.name.decode(errors="replace") for entry in program["file_entry"]]
+        first = 1 if program["version"] < 5 else 0  # DWARF 5, section 6.2.4: files count from 0
+        states = [entry.state for entry in program.get_entries() if entry.state is not None]
+        for state, after in itertools.pairwise(states):
+            size, file = after.address - state.address, state.file - first
+            if state.end_sequence or size <= 0 or not state.line or not 0 <= file < len(files):
+                continue
+            place = bisect.bisect_right(starts, state.address) - 1
+            if place >= 0 and state.address < starts[place] + functions[place].size:
+                name = files[file].replace("\\", "/").rsplit("/", 1)[-1]
+                found.append(Symbol(state.address, size, f"{functions[place].name} ({name}:{state.line})"))
+    return found[: SYMBOLS_MAX - len(symbols)]

@@ -12,6 +12,8 @@ class NunatakError(Exception):
 
     http_status: ClassVar[int] = 500
     counter: ClassVar[str] = "internal"
+    limit: ClassVar[str] = ""  # of `vmimage.terms.Limits`, where one was hit
+    limit_value: str = ""  # that limit with its value, once it is known: "cpu_ms=200"
 
 
 class PublisherError(NunatakError):
@@ -96,6 +98,7 @@ class OutOfTime(GuestError):
 
     http_status = 504
     counter = "out_of_time"
+    limit = "cpu_ms"
 
 
 class OutOfMemory(GuestError):
@@ -103,12 +106,14 @@ class OutOfMemory(GuestError):
 
     http_status = 507
     counter = "out_of_memory"
+    limit = "memory_bytes"
 
 
 class OutputTooLarge(GuestError):
     """A response body passed its limit."""
 
     counter = "output_too_large"
+    limit = "output_bytes"
 
 
 class UnknownService(NunatakError):
@@ -123,3 +128,10 @@ class Unavailable(NunatakError):
 
     http_status = 503
     counter = "unavailable"
+
+
+class Throttled(Unavailable):
+    """The service has had its share of CPU time, and its requests have waited for more for too long."""
+
+    counter = "throttled"
+    limit = "cpu_percent"

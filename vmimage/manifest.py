@@ -5,18 +5,59 @@ config blob, carried inline in the config descriptor's "data", so that one GET i
 that are not exactly what `ImageManifest.to_bytes` would write are refused. `vmimage/FORMAT.md` describes every field.
 """
 
-import base64
-import binascii
-import hashlib
-import json
 import re
-import reprlib
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from typing import Any, Final, Literal, NoReturn, cast
+from functools import cached_property, lru_cache
+from typing import Final, Literal, cast
 
 from vmimage import abi
+from vmimage.canonical import (
+    Blob,
+    canonical_json,
+    config_bytes,
+    descriptor,
+    digest_of,
+    inline_config,
+    is_digest,
+    is_name,
+    load_json,
+    parse_blob,
+    refuse,
+    require_digest,
+    require_integer,
+    require_object,
+    require_same,
+)
+from vmimage.drives import DriveRef, parse_drives
 from vmimage.errors import FormatError
+from vmimage.terms import (
+    DEFAULT_TERMS,
+    InstanceMode,
+    Limits,
+    Rejuvenation,
+    Terms,
+    parse_instance,
+    parse_limits,
+    parse_rejuvenation,
+)
+
+__all__ = [
+    "DEFAULT_TERMS",
+    "Blob",
+    "DriveRef",
+    "ImageManifest",
+    "InstanceMode",
+    "Limits",
+    "Region",
+    "Rejuvenation",
+    "Terms",
+    "canonical_json",
+    "digest_of",
+    "is_digest",
+    "is_name",
+    "is_upstream",
+    "parse_manifest",
+]
 
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE: Final = "application/vnd.nunatak.image.v1+json"
@@ -32,19 +73,12 @@ SYMBOLS_RAW_MAX: Final = 64 << 20
 BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
 RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
 REGIONS_MAX: Final = 256
+UPSTREAMS_MAX: Final = 64
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", re.ASCII)
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-
-_SHORT: Final = reprlib.Repr()  # what a message quotes of a hostile value: few items, few levels
-_SHORT.maxstring = _SHORT.maxother = 80
-_SHORT.maxlist = _SHORT.maxdict = 12
+_UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 
 Access = Literal["r", "rw", "rx"]
 Kind = Literal["base", "derived"]
-# "service": one machine is kept and serves requests as they come. "request": every request finds a machine fresh from
-# the image, reset after the one before.
-InstanceMode = Literal["service", "request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +88,6 @@ class Region:
     start: int
     end: int
     access: Access
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """An OCI descriptor: what the bytes are, their SHA-256 as "sha256:<64 hex>", and how many there are."""
-
-    media_type: str
-    digest: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may use, and how many may be open at once."""
-
-    cpu_ms: int = 200  # 1 to 60,000; CPU time of the guest for one request
-    output_bytes: int = 64 << 20  # 1 to 1 GiB; body of one response
-    streams: int = abi.MAX_STREAMS  # 1 to abi.MAX_STREAMS
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,10 @@ class ImageManifest:
     symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
     instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
+    upstreams: tuple[str, ...] = ()  # origins ("https://api.example") that the guest may send requests to; sorted
+    disks: tuple[DriveRef, ...] = ()
+    pool: int = 1  # machines at once, at most
+    rejuvenate: Rejuvenation = field(default_factory=Rejuvenation)
 
     @cached_property
     def config(self) -> bytes:
@@ -99,6 +119,7 @@ class ImageManifest:
             {
                 "abi": self.abi,
                 "base": self.base,
+                "disks": [asdict(disk) for disk in self.disks],
                 "instance": self.instance,
                 "kind": self.kind,
                 "limits": asdict(self.limits),
@@ -106,8 +127,11 @@ class ImageManifest:
                 "name": self.name,
                 "page_count": self.page_count,
                 "pages_digest": self.pages_digest,
+                "pool": self.pool,
+                "rejuvenate": asdict(self.rejuvenate),
                 "regions": [[region.start, region.end, region.access] for region in self.regions],
                 "snapshot_bytes": self.snapshot_bytes,
+                "upstreams": self.upstreams,
             }
         )
 
@@ -130,8 +154,8 @@ class ImageManifest:
         return canonical_json(
             {
                 "artifactType": ARTIFACT_TYPE,
-                "config": {**_descriptor(self.config_blob), "data": base64.b64encode(self.config).decode("ascii")},
-                "layers": [_descriptor(blob) for blob in self.layers],
+                "config": inline_config(self.config_blob, self.config),
+                "layers": [descriptor(blob) for blob in self.layers],
                 "mediaType": MANIFEST_TYPE,
                 "schemaVersion": 2,
             }
@@ -142,25 +166,17 @@ class ImageManifest:
         """Name of the image: "sha256:<hex>" of `to_bytes`."""
         return digest_of(self.to_bytes())
 
-
-def digest_of(data: bytes) -> str:
-    """SHA-256 as OCI writes it."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def is_digest(text: str) -> bool:
-    """Whether `text` is a digest of the one algorithm we use, in its one spelling."""
-    return _DIGEST.fullmatch(text) is not None
+    def forget_bytes(self) -> None:
+        """Free the encoded forms, 3 KB that an edge with thousands of images needs no more; the digest stays."""
+        self.digest  # noqa: B018 - made from them
+        self.__dict__.pop("_encoded", None)
+        self.__dict__.pop("config", None)
 
 
-def is_name(text: str) -> bool:
-    """Whether `text` can name an image or a service: 1 to 63 of a-z 0-9 . _ -, a letter or digit at both ends."""
-    return _NAME.fullmatch(text) is not None
-
-
-def canonical_json(value: object) -> bytes:
-    """The one encoding of `value`: ASCII, keys sorted, no blanks."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii")
+def is_upstream(text: str) -> bool:
+    """Whether `text` is an origin as RFC 6454 writes it: lower case, no path, no port that the scheme implies."""
+    implied = ":80" if text.startswith("http:") else ":443"
+    return _UPSTREAM.fullmatch(text) is not None and not text.endswith(implied)
 
 
 def parse_manifest(data: bytes) -> ImageManifest:
@@ -168,21 +184,22 @@ def parse_manifest(data: bytes) -> ImageManifest:
 
     :raises FormatError: anything but the canonical bytes of an image this version can run within the limits above.
     """
-    outer = _load("manifest", data, MANIFEST_MAX)
+    outer = load_json("manifest", data, MANIFEST_MAX)
     keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
-    fields = _object("manifest", outer, keys)
-    _same("manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
-    _same("manifest artifactType", ARTIFACT_TYPE, fields["artifactType"])
-    _same("manifest schemaVersion", 2, fields["schemaVersion"])
-    config = _config_bytes(fields["config"])
+    fields = require_object("manifest", outer, keys)
+    require_same("manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
+    require_same("manifest artifactType", ARTIFACT_TYPE, fields["artifactType"])
+    require_same("manifest schemaVersion", 2, fields["schemaVersion"])
+    config = config_bytes("manifest config", fields["config"], CONFIG_TYPE)
     layers = fields["layers"]
     if not isinstance(layers, list) or not 1 <= len(layers) <= 2:
-        _refuse("manifest layers", "a snapshot and at most symbols", layers)
-    snapshot = _parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX)
-    symbols = _parse_blob("symbols", layers[1], SYMBOLS_TYPE, SYMBOLS_MAX) if len(layers) == 2 else None
-    manifest = _parse_config(_load("config", config, MANIFEST_MAX), snapshot, symbols)
+        refuse("manifest layers", "a snapshot and at most symbols", layers)
+    snapshot = parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX)
+    symbols = parse_blob("symbols", layers[1], SYMBOLS_TYPE, SYMBOLS_MAX) if len(layers) == 2 else None
+    manifest = _parse_config(load_json("config", config, MANIFEST_MAX), snapshot, symbols)
     if manifest.config != config or manifest.to_bytes() != data:
         raise FormatError("manifest: canonical JSON expected, got another spelling of it")
+    manifest.forget_bytes()
     return manifest
 
 
@@ -190,6 +207,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
     keys = {
         "abi",
         "base",
+        "disks",
         "instance",
         "kind",
         "limits",
@@ -199,22 +217,21 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         "pages_digest",
         "regions",
     }
-    c = _object("config", value, keys | {"snapshot_bytes"})
-    _same("config abi", abi.ABI_VERSION, c["abi"])
+    c = require_object("config", value, keys | {"pool", "rejuvenate", "snapshot_bytes", "upstreams"})
+    require_same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
-        _refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
+        refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
     if c["kind"] not in ("base", "derived"):
-        _refuse("config kind", '"base" or "derived"', c["kind"])
-    if c["instance"] not in ("service", "request"):
-        _refuse("config instance", '"service" or "request"', c["instance"])
+        refuse("config kind", '"base" or "derived"', c["kind"])
+    instance, pool = parse_instance(c["instance"], c["pool"])
     if c["kind"] == "base":
-        _same("config base of a base image", None, c["base"])
+        require_same("config base of a base image", None, c["base"])
     else:
-        _digest("config base", c["base"])
-    memory = _integer("config memory_bytes", c["memory_bytes"], abi.MEMORY_MIN, abi.MEMORY_MAX)
+        require_digest("config base", c["base"])
+    memory = require_integer("config memory_bytes", c["memory_bytes"], abi.MEMORY_MIN, abi.MEMORY_MAX)
     if memory % abi.PAGE_SIZE:
-        _refuse("config memory_bytes", f"a multiple of {abi.PAGE_SIZE}", memory)
-    pages = _integer("config page_count", c["page_count"], 0, memory // abi.PAGE_SIZE)
+        refuse("config memory_bytes", f"a multiple of {abi.PAGE_SIZE}", memory)
+    pages = require_integer("config page_count", c["page_count"], 0, memory // abi.PAGE_SIZE)
     record_min, record_max = max(1, pages * abi.PAGE_SIZE), pages * (abi.PAGE_SIZE + 8) + RECORD_OVERHEAD_MAX
     return ImageManifest(
         name=c["name"],
@@ -224,94 +241,48 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         memory_bytes=memory,
         regions=_parse_regions(c["regions"], memory),
         snapshot=snapshot,
-        snapshot_bytes=_integer("config snapshot_bytes", c["snapshot_bytes"], record_min, record_max),
+        snapshot_bytes=require_integer("config snapshot_bytes", c["snapshot_bytes"], record_min, record_max),
         page_count=pages,
-        pages_digest=_digest("config pages_digest", c["pages_digest"]),
+        pages_digest=require_digest("config pages_digest", c["pages_digest"]),
         symbols=symbols,
-        instance=cast(InstanceMode, c["instance"]),
-        limits=_parse_limits(c["limits"]),
+        instance=instance,
+        limits=parse_limits(c["limits"]),
+        pool=pool,
+        rejuvenate=parse_rejuvenation(c["rejuvenate"]),
+        upstreams=_parse_upstreams(c["upstreams"]),
+        disks=parse_drives(c["disks"], machines=pool),
     )
+
+
+def _parse_upstreams(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > UPSTREAMS_MAX:
+        refuse("config upstreams", f"a list of at most {UPSTREAMS_MAX}", value)
+    for item in value:
+        if not isinstance(item, str) or not is_upstream(item):
+            refuse("config upstream", 'an origin such as "https://api.example"', item)
+    if value != sorted(set(value)):
+        refuse("config upstreams", "each once, sorted", value)
+    return tuple(value)
 
 
 def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
     if not isinstance(value, list) or len(value) > REGIONS_MAX:
-        _refuse("config regions", f"a list of at most {REGIONS_MAX}", value)
+        refuse("config regions", f"a list of at most {REGIONS_MAX}", value)
     regions: list[Region] = []
     lowest = abi.NULL_GUARD_SIZE
     for item in value:
         if not isinstance(item, list) or len(item) != 3 or item[2] not in ("r", "rw", "rx"):
-            _refuse("config region", '[start, end, "r", "rw" or "rx"]', item)
-        start = _integer("config region start", item[0], lowest, memory_bytes - abi.PAGE_SIZE)
-        end = _integer("config region end", item[1], start + abi.PAGE_SIZE, memory_bytes)
+            refuse("config region", '[start, end, "r", "rw" or "rx"]', item)
+        start = require_integer("config region start", item[0], lowest, memory_bytes - abi.PAGE_SIZE)
+        end = require_integer("config region end", item[1], start + abi.PAGE_SIZE, memory_bytes)
         if start % abi.PAGE_SIZE or end % abi.PAGE_SIZE:
-            _refuse("config region", f"multiples of {abi.PAGE_SIZE}", item)
+            refuse("config region", f"multiples of {abi.PAGE_SIZE}", item)
         regions.append(Region(start, end, item[2]))
         lowest = end
-    return tuple(regions)
+    return _shared_layout(tuple(regions))
 
 
-def _parse_limits(value: object) -> Limits:
-    fields = _object("config limits", value, {"cpu_ms", "output_bytes", "streams"})
-    return Limits(
-        cpu_ms=_integer("limit cpu_ms", fields["cpu_ms"], 1, 60_000),
-        output_bytes=_integer("limit output_bytes", fields["output_bytes"], 1, 1 << 30),
-        streams=_integer("limit streams", fields["streams"], 1, abi.MAX_STREAMS),
-    )
-
-
-def _config_bytes(value: object) -> bytes:
-    fields = _object("manifest config", value, {"data", "digest", "mediaType", "size"})
-    try:
-        data = base64.b64decode(fields["data"], validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        _refuse("manifest config data", "base64", fields["data"])
-    if fields != {**_descriptor(Blob(CONFIG_TYPE, digest_of(data), len(data))), "data": fields["data"]}:
-        _refuse("manifest config", "a descriptor that matches its data", {**fields, "data": "..."})
-    return data
-
-
-def _parse_blob(what: str, value: object, media_type: str, size_max: int) -> Blob:
-    fields = _object(what, value, {"digest", "mediaType", "size"})
-    _same(f"{what} mediaType", media_type, fields["mediaType"])
-    size = _integer(f"{what} size", fields["size"], 1, size_max)
-    return Blob(media_type, _digest(f"{what} digest", fields["digest"]), size)
-
-
-def _descriptor(blob: Blob) -> dict[str, str | int]:
-    return {"digest": blob.digest, "mediaType": blob.media_type, "size": blob.size}
-
-
-def _load(what: str, data: bytes, size_max: int) -> object:
-    if len(data) > size_max:
-        _refuse(f"{what} size", f"at most {size_max} bytes", len(data))
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{what}: JSON expected: {error}") from None
-
-
-def _object(what: str, value: object, keys: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict) or value.keys() != keys:
-        _refuse(what, f"an object with keys {sorted(keys)}", sorted(value) if isinstance(value, dict) else value)
-    return value
-
-
-def _integer(what: str, value: object, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        _refuse(what, f"an integer from {low} to {high}", value)
-    return value
-
-
-def _digest(what: str, value: object) -> str:
-    if not isinstance(value, str) or not is_digest(value):
-        _refuse(what, "sha256:<64 hex digits>", value)
-    return value
-
-
-def _same(what: str, expected: object, got: object) -> None:
-    if type(expected) is not type(got) or expected != got:
-        _refuse(what, repr(expected), got)
-
-
-def _refuse(what: str, expected: str, got: object) -> NoReturn:
-    raise FormatError(f"{what}: {expected} expected, got {_SHORT.repr(got)}")
+@lru_cache(maxsize=256)
+def _shared_layout(regions: tuple[Region, ...]) -> tuple[Region, ...]:
+    """One tuple for all images of a layout: thousands of services are the same program."""
+    return regions

@@ -1,7 +1,8 @@
 """Names for addresses: an image's symbols, as a crash report needs them.
 
 The blob is one zstd frame of lines "hexaddress hexsize name\\n", sorted by address within the libOS and within the
-program.
+program. A line of a function is an entry of its own, named "function (file.c:12)", so that the nearest entry below
+an address is the one that says most.
 """
 
 import bisect
@@ -20,11 +21,17 @@ def encode(symbols: Iterable[Symbol]) -> bytes:
     return zstandard.ZstdCompressor(level=9).compress(lines.encode())
 
 
+def is_line(symbol: Symbol) -> bool:
+    """Whether an entry is a line of a function, not the function."""
+    return symbol.name.endswith(")")
+
+
 class SymbolTable:
     """Symbols sorted by address."""
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
-        self.symbols = sorted(symbols, key=lambda symbol: (symbol.address, symbol.size))
+        # A line comes after the function that begins with it.
+        self.symbols = sorted(symbols, key=lambda symbol: (symbol.address, is_line(symbol), symbol.size))
         self._addresses = [symbol.address for symbol in self.symbols]
 
     @classmethod
@@ -44,7 +51,7 @@ class SymbolTable:
             raise FormatError(f"symbols: lines of address, size and name expected: {error}") from None
 
     def name(self, address: int) -> str:
-        """`function+0x12`, or the bare address where no symbol covers it."""
+        """`function+0x12`, `function (file.c:12)+0x3`, or the bare address where no symbol covers it."""
         place = bisect.bisect_right(self._addresses, address) - 1
         if place >= 0:
             symbol = self.symbols[place]

@@ -52,6 +52,7 @@ OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by 
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
 
+_CUSTOM: Final = {"history", "hosts", "manifest", "service", "tenant", "version"}
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
 
@@ -67,6 +68,12 @@ class ServiceRecord:
     manifest_digest: str
     manifest_size: int  # bytes
     version: int  # counts every publish and rollback of the service
+    owner: str = ""  # the tenant, where it is not the service itself
+
+    @property
+    def tenant(self) -> str:
+        """Who shares CPU time, and a worker where that is wanted: services of one tenant compete with each other."""
+        return self.owner or self.service
 
 
 class Trust:
@@ -215,6 +222,8 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
             "service": record.service,
             "version": record.version,
         }
+        if record.owner:
+            custom["tenant"] = record.owner
         if path == service_path(record.service):
             custom["history"] = list(history[-HISTORY_MAX:])
         sha256 = record.manifest_digest.removeprefix("sha256:")
@@ -233,7 +242,7 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     :raises VerificationError: malformed, or the entry of another service or host.
     """
     custom = target.custom
-    if not isinstance(custom, dict) or not custom.keys() <= {"history", "hosts", "manifest", "service", "version"}:
+    if not isinstance(custom, dict) or not custom.keys() <= _CUSTOM:
         _refuse(path, "custom with hosts, manifest, service, version", custom)
     service, hosts, digest, version = (custom.get(key) for key in ("service", "hosts", "manifest", "version"))
     if not isinstance(service, str) or not is_name(service):
@@ -251,7 +260,10 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     if type(version) is not int or version < 1 or not 0 < target.length <= MANIFEST_MAX:
         _refuse(path, "a version from 1 and a manifest length within its limit", (version, target.length))
     _check_history(path, custom.get("history", []))
-    return ServiceRecord(service, tuple(hosts), digest, target.length, version)
+    owner = custom.get("tenant", "")
+    if not isinstance(owner, str) or (owner and not is_name(owner)):
+        _refuse(path, "a tenant named by 1 to 63 of a-z 0-9 . _ -", owner)
+    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner)
 
 
 def history_of(target: TargetFile) -> tuple[str, ...]:

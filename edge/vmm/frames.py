@@ -3,16 +3,22 @@
 A frame is a header of 16 bytes {u32 payload length, u8 type, u8 flags, u16 zero, u32 machine, u32 stream}, then the
 payload. `machine` is a number the supervisor never uses twice on a connection, so frames for a machine that is gone
 are told apart and dropped. Image memfds travel on a second socket (`IMAGE`), one datagram each, sent before the frame
-that announces them. Gate payloads are passed through: a HEAD's payload is the gate's key-value block and body bytes.
+that announces them; a small derived image travels in the frame itself. Gate payloads are passed through: a HEAD's
+payload is the gate's key-value block and body bytes.
 """
 
 import struct
 from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("<IBBHII")
-TIMING: Final = struct.Struct("<II")  # before the payload of a worker's HEAD: restore, guest CPU so far; microseconds
+LENGTH: Final = struct.Struct("<I")  # of JSON, where bytes follow it in one payload
+# Before the payload of a worker's HEAD: restore, guest CPU so far, in microseconds; where it ran, of ENGINES.
+TIMING: Final = struct.Struct("<IIB")
+ENGINES: Final = ("unicorn", "kvm")
 PAYLOAD_MAX: Final = 64 << 20  # a parked record of a machine that wrote most of its memory is the largest
 
+FLAG_SYNC: Final = 1  # APPEND: no record, but let all before be on disk
+FLAG_FAILED: Final = 1  # BLOCK: it cannot be had
 FLAG_END: Final = 1  # HEAD, BODY: last of the stream in this direction (equals abi.FLAG_END)
 
 # Both ways, per stream.
@@ -20,16 +26,25 @@ HEAD: Final = 1
 BODY: Final = 2
 RESET: Final = 3  # to the worker: the client is gone; from the worker: the guest aborted the stream
 CREDIT: Final = 4  # u32
+SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBREQUEST); a stream with abi.EXCHANGE_BIT
 
 # To the worker.
-IMAGE: Final = 16  # JSON: see Worker; an fd waits on the image socket. Header's machine is the image's number
-DROP_IMAGE: Final = 17  # header's machine is the image's number
-# u32 length of JSON, JSON {image, tenant, weight, cpu_ms, output_bytes, streams, fresh}, then the parked record if any.
+# u32 length of JSON, JSON {kind, base, memory_bytes, regions, bytes}, then the record of a small derived image; where
+# `bytes` is not 0, an fd with so many waits on the image socket instead. Header's machine is the image's number.
+IMAGE: Final = 16
+DROP_IMAGE: Final = 17  # header's machine is the image's number; without FLAG_END it may be given again
+# u32 length of JSON, JSON {image, tenant, weight, limits: fields of `terms.Limits`, growth_bytes, fresh, disks}, then
+# what PARKED carried, if anything. `weight` is the tenant's.
 OPEN: Final = 18
 PARK: Final = 19  # as soon as the machine is idle; answered by PARKED, or by DIED
 CLOSE: Final = 20  # forget the machine
 PING: Final = 21  # answered by PONG with the payload and statistics
 STOP: Final = 22  # finish and leave
+DISK: Final = 23  # JSON {blocks, cache_bytes}; header's machine is the disk's number
+DROP_DISK: Final = 24  # header's machine is the disk's number
+BLOCK: Final = 25  # header: disk's number, block's number; the block; nothing is zeros; FLAG_FAILED
+PAGES: Final = 26  # before OPEN: what was written to a cow disk; header's stream is its place among the machine's disks
+DISK_DONE: Final = 27  # header's stream is the token of a KEEP or APPEND; i32: 0 or a negative errno
 
 # From the worker.
 HELLO: Final = 32  # JSON: pid, engines
@@ -39,6 +54,9 @@ DIED: Final = (
 )
 LOG: Final = 35  # UTF-8 lines from the guest's console or log records
 PONG: Final = 36  # JSON statistics
+BLOCK_WANT: Final = 37  # header: disk's number, block's number; answered by BLOCK
+KEEP: Final = 38  # header's stream is a token; u32 place of the disk, then a page set; answered by DISK_DONE
+APPEND: Final = 39  # header's stream is a token; u32 place of the disk, then a log record; answered by DISK_DONE
 
 
 class Frame(NamedTuple):
@@ -49,6 +67,17 @@ class Frame(NamedTuple):
     machine: int
     stream: int
     payload: bytes
+
+
+def with_json(about: bytes, data: bytes) -> bytes:
+    """A payload of JSON and bytes."""
+    return b"".join((LENGTH.pack(len(about)), about, data))
+
+
+def split_json(payload: bytes) -> tuple[bytes, bytes]:
+    """The JSON and the bytes of such a payload."""
+    (length,) = LENGTH.unpack_from(payload)
+    return payload[LENGTH.size : LENGTH.size + length], payload[LENGTH.size + length :]
 
 
 def pack(type_: int, flags: int, machine: int, stream: int, payload: bytes = b"") -> bytes:

@@ -15,10 +15,12 @@ from typing import Final
 import numpy as np
 
 from edge.vmm.devices.clock import Clock
+from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
-from edge.vmm.report import describe_fault, machine_report
+from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import SLICE_NS
 from vmimage import abi
@@ -34,8 +36,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-LOG_BYTES_MAX: Final = 64 << 10  # console and log output that one slice may produce; the rest is dropped
-PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
 _FRESH_BYTES: Final = 40  # generation and entropy
@@ -91,7 +91,14 @@ class Machine:
     """A guest in a shell."""
 
     def __init__(
-        self, shell: Shell, image: Image, limits: Limits, *, baking: bool = False, fresh: bool = False
+        self,
+        shell: Shell,
+        image: Image,
+        limits: Limits,
+        *,
+        baking: bool = False,
+        fresh: bool = False,
+        disks: Disks | None = None,
     ) -> None:
         """:param baking: READY ends a run; clocks stand still and there is no entropy.
         :param fresh: every request gets a machine that has served none: the caller resets it when it is `used`.
@@ -101,19 +108,19 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self.log: list[bytes] = []  # console output, for the caller to take
+        self._log = GuestLog(limits.log_bytes)
+        self.log = self._log.parts  # log lines and console output, for the caller to take
+        self.disks = disks
         self._baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
         self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._log_bytes = 0
-        self._clock = Clock(DeviceState())
+        self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
-        self._charged_ns = 0  # CPU time since a request was last completed
-        self._completed = 0
+        self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
         self._program = ProgramPlace()
 
@@ -149,14 +156,16 @@ class Machine:
         """
         if self._gate.streams or self.phase is not Phase.IDLE:
             raise ValueError("an idle machine without open requests expected")
-        self._gate.renew()
+        self.records += self._gate.renew()
+        if self.disks is not None:
+            self.disks.discard()
         self._restore_devices(self.shell.reset())
         self._enter_phase("reset")
 
     def _restore_devices(self, devices: DeviceState) -> None:
         self._gate.set_positions(devices.in_head, devices.out_tail)
         self._console.tail = devices.console_tail
-        self._clock = Clock(devices)
+        self.clock = Clock(devices)
         self._idle_until_ns = devices.idle_until_ns
         self._program = ProgramPlace.of(devices)
         self._write_info_page()
@@ -172,6 +181,8 @@ class Machine:
             *(program.entry, limits.streams, program.heap, program.files, program.phdr, program.phnum, program.kind),
         )
         self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
+        if self.disks is not None:
+            self.disks.restore()
 
     def capture(self) -> Snapshot:
         """The state as a difference from the image.
@@ -188,9 +199,14 @@ class Machine:
             **asdict(self._program),
         )
         if not self._baking:
-            self._clock.save(devices)
+            self.clock.save(devices)
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
+
+    def grown_bytes(self) -> int:
+        """Memory that differs from the image's; costs what a capture does."""
+        page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
+        return len(page_nos) * abi.PAGE_SIZE
 
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
@@ -213,8 +229,9 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests are open or queued."""
-        return bool(self._gate.streams) or self._gate.queued
+        """Whether requests are open or queued, of clients or its own."""
+        gate = self._gate
+        return bool(gate.streams) or gate.queued or bool(gate.exchanges) or (self.disks is not None and self.disks.busy)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
@@ -223,12 +240,12 @@ class Machine:
     @property
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
-        return self._gate.used
+        return self._gate.used and (self.disks is None or not self.disks.busy)
 
     @property
     def virtual_ns(self) -> int:
         """CPU time the guest has had."""
-        return self._clock.virtual_ns
+        return self.clock.virtual_ns
 
     def run(self, slice_ns: int = SLICE_NS) -> Outcome:
         """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
@@ -247,8 +264,8 @@ class Machine:
             raise
 
     def _run(self, slice_ns: int) -> Outcome:
-        engine, clock = self.shell.engine, self._clock
-        self._log_bytes = self.last_cpu_ns = self.last_entries = 0
+        engine, clock = self.shell.engine, self.clock
+        self.last_cpu_ns = self.last_entries = 0
         started_ns = mark_ns = time.thread_time_ns()
         while True:
             in_tail = self._guest_positions()[0]
@@ -273,7 +290,7 @@ class Machine:
                     if self._hypercall(port):
                         return Ready()
                 case Fault():
-                    raise self._fault(reason)
+                    raise fault_error(reason, self.image.memory_bytes)
                 case EngineFailure(message):
                     self.shell.broken = True
                     raise GuestFault(message)
@@ -300,12 +317,13 @@ class Machine:
         engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
-        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self._clock.armed
-        if self._gate.streams and for_ever and not self._gate.expects_more():
+        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
+        waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
+        if self._gate.streams and for_ever and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
-        return Idle(self._clock.host_deadline_ns(self._idle_until_ns))
+        return Idle(self.clock.host_deadline_ns(self._idle_until_ns))
 
     def _check_time(self) -> None:
         """CPU time counts from the last completed request on: those that ride together do not pay for each other."""
@@ -326,7 +344,7 @@ class Machine:
             engine.set_result(0)
             return self._baking
         elif port == abi.PORT_TIMER:
-            engine.set_result(self._clock.set_timer(engine.argument(0), engine.argument(1)))
+            engine.set_result(self.clock.set_timer(engine.argument(0), engine.argument(1)))
         elif port in (abi.PORT_CLOCK, abi.PORT_NOTIFY):
             engine.set_result(0)  # every exit refreshes the clocks and drains the rings
         elif port == abi.PORT_SET_FS:
@@ -346,12 +364,6 @@ class Machine:
             raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
         return False
 
-    def _fault(self, fault: Fault) -> GuestError:
-        limit = self.image.memory_bytes
-        if fault.vector == PAGE_FAULT and limit <= fault.cr2 < abi.MEMORY_MAX:
-            return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {limit:#x}")
-        return GuestFault(describe_fault(fault))
-
     # Pages shared with the guest
 
     def _guest_positions(self) -> tuple[int, int, int]:
@@ -360,10 +372,11 @@ class Machine:
 
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
-        return gate | (abi.IRQ_TIMER if self._clock.timer_pending() else 0)
+        disk = abi.IRQ_DISK if self.disks is not None and self.disks.pending() else 0
+        return gate | disk | (abi.IRQ_TIMER if self.clock.timer_pending() else 0)
 
     def _write_info(self, pending: int) -> None:
-        clock = self._clock
+        clock = self.clock
         times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
         _INFO_HOT.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_PENDING, pending, *times)
         positions = (self._gate.in_head, self._gate.out_tail, self._console.tail)
@@ -373,13 +386,10 @@ class Machine:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._append_log(record.payload + b"\n")
+                self._log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._append_log(self._console.take(console_head))
-
-    def _append_log(self, text: bytes) -> None:
-        self._log_bytes += len(text)
-        if self._log_bytes <= LOG_BYTES_MAX:
-            self.log.append(text)
+            self._log.append(self._console.take(console_head))
+        if self.disks is not None:
+            self.disks.drain()

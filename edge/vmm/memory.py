@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.vmm import host
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, page_view
@@ -164,7 +165,7 @@ class GuestMemory:
         if template.memory_bytes != self.memory_bytes:
             raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
         dirty = self.dirty_pages()
-        if len(dirty) > RESET_COPY_PAGES:
+        if len(dirty) > RESET_COPY_PAGES and host.LINUX:  # elsewhere MADV_DONTNEED is a hint and drops nothing
             self.ram.madvise(mmap.MADV_DONTNEED)
         else:
             self.pages[dirty] = self.base.contents(dirty)
@@ -199,15 +200,18 @@ class GuestMemory:
         self.ram[address : address + len(data)] = data
         self.mark_dirty(slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE)))
 
+    def is_writable(self, address: int, size: int) -> bool:
+        """Whether the guest itself could write all of these bytes."""
+        if not (0 <= address < self.memory_bytes and 0 < size <= self.memory_bytes - address):
+            return False
+        pages = self.entries[address // abi.PAGE_SIZE : -(-(address + size) // abi.PAGE_SIZE)]
+        return bool((pages & np.uint64(PRESENT | WRITABLE) == np.uint64(PRESENT | WRITABLE)).all())
+
     def write_checked(self, address: int, data: bytes) -> bool:
         """The same door for writing: False, and nothing written, where the guest itself could not write all of it."""
-        if not (0 <= address < self.memory_bytes and 0 < len(data) <= self.memory_bytes - address):
+        if not self.is_writable(address, len(data)):
             return False
-        pages = slice(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE))
-        if not (self.entries[pages] & np.uint64(PRESENT | WRITABLE) == np.uint64(PRESENT | WRITABLE)).all():
-            return False
-        self.ram[address : address + len(data)] = data
-        self.mark_dirty(pages)
+        self.write(address, data)
         return True
 
     def read_checked(self, address: int, size: int) -> bytes | None:

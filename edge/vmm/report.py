@@ -6,10 +6,11 @@ from typing import Any, Final
 from edge.vmm.engine import Fault
 from edge.vmm.memory import GuestMemory
 from vmimage import abi
-from vmimage.errors import GuestError
+from vmimage.errors import GuestError, GuestFault, OutOfMemory
 from vmimage.linux_calls import name_of
 from vmimage.snapshot import Registers
 
+_PAGE_FAULT: Final = 14
 FRAMES_MAX: Final = 32  # return addresses in a report
 STACK_BYTES: Final = 256
 _NAMES: Final = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()
@@ -28,10 +29,17 @@ _VECTORS: Final = {
 }
 
 
+def fault_error(fault: Fault, memory_bytes: int) -> GuestError:
+    """What a processor exception is to those outside; beyond the machine's memory it is a want of memory."""
+    if fault.vector == _PAGE_FAULT and memory_bytes <= fault.cr2 < abi.MEMORY_MAX:
+        return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {memory_bytes:#x}")
+    return GuestFault(describe_fault(fault))
+
+
 def describe_fault(fault: Fault) -> str:
     """One line: the exception by its name, and where."""
     name = _VECTORS.get(fault.vector, "exception")
-    if fault.vector != 14:
+    if fault.vector != _PAGE_FAULT:
         return f"{name} (vector {fault.vector}) at RIP {fault.rip:#x}"
     guard = abi.STACK_GUARD_ADDRESS <= fault.cr2 < abi.STACK_ADDRESS
     fiber = (

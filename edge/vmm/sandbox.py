@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from edge.vmm import engine_kvm as kvm
-from edge.vmm import seccomp
+from edge.vmm import host, seccomp
 from edge.vmm.seccomp import libc_call
 from vmimage.errors import OperatorError
 
@@ -72,6 +72,7 @@ _LANDLOCK_VERSION: Final = 1
 
 # What an operator can do about a layer that is missing.
 MENDS: Final = {
+    "sandbox": "run edges on Linux",
     "namespaces": "start the edge as root, or allow user namespaces to ordinary users",
     "user": "start the edge as root, or with CAP_SETUID and CAP_SETGID",
     "landlock": "Linux 5.13 or newer, with landlock among the kernel's `lsm=`",
@@ -128,6 +129,8 @@ def enter(config: Config, start: Callable[[], T]) -> tuple[Report, T]:
     :return: what stands, and what `start` returned.
     :raises ValueError: the process has another thread already, or a descriptor to keep is not open.
     """
+    if not host.LINUX:
+        return Report((Layer("sandbox", False, f"{sys.platform} has none of its parts"),)), start()
     if (threads := len(os.listdir("/proc/self/task"))) != 1:
         raise ValueError(f"a process of one thread expected, got {threads}: see `sandbox.environment`")
     load_early()

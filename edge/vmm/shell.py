@@ -18,8 +18,8 @@ from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, difference, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-# Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 2.0 MiB.
-SHELL_OVERHEAD_BYTES: Final = 2 << 20
+# Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 1.2 MiB without huge pages.
+SHELL_OVERHEAD_BYTES: Final = 5 << 18
 
 
 EngineName = Literal["unicorn", "kvm"]

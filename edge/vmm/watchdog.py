@@ -7,23 +7,17 @@ process is disturbed, and no ticks while nothing runs.
 """
 
 import contextlib
-import ctypes
 import functools
-import os
 import select
-import struct
 import threading
 from collections.abc import Iterator
 from typing import Final
 
+from edge.vmm import host
 from edge.vmm.engine import Engine
 
 TICK_NS: Final = 1_000_000
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
-
-_CLOCK_MONOTONIC: Final = 1
-_ITIMERSPEC: Final = struct.Struct("<4q")  # interval, then first expiry; seconds and nanoseconds
-_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 @functools.cache
@@ -42,9 +36,7 @@ class Watchdog:
         self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
         self._slice_ns = 0
         self._input: select.poll | None = None
-        self._timer = _libc.timerfd_create(_CLOCK_MONOTONIC, os.O_CLOEXEC)
-        if self._timer < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._ticker = host.ticker()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def listen(self, descriptor: int) -> None:
@@ -71,12 +63,13 @@ class Watchdog:
             self._set(0)
 
     def _set(self, interval_ns: int) -> None:
-        _libc.timerfd_settime(self._timer, 0, _ITIMERSPEC.pack(0, interval_ns, 0, interval_ns), None)
+        self._ticker.set(interval_ns)
         self.ticking = interval_ns > 0
 
     def _watch(self) -> None:
         seen = 0
-        while os.read(self._timer, 8):
+        while True:
+            self._ticker.wait()
             engine, run = self._engine, self._run
             if engine is None or run != seen:
                 seen = run

@@ -10,12 +10,10 @@ import argparse
 import contextlib
 import functools
 import gc
-import heapq
 import json
 import logging
 import os
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -24,23 +22,26 @@ from typing import Any, Final
 
 from edge.vmm import frames, sandbox
 from edge.vmm.devices.ring import Record
+from edge.vmm.drives import Drives
 from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
+from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
-from edge.vmm.memory import BaseMemory
-from edge.vmm.scheduler import Entity, Scheduler
-from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.scheduler import Entity, Quota, Scheduler
+from edge.vmm.seccomp import libc_call
+from edge.vmm.shell import EngineName, Shell
+from edge.vmm.shell_pool import ShellPool
+from edge.vmm.sleepers import Sleepers
 from edge.vmm.tiering import Tiering, calibrate
-from edge.vmm.watchdog import watchdog
+from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
-from vmimage.manifest import Limits, Region
+from vmimage.manifest import Limits
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
-FREE_SHELLS_MAX: Final = 64  # shells kept mapped and translated though no machine is in them
-_IMAGE_NUMBER: Final = struct.Struct("<I")
-_LENGTH: Final = struct.Struct("<I")
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
+PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 
 log = logging.getLogger("nunatak.worker")
 
@@ -54,9 +55,9 @@ class Resident:
         self.machine = machine
         self.entity = entity
         self.restore_us = 0
-        self.wake_at_ns: int | None = None
         self.reported_ns = 0  # virtual time up to the last response
         self.parking = False  # goes as soon as it is idle
+        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -64,32 +65,33 @@ class Worker:
 
     def __init__(self, frames_socket: socket.socket, images_socket: socket.socket) -> None:
         self._socket = frames_socket
-        self._images_socket = images_socket
         self._buffer = bytearray()
         self._out = bytearray()
-        self._images: dict[int, Image] = {}
+        self._images = HeldImages(images_socket)
         self._residents: dict[int, Resident] = {}
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
-        self._sleepers: list[tuple[int, int, Resident]] = []  # a heap by wake_at_ns; entries that changed are skipped
-        self._free_shells: dict[tuple[int, int], list[Shell]] = {}  # by base and memory size
-        self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
+        self._sleepers = Sleepers()  # by resident's number
+        self._rests = 0  # times it slept because nobody had work
+        self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate())
         self._stopping = False
+        self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
             frames.BODY: self._on_record,
             frames.CREDIT: self._on_record,
             frames.RESET: self._on_record,
-            frames.IMAGE: self._on_image,
+            frames.IMAGE: self._images.take,
             frames.DROP_IMAGE: self._on_drop_image,
             frames.OPEN: self._on_open,
             frames.PARK: self._on_park,
             frames.CLOSE: self._on_close,
             frames.PING: self._on_ping,
             frames.STOP: self._on_stop,
+            **self._drives.handlers,
         }
 
     def serve(self) -> None:
@@ -110,12 +112,14 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        self._socket.settimeout(self._seconds_to_wake() if idle and self._short_of is None else 0)
+        rests = idle and not self._shells.short
+        self._rests += rests
+        self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
             if idle:
-                self._prepare_shell()
+                self._shells.prepare()
                 self._watchdog.rest()
             self._wake_sleepers()
             return True
@@ -129,19 +133,21 @@ class Worker:
 
     def _seconds_to_wake(self) -> float | None:
         """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
-        deadlines = [self._sleepers[0][0]] if self._sleepers else []
-        release_ns = self._scheduler.next_release_ns()
-        if release_ns is not None:
-            deadlines.append(release_ns)
+        some_day = (self._sleepers.next_ns(), self._scheduler.next_release_ns())
+        deadlines = [deadline_ns for deadline_ns in some_day if deadline_ns is not None]
         wait = max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
         return min(wait or LINGER_S, LINGER_S) if self._watchdog.ticking else wait
 
     def _wake_sleepers(self) -> None:
         now_ns = time.monotonic_ns()
-        while self._sleepers and self._sleepers[0][0] <= now_ns:
-            wake_at_ns, _, resident = heapq.heappop(self._sleepers)
-            if resident.wake_at_ns == wake_at_ns and resident.number in self._residents:
-                self._scheduler.wake(resident.entity, now_ns)
+        for number in self._sleepers.due(now_ns):
+            self._scheduler.wake(self._residents[number].entity, now_ns)
+
+    def _wake(self, number: int) -> None:
+        """A machine's disk has something for it."""
+        resident = self._residents.get(number)
+        if resident is not None:
+            self._make_runnable(resident)
 
     def _make_runnable(self, resident: Resident) -> None:
         self._scheduler.wake(resident.entity, time.monotonic_ns())
@@ -154,47 +160,34 @@ class Worker:
             resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
             self._make_runnable(resident)
 
-    def _on_image(self, frame: Frame) -> None:
-        message, fds, _, _ = socket.recv_fds(self._images_socket, _IMAGE_NUMBER.size, 1)
-        if _IMAGE_NUMBER.unpack(message)[0] != frame.machine or len(fds) != 1:
-            raise ValueError(f"a memfd for image {frame.machine} expected")
-        about = json.loads(frame.payload)
-        regions = tuple(Region(*region) for region in about["regions"])
-        if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(fds[0]), regions, about["memory_bytes"])
-        else:
-            with os.fdopen(fds[0], "rb") as file:
-                file.seek(0)
-                record = file.read(about["bytes"])
-            base = self._images[about["base"]].base
-            self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
-
     def _on_drop_image(self, frame: Frame) -> None:
-        self._tiering.forget(frame.machine)
-        image = self._images.pop(frame.machine, None)
+        if frame.flags & frames.FLAG_END:
+            self._tiering.forget(frame.machine)
+        image = self._images.drop(frame.machine)
         if image is not None and image.is_base:
-            self._short_of = None
-            for shell in self._free_shells.pop((id(image.base), image.memory_bytes), []):
-                shell.close()
+            self._shells.drop(image)
 
     def _on_open(self, frame: Frame) -> None:
-        (length,) = _LENGTH.unpack_from(frame.payload)
-        about: dict[str, Any] = json.loads(frame.payload[_LENGTH.size : _LENGTH.size + length])
-        parked = frame.payload[_LENGTH.size + length :] or None
+        head, parked = frames.split_json(frame.payload)
+        about: dict[str, Any] = json.loads(head)
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
-        limits = Limits(about["cpu_ms"], about["output_bytes"], about["streams"])
-        shell = self._take_shell(image)
+        limits = Limits(**about["limits"])
+        shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"]))
-            machine = Machine(shell, image, limits, fresh=about["fresh"])
-            machine.restore(parked)
+            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
+            machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
+            machine.restore(record)
         except NunatakError as error:
-            self._release(shell, image)
+            self._drives.forget(frame.machine)
+            self._shells.release(shell, image)
             self._report_death(frame.machine, error, {}, [])
             return
-        entity = self._scheduler.add(about["tenant"], weight=about["weight"])
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident.growth_bytes = about["growth_bytes"]
         self._by_entity[entity] = resident
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
@@ -208,7 +201,7 @@ class Worker:
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
         if not resident.machine.busy:
-            record = snapshot.encode(resident.machine.capture(), level=1)
+            record = self._drives.park(resident.number, snapshot.encode(resident.machine.capture(), level=1))
             self._forget(resident)
             self._send(frames.PARKED, resident.number, 0, record)
 
@@ -221,41 +214,32 @@ class Worker:
         statistics = {
             "ping": frame.payload.decode(),
             "machines": len(self._residents),
-            "free_shells": sum(map(len, self._free_shells.values())),
+            "free_shells": len(self._shells),
             "images": len(self._images),
             "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
+            "rests": self._rests,
+            "wakeups": self._sleepers.wakeups,
             "slices_stopped": self._watchdog.stopped,
             "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
+            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
+            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
+            **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+
+    def _has_grown(self, resident: Resident) -> bool:
+        limit = resident.growth_bytes
+        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
+            resident.machine.grown_bytes() > limit
+        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
 
     # Machines
-
-    def _take_shell(self, image: Image) -> Shell:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        shell = free.pop() if free else Shell(image.base, image.memory_bytes)
-        if not free:
-            self._short_of = image
-        return shell
-
-    def _prepare_shell(self) -> None:
-        """Make a spare one while there is nothing else to do: that is most of what a machine's first start takes."""
-        image, self._short_of = self._short_of, None
-        if image is not None:
-            self._release(Shell(image.base, image.memory_bytes), image)
-
-    def _release(self, shell: Shell, image: Image) -> None:
-        free = self._free_shells.setdefault((id(image.base), image.memory_bytes), [])
-        if len(free) < FREE_SHELLS_MAX and not shell.broken:
-            free.append(shell)
-        else:
-            shell.close()
 
     def _choose_engine(self, shell: Shell, name: EngineName, *, move: bool = False) -> None:
         """Put the next machine, or with `move` the one that is there, into an engine; on Unicorn where KVM fails."""
@@ -273,12 +257,15 @@ class Worker:
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]
+        self._sleepers.discard(resident.number)
         self._scheduler.remove(resident.entity, time.monotonic_ns())
-        self._release(resident.machine.shell, resident.machine.image)
+        self._drives.forget(resident.number)
+        self._shells.release(resident.machine.shell, resident.machine.image)
 
     def _run(self, resident: Resident, slice_ns: int) -> None:
         machine = resident.machine
-        resident.wake_at_ns = None
+        self._sleepers.discard(resident.number)
+        slice_ns = min(slice_ns, max(machine.clock.until_timer_ns(), TICK_NS))
         mark_ns = time.thread_time_ns()
         never_seen: list[int] = []
         error: NunatakError | None = None
@@ -291,9 +278,11 @@ class Worker:
             log.exception("event=machine_failed machine=%d", resident.number)
             error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
             machine.shell.broken = True
-        output_bytes = self._emit(resident)
+        io_bytes = self._emit(resident)
+        if machine.disks is not None:
+            io_bytes, machine.disks.moved_bytes = io_bytes + machine.disks.moved_bytes, 0
         now_ns = time.monotonic_ns()
-        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, output_bytes)
+        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, io_bytes)
         if error is not None:
             never_seen = machine.never_seen()
             self._forget(resident)
@@ -306,8 +295,7 @@ class Worker:
             case Idle(until_ns):
                 self._scheduler.sleep(resident.entity, now_ns)
                 if until_ns is not None:
-                    resident.wake_at_ns = until_ns
-                    heapq.heappush(self._sleepers, (until_ns, id(resident), resident))
+                    self._sleepers.add(resident.number, until_ns)
                 if machine.used:
                     machine.reset()
                     resident.reported_ns = machine.virtual_ns
@@ -324,7 +312,9 @@ class Worker:
             payload = record.payload
             if record.type == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                payload = frames.TIMING.pack(resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF) + payload
+                engine = frames.ENGINES.index(machine.shell.engine_name)
+                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
+                payload = frames.TIMING.pack(*times, engine) + payload
                 resident.restore_us = 0
             self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
             self._out += payload
@@ -359,6 +349,12 @@ def _kvm() -> int | None:
     return None
 
 
+def _small_pages() -> None:
+    """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
+    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
+        libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
+
+
 def main() -> int:
     """Entry point of the worker process: `python -m edge.vmm.worker --frames-fd N --images-fd M`."""
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
@@ -366,6 +362,7 @@ def main() -> int:
     parser.add_argument("--images-fd", type=int, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    _small_pages()
     config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     report, worker = sandbox.enter(config, functools.partial(Worker, *ends))

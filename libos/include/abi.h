@@ -21,6 +21,8 @@
 #define NK_GATE_IN_ADDRESS 0x20000
 #define NK_GATE_OUT_ADDRESS 0x30000
 #define NK_GATE_SIZE 0x10000
+#define NK_DISK_IN_ADDRESS 0x40000         /* one page, R: mapped only in a machine that has disks */
+#define NK_DISK_OUT_ADDRESS 0x41000        /* one page, RW: the same */
 #define NK_FIBER_ADDRESS 0x80000
 #define NK_FIBER_STRIDE 0x10000            /* one guard page at the low end of each, the rest is stack */
 #define NK_FIBER_COUNT 8
@@ -57,6 +59,7 @@
 #define NK_INFO_PHDR 0x90                  /* u64, address of the program's ELF program headers; 0: none */
 #define NK_INFO_PHNUM 0x98                 /* u32, how many there are */
 #define NK_INFO_PROGRAM_KIND 0x9C          /* u32, PROGRAM_* */
+#define NK_INFO_DISKS 0xC0                 /* u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped */
 
 /* Control page: written by the guest. A value read from here is checked before use, every time. */
 #define NK_CONTROL_IRQ_ENABLE 0x00         /* u64, 0 or 1 */
@@ -85,7 +88,7 @@
 /* Interrupt bits in INFO_PENDING. */
 #define NK_IRQ_GATE 0x1                    /* records wait in the gate ring to the guest */
 #define NK_IRQ_TIMER 0x2                   /* the timer's deadline has passed */
-#define NK_IRQ_DISK 0x4                    /* reserved */
+#define NK_IRQ_DISK 0x4                    /* completions wait in the disks' ring */
 #define NK_IRQ_NIC 0x8                     /* reserved */
 
 /*
@@ -110,6 +113,7 @@
 #define NK_TIMELINE_VIRTUAL 1
 #define NK_NOTIFY_GATE 0x1
 #define NK_NOTIFY_CONSOLE 0x2
+#define NK_NOTIFY_DISK 0x4
 #define NK_EXIT_OK 0
 #define NK_EXIT_NO_MEMORY 12               /* the guest says it ran out of memory: 507 to the client */
 #define NK_EXIT_PANIC 13                   /* the libOS found itself or the VMM broken */
@@ -123,16 +127,50 @@
 #define NK_RECORD_PAD 0                    /* skip it */
 #define NK_RECORD_HEAD 1                   /* a key-value block, then body bytes */
 #define NK_RECORD_BODY 2                   /* body bytes */
-#define NK_RECORD_RESET 3                  /* the stream is aborted; no payload */
+#define NK_RECORD_RESET 3                  /* the stream is aborted; on an exchange, to us: why (UTF-8) */
 #define NK_RECORD_CREDIT 4                 /* u32: so many more body bytes may be sent on this stream */
 #define NK_RECORD_LOG 5                    /* from the guest: one line of UTF-8 for the publisher */
-#define NK_RECORD_SUBREQUEST 6             /* reserved: to an allow-listed upstream */
+#define NK_RECORD_SUBREQUEST 6             /* from the guest: begins an exchange with an upstream */
 #define NK_FLAG_END 0x1                    /* HEAD or BODY: the last of its stream in this direction */
 #define NK_STREAM_WINDOW 0x10000           /* body bytes under way before the first CREDIT, each stream and direction */
 #define NK_MAX_STREAMS 64                  /* INFO_MAX_STREAMS is at most this */
 
+/* Exchanges: requests that the guest makes, to upstreams that its image names; see vmimage/abi.py. */
+#define NK_EXCHANGE_BIT 0x80000000         /* in the stream number, which the guest chooses */
+#define NK_MAX_EXCHANGES 16                /* at once in a machine */
+
 /* Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
  * terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
- * header fields; FLAG_END and body bytes may follow in the same record. */
+ * header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then
+ * header fields; the answer's HEAD is as a response's; neither has body bytes. */
+
+/*
+ * Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo
+ * 2^32. A request is {u32 id, u16 op, u16 disk, u64 offset, u64 address, u32 length, u32 zero}: its disk is a place in the
+ * table, its address lies in memory that the guest itself may write (READ) or read (WRITE, APPEND). A completion is
+ * {u32 id, i32 result}: bytes, or a negative errno. Completions come in any order; at most DISK_SLOTS are under way.
+ */
+#define NK_DISK_IN_HEAD 0x00               /* u32, completions ever produced */
+#define NK_DISK_OUT_TAIL 0x04              /* u32, requests ever consumed */
+#define NK_DISK_TABLE 0x100                /* DISKS_MAX entries {u64 bytes, u32 kind, u32 zero, 48 bytes name} */
+#define NK_DISK_ENTRY_SIZE 64
+#define NK_DISK_COMPLETIONS 0x800
+#define NK_DISK_OUT_HEAD 0x00              /* in the guest's page: u32, requests ever produced */
+#define NK_DISK_IN_TAIL 0x04               /* in the guest's page: u32, completions ever consumed */
+#define NK_DISK_REQUESTS 0x800
+#define NK_DISK_REQUEST_SIZE 32
+#define NK_DISK_COMPLETION_SIZE 8
+#define NK_DISK_SLOTS 64
+#define NK_DISKS_MAX 8
+#define NK_DISK_BLOCK_SIZE 0x10000
+#define NK_DISK_LENGTH_MAX 0x10000         /* bytes of one request */
+#define NK_DISK_READ 1                     /* any offset and length; short at the end of the disk */
+#define NK_DISK_WRITE 2                    /* offset and length in whole pages; cow and scratch */
+#define NK_DISK_FLUSH 3                    /* what was written before is safe when this is complete */
+#define NK_DISK_APPEND 4                   /* log: one record; offset unused */
+#define NK_DISK_SHARED 1
+#define NK_DISK_COW 2
+#define NK_DISK_SCRATCH 3
+#define NK_DISK_LOG 4
 
 #endif

@@ -26,6 +26,8 @@ struct nk_info {
     uint64_t heap;
     uint64_t files, phdr;
     uint32_t phnum, program_kind;
+    uint64_t reserved[4];
+    uint32_t disks;
 };
 
 struct nk_unknown_call {
@@ -40,6 +42,35 @@ struct nk_control {
     struct nk_unknown_call unknown_calls[NK_UNKNOWN_CALLS_MAX];
 };
 
+/* Disks: the VMM's page and the guest's. */
+struct nk_disk_entry {
+    uint64_t bytes;
+    uint32_t kind, zero;
+    char name[48];
+};
+struct nk_disk_completion {
+    uint32_t id;
+    int32_t result; /* bytes, or a negative errno */
+};
+struct nk_disk_request {
+    uint32_t id;
+    uint16_t op, disk;
+    uint64_t offset, address;
+    uint32_t length, zero;
+};
+struct nk_disk_in {
+    uint32_t in_head, out_tail;
+    char reserved[NK_DISK_TABLE - 8];
+    struct nk_disk_entry table[NK_DISKS_MAX];
+    char reserved_too[NK_DISK_COMPLETIONS - NK_DISK_TABLE - NK_DISKS_MAX * NK_DISK_ENTRY_SIZE];
+    struct nk_disk_completion completions[NK_DISK_SLOTS];
+};
+struct nk_disk_out {
+    uint32_t out_head, in_tail;
+    char reserved[NK_DISK_REQUESTS - 8];
+    struct nk_disk_request requests[NK_DISK_SLOTS];
+};
+
 struct nk_record_header {
     uint32_t length; /* of the payload, bytes */
     uint16_t type, flags;
@@ -48,6 +79,9 @@ struct nk_record_header {
 
 #define NK_INFO ((const volatile struct nk_info *)NK_INFO_ADDRESS)
 #define NK_CONTROL ((volatile struct nk_control *)NK_CONTROL_ADDRESS)
+
+#define NK_DISK_IN ((const volatile struct nk_disk_in *)NK_DISK_IN_ADDRESS)
+#define NK_DISK_OUT ((volatile struct nk_disk_out *)NK_DISK_OUT_ADDRESS)
 
 #define NK_AT(type, field, offset) _Static_assert(offsetof(struct type, field) == (offset), #field)
 NK_AT(nk_info, magic, NK_INFO_MAGIC);
@@ -71,6 +105,17 @@ NK_AT(nk_info, files, NK_INFO_FILES);
 NK_AT(nk_info, phdr, NK_INFO_PHDR);
 NK_AT(nk_info, phnum, NK_INFO_PHNUM);
 NK_AT(nk_info, program_kind, NK_INFO_PROGRAM_KIND);
+NK_AT(nk_info, disks, NK_INFO_DISKS);
+NK_AT(nk_disk_in, in_head, NK_DISK_IN_HEAD);
+NK_AT(nk_disk_in, out_tail, NK_DISK_OUT_TAIL);
+NK_AT(nk_disk_in, table, NK_DISK_TABLE);
+NK_AT(nk_disk_in, completions, NK_DISK_COMPLETIONS);
+NK_AT(nk_disk_out, out_head, NK_DISK_OUT_HEAD);
+NK_AT(nk_disk_out, in_tail, NK_DISK_IN_TAIL);
+NK_AT(nk_disk_out, requests, NK_DISK_REQUESTS);
+_Static_assert(sizeof(struct nk_disk_entry) == NK_DISK_ENTRY_SIZE, "disk entry");
+_Static_assert(sizeof(struct nk_disk_request) == NK_DISK_REQUEST_SIZE, "disk request");
+_Static_assert(sizeof(struct nk_disk_completion) == NK_DISK_COMPLETION_SIZE, "disk completion");
 NK_AT(nk_control, irq_enable, NK_CONTROL_IRQ_ENABLE);
 NK_AT(nk_control, irq_mask, NK_CONTROL_IRQ_MASK);
 NK_AT(nk_control, irq_handler, NK_CONTROL_IRQ_HANDLER);

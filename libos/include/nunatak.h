@@ -19,10 +19,20 @@
 
 #include "layout.h"
 
+/* What nk_disk_about() tells. */
+struct nk_disk_about {
+    uint64_t bytes;
+    uint32_t kind;
+    const char *name;
+};
+#define NK_DISK_INVALID (-22) /* errno EINVAL */
+#define NK_DISK_FULL (-11)    /* errno EAGAIN: DISK_SLOTS requests are under way */
+
 #define NK_TABLE_MAGIC 0x4F4C4B4E /* "NKLO" */
-#define NK_TABLE_VERSION 2        /* functions are only ever added, at the end */
+#define NK_TABLE_VERSION 1        /* functions are only ever added, at the end */
 
 typedef struct nk_request nk_request;
+typedef struct nk_upstream nk_upstream;
 typedef void nk_handler(nk_request *request);
 
 struct nk_table {
@@ -71,6 +81,25 @@ struct nk_table {
     int (*sleep_until)(uint64_t mono_ns);
     void (*refresh_clock)(void);
     int (*file)(const char *path, const void **data, size_t *size);
+
+    /* Requests of our own. */
+    nk_upstream *(*upstream_open)(const char *method, const char *url, const char *fields, bool body);
+    ptrdiff_t (*upstream_write)(nk_upstream *upstream, const void *data, size_t size, bool last);
+    int (*upstream_status)(nk_upstream *upstream);
+    bool (*upstream_next_field)(nk_upstream *upstream, const char **name, const char **value);
+    ptrdiff_t (*upstream_read)(nk_upstream *upstream, void *to, size_t size);
+    const char *(*upstream_error)(nk_upstream *upstream);
+    void (*upstream_close)(nk_upstream *upstream);
+
+    /* Disks. */
+    int (*disk)(const char *name);
+    bool (*disk_about)(int disk, struct nk_disk_about *about);
+    ptrdiff_t (*disk_read)(int disk, void *to, size_t size, uint64_t offset);
+    ptrdiff_t (*disk_write)(int disk, const void *from, size_t size, uint64_t offset);
+    int (*disk_flush)(int disk);
+    int (*disk_append)(int disk, const void *record, size_t size);
+    int (*disk_submit)(int op, int disk, void *buffer, size_t size, uint64_t offset);
+    int (*disk_poll)(int32_t *result);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -164,5 +193,67 @@ static inline void nk_refresh_clock(void) { NK->refresh_clock(); }
 static inline uint64_t nk_generation(void) { return NK_INFO->generation; }
 /* Returns at nk_mono_ns() >= mono_ns, other requests run meanwhile; -1 early when the client is gone. Waits. */
 static inline int nk_sleep_until(uint64_t mono_ns) { return NK->sleep_until(mono_ns); }
+
+/*
+ * Requests of our own, to the origins named with `nunatak build --upstream`: open, write a body if there is one, ask for
+ * the status, read, close. What waits lets other requests run; outside of a handler it returns NK_WOULD_WAIT instead.
+ * -1 means that it failed, and nk_upstream_error() says why; redirects are answers like any other.
+ *
+ *     nk_upstream *upstream = nk_upstream_open("GET", "https://api.example/v1", NULL, false);
+ *     if (upstream && nk_upstream_status(upstream) == 200)
+ *         while ((size = nk_upstream_read(upstream, buffer, sizeof buffer)) > 0)
+ *             nk_write(request, buffer, (size_t)size);
+ *     nk_upstream_close(upstream);
+ */
+#define NK_WOULD_WAIT (-2)
+/* `fields`: "name\0value\0" repeated, ended by "\0"; or NULL. With `body`, nk_upstream_write() follows. NULL: too many
+ * (MAX_EXCHANGES), no memory, more than 16 KiB of fields, or while the image is built. */
+static inline nk_upstream *nk_upstream_open(const char *method, const char *url, const char *fields, bool body) {
+    return NK->upstream_open(method, url, fields, body);
+}
+/* Body bytes; with `last` the body ends. How many were taken: all, unless it would have to wait outside of a handler. */
+static inline ptrdiff_t nk_upstream_write(nk_upstream *upstream, const void *data, size_t size, bool last) {
+    return NK->upstream_write(upstream, data, size, last);
+}
+/* 100 to 599. Waits. */
+static inline int nk_upstream_status(nk_upstream *upstream) { return NK->upstream_status(upstream); }
+/* The answer's header fields once there is a status: start with *name NULL; false after the last. */
+static inline bool nk_upstream_next_field(nk_upstream *upstream, const char **name, const char **value) {
+    return NK->upstream_next_field(upstream, name, value);
+}
+/* Some bytes of the answer's body; 0 at its end. Waits. */
+static inline ptrdiff_t nk_upstream_read(nk_upstream *upstream, void *to, size_t size) {
+    return NK->upstream_read(upstream, to, size);
+}
+/* Why it failed, or NULL. */
+static inline const char *nk_upstream_error(nk_upstream *upstream) { return NK->upstream_error(upstream); }
+/* Always, also after a failure; what is under way is given up. NULL is fine. */
+static inline void nk_upstream_close(nk_upstream *upstream) { NK->upstream_close(upstream); }
+
+/* The disk of that name (`nunatak build --disk NAME=...`), or -1. Reading waits for the blocks that are not here yet;
+ * in main() it finds the disk as it was published. Results of the calls below are negative errnos. */
+static inline int nk_disk(const char *name) { return NK->disk(name); }
+/* Its size in bytes, DISK_SHARED and so on, and its name; false when there is no such disk. */
+static inline bool nk_disk_about(int disk, struct nk_disk_about *about) { return NK->disk_about(disk, about); }
+/* Bytes read, fewer only at the end of the disk. Waits. */
+static inline ptrdiff_t nk_disk_read(int disk, void *to, size_t size, uint64_t offset) {
+    return NK->disk_read(disk, to, size, offset);
+}
+/* Whole pages to a cow or scratch disk. Waits. */
+static inline ptrdiff_t nk_disk_write(int disk, const void *from, size_t size, uint64_t offset) {
+    return NK->disk_write(disk, from, size, offset);
+}
+/* 0 when what was written or appended before would survive the end of this machine and of the edge. Waits. */
+static inline int nk_disk_flush(int disk) { return NK->disk_flush(disk); }
+/* One record, at most DISK_LENGTH_MAX bytes, to a log disk. Waits. */
+static inline int nk_disk_append(int disk, const void *record, size_t size) {
+    return NK->disk_append(disk, record, size);
+}
+/* For event loops: start DISK_READ and so on without waiting; a number, or -1 when DISK_SLOTS are under way. The buffer
+ * belongs to the disk until nk_disk_poll() says the number and the result; -1 when nothing is complete. */
+static inline int nk_disk_submit(int op, int disk, void *buffer, size_t size, uint64_t offset) {
+    return NK->disk_submit(op, disk, buffer, size, offset);
+}
+static inline int nk_disk_poll(int32_t *result) { return NK->disk_poll(result); }
 
 #endif

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.vmm.machine import Idle
-from edge.vmm.watchdog import watchdog
+from edge.vmm.watchdog import SLICE_NS, TICK_NS, watchdog
 from tests.guests import PROGRAMS, RUNS_MAX, Guest, image_of
 from vmimage.errors import GuestViolation
 
@@ -40,3 +40,18 @@ def test_an_interrupt_that_cannot_be_delivered_ends_the_machine(path: str) -> No
     guest = Guest(image_of(SOURCE))
     with pytest.raises(GuestViolation, match="a handler and a stack expected"):
         ask(guest, path)
+
+
+def test_the_timer_is_as_fine_as_the_machine_is_busy() -> None:
+    """A guest that has the processor is interrupted in time by its own timer, long before its slice is over."""
+    guest = Guest(image_of(PROGRAMS / "ticks.c"))
+    stream = guest.send("/")
+    for _ in range(RUNS_MAX):
+        slice_ns = min(SLICE_NS, max(guest.machine.clock.until_timer_ns(), TICK_NS))  # as a worker does
+        with watchdog().watching(guest.shell.engine, slice_ns):
+            outcome = guest.machine.run(slice_ns)
+        if isinstance(outcome, Idle):
+            break
+    guest.run()
+    watchdog().rest()
+    assert int(guest.responses[stream].body) > 15, "of 50; slices of 10 ms alone allow 10"

@@ -26,6 +26,7 @@ RING_CASES = 60_000
 GATE_CASES = 40_000
 REGISTER_CASES = 1_500
 RECORD_CASES = 3_000
+STREAMS = (0, 1, 2, 3, abi.EXCHANGE_BIT, abi.EXCHANGE_BIT | 1)
 WORDS = (0, 1, 7, 8, 15, 16, 17, 0x3FF8, 0x4000, 0x4001, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFF8, 0xFFFFFFFF)
 
 
@@ -33,7 +34,7 @@ def hostile_record(rng: random.Random) -> bytes:
     """A record with some of its fields wrong."""
     payload = rng.randbytes(rng.choice((0, 1, 4, 8, 40)))
     record = bytearray(
-        encode_record(rng.choice((0, 1, 2, 3, 4, 5, 6, 9)), rng.choice((0, 0, 1, 2)), rng.randrange(4), payload)
+        encode_record(rng.choice((0, 1, 2, 3, 4, 5, 6, 9)), rng.choice((0, 0, 1, 2)), rng.choice(STREAMS), payload)
     )
     if rng.random() < 0.5:
         struct.pack_into("<I", record, rng.choice((0, 4, 8, 12)), rng.choice(WORDS))
@@ -67,6 +68,7 @@ def test_the_gate_from_end_to_end() -> None:
             for _ in range(8):
                 if rng.random() < 0.4:
                     gate.offer(Record(abi.RECORD_HEAD, rng.randrange(2), rng.randrange(4), b"A\0b\0\0"))
+                    gate.offer(Record(abi.RECORD_HEAD, rng.randrange(2), abi.EXCHANGE_BIT | rng.randrange(3), b"\0"))
                     gate.fill(tail)
                     tail = rng.choice((gate.in_head, gate.in_head, tail, rng.choice(WORDS)))
                 record = hostile_record(rng)
@@ -75,13 +77,15 @@ def test_the_gate_from_end_to_end() -> None:
                     ram[offset : offset + len(record)] = record
                 head = rng.choice((head + len(record),) * 6 + (head + 8, rng.choice(WORDS)))
                 for out in gate.drain(head):
-                    assert out.type in (1, 2, 3, 4, 5)
+                    assert out.type in (1, 2, 3, 4, 5, 6)
+                    assert (out.type == abi.RECORD_SUBREQUEST) <= bool(out.stream & abi.EXCHANGE_BIT)
                     assert len(out.payload) <= abi.RECORD_PAYLOAD_MAX
         except GuestViolation:
             refused += 1
         except GuestError:
             pass
         assert len(gate.streams) <= 3
+        assert len(gate.exchanges) <= abi.MAX_EXCHANGES
     assert refused > GATE_CASES // 100
 
 

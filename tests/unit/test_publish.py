@@ -16,7 +16,8 @@ from tuf.api.metadata import Targets
 
 from edge.catalogue import Catalogue
 from origin.client import carry_out
-from origin.publish import Exchange, Publication, Request, Response, publish, rollback
+from origin.exchange import Request, Response
+from origin.publish import Exchange, Publication, publish, rollback
 from origin.roles import TIMESTAMP_FILE, VERSIONS_KEPT, accept, found, outdated, renew
 from origin.server import Origin
 from origin.store import Store

@@ -50,6 +50,13 @@ class Clock:
                 self._fired, self._deadline_ns = True, 0
         return self._fired
 
+    def until_timer_ns(self) -> int:
+        """Time left until the timer is due, on its own timeline; what cannot come (no timer) is far away."""
+        if not self._deadline_ns:
+            return abi.IDLE_FOREVER
+        now_ns = self.virtual_ns if self._timeline == abi.TIMELINE_VIRTUAL else self.mono_ns()
+        return max(0, self._deadline_ns - now_ns)
+
     def host_deadline_ns(self, idle_until_ns: int) -> int | None:
         """When an idle machine must wake, as `time.monotonic_ns`; `None` for never."""
         deadline_ns = min(idle_until_ns, self._deadline_ns) if self.armed else idle_until_ns

@@ -3,7 +3,7 @@
 A stream is one request and its response. Toward the guest it is offered (queued here), opened (its HEAD is in the
 ring) and ended; the other way the guest sends HEAD, BODY..., the last with FLAG_END. A stream is forgotten when the
 response has ended or either side resets it; what the guest still says of a forgotten stream is dropped, since the two
-may cross.
+may cross. Streams whose number has EXCHANGE_BIT are the guest's own requests: see `exchanges`.
 """
 
 import struct
@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
 from vmimage import abi
 from vmimage.errors import GuestViolation, OutputTooLarge
@@ -43,6 +44,7 @@ class Gate:
         self._single_use = single_use
         self._used = False
         self.streams: dict[int, Stream] = {}
+        self.exchanges = Exchanges(output_limit)
         self.completed = 0  # streams whose response ended, ever
         self._ready: deque[bytes] = deque()  # for streams that are open
         self._waiting: dict[int, list[Record]] = {}  # streams not yet opened
@@ -62,10 +64,14 @@ class Gate:
         """Whether the guest has had its one request."""
         return self._single_use and self._used and not self.streams
 
-    def renew(self) -> None:
-        """The guest is a fresh machine: nothing that was meant for the old one reaches it, requests that wait do."""
+    def renew(self) -> list[Record]:
+        """The guest is a fresh machine: nothing that was meant for the old one reaches it, requests that wait do.
+
+        :returns: what the old one leaves to be said outside.
+        """
         self._ready.clear()
         self._used = False
+        return self.exchanges.abandon()
 
     def set_positions(self, in_head: int, out_tail: int) -> None:
         """Continue where a snapshot left off."""
@@ -86,11 +92,18 @@ class Gate:
 
     def expects_more(self) -> bool:
         """Whether any open stream waits for something from outside of the machine."""
-        return any(not stream.request_ended or stream.credit <= 0 for stream in self.streams.values())
+        return bool(self.exchanges) or any(
+            not stream.request_ended or stream.credit <= 0 for stream in self.streams.values()
+        )
 
     def offer(self, record: Record) -> None:
         """Queue a record from outside. HEAD begins a stream; of an unknown stream everything else is dropped."""
         number = record.stream
+        if number & abi.EXCHANGE_BIT:
+            known = self.exchanges.offer(record)
+            if known is not None:
+                self._ready.append(encode_record(*known))
+            return
         stream = self.streams.get(number)
         if stream is None:
             waiting = self._waiting.get(number)
@@ -142,19 +155,21 @@ class Gate:
         if start == guest_head:
             return []
         records = parse_records(self._out.take(guest_head), start, abi.GATE_SIZE)
-        return [record for record in records if self._accept(record)]
+        return [accepted for record in records if (accepted := self._accept(record)) is not None]
 
-    def _accept(self, record: Record) -> bool:
+    def _accept(self, record: Record) -> Record | None:
         kind, flags, number, payload = record
         if flags & ~abi.FLAG_END:
             raise GuestViolation(f"gate out: no flags but END expected, got {flags:#x}")
         if kind == abi.RECORD_LOG:
-            return True
+            return record
+        if number & abi.EXCHANGE_BIT:
+            return self.exchanges.accept(record)
         stream = self.streams.get(number)
         if stream is None:
             if kind not in (abi.RECORD_HEAD, abi.RECORD_BODY, abi.RECORD_RESET, abi.RECORD_CREDIT):
                 raise GuestViolation(f"gate out: a known record type expected, got {kind}")
-            return False
+            return None
         if kind == abi.RECORD_HEAD:
             if stream.response_started:
                 raise GuestViolation(f"gate out: a second HEAD on stream {number}")
@@ -169,11 +184,11 @@ class Gate:
             if len(payload) != _CREDIT.size or _CREDIT.unpack(payload)[0] > stream.owed:
                 raise GuestViolation(f"gate out: credit of at most {stream.owed} expected on stream {number}")
             stream.owed -= _CREDIT.unpack(payload)[0]
-            return not stream.request_ended
+            return None if stream.request_ended else record
         elif kind == abi.RECORD_RESET:
             self.completed += 1
             del self.streams[number]
-            return True
+            return record
         else:
             raise GuestViolation(f"gate out: a known record type expected, got {kind}")
         stream.output_bytes += len(payload)
@@ -184,4 +199,4 @@ class Gate:
             del self.streams[number]
             if not stream.request_ended:  # nobody wants the rest of the request
                 self._ready.append(encode_record(abi.RECORD_RESET, 0, number, b""))
-        return True
+        return record

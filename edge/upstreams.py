@@ -1,0 +1,263 @@
+"""Exchanges: the requests that guests make, carried out by the supervisor, the only one with a network.
+
+A guest's SUBREQUEST is checked against its image's list and the operator's policy, sent with aiohttp, and its answer
+streamed back under the guest's credit. Redirects are the guest's business: every hop is checked as the first one.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+
+from edge import log
+from edge.counters import Counters
+from edge.services import Machine
+from edge.streams import wake
+from edge.upstream_policy import GuardedResolver, UpstreamPolicy, UpstreamRefused
+from edge.vmm import frames
+from edge.vmm.frames import Frame
+from vmimage import abi
+from vmimage.errors import NunatakError
+
+LOOP_TOKEN: Final = "nunatak"  # in CDN-Loop (RFC 8586), once for each edge that a request has passed through
+FIELDS_MAX: Final = 100
+_CREDIT: Final = struct.Struct("<I")
+_PIECE: Final = abi.RECORD_PAYLOAD_MAX
+# Of one connection only (RFC 9110 section 7.6.1), or ours to say.
+_NOT_FORWARDED: Final = frozenset(
+    "connection content-length expect host http2-settings keep-alive proxy-authenticate proxy-authorization "
+    "proxy-connection te trailer transfer-encoding upgrade cdn-loop".split()
+)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+_logger: Final = log.logger("upstreams")
+
+
+class Exchange:
+    """One request of a guest."""
+
+    def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience_s: float) -> None:
+        self.machine, self.number, self.block = machine, number, block
+        self._patience_s = patience_s  # for a guest that neither sends nor takes
+        self.ended = ended  # the guest has sent all of it
+        self.task: asyncio.Task[None] | None = None
+        self._body: deque[bytes] = deque()
+        self._under_way = 0  # bytes of the request that are not credited yet
+        self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
+        self._waiter: asyncio.Future[None] | None = None
+
+    def send(self, type_: int, payload: bytes = b"", *, end: bool = False) -> None:
+        """One frame to the guest."""
+        flags = frames.FLAG_END if end else 0
+        self.machine.worker.send(frames.pack(type_, flags, self.machine.number, self.number, payload))
+
+    def receive(self, frame: Frame) -> None:
+        """BODY or CREDIT from the guest.
+
+        :raises ValueError: what a worker cannot say; it enforces all of this on its guests.
+        """
+        if frame.type == frames.BODY:
+            self._under_way += len(frame.payload)
+            if self._under_way > abi.STREAM_WINDOW or self.ended:
+                raise ValueError(f"exchange: at most {abi.STREAM_WINDOW} bytes under way before the end expected")
+            if frame.payload:
+                self._body.append(frame.payload)
+            self.ended = bool(frame.flags & frames.FLAG_END)
+        elif frame.type == frames.CREDIT and len(frame.payload) == _CREDIT.size:
+            self._credit += _CREDIT.unpack(frame.payload)[0]
+        else:
+            raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
+        wake(self._waiter)
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(self._patience_s):
+            await self._waiter
+
+    def data(self) -> "bytes | AsyncIterator[bytes] | None":
+        """The request's body for aiohttp: whole where it is here, else as it comes."""
+        if not self.ended:
+            return self._parts()
+        return b"".join(self._body) or None
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        while self._body or not self.ended:
+            if not self._body:
+                await self._wait()
+                continue
+            part = self._body.popleft()
+            yield part
+            self._under_way -= len(part)
+            if not self.ended:
+                self.send(frames.CREDIT, _CREDIT.pack(len(part)))
+
+    async def pass_on(self, data: bytes) -> None:
+        """Some bytes of the answer's body, as fast as the guest takes them."""
+        position = 0
+        while position < len(data):
+            if self._credit <= 0:
+                await self._wait()
+                continue
+            piece = data[position : position + min(self._credit, _PIECE)]
+            position += len(piece)
+            self._credit -= len(piece)
+            self.send(frames.BODY, piece)
+
+
+class Upstreams:
+    """All exchanges of an edge."""
+
+    def __init__(self, policy: UpstreamPolicy, connect_s: float, silence_s: float, counters: Counters) -> None:
+        """:param silence_s: an upstream that says nothing, or a guest that takes nothing, for so long is given up."""
+        self._silence_s = silence_s
+        self._policy, self._counters = policy, counters
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=silence_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def on_frame(self, machine: Machine, frame: Frame) -> None:
+        """A frame of an exchange from a worker; those of an exchange that is over are dropped.
+
+        :raises ValueError: what a worker cannot say.
+        """
+        exchange = machine.exchanges.get(frame.stream)
+        if frame.type == frames.SUBREQUEST:
+            if exchange is not None or len(machine.exchanges) >= 2 * abi.MAX_EXCHANGES:
+                raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
+            ended = bool(frame.flags & frames.FLAG_END)
+            exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
+            machine.exchanges[frame.stream] = exchange
+            exchange.task = self._loop.create_task(self._carry_out(exchange))
+        elif exchange is None:
+            return
+        elif frame.type == frames.RESET:
+            self._cancel(exchange, "abandoned")
+        else:
+            exchange.receive(frame)
+
+    def forget(self, machine: Machine) -> None:
+        """The machine is gone: nobody waits for its answers."""
+        for exchange in list(machine.exchanges.values()):
+            self._cancel(exchange, "abandoned")
+
+    def _cancel(self, exchange: Exchange, outcome: str) -> None:
+        if exchange.machine.exchanges.pop(exchange.number, None) is not None:
+            self._counters.add(self._counters.upstream_requests, outcome)
+            if exchange.task is not None:
+                exchange.task.cancel()
+
+    async def _carry_out(self, exchange: Exchange) -> None:
+        machine, outcome, reason = exchange.machine, "answered", ""
+        try:
+            await self._exchange(exchange)
+        except UpstreamRefused as error:
+            outcome, reason = "refused", str(error)
+        except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
+            outcome, reason = "failed", str(error) or type(error).__name__
+        if machine.exchanges.pop(exchange.number, None) is None:
+            return
+        self._counters.add(self._counters.upstream_requests, outcome)
+        if reason:
+            _logger.info(log.line("upstream_" + outcome, service=machine.service.name, reason=reason))
+            exchange.send(frames.RESET, reason.encode("utf-8", "replace")[:500])
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        method, url, fields = _parse(exchange.block)
+        upstreams = exchange.machine.image.manifest.upstreams
+        target = self._policy.check(url, upstreams)
+        passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
+        fields.append(("CDN-Loop", ", ".join([LOOP_TOKEN] * passed)))
+        known = {name.lower() for name, _ in fields}
+        # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
+        fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
+        fields += [] if "user-agent" in known else [("User-Agent", "nunatak")]
+        async with self._client().request(
+            method,
+            target,
+            headers=fields,
+            data=exchange.data(),
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type", "Accept"),
+        ) as response:
+            no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
+            exchange.send(frames.HEAD, _head_block(response), end=no_body)
+            if not no_body:
+                async for data in response.content.iter_any():
+                    await exchange.pass_on(data)
+                exchange.send(frames.BODY, end=True)
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(resolver=GuardedResolver(self._policy), limit=256, limit_per_host=32)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                max_line_size=_PIECE,
+                max_field_size=_PIECE,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """No more of them."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def loops(fields: str | None) -> int:
+    """How many edges a request has passed through, by its CDN-Loop field (RFC 8586)."""
+    if not fields:
+        return 0
+    return sum(part.split(";")[0].strip() == LOOP_TOKEN for part in fields.split(","))
+
+
+def _parse(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
+    """Method, URL and fields of a SUBREQUEST's key-value block.
+
+    :raises UpstreamRefused: malformed, or with what could smuggle a second request into the connection.
+    """
+    parts = block.split(b"\0")
+    if len(parts) < 6 or parts[-2:] != [b"", b""] or len(parts) % 2 or parts[0] != b"Method" or parts[2] != b"URL":
+        raise UpstreamRefused("a key-value block that begins with Method and URL expected")
+    try:
+        texts = [part.decode("utf-8") for part in parts[:-2]]
+    except UnicodeDecodeError:
+        raise UpstreamRefused("UTF-8 expected") from None
+    method, url = texts[1], texts[3]
+    if method not in _METHODS:
+        raise UpstreamRefused(f"one of {', '.join(sorted(_METHODS))} expected, got {method[:20]!r}")
+    fields = list(zip(texts[4::2], texts[5::2], strict=True))
+    if len(fields) > FIELDS_MAX:
+        raise UpstreamRefused(f"at most {FIELDS_MAX} header fields expected, got {len(fields)}")
+    for name, value in fields:
+        if not _is_token(name) or any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+            raise UpstreamRefused(f"a header field expected, got {name[:50]!r}")
+    return method, url, [(name, value) for name, value in fields if name.lower() not in _NOT_FORWARDED]
+
+
+def _is_token(name: str) -> bool:
+    """RFC 9110 section 5.6.2."""
+    return bool(name) and name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+
+
+def _head_block(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's status and fields for the guest.
+
+    :raises ValueError: they are more than a record holds.
+    """
+    parts = [b"Status", str(response.status).encode()]
+    for name, value in response.raw_headers:
+        if name.lower().decode("latin-1") not in _HOP_BY_HOP and b"\0" not in value:
+            parts += [name, value]
+    block = b"\0".join([*parts, b"", b""])
+    if len(block) > _PIECE:
+        raise ValueError(f"an answer's head of at most {_PIECE} bytes expected, got {len(block)}")
+    return block
+
+
+_HOP_BY_HOP: Final = _NOT_FORWARDED - {"content-length", "expect", "host", "cdn-loop"}

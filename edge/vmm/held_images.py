@@ -1,0 +1,65 @@
+"""The images a worker holds: bases from sealed memfds, small derived ones from their frames for as long as they run."""
+
+import functools
+import json
+import os
+import socket
+import struct
+from typing import Any, Final
+
+from edge.vmm import frames
+from edge.vmm.frames import Frame
+from edge.vmm.memory import BaseMemory
+from edge.vmm.shell import Image
+from vmimage.manifest import Region
+
+_NUMBER: Final = struct.Struct("<I")
+
+
+class HeldImages:
+    """Images by number."""
+
+    def __init__(self, memfds: socket.socket) -> None:
+        self._memfds = memfds
+        self._images: dict[int, Image] = {}
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, number: int) -> Image:
+        return self._images[number]
+
+    def take(self, frame: Frame) -> None:
+        """An IMAGE frame came.
+
+        :raises ValueError: the memfd that goes with it is not there.
+        """
+        head, record = frames.split_json(frame.payload)
+        about, regions = _facts(head)
+        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
+        if about["kind"] == "base":
+            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
+            return
+        if about["bytes"]:
+            with os.fdopen(descriptor, "rb") as file:
+                file.seek(0)
+                record = file.read(about["bytes"])
+        base = self._images[about["base"]].base
+        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+
+    def drop(self, number: int) -> Image | None:
+        """Forget it; what it was."""
+        return self._images.pop(number, None)
+
+    def _receive_memfd(self, number: int) -> int:
+        message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1)
+        if _NUMBER.unpack(message)[0] != number or len(fds) != 1:
+            raise ValueError(f"a memfd for image {number} expected")
+        return fds[0]
+
+
+@functools.lru_cache(maxsize=64)
+def _facts(head: bytes) -> tuple[dict[str, Any], tuple[Region, ...]]:
+    """The JSON of an IMAGE frame; that of most images of a program is the same, byte for byte."""
+    about = json.loads(head)
+    return about, tuple(Region(*region) for region in about["regions"])

@@ -1,0 +1,152 @@
+"""A victim beside bad neighbours on one edge: what its p99 is alone, and what a neighbour makes of it.
+
+The victim is a small page, asked for at a steady rate by one client: what a visitor feels. The neighbours' clients are
+processes of their own at the lowest priority, so that on a machine of few cores they take only what nobody else wants:
+it is the edge that is measured. Rounds take every case in turn, since a machine's speed drifts within minutes.
+
+Run as `python -m loadtest.fairness URL CONNECTIONS` this module is a neighbour's client; it ends when its stdin does.
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import uvloop
+
+from loadtest.fetch import Client
+from loadtest.report import Row
+from loadtest.site import Site, example
+
+READ_BYTES: Final = 1 << 20
+SETTLE_S: Final = 0.5  # until a neighbour's requests are all there
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """What a neighbour's clients ask for, on how many connections at once, again and again."""
+
+    path: str
+    connections: int
+
+
+NEIGHBOURS: Final[Mapping[str, Neighbour | None]] = {
+    "alone": None,
+    "spinner": Neighbour("/~service/neighbour/spin?ms=150", 1),
+    "queue": Neighbour("/~service/neighbour/spin?ms=5", 1000),
+    "flood": Neighbour("/~service/neighbour/flood?mib=50", 2),  # two of 50 MiB under way are 100 MiB
+}
+
+
+class Unfair(Exception):
+    """The victim, or a neighbour, was not served as it must be."""
+
+
+def measure_neighbours(rounds: int, requests: int, rate: float, workers: int = 2) -> dict[str, list[list[float]]]:
+    """The victim's times to the first byte in milliseconds, sorted, by case and round.
+
+    :param requests: of the victim in each case of a round. :param rate: of them per second.
+    :raises Unfair: the victim got another answer than its page.
+    """
+    found: dict[str, list[list[float]]] = {case: [] for case in NEIGHBOURS}
+    with tempfile.TemporaryDirectory(prefix="nunatak-fair-") as folder, Site(Path(folder), workers=workers) as site:
+        url = site.edges[0].url
+        site.publish(site.build(example("hello")), "victim")
+        site.publish(site.build(example("neighbour")), "neighbour")
+        with Client(url) as client:
+            for service in ("neighbour", "victim"):
+                if (answer := client.get(f"/~service/{service}/")).status != 200:
+                    raise Unfair(f"{service}: status 200 expected, got {answer.status} {answer.error}")
+            _visit(client, requests // 4, rate)  # the first turns fill caches
+            for _ in range(rounds):
+                for case, neighbour in NEIGHBOURS.items():
+                    with _beside(url, neighbour):
+                        found[case].append(_visit(client, requests, rate))
+    return found
+
+
+def rows(found: Mapping[str, list[list[float]]]) -> dict[Row, list[float]]:
+    """One p99 a round for each case, and its ratio to that round's p99 alone."""
+    samples: dict[Row, list[float]] = {}
+    alone = [_p99(times) for times in found["alone"]]
+    for case, by_round in found.items():
+        tails = [_p99(times) for times in by_round]
+        title = "victim alone" if case == "alone" else f"victim beside a {case}"
+        samples[Row(f"fair-{case}-p50", f"{title}: p50", "ms", "lower")] = [t[len(t) // 2] for t in by_round]
+        samples[Row(f"fair-{case}-p99", f"{title}: p99", "ms", "lower")] = tails
+        if case != "alone":
+            ratios = [tail / quiet for tail, quiet in zip(tails, alone, strict=True)]
+            samples[Row(f"fair-{case}-ratio", f"{title}: p99 as a multiple of that alone", "x", "lower", 2)] = ratios
+    return samples
+
+
+def _p99(times: list[float]) -> float:
+    return times[len(times) * 99 // 100]
+
+
+def _visit(client: Client, requests: int, rate: float) -> list[float]:
+    """Ask at a steady rate; the wait before a late request counts for none but itself."""
+    times = []
+    for _ in range(requests):
+        answer = client.get("/~service/victim/")
+        if answer.status != 200 or answer.tier != "resident":
+            raise Unfair(f"victim: its page from a resident machine expected, got {answer.status} {answer.error}")
+        times.append(answer.first_byte_ms)
+        time.sleep(max(0.0, 1 / rate - answer.total_ms / 1e3))
+    return sorted(times)
+
+
+@contextmanager
+def _beside(url: str, neighbour: Neighbour | None) -> Iterator[None]:
+    if neighbour is None:
+        yield
+        return
+    command = [sys.executable, "-m", "loadtest.fairness", url + neighbour.path, str(neighbour.connections)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            process.stdout.readline()  # all have asked
+            time.sleep(SETTLE_S)
+            yield
+            if process.poll() is not None:
+                raise Unfair(f"a neighbour that goes on expected, its client ended with {process.returncode}")
+        finally:
+            process.stdin.close()
+            process.wait()
+
+
+async def _bother(url: str, connections: int) -> None:
+    parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
+
+    async def again() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=READ_BYTES)
+                writer.write(request)
+                while await reader.read(READ_BYTES):
+                    pass
+                writer.close()
+
+    askers = [asyncio.create_task(again()) for _ in range(connections)]
+    await asyncio.sleep(0.2)
+    print("asked", flush=True)
+    await asyncio.to_thread(sys.stdin.buffer.read)
+    for asker in askers:
+        asker.cancel()
+
+
+if __name__ == "__main__":
+    os.nice(19)
+    uvloop.run(_bother(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,61 @@
+"""`nunatak dev`: its options are those of `nunatak build`, whatever they are, and a few of its own."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from origin import cli as origin
+from origin.dev.terminal import Progress
+from origin.disk_cli import parse_drives
+from origin.recipe import images_of, name_of
+from vmimage.archive import ImageBundle
+from vmimage.errors import PublisherError
+
+app = typer.Typer()
+
+
+def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
+    """Build a program, serve it on 127.0.0.1 with an edge's own worker and limits, and build it again when it changes.
+
+    The terminal shows every request, what the guest writes, and where it died. Ctrl-C ends it.
+    """
+    import uvloop
+
+    from origin.dev.serve import quiet_logs, serve
+
+    def build(progress: Progress) -> list[ImageBundle]:
+        return images_of(source, progress=progress, **options)
+
+    if not source.exists():
+        raise PublisherError(f"source: a file or a folder expected, got {source}: no such file")
+    disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
+    quiet_logs()
+    uvloop.run(
+        serve(source, build, name=options["name"] or name_of(source), port=port, upstreams=upstreams, disks=disks)
+    )
+
+
+def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+_PORT = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+_UPSTREAMS = Annotated[
+    str, typer.Option(help="Networks that its own requests may reach, as an edge's; public is the internet.")
+]
+_BUILD = inspect.signature(origin.build, eval_str=True).parameters
+_PARAMETERS = [
+    *(
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in _BUILD.values()
+        if parameter.name != "output"
+    ),
+    _own("port", _PORT, 8000),
+    _own("upstreams", _UPSTREAMS, "public"),
+]
+# typer reads a command's options from its signature; these come from the one of `build`.
+dev.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
+dev.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
+app.command("dev")(dev)

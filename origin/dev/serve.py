@@ -1,0 +1,174 @@
+"""The development server put together: an edge whose origin is the newest build, and the loop that builds.
+
+Supervisor, worker, limits and front are those of `nunatak edge`. While a build is under way the machine of the one
+before answers; a build that fails is what every request is told, until the source is mended.
+"""
+
+import asyncio
+import logging
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from aiohttp import web
+
+from edge.admin import Admin
+from edge.config import EdgeConfig
+from edge.counters import Counters
+from edge.directory import Directory
+from edge.disks import Disks
+from edge.images import Images
+from edge.logs import Spool
+from edge.overlays import Overlays
+from edge.records import Records
+from edge.supervisor import Supervisor
+from edge.tiers import open_disk
+from origin.dev import terminal
+from origin.dev.front import DevFront
+from origin.dev.local import LocalOrigin
+from origin.dev.page import build_problem
+from origin.dev.watch import changed, stamp
+from origin.diskfile import DiskFile
+from vmimage.archive import ImageBundle
+from vmimage.errors import NunatakError, OperatorError
+
+LOOPBACK: Final = "127.0.0.1"
+DRAIN_S: Final = 1.0  # who stops the server is at a keyboard
+
+Builder = Callable[[terminal.Progress], list[ImageBundle]]
+T = TypeVar("T")
+
+
+async def serve(
+    source: Path, build: Builder, *, name: str, port: int, upstreams: str, disks: Sequence[DiskFile]
+) -> None:
+    """Build, serve, watch, build again, until SIGINT or SIGTERM.
+
+    :param source: what is watched, a file or a folder.
+    :param build: makes images of it, the service's last; called in a thread, one call at a time.
+    :param name: of the service.
+    :param upstreams: as `EdgeConfig.upstreams`.
+    :param disks: that the images name; what a guest writes to one lasts as long as this server.
+    :raises OperatorError: the machine or the options do not allow it.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with tempfile.TemporaryDirectory(prefix="nunatak-dev-") as folder:
+        config = EdgeConfig(
+            origin=f"http://{LOOPBACK}",  # never asked
+            trust=Path(folder),
+            cache=Path(folder),
+            listen=f"{LOOPBACK}:{port}",
+            workers=1,
+            upstreams=upstreams,
+        )
+        counters, local = Counters(), LocalOrigin(name, disks)
+        parked = open_disk(config.cache / "parked", config.parked_disk)
+        with (
+            ThreadPoolExecutor(2, "images") as threads,
+            ThreadPoolExecutor(1, "parked") as parking_thread,
+            ThreadPoolExecutor(1, "written") as writing_thread,
+        ):
+            directory = Directory(local, counters, 0.0)
+            images = Images(local, threads, config.image_bytes, counters, remember_s=0.0)
+            records = Records(config.parked_bytes, parked, parking_thread, counters)
+            overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+            logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
+            drives = Disks(local, threads, overlays, logs, config.block_cache, counters)
+            supervisor = Supervisor(config, counters, directory, images, records, drives)
+            front = DevFront(supervisor, Admin(supervisor, config, counters, stop.set), config, counters, terminal.say)
+            await supervisor.start()
+            try:
+                await _answer(front, config, source, build, local, stop)
+            finally:
+                supervisor.draining = True
+                await supervisor.drain()
+        overlays.close()
+        logs.close()
+        parked.close()
+
+
+async def _answer(
+    front: DevFront, config: EdgeConfig, source: Path, build: Builder, local: LocalOrigin, stop: asyncio.Event
+) -> None:
+    runner = web.ServerRunner(front, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, *config.address)
+        try:
+            await site.start()
+        except OSError as error:
+            raise OperatorError(f"port {config.address[1]}: a free one expected: {error.strerror or error}") from error
+        front.port = runner.addresses[0][1]
+        terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
+        building = asyncio.create_task(_rebuild(front, source, build, local))
+        await asyncio.wait([building, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        building.cancel()
+        with suppress(asyncio.CancelledError):
+            await building
+        await site.stop()
+        await front.drain(DRAIN_S)
+    finally:
+        await runner.cleanup()
+
+
+async def _rebuild(front: DevFront, source: Path, build: Builder, local: LocalOrigin) -> None:
+    """Build, and again whenever the source has changed; never returns."""
+    directory = front.directory
+    while True:
+        seen, began = stamp(source), time.monotonic()
+        try:
+            images = await _in_thread(lambda: build(terminal.progress))
+        except NunatakError as error:
+            front.broken = build_problem(error)
+            terminal.problem(front.broken)
+        else:
+            release = local.publish(images)
+            await directory.refresh()
+            front.broken = None
+            terminal.note(f"version {release.version} built in {(time.monotonic() - began) * 1000:.0f} ms")
+        front.built.set()
+        await changed(source, seen)
+
+
+def _in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":
+    """Like `asyncio.to_thread`, in a thread that nobody waits for at the end: a compiler may take minutes."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as caught:
+            error = caught
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="build", daemon=True).start()
+    return future
+
+
+def quiet_logs() -> None:
+    """The edge's log without what the terminal says better; the guest's own lines go there as they are."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("nunatak.edge.reports").setLevel(logging.CRITICAL)
+    guest = logging.getLogger("nunatak.edge.guest")
+    guest.setLevel(logging.INFO)
+    guest.addHandler(terminal.GuestLines())
+    guest.propagate = False

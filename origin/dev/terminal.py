@@ -1,0 +1,60 @@
+"""What the terminal of `nunatak dev` shows, a line at a time: requests, builds, problems, and what the guest says."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from origin.dev.page import Problem
+
+Progress = Callable[[str], None]
+# A guest's lines are untrusted: control characters could move the cursor or set the window's title.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def say(line: str, problem: Problem | None = None) -> None:
+    """One request, and why it had no answer of the guest's."""
+    colour = "red" if problem else None
+    click.secho(f"{_now()} {_plain(line)}", fg=colour)
+    if problem is not None:
+        _block(problem)
+
+
+def problem(what: Problem) -> None:
+    """Something that no request is to blame for."""
+    click.secho(f"{_now()} {what.title}", fg="red")
+    _block(what)
+
+
+def note(line: str) -> None:
+    """A word of ours."""
+    click.secho(f"{_now()} {_plain(line)}", fg="cyan")
+
+
+def progress(step: str) -> None:
+    """A step of a build, or a line that the program writes while it is baked."""
+    click.secho(f"         build | {_plain(step)}", dim=True)
+
+
+class GuestLines(logging.Handler):
+    """Shows the guest's console and log lines as they come."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line; `edge.supervisor` attaches its text."""
+        click.secho(f"         guest | {_plain(str(getattr(record, 'text', record.getMessage())))}", fg="green")
+
+
+def _block(what: Problem) -> None:
+    for line in what.text().splitlines()[1:]:
+        click.echo(f"         {_plain(line)}")
+
+
+def _now() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,139 @@
+"""Guests that ask others: a real upstream behind a real edge, and what an edge does not let through."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from loadtest.fetch import Client
+from loadtest.site import Site
+from tests.e2e.edges import eventually, metrics
+from tests.guests import PROGRAMS
+
+SIZE = 3 << 20
+
+
+class Handler(BaseHTTPRequestHandler):
+    """An upstream: says what it got, sends a lot, breaks off."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"only this")
+            self.close_connection = True
+            return
+        body = bytes(SIZE) if self.path == "/large" else f"{self.path} {self.headers['CDN-Loop']}".encode()
+        self._answer(203, body)
+
+    def do_POST(self) -> None:
+        if "Content-Length" in self.headers:
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+        else:
+            data = b""
+            while size := int(self.rfile.readline(), 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        self._answer(200, f"{len(data)} {self.headers['X-From']}".encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Answer", "42")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[str]:
+    """URL of a server of the test's own."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def open_site(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator[Site]:
+    """An edge whose guests may reach this machine, and the service that asks the upstream and the edge itself."""
+    config = {"refresh": 0.2, "upstreams": "127.0.0.0/8"}
+    with Site(tmp_path_factory.mktemp("open"), edge_config=config) as site:
+        image = site.build(
+            PROGRAMS / "upstream.c", "--upstream", upstream, "--upstream", site.edges[0].url, "--cpu-ms", "5000"
+        )
+        site.publish(image, "ask")
+        yield site
+
+
+@pytest.fixture
+def client(open_site: Site) -> Iterator[Client]:
+    with Client(open_site.edges[0].url) as client:
+        yield client
+
+
+def ask(url: str) -> str:
+    return f"/?url={quote(url, safe='')}"
+
+
+def test_an_answer_comes_through(client: Client, upstream: str) -> None:
+    answer = client.get(ask(upstream + "/page?q=1"), host="ask.test")
+    assert (answer.status, answer.headers["x-answer"], answer.body) == (203, "42", b"/page?q=1 nunatak")
+
+
+def test_a_large_answer_comes_through(client: Client, upstream: str) -> None:
+    assert client.get(ask(upstream + "/large"), host="ask.test").body == bytes(SIZE)
+
+
+@pytest.mark.parametrize("size", [0, 1000, SIZE])
+def test_a_body_goes_through(client: Client, upstream: str, size: int) -> None:
+    answer = client.request("POST", ask(upstream), host="ask.test", body=bytes(size))
+    assert answer.body == f"{size} guest".encode()
+
+
+def test_an_upstream_that_breaks_off_is_an_error_of_the_guest_s_own(client: Client, upstream: str) -> None:
+    answer = client.get(ask(upstream + "/cut"), host="ask.test")
+    assert answer.status == 200
+    assert answer.body.startswith(b"only this")
+    assert len(answer.body) > len(b"only this"), "and why it broke off"
+
+
+def test_nobody_listens(client: Client, open_site: Site) -> None:
+    before = metrics(open_site.edges[0]).get("upstream_requests_total{refused}", 0)
+    assert client.get(ask("http://127.0.0.1:1/"), host="ask.test").status == 502
+    assert metrics(open_site.edges[0])["upstream_requests_total{refused}"] == before + 1
+
+
+def test_a_service_that_asks_itself_is_stopped(client: Client, open_site: Site) -> None:
+    edge = urlsplit(open_site.edges[0].url)
+    url = f"http://127.0.0.1:{edge.port}/~service/ask"
+    nested = url
+    for _ in range(12):
+        nested = url + ask(nested)
+    answer = client.get(ask(nested), host="ask.test")
+    assert answer.status == 508
+
+
+def test_nothing_is_left_over(client: Client, open_site: Site, upstream: str) -> None:
+    assert client.get(ask(upstream + "/x"), host="ask.test").status == 203
+    eventually(lambda: metrics(open_site.edges[0])["streams"] == 0, "all streams end")
+    open_site.park("ask")
+
+
+def test_the_internet_is_not_this_machine(site: Site, upstream: str, tmp_path: Path) -> None:
+    site.publish(site.build(PROGRAMS / "upstream.c", "--upstream", upstream, name="closed"), "closed")
+    with Client(site.edges[0].url) as client:
+        answer = client.get(ask(upstream + "/page"), host="closed.test")
+    assert answer.status == 502
+    assert b"does not let guests reach 127.0.0.1" in answer.body

@@ -1,0 +1,61 @@
+"""Does a machine without work cost nothing? The kernel counts wake-ups of the process, the worker those of machines."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from loadtest.fetch import Client, fetch
+from loadtest.server import Server
+from loadtest.site import Site
+from tests.e2e.edges import PATIENCE_S, eventually, metrics
+
+Image = Callable[..., Path]
+MACHINES = 12
+QUIET_S = 2.0  # looked at; an idle edge's workers are expected to sleep through it
+
+
+def worker(edge: Server) -> dict[str, int]:
+    """What the only worker said last."""
+    found: dict[str, int] = json.loads(fetch(f"{edge.url}/-/workers").body)["workers"][0]
+    return found
+
+
+def switches(pid: int) -> int:
+    """How often threads of a process went to sleep and were woken (voluntary switches, proc_pid_status(5))."""
+    statuses = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1]) for text in statuses)  # type: ignore[index]
+
+
+def test_machines_without_work_do_not_wake_their_worker(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    names = own_site.world(Path("libos/examples/hello.c"), MACHINES, "idle")
+    with Client(edge.url) as client:
+        for name in names:
+            assert client.get(f"/~service/{name}/").status == 200
+    assert metrics(edge)["resident_machines"] == MACHINES
+    pid = worker(edge)["pid"]
+
+    def quiet() -> bool:
+        before = switches(pid)
+        time.sleep(QUIET_S)
+        return switches(pid) == before
+
+    eventually(quiet, f"{QUIET_S} s without a wake-up of a worker with {MACHINES} idle machines")
+    assert metrics(edge)["wakeups"] == 0
+
+
+def test_a_machine_that_ticks_is_woken_once_for_each_deadline(site: Site, image: Image) -> None:
+    edge, beats = site.edges[0], 30
+    site.publish(image("metronome"), "wk-metronome")
+    with Client(edge.url) as client:
+        assert client.get("/~service/wk-metronome/idle?beats=1").status == 200
+        time.sleep(1.2)  # the statistics of a worker come once a second
+        before = metrics(edge)["wakeups"]
+        answer = client.get(f"/~service/wk-metronome/idle?beats={beats}")
+        waited = int(answer.body.split()[-2])
+    deadline = time.monotonic() + PATIENCE_S
+    while (woken := metrics(edge)["wakeups"] - before) < waited - 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert waited - 1 <= woken <= waited, "a deadline that passes on the way into IDLE wakes nobody"

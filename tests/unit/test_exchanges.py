@@ -1,0 +1,197 @@
+"""The rules of an exchange, and whom the policy lets it reach."""
+
+import struct
+
+import pytest
+
+from edge.upstream_policy import UpstreamPolicy, UpstreamRefused
+from edge.upstreams import _parse, loops
+from edge.vmm.devices.exchanges import Exchanges
+from edge.vmm.devices.ring import Record
+from vmimage import abi
+from vmimage.errors import GuestViolation, OutputTooLarge
+
+BIT = abi.EXCHANGE_BIT
+END = abi.FLAG_END
+
+
+def sub(number: int, flags: int = END) -> Record:
+    return Record(abi.RECORD_SUBREQUEST, flags, BIT | number, b"block")
+
+
+def begun(exchanges: Exchanges, number: int, flags: int = END) -> int:
+    """The number that an exchange has outside."""
+    record = exchanges.accept(sub(number, flags))
+    assert record is not None
+    return record.stream
+
+
+def credit(number: int, amount: int) -> Record:
+    return Record(abi.RECORD_CREDIT, 0, number, struct.pack("<I", amount))
+
+
+def test_an_exchange_ends_when_both_sides_have() -> None:
+    exchanges = Exchanges(1 << 20)
+    outer = begun(exchanges, 5, 0)
+    assert exchanges.accept(Record(abi.RECORD_BODY, END, BIT | 5, b"q")) == Record(abi.RECORD_BODY, END, outer, b"q")
+    assert exchanges.offer(Record(abi.RECORD_HEAD, 0, outer, b"h")) == Record(abi.RECORD_HEAD, 0, BIT | 5, b"h")
+    assert len(exchanges) == 1
+    assert exchanges.offer(Record(abi.RECORD_BODY, END, outer, b"a")) == Record(abi.RECORD_BODY, END, BIT | 5, b"a")
+    assert len(exchanges) == 0
+
+
+def test_a_late_answer_never_reaches_a_new_exchange_of_the_same_number() -> None:
+    exchanges = Exchanges(1 << 20)
+    first = begun(exchanges, 5)
+    exchanges.accept(Record(abi.RECORD_RESET, 0, BIT | 5, b""))
+    second = begun(exchanges, 5)
+    assert first != second
+    assert exchanges.offer(Record(abi.RECORD_HEAD, END, first, b"of the first")) is None
+    assert exchanges.offer(Record(abi.RECORD_HEAD, END, second, b"h")) is not None
+
+
+def test_what_is_abandoned_is_told_outside_and_nothing_reaches_the_next_guest() -> None:
+    exchanges = Exchanges(1 << 20)
+    outer = begun(exchanges, 1)
+    assert exchanges.abandon() == [Record(abi.RECORD_RESET, 0, outer, b"")]
+    assert exchanges.offer(Record(abi.RECORD_HEAD, END, outer, b"h")) is None
+    assert begun(exchanges, 1) != outer
+
+
+def test_more_than_the_window_is_a_violation() -> None:
+    exchanges = Exchanges(1 << 30)
+    begun(exchanges, 1, 0)
+    piece = bytes(abi.RECORD_PAYLOAD_MAX)
+    for _ in range(abi.STREAM_WINDOW // len(piece)):
+        exchanges.accept(Record(abi.RECORD_BODY, 0, BIT | 1, piece))
+    with pytest.raises(GuestViolation, match="window"):
+        exchanges.accept(Record(abi.RECORD_BODY, 0, BIT | 1, b"x"))
+
+
+def test_credit_lets_the_guest_send_on() -> None:
+    exchanges = Exchanges(1 << 30)
+    outer = begun(exchanges, 1, 0)
+    piece = bytes(abi.RECORD_PAYLOAD_MAX)
+    for _ in range(40):
+        exchanges.accept(Record(abi.RECORD_BODY, 0, BIT | 1, piece))
+        exchanges.offer(credit(outer, len(piece)))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [sub(1), sub(1)],
+        [sub(1), Record(abi.RECORD_BODY, 0, BIT | 1, b"after the end")],
+        [Record(abi.RECORD_HEAD, 0, BIT | 1, b"")],
+        [Record(9, 0, BIT | 1, b"")],
+        [sub(1), credit(BIT | 1, 1)],
+        [sub(1), Record(abi.RECORD_CREDIT, 0, BIT | 1, b"abc")],
+        [sub(number) for number in range(abi.MAX_EXCHANGES + 1)],
+    ],
+    ids=["twice", "after the end", "head", "unknown", "credit not owed", "credit malformed", "too many"],
+)
+def test_violations(records: list[Record]) -> None:
+    exchanges = Exchanges(1 << 20)
+    for record in records[:-1]:
+        exchanges.accept(record)
+    with pytest.raises(GuestViolation):
+        exchanges.accept(records[-1])
+
+
+def test_the_output_limit_holds_here_too() -> None:
+    exchanges = Exchanges(8)
+    begun(exchanges, 1, 0)
+    with pytest.raises(OutputTooLarge):
+        exchanges.accept(Record(abi.RECORD_BODY, 0, BIT | 1, b"123456789"))
+
+
+ALLOWED = ("https://api.example", "http://10.0.0.1:8080", "http://[::1]", "http://127.0.0.1")
+
+
+@pytest.mark.parametrize("url", ["https://api.example/v1?q=1", "https://API.example:443/", "https://api.example"])
+def test_named_upstreams_are_allowed(url: str) -> None:
+    assert UpstreamPolicy(public=True).check(url, ALLOWED).host == "api.example"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example/",
+        "https://api.example:8443/",
+        "https://other.example/",
+        "https://api.example.other/",
+        "https://user:secret@api.example/",
+        "https://user@api.example/",
+        "ftp://api.example/",
+        "/relative",
+        "",
+        "https://",
+        "https://api.example/" + "x" * 9000,
+        "http://10.0.0.1:8080/",
+        "http://[::1]/",
+        "http://127.0.0.1/",
+        "http://127.1/",
+    ],
+)
+def test_others_are_refused(url: str) -> None:
+    with pytest.raises(UpstreamRefused):
+        UpstreamPolicy(public=True).check(url, ALLOWED)
+
+
+def test_the_operator_opens_networks() -> None:
+    policy = UpstreamPolicy.parse("10.0.0.0/8")
+    assert policy.check("http://10.0.0.1:8080/", ALLOWED).port == 8080
+    for address, expected in {
+        "10.1.2.3": True,
+        "::ffff:10.1.2.3": True,
+        "127.0.0.1": False,
+        "1.1.1.1": False,
+        "::ffff:127.0.0.1": False,
+    }.items():
+        assert policy.reachable(address) is expected, address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "0.0.0.0", "169.254.169.254", "192.168.1.1", "::1", "fe80::1", "fd00::1", "224.0.0.1", "100.64.0.1",
+     "::ffff:169.254.169.254"],
+)  # fmt: skip
+def test_public_means_public(address: str) -> None:
+    assert not UpstreamPolicy.parse("public").reachable(address)
+    assert UpstreamPolicy.parse("public").reachable("1.1.1.1")
+
+
+def test_no_policy_reaches_nothing() -> None:
+    assert not UpstreamPolicy.parse("").reachable("1.1.1.1")
+    with pytest.raises(ValueError, match="everywhere"):
+        UpstreamPolicy.parse("everywhere")
+
+
+def test_fields_of_the_connection_are_not_the_guest_s() -> None:
+    block = b"Method\0POST\0URL\0https://a.test/\0Host\0b.test\0X-Own\0yes\0Transfer-Encoding\0chunked\0\0"
+    assert _parse(block) == ("POST", "https://a.test/", [("X-Own", "yes")])
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"Method\0GET\0\0",
+        b"URL\0https://a.test\0Method\0GET\0\0",
+        b"Method\0GET\0URL\0https://a.test\0X\0a\r\nHost: b\0\0",
+        b"Method\0GET\0URL\0https://a.test\0X:\0a\0\0",
+        b"Method\0GET\0URL\0https://a.test\0X\0\0",
+        b"Method\0CONNECT\0URL\0https://a.test\0\0",
+        b"Method\0GET\0URL\0https://a.test\0X\0a\0",
+        b"Method\0GET\0URL\0\xff\0\0",
+        b"Method\0GET\0URL\0https://a.test\0" + b"X\0a\0" * 101 + b"\0",
+    ],
+)
+def test_malformed_blocks_are_refused(block: bytes) -> None:
+    with pytest.raises(UpstreamRefused):
+        _parse(block)
+
+
+def test_edges_that_a_request_has_passed() -> None:
+    assert loops(None) == 0
+    assert loops("other, nunatak; v=1, nunatak") == 2
