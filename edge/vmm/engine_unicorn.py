@@ -70,11 +70,14 @@ class UnicornEngine:
         self._enter_ring_3()
         uc.hook_add(UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(UC_HOOK_INSN_INVALID, self._on_invalid)
-        uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, x86.UC_X86_INS_OUT)
+        # While a stop is pending Unicorn asks only the first hook whose range holds the instruction, whatever kind of
+        # instruction it is for: programs' SYSCALL comes first in their range, and `out` in the libOS's, where SYSCALL
+        # has no hook and does nothing.
+        program, everywhere = (abi.PROGRAM_ADDRESS, abi.MEMORY_MAX), (1, 0)
+        uc.hook_add(UC_HOOK_INSN, self._on_syscall, None, *program, x86.UC_X86_INS_SYSCALL)
+        uc.hook_add(UC_HOOK_INSN, self._on_out, None, *everywhere, x86.UC_X86_INS_OUT)
         uc.hook_add(UC_HOOK_INSN, self._on_in, None, 1, 0, x86.UC_X86_INS_IN)
         uc.hook_add(UC_HOOK_INSN, self._on_cpuid, None, 1, 0, x86.UC_X86_INS_CPUID)
-        # Without a hook these two do nothing.
-        uc.hook_add(UC_HOOK_INSN, self._on_syscall, None, 1, 0, x86.UC_X86_INS_SYSCALL)
         uc.hook_add(UC_HOOK_INSN, self._on_invalid, None, 1, 0, x86.UC_X86_INS_SYSENTER)
         # Restored before the next load after a fault: Unicorn remembers that it was never delivered.
         self._clean = uc.context_save()
@@ -179,6 +182,7 @@ class UnicornEngine:
         self._rip, *self._arguments = _AFTER_EXIT_SLOTS.unpack(self._after_exit.buffer)
         if self._goes_on_at:
             self._rip, self._goes_on_at = self._goes_on_at, 0
+            self._uc.reg_write(x86.UC_X86_REG_RIP, self._rip)
         return SLICE_OVER if self._exit is None else self._exit
 
     def stop(self) -> None:

@@ -181,6 +181,14 @@ class GuestMemory:
         np.not_equal(self._masked, 0, out=self._is_dirty)
         return self._is_dirty.nonzero()[0].astype(np.uint32)
 
+    def changeable(self, page_nos: PageNos) -> PageNos:
+        """Those of the pages that the guest may write, or that the VMM writes in every machine's life."""
+        kept = self.entries[page_nos] & np.uint64(WRITABLE) != 0
+        for start, size in VMM_WRITES:
+            kept |= (page_nos >= start // abi.PAGE_SIZE) & (page_nos < (start + size) // abi.PAGE_SIZE)
+        chosen: PageNos = page_nos[kept]
+        return chosen
+
     def mark_dirty(self, page_nos: PageNos | slice | int) -> None:
         """Say that the VMM wrote these pages."""
         self.entries[page_nos] |= np.uint64(DIRTY)

@@ -74,6 +74,7 @@ class Fresh:
     devices: DeviceState
     page_nos: PageNos
     pages: Pages
+    dirty_count: int = 0  # of which they were chosen
 
 
 class Shell:
@@ -172,10 +173,11 @@ class Shell:
         fresh, dirty = self._fresh, self.memory.dirty_pages()
         if fresh is None:
             raise ValueError("a shell that was never bound cannot be reset")
-        if len(dirty) != len(fresh.page_nos):
-            contents = fresh.image.contents(dirty, fresh.image.snapshot())
-            fresh = self._fresh = replace(fresh, page_nos=dirty, pages=contents)
-        self.memory.pages[dirty] = fresh.pages
+        if len(dirty) != fresh.dirty_count:
+            page_nos = self.memory.changeable(dirty)  # not code and read-only files, which nobody can have changed
+            contents = fresh.image.contents(page_nos, fresh.image.snapshot())
+            fresh = self._fresh = replace(fresh, dirty_count=len(dirty), page_nos=page_nos, pages=contents)
+        self.memory.pages[fresh.page_nos] = fresh.pages
         self.engine.load(fresh.registers)
         return fresh.devices
 
