@@ -1,10 +1,11 @@
 """Where SYSCALL goes on: at the address that the guest says in its control page, in ring 3, on every engine.
 
 What a call means is the libOS's business: an engine does what the processor would do under an operating system that
-sends every call back to ring 3 (RCX is the next instruction, R11 the flags) and, where it can, does it without leaving
-the guest. On Unicorn a hook writes the registers. On KVM the processor jumps to a stub that the guest may execute and
-not write: where it arrives there in ring 3, which KVM without hardware support does, the stub jumps on; where it
-arrives in ring 0, as hardware does, the stub is one `out`, and the VMM puts the guest back into ring 3.
+sends every call back to ring 3 (RCX is the next instruction, R11 the flags; the flags themselves may be anything) and,
+where it can, does it without leaving the guest. On Unicorn a hook writes the registers. On KVM the processor jumps to a
+stub that the guest may execute and not write: where it arrives there in ring 3, which KVM without hardware support
+does, the stub jumps on; where it arrives in ring 0, as hardware does, the stub is one `out`, and the VMM puts the guest
+back into ring 3.
 """
 
 import struct
