@@ -27,7 +27,7 @@ from vmimage.manifest import (
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:bce0a18f44c2d2d9974e236a7367b783730f4f53f7ee6fb34fdc5c96faa8c163"
+FROZEN_DIGEST = "sha256:b924ec765a79ad087660fe0078187ba97397b6307434a35f878dc86a458cad51"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
