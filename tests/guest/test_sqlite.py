@@ -99,7 +99,7 @@ def workload(dice: random.Random) -> list[str]:
         "CREATE VIRTUAL TABLE f USING fts5 (c); INSERT INTO f SELECT c FROM t1 ORDER BY a;",
         "SELECT c FROM f WHERE f MATCH 'nine OR ten' ORDER BY rank, rowid LIMIT 10;",
         "DROP TABLE t2; VACUUM; PRAGMA integrity_check;",
-        "SELECT printf('%.12g %.6e', 1.0 / 3, 1e300 * 10), printf('%.10g', 2.5e-8), CAST('12.5abc' AS REAL), abs(-7), hex(zeroblob(3));",
+        "SELECT printf('%.12g %.6e', 1.0 / 3, 1e300 * 10), abs(-7), CAST('12.5abc' AS REAL), hex(zeroblob(3));",
     ]
 
 
