@@ -30,10 +30,10 @@ BLOCKS = [bytes([number]) * BLOCK_SIZE for number in range(1, 5)]
 class Origin:
     """A store that fails when it is told to: "ok", "down", "wrong", a word for each get."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "data") -> None:
         packed = [pack_block(block) for block in BLOCKS]
         self.manifest: DiskManifest
-        self.manifest, listing = pack_list("data", len(BLOCKS) * BLOCK_SIZE, [ref for ref, _ in packed])
+        self.manifest, listing = pack_list(name, len(BLOCKS) * BLOCK_SIZE, [ref for ref, _ in packed])
         self.contents = {self.manifest.digest: self.manifest.to_bytes(), digest_of(listing): listing}
         self.contents |= {ref.digest: wire for ref, wire in packed}
         self.refs = [ref for ref, _ in packed]
@@ -159,9 +159,9 @@ def test_a_worker_that_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     async def run() -> None:
         site, worker, stranger = Site(tmp_path), Worker(), Worker()
         machine = await site.open(worker, "shared")
-        for who, disk, block_no in ((worker, 1, len(BLOCKS)), (worker, 2, 0), (stranger, 1, 0)):
+        for who, block_no in ((worker, len(BLOCKS)), (stranger, 0)):
             with pytest.raises(ValueError, match="that the worker has expected"):
-                site.want(who, disk, block_no)
+                site.want(who, 1, block_no)
         with pytest.raises(ValueError, match="that takes this"):
             site.keep(machine, {0: b"x" * 4096})
         writer = await site.open(worker, "cow")
@@ -171,6 +171,25 @@ def test_a_worker_that_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
             site.keep(writer, {1 << 20: b"x" * 4096})
         with pytest.raises(ValueError, match="that takes this"):
             site.disks.on_write(writer, Frame(frames.APPEND, 0, writer.number, 1, bytes(4) + b"record"))
+
+    asyncio.run(run())
+
+
+def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path) -> None:
+    async def run() -> None:
+        site, worker = Site(tmp_path), Worker()
+        machine = await site.open(worker)
+        site.disks._held.budget_bytes = 1
+        site.disks.forget(machine)
+        first = site.origin.manifest
+        site.origin = Origin("other")
+        site.disks._store = site.origin
+        await site.open(worker)
+        assert [frame.machine for frame in worker.of(frames.DROP_DISK)] == [1]
+        assert worker.disks == {2}
+        site.want(worker, 1, 0)
+        assert [frame.flags for frame in worker.of(frames.BLOCK)] == [frames.FLAG_FAILED]
+        assert first.digest != site.origin.manifest.digest
 
     asyncio.run(run())
 

@@ -100,6 +100,20 @@ def test_what_was_taken_outlives_the_edge(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_batch_that_is_refused_for_ever_does_not_stop_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            kept._file.write(b"damaged by a disk\n")
+            kept._rotate()
+            kept.append("shop", "", b"after it", ROOM)
+            while await kept._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["after it"]
+
+    asyncio.run(run())
+
+
 def test_there_is_an_end_to_what_waits(tmp_path: Path) -> None:
     kept = spool(tmp_path, limit_bytes=10_000)
     taken = sum(kept.append("shop", "", b"x" * 100, ROOM) for _ in range(1000))
