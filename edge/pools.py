@@ -57,9 +57,10 @@ class Pools:
                 return  # what others have parked for would be too dear
             with suppress(WorkerLost):
                 await worker.give(image)
+            attached = await self._residents.prepare(service, image)
             if not worker.alive or service.machine is not first:
                 return
-            machine = self._residents.open(worker, service, image, b"", ())
+            machine = self._residents.open(worker, service, image, b"", attached)
             service.others.append(machine)
             self._grown.add(service)
             self._counters.pool_grown += 1

@@ -54,6 +54,13 @@ class Residents:
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
         self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
 
+    async def prepare(self, service: Service, image: Image) -> Sequence[Attached]:
+        """The disks of one more machine of a service: none of them is copy-on-write, or it could have but one machine.
+
+        :raises OriginError: a disk cannot be had.
+        """
+        return await self._disks.prepare(service, image.manifest.disks)
+
     def open(
         self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
     ) -> Machine:

@@ -28,6 +28,8 @@ _Noreturn void boot(void) {
         HYPERCALL(NK_PORT_READY, 0, 0);
     if (NK_INFO->entry < NK_PROGRAM_ADDRESS || NK_INFO->heap > NK_INFO->memory_bytes)
         panic("info page: no such program");
+    if (NK_INFO->program_kind != NK_PROGRAM_NATIVE)
+        linux_start();
     ((void (*)(void))NK_INFO->entry)();
     panic("the program returned");
 }

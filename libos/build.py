@@ -44,7 +44,7 @@ def libos_elf() -> bytes:
     :raises OperatorError: no compiler.
     :raises PublisherError: it does not compile (with $NUNATAK_CC).
     """
-    sources = sorted([*HERE.glob("*.c"), *HERE.glob("*.S")])
+    sources = sorted(path for folder in (HERE, HERE / "linux") for kind in ("*.c", "*.S") for path in folder.glob(kind))
     return _build([path for path in sources if path not in CRT], HERE / "link.ld", LIBOS_CFLAGS, ())
 
 
@@ -65,7 +65,7 @@ def compile_guest(source: Path) -> bytes:
     with tempfile.TemporaryDirectory(prefix="nunatak-") as prepared:
         out = Path(prepared)
         if (source / "prepare.py").exists():
-            _run([sys.executable, str(source / "prepare.py"), prepared], "prepare.py", PREPARE_TIMEOUT_S)
+            run_tool([sys.executable, str(source / "prepare.py"), prepared], "prepare.py", PREPARE_TIMEOUT_S)
         sources = sorted(path for folder in (source, out) for kind in ("*.c", "*.S") for path in folder.glob(kind))
         if not sources:
             raise PublisherError(f"{source}: expected *.c files, found none")
@@ -75,7 +75,7 @@ def compile_guest(source: Path) -> bytes:
 def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders: Sequence[Path]) -> bytes:
     """Compile and link, or answer from the cache. `folders` are searched for headers and data; the key covers them."""
     compiler, linker = _tools()
-    inputs = {*sources, script, *(HERE / "include").iterdir(), HERE / "libos.h"}
+    inputs = {*sources, script, *(HERE / "include").iterdir(), HERE / "libos.h", *(HERE / "linux").glob("*.h")}
     if len(folders) > 1:
         inputs |= {path for folder in folders for path in folder.rglob("*") if path.is_file()}
     elif folders:
@@ -89,19 +89,20 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
         return cached.read_bytes()
 
     with tempfile.TemporaryDirectory(prefix="nunatak-") as objects:
-        places = [Path(objects) / f"{number}-{path.stem}.o" for number, path in enumerate(sources)]
+        names = [f"{path.parent.name}-{path.stem}.o" for path in sources]  # the linker script knows folders by these
+        places = [Path(objects) / f"{number}-{name}" for number, name in enumerate(names)]
         includes = [f"-I{folder}" for folder in folders]
         # Wherever a program is built, its line tables are the same.
         includes += [f"-fdebug-prefix-map={folder}=." for folder in (Path.cwd(), HERE, *folders)]
 
         def compile_one(path: Path, place: Path) -> None:
-            _run([*compiler, *CFLAGS, *flags, *includes, "-c", str(path), "-o", str(place)], path.name)
+            run_tool([*compiler, *CFLAGS, *flags, *includes, "-c", str(path), "-o", str(place)], path.name)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, places))
         elf = Path(objects) / "out.elf"
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
-        _run([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
+        run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
         data = elf.read_bytes()
     cached.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
@@ -129,7 +130,7 @@ def _identity() -> list[str]:
         raise OperatorError("no guest compiler: expected the package ziglang (extra 'build') or $NUNATAK_CC") from None
 
 
-def _run(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT_S) -> None:
+def run_tool(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT_S) -> None:
     """Run one tool.
 
     :raises PublisherError: it fails, or takes too long; with the last lines it said.

@@ -1,7 +1,7 @@
 /* The machine's console: an append-only ring of text. Lines that nobody takes are dropped, never waited for. */
 #include "libos.h"
 
-static void put(const char *text, size_t length) {
+void console_put(const char *text, size_t length) {
     char *ring = (char *)NK_CONSOLE_ADDRESS;
     uint32_t head = NK_CONTROL->console_head;
     while (length--) {
@@ -18,6 +18,6 @@ static void put(const char *text, size_t length) {
 }
 
 void console_line(const char *line) {
-    put(line, strlen(line));
-    put("\n", 1);
+    console_put(line, strlen(line));
+    console_put("\n", 1);
 }

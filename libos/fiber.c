@@ -46,9 +46,13 @@ void fiber_resume(struct fiber *fiber) {
     current = NULL;
 }
 
-/* Goes back to the loop until fiber_resume(). From a fiber only. */
+/* Goes back to the loop until fiber_resume(). From a fiber, or a thread that works for one: that looks again later. */
 void fiber_wait(enum fiber_state why) {
     struct fiber *self = current;
+    if (!self) {
+        thread_pause();
+        return;
+    }
     self->state = why;
     fiber_switch(&self->stack, loop_stack);
 }

@@ -27,6 +27,7 @@
 _Noreturn void panic(const char *why);
 
 /* ---- console.c ---- */
+void console_put(const char *text, size_t length);
 void console_line(const char *line);
 
 /* ---- gate.c: records in and out ---- */
@@ -113,6 +114,13 @@ struct chunk *chunk_of(const struct record *record);
 const char *request_var(nk_request *request, const char *name);
 bool request_next_var(nk_request *request, const char **name, const char **value);
 ptrdiff_t request_read(nk_request *request, void *to, size_t size);
+
+/* ---- linux/: unmodified static Linux programs; linux/linux.h has what its files know of each other ---- */
+_Noreturn void linux_start(void);
+void *memory_pages(size_t size);
+uint64_t thread_idle(uint64_t next_ns);
+void thread_pause(void);
+int rom_file(const char *path, const void **data, size_t *size);
 
 /* ---- backlog.c: requests without a fiber ---- */
 bool backlog_waits(void);

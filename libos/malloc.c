@@ -17,8 +17,10 @@ struct header {
     struct header *next; /* while freed */
 };
 
+#define EXTENT 0x40000 /* bytes; what a Linux program's heap grows by, which shares memory with brk and mmap */
+
 static struct header *lists[CLASSES];
-static uintptr_t top;
+static uintptr_t top, end;
 
 /* Bytes of a block of a class, header included: 16 32 48 64, 80 96 112 128, 160 192 224 256, 320 ... */
 static size_t class_size(unsigned class) {
@@ -60,14 +62,29 @@ static void *take(unsigned from, unsigned class) {
     return header + 1;
 }
 
+/* Makes the heap go on in pages of their own, if there are any. */
+static void extend(size_t size) {
+    size_t extent = size > EXTENT ? ALIGN_UP(size, NK_PAGE_SIZE) : EXTENT;
+    void *pages = memory_pages(extent);
+    if (!pages && extent > size)
+        pages = memory_pages(extent = ALIGN_UP(size, NK_PAGE_SIZE));
+    if (pages) {
+        top = (uintptr_t)pages;
+        end = top + extent;
+    }
+}
+
 /* A block, or NULL; `*zero` says whether it was never written. */
 static void *allocate(size_t size, bool *zero) {
-    uintptr_t end = NK_INFO->memory_bytes;
-    if (!top)
+    if (!top && NK_INFO->program_kind == NK_PROGRAM_NATIVE) {
         top = ALIGN_UP(NK_INFO->heap, 16);
-    if (size >= end)
+        end = NK_INFO->memory_bytes;
+    }
+    if (size >= NK_INFO->memory_bytes)
         return NULL;
     unsigned class = class_of(size + sizeof(struct header));
+    if (!lists[class] && class_size(class) > end - top && NK_INFO->program_kind != NK_PROGRAM_NATIVE)
+        extend(class_size(class));
     *zero = !lists[class] && class_size(class) <= end - top;
     if (*zero) {
         struct header *header = (struct header *)top;

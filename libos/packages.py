@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +25,16 @@ FETCH_TIMEOUT_S: Final = 600
 
 @dataclass(frozen=True)
 class Package:
-    """One published archive: a source distribution of PyPI or a package of npm."""
+    """One published archive: a source distribution of PyPI, a wheel of PyPI (for data), or a package of npm."""
 
-    index: Literal["pypi", "npm"]
+    index: Literal["pypi", "wheel", "npm"]
     name: str
     version: str
     sha256: str  # of the archive, hex
 
 
 def source_tree(package: Package) -> Path:
-    """The folder that holds the package's files, without the archive's own top folder.
+    """The folder that holds the package's files, without the archive's own top folder where it has one.
 
     :raises OperatorError: it cannot be fetched, or its bytes are not the pinned ones.
     """
@@ -46,9 +47,14 @@ def source_tree(package: Package) -> Path:
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         if got != package.sha256:
             raise OperatorError(f"{package.name} {package.version}: SHA-256 {package.sha256} expected, got {got}")
-        with tarfile.open(archive) as tar:
-            tar.extractall(Path(scratch) / "tree", filter="data")
-        (top,) = (Path(scratch) / "tree").iterdir()
+        if package.index == "wheel":
+            top = Path(scratch) / "tree"
+            with zipfile.ZipFile(archive) as wheel:
+                wheel.extractall(top)
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(Path(scratch) / "tree", filter="data")
+            (top,) = (Path(scratch) / "tree").iterdir()
         try:
             os.rename(top, place)
         except OSError:  # another process was first
@@ -59,12 +65,13 @@ def source_tree(package: Package) -> Path:
 
 def _fetch(package: Package, folder: Path) -> Path:
     exact = f"{package.name}=={package.version}"
-    if package.index == "pypi":
+    if package.index != "npm":
         wanted = folder / "requirements.txt"
         wanted.write_text(f"{exact} --hash=sha256:{package.sha256}\n")
         # pip looks at a source distribution's metadata, for which it runs its build script: with our own locked
         # setuptools, and only after the hash was found right.
-        options = ("--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--require-hashes")
+        kind = "--no-binary" if package.index == "pypi" else "--only-binary"
+        options = ("--quiet", "--no-deps", kind, ":all:", "--no-build-isolation", "--require-hashes")
         _run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)], exact)
     else:
         npm = shutil.which("npm")
@@ -72,7 +79,7 @@ def _fetch(package: Package, folder: Path) -> Path:
             raise OperatorError(f"{package.name}: the command npm expected (package nodejs), found none")
         spec = f"{package.name}@{package.version}"
         _run([npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), spec], exact)
-    archives = [path for path in folder.iterdir() if path.suffix in (".gz", ".tgz")]
+    archives = [path for path in folder.iterdir() if path.suffix in (".gz", ".tgz", ".whl")]
     if len(archives) != 1:
         raise OperatorError(f"{exact}: one archive expected, got {len(archives)}")
     return archives[0]

@@ -128,8 +128,8 @@ int serve(nk_handler *handler) {
             dispatch(&record);
             gate_release(&record);
         } else {
-            uint64_t next_ns = wake_sleepers();
-            if (!(backlog_waits() && fiber_free()))
+            uint64_t next_ns = thread_idle(wake_sleepers());
+            if (next_ns && !(backlog_waits() && fiber_free()))
                 HYPERCALL(NK_PORT_IDLE, next_ns, 0);
         }
     }

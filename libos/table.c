@@ -43,6 +43,7 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .random = random_bytes,
     .sleep_until = time_sleep_until,
     .refresh_clock = time_refresh,
+    .file = rom_file,
     .upstream_open = upstream_open,
     .upstream_write = upstream_write,
     .upstream_status = upstream_status,

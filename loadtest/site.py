@@ -120,7 +120,7 @@ class Site:
         name = f"edge-{len(self.edges) + 1}"
         options = ["edge", "--origin", self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
-        options += ["--workers", str(self._workers)]
+        options += ["--workers", str(self._workers), "--log-token", str(self.keys / "log-token")]
         config = self.folder / f"{name}.toml"
         config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self._edge_config.items()))
         options += ["--config", str(config)]
@@ -142,10 +142,15 @@ class Site:
         self.run("build", str(source), "-o", str(image), *options)
         return image
 
-    def publish(self, image: Path, service: str, *hosts: str) -> None:
+    def publish(self, image: Path, service: str, *hosts: str, disks: Sequence[Path] = ()) -> None:
         """`nunatak publish` for one service; its host is `service`.test when none is given."""
-        host_options = [part for host in hosts or (f"{service}.test",) for part in ("--host", host)]
-        self.run("publish", str(image), "--service", service, *host_options, *self._publisher_options())
+        options = [part for host in hosts or (f"{service}.test",) for part in ("--host", host)]
+        options += [part for disk in disks for part in ("--disk", str(disk))]
+        self.run("publish", str(image), "--service", service, *options, *self._publisher_options())
+
+    def logs(self, service: str, *options: str) -> list[str]:
+        """`nunatak logs`: what the service has logged on all edges, and the origin has."""
+        return self.run("logs", service, *options, "--origin", self.origin.url, "--keys", str(self.keys)).splitlines()
 
     def publish_batch(self, publications: Iterable[Publication]) -> None:
         """`nunatak publish --batch`: all of them under one new version of the catalogue."""

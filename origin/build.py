@@ -8,6 +8,7 @@ and no clock is visible while baking, so the same source gives the same bytes.
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.linux import is_elf, linux_program, packed
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.drives import DriveRef
@@ -35,7 +37,7 @@ from vmimage.manifest import (
     digest_of,
 )
 from vmimage.pages import no_pages, pages_digest
-from vmimage.snapshot import Registers, Snapshot
+from vmimage.snapshot import ProgramPlace, Registers, Snapshot
 from vmimage.symbols import encode as encode_symbols
 
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
@@ -93,26 +95,39 @@ class Baker:
         terms: Terms,
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
+        kind: int = abi.PROGRAM_NATIVE,
+        arguments: Sequence[str] = (),
+        files: bytes = b"",
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
+
+        :param kind: abi.PROGRAM_*.
+        :param arguments: of a Linux program, its name first.
+        :param files: an archive of `vmimage.files`.
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
         end = max(segment.address + segment.memory_size for segment in program.segments)
         heap = -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
-        if heap >= self._memory_bytes:
-            raise PublisherError(f"{name}: a program below {self._memory_bytes:#x} expected, it ends at {end:#x}")
+        usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
+        if heap >= usable:
+            raise PublisherError(
+                f"{name}: a program below {usable:#x} expected, it ends at {end:#x}; give the machine more memory"
+            )
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
-        heap_region = Region(heap, self._memory_bytes, "rw")
-        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), heap_region)
+        rest = [Region(heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
+        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None
         machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
         _load(self._shell, program.segments)
-        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env))
-        machine.set_program(program.entry, heap)
+        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
+        if files:
+            self._shell.load(usable, files)
+        place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
+        machine.set_program(place)
         self._run_to_ready(machine, name, progress)
         symbols = (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
@@ -125,6 +140,13 @@ class Baker:
         self._shell.close()
         if self._shell.memory.base.fd is not None:
             os.close(self._shell.memory.base.fd)
+
+    def image(self, bundle: ImageBundle) -> Image:
+        """One of this baker's images, as a worker would hold it."""
+        manifest = bundle.manifest
+        return Image(
+            self._shell.memory.base, manifest.regions, manifest.memory_bytes, bundle.blobs[manifest.snapshot.digest]
+        )
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
@@ -159,23 +181,48 @@ def build_image(
     memory_bytes: int = abi.MEMORY_DEFAULT,
     terms: Terms = DEFAULT_TERMS,
     disks: Sequence[LocalDrive] = (),
+    kind: int | None = None,
+    arguments: Sequence[str] = (),
+    files: Path | None = None,
     progress: Progress = print,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
 
     :param source: what `libos.build.compile_guest` takes.
-    :param env: names and values for `nk_env`.
+        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes.
+    :param env: names and values for `nk_env`, and the environment of a Linux program.
+    :param kind: abi.PROGRAM_*; `None`: by the source.
+    :param arguments: of a Linux program, after its name.
+    :param files: a folder that the program finds at `/`, read-only.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
 
     progress("compiling")
-    program = parse_program(compile_guest(source))
+    if kind is None:
+        kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
+    if kind == abi.PROGRAM_NATIVE:
+        program = parse_program(compile_guest(source))
+    else:
+        program, arguments = linux_program(source), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
+    if kind == abi.PROGRAM_CGI:
+        terms = replace(terms, instance="request", pool=1)
     try:
         progress("baking")
-        return [baker.base, baker.bake(program, name=name, env=env, terms=terms, disks=disks, progress=progress)]
+        image = baker.bake(
+            program,
+            name=name,
+            env=env,
+            terms=terms,
+            disks=disks,
+            progress=progress,
+            kind=kind,
+            arguments=arguments,
+            files=packed(files),
+        )
+        return [baker.base, image]
     finally:
         baker.close()
 
@@ -209,6 +256,8 @@ def _bundle(
         instance=terms.instance,
         limits=terms.limits,
         upstreams=terms.upstreams,
+        pool=terms.pool,
+        rejuvenate=terms.rejuvenate,
         disks=disks,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
@@ -219,12 +268,18 @@ def _load(shell: Shell, segments: Iterable[Segment]) -> None:
         shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
 
 
-def _environment(env: Mapping[str, str]) -> bytes:
+def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
+    """Names and values, then arguments; each list ends with an empty one."""
     block = b""
     for name, value in sorted(env.items()):
         if not name or "=" in name or "\0" in name + value:
             raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
         block += f"{name}={value}".encode() + b"\0"
+    block += b"\0"
+    for argument in arguments:
+        if not argument or "\0" in argument:
+            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
+        block += argument.encode() + b"\0"
     if len(block) >= abi.ENV_SIZE:
         raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
     return block + b"\0"

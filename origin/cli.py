@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from origin.run_cli import run
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 
 
 app = typer.Typer()
+app.command(context_settings={"ignore_unknown_options": True})(run)
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
@@ -157,12 +159,24 @@ def rollback(
 
 @app.command()
 def build(
-    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A .c file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
     name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,
     env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
+    cpu_percent: Annotated[int, typer.Option(min=0, max=100, help="CPU time over time; 0: what is left over.")] = 0,
+    log_rate: Annotated[str, typer.Option(help="Log and console output in a second.", metavar="SIZE")] = "64KiB",
+    streams: Annotated[int, typer.Option(min=1, max=64, help="Requests at once in a machine.")] = 64,
+    response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
+    pool: Annotated[int, typer.Option(min=1, max=64, help="Machines that may serve at once.")] = 1,
+    rejuvenate: Annotated[
+        str | None,
+        typer.Option(help="Start anew after requests=N, hours=H, growth=SIZE, comma-separated.", metavar="CAUSES"),
+    ] = None,
     disk: Annotated[
         list[str] | None,
         typer.Option(help="A disk: NAME=DISK:shared, NAME=DISK:cow, NAME=scratch[:SIZE], NAME=log; may be repeated."),
@@ -173,6 +187,16 @@ def build(
         typer.Option(
             help="Where it may send requests of its own, https://HOST[:PORT]; may be repeated.", metavar="URL"
         ),
+    ] = None,
+    linux: Annotated[
+        bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
+    ] = False,
+    cgi: Annotated[
+        bool, typer.Option("--cgi", help="A Linux program that speaks CGI (RFC 3875), run anew for every request.")
+    ] = False,
+    arg: Annotated[list[str] | None, typer.Option(help="Argument of a Linux program; may be repeated.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
     ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
@@ -190,9 +214,19 @@ def build(
             env=env,
             memory=memory,
             cpu_ms=cpu_ms,
+            cpu_percent=cpu_percent,
+            log_rate=log_rate,
+            streams=streams,
+            response=response,
+            pool=pool,
+            rejuvenate=rejuvenate,
             fresh=fresh,
             upstream=upstream,
             disk=disk,
+            linux=linux,
+            cgi=cgi,
+            arg=arg,
+            files=files,
         )
     data = pack_archive(images)
     _write(output, data)

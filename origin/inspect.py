@@ -1,5 +1,6 @@
 """What `nunatak inspect` tells of an image: as plain values, and as tables."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
@@ -35,11 +36,10 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
         "symbols_wire_bytes": manifest.symbols.size if manifest.symbols else 0,
         "instance": manifest.instance,
         "upstreams": list(manifest.upstreams),
-        "limits": {
-            "cpu_ms": manifest.limits.cpu_ms,
-            "output_bytes": manifest.limits.output_bytes,
-            "streams": manifest.limits.streams,
-        },
+        "disks": [asdict(disk) for disk in manifest.disks],
+        "pool": manifest.pool,
+        "limits": asdict(manifest.limits),
+        "rejuvenate": asdict(manifest.rejuvenate),
         "regions": [{"start": r.start, "end": r.end, "access": r.access} for r in manifest.regions],
         "symbol_count": len(table),
         "largest_symbols": [{"address": s.address, "bytes": s.size, "name": s.name} for s in largest],
@@ -71,14 +71,24 @@ def _summary(image: dict[str, Any]) -> Table:
     table.add_row("snapshot", f"{raw:,} bytes, {wire:,} compressed ({wire / raw:.1%})")
     table.add_row("manifest", f"{image['manifest_bytes']:,} bytes")
     table.add_row("symbols", f"{image['symbol_count']:,}, {image['symbols_wire_bytes']:,} bytes compressed")
-    kept = {"service": "one machine, kept", "request": "a fresh machine for every request"}
+    kept = {
+        "service": "one machine, kept",
+        "request": "a fresh machine for every request",
+        "pool": f"up to {image['pool']} machines, kept",
+    }
     table.add_row("instance", kept[image["instance"]])
     table.add_row(
         "limits",
         f"{limits['cpu_ms']} ms CPU a request, {limits['output_bytes'] / _MIB:g} MiB a response, "
-        f"{limits['streams']} requests at once",
+        f"{limits['streams']} requests at once, {limits['log_bytes'] / 1024:g} KiB of log a second, "
+        + (f"{limits['cpu_percent']} % of a processor" if limits["cpu_percent"] else "no CPU quota"),
     )
+    causes = [f"{name} {value:,}" for name, value in image["rejuvenate"].items() if value]
+    table.add_row("starts anew", " or ".join(causes) or "only when it crashed, was evicted or replaced")
     table.add_row("upstreams", ", ".join(image["upstreams"]) or "none: it sends no requests of its own")
+    for disk in image["disks"]:
+        under = f"{disk['digest']}" if disk["digest"] else "nothing under it"
+        table.add_row(f"disk {disk['name']}", f"{disk['kind']}, {disk['bytes']:,} bytes, {under}")
     return table
 
 

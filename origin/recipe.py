@@ -11,6 +11,7 @@ from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from vmimage.archive import ImageBundle
+    from vmimage.terms import InstanceMode, Rejuvenation
 
 _SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
 _UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -24,9 +25,19 @@ def images_of(
     env: list[str] | None,
     memory: str,
     cpu_ms: int,
+    cpu_percent: int,
+    log_rate: str,
+    streams: int,
+    response: str,
+    pool: int,
+    rejuvenate: str | None,
     fresh: bool,
     upstream: list[str] | None,
     disk: list[str] | None,
+    linux: bool,
+    cgi: bool,
+    arg: list[str] | None,
+    files: Path | None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
@@ -34,21 +45,40 @@ def images_of(
     """
     from origin.build import build_image
     from origin.disk_cli import parse_drives
+    from vmimage import abi
     from vmimage.manifest import Limits, Terms
+    from vmimage.terms import LOG_MAX, OUTPUT_MAX
 
+    drives = parse_drives(disk or [])
+    instance: InstanceMode = "request" if fresh else "pool" if pool > 1 else "service"
+    if pool > 1 and (fresh or cgi):
+        raise PublisherError("--pool: machines that are kept expected, got --fresh or --cgi, which need no second")
+    if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
+        raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     if not source.exists():
         raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
     return build_image(
         source,
         name=name or name_of(source),
-        env=_parse_environment(env or []),
-        memory_bytes=_parse_size(memory),
+        env=parse_environment(env or []),
+        memory_bytes=parse_size("memory", memory),
         terms=Terms(
-            instance="request" if fresh else "service",
-            limits=Limits(cpu_ms=cpu_ms),
+            instance=instance,
+            limits=Limits(
+                cpu_ms=cpu_ms,
+                output_bytes=parse_size("response", response, OUTPUT_MAX),
+                streams=streams,
+                cpu_percent=cpu_percent,
+                log_bytes=parse_size("log-rate", log_rate, LOG_MAX),
+            ),
             upstreams=_parse_upstreams(upstream or []),
+            pool=pool,
+            rejuvenate=_parse_causes(rejuvenate),
         ),
-        disks=parse_drives(disk or []),
+        disks=drives,
+        kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
+        arguments=arg or [],
+        files=files,
         progress=progress,
     )
 
@@ -58,7 +88,8 @@ def name_of(source: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
 
 
-def _parse_environment(entries: list[str]) -> dict[str, str]:
+def parse_environment(entries: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as names and values."""
     for entry in entries:
         if "=" not in entry[1:]:
             raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
@@ -77,8 +108,36 @@ def _parse_upstreams(urls: list[str]) -> tuple[str, ...]:
     return tuple(origins)
 
 
-def _parse_size(text: str) -> int:
+def _parse_causes(text: str | None) -> Rejuvenation:
+    from vmimage.terms import COUNT_MAX, Rejuvenation
+
+    found: dict[str, int] = {}
+    for part in (text or "").split(",") if text else ():
+        name, _, value = part.strip().partition("=")
+        try:
+            if name == "requests":
+                found[name] = int(value)
+            elif name == "hours":
+                found["seconds"] = round(float(value) * 3600)
+            elif name == "growth":
+                found["growth_bytes"] = parse_size("rejuvenate", value)
+            else:
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise PublisherError(
+                f"--rejuvenate: requests=N, hours=H or growth=SIZE expected, got {part.strip()!r}"
+            ) from None
+    if not all(0 < value <= COUNT_MAX for value in found.values()):
+        raise PublisherError(f"--rejuvenate: numbers above 0 expected, got {text!r}")
+    return Rejuvenation(**found)
+
+
+def parse_size(option: str, text: str, at_most: int | None = None) -> int:
+    """Bytes of a size such as 32MiB, given with an option."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise PublisherError(f"--memory: a size such as 32MiB expected, got {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
+        raise PublisherError(f"--{option}: a size such as 32MiB expected, got {text!r}")
+    size = int(match[1]) * _UNITS[match[2]]
+    if at_most is not None and size > at_most:
+        raise PublisherError(f"--{option}: at most {at_most} bytes expected, got {text!r}")
+    return size

@@ -101,9 +101,10 @@ class Store:
             for ref in {ref for ref in listing if ref.wire_bytes}:
                 self._require_blob(ref.digest, ref.wire_bytes)
         else:
-            for named in filter(None, (manifest.base, *(disk.digest for disk in manifest.disks))):
-                if self.manifest_size(named) is None:
-                    raise FormatError(f"manifest: base or disk {named} expected here, not there")
+            named = [("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks)]
+            for what, digest in named:
+                if digest is not None and self.manifest_size(digest) is None:
+                    raise FormatError(f"manifest: {what} {digest} expected here, not there")
         self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
         self._write(self.manifest_path(manifest.digest), data)
         return manifest

@@ -1,18 +1,20 @@
 """Guests without an edge around them: bake a program, put it into a machine, talk to its gate."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, GuestMemory
 from edge.vmm.shell import EngineName, Image, Shell
 from libos.build import compile_guest
+from origin.bakedisks import LocalDrive
 from origin.build import Baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -46,12 +48,16 @@ def elf(source: Path) -> bytes:
     return compile_guest(source)
 
 
-def bake(source: Path, env: Mapping[str, str] | None = None, limits: Limits | None = None) -> ImageBundle:
+def bake(
+    source: Path,
+    env: Mapping[str, str] | None = None,
+    limits: Limits | None = None,
+    disks: Sequence[LocalDrive] = (),
+) -> ImageBundle:
     """The image of a program."""
     program = parse_program(elf(source))
-    return baker().bake(
-        program, name=source.stem, env=env or {}, terms=Terms(limits=limits or Limits()), progress=print
-    )
+    terms = Terms(limits=limits or Limits())
+    return baker().bake(program, name=source.stem, env=env or {}, terms=terms, disks=disks, progress=print)
 
 
 @cache
@@ -110,10 +116,12 @@ class Guest:
         parked: bytes | None = None,
         shell: Shell | None = None,
         fresh: bool = False,
+        disks: Callable[[GuestMemory], Disks] | None = None,
         **limits: int,
     ) -> None:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
-        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh)
+        device = disks(self.shell.memory) if disks is not None else None
+        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh, disks=device)
         self.machine.restore(parked)
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream

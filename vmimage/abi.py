@@ -65,6 +65,10 @@ INFO_OUT_TAIL: Final = 0x74  # u32, gate out: bytes ever consumed, modulo 2^32
 INFO_CONSOLE_TAIL: Final = 0x78  # u32, console: bytes ever consumed, modulo 2^32
 INFO_MAX_STREAMS: Final = 0x7C  # u32, requests the VMM has open in the machine at most
 INFO_HEAP: Final = 0x80  # u64, first free address after the program
+INFO_FILES: Final = 0x88  # u64, address of the read-only files' archive; 0: none
+INFO_PHDR: Final = 0x90  # u64, address of the program's ELF program headers; 0: none
+INFO_PHNUM: Final = 0x98  # u32, how many there are
+INFO_PROGRAM_KIND: Final = 0x9C  # u32, PROGRAM_*
 INFO_DISKS: Final = 0xC0  # u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped
 
 # Control page: written by the guest. A value read from here is checked before use, every time.
@@ -74,6 +78,21 @@ CONTROL_IRQ_HANDLER: Final = 0x10  # u64, address
 CONTROL_IN_TAIL: Final = 0x18  # u32, gate in: bytes ever consumed
 CONTROL_OUT_HEAD: Final = 0x1C  # u32, gate out: bytes ever produced
 CONTROL_CONSOLE_HEAD: Final = 0x20  # u32, console: bytes ever produced
+CONTROL_SYSCALL: Final = 0x28  # u64, where SYSCALL goes on, RCX and R11 set as processors do; 0: an invalid opcode
+CONTROL_UNKNOWN_CALLS: Final = 0x30  # UNKNOWN_CALLS_MAX x {u32 number, u32 count}: Linux calls that the libOS lacks
+UNKNOWN_CALLS_MAX: Final = 32  # count 0: unused; the last one stands for all further numbers
+
+# What the program is, in INFO_PROGRAM_KIND.
+PROGRAM_NATIVE: Final = 0  # linked for the call table; entered on the boot stack
+PROGRAM_LINUX: Final = 1  # a static Linux program; main() runs while baking and calls serve
+PROGRAM_CGI: Final = 2  # a static Linux program, entered anew for the one request that its machine serves (RFC 3875)
+PROGRAM_RUN: Final = 3  # the same with plain input and output, and the machine ends with it
+
+# The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 x u64: number, arguments, result.
+RUN_OUTPUT: Final = 1
+RUN_ERROR: Final = 2
+RUN_TRACE: Final = 3
+RUN_EXIT: Final = 0x100  # added to its exit code, which tells it from the machine's own reasons
 
 # Interrupt bits in INFO_PENDING.
 IRQ_GATE: Final = 1 << 0  # records wait in the gate ring to the guest

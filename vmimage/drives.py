@@ -32,9 +32,10 @@ class DriveRef:
     name: str
 
 
-def parse_drives(value: object) -> tuple[DriveRef, ...]:
+def parse_drives(value: object, *, machines: int = 1) -> tuple[DriveRef, ...]:
     """The disks in an image's config.
 
+    :param machines: that a service of the image may have at once; a copy-on-write disk has one writer.
     :raises FormatError: not a list of them within the limits, or two of one name.
     """
     if not isinstance(value, list) or len(value) > abi.DISKS_MAX:
@@ -42,6 +43,8 @@ def parse_drives(value: object) -> tuple[DriveRef, ...]:
     drives = tuple(map(_parse_drive, value))
     if len({drive.name for drive in drives}) != len(drives):
         refuse("config disks", "names that differ", [drive.name for drive in drives])
+    if machines > 1 and any(drive.kind == "cow" for drive in drives):
+        refuse("config disks", "no copy-on-write disk in an image with a pool", [drive.name for drive in drives])
     return drives
 
 

@@ -7,6 +7,7 @@ processors, dynamic linking, memory that is writable and executable, addresses t
 import bisect
 import io
 import itertools
+import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ PROGRAM_MAX: Final = 256 << 20  # bytes of the file
 SEGMENTS_MAX: Final = 64
 SYMBOLS_MAX: Final = 200_000
 LINES_MAX: Final = 512 << 10  # bytes of a line table; larger ones would take longer to read than a program to build
+DT_NEEDED: Final = 1  # gABI, "Dynamic Section"
 
 _PF_X, _PF_W, _PF_R = 1, 2, 4  # gABI, "Segment Permissions"
 _ACCESS: Final[dict[int, Access]] = {_PF_R: "r", _PF_R | _PF_W: "rw", _PF_W: "rw", _PF_R | _PF_X: "rx", _PF_X: "rx"}
@@ -49,10 +51,12 @@ class Program:
     entry: int
     segments: tuple[Segment, ...]
     symbols: tuple[Symbol, ...]
+    phdr: int = 0  # address of the ELF program headers where a segment holds them; 0: in none
+    phnum: int = 0
 
 
 def parse_program(data: bytes) -> Program:
-    """Parse a static x86-64 ELF executable.
+    """Parse a static x86-64 ELF executable; a position-independent one is placed at `PROGRAM_ADDRESS`.
 
     :raises PublisherError: not one, or not one that fits the architecture's memory map.
     """
@@ -64,42 +68,74 @@ def parse_program(data: bytes) -> Program:
         raise PublisherError(f"program: at most {PROGRAM_MAX} bytes expected, got {len(data)}")
     try:
         elf = ELFFile(io.BytesIO(data))
-        _check_header(elf)
-        segments = _segments(elf)
-        symbols = _symbols(elf)
-        symbols = tuple(sorted((*symbols, *_lines(elf, symbols)), key=lambda s: (s.address, s.size, s.name)))
+        base = _check_header(elf)
+        segments = _segments(elf, base)
+        symbols = _symbols(elf, base)
+        lines = () if base else _lines(elf, symbols)  # debug information says addresses before they are moved
+        symbols = tuple(sorted((*symbols, *lines), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
         raise
     except ELFError as error:
         raise PublisherError(f"program: an ELF file expected, got {len(data)} bytes: {error}") from None
     except Exception as error:  # pyelftools lets through whatever a damaged table makes its parsers raise
         raise PublisherError(f"program: a sound ELF file expected, got a damaged one: {error!r}") from None
-    entry = int(elf.header["e_entry"])
+    entry = int(elf.header["e_entry"]) + base
     if not any(s.access == "rx" and s.address <= entry < s.address + len(s.data) for s in segments):
         raise PublisherError(f"program: an entry point in executable memory expected, got {entry:#x}")
-    return Program(entry, segments, symbols)
+    return Program(entry, segments, symbols, _headers_address(elf, base), elf.num_segments())
 
 
-def _check_header(elf: Any) -> None:
+def _headers_address(elf: Any, base: int) -> int:
+    """Where the program headers are in memory, which the C library reads there (AT_PHDR)."""
+    start = int(elf.header["e_phoff"])
+    end = start + elf.num_segments() * elf.header["e_phentsize"]
+    for segment in elf.iter_segments():
+        offset = segment["p_offset"]
+        if segment["p_type"] == "PT_LOAD" and offset <= start and end <= offset + segment["p_filesz"]:
+            return int(segment["p_vaddr"]) + base + start - int(offset)
+    return 0
+
+
+def _check_header(elf: Any) -> int:
+    """Refuse what is no program for us; what is to be added to its addresses."""
     header = elf.header
     got = (elf.elfclass, elf.little_endian, header["e_machine"], header["e_type"])
-    if got != (64, True, "EM_X86_64", "ET_EXEC"):
+    if got[:3] != (64, True, "EM_X86_64") or got[3] not in ("ET_EXEC", "ET_DYN"):
         raise PublisherError(
-            f"program: a static x86-64 executable (ET_EXEC) expected, got {got[0]}-bit {got[2]} {got[3]}"
+            f"program: a static x86-64 executable expected, got {got[0]}-bit {got[2]} {got[3]}; "
+            "compile it with -target x86_64-linux-musl"
         )
     if elf.num_segments() > SEGMENTS_MAX:
         raise PublisherError(f"program: at most {SEGMENTS_MAX} segments expected, got {elf.num_segments()}")
+    for segment in elf.iter_segments():
+        if segment["p_type"] == "PT_INTERP":
+            raise PublisherError(
+                "program: a static executable expected, got one that wants a dynamic loader; link it with -static"
+            )
+        if segment["p_type"] == "PT_DYNAMIC" and DT_NEEDED in _tags(segment.data()):
+            raise PublisherError(
+                "program: a static executable expected, got one that needs shared libraries; link it with -static"
+            )
+    if got[3] == "ET_EXEC":
+        return 0
+    lowest = min((s["p_vaddr"] for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"), default=0)
+    if lowest >= abi.PAGE_SIZE:
+        raise PublisherError(f"program: a position-independent executable from address 0 expected, got {lowest:#x}")
+    return abi.PROGRAM_ADDRESS
 
 
-def _segments(elf: Any) -> tuple[Segment, ...]:
+def _tags(dynamic: bytes) -> set[int]:
+    """What a dynamic section asks for, up to its end mark."""
+    tags = [tag for tag, _ in struct.iter_unpack("<QQ", dynamic[: len(dynamic) // 16 * 16])]
+    return set(tags[: tags.index(0)] if 0 in tags else tags)
+
+
+def _segments(elf: Any, base: int) -> tuple[Segment, ...]:
     segments = []
     for segment in elf.iter_segments():
-        kind = segment["p_type"]
-        if kind in ("PT_INTERP", "PT_DYNAMIC"):
-            raise PublisherError(f"program: a static executable expected, got one with {kind}")
-        if kind != "PT_LOAD" or segment["p_memsz"] == 0:
+        if segment["p_type"] != "PT_LOAD" or segment["p_memsz"] == 0:
             continue
-        address, size, content = int(segment["p_vaddr"]), int(segment["p_memsz"]), segment.data()
+        address, size, content = int(segment["p_vaddr"]) + base, int(segment["p_memsz"]), segment.data()
         flags = segment["p_flags"] & 7
         where = f"segment {address:#x}..{address + size:#x}"
         if flags not in _ACCESS:
@@ -121,14 +157,14 @@ def _segments(elf: Any) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _symbols(elf: Any) -> tuple[Symbol, ...]:
+def _symbols(elf: Any, base: int) -> tuple[Symbol, ...]:
     section = elf.get_section_by_name(".symtab")
     if section is None or section["sh_type"] != "SHT_SYMTAB":
         return ()
     if section.num_symbols() > SYMBOLS_MAX:
         raise PublisherError(f"program: at most {SYMBOLS_MAX} symbols expected, got {section.num_symbols()}")
     found = [
-        Symbol(int(symbol["st_value"]), int(symbol["st_size"]), str(symbol.name))
+        Symbol(int(symbol["st_value"]) + base, int(symbol["st_size"]), str(symbol.name))
         for symbol in section.iter_symbols()
         if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
         and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS")

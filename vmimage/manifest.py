@@ -250,7 +250,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         pool=pool,
         rejuvenate=parse_rejuvenation(c["rejuvenate"]),
         upstreams=_parse_upstreams(c["upstreams"]),
-        disks=parse_drives(c["disks"]),
+        disks=parse_drives(c["disks"], machines=pool),
     )
 
 

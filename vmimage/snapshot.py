@@ -24,14 +24,14 @@ from vmimage.errors import FormatError
 from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages
 
 MAGIC: Final = 0x4E534B4E
-VERSION: Final = 1
+VERSION: Final = 2
 FXSAVE_SIZE: Final = 512
 GPR_COUNT: Final = 16
 WINDOW_MAX: Final = 1 << 27  # bytes; what `zstd --long` uses, the most a decoder here allocates
 
 _HEADER: Final = struct.Struct("<II")
 _REGISTERS: Final = struct.Struct("<20Q512s")
-_DEVICES: Final = struct.Struct("<IIIIQQQQQQ")
+_DEVICES: Final = struct.Struct("<IIIIQQQQQQQQII")
 _COUNT: Final = struct.Struct("<II")
 _FIXED: Final = _HEADER.size + _REGISTERS.size + _DEVICES.size + _COUNT.size
 
@@ -72,6 +72,27 @@ class DeviceState:
     idle_until_ns: int = 0  # mono_ns at which an IDLE in progress ends; 0: the guest is running, not idle
     entry: int = 0  # the program's entry point, 0 in a base
     heap: int = 0  # first free address after the program
+    files: int = 0  # address of the read-only files; 0: none
+    phdr: int = 0  # the program's ELF headers in memory, and how many
+    phnum: int = 0
+    kind: int = abi.PROGRAM_NATIVE  # abi.PROGRAM_*
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramPlace:
+    """What the libOS is told of the program: the fields of `DeviceState` of these names."""
+
+    entry: int = 0
+    heap: int = 0
+    files: int = 0
+    phdr: int = 0
+    phnum: int = 0
+    kind: int = abi.PROGRAM_NATIVE
+
+    @classmethod
+    def of(cls, devices: DeviceState) -> "ProgramPlace":
+        """The part of `devices` that speaks of the program."""
+        return cls(devices.entry, devices.heap, devices.files, devices.phdr, devices.phnum, devices.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +130,10 @@ def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
                 d.idle_until_ns,
                 d.entry,
                 d.heap,
+                d.files,
+                d.phdr,
+                d.phnum,
+                d.kind,
             ),
             _COUNT.pack(count, 0),
             numbers.ljust(len(numbers) + 7 & ~7, b"\0"),
@@ -172,12 +197,16 @@ def _check_registers(registers: Registers) -> None:
 
 
 def _decode_devices(values: tuple[int, ...]) -> DeviceState:
-    in_head, out_tail, console_tail, timer, deadline, mono, virtual, idle_until, entry, heap = values
+    in_head, out_tail, console_tail, timer, deadline, mono, virtual, idle_until, *program = values
+    entry, heap, files, phdr, phnum, kind = program
     timeline, fired = timer & 0xFF, timer >> 8
     if timeline > abi.TIMELINE_VIRTUAL or fired > 1 or in_head % 8 or out_tail % 8 or max(mono, virtual) >> 63:
         raise FormatError("record: device state out of range")
-    if max(entry, heap) > abi.MEMORY_MAX:
-        raise FormatError(f"record: entry {entry:#x} and heap {heap:#x} in memory expected")
+    if max(entry, heap, files, phdr) > abi.MEMORY_MAX or files % abi.PAGE_SIZE:
+        raise FormatError(f"record: entry {entry:#x}, heap {heap:#x} and files {files:#x} in memory expected")
+    if kind > abi.PROGRAM_RUN:
+        raise FormatError(f"record: a kind of program up to {abi.PROGRAM_RUN} expected, got {kind}")
     return DeviceState(
-        in_head, out_tail, console_tail, timeline, deadline, fired, mono, virtual, idle_until, entry, heap
+        *(in_head, out_tail, console_tail, timeline, deadline, fired, mono, virtual, idle_until),
+        *(entry, heap, files, phdr, phnum, kind),
     )

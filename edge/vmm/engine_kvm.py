@@ -20,6 +20,7 @@ import threading
 from typing import Final
 
 from edge.vmm import memory as layout
+from edge.vmm import system_call
 from edge.vmm.engine import CPUID, HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall
 from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
 from vmimage.errors import OperatorError
@@ -47,6 +48,7 @@ SET_USER_MEMORY_REGION: Final = _iow(0x46, 32)
 GET_REGS, SET_REGS = _ior(0x81, 144), _iow(0x82, 144)
 GET_SREGS, SET_SREGS = _ior(0x83, 312), _iow(0x84, 312)
 SET_CPUID2: Final = _iow(0x90, 8)
+SET_MSRS: Final = _iow(0x89, 8)
 GET_XSAVE, SET_XSAVE = _ior(0xA4, 4096), _iow(0xA5, 4096)
 CAP_SYNC_REGS: Final = 74
 CAP_IMMEDIATE_EXIT: Final = 136
@@ -68,12 +70,14 @@ _REGS: Final = struct.Struct("<18Q")
 # struct kvm_regs is RAX RBX RCX RDX RSI RDI RSP RBP R8..R15 RIP RFLAGS; `Registers` RAX RCX RDX RBX RSP RBP RSI RDI.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
 _KERNEL: Final = (0, 3, 1, 2, 6, 7, 4, 5, *range(8, 16))
-_RAX, _RSI, _RDI, _RSP, _RIP, _RFLAGS = 0, 4, 5, 6, 16, 17
+_RAX, _RCX, _RSI, _RDI, _RSP, _R11, _RIP, _RFLAGS = 0, 2, 4, 5, 6, 11, 16, 17
 _SREGS_SIZE: Final = 312
 _SREGS_FS_BASE: Final = 72
 _SREGS_GS_BASE: Final = 96
 _SREGS_CR2: Final = 232
+_SREGS_CS: Final = 12  # its selector
 _XSAVE_BV: Final = 512
+_ADDRESS: Final = (1 << 47) - 1
 
 # Monitor pages beside those of `memory`: offsets.
 IDT: Final = 0x6000
@@ -142,10 +146,16 @@ def _special_registers() -> bytes:
 _SREGS: Final = _special_registers()
 
 
+def _before_call(words: list[int]) -> int:
+    """Where the SYSCALL is that led into its stub; a guest that jumped there may have anything in RCX."""
+    return words[_RCX] - system_call.SIZE & _ADDRESS
+
+
 class KvmEngine:
     """One virtual machine of one virtual CPU, bound to one shell's memory for life."""
 
     name = "kvm"
+    _calls_land_in_ring_3: bool | None = None  # on this host; known with the first engine
 
     def __init__(self, memory: GuestMemory) -> None:
         """:raises OperatorError: the kernel refuses."""
@@ -167,10 +177,24 @@ class KvmEngine:
                 self._run_page = mmap.mmap(self._cpu, fcntl.ioctl(device, GET_VCPU_MMAP_SIZE), mmap.MAP_SHARED)
                 self._set_cpuid()
                 self._write_monitor()
+                self._set_msrs()
                 undo.pop_all()
         except OSError as error:
             raise OperatorError(f"KVM: {error.strerror}") from error
         struct.pack_into("<Q", self._run_page, RUN_VALID_REGS, SYNC_REGS)
+        if KvmEngine._calls_land_in_ring_3 is None:
+            KvmEngine._calls_land_in_ring_3 = self._probe_calls()
+        system_call.write_stub(memory, ring_3=KvmEngine._calls_land_in_ring_3)
+
+    def _probe_calls(self) -> bool:
+        """Whether SYSCALL arrives at its stub in ring 3. Asked before any guest has run."""
+        self.load(Registers(rip=system_call.STUB_ADDRESS + system_call.PROBE))
+        fcntl.ioctl(self._cpu, RUN)
+        sregs = bytearray(_SREGS_SIZE)
+        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
+        self._io_open = True
+        (selector,) = struct.unpack_from("<H", sregs, _SREGS_CS)
+        return bool(selector & 3 == 3)
 
     def _map(self, slot: int, address: int, size: int, pointer: int) -> None:
         fcntl.ioctl(self._vm, SET_USER_MEMORY_REGION, struct.pack("<IIQQQ", slot, 0, address, size, pointer))
@@ -179,9 +203,16 @@ class KvmEngine:
         entries = b"".join(struct.pack("<7I12x", leaf, 0, 0, *values) for leaf, values in CPUID.items())
         fcntl.ioctl(self._cpu, SET_CPUID2, bytearray(struct.pack("<II", len(CPUID), 0) + entries))
 
+    def _set_msrs(self) -> None:
+        entries = b"".join(struct.pack("<IIQ", index, 0, value) for index, value in system_call.MSRS)
+        request = bytearray(struct.pack("<II", len(system_call.MSRS), 0) + entries)
+        if fcntl.ioctl(self._cpu, SET_MSRS, request) != len(system_call.MSRS):
+            raise OSError(errno.EINVAL, "MSRs of SYSCALL refused")
+
     def _write_monitor(self) -> None:
         """Task state, interrupt table and stubs: any of 256 vectors ends in one `out` with its number told by RIP."""
         page, at = self._memory.monitor, MONITOR_ADDRESS
+        system_call.map_stub(self._memory)
         tss = at + TSS
         descriptor = 0x67 | (tss & 0xFFFFFF) << 16 | 0x8B << 40 | (tss >> 24 & 0xFF) << 56
         struct.pack_into("<QQ", page, layout.GDT + TSS_SELECTOR, descriptor, tss >> 32)
@@ -196,7 +227,7 @@ class KvmEngine:
     def run(self) -> Exit:
         """See `Engine.run`."""
         page = self._run_page
-        while True:
+        while True:  # until there is something for the VMM
             try:
                 fcntl.ioctl(self._cpu, RUN)
             except OSError as error:
@@ -207,6 +238,13 @@ class KvmEngine:
                     page[RUN_IMMEDIATE_EXIT] = 0
                     return SLICE_OVER
                 continue  # another signal, or a tick that was not meant for this run
+            self._io_open = True
+            if page[RUN_IO_PORT] == system_call.PORT and system_call.in_stub(self._register(_RIP)):
+                entry = system_call.entry(self._memory)
+                if not entry:
+                    return self._invalid_call()
+                self._go_on_at(entry)
+                continue
             break
         reason = int.from_bytes(page[RUN_EXIT_REASON : RUN_EXIT_REASON + 4], "little")
         if reason != EXIT_IO:
@@ -241,9 +279,28 @@ class KvmEngine:
         cr2 = struct.unpack_from("<Q", sregs, _SREGS_CR2)[0] if vector == PAGE_FAULT else 0
         words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
         words[_RIP], words[_RSP], words[_RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
+        if system_call.in_stub(rip):
+            rip = words[_RIP] = _before_call(words)
         (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (_SREGS_FS_BASE, _SREGS_GS_BASE))
         self._set(words, fs_base, gs_base)
         return Fault(vector, error_code & 0xFFFF_FFFF, rip, cr2)
+
+    def _invalid_call(self) -> Exit:
+        """SYSCALL of a guest that has no entry for it."""
+        words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
+        rip = _before_call(words)
+        self._go_on_at(rip)
+        return Fault(6, 0, rip, 0)
+
+    def _go_on_at(self, rip: int) -> None:
+        """Leave the stub of a SYSCALL for ring 3."""
+        self._complete()
+        words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
+        sregs = bytearray(_SREGS_SIZE)
+        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
+        words[_RIP], words[_RFLAGS] = rip, words[_R11] & RFLAGS_GUEST | RFLAGS_FIXED
+        (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (_SREGS_FS_BASE, _SREGS_GS_BASE))
+        self._set(words, fs_base, gs_base)
 
     def _complete(self) -> None:
         """Let the kernel finish the `out` of the last exit without running the guest: then registers are whole."""
@@ -309,7 +366,9 @@ class KvmEngine:
         fcntl.ioctl(self._cpu, GET_REGS, regs)
         fcntl.ioctl(self._cpu, GET_SREGS, sregs)
         fcntl.ioctl(self._cpu, GET_XSAVE, area)
-        words = _REGS.unpack(regs)
+        words = list(_REGS.unpack(regs))
+        if system_call.in_stub(words[_RIP]):  # stopped there: the call is made again
+            words[_RIP] = _before_call(words)
         fxsave = area[:FXSAVE_SIZE]
         fxsave[6:24] = bytes(18)  # last instruction and operand: not part of the contract
         struct.pack_into("<I", fxsave, 28, 0xFFFF)

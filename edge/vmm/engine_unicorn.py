@@ -18,12 +18,13 @@ from unicorn import unicorn_const as uc_const
 from unicorn import x86_const as x86
 
 from edge.vmm import memory as layout
+from edge.vmm import system_call
 from edge.vmm.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid
 from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
 from edge.vmm.unicorn_registers import CpuState, RegisterBank
 from vmimage import abi
 from vmimage.pages import PageNos
-from vmimage.snapshot import RFLAGS_FIXED, Registers
+from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
 
 TCG_BUFFER_BYTES: Final = 8 << 20  # the default reserves 1 GiB of address space and takes 5 ms to set up
 EFER_MSR: Final = 0xC000_0080
@@ -41,6 +42,12 @@ DOUBLE_FAULT: Final = 8
 # What the VMM wants of every exit: where to go on, and a hypercall's arguments.
 _AFTER_EXIT: Final = (x86.UC_X86_REG_RIP, x86.UC_X86_REG_RDI, x86.UC_X86_REG_RSI)
 _AFTER_EXIT_SLOTS: Final = struct.Struct("<Q8xQ8xQ8x")
+
+# What SYSCALL reads and writes.
+_BEFORE_CALL: Final = (x86.UC_X86_REG_RIP, x86.UC_X86_REG_RFLAGS)
+_BEFORE_CALL_SLOTS: Final = struct.Struct("<Q8xQ8x")
+_INTO_CALL: Final = (x86.UC_X86_REG_RCX, x86.UC_X86_REG_R11, x86.UC_X86_REG_RIP)
+_INTO_CALL_SLOTS: Final = struct.Struct("<Q8xQ8xQ8x")
 
 
 class UnicornEngine:
@@ -66,13 +73,18 @@ class UnicornEngine:
         uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, x86.UC_X86_INS_OUT)
         uc.hook_add(UC_HOOK_INSN, self._on_in, None, 1, 0, x86.UC_X86_INS_IN)
         uc.hook_add(UC_HOOK_INSN, self._on_cpuid, None, 1, 0, x86.UC_X86_INS_CPUID)
-        for instruction in (x86.UC_X86_INS_SYSCALL, x86.UC_X86_INS_SYSENTER):  # without a hook they do nothing
-            uc.hook_add(UC_HOOK_INSN, self._on_invalid, None, 1, 0, instruction)
+        # Without a hook these two do nothing.
+        uc.hook_add(UC_HOOK_INSN, self._on_syscall, None, 1, 0, x86.UC_X86_INS_SYSCALL)
+        uc.hook_add(UC_HOOK_INSN, self._on_invalid, None, 1, 0, x86.UC_X86_INS_SYSENTER)
         # Restored before the next load after a fault: Unicorn remembers that it was never delivered.
         self._clean = uc.context_save()
         self._faulted = False
         self._cpu = CpuState(uc)
         self._after_exit = RegisterBank(uc, _AFTER_EXIT)
+        self._before_call = RegisterBank(uc, _BEFORE_CALL)
+        self._into_call = RegisterBank(uc, _INTO_CALL)
+        self._stopping = False
+        self._goes_on_at = 0  # where a run continues that was stopped in a SYSCALL
 
     def _enter_ring_3(self) -> None:
         """Run one `iretq` in ring 0. Writing CS would leave the privilege level at 0."""
@@ -135,9 +147,29 @@ class UnicornEngine:
         self._leave(Fault(INVALID_OPCODE, 0, uc.reg_read(x86.UC_X86_REG_RIP), 0))
         return False
 
+    def _on_syscall(self, uc: Uc, data: object) -> None:
+        """Go on at the guest's own entry without leaving it. Writing RIP drops a stop that came in the meantime."""
+        entry = system_call.entry(self._memory)
+        if not entry:
+            self._on_invalid(uc, data)
+            return
+        self._before_call.read()
+        rip, rflags = _BEFORE_CALL_SLOTS.unpack(self._before_call.buffer)
+        after, flags = rip + system_call.SIZE, rflags & RFLAGS_GUEST | RFLAGS_FIXED
+        if self._stopping:
+            uc.reg_write_batch([(x86.UC_X86_REG_RCX, after), (x86.UC_X86_REG_R11, flags)])
+            self._goes_on_at = entry
+            uc.emu_stop()
+            return
+        _INTO_CALL_SLOTS.pack_into(
+            self._into_call.buffer, 0, after, flags, entry - system_call.SIZE
+        )  # it adds its length
+        self._into_call.write()
+
     def run(self) -> Exit:
         """See `Engine.run`."""
         self._exit = None
+        self._stopping = False
         try:
             self._uc.emu_start(self._rip, 0)
         except UcError as error:
@@ -145,12 +177,15 @@ class UnicornEngine:
                 return EngineFailure(f"unicorn: {error}")
         self._after_exit.read()
         self._rip, *self._arguments = _AFTER_EXIT_SLOTS.unpack(self._after_exit.buffer)
+        if self._goes_on_at:
+            self._rip, self._goes_on_at = self._goes_on_at, 0
         return SLICE_OVER if self._exit is None else self._exit
 
     def stop(self) -> None:
         """See `Engine.stop`."""
         with self._close_lock:
             if self._uc is not None:
+                self._stopping = True
                 self._uc.emu_stop()
 
     def argument(self, index: int) -> int:

@@ -9,7 +9,7 @@ import enum
 import os
 import struct
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
-from edge.vmm.report import describe_fault, machine_report
+from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import SLICE_NS
 from vmimage import abi
@@ -34,14 +34,13 @@ from vmimage.errors import (
 )
 from vmimage.manifest import Limits
 from vmimage.pages import PageNos
-from vmimage.snapshot import DeviceState, Registers, Snapshot
+from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
 _FRESH_BYTES: Final = 40  # generation and entropy
-# The info page from INFO_MAGIC to INFO_HEAP: pending, times and ring positions are written at every entry.
-_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQ")
+# The info page from INFO_MAGIC to INFO_PROGRAM_KIND: pending, times and ring positions are written at every entry.
+_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQQQII")
 _INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
 _INFO_RINGS: Final = struct.Struct("<3I")
 _CONTROL_IRQ: Final = struct.Struct("<3Q")  # enable, mask, handler
@@ -123,7 +122,7 @@ class Machine:
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
         self._idle_until_ns = 0
-        self._program = (0, 0)  # entry point, heap
+        self._program = ProgramPlace()
 
     def _enter_phase(self, event: str) -> None:
         self.phase = TRANSITIONS[self.phase][event]
@@ -136,11 +135,10 @@ class Machine:
         self._restore_devices(DeviceState())
         self._enter_phase("boot")
 
-    def set_program(self, entry: int, heap: int) -> None:
+    def set_program(self, program: ProgramPlace) -> None:
         """Tell the libOS of the program that a loader has put into memory."""
-        self._program = (entry, heap)
-        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_ENTRY, entry)
-        struct.pack_into("<Q", self._ram, abi.INFO_ADDRESS + abi.INFO_HEAP, heap)
+        self._program = program
+        self._write_info_page()
 
     def restore(self, parked: bytes | None = None) -> None:
         """Continue from the image, or from a record against it.
@@ -169,14 +167,18 @@ class Machine:
         self._console.tail = devices.console_tail
         self.clock = Clock(devices)
         self._idle_until_ns = devices.idle_until_ns
-        self._program = (devices.entry, devices.heap)
+        self._program = ProgramPlace.of(devices)
+        self._write_info_page()
+
+    def _write_info_page(self) -> None:
         # What the info page holds is made here, never taken from an image or a record. An image must not hold secrets,
         # and the same source must give the same image: no entropy while baking.
         fresh = bytes(_FRESH_BYTES) if self._baking else os.urandom(_FRESH_BYTES)
-        limits = self.limits
+        limits, program = self.limits, self._program
+        usable = program.files or self.image.memory_bytes
         page = _INFO_PAGE.pack(
-            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, self.image.memory_bytes, limits.cpu_ms * 1_000_000),
-            *(limits.output_bytes, devices.entry, limits.streams, devices.heap),
+            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, usable, limits.cpu_ms * 1_000_000, limits.output_bytes),
+            *(program.entry, limits.streams, program.heap, program.files, program.phdr, program.phnum, program.kind),
         )
         self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
         if self.disks is not None:
@@ -188,14 +190,13 @@ class Machine:
         :raises ValueError: requests are open.
         """
         if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests, or requests to disks, are open in the machine")
+            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,
             console_tail=self._console.tail,
             idle_until_ns=self._idle_until_ns if self.phase is Phase.IDLE else 0,
-            entry=self._program[0],
-            heap=self._program[1],
+            **asdict(self._program),
         )
         if not self._baking:
             self.clock.save(devices)
@@ -289,7 +290,7 @@ class Machine:
                     if self._hypercall(port):
                         return Ready()
                 case Fault():
-                    raise self._fault(reason)
+                    raise fault_error(reason, self.image.memory_bytes)
                 case EngineFailure(message):
                     self.shell.broken = True
                     raise GuestFault(message)
@@ -358,16 +359,10 @@ class Machine:
             code = engine.argument(0)
             if code == abi.EXIT_NO_MEMORY:
                 raise OutOfMemory(f"the guest ran out of its {self.image.memory_bytes >> 20} MiB of memory")
-            raise GuestExited(f"the guest left with exit code {code}")
+            raise GuestExited(f"the guest left with exit code {code}", code)
         else:
             raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
         return False
-
-    def _fault(self, fault: Fault) -> GuestError:
-        limit = self.image.memory_bytes
-        if fault.vector == PAGE_FAULT and limit <= fault.cr2 < abi.MEMORY_MAX:
-            return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {limit:#x}")
-        return GuestFault(describe_fault(fault))
 
     # Pages shared with the guest
 

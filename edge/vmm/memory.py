@@ -52,7 +52,7 @@ _ACCESS: Final = {
 # Control registers of every machine (Intel SDM volume 3, section 2.5).
 CR0: Final = 0x8001_0033  # PG, WP, NE, ET, MP, PE
 CR4: Final = 0x1_0624  # FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, TSD: RDTSC is outside of the contract
-EFER: Final = 0xD00  # NXE, LMA, LME; no SCE: SYSCALL raises #UD
+EFER: Final = 0xD01  # NXE, LMA, LME, SCE
 
 # What the VMM writes in every machine's life: always dirty, so that writing there needs no marking. (address, bytes)
 VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, abi.GATE_SIZE))

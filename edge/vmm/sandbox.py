@@ -38,7 +38,7 @@ NOBODY: Final = 65534  # where the own one has no mapping, as in many containers
 KVM_REQUESTS: Final = (
     *(kvm.RUN, kvm.GET_REGS, kvm.SET_REGS, kvm.GET_SREGS, kvm.SET_SREGS, kvm.GET_XSAVE, kvm.SET_XSAVE),
     *(kvm.CREATE_VM, kvm.CREATE_VCPU, kvm.GET_VCPU_MMAP_SIZE, kvm.SET_TSS_ADDR, kvm.SET_USER_MEMORY_REGION),
-    *(kvm.SET_CPUID2, kvm.GET_API_VERSION, kvm.CHECK_EXTENSION),
+    *(kvm.SET_CPUID2, kvm.SET_MSRS, kvm.GET_API_VERSION, kvm.CHECK_EXTENSION),
 )
 
 # By numpy for set operations; by unicorn for the first machine.

@@ -55,6 +55,10 @@
 #define NK_INFO_CONSOLE_TAIL 0x78          /* u32, console: bytes ever consumed, modulo 2^32 */
 #define NK_INFO_MAX_STREAMS 0x7C           /* u32, requests the VMM has open in the machine at most */
 #define NK_INFO_HEAP 0x80                  /* u64, first free address after the program */
+#define NK_INFO_FILES 0x88                 /* u64, address of the read-only files' archive; 0: none */
+#define NK_INFO_PHDR 0x90                  /* u64, address of the program's ELF program headers; 0: none */
+#define NK_INFO_PHNUM 0x98                 /* u32, how many there are */
+#define NK_INFO_PROGRAM_KIND 0x9C          /* u32, PROGRAM_* */
 #define NK_INFO_DISKS 0xC0                 /* u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped */
 
 /* Control page: written by the guest. A value read from here is checked before use, every time. */
@@ -64,6 +68,22 @@
 #define NK_CONTROL_IN_TAIL 0x18            /* u32, gate in: bytes ever consumed */
 #define NK_CONTROL_OUT_HEAD 0x1C           /* u32, gate out: bytes ever produced */
 #define NK_CONTROL_CONSOLE_HEAD 0x20       /* u32, console: bytes ever produced */
+#define NK_CONTROL_SYSCALL 0x28            /* u64, where SYSCALL goes on, RCX and R11 set as processors do; 0: #UD */
+
+#define NK_CONTROL_UNKNOWN_CALLS 0x30      /* UNKNOWN_CALLS_MAX x {u32 number, u32 count}: Linux calls not known here */
+#define NK_UNKNOWN_CALLS_MAX 32            /* count 0: unused; the last one stands for all further numbers */
+
+/* What the program is, in INFO_PROGRAM_KIND. */
+#define NK_PROGRAM_NATIVE 0                /* linked for the call table; entered on the boot stack */
+#define NK_PROGRAM_LINUX 1                 /* a static Linux program; main() runs while baking and calls serve */
+#define NK_PROGRAM_CGI 2                   /* a static Linux program, entered anew for its machine's one request */
+#define NK_PROGRAM_RUN 3                   /* the same with plain input and output, and the machine ends with it */
+
+/* The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 u64: number, arguments, result. */
+#define NK_RUN_OUTPUT 1
+#define NK_RUN_ERROR 2
+#define NK_RUN_TRACE 3
+#define NK_RUN_EXIT 0x100                  /* added to its exit code, which tells it from the machine's own reasons */
 
 /* Interrupt bits in INFO_PENDING. */
 #define NK_IRQ_GATE 0x1                    /* records wait in the gate ring to the guest */

@@ -24,14 +24,22 @@ struct nk_info {
     uint32_t in_head, out_tail, console_tail;
     uint32_t max_streams;
     uint64_t heap;
-    uint64_t reserved[7];
+    uint64_t files, phdr;
+    uint32_t phnum, program_kind;
+    uint64_t reserved[4];
     uint32_t disks;
+};
+
+struct nk_unknown_call {
+    uint32_t number, count;
 };
 
 /* What the VMM reads of ours. */
 struct nk_control {
     uint64_t irq_enable, irq_mask, irq_handler;
     uint32_t in_tail, out_head, console_head;
+    uint64_t syscall;
+    struct nk_unknown_call unknown_calls[NK_UNKNOWN_CALLS_MAX];
 };
 
 /* Disks: the VMM's page and the guest's. */
@@ -93,6 +101,10 @@ NK_AT(nk_info, out_tail, NK_INFO_OUT_TAIL);
 NK_AT(nk_info, console_tail, NK_INFO_CONSOLE_TAIL);
 NK_AT(nk_info, max_streams, NK_INFO_MAX_STREAMS);
 NK_AT(nk_info, heap, NK_INFO_HEAP);
+NK_AT(nk_info, files, NK_INFO_FILES);
+NK_AT(nk_info, phdr, NK_INFO_PHDR);
+NK_AT(nk_info, phnum, NK_INFO_PHNUM);
+NK_AT(nk_info, program_kind, NK_INFO_PROGRAM_KIND);
 NK_AT(nk_info, disks, NK_INFO_DISKS);
 NK_AT(nk_disk_in, in_head, NK_DISK_IN_HEAD);
 NK_AT(nk_disk_in, out_tail, NK_DISK_OUT_TAIL);
@@ -110,6 +122,8 @@ NK_AT(nk_control, irq_handler, NK_CONTROL_IRQ_HANDLER);
 NK_AT(nk_control, in_tail, NK_CONTROL_IN_TAIL);
 NK_AT(nk_control, out_head, NK_CONTROL_OUT_HEAD);
 NK_AT(nk_control, console_head, NK_CONTROL_CONSOLE_HEAD);
+NK_AT(nk_control, syscall, NK_CONTROL_SYSCALL);
+NK_AT(nk_control, unknown_calls, NK_CONTROL_UNKNOWN_CALLS);
 _Static_assert(sizeof(struct nk_record_header) == NK_RECORD_HEADER_SIZE, "record header");
 #undef NK_AT
 

@@ -29,7 +29,7 @@ struct nk_disk_about {
 #define NK_DISK_FULL (-11)    /* errno EAGAIN: DISK_SLOTS requests are under way */
 
 #define NK_TABLE_MAGIC 0x4F4C4B4E /* "NKLO" */
-#define NK_TABLE_VERSION 2        /* functions are only ever added, at the end */
+#define NK_TABLE_VERSION 1        /* functions are only ever added, at the end */
 
 typedef struct nk_request nk_request;
 typedef struct nk_upstream nk_upstream;
@@ -80,6 +80,7 @@ struct nk_table {
     void (*random)(void *to, size_t size);
     int (*sleep_until)(uint64_t mono_ns);
     void (*refresh_clock)(void);
+    int (*file)(const char *path, const void **data, size_t *size);
 
     /* Requests of our own. */
     nk_upstream *(*upstream_open)(const char *method, const char *url, const char *fields, bool body);
@@ -103,6 +104,9 @@ struct nk_table {
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
 
+#if __STDC_HOSTED__ /* a C library is there: a static Linux program that calls the table */
+#include <string.h>
+#else
 void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
@@ -117,6 +121,7 @@ char *strchr(const char *text, int byte);
 #define memmove(to, from, size) __builtin_memmove(to, from, size)
 #define memset(to, byte, size) __builtin_memset(to, byte, size)
 #define strlen(text) __builtin_strlen(text)
+#endif
 
 /* The image ends here; then serves for ever. Returns -1 only when already serving. */
 static inline int nk_serve(nk_handler *handler) { return NK->serve(handler); }
@@ -160,6 +165,8 @@ static inline int nk_flush(nk_request *request) { return NK->flush(request); }
 static inline const char *nk_env(const char *name) { return NK->env(name); }
 /* "NAME=VALUE" after `entry` (NULL: the first); NULL at the end. */
 static inline const char *nk_next_env(const char *entry) { return NK->next_env(entry); }
+/* A file of `nunatak build --files FOLDER`, in place: no copy. -1 if it is not there. */
+static inline int nk_file(const char *path, const void **data, size_t *size) { return NK->file(path, data, size); }
 /* One line (cut at 500 bytes) to the publisher's log; inside a handler it carries the request. */
 #define nk_log(...) (NK->log(__VA_ARGS__))
 /* One line on the machine's console. */

@@ -50,7 +50,7 @@ def changed(offset: int, data: bytes) -> bytes:
 
 REGISTERS = 8
 DEVICES = REGISTERS + 20 * 8 + 512
-PAGES = DEVICES + 4 * 4 + 6 * 8
+PAGES = DEVICES + 4 * 4 + 8 * 8 + 2 * 4
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ PAGES = DEVICES + 4 * 4 + 6 * 8
         b"not zstd",
         zstandard.compress(b"short"),
         changed(0, b"XXXX"),
-        changed(4, struct.pack("<I", 2)),  # another version
+        changed(4, struct.pack("<I", 1)),  # another version
         changed(REGISTERS + 16 * 8, struct.pack("<Q", 1 << 60)),  # RIP not canonical
         changed(REGISTERS + 17 * 8, struct.pack("<Q", 0x3202 | 1 << 8)),  # trap flag
         changed(REGISTERS + 17 * 8, struct.pack("<Q", 0x3202 | 1 << 17)),  # virtual 8086 mode

@@ -24,19 +24,36 @@ static void as_json(nk_request *request, const char *query, const struct answer 
     nk_printf(request, "]}\n");
 }
 
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#102a43;--dim:#627d98;--line:#d9e2ec;--back:#f4f8fb;--sea:#0b6e99}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6eef5;--dim:#9fb3c8;--line:#26384a;--back:#0f1c28;--sea:#63c5ea}}"
+    "body{margin:0;background:var(--back);color:var(--ink);font:16px/1.5 system-ui,sans-serif}"
+    "main{max-width:64rem;margin:auto;padding:3rem 1.25rem}h1{margin:0 0 1rem;font-size:1.75rem}"
+    "form{display:flex;gap:.5rem}input,button{font:inherit;border-radius:8px;padding:.5rem .9rem}"
+    "input{flex:1;min-width:0;border:1px solid var(--line);background:transparent;color:inherit}"
+    "button{border:0;background:var(--sea);color:var(--back)}p{color:var(--dim)}a{color:var(--sea)}"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%}td,th{padding:.45rem .9rem .45rem 0;"
+    "border-bottom:1px solid var(--line);text-align:left}th{color:var(--dim);font-weight:500}td:first-child{font-weight:600}";
+
 static void as_page(nk_request *request, const char *query, const struct answer *answer) {
     nk_header(request, "Content-Type", "text/html; charset=utf-8");
-    nk_printf(request, "<!doctype html>\n<meta charset=\"utf-8\"><title>Airports</title>\n"
-                       "<style>body{font:16px sans-serif;margin:2em}td,th{padding-right:1em;text-align:left}</style>\n"
-                       "<h1>Airports</h1>\n<form><input name=\"q\" autofocus value=\"");
+    nk_printf(request,
+              "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Airports</title><meta name=\"viewport\" "
+              "content=\"width=device-width\"><style>%s</style>\n<main><h1>Airports</h1>\n<form><input name=\"q\" "
+              "aria-label=\"Search\" autofocus value=\"",
+              style);
     nk_html(request, query);
-    nk_printf(request, "\"> <button>Search</button></form>\n");
+    nk_printf(request, "\"><button>Search</button></form>\n");
     if (*query)
-        nk_printf(request, "<p>%u of %u airports\n", answer->count, search_size());
+        nk_printf(request, "<p>%u of %u airports%s\n", answer->count, search_size(),
+                  answer->count > answer->shown ? "; the best are shown" : "");
     else
-        nk_printf(request, "<p>%u airports: a code, or beginnings of words of name, city or region\n", search_size());
+        nk_printf(request,
+                  "<p>%u airports: a code, or beginnings of words of name, city or region. Try <a href=\"?q=KEF\">KEF</a>, "
+                  "<a href=\"?q=san+fran\">san fran</a>, <a href=\"?q=tromso\">tromso</a>\n",
+                  search_size());
     if (answer->shown)
-        nk_printf(request, "<table><tr><th>IATA<th>ICAO<th>Name<th>City<th>Region<th>Country\n");
+        nk_printf(request, "<div class=\"wide\"><table><tr><th>IATA<th>ICAO<th>Name<th>City<th>Region<th>Country\n");
     static const unsigned char columns[] = {IATA, ICAO, NAME, CITY, REGION, COUNTRY};
     for (unsigned i = 0; i < answer->shown; i++) {
         const char *fields[FIELDS];
@@ -49,7 +66,8 @@ static void as_page(nk_request *request, const char *query, const struct answer 
         nk_printf(request, "\n");
     }
     if (answer->shown)
-        nk_printf(request, "</table>\n");
+        nk_printf(request, "</table></div>\n");
+    nk_printf(request, "</main></html>\n");
 }
 
 /* `format=` decides, else whether the client speaks of HTML at all. */

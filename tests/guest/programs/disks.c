@@ -81,7 +81,9 @@ static void handle(nk_request *request) {
         nk_query(request, "text", text, sizeof text);
         nk_log("%s", text);
         nk_printf(request, "logged\n");
-    } else
+    } else if (!strcmp(path, "/exit"))
+        nk_exit(3);
+    else
         list(request);
 }
 

@@ -1,0 +1,58 @@
+/* Standard input, output and error, which are the request and the log where there is a request and the console where
+ * there is none; and the devices that programs open by name. */
+#include "linux.h"
+
+static bool in_request(void) {
+    return linux_kind() == NK_PROGRAM_CGI || linux_kind() == NK_PROGRAM_RUN;
+}
+
+static int64_t input_read(struct file *file, void *to, uint64_t size, int64_t at) {
+    (void)file, (void)at;
+    return in_request() ? cgi_read(to, size) : 0;
+}
+
+static int64_t output_write(struct file *file, const void *from, uint64_t size, int64_t at) {
+    (void)file, (void)at;
+    if (in_request())
+        return cgi_write(from, size);
+    console_put(from, size);
+    return (int64_t)size;
+}
+
+static int64_t error_write(struct file *file, const void *from, uint64_t size, int64_t at) {
+    (void)file, (void)at;
+    if (in_request())
+        cgi_error(from, size);
+    else
+        console_put(from, size);
+    return (int64_t)size;
+}
+
+static int64_t null_read(struct file *file, void *to, uint64_t size, int64_t at) {
+    (void)file, (void)to, (void)size, (void)at;
+    return 0;
+}
+
+static int64_t null_write(struct file *file, const void *from, uint64_t size, int64_t at) {
+    (void)file, (void)from, (void)at;
+    return (int64_t)size;
+}
+
+static int64_t zero_read(struct file *file, void *to, uint64_t size, int64_t at) {
+    (void)file, (void)at;
+    memset(to, 0, size);
+    return (int64_t)size;
+}
+
+static int64_t random_read(struct file *file, void *to, uint64_t size, int64_t at) {
+    (void)file, (void)at;
+    random_bytes(to, size);
+    return (int64_t)size;
+}
+
+const struct file_kind kind_input = {.read = input_read, .mode = S_IFIFO};
+const struct file_kind kind_output = {.write = output_write, .mode = S_IFIFO};
+const struct file_kind kind_error = {.write = error_write, .mode = S_IFIFO};
+const struct file_kind kind_null = {.read = null_read, .write = null_write, .mode = S_IFCHR};
+const struct file_kind kind_zero = {.read = zero_read, .write = null_write, .mode = S_IFCHR};
+const struct file_kind kind_random = {.read = random_read, .write = null_write, .mode = S_IFCHR};

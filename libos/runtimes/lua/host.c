@@ -1,0 +1,102 @@
+/* Lua 5.4 in a machine: main() loads a page and keeps what it gives back, a function that answers requests.
+ *
+ * The page's own code runs once, while the image is built. The handler runs once for each request and to its end: Lua
+ * never waits, so two requests meet only between handlers, and a variable is a variable. What waits is here: the
+ * request's body is read before, the response is written after. */
+#include "host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+lua_State *lua_main;
+int lua_handler;
+
+static int panic(lua_State *L) {
+    fprintf(stderr, "%s\n", lua_tostring(L, -1));
+    nk_exit(1);
+}
+
+/* False: the client is gone or was refused. */
+static bool read_body(struct job *job) {
+    size_t room = 0;
+    for (;;) {
+        if (job->size == room) {
+            room = room ? room * 2 : 4096;
+            char *larger = room <= BODY_MAX ? realloc(job->body, room) : NULL;
+            if (!larger) {
+                nk_status(job->request, 413);
+                nk_header(job->request, "Content-Type", "text/plain; charset=utf-8");
+                nk_printf(job->request, "at most %u bytes expected\n", BODY_MAX / 2);
+                return false;
+            }
+            job->body = larger;
+        }
+        ptrdiff_t got = nk_read(job->request, job->body + job->size, room - job->size);
+        if (got <= 0)
+            return got == 0;
+        job->size += (size_t)got;
+    }
+}
+
+static void answer(nk_request *request) {
+    struct job job = {.request = request};
+    const char *method = nk_var(request, "REQUEST_METHOD");
+    bool no_body = !strcmp(method, "GET") || !strcmp(method, "HEAD");
+    if (no_body || read_body(&job)) {
+        on_lua_stack(job_begin, &job);
+        if (job.failed) {
+            nk_status(request, 500);
+            nk_header(request, "Content-Type", "text/plain; charset=utf-8");
+            nk_printf(request, "Internal Server Error\n");
+        }
+        while (job.piece && nk_write(request, job.piece, job.piece_size) == 0) {
+            job.piece = NULL;
+            if (job.more)
+                on_lua_stack(job_next, &job);
+        }
+        on_lua_stack(job_end, &job);
+    }
+    free(job.body);
+}
+
+/* The page's file, then what it gives back: a function, or a table with the function `fetch`. */
+static void load_page(struct job *job) {
+    lua_State *L = lua_main;
+    const char *path = (const char *)job->body;
+    const void *text;
+    size_t size;
+    if (nk_file(path, &text, &size) < 0) {
+        fprintf(stderr, "%s: no such file in the image\n", path);
+        nk_exit(1);
+    }
+    lua_pushcfunction(L, traceback);
+    lua_pushfstring(L, "@%s", path + 1);
+    if (luaL_loadbufferx(L, text, size, lua_tostring(L, -1), "t") || lua_pcall(L, 0, 1, 1)) {
+        fprintf(stderr, "%s\n", lua_tostring(L, -1));
+        nk_exit(1);
+    }
+    if (lua_istable(L, -1))
+        lua_getfield(L, -1, "fetch");
+    if (!lua_isfunction(L, -1)) {
+        fprintf(stderr, "%s: `return function(request) ... end` expected, got %s\n", path + 1, luaL_typename(L, -1));
+        nk_exit(1);
+    }
+    lua_handler = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_settop(L, 0);
+    lua_gc(L, LUA_GCCOLLECT); /* what building left behind is no part of the image */
+}
+
+static void open_lua(struct job *job) {
+    (void)job;
+    lua_main = luaL_newstate();
+    lua_atpanic(lua_main, panic);
+    open_libraries(lua_main);
+}
+
+int main(int argc, char **argv) {
+    struct job page = {.body = argc > 1 ? argv[1] : "/main.lua"};
+    setvbuf(stdout, NULL, _IOLBF, 1024);
+    on_lua_stack(open_lua, &page);
+    on_lua_stack(load_page, &page);
+    return nk_serve(answer);
+}

@@ -1,0 +1,93 @@
+/* Lua's own libraries, without what a machine does not have; `print` to the log; the module `web`. */
+#include "host.h"
+
+extern const char web_lua[], web_lua_end[];
+int nk_lua_form(lua_State *L);
+
+int traceback(lua_State *L) {
+    const char *message = lua_tostring(L, 1);
+    luaL_traceback(L, L, message ? message : luaL_tolstring(L, 1, NULL), 1);
+    return 1;
+}
+
+/* A line of the log at a time. */
+void log_error(lua_State *L) {
+    const char *text = lua_tostring(L, -1);
+    while (text && *text) {
+        const char *end = strchr(text, '\n');
+        int size = (int)(end ? end - text : (ptrdiff_t)strlen(text));
+        char line[480];
+        size = size < (int)sizeof line - 1 ? size : (int)sizeof line - 1;
+        memcpy(line, text, (size_t)size);
+        line[size] = 0;
+        nk_log("%s", line);
+        text = end ? end + 1 : NULL;
+    }
+}
+
+static int print(lua_State *L) {
+    luaL_Buffer buffer;
+    int count = lua_gettop(L);
+    luaL_buffinit(L, &buffer);
+    for (int i = 1; i <= count; i++) {
+        if (i > 1)
+            luaL_addchar(&buffer, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&buffer);
+    }
+    luaL_pushresult(&buffer);
+    log_error(L);
+    return 0;
+}
+
+static int open_web(lua_State *L) {
+    if (luaL_loadbufferx(L, web_lua, (size_t)(web_lua_end - web_lua), "@web.lua", "t"))
+        return lua_error(L);
+    lua_pushcfunction(L, nk_lua_form);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static void take_away(lua_State *L, const char *table, const char *name) {
+    lua_getglobal(L, table);
+    lua_pushnil(L);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 1);
+}
+
+void open_libraries(lua_State *L) {
+    luaL_openlibs(L);
+    take_away(L, "os", "execute"); /* one process, which does not end */
+    take_away(L, "os", "exit");
+    take_away(L, "os", "setlocale");
+    take_away(L, "io", "popen");
+    take_away(L, "package", "loadlib");
+    lua_register(L, "print", print);
+    lua_getglobal(L, "package");
+    lua_pushstring(L, "/?.lua;/?/init.lua");
+    lua_setfield(L, -2, "path");
+    lua_pushstring(L, "");
+    lua_setfield(L, -2, "cpath");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, open_web);
+    lua_setfield(L, -2, "web");
+    lua_pop(L, 2);
+}
+
+/* Two machines of one image never agree: math.random begins anew whenever the machine was restored or cloned. */
+void fresh_random(lua_State *L) {
+    static uint64_t generation;
+    if (generation == nk_generation())
+        return;
+    generation = nk_generation();
+    lua_Integer seed[2];
+    nk_random(seed, sizeof seed);
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    if (lua_isfunction(L, -1)) {
+        lua_pushinteger(L, seed[0]);
+        lua_pushinteger(L, seed[1]);
+        lua_pcall(L, 2, 0, 0);
+    }
+    lua_settop(L, 0);
+}

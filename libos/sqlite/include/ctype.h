@@ -1,0 +1,1 @@
+/* SQLite has tables of its own for ASCII. */

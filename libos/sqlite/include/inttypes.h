@@ -1,0 +1,2 @@
+/* SQLite includes it for the widths of integers. */
+#include <stdint.h>

@@ -1,0 +1,1 @@
+/* SQLite includes it and needs nothing of it here. */
