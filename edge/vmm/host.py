@@ -105,7 +105,7 @@ class SleepingThread:
 def ask_for_short_slices(slice_ns: int) -> bool:
     """Have the kernel run this thread soon after it wakes, for turns no longer than this; whether it will.
 
-    Linux since 6.12 takes `sched_runtime` of an ordinary thread as the slice it asks for, from 0.1 to 100 ms, and lets a
+    Linux since 6.12 takes `sched_runtime` of an ordinary thread as its slice, from 0.1 to 100 ms, and lets a
     thread that wakes preempt one with a longer slice (kernel/sched/fair.c, PREEMPT_SHORT). It takes no more time in all
     and needs no privilege. Threads and processes that this one starts do not inherit it.
     """
