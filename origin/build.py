@@ -18,6 +18,7 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.language import language_program
 from origin.linux import is_elf, linux_program, packed
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -182,7 +183,8 @@ def build_image(
     """Compile and bake one program: its base, then its image.
 
     :param source: what `libos.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes.
+        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes; without, also a program in a
+        language of `libos.languages`.
     :param env: names and values for `nk_env`, and the environment of a Linux program.
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
@@ -192,12 +194,18 @@ def build_image(
     from libos.build import compile_guest
 
     progress("compiling")
+    written = language_program(source, files) if kind is None else None
     if kind is None:
-        kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
-    if kind == abi.PROGRAM_NATIVE:
+        kind = abi.PROGRAM_LINUX if written or is_elf(source) else abi.PROGRAM_NATIVE
+    if written is not None:
+        program, given, content = written
+        arguments = (source.name, *given, *arguments)
+    elif kind == abi.PROGRAM_NATIVE:
         program = parse_program(compile_guest(source))
     else:
         program, arguments = linux_program(source), (source.name, *arguments)
+    if written is None:
+        content = packed(files)
     progress("baking the base")
     baker = Baker(memory_bytes)
     if kind == abi.PROGRAM_CGI:
@@ -213,7 +221,7 @@ def build_image(
             progress=progress,
             kind=kind,
             arguments=arguments,
-            files=packed(files),
+            files=content,
         )
         return [baker.base, image]
     finally:
