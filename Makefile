@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := vmimage libos origin edge dev loadtest tests
+CODE := vmimage libos origin edge loadtest tests
 # Two processes, each test file in one of them: the tests start servers and compilers of their own.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 

@@ -19,6 +19,8 @@ from typing import Final
 
 from rich.console import Console
 
+from loadtest.fairness import Unfair, measure_neighbours
+from loadtest.fairness import rows as fairness_rows
 from loadtest.fetch import Answer, Client, fetch
 from loadtest.pressure import Pressure, client_name, press
 from loadtest.report import Measurement, Row, save, show
@@ -28,6 +30,7 @@ from loadtest.site import Site, example
 
 HELLO: Final = example("hello")
 BALLAST: Final = example("ballast")  # of the size of a JavaScript service
+VISITS_PER_S: Final = 40.0  # of a victim's one client
 VMM_BENCH_TIMEOUT_S: Final = 300.0
 
 Samples = Mapping[Row, Sequence[float]]
@@ -50,6 +53,7 @@ class Scale:
     memory: str  # budget of the edge they are on
     population: Population  # parked services, ever more of them
     multitude: Population  # more than anybody has asked for yet
+    visits: int  # of a victim beside each of its neighbours, in a round
 
 
 FULL: Final = Scale(
@@ -62,6 +66,7 @@ FULL: Final = Scale(
     memory="256MiB",
     population=Population((100, 1_000, 10_000), asked=2_000, images=10_000, memory_mib=512),
     multitude=Population((100_000,), asked=2_000, images=10_000, memory_mib=4096),
+    visits=400,
 )
 QUICK: Final = Scale(
     rounds=2,
@@ -73,6 +78,7 @@ QUICK: Final = Scale(
     memory="32MiB",
     population=Population((20, 60), asked=40, images=60, memory_mib=64),
     multitude=Population((100,), asked=20, images=10, memory_mib=64),
+    visits=40,
 )
 
 
@@ -239,6 +245,14 @@ def measure_multitude(scale: Scale) -> Samples:
         raise BenchFailed(str(error)) from None
 
 
+def measure_fairness(scale: Scale) -> Samples:
+    """A victim's tail beside a spinner, beside a long queue and beside a flood, each against its tail alone."""
+    try:
+        return fairness_rows(measure_neighbours(scale.rounds, scale.visits, VISITS_PER_S))
+    except Unfair as error:
+        raise BenchFailed(str(error)) from None
+
+
 def _metric(edge: Server, name: str) -> float:
     """One number without labels of an edge's `/-/metrics`."""
     found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
@@ -256,6 +270,7 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
     "memory": measure_memory,
     "scale": measure_scale,
     "multitude": measure_multitude,
+    "fairness": measure_fairness,
 }
 
 

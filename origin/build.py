@@ -142,6 +142,13 @@ class Baker:
         if self._shell.memory.base.fd is not None:
             os.close(self._shell.memory.base.fd)
 
+    def image(self, bundle: ImageBundle) -> Image:
+        """One of this baker's images, as a worker would hold it."""
+        manifest = bundle.manifest
+        return Image(
+            self._shell.memory.base, manifest.regions, manifest.memory_bytes, bundle.blobs[manifest.snapshot.digest]
+        )
+
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
         while True:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from origin.run_cli import run
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 
 
 app = typer.Typer()
+app.command(context_settings={"ignore_unknown_options": True})(run)
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")

@@ -60,16 +60,16 @@ def images_of(
     return build_image(
         source,
         name=name or name_of(source),
-        env=_parse_environment(env or []),
-        memory_bytes=_parse_size("memory", memory),
+        env=parse_environment(env or []),
+        memory_bytes=parse_size("memory", memory),
         terms=Terms(
             instance=instance,
             limits=Limits(
                 cpu_ms=cpu_ms,
-                output_bytes=_parse_size("response", response, OUTPUT_MAX),
+                output_bytes=parse_size("response", response, OUTPUT_MAX),
                 streams=streams,
                 cpu_percent=cpu_percent,
-                log_bytes=_parse_size("log-rate", log_rate, LOG_MAX),
+                log_bytes=parse_size("log-rate", log_rate, LOG_MAX),
             ),
             upstreams=_parse_upstreams(upstream or []),
             pool=pool,
@@ -88,7 +88,8 @@ def name_of(source: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
 
 
-def _parse_environment(entries: list[str]) -> dict[str, str]:
+def parse_environment(entries: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as names and values."""
     for entry in entries:
         if "=" not in entry[1:]:
             raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
@@ -119,7 +120,7 @@ def _parse_causes(text: str | None) -> Rejuvenation:
             elif name == "hours":
                 found["seconds"] = round(float(value) * 3600)
             elif name == "growth":
-                found["growth_bytes"] = _parse_size("rejuvenate", value)
+                found["growth_bytes"] = parse_size("rejuvenate", value)
             else:
                 raise ValueError
         except (ValueError, OverflowError):
@@ -131,7 +132,8 @@ def _parse_causes(text: str | None) -> Rejuvenation:
     return Rejuvenation(**found)
 
 
-def _parse_size(option: str, text: str, at_most: int | None = None) -> int:
+def parse_size(option: str, text: str, at_most: int | None = None) -> int:
+    """Bytes of a size such as 32MiB, given with an option."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise PublisherError(f"--{option}: a size such as 32MiB expected, got {text!r}")

@@ -88,6 +88,12 @@ PROGRAM_LINUX: Final = 1  # a static Linux program; main() runs while baking and
 PROGRAM_CGI: Final = 2  # a static Linux program, entered anew for the one request that its machine serves (RFC 3875)
 PROGRAM_RUN: Final = 3  # the same with plain input and output, and the machine ends with it
 
+# The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 x u64: number, arguments, result.
+RUN_OUTPUT: Final = 1
+RUN_ERROR: Final = 2
+RUN_TRACE: Final = 3
+RUN_EXIT: Final = 0x100  # added to its exit code, which tells it from the machine's own reasons
+
 # Interrupt bits in INFO_PENDING.
 IRQ_GATE: Final = 1 << 0  # records wait in the gate ring to the guest
 IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed

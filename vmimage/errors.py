@@ -84,9 +84,13 @@ class GuestViolation(GuestError):
 
 
 class GuestExited(GuestError):
-    """The guest called EXIT, or idled for ever with requests open."""
+    """The guest called EXIT, with this code, or idled for ever with requests open."""
 
     counter = "guest_exited"
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class OutOfTime(GuestError):

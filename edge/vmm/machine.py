@@ -20,7 +20,7 @@ from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
-from edge.vmm.report import describe_fault, machine_report
+from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import SLICE_NS
 from vmimage import abi
@@ -36,7 +36,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-PAGE_FAULT: Final = 14
 RSP: Final = 4  # its place in `Registers.gpr`
 
 _FRESH_BYTES: Final = 40  # generation and entropy
@@ -291,7 +290,7 @@ class Machine:
                     if self._hypercall(port):
                         return Ready()
                 case Fault():
-                    raise self._fault(reason)
+                    raise fault_error(reason, self.image.memory_bytes)
                 case EngineFailure(message):
                     self.shell.broken = True
                     raise GuestFault(message)
@@ -360,16 +359,10 @@ class Machine:
             code = engine.argument(0)
             if code == abi.EXIT_NO_MEMORY:
                 raise OutOfMemory(f"the guest ran out of its {self.image.memory_bytes >> 20} MiB of memory")
-            raise GuestExited(f"the guest left with exit code {code}")
+            raise GuestExited(f"the guest left with exit code {code}", code)
         else:
             raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
         return False
-
-    def _fault(self, fault: Fault) -> GuestError:
-        limit = self.image.memory_bytes
-        if fault.vector == PAGE_FAULT and limit <= fault.cr2 < abi.MEMORY_MAX:
-            return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {limit:#x}")
-        return GuestFault(describe_fault(fault))
 
     # Pages shared with the guest
 

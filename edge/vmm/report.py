@@ -6,12 +6,15 @@ from typing import Any, Final
 from edge.vmm.engine import Fault
 from edge.vmm.memory import GuestMemory
 from vmimage import abi
-from vmimage.errors import GuestError
+from vmimage.errors import GuestError, GuestFault, OutOfMemory
+from vmimage.linux_calls import name_of
 from vmimage.snapshot import Registers
 
+_PAGE_FAULT: Final = 14
 FRAMES_MAX: Final = 32  # return addresses in a report
 STACK_BYTES: Final = 256
 _NAMES: Final = "RAX RCX RDX RBX RSP RBP RSI RDI R8 R9 R10 R11 R12 R13 R14 R15".split()
+_UNKNOWN: Final = struct.Struct("<II")
 _VECTORS: Final = {
     0: "divide error",
     1: "debug exception",
@@ -26,10 +29,17 @@ _VECTORS: Final = {
 }
 
 
+def fault_error(fault: Fault, memory_bytes: int) -> GuestError:
+    """What a processor exception is to those outside; beyond the machine's memory it is a want of memory."""
+    if fault.vector == _PAGE_FAULT and memory_bytes <= fault.cr2 < abi.MEMORY_MAX:
+        return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {memory_bytes:#x}")
+    return GuestFault(describe_fault(fault))
+
+
 def describe_fault(fault: Fault) -> str:
     """One line: the exception by its name, and where."""
     name = _VECTORS.get(fault.vector, "exception")
-    if fault.vector != 14:
+    if fault.vector != _PAGE_FAULT:
         return f"{name} (vector {fault.vector}) at RIP {fault.rip:#x}"
     guard = abi.STACK_GUARD_ADDRESS <= fault.cr2 < abi.STACK_ADDRESS
     fiber = (
@@ -40,15 +50,26 @@ def describe_fault(fault: Fault) -> str:
 
 
 def machine_report(error: GuestError, memory: GuestMemory, registers: Registers) -> dict[str, Any]:
-    """Plain data for JSON: error, message, registers, frames (addresses, innermost first), code and stack as hex."""
+    """Plain data for JSON: error, message, registers, frames (addresses, innermost first), code and
+    stack as hex, and how often which unknown Linux calls were made."""
     return {
         "error": type(error).__name__,
         "message": str(error),
         "registers": dict(zip(_NAMES, registers.gpr, strict=True)) | {"RIP": registers.rip, "RFLAGS": registers.rflags},
         "frames": [registers.rip, *_return_addresses(memory, registers.gpr[5])],
+        "unknown_calls": unknown_calls(memory),
         "code": (memory.read_checked(registers.rip, 16) or b"").hex(),
         "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex(),
     }
+
+
+def unknown_calls(memory: GuestMemory) -> dict[str, int]:
+    """How often a Linux program made calls that the libOS does not know, by name; as the guest says, so not to be trusted."""
+    counts = _UNKNOWN.iter_unpack(
+        memory.read_checked(abi.CONTROL_ADDRESS + abi.CONTROL_UNKNOWN_CALLS, _UNKNOWN.size * abi.UNKNOWN_CALLS_MAX)
+        or b""
+    )
+    return {name_of(number): count for number, count in counts if count}
 
 
 def _return_addresses(memory: GuestMemory, frame_pointer: int) -> list[int]:

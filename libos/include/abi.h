@@ -79,6 +79,12 @@
 #define NK_PROGRAM_CGI 2                   /* a static Linux program, entered anew for its machine's one request */
 #define NK_PROGRAM_RUN 3                   /* the same with plain input and output, and the machine ends with it */
 
+/* The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 u64: number, arguments, result. */
+#define NK_RUN_OUTPUT 1
+#define NK_RUN_ERROR 2
+#define NK_RUN_TRACE 3
+#define NK_RUN_EXIT 0x100                  /* added to its exit code, which tells it from the machine's own reasons */
+
 /* Interrupt bits in INFO_PENDING. */
 #define NK_IRQ_GATE 0x1                    /* records wait in the gate ring to the guest */
 #define NK_IRQ_TIMER 0x2                   /* the timer's deadline has passed */

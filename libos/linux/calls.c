@@ -114,11 +114,9 @@ static linux_function *const table[CALLS] = {
     [439] = sys_faccessat,
 };
 
-/* One line for `nunatak run --strace`, which knows the names. */
+/* For `nunatak run --strace`, which knows the names. */
 static void trace(uint64_t number, const uint64_t *a, int64_t result) {
-    log_line("\x01strace %llu %llx %llx %llx %llx %llx %llx %lld", (unsigned long long)number,
-             (unsigned long long)a[0], (unsigned long long)a[1], (unsigned long long)a[2], (unsigned long long)a[3],
-             (unsigned long long)a[4], (unsigned long long)a[5], (long long)result);
+    cgi_trace((const uint64_t[8]){number, a[0], a[1], a[2], a[3], a[4], a[5], (uint64_t)result});
 }
 
 static void count_unknown(uint64_t number) {

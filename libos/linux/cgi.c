@@ -2,13 +2,13 @@
  * A program as the answer to one request. Its machine was kept as it stood before the program's first instruction; the
  * handler makes the request's variables the environment and enters it on the boot stack, and its exit ends the
  * response. CGI (RFC 3875 section 6): a header block, an empty line, the body; `Status:` and `Location:` are ours.
- * A plain run has no header block and ends the machine with its exit code.
+ * A plain run has no header block and ends the machine with its exit code; its response is pieces, each a channel and a
+ * length before the bytes, for output, errors and a trace of the calls.
  */
 #include "linux.h"
 
 #define HEADER_MAX 8192 /* bytes of one header line */
 #define LOG_MAX 480
-#define RUN_EXIT 0x100 /* added to a plain program's exit code: tells it from the machine's own reasons */
 
 static nk_request *request;
 static char line[HEADER_MAX];
@@ -112,12 +112,30 @@ static uint64_t headers(const char *from, uint64_t size) {
     return size;
 }
 
+/* One piece of a plain run's response. */
+static int64_t piece(uint8_t channel, const void *from, uint64_t size) {
+    struct {
+        uint8_t channel;
+        uint32_t size;
+    } __attribute__((packed)) head = {channel, (uint32_t)size};
+    if (size > UINT32_MAX || response_write(request, &head, sizeof head) || response_write(request, from, size))
+        return -EPIPE;
+    return (int64_t)size;
+}
+
+void cgi_trace(const uint64_t words[8]) {
+    if (request)
+        piece(NK_RUN_TRACE, words, 8 * sizeof *words);
+}
+
 int64_t cgi_write(const void *from, uint64_t size) {
     if (!request)
         return -EPIPE;
+    if (linux_kind() == NK_PROGRAM_RUN)
+        return piece(NK_RUN_OUTPUT, from, size);
     const char *bytes = from;
     uint64_t done = 0;
-    if (linux_kind() == NK_PROGRAM_CGI && !body && !failed)
+    if (!body && !failed)
         done = headers(bytes, size);
     if (failed)
         return (int64_t)size; /* nothing of it reaches the client */
@@ -133,18 +151,21 @@ static void log_flush(void) {
     log_length = 0;
 }
 
-/* Whole lines to the log; a plain run's bytes as they come. */
+/* Whole lines to the log. */
 void cgi_error(const void *from, uint64_t size) {
     const char *bytes = from;
+    if (linux_kind() == NK_PROGRAM_RUN) {
+        if (request)
+            piece(NK_RUN_ERROR, from, size);
+        return;
+    }
     for (uint64_t i = 0; i < size; i++) {
-        bool ends = bytes[i] == '\n' && linux_kind() == NK_PROGRAM_CGI;
+        bool ends = bytes[i] == '\n';
         if (!ends)
             log_text[log_length++] = bytes[i] ? bytes[i] : ' ';
         if (ends || log_length == LOG_MAX)
             log_flush();
     }
-    if (linux_kind() == NK_PROGRAM_RUN)
-        log_flush();
 }
 
 /* The end of the program is the end of the response. */
@@ -154,7 +175,7 @@ _Noreturn void cgi_exit(int code) {
         response_flush(request);
         HYPERCALL(NK_PORT_NOTIFY, NK_NOTIFY_GATE, 0);
         for (;;)
-            HYPERCALL(NK_PORT_EXIT, RUN_EXIT | (code & 0xFF), 0);
+            HYPERCALL(NK_PORT_EXIT, NK_RUN_EXIT | (code & 0xFF), 0);
     }
     if (code)
         log_line("exit code %d", code);

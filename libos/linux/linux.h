@@ -185,6 +185,7 @@ linux_function sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigreturn, sys_rt_si
 void cgi_handler(nk_request *request);
 int64_t cgi_read(void *to, uint64_t size);
 int64_t cgi_write(const void *from, uint64_t size);
+void cgi_trace(const uint64_t words[8]);
 void cgi_error(const void *from, uint64_t size);
 _Noreturn void cgi_exit(int code);
 

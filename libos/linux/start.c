@@ -81,7 +81,7 @@ _Noreturn void linux_begin(const char *variables) {
 
 _Noreturn void linux_start(void) {
     const char *trace = env_value("NUNATAK_STRACE");
-    linux_tracing = trace && *trace == '1';
+    linux_tracing = trace && *trace == '1' && linux_kind() == NK_PROGRAM_RUN;
     memory_begin();
     files_begin();
     NK_CONTROL->syscall = (uint64_t)(uintptr_t)linux_entry;

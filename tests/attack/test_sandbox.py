@@ -14,6 +14,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from tests.attack import intruder
 from tests.guests import EXAMPLES, Response, bake, baker, head_block
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
+from vmimage.manifest import Limits
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = 61999  # any user that is not root
@@ -298,9 +300,10 @@ class SandboxedWorker:
         bundle = bake(EXAMPLES / example)
         record = bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
-        limits = {"cpu_ms": 300, "output_bytes": 1 << 20, "streams": 8, "fresh": False, "tenant": "t", "weight": 1}
-        about = json.dumps({"image": image} | limits).encode()
-        self.send(frames.OPEN, machine, payload=struct.pack("<I", len(about)) + about + parked)
+        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": False}
+        about |= {"tenant": "t", "weight": 1, "growth_bytes": 0, "disks": []}
+        data = json.dumps({"image": image} | about).encode()
+        self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
 
     def send(self, type_: int, machine: int = 0, stream: int = 0, payload: bytes = b"", flags: int = 0) -> None:
         self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))

@@ -32,6 +32,17 @@ def test_unknown_experiment_is_refused_by_name() -> None:
     done = _run("bench", "--only", "nothing")
     assert done.returncode == 1
     assert (
-        done.stderr == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory or scale expected, "
-        "got 'nothing'\n"
+        done.stderr
+        == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory or scale or multitude "
+        "or fairness expected, got 'nothing'\n"
     )
+
+
+def test_the_scale_experiment_meets_parked_machines_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "scale.json"
+    done = _run("bench", "--quick", "--only", "scale", "--json", str(kept))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["name"]: row["median"] for row in json.loads(kept.read_text())["rows"]}
+    for count in (20, 60):
+        assert 0 < rows[f"scale-{count}-opens"] <= 1, "an answer opens one machine, or finds one that is there"
+        assert rows[f"scale-{count}-hits"] == 100 * rows[f"scale-{count}-opens"], "and each that is opened was parked"

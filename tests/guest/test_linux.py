@@ -8,7 +8,7 @@ from tests.guests import PROGRAMS, Guest, baker, load
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program
-from vmimage.manifest import Limits
+from vmimage.manifest import DEFAULT_TERMS
 
 
 @cache
@@ -20,7 +20,7 @@ def bake_linux(
         parse_program(compile_linux([source])),
         name=source.stem.replace("_", "-"),
         env={"COLOUR": "green"},
-        limits=Limits(),
+        terms=DEFAULT_TERMS,
         progress=print,
         kind=kind,
         arguments=(source.stem, *arguments),

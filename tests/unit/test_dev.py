@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dev.local import LocalOrigin
-from dev.page import Problem, run_problem
-from dev.terminal import say
-from dev.watch import changed, stamp
 from edge.images import Ref, Trip
 from libos.build import compile_guest
+from origin.dev.local import LocalOrigin
+from origin.dev.page import Problem, run_problem
+from origin.dev.terminal import say
+from origin.dev.watch import changed, stamp
 from tests.synthetic import image
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program

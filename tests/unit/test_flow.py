@@ -109,8 +109,8 @@ def test_refusal(error: Exception, status: int, reason: str) -> None:
 
 
 def test_a_pause_is_told_in_whole_seconds_upwards() -> None:
-    assert flow.refusal(flow.BackingOff(0.2)) == (503, "backing_off", 1)
-    assert flow.refusal(flow.BackingOff(2.1)) == (503, "backing_off", 3)
+    assert flow.refusal(flow.BackingOff(0.2)) == flow.Refusal(503, "backing_off", 1)
+    assert flow.refusal(flow.BackingOff(2.1)) == flow.Refusal(503, "backing_off", 3)
     assert flow.refusal(errors.Unavailable("x")).retry_after_s > 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = {"vmimage", "libos", "origin", "edge", "dev", "loadtest"}
+PACKAGES = {"vmimage", "libos", "origin", "edge", "loadtest"}
 TOP_LEVEL = {
     *PACKAGES,
     "tests",

@@ -24,10 +24,11 @@ from vmimage.manifest import (
     is_name,
     parse_manifest,
 )
+from vmimage.terms import LOG_MAX, POOL_MAX
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:bce0a18f44c2d2d9974e236a7367b783730f4f53f7ee6fb34fdc5c96faa8c163"
+FROZEN_DIGEST = "sha256:b924ec765a79ad087660fe0078187ba97397b6307434a35f878dc86a458cad51"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
@@ -62,6 +63,10 @@ def test_it_is_an_oci_image_manifest_whose_config_travels_inside() -> None:
 
 def _config(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
     return lambda _, config: config.update(fields)
+
+
+def _limits(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    return lambda _, config: config["limits"].update(fields)
 
 
 def _outer(**fields: object) -> Callable[[dict[str, Any], dict[str, Any]], None]:
@@ -117,9 +122,16 @@ REFUSED = {
     "upstreams out of order": _config(upstreams=["https://b.test", "https://a.test"]),
     "an upstream twice": _config(upstreams=["https://a.test", "https://a.test"]),
     "an upstream that is no text": _config(upstreams=[1]),
-    "no cpu time": _config(limits={"cpu_ms": 0, "output_bytes": 1, "streams": 1}),
-    "too many streams": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": abi.MAX_STREAMS + 1}),
-    "unknown limit": _config(limits={"cpu_ms": 1, "output_bytes": 1, "streams": 1, "disks": 1}),
+    "no cpu time": _limits(cpu_ms=0),
+    "too many streams": _limits(streams=abi.MAX_STREAMS + 1),
+    "more than a processor": _limits(cpu_percent=101),
+    "a log without end": _limits(log_bytes=LOG_MAX + 1),
+    "unknown limit": _limits(disks=1),
+    "a pool of one": _config(instance="pool", pool=1),
+    "a pool without the mode": _config(pool=2),
+    "a pool too large": _config(instance="pool", pool=POOL_MAX + 1),
+    "a cause of wear below 0": _config(rejuvenate={"requests": -1, "seconds": 0, "growth_bytes": 0}),
+    "unknown cause of wear": _config(rejuvenate={"requests": 1, "seconds": 0, "growth_bytes": 0, "mood": 1}),
     "layer of another type": _layer(mediaType="application/vnd.oci.image.layer.v1.tar"),
     "empty layer": _layer(size=0),
     "huge layer": _layer(size=1 << 40),

@@ -18,11 +18,6 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from dev import terminal
-from dev.front import DevFront
-from dev.local import LocalOrigin
-from dev.page import build_problem
-from dev.watch import changed, stamp
 from edge.admin import Admin
 from edge.config import EdgeConfig
 from edge.counters import Counters
@@ -34,6 +29,11 @@ from edge.overlays import Overlays
 from edge.records import Records
 from edge.supervisor import Supervisor
 from edge.tiers import open_disk
+from origin.dev import terminal
+from origin.dev.front import DevFront
+from origin.dev.local import LocalOrigin
+from origin.dev.page import build_problem
+from origin.dev.watch import changed, stamp
 from origin.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import NunatakError, OperatorError

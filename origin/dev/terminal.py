@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from dev.page import Problem
+from origin.dev.page import Problem
 
 Progress = Callable[[str], None]
 # A guest's lines are untrusted: control characters could move the cursor or set the window's title.

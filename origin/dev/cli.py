@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dev.terminal import Progress
 from origin import cli as origin
+from origin.dev.terminal import Progress
 from origin.disk_cli import parse_drives
 from origin.recipe import images_of, name_of
 from vmimage.archive import ImageBundle
@@ -23,7 +23,7 @@ def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
     """
     import uvloop
 
-    from dev.serve import quiet_logs, serve
+    from origin.dev.serve import quiet_logs, serve
 
     def build(progress: Progress) -> list[ImageBundle]:
         return images_of(source, progress=progress, **options)

@@ -10,7 +10,6 @@ from typing import Final
 
 from aiohttp import web
 
-from dev.page import HEADERS, Problem, run_problem
 from edge import flow
 from edge.admin import Admin
 from edge.config import EdgeConfig
@@ -19,6 +18,7 @@ from edge.http import Front
 from edge.streams import Stream
 from edge.supervisor import Supervisor
 from edge.vmm import frames
+from origin.dev.page import HEADERS, Problem, run_problem
 from vmimage.errors import NunatakError
 
 _ABOUT: Final = "nunatak.about"  # what a request carries of itself
