@@ -7,6 +7,7 @@ and no clock is visible while baking, so the same source gives the same bytes.
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ from vmimage.pages import no_pages, pages_digest
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
 from vmimage.symbols import encode as encode_symbols
 
+LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
@@ -151,6 +153,7 @@ class Baker:
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
+        last: deque[str] = deque(maxlen=LINES_QUOTED)  # of what the program said
         while True:
             try:
                 with self._watchdog.watching(machine.shell.engine):
@@ -159,12 +162,14 @@ class Baker:
                 limit_s = BAKE_CPU_MS // 1000
                 raise PublisherError(f"{name}: main must reach nk_serve within {limit_s} s of CPU time") from None
             except GuestError as error:
-                raise PublisherError(f"{name}: died before it was ready: {error}") from error
+                last += _lines(machine)
+                raise PublisherError("\n".join((f"{name}: died before it was ready: {error}", *last))) from error
             finally:
                 self._watchdog.rest()
-                for text in machine.log:
-                    progress(text.decode(errors="replace").rstrip("\n"))
-                machine.log.clear()
+            said = _lines(machine)
+            last += said
+            for line in said:
+                progress(line)
             match outcome:
                 case Ready():
                     return
@@ -172,6 +177,13 @@ class Baker:
                     raise PublisherError(f"{name}: idles before it is ready; a program must call nk_serve")
                 case Runnable():
                     progress(f"initialising, {time.monotonic() - started_s:.1f} s")
+
+
+def _lines(machine: Machine) -> list[str]:
+    """What the program has said since the last call."""
+    text = b"".join(machine.log).decode(errors="replace")
+    machine.log.clear()
+    return text.splitlines()
 
 
 def build_image(
