@@ -74,6 +74,8 @@ def test_moon_shows_every_day_of_a_month(site: Site, client: Client) -> None:
     assert (names[9], names[24]) == ("full moon", "new moon")
     assert client.get("/?month=2028-13", host=host).status == 400
     assert client.get("/moon.json", host=host).headers["content-type"] == "application/json"
+    assert client.request("POST", "/", host=host, body=bytes(7 << 20)).status == 200
+    assert client.request("POST", "/", host=host, body=bytes(9 << 20)).status == 413
 
 
 def test_words_are_counted_by_a_program_that_knows_nothing_of_us(site: Site, client: Client) -> None:

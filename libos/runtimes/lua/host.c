@@ -26,7 +26,7 @@ static bool read_body(struct job *job) {
             if (!larger) {
                 nk_status(job->request, 413);
                 nk_header(job->request, "Content-Type", "text/plain; charset=utf-8");
-                nk_printf(job->request, "at most %u bytes expected\n", BODY_MAX / 2);
+                nk_printf(job->request, "less than %u bytes expected\n", BODY_MAX);
                 return false;
             }
             job->body = larger;
