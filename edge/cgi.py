@@ -60,7 +60,7 @@ def request_block(
     :param port: on which it came.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
     """
-    path = route.path.encode()
+    raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)
         if b"\0" in path:
@@ -81,6 +81,8 @@ def request_block(
         b"HTTP_X_REQUEST_ID",
         request_id,
     ]
+    if raw is not path:  # what PATH_INFO was before it was decoded, for those who need the difference
+        parts += (b"NUNATAK_RAW_PATH", raw)
     if content_length is not None:
         parts += (b"CONTENT_LENGTH", b"%d" % content_length)
     repeated = False

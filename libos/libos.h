@@ -97,6 +97,8 @@ struct nk_request {
     uint32_t window;            /* bytes that may be sent without more credit */
     uint32_t out_length;        /* bytes in `out` */
     char *out;
+    size_t size; /* of this block, the next two too only where requests are events */
+    struct nk_request *next_open, *next_fresh;
     char head[];
 };
 #define REQUEST_OFFSET 0x9800                      /* mid-page: stack and request share their first page */
@@ -121,6 +123,19 @@ void *memory_pages(size_t size);
 uint64_t thread_idle(uint64_t next_ns);
 void thread_pause(void);
 int rom_file(const char *path, const void **data, size_t *size);
+
+/* ---- events.c: requests without a stack of their own ---- */
+extern bool event_mode;
+void event_base(void);
+void event_begin(void);
+nk_request *event_next(void);
+void event_wait(uint64_t mono_ns);
+ptrdiff_t event_write(nk_request *request, const void *data, size_t size);
+bool event_gone(nk_request *request);
+void event_end(nk_request *request, bool complete);
+
+/* ---- linux/memory.c ---- */
+void memory_resize(void);
 
 /* ---- backlog.c: requests without a fiber ---- */
 bool backlog_waits(void);

@@ -99,8 +99,11 @@ static size_t take(nk_request *request, void *to, size_t size) {
 ptrdiff_t request_read(nk_request *request, void *to, size_t size) {
     if (!request->body)
         locate_inline_body(request);
-    while (!request->aborted && !request->body_left && !request->first && !request->complete)
+    while (!request->aborted && !request->body_left && !request->first && !request->complete) {
+        if (event_mode)
+            return NK_WOULD_WAIT;
         fiber_wait(FIBER_WAITS_BODY);
+    }
     if (request->aborted)
         return -1;
     if (!size || (!request->body_left && !request->first))

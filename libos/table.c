@@ -59,4 +59,11 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .disk_append = disk_append,
     .disk_submit = disk_submit,
     .disk_poll = disk_poll,
+    .event_base = event_base,
+    .event_begin = event_begin,
+    .event_next = event_next,
+    .event_wait = event_wait,
+    .event_write = event_write,
+    .event_gone = event_gone,
+    .event_end = event_end,
 };

@@ -5,13 +5,15 @@ program is derived from it: restore the base, load the program, let it run to RE
 and no clock is visible while baking, so the same source gives the same bytes.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
@@ -19,9 +21,9 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
-from origin.language import language_program
-from origin.linux import is_elf, linux_program, packed
+from origin.linux import is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
+from vmimage import files as archive
 from vmimage.archive import ImageBundle
 from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
@@ -46,16 +48,23 @@ LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended wit
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
+RUNTIME_MEMORY: Final = 16 << 20  # of a language's base; machines of its programs have as much or more
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
 RSP: Final = 4  # its place in `Registers.gpr`
 
 Progress = Callable[[str], None]
 
+if TYPE_CHECKING:
+    from libos.runtimes import Language
+
 
 class Baker:
-    """Bakes programs over one base image, in one shell."""
+    """Bakes programs over one base image, in one shell.
 
-    def __init__(self, memory_bytes: int = abi.MEMORY_DEFAULT) -> None:
+    The base is the libOS alone; or, for a language, the libOS with the language's runtime, made ready for a program.
+    """
+
+    def __init__(self, memory_bytes: int = abi.MEMORY_DEFAULT, language: Language | None = None) -> None:
         from libos.build import libos_elf
 
         if memory_bytes % (2 << 20) or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
@@ -67,11 +76,19 @@ class Baker:
         self._memory_bytes = memory_bytes
         self._libos = parse_program(libos_elf())
         self._regions = (*_device_regions(), *_segment_regions(self._libos.segments))
+        self.language = language
+        self._runtime = None if language is None else parse_program(language.program())
+        if language is not None and memory_bytes < RUNTIME_MEMORY:
+            raise PublisherError(f"memory: at least {RUNTIME_MEMORY >> 20} MiB expected for {language.name}")
         self.base = self._bake_base()
 
     def _bake_base(self) -> ImageBundle:
         """Boot the libOS in zero memory of the smallest size; bases do not depend on how much there is later."""
-        image = Image(BaseMemory(None), self._regions, abi.MEMORY_MIN)
+        runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
+        if runtime is not None:
+            memory_bytes = RUNTIME_MEMORY
+            regions = (*regions, *_segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
+        image = Image(BaseMemory(None), regions, memory_bytes)
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
         _load(shell, self._libos.segments)
@@ -79,15 +96,27 @@ class Baker:
         gpr = tuple(STACK_TOP if n == RSP else 0 for n in range(snapshot.GPR_COUNT))
         machine.boot(Registers(gpr=gpr, rip=self._libos.entry))
         self._run_to_ready(machine, "libos", print)
+        if runtime is not None and self.language is not None:
+            _load(shell, runtime.segments)
+            shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
+            machine.set_program(self._place_of_runtime(0))
+            self._run_to_ready(machine, self.language.name, print)
         state = machine.capture()
         shell.close()
         base = BaseMemory(base_memfd(state.page_nos, state.pages))
         # What a program's bake starts from: the base's registers over the base's memory.
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
-        return _bundle(
-            "libos", "base", None, abi.MEMORY_MIN, self._regions, state, machine, self._libos.symbols, DEFAULT_TERMS
-        )
+        name = "libos" if self.language is None else self.language.name
+        return _bundle(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
+
+    def _symbols(self) -> tuple[Symbol, ...]:
+        return (*self._libos.symbols, *(self._runtime.symbols if self._runtime is not None else ()))
+
+    def _place_of_runtime(self, files: int) -> ProgramPlace:
+        assert self._runtime is not None
+        runtime = self._runtime
+        return ProgramPlace(runtime.entry, _end(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
 
     def bake(
         self,
@@ -110,29 +139,71 @@ class Baker:
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
-        end = max(segment.address + segment.memory_size for segment in program.segments)
-        heap = -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
+        heap = _end(program)
         usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if heap >= usable:
             raise PublisherError(
-                f"{name}: a program below {usable:#x} expected, it ends at {end:#x}; give the machine more memory"
+                f"{name}: a program below {usable:#x} expected, it ends at {heap:#x}; give the machine more memory"
             )
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
-        rest = [Region(heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
+        place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
+        return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable)
+
+    def bake_source(
+        self,
+        source: bytes,
+        *,
+        name: str,
+        env: Mapping[str, str],
+        terms: Terms,
+        disks: Sequence[LocalDrive] = (),
+        progress: Progress,
+        files: Mapping[str, tuple[int, bytes]] = {},
+    ) -> ImageBundle:
+        """The image of a program in the baker's language, derived from `base`.
+
+        :param files: more files for it, by path, with their modes.
+        :raises PublisherError: as `bake`.
+        """
+        assert self.language is not None and self._runtime is not None
+        found = {"": (archive.FOLDER_MODE, b""), **files, self.language.place: (archive.FILE_MODE, source)}
+        packed_files = archive.pack(found)
+        usable = self._memory_bytes - -(-len(packed_files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
+        if usable < RUNTIME_MEMORY // 2:
+            raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
+        place = self._place_of_runtime(usable)
+        return self._bake(
+            name, self._runtime, place, env, terms, disks, progress, (self.language.name,), packed_files, usable
+        )
+
+    def _bake(
+        self,
+        name: str,
+        program: Program,
+        place: ProgramPlace,
+        env: Mapping[str, str],
+        terms: Terms,
+        disks: Sequence[LocalDrive],
+        progress: Progress,
+        arguments: Sequence[str],
+        files: bytes,
+        usable: int,
+    ) -> ImageBundle:
+        rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
         regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None
         machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
-        _load(self._shell, program.segments)
+        if self._runtime is None:  # else the base holds it
+            _load(self._shell, program.segments)
         self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
         if files:
             self._shell.load(usable, files)
-        place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
         machine.set_program(place)
         self._run_to_ready(machine, name, progress)
-        symbols = (*self._libos.symbols, *program.symbols)
+        symbols = self._symbols() if self._runtime is not None else (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
@@ -202,8 +273,7 @@ def build_image(
     """Compile and bake one program: its base, then its image.
 
     :param source: what `libos.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes; without, also a program in a
-        language of `libos.languages`.
+        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes.
     :param env: names and values for `nk_env`, and the environment of a Linux program.
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
@@ -211,20 +281,29 @@ def build_image(
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
+    from libos.runtimes import language_of
 
     progress("compiling")
-    written = language_program(source, files) if kind is None else None
+    language = language_of(source) if kind is None else None
+    if language is not None:
+        progress("baking the base")
+        baker = Baker(memory_bytes, language)
+        try:
+            progress("baking")
+            more = {} if files is None else read_folder(files)
+            if source.is_dir():
+                more = {**more, **read_folder(source)}
+            text = (source / language.place if source.is_dir() else source).read_bytes()
+            image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
+            return [baker.base, image]
+        finally:
+            baker.close()
     if kind is None:
-        kind = abi.PROGRAM_LINUX if written or is_elf(source) else abi.PROGRAM_NATIVE
-    if written is not None:
-        program, given, content = written
-        arguments = (source.name, *given, *arguments)
-    elif kind == abi.PROGRAM_NATIVE:
+        kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
+    if kind == abi.PROGRAM_NATIVE:
         program = parse_program(compile_guest(source))
     else:
-        program, arguments = linux_program(source), (source.name, *arguments)
-    if written is None:
-        content = packed(files)
+        program, arguments = linux_program(source, progress), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
     if kind == abi.PROGRAM_CGI:
@@ -240,7 +319,7 @@ def build_image(
             progress=progress,
             kind=kind,
             arguments=arguments,
-            files=content,
+            files=packed(files),
         )
         return [baker.base, image]
     finally:
@@ -281,6 +360,12 @@ def _bundle(
         disks=disks,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
+
+
+def _end(program: Program) -> int:
+    """The first page after a program."""
+    end = max(segment.address + segment.memory_size for segment in program.segments)
+    return -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
 
 
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:

@@ -1,9 +1,10 @@
 """What the commands make Linux programs of: an ELF file as it is, or C and C++ compiled with musl."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from vmimage import files as archive
-from vmimage.elf import Program, parse_program
+from vmimage.elf import Program, check_instructions, parse_program
 from vmimage.errors import PublisherError
 
 SOURCES = (".c", ".cc", ".cpp", ".cxx")
@@ -17,13 +18,13 @@ def is_elf(source: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def linux_program(source: Path) -> Program:
+def linux_program(source: Path, progress: Callable[[str], object] = lambda _: None) -> Program:
     """The program in an ELF file, or of a C or C++ file, or of a folder of them.
 
     :raises PublisherError: it does not compile, or is no program that a machine can run; with what to do.
     """
     if is_elf(source):
-        return parse_program(source.read_bytes())
+        return _checked(parse_program(source.read_bytes()), progress)
     if source.is_dir():
         sources = sorted(path for path in source.iterdir() if path.suffix in SOURCES)
     else:
@@ -32,7 +33,15 @@ def linux_program(source: Path) -> Program:
         raise PublisherError(f"{source}: a static x86-64 ELF program, or C or C++ files, expected")
     from libos.compile_linux import compile_linux
 
-    return parse_program(compile_linux(sources, include=[source if source.is_dir() else source.parent]))
+    return _checked(
+        parse_program(compile_linux(sources, include=[source if source.is_dir() else source.parent])), progress
+    )
+
+
+def _checked(program: Program, progress: Callable[[str], object]) -> Program:
+    for warning in check_instructions(program):
+        progress(warning)
+    return program
 
 
 def packed(folder: Path | None) -> bytes:

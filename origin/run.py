@@ -8,7 +8,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.vmm.devices.ring import Record
@@ -21,7 +21,7 @@ from vmimage import abi
 from vmimage.elf import Program
 from vmimage.errors import GuestExited
 from vmimage.linux_calls import name_of
-from vmimage.manifest import Limits
+from vmimage.manifest import DEFAULT_TERMS, Limits
 
 INPUT_PIECE: Final = 8 << 10
 _PIECE: Final = struct.Struct("<BI")
@@ -61,14 +61,15 @@ class Run:
         """:raises PublisherError: the program does not fit. :raises OperatorError: the engine cannot be had."""
         baker = baker or Baker(memory_bytes)
         settings = {**env, "NUNATAK_STRACE": "1"} if trace else env
-        options = {"name": "run", "limits": limits, "instance": "request", "kind": abi.PROGRAM_RUN}
         bundle = baker.bake(
             program,
+            name="run",
             env=settings,
+            terms=replace(DEFAULT_TERMS, instance="request", limits=limits),
+            progress=lambda _: None,
+            kind=abi.PROGRAM_RUN,
             arguments=arguments,
             files=files,
-            progress=lambda _: None,
-            **options,  # type: ignore[arg-type]
         )
         image = baker.image(bundle)
         self._machine = Machine(Shell(image.base, image.memory_bytes, engine), image, limits)
@@ -139,7 +140,8 @@ class Run:
             if at + _PIECE.size + size > len(self._pieces):
                 break
             at += _PIECE.size
-            sinks.get(channel, lambda _: None)(bytes(self._pieces[at : at + size]))
+            if channel in sinks:
+                sinks[channel](bytes(self._pieces[at : at + size]))
             at += size
         del self._pieces[:at]
 

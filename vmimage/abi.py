@@ -88,7 +88,8 @@ PROGRAM_LINUX: Final = 1  # a static Linux program; main() runs while baking and
 PROGRAM_CGI: Final = 2  # a static Linux program, entered anew for the one request that its machine serves (RFC 3875)
 PROGRAM_RUN: Final = 3  # the same with plain input and output, and the machine ends with it
 
-# The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 x u64: number, arguments, result.
+# The response of PROGRAM_RUN is pieces {u8 channel, u32 size}, then the bytes. A trace is 8 x u64: number, arguments,
+# result.
 RUN_OUTPUT: Final = 1
 RUN_ERROR: Final = 2
 RUN_TRACE: Final = 3

@@ -8,16 +8,18 @@ import bisect
 import io
 import itertools
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from vmimage import abi
 from vmimage.errors import PublisherError
+from vmimage.instructions import AVX, questionable
 from vmimage.manifest import Access
 
 PROGRAM_MAX: Final = 256 << 20  # bytes of the file
 SEGMENTS_MAX: Final = 64
 SYMBOLS_MAX: Final = 200_000
+THREAD_STACK_MAX: Final = 256 << 10  # bytes
 LINES_MAX: Final = 512 << 10  # bytes of a line table; larger ones would take longer to read than a program to build
 DT_NEEDED: Final = 1  # gABI, "Dynamic Section"
 
@@ -53,6 +55,33 @@ class Program:
     symbols: tuple[Symbol, ...]
     phdr: int = 0  # address of the ELF program headers where a segment holds them; 0: in none
     phnum: int = 0
+    functions: tuple[Symbol, ...] = ()  # those of the symbols that are code
+
+
+def check_instructions(program: Program) -> list[str]:
+    """What a publisher should know of the program's instructions, a line each.
+
+    Looks at every function that has a symbol and a size; without symbols at executable memory as a whole.
+
+    :raises PublisherError: it has AVX instructions, which machines do not have and the emulator misreads.
+    """
+    warnings: dict[str, str] = {}
+    for segment in program.segments:
+        if segment.access != "rx":
+            continue
+        end = segment.address + len(segment.data)
+        inside = [f for f in program.functions if f.size and segment.address <= f.address < end]
+        for function in inside or [Symbol(segment.address, len(segment.data), "the program")]:
+            start = function.address - segment.address
+            for offset, kind in questionable(segment.data[start : start + function.size]):
+                where = f"{function.name} at {function.address + offset:#x}"
+                if kind == AVX:
+                    raise PublisherError(
+                        f"program: x86-64-v2 instructions expected, got AVX in {where}; "
+                        "compile with -mcpu=x86_64_v2 (gcc, clang: -march=x86-64-v2)"
+                    )
+                warnings.setdefault(kind, f"{kind} in {where}: outside of the contract, it faults on some hosts")
+    return list(warnings.values())
 
 
 def parse_program(data: bytes) -> Program:
@@ -71,6 +100,9 @@ def parse_program(data: bytes) -> Program:
         base = _check_header(elf)
         segments = _segments(elf, base)
         symbols = _symbols(elf, base)
+        headers = _headers_address(elf, base)
+        segments = _small_stacks(elf, segments, headers)
+        functions = _symbols(elf, base, ("STT_FUNC",))
         lines = () if base else _lines(elf, symbols)  # debug information says addresses before they are moved
         symbols = tuple(sorted((*symbols, *lines), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
@@ -82,7 +114,25 @@ def parse_program(data: bytes) -> Program:
     entry = int(elf.header["e_entry"]) + base
     if not any(s.access == "rx" and s.address <= entry < s.address + len(s.data) for s in segments):
         raise PublisherError(f"program: an entry point in executable memory expected, got {entry:#x}")
-    return Program(entry, segments, symbols, _headers_address(elf, base), elf.num_segments())
+    return Program(entry, segments, symbols, headers, elf.num_segments(), functions)
+
+
+def _small_stacks(elf: Any, segments: tuple[Segment, ...], headers: int) -> tuple[Segment, ...]:
+    """The size that a linker wishes for stacks, taken out of the headers in memory.
+
+    C libraries give it to every thread, megabytes that other systems have for nothing; a machine's memory is real.
+    """
+    for number, part in enumerate(elf.iter_segments()):
+        if not headers or part["p_type"] != "PT_GNU_STACK" or part["p_memsz"] <= THREAD_STACK_MAX:
+            continue
+        place = headers + number * elf.header["e_phentsize"] + 40  # p_memsz in Elf64_Phdr
+        holder = next(
+            segment for segment in segments if segment.address <= headers < segment.address + len(segment.data)
+        )
+        at = place - holder.address
+        data = holder.data[:at] + struct.pack("<Q", THREAD_STACK_MAX) + holder.data[at + 8 :]
+        segments = tuple(replace(holder, data=data) if segment is holder else segment for segment in segments)
+    return segments
 
 
 def _headers_address(elf: Any, base: int) -> int:
@@ -118,10 +168,8 @@ def _check_header(elf: Any) -> int:
             )
     if got[3] == "ET_EXEC":
         return 0
-    lowest = min((s["p_vaddr"] for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"), default=0)
-    if lowest >= abi.PAGE_SIZE:
-        raise PublisherError(f"program: a position-independent executable from address 0 expected, got {lowest:#x}")
-    return abi.PROGRAM_ADDRESS
+    lowest = min((int(s["p_vaddr"]) for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"), default=0)
+    return max(0, abi.PROGRAM_ADDRESS - lowest // abi.PAGE_SIZE * abi.PAGE_SIZE)
 
 
 def _tags(dynamic: bytes) -> set[int]:
@@ -157,7 +205,9 @@ def _segments(elf: Any, base: int) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def _symbols(elf: Any, base: int) -> tuple[Symbol, ...]:
+def _symbols(
+    elf: Any, base: int, kinds: tuple[str, ...] = ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
+) -> tuple[Symbol, ...]:
     section = elf.get_section_by_name(".symtab")
     if section is None or section["sh_type"] != "SHT_SYMTAB":
         return ()
@@ -166,9 +216,7 @@ def _symbols(elf: Any, base: int) -> tuple[Symbol, ...]:
     found = [
         Symbol(int(symbol["st_value"]) + base, int(symbol["st_size"]), str(symbol.name))
         for symbol in section.iter_symbols()
-        if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT", "STT_NOTYPE")
-        and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS")
-        and symbol.name
+        if symbol["st_info"]["type"] in kinds and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_ABS") and symbol.name
     ]
     return tuple(sorted(found, key=lambda s: (s.address, s.size, s.name)))
 

@@ -1,4 +1,4 @@
-"""Names of the Linux x86-64 system calls, by number (arch/x86/entry/syscalls/syscall_64.tbl), for reports and traces."""
+"""Names of the Linux x86-64 system calls, by number (arch/x86/entry/syscalls), for reports and traces."""
 
 from typing import Final
 
@@ -44,6 +44,8 @@ _FROM_424: Final = """
     removexattrat open_tree_attr file_getattr file_setattr listns rseq_slice_yield
 """
 
+OTHERS: Final = 0xFFFF_FFFF  # in the libOS's counts: all that had no place of their own
+
 NAMES: Final[dict[int, str]] = {
     number: name
     for start, names in ((0, _FROM_0), (424, _FROM_424))
@@ -54,4 +56,4 @@ NAMES: Final[dict[int, str]] = {
 
 def name_of(number: int) -> str:
     """The call's name, or its number where nobody has given it one."""
-    return NAMES.get(number, f"call_{number}")
+    return "others" if number == OTHERS else NAMES.get(number, f"call_{number}")

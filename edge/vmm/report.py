@@ -64,7 +64,7 @@ def machine_report(error: GuestError, memory: GuestMemory, registers: Registers)
 
 
 def unknown_calls(memory: GuestMemory) -> dict[str, int]:
-    """How often a Linux program made calls that the libOS does not know, by name; as the guest says, so not to be trusted."""
+    """How often a Linux program made calls that the libOS does not know, by name: its own word."""
     counts = _UNKNOWN.iter_unpack(
         memory.read_checked(abi.CONTROL_ADDRESS + abi.CONTROL_UNKNOWN_CALLS, _UNKNOWN.size * abi.UNKNOWN_CALLS_MAX)
         or b""

@@ -100,6 +100,15 @@ struct nk_table {
     int (*disk_append)(int disk, const void *record, size_t size);
     int (*disk_submit)(int op, int disk, void *buffer, size_t size, uint64_t offset);
     int (*disk_poll)(int32_t *result);
+
+    /* Requests as events. */
+    void (*event_base)(void);
+    void (*event_begin)(void);
+    nk_request *(*event_next)(void);
+    void (*event_wait)(uint64_t mono_ns);
+    ptrdiff_t (*event_write)(nk_request *request, const void *data, size_t size);
+    bool (*event_gone)(nk_request *request);
+    void (*event_end)(nk_request *request, bool complete);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -255,5 +264,25 @@ static inline int nk_disk_submit(int op, int disk, void *buffer, size_t size, ui
     return NK->disk_submit(op, disk, buffer, size, offset);
 }
 static inline int nk_disk_poll(int32_t *result) { return NK->disk_poll(result); }
+
+/*
+ * Requests as events, for runtimes with an event loop of their own: nothing waits but nk_event_wait(), and nk_read() and
+ * the nk_upstream functions return NK_WOULD_WAIT. A base image is made of a runtime that called nk_event_base(): it goes
+ * on from there in each image that is derived, which finds its own files, settings and memory.
+ */
+static inline void nk_event_base(void) { NK->event_base(); }
+/* In place of nk_serve(): the image ends here. */
+static inline void nk_event_begin(void) { NK->event_begin(); }
+/* A request that nobody has taken yet, or NULL; it lives until nk_event_end(). */
+static inline nk_request *nk_event_next(void) { return NK->event_next(); }
+/* Takes in what has come; sleeps when nothing had, until something does or nk_mono_ns() >= mono_ns. */
+static inline void nk_event_wait(uint64_t mono_ns) { NK->event_wait(mono_ns); }
+/* Body bytes, as many as may go now: how many, or -1 when the client is gone. */
+static inline ptrdiff_t nk_event_write(nk_request *request, const void *data, size_t size) {
+    return NK->event_write(request, data, size);
+}
+static inline bool nk_event_gone(nk_request *request) { return NK->event_gone(request); }
+/* The response is complete, or is given up. */
+static inline void nk_event_end(nk_request *request, bool complete) { NK->event_end(request, complete); }
 
 #endif

@@ -123,7 +123,7 @@ static void count_unknown(uint64_t number) {
     struct nk_unknown_call volatile *calls = NK_CONTROL->unknown_calls;
     for (unsigned i = 0; i < NK_UNKNOWN_CALLS_MAX; i++) {
         if (calls[i].count == 0)
-            calls[i].number = (uint32_t)MIN(number, 0xFFFFFFFF);
+            calls[i].number = i == NK_UNKNOWN_CALLS_MAX - 1 ? UINT32_MAX : (uint32_t)MIN(number, UINT32_MAX - 1);
         if (calls[i].number == number || i == NK_UNKNOWN_CALLS_MAX - 1) {
             calls[i].count++;
             return;

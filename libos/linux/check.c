@@ -2,18 +2,24 @@
  * own mistakes, with EFAULT where Linux would say so; what it can do to itself anyway, it can do here too. */
 #include "linux.h"
 
-/* All of it in memory, past the unmapped start. */
+static bool within(uint64_t address, uint64_t size, uint64_t start, uint64_t end) {
+    return address >= start && address <= end && size <= end - address;
+}
+
+/* All of it in the environment, fibers' memory, the boot stack, the program, or the read-only files. */
 bool can_read(uint64_t address, uint64_t size) {
-    uint64_t end = NK_INFO->files ? NK_MEMORY_MAX : NK_INFO->memory_bytes;
-    return address >= NK_INFO_ADDRESS && address <= end && size <= end - address;
+    uint64_t end = NK_INFO->memory_bytes;
+    if (NK_INFO->files)
+        end += rom_size();
+    return within(address, size, NK_STACK_ADDRESS, end) || within(address, size, NK_FIBER_ADDRESS, NK_LIBOS_ADDRESS) ||
+           within(address, size, NK_ENV_ADDRESS, NK_ENV_ADDRESS + NK_ENV_SIZE) ||
+           within(address, size, (uint64_t)(uintptr_t)libos_constants, (uint64_t)(uintptr_t)libos_constants_end);
 }
 
 /* All of it in fibers' stacks, the boot stack, or the program. */
 bool can_write(uint64_t address, uint64_t size) {
     uint64_t end = NK_INFO->memory_bytes;
-    if (address < NK_FIBER_ADDRESS || address > end || size > end - address)
-        return false;
-    return address >= NK_STACK_ADDRESS || address + size <= NK_LIBOS_ADDRESS;
+    return within(address, size, NK_STACK_ADDRESS, end) || within(address, size, NK_FIBER_ADDRESS, NK_LIBOS_ADDRESS);
 }
 
 const char *path_argument(uint64_t address) {

@@ -38,6 +38,9 @@ uint32_t linux_kind(void);
 typedef int64_t linux_function(const uint64_t *arguments, struct frame *frame);
 void linux_call(struct frame *frame);
 
+extern const char libos_constants[], libos_constants_end[]; /* link.ld */
+uint64_t rom_size(void);
+
 /* ---- check.c: addresses that the program gave; the one door ---- */
 bool can_read(uint64_t address, uint64_t size);
 bool can_write(uint64_t address, uint64_t size);
@@ -76,6 +79,7 @@ struct waiter {
 };
 bool thread_wait(struct waiter *waiter, uint64_t deadline_ns); /* false: deadline or signal */
 unsigned thread_wake(uint64_t address, uint32_t bits, unsigned count);
+void thread_interrupt(const struct thread *thread); /* its waits end early if a signal is pending */
 void thread_yield(void);
 uint64_t thread_idle(uint64_t next_ns); /* for the request loop: lets threads run; when it must wake for them */
 _Noreturn void thread_exit(void);

@@ -34,6 +34,13 @@ void memory_begin(void) {
     free_pages = end - first;
 }
 
+/* The end of memory is another one since the image was made: programs of one base have different files. */
+void memory_resize(void) {
+    uint32_t now = (uint32_t)(NK_INFO->memory_bytes / NK_PAGE_SIZE);
+    free_pages += now - end;
+    end = now;
+}
+
 uint64_t memory_free_bytes(void) {
     return free_pages * NK_PAGE_SIZE;
 }

@@ -110,7 +110,7 @@ int64_t sys_pipe(const uint64_t *a, struct frame *frame) {
 #define EFD_SEMAPHORE 1
 #define COUNTER_MAX 0xFFFFFFFFFFFFFFFEull
 
-static int64_t event_read(struct file *file, void *to, uint64_t size, int64_t at) {
+static int64_t eventfd_read(struct file *file, void *to, uint64_t size, int64_t at) {
     (void)at;
     if (size < 8)
         return -EINVAL;
@@ -128,7 +128,7 @@ static int64_t event_read(struct file *file, void *to, uint64_t size, int64_t at
     return 8;
 }
 
-static int64_t event_write(struct file *file, const void *from, uint64_t size, int64_t at) {
+static int64_t eventfd_write(struct file *file, const void *from, uint64_t size, int64_t at) {
     (void)at;
     uint64_t value;
     if (size < 8)
@@ -148,11 +148,11 @@ static int64_t event_write(struct file *file, const void *from, uint64_t size, i
     return 8;
 }
 
-static unsigned event_ready(struct file *file) {
+static unsigned eventfd_ready(struct file *file) {
     return (file->value ? POLLIN : 0) | (file->value < COUNTER_MAX ? POLLOUT : 0);
 }
 
-static const struct file_kind kind_event = {.read = event_read, .write = event_write, .ready = event_ready};
+static const struct file_kind kind_event = {.read = eventfd_read, .write = eventfd_write, .ready = eventfd_ready};
 
 int64_t sys_eventfd(const uint64_t *a, struct frame *frame) {
     (void)frame;

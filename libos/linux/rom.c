@@ -9,6 +9,10 @@ static const struct entry *entries(void) {
     return (const struct entry *)(archive() + 1);
 }
 
+uint64_t rom_size(void) {
+    return archive()->size;
+}
+
 const char *rom_path(const struct entry *entry) {
     return (const char *)archive() + entry->path;
 }

@@ -216,8 +216,8 @@ static int64_t send(struct thread *thread, uint64_t number) {
     if (!number)
         return 0;
     thread->pending |= bit_of((int)number);
-    if (thread != running && thread->state == THREAD_WAITS && !(thread->blocked & bit_of((int)number)))
-        thread->state = THREAD_READY;
+    if (thread != running && !(thread->blocked & bit_of((int)number)))
+        thread_interrupt(thread);
     return 0;
 }
 

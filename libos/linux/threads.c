@@ -123,6 +123,13 @@ bool thread_wait(struct waiter *waiter, uint64_t deadline_ns) {
     return waiter->woken;
 }
 
+static void ready(struct waiter *waiter) {
+    if (waiter->fiber)
+        waiter->fiber->wake_ns = 0;
+    else
+        waiter->thread->state = THREAD_READY;
+}
+
 /* Wakes up to `count` of those who wait on an address for any of these bits, the oldest first; how many. */
 unsigned thread_wake(uint64_t address, uint32_t bits, unsigned count) {
     unsigned woken = 0;
@@ -134,13 +141,16 @@ unsigned thread_wake(uint64_t address, uint32_t bits, unsigned count) {
         if (!oldest)
             break;
         oldest->woken = true;
-        if (oldest->fiber)
-            oldest->fiber->wake_ns = 0;
-        else
-            oldest->thread->state = THREAD_READY;
+        ready(oldest);
         woken++;
     }
     return woken;
+}
+
+void thread_interrupt(const struct thread *thread) {
+    for (struct waiter *waiter = waiters; waiter; waiter = waiter->next)
+        if (waiter->thread == thread)
+            ready(waiter);
 }
 
 void thread_yield(void) {

@@ -62,7 +62,8 @@ static void answer(nk_request *request) {
 /* The page's file, then what it gives back: a function, or a table with the function `fetch`. */
 static void load_page(struct job *job) {
     lua_State *L = lua_main;
-    const char *path = (const char *)job->body;
+    const char *path = "/main.lua";
+    (void)job;
     const void *text;
     size_t size;
     if (nk_file(path, &text, &size) < 0) {
@@ -93,10 +94,10 @@ static void open_lua(struct job *job) {
     open_libraries(lua_main);
 }
 
-int main(int argc, char **argv) {
-    struct job page = {.body = argc > 1 ? argv[1] : "/main.lua"};
+int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 1024);
-    on_lua_stack(open_lua, &page);
-    on_lua_stack(load_page, &page);
+    on_lua_stack(open_lua, NULL);
+    nk_event_base(); /* the base image ends here, and every page begins here */
+    on_lua_stack(load_page, NULL);
     return nk_serve(answer);
 }

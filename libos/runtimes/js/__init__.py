@@ -1,0 +1,51 @@
+"""JavaScript on quickjs-ng: the engine's sources from its published package, our host in C, our prelude in JavaScript."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from libos.compile_linux import compile_linux
+from libos.packages import Package, cache_folder, source_tree
+
+HERE: Final = Path(__file__).resolve().parent
+QUICKJS: Final = Package(
+    "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
+)
+ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c", "quickjs.c")
+FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything")
+STACK_BYTES: Final = 384 << 10
+
+
+def program() -> bytes:
+    """The runtime: a static Linux program that serves the worker at `/worker.js`.
+
+    :raises OperatorError: the engine's sources cannot be had.
+    :raises PublisherError: it does not compile.
+    """
+    engine = source_tree(QUICKJS) / "upstream-quickjs"
+    sources = [*(engine / name for name in ENGINE), *sorted(HERE.glob("*.c")), _prelude()]
+    return compile_linux(sources, include=[engine, HERE], flags=FLAGS)
+
+
+def _prelude() -> Path:
+    """The prelude's files as a C file of strings."""
+    files = sorted((HERE / "prelude").glob("*.js"))
+    texts = [path.read_text("ascii") for path in files]
+    names = ", ".join(json.dumps(f"prelude/{path.name}") for path in files)
+    rows = ",\n".join("\n".join(json.dumps(line) for line in text.splitlines(keepends=True)) for text in texts)
+    sizes = ", ".join(str(len(text)) for text in texts)
+    code = (
+        "#include <stddef.h>\n"
+        f"const char *const prelude_names[] = {{{names}, NULL}};\n"
+        f"const char *const prelude_sources[] = {{\n{rows}\n}};\n"
+        f"const size_t prelude_sizes[] = {{{sizes}}};\n"
+    )
+    place = cache_folder() / "js" / hashlib.sha256(code.encode()).hexdigest() / "prelude.c"
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = place.with_suffix(f".{os.getpid()}")
+        scratch.write_text(code)
+        os.replace(scratch, place)
+    return place

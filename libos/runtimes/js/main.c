@@ -1,0 +1,140 @@
+/*
+ * JavaScript workers: QuickJS, the prelude that makes a web platform of it, and the event loop.
+ *
+ * The base image is this program up to nk_event_base(): context made, prelude evaluated. An image of a worker goes on
+ * from there: /worker.js is evaluated as a module, top level included, and nk_event_begin() ends the image. Then each
+ * request is a call of the prelude's `onRequest`, and what waits is looked at by its `poll` after every wake-up.
+ */
+#include "host.h"
+
+#define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
+#define WORKER "/worker.js"
+
+extern const char *const prelude_names[];
+extern const char *const prelude_sources[];
+extern const size_t prelude_sizes[];
+
+static JSRuntime *runtime;
+static JSContext *context;
+static JSValue loop, on_rejection; /* the prelude's side of all this */
+
+static _Noreturn void fail(const char *what, JSValue error) {
+    bridge_show_error(context, what, error);
+    nk_exit(1);
+}
+
+static void run_jobs(void) {
+    JSContext *ctx;
+    int more;
+    while ((more = JS_ExecutePendingJob(runtime, &ctx)))
+        if (more < 0)
+            bridge_show_error(ctx, "uncaught", JS_GetException(ctx));
+}
+
+static void rejected(JSContext *ctx, JSValueConst promise, JSValueConst reason, bool handled, void *opaque) {
+    (void)opaque;
+    JSValueConst arguments[] = {promise, reason, JS_NewBool(ctx, handled)};
+    if (JS_IsFunction(ctx, on_rejection))
+        JS_FreeValue(ctx, JS_Call(ctx, on_rejection, JS_UNDEFINED, 3, arguments));
+}
+
+static JSModuleDef *no_module(JSContext *ctx, const char *name, void *opaque) {
+    (void)opaque;
+    JS_ThrowReferenceError(ctx, "no module '%s': a worker is one file; bundle it first, with esbuild --bundle", name);
+    return NULL;
+}
+
+/* Takes a global away from the prelude: no worker shall find it. */
+static JSValue take_global(const char *name) {
+    JSValue global = JS_GetGlobalObject(context), value = JS_GetPropertyStr(context, global, name);
+    JSAtom atom = JS_NewAtom(context, name);
+    JS_DeleteProperty(context, global, atom, 0);
+    JS_FreeAtom(context, atom);
+    JS_FreeValue(context, global);
+    return value;
+}
+
+static void begin(void) {
+    runtime = JS_NewRuntime();
+    JS_SetMaxStackSize(runtime, STACK_BYTES);
+    JS_SetModuleLoaderFunc(runtime, NULL, no_module, NULL);
+    JS_SetHostPromiseRejectionTracker(runtime, rejected, NULL);
+    context = JS_NewContext(runtime);
+    JSValue global = JS_GetGlobalObject(context);
+    bridge_begin(context, global);
+    JS_FreeValue(context, global);
+    for (int n = 0; prelude_names[n]; n++) {
+        JSValue done = JS_Eval(context, prelude_sources[n], prelude_sizes[n], prelude_names[n], JS_EVAL_TYPE_GLOBAL);
+        if (JS_IsException(done))
+            fail(prelude_names[n], JS_GetException(context));
+        JS_FreeValue(context, done);
+    }
+    loop = take_global("__loop");
+    on_rejection = take_global("__rejected");
+    JS_FreeValue(context, take_global("__share"));
+    run_jobs();
+    JS_RunGC(runtime);
+}
+
+static JSValue load(void) {
+    const void *data;
+    size_t size;
+    if (nk_file(WORKER, &data, &size))
+        fail("worker", JS_NewString(context, "no " WORKER " in the image"));
+    char *source = malloc(size + 1);
+    memcpy(source, data, size);
+    source[size] = 0;
+    JSValue module = JS_Eval(context, source, size, "worker.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    free(source);
+    if (JS_IsException(module))
+        fail("worker.js", JS_GetException(context));
+    JSModuleDef *definition = JS_VALUE_GET_PTR(module);
+    JSValue done = JS_EvalFunction(context, module);
+    run_jobs();
+    if (JS_IsException(done))
+        fail("worker.js", JS_GetException(context));
+    if (JS_IsPromise(done) && JS_PromiseState(context, done) == JS_PROMISE_REJECTED)
+        fail("worker.js", JS_PromiseResult(context, done));
+    if (JS_IsPromise(done) && JS_PromiseState(context, done) == JS_PROMISE_PENDING)
+        fail("worker.js", JS_NewString(context, "its top level waits for something that does not come here"));
+    JS_FreeValue(context, done);
+    return JS_GetModuleNamespace(context, definition);
+}
+
+static JSValue call(JSValueConst object, const char *name, int count, JSValueConst *arguments) {
+    JSValue function = JS_GetPropertyStr(context, object, name);
+    JSValue result = JS_Call(context, function, JS_UNDEFINED, count, arguments);
+    JS_FreeValue(context, function);
+    if (JS_IsException(result))
+        bridge_show_error(context, name, JS_GetException(context));
+    return result;
+}
+
+int main(void) {
+    begin();
+    nk_event_base();
+
+    JSValue namespace = load();
+    JSValue set = call(loop, "setWorker", 1, (JSValueConst[]){namespace});
+    if (JS_IsException(set))
+        nk_exit(1);
+    JS_FreeValue(context, namespace);
+    run_jobs();
+    JS_RunGC(runtime);
+    nk_event_begin();
+
+    serving = true;
+    for (;;) {
+        nk_request *request;
+        while ((request = nk_event_next())) {
+            JSValue handle = JS_NewInt64(context, (intptr_t)request);
+            JS_FreeValue(context, call(loop, "onRequest", 1, (JSValueConst[]){handle}));
+            run_jobs();
+        }
+        JSValue deadline = call(loop, "poll", 0, NULL); /* ms from now; below 0: nothing waits for time */
+        run_jobs();
+        double ms = -1;
+        JS_ToFloat64(context, &ms, deadline);
+        nk_event_wait(ms < 0 ? NK_IDLE_FOREVER : nk_mono_ns() + (uint64_t)(ms * 1e6));
+    }
+}

@@ -1,0 +1,385 @@
+// Headers, Request, Response, fetch (the WHATWG Fetch Standard, as far as a server needs it).
+"use strict";
+(() => {
+  const share = globalThis.__share;
+  const { expose, bytesOf, concat, deferred, nk } = share;
+  const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, BAD_VALUE = /[\0\r\n]|[^\x00-\xff]/;
+
+  class Headers {
+    _list = []; // name in lower case, value, ...
+    constructor(init) { if (init !== undefined && init !== null) this.#fill(init); }
+    #fill(init) {
+      if (init instanceof Headers) { this._list = [...init._list]; return; }
+      if (typeof init[Symbol.iterator] === "function") {
+        for (const pair of init) { const [name, value] = [...pair]; this.append(name, value); }
+      } else for (const name of Object.keys(init)) this.append(name, init[name]);
+    }
+    static _of(list) { const headers = new Headers(); headers._list = list; return headers; }
+    #name(name) {
+      name = String(name);
+      if (!NAME.test(name)) throw new TypeError(`Invalid header name: ${name}`);
+      return name.toLowerCase();
+    }
+    #value(value) {
+      value = String(value).replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
+      if (BAD_VALUE.test(value)) throw new TypeError("Invalid header value.");
+      return value;
+    }
+    append(name, value) { const list = this._list; list[list.length] = this.#name(name); list[list.length] = this.#value(value); }
+    get(name) {
+      name = this.#name(name);
+      let found = null;
+      const list = this._list;
+      for (let n = 0; n < list.length; n += 2) if (list[n] === name) found = found === null ? list[n + 1] : found + ", " + list[n + 1];
+      return found;
+    }
+    getSetCookie() { return this.getAll("set-cookie"); }
+    getAll(name) { const out = []; for (let n = 0; n < this._list.length; n += 2) if (this._list[n] === this.#name(name)) out.push(this._list[n + 1]); return out; }
+    has(name) { name = this.#name(name); for (let n = 0; n < this._list.length; n += 2) if (this._list[n] === name) return true; return false; }
+    set(name, value) { name = this.#name(name); value = this.#value(value); this.delete(name); this._list.push(name, value); }
+    delete(name) {
+      name = this.#name(name);
+      if (!this.has(name)) return;
+      const out = [];
+      for (let n = 0; n < this._list.length; n += 2) if (this._list[n] !== name) out.push(this._list[n], this._list[n + 1]);
+      this._list = out;
+    }
+    *entries() {
+      const names = new Set();
+      for (let n = 0; n < this._list.length; n += 2) names.add(this._list[n]);
+      for (const name of [...names].sort())
+        if (name === "set-cookie") for (const value of this.getAll(name)) yield [name, value];
+        else yield [name, this.get(name)];
+    }
+    *keys() { for (const [name] of this.entries()) yield name; }
+    *values() { for (const [, value] of this.entries()) yield value; }
+    forEach(callback, self) { for (const [name, value] of this.entries()) callback.call(self, value, name, this); }
+    [Symbol.iterator]() { return this.entries(); }
+    get [Symbol.toStringTag]() { return "Headers"; }
+  }
+
+  class Blob {
+    _bytes; #type;
+    constructor(parts = [], { type = "" } = {}) {
+      const list = [];
+      let size = 0;
+      for (const part of parts) {
+        const bytes = part instanceof Blob ? part._bytes : bytesOf(part) ?? nk.encode(String(part));
+        list.push(bytes);
+        size += bytes.byteLength;
+      }
+      this._bytes = concat(list, size);
+      this.#type = /^[\x20-\x7e]*$/.test(type) ? String(type).toLowerCase() : "";
+    }
+    get size() { return this._bytes.length; }
+    get type() { return this.#type; }
+    slice(from, to, type) { return new Blob([this._bytes.slice(from, to)], { type }); }
+    async arrayBuffer() { return this._bytes.slice().buffer; }
+    async bytes() { return this._bytes.slice(); }
+    async text() { return nk.decode(this._bytes); }
+    stream() { const bytes = this._bytes; return new ReadableStream({ start(c) { if (bytes.length) c.enqueue(bytes); c.close(); } }); }
+    get [Symbol.toStringTag]() { return "Blob"; }
+  }
+  class File extends Blob {
+    #name; #modified;
+    constructor(parts, name, options = {}) { super(parts, options); this.#name = String(name); this.#modified = options.lastModified ?? 0; }
+    get name() { return this.#name; }
+    get lastModified() { return this.#modified; }
+    get [Symbol.toStringTag]() { return "File"; }
+  }
+  class FormData {
+    #list = [];
+    append(name, value, file) { this.#list.push([String(name), this.#value(value, file)]); }
+    #value(value, file) { return value instanceof Blob ? (value instanceof File && file === undefined ? value : new File([value], file ?? "blob", { type: value.type })) : String(value); }
+    delete(name) { this.#list = this.#list.filter((p) => p[0] !== String(name)); }
+    get(name) { return this.#list.find((p) => p[0] === String(name))?.[1] ?? null; }
+    getAll(name) { return this.#list.filter((p) => p[0] === String(name)).map((p) => p[1]); }
+    has(name) { return this.#list.some((p) => p[0] === String(name)); }
+    set(name, value, file) {
+      const at = this.#list.findIndex((p) => p[0] === String(name));
+      if (at < 0) return this.append(name, value, file);
+      this.#list[at][1] = this.#value(value, file);
+      this.#list = this.#list.filter((p, n) => n <= at || p[0] !== String(name));
+    }
+    forEach(callback, self) { for (const [name, value] of this.#list) callback.call(self, value, name, this); }
+    *entries() { for (const [name, value] of this.#list) yield [name, value]; }
+    *keys() { for (const p of this.#list) yield p[0]; }
+    *values() { for (const p of this.#list) yield p[1]; }
+    [Symbol.iterator]() { return this.entries(); }
+    get [Symbol.toStringTag]() { return "FormData"; }
+  }
+  const writeForm = (form) => {
+    const boundary = "----nunatak" + Array.from({ length: 16 }, () => Math.floor(Math.random() * 16).toString(16)).join("");
+    const quote = (text) => text.replace(/\r?\n|\r/g, "%0D%0A").replace(/"/g, "%22");
+    const parts = [];
+    for (const [name, value] of form) {
+      const file = value instanceof Blob;
+      parts.push(`--${boundary}\r\nContent-Disposition: form-data; name="${quote(name)}"${file ? `; filename="${quote(value.name)}"\r\nContent-Type: ${value.type || "application/octet-stream"}` : ""}\r\n\r\n`, value, "\r\n");
+    }
+    return [new Blob([...parts, `--${boundary}--\r\n`])._bytes, `multipart/form-data; boundary=${boundary}`];
+  };
+  const readForm = (bytes, type) => {
+    const form = new FormData();
+    if (/^application\/x-www-form-urlencoded/i.test(type)) {
+      for (const [name, value] of new URLSearchParams(nk.decode(bytes))) form.append(name, value);
+      return form;
+    }
+    const boundary = /^multipart\/form-data.*boundary=(?:"([^"]+)"|([^;]+))/i.exec(type);
+    if (!boundary) throw new TypeError("Unrecognized Content-Type header value: a form expected");
+    const mark = nk.encode(`--${boundary[1] ?? boundary[2]}`);
+    const find = (what, from) => {
+      outer: for (let at = from; at <= bytes.length - what.length; at++) {
+        for (let n = 0; n < what.length; n++) if (bytes[at + n] !== what[n]) continue outer;
+        return at;
+      }
+      return -1;
+    };
+    const blank = nk.encode("\r\n\r\n");
+    for (let at = find(mark, 0); at >= 0; ) {
+      const start = at + mark.length + 2, next = find(mark, start), end = find(blank, start);
+      if (next < 0 || end < 0) break;
+      const head = nk.decode(bytes.subarray(start, end)), data = bytes.slice(end + 4, next - 2);
+      const name = /name="([^"]*)"/i.exec(head)?.[1] ?? "", file = /filename="([^"]*)"/i.exec(head)?.[1];
+      form.append(name, file === undefined ? nk.decode(data) : new File([data], file, { type: /content-type:\s*([^\r\n]+)/i.exec(head)?.[1] ?? "" }));
+      at = next;
+    }
+    return form;
+  };
+
+  // What Request and Response share. `_raw`: null, a string, a Uint8Array, or a ReadableStream of Uint8Arrays.
+  class Body {
+    _raw = null; _used = false; _stream = null;
+    _take(body) { // what the constructor was given; the content type that follows from it
+      if (body === null || body === undefined) return null;
+      if (typeof body === "string") { this._raw = body; return "text/plain;charset=UTF-8"; }
+      const bytes = bytesOf(body);
+      if (bytes) { this._raw = bytes.slice(); return null; }
+      if (body instanceof ReadableStream) {
+        if (body.locked || body._disturbed) throw new TypeError("This ReadableStream is disturbed (has already been read from), and cannot be used as a body.");
+        this._raw = body;
+        return null;
+      }
+      if (body instanceof URLSearchParams) { this._raw = body.toString(); return "application/x-www-form-urlencoded;charset=UTF-8"; }
+      if (body instanceof Blob) { this._raw = body._bytes; return body.type || null; }
+      if (body instanceof FormData) { const [data, type] = writeForm(body); this._raw = data; return type; }
+      this._raw = String(body);
+      return "text/plain;charset=UTF-8";
+    }
+    get body() {
+      if (this._raw === null) return null;
+      if (this._raw instanceof ReadableStream) return this._raw;
+      if (!this._stream) {
+        const raw = this._raw;
+        this._stream = new ReadableStream({ start(c) { const bytes = typeof raw === "string" ? nk.encode(raw) : raw; if (bytes.length) c.enqueue(bytes); c.close(); } });
+      }
+      return this._stream;
+    }
+    get bodyUsed() { return this._used || (this._stream ?? (this._raw instanceof ReadableStream ? this._raw : null))?._disturbed === true; }
+    async #all() { // string or Uint8Array
+      if (this.bodyUsed) throw new TypeError("Body has already been used. It can only be used once. Use tee() first if you need to read it twice.");
+      this._used = true;
+      const raw = this._raw;
+      if (raw === null) return "";
+      if (!(raw instanceof ReadableStream)) return raw;
+      const reader = raw.getReader(), parts = [];
+      let size = 0;
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        const bytes = typeof value === "string" ? nk.encode(value) : bytesOf(value);
+        if (!bytes) throw new TypeError("This stream's chunks are no bytes");
+        parts.push(bytes);
+        size += bytes.byteLength;
+      }
+      return parts.length === 1 ? parts[0] : concat(parts, size);
+    }
+    async text() { const all = await this.#all(); const text = typeof all === "string" ? all : nk.decode(all); return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text; }
+    async json() { return JSON.parse(await this.text()); }
+    async bytes() { const all = await this.#all(); return typeof all === "string" ? nk.encode(all) : all.slice(); }
+    async arrayBuffer() { return (await this.bytes()).buffer; }
+    async blob() { return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" }); }
+    async formData() { const type = this.headers.get("content-type") ?? ""; return readForm(await this.bytes(), type); }
+    _clone(to) {
+      if (this.bodyUsed) throw new TypeError("Cannot clone a body that has been used.");
+      const stream = this._stream ?? (this._raw instanceof ReadableStream ? this._raw : null);
+      if (stream) { const [a, b] = stream.tee(); this._raw = a; this._stream = null; to._raw = b; } else to._raw = this._raw;
+      return to;
+    }
+  }
+
+  const METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
+  class Request extends Body {
+    #method = "GET"; #url; #headers = null; #signal = null; #redirect = "follow"; #fields; #cf;
+    constructor(input, init = {}) {
+      super();
+      if (input === share.incoming) { this.#method = init[0]; this.#url = init[1]; this.#fields = init; return; } // from the gate: see 5-loop
+      if (input instanceof Request) {
+        this.#url = input.url; this.#method = input.method; this.#headers = new Headers(input.headers); this.#signal = input.#signal; this.#redirect = input.redirect;
+        if (init.body === undefined && input._raw !== null) {
+          if (input.bodyUsed) throw new TypeError("Cannot construct a Request with a Request object that has already been used.");
+          this._raw = input._stream ?? input._raw;
+          if (this._raw instanceof ReadableStream) input._used = true;
+        }
+      } else this.#url = new URL(String(input)).href;
+      if (init.method !== undefined) {
+        const method = String(init.method), upper = method.toUpperCase();
+        if (!NAME.test(method) || upper === "CONNECT" || upper === "TRACE") throw new TypeError(`Invalid HTTP method string: ${method}`);
+        this.#method = METHODS.includes(upper) ? upper : method;
+      }
+      if (init.headers !== undefined) this.#headers = new Headers(init.headers);
+      this.#headers ??= new Headers();
+      if (init.signal) this.#signal = init.signal;
+      if (init.redirect !== undefined) this.#redirect = init.redirect;
+      if (init.cf !== undefined) this.#cf = init.cf;
+      if (init.body !== undefined && init.body !== null) {
+        if (this.#method === "GET" || this.#method === "HEAD") throw new TypeError("Request with a GET or HEAD method cannot have a body.");
+        const type = this._take(init.body);
+        if (type && !this.#headers.has("content-type")) this.#headers.append("content-type", type);
+      }
+    }
+    get method() { return this.#method; }
+    get url() { return this.#url; }
+    get headers() {
+      if (!this.#headers) { // from the gate: [method, url, host, name, value, ...]
+        const list = new Array(this.#fields.length - 3);
+        for (let n = 3; n < this.#fields.length; n++) list[n - 3] = this.#fields[n];
+        this.#headers = Headers._of(list);
+      }
+      return this.#headers;
+    }
+    get signal() { return (this.#signal ??= new AbortSignal()); }
+    get redirect() { return this.#redirect; }
+    get cf() { return this.#cf; }
+    get integrity() { return ""; }
+    get keepalive() { return false; }
+    get cache() { return undefined; }
+    clone() { return this._clone(new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.#signal, redirect: this.#redirect })); }
+    get [Symbol.toStringTag]() { return "Request"; }
+  }
+
+  const TEXTS = { 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone", 418: "I'm a teapot", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout" };
+  class Response extends Body {
+    #status = 200; #text; #headers; #url = ""; #redirected = false;
+    constructor(body = null, init = undefined) {
+      super();
+      if (init instanceof Response) init = { status: init.status, statusText: init.statusText, headers: init.headers };
+      if (init !== undefined && init !== null) {
+        if (init.status !== undefined) {
+          const status = Number(init.status);
+          if (!(status >= 200 && status <= 599) && status !== 101) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+          this.#status = Math.trunc(status);
+        }
+        if (init.statusText !== undefined) this.#text = String(init.statusText);
+        if (init.headers !== undefined) this.#headers = new Headers(init.headers);
+      }
+      this.#headers ??= new Headers();
+      if (body !== null && body !== undefined) {
+        if (this.#status === 101 || this.#status === 204 || this.#status === 205 || this.#status === 304) throw new TypeError(`Response with null body status (101, 204, 205, or 304) cannot have a body.`);
+        const type = this._take(body);
+        if (type && !this.#headers.has("content-type")) { const list = this.#headers._list; list[list.length] = "content-type"; list[list.length] = type; }
+      }
+    }
+    static json(value, init) {
+      const text = JSON.stringify(value);
+      if (text === undefined) throw new TypeError("Value is not JSON serializable");
+      const response = new Response(text, init);
+      if (!init?.headers || !new Headers(init.headers).has("content-type")) response.#headers.set("content-type", "application/json");
+      return response;
+    }
+    static redirect(url, status = 302) {
+      if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError("Invalid redirect status code.");
+      return new Response(null, { status, headers: { location: new URL(url).href } });
+    }
+    static error() { const response = new Response(); response.#status = 0; return response; }
+    static _of(status, list, url, redirected) {
+      const response = new Response();
+      response.#status = status; response.#headers = Headers._of(list); response.#url = url; response.#redirected = redirected;
+      return response;
+    }
+    get status() { return this.#status; }
+    get ok() { return this.#status >= 200 && this.#status < 300; }
+    get statusText() { return this.#text ?? TEXTS[this.#status] ?? ""; }
+    get headers() { return this.#headers; }
+    get url() { return this.#url; }
+    get redirected() { return this.#redirected; }
+    get type() { return this.#status === 0 ? "error" : "default"; }
+    get webSocket() { return null; }
+    clone() { const to = this._clone(new Response(null, { status: this.#status, statusText: this.#text, headers: this.#headers })); to.#url = this.#url; return to; }
+    get [Symbol.toStringTag]() { return "Response"; }
+  }
+
+  // fetch: an exchange over the gate. The edge lets it reach only what the image names (`nunatak build --upstream`).
+  const exchange = async (method, url, headers, raw, signal) => {
+    const { when } = share;
+    let block = "";
+    for (let n = 0; n < headers.length; n += 2) if (headers[n] !== "content-length" && headers[n] !== "host") block += headers[n] + "\0" + headers[n + 1] + "\0";
+    const up = nk.upOpen(method, url, nk.encode(block + "\0\0"), raw !== null);
+    if (!up) throw new TypeError("fetch failed: too many requests to upstreams are under way");
+    let open = true;
+    const close = () => { if (open) { open = false; nk.upClose(up); } };
+    const failed = () => { const why = nk.upError(up); close(); return new TypeError(`fetch failed: ${why ?? "the connection was lost"}`); };
+    const watch = (look) => when(() => (signal?.aborted ? signal.reason ?? true : look()));
+    const aborted = () => { if (signal?.aborted) { close(); throw signal.reason; } };
+    const send = async (bytes, last) => {
+      for (let at = 0; ; ) {
+        const sent = nk.upWrite(up, bytes, at, last);
+        if (sent < 0) throw failed();
+        at += sent;
+        if (at >= bytes.length) return;
+        await watch(() => true);
+        aborted();
+      }
+    };
+    if (raw instanceof ReadableStream) {
+      const reader = raw.getReader();
+      for (;;) {
+        const { value, done } = await reader.read();
+        await send(done ? new Uint8Array(0) : typeof value === "string" ? nk.encode(value) : bytesOf(value), done);
+        if (done) break;
+      }
+    } else if (raw !== null) await send(typeof raw === "string" ? nk.encode(raw) : raw, true);
+    await watch(() => nk.upStatus(up) !== -2);
+    aborted();
+    const status = nk.upStatus(up);
+    if (status < 0) throw failed();
+    const list = nk.upFields(up);
+    for (let n = 0; n < list.length; n += 2) list[n] = list[n].toLowerCase();
+    const stream = new ReadableStream({
+      async pull(controller) {
+        let part;
+        await watch(() => (part = nk.upRead(up)) !== undefined);
+        if (signal?.aborted) { close(); controller.error(signal.reason); return; }
+        if (part === null) { close(); controller.close(); } else if (part === false) controller.error(failed());
+        else controller.enqueue(new Uint8Array(part));
+      },
+      cancel: close,
+    }, { highWaterMark: 0 });
+    return [status, list, stream, close];
+  };
+
+  const fetch = async (input, init) => {
+    share.onlyServing("fetch()");
+    const request = new Request(input, init);
+    if (request.bodyUsed) throw new TypeError("Body has already been used.");
+    let { url, method } = request, raw = request._raw, headers = request.headers._list;
+    if (request.signal.aborted) throw request.signal.reason;
+    request._used = raw !== null;
+    for (let hops = 0; ; hops++) {
+      const [status, list, stream, close] = await exchange(method, url, headers, raw, request.signal);
+      const answer = Response._of(status, list, url, hops > 0);
+      const location = [301, 302, 303, 307, 308].includes(status) ? answer.headers.get("location") : null;
+      if (location === null || request.redirect === "manual") {
+        if (!(method === "HEAD" || status === 204 || status === 304)) answer._raw = stream; else close();
+        return answer;
+      }
+      close();
+      if (request.redirect === "error" || hops >= 20) throw new TypeError("fetch failed: too many redirects");
+      if (raw instanceof ReadableStream && status !== 303) throw new TypeError("fetch failed: a body that was streamed cannot be sent again");
+      url = new URL(location, url).href;
+      if (status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST") { method = "GET"; raw = null; }
+    }
+  };
+  class FetchEvent extends Event {}
+  Object.assign(share, { Headers, Request, Response });
+  expose({ Headers, Request, Response, Blob, File, FormData, fetch, FetchEvent });
+})();
