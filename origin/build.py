@@ -21,6 +21,7 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.layout import device_regions, segment_regions
 from origin.linux import is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage import files as archive
@@ -32,7 +33,6 @@ from vmimage.manifest import (
     DEFAULT_TERMS,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
-    Access,
     Blob,
     ImageManifest,
     Limits,
@@ -75,7 +75,7 @@ class Baker:
         self._watchdog = watchdog()
         self._memory_bytes = memory_bytes
         self._libos = parse_program(libos_elf())
-        self._regions = (*_device_regions(), *_segment_regions(self._libos.segments))
+        self._regions = (*device_regions(), *segment_regions(self._libos.segments))
         self.language = language
         self._runtime = None if language is None else parse_program(language.program())
         if language is not None and memory_bytes < RUNTIME_MEMORY:
@@ -87,7 +87,7 @@ class Baker:
         runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
         if runtime is not None:
             memory_bytes = RUNTIME_MEMORY
-            regions = (*regions, *_segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
+            regions = (*regions, *segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
         image = Image(BaseMemory(None), regions, memory_bytes)
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
@@ -191,7 +191,7 @@ class Baker:
         usable: int,
     ) -> ImageBundle:
         rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
-        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), *rest)
+        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None
         machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
@@ -388,32 +388,3 @@ def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
     if len(block) >= abi.ENV_SIZE:
         raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
     return block + b"\0"
-
-
-def _device_regions() -> list[Region]:
-    """The fixed part of the memory map, see `vmimage.abi`."""
-    spans: list[tuple[int, int, Access]] = [
-        (abi.INFO_ADDRESS, abi.PAGE_SIZE, "r"),
-        (abi.CONTROL_ADDRESS, abi.PAGE_SIZE, "rw"),
-        (abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE, "rw"),
-        (abi.ENV_ADDRESS, abi.ENV_SIZE, "r"),
-        (abi.GATE_IN_ADDRESS, abi.GATE_SIZE, "r"),
-        (abi.GATE_OUT_ADDRESS, abi.GATE_SIZE, "rw"),
-        (abi.STACK_ADDRESS, abi.STACK_SIZE, "rw"),
-    ]
-    for fiber in range(abi.FIBER_COUNT):
-        start = abi.FIBER_ADDRESS + fiber * abi.FIBER_STRIDE
-        spans.append((start + abi.PAGE_SIZE, abi.FIBER_STRIDE - abi.PAGE_SIZE, "rw"))
-    return [Region(start, start + size, access) for start, size, access in spans]
-
-
-def _segment_regions(segments: Iterable[Segment]) -> list[Region]:
-    regions: list[Region] = []
-    for segment in segments:
-        start = segment.address // abi.PAGE_SIZE * abi.PAGE_SIZE
-        end = -(-(segment.address + segment.memory_size) // abi.PAGE_SIZE) * abi.PAGE_SIZE
-        if regions and start < regions[-1].end:  # the same access: the parser refuses anything else
-            start = regions[-1].end
-        if start < end:
-            regions.append(Region(start, end, segment.access))
-    return regions
