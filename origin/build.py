@@ -21,9 +21,8 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
-from origin.language import files_of
-from origin.layout import device_regions, end_of, environment, segment_regions
-from origin.linux import is_elf, linux_program, packed
+from origin.layout import device_regions, segment_regions
+from origin.linux import is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage import files as archive
 from vmimage.archive import ImageBundle
@@ -50,14 +49,13 @@ BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid o
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
 RUNTIME_MEMORY: Final = 16 << 20  # of a language's base; machines of its programs have as much or more
-MAIN_VARIABLE: Final = "NUNATAK_MAIN"  # of the environment: where a language's runtime finds its program
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
 RSP: Final = 4  # its place in `Registers.gpr`
 
 Progress = Callable[[str], None]
 
 if TYPE_CHECKING:
-    from libos.languages import Language
+    from libos.runtimes import Language
 
 
 class Baker:
@@ -79,7 +77,7 @@ class Baker:
         self._libos = parse_program(libos_elf())
         self._regions = (*device_regions(), *segment_regions(self._libos.segments))
         self.language = language
-        self._runtime = None if language is None else parse_program(language.runtime())
+        self._runtime = None if language is None else parse_program(language.program())
         if language is not None and memory_bytes < RUNTIME_MEMORY:
             raise PublisherError(f"memory: at least {RUNTIME_MEMORY >> 20} MiB expected for {language.name}")
         self.base = self._bake_base()
@@ -89,7 +87,7 @@ class Baker:
         runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
         if runtime is not None:
             memory_bytes = RUNTIME_MEMORY
-            regions = (*regions, *segment_regions(runtime.segments), Region(end_of(runtime), memory_bytes, "rw"))
+            regions = (*regions, *segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
         image = Image(BaseMemory(None), regions, memory_bytes)
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
@@ -100,7 +98,7 @@ class Baker:
         self._run_to_ready(machine, "libos", print)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
-            shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
+            shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
         state = machine.capture()
@@ -118,7 +116,7 @@ class Baker:
     def _place_of_runtime(self, files: int) -> ProgramPlace:
         assert self._runtime is not None
         runtime = self._runtime
-        return ProgramPlace(runtime.entry, end_of(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
+        return ProgramPlace(runtime.entry, _end(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
 
     def bake(
         self,
@@ -141,7 +139,7 @@ class Baker:
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
-        heap = end_of(program)
+        heap = _end(program)
         usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if heap >= usable:
             raise PublisherError(
@@ -154,38 +152,30 @@ class Baker:
 
     def bake_source(
         self,
-        main: str,
-        files: Mapping[str, tuple[int, bytes]],
+        source: bytes,
         *,
         name: str,
         env: Mapping[str, str],
         terms: Terms,
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
+        files: Mapping[str, tuple[int, bytes]] = {},
     ) -> ImageBundle:
         """The image of a program in the baker's language, derived from `base`.
 
-        :param main: the path of its main file among `files`, which are by path, with their modes.
+        :param files: more files for it, by path, with their modes.
         :raises PublisherError: as `bake`.
         """
         assert self.language is not None
         assert self._runtime is not None
-        packed_files = archive.pack(files)
+        found = {"": (archive.FOLDER_MODE, b""), **files, self.language.place: (archive.FILE_MODE, source)}
+        packed_files = archive.pack(found)
         usable = self._memory_bytes - -(-len(packed_files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if usable < RUNTIME_MEMORY // 2:
             raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
         place = self._place_of_runtime(usable)
         return self._bake(
-            name,
-            self._runtime,
-            place,
-            {**env, MAIN_VARIABLE: f"/{main}"},
-            terms,
-            disks,
-            progress,
-            (self.language.name,),
-            packed_files,
-            usable,
+            name, self._runtime, place, env, terms, disks, progress, (self.language.name,), packed_files, usable
         )
 
     def _bake(
@@ -209,7 +199,7 @@ class Baker:
         machine.restore()
         if self._runtime is None:  # else the base holds it
             _load(self._shell, program.segments)
-        self._shell.memory.write(abi.ENV_ADDRESS, environment(env, arguments))
+        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
         if files:
             self._shell.load(usable, files)
         machine.set_program(place)
@@ -284,8 +274,7 @@ def build_image(
     """Compile and bake one program: its base, then its image.
 
     :param source: what `libos.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes; without, also a program in a
-        language of `libos.languages`.
+        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes.
     :param env: names and values for `nk_env`, and the environment of a Linux program.
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
@@ -293,17 +282,20 @@ def build_image(
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
-    from libos.languages import language_of
+    from libos.runtimes import language_of
 
     progress("compiling")
     language = language_of(source) if kind is None else None
     if language is not None:
-        main, content = files_of(language, source, files)
         progress("baking the base")
         baker = Baker(memory_bytes, language)
         try:
             progress("baking")
-            image = baker.bake_source(main, content, name=name, env=env, terms=terms, disks=disks, progress=progress)
+            more = {} if files is None else read_folder(files)
+            if source.is_dir():
+                more = {**more, **read_folder(source)}
+            text = (source / language.place if source.is_dir() else source).read_bytes()
+            image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
             return [baker.base, image]
         finally:
             baker.close()
@@ -371,6 +363,29 @@ def _bundle(
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 
 
+def _end(program: Program) -> int:
+    """The first page after a program."""
+    end = max(segment.address + segment.memory_size for segment in program.segments)
+    return -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
+
+
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:
     for segment in segments:
         shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
+
+
+def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
+    """Names and values, then arguments; each list ends with an empty one."""
+    block = b""
+    for name, value in sorted(env.items()):
+        if not name or "=" in name or "\0" in name + value:
+            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
+        block += f"{name}={value}".encode() + b"\0"
+    block += b"\0"
+    for argument in arguments:
+        if not argument or "\0" in argument:
+            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
+        block += argument.encode() + b"\0"
+    if len(block) >= abi.ENV_SIZE:
+        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
+    return block + b"\0"

@@ -1,34 +1,10 @@
-"""Where things are in the memory of an image: devices, a program's segments, its environment. See `vmimage.abi`."""
+"""Where things lie in a machine's memory that is being baked: its devices, and the segments of a program."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from vmimage import abi
-from vmimage.elf import Program, Segment
-from vmimage.errors import PublisherError
+from vmimage.elf import Segment
 from vmimage.manifest import Access, Region
-
-
-def end_of(program: Program) -> int:
-    """The first page after a program."""
-    end = max(segment.address + segment.memory_size for segment in program.segments)
-    return -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
-
-
-def environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
-    """Names and values, then arguments; each list ends with an empty one."""
-    block = b""
-    for name, value in sorted(env.items()):
-        if not name or "=" in name or "\0" in name + value:
-            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
-        block += f"{name}={value}".encode() + b"\0"
-    block += b"\0"
-    for argument in arguments:
-        if not argument or "\0" in argument:
-            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
-        block += argument.encode() + b"\0"
-    if len(block) >= abi.ENV_SIZE:
-        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
-    return block + b"\0"
 
 
 def device_regions() -> list[Region]:
@@ -49,7 +25,7 @@ def device_regions() -> list[Region]:
 
 
 def segment_regions(segments: Iterable[Segment]) -> list[Region]:
-    """Whole pages for a program's segments, sorted by address as those are."""
+    """The whole pages of a program's segments, sorted by address as those are."""
     regions: list[Region] = []
     for segment in segments:
         start = segment.address // abi.PAGE_SIZE * abi.PAGE_SIZE

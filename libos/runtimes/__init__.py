@@ -1,1 +1,34 @@
-"""A folder for each language, see `libos.languages`."""
+"""Languages whose programs are files that a runtime reads: each a folder here, and an entry in `LANGUAGES`.
+
+README.md in this folder says how to add one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from libos.runtimes import js, lua
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language that `nunatak build` takes by the suffix of its source."""
+
+    name: str  # of its base image
+    suffixes: tuple[str, ...]
+    place: str  # where the runtime finds the program, within the image's files
+    program: Callable[[], bytes]  # the runtime as a static Linux program
+
+
+LANGUAGES = (
+    Language("js", (".js", ".mjs"), "worker.js", js.program),
+    Language("lua", (".lua",), "main.lua", lua.program),
+)
+
+
+def language_of(source: Path) -> Language | None:
+    """The language of a source file, or of a folder with its main file; `None` for what is compiled."""
+    for language in LANGUAGES:
+        if (source / language.place).is_file() if source.is_dir() else source.suffix in language.suffixes:
+            return language
+    return None

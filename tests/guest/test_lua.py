@@ -5,20 +5,20 @@ from functools import cache
 
 import pytest
 
-from libos.languages import languages
+from edge.vmm.shell import Image
 from libos.packages import source_tree
+from libos.runtimes import LANGUAGES, lua
 from origin.build import BAKE_CPU_MS, Baker
-from tests.guests import Guest, baker, load
+from tests.guests import Guest
 from vmimage import abi, files
 from vmimage.archive import ImageBundle
-from vmimage.elf import Program, parse_program
 from vmimage.errors import OutOfMemory, PublisherError
 from vmimage.terms import Terms
 
 # The interpreter is fetched and compiled by the first test that needs it: some minutes, once a machine.
 pytestmark = pytest.mark.timeout(900)
 
-(LUA,) = (language for language in languages() if language.name == "lua")
+(LUA,) = (language for language in LANGUAGES if language.name == "lua")
 
 # Left out: what needs a shell (main, files, and all, which runs the others), or hours (heavy, verybig).
 CHAPTERS = (
@@ -86,35 +86,33 @@ end
 
 
 @cache
-def program() -> Program:
-    return parse_program(LUA.runtime())
+def page_baker() -> Baker:
+    """Bakes pages of the common size."""
+    return Baker(abi.MEMORY_DEFAULT, LUA)
 
 
 @cache
 def suite_baker() -> Baker:
     """Some of Lua's own tests fill more than a common machine: 200 coroutines in one another, a thousand calls each."""
-    return Baker(128 << 20)
+    return Baker(128 << 20, LUA)
 
 
 @cache
 def bake(page: str, **env: str) -> ImageBundle:
     """A page beside some files, among them Lua's own tests."""
     content = dict.fromkeys(("", "data", "suite"), (files.FOLDER_MODE, b""))
-    content["main.lua"] = (files.FILE_MODE, page.encode())
     content["other.lua"] = (files.FILE_MODE, b"return {word = 'elsewhere'}")
     content["data/words.txt"] = (files.FILE_MODE, b"some words")
-    for path in (source_tree(LUA.package) / LUA.folder / "testes").glob("*.lua"):
+    for path in (source_tree(lua.PACKAGE) / lua.FOLDER / "testes").glob("*.lua"):
         content[f"suite/{path.name}"] = (files.FILE_MODE, path.read_bytes())
-    return (suite_baker() if page is SUITE else baker()).bake(
-        program(),
-        name="lua",
-        env={"PATH": "/", **env},
-        terms=Terms(),
-        progress=print,
-        kind=abi.PROGRAM_LINUX,
-        arguments=("lua", "/main.lua"),
-        files=files.pack(content),
+    return (suite_baker() if page is SUITE else page_baker()).bake_source(
+        page.encode(), name="lua", env={"PATH": "/", **env}, terms=Terms(), progress=print, files=content
     )
+
+
+def load(bundle: ImageBundle) -> Image:
+    """An image as a worker holds it."""
+    return (suite_baker() if bundle.manifest.memory_bytes > abi.MEMORY_DEFAULT else page_baker()).image(bundle)
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

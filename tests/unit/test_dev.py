@@ -59,17 +59,17 @@ def test_stamp_leaves_out_where_our_own_output_goes(tmp_path: Path) -> None:
 
 def test_a_change_is_told_once_it_has_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([{"a": 0}, {"a": 0}, {"a": 1}, {"a": 2}, {}, {"a": 3}, {"a": 3}])
-    monkeypatch.setattr("dev.watch.stamp", lambda _: next(looks))
-    monkeypatch.setattr("dev.watch.POLL_S", 0)
-    monkeypatch.setattr("dev.watch.SETTLE_S", 0)
+    monkeypatch.setattr("origin.dev.watch.stamp", lambda _: next(looks))
+    monkeypatch.setattr("origin.dev.watch.POLL_S", 0)
+    monkeypatch.setattr("origin.dev.watch.SETTLE_S", 0)
     asyncio.run(changed(tmp_path, {"a": 0}))  # type: ignore[dict-item]
     assert next(looks, None) is None  # it looked until two looks in a row were the same
 
 
 def test_a_file_that_never_settles_is_built_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter(range(1, 1000))
-    monkeypatch.setattr("dev.watch.stamp", lambda _: {"log": next(numbers)})
-    monkeypatch.setattr("dev.watch.SETTLE_S", 0)
+    monkeypatch.setattr("origin.dev.watch.stamp", lambda _: {"log": next(numbers)})
+    monkeypatch.setattr("origin.dev.watch.SETTLE_S", 0)
     asyncio.run(changed(tmp_path, {}))
     assert next(numbers) < 30
 

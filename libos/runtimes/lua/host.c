@@ -62,7 +62,8 @@ static void answer(nk_request *request) {
 /* The page's file, then what it gives back: a function, or a table with the function `fetch`. */
 static void load_page(struct job *job) {
     lua_State *L = lua_main;
-    const char *path = (const char *)job->body;
+    const char *path = "/main.lua";
+    (void)job;
     const void *text;
     size_t size;
     if (nk_file(path, &text, &size) < 0) {
@@ -94,11 +95,9 @@ static void open_lua(struct job *job) {
 }
 
 int main(void) {
-    struct job page = {0};
     setvbuf(stdout, NULL, _IOLBF, 1024);
-    on_lua_stack(open_lua, &page);
-    nk_event_base();
-    page.body = (char *)nk_env("NUNATAK_MAIN");
-    on_lua_stack(load_page, &page);
+    on_lua_stack(open_lua, NULL);
+    nk_event_base(); /* the base image ends here, and every page begins here */
+    on_lua_stack(load_page, NULL);
     return nk_serve(answer);
 }

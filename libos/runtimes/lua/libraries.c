@@ -55,6 +55,12 @@ static void take_away(lua_State *L, const char *table, const char *name) {
     lua_pop(L, 1);
 }
 
+/* Settings are the page's, and come after the base image was made: not those of the C library. */
+static int get_env(lua_State *L) {
+    lua_pushstring(L, nk_env(luaL_checkstring(L, 1)));
+    return 1;
+}
+
 void open_libraries(lua_State *L) {
     luaL_openlibs(L);
     take_away(L, "os", "execute"); /* one process, which does not end */
@@ -62,6 +68,10 @@ void open_libraries(lua_State *L) {
     take_away(L, "io", "popen");
     take_away(L, "package", "loadlib");
     lua_register(L, "print", print);
+    lua_getglobal(L, "os");
+    lua_pushcfunction(L, get_env);
+    lua_setfield(L, -2, "getenv");
+    lua_pop(L, 1);
     lua_getglobal(L, "package");
     lua_pushstring(L, "/?.lua;/?/init.lua");
     lua_setfield(L, -2, "path");
