@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 from edge import log
 from edge.counters import Counters
@@ -48,6 +49,7 @@ class Disk:
     manifest: DiskManifest
     blocks: BlockList = field(repr=False)
     users: int = 0  # machines
+    workers: WeakSet[Worker] = field(default_factory=WeakSet, repr=False)  # that know it
 
 
 class Attached(NamedTuple):
@@ -135,6 +137,7 @@ class Disks:
     def _give(self, worker: Worker, disk: Disk) -> None:
         if disk.number not in worker.disks:
             worker.disks.add(disk.number)
+            disk.workers.add(worker)
             about = canonical_json({"blocks": disk.manifest.blocks, "cache_bytes": self._cache_bytes})
             worker.send(frames.pack(frames.DISK, 0, disk.number, 0, about))
 
@@ -193,11 +196,17 @@ class Disks:
         self._counters.disks_loaded += 1
         disk.users += 1
         while self._held.over() and (coldest := self._held.coldest(lambda disk: disk.users == 0)) is not None:
-            dropped = self._held.pop(coldest)
-            assert dropped is not None
-            del self._by_number[dropped.number]
+            self._drop(coldest)
         disk.users -= 1
         return disk
+
+    def _drop(self, digest: str) -> None:
+        disk = self._held.pop(digest)
+        assert disk is not None
+        del self._by_number[disk.number]
+        for worker in disk.workers:
+            worker.disks.discard(disk.number)
+            worker.send(frames.pack(frames.DROP_DISK, 0, disk.number, 0))
 
     # Frames from workers.
 
@@ -207,11 +216,11 @@ class Disks:
         :raises ValueError: the worker has no such disk, or the disk no such block.
         """
         disk = self._by_number.get(frame.machine)
-        if frame.machine not in worker.disks or (disk is not None and frame.stream >= len(disk.blocks)):
-            raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
-        if disk is None:  # evicted with all its machines gone
+        if disk is None:  # dropped, with all its machines gone, while the frame was under way
             self._answer([worker], frame.machine, frame.stream, None)
             return
+        if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
+            raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
         self._counters.blocks_wanted += 1
         key = (disk.number, frame.stream)
         waiting = self._fetching.get(key)

@@ -24,7 +24,7 @@ from vmimage.errors import OperatorError
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
-LINE_OVERHEAD: Final = 256  # bytes of JSON around a record, at most: names have 63 characters
+NEVER: Final = (400, 413)  # what an origin says of a batch that it will not take, however often it is sent
 PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
 
 _logger: Final = log.logger("logs")
@@ -71,17 +71,17 @@ class Spool:
 
         :param name: of the log disk; "" for lines of `nk_log` and the console.
         """
-        key, size = (service, name), len(record)
-        waiting = self._pending.get(key, 0)
-        if waiting + size > limit_bytes or self.used_bytes + size + LINE_OVERHEAD > self._limit_bytes:
-            self._counters.log_refused += 1
-            return False
         line: dict[str, object] = {"at": round(time.time(), 3), "log": name, "service": service}
         try:
             line["text"] = record.decode()
         except UnicodeDecodeError:
             line["data"] = base64.b64encode(record).decode()
         encoded = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        key, size = (service, name), len(record)
+        waiting = self._pending.get(key, 0)
+        if waiting + size > limit_bytes or self.used_bytes + len(encoded) > self._limit_bytes:
+            self._counters.log_refused += 1
+            return False
         try:
             self._file.write(encoded)
         except OSError as error:
@@ -145,9 +145,12 @@ class Spool:
                 "Nunatak-Batch": f"{self.edge}/{number}",
             }
             async with session.post(self._url, data=data, headers=headers) as answer:
-                if answer.status // 100 != 2:
+                if answer.status in NEVER:
+                    _logger.error(log.line("logs_refused", segment=number, status=answer.status, bytes=len(data)))
+                elif answer.status // 100 != 2:
                     raise OSError(f"{self._url}: status 2xx expected, got {answer.status}")
-            self._counters.log_batches += 1
+                else:
+                    self._counters.log_batches += 1
         self._segments.pop(0)
         self._path(number).unlink(missing_ok=True)
         self.used_bytes -= len(data)

@@ -2,8 +2,8 @@
  * Disks: requests into one ring, completions out of another; a fiber that waits for its own lets the others run.
  *
  * A request's id is its place in `slots`. Nothing here notifies the VMM: it looks at the ring at every exit, so what all
- * fibers asked for rides on the IDLE that ends the turn. The buffer of a request belongs to the VMM until it is done,
- * which is why a fiber that waits for a disk is not woken when its client goes away.
+ * fibers asked for rides on the IDLE that ends the turn. The buffer of a request belongs to the VMM until it is done, so
+ * a fiber whose client goes away waits on.
  */
 #include "libos.h"
 
@@ -88,7 +88,7 @@ void disk_collect(void) {
 
 static int32_t wait_for(struct slot *slot) {
     while (slot->state != SLOT_DONE) {
-        if (current) {
+        if (current) { /* also woken when its client is gone */
             fiber_wait(FIBER_WAITS_DISK);
             continue;
         }

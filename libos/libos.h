@@ -51,7 +51,7 @@ enum fiber_state {
     FIBER_WAITS_CREDIT,
     FIBER_WAITS_TIME,
     FIBER_WAITS_UPSTREAM,
-    FIBER_WAITS_DISK /* also when the client is gone: its buffer may lie on this stack */
+    FIBER_WAITS_DISK
 };
 struct fiber {
     void *stack; /* saved stack pointer */

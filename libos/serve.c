@@ -27,8 +27,7 @@ static void start(struct fiber *fiber, const struct record *head) {
 
 static void abort_request(struct fiber *fiber) {
     fiber_request(fiber)->aborted = true;
-    if (fiber->state != FIBER_WAITS_DISK)
-        fiber_resume(fiber);
+    fiber_resume(fiber);
 }
 
 static void take_body(struct fiber *fiber, const struct record *record) {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from edge.vmm.memory import BaseMemory
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
-from origin.linux import is_elf, linux_program, packed, read_folder
+from origin.language import files_of
+from origin.layout import device_regions, end_of, environment, segment_regions
+from origin.linux import is_elf, linux_program, packed
 from vmimage import abi, snapshot
 from vmimage import files as archive
 from vmimage.archive import ImageBundle
@@ -31,7 +34,6 @@ from vmimage.manifest import (
     DEFAULT_TERMS,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
-    Access,
     Blob,
     ImageManifest,
     Limits,
@@ -43,17 +45,19 @@ from vmimage.pages import no_pages, pages_digest
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
 from vmimage.symbols import encode as encode_symbols
 
+LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
 RUNTIME_MEMORY: Final = 16 << 20  # of a language's base; machines of its programs have as much or more
+MAIN_VARIABLE: Final = "NUNATAK_MAIN"  # of the environment: where a language's runtime finds its program
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
 RSP: Final = 4  # its place in `Registers.gpr`
 
 Progress = Callable[[str], None]
 
 if TYPE_CHECKING:
-    from libos.runtimes import Language
+    from libos.languages import Language
 
 
 class Baker:
@@ -73,9 +77,9 @@ class Baker:
         self._watchdog = watchdog()
         self._memory_bytes = memory_bytes
         self._libos = parse_program(libos_elf())
-        self._regions = (*_device_regions(), *_segment_regions(self._libos.segments))
+        self._regions = (*device_regions(), *segment_regions(self._libos.segments))
         self.language = language
-        self._runtime = None if language is None else parse_program(language.program())
+        self._runtime = None if language is None else parse_program(language.runtime())
         if language is not None and memory_bytes < RUNTIME_MEMORY:
             raise PublisherError(f"memory: at least {RUNTIME_MEMORY >> 20} MiB expected for {language.name}")
         self.base = self._bake_base()
@@ -85,7 +89,7 @@ class Baker:
         runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
         if runtime is not None:
             memory_bytes = RUNTIME_MEMORY
-            regions = (*regions, *_segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
+            regions = (*regions, *segment_regions(runtime.segments), Region(end_of(runtime), memory_bytes, "rw"))
         image = Image(BaseMemory(None), regions, memory_bytes)
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
@@ -96,7 +100,7 @@ class Baker:
         self._run_to_ready(machine, "libos", print)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
-            shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
+            shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
         state = machine.capture()
@@ -114,7 +118,7 @@ class Baker:
     def _place_of_runtime(self, files: int) -> ProgramPlace:
         assert self._runtime is not None
         runtime = self._runtime
-        return ProgramPlace(runtime.entry, _end(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
+        return ProgramPlace(runtime.entry, end_of(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
 
     def bake(
         self,
@@ -137,7 +141,7 @@ class Baker:
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
-        heap = _end(program)
+        heap = end_of(program)
         usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if heap >= usable:
             raise PublisherError(
@@ -150,29 +154,38 @@ class Baker:
 
     def bake_source(
         self,
-        source: bytes,
+        main: str,
+        files: Mapping[str, tuple[int, bytes]],
         *,
         name: str,
         env: Mapping[str, str],
         terms: Terms,
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
-        files: Mapping[str, tuple[int, bytes]] = {},
     ) -> ImageBundle:
         """The image of a program in the baker's language, derived from `base`.
 
-        :param files: more files for it, by path, with their modes.
+        :param main: the path of its main file among `files`, which are by path, with their modes.
         :raises PublisherError: as `bake`.
         """
-        assert self.language is not None and self._runtime is not None
-        found = {"": (archive.FOLDER_MODE, b""), **files, self.language.place: (archive.FILE_MODE, source)}
-        packed_files = archive.pack(found)
+        assert self.language is not None
+        assert self._runtime is not None
+        packed_files = archive.pack(files)
         usable = self._memory_bytes - -(-len(packed_files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if usable < RUNTIME_MEMORY // 2:
             raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
         place = self._place_of_runtime(usable)
         return self._bake(
-            name, self._runtime, place, env, terms, disks, progress, (self.language.name,), packed_files, usable
+            name,
+            self._runtime,
+            place,
+            {**env, MAIN_VARIABLE: f"/{main}"},
+            terms,
+            disks,
+            progress,
+            (self.language.name,),
+            packed_files,
+            usable,
         )
 
     def _bake(
@@ -189,14 +202,14 @@ class Baker:
         usable: int,
     ) -> ImageBundle:
         rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
-        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *_segment_regions(program.segments), *rest)
+        regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None
         machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
         if self._runtime is None:  # else the base holds it
             _load(self._shell, program.segments)
-        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
+        self._shell.memory.write(abi.ENV_ADDRESS, environment(env, arguments))
         if files:
             self._shell.load(usable, files)
         machine.set_program(place)
@@ -222,6 +235,7 @@ class Baker:
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()
+        last: deque[str] = deque(maxlen=LINES_QUOTED)  # of what the program said
         while True:
             try:
                 with self._watchdog.watching(machine.shell.engine):
@@ -230,12 +244,14 @@ class Baker:
                 limit_s = BAKE_CPU_MS // 1000
                 raise PublisherError(f"{name}: main must reach nk_serve within {limit_s} s of CPU time") from None
             except GuestError as error:
-                raise PublisherError(f"{name}: died before it was ready: {error}") from error
+                last += _lines(machine)
+                raise PublisherError("\n".join((f"{name}: died before it was ready: {error}", *last))) from error
             finally:
                 self._watchdog.rest()
-                for text in machine.log:
-                    progress(text.decode(errors="replace").rstrip("\n"))
-                machine.log.clear()
+            said = _lines(machine)
+            last += said
+            for line in said:
+                progress(line)
             match outcome:
                 case Ready():
                     return
@@ -243,6 +259,13 @@ class Baker:
                     raise PublisherError(f"{name}: idles before it is ready; a program must call nk_serve")
                 case Runnable():
                     progress(f"initialising, {time.monotonic() - started_s:.1f} s")
+
+
+def _lines(machine: Machine) -> list[str]:
+    """What the program has said since the last call."""
+    text = b"".join(machine.log).decode(errors="replace")
+    machine.log.clear()
+    return text.splitlines()
 
 
 def build_image(
@@ -261,7 +284,8 @@ def build_image(
     """Compile and bake one program: its base, then its image.
 
     :param source: what `libos.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes.
+        With `kind`, or where it is an ELF file, what `origin.linux.linux_program` takes; without, also a program in a
+        language of `libos.languages`.
     :param env: names and values for `nk_env`, and the environment of a Linux program.
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
@@ -269,18 +293,17 @@ def build_image(
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
-    from libos.runtimes import language_of
+    from libos.languages import language_of
 
     progress("compiling")
     language = language_of(source) if kind is None else None
     if language is not None:
+        main, content = files_of(language, source, files)
         progress("baking the base")
         baker = Baker(memory_bytes, language)
         try:
             progress("baking")
-            more = {} if files is None else read_folder(files)
-            text = source.read_bytes()
-            image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
+            image = baker.bake_source(main, content, name=name, env=env, terms=terms, disks=disks, progress=progress)
             return [baker.base, image]
         finally:
             baker.close()
@@ -348,58 +371,6 @@ def _bundle(
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 
 
-def _end(program: Program) -> int:
-    """The first page after a program."""
-    end = max(segment.address + segment.memory_size for segment in program.segments)
-    return -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
-
-
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:
     for segment in segments:
         shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
-
-
-def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
-    """Names and values, then arguments; each list ends with an empty one."""
-    block = b""
-    for name, value in sorted(env.items()):
-        if not name or "=" in name or "\0" in name + value:
-            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
-        block += f"{name}={value}".encode() + b"\0"
-    block += b"\0"
-    for argument in arguments:
-        if not argument or "\0" in argument:
-            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
-        block += argument.encode() + b"\0"
-    if len(block) >= abi.ENV_SIZE:
-        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
-    return block + b"\0"
-
-
-def _device_regions() -> list[Region]:
-    """The fixed part of the memory map, see `vmimage.abi`."""
-    spans: list[tuple[int, int, Access]] = [
-        (abi.INFO_ADDRESS, abi.PAGE_SIZE, "r"),
-        (abi.CONTROL_ADDRESS, abi.PAGE_SIZE, "rw"),
-        (abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE, "rw"),
-        (abi.ENV_ADDRESS, abi.ENV_SIZE, "r"),
-        (abi.GATE_IN_ADDRESS, abi.GATE_SIZE, "r"),
-        (abi.GATE_OUT_ADDRESS, abi.GATE_SIZE, "rw"),
-        (abi.STACK_ADDRESS, abi.STACK_SIZE, "rw"),
-    ]
-    for fiber in range(abi.FIBER_COUNT):
-        start = abi.FIBER_ADDRESS + fiber * abi.FIBER_STRIDE
-        spans.append((start + abi.PAGE_SIZE, abi.FIBER_STRIDE - abi.PAGE_SIZE, "rw"))
-    return [Region(start, start + size, access) for start, size, access in spans]
-
-
-def _segment_regions(segments: Iterable[Segment]) -> list[Region]:
-    regions: list[Region] = []
-    for segment in segments:
-        start = segment.address // abi.PAGE_SIZE * abi.PAGE_SIZE
-        end = -(-(segment.address + segment.memory_size) // abi.PAGE_SIZE) * abi.PAGE_SIZE
-        if regions and start < regions[-1].end:  # the same access: the parser refuses anything else
-            start = regions[-1].end
-        if start < end:
-            regions.append(Region(start, end, segment.access))
-    return regions

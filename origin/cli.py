@@ -161,7 +161,7 @@ def rollback(
 def build(
     source: Annotated[
         Path,
-        typer.Argument(help="A .c file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
+        typer.Argument(help="A .c or .lua file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
     name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,

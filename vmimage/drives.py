@@ -11,7 +11,7 @@ from vmimage.canonical import is_disk_name, refuse, require_digest, require_inte
 DriveKind = Literal["shared", "cow", "scratch", "log"]
 
 SHARED_MAX: Final = 16 << 30  # bytes; `disk.DISK_BYTES_MAX`
-WRITTEN_MAX: Final = 16 << 20  # bytes a machine may have written to a cow or scratch disk: they are held in memory
+WRITTEN_MAX: Final = 16 << 20  # bytes a machine may have written to its cow and scratch disks: they are in memory
 LOG_MAX: Final = 16 << 20  # bytes of a log that wait to be shipped
 
 KIND_NUMBERS: Final[dict[DriveKind, int]] = {

@@ -16,7 +16,7 @@ from typing import Final
 from edge.vmm import host
 from edge.vmm.engine import Engine
 
-TICK_NS: Final = 1_000_000
+TICK_NS: Final = 500_000
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
 
 

@@ -1,13 +1,16 @@
 """Disks over a real origin and real edges: what is fetched, shared, kept, lost and logged."""
 
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -210,6 +213,34 @@ def test_a_worker_that_ends_while_blocks_are_under_way(own_site: Site) -> None:
         os.kill(own_site.origin.pid, signal.SIGCONT)
     assert statuses == [502]
     assert get(edge, "own", f"/read?offset={11 * BLOCK}&size=10") == DATA[11 * BLOCK :][:10]
+
+
+def test_a_park_waits_for_the_disk_and_loses_nothing(own_site: Site) -> None:
+    """The client left, the block is still on its way into the machine's memory."""
+    edge = own_site.edges[0]
+    own_service(own_site)
+    get(edge, "own", "/")
+    os.kill(own_site.origin.pid, signal.SIGSTOP)
+    try:
+        parts = urlsplit(edge.url)
+        with socket.create_connection((parts.hostname, parts.port)) as client:
+            client.sendall(f"GET /read?offset={11 * BLOCK}&size=10 HTTP/1.1\r\nHost: own.test\r\n\r\n".encode())
+            eventually(lambda: metrics(edge)["blocks_wanted_total"] == 1, "the block is asked for")
+        eventually(lambda: metrics(edge)["streams"] == 0, "the client is gone")
+        parking = threading.Thread(target=own_site.park, args=("own",))
+        parking.start()
+        eventually(lambda: _state(edge) == "parking", "parking has begun")
+        assert metrics(edge)["parks_total"] == 0
+    finally:
+        os.kill(own_site.origin.pid, signal.SIGCONT)
+    parking.join(PATIENCE_S)
+    assert (metrics(edge)["parks_total"], metrics(edge)["block_errors_total"]) == (1, 0)
+    assert get(edge, "own", f"/read?offset={11 * BLOCK}&size=10") == DATA[11 * BLOCK :][:10]
+
+
+def _state(edge: Server) -> str:
+    (service,) = json.loads(fetch(f"{edge.url}/-/services").body)["services"]
+    return str(service["state"])
 
 
 def _children(pid: int) -> list[str]:

@@ -224,6 +224,19 @@ def test_copy_on_write(guest: Guest, edge: Edge) -> None:
     assert len(edge.kept) == 1, "what is safe is not sent again"
 
 
+def test_what_a_machine_writes_has_an_end(guest: Guest, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.vmm.devices.disk.WRITTEN_MAX", 3 * 4096)
+    paths = [
+        "disk=mine&offset=0",
+        "disk=mine&offset=4096",
+        "disk=tmp&offset=0",
+        "disk=tmp&offset=4096",
+        "disk=mine&offset=0",
+    ]
+    results = [int(ask(guest, edge, f"/write?{path}")) for path in paths]
+    assert results == [4096, 4096, 4096, -errno.ENOSPC, 4096], "all disks together; what replaces takes no more"
+
+
 def test_a_page_that_was_written_needs_no_block(guest: Guest, edge: Edge) -> None:
     ask(guest, edge, "/write?disk=mine&offset=8192&byte=65")
     assert ask(guest, edge, "/read?disk=mine&offset=8192&size=4096") == b"A" * 4096

@@ -206,7 +206,7 @@ class Disks:
         first = request.offset // _PAGE
         numbers = range(first, first + request.length // _PAGE)
         new = sum(number not in drive.pages for number in numbers)
-        if (len(drive.pages) + new) * _PAGE > WRITTEN_MAX:
+        if (sum(len(each.pages) for each in self.drives) + new) * _PAGE > WRITTEN_MAX:
             return -errno.ENOSPC
         for place, number in enumerate(numbers):
             drive.pages[number] = data[place * _PAGE : (place + 1) * _PAGE]

@@ -1,4 +1,4 @@
-"""JavaScript on quickjs-ng: the engine's sources from its published package, our host in C, our prelude in JavaScript."""
+"""JavaScript on quickjs-ng: the engine from its published package, our host in C, our prelude in JavaScript."""
 
 import hashlib
 import json
@@ -6,30 +6,13 @@ import os
 from pathlib import Path
 from typing import Final
 
-from libos.compile_linux import compile_linux
-from libos.packages import Package, cache_folder, source_tree
+from libos.languages import Language
+from libos.packages import Package, cache_folder
 
 HERE: Final = Path(__file__).resolve().parent
-QUICKJS: Final = Package(
-    "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
-)
-ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c", "quickjs.c")
-FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything")
-STACK_BYTES: Final = 384 << 10
 
 
-def program() -> bytes:
-    """The runtime: a static Linux program that serves the worker at `/worker.js`.
-
-    :raises OperatorError: the engine's sources cannot be had.
-    :raises PublisherError: it does not compile.
-    """
-    engine = source_tree(QUICKJS) / "upstream-quickjs"
-    sources = [*(engine / name for name in ENGINE), *sorted(HERE.glob("*.c")), _prelude()]
-    return compile_linux(sources, include=[engine, HERE], flags=FLAGS)
-
-
-def _prelude() -> Path:
+def _prelude() -> tuple[Path, ...]:
     """The prelude's files as a C file of strings."""
     files = sorted((HERE / "prelude").glob("*.js"))
     texts = [path.read_text("ascii") for path in files]
@@ -48,4 +31,18 @@ def _prelude() -> Path:
         scratch = place.with_suffix(f".{os.getpid()}")
         scratch.write_text(code)
         os.replace(scratch, place)
-    return place
+    return (place,)
+
+
+LANGUAGE: Final = Language(
+    name="js",
+    suffixes=(".js", ".mjs"),
+    main="worker.js",
+    package=Package(
+        "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
+    ),
+    folder="upstream-quickjs",
+    sources=("dtoa.c", "libregexp.c", "libunicode.c", "quickjs.c"),
+    flags=("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything"),
+    generated=_prelude,
+)

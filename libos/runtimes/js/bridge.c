@@ -237,7 +237,7 @@ static JSValue env(JSContext *ctx, JSValueConst self, int count, JSValueConst *a
     JSValue result = JS_NewObject(ctx);
     for (const char *entry = NULL; (entry = nk_next_env(entry));) {
         const char *value = strchr(entry, '=');
-        if (value) {
+        if (value && strncmp(entry, "NUNATAK_", 8)) {
             JSAtom name = JS_NewAtomLen(ctx, entry, (size_t)(value - entry));
             JS_SetProperty(ctx, result, name, JS_NewString(ctx, value + 1));
             JS_FreeAtom(ctx, name);

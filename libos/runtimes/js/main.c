@@ -8,7 +8,6 @@
 #include "host.h"
 
 #define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
-#define WORKER "/worker.js"
 
 extern const char *const prelude_names[];
 extern const char *const prelude_sources[];
@@ -77,26 +76,27 @@ static void begin(void) {
 }
 
 static JSValue load(void) {
+    const char *path = nk_env("NUNATAK_MAIN"), *name = path ? path + 1 : "worker.js";
     const void *data;
     size_t size;
-    if (nk_file(WORKER, &data, &size))
-        fail("worker", JS_NewString(context, "no " WORKER " in the image"));
+    if (!path || nk_file(path, &data, &size))
+        fail(name, JS_NewString(context, "no such file in the image"));
     char *source = malloc(size + 1);
     memcpy(source, data, size);
     source[size] = 0;
-    JSValue module = JS_Eval(context, source, size, "worker.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    JSValue module = JS_Eval(context, source, size, name, JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
     free(source);
     if (JS_IsException(module))
-        fail("worker.js", JS_GetException(context));
+        fail(name, JS_GetException(context));
     JSModuleDef *definition = JS_VALUE_GET_PTR(module);
     JSValue done = JS_EvalFunction(context, module);
     run_jobs();
     if (JS_IsException(done))
-        fail("worker.js", JS_GetException(context));
+        fail(name, JS_GetException(context));
     if (JS_IsPromise(done) && JS_PromiseState(context, done) == JS_PROMISE_REJECTED)
-        fail("worker.js", JS_PromiseResult(context, done));
+        fail(name, JS_PromiseResult(context, done));
     if (JS_IsPromise(done) && JS_PromiseState(context, done) == JS_PROMISE_PENDING)
-        fail("worker.js", JS_NewString(context, "its top level waits for something that does not come here"));
+        fail(name, JS_NewString(context, "its top level waits for something that does not come here"));
     JS_FreeValue(context, done);
     return JS_GetModuleNamespace(context, definition);
 }

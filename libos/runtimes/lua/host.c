@@ -26,7 +26,7 @@ static bool read_body(struct job *job) {
             if (!larger) {
                 nk_status(job->request, 413);
                 nk_header(job->request, "Content-Type", "text/plain; charset=utf-8");
-                nk_printf(job->request, "at most %u bytes expected\n", BODY_MAX / 2);
+                nk_printf(job->request, "less than %u bytes expected\n", BODY_MAX);
                 return false;
             }
             job->body = larger;
@@ -93,10 +93,12 @@ static void open_lua(struct job *job) {
     open_libraries(lua_main);
 }
 
-int main(int argc, char **argv) {
-    struct job page = {.body = argc > 1 ? argv[1] : "/main.lua"};
+int main(void) {
+    struct job page = {0};
     setvbuf(stdout, NULL, _IOLBF, 1024);
     on_lua_stack(open_lua, &page);
+    nk_event_base();
+    page.body = (char *)nk_env("NUNATAK_MAIN");
     on_lua_stack(load_page, &page);
     return nk_serve(answer);
 }

@@ -8,7 +8,7 @@
 #include "lua.h"
 #include "lualib.h"
 
-#define BODY_MAX (8u << 20) /* bytes of a request's body; larger ones get 413 */
+#define BODY_MAX (8u << 20) /* bytes of a request's body; from there on it is 413 */
 
 /* A request, while it is answered. */
 struct job {

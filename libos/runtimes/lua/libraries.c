@@ -59,7 +59,6 @@ void open_libraries(lua_State *L) {
     luaL_openlibs(L);
     take_away(L, "os", "execute"); /* one process, which does not end */
     take_away(L, "os", "exit");
-    take_away(L, "os", "setlocale");
     take_away(L, "io", "popen");
     take_away(L, "package", "loadlib");
     lua_register(L, "print", print);

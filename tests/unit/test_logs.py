@@ -1,0 +1,193 @@
+"""Logs from spool to origin: in order, once, within their space, whatever ends in between."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.counters import Counters
+from edge.logs import Spool
+from origin.logs import Logs, _by_service
+from origin.refusal import OciError
+
+TOKEN = "an-edges-token"
+ROOM = 1 << 20
+
+
+def spool(folder: Path, url: str = "http://127.0.0.1:1", *, limit_bytes: int = ROOM, token: str = TOKEN) -> Spool:
+    return Spool(folder / "spool", limit_bytes, url, token, Counters())
+
+
+@asynccontextmanager
+async def origin(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
+    """The log part of an origin."""
+
+    @web.middleware
+    async def answer(request: web.Request, handler: object) -> web.StreamResponse:
+        try:
+            return await handler(request)  # type: ignore[operator,no-any-return]
+        except OciError as error:
+            return web.Response(status=error.status)
+
+    app = web.Application(middlewares=[answer])
+    app.add_routes(Logs(folder / "logs", TOKEN).routes(lambda request: None))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    async with aiohttp.ClientSession() as session:
+        yield f"http://{host}:{port}", session
+    await runner.cleanup()
+
+
+async def lines(session: aiohttp.ClientSession, url: str, service: str, query: str = "") -> list[str]:
+    async with session.get(f"{url}/logs/{service}{query}") as answer:
+        return [json.loads(line)["text"] for line in (await answer.read()).splitlines()]
+
+
+def test_lines_arrive_in_order(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            for number in range(5):
+                assert kept.append("shop", "audit", f"line {number}".encode(), ROOM)
+                assert kept.append("other", "", b"another's", ROOM)
+            while await kept._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == [f"line {number}" for number in range(5)]
+            assert kept.used_bytes == 0
+
+    asyncio.run(run())
+
+
+def test_a_batch_whose_answer_was_lost_is_there_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            kept.append("shop", "", b"once", ROOM)
+            kept._rotate()
+            path = kept._path(kept._segments[0])
+            data = path.read_bytes()
+            assert await kept._ship_one(session)
+            path.write_bytes(data)
+            again = spool(tmp_path, url)  # an edge that ended before it could delete what it had sent
+            while await again._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["once"]
+
+    asyncio.run(run())
+
+
+def test_what_was_taken_outlives_the_edge(tmp_path: Path) -> None:
+    async def run() -> None:
+        assert spool(tmp_path).append("shop", "", b"before", ROOM)
+        after = spool(tmp_path)
+        assert after.append("shop", "", b"after", ROOM)
+        async with origin(tmp_path) as (url, session):
+            last = spool(tmp_path, url)
+            while await last._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["before", "after"]
+
+    asyncio.run(run())
+
+
+def test_a_batch_that_is_refused_for_ever_does_not_stop_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            kept._file.write(b"damaged by a disk\n")
+            kept._rotate()
+            kept.append("shop", "", b"after it", ROOM)
+            while await kept._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["after it"]
+
+    asyncio.run(run())
+
+
+def test_there_is_an_end_to_what_waits(tmp_path: Path) -> None:
+    kept = spool(tmp_path, limit_bytes=10_000)
+    taken = sum(kept.append("shop", "", b"x" * 100, ROOM) for _ in range(1000))
+    assert 20 < taken < 100
+    assert kept.used_bytes <= 10_000
+
+
+def test_one_log_does_not_take_all_the_room(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    assert [kept.append("shop", "audit", b"x" * 400, 1000) for _ in range(3)] == [True, True, False]
+    assert kept.append("shop", "more", b"x" * 400, 1000)
+
+
+def test_bytes_that_are_no_text_come_back(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    kept.append("shop", "", b"\xff\0", ROOM)
+    (line,) = kept._path(kept._segments[-1]).read_bytes().splitlines()
+    assert base64.b64decode(json.loads(line)["data"]) == b"\xff\0"
+
+
+def test_reading_goes_on_where_it_was_and_waits(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            kept.append("shop", "", b"one", ROOM)
+            await kept._ship_one(session)
+            async with session.get(f"{url}/logs/shop") as answer:
+                place = answer.headers["Nunatak-Next"]
+            waiting = asyncio.create_task(lines(session, url, "shop", f"?after={place}&wait=20"))
+            await asyncio.sleep(0)
+            kept.append("shop", "", b"two", ROOM)
+            while await kept._ship_one(session):
+                pass
+            assert await waiting == ["two"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"Nunatak-Batch": "0" * 16 + "/1"}, b'{"service":"shop"}\n', 401),
+        ({"Nunatak-Batch": "nobody/1", "Authorization": f"Bearer {TOKEN}"}, b"", 400),
+        ({"Nunatak-Batch": "0" * 16 + "/1", "Authorization": f"Bearer {TOKEN}"}, b"no json\n", 400),
+        ({"Nunatak-Batch": "0" * 16 + "/1", "Authorization": f"Bearer {TOKEN}"}, b'{"service":"../x"}\n', 400),
+        ({"Nunatak-Batch": "0" * 16 + "/1", "Authorization": f"Bearer {TOKEN}"}, b"x" * (3 << 20), 413),
+    ],
+)
+def test_what_an_origin_does_not_take(tmp_path: Path, headers: dict[str, str], body: bytes, status: int) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            async with session.post(f"{url}/logs", data=body, headers=headers) as answer:
+                assert answer.status == status
+            assert not (tmp_path / "logs" / "services").exists()
+
+    asyncio.run(run())
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_no_batch_surprises_the_parser(data: bytes) -> None:
+    try:
+        for service, text in _by_service(data).items():
+            assert text.endswith(b"\n"), service
+    except OciError:
+        pass
+
+
+def test_old_lines_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("origin.logs.FILE_BYTES", 100)
+    logs = Logs(tmp_path / "logs", TOKEN)
+    for number in range(1, 20):
+        logs._keep("0" * 16, number, {"shop": b'{"text":"%030d"}\n' % number})
+    data, end = logs._lines("shop", 0)
+    assert data.startswith(b'{"text":"0')
+    assert len(list((tmp_path / "logs" / "services" / "shop").iterdir())) == 2
+    assert end <= 19 * 42
