@@ -182,10 +182,8 @@ class GuestMemory:
         return self._is_dirty.nonzero()[0].astype(np.uint32)
 
     def changeable(self, page_nos: PageNos) -> PageNos:
-        """Those of the pages that the guest may write, or that the VMM writes in every machine's life."""
-        kept = self.entries[page_nos] & np.uint64(WRITABLE) != 0
-        for start, size in VMM_WRITES:
-            kept |= (page_nos >= start // abi.PAGE_SIZE) & (page_nos < (start + size) // abi.PAGE_SIZE)
+        """Those of the pages that the guest may write, and the devices' own, below the libOS, which the VMM writes."""
+        kept = (self.entries[page_nos] & np.uint64(WRITABLE) != 0) | (page_nos < abi.LIBOS_ADDRESS // abi.PAGE_SIZE)
         chosen: PageNos = page_nos[kept]
         return chosen
 
