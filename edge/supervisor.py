@@ -208,8 +208,9 @@ class Supervisor:
                     for stream in [s for s in machine.streams.values() if s.since < overdue]:
                         self.residents.reset(machine, stream)
                         self._give_up(machine, stream)
-                if busy:
+                if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
                     worker.ping(self.config.wedged)
+                worker.was_busy = busy
             self.machines.pools.shrink()
             self.workers.let_go()
             for service in list(self.machines.waiting):  # not all services: most are parked, and cost nothing here

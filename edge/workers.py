@@ -53,6 +53,7 @@ class Worker(asyncio.Protocol):
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
+        self.was_busy = False  # a tick ago
         self.tenant = ""  # whose machines alone it takes; empty: those of all that share
         self.unused_since = 0.0  # loop time
         self.started = 0.0  # loop time

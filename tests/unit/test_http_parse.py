@@ -38,6 +38,7 @@ def test_request_variables() -> None:
     assert got == {
         b"REQUEST_METHOD": b"POST",
         b"PATH_INFO": b"/a b",
+        b"NUNATAK_RAW_PATH": b"/a%20b",
         b"QUERY_STRING": b"x=%20",
         b"SCRIPT_NAME": b"",
         b"SERVER_PROTOCOL": b"HTTP/1.1",
