@@ -23,12 +23,16 @@ static _Noreturn void fail(const char *what, JSValue error) {
     nk_exit(1);
 }
 
-static void run_jobs(void) {
+static bool run_jobs(void) {
     JSContext *ctx;
     int more;
-    while ((more = JS_ExecutePendingJob(runtime, &ctx)))
+    bool any = false;
+    while ((more = JS_ExecutePendingJob(runtime, &ctx))) {
+        any = true;
         if (more < 0)
             bridge_show_error(ctx, "uncaught", JS_GetException(ctx));
+    }
+    return any;
 }
 
 static void rejected(JSContext *ctx, JSValueConst promise, JSValueConst reason, bool handled, void *opaque) {
@@ -131,10 +135,13 @@ int main(void) {
             JS_FreeValue(context, call(loop, "onRequest", 1, (JSValueConst[]){handle}));
             run_jobs();
         }
-        JSValue deadline = call(loop, "poll", 0, NULL); /* ms from now; below 0: nothing waits for time */
-        run_jobs();
-        double ms = -1;
-        JS_ToFloat64(context, &ms, deadline);
+        JS_FreeValue(context, call(loop, "poll", 0, NULL));
+        double ms; /* from now; below 0: nothing waits for time */
+        do { /* a timer's jobs may set other timers */
+            run_jobs();
+            ms = -1;
+            JS_ToFloat64(context, &ms, call(loop, "runTimers", 0, NULL));
+        } while (run_jobs());
         nk_event_wait(ms < 0 ? NK_IDLE_FOREVER : nk_mono_ns() + (uint64_t)(ms * 1e6));
     }
 }

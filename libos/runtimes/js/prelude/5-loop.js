@@ -168,6 +168,8 @@
     poll() {
       turn++;
       if (waiting.length) lookAround();
+    },
+    runTimers() {
       if (timers.length) runTimers();
       if (rejections.size) tellRejections();
       return timers.length ? Math.max(0, timers[0].at - nk.mono()) : -1;
