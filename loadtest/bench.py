@@ -19,6 +19,7 @@ from typing import Final
 
 from rich.console import Console
 
+from loadtest.contest import Lost, measure_contest, measure_javascript
 from loadtest.fairness import Unfair, measure_neighbours
 from loadtest.fairness import rows as fairness_rows
 from loadtest.fetch import Answer, Client, fetch
@@ -253,6 +254,22 @@ def measure_fairness(scale: Scale) -> Samples:
         raise BenchFailed(str(error)) from None
 
 
+def measure_peers(scale: Scale) -> Samples:
+    """Hello and JSON from nunatak, workerd, nginx, CGI and bare aiohttp, in turn."""
+    try:
+        return measure_contest(scale.rounds, scale.seconds)
+    except Lost as error:
+        raise BenchFailed(str(error)) from None
+
+
+def measure_js(scale: Scale) -> Samples:
+    """JavaScript workers that come from far, from a record, and beside a fresh workerd."""
+    try:
+        return measure_javascript(scale.fresh_services, scale.rounds)
+    except Lost as error:
+        raise BenchFailed(str(error)) from None
+
+
 def _metric(edge: Server, name: str) -> float:
     """One number without labels of an edge's `/-/metrics`."""
     found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
@@ -271,6 +288,8 @@ EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
     "scale": measure_scale,
     "multitude": measure_multitude,
     "fairness": measure_fairness,
+    "peers": measure_peers,
+    "js": measure_js,
 }
 
 

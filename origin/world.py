@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from libos.build import compile_guest
+from libos.runtimes import language_of
 from origin.build import Baker
 from origin.publish import Publication
 from vmimage.archive import ImageBundle
@@ -34,14 +35,21 @@ def make_world(
     """
     if not is_name(f"{prefix}-00000"):
         raise PublisherError(f"prefix: letters, digits and hyphens expected, got {prefix!r}")
-    program = parse_program(compile_guest(source))
-    baker = Baker()
+    language = language_of(source)
+    baker = Baker(language=language)
+    program = None if language is not None else parse_program(compile_guest(source))
     baked: list[ImageBundle] = []
     publications = []
     for number in range(count):
         name = f"{prefix}-{number:05d}"
         if images is None or number < images:
-            baked.append(baker.bake(program, name=name, env={"NAME": name}, terms=terms, progress=lambda _: None))
+            env = {"NAME": name}
+            if program is None:
+                text = source.read_bytes()
+                image = baker.bake_source(text, name=name, env=env, terms=terms, progress=lambda _: None)
+            else:
+                image = baker.bake(program, name=name, env=env, terms=terms, progress=lambda _: None)
+            baked.append(image)
         image = baked[number % len(baked)]
         publications.append(Publication((baker.base, image), image.manifest.digest, name, (f"{name}.{DOMAIN}",)))
         progress(number + 1)
