@@ -124,7 +124,8 @@ class Nginx(Peer):
             f"{kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         (self.folder / "nginx.conf").write_text(
-            f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {self.folder}/pid; error_log stderr; worker_processes 1;\n"
+            f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {self.folder}/pid;\n"
+            "error_log stderr; worker_processes 1;\n"
             "events { worker_connections 1024; }\n"
             f"http {{ access_log off; {scratch} default_type text/plain;\n"
             f"  server {{ listen {LOOPBACK}:{self.port}; root {root}; keepalive_requests 1000000; }} }}\n"

@@ -22,6 +22,7 @@ from edge.vmm import system_call
 from edge.vmm.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid
 from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
 from edge.vmm.unicorn_registers import CpuState, RegisterBank
+from edge.vmm.unicorn_stops import stop_between_blocks
 from vmimage import abi
 from vmimage.pages import PageNos
 from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
@@ -65,6 +66,7 @@ class UnicornEngine:
         uc.ctl_set_cpu_model(x86.UC_CPU_X86_NEHALEM)
         uc.ctl_set_tcg_buffer_size(TCG_BUFFER_BYTES)
         uc.mem_map_ptr(0, memory.memory_bytes, uc_const.UC_PROT_ALL, ctypes.c_void_p(memory.ram_pointer))
+        stop_between_blocks(uc)
         monitor = ctypes.c_void_p(memory.monitor_pointer)
         uc.mem_map_ptr(MONITOR_ADDRESS, len(memory.monitor), uc_const.UC_PROT_ALL, monitor)
         self._enter_ring_3()

@@ -288,6 +288,7 @@ class Machine:
             match reason:
                 case Hypercall(port):
                     if self._hypercall(port):
+                        self._drain()  # an image holds no log, whenever the guest was stopped on its way here
                         return Ready()
                 case Fault():
                     raise fault_error(reason, self.image.memory_bytes)
