@@ -1,7 +1,7 @@
 // URL and URLSearchParams (the WHATWG URL Standard). Host names are ASCII here: others come in punycode.
 "use strict";
 (() => {
-  const { expose, nk } = globalThis.__share;
+  const share = globalThis.__share, { expose, nk } = share;
   const PORTS = { "http:": "80", "https:": "443", "ws:": "80", "wss:": "443", "ftp:": "21", "file:": "" };
   const hex = (byte) => "%" + (byte < 16 ? "0" : "") + byte.toString(16).toUpperCase();
 
@@ -102,7 +102,24 @@
   };
 
   // A record: {scheme, user, password, host (null: none), port, path (list, or string if opaque), query, fragment}
+  // A request's own URL, which nearly every worker parses, is mostly plain: then its parts are known.
+  const PLAIN = /^\/[A-Za-z0-9_~/-]*(\?[A-Za-z0-9_~/=&+%.-]*)?$/, PLAIN_HOST = /^[a-z0-9.-]*[a-z](:[0-9]+)?$/;
+  const known = (request) => {
+    const { host, target } = request;
+    if (!PLAIN.test(target) || !PLAIN_HOST.test(host)) return null;
+    const mark = target.indexOf("?"), colon = host.indexOf(":"), port = colon < 0 ? "" : host.slice(colon + 1);
+    return {
+      scheme: "http:", user: "", password: "", host: colon < 0 ? host : host.slice(0, colon), port: port === "80" ? "" : port,
+      path: (mark < 0 ? target.slice(1) : target.slice(1, mark)).split("/"), query: mark < 0 ? null : target.slice(mark + 1), fragment: null,
+    };
+  };
+  share.request = { text: null, host: "", target: "" };
+
   const parse = (input, base) => {
+    if (base === null && input === share.request.text) {
+      const found = known(share.request);
+      if (found) return found;
+    }
     let text = input.replace(/^[\x00-\x20]+|[\x00-\x20]+$/g, "").replace(/[\t\n\r]/g, "");
     const url = { scheme: "", user: "", password: "", host: null, port: "", path: [], query: null, fragment: null };
     const cut = text.indexOf("#");

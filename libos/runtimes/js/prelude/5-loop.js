@@ -156,7 +156,10 @@
     onRequest(at) {
       const handle = { at, ended: false, turn: -1 };
       const about = nk.about(at);
-      about[1] = "http://" + about[2] + about[1];
+      const known = share.request;
+      known.host = about[2];
+      known.target = about[1];
+      known.text = about[1] = "http://" + about[2] + about[1];
       const request = new Request(share.incoming, about);
       if (about[0] !== "GET" && about[0] !== "HEAD") request._raw = bodyOf(handle);
       let response;
