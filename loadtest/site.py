@@ -142,10 +142,11 @@ class Site:
         self.run("build", str(source), "-o", str(image), *options)
         return image
 
-    def publish(self, image: Path, service: str, *hosts: str, disks: Sequence[Path] = ()) -> None:
+    def publish(self, image: Path, service: str, *hosts: str, disks: Sequence[Path] = (), tenant: str = "") -> None:
         """`nunatak publish` for one service; its host is `service`.test when none is given."""
         options = [part for host in hosts or (f"{service}.test",) for part in ("--host", host)]
         options += [part for disk in disks for part in ("--disk", str(disk))]
+        options += ["--tenant", tenant] if tenant else []
         self.run("publish", str(image), "--service", service, *options, *self._publisher_options())
 
     def logs(self, service: str, *options: str) -> list[str]:

@@ -108,11 +108,17 @@ def publish(
         Path | None,
         typer.Option(help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}.'),
     ] = None,
+    tenant: Annotated[
+        str, typer.Option(help="Who shares CPU time and workers with it; itself alone if never given.", metavar="NAME")
+    ] = "",
     token_file: TokenOption = None,
 ) -> None:
     """Make an image what a service is, from now on. Stopped at any instant, the old version stays served."""
+    from dataclasses import replace
+
     from origin import publish as publishing
     from origin.keys import load_signer, load_trust
+    from vmimage.manifest import is_name
 
     if batch is not None:
         if image is not None or service is not None or host:
@@ -122,6 +128,10 @@ def publish(
         raise PublisherError("IMAGE with --service, or --batch, expected")
     else:
         publications = [_publication(image, _read_image(image), service, host or [], disk or [])]
+    if tenant:
+        if not is_name(tenant):
+            raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
+        publications = [replace(publication, tenant=tenant) for publication in publications]
     signer = load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now()),

@@ -10,10 +10,9 @@ is written in place, found by a neighbour that a function does change.
 import ctypes
 import functools
 import warnings
-from importlib.metadata import version
 from typing import Final
 
-from unicorn import Uc, unicorn_const
+from unicorn import Uc, __version__, unicorn_const
 
 KNOWN: Final = "2.1.4"  # whose structure this is
 _SEARCHED: Final = 4096  # bytes of the structure, which is larger
@@ -42,8 +41,8 @@ def _address(uc: Uc) -> int:
 @functools.cache
 def _offset() -> int | None:
     """Where `no_exit_request` lies, in bytes; None where that is not certain."""
-    if version("unicorn") != KNOWN:
-        warnings.warn(f"unicorn {KNOWN} expected, got {version('unicorn')}: stops are not exact", stacklevel=2)
+    if __version__ != KNOWN:
+        warnings.warn(f"unicorn {KNOWN} expected, got {__version__}: stops are not exact", stacklevel=2)
         return None
     uc = Uc(unicorn_const.UC_ARCH_X86, unicorn_const.UC_MODE_64)
     uc.mem_map(0x1000, 0x1000)  # brings it up

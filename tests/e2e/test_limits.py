@@ -1,0 +1,172 @@
+"""Terms at work: limits that answer by their name, pools, rejuvenation, tenants with workers of their own."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from loadtest.fetch import Answer, Client
+from loadtest.server import Server
+from loadtest.site import Site, example
+from tests.e2e.edges import eventually, metrics
+from tests.guests import PROGRAMS
+
+LIMITS = PROGRAMS / "limits.c"
+CONFIG = {"refresh": 0.2, "request_timeout": 3, "isolation": "alone", "weights": "alone=3"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("limits"), workers=2, edge_config=CONFIG) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def edge(site: Site) -> Server:
+    return site.edges[0]
+
+
+def publish(site: Site, name: str, *options: str, source: Path = LIMITS, tenant: str = "") -> str:
+    """A service; its path on the edge."""
+    site.publish(site.build(source, *options, name=name), name, tenant=tenant)
+    return f"/~service/{name}"
+
+
+def at_once(edge: Server, paths: list[str]) -> list[Answer]:
+    """Each from a client of its own."""
+
+    def get(path: str) -> Answer:
+        with Client(edge.url) as client:
+            return client.get(path)
+
+    with ThreadPoolExecutor(len(paths)) as pool:
+        return list(pool.map(get, paths))
+
+
+def names(answers: list[Answer]) -> set[bytes]:
+    """Which machines answered."""
+    assert {answer.status for answer in answers} == {200}
+    return {answer.body.split()[0] for answer in answers}
+
+
+def machines(edge: Server) -> float:
+    return metrics(edge)["resident_machines"]
+
+
+def test_a_limit_that_is_hit_is_named(site: Site, edge: Server) -> None:
+    spin = publish(site, "li-spin", "--cpu-ms", "50", source=example("spin"))
+    hog = publish(site, "li-hog", "--memory", "8MiB", source=example("hog"))
+    with Client(edge.url) as client:
+        answers = {path: client.get(path) for path in (f"{spin}/spin", f"{hog}/hog")}
+    assert answers[f"{spin}/spin"].status == 504
+    assert answers[f"{spin}/spin"].headers["x-nunatak-limit"] == "cpu_ms=50"
+    assert metrics(edge)["limit_hits_total{cpu_ms}"] >= 1
+
+
+def test_too_much_log_is_dropped_and_said(site: Site, edge: Server) -> None:
+    log = publish(site, "li-log", "--log-rate", "2KiB", "--cpu-ms", "5000")
+    with Client(edge.url) as client:
+        assert client.get(f"{log}/log?lines=1000").status == 200
+        time.sleep(1.1)
+        assert client.get(f"{log}/log?lines=1").status == 200
+    eventually(lambda: "bytes of log dropped: at most 2048 in a second" in edge.log.read_text(), "it is said")
+    assert edge.log.read_text().count("service=li-log text=") < 100
+
+
+def test_a_quota_holds_a_service_back_and_nobody_else(site: Site, edge: Server) -> None:
+    """Each answer costs some milliseconds of CPU: under a tenth of a processor far fewer of them fit in a second."""
+    held = publish(site, "li-held", "--cpu-percent", "5", "--cpu-ms", "10000")
+    free = publish(site, "li-free", "--cpu-ms", "10000")
+    counts = {held: 0, free: 0}
+    with Client(edge.url) as client:
+        for path in counts:
+            assert client.get(path + "/").status == 200
+            deadline = time.monotonic() + 1.5
+            while time.monotonic() < deadline:
+                assert client.get(f"{path}/spin?turns=200000").status == 200
+                counts[path] += 1
+    assert counts[held] * 2 < counts[free]
+
+
+def test_a_pool_grows_when_it_is_busy_and_shrinks_when_it_is_not(site: Site, edge: Server) -> None:
+    pool, single = publish(site, "li-pool", "--pool", "3"), publish(site, "li-single")
+    for path, expected in ((pool, 3), (single, 1)):
+        with Client(edge.url) as client:
+            assert client.get(path + "/").status == 200
+        seen: set[bytes] = set()
+        for _ in range(3):
+            seen |= names(at_once(edge, [f"{path}/wait?ms=150"] * 12))
+        assert len(seen) == expected
+    assert metrics(edge)["pool_grown_total"] == 2
+    before = machines(edge)
+    eventually(lambda: machines(edge) <= before - 2, "those beside the first are closed")
+
+
+def test_a_crash_in_a_pool_leaves_the_others(site: Site, edge: Server) -> None:
+    pool = publish(site, "li-crash", "--pool", "2")
+    with Client(edge.url) as client:
+        client.get(pool + "/")
+    at_once(edge, [f"{pool}/wait?ms=100"] * 8)
+    crashed = threading.Event()
+
+    def crash() -> int:
+        time.sleep(0.1)
+        with Client(edge.url) as client:
+            status = client.get(f"{pool}/crash").status
+        crashed.set()
+        return status
+
+    with ThreadPoolExecutor(1) as other:
+        status = other.submit(crash)
+        answers = at_once(edge, [f"{pool}/wait?ms=600"] * 8)
+        assert status.result() == 502
+    good = [answer for answer in answers if answer.status == 200]
+    assert len(good) >= 3, "only those in the machine that crashed are lost"
+    with Client(edge.url) as client:
+        assert client.get(pool + "/").status == 200
+
+
+def test_a_machine_that_is_worn_is_replaced_and_no_request_is_lost(site: Site, edge: Server) -> None:
+    worn = publish(site, "li-worn", "--rejuvenate", "requests=5")
+    with Client(edge.url) as client:
+        served = [client.get(worn + "/") for _ in range(23)]
+    assert {answer.status for answer in served} == {200}
+    assert [int(answer.body.split()[1]) for answer in served] == [n % 5 + 1 for n in range(23)]
+    assert {answer.status for answer in at_once(edge, [f"{worn}/wait?ms=20"] * 16)} == {200}
+    assert metrics(edge)["rejuvenations_total{requests}"] >= 4
+
+
+def test_a_machine_that_has_grown_is_replaced(site: Site, edge: Server) -> None:
+    grows = publish(site, "li-grows", "--rejuvenate", "growth=1MiB")
+    with Client(edge.url) as client:
+        first = client.get(f"{grows}/grow?pages=400").body.split()[0]
+        eventually(lambda: client.get(grows + "/").body.split()[0] != first, "another machine answers")
+    assert metrics(edge)["rejuvenations_total{growth_bytes}"] >= 1
+
+
+def test_a_worn_record_is_not_woken(site: Site, edge: Server) -> None:
+    worn = publish(site, "li-parked", "--rejuvenate", "hours=0.0003")
+    with Client(edge.url) as client:
+        first = client.get(worn + "/").body.split()[0]
+        site.park("li-parked")
+        time.sleep(1.2)
+        assert client.get(worn + "/").body.split()[0] != first
+    assert metrics(edge)["rejuvenations_total{seconds}"] >= 1
+
+
+def test_an_isolated_tenant_has_workers_of_its_own(site: Site, edge: Server) -> None:
+    paths = [publish(site, f"li-tenant-{n}", tenant="alone" if n < 2 else "others") for n in range(4)]
+    assert len(names(at_once(edge, [path + "/" for path in paths]))) == 4
+    with Client(edge.url) as client:
+        services = {s["service"]: s for s in json.loads(client.get("/-/services").body)["services"]}
+        workers = {w["index"]: w for w in json.loads(client.get("/-/workers").body)["workers"]}
+    own = {services[f"li-tenant-{n}"]["worker"] for n in (0, 1)}
+    shared = {services[name]["worker"] for name in services if name not in ("li-tenant-0", "li-tenant-1")} - {None}
+    assert len(own) == 1
+    assert not own & shared
+    assert len(workers) == 3
+    assert len({workers[index]["pid"] for index in workers}) == 3
