@@ -30,11 +30,14 @@ class ShellPool:
             self._short_of = image
         return shell
 
-    def prepare(self) -> None:
-        """Make a spare one: that is most of what a machine's first start takes."""
+    def prepare(self) -> Shell | None:
+        """Make a spare one, which is most of what a machine's first start takes: that one, if there was need of it."""
         image, self._short_of = self._short_of, None
-        if image is not None:
-            self.release(Shell(image.base, image.memory_bytes), image)
+        if image is None:
+            return None
+        shell = Shell(image.base, image.memory_bytes)
+        self.release(shell, image)
+        return shell
 
     def release(self, shell: Shell, image: Image) -> None:
         """Its machine is gone."""

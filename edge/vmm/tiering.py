@@ -20,6 +20,7 @@ from vmimage.manifest import Region
 from vmimage.snapshot import Registers
 
 MARGIN: Final = 1.5  # the other engine must be cheaper by this factor; both ways, which is the hysteresis
+CLEARLY: Final = 3.0  # times the threshold, from which what is known of others decides where a new one starts
 WEIGHT: Final = 0.25  # of a new sample in the moving average
 CALIBRATION_ROUNDS: Final = 5
 CALIBRATION_EXITS: Final = 20
@@ -97,15 +98,23 @@ class Tiering:
     promotions: int = 0
     demotions: int = 0
     _work_ns: dict[int, float] = field(default_factory=dict)  # by image: work per entry, in Unicorn's time
+    _kin: dict[int, int] = field(default_factory=dict)  # by image: the base it is derived from
+    _kin_ns: dict[int, float] = field(default_factory=dict)  # by base: work per entry of all that are derived from it
 
     @property
     def kvm(self) -> bool:
         """Whether there is a choice."""
         return not self.calibration.kvm_missing
 
-    def engine_for(self, image: int) -> EngineName:
-        """Where a new machine of this image starts."""
-        return self.observe(image, "unicorn", 0, 0)
+    def engine_for(self, image: int, kin: int) -> EngineName:
+        """Where a new machine of this image starts; one that is not known yet, where its kin clearly belong."""
+        self._kin[image] = kin
+        return self.engine_of_kin(kin) if image not in self._work_ns else self.observe(image, "unicorn", 0, 0)
+
+    def engine_of_kin(self, kin: int) -> EngineName:
+        """Where machines of a base mostly belong: those of a language do alike, and their first run is the dearest."""
+        clearly = self._kin_ns.get(kin, 0.0) > CLEARLY * self.calibration.threshold_ns
+        return "kvm" if self.kvm and clearly else "unicorn"
 
     def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int) -> EngineName:
         """Take a run as a sample and say where the machine should be next.
@@ -121,6 +130,9 @@ class Tiering:
             work_ns = max(0.0, work_ns)
             known = self._work_ns.get(image, work_ns)
             self._work_ns[image] = known + WEIGHT * (work_ns - known)
+            kin = self._kin.get(image, -1)
+            before = self._kin_ns.get(kin, work_ns)
+            self._kin_ns[kin] = before + WEIGHT * (work_ns - before)
         work_ns = self._work_ns.get(image, 0.0)
         on_unicorn, on_kvm = c.unicorn_exit_ns + work_ns, c.kvm_exit_ns + work_ns / c.speedup
         if engine == "unicorn":
@@ -141,3 +153,4 @@ class Tiering:
     def forget(self, image: int) -> None:
         """The image is gone."""
         self._work_ns.pop(image, None)
+        self._kin.pop(image, None)

@@ -122,7 +122,7 @@ class Worker:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
             if idle:
-                self._shells.prepare()
+                self._prepare_shell()
                 self._watchdog.rest()
             self._wake_sleepers()
             return True
@@ -178,7 +178,7 @@ class Worker:
         limits = Limits(**about["limits"])
         shell = self._shells.take(image)
         try:
-            self._choose_engine(shell, self._tiering.engine_for(about["image"]))
+            self._choose_engine(shell, self._tiering.engine_for(about["image"], id(image.base)))
             record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
             machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
             machine.restore(record)
@@ -257,6 +257,12 @@ class Worker:
         except OperatorError as error:
             log.warning("event=kvm_lost reason=%s", error)
             self._tiering.without_kvm(str(error))
+
+    def _prepare_shell(self) -> None:
+        """Make a spare one, with the engine that machines of its base mostly want."""
+        made = self._shells.prepare()
+        if made is not None:
+            self._choose_engine(made, self._tiering.engine_of_kin(id(made.memory.base)))
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]

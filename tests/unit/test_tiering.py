@@ -10,7 +10,7 @@ BARE_METAL = Calibration(unicorn_exit_ns=2_000, kvm_exit_ns=1_500, speedup=25)
 
 def settle(tiering: Tiering, cpu_ns_on_unicorn: int, runs: int = 40) -> str:
     """Runs of one size until the machine has found its place."""
-    c, engine = tiering.calibration, tiering.engine_for(1)
+    c, engine = tiering.calibration, tiering.engine_for(1, 7)
     for _ in range(runs):
         cpu = cpu_ns_on_unicorn
         if engine == "kvm":
@@ -57,9 +57,9 @@ def test_one_slow_run_moves_nothing_for_long() -> None:
 def test_images_are_learned_apart_and_forgotten() -> None:
     tiering = Tiering(NESTED)
     settle(tiering, 5_000_000)
-    assert (tiering.engine_for(1), tiering.engine_for(2)) == ("kvm", "unicorn")
+    assert (tiering.engine_for(1, 7), tiering.engine_for(2, 8)) == ("kvm", "unicorn")
     tiering.forget(1)
-    assert tiering.engine_for(1) == "unicorn"
+    assert tiering.engine_for(1, 9) == "unicorn"
 
 
 def test_without_kvm_everything_stays() -> None:
@@ -76,3 +76,14 @@ def test_this_machine_can_be_calibrated() -> None:
     assert not calibration.kvm_missing
     assert calibration.speedup > 1
     assert 0 < calibration.unicorn_exit_ns < calibration.kvm_exit_ns * 100
+
+
+def test_a_new_image_starts_where_its_kin_clearly_belong() -> None:
+    tiering = Tiering(NESTED)
+    assert tiering.engine_for(1, 7) == "unicorn"
+    for _ in range(5):
+        tiering.observe(1, "unicorn", 10_000_000, 1)
+    assert [tiering.engine_for(image, 7) for image in (1, 2)] == ["kvm", "kvm"]
+    assert tiering.engine_for(3, 8) == "unicorn", "another base"
+    tiering.observe(2, "kvm", int(NESTED.kvm_exit_ns), 1)
+    assert tiering.engine_for(2, 7) == "unicorn", "what is known of itself counts for more"
