@@ -92,9 +92,13 @@ class Workerd(Peer):
     name = "workerd"
     pages = ("/", "/json")
 
+    def __init__(self, folder: Path, worker: Path = WORKER) -> None:
+        super().__init__(folder)
+        self.worker = worker
+
     def command(self) -> Sequence[str]:
         """See Peer."""
-        (self.folder / "worker.js").write_bytes(WORKER.read_bytes())
+        (self.folder / "worker.js").write_bytes(self.worker.read_bytes())
         (self.folder / "config.capnp").write_text(
             'using Workerd = import "/workerd/workerd.capnp";\n'
             "const config :Workerd.Config = (\n"
