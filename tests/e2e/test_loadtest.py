@@ -34,7 +34,7 @@ def test_unknown_experiment_is_refused_by_name() -> None:
     assert (
         done.stderr
         == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory or scale or multitude "
-        "or fairness expected, got 'nothing'\n"
+        "or fairness or peers or js expected, got 'nothing'\n"
     )
 
 

@@ -226,10 +226,10 @@
 
   class TransformStream {
     constructor(transformer = {}, writableStrategy = {}, readableStrategy = {}) {
-      let controller, pulled = deferred();
+      let controller, pulled = deferred(), wanted = false; // wanted: a reader asked since the last chunk went in
       this.readable = new ReadableStream({
         start(c) { controller = c; },
-        pull() { pulled.resolve(); pulled = deferred(); },
+        pull() { wanted = true; pulled.resolve(); pulled = deferred(); },
         cancel: (reason) => { this.writable._fail(reason ?? new TypeError("The readable side was cancelled")); return transformer.cancel?.(reason); },
       }, { highWaterMark: readableStrategy.highWaterMark ?? 0 });
       const own = {
@@ -241,7 +241,8 @@
       this.writable = new WritableStream({
         start: () => transformer.start?.(own),
         write: async (chunk) => {
-          if (controller.desiredSize <= 0) await pulled.promise;
+          if (controller.desiredSize <= 0 && !wanted) await pulled.promise;
+          wanted = false;
           try { transformer.transform ? await transformer.transform(chunk, own) : own.enqueue(chunk); } catch (error) { controller.error(error); throw error; }
         },
         close: async () => {

@@ -6,7 +6,9 @@
   const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/, BAD_VALUE = /[\0\r\n]|[^\x00-\xff]/;
 
   class Headers {
-    _list = []; // name in lower case, value, ...
+    #list = []; // name in lower case, value, ...
+    get _list() { return this.#list; }
+    set _list(list) { this.#list = list; }
     constructor(init) { if (init !== undefined && init !== null) this.#fill(init); }
     #fill(init) {
       if (init instanceof Headers) { this._list = [...init._list]; return; }
@@ -59,7 +61,9 @@
   }
 
   class Blob {
-    _bytes; #type;
+    #bytes; #type;
+    get _bytes() { return this.#bytes; }
+    set _bytes(bytes) { this.#bytes = bytes; }
     constructor(parts = [], { type = "" } = {}) {
       const list = [];
       let size = 0;
@@ -148,7 +152,14 @@
 
   // What Request and Response share. `_raw`: null, a string, a Uint8Array, or a ReadableStream of Uint8Arrays.
   class Body {
-    _raw = null; _used = false; _stream = null;
+    // Not properties of their own: who copies or lists a Request or a Response finds what the platform has there.
+    #raw = null; #used = false; #stream = null;
+    get _raw() { return this.#raw; }
+    set _raw(raw) { this.#raw = raw; }
+    get _used() { return this.#used; }
+    set _used(used) { this.#used = used; }
+    get _stream() { return this.#stream; }
+    set _stream(stream) { this.#stream = stream; }
     _take(body) { // what the constructor was given; the content type that follows from it
       if (body === null || body === undefined) return null;
       if (typeof body === "string") { this._raw = body; return "text/plain;charset=UTF-8"; }
