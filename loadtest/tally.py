@@ -4,13 +4,17 @@ Plain values without I/O: load generators in other processes send theirs as JSON
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
 BUCKET_RATIO: Final = 1.05  # of a bucket's upper end to its lower: so exact is a quantile
 BUCKET_MIN_MS: Final = 0.01
+P99_REQUESTS: Final = 100  # in a group; of fewer, the longest time is no p99
 _LOG_RATIO: Final = math.log(BUCKET_RATIO)
+
+_DETAIL = re.compile(r"detail=\"?([\w-]+)")
 
 Fields = Mapping[str, str]  # an answer's header fields, their names in lower case
 
@@ -89,13 +93,17 @@ class Tally:
             together.merge(times)
         return together
 
-    def record(self, group: str, ms: float, tier: str, error: str) -> None:
-        """Count one request; `tier` and `error` empty when there is none."""
+    def record(self, group: str, ms: float, fields: Fields, error: str) -> None:
+        """Count one request.
+
+        :param fields: of its answer, of which Cache-Status names the tier; empty when none came.
+        :param error: its class; empty when there is none.
+        """
         if group not in self.groups:
             self.groups[group] = Times()
         self.groups[group].add(ms)
-        if tier:
-            self.tiers[tier] += 1
+        if not error and (found := _DETAIL.search(fields.get("cache-status", ""))):
+            self.tiers[found[1]] += 1
         if error:
             self.errors[error] += 1
 
@@ -105,6 +113,18 @@ class Tally:
             self.groups.setdefault(group, Times()).merge(times)
         self.tiers.update(other.tiers)
         self.errors.update(other.errors)
+
+    def summary(self) -> dict[str, Any]:
+        """The figures for a reader; times in milliseconds."""
+        groups = {
+            name: {
+                "requests": len(times),
+                "p50_ms": round(times.quantile(0.5), 3),
+                "p99_ms": round(times.quantile(0.99), 3),
+            }
+            for name, times in sorted(self.groups.items())
+        }
+        return {"requests": self.requests, "failures": self.failures, "tiers": dict(self.tiers), "groups": groups}
 
     def to_json(self) -> dict[str, Any]:
         """For `from_json`."""
@@ -119,3 +139,28 @@ class Tally:
         tally.tiers.update(value["tiers"])
         tally.errors.update(value["errors"])
         return tally
+
+
+def complaints(tally: Tally, max_failure_ratio: float, max_p99_ms: float) -> list[str]:
+    """What of the bounds was not met; `max_p99_ms` 0 is none, and groups of few requests have no p99."""
+    if not tally.requests:
+        return ["requests: at least 1 expected, got none"]
+    found = []
+    ratio = tally.failures / tally.requests
+    if ratio > max_failure_ratio:
+        classes = ", ".join(f"{name}: {count}" for name, count in tally.errors.most_common(5))
+        found.append(f"failures: at most {max_failure_ratio:.3%} of requests expected, got {ratio:.3%} ({classes})")
+    for group, times in sorted(tally.groups.items()):
+        if max_p99_ms and len(times) >= P99_REQUESTS and (p99 := times.quantile(0.99)) > max_p99_ms:
+            found.append(f"p99 of {group}: at most {max_p99_ms:g} ms expected, got {p99:.1f} ms")
+    return found
+
+
+def table(tally: Tally) -> str:
+    """Everything for a terminal."""
+    lines = [f"{'group':<8}{'requests':>10}{'p50 ms':>10}{'p99 ms':>10}"]
+    for group, times in [*sorted(tally.groups.items()), ("all", tally.times)]:
+        lines.append(f"{group:<8}{len(times):>10}{times.quantile(0.5):>10.2f}{times.quantile(0.99):>10.2f}")
+    for title, counts in (("answered by tier", tally.tiers), ("errors", tally.errors)):
+        lines.append(f"{title}: {', '.join(f'{name} {count}' for name, count in counts.most_common()) or 'none'}")
+    return "\n".join(lines)
