@@ -93,8 +93,8 @@ class Tally:
             together.merge(times)
         return together
 
-    def record(self, group: str, ms: float, fields: Fields, error: str) -> None:
-        """Count one request.
+    def record(self, group: str, ms: float, fields: Fields, error: str) -> str:
+        """Count one request; the tier that answered, empty when none did.
 
         :param fields: of its answer, of which Cache-Status names the tier; empty when none came.
         :param error: its class; empty when there is none.
@@ -102,10 +102,14 @@ class Tally:
         if group not in self.groups:
             self.groups[group] = Times()
         self.groups[group].add(ms)
-        if not error and (found := _DETAIL.search(fields.get("cache-status", ""))):
-            self.tiers[found[1]] += 1
         if error:
             self.errors[error] += 1
+            return ""
+        found = _DETAIL.search(fields.get("cache-status", ""))
+        tier = found[1] if found else ""
+        if tier:
+            self.tiers[tier] += 1
+        return tier
 
     def merge(self, other: "Tally") -> None:
         """Add another's."""
