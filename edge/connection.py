@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
         self._lingering: Request | None = None  # answered, and its body not yet complete
-        self._starting = False
+        self._starting = self._closed = False
         self._reading = True
         self._writable: asyncio.Future[None] | None = None  # while the client does not read
         self._since = self._loop.time()  # nothing was asked
@@ -149,6 +149,7 @@ class Connection(asyncio.Protocol):
         assert request is not None
         if not self._in_head:
             return  # a trailer: it may not add to a head that was judged already
+        value = value.rstrip(b" \t")
         request.headers.append((name, value))
         size = len(name)
         if size + len(value) > LINE_MAX or len(request.headers) > HEADERS_MAX:
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
         if self._starting:
             return
         self._starting = True
-        while self._waiting and self._current is None and self._lingering is None and self._writable is None:
+        while self._waiting and not (self._current or self._lingering or self._writable or self._closed):
             self._current = self._waiting.popleft()
             self._taker.take(self._current)
         self._starting = False
@@ -290,8 +291,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close when all that was written is sent."""
-        self._deaf = True
-        self._waiting.clear()
+        self._deaf = self._closed = True
         self._unfed = b""
         self._transport.close()
 
