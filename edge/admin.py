@@ -6,17 +6,24 @@ For clients in the configured networks only, loopback unless configured otherwis
 import asyncio
 import ipaddress
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
-
-from aiohttp import web
 
 from edge.config import EdgeConfig
 from edge.counters import Counters, exposition
 from edge.flow import ClientError, Route
 from edge.services import Service
 from edge.supervisor import Supervisor
+
+
+class Page(NamedTuple):
+    """An answer of the edge's own."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = {}
 
 
 class Admin:
@@ -28,23 +35,19 @@ class Admin:
         self._supervisor, self._counters, self._drain = supervisor, counters, drain
         self._networks = config.admin_networks
 
-    async def handle(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
+    async def handle(self, method: str, remote: str, route: Route) -> Page:
         """One request.
+
+        :param remote: the client's address.
 
         :raises ClientError: not from a network that may, no such page, or not this method.
         """
-        if not self._may(request.remote):
+        if not self._may(remote):
             raise ClientError(404, "no_such_page")
-        answer = await self._page(request, route)
-        answer.headers["Server"] = "nunatak"
-        return answer
-
-    async def _page(self, request: web.BaseRequest, route: Route) -> web.StreamResponse:
-        method = "GET" if request.method == "HEAD" else request.method
-        match method, route.name:
+        match "GET" if method == "HEAD" else method, route.name:
             case "GET", "metrics":
                 text = exposition(self._counters, lambda: gauges(self._supervisor))
-                return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+                return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
             case "GET", "services":
                 services = self._supervisor.directory.by_name.values()
                 return _json({"services": [describe(self._supervisor, service) for service in services]})
@@ -57,20 +60,20 @@ class Admin:
                 )
             case "GET", "health":
                 draining = self._supervisor.draining
-                return web.Response(text="draining\n" if draining else "ok\n", status=503 if draining else 200)
+                return Page(503, b"draining\n") if draining else Page(200, b"ok\n")
             case "POST", "park":
                 return await self._park(route.query)
             case "POST", "drain":
                 self._drain()
-                return web.Response(text="draining\n", status=202)
+                return Page(202, b"draining\n")
             case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
                 raise ClientError(405, "method_not_allowed")
             case _:
                 raise ClientError(404, "no_such_page")
 
-    def _may(self, remote: str | None) -> bool:
+    def _may(self, remote: str) -> bool:
         try:
-            address = ipaddress.ip_address((remote or "").partition("%")[0])
+            address = ipaddress.ip_address(remote.partition("%")[0])
         except ValueError:
             return False
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
@@ -84,7 +87,7 @@ class Admin:
         await parking
         return True
 
-    async def _park(self, query: str) -> web.StreamResponse:
+    async def _park(self, query: str) -> Page:
         """Park one service (`service=`) or every idle one, and wait until it is done."""
         names = parse_qs(query).get("service")
         by_name = self._supervisor.directory.by_name
@@ -143,5 +146,5 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
     }
 
 
-def _json(value: Any) -> web.Response:
-    return web.Response(text=json.dumps(value, indent=1) + "\n", content_type="application/json")
+def _json(value: Any) -> Page:
+    return Page(200, json.dumps(value, indent=1).encode() + b"\n", "application/json")

@@ -5,6 +5,7 @@ guest's header reaches a client only if it cannot end its line or say how the me
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -49,7 +50,7 @@ def request_block(
     route: Route,
     method: str,
     version: tuple[int, int],
-    headers: tuple[tuple[bytes, bytes], ...],
+    headers: Sequence[tuple[bytes, bytes]],
     port: int,
     remote: str,
     request_id: bytes,
@@ -98,7 +99,7 @@ def request_block(
                 route,
                 method,
                 version,
-                tuple((n, v) for n, v in headers if n != name and _variable(n) not in dropped),
+                [(n, v) for n, v in headers if n != name and _variable(n) not in dropped],
                 port,
                 remote,
                 request_id,

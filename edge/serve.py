@@ -10,8 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-from aiohttp import web
-
 from edge import log
 from edge.admin import Admin
 from edge.catalogue import Catalogue
@@ -35,7 +33,6 @@ from vmimage.errors import OperatorError
 THREAD_SWITCH_S: Final = 0.0005
 # Of the supervisor's turns, so that it preempts a worker whose guest spins instead of waiting for the next tick (4 ms).
 SLICE_NS: Final = 100_000
-BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 
 _logger: Final = log.logger("serve")
 
@@ -92,25 +89,16 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     front = Front(supervisor, Admin(supervisor, config, counters, stop.set), config, counters)
 
     await supervisor.start()
-    runner = web.ServerRunner(front, handle_signals=False)
-    await runner.setup()
     host, port = config.address
-    try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG, reuse_port=False)
-        await site.start()
-    except OSError as error:
-        raise OperatorError(f"listen {config.listen}: {error.strerror or error}") from error
-    front.port = runner.addresses[0][1]
+    await front.listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
 
     await stop.wait()
     _logger.info(log.line("draining", in_flight=len(front.busy)))
     supervisor.draining = True
-    await site.stop()
     await front.drain(config.drain)
     await supervisor.drain()
-    await runner.cleanup()
     await origin.close()
     for pool in (threads, parking_thread, writing_thread):
         pool.shutdown(wait=True)

@@ -16,8 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from aiohttp import web
-
 from edge.admin import Admin
 from edge.config import EdgeConfig
 from edge.counters import Counters
@@ -36,7 +34,7 @@ from origin.dev.page import build_problem
 from origin.dev.watch import changed, stamp
 from origin.diskfile import DiskFile
 from vmimage.archive import ImageBundle
-from vmimage.errors import NunatakError, OperatorError
+from vmimage.errors import NunatakError
 
 LOOPBACK: Final = "127.0.0.1"
 DRAIN_S: Final = 1.0  # who stops the server is at a keyboard
@@ -98,25 +96,14 @@ async def serve(
 async def _answer(
     front: DevFront, config: EdgeConfig, source: Path, build: Builder, local: LocalOrigin, stop: asyncio.Event
 ) -> None:
-    runner = web.ServerRunner(front, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, *config.address)
-        try:
-            await site.start()
-        except OSError as error:
-            raise OperatorError(f"port {config.address[1]}: a free one expected: {error.strerror or error}") from error
-        front.port = runner.addresses[0][1]
-        terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
-        building = asyncio.create_task(_rebuild(front, source, build, local))
-        await asyncio.wait([building, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        building.cancel()
-        with suppress(asyncio.CancelledError):
-            await building
-        await site.stop()
-        await front.drain(DRAIN_S)
-    finally:
-        await runner.cleanup()
+    await front.listen(*config.address)
+    terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
+    building = asyncio.create_task(_rebuild(front, source, build, local))
+    await asyncio.wait([building, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    building.cancel()
+    with suppress(asyncio.CancelledError):
+        await building
+    await front.drain(DRAIN_S)
 
 
 async def _rebuild(front: DevFront, source: Path, build: Builder, local: LocalOrigin) -> None:

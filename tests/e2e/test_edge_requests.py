@@ -171,9 +171,16 @@ def test_expect_continue(site: Site, echo: str) -> None:
     head = (
         b"POST / HTTP/1.1\r\nHost: rq-echo.test\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n"
     )
-    got = raw(site.edges[0], head + b"\r\nhi")
-    assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    parts = urlsplit(site.edges[0].url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+        connection.sendall(head + b"\r\n")
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"hi")
+        got = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
     assert got.endswith(b"\r\n\r\nhi")
+    at_once = raw(site.edges[0], head + b"\r\nhi")  # who has sent the body needs no leave to send it
+    assert at_once.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 BAD = {

@@ -1,0 +1,319 @@
+"""One client connection: bytes become requests, which are answered one at a time, in their order.
+
+llhttp (through httptools) knows the grammar of RFC 9112. What is decided here is how much a client may send before it
+is read on, how long it may take, and what becomes of the connection after an answer.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from typing import Final, Protocol
+
+import httptools
+
+from edge.flow import ClientError
+from edge.request import Request
+from edge.streams import wake
+
+LINE_MAX: Final = 8190  # bytes of the request target, and of one header; what Apache and nginx take
+HEADERS_MAX: Final = 100
+FRUITLESS_MAX: Final = 1 << 17  # bytes without a whole head, or between two parts of a body: the parser holds them
+WRITE_WAITING_MAX: Final = 1 << 16  # bytes for a client that does not read, from which on we wait for it
+PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
+FEED_BYTES: Final = 1 << 14  # parsed at a time, so that what waits stays near those bounds
+LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
+
+_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+_NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
+_LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
+
+
+class Taker(Protocol):
+    """Who answers requests."""
+
+    connections: "set[Connection]"
+
+    def take(self, request: Request) -> None:
+        """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""
+
+    def gone(self, request: Request) -> None:
+        """The client left before that; `finished` need not be called."""
+
+
+class Connection(asyncio.Protocol):
+    """One client connection.
+
+    :param keepalive_s: a connection without a request, or one whose head does not come, is closed after that.
+    """
+
+    def __init__(self, taker: Taker, keepalive_s: float) -> None:
+        self.remote = ""
+        self.lost = False
+        self._taker, self._keepalive_s = taker, keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parsed: Request | None = None  # the head or body of this one is arriving
+        self._in_head = False
+        self._fruitless_bytes = 0
+        self._refused = False  # by a callback of the parser
+        self._deaf = False  # what still comes is not looked at
+        self._unfed = b""
+        self._waiting: deque[Request] = deque()
+        self._current: Request | None = None
+        self._lingering: Request | None = None  # answered, and its body not yet complete
+        self._starting = self._closed = False
+        self._reading = True
+        self._writable: asyncio.Future[None] | None = None  # while the client does not read
+        self._since = self._loop.time()  # nothing was asked
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_WAITING_MAX)
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        connected: socket.socket | None = transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._taker.connections.add(self)
+        self._timer = self._loop.call_later(self._keepalive_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = self._deaf = True
+        self._timer.cancel()
+        self._taker.connections.discard(self)
+        self._waiting.clear()
+        wake(self._writable)
+        request, self._current = self._current, None
+        if request is not None:
+            self._taker.gone(request)
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        wake(writable)
+        self._next()
+        self.read_on()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self._unfed:
+            self._unfed += data
+            return
+        self._feed(data)
+        self._next()
+        if self._waiting or self._parsed is not None or self._unfed:
+            self.read_on()
+
+    def _feed(self, data: bytes) -> None:
+        for start in range(0, len(data), FEED_BYTES):
+            if self._deaf:
+                return
+            if self._holds_much():
+                self._unfed = data[start:]
+                return
+            piece = data if len(data) <= FEED_BYTES else data[start : start + FEED_BYTES]
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                self._upgrade()
+            except httptools.HttpParserCallbackError:
+                if not self._refused:
+                    raise  # a defect of ours
+                self._break()
+            except httptools.HttpParserError:
+                self._break()
+            else:
+                if self._parsed is not None:
+                    self._fruitless_bytes += len(piece)
+                    if self._fruitless_bytes > FRUITLESS_MAX:
+                        self._break()
+
+    # From the parser.
+
+    def on_message_begin(self) -> None:
+        self._parsed, self._in_head, self._fruitless_bytes, self._target = Request(self), True, 0, b""
+        self._since = self._loop.time()
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > LINE_MAX:
+            self._refuse()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        request = self._parsed
+        assert request is not None
+        if not self._in_head:
+            return  # a trailer: it may not add to a head that was judged already
+        value = value.rstrip(b" \t")
+        request.headers.append((name, value))
+        size = len(name)
+        if size + len(value) > LINE_MAX or len(request.headers) > HEADERS_MAX:
+            self._refuse()
+        if size in _LOOKED_AT:
+            self._look_at(request, name.lower(), value)
+
+    def _look_at(self, request: Request, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            if request.host is not None or not value.isascii():
+                self._refuse()
+            request.host = value.decode()
+        elif name == b"content-length":
+            request.content_length = int(value)  # digits, once, and of no chunked body: else the parser has refused
+        elif name == b"transfer-encoding":
+            request.chunked = True
+        elif name == b"expect":
+            request.expects_continue = value.lower() == b"100-continue"
+        elif name == b"cdn-loop":
+            request.loops = f"{request.loops}, {value.decode('latin-1')}" if request.loops else value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        request, parser = self._parsed, self._parser
+        assert request is not None
+        self._in_head = False
+        version = _VERSIONS.get(parser.get_http_version())
+        try:
+            request.target = self._target.decode()
+        except UnicodeDecodeError:
+            self._refuse()
+        if version is None or not _NOT_IN_TARGET.isdisjoint(request.target) or (request.chunked and version == (1, 0)):
+            self._refuse()
+        request.method, request.version = parser.get_method().decode(), version or (1, 1)
+        request.keep_alive = parser.should_keep_alive()
+        if parser.should_upgrade() and request.has_body:
+            self._refuse()  # the parser takes what follows for another protocol: nobody knows where the body ends
+        self._waiting.append(request)
+
+    def on_body(self, data: bytes) -> None:
+        assert self._parsed is not None
+        self._fruitless_bytes = 0
+        self._parsed.arrive(data)
+
+    def on_message_complete(self) -> None:
+        request, self._parsed = self._parsed, None
+        assert request is not None
+        request.end()
+        if request is self._lingering:
+            self._lingering = None
+            self._after(request)
+
+    def _refuse(self) -> None:
+        self._refused = True
+        raise ClientError(400, "bad_request")  # leaves the parser
+
+    def _upgrade(self) -> None:
+        """The client would like another protocol: it is answered in this one, and what follows is not read."""
+        self._deaf = True
+        self._waiting[-1].keep_alive = False
+
+    def _break(self) -> None:
+        """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
+        self._deaf = True
+        request, self._parsed = self._parsed, None
+        if request is not None and not self._in_head and not self._refused:  # a body
+            request.keep_alive = False
+            request.end(ClientError(400, "bad_body"))
+            if request is self._lingering:
+                self.close()
+            return
+        broken = Request(self)
+        broken.error = ClientError(400, "bad_request")
+        self._waiting.append(broken)
+
+    # One request after the other.
+
+    def _next(self) -> None:
+        """Begin with the next request, if it is its turn and the client reads."""
+        if self._starting:
+            return
+        self._starting = True
+        while self._waiting and not (self._current or self._lingering or self._writable or self._closed):
+            self._current = self._waiting.popleft()
+            self._taker.take(self._current)
+        self._starting = False
+
+    def finished(self, request: Request) -> None:
+        """A request has been answered; `keep_alive` says whether there may be another."""
+        if self.lost:
+            return
+        self._current, self._since = None, self._loop.time()
+        if request.complete or request.error is not None:
+            self._after(request)
+        else:
+            request.forget_body()
+            self._lingering = request
+            self._loop.call_later(LINGER_S, self._linger_no_more, request)
+            self.read_on()
+
+    def _after(self, request: Request) -> None:
+        if request.keep_alive:
+            self._next()
+            if not self._reading:
+                self.read_on()
+        else:
+            self.close()
+
+    def _linger_no_more(self, request: Request) -> None:
+        if self._lingering is request:
+            self.close()
+
+    def _look(self) -> None:
+        """Close a connection that nothing is asked of."""
+        left = self._keepalive_s
+        if self._current is None and self._lingering is None:
+            left -= self._loop.time() - self._since
+            if left <= 0:
+                self.close() if self._writable is None else self.abort()
+                return
+        self._timer = self._loop.call_later(left, self._look)
+
+    # For those who answer.
+
+    def write(self, request: Request, data: bytes) -> None:
+        """Send bytes of an answer; a no-op when the client is gone."""
+        if not self.lost:
+            self._transport.write(data)
+            request.sent += len(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what was written.
+
+        :raises ConnectionError: it is gone.
+        """
+        if self._writable is not None:
+            await self._writable
+        if self.lost:
+            raise ConnectionError("the client is gone")
+
+    def close(self) -> None:
+        """Close when all that was written is sent."""
+        self._deaf = self._closed = True
+        self._unfed = b""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once: what was sent is then visibly not whole."""
+        self._transport.abort()
+
+    # Flow control.
+
+    def _holds_much(self) -> bool:
+        return len(self._waiting) >= PIPELINED_MAX or (self._parsed is not None and self._parsed.holds_much)
+
+    def read_on(self) -> None:
+        """Read from the client, or let it wait, by what is held of it."""
+        while self._unfed and not self._holds_much() and not self._deaf:
+            data, self._unfed = self._unfed, b""
+            self._feed(data)
+            self._next()
+        reads = not (self._unfed or self._holds_much())
+        if reads is not self._reading and not self._transport.is_closing():
+            self._reading = reads
+            if reads:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()

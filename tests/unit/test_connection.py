@@ -1,0 +1,339 @@
+"""A client connection by itself, on a transport that records: what clients send to confuse, exhaust or hold up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.connection import FRUITLESS_MAX, HEADERS_MAX, LINE_MAX, PIPELINED_MAX, Connection
+from edge.flow import ClientError
+from edge.request import BODY_WAITING_MAX, Request
+
+KEEPALIVE_S = 0.05
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reading, self.closed, self.aborted = True, False, False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.1", 1234) if name == "peername" else None
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
+
+
+class Clerk:
+    """Takes requests; a test says when they are answered."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.connections: set[Connection] = set()
+        self.taken: list[Request] = []
+        self.left: list[Request] = []
+        self._at_once = at_once
+
+    def take(self, request: Request) -> None:
+        self.taken.append(request)
+        if self._at_once:
+            self.answer(request)
+
+    def answer(self, request: Request, keep: bool | None = None) -> None:
+        request.keep_alive = request.keep_alive if keep is None else keep
+        request.connection.write(request, request.target.encode() + b";")
+        request.connection.finished(request)
+
+    def gone(self, request: Request) -> None:
+        self.left.append(request)
+
+
+class Wire:
+    """A connection, its transport and who takes its requests."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.clerk, self.transport = Clerk(at_once=at_once), Transport()
+        self.connection = Connection(self.clerk, KEEPALIVE_S)
+        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
+        self.feed = self.connection.data_received
+
+    @property
+    def taken(self) -> list[Request]:
+        return self.clerk.taken
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def get(target: str = "/", *fields: str, version: str = "1.1") -> bytes:
+    return "\r\n".join((f"GET {target} HTTP/{version}", "Host: a.test", *fields, "", "")).encode()
+
+
+def post(*fields: str) -> bytes:
+    return "\r\n".join(("POST /p HTTP/1.1", "Host: a.test", *fields, "", "")).encode()
+
+
+def test_a_head_is_what_was_sent() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(get("/a%20b?c=%C3%BC", "X-A: 1", "x-a:  2 ", "CDN-Loop: one", "CDN-Loop: two"))
+        (request,) = wire.taken
+        assert (request.method, request.target, request.version) == ("GET", "/a%20b?c=%C3%BC", (1, 1))
+        assert (request.host, request.loops, request.remote) == ("a.test", "one, two", "192.0.2.1")
+        assert (request.complete, request.has_body, request.keep_alive) == (True, False, True)
+        assert request.headers[1:3] == [(b"X-A", b"1"), (b"x-a", b"2")]
+        assert request.header(b"x-a") == "1"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64])
+def test_pieces_of_any_size_are_the_same_requests(size: int) -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        data = get("/1") + post("Content-Length: 3") + b"abc" + get("/2", "Connection: close")
+        for start in range(0, len(data), size):
+            wire.feed(data[start : start + size])
+        assert [request.target for request in wire.taken] == ["/1", "/p", "/2"]
+        assert wire.transport.written == b"/1;/p;/2;"
+        assert wire.transport.closed
+
+    run(scenario)
+
+
+REFUSED = {
+    "two hosts": get("/", "Host: b.test"),
+    "host that is not ASCII": b"GET / HTTP/1.1\r\nHost: \xc3\xbc.test\r\n\r\n",
+    "length twice": post("Content-Length: 3", "Content-Length: 3"),
+    "length twice, different": post("Content-Length: 3", "Content-Length: 4"),
+    "length with a plus": post("Content-Length: +3"),
+    "length with a space inside": post("Content-Length: 3 3"),
+    "length beyond 64 bits": post("Content-Length: 99999999999999999999"),
+    "length and chunks": post("Content-Length: 3", "Transfer-Encoding: chunked"),
+    "chunks and length": post("Transfer-Encoding: chunked", "Content-Length: 3"),
+    "chunked is not the last coding": post("Transfer-Encoding: chunked, gzip"),
+    "coding that is none": post("Transfer-Encoding: chunkedd"),
+    "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "space before the colon": get("/", "X-A : 1"),
+    "folded line": get("/", "X-A: 1", " 2"),
+    "name with a control character": get("/", "X\x01A: 1"),
+    "value with NUL": get("/", "X-A: \0"),
+    "bare carriage return in a value": get("/", "X-A: a\rb: c"),
+    "tab in the target": get("/\t"),
+    "target that is not UTF-8": b"GET /\xff HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "unknown method": b"BREW / HTTP/1.1\r\nHost: a.test\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "version of another kind": get(version="3.0"),
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "upgrade whose body would be taken for a request": post("Connection: upgrade", "Upgrade: x", "Content-Length: 40"),
+    "a long target": get("/" + "a" * LINE_MAX),
+    "a long field": get("/", "X: " + "a" * LINE_MAX),
+    "many fields": get("/", *(f"X-{number}: 1" for number in range(HEADERS_MAX + 1))),
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_no_request_is_refused_and_nothing_after_it_is_read(data: bytes) -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        wire.feed(get("/first") + data + get("/smuggled"))
+        first, broken = wire.taken
+        assert first.target == "/first"
+        assert isinstance(broken.error, ClientError)
+        assert broken.error.refusal.status == 400
+        assert wire.transport.closed
+        wire.feed(get("/late"))
+        assert len(wire.taken) == 2
+
+    run(scenario)
+
+
+def test_an_upgrade_is_answered_here_and_what_follows_is_not_read() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(get("/up", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x") + get("/no"))
+        (request,) = wire.taken
+        assert (request.target, request.keep_alive) == ("/up", False)
+        wire.clerk.answer(request)
+        assert wire.transport.closed
+
+    run(scenario)
+
+
+def test_trailers_do_not_change_a_head_that_was_judged() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(post("Transfer-Encoding: chunked"))
+        (request,) = wire.taken
+        before = list(request.headers)
+        wire.feed(b"3\r\nabc\r\n0\r\nHost: evil.test\r\nX-Role: admin\r\n\r\n")
+        assert await request.read() == b"abc"
+        assert await request.read() == b""
+        assert (request.headers, request.host, request.content_length) == (before, "a.test", None)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("start", "drip"),
+    [
+        (b"GET / HTTP/1.1\r\nX: ", b"a" * 1000),
+        (b"GET /", b"a" * 1000),
+        (post("Transfer-Encoding: chunked") + b"1;", b"x" * 1000),
+        (post("Transfer-Encoding: chunked") + b"0\r\nX: ", b"a" * 1000),
+    ],
+    ids=["field", "target", "chunk extension", "trailer"],
+)
+def test_what_never_ends_is_not_kept(start: bytes, drip: bytes) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(start)
+        for _ in range(FRUITLESS_MAX // len(drip) + 2):
+            wire.feed(drip)
+        (request,) = wire.taken
+        assert request.error is not None
+        assert request.error.refusal.status == 400
+
+    run(scenario)
+
+
+def test_pipelined_requests_wait_their_turn_and_their_sender_waits_too() -> None:
+    async def scenario() -> None:
+        wire, count = Wire(), 3000
+        wire.feed(b"".join(get(f"/{number}") for number in range(count)))
+        assert len(wire.taken) == 1
+        assert not wire.transport.reading
+        while len(wire.taken) < count:
+            waiting = len(wire.connection._waiting)
+            assert waiting <= PIPELINED_MAX + (1 << 14) // len(get("/0"))
+            wire.clerk.answer(wire.taken[-1])
+        wire.clerk.answer(wire.taken[-1])
+        assert [request.target for request in wire.taken] == [f"/{number}" for number in range(count)]
+        assert wire.transport.reading
+
+    run(scenario)
+
+
+def test_who_does_not_read_is_not_answered_further() -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        wire.connection.pause_writing()
+        wire.feed(get("/1") + get("/2"))
+        assert wire.taken == []
+        wire.connection.resume_writing()
+        assert [request.target for request in wire.taken] == ["/1", "/2"]
+
+    run(scenario)
+
+
+def test_a_body_that_nobody_takes_makes_its_sender_wait() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(post("Content-Length: 1000000"))
+        (request,) = wire.taken
+        wire.feed(b"a" * BODY_WAITING_MAX)
+        assert not wire.transport.reading
+        assert len(await request.read()) == BODY_WAITING_MAX
+        assert wire.transport.reading
+
+    run(scenario)
+
+
+def test_a_broken_chunk_ends_the_body_with_an_error() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(post("Transfer-Encoding: chunked") + b"3\r\nabc\r\n")
+        (request,) = wire.taken
+        assert await request.read() == b"abc"
+        wire.feed(b"zz\r\n")
+        with pytest.raises(ClientError, match="bad_body"):
+            await request.read()
+        wire.clerk.answer(request)
+        assert wire.transport.closed
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_answer_before_the_body_lets_the_client_finish_sending(keep: bool) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(post("Content-Length: 200000") + b"a" * 100_000)
+        (request,) = wire.taken
+        wire.clerk.answer(request, keep=keep)
+        assert not wire.transport.closed
+        assert wire.transport.reading
+        wire.feed(b"a" * 100_000 + get("/next"))
+        assert wire.transport.closed is not keep
+        assert [taken.target for taken in wire.taken] == (["/p", "/next"] if keep else ["/p"])
+
+    run(scenario)
+
+
+def test_a_client_that_leaves_is_reported_once() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(get("/1") + get("/2"))
+        wire.connection.connection_lost(None)
+        assert [request.target for request in wire.clerk.left] == ["/1"]
+        wire.clerk.answer(wire.taken[0])
+        assert len(wire.taken) == 1
+        assert wire.transport.written == b""
+        assert wire.clerk.connections == set()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", get()], ids=["nothing", "half a head", "a whole request"])
+def test_silence_closes_a_connection_unless_an_answer_is_due(data: bytes) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        if data:
+            wire.feed(data)
+        await asyncio.sleep(KEEPALIVE_S * 4)
+        assert wire.transport.closed is not bool(wire.taken)
+
+    run(scenario)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=40), st.sampled_from([get(), post("Content-Length: 2"), b"ab", *REFUSED.values()]))
+    )
+)
+def test_no_bytes_raise_or_are_taken_twice(pieces: list[bytes]) -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        for piece in pieces:
+            wire.feed(piece)
+        assert len({id(request) for request in wire.taken}) == len(wire.taken)
+        assert sum(request.error is not None for request in wire.taken) <= 1
+        assert all(request.error is None for request in wire.taken[:-1])
+
+    run(scenario)
