@@ -117,7 +117,9 @@ class OriginStore:
                         raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
                 return bytes(data)
         except TimeoutError as error:
-            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s ({type(error).__name__})") from error
+            raise OriginTimeout(
+                f"{url}: no complete answer in {self._timeout.total} s ({type(error).__name__})"
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
 
