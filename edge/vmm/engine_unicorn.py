@@ -239,4 +239,11 @@ class UnicornEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         with self._close_lock:
-            self._uc = None
+            uc, self._uc = self._uc, None
+            if uc is None:
+                return
+            # ctypes holds hooks in a circle, and these the instance and this engine: nothing large may hang on them, or
+            # some 3 MiB of a shell wait for a collection of garbage.
+            del self._memory, self._clean
+            Uc.release_handle(uc._uch)
+            uc._uch.value = None  # the instance's own finalizer finds nothing to do

@@ -1,10 +1,15 @@
 """Are shells used again, and are they no more than machines have needed, however many bases take turns?"""
 
+import gc
+import os
+import weakref
+
 import pytest
 
 from edge.vmm.memory import BaseMemory
-from edge.vmm.shell import Image, Shell
+from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import SPARE_SHELLS, ShellPool
+from loadtest.server import tree_memory_bytes
 from vmimage import abi
 
 
@@ -57,13 +62,13 @@ def test_bases_that_take_turns_share_what_machines_have_needed(bases: list[Image
 
 def test_the_base_that_was_wanted_longest_ago_gives_one_up(bases: list[Image], closed: list[Shell]) -> None:
     pool = ShellPool()
-    old, new = _use(pool, bases[0], 6), _use(pool, bases[1], 6)
-    assert len(pool) == 12
+    old, new = _use(pool, bases[0], SPARE_SHELLS), _use(pool, bases[1], SPARE_SHELLS)
+    assert len(pool) == 2 * SPARE_SHELLS
     _use(pool, bases[0], 1)
-    _use(pool, bases[2], 4)
-    assert len(pool) == 6 + SPARE_SHELLS
-    assert {*map(id, closed)} <= {*map(id, new)}
+    _use(pool, bases[2], 2)
+    assert len(pool) == 2 * SPARE_SHELLS
     assert len(closed) == 2
+    assert {*map(id, closed)} <= {*map(id, new)}
     assert not {*map(id, closed)} & {*map(id, old)}
 
 
@@ -87,3 +92,35 @@ def test_a_base_that_is_gone_takes_its_shells_along(bases: list[Image], closed: 
     pool.drop(bases[0])
     assert {*map(id, closed)} == {*map(id, shells)}
     assert len(pool) == 0
+
+
+@pytest.mark.parametrize("engine", ["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)])
+def test_a_closed_shell_is_gone_at_once_without_a_collection_of_garbage(engine: EngineName) -> None:
+    base = BaseMemory(None)
+    gc.collect()
+    gc.disable()
+    try:
+        shell = Shell(base, abi.MEMORY_MIN)
+        shell.choose(engine)
+        memory = weakref.ref(shell.memory)
+        before = len(os.listdir("/proc/self/fd"))
+        shell.close()
+        del shell
+        assert memory() is None
+        assert len(os.listdir("/proc/self/fd")) <= before
+    finally:
+        gc.enable()
+
+
+def test_closed_shells_leave_no_memory_behind() -> None:
+    base = BaseMemory(None)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(40):
+            Shell(base, abi.MEMORY_MIN).close()
+            if number == 10:
+                before = tree_memory_bytes(os.getpid())
+        assert tree_memory_bytes(os.getpid()) - before < 10 << 20, "30 shells of 3 MiB would be 90"
+    finally:
+        gc.enable()
