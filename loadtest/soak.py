@@ -10,7 +10,7 @@ the end: no error, no growth beyond `BUDGETS` after a warm-up, evictions from ev
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,11 +39,11 @@ RESIDENT_MEMORY: Final = 24 << 20  # some fifteen machines
 # SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default); connections
 # between edge and origin come and go.
 BUDGETS: Final = (
-    Budget("memory of the edge", "MiB", share=0.05, floor=8),
-    Budget("memory of the origin", "MiB", share=0.05, floor=8),
-    Budget("open files of the edge", "", share=0, floor=8),
-    Budget("open files of the origin", "", share=0, floor=8),
-    Budget("disk of the edge", "MiB", share=0.05, floor=8),
+    Budget("memory of the edge", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=32),
+    Budget("memory of the origin", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=16),
+    Budget("open files of the edge", "", share=0, floor=8, swing=0, swing_floor=40),
+    Budget("open files of the origin", "", share=0, floor=8, swing=0, swing_floor=40),
+    Budget("disk of the edge", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=16),
 )
 
 
@@ -92,6 +92,14 @@ class Result:
     samples: list[Sample] = field(default_factory=list)
     parked: Vitals | None = None  # at the end, when all was parked
     idle_cpu_s_per_hour: float = 0.0  # of the edge, with everything parked
+
+    def add(self, sample: Sample) -> None:
+        """One more; what came just after another, at the very end, belongs to that one."""
+        if self.samples and sample.at_s - self.samples[-1].at_s < self.plan.every_s / 2:
+            last = self.samples.pop()
+            last.tally.merge(sample.tally)
+            sample = replace(sample, tally=last.tally, again=Counter(last.again) + Counter(sample.again))
+        self.samples.append(sample)
 
     @property
     def tally(self) -> Tally:
@@ -225,7 +233,7 @@ def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
         say(f"{rate:,.0f} requests/s for {plan.seconds:.0f} s by {GENERATOR}, open loop")
         with generator(Order(edge.url, PREFIX, shape, rate, plan.seconds, plan.every_s)) as reports:
             for report in reports:
-                result.samples.append(Sample(*report, look(site)))
+                result.add(Sample(*report, look(site)))
         if not result.samples or result.samples[-1].at_s < plan.seconds - plan.every_s:
             raise SoakFailed(f"reports for {plan.seconds:.0f} s expected from {GENERATOR}, it ended before")
         _rest(site, result)

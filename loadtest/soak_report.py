@@ -47,7 +47,7 @@ def draw(result: Result, path: Path) -> None:
 
     samples, series = result.samples, result.series()
     at_s = [sample.at_s for sample in samples]
-    drawing, axes = pyplot.subplots(4, 1, sharex=True, figsize=(9, 12))
+    drawing, axes = pyplot.subplots(4, 1, sharex=True, figsize=(11, 12))
     spans = [now - before for before, now in zip([0.0, *at_s], at_s, strict=False)]
     for part, label in ((0.5, "p50"), (0.99, "p99")):
         axes[0].plot(at_s, [sample.tally.times.quantile(part) for sample in samples], label=label)
@@ -66,7 +66,7 @@ def draw(result: Result, path: Path) -> None:
     axes[3].set(ylabel="1/s", xlabel="seconds", ylim=(0, None))
     for axis in axes:
         axis.grid(visible=True, alpha=0.3)
-        axis.legend(loc="upper left", fontsize="small")
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
     drawing.tight_layout()
     drawing.savefig(path, dpi=120)
     pyplot.close(drawing)

@@ -86,8 +86,18 @@ def test_a_good_soak_has_no_complaint_and_its_costs() -> None:
     ],
 )
 def test_what_goes_wrong_is_said(change: Change, complaint: str) -> None:
-    [said] = _result(change).complaints()
-    assert said.startswith(complaint)
+    said = _result(change).complaints()
+    assert said[0].startswith(complaint)
+    assert len(said) == 1
+
+
+def test_what_came_after_the_last_interval_belongs_to_it() -> None:
+    result = _result()
+    result.add(replace(_sample(30), at_s=30.05))
+    assert len(result.samples) == 30
+    assert result.samples[-1].at_s == 30.05
+    assert result.samples[-1].tally.requests == 200
+    assert result.evictions()["images on disk"] == 31
 
 
 def test_growth_while_it_warms_up_is_none() -> None:
