@@ -4,12 +4,14 @@ Open loop: requests come by chance at a rate (a Poisson process), whether or not
 time counts from when its request was due, so a slow answer is not hidden by the requests it delays. With rate 0 each
 connection asks again at once: that is how much the edge can do. The connections are opened at the start and stay.
 
-Run as `python -m loadtest.paced ORDER` (a JSON object, the fields of `Order`) it writes a line of JSON every `every_s`.
+Run as `python -m loadtest.paced ORDER` (a JSON object, the fields of `Order`) it writes a line of JSON every `every_s`,
+and ends when its stdin does.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import random
 import re
 import sys
@@ -60,10 +62,9 @@ class Report(NamedTuple):
 
 @contextmanager
 def generator(order: Order) -> Iterator[Iterator[Report]]:
-    """A generator's reports as they come; it ends with the block."""
-    with Popen(
-        [*NAME.replace("python", sys.executable, 1).split(" "), json.dumps(asdict(order))], stdout=PIPE
-    ) as process:
+    """A generator's reports as they come; its connections last as long as the block."""
+    command = [*NAME.replace("python", sys.executable, 1).split(" "), json.dumps(asdict(order))]
+    with Popen(command, stdin=PIPE, stdout=PIPE) as process:
         assert process.stdout is not None
         try:
             yield map(_report, process.stdout)
@@ -160,6 +161,8 @@ class _Generator:
             self._tally.record(asked.group, (now - asked.due_s) * 1e3, {}, "no answer in time")
         reports.cancel()
         self._write()
+        os.close(sys.stdout.fileno())
+        await asyncio.to_thread(sys.stdin.buffer.read)  # whoever looks at the last report sees the connections too
 
     async def _connect(self) -> _Connection:
         parts = urlsplit(self._order.url)

@@ -32,7 +32,7 @@ IDLE_S: Final = 1.5  # until the records of the last second are on disk
 # of the records, half of them on disk, a third of the images, and a third of the blobs fit, beside what all share.
 PARKED_MEMORY: Final = 2 << 10
 PARKED_DISK: Final = 4 << 10
-IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 4 << 20  # three bases are 3.3 MiB
+IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 3 << 20  # three bases are 2.9 MiB
 BLOB_DISK, BLOB_DISK_SHARED = 1536, 1 << 20  # and 0.9 MiB on disk
 RESIDENT_MEMORY: Final = 24 << 20  # some fifteen machines
 
@@ -97,8 +97,8 @@ class Result:
         """One more; what came just after another, at the very end, belongs to that one."""
         if self.samples and sample.at_s - self.samples[-1].at_s < self.plan.every_s / 2:
             last = self.samples.pop()
-            last.tally.merge(sample.tally)
-            sample = replace(sample, tally=last.tally, again=Counter(last.again) + Counter(sample.again))
+            sample.tally.merge(last.tally)
+            sample = replace(sample, again=Counter(last.again) + Counter(sample.again))
         self.samples.append(sample)
 
     @property
