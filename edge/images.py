@@ -83,7 +83,8 @@ class OriginStore:
 
     def __init__(self, url: str, timeout_s: float, counters: Counters) -> None:
         self._url = url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2, sock_read=timeout_s / 2)
+        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
         self._session: aiohttp.ClientSession | None = None
         self._counters = counters
 
@@ -117,7 +118,7 @@ class OriginStore:
                         raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
                 return bytes(data)
         except TimeoutError as error:
-            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s ({type(error).__name__})") from error
+            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
 

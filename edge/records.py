@@ -2,12 +2,13 @@
 
 A record is known by service and image digest, so a record of another version is never met. On disk a SHA-256 stands
 before it, against rot; workers parse records as hostile anyway. The set of keys on disk is kept in memory, so that only
-a record that is there costs a look at the disk.
+a record that is there costs a look at the disk; what the disk has evicted by itself is noticed a few seconds later.
 """
 
 import asyncio
 import hashlib
 import sqlite3
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, Literal
@@ -17,6 +18,7 @@ from edge.counters import Counters
 from edge.tiers import Tier
 
 KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
+RECOUNT_S: Final = 5.0  # between two lists of what is on disk, while it evicts: 100,000 keys take 0.1 s of a thread
 _SHA_BYTES: Final = 32
 
 _logger: Final = log.logger("records")
@@ -36,6 +38,7 @@ class Records:
         self._disk, self._threads, self._counters = disk, threads, counters
         self._writing: dict[str, bytes] = {}  # between memory and disk; still to be found
         self._unsaved: dict[str, bytes] = {}  # newer than what the disk has, until the next `save`
+        self._recount_s = 0.0  # not before
 
     def tier_of(self, key: str) -> Literal["parked", "disk"] | None:
         """Where a record is."""
@@ -106,21 +109,31 @@ class Records:
         self._writing.update(records)
         self.on_disk.update(records)
         loop = asyncio.get_running_loop()
-        written = loop.run_in_executor(self._threads, self._write_all, dict(records))
+        written = loop.run_in_executor(self._threads, self._write_all, dict(records), len(self.on_disk))
         written.add_done_callback(lambda done: self._written(records, done))
 
-    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[None]") -> None:
+    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[set[str] | None]") -> None:
         for key, record in records.items():
             if self._writing.get(key) is record:
                 del self._writing[key]
-        if not done.cancelled() and (error := done.exception()) is not None:
+        if done.cancelled():
+            return
+        if (error := done.exception()) is not None:
             self.on_disk.difference_update(records)
             _logger.error(log.line("records_not_written", count=len(records), error=error))
+        elif (found := done.result()) is not None:
+            self.on_disk = found | self._writing.keys()
 
-    def _write_all(self, records: Mapping[str, bytes]) -> None:
+    def _write_all(self, records: Mapping[str, bytes], expected: int) -> set[str] | None:
+        """What the disk has then, if that is less than expected: it evicts by its own budget."""
         with self._disk.transact():
             for key, record in records.items():
                 self._disk.set(key, hashlib.sha256(record).digest() + record)
+        now_s = time.monotonic()
+        if now_s < self._recount_s or len(self._disk) >= expected:
+            return None
+        self._recount_s = now_s + RECOUNT_S
+        return set(self._disk.iterkeys())
 
     def _read(self, key: str) -> bytes | None:
         try:

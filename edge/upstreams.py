@@ -8,6 +8,7 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
@@ -41,7 +42,8 @@ class Exchange:
 
     def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience_s: float) -> None:
         self.machine, self.number, self.block = machine, number, block
-        self._patience_s = patience_s  # for a guest that neither sends nor takes
+        self._patience_s = patience_s
+        self._patience: asyncio.Timeout | None = None  # ends the exchange when neither side sends or takes anything
         self.ended = ended  # the guest has sent all of it
         self.task: asyncio.Task[None] | None = None
         self._body: deque[bytes] = deque()
@@ -71,11 +73,25 @@ class Exchange:
         else:
             raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
         wake(self._waiter)
+        self.moved()
+
+    def moved(self) -> None:
+        """There was progress."""
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time() + self._patience_s)
+
+    @asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """:raises TimeoutError: within it, when for too long there was no progress."""
+        async with asyncio.timeout(self._patience_s) as self._patience:
+            try:
+                yield
+            finally:
+                self._patience = None
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(self._patience_s):
-            await self._waiter
+        await self._waiter
 
     def data(self) -> "bytes | AsyncIterator[bytes] | None":
         """The request's body for aiohttp: whole where it is here, else as it comes."""
@@ -114,7 +130,8 @@ class Upstreams:
         """:param silence_s: an upstream that says nothing, or a guest that takes nothing, for so long is given up."""
         self._silence_s = silence_s
         self._policy, self._counters = policy, counters
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=silence_s)
+        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next request gets it.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -152,7 +169,8 @@ class Upstreams:
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
         try:
-            await self._exchange(exchange)
+            async with exchange.moving():
+                await self._exchange(exchange)
         except UpstreamRefused as error:
             outcome, reason = "refused", str(error)
         except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
@@ -186,6 +204,7 @@ class Upstreams:
             exchange.send(frames.HEAD, _head_block(response), end=no_body)
             if not no_body:
                 async for data in response.content.iter_any():
+                    exchange.moved()
                     await exchange.pass_on(data)
                 exchange.send(frames.BODY, end=True)
 

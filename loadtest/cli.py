@@ -1,4 +1,4 @@
-"""Commands of the load tester: `nunatak demo` and `nunatak bench`."""
+"""Commands of the load tester: `nunatak demo`, `nunatak bench` and `nunatak soak`."""
 
 import signal
 import sys
@@ -51,6 +51,45 @@ def bench(
         run_bench(_console(), QUICK if quick else FULL, json_file, only or [])
     except (BenchFailed, ServerFailed, CommandFailed, OSError, subprocess.SubprocessError) as error:
         _complain("bench", error)
+
+
+@app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(min=0.1, max=10_080, help="How long.")] = 10.0,
+    services: Annotated[int, typer.Option(min=150, max=100_000, help="How many services.")] = 1000,
+    load: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of what the edge can do.")] = 0.7,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second in place of that share; 0: the share.")] = 0.0,
+    mix: Annotated[str, typer.Option(help="What `nunatak world --mix` takes.")] = "c=3,js=2,lua=1",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes of the edge.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed is the same traffic.")] = 1,
+    json_file: Annotated[Path, typer.Option("--json", help="Where figures and samples go.")] = Path("build/soak.json"),
+    plot: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("build/soak.png"),
+) -> None:
+    """Load an edge whose every tier is too small, for long; exit code 1 if anything fails, grows or is not evicted."""
+    import json
+    import tempfile
+
+    from loadtest.server import ServerFailed
+    from loadtest.site import CommandFailed
+    from loadtest.soak import Plan, SoakFailed
+    from loadtest.soak import soak as run_soak
+    from loadtest.soak_report import draw, lines
+
+    _stop_on_sigterm()
+    plan = Plan(services, minutes * 60, load, mix, workers, rate=rate, seed=seed)
+    try:
+        with tempfile.TemporaryDirectory(prefix="nunatak-soak-") as folder:
+            result = run_soak(Path(folder), plan, typer.echo)
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        draw(result, plot)
+    except (SoakFailed, ServerFailed, CommandFailed, ImportError, OSError) as error:
+        _complain("soak", error)
+    typer.echo("\n".join(lines(result)))
+    typer.echo(f"samples in {json_file}, picture in {plot}")
+    if result.complaints():
+        raise typer.Exit(EXIT_NOT_SHOWN)
 
 
 def _console() -> "Console":

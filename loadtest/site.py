@@ -162,13 +162,17 @@ class Site:
                 lines.write(json.dumps(record) + "\n")
         self.run("publish", "--batch", str(batch), *self._publisher_options())
 
-    def world(self, source: Path, count: int, prefix: str, *, images: int | None = None) -> list[str]:
-        """`nunatak world`: so many services, each with an image of its own, or `images` in turn; their names."""
-        options = [] if images is None else ["--images", str(images)]
-        self.run(
-            *("world", str(source), "--services", str(count), "--prefix", prefix, *options),
-            *self._publisher_options(),
-        )
+    def world(
+        self, source: Path | str, count: int, prefix: str, *, images: int | None = None, tenant: str = ""
+    ) -> list[str]:
+        """`nunatak world`: so many services, each with an image of its own, or `images` in turn; their names.
+
+        :param source: one program, or a mix as `--mix` has it.
+        """
+        options = ["--mix", source] if isinstance(source, str) else [str(source)]
+        options += [] if images is None else ["--images", str(images)]
+        options += ["--tenant", tenant] if tenant else []
+        self.run("world", *options, "--services", str(count), "--prefix", prefix, *self._publisher_options())
         return [f"{prefix}-{number:05d}" for number in range(count)]
 
     def rollback(self, service: str, *options: str) -> None:

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from origin.run_cli import run
+from origin.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 
 app = typer.Typer()
 app.command(context_settings={"ignore_unknown_options": True})(run)
+app.command()(world)
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
@@ -244,35 +245,6 @@ def build(
     typer.echo(
         f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
     )
-
-
-@app.command()
-def world(
-    source: Annotated[Path, typer.Argument(help="A .c file, or a folder of them.", metavar="SOURCE")],
-    origin: OriginOption,
-    keys: KeysOption,
-    services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
-    images: Annotated[int | None, typer.Option(min=1, help="No more images than so many, in turn.")] = None,
-    prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
-    token_file: TokenOption = None,
-) -> None:
-    """Build and publish many services of one program, each with an image of its own or in turn, for load tests."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from origin import publish as publishing
-    from origin.keys import load_signer, load_trust
-    from origin.world import make_world
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("baking", total=services)
-        publications = make_world(
-            source, prefix, services, images=images, progress=lambda done: bar.update(task, completed=done)
-        )
-    signer = load_signer(keys, "publisher")
-    start = partial(publishing.publish, publications, signer=signer, now=_now())
-    _carry_out(start, load_trust(keys), origin, keys, token_file)
 
 
 @app.command()

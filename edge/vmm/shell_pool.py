@@ -1,18 +1,27 @@
-"""Shells that no machine is in, kept mapped and translated; the next one made while there is nothing else to do."""
+"""Shells that no machine is in, kept mapped and translated; the next one made while there is nothing else to do.
+
+A shell is good for one base only, so an edge with several bases would keep, of each, as many as ever were in use at
+once. All shells together are held to what machines have needed at once, and a few more: so the supervisor's budget for
+machines bounds them too. Past that the base that was wanted longest ago gives one up.
+"""
 
 from typing import Final
 
 from edge.vmm.shell import Image, Shell
 
 FREE_SHELLS_MAX: Final = 64
+SPARE_SHELLS: Final = 8  # beyond the most machines there were: bases take turns, and a new shell costs milliseconds
+
+_Kind = tuple[int, int]  # identity of the base, memory size
 
 
 class ShellPool:
     """Free shells by base and memory size."""
 
     def __init__(self) -> None:
-        self._free: dict[tuple[int, int], list[Shell]] = {}
+        self._free: dict[_Kind, list[Shell]] = {}  # the kind that was wanted longest ago first
         self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
+        self._taken = self._most_taken = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._free.values()))
@@ -24,10 +33,13 @@ class ShellPool:
 
     def take(self, image: Image) -> Shell:
         """One for a machine of this image."""
-        free = self._free.setdefault((id(image.base), image.memory_bytes), [])
+        free = self._of(image)
         shell = free.pop() if free else Shell(image.base, image.memory_bytes)
         if not free:
             self._short_of = image
+        self._taken += 1
+        self._most_taken = max(self._most_taken, self._taken)
+        self._trim()
         return shell
 
     def prepare(self) -> Shell | None:
@@ -36,19 +48,35 @@ class ShellPool:
         if image is None:
             return None
         shell = Shell(image.base, image.memory_bytes)
-        self.release(shell, image)
+        self._of(image).append(shell)
+        self._trim()
         return shell
 
     def release(self, shell: Shell, image: Image) -> None:
         """Its machine is gone."""
-        free = self._free.setdefault((id(image.base), image.memory_bytes), [])
-        if len(free) < FREE_SHELLS_MAX and not shell.broken:
-            free.append(shell)
-        else:
+        self._taken -= 1
+        if shell.broken:
             shell.close()
+            return
+        self._free.setdefault(_kind(image), []).append(shell)
+        self._trim()
 
     def drop(self, image: Image) -> None:
         """A base image is gone, and with it all shells of it."""
         self._short_of = None
-        for shell in self._free.pop((id(image.base), image.memory_bytes), []):
+        for shell in self._free.pop(_kind(image), []):
             shell.close()
+
+    def _of(self, image: Image) -> list[Shell]:
+        """Those of its kind, which is wanted now."""
+        free = self._free[_kind(image)] = self._free.pop(_kind(image), [])
+        return free
+
+    def _trim(self) -> None:
+        room = min(FREE_SHELLS_MAX, self._most_taken + SPARE_SHELLS - self._taken)
+        for _ in range(len(self) - room):
+            next(free for free in self._free.values() if free).pop(0).close()
+
+
+def _kind(image: Image) -> _Kind:
+    return id(image.base), image.memory_bytes

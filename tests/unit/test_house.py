@@ -100,6 +100,17 @@ def test_lock_pins_every_package_by_hash() -> None:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
 
 
+def test_lock_has_all_that_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [
+        *project["dependencies"],
+        *(entry for extra in project["optional-dependencies"].values() for entry in extra),
+    ]
+    names = {re.split(r"[<>=!~\[; ]", entry)[0].lower() for entry in declared}
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE))
+    assert not names - locked, "`make lock` makes it anew"
+
+
 def test_make_and_ci_use_one_door() -> None:
     ci = ROOT / ".ci" / "run"
     assert ci.stat().st_mode & 0o111 == 0o111

@@ -1,0 +1,137 @@
+"""Does the paced generator keep its rate and count what is slow, wrong or lost, beside a server that is all of that?"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from loadtest.paced import Order, generator
+from loadtest.site import LOOPBACK
+from loadtest.tally import Tally
+from loadtest.zipf import Shape
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Status: nunatak; hit; detail=resident\r\n%b\r\nok"
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Status: nunatak; hit; detail=parked\r\n\r\n2\r\nok\r\n"
+)
+
+Handler = Callable[[socket.socket, str], bool]
+
+
+@contextmanager
+def _server(handler: Handler) -> Iterator[str]:
+    """Calls `handler` with the connection and the service's name for each GET; closes when that is false."""
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            received = b""
+            while more := connection.recv(1 << 16):
+                received += more
+                while b"\r\n\r\n" in received:
+                    head, _, received = received.partition(b"\r\n\r\n")
+                    if not handler(connection, head.split(b"/")[2].decode()):
+                        return
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _load(url: str, rate: float, *, connections: int = 8, seconds: float = 1.5) -> tuple[Tally, dict[str, int]]:
+    order = Order(url, "s", Shape(4), rate, seconds, 0.5, connections, post=0.0)
+    tally, again = Tally(), dict[str, int]()
+    with generator(order) as reports:
+        for report in reports:
+            tally.merge(report.tally)
+            for tier, count in report.again.items():
+                again[tier] = again.get(tier, 0) + count
+    return tally, again
+
+
+def _answer(connection: socket.socket, service: str) -> bool:
+    connection.sendall(OK % f"X-World: {service}\r\n".encode())
+    return True
+
+
+def test_the_rate_is_kept_and_every_request_is_counted() -> None:
+    served: list[str] = []
+
+    def count(connection: socket.socket, service: str) -> bool:
+        served.append(service)
+        return _answer(connection, service)
+
+    with _server(count) as url:
+        tally, again = _load(url, 200)
+    assert tally.requests == len(served)
+    assert 200 < tally.requests < 400, "300 arrivals by chance"
+    assert not tally.failures
+    assert tally.tiers == {"resident": len(served)}
+    assert again == {"resident": tally.requests - 4}, "all but the first of each service"
+
+
+def test_without_a_rate_the_server_sets_it() -> None:
+    with _server(_answer) as url:
+        tally, _ = _load(url, 0, connections=2, seconds=0.5)
+    assert tally.requests > 100
+    assert not tally.failures
+
+
+def test_a_pause_is_counted_for_all_who_wait() -> None:
+    began = time.monotonic()
+    paused = threading.Lock()
+
+    def pause(connection: socket.socket, service: str) -> bool:
+        with paused:
+            if 0.5 < time.monotonic() - began < 2.0:
+                time.sleep(1.0)  # those behind the lock get what is left of it
+        return _answer(connection, service)
+
+    with _server(pause) as url:
+        tally, _ = _load(url, 100, connections=1, seconds=2.0)
+    assert tally.times.quantile(0.9) > 200, "requests that were due in the pause waited, though they were not sent"
+    assert not tally.failures
+
+
+@pytest.mark.parametrize("close", [True, False])
+def test_chunks_are_read_and_connections_that_close_are_opened_again(close: bool) -> None:
+    def chunks(connection: socket.socket, _: str) -> bool:
+        connection.sendall(CHUNKED)
+        connection.sendall(b"0\r\n\r\n")
+        return not close
+
+    with _server(chunks) as url:
+        tally, _ = _load(url, 50)
+    assert tally.requests > 30
+    assert tally.tiers["parked"] == tally.requests - tally.failures
+    assert tally.failures == 0 or close
+
+
+def test_errors_are_classed() -> None:
+    def wrong(connection: socket.socket, service: str) -> bool:
+        match service[-1]:
+            case "0":
+                return False
+            case "1":
+                return _answer(connection, "s-00003")
+            case "2":
+                connection.sendall(b"HTTP/1.1 502 No\r\nContent-Length: 0\r\nX-Nunatak-Error: guest_fault\r\n\r\n")
+                return True
+            case _:
+                return _answer(connection, service)
+
+    with _server(wrong) as url:
+        tally, _ = _load(url, 100)
+    assert tally.errors.keys() == {"no answer: connection closed", "another service answered", "502 guest_fault"}
+    assert tally.tiers.total() + tally.failures == tally.requests
