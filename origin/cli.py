@@ -281,17 +281,17 @@ def _read_batch(path: Path) -> list[Publication]:
         try:
             entry = json.loads(line)
             image, service, hosts = path.parent / entry["image"], entry["service"], entry["hosts"]
-            if (
-                not isinstance(service, str)
-                or not isinstance(hosts, list)
-                or entry.keys() != {"image", "service", "hosts"}
-            ):
+            tenant = entry.get("tenant", "")
+            if not isinstance(service, str) or not isinstance(hosts, list) or not isinstance(tenant, str):
+                raise ValueError
+            if entry.keys() - {"tenant"} != {"image", "service", "hosts"}:
                 raise ValueError
         except (ValueError, TypeError, LookupError, AttributeError):
-            raise PublisherError(f'{path} line {number}: {{"image", "service", "hosts"}} expected') from None
+            raise PublisherError(f'{path} line {number}: {{"image", "service", "hosts"}}, and perhaps "tenant", expected') from None
         if image not in images:
             images[image] = _read_image(image)
-        publications.append(_publication(image, images[image], service, list(map(str, hosts))))
+        publication = _publication(image, images[image], service, list(map(str, hosts)))
+        publications.append(replace(publication, tenant=tenant))
     if not publications:
         raise PublisherError(f"{path}: at least one line expected, got none")
     return publications

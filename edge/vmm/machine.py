@@ -9,12 +9,12 @@ import enum
 import os
 import struct
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
 
-from edge.vmm import info_page
+from edge.vmm import info_page, interrupts
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
@@ -38,10 +38,6 @@ from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-RSP: Final = 4  # its place in `Registers.gpr`
-
-_CONTROL_IRQ: Final = struct.Struct("<3Q")  # enable, mask, handler
-_IRQ_FRAME: Final = struct.Struct("<2Q")  # RFLAGS, RIP
 _CONTROL_RINGS: Final = struct.Struct("<3I")
 
 
@@ -105,8 +101,8 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self._log = GuestLog(limits.log_bytes)
-        self.log = self._log.parts  # log lines and console output, for the caller to take
+        self.guest_log = GuestLog(limits.log_bytes)
+        self.log = self.guest_log.parts  # log lines and console output, for the caller to take
         self.disks = disks
         self._baking = baking
         self._memory = shell.memory
@@ -264,6 +260,7 @@ class Machine:
             self._enter_phase("die")
             with contextlib.suppress(GuestError):  # what it finished and logged before still counts
                 self._drain()
+            self.guest_log.end()
             error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
             raise
 
@@ -280,7 +277,7 @@ class Machine:
                     return self._idle()
                 self._enter_phase("wake")
             if pending:
-                self._interrupt(pending)
+                interrupts.deliver(self.shell.engine, self._memory, pending)
             self._write_info(pending)
             reason = engine.run()
             now_ns = time.thread_time_ns()
@@ -305,21 +302,6 @@ class Machine:
             self._check_time()
             if now_ns - started_ns >= slice_ns or reason is SLICE_OVER:
                 return RUNNABLE
-
-    def _interrupt(self, pending: int) -> None:
-        """Deliver, if the guest wants any of these interrupts now; see `vmimage.abi` for what it finds on its stack."""
-        enabled, mask, handler = _CONTROL_IRQ.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE)
-        if enabled != 1 or not pending & mask:
-            return
-        engine = self.shell.engine
-        registers = engine.save()
-        gpr = list(registers.gpr)
-        gpr[RSP] -= abi.IRQ_RED_ZONE + _IRQ_FRAME.size
-        frame = _IRQ_FRAME.pack(registers.rflags, registers.rip)
-        if handler >= self.image.memory_bytes or not self._memory.write_checked(gpr[RSP], frame):
-            raise GuestViolation(f"interrupt: a handler and a stack expected, got {handler:#x} and RSP {gpr[RSP]:#x}")
-        struct.pack_into("<Q", self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE, 0)
-        engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
         for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
@@ -389,10 +371,10 @@ class Machine:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._log.append(record.payload + b"\n")
+                self.guest_log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._log.append(self._console.take(console_head))
+            self.guest_log.append(self._console.take(console_head))
         if self.disks is not None:
             self.disks.drain()

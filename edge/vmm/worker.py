@@ -203,8 +203,11 @@ class Worker:
 
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
-        if not resident.machine.busy:
-            record = self._drives.park(resident.number, snapshot.encode(resident.machine.capture(), level=1))
+        machine = resident.machine
+        if not machine.busy and not machine.used:  # else it is reset first: what served one request is never kept
+            machine.guest_log.end()
+            self._emit(resident)
+            record = self._drives.park(resident.number, snapshot.encode(machine.capture(), level=1))
             self._forget(resident)
             self._send(frames.PARKED, resident.number, 0, record)
 

@@ -25,7 +25,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.frames import Frame
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from tests.attack import intruder
-from tests.guests import EXAMPLES, Response, bake, baker, head_block
+from tests.guests import EXAMPLES, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.manifest import Limits
@@ -396,6 +396,20 @@ def test_guests_end_but_not_the_worker(worker: SandboxedWorker) -> None:
         worker.open(machine, 1 + machine, "hello.c")
         worker.request(machine, 1)
         assert worker.response().status == 200
+    worker.stop()
+
+
+def test_a_record_with_open_requests_ends_its_machine_alone(worker: SandboxedWorker) -> None:
+    """Nobody would take the answers: what comes from a store holds none, whoever wrote it."""
+    guest = Guest(image_of(EXAMPLES / "echo.c"))
+    guest.send("/", method="POST", body=None)
+    guest.run()
+    worker.open(1, 10, "echo.c", snapshot.encode(guest.machine.capture(live=True)))
+    died = json.loads(worker.expect(frames.DIED).payload)
+    assert (died["error"], "no open requests expected" in died["message"]) == ("FormatError", True)
+    worker.open(2, 11, "hello.c")
+    worker.request(2, 1)
+    assert bytes(worker.response().body) == b"hello from /, request 1\n"
     worker.stop()
 
 
