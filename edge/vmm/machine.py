@@ -208,6 +208,10 @@ class Machine:
         page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
         return len(page_nos) * abi.PAGE_SIZE
 
+    def resident_bytes(self) -> int:
+        """Host memory it takes: its shell's, and what it wrote to its disks."""
+        return self.shell.resident_bytes() + (self.disks.written_bytes if self.disks is not None else 0)
+
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
         in_tail, out_head, console_head = self._guest_positions()

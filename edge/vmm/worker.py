@@ -222,7 +222,7 @@ class Worker:
             "machines": len(self._residents),
             "free_shells": len(self._shells),
             "images": len(self._images),
-            "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
+            "resident_bytes": sum(r.machine.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
             "rests": self._rests,
             "wakeups": self._sleepers.wakeups,
