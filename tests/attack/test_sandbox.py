@@ -25,7 +25,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.frames import Frame
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from tests.attack import intruder
-from tests.guests import EXAMPLES, Guest, Response, bake, baker, head_block, image_of
+from tests.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.manifest import Limits
@@ -296,11 +296,20 @@ class SandboxedWorker:
         os.close(memfd)
         self.send(frames.IMAGE, number, payload=frames.with_json(json.dumps(about).encode(), b""))
 
-    def open(self, machine: int, image: int, example: str, parked: bytes = b"") -> None:
-        bundle = bake(EXAMPLES / example)
+    def open(
+        self,
+        machine: int,
+        image: int,
+        example: str,
+        parked: bytes = b"",
+        *,
+        fresh: bool = False,
+        folder: Path = EXAMPLES,
+    ) -> None:
+        bundle = bake(folder / example)
         record = bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
-        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": False}
+        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": fresh}
         about |= {"tenant": "t", "weight": 1, "growth_bytes": 0, "disks": []}
         data = json.dumps({"image": image} | about).encode()
         self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
@@ -309,7 +318,8 @@ class SandboxedWorker:
         self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))
 
     def request(self, machine: int, stream: int, path: str = "/") -> None:
-        pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+        path, _, query = path.partition("?")
+        pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "SERVER_PROTOCOL": "HTTP/1.1"}
         head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
         self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
 
@@ -396,6 +406,19 @@ def test_guests_end_but_not_the_worker(worker: SandboxedWorker) -> None:
         worker.open(machine, 1 + machine, "hello.c")
         worker.request(machine, 1)
         assert worker.response().status == 200
+    worker.stop()
+
+
+def test_what_served_one_request_is_not_parked_for_another(worker: SandboxedWorker) -> None:
+    """A guest that answers and goes on working: a PARK that comes just then waits until the machine is fresh."""
+    worker.open(1, 10, "lingers.c", fresh=True, folder=PROGRAMS)
+    worker.request(1, 1, "/?stream=1")
+    assert bytes(worker.response().body) == b"request 1\n"
+    worker.send(frames.PARK, 1)
+    record = worker.expect(frames.PARKED).payload
+    worker.open(2, 11, "lingers.c", record, fresh=True, folder=PROGRAMS)
+    worker.request(2, 1, "/?stream=1")
+    assert bytes(worker.response().body) == b"request 1\n"
     worker.stop()
 
 
