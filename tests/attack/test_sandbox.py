@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -303,6 +304,7 @@ class SandboxedWorker:
         example: str,
         parked: bytes = b"",
         *,
+        growth_bytes: int = 0,
         fresh: bool = False,
         folder: Path = EXAMPLES,
     ) -> None:
@@ -310,7 +312,7 @@ class SandboxedWorker:
         record = bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
         about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": fresh}
-        about |= {"tenant": "t", "weight": 1, "growth_bytes": 0, "disks": []}
+        about |= {"tenant": "t", "weight": 1, "growth_bytes": growth_bytes, "disks": []}
         data = json.dumps({"image": image} | about).encode()
         self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
 
@@ -323,8 +325,8 @@ class SandboxedWorker:
         head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
         self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
 
-    def expect(self, type_: int) -> Frame:
-        """The next frame, which is of this type."""
+    def next(self) -> Frame:
+        """The next frame."""
         while not self._waiting:
             try:
                 data = self._frames.recv(1 << 20)
@@ -333,7 +335,11 @@ class SandboxedWorker:
             assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
             self._received += data
             self._waiting = frames.parse(self._received)
-        frame = self._waiting.pop(0)
+        return self._waiting.pop(0)
+
+    def expect(self, type_: int) -> Frame:
+        """The next frame, which is of this type."""
+        frame = self.next()
         assert frame.type == type_, frame
         return frame
 
@@ -419,6 +425,22 @@ def test_what_served_one_request_is_not_parked_for_another(worker: SandboxedWork
     worker.open(2, 11, "lingers.c", record, fresh=True, folder=PROGRAMS)
     worker.request(2, 1, "/?stream=1")
     assert bytes(worker.response().body) == b"request 1\n"
+    worker.stop()
+
+
+@pytest.mark.parametrize("asks", [frames.PARK, frames.PING])
+def test_a_look_at_spoilt_rings_between_two_turns_ends_one_machine(worker: SandboxedWorker, asks: int) -> None:
+    """Positions are checked where they are used, also when it is the worker that looks: at whatever time it does."""
+    worker.open(1, 10, "hello.c")
+    for attempt in range(2, 14):
+        worker.open(attempt, 10 + attempt, "lingers.c", growth_bytes=1, folder=PROGRAMS)
+        worker.request(attempt, 1, "/?stream=1&spoil=1")
+        time.sleep(0.001 * attempt)  # for the question to come in the middle of a turn, some time
+        worker.send(asks, attempt)
+        said = [worker.next().type for _ in range(3 if asks == frames.PING else 2)]
+        assert sorted(said) == [frames.HEAD, frames.DIED, *([frames.PONG] if asks == frames.PING else [])]
+    worker.request(1, 1)
+    assert bytes(worker.response().body) == b"hello from /, request 1\n"
     worker.stop()
 
 

@@ -1,4 +1,5 @@
-/* Answers by hand, past the libOS, and goes on working: what must not become the state of the next request's machine. */
+/* Answers by hand, past the libOS, and goes on working: what must not become the state of the next request's machine.
+   With ?spoil=1 it says of a ring meanwhile what cannot be, and waits for somebody to look. */
 #include <nunatak.h>
 
 #include "abi.h"
@@ -27,6 +28,12 @@ static void page(nk_request *request) {
         stream = stream * 10 + (uint32_t)(*at - '0');
     int size = nk_snprintf(text + 12, sizeof text - 12, "request %lu\n", ++requests);
     answer(stream, text, 12 + (uint32_t)size);
+    if (nk_query(request, "spoil", digits, sizeof digits) > 0) {
+        nk_refresh_clock();
+        NK_CONTROL->in_tail = 4;
+        for (volatile unsigned long turns = 0;; turns++)
+            ;
+    }
     nk_refresh_clock();
     for (uint64_t until = nk_virtual_ns() + 60000000; nk_virtual_ns() < until;)
         nk_refresh_clock();
