@@ -141,6 +141,10 @@ class Disks:
             about = canonical_json({"blocks": disk.manifest.blocks, "cache_bytes": self._cache_bytes})
             worker.send(frames.pack(frames.DISK, 0, disk.number, 0, about))
 
+    def may_write(self, machine: Machine) -> bool:
+        """Whether it has a disk on which its writes shall last."""
+        return any(self._owners.get(a.key) == machine.number for a in self._attached.get(machine.number, ()) if a.key)
+
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
         for a in self._attached.pop(machine.number, ()):
@@ -247,7 +251,7 @@ class Disks:
                 pages = decode_pages(payload, a.ref.bytes)
             except FormatError as error:
                 raise ValueError(str(error)) from None
-            if self._owners.get(a.key) != machine.number:  # a newer machine has the disk now
+            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
                 self._done(machine, frame.stream, -errno.EIO)
                 return
             self._counters.pages_kept += len(pages)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from edge import flow, log
+from edge.ages import Age, split_age, with_age
 from edge.counters import Counters
 from edge.disks import Disks
 from edge.fleet import Fleet
@@ -95,22 +96,24 @@ class Machines:
         image, trip = await self.images.load(release.manifest_digest, release.manifest_size)
         image.pins += 1
         try:
+            await self.residents.closed(service)
             attached = await self.disks.prepare(service, image.manifest.disks)
             held = await self.records.get(service.key)
-            if held is not None and self._is_worn(service, image):
-                held = None
+            aged = split_age(held[0]) if held is not None else None
+            if aged is not None and self._is_worn(service, image, aged[0]):
+                aged = None
             worker = await self._fleet.pick(service.tenant)
-            await self.residents.make_room(image)
+            await self.residents.make_room(image, attached)
             with suppress(WorkerLost):
                 await worker.give(image)
             same = not service.withdrawn and service.release.manifest_digest == release.manifest_digest
             if not (worker.alive and same and self.disks.current(attached)):
                 return False
-            record = self.disks.match(attached, held[0]) if held is not None else None
+            record = self.disks.match(attached, aged[1]) if aged is not None else None
             tier = held[1] if held is not None and record is not None else _image_tier(trip)
             service.machine = machine = self.residents.open(worker, service, image, record or b"", attached)
-            if record is not None:
-                machine.began, machine.served = service.began or machine.began, service.served
+            if record is not None and aged is not None:
+                machine.began, machine.served = self._loop.time() - aged[0].lived_s, aged[0].served
         finally:
             image.pins -= 1
         service.step("opened")
@@ -121,10 +124,9 @@ class Machines:
         self.pump(service.machine)
         return True
 
-    def _is_worn(self, service: Service, image: Image) -> bool:
+    def _is_worn(self, service: Service, image: Image, age: Age) -> bool:
         """Whether the machine whose record is held has been in use for long enough."""
-        lived_s = self._loop.time() - service.began if service.began else 0.0
-        cause = flow.worn(image.manifest.rejuvenate, service.served, lived_s)
+        cause = flow.worn(image.manifest.rejuvenate, age.served, age.lived_s)
         if cause:
             self.records.forget(service.key)
             self.counters.add(self.counters.rejuvenations, cause)
@@ -188,11 +190,11 @@ class Machines:
         machine, service.machine = service.machine, None
         service.crashes_in_row, service.pause_until = 0, 0.0
         service.step("replaced")
+        service.withdrawn = release is None
         for old in (machine, *list(service.others)):
             if old is not None:
                 self.counters.replaced += 1
                 self._retire(old)
-        service.withdrawn = release is None
         if service.withdrawn:
             self.disks.overlays.forget(service.name)
         if service.state == "cold":
@@ -219,9 +221,8 @@ class Machines:
             return
         self.counters.parks += 1
         service.machine = None
-        service.began, service.served = machine.began, machine.served
         service.step("parked")
-        self.records.put(service.key, record)
+        self.records.put(service.key, with_age(record, Age(self._loop.time() - machine.began, machine.served)))
         self.want_queued(service)
 
     def on_died(self, machine: Machine, about: dict[str, Any]) -> None:

@@ -25,11 +25,12 @@ from vmimage.manifest import canonical_json
 # (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
+CLOSE_S: Final = 2.0  # for a machine that is closed to come to rest and say what it wrote
 
 
-def cost_of(image: Image) -> int:
-    """Memory a machine of this image is taken to need, in bytes."""
-    return SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE
+def cost_of(image: Image, attached: Sequence[Attached] = ()) -> int:
+    """Memory a machine of this image is taken to need, in bytes, with what was written to its disks so far."""
+    return SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE + sum(len(each.pages) for each in attached)
 
 
 class Residents:
@@ -53,6 +54,7 @@ class Residents:
         self._number = 0
         self._room: deque[asyncio.Future[None]] = deque()  # those who wait for a machine to become idle
         self._parking: dict[int, asyncio.Future[None]] = {}  # by machine
+        self._closing: dict[Service, Machine] = {}  # that are parked for what they wrote, not for their record
 
     async def prepare(self, service: Service, image: Image) -> Sequence[Attached]:
         """The disks of one more machine of a service: none of them is copy-on-write, or it could have but one machine.
@@ -69,7 +71,7 @@ class Residents:
         machine = Machine(self._number, service, image, worker, self._loop.time())
         image.pins += 1
         worker.enter(machine)
-        self.tier.put(machine.number, machine, cost_of(image))
+        self.tier.put(machine.number, machine, cost_of(image, attached))
         limits = image.manifest.limits
         about = canonical_json(
             {
@@ -96,6 +98,9 @@ class Residents:
         if service.state != "resident" or machine is None or not self._may_park(machine):
             return None
         service.step("park")
+        return self._ask_to_park(machine)
+
+    def _ask_to_park(self, machine: Machine) -> "asyncio.Future[None]":
         self.tier.pop(machine.number)  # a worker takes frames in order: its memory is free before the next OPEN
         machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
         parked = self._parking[machine.number] = self._loop.create_future()
@@ -113,9 +118,10 @@ class Residents:
         """Whether one more machine of the image would need room to be made."""
         return self.tier.over(cost_of(image))
 
-    async def make_room(self, image: Image) -> None:
+    async def make_room(self, image: Image, attached: Sequence[Attached] = ()) -> None:
         """Park the coldest idle machines until one more fits; wait while all are busy."""
-        while self.tier.over(cost_of(image)) and len(self.tier):
+        cost = cost_of(image, attached)
+        while self.tier.over(cost) and len(self.tier):
             number = self.tier.coldest(self._may_park)
             if number is not None and (machine := self.tier.pop(number)) is not None:
                 self.park(machine.service)
@@ -143,9 +149,25 @@ class Residents:
             wake(self._room.popleft())
 
     def close(self, machine: Machine) -> None:
-        """End a machine without keeping anything of it."""
+        """End a machine that retires. What it wrote to copy-on-write disks is kept, flushed or not; nothing else is."""
+        if self._disks.may_write(machine) and not machine.service.withdrawn:
+            self._closing[machine.service] = machine
+            self._ask_to_park(machine)
+            return
+        self._end(machine)
+
+    def _end(self, machine: Machine) -> None:
         machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
         self.forget(machine)
+
+    async def closed(self, service: Service) -> None:
+        """Wait until a machine of the service that is being closed has said what it wrote; not for long."""
+        machine = self._closing.get(service)
+        parked = self._parking.get(machine.number) if machine is not None else None
+        if machine is not None and parked is not None:
+            await asyncio.wait([parked], timeout=CLOSE_S)
+            if self._closing.get(service) is machine:
+                self._end(machine)
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
@@ -158,4 +180,6 @@ class Residents:
         if machine.image.pins == 0:
             self._images.trim()
         wake(self._parking.pop(machine.number, None))
+        if self._closing.get(machine.service) is machine:
+            del self._closing[machine.service]
         self.idle()

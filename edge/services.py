@@ -64,8 +64,6 @@ class Service:
         self.machine: Machine | None = None  # the first: the one that is parked
         self.others: list[Machine] = []  # of a pool
         self.growing = False
-        self.began = 0.0  # of the machine whose record this is, as in `Machine`
-        self.served = 0
         self.queue: deque[Stream] = deque()
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0

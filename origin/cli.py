@@ -107,7 +107,9 @@ def publish(
     ] = None,
     batch: Annotated[
         Path | None,
-        typer.Option(help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}.'),
+        typer.Option(
+            help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}, also "tenant".'
+        ),
     ] = None,
     tenant: Annotated[
         str, typer.Option(help="Who shares CPU time and workers with it; itself alone if never given.", metavar="NAME")
@@ -275,23 +277,29 @@ def _carry_out(
 
 
 def _read_batch(path: Path) -> list[Publication]:
+    from dataclasses import replace
+
+    from vmimage.manifest import is_name
+
     images: dict[Path, list[ImageBundle]] = {}
     publications = []
     for number, line in enumerate(_read(path, "batch").splitlines(), 1):
         try:
             entry = json.loads(line)
             image, service, hosts = path.parent / entry["image"], entry["service"], entry["hosts"]
-            if (
-                not isinstance(service, str)
-                or not isinstance(hosts, list)
-                or entry.keys() != {"image", "service", "hosts"}
-            ):
+            tenant = entry.get("tenant", "")
+            if not isinstance(service, str) or not isinstance(hosts, list):
+                raise ValueError
+            if entry.keys() - {"tenant"} != {"image", "service", "hosts"} or (tenant != "" and not is_name(tenant)):
                 raise ValueError
         except (ValueError, TypeError, LookupError, AttributeError):
-            raise PublisherError(f'{path} line {number}: {{"image", "service", "hosts"}} expected') from None
+            raise PublisherError(
+                f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected'
+            ) from None
         if image not in images:
             images[image] = _read_image(image)
-        publications.append(_publication(image, images[image], service, list(map(str, hosts))))
+        publication = _publication(image, images[image], service, list(map(str, hosts)))
+        publications.append(replace(publication, tenant=tenant))
     if not publications:
         raise PublisherError(f"{path}: at least one line expected, got none")
     return publications

@@ -114,6 +114,7 @@ class Guest:
         image: Image,
         *,
         parked: bytes | None = None,
+        live: bool = False,
         shell: Shell | None = None,
         fresh: bool = False,
         disks: Callable[[GuestMemory], Disks] | None = None,
@@ -122,7 +123,7 @@ class Guest:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
         device = disks(self.shell.memory) if disks is not None else None
         self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh, disks=device)
-        self.machine.restore(parked)
+        self.machine.restore(parked, live=live)
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
         self.log = b""
@@ -183,6 +184,16 @@ class Guest:
         stream = self.send(path, **options)  # type: ignore[arg-type]
         self.run()
         return self.responses[stream]
+
+    def move(self, engine: EngineName | None = None, **limits: int) -> "Guest":
+        """Go on in another machine, in a shell of its own, with what is open: the edge's side stays as it is."""
+        record = snapshot.encode(self.machine.capture(live=True))
+        image, name = self.machine.image, engine or self.shell.engine_name
+        shell = Shell(image.base, image.memory_bytes, name)
+        there = type(self)(image, parked=record, live=True, shell=shell, **limits)
+        there.responses, there.credit, there.log = self.responses, self.credit, self.log
+        there._stream = self._stream
+        return there
 
     def park(self) -> bytes:
         """The machine's record."""

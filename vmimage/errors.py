@@ -130,6 +130,12 @@ class Unavailable(NunatakError):
     counter = "unavailable"
 
 
+class Unmovable(Unavailable):
+    """A machine cannot be captured with its requests now: it waits for what only its own worker can bring it."""
+
+    counter = "unmovable"
+
+
 class Throttled(Unavailable):
     """The service has had its share of CPU time, and its requests have waited for more for too long."""
 

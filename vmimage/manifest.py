@@ -62,7 +62,7 @@ __all__ = [
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE: Final = "application/vnd.nunatak.image.v1+json"
 CONFIG_TYPE: Final = "application/vnd.nunatak.config.v1+json"
-SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v1+zstd"
+SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v2+zstd"  # of `snapshot.VERSION`
 SYMBOLS_TYPE: Final = "application/vnd.nunatak.symbols.v1+zstd"
 
 # Limits on sizes, in bytes: checked before a byte is parsed, fetched or decompressed.

@@ -9,6 +9,8 @@ Record: one zstd frame with its content size, over
     512 bytes: the FXSAVE area (Intel SDM volume 1, section 10.5), 64-bit form
     device state, see `DeviceState`
     u32 page count n, u32 zero, n x u32 page numbers (strictly increasing, padded to 8 bytes), n x 4096 bytes XOR
+That is version 2. In version 3 the zero is the size of what follows the pages: the requests that are open in the
+machine, see `vmimage.requests`. Such a record goes from one machine to another and is never kept: a parser asks for it.
 Everything is little-endian. A parser of records must assume a hostile writer: a worker parses what its guests made.
 """
 
@@ -19,12 +21,14 @@ from typing import Final
 import numpy as np
 import zstandard
 
-from vmimage import abi
+from vmimage import abi, requests
 from vmimage.errors import FormatError
 from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages
+from vmimage.requests import REQUESTS_MAX, OpenRequests
 
 MAGIC: Final = 0x4E534B4E
 VERSION: Final = 2
+LIVE_VERSION: Final = 3  # with open requests
 FXSAVE_SIZE: Final = 512
 GPR_COUNT: Final = 16
 WINDOW_MAX: Final = 1 << 27  # bytes; what `zstd --long` uses, the most a decoder here allocates
@@ -103,6 +107,7 @@ class Snapshot:
     devices: DeviceState
     page_nos: PageNos = field(repr=False)
     pages: Pages = field(repr=False)
+    requests: OpenRequests | None = None  # of a machine that was captured while it served
 
 
 def record_size(page_count: int) -> int:
@@ -115,9 +120,10 @@ def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
     r, d = snapshot.registers, snapshot.devices
     count = len(snapshot.page_nos)
     numbers = snapshot.page_nos.astype("<u4").tobytes()
+    opened = b"" if snapshot.requests is None else requests.encode(snapshot.requests)
     raw = b"".join(
         (
-            _HEADER.pack(MAGIC, VERSION),
+            _HEADER.pack(MAGIC, LIVE_VERSION if opened else VERSION),
             _REGISTERS.pack(*r.gpr, r.rip, r.rflags, r.fs_base, r.gs_base, r.fxsave),
             _DEVICES.pack(
                 d.in_head,
@@ -135,41 +141,49 @@ def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
                 d.phnum,
                 d.kind,
             ),
-            _COUNT.pack(count, 0),
+            _COUNT.pack(count, len(opened)),
             numbers.ljust(len(numbers) + 7 & ~7, b"\0"),
             np.ascontiguousarray(snapshot.pages).data,
+            opened,
         )
     )
     return zstandard.ZstdCompressor(level=level).compress(raw)
 
 
-def decode(record: bytes, *, memory_bytes: int) -> Snapshot:
+def decode(record: bytes, *, memory_bytes: int, live: bool = False) -> Snapshot:
     """Parse a record for a machine with `memory_bytes` of memory.
 
+    :param live: requests may be open in it. In what was kept they may not: nobody is there to take the answers.
     :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
-    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE))
+    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live)
     if len(raw) < _FIXED:
         raise FormatError(f"record: at least {_FIXED} bytes expected, got {len(raw)}")
     magic, version = _HEADER.unpack_from(raw, 0)
-    if (magic, version) != (MAGIC, VERSION):
+    if magic != MAGIC or version not in (VERSION, LIVE_VERSION):
         raise FormatError(f"record: magic {MAGIC:#x} version {VERSION} expected, got {magic:#x} version {version}")
-    *words, fxsave = _REGISTERS.unpack_from(raw, _HEADER.size)
-    registers = Registers(tuple(words[:16]), words[16], words[17], words[18], words[19], fxsave)
+    if version == LIVE_VERSION and not live:
+        raise FormatError("record: no open requests expected in what is kept")
+    *cpu, fxsave = _REGISTERS.unpack_from(raw, _HEADER.size)
+    registers = Registers(tuple(cpu[:16]), cpu[16], cpu[17], cpu[18], cpu[19], fxsave)
     _check_registers(registers)
     devices = _decode_devices(_DEVICES.unpack_from(raw, _HEADER.size + _REGISTERS.size))
-    count, zero = _COUNT.unpack_from(raw, _FIXED - _COUNT.size)
-    if zero != 0 or count > memory_bytes // abi.PAGE_SIZE or len(raw) != record_size(count):
-        raise FormatError(f"record: {count} pages do not make {len(raw)} bytes")
+    count, opened_bytes = _COUNT.unpack_from(raw, _FIXED - _COUNT.size)
+    pages_end = record_size(count)
+    fits = len(raw) == pages_end + opened_bytes and bool(opened_bytes) == (version == LIVE_VERSION)
+    if count > memory_bytes // abi.PAGE_SIZE or not fits:
+        raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {len(raw)} bytes")
     page_nos = np.frombuffer(raw, dtype="<u4", count=count, offset=_FIXED).astype(np.uint32, copy=False)
     first, last = abi.NULL_GUARD_SIZE // abi.PAGE_SIZE, memory_bytes // abi.PAGE_SIZE
     if count and (
         int(page_nos[0]) < first or int(page_nos[-1]) >= last or bool((np.diff(page_nos.astype(np.int64)) <= 0).any())
     ):
         raise FormatError(f"record: page numbers must increase within {first}..{last - 1}")
-    pages = np.frombuffer(raw, dtype="<u8", offset=len(raw) - count * abi.PAGE_SIZE).reshape(count, WORDS_PER_PAGE)
-    return Snapshot(registers, devices, page_nos, pages)
+    words, start = count * WORDS_PER_PAGE, pages_end - count * abi.PAGE_SIZE
+    pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(count, WORDS_PER_PAGE)
+    opened = requests.decode(raw[pages_end:]) if opened_bytes else None
+    return Snapshot(registers, devices, page_nos, pages, opened)
 
 
 def _decompress(record: bytes, limit: int) -> bytes:

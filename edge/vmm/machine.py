@@ -9,11 +9,12 @@ import enum
 import os
 import struct
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
 
+from edge.vmm import info_page, interrupts
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
@@ -23,7 +24,7 @@ from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOv
 from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import SLICE_NS
-from vmimage import abi
+from vmimage import abi, snapshot
 from vmimage.errors import (
     GuestError,
     GuestExited,
@@ -31,20 +32,12 @@ from vmimage.errors import (
     GuestViolation,
     OutOfMemory,
     OutOfTime,
+    Unmovable,
 )
 from vmimage.manifest import Limits
 from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
-RSP: Final = 4  # its place in `Registers.gpr`
-
-_FRESH_BYTES: Final = 40  # generation and entropy
-# The info page from INFO_MAGIC to INFO_PROGRAM_KIND: pending, times and ring positions are written at every entry.
-_INFO_PAGE: Final = struct.Struct(f"<II32x{_FRESH_BYTES}sQQQQ12xIQQQII")
-_INFO_HOT: Final = struct.Struct("<4Q")  # pending, wall, mono, virtual
-_INFO_RINGS: Final = struct.Struct("<3I")
-_CONTROL_IRQ: Final = struct.Struct("<3Q")  # enable, mask, handler
-_IRQ_FRAME: Final = struct.Struct("<2Q")  # RFLAGS, RIP
 _CONTROL_RINGS: Final = struct.Struct("<3I")
 
 
@@ -108,8 +101,8 @@ class Machine:
         self.limits = limits
         self.phase = Phase.EMPTY
         self.records: list[Record] = []  # from the guest, for the caller to take
-        self._log = GuestLog(limits.log_bytes)
-        self.log = self._log.parts  # log lines and console output, for the caller to take
+        self.guest_log = GuestLog(limits.log_bytes)
+        self.log = self.guest_log.parts  # log lines and console output, for the caller to take
         self.disks = disks
         self._baking = baking
         self._memory = shell.memory
@@ -140,12 +133,19 @@ class Machine:
         self._program = program
         self._write_info_page()
 
-    def restore(self, parked: bytes | None = None) -> None:
+    def restore(self, parked: bytes | None = None, *, live: bool = False) -> None:
         """Continue from the image, or from a record against it.
 
-        :raises FormatError: the record does not parse.
+        :param live: the record may hold open requests; whoever began them is told of their answers by this machine.
+        :raises FormatError: the record does not parse, or this machine cannot hold it. Nothing was restored.
         """
-        devices = self.shell.bind(self.image, parked)
+        state = None
+        if parked is not None:
+            state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live)
+            if state.requests is not None:
+                self._gate.restore(state.requests)
+                self._charged_ns = state.requests.charged_ns
+        devices = self.shell.bind(self.image, state)
         self._restore_devices(devices)
         self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
 
@@ -171,26 +171,26 @@ class Machine:
         self._write_info_page()
 
     def _write_info_page(self) -> None:
-        # What the info page holds is made here, never taken from an image or a record. An image must not hold secrets,
-        # and the same source must give the same image: no entropy while baking.
-        fresh = bytes(_FRESH_BYTES) if self._baking else os.urandom(_FRESH_BYTES)
-        limits, program = self.limits, self._program
-        usable = program.files or self.image.memory_bytes
-        page = _INFO_PAGE.pack(
-            *(abi.INFO_MAGIC_VALUE, abi.ABI_VERSION, fresh, usable, limits.cpu_ms * 1_000_000, limits.output_bytes),
-            *(program.entry, limits.streams, program.heap, program.files, program.phdr, program.phnum, program.kind),
-        )
-        self._ram[abi.INFO_ADDRESS : abi.INFO_ADDRESS + len(page)] = page
+        size = info_page.FRESH_BYTES  # the same source must give the same image: no entropy while baking
+        fresh = bytes(size) if self._baking else os.urandom(size)
+        info_page.write_facts(self._ram, self.image.memory_bytes, self.limits, self._program, fresh)
         if self.disks is not None:
             self.disks.restore()
 
-    def capture(self) -> Snapshot:
+    def capture(self, *, live: bool = False) -> Snapshot:
         """The state as a difference from the image.
 
-        :raises ValueError: requests are open.
+        :param live: open requests go with it, for another machine that takes this one's place at once.
+        :raises ValueError: requests are open without `live`, or what the guest sent has not been taken.
+        :raises Unmovable: it waits for an upstream or a disk, whose answers would come here.
         """
-        if self.busy:
-            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine")
+        if not live and (self.busy or self.used):
+            raise ValueError(f"{len(self._gate.streams)} requests are open in the machine, or it is used")
+        if live and self.records:
+            raise ValueError(f"no records expected that nobody has taken, got {len(self.records)}")
+        if self.disks is not None and self.disks.outstanding:
+            raise Unmovable(f"no disk requests under way expected, got {self.disks.outstanding}")
+        requests = self._gate.save(self._charged_ns) if live else None
         devices = DeviceState(
             in_head=self._gate.in_head,
             out_tail=self._gate.out_tail,
@@ -201,12 +201,16 @@ class Machine:
         if not self._baking:
             self.clock.save(devices)
         page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
-        return Snapshot(self.shell.engine.save(), devices, page_nos, pages)
+        return Snapshot(self.shell.engine.save(), devices, page_nos, pages, requests)
 
     def grown_bytes(self) -> int:
         """Memory that differs from the image's; costs what a capture does."""
         page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
         return len(page_nos) * abi.PAGE_SIZE
+
+    def resident_bytes(self) -> int:
+        """Host memory it takes: its shell's, and what it wrote to its disks."""
+        return self.shell.resident_bytes() + (self.disks.written_bytes if self.disks is not None else 0)
 
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
@@ -260,6 +264,7 @@ class Machine:
             self._enter_phase("die")
             with contextlib.suppress(GuestError):  # what it finished and logged before still counts
                 self._drain()
+            self.guest_log.end()
             error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
             raise
 
@@ -276,7 +281,7 @@ class Machine:
                     return self._idle()
                 self._enter_phase("wake")
             if pending:
-                self._interrupt(pending)
+                interrupts.deliver(self.shell.engine, self._memory, pending)
             self._write_info(pending)
             reason = engine.run()
             now_ns = time.thread_time_ns()
@@ -301,21 +306,6 @@ class Machine:
             self._check_time()
             if now_ns - started_ns >= slice_ns or reason is SLICE_OVER:
                 return RUNNABLE
-
-    def _interrupt(self, pending: int) -> None:
-        """Deliver, if the guest wants any of these interrupts now; see `vmimage.abi` for what it finds on its stack."""
-        enabled, mask, handler = _CONTROL_IRQ.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE)
-        if enabled != 1 or not pending & mask:
-            return
-        engine = self.shell.engine
-        registers = engine.save()
-        gpr = list(registers.gpr)
-        gpr[RSP] -= abi.IRQ_RED_ZONE + _IRQ_FRAME.size
-        frame = _IRQ_FRAME.pack(registers.rflags, registers.rip)
-        if handler >= self.image.memory_bytes or not self._memory.write_checked(gpr[RSP], frame):
-            raise GuestViolation(f"interrupt: a handler and a stack expected, got {handler:#x} and RSP {gpr[RSP]:#x}")
-        struct.pack_into("<Q", self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE, 0)
-        engine.load(replace(registers, gpr=tuple(gpr), rip=handler))
 
     def _idle(self) -> Idle:
         for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
@@ -379,18 +369,16 @@ class Machine:
     def _write_info(self, pending: int) -> None:
         clock = self.clock
         times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
-        _INFO_HOT.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_PENDING, pending, *times)
-        positions = (self._gate.in_head, self._gate.out_tail, self._console.tail)
-        _INFO_RINGS.pack_into(self._ram, abi.INFO_ADDRESS + abi.INFO_IN_HEAD, *positions)
+        info_page.write_state(self._ram, pending, times, (self._gate.in_head, self._gate.out_tail, self._console.tail))
 
     def _drain(self) -> None:
         _, out_head, console_head = self._guest_positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
-                self._log.append(record.payload + b"\n")
+                self.guest_log.append(record.payload + b"\n")
             else:
                 self.records.append(record)
         if console_head != self._console.tail:
-            self._log.append(self._console.take(console_head))
+            self.guest_log.append(self._console.take(console_head))
         if self.disks is not None:
             self.disks.drain()

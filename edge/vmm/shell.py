@@ -117,14 +117,14 @@ class Shell:
             engine.load(self.engine.save())
             self.engine, self._name = engine, name
 
-    def bind(self, image: Image, parked: bytes | None) -> DeviceState:
+    def bind(self, image: Image, parked: Snapshot | None) -> DeviceState:
         """Make memory and CPU those of a machine: the image's, or as `parked` says.
 
-        :param parked: a record against the image.
-        :raises FormatError: the record does not parse. The shell is then bound to nothing and may be used again.
+        :param parked: against the image.
+        :raises FormatError: the image's record does not parse. The shell may be used again.
         """
         decoded = image.snapshot()
-        state = decoded if parked is None else snapshot.decode(parked, memory_bytes=image.memory_bytes)
+        state = decoded if parked is None else parked
         code = image.code_pages(decoded)
         translated = np.union1d(self._code, code)
         before = self.memory.pages[translated]

@@ -27,6 +27,7 @@ from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.resident import Resident
 from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Shell
@@ -47,20 +48,6 @@ NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 
 log = logging.getLogger("nunatak.worker")
-
-
-class Resident:
-    """A machine that the supervisor opened, and what has been measured of it."""
-
-    def __init__(self, number: int, image: int, machine: Machine, entity: Entity) -> None:
-        self.number = number
-        self.image = image
-        self.machine = machine
-        self.entity = entity
-        self.restore_us = 0
-        self.reported_ns = 0  # virtual time up to the last response
-        self.parking = False  # goes as soon as it is idle
-        self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
 
 class Worker:
@@ -203,10 +190,19 @@ class Worker:
 
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
-        if not resident.machine.busy:
-            record = self._drives.park(resident.number, snapshot.encode(resident.machine.capture(), level=1))
-            self._forget(resident)
-            self._send(frames.PARKED, resident.number, 0, record)
+        machine = resident.machine
+        try:
+            if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
+                return
+            state = machine.capture()
+        except GuestError as error:  # it left ring positions that cannot be, and has not run since
+            self._die(resident, error, {})
+            return
+        machine.guest_log.end()
+        self._emit(resident)
+        record = self._drives.park(resident.number, snapshot.encode(state, level=1))
+        self._forget(resident)
+        self._send(frames.PARKED, resident.number, 0, record)
 
     def _on_close(self, frame: Frame) -> None:
         resident = self._residents.get(frame.machine)
@@ -219,7 +215,7 @@ class Worker:
             "machines": len(self._residents),
             "free_shells": len(self._shells),
             "images": len(self._images),
-            "resident_bytes": sum(r.machine.shell.resident_bytes() for r in self._residents.values()),
+            "resident_bytes": sum(r.machine.resident_bytes() for r in self._residents.values()),
             "cpu_ns": time.process_time_ns(),
             "rests": self._rests,
             "wakeups": self._sleepers.wakeups,
@@ -228,16 +224,10 @@ class Worker:
             "promotions": self._tiering.promotions,
             "demotions": self._tiering.demotions,
             "throttled": [r.number for r in self._residents.values() if r.entity.hold],
-            "grown": [r.number for r in self._residents.values() if self._has_grown(r)],
+            "grown": [r.number for r in self._residents.values() if r.has_grown()],
             **self._drives.statistics(),
         }
         self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
-
-    def _has_grown(self, resident: Resident) -> bool:
-        limit = resident.growth_bytes
-        return 0 < limit < len(resident.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE and (
-            resident.machine.grown_bytes() > limit
-        )
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
@@ -276,7 +266,6 @@ class Worker:
         self._sleepers.discard(resident.number)
         slice_ns = min(slice_ns, max(machine.clock.until_timer_ns(), TICK_NS))
         mark_ns = time.thread_time_ns()
-        never_seen: list[int] = []
         error: NunatakError | None = None
         try:
             with self._watchdog.watching(machine.shell.engine, slice_ns):
@@ -293,9 +282,7 @@ class Worker:
         now_ns = time.monotonic_ns()
         self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, io_bytes)
         if error is not None:
-            never_seen = machine.never_seen()
-            self._forget(resident)
-            self._report_death(resident.number, error, report, never_seen)
+            self._die(resident, error, report)
             return
         shell = machine.shell
         place = self._tiering.observe(resident.image, shell.engine_name, machine.last_cpu_ns, machine.last_entries)
@@ -334,6 +321,11 @@ class Worker:
             self._send(frames.LOG, resident.number, 0, b"".join(machine.log))
             machine.log.clear()
         return len(self._out) - before
+
+    def _die(self, resident: Resident, error: NunatakError, report: dict[str, Any]) -> None:
+        never_seen = resident.machine.never_seen()
+        self._forget(resident)
+        self._report_death(resident.number, error, report, never_seen)
 
     def _report_death(self, number: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:
         about = {"error": type(error).__name__, "message": str(error), "report": report, "retry": retry}

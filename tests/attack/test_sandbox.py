@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
@@ -25,7 +26,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.frames import Frame
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from tests.attack import intruder
-from tests.guests import EXAMPLES, Response, bake, baker, head_block
+from tests.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.manifest import Limits
@@ -296,12 +297,22 @@ class SandboxedWorker:
         os.close(memfd)
         self.send(frames.IMAGE, number, payload=frames.with_json(json.dumps(about).encode(), b""))
 
-    def open(self, machine: int, image: int, example: str, parked: bytes = b"") -> None:
-        bundle = bake(EXAMPLES / example)
+    def open(
+        self,
+        machine: int,
+        image: int,
+        example: str,
+        parked: bytes = b"",
+        *,
+        growth_bytes: int = 0,
+        fresh: bool = False,
+        folder: Path = EXAMPLES,
+    ) -> None:
+        bundle = bake(folder / example)
         record = bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
-        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": False}
-        about |= {"tenant": "t", "weight": 1, "growth_bytes": 0, "disks": []}
+        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": fresh}
+        about |= {"tenant": "t", "weight": 1, "growth_bytes": growth_bytes, "disks": []}
         data = json.dumps({"image": image} | about).encode()
         self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
 
@@ -309,12 +320,13 @@ class SandboxedWorker:
         self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))
 
     def request(self, machine: int, stream: int, path: str = "/") -> None:
-        pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": "", "SERVER_PROTOCOL": "HTTP/1.1"}
+        path, _, query = path.partition("?")
+        pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "SERVER_PROTOCOL": "HTTP/1.1"}
         head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
         self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
 
-    def expect(self, type_: int) -> Frame:
-        """The next frame, which is of this type."""
+    def next(self) -> Frame:
+        """The next frame."""
         while not self._waiting:
             try:
                 data = self._frames.recv(1 << 20)
@@ -323,7 +335,11 @@ class SandboxedWorker:
             assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
             self._received += data
             self._waiting = frames.parse(self._received)
-        frame = self._waiting.pop(0)
+        return self._waiting.pop(0)
+
+    def expect(self, type_: int) -> Frame:
+        """The next frame, which is of this type."""
+        frame = self.next()
         assert frame.type == type_, frame
         return frame
 
@@ -396,6 +412,49 @@ def test_guests_end_but_not_the_worker(worker: SandboxedWorker) -> None:
         worker.open(machine, 1 + machine, "hello.c")
         worker.request(machine, 1)
         assert worker.response().status == 200
+    worker.stop()
+
+
+def test_what_served_one_request_is_not_parked_for_another(worker: SandboxedWorker) -> None:
+    """A guest that answers and goes on working: a PARK that comes just then waits until the machine is fresh."""
+    worker.open(1, 10, "lingers.c", fresh=True, folder=PROGRAMS)
+    worker.request(1, 1, "/?stream=1")
+    assert bytes(worker.response().body) == b"request 1\n"
+    worker.send(frames.PARK, 1)
+    record = worker.expect(frames.PARKED).payload
+    worker.open(2, 11, "lingers.c", record, fresh=True, folder=PROGRAMS)
+    worker.request(2, 1, "/?stream=1")
+    assert bytes(worker.response().body) == b"request 1\n"
+    worker.stop()
+
+
+@pytest.mark.parametrize("asks", [frames.PARK, frames.PING])
+def test_a_look_at_spoilt_rings_between_two_turns_ends_one_machine(worker: SandboxedWorker, asks: int) -> None:
+    """Positions are checked where they are used, also when it is the worker that looks: at whatever time it does."""
+    worker.open(1, 10, "hello.c")
+    for attempt in range(2, 14):
+        worker.open(attempt, 10 + attempt, "lingers.c", growth_bytes=1, folder=PROGRAMS)
+        worker.request(attempt, 1, "/?stream=1&spoil=1")
+        time.sleep(0.001 * attempt)  # for the question to come in the middle of a turn, some time
+        worker.send(asks, attempt)
+        said = [worker.next().type for _ in range(3 if asks == frames.PING else 2)]
+        assert sorted(said) == [frames.HEAD, frames.DIED, *([frames.PONG] if asks == frames.PING else [])]
+    worker.request(1, 1)
+    assert bytes(worker.response().body) == b"hello from /, request 1\n"
+    worker.stop()
+
+
+def test_a_record_with_open_requests_ends_its_machine_alone(worker: SandboxedWorker) -> None:
+    """Nobody would take the answers: what comes from a store holds none, whoever wrote it."""
+    guest = Guest(image_of(EXAMPLES / "echo.c"))
+    guest.send("/", method="POST", body=None)
+    guest.run()
+    worker.open(1, 10, "echo.c", snapshot.encode(guest.machine.capture(live=True)))
+    died = json.loads(worker.expect(frames.DIED).payload)
+    assert (died["error"], "no open requests expected" in died["message"]) == ("FormatError", True)
+    worker.open(2, 11, "hello.c")
+    worker.request(2, 1)
+    assert bytes(worker.response().body) == b"hello from /, request 1\n"
     worker.stop()
 
 

@@ -137,6 +137,24 @@ def test_what_was_flushed_outlives_the_machine(own_site: Site) -> None:
     assert get(edge, "own", "/read?disk=tmp&offset=0&size=2") == bytes(2), "scratch begins anew"
 
 
+def test_what_was_not_flushed_outlives_a_machine_that_is_replaced(own_site: Site) -> None:
+    """As at the end of any program: only a crash or a power cut takes what was written and not flushed."""
+    edge = own_site.edges[0]
+    packed = disk_of(own_site, "own")
+    options = ("--disk", f"data={packed}:cow", *DRIVES)
+    own_site.publish(own_site.build(PROGRAM, *options, "--rejuvenate", "requests=2", name="one"), "own", disks=[packed])
+    get(edge, "own", "/write?offset=0&byte=65")
+    get(edge, "own", "/write?disk=tmp&offset=0&byte=67")
+    assert get(edge, "own", "/read?offset=0&size=3") == b"AAA", "of a machine that is new"
+    assert metrics(edge)["rejuvenations_total{requests}"] == 1
+    get(edge, "own", "/write?offset=4096&byte=66")
+    get(edge, "own", "/write?offset=8192&byte=66")
+    own_site.publish(own_site.build(PROGRAM, *options, name="two"), "own", disks=[packed])
+    eventually(lambda: metrics(edge)["replaced_total"] == 1, "the edge has seen the new version")
+    assert get(edge, "own", "/read?offset=4095&size=3") == b"ABB"
+    assert get(edge, "own", "/read?disk=tmp&offset=0&size=2") == bytes(2), "scratch begins anew"
+
+
 def test_what_was_flushed_outlives_the_edge_and_no_older_machine_wakes_to_it(own_site: Site) -> None:
     edge = own_site.edges[0]
     own_service(own_site)

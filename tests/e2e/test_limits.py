@@ -148,6 +148,19 @@ def test_a_machine_that_has_grown_is_replaced(site: Site, edge: Server) -> None:
     assert metrics(edge)["rejuvenations_total{growth_bytes}"] >= 1
 
 
+def test_a_machine_is_as_old_after_a_restart_of_the_edge(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    aged = publish(own_site, "li-aged", "--rejuvenate", "requests=5")
+    served = []
+    for _ in range(2):
+        with Client(edge.url) as client:
+            served += [client.get(aged + "/") for _ in range(3)]
+        edge.stop()
+        own_site.restart(edge)
+    assert [int(answer.body.split()[1]) for answer in served] == [1, 2, 3, 4, 5, 1]
+    assert [answer.tier for answer in served][3] == "disk"
+
+
 def test_a_worn_record_is_not_woken(site: Site, edge: Server) -> None:
     worn = publish(site, "li-parked", "--rejuvenate", "hours=0.0003")
     with Client(edge.url) as client:

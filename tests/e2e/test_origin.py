@@ -214,8 +214,23 @@ def test_a_batch(origin: Site) -> None:
     assert {catalogue.find_host(f"batch{i}.example") is not None for i in range(100)} == {True}
 
 
+def test_a_batch_may_name_a_tenant_for_each(origin: Site) -> None:
+    path, batch = str(_image(origin, "shared")), origin.folder / "tenants.jsonl"
+    lines = ({"image": path, "service": f"of{n}", "hosts": []} for n in range(3))
+    told = ({}, {"tenant": "crowd"}, {"tenant": ""})
+    batch.write_text("\n".join(json.dumps(line | tenant) for line, tenant in zip(lines, told, strict=True)))
+    origin.run("publish", "--batch", str(batch), "--origin", origin.origin.url, "--keys", str(origin.keys))
+    found = [_catalogue(origin, "tenant-edge").find_service(f"of{n}") for n in range(3)]
+    assert [record.tenant for record in found if record is not None] == ["of0", "crowd", "of2"]
+
+
 @pytest.mark.parametrize(
-    "line", ["", "no json", "[]", '{"image": "x"}', '{"image": "shared.oci.tar", "service": 1, "hosts": []}']
+    "line",
+    [
+        *("", "no json", "[]", '{"image": "x"}', '{"image": "shared.oci.tar", "service": 1, "hosts": []}'),
+        '{"image": "shared.oci.tar", "service": "good", "hosts": [], "tenant": "No Name"}',
+        '{"image": "shared.oci.tar", "service": "good", "hosts": [], "tenant": ["x"]}',
+    ],
 )
 def test_a_batch_with_a_bad_line_publishes_nothing(origin: Site, line: str) -> None:
     good = json.dumps({"image": str(_image(origin, "good")), "service": "good", "hosts": []})

@@ -17,6 +17,7 @@ from origin.diskfile import DiskFile, pack_disk
 from tests.guests import PROGRAMS, Guest, bake, load
 from vmimage import abi
 from vmimage.drives import DriveRef
+from vmimage.errors import Unmovable
 
 DATA = b"the disk's first" + random.Random(3).randbytes(300_000) + bytes(200_000) + b"the end"
 BLOCK = abi.DISK_BLOCK_SIZE
@@ -125,6 +126,8 @@ def test_a_machine_that_waits_for_a_block_is_idle_and_not_to_be_parked(guest: Gu
     assert guest.machine.busy
     with pytest.raises(ValueError, match="open"):
         guest.machine.capture()
+    with pytest.raises(Unmovable, match="disk requests under way"):
+        guest.machine.capture(live=True)
     before = guest.machine.virtual_ns
     assert isinstance(guest.machine.run(), Idle)
     assert guest.machine.virtual_ns == before, "waiting costs no CPU time"

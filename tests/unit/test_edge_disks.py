@@ -83,7 +83,7 @@ class Site:
     async def open(self, worker: Worker, kind: DriveKind = "shared") -> Any:
         """A machine of the one service, its disk attached."""
         self.number += 1
-        service = SimpleNamespace(name="shop")
+        service = SimpleNamespace(name="shop", withdrawn=False)
         machine = SimpleNamespace(number=self.number, worker=worker, service=service)
         attached = await self.disks.prepare(service, [self.ref(kind)])  # type: ignore[arg-type]
         self.disks.attach(machine, attached)  # type: ignore[arg-type]
@@ -247,6 +247,6 @@ def test_a_manifest_that_says_another_size_is_refused(tmp_path: Path) -> None:
         site = Site(tmp_path)
         ref = DriveRef(5, site.origin.manifest.digest, "shared", "data")
         with pytest.raises(VerificationError, match="bytes expected"):
-            await site.disks.prepare(SimpleNamespace(name="shop"), [ref])  # type: ignore[arg-type]
+            await site.disks.prepare(SimpleNamespace(name="shop", withdrawn=False), [ref])  # type: ignore[arg-type]
 
     asyncio.run(run())

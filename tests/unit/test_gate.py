@@ -137,3 +137,42 @@ def test_broken_rules_are_violations(records: list[tuple[int, int, int, bytes]])
         guest.send(*record)
     with pytest.raises(GuestViolation):
         guest.send(*records[-1])
+
+
+# Attacks on memory outside of the machine
+
+
+def test_credit_for_what_is_still_queued_is_a_violation() -> None:
+    """Else a guest that reads nothing could have a client's whole upload piled up in its worker."""
+    guest = Guest()
+    guest.open(1, ended=False)
+    piece = bytes(abi.RECORD_PAYLOAD_MAX)
+    for _ in range(abi.STREAM_WINDOW // len(piece)):
+        guest.gate.offer(Record(BODY, 0, 1, piece))
+    guest.gate.fill(guest.in_tail)
+    assert guest.gate.queued, "a window is more than the ring takes with its headers"
+    delivered = guest.gate.streams[1].owed
+    assert delivered < abi.STREAM_WINDOW
+    with pytest.raises(GuestViolation, match=f"at most {delivered} expected"):
+        guest.send(CREDIT, 0, 1, struct.pack("<I", abi.STREAM_WINDOW))
+
+
+def test_credit_for_what_is_delivered_is_passed_on() -> None:
+    guest = Guest()
+    guest.open(1, ended=False)
+    guest.gate.offer(Record(BODY, 0, 1, bytes(1000)))
+    assert len(guest.receive()) == 1
+    assert guest.send(CREDIT, 0, 1, struct.pack("<I", 1000)) == [Record(CREDIT, 0, 1, struct.pack("<I", 1000))]
+
+
+def test_the_same_of_an_upstream_s_answer() -> None:
+    guest, number = Guest(), abi.EXCHANGE_BIT | 5
+    (asked,) = guest.send(abi.RECORD_SUBREQUEST, END, number, b"block")
+    piece = bytes(abi.RECORD_PAYLOAD_MAX)
+    guest.gate.offer(Record(HEAD, 0, asked.stream, b"h"))
+    for _ in range(abi.STREAM_WINDOW // len(piece)):
+        guest.gate.offer(Record(BODY, 0, asked.stream, piece))
+    guest.gate.fill(guest.in_tail)
+    assert guest.gate.queued
+    with pytest.raises(GuestViolation, match="credit of at most"):
+        guest.send(CREDIT, 0, number, struct.pack("<I", abi.STREAM_WINDOW))

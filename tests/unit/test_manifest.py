@@ -17,6 +17,7 @@ from vmimage.errors import FormatError
 from vmimage.manifest import (
     CONFIG_TYPE,
     MANIFEST_MAX,
+    SNAPSHOT_TYPE,
     Region,
     canonical_json,
     digest_of,
@@ -24,11 +25,12 @@ from vmimage.manifest import (
     is_name,
     parse_manifest,
 )
+from vmimage.snapshot import VERSION
 from vmimage.terms import LOG_MAX, POOL_MAX
 
 DERIVED = image("guest", base=BASE.manifest).manifest
 # If this changes, so does the name of every image that exists: see "Versions" in vmimage/FORMAT.md.
-FROZEN_DIGEST = "sha256:b924ec765a79ad087660fe0078187ba97397b6307434a35f878dc86a458cad51"
+FROZEN_DIGEST = "sha256:915d3783b05643b47aacb77db39e0122576b3533d8af4df7355c7f6a01963268"
 
 
 def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
@@ -50,6 +52,10 @@ def test_round_trip() -> None:
 
 def test_encoding_is_frozen() -> None:
     assert DERIVED.digest == FROZEN_DIGEST
+
+
+def test_the_snapshots_media_type_says_the_version_of_its_record() -> None:
+    assert f".v{VERSION}+" in SNAPSHOT_TYPE
 
 
 def test_it_is_an_oci_image_manifest_whose_config_travels_inside() -> None:

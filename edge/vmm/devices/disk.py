@@ -127,6 +127,11 @@ class Disks:
                 drive.pages.clear()
 
     @property
+    def written_bytes(self) -> int:
+        """What the guest wrote to them and this process holds, at most WRITTEN_MAX."""
+        return sum(len(drive.pages) for drive in self.drives) * _PAGE
+
+    @property
     def busy(self) -> bool:
         """Whether the guest has requests under way, or completions that it has not seen."""
         return self.outstanding > 0 or self.pending()
@@ -206,7 +211,7 @@ class Disks:
         first = request.offset // _PAGE
         numbers = range(first, first + request.length // _PAGE)
         new = sum(number not in drive.pages for number in numbers)
-        if (sum(len(each.pages) for each in self.drives) + new) * _PAGE > WRITTEN_MAX:
+        if self.written_bytes + new * _PAGE > WRITTEN_MAX:
             return -errno.ENOSPC
         for place, number in enumerate(numbers):
             drive.pages[number] = data[place * _PAGE : (place + 1) * _PAGE]

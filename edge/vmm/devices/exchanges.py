@@ -85,8 +85,15 @@ class Exchanges:
         exchange.request_ended = bool(record.flags & abi.FLAG_END)
         self._end_if_done(exchange)
 
+    def of(self, outer_number: int) -> Exchange | None:
+        """The exchange that a record from outside is for."""
+        return self._by_outer.get(outer_number)
+
     def offer(self, record: Record) -> Record | None:
-        """A record from outside as it goes to the guest; None when the exchange is over."""
+        """A record from outside as it goes to the guest; None when the exchange is over.
+
+        Body bytes are owed credit for once they are in the ring, which is the gate's to say.
+        """
         kind, flags, number, payload = record
         exchange = self._by_outer.get(number)
         if exchange is None:
@@ -96,7 +103,6 @@ class Exchanges:
         elif kind == abi.RECORD_CREDIT:
             exchange.credit += _CREDIT.unpack(payload)[0]
         else:
-            exchange.owed += len(payload) if kind == abi.RECORD_BODY else 0
             exchange.answer_ended = bool(flags & abi.FLAG_END)
             self._end_if_done(exchange)
         return Record(kind, flags, exchange.guest_number, payload)

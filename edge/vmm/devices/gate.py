@@ -9,12 +9,13 @@ may cross. Streams whose number has EXCHANGE_BIT are the guest's own requests: s
 import struct
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from edge.vmm.devices.exchanges import Exchanges
+from edge.vmm.devices.exchanges import Exchange, Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
-from vmimage import abi
-from vmimage.errors import GuestViolation, OutputTooLarge
+from vmimage import abi, requests
+from vmimage.errors import FormatError, GuestViolation, OutputTooLarge, Unmovable
+from vmimage.requests import OpenRequests, OpenStream
 
 _CREDIT: Final = struct.Struct("<I")
 
@@ -28,6 +29,14 @@ class Stream:
     credit: int = abi.STREAM_WINDOW  # BODY bytes the guest may still send
     owed: int = 0  # request bytes delivered and not yet given credit for
     output_bytes: int = 0
+
+
+class _Queued(NamedTuple):
+    """A record that waits for room in the ring. What is delivered may be given credit for, and not before."""
+
+    data: bytes
+    owner: Stream | Exchange | None = None
+    owed: int = 0  # by the owner, once it is in the ring
 
 
 class Gate:
@@ -46,7 +55,7 @@ class Gate:
         self.streams: dict[int, Stream] = {}
         self.exchanges = Exchanges(output_limit)
         self.completed = 0  # streams whose response ended, ever
-        self._ready: deque[bytes] = deque()  # for streams that are open
+        self._ready: deque[_Queued] = deque()  # for streams that are open
         self._waiting: dict[int, list[Record]] = {}  # streams not yet opened
 
     @property
@@ -72,6 +81,52 @@ class Gate:
         self._ready.clear()
         self._used = False
         return self.exchanges.abandon()
+
+    def save(self, charged_ns: int) -> OpenRequests | None:
+        """What is open, as a value; None when nothing is.
+
+        :raises Unmovable: exchanges are open or still heard of, or more is queued than a record may hold.
+        """
+        ready = tuple(record for queued in self._ready for record in parse_records(queued.data, 0, len(queued.data)))
+        if self.exchanges or any(record.stream & abi.EXCHANGE_BIT for record in ready):
+            raise Unmovable("no requests to upstreams under way expected")
+        used = self._single_use and self._used
+        if not (self.streams or ready or self._waiting or used):
+            return None
+        streams = tuple(
+            OpenStream(number, s.request_ended, s.response_started, s.credit, s.owed, s.output_bytes)
+            for number, s in sorted(self.streams.items())
+        )
+        waiting = tuple(record for records in self._waiting.values() for record in records)
+        saved = OpenRequests(streams, ready, waiting, used, charged_ns)
+        try:
+            requests.check(saved)
+        except FormatError as error:
+            raise Unmovable(str(error)) from None
+        return saved
+
+    def restore(self, opened: OpenRequests) -> None:
+        """Go on with what `save` returned, in a gate that is new.
+
+        :raises FormatError: not within the limits of this machine; nothing has changed.
+        """
+        sent = max((stream.output_bytes for stream in opened.streams), default=0)
+        if len(opened.streams) > self._max_streams or sent > self._output_limit:
+            raise FormatError(
+                f"record: at most {self._max_streams} streams of {self._output_limit} bytes expected, "
+                f"got {len(opened.streams)} with {sent}"
+            )
+        once = opened.used or not opened.streams if self._single_use else not opened.used
+        if not once or (self._single_use and len(opened.streams) > 1):
+            raise FormatError("record: requests of a machine that serves as many as this one expected")
+        self._used = opened.used
+        for s in opened.streams:
+            self.streams[s.number] = Stream(s.request_ended, s.response_started, s.credit, s.owed, s.output_bytes)
+        for record in opened.ready:
+            owed = len(record.payload) if record.type in (abi.RECORD_HEAD, abi.RECORD_BODY) else 0
+            self._ready.append(_Queued(encode_record(*record), self.streams.get(record.stream), owed))
+        for record in opened.waiting:
+            self._waiting.setdefault(record.stream, []).append(record)
 
     def set_positions(self, in_head: int, out_tail: int) -> None:
         """Continue where a snapshot left off."""
@@ -100,9 +155,11 @@ class Gate:
         """Queue a record from outside. HEAD begins a stream; of an unknown stream everything else is dropped."""
         number = record.stream
         if number & abi.EXCHANGE_BIT:
+            exchange = self.exchanges.of(number)
             known = self.exchanges.offer(record)
             if known is not None:
-                self._ready.append(encode_record(*known))
+                owed = len(record.payload) if record.type == abi.RECORD_BODY else 0
+                self._ready.append(_Queued(encode_record(*known), exchange, owed))
             return
         stream = self.streams.get(number)
         if stream is None:
@@ -120,10 +177,12 @@ class Gate:
         self._enqueue(stream, record)
 
     def _enqueue(self, stream: Stream, record: Record) -> None:
-        if record.type in (abi.RECORD_HEAD, abi.RECORD_BODY):
-            stream.owed += len(record.payload)
-            stream.request_ended |= bool(record.flags & abi.FLAG_END)
-        self._ready.append(encode_record(record.type, record.flags, record.stream, record.payload))
+        kind, flags, number, payload = record
+        owed = 0
+        if kind == abi.RECORD_HEAD or kind == abi.RECORD_BODY:
+            owed = len(payload)
+            stream.request_ended |= bool(flags & abi.FLAG_END)
+        self._ready.append(_Queued(encode_record(kind, flags, number, payload), stream, owed))
         if record.type == abi.RECORD_RESET:
             self.streams.pop(record.stream, None)
 
@@ -132,8 +191,11 @@ class Gate:
         push, ready = self._in.push, self._ready
         while True:
             while ready:
-                if not push(ready[0], guest_tail):
+                data, owner, owed = ready[0]
+                if not push(data, guest_tail):
                     return
+                if owed and owner is not None:
+                    owner.owed += owed
                 ready.popleft()
             if not self._waiting or len(self.streams) >= self._max_streams or (self._single_use and self._used):
                 return
@@ -198,5 +260,5 @@ class Gate:
             self.completed += 1
             del self.streams[number]
             if not stream.request_ended:  # nobody wants the rest of the request
-                self._ready.append(encode_record(abi.RECORD_RESET, 0, number, b""))
+                self._ready.append(_Queued(encode_record(abi.RECORD_RESET, 0, number, b"")))
         return record

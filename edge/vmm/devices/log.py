@@ -1,7 +1,9 @@
 """What a guest writes for its publisher: log records and the console, as much as it may in a second.
 
-A token bucket that holds a second's worth. What does not fit is dropped, and when there is room again one line says how
-much that was, so that nobody takes a gap for silence.
+A token bucket that holds a second's worth. What does not fit is dropped, and when there is room again, or when the
+machine is parked or dies, one line says how much that was, so that nobody takes a gap for silence. The bucket is no
+part of a machine's state: one that comes back begins with a full one. So a park is worth a second of log at most, and a
+guest cannot bring one about.
 """
 
 import time
@@ -31,6 +33,11 @@ class GuestLog:
         if self.dropped_bytes:
             self.parts.append(self.notice())
         self.parts.append(text)
+
+    def end(self) -> None:
+        """The machine goes: what was dropped last is told now."""
+        if self.dropped_bytes:
+            self.parts.append(self.notice())
 
     def notice(self) -> bytes:
         """A line about what was dropped; it is told with that."""

@@ -5,29 +5,16 @@ and checked at once: `RingConsumer` and `RingProducer` are the one door for ever
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from vmimage import abi
 from vmimage.errors import GuestViolation
+from vmimage.requests import Record as Record
+from vmimage.requests import encode_record as encode_record
 
 _MASK: Final = 0xFFFFFFFF
 _HEADER: Final = struct.Struct("<IHHII")
 _ALIGN: Final = abi.RECORD_ALIGN - 1
-
-
-class Record(NamedTuple):
-    """One gate record; `payload` is a copy outside of guest memory."""
-
-    type: int
-    flags: int
-    stream: int
-    payload: bytes
-
-
-def encode_record(type_: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """A record as it lies in a ring: header, payload, padding."""
-    length = len(payload)
-    return _HEADER.pack(length, type_, flags, stream, 0) + payload + bytes(-length & _ALIGN)
 
 
 class RingProducer:
