@@ -1,316 +1,108 @@
 """`nunatak bench`: the promised numbers (SPECIFICATION.md), measured on this machine in one run.
 
-An experiment measures one or more rows. It starts what it needs, alternates the sides of a comparison within the run,
-and returns samples, from which the report takes median and spread. A page that was not served as it must be stops the
-bench: there is no number for that.
+A scenario is a record: what it measures, beside whom, how to run it. Its rows say their units and which way is better.
+What one scenario lacks, or finds wrong, does not keep the others from being measured.
 """
 
-import json
-import re
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 
-from loadtest.contest import Lost, measure_contest, measure_javascript
-from loadtest.fairness import Unfair, measure_neighbours
-from loadtest.fairness import rows as fairness_rows
-from loadtest.fetch import Answer, Client, fetch
-from loadtest.pressure import Pressure, client_name, press
-from loadtest.report import Measurement, Row, save, show
-from loadtest.scale import NotParked, Population, measure_population
-from loadtest.server import Server, tree_memory_bytes
-from loadtest.site import Site, example
-
-HELLO: Final = example("hello")
-BALLAST: Final = example("ballast")  # of the size of a JavaScript service
-VISITS_PER_S: Final = 40.0  # of a victim's one client
-VMM_BENCH_TIMEOUT_S: Final = 300.0
-
-Samples = Mapping[Row, Sequence[float]]
-
-
-class BenchFailed(Exception):
-    """Something was not served as it must be; figures of that run mean nothing."""
+from loadtest import experiments
+from loadtest.experiments import FULL, BenchFailed, Samples, Scale
+from loadtest.pressure import client_name
+from loadtest.report import Measurement, save, show
+from loadtest.server import ServerFailed
+from loadtest.site import CommandFailed
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How much is measured; `FULL` is what may be quoted."""
+class Scenario:
+    """One thing to measure."""
 
-    rounds: int  # of an A/B comparison
-    seconds: float  # of one side in a round
-    requests: int  # on one connection, of one side in a round
-    restores: int  # parked -> first byte
-    fresh_services: int  # not on the edge -> first byte
-    services: int  # distinct ones that go round robin, each with an image of its own
-    memory: str  # budget of the edge they are on
-    population: Population  # parked services, ever more of them
-    multitude: Population  # more than anybody has asked for yet
-    visits: int  # of a victim beside each of its neighbours, in a round
+    name: str  # of `--only`
+    measures: str
+    run: Callable[[Scale], Samples]
+    peers: Sequence[str] = ()  # measured in turn with us
+    always: bool = True  # or only when it is asked for by name: it takes long
 
-
-FULL: Final = Scale(
-    rounds=5,
-    seconds=4,
-    requests=400,
-    restores=200,
-    fresh_services=40,
-    services=2_000,
-    memory="256MiB",
-    population=Population((100, 1_000, 10_000), asked=2_000, images=10_000, memory_mib=512),
-    multitude=Population((100_000,), asked=2_000, images=10_000, memory_mib=4096),
-    visits=400,
-)
-QUICK: Final = Scale(
-    rounds=2,
-    seconds=1,
-    requests=50,
-    restores=20,
-    fresh_services=4,
-    services=60,
-    memory="32MiB",
-    population=Population((20, 60), asked=40, images=60, memory_mib=64),
-    multitude=Population((100,), asked=20, images=10, memory_mib=64),
-    visits=40,
-)
+    @property
+    def command(self) -> str:
+        """What measures it again."""
+        return f"nunatak bench --only {self.name}"
 
 
-def _require(answer: Answer, what: str, tiers: tuple[str, ...] = ()) -> Answer:
-    if answer.status != 200:
-        raise BenchFailed(f"{what}: status 200 expected, got {answer.status} {answer.error}")
-    if tiers and answer.tier not in tiers:
-        raise BenchFailed(f"{what}: answer from {' or '.join(tiers)} expected, got {answer.tier or 'no tier'}")
-    return answer
-
-
-def _require_clean(pressure: Pressure, what: str) -> Pressure:
-    if pressure.errors or not pressure.requests_per_s:
-        raise BenchFailed(f"{what}: answers without errors expected, got {pressure}")
-    return pressure
-
-
-@contextmanager
-def _site(*, memory: str = "256MiB") -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="nunatak-bench-") as folder, Site(Path(folder), memory=memory) as site:
-        yield site
-
-
-WARM_HELLO = Row("warm-hello", "hello warm through the edge, 32 connections", "req/s", "higher", 15_000)
-BARE = Row("bare-aiohttp", "bare aiohttp, same client, same run", "req/s", "higher")
-WARM_SHARE = Row("warm-share", "hello warm as a share of bare aiohttp", "%", "higher", 45)
-ADDED_P50 = Row("added-p50", "added to a bare aiohttp response, 1 connection, p50", "µs", "lower", 100)
-
-
-def measure_warm(scale: Scale) -> Samples:
-    """Hello from a resident machine against a handler that only answers, side by side."""
-    samples: dict[Row, list[float]] = {WARM_HELLO: [], BARE: [], WARM_SHARE: [], ADDED_P50: []}
-    with _site() as site, Server("bare", [sys.executable, "-m", "loadtest.bare"], site.folder) as bare:
-        site.publish(site.build(HELLO), "hello")
-        edge, path = site.edges[0], "/~service/hello/"
-        with Client(bare.url) as plain, Client(edge.url) as through:
-            _require(through.get(path), "first hello")
-            for _ in range(100):  # the first turns of both loops fill caches
-                plain.get("/"), through.get(path)
-            for _ in range(scale.rounds):
-                plain_ms = statistics.median(plain.get("/").first_byte_ms for _ in range(scale.requests))
-                through_ms = statistics.median(
-                    _require(through.get(path), "warm hello", ("resident",)).first_byte_ms
-                    for _ in range(scale.requests)
-                )
-                samples[ADDED_P50].append((through_ms - plain_ms) * 1e3)
-        for _ in range(scale.rounds):
-            yardstick = _require_clean(press(bare.url + "/", seconds=scale.seconds), "bare aiohttp")
-            warm = _require_clean(press(edge.url + path, seconds=scale.seconds), "warm hello")
-            samples[BARE].append(yardstick.requests_per_s)
-            samples[WARM_HELLO].append(warm.requests_per_s)
-            samples[WARM_SHARE].append(100 * warm.requests_per_s / yardstick.requests_per_s)
-    return samples
-
-
-def measure_vmm(_: Scale) -> Samples:
-    """What the VMM measures of itself, without HTTP: a JSON list of objects with the fields of `Row` and "samples"."""
-    command = [sys.executable, "-m", "edge.vmm.bench", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=VMM_BENCH_TIMEOUT_S, check=False)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or ["nothing on stderr"]
-        raise BenchFailed(f"edge.vmm.bench: exit code {done.returncode}: {last[0]}")
-    known = {field.name for field in fields(Row)}
-    return {
-        Row(**{key: value for key, value in entry.items() if key in known}): entry["samples"]
-        for entry in json.loads(done.stdout)
-    }
-
-
-PARKED = Row("parked-first-byte", "parked -> first byte over HTTP, p50", "ms", "lower", 2)
-
-
-def measure_parked(scale: Scale) -> Samples:
-    """From a record in RAM to the first byte, and the machine is another each time."""
-    with _site() as site:
-        site.publish(site.build(HELLO), "hello")
-        with Client(site.edges[0].url) as client:
-            _require(client.get("/~service/hello/"), "first hello")
-            times = []
-            for _ in range(scale.restores):
-                site.park("hello")
-                answer = _require(client.get("/~service/hello/"), "parked hello", ("parked",))
-                times.append(answer.first_byte_ms)
-    return {PARKED: times}
-
-
-COLD = Row("cold-first-byte", "not on this edge -> first byte, base cached, p50", "ms", "lower", 25)
-
-
-def measure_cold(scale: Scale) -> Samples:
-    """Services the edge never saw, of a base that it has: catalogue, manifest, delta, verification, restore, guest."""
-    with _site() as site:
-        site.publish(site.build(HELLO), "hello")
-        with Client(site.edges[0].url) as client:
-            _require(client.get("/~service/hello/"), "first hello")
-            names = site.world(HELLO, scale.fresh_services, "fresh")
-            answers = [_require(client.get(f"/~service/{name}/"), name, ("origin",)) for name in names]
-    return {COLD: [answer.first_byte_ms for answer in answers]}
-
-
-WIRE = Row("second-service-wire", "second service on a cached base: wire bytes, share of the whole", "%", "lower", 3)
-WIRE_BYTES = Row("second-service-bytes", "second service on a cached base: wire bytes", "B", "lower")
-
-
-def measure_wire(_: Scale) -> Samples:
-    """What an edge fetches for its first service (base and delta) and for the second (delta), by its own count."""
-    with _site() as site:
-        edge = site.edges[0]
-        fetched = [_metric(edge, "origin_bytes_total")]
-        for name in ("first", "second"):
-            site.publish(site.build(HELLO, "--env", f"NAME={name}", name=name), name)
-            _require(fetch(f"{edge.url}/~service/{name}/"), name, ("origin",))
-            fetched.append(_metric(edge, "origin_bytes_total"))
-    whole, delta = fetched[1] - fetched[0], fetched[2] - fetched[1]
-    return {WIRE: [100 * delta / whole], WIRE_BYTES: [delta]}
-
-
-MEMORY = Row("parked-memory", "memory per parked service: all that the edge's processes grew by", "KiB", "lower", 32)
-RECORD = Row("parked-record", "record of a parked service", "B", "lower")
-EDGE_MEMORY = Row("edge-memory", "the whole edge with all of them", "MiB", "lower")
-ROUND_ROBIN = Row("round-robin-first-byte", "services round robin in 256 MiB -> first byte, p50", "ms", "lower")
-
-
-def measure_memory(scale: Scale) -> Samples:
-    """Many services in turn, twice over, on one edge with a small budget; not one answer may fail.
-
-    Growth is taken from where a quarter of the services has been met (residents and images have reached their budgets
-    by then) to where all have, so that it is the price of one more parked service and nothing else.
-    """
-    with _site(memory=scale.memory) as site:
-        edge = site.edges[0]
-        names = site.world(HELLO, scale.services, "service")
-        with Client(edge.url) as client:
-            marks = []
-            for number, name in enumerate(names, start=1):
-                _require(client.get(f"/~service/{name}/"), name)
-                if number in (len(names) // 4, len(names)):
-                    parked = _metric(edge, "parked_machines") + _metric(edge, "parked_disk_machines")
-                    marks.append((parked, tree_memory_bytes(edge.pid)))
-            answers = [_require(client.get(f"/~service/{name}/"), name) for name in names]
-        records = _metric(edge, "parked_bytes") / _metric(edge, "parked_machines")
-    (parked_before, memory_before), (parked_after, memory_after) = marks
-    return {
-        MEMORY: [(memory_after - memory_before) / (parked_after - parked_before) / 1024],
-        RECORD: [records],
-        EDGE_MEMORY: [memory_after / (1 << 20)],
-        ROUND_ROBIN: [answer.first_byte_ms for answer in answers],
-    }
-
-
-def measure_scale(scale: Scale) -> Samples:
-    """The same edge with ever more parked services: what one of them takes to answer, and what all of them take."""
-    try:
-        return measure_population(BALLAST, scale.population)
-    except NotParked as error:
-        raise BenchFailed(str(error)) from None
-
-
-def measure_multitude(scale: Scale) -> Samples:
-    """The end of the curve, on an edge with 4 GiB."""
-    try:
-        return measure_population(BALLAST, scale.multitude)
-    except NotParked as error:
-        raise BenchFailed(str(error)) from None
-
-
-def measure_fairness(scale: Scale) -> Samples:
-    """A victim's tail beside a spinner, beside a long queue and beside a flood, each against its tail alone."""
-    try:
-        return fairness_rows(measure_neighbours(scale.rounds, scale.visits, VISITS_PER_S))
-    except Unfair as error:
-        raise BenchFailed(str(error)) from None
-
-
-def measure_peers(scale: Scale) -> Samples:
-    """Hello and JSON from nunatak, workerd, nginx, CGI and bare aiohttp, in turn."""
-    try:
-        return measure_contest(scale.rounds, scale.seconds)
-    except Lost as error:
-        raise BenchFailed(str(error)) from None
-
-
-def measure_js(scale: Scale) -> Samples:
-    """JavaScript workers that come from far, from a record, and beside a fresh workerd."""
-    try:
-        return measure_javascript(scale.fresh_services, scale.rounds)
-    except Lost as error:
-        raise BenchFailed(str(error)) from None
-
-
-def _metric(edge: Server, name: str) -> float:
-    """One number without labels of an edge's `/-/metrics`."""
-    found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
-    if found is None:
-        raise BenchFailed(f"metric nunatak_{name} expected, none found")
-    return float(found.group(1))
-
-
-EXPERIMENTS: Final[Mapping[str, Callable[[Scale], Samples]]] = {
-    "warm": measure_warm,
-    "vmm": measure_vmm,
-    "parked": measure_parked,
-    "cold": measure_cold,
-    "wire": measure_wire,
-    "memory": measure_memory,
-    "scale": measure_scale,
-    "multitude": measure_multitude,
-    "fairness": measure_fairness,
-    "peers": measure_peers,
-    "js": measure_js,
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("warm", "a resident machine: throughput and added latency", experiments.measure_warm, ["aiohttp"]),
+        Scenario(
+            "vmm", "engines, exits, reset, park and restore, without HTTP", experiments.measure_vmm, ["native code"]
+        ),
+        Scenario("parked", "from a record in memory to the first byte", experiments.measure_parked),
+        Scenario("cold", "from nothing on the edge to the first byte, stage by stage", experiments.measure_cold),
+        Scenario("wire", "bytes that a second service of a base costs", experiments.measure_wire),
+        Scenario("memory", "memory of parked services, and two thousand of them in turn", experiments.measure_memory),
+        Scenario("scale", "first byte, CPU and memory with ever more parked services", experiments.measure_scale),
+        Scenario("multitude", "the same with 100,000 (takes minutes)", experiments.measure_multitude, always=False),
+        Scenario("fairness", "a victim's tail beside hostile neighbours", experiments.measure_fairness),
+        Scenario("popularity", "visitors by Zipf's law on tiers that are too small", experiments.measure_popularity),
+        Scenario(
+            "peers",
+            "the same pages from others",
+            experiments.measure_peers,
+            ["workerd", "nginx", "CGI", "aiohttp"],
+        ),
+        Scenario("js", "JavaScript from far and from a record", experiments.measure_js, ["workerd"]),
+    )
 }
 
 
-def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[str]) -> None:
-    """Run the experiments (all, or those named), print the table and keep the samples.
+def show_scenarios(console: Console) -> None:
+    """Print what there is to measure."""
+    table = Table(title="scenarios", title_justify="left", title_style="dim")
+    for header in ("name", "measures", "beside"):
+        table.add_column(header)
+    for scenario in SCENARIOS.values():
+        table.add_row(scenario.name, scenario.measures, ", ".join(scenario.peers))
+    console.print(table)
 
-    :raises BenchFailed: no such experiment, or one of them met a page that was not served.
+
+def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[str]) -> Sequence[Measurement]:
+    """Run the scenarios (all that are always run, or those named), print the table and keep the samples.
+
+    :raises BenchFailed: no such scenario; or, after all have had their turn, one met a page that was not served.
     """
-    if unknown := sorted(set(only) - EXPERIMENTS.keys()):
-        raise BenchFailed(f"experiment {' or '.join(EXPERIMENTS)} expected, got {unknown[0]!r}")
+    if unknown := sorted(set(only) - SCENARIOS.keys()):
+        raise BenchFailed(f"scenario {' or '.join(SCENARIOS)} expected, got {unknown[0]!r}")
+    chosen = [SCENARIOS[name] for name in only] or [scenario for scenario in SCENARIOS.values() if scenario.always]
     measurements: list[Measurement] = []
+    took_s: dict[str, float] = {}
+    failed: list[str] = []
     try:
-        for name in only or EXPERIMENTS:
-            with console.status(f"measuring {name}"):
-                samples = EXPERIMENTS[name](scale)
-            command = f"nunatak bench --only {name}"
-            measurements += [Measurement(row, values, command) for row, values in samples.items()]
-            console.print(f"[green]✓[/] {name}")
-    finally:  # what was measured before one failed is kept
+        for scenario in chosen:
+            began = time.monotonic()
+            try:
+                with console.status(f"measuring {scenario.name}: {scenario.measures}"):
+                    samples = scenario.run(scale)
+            except (BenchFailed, CommandFailed, ServerFailed) as error:
+                failed.append(f"{scenario.name}: {error}")
+                console.print(f"[red]✗[/] {failed[-1]}")
+                continue
+            took_s[scenario.name] = time.monotonic() - began
+            measurements += [Measurement(row, values, scenario.command) for row, values in samples.items()]
+            console.print(f"[green]✓[/] {scenario.name} ({took_s[scenario.name]:.0f} s)")
+    finally:  # what was measured before an interruption is kept
         show(console, measurements, client=client_name())
         if scale is not FULL:
             console.print("[yellow]few samples: not to be quoted[/]")
-        save(json_file, measurements, client=client_name())
+        save(json_file, measurements, client=client_name(), took_s=took_s, quick=scale is not FULL)
         console.print(f"samples in {json_file}")
+    if failed:
+        raise BenchFailed("; ".join(failed))
+    return measurements

@@ -35,22 +35,46 @@ def demo(
 
 @app.command()
 def bench(
-    only: Annotated[list[str] | None, typer.Option(help="Just this experiment; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Just this scenario; may be repeated.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few samples: to try the bench, not to quote it.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Say what there is to measure, and measure nothing.")] = False,
+    baseline: Annotated[Path | None, typer.Option(help="JSON of a run to compare with.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 if a row is worse than the baseline's.")
+    ] = False,
     json_file: Annotated[Path, typer.Option("--json", help="Where the samples go.")] = Path("build/bench.json"),
+    report: Annotated[Path, typer.Option(help="Folder of the report: a page and its pictures.")] = Path("build/report"),
 ) -> None:
     """Measure what SPECIFICATION.md promises: medians and spread, both sides of a comparison in one run."""
     import subprocess
 
-    from loadtest.bench import FULL, QUICK, BenchFailed, run_bench
+    from loadtest.baseline import compare, show_changes
+    from loadtest.bench import run_bench, show_scenarios
+    from loadtest.experiments import FULL, QUICK, BenchFailed
+    from loadtest.html_report import write_report
+    from loadtest.report import load
     from loadtest.server import ServerFailed
     from loadtest.site import CommandFailed
 
+    console = _console()
+    if list_:
+        show_scenarios(console)
+        return
     _stop_on_sigterm()
     try:
-        run_bench(_console(), QUICK if quick else FULL, json_file, only or [])
-    except (BenchFailed, ServerFailed, CommandFailed, OSError, subprocess.SubprocessError) as error:
+        before = load(baseline)["rows"] if baseline else None
+        try:
+            run_bench(console, QUICK if quick else FULL, json_file, only or [])
+        finally:
+            if json_file.exists():
+                console.print(f"report in {write_report(load(json_file), report)}")
+    except (BenchFailed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
         _complain("bench", error)
+    if before is not None:
+        changes = compare(load(json_file)["rows"], before)
+        show_changes(console, changes)
+        if strict and any(change.verdict == "worse" for change in changes):
+            raise typer.Exit(EXIT_NOT_SHOWN)
 
 
 @app.command()

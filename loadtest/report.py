@@ -3,11 +3,12 @@
 import json
 import os
 import platform
+import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -72,20 +73,50 @@ def show(console: Console, measurements: Sequence[Measurement], *, client: str) 
     console.print(table)
 
 
-def save(path: Path, measurements: Sequence[Measurement], *, client: str) -> None:
-    """Write all of them, samples included, as JSON."""
+def save(
+    path: Path, measurements: Sequence[Measurement], *, client: str, took_s: Mapping[str, float], quick: bool
+) -> None:
+    """Write all of them, samples included, as JSON.
+
+    :param took_s: seconds by scenario. :param quick: few samples, not to be quoted.
+    """
     rows = [
         {**asdict(found.row), "median": found.median, "spread": found.spread, "samples": list(found.samples)}
         | {"met": found.met, "command": found.command}
         for found in measurements
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": _machine(), "client": client, "rows": rows}, indent=1) + "\n")
+    kept = {"machine": _machine(), "client": client, "quick": quick, "took_s": dict(took_s), "rows": rows}
+    path.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote.
+
+    :raises ValueError: the file holds something else.
+    """
+    kept = json.loads(path.read_text())
+    if not isinstance(kept, dict) or not isinstance(kept.get("rows"), list):
+        raise ValueError(f"{path}: samples of `nunatak bench` expected")
+    return kept
 
 
 def _machine() -> str:
     system = platform.uname()
-    return f"{os.cpu_count()} processors, {system.system} {system.release}, Python {platform.python_version()}"
+    kind = f", {found[1]}" if (found := re.search(r"^model name\s*: (.+)$", _read("/proc/cpuinfo"), re.M)) else ""
+    hypervisor = ", in a virtual machine" if re.search(r"^flags.* hypervisor\b", _read("/proc/cpuinfo"), re.M) else ""
+    kvm = "with KVM" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "without KVM"
+    return (
+        f"{os.cpu_count()} processors{kind}{hypervisor}, {kvm}, {system.system} {system.release}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def _number(value: float) -> str:

@@ -18,29 +18,46 @@ def test_demo_shows_every_step_and_exits_0() -> None:
     assert "first byte" in done.stdout
 
 
-def test_bench_measures_and_keeps_samples(tmp_path: Path) -> None:
-    kept = tmp_path / "bench.json"
-    done = _run("bench", "--quick", "--only", "parked", "--only", "wire", "--json", str(kept))
+def test_bench_measures_keeps_samples_reports_and_compares(tmp_path: Path) -> None:
+    kept, page = tmp_path / "bench.json", tmp_path / "report" / "index.html"
+    options = ("--quick", "--only", "parked", "--only", "wire", "--report", str(page.parent), "--json")
+    done = _run("bench", *options, str(kept))
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "data:image/png;base64," in page.read_text()
+    assert (page.parent / "first-bytes.png").read_bytes().startswith(b"\x89PNG")
+    faster = json.loads(kept.read_text())
+    for row in faster["rows"]:
+        row |= {"median": row["median"] / 1e6, "spread": [value / 1e6 for value in row["spread"]]}
+    (tmp_path / "faster.json").write_text(json.dumps(faster))
+    again = _run(
+        "bench", *options, str(tmp_path / "again.json"), "--baseline", str(tmp_path / "faster.json"), "--strict"
+    )
+    assert again.returncode == 1, again.stdout + again.stderr
+    assert "worse" in again.stdout
     rows = {row["name"]: row for row in json.loads(kept.read_text())["rows"]}
     assert rows.keys() == {"parked-first-byte", "second-service-wire", "second-service-bytes"}
     assert len(rows["parked-first-byte"]["samples"]) == 20
     assert 0 < rows["second-service-bytes"]["median"] < 16 << 10
 
 
-def test_unknown_experiment_is_refused_by_name() -> None:
+def test_unknown_scenario_is_refused_by_name() -> None:
     done = _run("bench", "--only", "nothing")
     assert done.returncode == 1
     assert (
-        done.stderr
-        == "nunatak bench: experiment warm or vmm or parked or cold or wire or memory or scale or multitude "
-        "or fairness or peers or js expected, got 'nothing'\n"
+        done.stderr == "nunatak bench: scenario warm or vmm or parked or cold or wire or memory or scale or multitude "
+        "or fairness or popularity or peers or js expected, got 'nothing'\n"
     )
+
+
+def test_scenarios_are_listed() -> None:
+    done = _run("bench", "--list")
+    assert done.returncode == 0
+    assert "visitors by Zipf's law" in done.stdout
 
 
 def test_the_scale_experiment_meets_parked_machines_alone(tmp_path: Path) -> None:
     kept = tmp_path / "scale.json"
-    done = _run("bench", "--quick", "--only", "scale", "--json", str(kept))
+    done = _run("bench", "--quick", "--only", "scale", "--json", str(kept), "--report", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     rows = {row["name"]: row["median"] for row in json.loads(kept.read_text())["rows"]}
     for count in (20, 60):

@@ -1,0 +1,92 @@
+"""Comparison with a baseline, and the report of a run: what is said must follow from the rows."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.baseline import compare
+from loadtest.bench import SCENARIOS
+from loadtest.html_report import write_report
+from loadtest.plots import PICTURES
+from loadtest.report import load
+from loadtest.targets import TARGETS
+
+
+def row(name: str, median: float, *, better: str = "lower", spread: float = 0.02, **more: Any) -> dict[str, Any]:
+    """As `report.save` writes it."""
+    return {
+        "name": name,
+        "title": f"the {name}",
+        "unit": "ms",
+        "better": better,
+        "reach": None,
+        "median": median,
+        "spread": [median * (1 - spread), median * (1 + spread)],
+        "samples": [median * (1 - spread), median, median * (1 + spread)],
+        "met": None,
+        "command": "nunatak bench",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "better", "verdict"),
+    [
+        (10, 20, "lower", "worse"),
+        (20, 10, "lower", "better"),
+        (10, 20, "higher", "better"),
+        (20, 10, "higher", "worse"),
+        (10, 10.5, "lower", "same"),
+    ],
+)
+def test_a_change_beyond_spread_and_threshold_is_spoken_of(
+    before: float, now: float, better: str, verdict: str
+) -> None:
+    (change,) = compare([row("a", now, better=better)], [row("a", before, better=better), row("gone", 1)])
+    assert (change.verdict, change.ratio) == (verdict, now / before)
+
+
+def test_a_change_within_spread_is_none() -> None:
+    (change,) = compare([row("a", 20, spread=0.6)], [row("a", 10, spread=0.6)])
+    assert change.verdict == "same"
+
+
+def everything() -> list[dict[str, Any]]:
+    """Rows for each picture."""
+    rows = [row(name, 1 + place) for place, name in enumerate(("warm-first-byte", "parked-first-byte", "cold-js"))]
+    rows += [row(f"cold-{stage}", 1.5) for stage in ("fetch", "verify", "restore", "guest", "rest")]
+    rows += [row(f"scale-{n}-{what}", 2.0) for n in (10, 100) for what in ("first-byte", "p99", "memory", "each")]
+    rows += [row(f"crowd-d{n:02d}-{what}", n) for n in (1, 2, 10) for what in ("p50", "p99")]
+    rows += [row(f"crowd-tier-{tier}", 20) for tier in ("resident", "parked", "disk", "blob", "origin")]
+    rows += [row("fair-spinner-ratio", 1.2), row("contest-workerd", 100.0)]
+    rows += [row(f"zipf-0.9-{n}-{what}", 50) for n in (10, 100) for what in ("rate", "resident")]
+    return rows
+
+
+def test_the_page_needs_nothing_else_and_shows_every_picture(tmp_path: Path) -> None:
+    rows = [*everything(), row("added-p50", 150, reach=100, met=False), row("x", 1, title="<script>alert(1)</script>")]
+    kept = {"machine": "2 processors", "client": "wrk", "quick": True, "took_s": {"warm": 1.0}, "rows": rows}
+    page = write_report(kept, tmp_path).read_text()
+    assert page.count("data:image/png;base64,") == len(PICTURES) == len(list(tmp_path.glob("*.png")))
+    assert not re.search(r"(src|href)=[\"']?https?:", page)
+    assert "not reached" in page
+    assert "not to be quoted" in page
+    assert "<script>" not in page
+
+
+def test_no_rows_are_a_page_without_pictures(tmp_path: Path) -> None:
+    page = write_report({"machine": "m", "client": "c", "rows": []}, tmp_path).read_text()
+    assert "data:image" not in page
+    assert page.count("not measured in this run") == len(TARGETS)
+
+
+def test_other_json_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(ValueError, match="samples of `nunatak bench` expected"):
+        load(tmp_path / "other.json")
+
+
+def test_every_scenario_says_what_it_measures() -> None:
+    assert all(scenario.measures and scenario.command.endswith(name) for name, scenario in SCENARIOS.items())
