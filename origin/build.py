@@ -282,7 +282,7 @@ def build_image(
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
-    from libos.runtimes import language_of
+    from libos.runtimes import language_of, program_text
 
     progress("compiling")
     language = language_of(source) if kind is None else None
@@ -294,7 +294,7 @@ def build_image(
             more = {} if files is None else read_folder(files)
             if source.is_dir():
                 more = {**more, **read_folder(source)}
-            text = (source / language.place if source.is_dir() else source).read_bytes()
+            text = program_text(language, source)
             image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
             return [baker.base, image]
         finally:

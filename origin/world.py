@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from libos.build import compile_guest
-from libos.runtimes import Language, language_of
+from libos.runtimes import Language, language_of, program_text
 from origin.build import Baker
 from origin.linux import read_folder
 from origin.publish import Publication
@@ -26,6 +26,7 @@ class _Workshop:
         self._terms = terms
         self._bakers: dict[Language | None, Baker] = {}
         self._programs: dict[Path, Program] = {}
+        self._texts: dict[Path, bytes] = {}
 
     def bake(self, source: Path, name: str) -> tuple[ImageBundle, ImageBundle]:
         """The base and the image of `source` as the service `name`."""
@@ -33,7 +34,8 @@ class _Workshop:
         if (baker := self._bakers.get(language)) is None:
             baker = self._bakers[language] = Baker(language=language)
         if language is not None:
-            text = (source / language.place if source.is_dir() else source).read_bytes()
+            if (text := self._texts.get(source)) is None:
+                text = self._texts[source] = program_text(language, source)
             more = read_folder(source) if source.is_dir() else {}
             return baker.base, baker.bake_source(
                 text, name=name, env=env, terms=self._terms, files=more, progress=lambda _: None

@@ -3,10 +3,13 @@
 README.md in this folder says how to add one.
 """
 
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from libos.build import PREPARE_TIMEOUT_S, run_tool
 from libos.runtimes import js, lua
 
 
@@ -32,3 +35,18 @@ def language_of(source: Path) -> Language | None:
         if (source / language.place).is_file() if source.is_dir() else source.suffix in language.suffixes:
             return language
     return None
+
+
+def program_text(language: Language, source: Path) -> bytes:
+    """A program in a language: the file, the folder's main file, or what the folder's `prepare.py OUTDIR` makes of it.
+
+    :raises PublisherError: `prepare.py` refuses; with its message.
+    """
+    if source.is_file():
+        return source.read_bytes()
+    if (source / "prepare.py").exists():
+        with tempfile.TemporaryDirectory(prefix="nunatak-") as out:
+            run_tool([sys.executable, str(source / "prepare.py"), out], "prepare.py", PREPARE_TIMEOUT_S)
+            if (Path(out) / language.place).is_file():
+                return (Path(out) / language.place).read_bytes()
+    return (source / language.place).read_bytes()

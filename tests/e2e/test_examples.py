@@ -1,5 +1,6 @@
 """The examples that are to be copied do what their READMEs say, published and served as a user would."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -34,7 +35,9 @@ def test_list_names_every_example_and_each_has_a_readme() -> None:
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert listed >= folders
     assert all((EXAMPLES / name).exists() for name in listed)
-    assert all((EXAMPLES / name / "README.md").exists() for name in ("peaks", "moon", "words", "airports"))
+    assert all(
+        (EXAMPLES / name / "README.md").exists() for name in ("peaks", "moon", "words", "airports", "wiki", "markdown")
+    )
 
 
 def test_peaks_draws_a_name_the_same_everywhere_and_knows_its_tag(site: Site, client: Client) -> None:
@@ -107,3 +110,56 @@ def test_dev_shows_the_line_of_an_error_in_lua(tmp_path: Path) -> None:
             pass
         assert failed.status == 500
         assert re.search(r"guest \| main.lua:\d+: attempt to index a nil value", server.log.read_text())
+
+
+def test_hello_and_json_in_javascript(site: Site, client: Client) -> None:
+    hello = publish(site, "hello.js")
+    assert [client.get("/x", host=hello).body for _ in range(2)] == [
+        b"hello from /x, request 1\n",
+        b"hello from /x, request 2\n",
+    ]
+    peaks = publish(site, "json.js")
+    high = json.loads(client.get("/?above=2400", host=peaks).body)["peaks"]
+    assert [peak["name"] for peak in high] == ["Galdhøpiggen", "Glittertind", "Store Skagastølstind", "Gunnbjørn Fjeld"]
+    assert client.get("/?above=high", host=peaks).status == 400
+
+
+def test_wiki_keeps_what_was_written_also_while_it_is_parked(site: Site, client: Client) -> None:
+    host = publish(site, "wiki")
+    home = client.get("/", host=host)
+    assert b'<a href="./Nunatak" class="">Nunatak</a>' in home.body
+    assert client.get("/Firn", host=host).status == 404
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for text in ("Old snow.", "<script>alert(1)</script> on [[N\u00e9v\u00e9]] & ice"):
+        saved = client.request("POST", "/Firn", host=host, headers=form, body=f"text={quote(text)}".encode())
+        assert (saved.status, saved.headers["location"]) == (303, "./Firn")
+    site.park("ex-wiki")
+    page = client.get("/Firn", host=host)
+    assert page.tier == "parked"
+    assert b"<script" not in page.body
+    assert b"&#60;script&#62;alert(1)" in page.body
+    assert 'class="missing">N\u00e9v\u00e9</a> &#38; ice' in page.body.decode()
+    tag = page.headers["etag"]
+    assert client.request("GET", "/Firn", host=host, headers={"If-None-Match": tag}).status == 304
+    assert client.get("/Firn?history", host=host).body.count(b"<li>") == 2
+    assert b"Old snow." in client.get("/Firn?revision=1", host=host).body
+    assert b'href="./Firn"' in client.get("/search?q=ICE", host=host).body
+    assert client.request("POST", "/Firn", host=host, headers=form, body=b"text=").status == 422
+    assert client.get("/%ff", host=host).status == 400
+
+
+def test_markdown_is_rendered_by_a_package_from_npm_and_nothing_in_it_runs(site: Site, client: Client) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("npm is needed to fetch the package")
+    host = publish(site, "markdown")
+    assert b"<h1>Nunataks</h1>" in client.get("/", host=host).body
+    source = "# A *b*\n\n<img src=x onerror=alert(1)>\n\n[x](javascript:alert(1)) [y](https://a.test/?a=1&b)\n\n|a|\n|-|\n|1|\n"
+    page = client.request("POST", "/", host=host, headers={"Content-Type": "text/markdown"}, body=source.encode())
+    text = page.body.decode()
+    assert "<h1>A <em>b</em></h1>" in text
+    assert "<td>1</td>" in text
+    assert "<img" not in text
+    assert "javascript:" not in text
+    assert 'href="https://a.test/?a=1&#38;b"' in text
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert b"<h2>two</h2>" in client.request("POST", "/", host=host, headers=form, body=b"source=%23%23+two").body

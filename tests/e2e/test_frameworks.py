@@ -1,23 +1,19 @@
 """Applications of two frameworks, from npm and bundled by esbuild, run as they are; workerd agrees on the bundle."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from libos.packages import Package, source_tree
+from libos.bundle import bundle
+from libos.packages import Package
 from loadtest.fetch import Client
 from loadtest.peers import PeerMissing, Workerd
 from loadtest.site import Site
 from vmimage.errors import OperatorError
 
 WORKERS = Path(__file__).parent / "workers"
-ESBUILD = Package(
-    "npm", "@esbuild/linux-x64", "0.25.12", "f7efc127658a108dcda9d4210b01804ee8f5d6b3acbd6d63f20aa51d3b50bd5f"
-)
 FRAMEWORKS = {
     "hono": Package("npm", "hono", "4.13.19", "ec0825774aef43124f0ddde51a1883d24a3fa3e174c539eaa175010b77c62ba5"),
     "itty": Package("npm", "itty-router", "6.0.0", "fc65d1f9d8780c69fcebe605265716777c1dcd533cc6cbe4928df3379993f69b"),
@@ -46,20 +42,6 @@ REQUESTS: dict[str, list[tuple[str, str, bytes | None]]] = {
 COMPARED = ("content-type", "access-control-allow-origin", "access-control-allow-methods")
 
 
-def bundle(name: str, folder: Path) -> Path:
-    """The application as one file."""
-    package = FRAMEWORKS[name]
-    modules = folder / "node_modules" / package.name
-    shutil.copytree(source_tree(package), modules)
-    out = folder / "worker.js"
-    esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
-    command = [str(esbuild), str(WORKERS / f"{name}.js"), "--bundle", "--format=esm", f"--outfile={out}"]
-    subprocess.run(
-        command, check=True, capture_output=True, cwd=folder, env={"NODE_PATH": str(folder / "node_modules")}
-    )
-    return out
-
-
 @pytest.fixture(scope="module", params=sorted(FRAMEWORKS))
 def application(
     request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory
@@ -68,7 +50,8 @@ def application(
     name: str = request.param
     folder = tmp_path_factory.mktemp(name)
     try:
-        worker = bundle(name, folder)
+        worker = folder / "worker.js"
+        bundle(WORKERS / f"{name}.js", [FRAMEWORKS[name]], worker)
     except OperatorError as error:
         pytest.skip(f"npm is needed: {error}")
     site.publish(site.build(worker, "--env", "COLOUR=green", name=f"fw-{name}"), f"fw-{name}", f"fw-{name}.test")
