@@ -51,12 +51,13 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         Scenario("scale", "first byte, CPU and memory with ever more parked services", experiments.measure_scale),
         Scenario("multitude", "the same with 100,000 (takes minutes)", experiments.measure_multitude, always=False),
         Scenario("fairness", "a victim's tail beside hostile neighbours", experiments.measure_fairness),
+        Scenario("zipf", "throughput against number of services", experiments.measure_zipf_scale),
         Scenario("popularity", "visitors by Zipf's law on tiers that are too small", experiments.measure_popularity),
         Scenario(
             "peers",
             "the same pages from others",
             experiments.measure_peers,
-            ["workerd", "nginx", "CGI", "aiohttp"],
+            ["workerd", "nginx", "wasmtime", "CGI", "aiohttp"],
         ),
         Scenario("js", "JavaScript from far and from a record", experiments.measure_js, ["workerd"]),
     )

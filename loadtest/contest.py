@@ -11,13 +11,13 @@ from typing import Final
 from rich.console import Console
 
 from loadtest.fetch import Client, fetch
-from loadtest.peers import WORKER, Cgi, Nginx, Peer, PeerMissing, Workerd
+from loadtest.peers import WORKER, Cgi, Nginx, Peer, PeerMissing, Wasmtime, Workerd
 from loadtest.pressure import Pressure, press
 from loadtest.report import Row
 from loadtest.server import Server
 from loadtest.site import Site, example
 
-PEERS: Final[tuple[type[Peer], ...]] = (Workerd, Nginx, Cgi)
+PEERS: Final[tuple[type[Peer], ...]] = (Workerd, Nginx, Wasmtime, Cgi)
 Samples = Mapping[Row, Sequence[float]]
 
 HELLO_C: Final = Row("contest-hello-c", "hello: C in a machine, 32 connections", "req/s", "higher")

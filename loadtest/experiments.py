@@ -28,6 +28,7 @@ from loadtest.site import Site, example
 from loadtest.soak import Plan, SoakFailed, soak
 from loadtest.soak_report import TIERS
 from loadtest.zipf import DECILES
+from loadtest.zipf_scale import Broken, Curve, measure_zipf
 
 HELLO: Final = example("hello")
 BALLAST: Final = example("ballast")  # of the size of a JavaScript service
@@ -59,6 +60,7 @@ class Scale:
     visits: int  # of a victim beside each of its neighbours, in a round
     crowd: int  # services that visitors choose from by Zipf's law
     crowd_s: float  # how long they do
+    curve: Curve  # throughput against number of services
 
 
 FULL: Final = Scale(
@@ -74,6 +76,7 @@ FULL: Final = Scale(
     visits=400,
     crowd=1_000,
     crowd_s=30,
+    curve=Curve((10, 100, 1_000, 10_000), (0.7, 0.9, 1.1), seconds=4, images=2_000),
 )
 QUICK: Final = Scale(
     rounds=2,
@@ -88,6 +91,7 @@ QUICK: Final = Scale(
     visits=40,
     crowd=150,
     crowd_s=6,
+    curve=Curve((10, 100), (0.9,), seconds=1, images=100),
 )
 
 
@@ -333,3 +337,11 @@ def measure_popularity(scale: Scale) -> Samples:
         parked = costs["parked_bytes_per_thousand"] / (1 << 20)
         rows[Row("crowd-parked", f"{about}: records of a thousand parked", "MiB", "lower")] = [parked]
     return rows
+
+
+def measure_zipf_scale(scale: Scale) -> Samples:
+    """Ever more services, by Zipf's law, on an edge that holds a few hundred machines."""
+    try:
+        return measure_zipf(scale.curve)
+    except Broken as error:
+        raise BenchFailed(str(error)) from None

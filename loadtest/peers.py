@@ -5,6 +5,7 @@ A peer serves `/` with a greeting and, where it can, `/json` with ten objects. P
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -145,6 +146,19 @@ class Cgi(Peer):
     def command(self) -> Sequence[str]:
         """See Peer."""
         return [sys.executable, "-m", "loadtest.cgi_peer", str(self.port)]
+
+
+class Wasmtime(Peer):
+    """A WebAssembly module, a fresh instance for each request, behind aiohttp."""
+
+    name = "wasmtime"
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        for module, extra in (("wasmtime", "bench"), ("ziglang", "build")):
+            if importlib.util.find_spec(module) is None:
+                raise PeerMissing(f"wasmtime: pip install {module} (the extra `{extra}`)")
+        return [sys.executable, "-m", "loadtest.wasm_peer", str(self.port)]
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -44,14 +45,17 @@ def client_name() -> str:
     return "wrk -t1" if shutil.which("wrk") else "python -m loadtest.pressure"
 
 
-def press(url: str, *, connections: int = 32, seconds: float = 3.0) -> Pressure:
+def press(url: str, *, connections: int = 32, seconds: float = 3.0, script: Path | None = None) -> Pressure:
     """Ask `url` for `seconds` over `connections` kept connections.
 
+    :param script: for wrk, in Lua: which requests to make.
+    :raises FileNotFoundError: a script, and no wrk to run it.
     :raises subprocess.SubprocessError: the client failed or did not end.
     """
-    if shutil.which("wrk"):
+    if shutil.which("wrk") or script:
         # wrk takes whole seconds only.
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+        command += ["-s", str(script), url] if script else [url]
         return _parse_wrk(_output(command, seconds))
     command = [sys.executable, "-m", "loadtest.pressure", url, str(connections), str(seconds)]
     return Pressure(**json.loads(_output(command, seconds)))

@@ -62,7 +62,7 @@ def measure_population(source: Path, population: Population) -> dict[Row, list[f
             left = max(1, min(new, population.images - len(names)))
             fresh = site.world(source, new, f"s{count}", images=left)
             published = time.monotonic()
-            _ask_all(edge, fresh)
+            ask_all(edge, fresh)
             met = time.monotonic()
             names += fresh
             with Client(edge.url) as client:
@@ -127,7 +127,7 @@ def _site(folder: Path, population: Population) -> Site:
     return Site(folder, memory=f"{memory >> 20}MiB", workers=population.workers, edge_config=config)
 
 
-def _ask_all(edge: Server, names: Sequence[str]) -> None:
+def ask_all(edge: Server, names: Sequence[str]) -> None:
     """Each service once, by a few clients at a time."""
 
     def ask(part: Sequence[str]) -> None:

@@ -1,9 +1,14 @@
 """Do demo and bench, as a newcomer runs them, come through on this machine?"""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from loadtest.fetch import Client
+from loadtest.peers import Wasmtime
 from loadtest.site import NUNATAK
 
 
@@ -45,7 +50,7 @@ def test_unknown_scenario_is_refused_by_name() -> None:
     assert done.returncode == 1
     assert (
         done.stderr == "nunatak bench: scenario warm or vmm or parked or cold or wire or memory or scale or multitude "
-        "or fairness or popularity or peers or js expected, got 'nothing'\n"
+        "or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
     )
 
 
@@ -63,3 +68,22 @@ def test_the_scale_experiment_meets_parked_machines_alone(tmp_path: Path) -> Non
     for count in (20, 60):
         assert 0 < rows[f"scale-{count}-opens"] <= 1, "an answer opens one machine, or finds one that is there"
         assert rows[f"scale-{count}-hits"] == 100 * rows[f"scale-{count}-opens"], "and each that is opened was parked"
+
+
+def test_throughput_by_number_of_services_is_measured_point_by_point(tmp_path: Path) -> None:
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is needed: apt-get install wrk")
+    kept = tmp_path / "zipf.json"
+    done = _run("bench", "--quick", "--only", "zipf", "--json", str(kept), "--report", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["name"]: row["median"] for row in json.loads(kept.read_text())["rows"]}
+    for count in (10, 100):
+        assert rows[f"zipf-0.9-{count}-rate"] > 0
+        shares = [rows[f"zipf-0.9-{count}-{tier}"] for tier in ("resident", "parked", "disk", "blob", "origin")]
+        assert sum(shares) == pytest.approx(100)
+
+
+def test_a_fresh_webassembly_instance_answers_each_request(tmp_path: Path) -> None:
+    with Wasmtime(tmp_path) as peer, Client(peer.url) as client:
+        assert [client.get("/a").body for _ in range(2)] == [b"hello from /a\n"] * 2
+        assert client.get("/").body == b"hello from /\n"
