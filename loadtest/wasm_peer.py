@@ -1,6 +1,6 @@
 """wasmtime behind aiohttp: a fresh instance for each request. Run as `python -m loadtest.wasm_peer PORT`.
 
-The module is compiled once. What a service does when no request may see the memory of another; the page is `pages/hello_wasm.c`.
+The module (`pages/hello_wasm.c`) is compiled once: so does a service whose requests may not see each other's memory.
 """
 
 import asyncio
