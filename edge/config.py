@@ -83,6 +83,7 @@ class EdgeConfig:
     log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
     block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    engine: Annotated[str, About("What machines run on: auto (what is cheaper for each), unicorn or kvm.")] = "auto"
     weights: Annotated[
         str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
     ] = ""
@@ -240,6 +241,8 @@ def _check(config: EdgeConfig) -> None:
         config.admin_networks  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"admin: {error}") from None
+    if config.engine not in ("auto", "unicorn", "kvm"):
+        raise OperatorError(f"engine: auto, unicorn or kvm expected, got {config.engine!r}")
     try:
         config.tenant_weights  # noqa: B018
     except ValueError as error:

@@ -54,7 +54,8 @@ class Supervisor:
     ) -> None:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
-        self.workers = Fleet(config.worker_count, self, worker_command, config.isolates)
+        command = (*worker_command, "--engine", config.engine)
+        self.workers = Fleet(config.worker_count, self, command, config.isolates)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
         self.residents = Residents(
             config.resident_bytes, config.tenant_weights, images, self.upstreams, disks, counters

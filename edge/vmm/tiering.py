@@ -95,6 +95,7 @@ class Tiering:
     """Decisions for the machines of one worker; what was learned of an image outlives its machines."""
 
     calibration: Calibration
+    fixed: EngineName | None = None  # by the operator: no choice
     promotions: int = 0
     demotions: int = 0
     _work_ns: dict[int, float] = field(default_factory=dict)  # by image: work per entry, in Unicorn's time
@@ -109,10 +110,13 @@ class Tiering:
     def engine_for(self, image: int, kin: int) -> EngineName:
         """Where a new machine of this image starts; one that is not known yet, where its kin clearly belong."""
         self._kin[image] = kin
-        return self.engine_of_kin(kin) if image not in self._work_ns else self.observe(image, "unicorn", 0, 0)
+        known = image in self._work_ns and self.fixed is None
+        return self.observe(image, "unicorn", 0, 0) if known else self.engine_of_kin(kin)
 
     def engine_of_kin(self, kin: int) -> EngineName:
         """Where machines of a base mostly belong: those of a language do alike, and their first run is the dearest."""
+        if self.fixed is not None:
+            return self.fixed
         clearly = self._kin_ns.get(kin, 0.0) > CLEARLY * self.calibration.threshold_ns
         return "kvm" if self.kvm and clearly else "unicorn"
 
@@ -122,6 +126,8 @@ class Tiering:
         :param entries: how often the guest was entered in that run; 0 takes no sample.
         """
         c = self.calibration
+        if self.fixed is not None:
+            return self.fixed
         if not self.kvm:
             return "unicorn"
         if entries:
@@ -149,6 +155,7 @@ class Tiering:
     def without_kvm(self, reason: str) -> None:
         """KVM failed after all: no more moves there."""
         self.calibration = Calibration(self.calibration.unicorn_exit_ns, kvm_missing=reason)
+        self.fixed = None
 
     def forget(self, image: int) -> None:
         """The image is gone."""

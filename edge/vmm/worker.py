@@ -53,7 +53,7 @@ log = logging.getLogger("nunatak.worker")
 class Worker:
     """All of one worker process but its two sockets' other ends."""
 
-    def __init__(self, frames_socket: socket.socket, images_socket: socket.socket) -> None:
+    def __init__(self, engine: EngineName | None, frames_socket: socket.socket, images_socket: socket.socket) -> None:
         self._socket = frames_socket
         self._buffer = bytearray()
         self._out = bytearray()
@@ -66,7 +66,7 @@ class Worker:
         self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
-        self._tiering = Tiering(calibrate())
+        self._tiering = Tiering(calibrate(), engine)
         self._stopping = False
         self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -86,6 +86,8 @@ class Worker:
 
     def serve(self) -> None:
         """Until STOP, or until the supervisor is gone."""
+        if self._tiering.fixed == "kvm" and not self._tiering.kvm:
+            raise OperatorError(f"engine kvm: {self._tiering.calibration.kvm_missing}")
         engines = ["unicorn", "kvm"] if self._tiering.kvm else ["unicorn"]
         about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
         self._send(frames.HELLO, 0, 0, json.dumps(about).encode())
@@ -361,12 +363,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
     parser.add_argument("--frames-fd", type=int, required=True)
     parser.add_argument("--images-fd", type=int, required=True)
+    parser.add_argument("--engine", choices=("auto", "unicorn", "kvm"), default="auto", help="what machines run on")
     arguments = parser.parse_args()
+    engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     _small_pages()
     config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
-    report, worker = sandbox.enter(config, functools.partial(Worker, *ends))
+    report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends))
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)

@@ -137,3 +137,24 @@ def test_the_internet_is_not_this_machine(site: Site, upstream: str, tmp_path: P
         answer = client.get(ask(upstream + "/page"), host="closed.test")
     assert answer.status == 502
     assert b"does not let guests reach 127.0.0.1" in answer.body
+
+
+@pytest.mark.timeout(900)  # the first build of a worker compiles its runtime
+def test_a_javascript_worker_fetches_what_its_image_and_the_edge_allow(
+    client: Client, open_site: Site, upstream: str
+) -> None:
+    worker = Path(__file__).parent / "workers" / "ask.js"
+    open_site.publish(open_site.build(worker, "--upstream", upstream, "--cpu-ms", "5000", name="ask-js"), "ask-js")
+
+    def asked(url: str, body: bytes | None = None) -> tuple[int, str]:
+        method = "GET" if body is None else "POST"
+        answer = client.request(method, f"/~service/ask-js{ask(url)}", body=body)
+        return answer.status, answer.body.decode()
+
+    assert asked(f"{upstream}/a") == (200, "203 42 /a nunatak")
+    assert asked(f"{upstream}/large") == (200, f"203 42 {SIZE}")
+    assert asked(f"{upstream}/p", b"x" * 1000) == (200, "200 42 1000 js")
+    for refused in (f"{upstream}/cut", open_site.edges[0].url, "http://127.0.0.1:1/"):  # broken off; not in the list
+        status, message = asked(refused)
+        assert (status, message.partition(":")[0]) == (502, "TypeError"), message
+    assert asked(f"{upstream}/a")[0] == 200
