@@ -76,7 +76,7 @@ FULL: Final = Scale(
     visits=400,
     crowd=1_000,
     crowd_s=30,
-    curve=Curve((10, 100, 1_000, 10_000), (0.7, 0.9, 1.1), seconds=4, images=2_000),
+    curve=Curve((10, 30, 100, 300, 1_000, 10_000), (0.7, 0.9, 1.1), seconds=4, images=2_000),
 )
 QUICK: Final = Scale(
     rounds=2,
@@ -340,7 +340,7 @@ def measure_popularity(scale: Scale) -> Samples:
 
 
 def measure_zipf_scale(scale: Scale) -> Samples:
-    """Ever more services, by Zipf's law, on an edge that holds a few hundred machines."""
+    """Ever more services, by Zipf's law, on an edge that holds some dozens of machines."""
     try:
         return measure_zipf(scale.curve)
     except Broken as error:

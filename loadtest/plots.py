@@ -187,7 +187,7 @@ Picture = tuple[str, str, Callable[[Any, Rows], None]]
 PICTURES: Final[Sequence[Picture]] = (
     ("first-bytes", "Time to the first byte: resident, parked, not on the edge", first_bytes),
     ("cold-start", "Where a cold start's time goes (medians)", waterfall),
-    ("zipf-throughput", "Throughput against number of services, visitors by Zipf's law", zipf_curve),
+    ("zipf-throughput", "Throughput by services, Zipf's law (Denali: flat while all fit, then a cliff)", zipf_curve),
     ("zipf-hits", "The same run: answers that found their machine resident", zipf_hits),
     ("parked-times", "First byte of one among many parked services", parked_times),
     ("parked-memory", "Memory against parked services", parked_memory),

@@ -26,7 +26,7 @@ DRAWS: Final = 100_000  # requests in turn, then again from the first
 SEED: Final = 20_021_209
 PREFIX: Final = "zipf"
 MIB: Final = 1 << 20
-RESIDENT: Final = 48 * MIB  # for machines: some hundreds of them
+RESIDENT: Final = 48 * MIB  # for machines: some dozens of them
 PARKED: Final = 4 * MIB  # for records in memory: some thousands
 IMAGES: Final = 96 * MIB
 
