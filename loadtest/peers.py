@@ -168,12 +168,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def peer_cache() -> Path:
+    """Where peers keep what they fetched or compiled, by hash; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak" / "peers"
+
+
 def workerd_binary() -> Path:
     """workerd's program, fetched once.
 
     :raises PeerMissing: npm is not there, or what it brings is not what was pinned.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak" / "peers"
+    cache = peer_cache()
     place = cache / WORKERD_SHA256 / "workerd"
     if place.exists():
         return place

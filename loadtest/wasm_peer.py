@@ -4,30 +4,41 @@ The module (`pages/hello_wasm.c`) is compiled once: so does a service whose requ
 """
 
 import asyncio
+import hashlib
+import os
 import subprocess
 import sys
 import tempfile
-from importlib.resources import files
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import uvloop
 from aiohttp import web
 
-SOURCE: Final = Path(str(files("loadtest"))) / "pages" / "hello_wasm.c"
+from loadtest.peers import PAGES, peer_cache
+
+SOURCE: Final = PAGES / "hello_wasm.c"
+FLAGS: Final = ("-target", "wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry")
 BUFFER_BYTES: Final = 4096
 
 
-def compile_page() -> bytes:
-    """The module's bytes.
+def compile_page(source: Path = SOURCE) -> bytes:
+    """The module's bytes: compiled once for each source, flags and compiler.
 
     :raises subprocess.CalledProcessError: the compiler refuses.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    key = hashlib.sha256(repr((version("ziglang"), FLAGS)).encode() + source.read_bytes()).hexdigest()
+    cached = peer_cache() / f"{key}.wasm"
+    if cached.exists():
+        return cached.read_bytes()
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
         out = Path(folder) / "page.wasm"
-        flags = ["-target", "wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry", "-o", str(out)]
-        subprocess.run([sys.executable, "-m", "ziglang", "cc", *flags, str(SOURCE)], check=True, capture_output=True)
-        return out.read_bytes()
+        command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, "-o", str(out), str(source)]
+        subprocess.run(command, check=True, capture_output=True)
+        os.replace(out, cached)
+    return cached.read_bytes()
 
 
 async def serve(port: int) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from rich.console import Console
 
-from loadtest.pressure import press
+from loadtest.pressure import Pressure, press
 from loadtest.report import Row
 from loadtest.scale import ask_all
 from loadtest.site import Site, example
@@ -25,6 +25,7 @@ from loadtest.vitals import metrics
 DRAWS: Final = 100_000  # requests in turn, then again from the first
 SEED: Final = 20_021_209
 PREFIX: Final = "zipf"
+TIERS: Final = ("resident", "parked", "disk", "blob", "origin")
 MIB: Final = 1 << 20
 RESIDENT: Final = 48 * MIB  # for machines: some dozens of them
 PARKED: Final = 4 * MIB  # for records in memory: some thousands
@@ -100,23 +101,29 @@ def measure_zipf(curve: Curve) -> Samples:
                 found = press(edge.url, seconds=curve.seconds, script=lua)
                 if found.errors or not found.requests_per_s:
                     raise Broken(f"{count} services, alpha {alpha}: answers without errors expected, got {found}")
-                samples |= _rows(count, alpha, found.requests_per_s, found.p99_ms, before, metrics(edge))
+                samples |= rows(count, alpha, found, before, metrics(edge))
     return samples
 
 
-def _rows(
-    count: int, alpha: float, rate: float, p99_ms: float, before: Mapping[str, float], after: Mapping[str, float]
+def rows(
+    count: int, alpha: float, found: Pressure, before: Mapping[str, float], after: Mapping[str, float]
 ) -> dict[Row, list[float]]:
-    tiers = {
-        tier: after.get(f"answers_total{{{tier}}}", 0.0) - before.get(f"answers_total{{{tier}}}", 0.0)
-        for tier in ("resident", "parked", "disk", "blob", "origin")
-    }
+    """One point's figures: what the client found, and each tier's share of the answers between two looks.
+
+    :param before: the edge's metrics, as `vitals.metrics` has them; a tier that never answered is not there.
+    """
+    tiers = {tier: _answers(after, tier) - _answers(before, tier) for tier in TIERS}
     about, key = f"{count:,} services, alpha {alpha}:", f"zipf-{alpha}-{count}"
-    rows = {
-        Row(f"{key}-rate", f"{about} throughput", "req/s", "higher"): [rate],
-        Row(f"{key}-p99", f"{about} p99", "ms", "lower"): [p99_ms],
+    figures = {
+        Row(f"{key}-rate", f"{about} throughput", "req/s", "higher"): [found.requests_per_s],
+        Row(f"{key}-p50", f"{about} p50", "ms", "lower"): [found.p50_ms],
+        Row(f"{key}-p99", f"{about} p99", "ms", "lower"): [found.p99_ms],
     }
     whole = sum(tiers.values()) or 1.0
     for tier, answers in tiers.items():
-        rows[Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", "higher")] = [100 * answers / whole]
-    return rows
+        figures[Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", "higher")] = [100 * answers / whole]
+    return figures
+
+
+def _answers(metrics: Mapping[str, float], tier: str) -> float:
+    return metrics.get(f"answers_total{{{tier}}}", 0.0)

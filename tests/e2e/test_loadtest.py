@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from loadtest.fetch import Client
-from loadtest.peers import Wasmtime
+from loadtest.peers import Wasmtime, peer_cache
 from loadtest.site import NUNATAK
+from loadtest.wasm_peer import compile_page
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -84,6 +85,23 @@ def test_throughput_by_number_of_services_is_measured_point_by_point(tmp_path: P
 
 
 def test_a_fresh_webassembly_instance_answers_each_request(tmp_path: Path) -> None:
+    for module in ("wasmtime", "ziglang"):
+        pytest.importorskip(module, reason=f"{module} is needed: pip install {module}")
     with Wasmtime(tmp_path) as peer, Client(peer.url) as client:
-        assert [client.get("/a").body for _ in range(2)] == [b"hello from /a\n"] * 2
+        # An instance has a page for one request only.
+        assert [client.get("/a").body for _ in range(3)] == [b"hello from /a\n"] * 3
         assert client.get("/").body == b"hello from /\n"
+
+
+def test_the_webassembly_page_is_compiled_once_for_each_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ziglang", reason="ziglang is needed: pip install ziglang")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = tmp_path / "page.c"
+    source.write_text('__attribute__((export_name("page"))) int page(int length) { return length; }\n')
+    first = compile_page(source)
+    assert first.startswith(b"\0asm")
+    assert compile_page(source) == first
+    assert len(list(peer_cache().iterdir())) == 1
+    source.write_text(source.read_text().replace("return length", "return length + 1"))
+    assert compile_page(source) != first
+    assert len(list(peer_cache().iterdir())) == 2
