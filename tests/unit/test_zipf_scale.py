@@ -38,6 +38,14 @@ def test_a_larger_alpha_is_more_for_the_first() -> None:
     assert first[0] < first[2]
 
 
+def test_the_same_services_are_popular_at_each_point_of_a_count() -> None:
+    """Otherwise a point would begin with tiers full of what was popular at the point before."""
+    points = [_drawn(script(1000, alpha, DRAWS, part)) for alpha, part in ((0.9, 0), (1.1, 0), (0.9, 1))]
+    assert len({tuple(drawn) for drawn in points}) == 3, "other requests"
+    first = [[service for service, _ in Counter(drawn).most_common(2)] for drawn in points]
+    assert first[0] == first[1] == first[2]
+
+
 def test_services_are_named_as_a_world_names_them() -> None:
     assert "/~service/zipf-%05d/" in script(3, 0.9, 10)
     assert set(_drawn(script(3, 0.9, 1000))) == {0, 1, 2}
