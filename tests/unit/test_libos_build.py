@@ -9,13 +9,16 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from libos.build import HERE, compile_guest, libos_elf
+from libos.runtimes import language_of
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
-OTHERS = ("moon", "words")  # in Lua; for a C library
 EXAMPLES = sorted(
-    path for path in (HERE / "examples").iterdir() if path.suffix == ".c" or (path.is_dir() and path.name not in OTHERS)
-)
+    path
+    for path in (HERE / "examples").iterdir()
+    if path.suffix == ".c"
+    or (path.is_dir() and language_of(path) is None and path.name not in ("words", "__pycache__"))
+)  # words is for a C library
 EXECUTE, WRITE = 1, 2
 
 
