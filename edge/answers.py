@@ -48,6 +48,10 @@ class Answers:
 
     # Answers of guests.
 
+    def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
+        """A program names another path to answer for this one: whether it is asked."""
+        return False
+
     def _head(self, request: Request, stream: Stream, timing: bytes, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         restore_us, guest_us, engine = frames.TIMING.unpack(timing)
@@ -87,6 +91,8 @@ class Answers:
         payload = frame.payload
         block, start = cgi.split_block(payload, _TIMING_BYTES)
         answer = cgi.answer_head(block)
+        if answer.local and self.sent_elsewhere(request, stream, answer.local):
+            return
         body = payload[start:]
         if stream.parts:
             body = b"".join((body, *stream.parts))

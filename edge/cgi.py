@@ -131,11 +131,16 @@ def _server_variables(authority: str, port: int) -> bytes:
 
 
 class AnswerHead(NamedTuple):
-    """A guest's head, checked. `fields` are whole header lines, each ended by CR LF."""
+    """A guest's head, checked. `fields` are whole header lines, each ended by CR LF.
+
+    `local` is the path that is to be answered for in place of this one, as a CGI program may ask (RFC 3875
+    section 6.2.2); empty for none.
+    """
 
     status: int
     fields: bytes
     content_length: int | None
+    local: str
 
 
 def split_block(payload: bytes, start: int = 0) -> tuple[bytes, int]:
@@ -172,6 +177,7 @@ def _answer_head(block: bytes) -> AnswerHead:
     dropped = _connection_names(parts)
     lines: list[bytes] = []
     content_length: int | None = None
+    location, local = b"", False
     for name, value in zip(parts[2:-1:2], parts[3:-1:2], strict=True):
         if not _TOKEN.fullmatch(name):
             raise GuestViolation(f"header name {name[:40]!r}, a token expected")
@@ -182,9 +188,14 @@ def _answer_head(block: bytes) -> AnswerHead:
             if not (value.isdigit() and len(value) <= 18) or content_length not in (None, int(value)):
                 raise GuestViolation(f"Content-Length {value[:40]!r}, one number expected")
             content_length = int(value)
+        elif lower == b"x-nunatak-local":
+            local = True
         elif lower not in NOT_FROM_GUEST and lower not in dropped and not lower.startswith(b"x-nunatak-"):
             lines.append(name + b": " + value.strip(b" \t") + b"\r\n")
-    return AnswerHead(int(status_text), b"".join(lines), content_length)
+            if lower == b"location":
+                location = value.strip(b" \t")
+    target = location.decode("latin-1") if local and location.startswith(b"/") else ""
+    return AnswerHead(int(status_text), b"".join(lines), content_length, target)
 
 
 _remembered_head: Final = lru_cache(maxsize=1024)(_answer_head)  # a guest answers with few different heads

@@ -28,6 +28,7 @@ from vmimage.errors import GuestViolation, NunatakError, OperatorError
 
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 LOOPS_MAX: Final = 8  # edges that a request may have passed through
+REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
 _UNDER_WAY: Final = ("waiting", "asked", "answering")
 
 _logger: Final = log.logger("http")
@@ -97,7 +98,7 @@ class Front(Answers):
             route = flow.route(request.host, request.target)
             if route is None or route.kind == "admin":
                 return False
-            service = (self._by_host if route.kind == "host" else self._by_name).get(route.name)
+            service = self._known(route)
             if service is None:
                 return False
             block = self._block(request, route)
@@ -172,7 +173,24 @@ class Front(Answers):
             if request.stream.state in _UNDER_WAY:
                 self._supervisor.abandon(request.stream)
 
+    def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
+        """Only to another path of the same service, and no visible answer has begun."""
+        route = flow.route(request.host, target)
+        if route is None or route.kind == "admin" or self._known(route) is not stream.service:
+            return False  # the client may follow it
+        if request.redirects == REDIRECTS_MAX:
+            raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
+        request.send_elsewhere(target)
+        return True
+
+    def _known(self, route: flow.Route) -> Service | None:
+        return (self._by_host if route.kind == "host" else self._by_name).get(route.name)
+
     def _done(self, request: Request) -> None:
+        if request.again:
+            request.again = False
+            request.task = self._loop.create_task(self.take_in_task(request))
+            return
         self._not_busy(request.connection)
         request.connection.finished(request)
 
@@ -214,7 +232,7 @@ class Front(Answers):
             if route.kind == "admin":
                 self.show(request, await self._admin.handle(request.method, request.remote, route))
                 return
-            service = (self._by_host if route.kind == "host" else self._by_name).get(route.name)
+            service = self._known(route)
             if service is None:
                 service = await self._supervisor.directory.find(
                     "host" if route.kind == "host" else "service", route.name

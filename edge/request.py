@@ -35,6 +35,8 @@ class Request:
     error: ClientError | None = None  # what arrived is no request, or its body is broken
     complete = False  # all of it is here
     sent = 0  # bytes written in answer
+    redirects = 0  # by programs, to other paths of their service
+    again = False  # it was redirected, and is to be taken anew
     stream: Stream | None = None  # set while no task has the request
     task: "asyncio.Task[None] | None" = None
     id = b""
@@ -105,6 +107,14 @@ class Request:
     def holds_much(self) -> bool:
         """Whether the client should wait before it sends more."""
         return self._waiting_bytes >= BODY_WAITING_MAX
+
+    def send_elsewhere(self, target: str) -> None:
+        """Ask for another path in place of this one, as RFC 3875 section 6.2.2 has it: without the body."""
+        self.target, self.redirects, self.again = target, self.redirects + 1, True
+        self.method = "HEAD" if self.method == "HEAD" else "GET"
+        self.content_length, self.chunked = None, False
+        self.headers = [(name, value) for name, value in self.headers if not name.lower().startswith(b"content-")]
+        self.forget_body()
 
     def forget_body(self) -> None:
         """Nobody wants the rest."""

@@ -1,7 +1,8 @@
 /*
  * A program as the answer to one request. Its machine was kept as it stood before the program's first instruction; the
  * handler makes the request's variables the environment and enters it on the boot stack, and its exit ends the
- * response. CGI (RFC 3875 section 6): a header block, an empty line, the body; `Status:` and `Location:` are ours.
+ * response. CGI (RFC 3875 section 6): a header block, an empty line, the body; `Status:` and `Location:` are ours,
+ * and a path alone in the latter is the edge's to answer.
  * A plain run has no header block and ends the machine with its exit code; its response is pieces, each a channel and a
  * length before the bytes, for output, errors and a trace of the calls.
  */
@@ -13,7 +14,8 @@
 static nk_request *request;
 static char line[HEADER_MAX];
 static uint32_t line_length;
-static bool body, failed, redirected, has_status, has_field;
+static bool body, failed, redirected, local, has_status;
+static uint32_t fields;
 static char log_text[LOG_MAX + 1];
 static uint32_t log_length;
 
@@ -67,7 +69,7 @@ static void header(void) {
         at++;
     line[line_length] = '\0';
     line[colon] = '\0';
-    has_field = true;
+    fields++;
     if (is(line, colon, "status")) {
         int code = 0;
         for (uint32_t digit = at; digit < at + 3 && line[digit] >= '0' && line[digit] <= '9'; digit++)
@@ -76,8 +78,10 @@ static void header(void) {
         if (response_status(request, code))
             fail();
     } else {
-        if (is(line, colon, "location")) /* absolute or a path: the client follows it (section 6.2.4) */
+        if (is(line, colon, "location")) {
             redirected = true;
+            local = line[at] == '/' && line[at + 1] != '/';
+        }
         if (response_header(request, line, line + at))
             fail();
     }
@@ -98,10 +102,12 @@ static uint64_t headers(const char *from, uint64_t size) {
             line_length--;
         if (!line_length) {
             body = true;
-            if (!has_field)
+            if (!fields)
                 fail();
             else if (redirected && !has_status)
                 response_status(request, 302);
+            if (local && fields == 1) /* section 6.2.2: the edge answers for that path; with more, the client follows */
+                response_header(request, "X-Nunatak-Local", "1");
             return i + 1;
         }
         header();

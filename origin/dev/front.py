@@ -33,9 +33,10 @@ class About:
         self.tier = ""  # where the machine was: resident is warm, all else is cold
         self.problem: Problem | None = None
 
-    def line(self, method: str, path: str, sent: int) -> str:
-        """The request's line in the log; of `sent` bytes it counts the body's, with its framing where it is chunked."""
-        words = [method, path, str(self.status) if self.status else "client gone", f"{sent - self.head} B"]
+    def line(self, method: str, path: str, request: Request) -> str:
+        """A line in the log; of an answer it counts the body's bytes, with its framing where it is chunked."""
+        outcome = f"goes on at {request.target}" if request.again else str(self.status or "client gone")
+        words = [method, path, outcome, f"{request.sent - self.head} B"]
         if self.guest_us is not None:
             words.append(f"guest {self.guest_us / 1000:.3f} ms on {self.engine}")
         if self.tier:
@@ -73,6 +74,7 @@ class DevFront(Front):
     async def handle(self, request: Request) -> None:
         """One request, from its head to the last byte of its answer."""
         about = self._about[request] = About()
+        method, path = request.method, request.target
         try:
             await self.built.wait()
             if self.broken is not None and not request.target.startswith(flow.ADMIN_PREFIX):
@@ -81,7 +83,7 @@ class DevFront(Front):
                 await super().handle(request)
         finally:
             del self._about[request]
-            self._say_line(about.line(request.method, request.target, request.sent), about.problem)
+            self._say_line(about.line(method, path, request), about.problem)
 
     def answering(self, request: Request, stream: Stream, status: int, guest_us: int, engine: int) -> None:
         """An answer begins."""

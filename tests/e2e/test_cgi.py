@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from loadtest.fetch import Client
 from loadtest.site import Site
 from tests.guests import PROGRAMS
@@ -21,3 +23,31 @@ def test_a_cgi_program_serves_pages(site: Site, tmp_path: Path) -> None:
     assert (moved.status, moved.headers["location"]) == (302, "https://elsewhere.example/page")
     assert client.get("/?early", host="cgi.test").status == 502
     assert client.get("/?much", host="cgi.test").body.endswith(b"line 39999\n")
+
+
+def test_a_path_in_place_of_an_answer_is_answered_by_the_edge(site: Site) -> None:
+    """RFC 3875 section 6.2.2."""
+    site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", "--env", "COLOUR=red", name="local"), "local")
+    client = Client(site.edges[0].url)
+    for _ in range(2):  # cold, then parked between machines of one request each
+        assert client.get("/a?local=/b", host="local.test").body == b"GET /b red\n"
+    posted = client.request("POST", "/a?local=/c", body=b"not for /c" * 30_000, host="local.test")
+    assert posted.body == b"GET /c red\n"
+    assert client.get("/d?local=/e?much", host="local.test").body.endswith(b"line 39999\n")
+    assert client.get("/~service/local/a?local=/~service/local/f").body == b"GET /f red\n"
+    endless = client.get("/g?local=/g?local=" * 12 + "/h", host="local.test")
+    assert (endless.status, endless.headers["x-nunatak-error"]) == (502, "guest_violation")
+
+
+@pytest.mark.parametrize("target", ["/-/metrics", "/~service/other/", "//elsewhere.example/"])
+def test_a_path_that_is_not_the_service_s_own_is_left_to_the_client(site: Site, target: str) -> None:
+    site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", name="bounds"), "bounds")
+    moved = Client(site.edges[0].url).get(f"/?local={target}", host="bounds.test")
+    assert (moved.status, moved.headers["location"]) == (302, target)
+    assert "x-nunatak-local" not in moved.headers
+
+
+def test_a_path_beside_other_fields_is_left_to_the_client(site: Site) -> None:
+    site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", name="more"), "more")
+    moved = Client(site.edges[0].url).get("/?local-and-more", host="more.test")
+    assert (moved.status, moved.headers["location"], moved.headers["x-more"]) == (302, "/else", "1")

@@ -21,6 +21,14 @@ int main(void) {
         printf("Location: https://elsewhere.example/page\n\n");
         return 0;
     }
+    if (!strncmp(query, "local=", 6)) {
+        printf("Location: %s\n\n", query + 6);
+        return 0;
+    }
+    if (!strcmp(query, "local-and-more")) {
+        printf("Location: /else\nX-More: 1\n\n");
+        return 0;
+    }
     if (!strcmp(query, "silent"))
         return 0;
     printf("Content-Type: text/plain\r\nStatus: 201 Created\r\nX-Served: %d\r\n\r\n", ++served);
