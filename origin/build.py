@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
@@ -88,7 +88,7 @@ class Baker:
         if runtime is not None:
             memory_bytes = RUNTIME_MEMORY
             regions = (*regions, *segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
-        image = Image(BaseMemory(None), regions, memory_bytes)
+        image = Image(BaseMemory(None), page_template(regions, memory_bytes))
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
         _load(shell, self._libos.segments)
@@ -193,7 +193,7 @@ class Baker:
     ) -> ImageBundle:
         rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
         regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
-        image = Image(self._shell.memory.base, regions, self._memory_bytes, self._start)
+        image = Image(self._shell.memory.base, page_template(regions, self._memory_bytes), self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None
         machine = Machine(self._shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True, disks=devices)
         machine.restore()
@@ -219,9 +219,8 @@ class Baker:
     def image(self, bundle: ImageBundle) -> Image:
         """One of this baker's images, as a worker would hold it."""
         manifest = bundle.manifest
-        return Image(
-            self._shell.memory.base, manifest.regions, manifest.memory_bytes, bundle.blobs[manifest.snapshot.digest]
-        )
+        template = page_template(manifest.regions, manifest.memory_bytes)
+        return Image(self._shell.memory.base, template, bundle.blobs[manifest.snapshot.digest])
 
     def _run_to_ready(self, machine: Machine, name: str, progress: Progress) -> None:
         started_s = time.monotonic()

@@ -11,7 +11,7 @@ from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine
-from edge.vmm.memory import BaseMemory, GuestMemory
+from edge.vmm.memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shell import EngineName, Image, Shell
 from libos.build import compile_guest
 from origin.bakedisks import LocalDrive
@@ -70,7 +70,7 @@ def load(bundle: ImageBundle) -> Image:
     """An image as a worker holds it."""
     manifest = bundle.manifest
     record = bundle.blobs[manifest.snapshot.digest]
-    return Image(base_memory(), manifest.regions, manifest.memory_bytes, record)
+    return Image(base_memory(), page_template(manifest.regions, manifest.memory_bytes), record)
 
 
 def head_block(pairs: Mapping[str, str]) -> bytes:

@@ -28,9 +28,9 @@ def no_pages() -> tuple[PageNos, Pages]:
 
 
 def difference(page_nos: PageNos, current: Pages, reference: Pages) -> tuple[PageNos, Pages]:
-    """Those of `page_nos` whose rows differ, with `current ^ reference`."""
-    xored = current ^ reference
-    differs = xored.any(axis=1)
+    """Those of `page_nos` whose rows differ, with `current ^ reference`. What is in `reference` is used up."""
+    xored = np.bitwise_xor(current, reference, out=reference)
+    differs = np.bitwise_or.reduce(xored, axis=1) != 0  # twice as fast as `any`
     return page_nos[differs], xored[differs]
 
 

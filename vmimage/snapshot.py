@@ -15,6 +15,7 @@ Everything is little-endian. A parser of records must assume a hostile writer: a
 """
 
 import struct
+import threading
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,6 +48,23 @@ _MXCSR_RESERVED: Final = 0xFFFF0000
 
 # FXSAVE area of a processor that has just been reset by FNINIT: FCW 0x37F, MXCSR 0x1F80.
 FXSAVE_CLEAN: Final = struct.pack("<HHHH16xII", 0x37F, 0, 0, 0, 0x1F80, 0xFFFF).ljust(FXSAVE_SIZE, b"\0")
+
+
+class _Zstd(threading.local):
+    """This thread's contexts: making one takes longer than all else about a small record."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
+        self._compressors: dict[int, zstandard.ZstdCompressor] = {}
+
+    def compressor(self, level: int) -> zstandard.ZstdCompressor:
+        """The one of a level."""
+        if level not in self._compressors:
+            self._compressors[level] = zstandard.ZstdCompressor(level=level)
+        return self._compressors[level]
+
+
+_zstd: Final = _Zstd()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +116,17 @@ class ProgramPlace:
         """The part of `devices` that speaks of the program."""
         return cls(devices.entry, devices.heap, devices.files, devices.phdr, devices.phnum, devices.kind)
 
+    def fields(self) -> dict[str, int]:
+        """By name, as `DeviceState` takes them."""
+        return {
+            "entry": self.entry,
+            "heap": self.heap,
+            "files": self.files,
+            "phdr": self.phdr,
+            "phnum": self.phnum,
+            "kind": self.kind,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -147,7 +176,7 @@ def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
             opened,
         )
     )
-    return zstandard.ZstdCompressor(level=level).compress(raw)
+    return _zstd.compressor(level).compress(raw)
 
 
 def decode(record: bytes, *, memory_bytes: int, live: bool = False) -> Snapshot:
@@ -176,9 +205,7 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False) -> Snapshot:
         raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {len(raw)} bytes")
     page_nos = np.frombuffer(raw, dtype="<u4", count=count, offset=_FIXED).astype(np.uint32, copy=False)
     first, last = abi.NULL_GUARD_SIZE // abi.PAGE_SIZE, memory_bytes // abi.PAGE_SIZE
-    if count and (
-        int(page_nos[0]) < first or int(page_nos[-1]) >= last or bool((np.diff(page_nos.astype(np.int64)) <= 0).any())
-    ):
+    if count and (page_nos[0] < first or page_nos[-1] >= last or bool((page_nos[1:] <= page_nos[:-1]).any())):
         raise FormatError(f"record: page numbers must increase within {first}..{last - 1}")
     words, start = count * WORDS_PER_PAGE, pages_end - count * abi.PAGE_SIZE
     pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(count, WORDS_PER_PAGE)
@@ -191,9 +218,7 @@ def _decompress(record: bytes, limit: int) -> bytes:
         size = zstandard.frame_content_size(record)
         if not 0 <= size <= limit:
             raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
-        return zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX).decompress(
-            record, max_output_size=size, allow_extra_data=False
-        )
+        return _zstd.decompressor.decompress(record, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FormatError(f"record: a zstd frame expected: {error}") from None
 

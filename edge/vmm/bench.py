@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from edge.vmm.engine import Hypercall
 from edge.vmm.machine import Machine
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from edge.vmm.tiering import LOOP, calibrate
 from vmimage import abi, snapshot
@@ -42,14 +42,14 @@ def _guest() -> Machine:
         Region(program, program + PAGES * abi.PAGE_SIZE, "rw"),
     )
     base = BaseMemory(None)
-    blank = Image(base, regions, abi.MEMORY_DEFAULT)
+    blank = Image(base, page_template(regions, abi.MEMORY_DEFAULT))
     shell = Shell(base, abi.MEMORY_DEFAULT)
     shell.memory.bind(blank.template)
     shell.memory.write(abi.LIBOS_ADDRESS, CODE)
     machine = Machine(shell, blank, Limits(), baking=True)
     machine.boot(Registers(rip=abi.LIBOS_ADDRESS))
     machine.run()
-    image = Image(base, regions, abi.MEMORY_DEFAULT, snapshot.encode(machine.capture()))
+    image = Image(base, blank.template, snapshot.encode(machine.capture()))
     machine = Machine(shell, image, Limits())
     machine.restore()
     return machine

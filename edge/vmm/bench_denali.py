@@ -20,7 +20,7 @@ from typing import Any, Final, get_args
 from edge.vmm.devices.ring import Record
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.machine import Idle, Machine
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.scheduler import Scheduler
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.watchdog import watchdog
@@ -52,7 +52,7 @@ def load(archive: bytes) -> Image:
     state = snapshot.decode(record(base), memory_bytes=base.manifest.memory_bytes)
     memory = BaseMemory(base_memfd(state.page_nos, state.pages))
     manifest = derived.manifest
-    return Image(memory, manifest.regions, manifest.memory_bytes, record(derived))
+    return Image(memory, page_template(manifest.regions, manifest.memory_bytes), record(derived))
 
 
 def machine_of(image: Image, engine: EngineName) -> Machine:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edge.vmm import frames
 from edge.vmm.frames import Frame
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, PageTemplate, page_template
 from edge.vmm.shell import Image
 from vmimage.manifest import Region
 
@@ -35,21 +35,24 @@ class HeldImages:
         :raises ValueError: the memfd that goes with it is not there.
         """
         head, record = frames.split_json(frame.payload)
-        about, regions = _facts(head)
+        about, template = _facts(head)
         descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
         if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(descriptor), regions, about["memory_bytes"])
+            self._images[frame.machine] = Image(BaseMemory(descriptor), template)
             return
         if about["bytes"]:
             with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(about["bytes"])
         base = self._images[about["base"]].base
-        self._images[frame.machine] = Image(base, regions, about["memory_bytes"], record)
+        self._images[frame.machine] = Image(base, template, record)
 
     def drop(self, number: int) -> Image | None:
         """Forget it; what it was."""
-        return self._images.pop(number, None)
+        image = self._images.pop(number, None)
+        if image is not None:
+            image.forget()
+        return image
 
     def _receive_memfd(self, number: int) -> int:
         message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1)
@@ -58,8 +61,8 @@ class HeldImages:
         return fds[0]
 
 
-@functools.lru_cache(maxsize=64)
-def _facts(head: bytes) -> tuple[dict[str, Any], tuple[Region, ...]]:
-    """The JSON of an IMAGE frame; that of most images of a program is the same, byte for byte."""
+@functools.lru_cache(maxsize=16)
+def _facts(head: bytes) -> tuple[dict[str, Any], PageTemplate]:
+    """The JSON of an IMAGE frame, and its layout; those of most images of a program are the same, byte for byte."""
     about = json.loads(head)
-    return about, tuple(Region(*region) for region in about["regions"])
+    return about, page_template(tuple(Region(*region) for region in about["regions"]), about["memory_bytes"])

@@ -9,7 +9,7 @@ import enum
 import os
 import struct
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,16 @@ from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
 _CONTROL_RINGS: Final = struct.Struct("<3I")
+
+
+def _pages_of(address: int, size: int) -> PageNos:
+    return np.arange(address // abi.PAGE_SIZE, (address + size) // abi.PAGE_SIZE, dtype=np.uint32)
+
+
+_INFO_PAGES: Final = _pages_of(abi.INFO_ADDRESS, abi.PAGE_SIZE)
+_GATE_IN_PAGES: Final = _pages_of(abi.GATE_IN_ADDRESS, abi.GATE_SIZE)
+_GATE_OUT_PAGES: Final = _pages_of(abi.GATE_OUT_ADDRESS, abi.GATE_SIZE)
+_CONSOLE_PAGES: Final = _pages_of(abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE)
 
 
 class Phase(enum.Enum):
@@ -196,7 +206,7 @@ class Machine:
             out_tail=self._gate.out_tail,
             console_tail=self._console.tail,
             idle_until_ns=self._idle_until_ns if self.phase is Phase.IDLE else 0,
-            **asdict(self._program),
+            **self._program.fields(),
         )
         if not self._baking:
             self.clock.save(devices)
@@ -215,15 +225,14 @@ class Machine:
     def _stateless_pages(self) -> PageNos:
         """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
         in_tail, out_head, console_head = self._guest_positions()
-        spans = [(abi.INFO_ADDRESS, abi.PAGE_SIZE)]
+        pages = [_INFO_PAGES]
         if not self._gate.pending(in_tail):
-            spans.append((abi.GATE_IN_ADDRESS, abi.GATE_SIZE))
+            pages.append(_GATE_IN_PAGES)
         if out_head == self._gate.out_tail:
-            spans.append((abi.GATE_OUT_ADDRESS, abi.GATE_SIZE))
+            pages.append(_GATE_OUT_PAGES)
         if console_head == self._console.tail:
-            spans.append((abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE))
-        pages = [np.arange(start // abi.PAGE_SIZE, (start + size) // abi.PAGE_SIZE) for start, size in spans]
-        return np.concatenate(pages).astype(np.uint32)
+            pages.append(_CONSOLE_PAGES)
+        return np.concatenate(pages)
 
     # Work
 

@@ -175,10 +175,12 @@ class GuestMemory:
         self._template_key = template.key
         return True
 
-    def dirty_pages(self) -> PageNos:
-        """Numbers of the pages written since `bind`, by the guest or the VMM."""
+    def dirty_pages(self, skip: PageNos | None = None) -> PageNos:
+        """Numbers of the pages written since `bind`, by the guest or the VMM, but for those to `skip`."""
         np.bitwise_and(self.entries, np.uint64(DIRTY), out=self._masked)
         np.not_equal(self._masked, 0, out=self._is_dirty)
+        if skip is not None:
+            self._is_dirty[skip] = False
         return self._is_dirty.nonzero()[0].astype(np.uint32)
 
     def changeable(self, page_nos: PageNos) -> PageNos:

@@ -18,6 +18,7 @@ class Resident:
         self.entity = entity
         self.restore_us = 0
         self.reported_ns = 0  # virtual time up to the last response
+        self.has_run = False  # since it came
         self.parking = False  # goes as soon as it is idle
         self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 

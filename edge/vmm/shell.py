@@ -4,6 +4,7 @@ A shell keeps its base image for life, so its translated code and mapped pages s
 another of the same base is copying a few pages back.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -12,29 +13,58 @@ import numpy as np
 from edge.vmm.engine import Engine
 from edge.vmm.engine_kvm import KvmEngine
 from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, page_template
+from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi, snapshot
-from vmimage.manifest import Region
 from vmimage.pages import PageNos, Pages, difference, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 # Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 1.2 MiB without huge pages.
 SHELL_OVERHEAD_BYTES: Final = 5 << 18
-
+# Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
+DECODED_BYTES: Final = 8 << 20
 
 EngineName = Literal["unicorn", "kvm"]
+
+
+class Decoded:
+    """Images' states, those that were wanted last."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self._bytes = limit_bytes, 0
+        self._states: OrderedDict[Image, Snapshot] = OrderedDict()
+
+    def get(self, image: "Image") -> Snapshot | None:
+        """An image's, if it is here still."""
+        state = self._states.get(image)
+        if state is not None:
+            self._states.move_to_end(image)
+        return state
+
+    def put(self, image: "Image", state: Snapshot) -> None:
+        """Keep it, in place of those that were wanted longest ago; one that is too large for that is not kept."""
+        self._states[image] = state
+        self._bytes += state.pages.nbytes
+        while self._bytes > self._limit_bytes:
+            self._bytes -= self._states.popitem(last=False)[1].pages.nbytes
+
+    def drop(self, image: "Image") -> None:
+        """The image is gone."""
+        state = self._states.pop(image, None)
+        if state is not None:
+            self._bytes -= state.pages.nbytes
+
+
+_decoded: Final = Decoded(DECODED_BYTES)
 
 
 class Image:
     """An image that machines start from: a base's memory and what differs from it."""
 
-    def __init__(
-        self, base: BaseMemory, regions: tuple[Region, ...], memory_bytes: int, record: bytes | None = None
-    ) -> None:
+    def __init__(self, base: BaseMemory, template: PageTemplate, record: bytes | None = None) -> None:
         """:param record: the compressed record against the base; `None` for the base itself."""
         self.base = base
-        self.memory_bytes = memory_bytes
-        self.template = page_template(regions, memory_bytes)
+        self.memory_bytes = template.memory_bytes
+        self.template = template
         self._record = record
         self._code: PageNos | None = None
 
@@ -44,10 +74,18 @@ class Image:
         return self._record is None
 
     def snapshot(self) -> Snapshot:
-        """The machine's state as the image has it; decoded anew each time, since images are many and rarely used."""
+        """The machine's state as the image has it, not to be changed; decoded when it is wanted: images are many."""
         if self._record is None:
             return Snapshot(Registers(), DeviceState(), *no_pages())
-        return snapshot.decode(self._record, memory_bytes=self.memory_bytes)
+        state = _decoded.get(self)
+        if state is None:
+            state = snapshot.decode(self._record, memory_bytes=self.memory_bytes)
+            _decoded.put(self, state)
+        return state
+
+    def forget(self) -> None:
+        """No machine is made of it any more."""
+        _decoded.drop(self)
 
     def contents(self, page_nos: PageNos, decoded: Snapshot) -> Pages:
         """What the image has in those pages; `decoded` is its own `snapshot()`."""
@@ -88,6 +126,7 @@ class Shell:
         self.engine: Engine = self._engine(engine)
         self._code: PageNos = no_pages()[0]  # executable pages of the last image, perhaps still translated
         self._fresh: Fresh | None = None
+        self.warm = False  # a guest has run in it: what all of its base run is translated
         self.broken = False  # the engine failed: close it, do not use it again
 
     def _engine(self, name: EngineName) -> Engine:
@@ -126,7 +165,7 @@ class Shell:
         decoded = image.snapshot()
         state = decoded if parked is None else parked
         code = image.code_pages(decoded)
-        translated = np.union1d(self._code, code)
+        translated = code if np.array_equal(self._code, code) else np.union1d(self._code, code)
         before = self.memory.pages[translated]
         keep_dirty = RESET_COPY_PAGES if "kvm" in self._engines else KEEP_DIRTY_PAGES
         if self.memory.bind(image.template, keep_dirty):
@@ -135,7 +174,7 @@ class Shell:
         if parked is not None:
             self.memory.apply(state.page_nos, state.pages)
         # Often the next service runs the same program: only code that really changed is translated again.
-        changed = translated[(self.memory.pages[translated] != before).any(axis=1)]
+        changed, _ = difference(translated, self.memory.pages[translated], before)
         if len(changed):
             for engine in self._engines.values():
                 engine.flush_code(changed)
@@ -183,7 +222,7 @@ class Shell:
 
     def changed_pages(self, image: Image, skip: PageNos) -> tuple[PageNos, Pages]:
         """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state."""
-        dirty = np.setdiff1d(self.memory.dirty_pages(), skip, assume_unique=True)
+        dirty = self.memory.dirty_pages(skip)
         return difference(dirty, self.memory.pages[dirty], image.contents(dirty, image.snapshot()))
 
     def resident_bytes(self) -> int:

@@ -3,6 +3,9 @@
 Both engines are calibrated when a worker starts, so nothing assumes what an exit costs on this host. From then on every
 run is a sample: CPU time and entries. What the same run would have cost on the other engine follows from the two exit
 costs and the ratio of their speeds; a machine moves when the other is cheaper by a margin, as a JIT tiers up.
+
+A machine that comes from a record and goes back into one brings its registers into the engine and out again. Where that
+happens for every request or two it counts as much as exits do.
 """
 
 import time
@@ -39,6 +42,8 @@ class Calibration:
 
     unicorn_exit_ns: float
     kvm_exit_ns: float = float("inf")
+    unicorn_way_ns: float = 0.0  # of registers into the engine and out of it
+    kvm_way_ns: float = 0.0
     kvm_work_ns: float = float("inf")  # of the calibration's loop
     speedup: float = 1.0
     kvm_missing: str = ""  # why there is no KVM
@@ -52,15 +57,17 @@ class Calibration:
 
 def calibrate() -> Calibration:
     """Measure both engines, in a few milliseconds."""
-    unicorn_exit_ns, unicorn_work_ns = _measure(UnicornEngine)
+    unicorn_exit_ns, unicorn_way_ns, unicorn_work_ns = _measure(UnicornEngine)
     try:
-        kvm_exit_ns, kvm_work_ns = _measure(KvmEngine)
+        kvm_exit_ns, kvm_way_ns, kvm_work_ns = _measure(KvmEngine)
     except OperatorError as error:
         return Calibration(unicorn_exit_ns, kvm_missing=str(error))
-    return Calibration(unicorn_exit_ns, kvm_exit_ns, kvm_work_ns, max(1.0, unicorn_work_ns / kvm_work_ns))
+    speedup = max(1.0, unicorn_work_ns / kvm_work_ns)
+    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_way_ns, kvm_way_ns, kvm_work_ns, speedup)
 
 
-def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float]:
+def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float, float]:
+    """Nanoseconds of an exit, of registers' way in and out, and of the calibration's loop."""
     memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
     code = Region(abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.PAGE_SIZE, "rx")
     memory.bind(PageTemplate([code], abi.MEMORY_MIN))
@@ -69,17 +76,20 @@ def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float]
     try:
         engine.load(Registers(rip=abi.LIBOS_ADDRESS))
         _expect_idle(engine)
-        exits, works = [], []
+        exits, ways, works = [], [], []
         for _ in range(CALIBRATION_ROUNDS):  # the best round: others had to share the processor
             started = time.perf_counter_ns()
             for _ in range(CALIBRATION_EXITS):
                 engine.run()
             exits.append((time.perf_counter_ns() - started) / CALIBRATION_EXITS)
+            started = time.perf_counter_ns()
+            engine.load(engine.save())
+            ways.append(time.perf_counter_ns() - started)
             engine.load(Registers(rip=abi.LIBOS_ADDRESS + _WORK))
             started = time.perf_counter_ns()
             _expect_idle(engine)
             works.append(time.perf_counter_ns() - started)
-        return min(exits), max(1.0, min(works) - min(exits))
+        return min(exits), min(ways), max(1.0, min(works) - min(exits))
     finally:
         engine.close()
 
@@ -99,6 +109,7 @@ class Tiering:
     promotions: int = 0
     demotions: int = 0
     _work_ns: dict[int, float] = field(default_factory=dict)  # by image: work per entry, in Unicorn's time
+    _comings: dict[int, float] = field(default_factory=dict)  # by image: share of runs that begin a machine's stay
     _kin: dict[int, int] = field(default_factory=dict)  # by image: the base it is derived from
     _kin_ns: dict[int, float] = field(default_factory=dict)  # by base: work per entry of all that are derived from it
 
@@ -120,10 +131,11 @@ class Tiering:
         clearly = self._kin_ns.get(kin, 0.0) > CLEARLY * self.calibration.threshold_ns
         return "kvm" if self.kvm and clearly else "unicorn"
 
-    def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int) -> EngineName:
+    def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int, *, comes: bool = False) -> EngineName:
         """Take a run as a sample and say where the machine should be next.
 
         :param entries: how often the guest was entered in that run; 0 takes no sample.
+        :param comes: it is the machine's first since it was restored.
         """
         c = self.calibration
         if self.fixed is not None:
@@ -134,13 +146,16 @@ class Tiering:
             work_ns = cpu_ns / entries
             work_ns = work_ns - c.unicorn_exit_ns if engine == "unicorn" else (work_ns - c.kvm_exit_ns) * c.speedup
             work_ns = max(0.0, work_ns)
-            known = self._work_ns.get(image, work_ns)
-            self._work_ns[image] = known + WEIGHT * (work_ns - known)
             kin = self._kin.get(image, -1)
-            before = self._kin_ns.get(kin, work_ns)
-            self._kin_ns[kin] = before + WEIGHT * (work_ns - before)
-        work_ns = self._work_ns.get(image, 0.0)
-        on_unicorn, on_kvm = c.unicorn_exit_ns + work_ns, c.kvm_exit_ns + work_ns / c.speedup
+            of_kin = self._kin_ns.get(kin, work_ns)
+            known = self._work_ns.get(image, min(work_ns, of_kin))  # a first run that was disturbed decides nothing
+            self._work_ns[image] = known + WEIGHT * (work_ns - known)
+            self._kin_ns[kin] = of_kin + WEIGHT * (work_ns - of_kin)
+            share = self._comings.get(image, float(comes))
+            self._comings[image] = share + WEIGHT * (comes - share)
+        work_ns, comings = self._work_ns.get(image, 0.0), self._comings.get(image, 0.0)
+        on_unicorn = c.unicorn_exit_ns + comings * c.unicorn_way_ns + work_ns
+        on_kvm = c.kvm_exit_ns + comings * c.kvm_way_ns + work_ns / c.speedup
         if engine == "unicorn":
             return "kvm" if on_kvm * MARGIN < on_unicorn else "unicorn"
         return "unicorn" if on_unicorn * MARGIN < on_kvm else "kvm"
@@ -160,4 +175,5 @@ class Tiering:
     def forget(self, image: int) -> None:
         """The image is gone."""
         self._work_ns.pop(image, None)
+        self._comings.pop(image, None)
         self._kin.pop(image, None)

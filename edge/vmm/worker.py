@@ -287,7 +287,11 @@ class Worker:
             self._die(resident, error, report)
             return
         shell = machine.shell
-        place = self._tiering.observe(resident.image, shell.engine_name, machine.last_cpu_ns, machine.last_entries)
+        entries = machine.last_entries if shell.warm else 0  # else most of it was the translation of code
+        place = self._tiering.observe(
+            resident.image, shell.engine_name, machine.last_cpu_ns, entries, comes=not resident.has_run
+        )
+        shell.warm = resident.has_run = True
         self._choose_engine(shell, place, move=True)
         match outcome:
             case Idle(until_ns):

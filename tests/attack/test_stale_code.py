@@ -3,7 +3,7 @@
 import numpy as np
 
 from edge.vmm.engine import Hypercall
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from vmimage import abi, snapshot
 from vmimage.manifest import Access, Region
@@ -22,7 +22,7 @@ def image(base: BaseMemory, access: Access, port: int) -> Image:
         Region(abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.PAGE_SIZE, "rx"),
         Region(PAGE, PAGE + abi.PAGE_SIZE, access),
     )
-    return Image(base, regions, abi.MEMORY_MIN, snapshot.encode(state))
+    return Image(base, page_template(regions, abi.MEMORY_MIN), snapshot.encode(state))
 
 
 def test_code_is_what_memory_holds_whatever_was_there_before() -> None:

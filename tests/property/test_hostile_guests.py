@@ -14,7 +14,7 @@ import zstandard
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, RingProducer, encode_record, parse_records
 from edge.vmm.machine import Idle, Machine, Phase, Ready, Runnable
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from tests.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, snapshot
@@ -122,7 +122,7 @@ def test_registers_at_every_hypercall(engine: str) -> None:
     page_nos = np.array([code // abi.PAGE_SIZE], dtype=np.uint32)
     record = snapshot.encode(Snapshot(Registers(rip=code), DeviceState(), page_nos, contents))
     shell = Shell(base, abi.MEMORY_MIN, engine)  # type: ignore[arg-type]
-    image = Image(base, regions, abi.MEMORY_MIN, record)
+    image = Image(base, page_template(regions, abi.MEMORY_MIN), record)
     ended = 0
     for _ in range(REGISTER_CASES):
         machine = Machine(shell, image, Limits(cpu_ms=20))

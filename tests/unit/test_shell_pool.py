@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from edge.vmm.memory import BaseMemory
+from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import SPARE_SHELLS, ShellPool
 from loadtest.server import tree_memory_bytes
@@ -15,7 +15,7 @@ from vmimage import abi
 
 @pytest.fixture
 def bases() -> list[Image]:
-    return [Image(BaseMemory(None), (), abi.MEMORY_MIN) for _ in range(5)]
+    return [Image(BaseMemory(None), page_template((), abi.MEMORY_MIN)) for _ in range(5)]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Where a machine belongs, from what its runs cost; with round numbers for what engines cost."""
 
+from dataclasses import replace
+
 import pytest
 
 from edge.vmm.tiering import Calibration, Tiering, calibrate
@@ -45,6 +47,16 @@ def test_work_near_the_threshold_does_not_swing() -> None:
         tiering = Tiering(NESTED)
         cpu = {"unicorn": 80_000, "kvm": 73_000}[engine]
         assert all(tiering.observe(1, engine, cpu, 1) == engine for _ in range(50))  # type: ignore[arg-type]
+
+
+def test_the_way_into_an_engine_counts_where_machines_come_for_one_request() -> None:
+    far = replace(NESTED, kvm_way_ns=100_000)
+    for comes, place in ((True, "unicorn"), (False, "kvm")):
+        tiering, engine = Tiering(far), "unicorn"
+        for _ in range(20):
+            engine = tiering.observe(1, engine, 200_000, 1, comes=comes)
+        assert engine == place
+        assert tiering.engine_for(1, 7) == place
 
 
 def test_one_slow_run_moves_nothing_for_long() -> None:
