@@ -15,7 +15,6 @@ Everything is little-endian. A parser of records must assume a hostile writer: a
 """
 
 import struct
-import threading
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,8 +49,8 @@ _MXCSR_RESERVED: Final = 0xFFFF0000
 FXSAVE_CLEAN: Final = struct.pack("<HHHH16xII", 0x37F, 0, 0, 0, 0x1F80, 0xFFFF).ljust(FXSAVE_SIZE, b"\0")
 
 
-class _Zstd(threading.local):
-    """This thread's contexts: making one takes longer than all else about a small record."""
+class Zstd:
+    """Contexts of one thread, for those who handle many records: to make one takes longer than a small record."""
 
     def __init__(self) -> None:
         self.decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
@@ -62,9 +61,6 @@ class _Zstd(threading.local):
         if level not in self._compressors:
             self._compressors[level] = zstandard.ZstdCompressor(level=level)
         return self._compressors[level]
-
-
-_zstd: Final = _Zstd()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ def record_size(page_count: int) -> int:
     return _FIXED + (page_count * 4 + 7 & ~7) + page_count * abi.PAGE_SIZE
 
 
-def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
+def encode(snapshot: Snapshot, *, level: int = 3, zstd: Zstd | None = None) -> bytes:
     """The record as bytes, compressed at zstd `level`."""
     r, d = snapshot.registers, snapshot.devices
     count = len(snapshot.page_nos)
@@ -176,17 +172,17 @@ def encode(snapshot: Snapshot, *, level: int = 3) -> bytes:
             opened,
         )
     )
-    return _zstd.compressor(level).compress(raw)
+    return (zstd or Zstd()).compressor(level).compress(raw)
 
 
-def decode(record: bytes, *, memory_bytes: int, live: bool = False) -> Snapshot:
+def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd | None = None) -> Snapshot:
     """Parse a record for a machine with `memory_bytes` of memory.
 
     :param live: requests may be open in it. In what was kept they may not: nobody is there to take the answers.
     :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
-    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live)
+    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live, zstd or Zstd())
     if len(raw) < _FIXED:
         raise FormatError(f"record: at least {_FIXED} bytes expected, got {len(raw)}")
     magic, version = _HEADER.unpack_from(raw, 0)
@@ -213,12 +209,12 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False) -> Snapshot:
     return Snapshot(registers, devices, page_nos, pages, opened)
 
 
-def _decompress(record: bytes, limit: int) -> bytes:
+def _decompress(record: bytes, limit: int, zstd: Zstd) -> bytes:
     try:
         size = zstandard.frame_content_size(record)
         if not 0 <= size <= limit:
             raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
-        return _zstd.decompressor.decompress(record, max_output_size=size, allow_extra_data=False)
+        return zstd.decompressor.decompress(record, max_output_size=size, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise FormatError(f"record: a zstd frame expected: {error}") from None
 

@@ -22,7 +22,7 @@ from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.report import fault_error, machine_report
-from edge.vmm.shell import Image, Shell
+from edge.vmm.shell import Image, Shell, of_thread
 from edge.vmm.watchdog import SLICE_NS
 from vmimage import abi, snapshot
 from vmimage.errors import (
@@ -151,7 +151,7 @@ class Machine:
         """
         state = None
         if parked is not None:
-            state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live)
+            state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live, zstd=of_thread.zstd)
             if state.requests is not None:
                 self._gate.restore(state.requests)
                 self._charged_ns = state.requests.charged_ns

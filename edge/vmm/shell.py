@@ -4,6 +4,7 @@ A shell keeps its base image for life, so its translated code and mapped pages s
 another of the same base is copying a few pages back.
 """
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -54,7 +55,15 @@ class Decoded:
             self._bytes -= state.pages.nbytes
 
 
-_decoded: Final = Decoded(DECODED_BYTES)
+class OfThread(threading.local):
+    """What a thread that handles many machines keeps."""
+
+    def __init__(self) -> None:
+        self.decoded = Decoded(DECODED_BYTES)
+        self.zstd = snapshot.Zstd()
+
+
+of_thread: Final = OfThread()
 
 
 class Image:
@@ -77,15 +86,15 @@ class Image:
         """The machine's state as the image has it, not to be changed; decoded when it is wanted: images are many."""
         if self._record is None:
             return Snapshot(Registers(), DeviceState(), *no_pages())
-        state = _decoded.get(self)
+        state = of_thread.decoded.get(self)
         if state is None:
-            state = snapshot.decode(self._record, memory_bytes=self.memory_bytes)
-            _decoded.put(self, state)
+            state = snapshot.decode(self._record, memory_bytes=self.memory_bytes, zstd=of_thread.zstd)
+            of_thread.decoded.put(self, state)
         return state
 
     def forget(self) -> None:
         """No machine is made of it any more."""
-        _decoded.drop(self)
+        of_thread.decoded.drop(self)
 
     def contents(self, page_nos: PageNos, decoded: Snapshot) -> Pages:
         """What the image has in those pages; `decoded` is its own `snapshot()`."""

@@ -30,7 +30,7 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.resident import Resident
 from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.seccomp import libc_call
-from edge.vmm.shell import EngineName, Shell
+from edge.vmm.shell import EngineName, Shell, of_thread
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers
 from edge.vmm.tiering import Tiering, calibrate
@@ -202,7 +202,7 @@ class Worker:
             return
         machine.guest_log.end()
         self._emit(resident)
-        record = self._drives.park(resident.number, snapshot.encode(state, level=1))
+        record = self._drives.park(resident.number, snapshot.encode(state, level=1, zstd=of_thread.zstd))
         self._forget(resident)
         self._send(frames.PARKED, resident.number, 0, record)
 
