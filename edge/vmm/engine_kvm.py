@@ -163,6 +163,7 @@ class KvmEngine:
         self._close_lock = threading.Lock()
         self._thread = threading.main_thread().ident or 0
         self._io_open = False  # the last exit was an `out` that the kernel completes at the next entry
+        self.entered = False  # a guest has run: the processor may hold what the page tables said
         signal.signal(KICK, lambda *_: None)
         device = open_kvm()
         try:
@@ -188,6 +189,7 @@ class KvmEngine:
 
     def _probe_calls(self) -> bool:
         """Whether SYSCALL arrives at its stub in ring 3. Asked before any guest has run."""
+        self.entered = True
         self.load(Registers(rip=system_call.STUB_ADDRESS + system_call.PROBE))
         fcntl.ioctl(self._cpu, RUN)
         sregs = bytearray(_SREGS_SIZE)
@@ -227,6 +229,7 @@ class KvmEngine:
     def run(self) -> Exit:
         """See `Engine.run`."""
         page = self._run_page
+        self.entered = True
         while True:  # until there is something for the VMM
             try:
                 fcntl.ioctl(self._cpu, RUN)
@@ -383,8 +386,9 @@ class KvmEngine:
         )
 
     def flush_tables(self) -> None:
-        """See `Engine.flush_tables`. The kernel cannot be told: end this engine and make another."""
-        raise ValueError("page tables changed under a KVM engine")
+        """See `Engine.flush_tables`. The kernel cannot be told: once `entered`, end this engine and make another."""
+        if self.entered:
+            raise ValueError("page tables changed under a KVM engine that has run")
 
     def flush_code(self, page_nos: PageNos) -> None:
         """See `Engine.flush_code`: the processor sees code as it is."""

@@ -6,12 +6,13 @@ nobody wrote are shared by every machine on the host. The D bit means "ever dirt
 the guest writes, this module when the VMM does, and it is cleared only by `bind`.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -60,6 +61,7 @@ VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, ab
 CODE_SELECTOR: Final = 0x2B  # ring 3, 64-bit
 DATA_SELECTOR: Final = 0x23
 
+MADV_POPULATE_READ: Final = 22  # asm-generic/mman-common.h
 # A reset that finds more dirty pages than this gives them back to the kernel instead of copying: 512 pages are 2 MiB.
 RESET_COPY_PAGES: Final = 512
 # Up to here dirty bits are kept from one machine to the next: the engine keeps its TLB, and copying 64 pages is 16 µs.
@@ -72,6 +74,7 @@ class BaseMemory:
     def __init__(self, fd: int | None) -> None:
         """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory."""
         self.fd = fd
+        self.extents: Sequence[tuple[int, int]] = ()  # byte ranges that it has; all else is zero
         self._present = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
         self._pages: Pages | None = None
         if fd is None:
@@ -79,7 +82,8 @@ class BaseMemory:
         if os.fstat(fd).st_size != abi.MEMORY_MAX:
             raise ValueError(f"base memfd of {abi.MEMORY_MAX} bytes expected, got {os.fstat(fd).st_size}")
         self._pages = page_view(mmap.mmap(fd, abi.MEMORY_MAX, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
-        for start, end in _data_extents(fd):
+        self.extents = tuple(_data_extents(fd))
+        for start, end in self.extents:
             self._present[start // abi.PAGE_SIZE : -(-end // abi.PAGE_SIZE)] = True
 
     def contents(self, page_nos: PageNos) -> Pages:
@@ -182,6 +186,13 @@ class GuestMemory:
         if skip is not None:
             self._is_dirty[skip] = False
         return self._is_dirty.nonzero()[0].astype(np.uint32)
+
+    def touch(self, page_nos: PageNos) -> None:
+        """Have pages of its own there, as if they had been written, and map what the base has to be read."""
+        self.pages[page_nos] ^= np.uint64(0)
+        for start, end in self.base.extents:
+            with contextlib.suppress(OSError):  # Linux before 5.14, and other systems: a fault for each page then
+                self.ram.madvise(MADV_POPULATE_READ, start, end - start)
 
     def changeable(self, page_nos: PageNos) -> PageNos:
         """Those of the pages that the guest may write, and the devices' own, below the libOS, which the VMM writes."""

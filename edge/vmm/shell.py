@@ -192,6 +192,15 @@ class Shell:
         self.engine.load(state.registers)
         return state.devices
 
+    def warm_up(self, image: Image, like: "Shell | None") -> None:
+        """Take what the first machine would else wait for: page tables, and faults on pages that its kind writes.
+
+        :param like: a shell of the same base that a machine has run in.
+        """
+        self.bind(image, None)
+        if like is not None:
+            self.memory.touch(like.memory.dirty_pages())
+
     def load(self, address: int, data: bytes) -> None:
         """Write a program's bytes for a loader, code or data.
 
@@ -205,8 +214,9 @@ class Shell:
 
     def _tables_changed(self) -> None:
         """Unicorn forgets what it cached; a KVM engine, which cannot, ends and is made anew when it is next wanted."""
-        kvm = self._engines.pop("kvm", None)
-        if kvm is not None:
+        kvm = self._engines.get("kvm")
+        if isinstance(kvm, KvmEngine) and kvm.entered:
+            del self._engines["kvm"]
             kvm.close()
         for engine in self._engines.values():
             engine.flush_tables()

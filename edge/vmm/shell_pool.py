@@ -22,23 +22,18 @@ class ShellPool:
 
     def __init__(self) -> None:
         self._free: dict[_Kind, list[Shell]] = {}  # the kind that was wanted longest ago first
-        self._short_of: Image | None = None  # the last shell that was taken was the last of its kind
+        self.short_of: Image | None = None  # whose shell was the last of its kind: `prepare` has something to do
         self._taken = self._most_taken = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._free.values()))
-
-    @property
-    def short(self) -> bool:
-        """Whether `prepare` has something to do."""
-        return self._short_of is not None
 
     def take(self, image: Image) -> Shell:
         """One for a machine of this image."""
         free = self._of(image)
         shell = free.pop() if free else Shell(image.base, image.memory_bytes)
         if not free:
-            self._short_of = image
+            self.short_of = image
         self._taken += 1
         self._most_taken = max(self._most_taken, self._taken)
         self._trim()
@@ -46,7 +41,7 @@ class ShellPool:
 
     def prepare(self) -> Shell | None:
         """Make a spare one, which is most of what a machine's first start takes: that one, if there was need of it."""
-        image, self._short_of = self._short_of, None
+        image, self.short_of = self.short_of, None
         if image is None:
             return None
         shell = Shell(image.base, image.memory_bytes)
@@ -65,7 +60,7 @@ class ShellPool:
 
     def drop(self, image: Image) -> None:
         """A base image is gone, and with it all shells of it."""
-        self._short_of = None
+        self.short_of = None
         for shell in self._free.pop(_kind(image), []):
             shell.close()
 

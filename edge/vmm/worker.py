@@ -104,7 +104,7 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        rests = idle and not self._shells.short
+        rests = idle and self._shells.short_of is None
         self._rests += rests
         self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
@@ -251,10 +251,15 @@ class Worker:
             self._tiering.without_kvm(str(error))
 
     def _prepare_shell(self) -> None:
-        """Make a spare one, with the engine that machines of its base mostly want."""
+        """Make a spare one, with the engine that machines of its base mostly want and the pages that they write."""
+        image = self._shells.short_of
         made = self._shells.prepare()
-        if made is not None:
-            self._choose_engine(made, self._tiering.engine_of_kin(id(made.memory.base)))
+        if image is None or made is None:
+            return
+        self._choose_engine(made, self._tiering.engine_of_kin(id(image.base)))
+        others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
+        like = next((machine.shell for machine in others if machine.image.base is image.base), None)
+        made.warm_up(image, like)
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]

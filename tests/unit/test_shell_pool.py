@@ -75,10 +75,10 @@ def test_the_base_that_was_wanted_longest_ago_gives_one_up(bases: list[Image], c
 def test_a_spare_is_made_when_the_last_was_taken(bases: list[Image]) -> None:
     pool = ShellPool()
     shell = pool.take(bases[0])
-    assert pool.short
+    assert pool.short_of is bases[0]
     spare = pool.prepare()
     assert spare is not None
-    assert not pool.short
+    assert pool.short_of is None
     assert pool.take(bases[0]) is spare
     assert pool.prepare() is not None
     pool.release(shell, bases[0])
