@@ -15,7 +15,6 @@ is here takes microseconds and no lock. The folder belongs to one Catalogue.
 
 import json
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -274,13 +273,14 @@ class Catalogue:
 
     def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
         """:param durable: must outlive a power cut, so as not to go back a version; a lost bin is fetched again."""
+        new = self._dir / f"new-{threading.get_ident()}"
         try:
-            with tempfile.NamedTemporaryFile(dir=self._dir, prefix="new-", delete=False) as temporary:
-                temporary.write(data)
-                temporary.flush()
+            with new.open("wb") as file:
+                file.write(data)
                 if durable:
-                    os.fsync(temporary.fileno())
-            os.replace(temporary.name, path)
+                    file.flush()
+                    os.fsync(file.fileno())
+            new.replace(path)
         except OSError as error:
             raise OperatorError(f"a writable folder expected at {self._dir}: {error.strerror}") from None
 

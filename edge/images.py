@@ -9,7 +9,7 @@ import mmap
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -131,8 +131,10 @@ class OriginStore:
 class DiskStore:
     """What was verified once, kept on disk; verified again whenever it is taken from there."""
 
-    def __init__(self, disk: Any, threads: Executor, inner: Store, counters: Counters) -> None:
+    def __init__(self, disk: Any, threads: Executor, writer: Executor, inner: Store, counters: Counters) -> None:
+        """:param writer: a thread of its own, since others wait for `threads`."""
         self._disk, self._threads, self._inner, self._counters = disk, threads, inner, counters
+        self._writer = writer
 
     async def get(self, ref: Ref, trip: Trip) -> bytes:
         """From disk, else from the inner store, whose answer is kept.
@@ -143,7 +145,7 @@ class DiskStore:
         data = await loop.run_in_executor(self._threads, self._read, ref)
         if data is None:
             data = await self._inner.get(ref, trip)
-            self._threads.submit(self._write, ref.digest, data)  # nobody waits for it
+            self._writer.submit(self._write, ref.digest, data)  # nobody waits for it
         return data
 
     def _write(self, digest: str, data: bytes) -> None:
@@ -239,11 +241,14 @@ class Images:
         self._refused: dict[str, tuple[float, OriginError]] = {}
         self._numbers = count(1)
 
-    async def load(self, digest: str, size: int | None = None) -> tuple[Image, Trip | None]:
+    async def load(
+        self, digest: str, size: int | None = None, expected: Blob | None = None
+    ) -> tuple[Image, Trip | None]:
         """The image and, where it was not in memory, the trip that brought it. The caller pins it before it awaits.
 
         :param digest: of its manifest, from the catalogue or from a verified manifest.
         :param size: of its manifest in bytes, where the catalogue says it.
+        :param expected: the snapshot that it will name, where the catalogue says so: both are then fetched at once.
         :raises OriginError: it cannot be had, or is not what was promised.
         """
         image = self.held.get(digest)
@@ -256,14 +261,15 @@ class Images:
             del self._refused[digest]
         task = self._loading.get(digest)
         if task is None:
-            task = self._loading[digest] = asyncio.create_task(self._load(digest, size))
+            task = self._loading[digest] = asyncio.create_task(self._load(digest, size, expected))
             task.add_done_callback(lambda _: self._loading.pop(digest))
         else:
             self._counters.collapsed += 1
         return await asyncio.shield(task)
 
-    async def _load(self, digest: str, size: int | None) -> tuple[Image, Trip]:
+    async def _load(self, digest: str, size: int | None, expected: Blob | None) -> tuple[Image, Trip]:
         trip, base = Trip(), None
+        ahead = asyncio.create_task(self._store.get(_ref(expected), trip)) if expected is not None else None
         try:
             manifest = parse_manifest(
                 await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), trip)
@@ -275,7 +281,7 @@ class Images:
                     trip.fetch_s += base_trip.fetch_s
                     trip.verify_s += base_trip.verify_s
                     trip.from_origin |= base_trip.from_origin
-            blob = await self._get(_ref(manifest.snapshot), trip)
+            blob = await self._snapshot(manifest, expected, ahead, trip)
             began = self._clock()
             image = await asyncio.get_running_loop().run_in_executor(
                 self._threads, prepare, next(self._numbers), manifest, blob, base
@@ -291,6 +297,10 @@ class Images:
         except BaseException:
             self._unpin(base)
             raise
+        finally:
+            if ahead is not None:
+                ahead.cancel()  # where nobody waits for it any more
+                ahead.add_done_callback(lambda task: task.cancelled() or task.exception())
         self.held.put(digest, image, image.cost_bytes)
         self._counters.images_loaded += 1
         image.pins += 1  # what is evicted to make place for it is another
@@ -298,10 +308,21 @@ class Images:
         image.pins -= 1
         return image, trip
 
+    async def _snapshot(
+        self, manifest: ImageManifest, expected: Blob | None, ahead: "asyncio.Task[bytes] | None", trip: Trip
+    ) -> bytes:
+        """What the manifest names, which is perhaps on its way already."""
+        if ahead is None or expected != manifest.snapshot:
+            return await self._get(_ref(manifest.snapshot), trip)
+        return await self._timed(ahead, trip)
+
     async def _get(self, ref: Ref, trip: Trip) -> bytes:
+        return await self._timed(self._store.get(ref, trip), trip)
+
+    async def _timed(self, fetch: Awaitable[bytes], trip: Trip) -> bytes:
         began = self._clock()
         try:
-            return await self._store.get(ref, trip)
+            return await fetch
         finally:
             trip.fetch_s += self._clock() - began
 

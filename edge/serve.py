@@ -74,11 +74,12 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
     counters = Counters()
-    threads, parking_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "parked")
+    threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
+    parking_thread = ThreadPoolExecutor(1, "parked")
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
     directory = Directory(catalogue, counters, config.negative)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
-    blob_store = DiskStore(blobs, threads, origin, counters)
+    blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
     images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
     records = Records(config.parked_bytes, parked, parking_thread, counters)
     writing_thread = ThreadPoolExecutor(1, "written")
@@ -100,7 +101,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     await front.drain(config.drain)
     await supervisor.drain()
     await origin.close()
-    for pool in (threads, parking_thread, writing_thread):
+    for pool in (threads, keeping_thread, parking_thread, writing_thread):
         pool.shutdown(wait=True)
     overlays.close()
     logs.close()

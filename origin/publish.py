@@ -20,7 +20,7 @@ from origin.roles import TIMESTAMP_FILE
 from origin.upload_disks import Disk, upload_disks
 from vmimage.archive import ImageBundle, checked_layers
 from vmimage.errors import OriginError, PublisherError, VerificationError
-from vmimage.manifest import MANIFEST_TYPE, digest_of, parse_manifest
+from vmimage.manifest import MANIFEST_TYPE, Blob, digest_of, parse_manifest
 from vmimage.trust import (
     ServiceRecord,
     Trust,
@@ -70,8 +70,12 @@ def publish(publications: Sequence[Publication], trust: Trust, signer: Signer, n
     images = {i.manifest.digest: i for publication in publications for i in publication.images}
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from _upload(images)
-    sizes = {digest: len(image.manifest.to_bytes()) for digest, image in images.items()}
-    wanted = {p.service: _Wanted(p.image, sizes[p.image], p.hosts, p.tenant) for p in publications}
+    manifests = {digest: image.manifest for digest, image in images.items()}
+    sizes = {digest: len(manifest.to_bytes()) for digest, manifest in manifests.items()}
+    wanted = {
+        p.service: _Wanted(p.image, sizes[p.image], p.hosts, p.tenant, manifests[p.image].snapshot)
+        for p in publications
+    }
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -99,8 +103,8 @@ def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: da
     expect(response, 200, f"manifest {digest}")
     if digest_of(response.body) != digest:
         raise VerificationError(f"manifest {digest} expected, got {digest_of(response.body)}")
-    parse_manifest(response.body)
-    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner)}
+    snapshot = parse_manifest(response.body).snapshot
+    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner, snapshot)}
     return (yield from _point(wanted, trust, signer, now))
 
 
@@ -110,6 +114,7 @@ class _Wanted:
     size: int
     hosts: tuple[str, ...]
     tenant: str
+    snapshot: Blob
 
 
 def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
@@ -189,7 +194,8 @@ def _compose(
             records.append(before)
             continue
         history = (*history_of(old), before.manifest_digest) if old and before else ()
-        record = ServiceRecord(service, want.hosts, want.digest, want.size, before.version + 1 if before else 1, owner)
+        version = before.version + 1 if before else 1
+        record = ServiceRecord(service, want.hosts, want.digest, want.size, version, owner, want.snapshot)
         removed |= set(map(host_path, before.hosts)) if before else set()
         added |= make_targets(record, history)
         records.append(record)

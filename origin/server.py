@@ -10,6 +10,7 @@ durable, `origin/store.py` guarantees. Blocking work runs in threads, one change
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -35,6 +36,8 @@ from vmimage.trust import Trust
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 UPLOADS_MAX: Final = 256  # begun and not finished; the oldest goes first
 CHUNK_BYTES: Final = 256 << 10
+SMALL_FILE: Final = 64 << 10  # bytes, up to which a file is read at once
+_CONDITIONS: Final = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 
@@ -177,9 +180,11 @@ class Origin:
             path = None
         if path is None or not path.is_file():
             raise OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
-        # Versioned files never change once they count; whoever polls the timestamp revalidates.
-        headers = {"Cache-Control": "no-cache" if name == TIMESTAMP_FILE else FOR_EVER}
-        return web.FileResponse(path, headers=headers | {"Content-Type": "application/json"})
+        if name == TIMESTAMP_FILE:  # whoever polls it revalidates
+            headers = {"Cache-Control": "no-cache", "Content-Type": "application/json"}
+            return web.FileResponse(path, headers=headers)
+        headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
+        return _contents(request, path, path.stat().st_size, headers)  # versioned: never changes once it counts
 
     async def _list_tags(self, _: web.Request) -> web.Response:
         return web.json_response({"name": REPOSITORY, "tags": self._store.tags()})
@@ -335,6 +340,14 @@ def _file(request: web.Request, path: Path, size: int, content_type: str, digest
     headers = {"Content-Type": content_type, "Docker-Content-Digest": digest, "Cache-Control": FOR_EVER}
     if request.method == "HEAD":  # publishers ask thousands of these; FileResponse would open the file in a thread
         return web.Response(headers=headers | {"Content-Length": str(size), "Accept-Ranges": "bytes"})
+    return _contents(request, path, size, headers)
+
+
+def _contents(request: web.Request, path: Path, size: int, headers: dict[str, str]) -> web.StreamResponse:
+    """A file that never changes. A small one at once: a thread for its opening takes as long as all else."""
+    if size <= SMALL_FILE and not any(name in request.headers for name in _CONDITIONS):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            return web.Response(body=path.read_bytes(), headers=headers | {"Accept-Ranges": "bytes"})
     return web.FileResponse(path, chunk_size=CHUNK_BYTES, headers=headers)
 
 

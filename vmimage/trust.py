@@ -31,8 +31,10 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from vmimage.canonical import Blob
 from vmimage.errors import PublisherError, VerificationError
-from vmimage.manifest import MANIFEST_MAX, is_digest, is_name
+from vmimage.manifest import MANIFEST_MAX, SNAPSHOT_TYPE, is_digest, is_name
+from vmimage.manifest import SNAPSHOT_MAX as IMAGE_SNAPSHOT_MAX
 
 KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")  # one key each
 BIN_PREFIX: Final = "bin"
@@ -52,7 +54,7 @@ OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by 
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
 
-_CUSTOM: Final = {"history", "hosts", "manifest", "service", "tenant", "version"}
+_CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version"}
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
 
@@ -69,6 +71,7 @@ class ServiceRecord:
     manifest_size: int  # bytes
     version: int  # counts every publish and rollback of the service
     owner: str = ""  # the tenant, where it is not the service itself
+    snapshot: Blob | None = None  # what the manifest will name as such: an edge may fetch both at once
 
     @property
     def tenant(self) -> str:
@@ -224,6 +227,8 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
         }
         if record.owner:
             custom["tenant"] = record.owner
+        if record.snapshot is not None:
+            custom["snapshot"] = {"digest": record.snapshot.digest, "size": record.snapshot.size}
         if path == service_path(record.service):
             custom["history"] = list(history[-HISTORY_MAX:])
         sha256 = record.manifest_digest.removeprefix("sha256:")
@@ -263,7 +268,16 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     owner = custom.get("tenant", "")
     if not isinstance(owner, str) or (owner and not is_name(owner)):
         _refuse(path, "a tenant named by 1 to 63 of a-z 0-9 . _ -", owner)
-    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner)
+    snapshot = _parse_snapshot(path, custom["snapshot"]) if "snapshot" in custom else None
+    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot)
+
+
+def _parse_snapshot(path: str, value: object) -> Blob:
+    if isinstance(value, dict) and value.keys() == {"digest", "size"}:
+        digest, size = value["digest"], value["size"]
+        if isinstance(digest, str) and is_digest(digest) and type(size) is int and 0 < size <= IMAGE_SNAPSHOT_MAX:
+            return Blob(SNAPSHOT_TYPE, digest, size)
+    _refuse(path, "digest and size of the image's snapshot", value)
 
 
 def history_of(target: TargetFile) -> tuple[str, ...]:

@@ -31,5 +31,5 @@ def enter(config: sandbox.Config, start: Callable[[], T]) -> tuple[sandbox.Repor
 engine = sys.argv.pop(1)
 really_enter = sandbox.enter
 sandbox.enter = enter
-Tiering.observe = lambda *_: engine  # type: ignore[assignment,method-assign]
+Tiering.observe = lambda *_, **__: engine  # type: ignore[assignment,method-assign]
 sys.exit(worker.main())

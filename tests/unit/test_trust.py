@@ -10,7 +10,9 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root, TargetFile
 
 from tests.synthetic import NOW
+from vmimage.canonical import Blob
 from vmimage.errors import PublisherError, VerificationError
+from vmimage.manifest import SNAPSHOT_TYPE
 from vmimage.trust import (
     BIN_TARGETS_MAX,
     HISTORY_MAX,
@@ -44,12 +46,14 @@ def _bin(changes: dict[str, TargetFile | None], role: str = "publisher") -> byte
     return sign_bin(None, changes, SIGNERS[role], NOW)
 
 
-def test_a_record_comes_back_from_each_of_its_entries() -> None:
-    targets = make_targets(RECORD, ())
+@pytest.mark.parametrize("snapshot", [None, Blob(SNAPSHOT_TYPE, "sha256:" + "ef" * 32, 900)])
+def test_a_record_comes_back_from_each_of_its_entries(snapshot: Blob | None) -> None:
+    record = replace(RECORD, snapshot=snapshot)
+    targets = make_targets(record, ())
     assert set(targets) == {PATH, host_path("hello.example"), host_path("www.hello.example")}
     for path, target in targets.items():
         [(_, read)] = TRUST.verify_bin(TRUST.bin_of(path), _bin({path: target})).targets.items()
-        assert parse_target(path, read) == RECORD
+        assert parse_target(path, read) == record
 
 
 def test_versions_count_up_and_entries_go() -> None:
@@ -109,6 +113,13 @@ def _changed(change: Callable[[dict[str, Any]], object]) -> TargetFile:
         _changed(lambda c: c.update(history=["x"])),
         _changed(lambda c: c.update(history=["sha256:" + "ab" * 32] * (HISTORY_MAX + 1))),
         _changed(lambda c: c.update(extra=1)),
+        _changed(lambda c: c.update(snapshot="sha256:" + "ab" * 32)),
+        _changed(lambda c: c.update(snapshot={"digest": "sha256:" + "ab" * 32})),
+        _changed(lambda c: c.update(snapshot={"digest": "ab" * 32, "size": 5})),
+        _changed(lambda c: c.update(snapshot={"digest": "sha256:" + "ab" * 32, "size": 0})),
+        _changed(lambda c: c.update(snapshot={"digest": "sha256:" + "ab" * 32, "size": True})),
+        _changed(lambda c: c.update(snapshot={"digest": "sha256:" + "ab" * 32, "size": 1 << 40})),
+        _changed(lambda c: c.update(snapshot={"digest": "sha256:" + "ab" * 32, "size": 5, "more": 1})),
         _changed(lambda c: c.pop("hosts")),
         _changed(lambda c: c.clear()),
         TargetFile(TARGET.length, dict(TARGET.hashes), PATH),
