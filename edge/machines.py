@@ -165,7 +165,7 @@ class Machines:
 
     def detach(self, machine: Machine, stream: Stream) -> None:
         """A stream of a machine is over."""
-        machine.streams.pop(stream.number, None)
+        machine.remove(stream)
         stream.wake()
         service = machine.service
         if service.queue and service.state == "resident":
@@ -267,7 +267,7 @@ class Machines:
 
     def _end_streams(self, machine: Machine, error: NunatakError, *, seen: Any, guest_fault: bool) -> None:
         """All requests of a machine that is gone: again on a fresh one where that is right, else their end."""
-        streams, machine.streams = machine.streams, {}
+        streams = machine.take_streams()
         service = machine.service
         for number, stream in sorted(streams.items(), reverse=True):
             if flow.may_replay(

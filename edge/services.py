@@ -45,9 +45,21 @@ class Machine:
         self._next_stream = number = (self._next_stream + 1) % abi.EXCHANGE_BIT
         stream.machine, stream.number = self, number
         self.streams[number] = stream
+        self.worker.open_streams += 1
         self.served += 1
         self.used = stream.since
         return number
+
+    def remove(self, stream: Stream) -> None:
+        """A request is over; a no-op for one that is not here."""
+        if self.streams.pop(stream.number, None) is not None:
+            self.worker.open_streams -= 1
+
+    def take_streams(self) -> dict[int, Stream]:
+        """All requests, of which the machine has none any more."""
+        streams, self.streams = self.streams, {}
+        self.worker.open_streams -= len(streams)
+        return streams
 
     @property
     def worn(self) -> bool:

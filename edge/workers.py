@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -25,6 +26,8 @@ from vmimage.errors import OperatorError
 HELLO_S: Final = 20.0  # an interpreter with its engines calibrated; about 1 s here
 STOP_S: Final = 5.0  # a worker told to stop that did not is killed
 SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth of frames
+BUSY_STREAMS: Final = 4  # requests in a worker from which on the edge polls for its answers
+POLL_S: Final = 200e-6  # after the last request went there
 JSON_MAX: Final = 64 << 10  # bytes; a crash report has about 2 KB
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
 
@@ -50,6 +53,7 @@ class Worker(asyncio.Protocol):
     def __init__(self, index: int, owner: Owner, command: Sequence[str] = COMMAND) -> None:
         self.index = index
         self.machines: dict[int, Machine] = {}
+        self.open_streams = 0  # requests that its machines have
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
@@ -73,6 +77,7 @@ class Worker(asyncio.Protocol):
         self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
+        self._poll_until = 0.0  # time.perf_counter()
         self._stopping = False
         self._pinged = 0.0  # loop time of the ping that is not answered yet
 
@@ -126,6 +131,17 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(b"".join(self._out))
         self._out.clear()
+        if self.open_streams >= BUSY_STREAMS:
+            if not self._poll_until:
+                self._loop.call_soon(self._poll)
+            self._poll_until = time.perf_counter() + POLL_S
+
+    def _poll(self) -> None:
+        """Keep the event loop from sleeping: the next answer will be here sooner than a process wakes up."""
+        if time.perf_counter() < self._poll_until:
+            self._loop.call_soon(self._poll)
+        else:
+            self._poll_until = 0.0
 
     async def give(self, image: Image) -> None:
         """Make sure the worker has an image, and its base before it.
