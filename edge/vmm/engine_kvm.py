@@ -137,9 +137,8 @@ def _special_registers() -> bytes:
     area[144:168] = _segment(TSS_SELECTOR, 11, long=False, base=at + TSS, limit=0x67, system=True)
     struct.pack_into("<QH", area, 192, at + layout.GDT, 0x3F)
     struct.pack_into("<QH", area, 208, at + IDT, VECTORS * 16 - 1)
-    struct.pack_into(
-        "<6Q", area, 224, layout.CR0, 0, at + layout.PML4, layout.CR4, 0, layout.EFER
-    )  # CR0 CR2 CR3 CR4 CR8 EFER
+    control = (layout.CR0, 0, at + layout.PML4, layout.CR4, 0, layout.EFER)  # CR0 CR2 CR3 CR4 CR8 EFER
+    struct.pack_into("<6Q", area, 224, *control)
     return bytes(area)
 
 
@@ -253,7 +252,6 @@ class KvmEngine:
         if reason != EXIT_IO:
             self._io_open = False
             return EngineFailure(f"KVM exit reason {reason}")
-        self._io_open = True
         port = page[RUN_IO_PORT] | page[RUN_IO_PORT + 1] << 8
         if port == FAULT_PORT:
             rip = self._register(_RIP)
@@ -290,8 +288,7 @@ class KvmEngine:
 
     def _invalid_call(self) -> Exit:
         """SYSCALL of a guest that has no entry for it."""
-        words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
-        rip = _before_call(words)
+        rip = _before_call(list(_REGS.unpack_from(self._run_page, RUN_REGS)))
         self._go_on_at(rip)
         return Fault(6, 0, rip, 0)
 
