@@ -101,7 +101,7 @@ class Residents:
         return self._ask_to_park(machine)
 
     def _ask_to_park(self, machine: Machine) -> "asyncio.Future[None]":
-        self.tier.pop(machine.number)  # a worker takes frames in order: its memory is free before the next OPEN
+        self.tier.pop(machine.number)  # a worker lets few wait for that, and frees its memory before it takes more
         machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
         parked = self._parking[machine.number] = self._loop.create_future()
         return parked

@@ -23,6 +23,7 @@ _SYS_SCHED_SETATTR: Final = 314  # x86-64
 _SCHED_ATTR: Final = struct.Struct("<IIQiIQQQ")  # linux/sched/types.h, sched_attr of 48 bytes
 _SCHED_OTHER: Final = 0
 _RESET_ON_FORK: Final = 1  # SCHED_FLAG_RESET_ON_FORK
+_PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 _ITIMERSPEC: Final = struct.Struct("<4q")  # interval, then first expiry; seconds and nanoseconds
 
 
@@ -115,3 +116,9 @@ def ask_for_short_slices(slice_ns: int) -> bool:
     attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, _SCHED_OTHER, _RESET_ON_FORK, nice, 0, slice_ns, 0, 0)
     libc = ctypes.CDLL(None, use_errno=True)
     return int(libc.syscall(_SYS_SCHED_SETATTR, 0, attributes, 0)) == 0
+
+
+def small_pages() -> None:
+    """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
+    if LINUX:  # a kernel without them refuses, and there is nothing to be refused
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0)

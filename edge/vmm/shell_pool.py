@@ -28,6 +28,10 @@ class ShellPool:
     def __len__(self) -> int:
         return sum(map(len, self._free.values()))
 
+    def has_free(self, image: Image) -> bool:
+        """Whether one need not be made for it."""
+        return bool(self._free.get(_kind(image)))
+
     def take(self, image: Image) -> Shell:
         """One for a machine of this image."""
         free = self._of(image)

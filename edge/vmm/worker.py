@@ -16,11 +16,12 @@ import os
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from edge.vmm import frames, sandbox
+from edge.vmm import frames, host, sandbox
 from edge.vmm.devices.ring import Record
 from edge.vmm.drives import Drives
 from edge.vmm.engine_kvm import open_kvm
@@ -29,7 +30,6 @@ from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.resident import Resident
 from edge.vmm.scheduler import Entity, Quota, Scheduler
-from edge.vmm.seccomp import libc_call
 from edge.vmm.shell import EngineName, Shell, of_thread
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers
@@ -44,8 +44,8 @@ RECEIVE_BYTES: Final = 1 << 20
 # which were the p99 of a machine beside one that spins.
 THREAD_SWITCH_S: Final = 0.0002
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
+PARKS_WAITING: Final = 2  # machines that wait to be parked, each with a shell that another could have
 NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
-PR_SET_THP_DISABLE: Final = 41  # linux/prctl.h
 
 log = logging.getLogger("nunatak.worker")
 
@@ -62,6 +62,7 @@ class Worker:
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
         self._sleepers = Sleepers()  # by resident's number
+        self._to_park: deque[Resident] = deque()
         self._rests = 0  # times it slept because nobody had work
         self._shells = ShellPool()
         self._watchdog = watchdog()
@@ -96,6 +97,8 @@ class Worker:
             turn = self._scheduler.next(time.monotonic_ns())
             if turn is not None:
                 self._run(self._by_entity[turn[0]], turn[1])
+            elif self._to_park:
+                self._park_if_idle(self._to_park.popleft())
             self._flush()
         self._watchdog.rest()
 
@@ -104,13 +107,13 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        rests = idle and self._shells.short_of is None
+        rests = idle and self._shells.short_of is None and not self._to_park
         self._rests += rests
         self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
-            if idle:
+            if idle and not self._to_park:
                 self._prepare_shell()
                 self._watchdog.rest()
             self._wake_sleepers()
@@ -165,6 +168,8 @@ class Worker:
         started_ns = time.perf_counter_ns()
         image = self._images[about["image"]]
         limits = Limits(**about["limits"])
+        if self._to_park and not self._shells.has_free(image):
+            self._park_if_idle(self._to_park.popleft())
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"], id(image.base)))
@@ -185,13 +190,18 @@ class Worker:
         resident.reported_ns = machine.virtual_ns
 
     def _on_park(self, frame: Frame) -> None:
+        """It makes room for another, whose request need not wait for that: parked when nobody has work, or soon."""
         resident = self._residents.get(frame.machine)
         if resident is not None:
             resident.parking = True
-            self._park_if_idle(resident)
+            self._to_park.append(resident)
+            if len(self._to_park) > PARKS_WAITING:
+                self._park_if_idle(self._to_park.popleft())
 
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
+        if self._residents.get(resident.number) is not resident:
+            return  # it ended meanwhile
         machine = resident.machine
         try:
             if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
@@ -361,12 +371,6 @@ def _kvm() -> int | None:
     return None
 
 
-def _small_pages() -> None:
-    """Take no huge pages: Unicorn asks for them for translated code, 2 MiB of memory a machine for nothing gained."""
-    with contextlib.suppress(OSError, AttributeError):  # a kernel, or a system, without them
-        libc_call("prctl", PR_SET_THP_DISABLE, 1, 0, 0, 0)
-
-
 def main() -> int:
     """Entry point of the worker process: `python -m edge.vmm.worker --frames-fd N --images-fd M`."""
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
@@ -376,7 +380,7 @@ def main() -> int:
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    _small_pages()
+    host.small_pages()
     config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends))
