@@ -77,7 +77,8 @@ class Worker(asyncio.Protocol):
         self.disks: set[int] = set()  # disks it knows, by number
         self._in = bytearray()
         self._out: list[bytes] = []
-        self._poll_until = 0.0  # time.perf_counter()
+        self._sent = 0.0  # time.perf_counter() of the last frames to it
+        self._answers_soon = self._polling = False
         self._stopping = False
         self._pinged = 0.0  # loop time of the ping that is not answered yet
 
@@ -131,17 +132,16 @@ class Worker(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(b"".join(self._out))
         self._out.clear()
-        if self.open_streams >= BUSY_STREAMS:
-            if not self._poll_until:
-                self._loop.call_soon(self._poll)
-            self._poll_until = time.perf_counter() + POLL_S
+        self._sent = time.perf_counter()
+        if self._answers_soon and not self._polling and self.open_streams >= BUSY_STREAMS:
+            self._polling = True
+            self._loop.call_soon(self._poll)
 
     def _poll(self) -> None:
         """Keep the event loop from sleeping: the next answer will be here sooner than a process wakes up."""
-        if time.perf_counter() < self._poll_until:
+        self._polling = time.perf_counter() < self._sent + POLL_S
+        if self._polling:
             self._loop.call_soon(self._poll)
-        else:
-            self._poll_until = 0.0
 
     async def give(self, image: Image) -> None:
         """Make sure the worker has an image, and its base before it.
@@ -228,6 +228,7 @@ class Worker(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """asyncio.Protocol."""
         self._in += data
+        self._answers_soon = time.perf_counter() < self._sent + POLL_S
         try:
             batch = frames.parse(self._in)
             if self.alive:
