@@ -13,6 +13,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
 TIERS: Final = {"resident": GREEN, "parked": SKY, "disk": YELLOW, "blob": ORANGE, "origin": RED}
 
 
+ALL_FIT_PERCENT: Final = 99.0  # of answers from resident machines, from which on all of them fit
+
+
 class Nothing(Exception):
     """The rows of this picture were not measured."""
 
@@ -151,44 +154,66 @@ def peers(axes: Any, rows: Rows) -> None:
     axes.margins(x=0.12)
 
 
+Points = Sequence[tuple[int, float]]  # services, figure; rising
+
+
+def _zipf(rows: Rows, figure: str) -> Mapping[str, Points]:
+    """A figure's curves by alpha."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for name, row in rows.items():
+        if name.startswith("zipf-") and name.endswith(f"-{figure}"):
+            _, alpha, count, _ = name.split("-")
+            curves.setdefault(alpha, []).append((int(count), row["median"]))
+    if not curves:
+        raise Nothing("zipf")
+    return {alpha: sorted(points) for alpha, points in sorted(curves.items())}
+
+
 def zipf_curve(axes: Any, rows: Rows) -> None:
     """Denali's figure: throughput as ever more services share one edge."""
-    known = sorted({name.split("-")[1] for name in rows if name.startswith("zipf-") and name.endswith("-rate")})
-    if not known:
-        raise Nothing("zipf")
-    for alpha, colour in zip(known, (GREEN, BLUE, RED), strict=False):
-        points = sorted(
-            (int(name.split("-")[2]), row["median"])
-            for name, row in rows.items()
-            if name.startswith(f"zipf-{alpha}-") and name.endswith("-rate")
-        )
+    rates, hits = _zipf(rows, "rate"), _zipf(rows, "resident")
+    for (alpha, points), colour in zip(rates.items(), (GREEN, BLUE, RED), strict=False):
         axes.plot(*zip(*points, strict=True), "o-", label=f"alpha {alpha}", color=colour)
+    fitting = [count for count, share in next(iter(hits.values())) if share > ALL_FIT_PERCENT]
+    counts = [count for count, _ in next(iter(rates.values()))]
+    beyond = [count for count in counts if fitting and count > fitting[-1]]
+    if beyond:
+        firsts, lasts = [points[0][1] for points in rates.values()], [points[-1][1] for points in rates.values()]
+        shape = (
+            (counts[0], max(firsts)),
+            (fitting[-1], max(firsts)),
+            (beyond[0], min(lasts)),
+            (counts[-1], min(lasts)),
+        )
+        label = "shape that Denali describes: flat, a cliff, flat"
+        axes.plot(*zip(*shape, strict=True), "--", color="#999999", label=label, zorder=1)
+        axes.axvspan(counts[0], fitting[-1], color="#999999", alpha=0.12)
+        place = ((counts[0] * fitting[-1]) ** 0.5, 0)
+        axes.annotate(
+            "all machines\nfit in memory", place, xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8
+        )
     axes.set(xscale="log", xlabel="services on the edge", ylabel="requests per second", ylim=(0, None))
-    axes.legend()
+    axes.legend(fontsize=9)
 
 
-def zipf_hits(axes: Any, rows: Rows) -> None:
-    """What moves the cliff: how many answers come from a machine that is resident."""
-    known = sorted({name.split("-")[1] for name in rows if name.startswith("zipf-") and name.endswith("-resident")})
-    if not known:
-        raise Nothing("zipf")
-    for alpha, colour in zip(known, (GREEN, BLUE, RED), strict=False):
-        points = sorted(
-            (int(name.split("-")[2]), row["median"])
-            for name, row in rows.items()
-            if name.startswith(f"zipf-{alpha}-") and name.endswith("-resident")
-        )
-        axes.plot(*zip(*points, strict=True), "o-", label=f"alpha {alpha}", color=colour)
-    axes.set(xscale="log", xlabel="services on the edge", ylabel="answers from resident machines, %", ylim=(0, 101))
-    axes.legend()
+def zipf_tiers(axes: Any, rows: Rows) -> None:
+    """What moves the cliff: where answers come from; visitors' least skew as lines, their most dashed."""
+    for tier, colour in TIERS.items():
+        curves = list(_zipf(rows, tier).items())
+        if not any(share for _, points in curves for _, share in points):
+            continue
+        for (alpha, points), style in zip((curves[0], curves[-1]), ("o-", "o--"), strict=True):
+            axes.plot(*zip(*points, strict=True), style, label=f"{tier}, alpha {alpha}", color=colour, markersize=4)
+    axes.set(xscale="log", xlabel="services on the edge", ylabel="of answers, %", ylim=(-2, 102))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 Picture = tuple[str, str, Callable[[Any, Rows], None]]
 PICTURES: Final[Sequence[Picture]] = (
     ("first-bytes", "Time to the first byte: resident, parked, not on the edge", first_bytes),
     ("cold-start", "Where a cold start's time goes (medians)", waterfall),
-    ("zipf-throughput", "Throughput by services, Zipf's law (Denali: flat while all fit, then a cliff)", zipf_curve),
-    ("zipf-hits", "The same run: answers that found their machine resident", zipf_hits),
+    ("zipf-throughput", "Throughput by services, visitors by Zipf's law", zipf_curve),
+    ("zipf-tiers", "The same run: where answers came from", zipf_tiers),
     ("parked-times", "First byte of one among many parked services", parked_times),
     ("parked-memory", "Memory against parked services", parked_memory),
     ("deciles", "Time to answer by popularity, all tiers too small", deciles),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 
@@ -133,7 +133,8 @@ def rows(
     }
     whole = sum(tiers.values()) or 1.0
     for tier, answers in tiers.items():
-        figures[Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", "higher")] = [100 * answers / whole]
+        better: Literal["higher", "lower"] = "higher" if tier == "resident" else "lower"
+        figures[Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", better)] = [100 * answers / whole]
     return figures
 
 

@@ -61,7 +61,8 @@ def everything() -> list[dict[str, Any]]:
     rows += [row(f"crowd-d{n:02d}-{what}", n) for n in (1, 2, 10) for what in ("p50", "p99")]
     rows += [row(f"crowd-tier-{tier}", 20) for tier in ("resident", "parked", "disk", "blob", "origin")]
     rows += [row("fair-spinner-ratio", 1.2), row("contest-workerd", 100.0)]
-    rows += [row(f"zipf-0.9-{n}-{what}", 50) for n in (10, 100) for what in ("rate", "resident")]
+    figures = ("rate", "resident", "parked", "disk", "blob", "origin")
+    rows += [row(f"zipf-{alpha}-{n}-{what}", 1000 / n) for alpha in (0.7, 1.1) for n in (10, 100) for what in figures]
     return rows
 
 
