@@ -20,6 +20,7 @@ class Resident:
         self.reported_ns = 0  # virtual time up to the last response
         self.has_run = False  # since it came
         self.parking = False  # goes as soon as it is idle
+        self.park_by_ns = 0  # time.monotonic_ns() until which others' work goes before
         self.growth_bytes = 0  # memory beyond its image's from which it is to start anew; 0: never
 
     def has_grown(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.vmm.engine import Engine, Hypercall
-from edge.vmm.engine_kvm import KvmEngine
+from edge.vmm.engine_kvm import KvmEngine, open_kvm
 from edge.vmm.engine_unicorn import UnicornEngine
 from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.shell import EngineName
@@ -53,6 +53,14 @@ class Calibration:
         """Guest time of an entry, on Unicorn, from which KVM is cheaper by the margin."""
         gain = 1 - MARGIN / self.speedup
         return max(0.0, MARGIN * self.kvm_exit_ns - self.unicorn_exit_ns) / gain if gain > 0 else float("inf")
+
+
+def kvm_device() -> int | None:
+    """The device, opened for as long as the process lives; `None` where it cannot be used."""
+    try:
+        return open_kvm()
+    except OperatorError:
+        return None
 
 
 def calibrate() -> Calibration:

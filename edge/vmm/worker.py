@@ -7,7 +7,6 @@ does.
 """
 
 import argparse
-import contextlib
 import functools
 import gc
 import json
@@ -24,7 +23,6 @@ from typing import Any, Final
 from edge.vmm import frames, host, sandbox
 from edge.vmm.devices.ring import Record
 from edge.vmm.drives import Drives
-from edge.vmm.engine_kvm import open_kvm
 from edge.vmm.frames import Frame
 from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
@@ -33,7 +31,7 @@ from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.shell import EngineName, Shell, of_thread
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers
-from edge.vmm.tiering import Tiering, calibrate
+from edge.vmm.tiering import Tiering, calibrate, kvm_device
 from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
@@ -45,6 +43,7 @@ RECEIVE_BYTES: Final = 1 << 20
 THREAD_SWITCH_S: Final = 0.0002
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
 PARKS_WAITING: Final = 2  # machines that wait to be parked, each with a shell that another could have
+PARK_WAITS_NS: Final = 2_000_000  # for as long as others have work
 NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 
 log = logging.getLogger("nunatak.worker")
@@ -97,8 +96,8 @@ class Worker:
             turn = self._scheduler.next(time.monotonic_ns())
             if turn is not None:
                 self._run(self._by_entity[turn[0]], turn[1])
-            elif self._to_park:
-                self._park_if_idle(self._to_park.popleft())
+            if self._to_park and (turn is None or time.monotonic_ns() >= self._to_park[0].park_by_ns):
+                self._park_next()
             self._flush()
         self._watchdog.rest()
 
@@ -169,7 +168,7 @@ class Worker:
         image = self._images[about["image"]]
         limits = Limits(**about["limits"])
         if self._to_park and not self._shells.has_free(image):
-            self._park_if_idle(self._to_park.popleft())
+            self._park_next()
         shell = self._shells.take(image)
         try:
             self._choose_engine(shell, self._tiering.engine_for(about["image"], id(image.base)))
@@ -193,15 +192,18 @@ class Worker:
         """It makes room for another, whose request need not wait for that: parked when nobody has work, or soon."""
         resident = self._residents.get(frame.machine)
         if resident is not None:
-            resident.parking = True
+            resident.parking, resident.park_by_ns = True, time.monotonic_ns() + PARK_WAITS_NS
             self._to_park.append(resident)
             if len(self._to_park) > PARKS_WAITING:
-                self._park_if_idle(self._to_park.popleft())
+                self._park_next()
+
+    def _park_next(self) -> None:
+        resident = self._to_park.popleft()
+        if self._residents.get(resident.number) is resident:  # else it ended meanwhile
+            self._park_if_idle(resident)
 
     def _park_if_idle(self, resident: Resident) -> None:
         """Once it has nothing left to do: a RESET may still be on its way into the guest."""
-        if self._residents.get(resident.number) is not resident:
-            return  # it ended meanwhile
         machine = resident.machine
         try:
             if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
@@ -364,13 +366,6 @@ class Worker:
             self._out.clear()
 
 
-def _kvm() -> int | None:
-    """The device, opened before there are no files to open; `None` where it cannot be used."""
-    with contextlib.suppress(OperatorError):
-        return open_kvm()
-    return None
-
-
 def main() -> int:
     """Entry point of the worker process: `python -m edge.vmm.worker --frames-fd N --images-fd M`."""
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
@@ -381,7 +376,7 @@ def main() -> int:
     engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     host.small_pages()
-    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=_kvm())
+    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=kvm_device())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends))
     for layer in report.layers:

@@ -428,6 +428,30 @@ def test_what_served_one_request_is_not_parked_for_another(worker: SandboxedWork
     worker.stop()
 
 
+def test_the_machine_that_makes_room_is_parked_after_the_answer_of_the_next(worker: SandboxedWorker) -> None:
+    worker.open(1, 10, "hello.c")
+    worker.request(1, 1)
+    assert worker.response().status == 200
+    for machine in range(2, 6):
+        worker.process.send_signal(signal.SIGSTOP)  # so that it finds all three frames at once
+        worker.send(frames.PARK, machine - 1)
+        worker.open(machine, 10 + machine, "hello.c")
+        worker.request(machine, 1)
+        worker.process.send_signal(signal.SIGCONT)
+        assert [worker.expect(frames.HEAD).machine, worker.expect(frames.PARKED).machine] == [machine, machine - 1]
+    worker.stop()
+
+
+def test_a_machine_is_parked_though_another_never_rests(worker: SandboxedWorker) -> None:
+    worker.open(1, 10, "hello.c")
+    worker.open(2, 11, "spin.c")
+    worker.request(2, 1, "/spin")
+    worker.send(frames.PARK, 1)
+    assert worker.expect(frames.PARKED).machine == 1
+    assert worker.expect(frames.DIED).machine == 2
+    worker.stop()
+
+
 @pytest.mark.parametrize("asks", [frames.PARK, frames.PING])
 def test_a_look_at_spoilt_rings_between_two_turns_ends_one_machine(worker: SandboxedWorker, asks: int) -> None:
     """Positions are checked where they are used, also when it is the worker that looks: at whatever time it does."""
