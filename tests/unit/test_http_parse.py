@@ -105,7 +105,16 @@ def answer(*pairs: tuple[bytes, bytes]) -> cgi.AnswerHead:
 
 def test_answer_head() -> None:
     head = answer((b"Status", b"404 Nothing here"), (b"Content-Type", b" text/x "), (b"Content-Length", b"3"))
-    assert head == (404, b"Content-Type: text/x\r\n", 3)
+    assert head == (404, b"Content-Type: text/x\r\n", 3, "")
+
+
+@pytest.mark.parametrize(
+    ("location", "local"), [(b"/a?b", "/a?b"), (b"https://other.test/", ""), (b"relative", ""), (b"", "")]
+)
+def test_a_local_redirect_is_a_path_and_is_asked_for(location: bytes, local: str) -> None:
+    asked = answer((b"Status", b"302"), (b"Location", location), (b"X-Nunatak-Local", b"1"))
+    assert (asked.local, asked.fields) == (local, b"Location: %b\r\n" % location)
+    assert answer((b"Status", b"302"), (b"Location", location)).local == ""
 
 
 @pytest.mark.parametrize(
