@@ -7,6 +7,7 @@ does.
 """
 
 import argparse
+import contextlib
 import functools
 import gc
 import json
@@ -271,7 +272,8 @@ class Worker:
         self._choose_engine(made, self._tiering.engine_of_kin(id(image.base)))
         others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
         like = next((machine.shell for machine in others if machine.image.base is image.base), None)
-        made.warm_up(image, like)
+        with contextlib.suppress(NunatakError):  # an image that cannot be bound ended the machine that wanted it
+            made.warm_up(image, like)
 
     def _forget(self, resident: Resident) -> None:
         del self._residents[resident.number], self._by_entity[resident.entity]

@@ -307,9 +307,10 @@ class SandboxedWorker:
         growth_bytes: int = 0,
         fresh: bool = False,
         folder: Path = EXAMPLES,
+        snapshot: bytes = b"",
     ) -> None:
         bundle = bake(folder / example)
-        record = bundle.blobs[bundle.manifest.snapshot.digest]
+        record = snapshot or bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
         about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": fresh}
         about |= {"tenant": "t", "weight": 1, "growth_bytes": growth_bytes, "disks": []}
@@ -439,6 +440,15 @@ def test_the_machine_that_makes_room_is_parked_after_the_answer_of_the_next(work
         worker.request(machine, 1)
         worker.process.send_signal(signal.SIGCONT)
         assert [worker.expect(frames.HEAD).machine, worker.expect(frames.PARKED).machine] == [machine, machine - 1]
+    worker.stop()
+
+
+def test_an_image_that_is_none_ends_its_machine_and_no_spare_shell(worker: SandboxedWorker) -> None:
+    worker.open(1, 10, "hello.c", snapshot=b"no record")
+    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "FormatError"
+    worker.open(2, 11, "hello.c")
+    worker.request(2, 1)
+    assert worker.response().status == 200
     worker.stop()
 
 
