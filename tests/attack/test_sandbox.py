@@ -326,6 +326,15 @@ class SandboxedWorker:
         head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
         self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
 
+    def await_free_shell(self) -> None:
+        """A spare one is made when there is nothing else to do."""
+        for _ in range(100):
+            self.send(frames.PING)
+            if json.loads(self.expect(frames.PONG).payload)["free_shells"]:
+                return
+            time.sleep(0.05)
+        raise AssertionError("no spare shell")
+
     def next(self) -> Frame:
         """The next frame."""
         while not self._waiting:
@@ -434,7 +443,9 @@ def test_the_machine_that_makes_room_is_parked_after_the_answer_of_the_next(work
     worker.request(1, 1)
     assert worker.response().status == 200
     for machine in range(2, 6):
+        worker.await_free_shell()  # without one the park comes first: its shell is then needed
         worker.process.send_signal(signal.SIGSTOP)  # so that it finds all three frames at once
+        os.waitpid(worker.process.pid, os.WUNTRACED)
         worker.send(frames.PARK, machine - 1)
         worker.open(machine, 10 + machine, "hello.c")
         worker.request(machine, 1)
