@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from loadtest.contest import Lost, measure_contest, measure_javascript
 from loadtest.fairness import Unfair, measure_neighbours
@@ -28,7 +28,7 @@ from loadtest.site import Site, example
 from loadtest.soak import Plan, SoakFailed, soak
 from loadtest.soak_report import TIERS
 from loadtest.zipf import DECILES
-from loadtest.zipf_scale import Broken, Curve, measure_zipf
+from loadtest.zipf_scale import Broken, Curve, measure_zipf, tier_row
 
 HELLO: Final = example("hello")
 BALLAST: Final = example("ballast")  # of the size of a JavaScript service
@@ -330,8 +330,7 @@ def measure_popularity(scale: Scale) -> Samples:
             rows[Row(f"crowd-{group}-p99", f"{title}, p99", "ms", "lower")] = [times.quantile(0.99)]
     for tier in TIERS:
         share = 100 * found.tally.tiers[tier] / found.tally.tiers.total()
-        better: Literal["higher", "lower"] = "higher" if tier == "resident" else "lower"
-        rows[Row(f"crowd-tier-{tier}", f"{about}: answers by tier {tier}", "%", better)] = [share]
+        rows[tier_row("crowd-tier", f"{about}:", tier)] = [share]
     costs = found.costs()
     rows[Row("crowd-cpu", f"{about}: CPU for a million requests", "s", "lower")] = [costs["cpu_s_per_million_requests"]]
     if "parked_bytes_per_thousand" in costs:

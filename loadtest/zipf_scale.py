@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from rich.console import Console
 
@@ -133,9 +133,13 @@ def rows(
     }
     whole = sum(tiers.values()) or 1.0
     for tier, answers in tiers.items():
-        better: Literal["higher", "lower"] = "higher" if tier == "resident" else "lower"
-        figures[Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", better)] = [100 * answers / whole]
+        figures[tier_row(key, about, tier)] = [100 * answers / whole]
     return figures
+
+
+def tier_row(key: str, about: str, tier: str) -> Row:
+    """A tier's share of answers: the fewer come from beyond resident machines, the better."""
+    return Row(f"{key}-{tier}", f"{about} answers by tier {tier}", "%", "higher" if tier == "resident" else "lower")
 
 
 def _answers(metrics: Mapping[str, float], tier: str) -> float:
