@@ -317,13 +317,13 @@ class Machine:
                 return RUNNABLE
 
     def _idle(self) -> Idle:
-        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
+        deadline_ns = self.clock.host_deadline_ns(self._idle_until_ns)
         waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
-        if self._gate.streams and for_ever and not waits:
+        if self._gate.streams and deadline_ns is None and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
-        return Idle(self.clock.host_deadline_ns(self._idle_until_ns))
+        return Idle(deadline_ns)
 
     def _check_time(self) -> None:
         """CPU time counts from the last completed request on: those that ride together do not pay for each other."""

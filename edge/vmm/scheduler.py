@@ -8,27 +8,16 @@ before anything else is told of it, then `sleep` it if it has nothing left; then
 O(log n) of those that are awake or still in debt, amortised; those that sleep cost nothing.
 """
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 from weakref import WeakValueDictionary
 
 from edge.vmm.fair_queue import FairQueue, Node
+from edge.vmm.token_bucket import Bucket, Quota
 
 LATENCY_NS: Final = 8_000_000  # all that are runnable get a turn in about this time, while slices are above the floor
 FLOOR_NS: Final = 500_000  # the shortest, but after waking: 7 times the dearest exit known (nested KVM, 70 us)
 IO_NS_PER_BYTE: Final = 3  # the supervisor's CPU time for a byte of response: 2.7 ns measured with 64 MiB over loopback
-BURST_NS: Final = 100_000_000  # CPU time a bucket holds: the default period of CFS bandwidth control
-
-_SECOND_NS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """CPU time of one service, however idle the worker is."""
-
-    cpu_ns_per_s: int  # above 0; the long-term rate
-    burst_ns: int = BURST_NS  # at least a scheduler's floor; what may be used at once after a pause
 
 
 class Tenant(Node):
@@ -47,7 +36,7 @@ class Entity(Node):
 
     __slots__ = ("awake", "bucket", "cpu_ns", "hold", "since_ns", "slices", "tenant", "throttled_ns", "wait_ns")
 
-    def __init__(self, tenant: Tenant, weight: int, bucket: "Bucket | None") -> None:
+    def __init__(self, tenant: Tenant, weight: int, bucket: Bucket | None) -> None:
         super().__init__(weight)
         self.tenant = tenant
         self.bucket = bucket
@@ -58,33 +47,6 @@ class Entity(Node):
         self.cpu_ns = 0  # charged, input and output included
         self.wait_ns = 0  # runnable, until it ran
         self.throttled_ns = 0  # awake, with its quota used up
-
-
-class Bucket:
-    """A token bucket of CPU time; full at first, below 0 after a slice that went on for too long."""
-
-    __slots__ = ("_level", "_now_ns", "_quota")
-
-    def __init__(self, quota: Quota) -> None:
-        self._quota = quota
-        self._level = quota.burst_ns * _SECOND_NS  # in 1e-9 ns, so that refilling does not round
-        self._now_ns = 0
-
-    def take(self, cpu_ns: int) -> None:
-        """Use so much."""
-        self._level -= cpu_ns * _SECOND_NS
-
-    def holds_ns(self, now_ns: int) -> int:
-        """What may be used now."""
-        refilled = self._level + (now_ns - self._now_ns) * self._quota.cpu_ns_per_s
-        self._level = min(refilled, self._quota.burst_ns * _SECOND_NS)
-        self._now_ns = now_ns
-        return self._level // _SECOND_NS
-
-    def ready_ns(self, cpu_ns: int) -> int:
-        """When it will hold so much, more than `holds_ns` has just said, if nothing is used meanwhile."""
-        missing = cpu_ns * _SECOND_NS - self._level
-        return self._now_ns + -(-missing // self._quota.cpu_ns_per_s)
 
 
 class Scheduler:
