@@ -60,6 +60,9 @@ EFER: Final = 0xD01  # NXE, LMA, LME, SCE
 # What the VMM writes in every machine's life: always dirty, so that writing there needs no marking. (address, bytes)
 VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, abi.GATE_SIZE))
 
+# Read-only to the guest, and part of its state: rings to it. The info page is not, it is made anew at every restore.
+VMM_FILLS: Final = ((abi.GATE_IN_ADDRESS, abi.GATE_SIZE), (abi.DISK_IN_ADDRESS, abi.PAGE_SIZE))
+
 CODE_SELECTOR: Final = 0x2B  # ring 3, 64-bit
 DATA_SELECTOR: Final = 0x23
 
@@ -84,6 +87,11 @@ class PageTemplate:
             self.entries[start // abi.PAGE_SIZE : (start + size) // abi.PAGE_SIZE] |= np.uint64(DIRTY)
         user_code = (self.entries & np.uint64(PRESENT | NO_EXECUTE)) == np.uint64(PRESENT)
         self.executable: NDArray[np.bool_] = user_code
+        # What a parked machine may differ in: pages that the guest may write, and those that the VMM fills for it.
+        self.parkable: NDArray[np.bool_] = self.entries & np.uint64(WRITABLE) != 0
+        for start, size in VMM_FILLS:
+            pages = slice(start // abi.PAGE_SIZE, (start + size) // abi.PAGE_SIZE)
+            self.parkable[pages] |= self.entries[pages] & np.uint64(PRESENT) != 0
         self.key = hashlib.sha256(self.entries.data).digest()  # images of one layout have one key
 
 
