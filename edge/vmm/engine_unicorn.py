@@ -205,8 +205,8 @@ class UnicornEngine:
 
     def load(self, registers: Registers) -> None:
         """See `Engine.load`."""
-        # First all that a guest can leave and a record does not hold: segment selectors, x87 pointers and opcode, CR2; and
-        # a fault that Unicorn remembers as never delivered. 0.5 µs.
+        # First all that a guest can leave and a record does not hold: segment selectors, x87 pointers and opcode, CR2;
+        # and a fault that Unicorn remembers as never delivered. 0.5 µs.
         self._uc.context_restore(self._clean)
         self._cpu.load(registers)
         self._rip = registers.rip

@@ -1,8 +1,8 @@
 """Guest memory and the page tables over it, which lie outside of what a guest can address; both engines walk them.
 
 A `GuestMemory` is one mapping of RAM (guest-physical 0 up to its size) and one of the monitor's own pages at
-`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is mapped over its base image, see `base_memory`, so
-pages that nobody wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when
+`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is mapped over its base image, see `base_memory`, so pages
+that nobody wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when
 the guest writes, this module when the VMM does, and it is cleared only by `bind`.
 """
 

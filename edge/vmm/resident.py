@@ -28,5 +28,5 @@ class Resident:
         limit = self.growth_bytes
         with contextlib.suppress(GuestError):  # it ends for that when it next runs
             dirty_bytes = len(self.machine.shell.memory.dirty_pages()) * abi.PAGE_SIZE
-            return 0 < limit < dirty_bytes and self.machine.grown_bytes() > limit
+            return 0 < limit < dirty_bytes and self.machine.has_grown(limit)
         return False

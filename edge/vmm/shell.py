@@ -26,6 +26,8 @@ SHELL_OVERHEAD_BYTES: Final = 5 << 18
 # Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
 DECODED_BYTES: Final = 8 << 20
 
+# A reset keeps what it copies back, up to 16 MiB; a machine that wrote more is bound anew.
+RESET_KEEP_PAGES: Final = 4096
 PORTION_PAGES: Final = 1024  # 4 MiB: a look at all that a machine changed copies no more at a time
 
 EngineName = Literal["unicorn", "kvm"]
@@ -239,6 +241,8 @@ class Shell:
         fresh, dirty = self._fresh, self.memory.dirty_pages()
         if fresh is None:
             raise ValueError("a shell that was never bound cannot be reset")
+        if len(dirty) > RESET_KEEP_PAGES:
+            return self.bind(fresh.image, None)
         if len(dirty) != fresh.dirty_count:
             page_nos = self.memory.changeable(dirty)  # not code and read-only files, which nobody can have changed
             contents = fresh.image.contents(page_nos, fresh.image.snapshot())
@@ -276,7 +280,8 @@ class Shell:
     def resident_bytes(self) -> int:
         """Host memory this shell takes for itself."""
         written = len(self.memory.dirty_pages()) * abi.PAGE_SIZE
-        return SHELL_OVERHEAD_BYTES + written + self.memory.stray_bytes
+        kept = 0 if self._fresh is None else self._fresh.pages.nbytes
+        return SHELL_OVERHEAD_BYTES + written + self.memory.stray_bytes + kept
 
     def descriptors(self) -> int:
         """Of the process, that its engines hold."""

@@ -1,0 +1,60 @@
+"""What the supervisor's work for a guest costs, and who pays: frames that a guest can cause without end.
+
+The supervisor is one thread that serves all tenants. Its time for ordinary answers goes with their bytes, see
+`scheduler.IO_NS_PER_BYTE`. What is here beside that a guest decides alone: how many lines, requests of its own, flushes
+and blocks it wants. Each costs its machine what it costs the supervisor; and a tenant may have only so much of it over
+time, beyond which its machines wait, and nobody else.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from edge.vmm.token_bucket import Quota
+from vmimage import abi
+
+# CPU time of the supervisor for one frame, measured over many of them; see `docs/performance.md`.
+LOG_LINE_NS: Final = 20_000
+BLOCK_WANT_NS: Final = 150_000  # of a block that is on its disk: looked up, verified, decompressed, sent
+KEEP_NS: Final = 60_000
+APPEND_NS: Final = 20_000
+DISK_NS_PER_BYTE: Final = 3
+RECORD_NS: Final[Mapping[int, int]] = {  # by type of a gate record; answers are not here
+    abi.RECORD_SUBREQUEST: 150_000,
+    abi.RECORD_RESET: 15_000,
+    abi.RECORD_CREDIT: 3_000,
+}
+
+# Of one tenant in one worker: 5 % of the one processor that the supervisor has. A twentieth lets a flood make others'
+# answers later by a twentieth, and is still 1,000 log lines or 300 requests to upstreams in a second.
+TENANT_QUOTA: Final = Quota(50_000_000, burst_ns=50_000_000)
+TURN_NS: Final = 1_000_000  # caused in one turn, after which the machine gives way: what others wait for at a time
+
+
+class Account:
+    """The supervisor's time that one machine has caused."""
+
+    __slots__ = ("_limit_ns", "_owed_ns", "_turn_ns")
+
+    def __init__(self, *, limited: bool = True) -> None:
+        """:param limited: a turn ends at TURN_NS; not while baking, where there is no supervisor."""
+        self._limit_ns = TURN_NS if limited else abi.IDLE_FOREVER
+        self._owed_ns = self._turn_ns = 0
+
+    def add(self, cost_ns: int) -> None:
+        """It has caused so much."""
+        self._owed_ns += cost_ns
+        self._turn_ns += cost_ns
+
+    @property
+    def used_up(self) -> bool:
+        """Whether the machine has caused enough in this turn."""
+        return self._turn_ns >= self._limit_ns
+
+    def begin_turn(self) -> None:
+        """It may cause some more."""
+        self._turn_ns = 0
+
+    def take(self) -> int:
+        """What nobody has been charged for yet."""
+        owed_ns, self._owed_ns = self._owed_ns, 0
+        return owed_ns
