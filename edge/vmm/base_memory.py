@@ -22,6 +22,7 @@ from vmimage.pages import PageNos, Pages, no_pages, page_view
 EXTENTS_MAX: Final = 24
 
 _PAGE: Final = max(mmap.PAGESIZE, abi.PAGE_SIZE)  # that the host maps: a guest's, or several of them
+CLOSED: Final = -1  # in place of a descriptor
 _MAP_FIXED: Final = 0x10  # the same number on Linux and macOS
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
@@ -74,8 +75,8 @@ class BaseMemory:
 
     def close(self) -> None:
         """No RAM is made over it any more; what was made stays as it is."""
-        fd, self.fd = self.fd, None
-        if fd is not None:
+        fd, self.fd = self.fd, CLOSED
+        if fd is not None and fd != CLOSED:
             os.close(fd)
 
 
@@ -83,7 +84,10 @@ def map_ram(base: BaseMemory, memory_bytes: int) -> mmap.mmap:
     """Private memory with the base's contents, but for its strays; it holds no descriptor.
 
     :raises OSError: the host has no memory or no mappings left.
+    :raises ValueError: the base is closed.
     """
+    if base.fd == CLOSED:
+        raise ValueError("a base that is not closed expected")
     ram = mmap.mmap(-1, memory_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if base.fd is None:
         return ram

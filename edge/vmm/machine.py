@@ -21,7 +21,11 @@ from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
-from edge.vmm.phases import RUNNABLE, TRANSITIONS, Idle, Outcome, Phase, Ready
+from edge.vmm.phases import RUNNABLE, TRANSITIONS
+from edge.vmm.phases import Idle as Idle
+from edge.vmm.phases import Outcome as Outcome
+from edge.vmm.phases import Phase as Phase
+from edge.vmm.phases import Ready as Ready
 from edge.vmm.phases import Runnable as Runnable
 from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell, of_thread

@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 
 from edge.vmm.charges import TENANT_QUOTA
 from edge.vmm.fair_queue import FairQueue, Node
-from edge.vmm.token_bucket import Bucket, Quota
+from edge.vmm.token_bucket import Bucket
+from edge.vmm.token_bucket import Quota as Quota
 
 LATENCY_NS: Final = 8_000_000  # all that are runnable get a turn in about this time, while slices are above the floor
 FLOOR_NS: Final = 500_000  # the shortest, but after waking: 7 times the dearest exit known (nested KVM, 70 us)

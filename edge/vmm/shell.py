@@ -90,6 +90,11 @@ class Image:
         """Whether this is a base image, which only other images are made of."""
         return self._record is None
 
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of it that the process holds beside its base."""
+        return len(self._record or b"")
+
     def snapshot(self) -> Snapshot:
         """The machine's state as the image has it, not to be changed; decoded when it is wanted: images are many."""
         if self._record is None:
@@ -286,6 +291,15 @@ class Shell:
     def descriptors(self) -> int:
         """Of the process, that its engines hold."""
         return sum(DESCRIPTORS[name] for name in self._engines)
+
+    def descriptors_for(self, engine: EngineName) -> int:
+        """How many more it would hold with that engine."""
+        return 0 if engine in self._engines else DESCRIPTORS[engine]
+
+    def give_back(self) -> None:
+        """No machine is in it: free what the last one took and the next need not have."""
+        self.memory.give_back()
+        self._fresh = None
 
     def close(self) -> None:
         """Free the engines; memory goes with the last reference."""

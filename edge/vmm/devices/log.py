@@ -26,7 +26,7 @@ class GuestLog:
         self._rate = bytes_per_s
         self._level = bytes_per_s
         self._lines = LOG_LINES
-        self._ended = False
+        self.ended = False  # no more will come
         self._filled_ns = self._lines_ns = time.monotonic_ns()
 
     def append(self, text: bytes) -> None:
@@ -54,13 +54,13 @@ class GuestLog:
             self.dropped_lines += lines - self._lines
             lines = self._lines
         self._lines -= lines
-        if self.dropped_lines and (self._lines or self._ended):  # there is room again, or will be none
+        if self.dropped_lines and (self._lines or self.ended):  # there is room again, or will be none
             text, lines = self._lines_notice() + text, lines + 1
         return text, lines
 
     def end(self) -> None:
         """The machine goes: what was dropped last is told now."""
-        self._ended = True
+        self.ended = True
         if self.dropped_bytes:
             self.parts.append(self.notice())
 
