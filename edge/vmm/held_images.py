@@ -21,6 +21,7 @@ class HeldImages:
 
     def __init__(self, memfds: socket.socket) -> None:
         self._memfds = memfds
+        memfds.setblocking(False)  # a frame without its memfd must not hold up the worker
         self._received: dict[int, int] = {}  # descriptors that came and were not taken, by image
         self._images: dict[int, Image] = {}
 
@@ -75,7 +76,7 @@ class HeldImages:
         """The one for this image. They come before their frames; that of a frame that was refused is passed over."""
         while number not in self._received:
             try:
-                message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1, socket.MSG_DONTWAIT)
+                message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1)
             except BlockingIOError:
                 raise ValueError(f"a memfd for image {number} expected, got none") from None
             if len(message) != _NUMBER.size or len(fds) != 1:

@@ -61,27 +61,21 @@ class MemoryLimit:
         self._room = self._limit_bytes - taken
         return taken
 
-    def enforce(
-        self,
-        shells: ShellPool,
-        residents: Iterable[Resident],
-        end: Callable[[Resident, NunatakError], None],
-    ) -> None:
-        """Look, and make room where there is too little."""
+    def make_room(self, shells: ShellPool) -> bool:
+        """Look, and close free shells where there is too little; whether that was not enough."""
         while self.taken() > self._limit_bytes and shells.close_one():
             pass
-        if self._room >= 0:
-            return
-        greedy = sorted(((r.measure(), r) for r in residents), key=lambda pair: -pair[0])
-        for size, resident in greedy:
+        return self._room < 0
+
+    def end_greedy(self, residents: Iterable[Resident], end: Callable[[Resident, NunatakError], None]) -> None:
+        """End those that take the most until there is room. None that takes little: it is not to blame."""
+        for resident in sorted(residents, key=lambda resident: -resident.measure()):
+            size = resident.measure()
             if size < GREEDY_MIN or self._room >= 0:
                 return
             self.ended += 1
-            error = MemoryPressure(
-                f"at most {self._limit_bytes} bytes for all machines of a worker expected; "
-                f"this one took the most, {size} bytes"
-            )
-            end(resident, error)
+            limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
+            end(resident, MemoryPressure(f"{limit}; this one took the most, {size} bytes"))
             self.taken()
 
 

@@ -123,7 +123,7 @@ class Worker:
                 resident = self._by_entity[turn[0]]
                 for_machine(resident.number, self._run, resident, turn[1])
                 if self._memory is not None and time.monotonic_ns() >= self._memory.look_at_ns:
-                    self._memory.enforce(self._shells, self._residents.values(), self._end_for_memory)
+                    self._guard.for_nobody(self._hold_to_memory, self._memory)
             if self._parking and (turn is None or self._parking.is_due()):
                 self._parking.next()
             self._outbox.flush()
@@ -242,6 +242,7 @@ class Worker:
             self._forget(resident)
 
     def _on_ping(self, frame: Frame) -> None:
+        self._measure()
         statistics = vitals.of_machines(self._residents.values()) | {
             "ping": frame.payload.decode(),
             "free_shells": len(self._shells),
@@ -339,6 +340,16 @@ class Worker:
     def _own_bytes(self) -> int:
         """Without blocks and images, which have budgets of their own."""
         return own_bytes(self._statm) - self._drives.held_bytes() - self._images.held_bytes()
+
+    def _hold_to_memory(self, memory: MemoryLimit) -> None:
+        if memory.make_room(self._shells):
+            self._measure()
+            memory.end_greedy(self._residents.values(), self._end_for_memory)
+
+    def _measure(self) -> None:
+        """What each machine takes, if it has run."""
+        for resident in [resident for resident in self._residents.values() if resident.ran]:
+            self._guard.for_machine(resident.number, resident.measure)
 
     def _end_for_memory(self, resident: Resident, error: NunatakError) -> None:
         self._fail(resident.number, error, spoilt=True)  # a free shell would keep what it took
