@@ -171,6 +171,11 @@ class GuestMemory:
         if host.LINUX and len(self.dirty_pages()) > RESET_COPY_PAGES:
             self._give_back()
 
+    def free(self) -> None:
+        """Give all of it back to the host at once, whoever still refers to it; it is not used any more."""
+        if host.LINUX:
+            self.ram.madvise(mmap.MADV_DONTNEED)
+
     def _give_back(self) -> None:
         """All of RAM is the base's again: what is anonymous is zero, what is the file's is read from there."""
         self.ram.madvise(mmap.MADV_DONTNEED)

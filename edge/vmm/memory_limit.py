@@ -8,6 +8,7 @@ A look costs two system calls, so there is one in a millisecond of running at mo
 write so much as the kernel gives out pages, and its turn is cut to that.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -22,7 +23,9 @@ LOOK_NS: Final = 1_000_000
 FILL_BYTES_PER_NS: Final = 4  # a guest that touches one page after the other: 1.5 to 2.5 GB/s measured, doubled
 SLICE_FLOOR_NS: Final = 500_000
 TOLD_STEP: Final = 64 << 10  # bytes by which a machine's size changed, for the supervisor to be told
-GREEDY_MIN: Final = 1 << 20  # a machine that takes less is not to blame, and its end would not help
+PATIENCE_NS: Final = 1_000_000_000  # before another machine is ended when the end of one freed less than half of it
+
+log = logging.getLogger("nunatak.worker")
 
 _HOST_PAGE: Final = os.sysconf("SC_PAGESIZE")
 
@@ -49,6 +52,7 @@ class MemoryLimit:
         self._room = limit_bytes  # at the last look
         self.look_at_ns = 0  # time.monotonic_ns() from which on another is due
         self.ended = 0  # machines
+        self._patient_until_ns = 0
 
     def slice_ns(self, slice_ns: int) -> int:
         """How much of a slice a guest may have until memory is looked at again."""
@@ -68,15 +72,22 @@ class MemoryLimit:
         return self._room < 0
 
     def end_greedy(self, residents: Iterable[Resident], end: Callable[[Resident, NunatakError], None]) -> None:
-        """End those that take the most until there is room. None that takes little: it is not to blame."""
-        for resident in sorted(residents, key=lambda resident: -resident.measure()):
+        """End those that take the most until there is room; no more of them for a while where that gives none back."""
+        if self._clock() < self._patient_until_ns:
+            return
+        greedy = sorted(residents, key=lambda resident: resident.measure())
+        while greedy and self._room < 0:
+            before, resident = self._room, greedy.pop()
             size = resident.measure()
-            if size < GREEDY_MIN or self._room >= 0:
-                return
             self.ended += 1
             limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
             end(resident, MemoryPressure(f"{limit}; this one took the most, {size} bytes"))
+            del resident
             self.taken()
+            if self._room - before < size // 2:  # it is not machines that hold it
+                self._patient_until_ns = self._clock() + PATIENCE_NS
+                log.warning("event=memory_not_freed machine_bytes=%d room_bytes=%d", size, self._room)
+                return
 
 
 def told(residents: Iterable[Resident], most: int) -> list[list[int]]:

@@ -6,12 +6,14 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.vmm import attribution, frames
 from edge.vmm.attribution import NOBODY
+from edge.vmm.shell import DESCRIPTORS
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
 from tests.guests import EXAMPLES, PROGRAMS, Guest, image_of
@@ -24,10 +26,16 @@ ENGINES = ["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)]
 
 @contextmanager
 def running(
-    *arguments: str, program: str = "tests.attack.sandboxed_worker", pass_fds: tuple[int, ...] = ()
+    *arguments: str,
+    program: str = "tests.attack.sandboxed_worker",
+    pass_fds: tuple[int, ...] = (),
+    descriptors: int = 0,
 ) -> Iterator[SandboxedWorker]:
-    """A worker with a machine of the victim's."""
-    worker = SandboxedWorker(*arguments, program=program, pass_fds=pass_fds)
+    """A worker with a machine of the victim's.
+
+    :param descriptors: that the process may have; 0: as many as a worker takes.
+    """
+    worker = SandboxedWorker(*arguments, program=program, pass_fds=pass_fds, descriptors=descriptors)
     try:
         worker.open(VICTIM, 10, "hello.c", tenant="victim")
         yield worker
@@ -310,3 +318,82 @@ def test_a_flood_of_exchanges_slows_its_tenant_alone() -> None:
         worker.send(frames.CLOSE, EVIL)
         worker.send(frames.STOP)
         assert worker.process.wait(20) == 0
+
+
+MEMORY_BYTES = 48 << 20
+OVERSHOOT_BYTES = 16 << 20  # what a guest may take between two looks, and what the process takes for itself meanwhile
+
+
+def own_memory(worker: SandboxedWorker) -> int:
+    fields = Path(f"/proc/{worker.process.pid}/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * abi.PAGE_SIZE
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_worker_beyond_its_memory_ends_the_greediest(engine: str) -> None:
+    with running(engine, "--memory-bytes", str(MEMORY_BYTES)) as worker:
+        victim = Victim(worker)
+        victim.serves()
+        before, most = own_memory(worker), 0
+        ended = []
+        for number in range(6):
+            machine = EVIL + number
+            worker.open(machine, machine, "hostile.c", folder=PROGRAMS, cpu_ms=20_000)
+            worker.request(machine, 1, f"/fill?n={(16 + number) << 10}")
+            while (frame := worker.next()).type == frames.DIED:
+                ended.append(json.loads(frame.payload)["error"])
+                assert frame.machine != VICTIM
+                if frame.machine == machine:
+                    break
+            most = max(most, own_memory(worker) - before)
+            victim.serves()
+        assert set(ended) == {"MemoryPressure"}
+        assert len(ended) == 4, "two of them fit"
+        assert most < MEMORY_BYTES + OVERSHOOT_BYTES
+        said = statistics(worker)
+        assert said["ended_for_memory"] == 4
+        assert own_memory(worker) - before < MEMORY_BYTES
+        worker.stop()
+
+
+def test_sizes_are_told_when_they_change() -> None:
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        assert set(told) == {VICTIM}
+        assert statistics(worker)["resident"] == []
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000)
+        worker.request(EVIL, 1, "/fill?n=8192")
+        worker.response()
+        victim.serves()
+        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        assert set(told) == {EVIL}
+        assert 8 << 20 < told[EVIL] < 11 << 20
+        worker.stop()
+
+
+@pytest.mark.kvm
+def test_machines_beyond_the_descriptors_are_served_without_kvm() -> None:
+    """Each takes three on KVM: where they are used up the next machine stays on Unicorn, and none ends."""
+    limit = 64 + 2 + 5 * DESCRIPTORS["kvm"]  # RESERVE, the base, five machines
+    with running("kvm", descriptors=limit) as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for machine in range(EVIL, EVIL + 12):
+            worker.open(machine, machine, "hello.c")
+            for stream in (1, 2):
+                worker.request(machine, stream)
+                assert worker.response().status == 200
+        victim.serves()
+        said = statistics(worker)
+        assert (said["machines"], said["kvm_machines"]) == (13, 5)
+        assert said["kept_off_kvm"] > 0
+        for machine in range(EVIL, EVIL + 12):
+            worker.send(frames.CLOSE, machine)
+        worker.open(EVIL + 50, 99, "hello.c")
+        for stream in (1, 2):
+            worker.request(EVIL + 50, stream)
+            assert worker.response().status == 200
+        assert statistics(worker)["kvm_machines"] == 2, "KVM is not lost for good"
+        worker.stop()

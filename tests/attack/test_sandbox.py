@@ -262,14 +262,21 @@ class SandboxedWorker:
     """The real worker as its supervisor sees it."""
 
     def __init__(
-        self, *arguments: str, program: str = "tests.attack.sandboxed_worker", pass_fds: tuple[int, ...] = ()
+        self,
+        *arguments: str,
+        program: str = "tests.attack.sandboxed_worker",
+        pass_fds: tuple[int, ...] = (),
+        descriptors: int = 0,
     ) -> None:
-        """:param arguments: of the program: the engine first. :param pass_fds: that it keeps."""
+        """:param arguments: of the program: the engine first. :param pass_fds: that it keeps.
+        :param descriptors: that it may have; 0: as many as a worker takes.
+        """
         self._frames, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._frames.settimeout(TIMEOUT_S)
         fds = (theirs.fileno(), their_images.fileno())
-        command = [sys.executable, "-m", program, *arguments]
+        limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
+        command = [*limited, sys.executable, "-m", program, *arguments]
         with theirs, their_images:
             self.process = subprocess.Popen(
                 [*command, "--frames-fd", str(fds[0]), "--images-fd", str(fds[1])],
