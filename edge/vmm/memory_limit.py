@@ -8,6 +8,8 @@ A look costs two system calls, so there is one in a millisecond of running at mo
 write so much as the kernel gives out pages, and its turn is cut to that.
 """
 
+import contextlib
+import ctypes
 import logging
 import os
 import time
@@ -27,6 +29,7 @@ PATIENCE_NS: Final = 1_000_000_000  # before another machine is ended when the e
 
 log = logging.getLogger("nunatak.worker")
 
+_libc: Final = ctypes.CDLL(None)
 _HOST_PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
@@ -68,7 +71,7 @@ class MemoryLimit:
     def make_room(self, shells: ShellPool) -> bool:
         """Look, and close free shells where there is too little; whether that was not enough."""
         while self.taken() > self._limit_bytes and shells.close_one():
-            pass
+            _trim()
         return self._room < 0
 
     def end_greedy(self, residents: Iterable[Resident], end: Callable[[Resident, NunatakError], None]) -> None:
@@ -83,11 +86,18 @@ class MemoryLimit:
             limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
             end(resident, MemoryPressure(f"{limit}; this one took the most, {size} bytes"))
             del resident
+            _trim()
             self.taken()
             if self._room - before < size // 2:  # it is not machines that hold it
                 self._patient_until_ns = self._clock() + PATIENCE_NS
                 log.warning("event=memory_not_freed machine_bytes=%d room_bytes=%d", size, self._room)
                 return
+
+
+def _trim() -> None:
+    """Have the C library give back what Unicorn has freed: it keeps some MiB of a machine that has run."""
+    with contextlib.suppress(AttributeError):  # another C library
+        _libc.malloc_trim(0)
 
 
 def told(residents: Iterable[Resident], most: int) -> list[list[int]]:

@@ -302,10 +302,9 @@ class Shell:
         self._fresh = None
 
     def close(self) -> None:
-        """Free the engines, and what was written to memory; addresses go with the last reference."""
+        """Free the engines; memory goes with the last reference, or by `memory.free`."""
         for engine in self._engines.values():
             engine.close()
-        self.memory.free()
 
 
 def _check_parked(image: Image, parked: Snapshot) -> None:

@@ -121,5 +121,6 @@ def _close(shell: Shell) -> None:
     """Whatever is wrong with it, it is gone."""
     try:
         shell.close()
+        shell.memory.free()
     except Exception:
         log.exception("event=shell_not_closed")
