@@ -184,18 +184,15 @@ def test_work_without_a_request_is_a_share_and_one_request_s_worth_at_once(clock
     background.spend(100 * MS)
     with pytest.raises(OutOfBackgroundTime, match="at most 100 ms"):
         background.spend(1)
-    spent, background = 0, Background(cpu_ms=100)
-    for _ in range(10_000):  # exactly its share
-        clock[0] += 1 * MS
-        background.spend(MS * BACKGROUND_PERCENT // 100)
-        spent += MS * BACKGROUND_PERCENT // 100
-    assert spent > 400 * MS
-    for _ in range(1000):  # and twice that, for as long as there is something saved
-        clock[0] += 1 * MS
-        background.spend(2 * MS * BACKGROUND_PERCENT // 100)
-    clock[0] += 1 * MS
+    spend_for_ten_seconds(Background(cpu_ms=100), clock, BACKGROUND_PERCENT)
     with pytest.raises(OutOfBackgroundTime):
-        background.spend(50 * MS)
+        spend_for_ten_seconds(Background(cpu_ms=100), clock, 2 * BACKGROUND_PERCENT)
+
+
+def spend_for_ten_seconds(background: Background, clock: list[int], percent: int) -> None:
+    for _ in range(10_000):
+        clock[0] += 1 * MS
+        background.spend(MS * percent // 100)
 
 
 def test_a_request_that_was_completed_gives_its_machine_time_for_what_follows(clock: list[int]) -> None:
