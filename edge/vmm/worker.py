@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from edge.vmm import frames, host, sandbox, vitals
+from edge.vmm import frames, host, sandbox
 from edge.vmm.attribution import Attribution
 from edge.vmm.devices.ring import Record
 from edge.vmm.drives import Drives
@@ -37,6 +37,7 @@ from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers, seconds_until
 from edge.vmm.tiering import Tiering, calibrate, kvm_device
+from edge.vmm.vitals import Vitals
 from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage.errors import GuestError, NunatakError, OperatorError
 from vmimage.manifest import Limits
@@ -90,6 +91,8 @@ class Worker:
         self._parking = Parking(self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget)
         self._statm = statm
         self._memory = MemoryLimit(memory_bytes, self._own_bytes) if memory_bytes else None
+        parts = (self._sleepers, self._watchdog, self._tiering, self._placement, self._guard, self._memory)
+        self._vitals = Vitals(self._residents, self._shells, self._images, self._drives, *parts)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
             frames.BODY: self._on_record,
@@ -116,12 +119,11 @@ class Worker:
         about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
         self._outbox.send(frames.HELLO, 0, json.dumps(about).encode())
         self._outbox.flush()
-        for_machine = self._guard.for_machine
         while not self._stopping and self._receive():
             turn = self._scheduler.next(time.monotonic_ns())
             if turn is not None:
                 resident = self._by_entity[turn[0]]
-                for_machine(resident.number, self._run, resident, turn[1])
+                self._guard.for_machine(resident.number, self._run, resident, turn[1])
                 if self._memory is not None and time.monotonic_ns() >= self._memory.look_at_ns:
                     self._guard.for_nobody(self._hold_to_memory, self._memory)
             if self._parking and (turn is None or self._parking.is_due()):
@@ -243,22 +245,7 @@ class Worker:
 
     def _on_ping(self, frame: Frame) -> None:
         self._measure()
-        statistics = vitals.of_machines(self._residents.values()) | {
-            "ping": frame.payload.decode(),
-            "free_shells": len(self._shells),
-            "images": len(self._images),
-            "cpu_ns": time.process_time_ns(),
-            "rests": self._rests,
-            "wakeups": self._sleepers.wakeups,
-            "slices_stopped": self._watchdog.stopped,
-            "promotions": self._tiering.promotions,
-            "demotions": self._tiering.demotions,
-            "kept_off_kvm": self._placement.kept_off,
-            "failures": self._guard.failures,
-            "refused_frames": self._guard.refused_frames,
-            "ended_for_memory": self._memory.ended if self._memory is not None else 0,
-            **self._drives.statistics(),
-        }
+        statistics = self._vitals.statistics() | {"ping": frame.payload.decode(), "rests": self._rests}
         self._outbox.send(frames.PONG, 0, json.dumps(statistics).encode())
 
     def _on_stop(self, frame: Frame) -> None:

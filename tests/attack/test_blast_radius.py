@@ -16,7 +16,7 @@ from edge.vmm.attribution import NOBODY
 from edge.vmm.shell import DESCRIPTORS
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
-from tests.guests import EXAMPLES, PROGRAMS, Guest, image_of
+from tests.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.snapshot import Snapshot
 
@@ -144,8 +144,8 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
         worker.open(EVIL, EVIL, "hello.c")
         worker.request(EVIL, 1)
         worker.response()
-        worker.request(EVIL, 2)
-        worker.send(frames.CREDIT, EVIL, 2, b"x")
+        head = frames.pack(frames.HEAD, 0, EVIL, 2, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}))
+        worker._frames.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
         assert died(worker, EVIL) == "GuestFault"
         worker.open(EVIL, EVIL + 1, "hello.c")
         worker.send(frames.OPEN, EVIL, payload=frames.with_json(b"{}", b""))  # it is there already
