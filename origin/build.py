@@ -31,6 +31,7 @@ from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import (
     DEFAULT_TERMS,
+    MEMORY_STEP,
     SNAPSHOT_TYPE,
     SYMBOLS_TYPE,
     Blob,
@@ -67,7 +68,7 @@ class Baker:
     def __init__(self, memory_bytes: int = abi.MEMORY_DEFAULT, language: Language | None = None) -> None:
         from libos.build import libos_elf
 
-        if memory_bytes % (2 << 20) or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
+        if memory_bytes % MEMORY_STEP or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
             raise PublisherError(
                 f"memory: a multiple of 2 MiB from {abi.MEMORY_MIN >> 20} MiB to {abi.MEMORY_MAX >> 20} MiB expected, "
                 f"got {memory_bytes} bytes"

@@ -116,6 +116,27 @@ class OutputTooLarge(GuestError):
     limit = "output_bytes"
 
 
+class RecordTooLarge(GuestError):
+    """The machine changed more memory than a record may hold, so it cannot be parked."""
+
+    http_status = 507
+    counter = "record_too_large"
+
+
+class MemoryPressure(GuestError):
+    """All machines of a worker together took more memory than it has, and this one took the most."""
+
+    http_status = 507
+    counter = "memory_pressure"
+
+
+class OutOfBackgroundTime(GuestError):
+    """The machine took more CPU time than its share while no request was open in it."""
+
+    http_status = 504
+    counter = "out_of_background_time"
+
+
 class UnknownService(NunatakError):
     """No service has this host or name (RFC 9110 section 15.5.20)."""
 
@@ -128,6 +149,12 @@ class Unavailable(NunatakError):
 
     http_status = 503
     counter = "unavailable"
+
+
+class WorkerFull(Unavailable):
+    """A worker has no descriptors, memory or mappings left for one more machine."""
+
+    counter = "worker_full"
 
 
 class Unmovable(Unavailable):

@@ -73,6 +73,7 @@ SYMBOLS_RAW_MAX: Final = 64 << 20
 BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
 RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
 REGIONS_MAX: Final = 256
+MEMORY_STEP: Final = 2 << 20  # of a machine's memory: what one page table maps (Intel SDM volume 3, section 4.5)
 UPSTREAMS_MAX: Final = 64
 
 _UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
@@ -229,8 +230,8 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
     else:
         require_digest("config base", c["base"])
     memory = require_integer("config memory_bytes", c["memory_bytes"], abi.MEMORY_MIN, abi.MEMORY_MAX)
-    if memory % abi.PAGE_SIZE:
-        refuse("config memory_bytes", f"a multiple of {abi.PAGE_SIZE}", memory)
+    if memory % MEMORY_STEP:
+        refuse("config memory_bytes", f"a multiple of {MEMORY_STEP}", memory)
     pages = require_integer("config page_count", c["page_count"], 0, memory // abi.PAGE_SIZE)
     record_min, record_max = max(1, pages * abi.PAGE_SIZE), pages * (abi.PAGE_SIZE + 8) + RECORD_OVERHEAD_MAX
     return ImageManifest(

@@ -14,6 +14,7 @@ from typing import Any, Final
 import zstandard
 
 from edge.vmm import frames
+from edge.vmm.charges import APPEND_NS, BLOCK_WANT_NS, DISK_NS_PER_BYTE, KEEP_NS
 from edge.vmm.devices.disk import Arrived, Disks, Done, Drive
 from edge.vmm.frames import Frame
 from edge.vmm.memory import GuestMemory
@@ -28,6 +29,7 @@ _LENGTH: Final = struct.Struct("<I")
 _SCRATCH_LEVEL: Final = 1  # zstd: parking is on somebody's critical path
 
 Send = Callable[[bytes], None]  # a frame
+ForMachine = Callable[..., None]  # number, action, arguments: what goes wrong in the action ends that machine alone
 
 
 class Blocks:
@@ -35,7 +37,7 @@ class Blocks:
 
     def __init__(self, send: Send) -> None:
         self.budget_bytes = 0
-        self.hits = self.misses = 0
+        self.hits = self.misses = self.asked = 0
         self._send = send
         self._held: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._wanted: dict[tuple[int, int], list[Arrived]] = {}
@@ -66,17 +68,20 @@ class Blocks:
         self._held.move_to_end((disk, block_no))
         return block
 
-    def want(self, disk: int, block_no: int, ahead: int, arrived: Arrived) -> None:
-        """Ask for a block, and for those behind it that nobody has asked for yet."""
+    def want(self, disk: int, block_no: int, ahead: int, arrived: Arrived) -> int:
+        """Ask for a block, and for those behind it that nobody has asked for yet; how many frames that took."""
+        before = self.asked
         self._ask(disk, block_no).append(arrived)
         for number in range(block_no + 1, min(block_no + 1 + ahead, self._sizes.get(disk, 0))):
             if (disk, number) not in self._held:
                 self._ask(disk, number)
+        return self.asked - before
 
     def _ask(self, disk: int, block_no: int) -> list[Arrived]:
         waiting = self._wanted.get((disk, block_no))
         if waiting is None:
             waiting = self._wanted[disk, block_no] = []
+            self.asked += 1
             self._send(frames.pack(frames.BLOCK_WANT, 0, disk, block_no))
         return waiting
 
@@ -108,19 +113,27 @@ class _Backing:
         assert disk is not None
 
         def arrived_and_wake(block: bytes | None) -> None:
-            arrived(block)
-            self._owner.wake(self._machine)
+            self._owner.for_machine(self._machine, self._answer, arrived, block)
 
-        self._owner.blocks.want(disk, block_no, ahead, arrived_and_wake)
+        self._charge(BLOCK_WANT_NS * self._owner.blocks.want(disk, block_no, ahead, arrived_and_wake))
+
+    def _answer(self, told: Callable[[Any], None], answer: object) -> None:
+        told(answer)
+        self._owner.wake(self._machine)
 
     def keep(self, drive: int, pages: dict[int, bytes], done: Done) -> None:
-        self._ask(frames.KEEP, 0, _DRIVE.pack(drive) + encode_pages(pages), done)
+        self._ask(frames.KEEP, 0, _DRIVE.pack(drive) + encode_pages(pages), done, KEEP_NS)
 
     def append(self, drive: int, record: bytes | None, done: Done) -> None:
         flags = frames.FLAG_SYNC if record is None else 0
-        self._ask(frames.APPEND, flags, _DRIVE.pack(drive) + (record or b""), done)
+        self._ask(frames.APPEND, flags, _DRIVE.pack(drive) + (record or b""), done, APPEND_NS)
 
-    def _ask(self, type_: int, flags: int, payload: bytes, done: Done) -> None:
+    def _charge(self, cost_ns: int) -> None:
+        if self.disks is not None:
+            self.disks.account.add(cost_ns)
+
+    def _ask(self, type_: int, flags: int, payload: bytes, done: Done, cost_ns: int) -> None:
+        self._charge(cost_ns + DISK_NS_PER_BYTE * len(payload))
         self._token = token = self._token + 1 & 0xFFFFFFFF
         self.asked[token] = done
         self._owner.send(frames.pack(type_, flags, self._machine, token, payload))
@@ -129,17 +142,16 @@ class _Backing:
         """The supervisor's answer."""
         done = self.asked.pop(token, None)
         if done is not None:
-            done(status)
-            self._owner.wake(self._machine)
+            self._answer(done, status)
 
 
 class Drives:
     """All disks of all machines of a worker."""
 
-    def __init__(self, send: Send, wake: Callable[[int], None]) -> None:
+    def __init__(self, send: Send, wake: Callable[[int], None], for_machine: ForMachine) -> None:
         """:param wake: lets a machine go on, by its number."""
         self.blocks = Blocks(send)
-        self.send, self.wake = send, wake
+        self.send, self.wake, self.for_machine = send, wake, for_machine
         self.handlers: Mapping[int, Callable[[Frame], None]] = {
             frames.DISK: self._on_disk,
             frames.DROP_DISK: lambda frame: self.blocks.drop(frame.machine),
@@ -158,14 +170,15 @@ class Drives:
         self.blocks.add(frame.machine, about["blocks"])
 
     def _on_block(self, frame: Frame) -> None:
-        if frame.flags & frames.FLAG_FAILED:
+        size = len(frame.payload)
+        if frame.flags & frames.FLAG_FAILED or size not in (0, abi.DISK_BLOCK_SIZE):
             self.blocks.arrived(frame.machine, frame.stream, None)
         elif not frame.payload:
             self.blocks.arrived(frame.machine, frame.stream, ZERO_BLOCK)
-        elif len(frame.payload) == abi.DISK_BLOCK_SIZE:
-            self.blocks.arrived(frame.machine, frame.stream, frame.payload)
         else:
-            raise ValueError(f"a block of {abi.DISK_BLOCK_SIZE} bytes expected, got {len(frame.payload)}")
+            self.blocks.arrived(frame.machine, frame.stream, frame.payload)
+        if size not in (0, abi.DISK_BLOCK_SIZE):  # those who waited for it get an I/O error
+            raise ValueError(f"a block of {abi.DISK_BLOCK_SIZE} bytes expected, got {size}")
 
     def _on_pages(self, frame: Frame) -> None:
         self._written.setdefault(frame.machine, {})[frame.stream] = frame.payload
@@ -217,6 +230,10 @@ class Drives:
         if backing is not None and backing.disks is not None:
             backing.disks.close()
         self._written.pop(machine, None)
+
+    def held_bytes(self) -> int:
+        """Of blocks, which have a budget of their own."""
+        return len(self.blocks) * abi.DISK_BLOCK_SIZE
 
     def statistics(self) -> dict[str, int]:
         """For PONG."""

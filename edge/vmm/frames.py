@@ -15,7 +15,10 @@ LENGTH: Final = struct.Struct("<I")  # of JSON, where bytes follow it in one pay
 # Before the payload of a worker's HEAD: restore, guest CPU so far, in microseconds; where it ran, of ENGINES.
 TIMING: Final = struct.Struct("<IIB")
 ENGINES: Final = ("unicorn", "kvm")
-PAYLOAD_MAX: Final = 64 << 20  # a parked record of a machine that wrote most of its memory is the largest
+PAYLOAD_MAX: Final = 64 << 20  # OPEN with the largest record, and what scratch disks hold, which `drives` bounds
+# Changed pages of a machine that may still be parked, uncompressed: with 16 MiB of written disk pages, page numbers,
+# all JSON and no gain by compression it fits an OPEN.
+RECORD_BYTES_MAX: Final = 32 << 20
 
 FLAG_SYNC: Final = 1  # APPEND: no record, but let all before be on disk
 FLAG_FAILED: Final = 1  # BLOCK: it cannot be had
@@ -33,8 +36,9 @@ SUBREQUEST: Final = 6  # from the worker: a guest's own request (abi.RECORD_SUBR
 # `bytes` is not 0, an fd with so many waits on the image socket instead. Header's machine is the image's number.
 IMAGE: Final = 16
 DROP_IMAGE: Final = 17  # header's machine is the image's number; without FLAG_END it may be given again
-# u32 length of JSON, JSON {image, tenant, weight, limits: fields of `terms.Limits`, growth_bytes, fresh, disks}, then
-# what PARKED carried, if anything. `weight` is the tenant's.
+# u32 length of JSON, JSON {image, tenant, weight, limits: fields of `terms.Limits`, growth_bytes, fresh, disks,
+# record_bytes}, then what PARKED carried, if anything. `weight` is the tenant's; `record_bytes`, RECORD_BYTES_MAX where
+# it is missing, what may have changed in a machine that is parked: one with more ends.
 OPEN: Final = 18
 PARK: Final = 19  # as soon as the machine is idle; answered by PARKED, or by DIED
 CLOSE: Final = 20  # forget the machine
@@ -81,7 +85,12 @@ def split_json(payload: bytes) -> tuple[bytes, bytes]:
 
 
 def pack(type_: int, flags: int, machine: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame as bytes."""
+    """One frame as bytes.
+
+    :raises ValueError: a payload above PAYLOAD_MAX: what `parse` would refuse is not sent.
+    """
+    if len(payload) > PAYLOAD_MAX:
+        raise ValueError(f"a payload of at most {PAYLOAD_MAX} bytes expected, got {len(payload)}")
     return HEADER.pack(len(payload), type_, flags, 0, machine, stream) + payload
 
 

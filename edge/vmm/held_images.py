@@ -21,6 +21,8 @@ class HeldImages:
 
     def __init__(self, memfds: socket.socket) -> None:
         self._memfds = memfds
+        memfds.setblocking(False)  # a frame without its memfd must not hold up the worker
+        self._received: dict[int, int] = {}  # descriptors that came and were not taken, by image
         self._images: dict[int, Image] = {}
 
     def __len__(self) -> int:
@@ -38,27 +40,49 @@ class HeldImages:
         about, template = _facts(head)
         descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
         if about["kind"] == "base":
-            self._images[frame.machine] = Image(BaseMemory(descriptor), template)
+            try:
+                base = BaseMemory(descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            self._images[frame.machine] = Image(base, template)
             return
         if about["bytes"]:
             with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(about["bytes"])
-        base = self._images[about["base"]].base
-        self._images[frame.machine] = Image(base, template, record)
+        self._images[frame.machine] = Image(self._images[about["base"]].base, template, record)
 
     def drop(self, number: int) -> Image | None:
         """Forget it; what it was."""
         image = self._images.pop(number, None)
         if image is not None:
             image.forget()
+            if image.is_base:
+                image.base.close()
+        if number in self._received:
+            os.close(self._received.pop(number))
         return image
 
+    def held_bytes(self) -> int:
+        """Of records, which the supervisor counts as images."""
+        return sum(image.record_bytes for image in self._images.values())
+
+    def bases(self) -> int:
+        """How many hold descriptors."""
+        return sum(image.is_base for image in self._images.values())
+
     def _receive_memfd(self, number: int) -> int:
-        message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1)
-        if _NUMBER.unpack(message)[0] != number or len(fds) != 1:
-            raise ValueError(f"a memfd for image {number} expected")
-        return fds[0]
+        """The one for this image. They come before their frames; that of a frame that was refused is passed over."""
+        while number not in self._received:
+            try:
+                message, fds, _, _ = socket.recv_fds(self._memfds, _NUMBER.size, 1)
+            except BlockingIOError:
+                raise ValueError(f"a memfd for image {number} expected, got none") from None
+            if len(message) != _NUMBER.size or len(fds) != 1:
+                raise ValueError(f"a memfd for image {number} expected, got {len(fds)}")
+            self._received[_NUMBER.unpack(message)[0]] = fds[0]
+        return self._received.pop(number)
 
 
 @functools.lru_cache(maxsize=16)

@@ -29,4 +29,5 @@ def deliver(engine: Engine, memory: GuestMemory, pending: int) -> None:
     if handler >= memory.memory_bytes or not memory.write_checked(gpr[_RSP], frame):
         raise GuestViolation(f"interrupt: a handler and a stack expected, got {handler:#x} and RSP {gpr[_RSP]:#x}")
     struct.pack_into("<Q", memory.ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE, 0)
+    memory.mark_dirty(abi.CONTROL_ADDRESS // abi.PAGE_SIZE)
     engine.load(replace(registers, gpr=tuple(gpr), rip=handler))

@@ -5,22 +5,28 @@ ends as a `GuestError` with a report, never as another exception. Parking and ba
 """
 
 import contextlib
-import enum
 import os
 import struct
 import time
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from edge.vmm import info_page, interrupts
+from edge.vmm.background import RUN_NS, Background
+from edge.vmm.charges import Account
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
+from edge.vmm.phases import RUNNABLE, TRANSITIONS
+from edge.vmm.phases import Idle as Idle
+from edge.vmm.phases import Outcome as Outcome
+from edge.vmm.phases import Phase as Phase
+from edge.vmm.phases import Ready as Ready
+from edge.vmm.phases import Runnable as Runnable
 from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell, of_thread
 from edge.vmm.watchdog import SLICE_NS
@@ -32,6 +38,7 @@ from vmimage.errors import (
     GuestViolation,
     OutOfMemory,
     OutOfTime,
+    RecordTooLarge,
     Unmovable,
 )
 from vmimage.manifest import Limits
@@ -49,45 +56,6 @@ _INFO_PAGES: Final = _pages_of(abi.INFO_ADDRESS, abi.PAGE_SIZE)
 _GATE_IN_PAGES: Final = _pages_of(abi.GATE_IN_ADDRESS, abi.GATE_SIZE)
 _GATE_OUT_PAGES: Final = _pages_of(abi.GATE_OUT_ADDRESS, abi.GATE_SIZE)
 _CONSOLE_PAGES: Final = _pages_of(abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE)
-
-
-class Phase(enum.Enum):
-    """Where a machine is in its life."""
-
-    EMPTY = "empty"  # a shell, nothing in it
-    RUNNABLE = "runnable"  # the CPU can go on
-    IDLE = "idle"  # in the IDLE hypercall, until an interrupt or its deadline
-    DEAD = "dead"  # the guest broke a rule, faulted or left
-
-
-# phase -> event -> phase; anything else is a KeyError, that is, a mistake of the VMM.
-TRANSITIONS: Final[dict[Phase, dict[str, Phase]]] = {
-    Phase.EMPTY: {"boot": Phase.RUNNABLE, "restore runnable": Phase.RUNNABLE, "restore idle": Phase.IDLE},
-    Phase.RUNNABLE: {"idle": Phase.IDLE, "die": Phase.DEAD},
-    Phase.IDLE: {"wake": Phase.RUNNABLE, "die": Phase.DEAD, "reset": Phase.RUNNABLE},
-    Phase.DEAD: {},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing to do until something is offered, or until this `time.monotonic_ns` (`None`: for ever)."""
-
-    until_ns: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Runnable:
-    """The slice is over; there is more to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The guest says it is initialised (only while baking)."""
-
-
-Outcome = Idle | Runnable | Ready
-RUNNABLE: Final = Runnable()
 
 
 class Machine:
@@ -117,13 +85,23 @@ class Machine:
         self._baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
-        self._gate = Gate(self._ram, max_streams=limits.streams, output_limit=limits.output_bytes, single_use=fresh)
+        self.account = Account(limited=not baking)  # of the supervisor's time
+        if disks is not None:
+            disks.account = self.account
+        self._gate = Gate(
+            self._ram,
+            max_streams=limits.streams,
+            output_limit=limits.output_bytes,
+            single_use=fresh,
+            account=self.account,
+        )
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
         self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
+        self._background = Background(limits.cpu_ms)
         self._idle_until_ns = 0
         self._program = ProgramPlace()
 
@@ -187,10 +165,12 @@ class Machine:
         if self.disks is not None:
             self.disks.restore()
 
-    def capture(self, *, live: bool = False) -> Snapshot:
+    def capture(self, *, live: bool = False, bytes_max: int | None = None) -> Snapshot:
         """The state as a difference from the image.
 
         :param live: open requests go with it, for another machine that takes this one's place at once.
+        :param bytes_max: of changed pages, before compression.
+        :raises RecordTooLarge: it changed more; no copy of that was made.
         :raises ValueError: requests are open without `live`, or what the guest sent has not been taken.
         :raises Unmovable: it waits for an upstream or a disk, whose answers would come here.
         """
@@ -210,13 +190,15 @@ class Machine:
         )
         if not self._baking:
             self.clock.save(devices)
-        page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages())
+        pages_max = None if bytes_max is None else bytes_max // abi.PAGE_SIZE
+        page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages(), pages_max)
+        if pages_max is not None and len(page_nos) > pages_max:
+            raise RecordTooLarge(f"at most {pages_max} changed pages expected in a machine that is parked, got more")
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages, requests)
 
-    def grown_bytes(self) -> int:
-        """Memory that differs from the image's; costs what a capture does."""
-        page_nos, _ = self.shell.changed_pages(self.image, self._stateless_pages())
-        return len(page_nos) * abi.PAGE_SIZE
+    def has_grown(self, limit_bytes: int) -> bool:
+        """Whether more memory than this differs from the image's; costs what a capture of so much does."""
+        return self.shell.changes_more(self.image, self._stateless_pages(), limit_bytes // abi.PAGE_SIZE)
 
     def resident_bytes(self) -> int:
         """Host memory it takes: its shell's, and what it wrote to its disks."""
@@ -242,9 +224,9 @@ class Machine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests are open or queued, of clients or its own."""
+        """Whether requests are open or queued, of clients or its own, or it sent what was not taken."""
         gate = self._gate
-        return bool(gate.streams) or gate.queued or bool(gate.exchanges) or (self.disks is not None and self.disks.busy)
+        return gate.busy or (self.disks is not None and self.disks.busy)
 
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
@@ -280,10 +262,16 @@ class Machine:
     def _run(self, slice_ns: int) -> Outcome:
         engine, clock = self.shell.engine, self.clock
         self.last_cpu_ns = self.last_entries = 0
+        self.account.begin_turn()
         started_ns = mark_ns = time.thread_time_ns()
+        if self._backlog:
+            self._drain()
+            if self._backlog:
+                return RUNNABLE
         while True:
             in_tail = self._guest_positions()[0]
             self._gate.fill(in_tail)
+            serves = self._baking or bool(self._gate.streams)
             pending = self._pending(in_tail)
             if self.phase is Phase.IDLE:
                 if not pending and clock.mono_ns() < self._idle_until_ns:
@@ -294,11 +282,13 @@ class Machine:
             self._write_info(pending)
             reason = engine.run()
             now_ns = time.thread_time_ns()
-            clock.virtual_ns += now_ns - mark_ns
-            self._charged_ns += now_ns - mark_ns
-            self.last_cpu_ns += now_ns - mark_ns
+            spent_ns, mark_ns = now_ns - mark_ns, now_ns
+            clock.virtual_ns += spent_ns
+            self._charged_ns += spent_ns
+            self.last_cpu_ns += spent_ns
             self.last_entries += 1
-            mark_ns = now_ns
+            if not serves:
+                self._background.spend(spent_ns if self.last_entries > 1 else spent_ns + RUN_NS)
             match reason:
                 case Hypercall(port):
                     if self._hypercall(port):
@@ -313,23 +303,32 @@ class Machine:
                     pass
             self._drain()
             self._check_time()
-            if now_ns - started_ns >= slice_ns or reason is SLICE_OVER:
+            if now_ns - started_ns >= slice_ns or reason is SLICE_OVER or self._backlog:
                 return RUNNABLE
 
+    @property
+    def _backlog(self) -> bool:
+        """Whether the guest sent more than the supervisor is to do for it in one turn: told of before it goes on."""
+        return self._gate.backlog or (self.disks is not None and self.disks.backlog)
+
     def _idle(self) -> Idle:
-        for_ever = self._idle_until_ns == abi.IDLE_FOREVER and not self.clock.armed
+        deadline_ns = self.clock.host_deadline_ns(self._idle_until_ns)
         waits = self._gate.expects_more() or (self.disks is not None and self.disks.outstanding > 0)
-        if self._gate.streams and for_ever and not waits:
+        if self._gate.streams and deadline_ns is None and not waits:
             raise GuestExited(f"idle for ever with {len(self._gate.streams)} requests unanswered")
         if not self._gate.streams:
             self._charged_ns = 0
-        return Idle(self.clock.host_deadline_ns(self._idle_until_ns))
+        return Idle(deadline_ns)
 
     def _check_time(self) -> None:
-        """CPU time counts from the last completed request on: those that ride together do not pay for each other."""
+        """CPU time counts from the last completed request on: those that ride together do not pay for each other.
+
+        What it does after an answer, up to a request's limit, is still that request's.
+        """
         if self._gate.completed != self._completed:
             self._completed = self._gate.completed
             self._charged_ns = 0
+            self._background.renew()
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
             raise OutOfTime(f"at most {self.limits.cpu_ms} ms of CPU time expected for a request")
 
@@ -340,7 +339,8 @@ class Machine:
             self._idle_until_ns = engine.argument(0)
             self._enter_phase("idle")
         elif port == abi.PORT_READY:
-            self._charged_ns = 0
+            if self._baking:
+                self._charged_ns = 0
             engine.set_result(0)
             return self._baking
         elif port == abi.PORT_TIMER:

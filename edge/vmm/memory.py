@@ -1,8 +1,8 @@
 """Guest memory and the page tables over it, which lie outside of what a guest can address; both engines walk them.
 
 A `GuestMemory` is one mapping of RAM (guest-physical 0 up to its size) and one of the monitor's own pages at
-`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is a private mapping of its base image, so pages that
-nobody wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when
+`MONITOR_ADDRESS`: page tables, GDT, the way into ring 3. RAM is mapped over its base image, see `base_memory`, so pages
+that nobody wrote are shared by every machine on the host. The D bit means "ever dirty since bound": engines set it when
 the guest writes, this module when the VMM does, and it is cleared only by `bind`.
 """
 
@@ -10,9 +10,8 @@ import contextlib
 import ctypes
 import hashlib
 import mmap
-import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -20,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vmm import host
+from edge.vmm.base_memory import BaseMemory as BaseMemory
+from edge.vmm.base_memory import map_ram
 from vmimage import abi
-from vmimage.manifest import Region
+from vmimage.errors import FormatError
+from vmimage.manifest import MEMORY_STEP, Region
 from vmimage.pages import PageNos, Pages, page_view
 
 # Guest-physical, above any RAM; supervisor-only in the tables.
@@ -58,6 +60,9 @@ EFER: Final = 0xD01  # NXE, LMA, LME, SCE
 # What the VMM writes in every machine's life: always dirty, so that writing there needs no marking. (address, bytes)
 VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, abi.GATE_SIZE))
 
+# Read-only to the guest, and part of its state: rings to it. The info page is not, it is made anew at every restore.
+VMM_FILLS: Final = ((abi.GATE_IN_ADDRESS, abi.GATE_SIZE), (abi.DISK_IN_ADDRESS, abi.PAGE_SIZE))
+
 CODE_SELECTOR: Final = 0x2B  # ring 3, 64-bit
 DATA_SELECTOR: Final = 0x23
 
@@ -66,33 +71,6 @@ MADV_POPULATE_READ: Final = 22  # asm-generic/mman-common.h
 RESET_COPY_PAGES: Final = 512
 # Up to here dirty bits are kept from one machine to the next: the engine keeps its TLB, and copying 64 pages is 16 µs.
 KEEP_DIRTY_PAGES: Final = 64
-
-
-class BaseMemory:
-    """A base image's memory, mapped from its sealed memfd once a worker: what every shell of that base starts from."""
-
-    def __init__(self, fd: int | None) -> None:
-        """:param fd: memfd of `abi.MEMORY_MAX` bytes, raw memory at its addresses; `None` for zero memory."""
-        self.fd = fd
-        self.extents: Sequence[tuple[int, int]] = ()  # byte ranges that it has; all else is zero
-        self._present = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
-        self._pages: Pages | None = None
-        if fd is None:
-            return
-        if os.fstat(fd).st_size != abi.MEMORY_MAX:
-            raise ValueError(f"base memfd of {abi.MEMORY_MAX} bytes expected, got {os.fstat(fd).st_size}")
-        self._pages = page_view(mmap.mmap(fd, abi.MEMORY_MAX, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
-        self.extents = tuple(_data_extents(fd))
-        for start, end in self.extents:
-            self._present[start // abi.PAGE_SIZE : -(-end // abi.PAGE_SIZE)] = True
-
-    def contents(self, page_nos: PageNos) -> Pages:
-        """A copy of those pages; pages that the base does not have are zero and stay holes."""
-        rows = np.zeros((len(page_nos), abi.PAGE_SIZE // 8), dtype=np.uint64)
-        present = self._present[page_nos]
-        if self._pages is not None and present.any():
-            rows[present] = self._pages[page_nos[present]]
-        return rows
 
 
 class PageTemplate:
@@ -109,6 +87,11 @@ class PageTemplate:
             self.entries[start // abi.PAGE_SIZE : (start + size) // abi.PAGE_SIZE] |= np.uint64(DIRTY)
         user_code = (self.entries & np.uint64(PRESENT | NO_EXECUTE)) == np.uint64(PRESENT)
         self.executable: NDArray[np.bool_] = user_code
+        # What a parked machine may differ in: pages that the guest may write, and those that the VMM fills for it.
+        self.parkable: NDArray[np.bool_] = self.entries & np.uint64(WRITABLE) != 0
+        for start, size in VMM_FILLS:
+            pages = slice(start // abi.PAGE_SIZE, (start + size) // abi.PAGE_SIZE)
+            self.parkable[pages] |= self.entries[pages] & np.uint64(PRESENT) != 0
         self.key = hashlib.sha256(self.entries.data).digest()  # images of one layout have one key
 
 
@@ -128,15 +111,19 @@ class GuestMemory:
     """RAM and page tables of one shell."""
 
     def __init__(self, base: BaseMemory, memory_bytes: int) -> None:
+        """:raises FormatError: no size that page tables can be laid for.
+        :raises OSError: the host has no memory or no mappings left.
+        """
+        if memory_bytes % MEMORY_STEP or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
+            raise FormatError(f"memory: a multiple of {MEMORY_STEP} bytes expected, got {memory_bytes}")
         self.base = base
         self.memory_bytes = memory_bytes
-        if base.fd is None:
-            self.ram = mmap.mmap(-1, memory_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        else:
-            self.ram = mmap.mmap(base.fd, memory_bytes, flags=mmap.MAP_PRIVATE)
+        self.ram = map_ram(base, memory_bytes)
+        self._extents, self._strays = base.within(memory_bytes)
         tables = PT_RAM + (memory_bytes >> 21) * abi.PAGE_SIZE
         self.monitor = mmap.mmap(-1, tables, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.pages = page_view(self.ram)
+        self._copy_strays()
         entry_count = memory_bytes // abi.PAGE_SIZE
         self.entries = np.frombuffer(self.monitor, dtype=np.uint64, count=entry_count, offset=PT_RAM)
         # Kept, since fresh memory for every scan would cost more in page faults than the scan: 11 µs for 32 MiB of RAM.
@@ -170,7 +157,7 @@ class GuestMemory:
             raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
         dirty = self.dirty_pages()
         if len(dirty) > RESET_COPY_PAGES and host.LINUX:  # elsewhere MADV_DONTNEED is a hint and drops nothing
-            self.ram.madvise(mmap.MADV_DONTNEED)
+            self._give_back()
         else:
             self.pages[dirty] = self.base.contents(dirty)
         if template.key == self._template_key and len(dirty) <= keep_dirty:
@@ -178,6 +165,30 @@ class GuestMemory:
         self.entries[:] = template.entries
         self._template_key = template.key
         return True
+
+    def give_back(self) -> None:
+        """No machine is in it: free what much was written, which `bind` would do when the next one comes."""
+        if host.LINUX and len(self.dirty_pages()) > RESET_COPY_PAGES:
+            self._give_back()
+
+    def free(self) -> None:
+        """Give all of it back to the host at once, whoever still refers to it; it is not used any more."""
+        if host.LINUX:
+            self.ram.madvise(mmap.MADV_DONTNEED)
+
+    def _give_back(self) -> None:
+        """All of RAM is the base's again: what is anonymous is zero, what is the file's is read from there."""
+        self.ram.madvise(mmap.MADV_DONTNEED)
+        self._copy_strays()
+
+    def _copy_strays(self) -> None:
+        if len(self._strays):
+            self.pages[self._strays] = self.base.contents(self._strays)
+
+    @property
+    def stray_bytes(self) -> int:
+        """Bytes of the base that this memory has a copy of though nobody wrote there."""
+        return len(self._strays) * abi.PAGE_SIZE
 
     def dirty_pages(self, skip: PageNos | None = None) -> PageNos:
         """Numbers of the pages written since `bind`, by the guest or the VMM, but for those to `skip`."""
@@ -190,7 +201,7 @@ class GuestMemory:
     def touch(self, page_nos: PageNos) -> None:
         """Have pages of its own there, as if they had been written, and map what the base has to be read."""
         self.pages[page_nos] ^= np.uint64(0)
-        for start, end in self.base.extents:
+        for start, end in self._extents:
             with contextlib.suppress(OSError):  # Linux before 5.14, and other systems: a fault for each page then
                 self.ram.madvise(MADV_POPULATE_READ, start, end - start)
 
@@ -241,15 +252,3 @@ class GuestMemory:
         if not (pages & np.uint64(PRESENT)).all():
             return None
         return self.ram[address : address + size]
-
-
-def _data_extents(fd: int) -> Iterable[tuple[int, int]]:
-    """Byte ranges of a sparse file that hold data."""
-    position, size = 0, os.fstat(fd).st_size
-    while position < size:
-        try:
-            start = os.lseek(fd, position, os.SEEK_DATA)
-        except OSError:  # ENXIO: no data past `position`
-            return
-        position = os.lseek(fd, start, os.SEEK_HOLE)
-        yield start, position

@@ -8,37 +8,33 @@ before anything else is told of it, then `sleep` it if it has nothing left; then
 O(log n) of those that are awake or still in debt, amortised; those that sleep cost nothing.
 """
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 from weakref import WeakValueDictionary
 
+from edge.vmm.charges import TENANT_QUOTA
 from edge.vmm.fair_queue import FairQueue, Node
+from edge.vmm.token_bucket import Bucket
+from edge.vmm.token_bucket import Quota as Quota
 
 LATENCY_NS: Final = 8_000_000  # all that are runnable get a turn in about this time, while slices are above the floor
 FLOOR_NS: Final = 500_000  # the shortest, but after waking: 7 times the dearest exit known (nested KVM, 70 us)
+OUTSIDE_KEPT: Final = 256  # from which on those who have paid are looked for: each has a second at most to do so
 IO_NS_PER_BYTE: Final = 3  # the supervisor's CPU time for a byte of response: 2.7 ns measured with 64 MiB over loopback
-BURST_NS: Final = 100_000_000  # CPU time a bucket holds: the default period of CFS bandwidth control
-
-_SECOND_NS: Final = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """CPU time of one service, however idle the worker is."""
-
-    cpu_ns_per_s: int  # above 0; the long-term rate
-    burst_ns: int = BURST_NS  # at least a scheduler's floor; what may be used at once after a pause
 
 
 class Tenant(Node):
     """All services of one owner."""
 
-    __slots__ = ("entities", "queue")
+    __slots__ = ("entities", "name", "outside", "queue", "short")
 
-    def __init__(self, weight: int) -> None:
+    def __init__(self, name: str, weight: int, outside: Bucket) -> None:
+        """:param outside: time of the supervisor that its services may cause."""
         super().__init__(weight)
+        self.name = name
         self.entities = 0
+        self.outside = outside
+        self.short = False  # that bucket held too little when it was last looked at
         self.queue: FairQueue[Entity] = FairQueue()
 
 
@@ -47,7 +43,7 @@ class Entity(Node):
 
     __slots__ = ("awake", "bucket", "cpu_ns", "hold", "since_ns", "slices", "tenant", "throttled_ns", "wait_ns")
 
-    def __init__(self, tenant: Tenant, weight: int, bucket: "Bucket | None") -> None:
+    def __init__(self, tenant: Tenant, weight: int, bucket: Bucket | None) -> None:
         super().__init__(weight)
         self.tenant = tenant
         self.bucket = bucket
@@ -58,33 +54,6 @@ class Entity(Node):
         self.cpu_ns = 0  # charged, input and output included
         self.wait_ns = 0  # runnable, until it ran
         self.throttled_ns = 0  # awake, with its quota used up
-
-
-class Bucket:
-    """A token bucket of CPU time; full at first, below 0 after a slice that went on for too long."""
-
-    __slots__ = ("_level", "_now_ns", "_quota")
-
-    def __init__(self, quota: Quota) -> None:
-        self._quota = quota
-        self._level = quota.burst_ns * _SECOND_NS  # in 1e-9 ns, so that refilling does not round
-        self._now_ns = 0
-
-    def take(self, cpu_ns: int) -> None:
-        """Use so much."""
-        self._level -= cpu_ns * _SECOND_NS
-
-    def holds_ns(self, now_ns: int) -> int:
-        """What may be used now."""
-        refilled = self._level + (now_ns - self._now_ns) * self._quota.cpu_ns_per_s
-        self._level = min(refilled, self._quota.burst_ns * _SECOND_NS)
-        self._now_ns = now_ns
-        return self._level // _SECOND_NS
-
-    def ready_ns(self, cpu_ns: int) -> int:
-        """When it will hold so much, more than `holds_ns` has just said, if nothing is used meanwhile."""
-        missing = cpu_ns * _SECOND_NS - self._level
-        return self._now_ns + -(-missing // self._quota.cpu_ns_per_s)
 
 
 class Scheduler:
@@ -105,6 +74,7 @@ class Scheduler:
         self._root: FairQueue[Tenant] = FairQueue()
         # A tenant lives as long as it has services, or the root queue keeps it for its debt.
         self._tenants: WeakValueDictionary[str, Tenant] = WeakValueDictionary()
+        self._outside: dict[str, Bucket] = {}  # of tenants without services, until they are full again
         self.runnable = 0  # entities that have work and are not throttled
         self._throttled: list[tuple[int, int, Entity]] = []  # by release, a heap; void entries as in `FairQueue`
         self._holds = 0
@@ -118,7 +88,9 @@ class Scheduler:
             raise ValueError(f"a rate above 0 and a burst of at least {self.floor_ns} ns expected, got {quota}")
         node = self._tenants.get(tenant)
         if node is None:
-            node = self._tenants[tenant] = Tenant(tenant_weight)
+            outside = self._outside.pop(tenant, None)
+            node = self._tenants[tenant] = Tenant(tenant, tenant_weight, outside or Bucket(TENANT_QUOTA))
+            node.short = outside is not None
         elif node.weight != tenant_weight:
             self._root.reweight(node, Node(tenant_weight).weight)
         entity = Entity(node, weight, None if quota is None else Bucket(quota))
@@ -135,6 +107,8 @@ class Scheduler:
         tenant.entities -= 1
         if not tenant.entities:
             tenant.queue = FairQueue()  # nobody is left to be fair to
+            if tenant.short or not tenant.outside.is_full(now_ns):
+                self._keep_outside(tenant, now_ns)
 
     def wake(self, entity: Entity, now_ns: int) -> None:
         """It has work. Harmless when it had some."""
@@ -161,10 +135,14 @@ class Scheduler:
         """
         if self._throttled:
             self._release(now_ns)
-        tenant = self._root.pick()
-        entity = tenant.queue.pick() if tenant is not None else None
-        if tenant is None or entity is None:
-            return None
+        while True:
+            tenant = self._root.pick()
+            entity = tenant.queue.pick() if tenant is not None else None
+            if tenant is None or entity is None:
+                return None
+            if not tenant.short or not self._throttle(entity, now_ns):
+                break
+            self._leave(entity)
         slice_ns = self._slice_ns()
         if self.runnable > 1:
             slice_ns = min(slice_ns, entity.request_ns, tenant.request_ns)
@@ -174,22 +152,26 @@ class Scheduler:
         entity.wait_ns += now_ns - entity.since_ns
         return entity, slice_ns
 
-    def charge(self, entity: Entity, cpu_ns: int, now_ns: int, io_bytes: int = 0) -> None:
+    def charge(self, entity: Entity, cpu_ns: int, now_ns: int, io_bytes: int = 0, outside_ns: int = 0) -> None:
         """What an entity has used: in its slice, or at any other time on its behalf.
 
         :param io_bytes: sent out of the machine; CPU time that others spend on it is charged to it.
+        :param outside_ns: time that it made the supervisor spend; its tenant may cause only so much of that.
         """
-        cost_ns = cpu_ns + io_bytes * self._io_ns_per_byte
+        cost_ns = cpu_ns + io_bytes * self._io_ns_per_byte + outside_ns
         entity.cpu_ns += cost_ns
         entity.since_ns = now_ns
         tenant = entity.tenant
         request_ns = self._slice_ns()
         tenant.queue.charge(entity, cost_ns, request_ns)
         self._root.charge(tenant, cost_ns, request_ns)
+        if outside_ns:
+            tenant.outside.take(outside_ns)
+            tenant.short = tenant.outside.holds_ns(now_ns) < self.floor_ns
         if entity.bucket is not None:
             entity.bucket.take(cost_ns)
-            if entity.wants and self._throttle(entity, now_ns):
-                self._leave(entity)
+        if (entity.bucket is not None or tenant.short) and entity.wants and self._throttle(entity, now_ns):
+            self._leave(entity)
 
     def next_release_ns(self) -> int | None:
         """When the first of those that are throttled may go on; `None` if nobody waits for that."""
@@ -216,13 +198,25 @@ class Scheduler:
             self._root.leave(tenant)
 
     def _throttle(self, entity: Entity, now_ns: int) -> bool:
-        """Whether its bucket holds less than the least slice; then it waits for that much."""
-        bucket = entity.bucket
-        if bucket is None or bucket.holds_ns(now_ns) >= self.floor_ns:
+        """Whether its bucket or its tenant's holds less than the least slice; then it waits for that much."""
+        tenant, floor_ns = entity.tenant, self.floor_ns
+        release_ns = 0
+        for bucket in (entity.bucket, tenant.outside if tenant.short else None):
+            if bucket is not None and bucket.holds_ns(now_ns) < floor_ns:
+                release_ns = max(release_ns, bucket.ready_ns(floor_ns))
+            elif bucket is tenant.outside:
+                tenant.short = False
+        if not release_ns:
             return False
         self._holds = entity.hold = self._holds + 1
-        heappush(self._throttled, (bucket.ready_ns(self.floor_ns), entity.hold, entity))
+        heappush(self._throttled, (release_ns, entity.hold, entity))
         return True
+
+    def _keep_outside(self, tenant: Tenant, now_ns: int) -> None:
+        """What it caused is still paid for when it comes back: else it would come and go."""
+        if len(self._outside) >= OUTSIDE_KEPT:
+            self._outside = {name: bucket for name, bucket in self._outside.items() if not bucket.is_full(now_ns)}
+        self._outside[tenant.name] = tenant.outside
 
     def _release(self, now_ns: int) -> None:
         while (release_ns := self.next_release_ns()) is not None and release_ns <= now_ns:

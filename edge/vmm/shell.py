@@ -6,6 +6,7 @@ another of the same base is copying a few pages back.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -16,6 +17,7 @@ from edge.vmm.engine_kvm import KvmEngine
 from edge.vmm.engine_unicorn import UnicornEngine
 from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi, snapshot
+from vmimage.errors import FormatError
 from vmimage.pages import PageNos, Pages, difference, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
@@ -24,7 +26,13 @@ SHELL_OVERHEAD_BYTES: Final = 5 << 18
 # Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
 DECODED_BYTES: Final = 8 << 20
 
+# A reset keeps what it copies back, up to 16 MiB; a machine that wrote more is bound anew.
+RESET_KEEP_PAGES: Final = 4096
+PORTION_PAGES: Final = 1024  # 4 MiB: a look at all that a machine changed copies no more at a time
+
 EngineName = Literal["unicorn", "kvm"]
+# Descriptors of the process that an engine holds: a virtual machine, its processor, and that one's mapping.
+DESCRIPTORS: Final[Mapping[EngineName, int]] = {"unicorn": 0, "kvm": 3}
 
 
 class Decoded:
@@ -81,6 +89,11 @@ class Image:
     def is_base(self) -> bool:
         """Whether this is a base image, which only other images are made of."""
         return self._record is None
+
+    @property
+    def record_bytes(self) -> int:
+        """Bytes of it that the process holds beside its base."""
+        return len(self._record or b"")
 
     def snapshot(self) -> Snapshot:
         """The machine's state as the image has it, not to be changed; decoded when it is wanted: images are many."""
@@ -168,11 +181,13 @@ class Shell:
     def bind(self, image: Image, parked: Snapshot | None) -> DeviceState:
         """Make memory and CPU those of a machine: the image's, or as `parked` says.
 
-        :param parked: against the image.
-        :raises FormatError: the image's record does not parse. The shell may be used again.
+        :param parked: against the image. Whoever wrote it may have been taken over: it changes what the guest could.
+        :raises FormatError: the image's record does not parse, or `parked` changes other pages. Nothing was done.
         """
         decoded = image.snapshot()
         state = decoded if parked is None else parked
+        if parked is not None:
+            _check_parked(image, parked)
         code = image.code_pages(decoded)
         translated = code if np.array_equal(self._code, code) else np.union1d(self._code, code)
         before = self.memory.pages[translated]
@@ -231,6 +246,8 @@ class Shell:
         fresh, dirty = self._fresh, self.memory.dirty_pages()
         if fresh is None:
             raise ValueError("a shell that was never bound cannot be reset")
+        if len(dirty) > RESET_KEEP_PAGES:
+            return self.bind(fresh.image, None)
         if len(dirty) != fresh.dirty_count:
             page_nos = self.memory.changeable(dirty)  # not code and read-only files, which nobody can have changed
             contents = fresh.image.contents(page_nos, fresh.image.snapshot())
@@ -239,16 +256,66 @@ class Shell:
         self.engine.load(fresh.registers)
         return fresh.devices
 
-    def changed_pages(self, image: Image, skip: PageNos) -> tuple[PageNos, Pages]:
-        """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state."""
-        dirty = self.memory.dirty_pages(skip)
-        return difference(dirty, self.memory.pages[dirty], image.contents(dirty, image.snapshot()))
+    def changed_pages(self, image: Image, skip: PageNos, limit: int | None = None) -> tuple[PageNos, Pages]:
+        """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state.
+
+        :param limit: of pages; one more may be found and then no further ones are looked for. A caller that sets it
+            pays for no copy that is much larger.
+        """
+        decoded, parts, count = image.snapshot(), [no_pages()], 0
+        for dirty in _portions(self.memory.dirty_pages(skip)):
+            found = difference(dirty, self.memory.pages[dirty], image.contents(dirty, decoded))
+            parts.append(found)
+            count += len(found[0])
+            if limit is not None and count > limit:
+                break
+        if len(parts) <= 2:
+            return parts[-1]
+        return np.concatenate([nos for nos, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+    def changes_more(self, image: Image, skip: PageNos, limit: int) -> bool:
+        """Whether more pages than this differ from the image's; keeps no copy of them."""
+        decoded, count = image.snapshot(), 0
+        for dirty in _portions(self.memory.dirty_pages(skip)):
+            count += len(difference(dirty, self.memory.pages[dirty], image.contents(dirty, decoded))[0])
+            if count > limit:
+                return True
+        return False
 
     def resident_bytes(self) -> int:
         """Host memory this shell takes for itself."""
-        return SHELL_OVERHEAD_BYTES + len(self.memory.dirty_pages()) * abi.PAGE_SIZE
+        written = len(self.memory.dirty_pages()) * abi.PAGE_SIZE
+        kept = 0 if self._fresh is None else self._fresh.pages.nbytes
+        return SHELL_OVERHEAD_BYTES + written + self.memory.stray_bytes + kept
+
+    def descriptors(self) -> int:
+        """Of the process, that its engines hold."""
+        return sum(DESCRIPTORS[name] for name in self._engines)
+
+    def descriptors_for(self, engine: EngineName) -> int:
+        """How many more it would hold with that engine."""
+        return 0 if engine in self._engines else DESCRIPTORS[engine]
+
+    def give_back(self) -> None:
+        """No machine is in it: free what the last one took and the next need not have."""
+        self.memory.give_back()
+        self._fresh = None
 
     def close(self) -> None:
-        """Free the engines; memory goes with the last reference."""
+        """Free the engines; memory goes with the last reference, or by `memory.free`."""
         for engine in self._engines.values():
             engine.close()
+
+
+def _check_parked(image: Image, parked: Snapshot) -> None:
+    """:raises FormatError: pages that its guest could not have changed: then another wrote the record."""
+    allowed = image.template.parkable[parked.page_nos]
+    if not allowed.all():
+        page_no = int(parked.page_nos[~allowed][0])
+        raise FormatError(f"record: pages that the guest may write expected, got page {page_no:#x}")
+
+
+def _portions(page_nos: PageNos) -> Iterator[PageNos]:
+    """Few enough pages at a time that copies of them are small beside a machine."""
+    for start in range(0, len(page_nos), PORTION_PAGES):
+        yield page_nos[start : start + PORTION_PAGES]

@@ -5,6 +5,7 @@ once. All shells together are held to what machines have needed at once, and a f
 machines bounds them too. Past that the base that was wanted longest ago gives one up.
 """
 
+import logging
 from typing import Final
 
 from edge.vmm.shell import Image, Shell
@@ -13,6 +14,8 @@ FREE_SHELLS_MAX: Final = 64
 # Beyond the most machines there were. Three bases that take turns, 15 to 80 machines, Zipf: 0.1 to 3 % of openings then
 # need a new shell, which takes a millisecond; with 8 it is 4 to 11 %.
 SPARE_SHELLS: Final = 16
+
+log = logging.getLogger("nunatak.worker")
 
 _Kind = tuple[int, int]  # identity of the base, memory size
 
@@ -23,7 +26,8 @@ class ShellPool:
     def __init__(self) -> None:
         self._free: dict[_Kind, list[Shell]] = {}  # the kind that was wanted longest ago first
         self.short_of: Image | None = None  # whose shell was the last of its kind: `prepare` has something to do
-        self._taken = self._most_taken = 0
+        self._in_use: set[Shell] = set()
+        self._most_taken = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._free.values()))
@@ -33,13 +37,17 @@ class ShellPool:
         return bool(self._free.get(_kind(image)))
 
     def take(self, image: Image) -> Shell:
-        """One for a machine of this image."""
+        """One for a machine of this image.
+
+        :raises OSError: the host has nothing left for another.
+        :raises UcError: the same, or a defect.
+        """
         free = self._of(image)
         shell = free.pop() if free else Shell(image.base, image.memory_bytes)
         if not free:
             self.short_of = image
-        self._taken += 1
-        self._most_taken = max(self._most_taken, self._taken)
+        self._in_use.add(shell)
+        self._most_taken = max(self._most_taken, len(self._in_use))
         self._trim()
         return shell
 
@@ -54,11 +62,12 @@ class ShellPool:
         return shell
 
     def release(self, shell: Shell, image: Image) -> None:
-        """Its machine is gone."""
-        self._taken -= 1
+        """Its machine is gone. What much was written is given back to the host."""
+        self._in_use.discard(shell)
         if shell.broken:
-            shell.close()
+            _close(shell)
             return
+        shell.give_back()
         self._free.setdefault(_kind(image), []).append(shell)
         self._trim()
 
@@ -66,7 +75,32 @@ class ShellPool:
         """A base image is gone, and with it all shells of it."""
         self.short_of = None
         for shell in self._free.pop(_kind(image), []):
-            shell.close()
+            _close(shell)
+
+    def discard(self, shell: Shell, image: Image) -> None:
+        """A spare one that cannot be used."""
+        free = self._free.get(_kind(image), [])
+        if shell in free:
+            free.remove(shell)
+        _close(shell)
+
+    def descriptors(self) -> int:
+        """Of the process, that all shells hold."""
+        free = sum(shell.descriptors() for shells in self._free.values() for shell in shells)
+        return free + sum(shell.descriptors() for shell in self._in_use)
+
+    def close_one(self, *, but: Shell | None = None, with_descriptors: bool = False) -> bool:
+        """Close a free one, of the kind that was wanted longest ago; False when there is none.
+
+        :param with_descriptors: only one that holds some.
+        """
+        for free in self._free.values():
+            for shell in free:
+                if shell is not but and (shell.descriptors() or not with_descriptors):
+                    free.remove(shell)
+                    _close(shell)
+                    return True
+        return False
 
     def _of(self, image: Image) -> list[Shell]:
         """Those of its kind, which is wanted now."""
@@ -74,10 +108,19 @@ class ShellPool:
         return free
 
     def _trim(self) -> None:
-        room = min(FREE_SHELLS_MAX, self._most_taken + SPARE_SHELLS - self._taken)
+        room = min(FREE_SHELLS_MAX, self._most_taken + SPARE_SHELLS - len(self._in_use))
         for _ in range(len(self) - room):
-            next(free for free in self._free.values() if free).pop(0).close()
+            self.close_one()
 
 
 def _kind(image: Image) -> _Kind:
     return id(image.base), image.memory_bytes
+
+
+def _close(shell: Shell) -> None:
+    """Whatever is wrong with it, it is gone."""
+    try:
+        shell.close()
+        shell.memory.free()
+    except Exception:
+        log.exception("event=shell_not_closed")

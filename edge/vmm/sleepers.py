@@ -1,7 +1,11 @@
 """Who waits for a deadline, and who is woken by it: idle machines without one are in no list and cause no wake-up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
+from typing import Final
+
+SLEEP_MAX_NS: Final = 3600 * 1_000_000_000  # then one looks again; what a socket's timeout can hold is far more
+LATE_S: Final = 1e-4  # better than to wake a moment before
 
 
 class Sleepers:
@@ -42,3 +46,11 @@ class Sleepers:
             del self._deadlines[number]
             self.wakeups += 1
             yield number
+
+
+def seconds_until(deadlines_ns: Iterable[int | None], now_ns: int) -> float | None:
+    """How long to sleep until the first of these, whatever they are; `None` for as long as nothing else comes."""
+    some_day = [deadline_ns for deadline_ns in deadlines_ns if deadline_ns is not None]
+    if not some_day:
+        return None
+    return min(max(0, min(some_day) - now_ns), SLEEP_MAX_NS) / 1e9 + LATE_S

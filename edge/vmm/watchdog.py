@@ -8,6 +8,7 @@ process is disturbed, and no ticks while nothing runs.
 
 import contextlib
 import functools
+import logging
 import select
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from edge.vmm.engine import Engine
 
 TICK_NS: Final = 500_000
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
+SLICE_MAX_NS: Final = 1_000_000_000  # whatever a caller says: poll(2) takes an int, and nobody means to wait for longer
+
+log = logging.getLogger("nunatak.watchdog")
 
 
 @functools.cache
@@ -49,7 +53,7 @@ class Watchdog:
         """Stop `engine` when it runs for longer than its slice."""
         if not self.ticking:
             self._set(TICK_NS)
-        self._slice_ns = slice_ns
+        self._slice_ns = min(slice_ns, SLICE_MAX_NS)
         self._run += 1
         self._engine = engine
         try:
@@ -67,18 +71,30 @@ class Watchdog:
         self.ticking = interval_ns > 0
 
     def _watch(self) -> None:
+        """For as long as the process lives: without this thread the next guest that spins would never give way."""
         seen = 0
         while True:
-            self._ticker.wait()
-            engine, run = self._engine, self._run
-            if engine is None or run != seen:
-                seen = run
-                continue
-            rest_ms = (self._slice_ns - TICK_NS) / 1e6
-            if self._input is not None and rest_ms > 0:
-                self._input.poll(rest_ms)
-            elif rest_ms > 0:
-                select.select([], [], [], rest_ms / 1e3)
-            if self._engine is engine and self._run == run:
-                self.stopped += 1
-                engine.stop()
+            try:
+                seen = self._tick(seen)
+            except Exception:
+                log.exception("event=watchdog_failed")
+                seen = self._run
+
+    def _tick(self, seen: int) -> int:
+        """Wait for a tick and look at the run under way; the number of that run.
+
+        :param seen: the run that the last tick saw.
+        """
+        self._ticker.wait()
+        engine, run = self._engine, self._run
+        if engine is None or run != seen:
+            return run
+        rest_ms = (self._slice_ns - TICK_NS) / 1e6
+        if self._input is not None and rest_ms > 0:
+            self._input.poll(rest_ms)
+        elif rest_ms > 0:
+            select.select([], [], [], rest_ms / 1e3)
+        if self._engine is engine and self._run == run:
+            self.stopped += 1
+            engine.stop()
+        return seen

@@ -2,12 +2,11 @@
 
 A plain blocking loop: receive what there is, let each machine that has something to do work for a slice, send what they
 made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as
-sealed memfds over another. Nothing a guest does ends a worker; only a frame that the supervisor could not have sent
-does.
+sealed memfds over another. Nothing that a guest or its image does ends a worker, see `guard`; it ends when the
+supervisor says so or is gone, and when frames are out of step, which only a defect of the supervisor brings about.
 """
 
 import argparse
-import contextlib
 import functools
 import gc
 import json
@@ -16,26 +15,31 @@ import os
 import socket
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 from edge.vmm import frames, host, sandbox
+from edge.vmm.attribution import Attribution
 from edge.vmm.devices.ring import Record
 from edge.vmm.drives import Drives
 from edge.vmm.frames import Frame
+from edge.vmm.guard import Guard
 from edge.vmm.held_images import HeldImages
 from edge.vmm.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.memory_limit import STATM, MemoryLimit, own_bytes
+from edge.vmm.outbox import Outbox
+from edge.vmm.parking import Parking
+from edge.vmm.placement import Placement
 from edge.vmm.resident import Resident
 from edge.vmm.scheduler import Entity, Quota, Scheduler
-from edge.vmm.shell import EngineName, Shell, of_thread
+from edge.vmm.shell import EngineName, Image, Shell
 from edge.vmm.shell_pool import ShellPool
-from edge.vmm.sleepers import Sleepers
+from edge.vmm.sleepers import Sleepers, seconds_until
 from edge.vmm.tiering import Tiering, calibrate, kvm_device
+from edge.vmm.vitals import Vitals
 from edge.vmm.watchdog import TICK_NS, watchdog
-from vmimage import abi, snapshot
-from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
+from vmimage.errors import GuestError, NunatakError, OperatorError
 from vmimage.manifest import Limits
 
 RECEIVE_BYTES: Final = 1 << 20
@@ -43,9 +47,12 @@ RECEIVE_BYTES: Final = 1 << 20
 # which were the p99 of a machine beside one that spins.
 THREAD_SWITCH_S: Final = 0.0002
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
-PARKS_WAITING: Final = 2  # machines that wait to be parked, each with a shell that another could have
-PARK_WAITS_NS: Final = 2_000_000  # for as long as others have work
 NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
+
+# Frames whose header names a machine: what goes wrong with one ends that.
+OF_MACHINES: Final = frozenset(
+    (frames.HEAD, frames.BODY, frames.CREDIT, frames.RESET, frames.OPEN, frames.PARK, frames.CLOSE)
+) | {frames.PAGES, frames.DISK_DONE}
 
 log = logging.getLogger("nunatak.worker")
 
@@ -53,29 +60,45 @@ log = logging.getLogger("nunatak.worker")
 class Worker:
     """All of one worker process but its two sockets' other ends."""
 
-    def __init__(self, engine: EngineName | None, frames_socket: socket.socket, images_socket: socket.socket) -> None:
+    def __init__(
+        self,
+        engine: EngineName | None,
+        frames_socket: socket.socket,
+        images_socket: socket.socket,
+        attribution_fd: int = -1,
+        statm: int = -1,
+        memory_bytes: int = 0,
+    ) -> None:
+        """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
         self._socket = frames_socket
         self._buffer = bytearray()
-        self._out = bytearray()
+        self._outbox = Outbox(frames_socket)
+        self._guard = Guard(Attribution(attribution_fd), self._fail)
         self._images = HeldImages(images_socket)
         self._residents: dict[int, Resident] = {}
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
         self._sleepers = Sleepers()  # by resident's number
-        self._to_park: deque[Resident] = deque()
         self._rests = 0  # times it slept because nobody had work
         self._shells = ShellPool()
+        self._spare_for = 0  # the machine that took the last shell of its kind
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = Tiering(calibrate(), engine)
+        self._placement = Placement(self._tiering, self._shells)
         self._stopping = False
-        self._drives = Drives(self._out.extend, self._wake)
+        self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
+        self._parking = Parking(self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget)
+        self._statm = statm
+        self._memory = MemoryLimit(memory_bytes, self._own_bytes) if memory_bytes else None
+        parts = (self._sleepers, self._watchdog, self._tiering, self._placement, self._guard, self._memory)
+        self._vitals = Vitals(self._residents, self._shells, self._images, self._drives, *parts)
         self._handlers: dict[int, Callable[[Frame], None]] = {
             frames.HEAD: self._on_record,
             frames.BODY: self._on_record,
             frames.CREDIT: self._on_record,
             frames.RESET: self._on_record,
-            frames.IMAGE: self._images.take,
+            frames.IMAGE: self._on_image,
             frames.DROP_IMAGE: self._on_drop_image,
             frames.OPEN: self._on_open,
             frames.PARK: self._on_park,
@@ -86,20 +109,26 @@ class Worker:
         }
 
     def serve(self) -> None:
-        """Until STOP, or until the supervisor is gone."""
+        """Until STOP, or until the supervisor is gone.
+
+        :raises OSError: it is gone. :raises ValueError: its frames are out of step.
+        """
         if self._tiering.fixed == "kvm" and not self._tiering.kvm:
             raise OperatorError(f"engine kvm: {self._tiering.calibration.kvm_missing}")
         engines = ["unicorn", "kvm"] if self._tiering.kvm else ["unicorn"]
         about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
-        self._send(frames.HELLO, 0, 0, json.dumps(about).encode())
-        self._flush()
+        self._outbox.send(frames.HELLO, 0, json.dumps(about).encode())
+        self._outbox.flush()
         while not self._stopping and self._receive():
             turn = self._scheduler.next(time.monotonic_ns())
             if turn is not None:
-                self._run(self._by_entity[turn[0]], turn[1])
-            if self._to_park and (turn is None or time.monotonic_ns() >= self._to_park[0].park_by_ns):
-                self._park_next()
-            self._flush()
+                resident = self._by_entity[turn[0]]
+                self._guard.for_machine(resident.number, self._run, resident, turn[1])
+                if self._memory is not None and time.monotonic_ns() >= self._memory.look_at_ns:
+                    self._guard.for_nobody(self._hold_to_memory, self._memory)
+            if self._parking and (turn is None or self._parking.is_due()):
+                self._parking.next()
+            self._outbox.flush()
         self._watchdog.rest()
 
     # Input
@@ -107,13 +136,13 @@ class Worker:
     def _receive(self) -> bool:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
-        rests = idle and self._shells.short_of is None and not self._to_park
+        rests = idle and self._shells.short_of is None and not self._parking
         self._rests += rests
         self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, TimeoutError):
-            if idle and not self._to_park:
+            if idle and not self._parking:
                 self._prepare_shell()
                 self._watchdog.rest()
             self._wake_sleepers()
@@ -122,24 +151,27 @@ class Worker:
             return False
         self._buffer += data
         for frame in frames.parse(self._buffer):
-            self._handlers[frame.type](frame)
+            self._take(frame)
         self._wake_sleepers()
         return True
 
+    def _take(self, frame: Frame) -> None:
+        if frame.type in OF_MACHINES:
+            self._guard.for_machine(frame.machine, self._handlers[frame.type], frame)
+        else:
+            self._guard.for_nobody(self._handlers.get(frame.type, _unknown), frame)
+
     def _seconds_to_wake(self) -> float | None:
         """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
-        some_day = (self._sleepers.next_ns(), self._scheduler.next_release_ns())
-        deadlines = [deadline_ns for deadline_ns in some_day if deadline_ns is not None]
-        wait = max(0.0, (min(deadlines) - time.monotonic_ns()) / 1e9) + 1e-4 if deadlines else None
-        return min(wait or LINGER_S, LINGER_S) if self._watchdog.ticking else wait
+        wait_s = seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
+        return min(wait_s or LINGER_S, LINGER_S) if self._watchdog.ticking else wait_s
 
     def _wake_sleepers(self) -> None:
-        now_ns = time.monotonic_ns()
-        for number in self._sleepers.due(now_ns):
-            self._scheduler.wake(self._residents[number].entity, now_ns)
+        for number in self._sleepers.due(time.monotonic_ns()):
+            self._guard.for_machine(number, self._wake, number)
 
     def _wake(self, number: int) -> None:
-        """A machine's disk has something for it."""
+        """A machine has something to do: its deadline came, or its disk has something for it."""
         resident = self._residents.get(number)
         if resident is not None:
             self._make_runnable(resident)
@@ -155,69 +187,56 @@ class Worker:
             resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
             self._make_runnable(resident)
 
+    def _on_image(self, frame: Frame) -> None:
+        self._images.take(frame)
+        self._placement.bases = self._images.bases()
+
     def _on_drop_image(self, frame: Frame) -> None:
         if frame.flags & frames.FLAG_END:
             self._tiering.forget(frame.machine)
         image = self._images.drop(frame.machine)
         if image is not None and image.is_base:
             self._shells.drop(image)
+            self._placement.bases = self._images.bases()
 
     def _on_open(self, frame: Frame) -> None:
         head, parked = frames.split_json(frame.payload)
         about: dict[str, Any] = json.loads(head)
-        started_ns = time.perf_counter_ns()
+        if frame.machine in self._residents:
+            raise ValueError(f"a machine that is not there yet expected, got {frame.machine} again")
         image = self._images[about["image"]]
-        limits = Limits(**about["limits"])
-        if self._to_park and not self._shells.has_free(image):
-            self._park_next()
+        if self._parking and not self._shells.has_free(image):
+            self._parking.next()
         shell = self._shells.take(image)
+        if self._shells.short_of is image:
+            self._spare_for = frame.machine
         try:
-            self._choose_engine(shell, self._tiering.engine_for(about["image"], id(image.base)))
-            record, disks = self._drives.open(frame.machine, shell.memory, about["disks"], parked or None)
-            machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
-            machine.restore(record)
-        except NunatakError as error:
-            self._drives.forget(frame.machine)
+            self._open(frame.machine, about, parked, image, shell)
+        except Exception as error:
+            shell.broken |= not isinstance(error, NunatakError)
             self._shells.release(shell, image)
-            self._report_death(frame.machine, error, {}, [])
-            return
+            raise
+
+    def _open(self, number: int, about: dict[str, Any], parked: bytes, image: Image, shell: Shell) -> None:
+        started_ns = time.perf_counter_ns()
+        limits = Limits(**about["limits"])
+        self._placement.choose(shell, self._tiering.engine_for(about["image"], id(image.base)))
+        record, disks = self._drives.open(number, shell.memory, about["disks"], parked or None)
+        machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
+        machine.restore(record)
         quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
         entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
-        resident = self._residents[frame.machine] = Resident(frame.machine, about["image"], machine, entity)
+        resident = Resident(number, about["image"], machine, entity)
         resident.growth_bytes = about["growth_bytes"]
-        self._by_entity[entity] = resident
+        resident.record_bytes = min(about.get("record_bytes", frames.RECORD_BYTES_MAX), frames.RECORD_BYTES_MAX)
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns
+        self._residents[number] = self._by_entity[entity] = resident
 
     def _on_park(self, frame: Frame) -> None:
-        """It makes room for another, whose request need not wait for that: parked when nobody has work, or soon."""
         resident = self._residents.get(frame.machine)
         if resident is not None:
-            resident.parking, resident.park_by_ns = True, time.monotonic_ns() + PARK_WAITS_NS
-            self._to_park.append(resident)
-            if len(self._to_park) > PARKS_WAITING:
-                self._park_next()
-
-    def _park_next(self) -> None:
-        resident = self._to_park.popleft()
-        if self._residents.get(resident.number) is resident:  # else it ended meanwhile
-            self._park_if_idle(resident)
-
-    def _park_if_idle(self, resident: Resident) -> None:
-        """Once it has nothing left to do: a RESET may still be on its way into the guest."""
-        machine = resident.machine
-        try:
-            if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
-                return
-            state = machine.capture()
-        except GuestError as error:  # it left ring positions that cannot be, and has not run since
-            self._die(resident, error, {})
-            return
-        machine.guest_log.end()
-        self._emit(resident)
-        record = self._drives.park(resident.number, snapshot.encode(state, level=1, zstd=of_thread.zstd))
-        self._forget(resident)
-        self._send(frames.PARKED, resident.number, 0, record)
+            self._parking.ask(resident)
 
     def _on_close(self, frame: Frame) -> None:
         resident = self._residents.get(frame.machine)
@@ -225,58 +244,38 @@ class Worker:
             self._forget(resident)
 
     def _on_ping(self, frame: Frame) -> None:
-        statistics = {
-            "ping": frame.payload.decode(),
-            "machines": len(self._residents),
-            "free_shells": len(self._shells),
-            "images": len(self._images),
-            "resident_bytes": sum(r.machine.resident_bytes() for r in self._residents.values()),
-            "cpu_ns": time.process_time_ns(),
-            "rests": self._rests,
-            "wakeups": self._sleepers.wakeups,
-            "slices_stopped": self._watchdog.stopped,
-            "kvm_machines": sum(r.machine.shell.engine_name == "kvm" for r in self._residents.values()),
-            "promotions": self._tiering.promotions,
-            "demotions": self._tiering.demotions,
-            "throttled": [r.number for r in self._residents.values() if r.entity.hold],
-            "grown": [r.number for r in self._residents.values() if r.has_grown()],
-            **self._drives.statistics(),
-        }
-        self._send(frames.PONG, 0, 0, json.dumps(statistics).encode())
+        self._measure()
+        statistics = self._vitals.statistics() | {"ping": frame.payload.decode(), "rests": self._rests}
+        self._outbox.send(frames.PONG, 0, json.dumps(statistics).encode())
 
     def _on_stop(self, frame: Frame) -> None:
         self._stopping = True
 
     # Machines
 
-    def _choose_engine(self, shell: Shell, name: EngineName, *, move: bool = False) -> None:
-        """Put the next machine, or with `move` the one that is there, into an engine; on Unicorn where KVM fails."""
-        if name == shell.engine_name:
-            return
-        try:
-            if move:
-                shell.use(name)
-                self._tiering.moved(name)
-            else:
-                shell.choose(name)
-        except OperatorError as error:
-            log.warning("event=kvm_lost reason=%s", error)
-            self._tiering.without_kvm(str(error))
-
     def _prepare_shell(self) -> None:
         """Make a spare one, with the engine that machines of its base mostly want and the pages that they write."""
         image = self._shells.short_of
-        made = self._shells.prepare()
-        if image is None or made is None:
+        if image is None:
             return
-        self._choose_engine(made, self._tiering.engine_of_kin(id(image.base)))
+        made: list[Shell] = []
+        if not self._guard.for_shell(self._spare_for, self._make_spare, image, made):
+            for shell in made:
+                self._shells.discard(shell, image)
+
+    def _make_spare(self, image: Image, made: list[Shell]) -> None:
+        shell = self._shells.prepare()
+        if shell is None:
+            return
+        made.append(shell)
+        self._placement.choose(shell, self._tiering.engine_of_kin(id(image.base)))
         others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
         like = next((machine.shell for machine in others if machine.image.base is image.base), None)
-        with contextlib.suppress(NunatakError):  # an image that cannot be bound ended the machine that wanted it
-            made.warm_up(image, like)
+        shell.warm_up(image, like)
 
     def _forget(self, resident: Resident) -> None:
-        del self._residents[resident.number], self._by_entity[resident.entity]
+        self._residents.pop(resident.number, None)
+        self._by_entity.pop(resident.entity, None)
         self._sleepers.discard(resident.number)
         self._scheduler.remove(resident.entity, time.monotonic_ns())
         self._drives.forget(resident.number)
@@ -286,32 +285,31 @@ class Worker:
         machine = resident.machine
         self._sleepers.discard(resident.number)
         slice_ns = min(slice_ns, max(machine.clock.until_timer_ns(), TICK_NS))
+        if self._memory is not None:
+            slice_ns = self._memory.slice_ns(slice_ns)
         mark_ns = time.thread_time_ns()
-        error: NunatakError | None = None
+        failure: Exception | None = None
         try:
             with self._watchdog.watching(machine.shell.engine, slice_ns):
                 outcome = machine.run(slice_ns)
-        except GuestError as caught:
-            error, report = caught, caught.report
-        except Exception as caught:
-            log.exception("event=machine_failed machine=%d", resident.number)
-            error, report = GuestFault(f"the machine could not go on: {type(caught).__name__}"), {}
-            machine.shell.broken = True
-        io_bytes = self._emit(resident)
+        except Exception as error:
+            failure = error
+        resident.ran = True
+        io_bytes = self._outbox.emit(resident)
         if machine.disks is not None:
             io_bytes, machine.disks.moved_bytes = io_bytes + machine.disks.moved_bytes, 0
         now_ns = time.monotonic_ns()
-        self._scheduler.charge(resident.entity, time.thread_time_ns() - mark_ns, now_ns, io_bytes)
-        if error is not None:
-            self._die(resident, error, report)
-            return
+        cpu_ns = time.thread_time_ns() - mark_ns
+        self._scheduler.charge(resident.entity, cpu_ns, now_ns, io_bytes, machine.account.take())
+        if failure is not None:
+            raise failure
         shell = machine.shell
         entries = machine.last_entries if shell.warm else 0  # else most of it was the translation of code
         place = self._tiering.observe(
             resident.image, shell.engine_name, machine.last_cpu_ns, entries, comes=not resident.has_run
         )
         shell.warm = resident.has_run = True
-        self._choose_engine(shell, place, move=True)
+        self._placement.choose(shell, place, move=True)
         match outcome:
             case Idle(until_ns):
                 self._scheduler.sleep(resident.entity, now_ns)
@@ -322,50 +320,47 @@ class Worker:
                     resident.reported_ns = machine.virtual_ns
                     self._make_runnable(resident)
                 elif resident.parking:
-                    self._park_if_idle(resident)
+                    self._parking.if_idle(resident)
             case Runnable() | Ready():
                 pass  # it stays in the queue
 
-    def _emit(self, resident: Resident) -> int:
-        """Pass on what the guest sent; how many bytes that was."""
-        machine, before = resident.machine, len(self._out)
-        for record in machine.records:
-            payload = record.payload
-            if record.type == abi.RECORD_HEAD:
-                guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                engine = frames.ENGINES.index(machine.shell.engine_name)
-                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
-                payload = frames.TIMING.pack(*times, engine) + payload
-                resident.restore_us = 0
-            self._out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
-            self._out += payload
-        if machine.records:
-            resident.reported_ns = machine.virtual_ns
-            machine.records.clear()
-        if machine.log:
-            self._send(frames.LOG, resident.number, 0, b"".join(machine.log))
-            machine.log.clear()
-        return len(self._out) - before
+    def _own_bytes(self) -> int:
+        """Without blocks and images, which have budgets of their own."""
+        return own_bytes(self._statm) - self._drives.held_bytes() - self._images.held_bytes()
 
-    def _die(self, resident: Resident, error: NunatakError, report: dict[str, Any]) -> None:
-        never_seen = resident.machine.never_seen()
-        self._forget(resident)
-        self._report_death(resident.number, error, report, never_seen)
+    def _hold_to_memory(self, memory: MemoryLimit) -> None:
+        if memory.make_room(self._shells):
+            self._measure()
+            memory.end_greedy(self._residents.values(), self._end_for_memory)
 
-    def _report_death(self, number: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:
-        about = {"error": type(error).__name__, "message": str(error), "report": report, "retry": retry}
-        self._send(frames.DIED, number, 0, json.dumps(about).encode())
+    def _measure(self) -> None:
+        """What each machine takes, if it has run."""
+        for resident in [resident for resident in self._residents.values() if resident.ran]:
+            self._guard.for_machine(resident.number, resident.measure)
 
-    # Output
+    def _end_for_memory(self, resident: Resident, error: NunatakError) -> None:
+        self._fail(resident.number, error, spoilt=True)  # a free shell would keep what it took
 
-    def _send(self, type_: int, machine: int, stream: int, payload: bytes) -> None:
-        self._out += frames.pack(type_, 0, machine, stream, payload)
+    def _fail(self, machine: int, error: NunatakError, *, spoilt: bool) -> None:
+        """The end of a machine, or of one that was to be opened: see `guard`."""
+        report = error.report if isinstance(error, GuestError) else {}
+        resident = self._residents.get(machine)
+        if resident is None:
+            self._drives.forget(machine)
+            self._outbox.died(machine, error, report, [])
+            return
+        resident.machine.shell.broken |= spoilt
+        try:
+            resident.machine.guest_log.end()
+            self._outbox.emit(resident)
+        finally:
+            never_seen = resident.machine.never_seen()
+            self._outbox.died(machine, error, report, never_seen)
+            self._forget(resident)
 
-    def _flush(self) -> None:
-        if self._out:
-            self._socket.settimeout(None)
-            self._socket.sendall(self._out)
-            self._out.clear()
+
+def _unknown(frame: Frame) -> None:
+    raise ValueError(f"a frame type for a worker expected, got {frame.type}")
 
 
 def main() -> int:
@@ -373,14 +368,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="edge.vmm.worker")
     parser.add_argument("--frames-fd", type=int, required=True)
     parser.add_argument("--images-fd", type=int, required=True)
+    parser.add_argument("--attribution-fd", type=int, default=-1, help="a page that says for which machine it works")
+    parser.add_argument(
+        "--memory-bytes", type=int, default=0, help="that all machines and shells may take; 0: no limit"
+    )
     parser.add_argument("--engine", choices=("auto", "unicorn", "kvm"), default="auto", help="what machines run on")
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     host.small_pages()
-    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=kvm_device())
+    limited = arguments.memory_bytes > 0 and host.LINUX
+    statm = os.open(STATM, os.O_RDONLY | os.O_CLOEXEC) if limited else -1
+    kept = (arguments.frames_fd, arguments.images_fd, arguments.attribution_fd, statm)
+    config = sandbox.Config(keep=tuple(fd for fd in kept if fd >= 0), kvm=kvm_device())
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
-    report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends))
+    limits = (arguments.attribution_fd, statm, arguments.memory_bytes if limited else 0)
+    report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends, *limits))
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)

@@ -261,18 +261,28 @@ def test_doctor_is_told_every_layer() -> None:
 class SandboxedWorker:
     """The real worker as its supervisor sees it."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        program: str = "tests.attack.sandboxed_worker",
+        pass_fds: tuple[int, ...] = (),
+        descriptors: int = 0,
+    ) -> None:
+        """:param arguments: of the program: the engine first. :param pass_fds: that it keeps.
+        :param descriptors: that it may have; 0: as many as a worker takes.
+        """
         self._frames, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._frames.settimeout(TIMEOUT_S)
         fds = (theirs.fileno(), their_images.fileno())
-        command = [sys.executable, "-m", "tests.attack.sandboxed_worker", engine]
+        limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
+        command = [*limited, sys.executable, "-m", program, *arguments]
         with theirs, their_images:
             self.process = subprocess.Popen(
                 [*command, "--frames-fd", str(fds[0]), "--images-fd", str(fds[1])],
                 cwd=ROOT,
                 env=sandbox.environment(),
-                pass_fds=fds,
+                pass_fds=(*fds, *pass_fds),
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -308,12 +318,20 @@ class SandboxedWorker:
         fresh: bool = False,
         folder: Path = EXAMPLES,
         snapshot: bytes = b"",
+        cpu_ms: int = 300,
+        log_bytes: int = 64 << 10,
+        tenant: str = "t",
+        **more: object,
     ) -> None:
+        """:param more: beside these, in OPEN's JSON."""
         bundle = bake(folder / example)
         record = snapshot or bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
-        about = {"limits": asdict(Limits(cpu_ms=300, output_bytes=1 << 20, streams=8)), "fresh": fresh}
-        about |= {"tenant": "t", "weight": 1, "growth_bytes": growth_bytes, "disks": []}
+        about = {
+            "limits": asdict(Limits(cpu_ms=cpu_ms, output_bytes=1 << 20, streams=8, log_bytes=log_bytes)),
+            "fresh": fresh,
+        }
+        about |= {"tenant": tenant, "weight": 1, "growth_bytes": growth_bytes, "disks": [], **more}
         data = json.dumps({"image": image} | about).encode()
         self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
 

@@ -2,11 +2,14 @@
 
 from contextlib import suppress
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.vmm import frames
 from edge.vmm.frames import Frame
+from vmimage import abi, snapshot
+from vmimage.drives import WRITTEN_MAX
 
 FRAMES = st.lists(
     st.builds(
@@ -45,3 +48,18 @@ def test_anything(data: bytes) -> None:
     with suppress(ValueError):
         got = frames.parse(buffer)
     assert sum(len(frames.pack(*frame)) for frame in got) + len(buffer) == len(data)
+
+
+def test_what_would_be_refused_is_not_sent() -> None:
+    largest = frames.pack(frames.PARKED, 0, 1, 0, bytes(frames.PAYLOAD_MAX))
+    assert [len(frame.payload) for frame in frames.parse(bytearray(largest))] == [frames.PAYLOAD_MAX]
+    with pytest.raises(ValueError, match="at most"):
+        frames.pack(frames.PARKED, 0, 1, 0, bytes(frames.PAYLOAD_MAX + 1))
+
+
+def test_a_record_of_the_maximum_fits_an_open_with_all_that_goes_with_it() -> None:
+    """Bytes that do not compress in every page, scratch disks as full as they may be, and JSON of the largest size."""
+    record = snapshot.record_size(frames.RECORD_BYTES_MAX // abi.PAGE_SIZE)
+    scratch = WRITTEN_MAX + WRITTEN_MAX // abi.PAGE_SIZE * 4 + abi.DISKS_MAX * 8
+    stored = sum(size + size // 256 + 1024 for size in (record, scratch))  # zstd: ZSTD_compressBound
+    assert stored + (1 << 20) < frames.PAYLOAD_MAX

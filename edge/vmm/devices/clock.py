@@ -2,9 +2,14 @@
 
 import errno
 import time
+from typing import Final
 
 from vmimage import abi
 from vmimage.snapshot import DeviceState
+
+# A deadline that is farther away does not come: no process lives for so long, and what the host does with it (waiting,
+# arithmetic in its own types) need not hold every number that a guest can say. A year.
+FAR_NS: Final = 365 * 24 * 3600 * 1_000_000_000
 
 
 class Clock:
@@ -51,13 +56,18 @@ class Clock:
         return self._fired
 
     def until_timer_ns(self) -> int:
-        """Time left until the timer is due, on its own timeline; what cannot come (no timer) is far away."""
+        """Time left until the timer is due, on its own timeline; FAR_NS where none comes sooner."""
         if not self._deadline_ns:
-            return abi.IDLE_FOREVER
+            return FAR_NS
         now_ns = self.virtual_ns if self._timeline == abi.TIMELINE_VIRTUAL else self.mono_ns()
-        return max(0, self._deadline_ns - now_ns)
+        return min(max(0, self._deadline_ns - now_ns), FAR_NS)
 
     def host_deadline_ns(self, idle_until_ns: int) -> int | None:
-        """When an idle machine must wake, as `time.monotonic_ns`; `None` for never."""
+        """When an idle machine must wake, as `time.monotonic_ns`; `None` for never, which is also what is too far away.
+
+        The one door for deadlines that a guest named: past it they are at most FAR_NS ahead.
+        """
         deadline_ns = min(idle_until_ns, self._deadline_ns) if self.armed else idle_until_ns
-        return None if deadline_ns == abi.IDLE_FOREVER else deadline_ns + self._origin_ns
+        if deadline_ns - self.mono_ns() > FAR_NS:
+            return None
+        return deadline_ns + self._origin_ns

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
+from edge.vmm.charges import Account
 from edge.vmm.memory import GuestMemory
 from vmimage import abi
 from vmimage.drives import KIND_NUMBERS, WRITTEN_MAX, DriveRef
@@ -56,6 +57,8 @@ class Drive:
     ref: DriveRef
     pages: dict[int, bytes] = field(default_factory=dict)  # written by the guest: page number to 4096 bytes
     unkept: set[int] = field(default_factory=set)  # of a cow drive: not yet given to the backing
+    keeping: bool = False  # the backing has some and has not answered
+    flushes: list[int] = field(default_factory=list)  # requests that wait for that, and for what was written since
     last_block: int = -1  # that a read missed
     ahead: int = 0
 
@@ -90,6 +93,8 @@ class Disks:
         self.drives = drives
         self.outstanding = 0  # requests taken and not completed
         self.moved_bytes = 0  # copied in and out since the caller last looked
+        self.account = Account(limited=False)  # of what its requests cost outside: the machine's, once it has one
+        self.backlog = False  # requests were left in the ring because a turn's worth of that was used up
         self._memory = memory
         self._ram = memoryview(memory.ram)
         self._backing = backing
@@ -133,8 +138,8 @@ class Disks:
 
     @property
     def busy(self) -> bool:
-        """Whether the guest has requests under way, or completions that it has not seen."""
-        return self.outstanding > 0 or self.pending()
+        """Whether the guest has requests that are not taken or under way, or completions that it has not seen."""
+        return self.outstanding > 0 or self.backlog or self.pending()
 
     def pending(self) -> bool:
         """Whether completions wait for the guest.
@@ -153,10 +158,11 @@ class Disks:
         return unseen
 
     def drain(self) -> None:
-        """Take what the guest asks for, as long as there is room for every answer.
+        """Take what the guest asks for, as long as there is room for every answer; see `backlog`.
 
         :raises GuestViolation: a ring index that cannot be.
         """
+        self.backlog = False
         out_head = _POSITIONS.unpack_from(self._ram, _OUT)[0]
         waiting = out_head - self._out_tail & _MASK
         if not waiting:
@@ -167,6 +173,9 @@ class Disks:
             )
         room = abi.DISK_SLOTS - self.outstanding - self._unseen()
         for _ in range(min(waiting, room)):
+            if self.account.used_up:
+                self.backlog = True
+                break
             place = _OUT + abi.DISK_REQUESTS + self._out_tail % abi.DISK_SLOTS * abi.DISK_REQUEST_SIZE
             id_, op, drive, offset, address, length, zero = _REQUEST.unpack_from(self._ram, place)
             self._out_tail = self._out_tail + 1 & _MASK
@@ -222,17 +231,31 @@ class Disks:
     def _flush(self, request: _Request, drive: Drive) -> None:
         if drive.ref.kind == "log" and not self._read_only:
             self._backing.append(request.drive, None, lambda status: self._complete(request.id, status))
+        elif drive.keeping:
+            drive.flushes.append(request.id)
         elif drive.unkept:
-            pages = drive.take_unkept()
-
-            def kept(status: int) -> None:
-                if status:
-                    drive.unkept.update(pages)  # the next flush tries again
-                self._complete(request.id, status)
-
-            self._backing.keep(request.drive, pages, kept)
+            self._keep(request.drive, drive, [request.id])
         else:
             self._complete(request.id, 0)
+
+    def _keep(self, number: int, drive: Drive, flushes: list[int]) -> None:
+        """Give the backing what was written, for these flushes; those that come meanwhile wait, and then share one.
+
+        So the backing holds what a drive has once, however often its guest flushes without waiting.
+        """
+        pages, drive.keeping = drive.take_unkept(), True
+
+        def kept(status: int) -> None:
+            drive.keeping = False
+            if status:
+                drive.unkept.update(pages)  # the next flush tries again
+            for id_ in flushes:
+                self._complete(id_, status)
+            waiting, drive.flushes = drive.flushes, []
+            if waiting and not self._closed:
+                self._keep(number, drive, waiting)
+
+        self._backing.keep(number, pages, kept)
 
     def _read(self, request: _Request, drive: Drive) -> None:
         length = min(request.length, max(0, drive.ref.bytes - request.offset))

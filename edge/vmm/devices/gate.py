@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from edge.vmm.charges import RECORD_NS, Account
 from edge.vmm.devices.exchanges import Exchange, Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
 from vmimage import abi, requests
@@ -42,10 +43,21 @@ class _Queued(NamedTuple):
 class Gate:
     """The gate of one machine."""
 
-    def __init__(self, ram: memoryview, *, max_streams: int, output_limit: int, single_use: bool = False) -> None:
+    def __init__(
+        self,
+        ram: memoryview,
+        *,
+        max_streams: int,
+        output_limit: int,
+        single_use: bool = False,
+        account: Account | None = None,
+    ) -> None:
         """:param ram: all of guest memory.
         :param single_use: after one stream no other is opened before `renew`.
+        :param account: of what its records cost outside; `drain` stops when a turn's worth is used up.
         """
+        self._account = account or Account(limited=False)
+        self._taken: deque[Record] = deque()  # from the guest, of which `drain` has not told
         self._in = RingProducer(ram[abi.GATE_IN_ADDRESS : abi.GATE_IN_ADDRESS + abi.GATE_SIZE])
         self._out = RingConsumer(ram[abi.GATE_OUT_ADDRESS : abi.GATE_OUT_ADDRESS + abi.GATE_SIZE], "gate out")
         self._max_streams = max_streams
@@ -79,16 +91,18 @@ class Gate:
         :returns: what the old one leaves to be said outside.
         """
         self._ready.clear()
+        self._taken.clear()
         self._used = False
         return self.exchanges.abandon()
 
     def save(self, charged_ns: int) -> OpenRequests | None:
         """What is open, as a value; None when nothing is.
 
-        :raises Unmovable: exchanges are open or still heard of, or more is queued than a record may hold.
+        :raises Unmovable: exchanges are open or still heard of, records wait to be told of, or more is queued than a
+            record may hold.
         """
         ready = tuple(record for queued in self._ready for record in parse_records(queued.data, 0, len(queued.data)))
-        if self.exchanges or any(record.stream & abi.EXCHANGE_BIT for record in ready):
+        if self.exchanges or self.backlog or any(record.stream & abi.EXCHANGE_BIT for record in ready):
             raise Unmovable("no requests to upstreams under way expected")
         used = self._single_use and self._used
         if not (self.streams or ready or self._waiting or used):
@@ -137,9 +151,19 @@ class Gate:
         return self._in.used(guest_tail) > 0
 
     @property
+    def busy(self) -> bool:
+        """Whether a stream or an exchange is open, or anything waits to be told, either way."""
+        return bool(self.streams or self._ready or self._waiting or self.exchanges or self._taken)
+
+    @property
     def queued(self) -> bool:
         """Whether something waits for room in the ring, or for a stream to end."""
         return bool(self._ready or self._waiting)
+
+    @property
+    def backlog(self) -> bool:
+        """Whether it sent what `drain` has not told of: the guest is not entered before that is done."""
+        return bool(self._taken)
 
     def never_seen(self) -> list[int]:
         """Streams that were offered and that the guest has not been told of."""
@@ -208,16 +232,23 @@ class Gate:
                 self._enqueue(stream, record)
 
     def drain(self, guest_head: int) -> list[Record]:
-        """What the guest sent since the last time, checked, for the world outside.
+        """What the guest sent since the last time, checked, for the world outside; what is left then is `backlog`.
 
         :raises GuestViolation: it breaks the rules of the ring or of a stream.
         :raises OutputTooLarge: a response body passed the limit.
         """
-        start = self._out.tail
-        if start == guest_head:
-            return []
-        records = parse_records(self._out.take(guest_head), start, abi.GATE_SIZE)
-        return [accepted for record in records if (accepted := self._accept(record)) is not None]
+        start, taken = self._out.tail, self._taken
+        if start != guest_head:
+            taken.extend(parse_records(self._out.take(guest_head), start, abi.GATE_SIZE))
+        told = []
+        while taken and not self._account.used_up:
+            record = self._accept(taken.popleft())
+            if record is not None:
+                told.append(record)
+                cost_ns = RECORD_NS.get(record.type)
+                if cost_ns is not None:
+                    self._account.add(cost_ns)
+        return told
 
     def _accept(self, record: Record) -> Record | None:
         kind, flags, number, payload = record

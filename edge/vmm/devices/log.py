@@ -1,15 +1,20 @@
 """What a guest writes for its publisher: log records and the console, as much as it may in a second.
 
-A token bucket that holds a second's worth. What does not fit is dropped, and when there is room again, or when the
-machine is parked or dies, one line says how much that was, so that nobody takes a gap for silence. The bucket is no
-part of a machine's state: one that comes back begins with a full one. So a park is worth a second of log at most, and a
-guest cannot bring one about.
+Two token buckets that hold a second's worth: of bytes, when the guest writes, and of lines, when the owner takes what
+there is. What does not fit is dropped, and when there is room again, or when the machine is parked or dies, one line
+says how much that was, so that nobody takes a gap for silence. Buckets are no part of a machine's state: one that comes
+back begins with full ones. So a park is worth a second of log at most, and a guest cannot bring one about.
 """
 
+import re
 import time
+from itertools import islice
 from typing import Final
 
+LOG_LINES: Final = 100  # of one machine in a second: what its supervisor takes of them
+
 _SECOND_NS: Final = 1_000_000_000
+_LINE_END: Final = re.compile(rb"\n")
 
 
 class GuestLog:
@@ -17,10 +22,12 @@ class GuestLog:
 
     def __init__(self, bytes_per_s: int) -> None:
         self.parts: list[bytes] = []  # for the owner to take
-        self.dropped_bytes = 0  # that no line has told of yet
+        self.dropped_bytes = self.dropped_lines = 0  # that no line has told of yet
         self._rate = bytes_per_s
         self._level = bytes_per_s
-        self._filled_ns = time.monotonic_ns()
+        self._lines = LOG_LINES
+        self.ended = False  # no more will come
+        self._filled_ns = self._lines_ns = time.monotonic_ns()
 
     def append(self, text: bytes) -> None:
         """Take it, or drop it when there is too much already."""
@@ -34,8 +41,26 @@ class GuestLog:
             self.parts.append(self.notice())
         self.parts.append(text)
 
+    def take(self) -> tuple[bytes, int]:
+        """What there is, and how many lines that is; lines beyond those of a second are dropped."""
+        text = b"".join(self.parts)
+        self.parts.clear()
+        lines = _lines_of(text)
+        if lines > self._lines:
+            self._refill_lines()
+        if lines > self._lines:
+            ends = list(islice(_LINE_END.finditer(text), self._lines))
+            text = text[: ends[-1].end()] if ends else b""
+            self.dropped_lines += lines - self._lines
+            lines = self._lines
+        self._lines -= lines
+        if self.dropped_lines and (self._lines or self.ended):  # there is room again, or will be none
+            text, lines = self._lines_notice() + text, lines + 1
+        return text, lines
+
     def end(self) -> None:
         """The machine goes: what was dropped last is told now."""
+        self.ended = True
         if self.dropped_bytes:
             self.parts.append(self.notice())
 
@@ -44,7 +69,21 @@ class GuestLog:
         dropped, self.dropped_bytes = self.dropped_bytes, 0
         return b"%d bytes of log dropped: at most %d in a second expected (log_bytes)\n" % (dropped, self._rate)
 
+    def _lines_notice(self) -> bytes:
+        dropped, self.dropped_lines = self.dropped_lines, 0
+        return b"%d lines dropped: at most %d in a second expected\n" % (dropped, LOG_LINES)
+
     def _refill(self) -> None:
         now_ns = time.monotonic_ns()
         self._level = min(self._rate, self._level + (now_ns - self._filled_ns) * self._rate // _SECOND_NS)
         self._filled_ns = now_ns
+
+    def _refill_lines(self) -> None:
+        """All at once, once a second: then a line says once a second what was dropped."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._lines_ns >= _SECOND_NS:
+            self._lines, self._lines_ns = LOG_LINES, now_ns
+
+
+def _lines_of(text: bytes) -> int:
+    return text.count(b"\n") + (not text.endswith(b"\n") and bool(text))

@@ -1,0 +1,399 @@
+"""Whatever goes wrong in a worker on behalf of one machine ends that machine: neighbours keep their state and serve."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.vmm import attribution, frames
+from edge.vmm.attribution import NOBODY
+from edge.vmm.shell import DESCRIPTORS
+from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
+from tests.attack.test_sandbox import SandboxedWorker
+from tests.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
+from vmimage import abi, snapshot
+from vmimage.snapshot import Snapshot
+
+VICTIM, EVIL = 1, 100  # machines
+ENGINES = ["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)]
+
+
+@contextmanager
+def running(
+    *arguments: str,
+    program: str = "tests.attack.sandboxed_worker",
+    pass_fds: tuple[int, ...] = (),
+    descriptors: int = 0,
+) -> Iterator[SandboxedWorker]:
+    """A worker with a machine of the victim's.
+
+    :param descriptors: that the process may have; 0: as many as a worker takes.
+    """
+    worker = SandboxedWorker(*arguments, program=program, pass_fds=pass_fds, descriptors=descriptors)
+    try:
+        worker.open(VICTIM, 10, "hello.c", tenant="victim")
+        yield worker
+    finally:
+        worker.close()
+
+
+class Victim:
+    """A neighbour that counts its requests: one that lost its state would begin anew."""
+
+    def __init__(self, worker: SandboxedWorker) -> None:
+        self._worker, self._served = worker, 0
+
+    def serves(self) -> None:
+        self._served += 1
+        self._worker.request(VICTIM, self._served)
+        frame = self._worker.expect(frames.HEAD)
+        assert frame.payload.endswith(b"hello from /, request %d\n" % self._served)
+
+
+def statistics(worker: SandboxedWorker) -> dict[str, object]:
+    worker.send(frames.PING)
+    found: dict[str, object] = json.loads(worker.expect(frames.PONG).payload)
+    return found
+
+
+def died(worker: SandboxedWorker, machine: int) -> str:
+    frame = worker.expect(frames.DIED)
+    assert frame.machine == machine
+    return str(json.loads(frame.payload)["error"])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("place", [place for place in PLACES if place != "spare"])
+def test_whatever_is_raised_for_a_machine_ends_that_machine(place: str, engine: str) -> None:
+    with running(engine, place, program="tests.attack.failing_worker") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for number in range(len(ERRORS)):
+            machine, fresh = EVIL + number, place == "reset"
+            worker.open(machine, machine, "hello.c", cpu_ms=MARKED, log_bytes=number, fresh=fresh)
+            if place in ("run", "frame", "reset"):
+                worker.request(machine, 1)
+            if place == "reset":
+                worker.expect(frames.HEAD)
+            if place == "park":
+                worker.send(frames.PARK, machine)
+            if place == "ping":
+                worker.send(frames.PING)
+            assert died(worker, machine) == ("WorkerFull" if number in SHORTAGES else "GuestFault")
+            if place == "ping":
+                worker.expect(frames.PONG)
+            victim.serves()
+        said = statistics(worker)
+        assert (said["machines"], said["failures"]) == (1, len(ERRORS))
+        worker.stop()
+
+
+def test_whatever_is_raised_for_a_spare_shell_ends_that_shell() -> None:
+    with running("unicorn", "spare", program="tests.attack.failing_worker") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for number in range(len(ERRORS)):
+            for _ in range(200):  # the last shell was taken: one more is made
+                if statistics(worker)["failures"] == number + 1:
+                    break
+                time.sleep(0.01)
+            assert statistics(worker)["failures"] == number + 1
+            victim.serves()
+            worker.open(EVIL + number, EVIL + number, "hello.c")
+        worker.await_free_shell()
+        victim.serves()
+        assert statistics(worker)["machines"] == len(ERRORS) + 1
+        worker.stop()
+
+
+def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
+    """A machine's end that machine, and the others are counted; then all goes on, descriptors included."""
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for type_, payload in (
+            (99, b""),
+            (frames.IMAGE, b"\xff"),
+            (frames.IMAGE, frames.with_json(b"{", b"")),
+            (
+                frames.IMAGE,
+                frames.with_json(b'{"kind": "base", "bytes": 1, "regions": [], "memory_bytes": 4194304}', b""),
+            ),
+            (frames.DISK, b"[]"),
+            (frames.BLOCK, b"short"),
+            (frames.PING, b"\xff"),
+        ):
+            worker.send(type_, 77, payload=payload)
+        assert statistics(worker)["refused_frames"] == 7
+        for number, (type_, stream, payload) in enumerate(
+            (
+                (frames.OPEN, 0, b""),
+                (frames.OPEN, 0, frames.with_json(b"{", b"")),
+                (frames.OPEN, 0, frames.with_json(b'{"image": 12345}', b"")),
+                (frames.OPEN, 0, frames.with_json(b'{"image": 1, "limits": {}}', b"")),
+            )
+        ):
+            worker.send(type_, 50 + number, stream, payload)
+            assert died(worker, 50 + number) == "GuestFault"
+        worker.open(EVIL, EVIL, "hello.c")
+        worker.request(EVIL, 1)
+        worker.response()
+        head = frames.pack(frames.HEAD, 0, EVIL, 2, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}))
+        worker._frames.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
+        assert died(worker, EVIL) == "GuestFault"
+        worker.open(EVIL, EVIL + 1, "hello.c")
+        worker.send(frames.OPEN, EVIL, payload=frames.with_json(b"{}", b""))  # it is there already
+        assert died(worker, EVIL) == "GuestFault"
+        victim.serves()
+        assert statistics(worker)["machines"] == 1
+        worker.stop()
+
+
+def test_only_frames_out_of_step_end_a_worker() -> None:
+    with running("unicorn") as worker:
+        Victim(worker).serves()
+        worker._frames.sendall(frames.HEADER.pack(frames.PAYLOAD_MAX + 1, frames.PING, 0, 0, 0, 0))
+        said = worker.process.communicate(timeout=20)[1]
+        assert worker.process.returncode == 1
+        assert "frame of" in said
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", ["/sleep", "/timer", "/virtual"])
+def test_a_deadline_at_the_end_of_time_wakes_nobody_and_harms_nobody(path: str, engine: str) -> None:
+    """Asked for without a request, so that nothing else ends the machine: the worker sleeps on it and goes on."""
+    deadlines = (2**63 - 1, 2**63, 2**63 + 1, 9 * 10**18, 2**64 - 16, 10**19, 10**16)
+    with running(engine) as worker:
+        victim = Victim(worker)
+        for number, deadline in enumerate(deadlines):
+            machine = EVIL + number
+            worker.open(machine, machine, "hostile.c", folder=PROGRAMS)
+            worker.request(machine, 1, f"{path}?stream=1&n={deadline}")
+            worker.expect(frames.HEAD)
+            before = statistics(worker)["rests"]
+            for _ in range(200):  # until it has slept, with nothing but that deadline to wake for
+                time.sleep(0.01)
+                if statistics(worker)["rests"] != before:
+                    break
+            victim.serves()
+        said = statistics(worker)
+        assert said["machines"] == len(deadlines) + 1
+        assert said["wakeups"] == 0
+        worker.stop()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("path", ["/spin?", "/nap?n=20000&", "/nap?n=0&", "/rearm?", "/notify?"])
+def test_work_without_a_request_has_a_limit_of_its_own(path: str, engine: str) -> None:
+    """Also for one that says READY, naps between its turns, or only ever wakes."""
+    with running(engine) as worker:
+        victim = Victim(worker)
+        victim.serves()
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=30)
+        worker.request(EVIL, 1, f"{path}stream=1")
+        worker.expect(frames.HEAD)
+        assert died(worker, EVIL) in ("OutOfBackgroundTime", "OutOfTime")
+        victim.serves()
+        worker.stop()
+
+
+def test_ready_does_not_begin_a_request_s_time_anew() -> None:
+    with running("unicorn") as worker:
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=50)
+        worker.request(EVIL, 1, "/spin")
+        assert died(worker, EVIL) == "OutOfTime"
+        Victim(worker).serves()
+        worker.stop()
+
+
+def test_a_machine_with_too_much_for_a_record_ends_when_it_is_parked() -> None:
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for machine, kib in ((EVIL, 800), (EVIL + 1, 1200)):
+            worker.open(machine, machine, "hostile.c", folder=PROGRAMS, cpu_ms=5000, record_bytes=1 << 20)
+            worker.request(machine, 1, f"/fill?n={kib}")
+            worker.response()
+            worker.send(frames.PARK, machine)
+            if machine == EVIL:
+                assert len(worker.expect(frames.PARKED).payload) > 800 << 10
+            else:
+                assert died(worker, machine) == "RecordTooLarge"
+        victim.serves()
+        worker.stop()
+
+
+def test_a_record_of_pages_that_no_guest_may_write_ends_its_machine_alone() -> None:
+    """As a worker that was taken over would send: code of the base, and data that are read-only."""
+    guest = Guest(image_of(EXAMPLES / "hello.c"))
+    guest.get()
+    good = guest.machine.capture()
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for number, address in enumerate(
+            (abi.INFO_ADDRESS, abi.ENV_ADDRESS, abi.LIBOS_ADDRESS, abi.STACK_GUARD_ADDRESS)
+        ):
+            pages = np.full((1, 512), 0x11E6, dtype=np.uint64)
+            page_nos = np.array([address // abi.PAGE_SIZE], dtype=np.uint32)
+            record = snapshot.encode(Snapshot(good.registers, good.devices, page_nos, pages))
+            worker.open(EVIL + number, EVIL + number, "hello.c", record)
+            assert died(worker, EVIL + number) == "FormatError"
+        worker.open(EVIL, 99, "hello.c", snapshot.encode(good))
+        worker.request(EVIL, 1)
+        assert worker.response().status == 200
+        victim.serves()
+        worker.stop()
+
+
+def test_it_says_for_whom_it_works_and_for_nobody_when_it_rests() -> None:
+    page = attribution.new_page()
+    try:
+        with running("unicorn", "--attribution-fd", str(page), pass_fds=(page,)) as worker:
+            Victim(worker).serves()
+            for _ in range(200):
+                if attribution.read(page) == NOBODY:
+                    break
+                time.sleep(0.01)
+            assert attribution.read(page) == NOBODY
+            worker.open(EVIL, EVIL, "spin.c", cpu_ms=60_000)
+            worker.request(EVIL, 1, "/spin")
+            seen = set()
+            for _ in range(200):
+                seen.add(attribution.read(page))
+                time.sleep(0.005)
+                if EVIL in seen:
+                    break
+            assert EVIL in seen
+            assert seen <= {EVIL, NOBODY}
+            worker.process.send_signal(signal.SIGSTOP)
+            os.waitpid(worker.process.pid, os.WUNTRACED)
+            worker.process.kill()
+            assert attribution.read(page) in (EVIL, NOBODY), "it can be read when the worker is gone"
+    finally:
+        os.close(page)
+
+
+def test_a_flood_of_lines_leaves_a_worker_as_few_and_a_word_of_the_rest() -> None:
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000, log_bytes=16 << 20, tenant="evil")
+        worker.request(EVIL, 1, "/lines?n=1000")  # 8 million lines
+        lines = 0
+        while (frame := worker.next()).type == frames.LOG:
+            lines += frame.payload.count(b"\n")
+        assert frame.type == frames.HEAD
+        assert 100 <= lines < 1000
+        victim.serves()
+        worker.send(frames.PARK, EVIL)
+        said = worker.expect(frames.LOG).payload
+        assert b"lines dropped" in said
+        worker.expect(frames.PARKED)
+        worker.stop()
+
+
+def test_a_flood_of_exchanges_slows_its_tenant_alone() -> None:
+    """The bucket of the supervisor's time holds some 300 of them: the rest waits for it, and a neighbour does not."""
+    with running("unicorn") as worker:
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000, tenant="evil")
+        worker.request(EVIL, 1, "/exchanges?n=100000")
+        begun, served = 0, 0
+        for _ in range(20):
+            worker.request(VICTIM, served := served + 1)
+            while (frame := worker.next()).machine == EVIL:
+                begun += frame.type == frames.SUBREQUEST
+            assert frame.type == frames.HEAD
+            time.sleep(0.01)
+        assert 100 < begun < 1000
+        worker.send(frames.PING)
+        while (frame := worker.next()).type != frames.PONG:
+            pass
+        assert EVIL in json.loads(frame.payload)["throttled"]
+        worker.send(frames.CLOSE, EVIL)
+        worker.send(frames.STOP)
+        assert worker.process.wait(20) == 0
+
+
+MEMORY_BYTES = 48 << 20
+OVERSHOOT_BYTES = 16 << 20  # what a guest may take between two looks, and what the process takes for itself meanwhile
+
+
+def own_memory(worker: SandboxedWorker) -> int:
+    fields = Path(f"/proc/{worker.process.pid}/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * abi.PAGE_SIZE
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_worker_beyond_its_memory_ends_the_greediest(engine: str) -> None:
+    with running(engine, "--memory-bytes", str(MEMORY_BYTES)) as worker:
+        victim = Victim(worker)
+        victim.serves()
+        before, most = own_memory(worker), 0
+        ended = []
+        for number in range(6):
+            machine = EVIL + number
+            worker.open(machine, machine, "hostile.c", folder=PROGRAMS, cpu_ms=20_000)
+            worker.request(machine, 1, f"/fill?n={(16 + number) << 10}")
+            while (frame := worker.next()).type == frames.DIED:
+                ended.append(json.loads(frame.payload)["error"])
+                assert frame.machine != VICTIM
+                if frame.machine == machine:
+                    break
+            most = max(most, own_memory(worker) - before)
+            victim.serves()
+        assert set(ended) == {"MemoryPressure"}
+        assert len(ended) == 4, "two of them fit"
+        assert most < MEMORY_BYTES + OVERSHOOT_BYTES
+        said = statistics(worker)
+        assert said["ended_for_memory"] == 4
+        assert own_memory(worker) - before < MEMORY_BYTES
+        worker.stop()
+
+
+def test_sizes_are_told_when_they_change() -> None:
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        assert set(told) == {VICTIM}
+        assert statistics(worker)["resident"] == []
+        worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000)
+        worker.request(EVIL, 1, "/fill?n=8192")
+        worker.response()
+        victim.serves()
+        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        assert set(told) == {EVIL}
+        assert 8 << 20 < told[EVIL] < 11 << 20
+        worker.stop()
+
+
+@pytest.mark.kvm
+def test_machines_beyond_the_descriptors_are_served_without_kvm() -> None:
+    """Each takes three on KVM: where they are used up the next machine stays on Unicorn, and none ends."""
+    limit = 64 + 2 + 5 * DESCRIPTORS["kvm"]  # RESERVE, the base, five machines
+    with running("kvm", descriptors=limit) as worker:
+        victim = Victim(worker)
+        victim.serves()
+        for machine in range(EVIL, EVIL + 12):
+            worker.open(machine, machine, "hello.c")
+            for stream in (1, 2):
+                worker.request(machine, stream)
+                assert worker.response().status == 200
+        victim.serves()
+        said = statistics(worker)
+        assert (said["machines"], said["kvm_machines"]) == (13, 5)
+        assert said["kept_off_kvm"] > 0
+        for machine in range(EVIL, EVIL + 12):
+            worker.send(frames.CLOSE, machine)
+        worker.open(EVIL + 50, 99, "hello.c")
+        for stream in (1, 2):
+            worker.request(EVIL + 50, stream)
+            assert worker.response().status == 200
+        assert statistics(worker)["kvm_machines"] == 2, "KVM is not lost for good"
+        worker.stop()
