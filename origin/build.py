@@ -2,7 +2,8 @@
 
 The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
 program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random
-and no clock is visible while baking, so the same source gives the same bytes.
+and no clock is visible while baking, so the same source gives the same bytes; a program that needs random bytes before
+it is ready is kept as it stands there, and each machine goes on with bytes of its own (`origin.entropy`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
+from origin import entropy
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.layout import device_regions, segment_regions
 from origin.linux import is_elf, linux_program, packed, read_folder
@@ -101,6 +103,8 @@ class Baker:
             shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
+            if entropy.wanted(shell):  # a base is for programs that are not there yet
+                raise PublisherError(f"{self.language.name}: a runtime that needs no random bytes to begin expected")
         state = machine.capture()
         shell.close()
         base = BaseMemory(base_memfd(state.page_nos, state.pages))
@@ -130,12 +134,16 @@ class Baker:
         kind: int = abi.PROGRAM_NATIVE,
         arguments: Sequence[str] = (),
         files: bytes = b"",
+        bake_entropy: bool = False,
+        warn: Progress | None = None,
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
 
         :param kind: abi.PROGRAM_*.
         :param arguments: of a Linux program, its name first.
         :param files: an archive of `vmimage.files`.
+        :param bake_entropy: the program has random bytes of this host, and every machine what it made of them.
+        :param warn: gets what a publisher should know; as `progress` if not given.
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
@@ -148,7 +156,8 @@ class Baker:
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
         place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
-        return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable)
+        chance = bake_entropy, warn or progress
+        return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable, *chance)
 
     def bake_source(
         self,
@@ -160,10 +169,13 @@ class Baker:
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
         files: Mapping[str, tuple[int, bytes]] = {},
+        bake_entropy: bool = False,
+        warn: Progress | None = None,
     ) -> ImageBundle:
         """The image of a program in the baker's language, derived from `base`.
 
         :param files: more files for it, by path, with their modes.
+        :param bake_entropy: as for `bake`, and `warn` too.
         :raises PublisherError: as `bake`.
         """
         assert self.language is not None
@@ -174,8 +186,9 @@ class Baker:
         if usable < RUNTIME_MEMORY // 2:
             raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
         place = self._place_of_runtime(usable)
+        arguments, chance = (self.language.name,), (bake_entropy, warn or progress)
         return self._bake(
-            name, self._runtime, place, env, terms, disks, progress, (self.language.name,), packed_files, usable
+            name, self._runtime, place, env, terms, disks, progress, arguments, packed_files, usable, *chance
         )
 
     def _bake(
@@ -190,6 +203,8 @@ class Baker:
         arguments: Sequence[str],
         files: bytes,
         usable: int,
+        bake_entropy: bool,
+        warn: Progress,
     ) -> ImageBundle:
         rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
         regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
@@ -203,12 +218,49 @@ class Baker:
         if files:
             self._shell.load(usable, files)
         machine.set_program(place)
+        if bake_entropy:
+            entropy.give(self._shell)
         self._run_to_ready(machine, name, progress)
         symbols = self._symbols() if self._runtime is not None else (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
-        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
+        bundle = _bundle(
+            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs, bake_entropy
+        )
+        if entropy.wanted(self._shell):
+            self._try_the_rest(machine, name, program, symbols, terms, progress, warn)
+        return bundle
+
+    def _try_the_rest(
+        self,
+        machine: Machine,
+        name: str,
+        program: Program,
+        symbols: Sequence[Symbol],
+        terms: Terms,
+        progress: Progress,
+        warn: Progress,
+    ) -> None:
+        """The image ends where the program asked for random bytes; see here that its machines will come to be ready.
+
+        :raises PublisherError: they will not, or not within what a request may take.
+        """
+        where, before_ns = entropy.asked_by(self._shell, program, symbols), machine.virtual_ns
+        entropy.give(self._shell)
+        self._run_to_ready(machine, name, progress)
+        took_ms = (machine.virtual_ns - before_ns) / 1e6
+        advice = "ask after nk_serve, or build with --bake-entropy if all machines may share what is made of them"
+        asked = f"{name}: the program asked for random bytes before it was ready (in {where})"
+        if took_ms > terms.limits.cpu_ms:
+            raise PublisherError(
+                f"{asked}: what comes after that is done again by every machine, within its first request, and took "
+                f"{took_ms:.0f} ms where {terms.limits.cpu_ms} ms are allowed (--cpu-ms); {advice}"
+            )
+        warn(
+            f"{asked}: the image ends there, and every machine does the rest with random bytes of its own, "
+            f"{took_ms:.1f} ms of CPU time here; {advice}"
+        )
 
     def close(self) -> None:
         """Give back the shell and the base's memfd."""
@@ -268,7 +320,9 @@ def build_image(
     kind: int | None = None,
     arguments: Sequence[str] = (),
     files: Path | None = None,
+    bake_entropy: bool = False,
     progress: Progress = print,
+    warn: Progress | None = None,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
 
@@ -278,6 +332,7 @@ def build_image(
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
+    :param bake_entropy: as for `Baker.bake`, and `warn` too.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
@@ -294,7 +349,17 @@ def build_image(
             if source.is_dir():
                 more = {**more, **read_folder(source)}
             text = program_text(language, source)
-            image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
+            image = baker.bake_source(
+                text,
+                name=name,
+                env=env,
+                terms=terms,
+                disks=disks,
+                progress=progress,
+                files=more,
+                bake_entropy=bake_entropy,
+                warn=warn,
+            )
             return [baker.base, image]
         finally:
             baker.close()
@@ -303,7 +368,7 @@ def build_image(
     if kind == abi.PROGRAM_NATIVE:
         program = parse_program(compile_guest(source))
     else:
-        program, arguments = linux_program(source, progress), (source.name, *arguments)
+        program, arguments = linux_program(source, warn or progress), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
     if kind == abi.PROGRAM_CGI:
@@ -320,6 +385,8 @@ def build_image(
             kind=kind,
             arguments=arguments,
             files=packed(files),
+            bake_entropy=bake_entropy,
+            warn=warn,
         )
         return [baker.base, image]
     finally:
@@ -337,6 +404,7 @@ def _bundle(
     symbols: Iterable[Symbol],
     terms: Terms,
     disks: tuple[DriveRef, ...] = (),
+    baked_entropy: bool = False,
 ) -> ImageBundle:
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     names = encode_symbols(symbols)
@@ -358,6 +426,7 @@ def _bundle(
         pool=terms.pool,
         rejuvenate=terms.rejuvenate,
         disks=disks,
+        baked_entropy=baked_entropy,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 
