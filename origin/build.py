@@ -23,33 +23,20 @@ from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
 from origin import entropy
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.bundle import bundle_of, environment
 from origin.layout import device_regions, segment_regions
-from origin.linux import is_elf, linux_program, packed, read_folder
+from origin.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage import files as archive
 from vmimage.archive import ImageBundle
-from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
-from vmimage.manifest import (
-    DEFAULT_TERMS,
-    SNAPSHOT_TYPE,
-    SYMBOLS_TYPE,
-    Blob,
-    ImageManifest,
-    Limits,
-    Region,
-    Terms,
-    digest_of,
-)
-from vmimage.pages import no_pages, pages_digest
+from vmimage.manifest import DEFAULT_TERMS, Limits, Region, Terms
+from vmimage.pages import no_pages
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
-from vmimage.symbols import encode as encode_symbols
 
 LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
-BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
-IMAGE_LEVEL: Final = 9
 RUNTIME_MEMORY: Final = 16 << 20  # of a language's base; machines of its programs have as much or more
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
 RSP: Final = 4  # its place in `Registers.gpr`
@@ -100,7 +87,7 @@ class Baker:
         self._run_to_ready(machine, "libos", print)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
-            shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
+            shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
             if entropy.wanted(shell):  # a base is for programs that are not there yet
@@ -112,7 +99,7 @@ class Baker:
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
         name = "libos" if self.language is None else self.language.name
-        return _bundle(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
+        return bundle_of(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
 
     def _symbols(self) -> tuple[Symbol, ...]:
         return (*self._libos.symbols, *(self._runtime.symbols if self._runtime is not None else ()))
@@ -214,7 +201,7 @@ class Baker:
         machine.restore()
         if self._runtime is None:  # else the base holds it
             _load(self._shell, program.segments)
-        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
+        self._shell.memory.write(abi.ENV_ADDRESS, environment(env, arguments))
         if files:
             self._shell.load(usable, files)
         machine.set_program(place)
@@ -225,7 +212,7 @@ class Baker:
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
-        bundle = _bundle(
+        bundle = bundle_of(
             name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs, bake_entropy
         )
         if entropy.wanted(self._shell):
@@ -366,7 +353,7 @@ def build_image(
     if kind is None:
         kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
     if kind == abi.PROGRAM_NATIVE:
-        program = parse_program(compile_guest(source))
+        program = checked(parse_program(compile_guest(source)), warn or progress)
     else:
         program, arguments = linux_program(source, warn or progress), (source.name, *arguments)
     progress("baking the base")
@@ -393,44 +380,6 @@ def build_image(
         baker.close()
 
 
-def _bundle(
-    name: str,
-    kind: str,
-    base: str | None,
-    memory_bytes: int,
-    regions: Iterable[Region],
-    state: Snapshot,
-    machine: Machine,
-    symbols: Iterable[Symbol],
-    terms: Terms,
-    disks: tuple[DriveRef, ...] = (),
-    baked_entropy: bool = False,
-) -> ImageBundle:
-    record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
-    names = encode_symbols(symbols)
-    manifest = ImageManifest(
-        name=name,
-        abi=abi.ABI_VERSION,
-        kind="base" if kind == "base" else "derived",
-        base=base,
-        memory_bytes=memory_bytes,
-        regions=tuple(sorted(regions, key=lambda region: region.start)),
-        snapshot=Blob(SNAPSHOT_TYPE, digest_of(record), len(record)),
-        snapshot_bytes=snapshot.record_size(len(state.page_nos)),
-        page_count=len(state.page_nos),
-        pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
-        symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
-        instance=terms.instance,
-        limits=terms.limits,
-        upstreams=terms.upstreams,
-        pool=terms.pool,
-        rejuvenate=terms.rejuvenate,
-        disks=disks,
-        baked_entropy=baked_entropy,
-    )
-    return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
-
-
 def _end(program: Program) -> int:
     """The first page after a program."""
     end = max(segment.address + segment.memory_size for segment in program.segments)
@@ -440,20 +389,3 @@ def _end(program: Program) -> int:
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:
     for segment in segments:
         shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
-
-
-def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
-    """Names and values, then arguments; each list ends with an empty one."""
-    block = b""
-    for name, value in sorted(env.items()):
-        if not name or "=" in name or "\0" in name + value:
-            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
-        block += f"{name}={value}".encode() + b"\0"
-    block += b"\0"
-    for argument in arguments:
-        if not argument or "\0" in argument:
-            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
-        block += argument.encode() + b"\0"
-    if len(block) >= abi.ENV_SIZE:
-        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
-    return block + b"\0"

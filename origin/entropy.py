@@ -1,7 +1,7 @@
-"""Random bytes while an image is built: whether the program asked for them, where, and the builder's own for one that may.
+"""Random bytes while an image is built: did the program ask for them, where, and the builder's own for one that may.
 
-There are none, since all machines of an image would share what a program made of them. The libOS says READY_RANDOM where
-a program first needs some; the image ends there. `origin.build` decides what follows.
+There are none, since all machines of an image would share what a program made of them. The libOS says READY_RANDOM
+where a program first needs some; the image ends there. `origin.build` decides what follows.
 """
 
 import os

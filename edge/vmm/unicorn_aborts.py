@@ -1,14 +1,14 @@
 """What Unicorn cannot translate ends the run, not the process.
 
-Unicorn's translator calls `abort()` when it finds itself in a state that it holds for impossible. Guest code can bring it
-there: `lock bts %eax,%eax`, which a processor refuses, uses a value that was never made. Such bytes cannot be refused
+Unicorn's translator calls `abort()` when it finds itself in a state that it holds for impossible. Guest code can bring
+it there: `lock bts %eax,%eax`, which a processor refuses, uses a value that was never made. Such bytes cannot be refused
 when an image is verified, since they stand in honest programs too, across the border of two instructions that nobody
-jumps into: `mov %rsi,%rax; btr $63,%rax` is 48 89 [f0 48 0f ba f0] 3f.
+jumps into: `mov %rsi,%rax; btr $63,%rax` is 48 89 [f0 48 0f ba f0] 3f. `docs/adr/` has the numbers.
 
-So the library's own calls of `abort` and `exit` are led to a few instructions of ours. While the thread that calls is in
-`cpu_exec` they count it and leave the run as Unicorn's own faults do: an invalid opcode, and `cpu_loop_exit`. Elsewhere
-they go on to the C library's. The way there is the library's table of imported functions (System V ABI, "Procedure
-Linkage Table"), where `cpu_exec` stands too; the loop is entered once a run, so nothing else costs anything.
+So the library's own calls of `abort` and `exit` are led to a few instructions of ours. While the thread that calls is
+in `cpu_exec` they count it and leave the run as Unicorn's own faults do: an invalid opcode, and `cpu_loop_exit`.
+Elsewhere they go on to the C library's. The way there is the library's table of imported functions (System V ABI,
+"Procedure Linkage Table"), where `cpu_exec` stands too; that is entered once a run, so nothing else costs anything.
 
 Rules for callers: `contain` before anything runs; when a run has failed, `happened` tells whether it was this. What was
 half translated is forgotten by Unicorn, but that instance should not be trusted again.
@@ -17,6 +17,7 @@ half translated is forgotten by Unicorn, but that instance should not be trusted
 import ctypes
 import functools
 import mmap
+import platform
 import struct
 import warnings
 from collections.abc import Iterator
@@ -41,8 +42,10 @@ _NO_EXCEPTION: Final = (b"\x48\x83\xec\x08\xc7\x87", b"\xff\xff\xff\xff")
 
 @functools.cache
 def contain() -> bool:
-    """Lead `abort` and `exit` of Unicorn's library to our own way out; False: not with this one, and a warning says so."""
+    """Lead `abort` and `exit` of Unicorn's library to our own way out; False, with a warning: not with this library."""
     try:
+        if platform.machine() != "x86_64":
+            raise ValueError(f"a host of x86_64 expected, got {platform.machine()}")
         library = ctypes.CDLL(uclib._name)
         slots = _slots(Path(uclib._name), library)
         missing = {"abort", "exit", "cpu_exec_x86_64"} - slots.keys()
