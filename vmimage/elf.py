@@ -93,7 +93,7 @@ def check_instructions(program: Program) -> list[str]:
 def _line(program: Program, address: int) -> str:
     """The line of the source that has the instruction, where the program says it."""
     lines = [s for s in program.symbols if s.name.endswith(")") and s.address <= address < s.address + s.size]
-    return f", {lines[-1].name}" if lines else ""
+    return " (" + lines[-1].name.partition(" (")[2] if lines else ""
 
 
 def parse_program(data: bytes) -> Program:

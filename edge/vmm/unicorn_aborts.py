@@ -1,9 +1,9 @@
 """What Unicorn cannot translate ends the run, not the process.
 
 Unicorn's translator calls `abort()` when it finds itself in a state that it holds for impossible. Guest code can bring
-it there: `lock bts %eax,%eax`, which a processor refuses, uses a value that was never made. Such bytes cannot be refused
-when an image is verified, since they stand in honest programs too, across the border of two instructions that nobody
-jumps into: `mov %rsi,%rax; btr $63,%rax` is 48 89 [f0 48 0f ba f0] 3f. `docs/adr/` has the numbers.
+it there: `lock bts %eax,%eax`, which a processor refuses, uses a value that was never made. Such bytes cannot be
+refused when an image is verified, since they stand in honest programs too, across the border of two instructions that
+nobody jumps into: `mov %rsi,%rax; btr $63,%rax` is 48 89 [f0 48 0f ba f0] 3f. `docs/adr/` has the numbers.
 
 So the library's own calls of `abort` and `exit` are led to a few instructions of ours. While the thread that calls is
 in `cpu_exec` they count it and leave the run as Unicorn's own faults do: an invalid opcode, and `cpu_loop_exit`.
