@@ -97,7 +97,7 @@ def test_a_frame_that_does_not_tell_its_size_is_refused() -> None:
 
 
 def test_every_single_bit_flip_is_refused_or_gives_a_whole_state() -> None:
-    """A record has no check of its own: whoever keeps one has that. But nothing half-read comes out of a damaged one."""
+    """A record has no check of its own: whoever keeps one has. But nothing half-read comes out of a damaged one."""
     record = snapshot.encode(replace(example(), page_nos=no_pages()[0], pages=no_pages()[1]))
     refused = 0
     for bit in range(len(record) * 8):
