@@ -25,7 +25,7 @@ _Noreturn void boot(void) {
     NK_CONTROL->irq_mask = 0;
 
     while (NK_INFO->entry == 0)
-        HYPERCALL(NK_PORT_READY, 0, 0);
+        HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
     if (NK_INFO->entry < NK_PROGRAM_ADDRESS || NK_INFO->heap > NK_INFO->memory_bytes)
         panic("info page: no such program");
     if (NK_INFO->program_kind != NK_PROGRAM_NATIVE)

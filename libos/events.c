@@ -91,7 +91,7 @@ static bool take_all(void) {
 /* The image ends here; then requests come. */
 void event_begin(void) {
     event_mode = true;
-    HYPERCALL(NK_PORT_READY, 0, 0);
+    HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
 }
 
 /* The oldest request that nobody has taken, or NULL. */
@@ -161,6 +161,6 @@ void event_end(nk_request *request, bool complete) {
 
 /* A runtime without a program: the memory as it is now is the base that programs are derived from. */
 void event_base(void) {
-    HYPERCALL(NK_PORT_READY, 0, 0);
+    HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
     memory_resize();
 }

@@ -201,7 +201,9 @@ void *heap_alloc(size_t size);
 void *heap_zeroed(size_t count, size_t size);
 void *heap_resize(void *block, size_t size);
 void heap_free(void *block);
+bool random_ready(void);
 void random_bytes(void *to, size_t size);
+void random_fill(void *to, size_t size); /* never waits: before there is entropy, the same bytes in every image */
 int time_sleep_until(uint64_t mono_ns);
 void time_refresh(void);
 

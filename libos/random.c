@@ -2,6 +2,9 @@
  * Unpredictable bytes: ChaCha20 (RFC 8439 section 2.3) with fast key erasure. The key comes from the info page and is
  * taken anew whenever the generation has changed, so a machine that was parked or cloned never repeats itself; the
  * first 32 bytes of every call's key stream become the next key, so what was given out cannot be found later in memory.
+ *
+ * While an image is built there is no entropy, and what a program took then would be the same in every machine. So the
+ * image ends where a program first needs unpredictable bytes, and each machine goes on from there with bytes of its own.
  */
 #include "libos.h"
 
@@ -34,7 +37,17 @@ static void chacha_block(const uint32_t from[8], uint32_t counter, uint32_t out[
         out[i] = x[i] + in[i];
 }
 
+bool random_ready(void) {
+    return NK_INFO->generation != 0;
+}
+
 void random_bytes(void *to, size_t size) {
+    while (!random_ready())
+        HYPERCALL(NK_PORT_READY, NK_READY_RANDOM, 0);
+    random_fill(to, size);
+}
+
+void random_fill(void *to, size_t size) {
     if (!keyed || keyed_generation != NK_INFO->generation) {
         for (int i = 0; i < 4; i++) {
             uint64_t entropy = NK_INFO->entropy[i];

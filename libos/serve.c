@@ -115,7 +115,7 @@ int serve(nk_handler *handler) {
     if (serve_handler)
         return -1;
     serve_handler = handler;
-    HYPERCALL(NK_PORT_READY, 0, 0);
+    HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
     for (;;) {
         struct record record;
         struct fiber *fiber;

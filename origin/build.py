@@ -2,7 +2,8 @@
 
 The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
 program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random
-and no clock is visible while baking, so the same source gives the same bytes.
+and no clock is visible while baking, so the same source gives the same bytes; a program that needs random bytes before
+it is ready is kept as it stands there, and each machine goes on with bytes of its own (`origin.entropy`).
 """
 
 from __future__ import annotations
@@ -20,35 +21,22 @@ from edge.vmm.machine import Idle, Machine, Ready, Runnable
 from edge.vmm.memory import BaseMemory, page_template
 from edge.vmm.shell import Image, Shell
 from edge.vmm.watchdog import watchdog
+from origin import entropy
 from origin.bakedisks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.bundle import bundle_of, environment
 from origin.layout import device_regions, segment_regions
-from origin.linux import is_elf, linux_program, packed, read_folder
+from origin.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage import files as archive
 from vmimage.archive import ImageBundle
-from vmimage.drives import DriveRef
 from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
-from vmimage.manifest import (
-    DEFAULT_TERMS,
-    MEMORY_STEP,
-    SNAPSHOT_TYPE,
-    SYMBOLS_TYPE,
-    Blob,
-    ImageManifest,
-    Limits,
-    Region,
-    Terms,
-    digest_of,
-)
-from vmimage.pages import no_pages, pages_digest
+from vmimage.manifest import DEFAULT_TERMS, MEMORY_STEP, Limits, Region, Terms
+from vmimage.pages import no_pages
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
-from vmimage.symbols import encode as encode_symbols
 
 LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
-BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
-IMAGE_LEVEL: Final = 9
 RUNTIME_MEMORY: Final = 16 << 20  # of a language's base; machines of its programs have as much or more
 STACK_TOP: Final = abi.STACK_ADDRESS + abi.STACK_SIZE
 RSP: Final = 4  # its place in `Registers.gpr`
@@ -99,9 +87,11 @@ class Baker:
         self._run_to_ready(machine, "libos", print)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
-            shell.memory.write(abi.ENV_ADDRESS, _environment({}, (self.language.name,)))
+            shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
+            if entropy.wanted(shell):  # a base is for programs that are not there yet
+                raise PublisherError(f"{self.language.name}: a runtime that needs no random bytes to begin expected")
         state = machine.capture()
         shell.close()
         base = BaseMemory(base_memfd(state.page_nos, state.pages))
@@ -109,7 +99,7 @@ class Baker:
         self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         self._shell = Shell(base, self._memory_bytes)
         name = "libos" if self.language is None else self.language.name
-        return _bundle(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
+        return bundle_of(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
 
     def _symbols(self) -> tuple[Symbol, ...]:
         return (*self._libos.symbols, *(self._runtime.symbols if self._runtime is not None else ()))
@@ -131,12 +121,16 @@ class Baker:
         kind: int = abi.PROGRAM_NATIVE,
         arguments: Sequence[str] = (),
         files: bytes = b"",
+        bake_entropy: bool = False,
+        warn: Progress | None = None,
     ) -> ImageBundle:
         """The image of `program`, derived from `base`.
 
         :param kind: abi.PROGRAM_*.
         :param arguments: of a Linux program, its name first.
         :param files: an archive of `vmimage.files`.
+        :param bake_entropy: the program has random bytes of this host, and every machine what it made of them.
+        :param warn: gets what a publisher should know; as `progress` if not given.
 
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
@@ -149,7 +143,8 @@ class Baker:
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
             raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
         place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
-        return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable)
+        chance = bake_entropy, warn or progress
+        return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable, *chance)
 
     def bake_source(
         self,
@@ -161,10 +156,13 @@ class Baker:
         disks: Sequence[LocalDrive] = (),
         progress: Progress,
         files: Mapping[str, tuple[int, bytes]] = {},
+        bake_entropy: bool = False,
+        warn: Progress | None = None,
     ) -> ImageBundle:
         """The image of a program in the baker's language, derived from `base`.
 
         :param files: more files for it, by path, with their modes.
+        :param bake_entropy: as for `bake`, and `warn` too.
         :raises PublisherError: as `bake`.
         """
         assert self.language is not None
@@ -175,8 +173,9 @@ class Baker:
         if usable < RUNTIME_MEMORY // 2:
             raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
         place = self._place_of_runtime(usable)
+        arguments, chance = (self.language.name,), (bake_entropy, warn or progress)
         return self._bake(
-            name, self._runtime, place, env, terms, disks, progress, (self.language.name,), packed_files, usable
+            name, self._runtime, place, env, terms, disks, progress, arguments, packed_files, usable, *chance
         )
 
     def _bake(
@@ -191,6 +190,8 @@ class Baker:
         arguments: Sequence[str],
         files: bytes,
         usable: int,
+        bake_entropy: bool,
+        warn: Progress,
     ) -> ImageBundle:
         rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
         regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
@@ -200,16 +201,53 @@ class Baker:
         machine.restore()
         if self._runtime is None:  # else the base holds it
             _load(self._shell, program.segments)
-        self._shell.memory.write(abi.ENV_ADDRESS, _environment(env, arguments))
+        self._shell.memory.write(abi.ENV_ADDRESS, environment(env, arguments))
         if files:
             self._shell.load(usable, files)
         machine.set_program(place)
+        if bake_entropy:
+            entropy.give(self._shell)
         self._run_to_ready(machine, name, progress)
         symbols = self._symbols() if self._runtime is not None else (*self._libos.symbols, *program.symbols)
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
-        return _bundle(name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs)
+        bundle = bundle_of(
+            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs, bake_entropy
+        )
+        if entropy.wanted(self._shell):
+            self._try_the_rest(machine, name, program, symbols, terms, progress, warn)
+        return bundle
+
+    def _try_the_rest(
+        self,
+        machine: Machine,
+        name: str,
+        program: Program,
+        symbols: Sequence[Symbol],
+        terms: Terms,
+        progress: Progress,
+        warn: Progress,
+    ) -> None:
+        """The image ends where the program asked for random bytes; see here that its machines will come to be ready.
+
+        :raises PublisherError: they will not, or not within what a request may take.
+        """
+        where, before_ns = entropy.asked_by(self._shell, program, symbols), machine.virtual_ns
+        entropy.give(self._shell)
+        self._run_to_ready(machine, name, progress)
+        took_ms = (machine.virtual_ns - before_ns) / 1e6
+        advice = "ask after nk_serve, or build with --bake-entropy if all machines may share what is made of them"
+        asked = f"{name}: the program asked for random bytes before it was ready (in {where})"
+        if took_ms > terms.limits.cpu_ms:
+            raise PublisherError(
+                f"{asked}: what comes after that is done again by every machine, within its first request, and took "
+                f"{took_ms:.0f} ms where {terms.limits.cpu_ms} ms are allowed (--cpu-ms); {advice}"
+            )
+        warn(
+            f"{asked}: the image ends there, and every machine does the rest with random bytes of its own, "
+            f"{took_ms:.1f} ms of CPU time here; {advice}"
+        )
 
     def close(self) -> None:
         """Give back the shell and the base's memfd."""
@@ -269,7 +307,9 @@ def build_image(
     kind: int | None = None,
     arguments: Sequence[str] = (),
     files: Path | None = None,
+    bake_entropy: bool = False,
     progress: Progress = print,
+    warn: Progress | None = None,
 ) -> list[ImageBundle]:
     """Compile and bake one program: its base, then its image.
 
@@ -279,6 +319,7 @@ def build_image(
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
+    :param bake_entropy: as for `Baker.bake`, and `warn` too.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.build import compile_guest
@@ -295,16 +336,26 @@ def build_image(
             if source.is_dir():
                 more = {**more, **read_folder(source)}
             text = program_text(language, source)
-            image = baker.bake_source(text, name=name, env=env, terms=terms, disks=disks, progress=progress, files=more)
+            image = baker.bake_source(
+                text,
+                name=name,
+                env=env,
+                terms=terms,
+                disks=disks,
+                progress=progress,
+                files=more,
+                bake_entropy=bake_entropy,
+                warn=warn,
+            )
             return [baker.base, image]
         finally:
             baker.close()
     if kind is None:
         kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
     if kind == abi.PROGRAM_NATIVE:
-        program = parse_program(compile_guest(source))
+        program = checked(parse_program(compile_guest(source)), warn or progress)
     else:
-        program, arguments = linux_program(source, progress), (source.name, *arguments)
+        program, arguments = linux_program(source, warn or progress), (source.name, *arguments)
     progress("baking the base")
     baker = Baker(memory_bytes)
     if kind == abi.PROGRAM_CGI:
@@ -321,46 +372,12 @@ def build_image(
             kind=kind,
             arguments=arguments,
             files=packed(files),
+            bake_entropy=bake_entropy,
+            warn=warn,
         )
         return [baker.base, image]
     finally:
         baker.close()
-
-
-def _bundle(
-    name: str,
-    kind: str,
-    base: str | None,
-    memory_bytes: int,
-    regions: Iterable[Region],
-    state: Snapshot,
-    machine: Machine,
-    symbols: Iterable[Symbol],
-    terms: Terms,
-    disks: tuple[DriveRef, ...] = (),
-) -> ImageBundle:
-    record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
-    names = encode_symbols(symbols)
-    manifest = ImageManifest(
-        name=name,
-        abi=abi.ABI_VERSION,
-        kind="base" if kind == "base" else "derived",
-        base=base,
-        memory_bytes=memory_bytes,
-        regions=tuple(sorted(regions, key=lambda region: region.start)),
-        snapshot=Blob(SNAPSHOT_TYPE, digest_of(record), len(record)),
-        snapshot_bytes=snapshot.record_size(len(state.page_nos)),
-        page_count=len(state.page_nos),
-        pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
-        symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
-        instance=terms.instance,
-        limits=terms.limits,
-        upstreams=terms.upstreams,
-        pool=terms.pool,
-        rejuvenate=terms.rejuvenate,
-        disks=disks,
-    )
-    return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 
 
 def _end(program: Program) -> int:
@@ -372,20 +389,3 @@ def _end(program: Program) -> int:
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:
     for segment in segments:
         shell.load(segment.address, segment.data.ljust(segment.memory_size, b"\0"))
-
-
-def _environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
-    """Names and values, then arguments; each list ends with an empty one."""
-    block = b""
-    for name, value in sorted(env.items()):
-        if not name or "=" in name or "\0" in name + value:
-            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
-        block += f"{name}={value}".encode() + b"\0"
-    block += b"\0"
-    for argument in arguments:
-        if not argument or "\0" in argument:
-            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
-        block += argument.encode() + b"\0"
-    if len(block) >= abi.ENV_SIZE:
-        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
-    return block + b"\0"

@@ -211,6 +211,12 @@ def build(
     files: Annotated[
         Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
     ] = None,
+    bake_entropy: Annotated[
+        bool,
+        typer.Option(
+            "--bake-entropy", help="Random bytes while it is built: all machines share what the program makes of them."
+        ),
+    ] = False,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
@@ -240,6 +246,8 @@ def build(
             cgi=cgi,
             arg=arg,
             files=files,
+            bake_entropy=bake_entropy,
+            warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
         )
     data = pack_archive(images)
     _write(output, data)

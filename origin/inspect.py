@@ -40,6 +40,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
         "pool": manifest.pool,
         "limits": asdict(manifest.limits),
         "rejuvenate": asdict(manifest.rejuvenate),
+        "baked_entropy": manifest.baked_entropy,
         "regions": [{"start": r.start, "end": r.end, "access": r.access} for r in manifest.regions],
         "symbol_count": len(table),
         "largest_symbols": [{"address": s.address, "bytes": s.size, "name": s.name} for s in largest],
@@ -85,6 +86,9 @@ def _summary(image: dict[str, Any]) -> Table:
     )
     causes = [f"{name} {value:,}" for name, value in image["rejuvenate"].items() if value]
     table.add_row("starts anew", " or ".join(causes) or "only when it crashed, was evicted or replaced")
+    if image["kind"] == "derived":
+        own, baked = "each machine has its own", "the builder's are in the image: all machines share them"
+        table.add_row("random bytes", baked if image["baked_entropy"] else own)
     table.add_row("upstreams", ", ".join(image["upstreams"]) or "none: it sends no requests of its own")
     for disk in image["disks"]:
         under = f"{disk['digest']}" if disk["digest"] else "nothing under it"

@@ -24,7 +24,7 @@ def linux_program(source: Path, progress: Callable[[str], object] = lambda _: No
     :raises PublisherError: it does not compile, or is no program that a machine can run; with what to do.
     """
     if is_elf(source):
-        return _checked(parse_program(source.read_bytes()), progress)
+        return checked(parse_program(source.read_bytes()), progress)
     if source.is_dir():
         sources = sorted(path for path in source.iterdir() if path.suffix in SOURCES)
     else:
@@ -33,12 +33,17 @@ def linux_program(source: Path, progress: Callable[[str], object] = lambda _: No
         raise PublisherError(f"{source}: a static x86-64 ELF program, or C or C++ files, expected")
     from libos.compile_linux import compile_linux
 
-    return _checked(
+    return checked(
         parse_program(compile_linux(sources, include=[source if source.is_dir() else source.parent])), progress
     )
 
 
-def _checked(program: Program, progress: Callable[[str], object]) -> Program:
+def checked(program: Program, progress: Callable[[str], object]) -> Program:
+    """The program, whose instructions machines have.
+
+    :param progress: gets what a publisher should know of the others.
+    :raises PublisherError: it has some that no machine can execute.
+    """
     for warning in check_instructions(program):
         progress(warning)
     return program

@@ -38,8 +38,12 @@ def images_of(
     cgi: bool,
     arg: list[str] | None,
     files: Path | None,
+    bake_entropy: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
+
+    :param warn: gets what a publisher should know; as `progress` if not given.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
@@ -49,6 +53,8 @@ def images_of(
     from vmimage.manifest import Limits, Terms
     from vmimage.terms import LOG_MAX, OUTPUT_MAX
 
+    if bake_entropy and cgi:
+        raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
     drives = parse_drives(disk or [])
     instance: InstanceMode = "request" if fresh else "pool" if pool > 1 else "service"
     if pool > 1 and (fresh or cgi):
@@ -79,7 +85,9 @@ def images_of(
         kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
         arguments=arg or [],
         files=files,
+        bake_entropy=bake_entropy,
         progress=progress,
+        warn=warn,
     )
 
 

@@ -54,7 +54,7 @@ INFO_PENDING: Final = 0x08  # u64, pending interrupts (level: a bit stands while
 INFO_WALL_NS: Final = 0x10  # u64, since 1970-01-01 UTC; refreshed at every entry
 INFO_MONO_NS: Final = 0x18  # u64, physical time this machine has been resident; stands still while parked
 INFO_VIRTUAL_NS: Final = 0x20  # u64, CPU time this machine has had
-INFO_GENERATION: Final = 0x28  # u64, changes on every restore and clone
+INFO_GENERATION: Final = 0x28  # u64, changes on every restore and clone; 0 while an image is built without entropy
 INFO_ENTROPY: Final = 0x30  # 32 bytes, fresh on every restore and clone
 INFO_MEMORY_BYTES: Final = 0x50  # u64, end of usable memory
 INFO_CPU_LIMIT_NS: Final = 0x58  # u64, CPU time a request may take
@@ -109,7 +109,7 @@ IRQ_RED_ZONE: Final = 128  # bytes below RSP that belong to the interrupted func
 # Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). An engine may go on to
 # the end of the basic block before it leaves the guest, so a jump or a return must follow the `out` at once.
 PORT_IDLE: Final = 0x10  # RDI: mono_ns to wake at, or IDLE_FOREVER. Returns when an interrupt is pending. RAX is kept.
-PORT_READY: Final = 0x11  # initialised: the bake ends here; on an edge a no-op
+PORT_READY: Final = 0x11  # RDI: READY_*; the bake ends here; on an edge a no-op
 PORT_TIMER: Final = 0x12  # RDI: deadline in ns (0 disarms), RSI: TIMELINE_*; clears IRQ_TIMER
 PORT_CLOCK: Final = 0x13  # refreshes the times in the info page
 PORT_EXIT: Final = 0x14  # RDI: exit code; ends the machine
@@ -118,6 +118,8 @@ PORT_SET_FS: Final = 0x16  # RDI: FS base
 PORT_DISK: Final = 0x18  # reserved
 PORT_NIC: Final = 0x19  # reserved
 IDLE_FOREVER: Final = 0xFFFFFFFFFFFFFFFF
+READY_DONE: Final = 0  # initialised
+READY_RANDOM: Final = 1  # initialised up to its first need of random bytes, which machines have
 TIMELINE_PHYSICAL: Final = 0
 TIMELINE_VIRTUAL: Final = 1
 NOTIFY_GATE: Final = 1 << 0

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from vmimage import abi
 from vmimage.errors import PublisherError
-from vmimage.instructions import AVX, questionable
+from vmimage.instructions import AVX, LOCKED_BIT_TEST, questionable
 from vmimage.manifest import Access
 
 PROGRAM_MAX: Final = 256 << 20  # bytes of the file
@@ -63,7 +63,8 @@ def check_instructions(program: Program) -> list[str]:
 
     Looks at every function that has a symbol and a size; without symbols at executable memory as a whole.
 
-    :raises PublisherError: it has AVX instructions, which machines do not have and the emulator misreads.
+    :raises PublisherError: it has AVX instructions, which machines do not have and the emulator misreads; or LOCK
+        before a bit test of a register, which no processor executes.
     """
     warnings: dict[str, str] = {}
     for segment in program.segments:
@@ -80,8 +81,19 @@ def check_instructions(program: Program) -> list[str]:
                         f"program: x86-64-v2 instructions expected, got AVX in {where}; "
                         "compile with -mcpu=x86_64_v2 (gcc, clang: -march=x86-64-v2)"
                     )
+                if kind == LOCKED_BIT_TEST:
+                    raise PublisherError(
+                        "program: LOCK before bt, bts, btr and btc only with an operand in memory expected, got a "
+                        f"register in {where}{_line(program, function.address + offset)}; take the prefix away"
+                    )
                 warnings.setdefault(kind, f"{kind} in {where}: outside of the contract, it faults on some hosts")
     return list(warnings.values())
+
+
+def _line(program: Program, address: int) -> str:
+    """The line of the source that has the instruction, where the program says it."""
+    lines = [s for s in program.symbols if s.name.endswith(")") and s.address <= address < s.address + s.size]
+    return " (" + lines[-1].name.partition(" (")[2] if lines else ""
 
 
 def parse_program(data: bytes) -> Program:

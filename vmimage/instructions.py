@@ -32,10 +32,15 @@ _GROUP_7: Final = 0x01
 XGETBV: Final = 0xD0
 
 AVX: Final = "AVX"
+LOCKED_BIT_TEST: Final = "LOCK"  # before bt, bts, btr, btc of a register
+
+_BIT_TESTS: Final = _set("A3 AB B3 BB")
+_BIT_TEST_GROUP: Final = 0xBA
+_LOCK: Final = 0xF0
 
 
 def questionable(code: bytes) -> Iterator[tuple[int, str]]:
-    """Offset and kind of every instruction that is not for a machine: AVX ends the sweep; RDTSC, RDRAND, XGETBV."""
+    """Offset and kind of every instruction that is not for a machine; AVX ends the sweep."""
     at = 0
     while at < len(code):
         try:
@@ -51,10 +56,11 @@ def questionable(code: bytes) -> Iterator[tuple[int, str]]:
 
 def _instruction(code: bytes, start: int) -> tuple[str, int]:
     """Kind, empty for what is harmless, and length of the instruction at `start`."""
-    at, half, wide, short = start, False, False, False
+    at, half, wide, short, lock = start, False, False, False, False
     while code[at] in _PREFIXES:
         half |= code[at] == 0x66
         short |= code[at] == 0x67
+        lock |= code[at] == _LOCK
         at += 1
     if code[at] & 0xF0 == 0x40:
         wide = bool(code[at] & 8)
@@ -65,6 +71,8 @@ def _instruction(code: bytes, start: int) -> tuple[str, int]:
         return AVX, 0
     if opcode == 0x0F:
         kind, end = _two_bytes(code, at)
+        if lock and code[at + 1] >= 0xC0 and (code[at] in _BIT_TESTS or _is_grouped_bit_test(code, at)):
+            kind = LOCKED_BIT_TEST
         return kind, end - start
     if opcode in _MODRM:
         group = code[at] >> 3 & 7
@@ -86,6 +94,10 @@ def _instruction(code: bytes, start: int) -> tuple[str, int]:
     elif opcode == 0xC8:
         at += 3
     return "", at - start
+
+
+def _is_grouped_bit_test(code: bytes, at: int) -> bool:
+    return code[at] == _BIT_TEST_GROUP and bool(code[at + 1] & 0x20)
 
 
 def _two_bytes(code: bytes, at: int) -> tuple[str, int]:

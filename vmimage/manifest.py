@@ -75,6 +75,7 @@ RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at
 REGIONS_MAX: Final = 256
 MEMORY_STEP: Final = 2 << 20  # of a machine's memory: what one page table maps (Intel SDM volume 3, section 4.5)
 UPSTREAMS_MAX: Final = 64
+BAKED_ENTROPY: Final = "baked_entropy"  # a key that is there with `true`, or not at all
 
 _UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 
@@ -112,12 +113,14 @@ class ImageManifest:
     disks: tuple[DriveRef, ...] = ()
     pool: int = 1  # machines at once, at most
     rejuvenate: Rejuvenation = field(default_factory=Rejuvenation)
+    baked_entropy: bool = False  # the builder's random bytes may be in the snapshot, and so in all machines
 
     @cached_property
     def config(self) -> bytes:
         """The config blob: our own fields as canonical JSON."""
         return canonical_json(
             {
+                **({BAKED_ENTROPY: True} if self.baked_entropy else {}),
                 "abi": self.abi,
                 "base": self.base,
                 "disks": [asdict(disk) for disk in self.disks],
@@ -218,7 +221,11 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         "pages_digest",
         "regions",
     }
-    c = require_object("config", value, keys | {"pool", "rejuvenate", "snapshot_bytes", "upstreams"})
+    baked_entropy = isinstance(value, dict) and BAKED_ENTROPY in value
+    keys |= {"pool", "rejuvenate", "snapshot_bytes", "upstreams", *([BAKED_ENTROPY] if baked_entropy else [])}
+    c = require_object("config", value, keys)
+    if baked_entropy:
+        require_same("config baked_entropy", True, c[BAKED_ENTROPY])
     require_same("config abi", abi.ABI_VERSION, c["abi"])
     if not isinstance(c["name"], str) or not is_name(c["name"]):
         refuse("config name", "1 to 63 of a-z 0-9 . _ -", c["name"])
@@ -252,6 +259,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         rejuvenate=parse_rejuvenation(c["rejuvenate"]),
         upstreams=_parse_upstreams(c["upstreams"]),
         disks=parse_drives(c["disks"], machines=pool),
+        baked_entropy=baked_entropy,
     )
 
 

@@ -18,7 +18,7 @@ from unicorn import unicorn_const as uc_const
 from unicorn import x86_const as x86
 
 from edge.vmm import memory as layout
-from edge.vmm import system_call
+from edge.vmm import system_call, unicorn_aborts
 from edge.vmm.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid
 from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
 from edge.vmm.unicorn_registers import CpuState, RegisterBank
@@ -26,6 +26,9 @@ from edge.vmm.unicorn_stops import stop_between_blocks
 from vmimage import abi
 from vmimage.pages import PageNos
 from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
+
+# Now: a worker in its sandbox can no longer read the library.
+CONTAINED: Final = unicorn_aborts.contain()
 
 TCG_BUFFER_BYTES: Final = 8 << 20  # the default reserves 1 GiB of address space and takes 5 ms to set up
 EFER_MSR: Final = 0xC000_0080
@@ -175,6 +178,9 @@ class UnicornEngine:
         try:
             self._uc.emu_start(self._rip, 0)
         except UcError as error:
+            if unicorn_aborts.happened():
+                rip = self._uc.reg_read(x86.UC_X86_REG_RIP)
+                return EngineFailure(f"unicorn: instructions that it can translate expected at or soon after {rip:#x}")
             if self._exit is None:
                 return EngineFailure(f"unicorn: {error}")
         self._after_exit.read()

@@ -44,7 +44,7 @@
 #define NK_INFO_WALL_NS 0x10               /* u64, since 1970-01-01 UTC; refreshed at every entry */
 #define NK_INFO_MONO_NS 0x18               /* u64, physical time while resident; stands still while parked */
 #define NK_INFO_VIRTUAL_NS 0x20            /* u64, CPU time this machine has had */
-#define NK_INFO_GENERATION 0x28            /* u64, changes on every restore and clone */
+#define NK_INFO_GENERATION 0x28            /* u64, changes on every restore and clone; 0 while an image is built without entropy */
 #define NK_INFO_ENTROPY 0x30               /* 32 bytes, fresh on every restore and clone */
 #define NK_INFO_MEMORY_BYTES 0x50          /* u64, end of usable memory */
 #define NK_INFO_CPU_LIMIT_NS 0x58          /* u64, CPU time a request may take */
@@ -100,7 +100,7 @@
 
 /* Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). */
 #define NK_PORT_IDLE 0x10                  /* RDI: mono_ns to wake at, or IDLE_FOREVER; a pending interrupt ends it */
-#define NK_PORT_READY 0x11                 /* initialised: the bake ends here; on an edge a no-op */
+#define NK_PORT_READY 0x11                 /* RDI: READY_*; the bake ends here; on an edge a no-op */
 #define NK_PORT_TIMER 0x12                 /* RDI: deadline in ns (0 disarms), RSI: TIMELINE_*; clears IRQ_TIMER */
 #define NK_PORT_CLOCK 0x13                 /* refreshes the times in the info page */
 #define NK_PORT_EXIT 0x14                  /* RDI: exit code; ends the machine */
@@ -109,6 +109,8 @@
 #define NK_PORT_DISK 0x18                  /* reserved */
 #define NK_PORT_NIC 0x19                   /* reserved */
 #define NK_IDLE_FOREVER 0xFFFFFFFFFFFFFFFF
+#define NK_READY_DONE 0                    /* initialised */
+#define NK_READY_RANDOM 1                  /* initialised up to its first need of random bytes, which machines have */
 #define NK_TIMELINE_PHYSICAL 0
 #define NK_TIMELINE_VIRTUAL 1
 #define NK_NOTIFY_GATE 0x1

@@ -190,7 +190,8 @@ static inline void *nk_malloc(size_t size) { return NK->malloc(size); }
 static inline void *nk_calloc(size_t count, size_t size) { return NK->calloc(count, size); }
 static inline void *nk_realloc(void *block, size_t size) { return NK->realloc(block, size); }
 static inline void nk_free(void *block) { NK->free(block); }
-/* Unpredictable bytes. The key is fresh after every restore and clone: two machines of one image never agree. */
+/* Unpredictable bytes. The key is fresh after every restore and clone: two machines of one image never agree. Before
+ * nk_serve() the image ends here, and each machine does the rest of main(). */
 static inline void nk_random(void *to, size_t size) { NK->random(to, size); }
 
 /* As of the last entry into the machine; a long computation calls nk_refresh_clock() first. */
@@ -198,7 +199,7 @@ static inline uint64_t nk_wall_ns(void) { return NK_INFO->wall_ns; }
 static inline uint64_t nk_mono_ns(void) { return NK_INFO->mono_ns; }
 static inline uint64_t nk_virtual_ns(void) { return NK_INFO->virtual_ns; }
 static inline void nk_refresh_clock(void) { NK->refresh_clock(); }
-/* Changes with every restore and clone of the machine. */
+/* Changes with every restore and clone of the machine; 0 while the image is built, unless with --bake-entropy. */
 static inline uint64_t nk_generation(void) { return NK_INFO->generation; }
 /* Returns at nk_mono_ns() >= mono_ns, other requests run meanwhile; -1 early when the client is gone. Waits. */
 static inline int nk_sleep_until(uint64_t mono_ns) { return NK->sleep_until(mono_ns); }

@@ -72,7 +72,11 @@ bool is_folder(const struct place *place) {
         return (place->node->mode & S_IFMT) == S_IFDIR;
     if (place->entry)
         return (place->entry->mode & S_IFMT) == S_IFDIR;
-    return !strcmp(place->path, "/tmp") || !strcmp(place->path, "/");
+    return !strcmp(place->path, "/tmp") || !strcmp(place->path, "/") || !strcmp(place->path, "/dev");
+}
+
+bool is_there(const struct place *place) {
+    return place->entry || place->node || is_folder(place) || device(place->path);
 }
 
 /* Whether something may be made at that path: it is in /tmp, in a folder that is there. */
@@ -101,14 +105,15 @@ static void folder_close(struct file *file) {
 
 const struct file_kind kind_folder = {.read = nothing_read, .close = folder_close, .mode = S_IFDIR};
 
-static const struct file_kind *device(const char *path) {
+/* What has a name and is in no tree. */
+const struct file_kind *device(const char *path) {
     static const struct {
         const char *path;
         const struct file_kind *kind;
     } devices[] = {
         {"/dev/null", &kind_null},      {"/dev/zero", &kind_zero},     {"/dev/urandom", &kind_random},
         {"/dev/random", &kind_random},  {"/dev/stdin", &kind_input},   {"/dev/stdout", &kind_output},
-        {"/dev/stderr", &kind_error},
+        {"/dev/stderr", &kind_error},   {"/proc/sys/kernel/random/boot_id", &kind_boot},
     };
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         if (!strcmp(path, devices[i].path))

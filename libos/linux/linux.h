@@ -131,7 +131,7 @@ linux_function sys_read, sys_write, sys_pread, sys_pwrite, sys_readv, sys_writev
     sys_lseek, sys_dup, sys_dup2, sys_dup3, sys_fcntl, sys_ioctl, sys_sendfile, sys_close_range;
 
 /* ---- stdio.c: standard input, output and error; /dev ---- */
-extern const struct file_kind kind_input, kind_output, kind_error, kind_null, kind_zero, kind_random;
+extern const struct file_kind kind_input, kind_output, kind_error, kind_null, kind_zero, kind_random, kind_boot;
 
 /* ---- rom.c: the read-only files of the image; tmp.c: /tmp, in memory; folders.c, names.c: paths, for both ---- */
 struct node {
@@ -163,6 +163,8 @@ bool tmp_rename(struct node *node, const char *path);
 bool tmp_resize(struct node *node, uint64_t size);
 int64_t find_place(uint64_t base, uint64_t address, struct place *place);
 bool is_folder(const struct place *place);
+const struct file_kind *device(const char *path);
+bool is_there(const struct place *place);
 int64_t may_make(const struct place *place);
 extern const struct file_kind kind_rom, kind_tmp, kind_folder;
 void file_stat(const struct file *file, struct stat_record *stat);

@@ -40,11 +40,15 @@ static int64_t stat_place(uint64_t base, uint64_t path, uint64_t to) {
     int64_t error = find_place(base, path, &place);
     if (error)
         return error;
-    if (!place.entry && !place.node && !is_folder(&place))
+    if (!is_there(&place))
         return -ENOENT;
     if (!can_write(to, sizeof(struct stat_record)))
         return -EFAULT;
-    describe_found((struct stat_record *)to, place.entry, place.node);
+    const struct file_kind *kind = device(place.path);
+    if (kind)
+        describe((struct stat_record *)to, kind->mode | 0666, 2, 0, 0);
+    else
+        describe_found((struct stat_record *)to, place.entry, place.node);
     return 0;
 }
 
@@ -76,7 +80,7 @@ static int64_t access_at(uint64_t base, uint64_t path, uint64_t wanted) {
     int64_t error = find_place(base, path, &place);
     if (error)
         return error;
-    if (!place.entry && !place.node && !is_folder(&place))
+    if (!is_there(&place))
         return -ENOENT;
     return (wanted & WRITE) && place.entry ? -EROFS : 0;
 }
@@ -96,7 +100,7 @@ static int64_t make_folder(uint64_t base, uint64_t path, uint64_t mode) {
     int64_t error = find_place(base, path, &place);
     if (error)
         return error;
-    if (place.entry || place.node || is_folder(&place))
+    if (is_there(&place))
         return -EEXIST;
     error = may_make(&place);
     if (error)
@@ -190,7 +194,7 @@ static int64_t read_link(uint64_t base, uint64_t path) {
     int64_t error = find_place(base, path, &place);
     if (error)
         return error;
-    return place.entry || place.node || is_folder(&place) ? -EINVAL : -ENOENT;
+    return is_there(&place) ? -EINVAL : -ENOENT;
 }
 
 int64_t sys_readlink(const uint64_t *a, struct frame *frame) {

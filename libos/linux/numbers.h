@@ -53,6 +53,10 @@
 #define S_IFLNK 0120000
 #define S_IFMT 0170000
 
+#define GRND_NONBLOCK 1
+#define GRND_RANDOM 2
+#define GRND_INSECURE 4
+
 #define POLLIN 1
 #define POLLOUT 4
 #define POLLERR 8

@@ -36,11 +36,23 @@ int64_t sys_sysinfo(const uint64_t *a, struct frame *frame) {
     return 0;
 }
 
+/* As Linux does before its pool is filled, which here is until there is a machine: who can wait waits, and the image
+ * ends; who cannot is told to come again. */
 int64_t sys_getrandom(const uint64_t *a, struct frame *frame) {
     (void)frame;
+    uint64_t flags = a[2];
+    if (flags & ~(uint64_t)(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) ||
+        (flags & (GRND_RANDOM | GRND_INSECURE)) == (GRND_RANDOM | GRND_INSECURE))
+        return -EINVAL;
     if (!can_write(a[0], a[1]))
         return -EFAULT;
-    random_bytes((void *)a[0], a[1]);
+    if (flags & GRND_INSECURE) { /* hash seeds: never waits, and need not be secret */
+        random_fill((void *)a[0], a[1]);
+    } else {
+        if (flags & GRND_NONBLOCK && !random_ready())
+            return -EAGAIN;
+        random_bytes((void *)a[0], a[1]);
+    }
     return (int64_t)a[1];
 }
 

@@ -50,7 +50,7 @@ _Noreturn void linux_begin(const char *variables) {
     pointers[count++] = 0;
 
     uint8_t seed[16];
-    random_bytes(seed, sizeof seed);
+    random_fill(seed, sizeof seed); /* a stack canary and a heap's check, before anything else: cannot wait */
     const uint64_t auxiliary[] = {
         AT_PHDR,     NK_INFO->phdr,
         AT_PHENT,    PROGRAM_HEADER_SIZE,

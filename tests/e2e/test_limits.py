@@ -64,7 +64,10 @@ def test_a_limit_that_is_hit_is_named(site: Site, edge: Server) -> None:
         answers = {path: client.get(path) for path in (f"{spin}/spin", f"{hog}/hog")}
     assert answers[f"{spin}/spin"].status == 504
     assert answers[f"{spin}/spin"].headers["x-nunatak-limit"] == "cpu_ms=50"
-    assert metrics(edge)["limit_hits_total{cpu_ms}"] >= 1
+    assert (answers[f"{hog}/hog"].status, answers[f"{hog}/hog"].error) == (507, "out_of_memory")
+    assert answers[f"{hog}/hog"].headers["x-nunatak-limit"] == f"memory_bytes={8 << 20}"
+    assert metrics(edge)["limit_hits_total{cpu_ms}"] == 1
+    assert metrics(edge)["limit_hits_total{memory_bytes}"] == 1
 
 
 def test_too_much_log_is_dropped_and_said(site: Site, edge: Server) -> None:

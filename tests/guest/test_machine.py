@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from edge.vmm.machine import Idle, Runnable
 from edge.vmm.shell import Shell
 from edge.vmm.watchdog import watchdog
-from libos.build import compile_guest
-from tests.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, elf, image_of, load
+from libos.build import compile_guest, run_tool
+from tests.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.snapshot import decode
@@ -283,8 +285,25 @@ def test_an_idle_machine_asks_for_no_wake_up() -> None:
     assert guest.machine.run() == Idle(None)
 
 
-def test_the_compiler_is_asked_once() -> None:
-    assert compile_guest(HELLO) == elf(HELLO)
+def test_the_compiler_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    def count(command: Sequence[str], what: str, *timeout_s: int) -> None:
+        commands.append(what)
+        run_tool(command, what, *timeout_s)
+
+    monkeypatch.setattr("libos.build.run_tool", count)
+    monkeypatch.setattr("libos.build.cache_folder", lambda: tmp_path / "cache")
+    source = tmp_path / "once.c"
+    source.write_text(HELLO.read_text())
+    first = compile_guest(source)
+    assert commands.count("once.c") == commands.count("link") == 1
+    commands.clear()
+    assert compile_guest(source) == first
+    assert commands == []
+    source.write_text(HELLO.read_text().replace("hello", "hullo"))
+    assert compile_guest(source) != first
+    assert commands.count("once.c") == 1
 
 
 def test_a_reset_machine_is_fresh_every_time() -> None:

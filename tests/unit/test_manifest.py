@@ -138,6 +138,8 @@ REFUSED = {
     "a pool too large": _config(instance="pool", pool=POOL_MAX + 1),
     "a cause of wear below 0": _config(rejuvenate={"requests": -1, "seconds": 0, "growth_bytes": 0}),
     "unknown cause of wear": _config(rejuvenate={"requests": 1, "seconds": 0, "growth_bytes": 0, "mood": 1}),
+    "baked entropy that is none": _config(baked_entropy=False),
+    "baked entropy that is no truth value": _config(baked_entropy=1),
     "layer of another type": _layer(mediaType="application/vnd.oci.image.layer.v1.tar"),
     "empty layer": _layer(size=0),
     "huge layer": _layer(size=1 << 40),

@@ -1,10 +1,16 @@
 """Where a machine belongs, from what its runs cost; with round numbers for what engines cost."""
 
 from dataclasses import replace
+from math import inf
+from types import SimpleNamespace
 
 import pytest
 
+from edge.vmm.engine import Hypercall
+from edge.vmm.memory import GuestMemory
 from edge.vmm.tiering import Calibration, Tiering, calibrate
+from vmimage import abi
+from vmimage.snapshot import Registers
 
 NESTED = Calibration(unicorn_exit_ns=2_000, kvm_exit_ns=70_000, speedup=25)
 BARE_METAL = Calibration(unicorn_exit_ns=2_000, kvm_exit_ns=1_500, speedup=25)
@@ -84,10 +90,51 @@ def test_without_kvm_everything_stays() -> None:
 
 @pytest.mark.kvm
 def test_this_machine_can_be_calibrated() -> None:
-    calibration = calibrate()
-    assert not calibration.kvm_missing
-    assert calibration.speedup > 1
-    assert 0 < calibration.unicorn_exit_ns < calibration.kvm_exit_ns * 100
+    found = calibrate()
+    assert not found.kvm_missing
+    assert 1 < found.speedup < inf, "a processor runs a loop faster than an emulator"
+    for cost_ns in (
+        found.unicorn_exit_ns,
+        found.kvm_exit_ns,
+        found.unicorn_way_ns,
+        found.kvm_way_ns,
+        found.kvm_work_ns,
+    ):
+        assert 0 < cost_ns < inf
+    assert settle(Tiering(found), round(10 * found.threshold_ns + 10 * found.kvm_exit_ns)) == "kvm"
+
+
+class Costs:
+    """An engine whose clock goes by what it does: 5 µs an exit, 700 ns a way in or out, 90 µs the loop of work."""
+
+    name = "costs"
+    now_ns = 0
+
+    def __init__(self, _: GuestMemory) -> None:
+        self._rip = 0
+
+    def load(self, registers: Registers) -> None:
+        self._rip = registers.rip
+        Costs.now_ns += 700
+
+    def save(self) -> Registers:
+        Costs.now_ns += 700
+        return Registers(rip=self._rip)
+
+    def run(self) -> Hypercall:
+        Costs.now_ns += 5_000 + (90_000 if self._rip != abi.LIBOS_ADDRESS else 0)
+        self._rip = abi.LIBOS_ADDRESS
+        return Hypercall(abi.PORT_IDLE)
+
+    def close(self) -> None:
+        pass
+
+
+def test_exits_ways_and_work_are_measured_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.vmm.tiering.UnicornEngine", Costs)
+    monkeypatch.setattr("edge.vmm.tiering.KvmEngine", Costs)
+    monkeypatch.setattr("edge.vmm.tiering.time", SimpleNamespace(perf_counter_ns=lambda: Costs.now_ns))
+    assert calibrate() == Calibration(5_000, 5_000, 1_400, 1_400, 90_000, 1.0)
 
 
 def test_a_new_image_starts_where_its_kin_clearly_belong() -> None:

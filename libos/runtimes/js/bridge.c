@@ -171,6 +171,12 @@ static JSValue is_serving(JSContext *ctx, JSValueConst self, int count, JSValueC
     return JS_NewBool(ctx, serving);
 }
 
+/* Whether there are random bytes: in a machine, or in an image that is built with the builder's. */
+static JSValue has_entropy(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count, (void)arguments;
+    return JS_NewBool(ctx, nk_generation() != 0);
+}
+
 static JSValue wall_ms(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count, (void)arguments;
     return JS_NewFloat64(ctx, floor((double)nk_wall_ns() / 1e6));
@@ -325,7 +331,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("hash", 2, hash),           JS_CFUNC_DEF("encode", 1, encode),    JS_CFUNC_DEF("decode", 1, decode),
     JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
-    JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close),
+    JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
 };
 
 void bridge_begin(JSContext *ctx, JSValue global) {

@@ -35,6 +35,5 @@ void job_end(struct job *job);
 int traceback(lua_State *L);
 void log_error(lua_State *L);
 void open_libraries(lua_State *L);
-void fresh_random(lua_State *L);
 
 #endif

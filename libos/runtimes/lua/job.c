@@ -155,7 +155,6 @@ static void fail(struct job *job, int why) {
 }
 
 void job_begin(struct job *job) {
-    fresh_random(lua_main);
     lua_State *L = job->thread = lua_newthread(lua_main);
     lua_rawsetp(lua_main, LUA_REGISTRYINDEX, job); /* keeps it while this request lasts */
     lua_pushcfunction(L, traceback);

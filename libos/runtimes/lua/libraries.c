@@ -61,8 +61,55 @@ static int get_env(lua_State *L) {
     return 1;
 }
 
+/* Two machines of one image never agree: math.random begins anew whenever the machine was restored or cloned. Before
+ * there is a machine it waits, and the image ends; unless the page itself says where to begin. */
+static lua_CFunction lua_random, lua_randomseed;
+static uint64_t seeded = UINT64_MAX; /* the generation in which that was done */
+
+static void seed(lua_State *L) {
+    lua_Integer numbers[2];
+    nk_random(numbers, sizeof numbers);
+    seeded = nk_generation();
+    lua_pushinteger(L, numbers[0]);
+    lua_pushinteger(L, numbers[1]);
+}
+
+static int random_number(lua_State *L) {
+    if (seeded != nk_generation()) {
+        lua_pushvalue(L, lua_upvalueindex(2));
+        seed(L);
+        lua_call(L, 2, 0);
+    }
+    return lua_random(L);
+}
+
+static int random_seed(lua_State *L) {
+    if (lua_isnone(L, 1))
+        seed(L); /* Lua's own way is the time, which many machines share */
+    seeded = nk_generation();
+    return lua_randomseed(L);
+}
+
+/* Puts ours before Lua's two functions, which find their state in their first upvalue. */
+static void open_random(lua_State *L) {
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "random");
+    lua_getfield(L, -2, "randomseed");
+    lua_random = lua_tocfunction(L, -2);
+    lua_randomseed = lua_tocfunction(L, -1);
+    lua_getupvalue(L, -2, 1);
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, random_number, 2); /* the state, Lua's own randomseed */
+    lua_setfield(L, -4, "random");
+    lua_getupvalue(L, -1, 1);
+    lua_pushcclosure(L, random_seed, 1);
+    lua_setfield(L, -4, "randomseed");
+    lua_pop(L, 3);
+}
+
 void open_libraries(lua_State *L) {
     luaL_openlibs(L);
+    open_random(L);
     take_away(L, "os", "execute"); /* one process, which does not end */
     take_away(L, "os", "exit");
     take_away(L, "io", "popen");
@@ -81,22 +128,4 @@ void open_libraries(lua_State *L) {
     lua_pushcfunction(L, open_web);
     lua_setfield(L, -2, "web");
     lua_pop(L, 2);
-}
-
-/* Two machines of one image never agree: math.random begins anew whenever the machine was restored or cloned. */
-void fresh_random(lua_State *L) {
-    static uint64_t generation;
-    if (generation == nk_generation())
-        return;
-    generation = nk_generation();
-    lua_Integer seed[2];
-    nk_random(seed, sizeof seed);
-    lua_getglobal(L, "math");
-    lua_getfield(L, -1, "randomseed");
-    if (lua_isfunction(L, -1)) {
-        lua_pushinteger(L, seed[0]);
-        lua_pushinteger(L, seed[1]);
-        lua_pcall(L, 2, 0, 0);
-    }
-    lua_settop(L, 0);
 }

@@ -23,6 +23,10 @@ globalThis.__share = (() => {
       throw new Error(`Disallowed operation called within global scope: ${what} needs a request; the top level runs once, when the image is built`);
   };
 
+  share.onlyMachine = (what) => {
+    if (!nk.entropy()) share.onlyServing(what);
+  };
+
   // Bytes of what the platform calls a BufferSource, as a Uint8Array over the same memory; null for anything else.
   share.bytesOf = (value) => {
     if (value instanceof Uint8Array) return value;
@@ -69,7 +73,7 @@ globalThis.__share = (() => {
 
   // Time and chance come from the machine: they stand still, or are refused, while the image is built.
   Date.now = () => nk.wall();
-  Math.random = () => { share.onlyServing("Math.random()"); return nk.number(); };
+  Math.random = () => { share.onlyMachine("Math.random()"); return nk.number(); };
   share.expose({ performance: { now: () => nk.mono(), timeOrigin: 0, toJSON: () => ({ timeOrigin: 0 }) } });
 
   class TextEncoder {
@@ -226,14 +230,14 @@ globalThis.__share = (() => {
   const INTEGERS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
   const crypto = {
     getRandomValues(view) {
-      share.onlyServing("crypto.getRandomValues()");
+      share.onlyMachine("crypto.getRandomValues()");
       if (!INTEGERS.some((kind) => view instanceof kind)) throw new DOMException("The data in this object must be an integer typed array", "TypeMismatchError");
       if (view.byteLength > 65536) throw new DOMException("getRandomValues() only accepts buffers of size <= 64K", "QuotaExceededError");
       nk.random(view);
       return view;
     },
     randomUUID() {
-      share.onlyServing("crypto.randomUUID()");
+      share.onlyMachine("crypto.randomUUID()");
       const b = new Uint8Array(16);
       nk.random(b);
       b[6] = (b[6] & 0x0f) | 0x40;
