@@ -53,7 +53,15 @@ log = logging.getLogger("nunatak.worker")
 class Worker:
     """All of one worker process but its two sockets' other ends."""
 
-    def __init__(self, engine: EngineName | None, frames_socket: socket.socket, images_socket: socket.socket) -> None:
+    def __init__(
+        self,
+        engine: EngineName | None,
+        frames_socket: socket.socket,
+        images_socket: socket.socket,
+        *,
+        kvm_ring0: bool = False,
+    ) -> None:
+        """:param kvm_ring0: KVM may be used where guests' system calls land in ring 0."""
         self._socket = frames_socket
         self._buffer = bytearray()
         self._out = bytearray()
@@ -67,7 +75,7 @@ class Worker:
         self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
-        self._tiering = Tiering(calibrate(), engine)
+        self._tiering = Tiering(calibrate(kvm=engine != "unicorn", ring_0=kvm_ring0), engine)
         self._stopping = False
         self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -374,13 +382,18 @@ def main() -> int:
     parser.add_argument("--frames-fd", type=int, required=True)
     parser.add_argument("--images-fd", type=int, required=True)
     parser.add_argument("--engine", choices=("auto", "unicorn", "kvm"), default="auto", help="what machines run on")
+    parser.add_argument("--kvm-ring0", choices=("on", "off"), default="off", help="use KVM where calls land in ring 0")
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     host.small_pages()
-    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=kvm_device())
+    config = sandbox.Config(
+        keep=(arguments.frames_fd, arguments.images_fd), kvm=None if engine == "unicorn" else kvm_device()
+    )
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
-    report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends))
+    report, worker = sandbox.enter(
+        config, functools.partial(Worker, engine, *ends, kvm_ring0=arguments.kvm_ring0 == "on")
+    )
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)
