@@ -268,7 +268,7 @@ class KvmEngine:
         if frame is None:
             return EngineFailure(f"KVM: vector {vector} with a frame of the monitor's expected, got none")
         error_code, rip, cs, rflags, rsp = frame
-        if cs & 3 != 3:
+        if cs & 3 != 3 and not system_call.in_stub(rip):
             return EngineFailure(f"KVM: vector {vector} in ring {cs & 3}")
         sregs = self._sregs()
         words = list(REGS.unpack_from(self._run_page, RUN_REGS))
@@ -365,6 +365,8 @@ class KvmEngine:
         self._complete()
         gpr = registers.gpr
         words = [*(gpr[n] for n in _KERNEL), registers.rip, registers.rflags]
+        if self._facts.ring == 3:
+            system_call.clear_word(self._memory)
         # An exception that the kernel was about to raise when the last run was stopped is not this machine's.
         fcntl.ioctl(self._cpu, kvm.SET_VCPU_EVENTS, kvm.NO_EVENTS)
         self._set(words, registers.fs_base, registers.gs_base)
@@ -420,6 +422,8 @@ class KvmEngine:
 
         :raises OperatorError: the kernel refuses.
         """
+        if self._facts.ring == 3:
+            system_call.clear_word(self._memory)
         if monitor.changed(self._memory, self._facts.ring, template):
             return True
         if self._facts.ring == 0:
