@@ -25,9 +25,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from libos.packages import cache_folder
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = ROOT / "build" / "kvm"
-CACHE: Final = BUILD / "cache"  # of compiled guests, as $XDG_CACHE_HOME
 QEMU: Final = "qemu-system-x86_64"
 KERNEL_PACKAGE: Final = "linux-image-cloud-amd64"
 MODULES: Final = (
@@ -41,10 +42,11 @@ MEMORY_MIB: Final = 3072
 LIMIT_S: Final = 40 * 60
 SLOWER: Final = 20  # than outside, for pytest's limit of a test: emulation of code, and of page tables twice
 SITE: Final = "site-packages"
-PYTEST: Final = ("-p", "no:cacheprovider", "--color=no")
+PYTEST: Final = ("-p", "no:cacheprovider", "--color=no", "-p", "pytest_timeout")
 INSIDE: Final = ("-o", f"timeout={120 * SLOWER}", "--durations=15")
 COMPILED: Final = ("libos/examples/env.c", "libos/examples/hog.c", "libos/examples/airports", "libos/examples/echo.c")
 COMPILE: Final = "import pathlib, sys; from libos.build import compile_guest; compile_guest(pathlib.Path(sys.argv[1]))"
+ALONE: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # else every plugin that is installed is imported and goes in
 PLUGIN: Final = """import pathlib, sys
 def pytest_unconfigure():
     files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
@@ -67,6 +69,7 @@ TESTS: Final = (
     "tests/guest/test_linux.py",
 )
 PROJECT: Final = ("edge", "libos", "loadtest", "origin", "tests", "vmimage", "pyproject.toml")
+NOT_COMPILED: Final = ("zig", "packages", "peers")  # of the cache
 OUTSIDE: Final = ("test", "idlelib", "tkinter", "lib2to3", "ensurepip", "site-packages")  # of Python's library
 
 
@@ -206,7 +209,7 @@ def rehearse(tests: Sequence[str]) -> set[Path]:
 
 def environment_of_tests() -> dict[str, str]:
     """Of pytest, outside and inside."""
-    return {"XDG_CACHE_HOME": str(CACHE), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    return {"XDG_CACHE_HOME": str(cache_folder().parent), "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"} | ALONE
 
 
 def files_of(top: Path, outside: Iterable[str] = OUTSIDE) -> Iterator[Path]:
@@ -236,7 +239,7 @@ def pack(out: Path, modules: Path, packages: Iterable[Path], tests: Sequence[str
     chosen = {interpreter, Path(sys.prefix) / "pyvenv.cfg"}
     for top in (library, *packages, *(ROOT / name for name in PROJECT)):
         chosen |= set(files_of(top))
-    chosen |= set(files_of(CACHE, ("zig",)))
+    chosen |= set(files_of(cache_folder(), NOT_COMPILED))
     chosen |= libraries(path for path in chosen if path == interpreter or ".so" in path.suffixes)
     for folder in {path.parent for path in chosen}:
         chosen |= set(folder.glob("libgcc_s.so.1"))  # the C library loads it where a thread ends
