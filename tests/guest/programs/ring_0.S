@@ -20,6 +20,8 @@ goes_on:
     pushq $0x2b
     lea 1f(%rip), %rcx
     push %rcx
+    .global \name\()_iretq
+\name\()_iretq:
     iretq
 1:
     .endm
