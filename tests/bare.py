@@ -8,9 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from edge.vmm.memory import BaseMemory, page_template
+from edge.vmm.engine import Engine
+from edge.vmm.engine_kvm import KvmEngine
+from edge.vmm.engine_unicorn import UnicornEngine
+from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate, page_template
 from edge.vmm.shell import Image
-from tests.guests import elf
+from tests.guests import ENGINE, elf
 from vmimage import abi, snapshot
 from vmimage.elf import Program, parse_program
 from vmimage.manifest import Region
@@ -65,3 +68,12 @@ def image(source: Path, start: str, goes_on: str, words: Mapping[str, bytes] | N
         np.stack([np.frombuffer(bytes(pages[n]), dtype=np.uint64) for n in sorted(pages)]),
     )
     return Image(BASE, page_template(tuple(regions), MEMORY_BYTES), snapshot.encode(state))
+
+
+def engine_over(code: bytes) -> Engine:
+    """The engine of the tests over a page of code at `PROGRAM_ADDRESS`, and nothing else."""
+    memory = GuestMemory(BaseMemory(None), MEMORY_BYTES)
+    page = Region(abi.PROGRAM_ADDRESS, abi.PROGRAM_ADDRESS + abi.PAGE_SIZE, "rx")
+    memory.bind(PageTemplate([page], MEMORY_BYTES))
+    memory.write(abi.PROGRAM_ADDRESS, code)
+    return UnicornEngine(memory) if ENGINE.get() == "unicorn" else KvmEngine(memory)

@@ -8,15 +8,13 @@ import threading
 import pytest
 
 from edge.vmm import shell as shells
-from edge.vmm.engine import SLICE_OVER, Engine, Fault, Hypercall, cpuid
+from edge.vmm.engine import SLICE_OVER, Fault, Hypercall, cpuid
 from edge.vmm.engine_kvm import KvmEngine, facts
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.shell import EngineName, Shell
+from tests import bare
 from tests.guests import ENGINE, PROGRAMS, Guest, bake, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import OperatorError
-from vmimage.manifest import Region
 from vmimage.snapshot import Registers
 
 SOURCE = PROGRAMS / "cpuid.c"
@@ -66,21 +64,12 @@ def test_images_are_baked_without_kvm(engine: EngineName, monkeypatch: pytest.Mo
     assert bake(SOURCE).manifest.kind == "derived"
 
 
-def made(code: bytes) -> Engine:
-    memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
-    code_page = Region(abi.PROGRAM_ADDRESS, abi.PROGRAM_ADDRESS + abi.PAGE_SIZE, "rx")
-    memory.bind(PageTemplate([code_page], abi.MEMORY_MIN))
-    memory.write(abi.PROGRAM_ADDRESS, code)
-    cpu: Engine = UnicornEngine(memory) if ENGINE.get() == "unicorn" else KvmEngine(memory)
-    return cpu
-
-
 @pytest.mark.parametrize("leaf", [0, 1, 2, 7, 0x16, 0x4000_0000, 0x8000_0000, 0x8000_0001, 0x8000_0008, 0xFFFF_FFFF])
 @pytest.mark.parametrize("prefix", ["", "66", "48", "f2", "2e", "64 67 4f", "26 26 26 26 26 26 26 26 26 26 26 26 26"])
 def test_the_instruction_gives_the_leaf_and_goes_on_behind_it(engine: EngineName, leaf: int, prefix: str) -> None:
     if sees_the_host():
         pytest.skip("this KVM shows the host's CPUID in ring 3")
-    cpu = made(bytes.fromhex(prefix) + b"\x0f\xa2" + OUT)
+    cpu = bare.engine_over(bytes.fromhex(prefix) + b"\x0f\xa2" + OUT)
     cpu.load(Registers(gpr=(0xDEAD_0000_0000 | leaf, *range(1, 16)), rip=abi.PROGRAM_ADDRESS))
     assert cpu.run() == Hypercall(abi.PORT_IDLE)
     gpr = cpu.save().gpr
@@ -90,7 +79,7 @@ def test_the_instruction_gives_the_leaf_and_goes_on_behind_it(engine: EngineName
 
 
 def test_an_interrupt_before_cpuid_is_not_taken_for_it(engine: EngineName) -> None:
-    cpu = made(b"\xcd\x0d\x0f\xa2" + OUT)  # int 13; cpuid
+    cpu = bare.engine_over(b"\xcd\x0d\x0f\xa2" + OUT)  # int 13; cpuid
     cpu.load(Registers(rip=abi.PROGRAM_ADDRESS))
     reason = cpu.run()
     assert isinstance(reason, Fault)
@@ -99,7 +88,7 @@ def test_an_interrupt_before_cpuid_is_not_taken_for_it(engine: EngineName) -> No
 
 
 def test_a_loop_of_it_can_be_stopped(engine: EngineName) -> None:
-    cpu = made(b"\x0f\xa2\xeb\xfc")  # cpuid; jmp .-2
+    cpu = bare.engine_over(b"\x0f\xa2\xeb\xfc")  # cpuid; jmp .-2
     cpu.load(Registers(rip=abi.PROGRAM_ADDRESS))
     over = threading.Event()
 

@@ -43,6 +43,9 @@ LIMIT_S: Final = 40 * 60
 SLOWER: Final = 20  # than outside, for pytest's limit of a test: emulation of code, and of page tables twice
 SITE: Final = "site-packages"
 PYTEST: Final = ("-p", "no:cacheprovider", "--color=no", "-p", "pytest_timeout")
+# Parts of names. Timers that are fine beside the length of a slice, and threads within a limit of CPU time: an emulated
+# processor does too little. An example that is built with data of a package of its own.
+NOT_HERE: Final = ("timer_is_as_fine", "waiting_on_a_timer", "threads", "airports")
 INSIDE: Final = (
     "-o",
     f"timeout={120 * SLOWER}",
@@ -68,6 +71,7 @@ TESTS: Final = (
     "tests/guest/test_cpuid.py",
     "tests/guest/test_system_call.py",
     "tests/guest/test_forbidden.py",
+    "tests/guest/test_privileged.py",
     "tests/guest/test_interrupts.py",
     "tests/guest/test_machine.py",
     "tests/guest/test_moving.py",
@@ -76,10 +80,9 @@ TESTS: Final = (
     "tests/guest/test_upstreams.py",
     "tests/guest/test_linux.py",
     "tests/unit/test_kvm_missing.py",
+    "tests/attack/test_worker_engines.py",
 )
-# Parts of names. Timers that are fine beside the length of a slice: an emulated processor does too little in one. An
-# example that is built with data of a package of its own.
-NOT_HERE: Final = ("timer_is_as_fine", "waiting_on_a_timer", "airports")
+PROJECT: Final = ("edge", "libos", "loadtest", "origin", "tests", "vmimage", "pyproject.toml")
 NOT_COMPILED: Final = ("zig", "packages", "peers")  # of the cache
 OUTSIDE: Final = ("test", "idlelib", "tkinter", "lib2to3", "ensurepip", "site-packages")  # of Python's library
 
