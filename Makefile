@@ -7,10 +7,10 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fmt lock clean
+.PHONY: help demo test test-kvm bench fmt lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.installed  ## an origin and an edge on this machine, shown from key to page
 	$(BIN)/nunatak demo
@@ -21,6 +21,9 @@ test: $(VENV)/.installed  ## format, lint, types, import contracts, all tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+test-kvm: $(VENV)/.installed  ## the guest suite on kvm_amd in an emulated machine, with QEMU and a kernel of Debian's
+	$(BIN)/python -m tests.kvm.run $(TESTS)
 
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench

@@ -60,7 +60,9 @@ app.command("edge")(edge)
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    config: Annotated[Path | None, typer.Option(help="The edge's TOML file, for what it allows.")] = None,
+) -> None:
     """Say what this machine gives an edge, what it lacks, and what would mend it; exit code 1 if an edge cannot run."""
     from rich.console import Console
     from rich.table import Table
@@ -70,7 +72,8 @@ def doctor() -> None:
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     table = Table(box=None, show_header=False)
     failed = False
-    for finding in examine():
+    kvm_ring0 = config is not None and load_config(config, {}).kvm_ring0 == "on"
+    for finding in examine(kvm_ring0=kvm_ring0):
         failed |= finding.state == "fail"
         table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.mend}[/]")
     Console().print(table)

@@ -84,6 +84,9 @@ class EdgeConfig:
     block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
     workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
     engine: Annotated[str, About("What machines run on: auto (what is cheaper for each), unicorn or kvm.")] = "auto"
+    kvm_ring0: Annotated[
+        str, About("Use KVM also where guests' system calls land in ring 0, as on VMX and SVM: on or off.")
+    ] = "off"
     weights: Annotated[
         str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
     ] = ""
@@ -243,6 +246,8 @@ def _check(config: EdgeConfig) -> None:
         raise OperatorError(f"admin: {error}") from None
     if config.engine not in ("auto", "unicorn", "kvm"):
         raise OperatorError(f"engine: auto, unicorn or kvm expected, got {config.engine!r}")
+    if config.kvm_ring0 not in ("on", "off"):
+        raise OperatorError(f"kvm_ring0: on or off expected, got {config.kvm_ring0!r}")
     try:
         config.tenant_weights  # noqa: B018
     except ValueError as error:

@@ -8,10 +8,15 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+from edge.vmm.engine_kvm import GUARDS, KvmFacts
+
+if TYPE_CHECKING:
+    from edge.vmm.tiering import Calibration
 
 State = Literal["ok", "warn", "fail"]
 DESCRIPTORS_WANTED: Final = 4096  # sockets of clients, a memfd an image, two sockets a worker
@@ -28,9 +33,15 @@ class Finding:
     mend: str = ""  # what to do about it; empty when nothing needs doing
 
 
-def examine() -> Iterator[Finding]:
-    """Look at everything, in the order in which an edge needs it."""
-    for check in (_python, _kernel, _memory, _descriptors, _unicorn, _kvm, _sandbox, _compiler):
+def examine(*, kvm_ring0: bool = False) -> Iterator[Finding]:
+    """Look at everything, in the order in which an edge needs it.
+
+    :param kvm_ring0: whether the edge's configuration allows KVM where guests' system calls land in ring 0.
+    """
+    for check in (_python, _kernel, _memory, _descriptors, _unicorn):
+        yield from check()
+    yield from _kvm(kvm_ring0)
+    for check in (_sandbox, _compiler):
         yield from check()
 
 
@@ -69,35 +80,59 @@ def _descriptors() -> Iterator[Finding]:
 
 
 def _unicorn() -> Iterator[Finding]:
-    yield from _engine("unicorn", _try_unicorn)
-
-
-def _kvm() -> Iterator[Finding]:
-    yield from _engine("kvm", _try_kvm)
-
-
-def _engine(name: str, attempt: Callable[[], str]) -> Iterator[Finding]:
     try:
-        yield Finding(name, "ok", attempt())
+        yield Finding("unicorn", "ok", _try_unicorn())
     except Exception as error:
-        last = "the machine needs one engine: reinstall unicorn" if name == "unicorn" else "everything runs on Unicorn"
-        yield Finding(name, "fail" if name == "unicorn" else "warn", str(error), last)
+        yield Finding("unicorn", "fail", str(error), "the machine needs one engine: reinstall unicorn")
+
+
+def _kvm(ring_0: bool) -> Iterator[Finding]:
+    try:  # here, since it stands on unicorn, whose absence is a finding
+        from edge.vmm.tiering import calibrate
+
+        calibration = calibrate(ring_0=ring_0)
+    except Exception as error:
+        yield Finding("kvm", "warn", f"not tried: {error}", "see unicorn")
+        return
+    if calibration.kvm_missing:
+        yield Finding("kvm", "warn", calibration.kvm_missing, "everything runs on Unicorn")
+    else:
+        yield Finding("kvm", "ok", _speed(calibration))
+    if calibration.kvm is not None:
+        yield from about_kvm(calibration.kvm, allowed=ring_0)
+
+
+def about_kvm(known: KvmFacts, *, allowed: bool) -> Iterator[Finding]:
+    """What an operator should know of this host's KVM.
+
+    :param allowed: the configuration has `kvm_ring0 = on`.
+    """
+    if known.ring == 3:
+        yield Finding("kvm: system calls", "ok", "land in ring 3: KVM without hardware support")
+    else:
+        found = "land in ring 0, as with VMX and SVM; " + ("allowed by kvm_ring0" if allowed else "not used")
+        mend = "tested on an emulated AMD processor only (make test-kvm); kvm_ring0 = on allows it"
+        yield Finding("kvm: system calls", "ok" if allowed else "warn", found, "" if allowed else mend)
+    missing = [name for name in GUARDS if name not in known.guards]
+    found = "ring 0 has " + (", ".join(known.guards) or "none") + (f"; not {', '.join(missing)}" if missing else "")
+    matters = known.ring == 0 and missing
+    mend = "a processor and a kernel that offer them give a second wall" if matters else ""
+    yield Finding("kvm: guards", "warn" if matters else "ok", found, mend)
+    if known.cpuid_is_ours:
+        yield Finding("kvm: CPUID", "ok", "guests see the architecture's")
+    else:
+        mend = "say --engine unicorn where that must stay hidden; images are baked on Unicorn and run all the same"
+        yield Finding("kvm: CPUID", "warn", "guests see the host's: this KVM cannot make CPUID fault", mend)
 
 
 def _try_unicorn() -> str:
     from edge.vmm.tiering import calibrate
 
-    calibration = calibrate()
+    calibration = calibrate(kvm=False)
     return f"{version('unicorn')}, exit and re-entry {calibration.unicorn_exit_ns / 1e3:.1f} µs"
 
 
-def _try_kvm() -> str:
-    from edge.vmm.tiering import calibrate
-    from vmimage.errors import OperatorError
-
-    calibration = calibrate()
-    if calibration.kvm_missing:
-        raise OperatorError(calibration.kvm_missing)
+def _speed(calibration: "Calibration") -> str:
     nested = " (nested in software)" if calibration.kvm_exit_ns > NESTED_EXIT_NS else ""
     cost = f"exit and re-entry {calibration.kvm_exit_ns / 1e3:.1f} µs{nested}"
     speed = (

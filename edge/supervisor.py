@@ -54,7 +54,7 @@ class Supervisor:
     ) -> None:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
-        command = (*worker_command, "--engine", config.engine)
+        command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
         self.workers = Fleet(config.worker_count, self, command, config.isolates)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
         self.residents = Residents(

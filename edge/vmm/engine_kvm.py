@@ -1,11 +1,13 @@
 """The fast engine: KVM by ioctl, the guest in ring 3 over the same page tables as on Unicorn.
 
-Ring 0 holds nothing but the interrupt table's stubs, one `out` each: the processor reports a fault by running a stub,
-and where it left the guest is in the frame it pushed. That works on bare metal and where ring 0 is emulated by
-software, and leaves no supervisor code to attack. Numbers are the kernel's (virt/kvm/api.rst, linux/kvm.h).
+Ring 0 holds nothing but stubs, one `out` each: the processor reports a fault by running one, and where it left the
+guest is in the frame it pushed. That works on bare metal and where ring 0 is emulated by software, and leaves no
+supervisor code to attack; `edge.vmm.monitor` has the pages. What the host's KVM does is found out once a process, by
+running it: see `facts`.
 
 Rules for callers: `run` from the main thread; `stop` from any. The kernel keeps shadows of the page tables, so entries
-may gain A and D bits under a running engine but must not otherwise change: bind another layout to another engine.
+may gain A and D bits under a running engine but must not otherwise change: bind another layout to another engine. Ask
+`changed` before another image's machine comes.
 """
 
 import contextlib
@@ -17,370 +19,423 @@ import os
 import signal
 import struct
 import threading
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
 
+from edge.vmm import kvm_api as kvm
 from edge.vmm import memory as layout
-from edge.vmm import system_call
-from edge.vmm.engine import CPUID, HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall
-from edge.vmm.memory import MONITOR_ADDRESS, GuestMemory
+from edge.vmm import monitor, system_call
+from edge.vmm.engine import CPUID, HYPERCALLS, SLICE_OVER, Engine, EngineFailure, Exit, Fault, Hypercall, cpuid
+from edge.vmm.host_selectors import clear_selectors
+from edge.vmm.kvm_api import REGS, RUN_IMMEDIATE_EXIT, RUN_IO_PORT, RUN_REGS
+from edge.vmm.memory import MONITOR_ADDRESS, BaseMemory, GuestMemory, PageTemplate
+from vmimage import abi
 from vmimage.errors import OperatorError
+from vmimage.manifest import Region
 from vmimage.pages import PageNos
 from vmimage.snapshot import FXSAVE_SIZE, RFLAGS_FIXED, RFLAGS_GUEST, Registers
 
-
-def _ior(number: int, size: int) -> int:
-    return 2 << 30 | size << 16 | 0xAE00 | number
-
-
-def _iow(number: int, size: int) -> int:
-    return 1 << 30 | size << 16 | 0xAE00 | number
-
-
-API_VERSION: Final = 12
-GET_API_VERSION: Final = 0xAE00
-CREATE_VM: Final = 0xAE01
-CHECK_EXTENSION: Final = 0xAE03
-GET_VCPU_MMAP_SIZE: Final = 0xAE04
-CREATE_VCPU: Final = 0xAE41
-SET_TSS_ADDR: Final = 0xAE47
-RUN: Final = 0xAE80
-SET_USER_MEMORY_REGION: Final = _iow(0x46, 32)
-GET_REGS, SET_REGS = _ior(0x81, 144), _iow(0x82, 144)
-GET_SREGS, SET_SREGS = _ior(0x83, 312), _iow(0x84, 312)
-SET_CPUID2: Final = _iow(0x90, 8)
-SET_MSRS: Final = _iow(0x89, 8)
-GET_XSAVE, SET_XSAVE = _ior(0xA4, 4096), _iow(0xA5, 4096)
-CAP_SYNC_REGS: Final = 74
-CAP_IMMEDIATE_EXIT: Final = 136
-
-# struct kvm_run
-RUN_IMMEDIATE_EXIT: Final = 1
-RUN_EXIT_REASON: Final = 8
-RUN_IO_PORT: Final = 34
-RUN_IO_DIRECTION: Final = 32
-RUN_VALID_REGS: Final = 288
-RUN_DIRTY_REGS: Final = 296
-RUN_REGS: Final = 304
-SYNC_REGS: Final = 1
-EXIT_IO: Final = 2
-EXIT_HLT: Final = 5
-EXIT_INTR: Final = 10
-
-_REGS: Final = struct.Struct("<18Q")
-# struct kvm_regs is RAX RBX RCX RDX RSI RDI RSP RBP R8..R15 RIP RFLAGS; `Registers` RAX RCX RDX RBX RSP RBP RSI RDI.
+# `Registers` has RAX RCX RDX RBX RSP RBP RSI RDI; see `kvm_api.REGS` for the kernel's order.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
 _KERNEL: Final = (0, 3, 1, 2, 6, 7, 4, 5, *range(8, 16))
-_RAX, _RCX, _RSI, _RDI, _RSP, _R11, _RIP, _RFLAGS = 0, 2, 4, 5, 6, 11, 16, 17
-_SREGS_SIZE: Final = 312
-_SREGS_FS_BASE: Final = 72
-_SREGS_GS_BASE: Final = 96
-_SREGS_CR2: Final = 232
-_SREGS_CS: Final = 12  # its selector
-_XSAVE_BV: Final = 512
 _ADDRESS: Final = (1 << 47) - 1
 
-# Monitor pages beside those of `memory`: offsets.
-IDT: Final = 0x6000
-TSS: Final = 0x7000
-STUBS: Final = 0x8000
-STUB_SIZE: Final = 16
-STACK_TOP: Final = 0xA000
 SCRATCH_ADDRESS: Final = 0x5000_0000  # guest-physical, in no slot: three pages that old processors want for real mode
-TSS_SELECTOR: Final = 0x30
-VECTORS: Final = 256
-FAULT_PORT: Final = 0x20
-FRAME_SIZE: Final = 40  # RIP CS RFLAGS RSP SS; 48 with an error code
+GENERAL_PROTECTION: Final = 13
 PAGE_FAULT: Final = 14
 KICK: Final = signal.SIGUSR1  # only so that KVM_RUN comes back; see `stop`
+PROBE_S: Final = 2.0  # a probe takes some microseconds; one that takes this long has met a KVM that cannot be used
+
+# Guards of ring 0 that are taken where the host has them: name -> (bit of CR4, register of CPUID leaf 7, its bit).
+EBX, ECX = 1, 2
+GUARDS: Final = {"SMEP": (1 << 20, EBX, 7), "SMAP": (1 << 21, EBX, 20), "UMIP": (1 << 11, ECX, 2)}
+_LEAF_7: Final = 7
+
+# CPUID in ring 3 raises #GP, on processors or a KVM that can do that (Intel SDM volume 4: MSR_PLATFORM_INFO bit 31
+# says so, MSR_MISC_FEATURES_ENABLES bit 0 asks for it).
+_CPUID_FAULTING: Final = ((0xCE, 1 << 31), (0x140, 1))
+_CPUID: Final = b"\x0f\xa2"
+_PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3") | frozenset(range(0x40, 0x50))
+_INSTRUCTION_MAX: Final = 15  # bytes
+
+_NO_STUB: Final = EngineFailure("an `out` of the guest's own")
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class KvmFacts:
+    """What this host's KVM does."""
+
+    ring: Literal[0, 3]  # where SYSCALL arrives: 0 with VMX and SVM, 3 where ring 0 is emulated by software
+    guards: tuple[str, ...] = ()  # of ring 0, by name
+    cpuid_is_ours: bool = True  # else a guest sees the host's
 
 
 @functools.cache
-def open_kvm() -> int:
-    """The KVM device, opened once a process.
-
-    :raises OperatorError: not here, not permitted, or too old; the message says what would mend it.
-    """
-    try:
-        fd = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise OperatorError("/dev/kvm is missing: load kvm_intel or kvm_amd, or enable nested virtualisation") from None
-    except PermissionError:
-        raise OperatorError("/dev/kvm may not be opened: add this user to the group that owns it") from None
-    except OSError as error:
-        raise OperatorError(f"/dev/kvm cannot be opened: {error.strerror}") from None
-    version = fcntl.ioctl(fd, GET_API_VERSION)
-    missing = [n for n in (CAP_SYNC_REGS, CAP_IMMEDIATE_EXIT) if not fcntl.ioctl(fd, CHECK_EXTENSION, n)]
-    if version != API_VERSION or missing:
-        raise OperatorError(
-            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}"
-        )
-    return fd
-
-
-def _segment(
-    selector: int, kind: int, *, long: bool, base: int = 0, limit: int = 0xFFFFFFFF, system: bool = False
-) -> bytes:
-    """struct kvm_segment of ring 3, or of the task state."""
-    dpl, descriptor, big = (0, 0, 0) if system else (3, 1, 0 if long else 1)
-    return struct.pack(
-        "<QIHBBBBBBBBBB", base, limit, selector, kind, 1, dpl, big, descriptor, int(long), int(not system), 0, 0, 0
-    )
-
-
-def _special_registers() -> bytes:
+def _special_registers(guards: tuple[str, ...]) -> bytes:
     """struct kvm_sregs of every machine, with FS and GS at 0."""
     at = MONITOR_ADDRESS
-    data = _segment(layout.DATA_SELECTOR, 3, long=False)
-    area = bytearray(_SREGS_SIZE)
-    area[:24] = _segment(layout.CODE_SELECTOR, 11, long=True)
-    area[24:144] = data * 5  # DS ES FS GS SS
-    area[144:168] = _segment(TSS_SELECTOR, 11, long=False, base=at + TSS, limit=0x67, system=True)
-    struct.pack_into("<QH", area, 192, at + layout.GDT, 0x3F)
-    struct.pack_into("<QH", area, 208, at + IDT, VECTORS * 16 - 1)
-    control = (layout.CR0, 0, at + layout.PML4, layout.CR4, 0, layout.EFER)  # CR0 CR2 CR3 CR4 CR8 EFER
-    struct.pack_into("<6Q", area, 224, *control)
+    area = bytearray(kvm.SREGS_SIZE)
+    segments = (kvm.segment(layout.CODE_SELECTOR, 11, long=True), *[kvm.NO_SEGMENT] * 4)  # CS; DS ES FS GS
+    task = kvm.segment(monitor.TSS_SELECTOR, 11, base=at + monitor.TSS, limit=monitor.TSS_LIMIT, system=True)
+    whole = (*segments, kvm.segment(layout.DATA_SELECTOR, 3), task, kvm.NO_SEGMENT)
+    area[: len(whole) * kvm.SEGMENT_SIZE] = b"".join(whole)
+    struct.pack_into("<QH", area, kvm.SREGS_GDT, at + layout.GDT, monitor.GDT_LIMIT)
+    struct.pack_into("<QH", area, kvm.SREGS_IDT, at + monitor.IDT, monitor.IDT_LIMIT)
+    cr4 = layout.CR4 | sum(GUARDS[name][0] for name in guards)
+    struct.pack_into("<6Q", area, kvm.SREGS_CONTROL, layout.CR0, 0, at + layout.PML4, cr4, 0, layout.EFER)
     return bytes(area)
 
 
-_SREGS: Final = _special_registers()
+def _before_call(words: list[int]) -> None:
+    """Back to the SYSCALL that led into its stub; a guest that jumped there may have anything in RCX and R11."""
+    words[kvm.RIP] = words[kvm.RCX] - system_call.SIZE & _ADDRESS
+    words[kvm.RFLAGS] = words[kvm.R11] & RFLAGS_GUEST | RFLAGS_FIXED
 
 
-def _before_call(words: list[int]) -> int:
-    """Where the SYSCALL is that led into its stub; a guest that jumped there may have anything in RCX."""
-    return words[_RCX] - system_call.SIZE & _ADDRESS
+@functools.cache
+def facts() -> KvmFacts:
+    """Find out, once a process, before any guest runs: no guest may decide it.
+
+    :raises OperatorError: KVM cannot be used here; the message says why.
+    """
+    try:
+        offered = kvm.supported_cpuid(kvm.open_kvm()).get((_LEAF_7, 0), (0, 0, 0, 0))
+        guards = tuple(name for name, (_, register, bit) in GUARDS.items() if offered[register] >> bit & 1)
+        ring = _probe(KvmFacts(0, guards), b"\x0f\x05", _ring_of)  # syscall
+        # xor eax, eax; cpuid; out 0x10, al; jmp .
+        ours = _probe(KvmFacts(ring, guards), b"\x31\xc0\x0f\xa2\xe6\x10\xeb\xfe", _whose_cpuid)
+    except OSError as error:
+        raise OperatorError(f"KVM: {error.strerror}") from error
+    return KvmFacts(ring, guards, ours)
+
+
+def _probe(assumed: KvmFacts, code: bytes, judge: Callable[["KvmEngine", Exit], T]) -> T:
+    """Run a few instructions in ring 3 of an engine made for that, and say what came of it."""
+    memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
+    memory.bind(PageTemplate([Region(abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.PAGE_SIZE, "rx")], abi.MEMORY_MIN))
+    memory.write(abi.LIBOS_ADDRESS, code)
+    engine = KvmEngine(memory, assumed)
+    try:
+        with limited(engine, PROBE_S):
+            engine.load(Registers(rip=abi.LIBOS_ADDRESS))
+            return judge(engine, engine.run())
+    finally:
+        engine.close()
+
+
+def _ring_of(engine: "KvmEngine", reason: Exit) -> Literal[0, 3]:
+    """In ring 0 the call left for the VMM, which found no entry; in ring 3 the stub's page is out of reach."""
+    match reason:
+        case Fault(vector=6, rip=abi.LIBOS_ADDRESS):
+            return 0
+        case Fault(vector=14, cr2=system_call.STUB_RING_0_ADDRESS):
+            return 3
+    raise OperatorError(f"KVM: a SYSCALL that arrives in ring 0 or 3 expected, got {reason}")
+
+
+def _whose_cpuid(engine: "KvmEngine", reason: Exit) -> bool:
+    if reason != Hypercall(abi.PORT_IDLE):
+        raise OperatorError(f"KVM: CPUID that is answered expected, got {reason}")
+    return engine.cpuid_answers > 0
+
+
+@contextlib.contextmanager
+def limited(engine: Engine, limit_s: float) -> Iterator[None]:
+    """Stop the engine when the time is over, for a KVM that nobody has seen yet."""
+    timer = threading.Timer(limit_s, engine.stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 class KvmEngine:
     """One virtual machine of one virtual CPU, bound to one shell's memory for life."""
 
     name = "kvm"
-    _calls_land_in_ring_3: bool | None = None  # on this host; known with the first engine
 
-    def __init__(self, memory: GuestMemory) -> None:
-        """:raises OperatorError: the kernel refuses."""
+    def __init__(self, memory: GuestMemory, known: KvmFacts | None = None) -> None:
+        """:param known: what the host does, for those who find it out.
+        :raises OperatorError: the kernel refuses.
+        """
+        self._facts = known or facts()
         self._memory = memory
         self._close_lock = threading.Lock()
         self._thread = threading.main_thread().ident or 0
+        self._special = _special_registers(self._facts.guards)
         self._io_open = False  # the last exit was an `out` that the kernel completes at the next entry
+        self._stop_wanted = False
         self.entered = False  # a guest has run: the processor may hold what the page tables said
+        self.cpuid_answers = 0
         signal.signal(KICK, lambda *_: None)
-        device = open_kvm()
+        device = kvm.open_kvm()
         try:
             with contextlib.ExitStack() as undo:
-                self._vm = fcntl.ioctl(device, CREATE_VM, 0)
+                self._vm = fcntl.ioctl(device, kvm.CREATE_VM, 0)
                 undo.callback(os.close, self._vm)
-                fcntl.ioctl(self._vm, SET_TSS_ADDR, SCRATCH_ADDRESS)
+                fcntl.ioctl(self._vm, kvm.SET_TSS_ADDR, SCRATCH_ADDRESS)
                 self._map(0, 0, memory.memory_bytes, memory.ram_pointer)
                 self._map(1, MONITOR_ADDRESS, len(memory.monitor), memory.monitor_pointer)
-                self._cpu = fcntl.ioctl(self._vm, CREATE_VCPU, 0)
+                self._cpu = fcntl.ioctl(self._vm, kvm.CREATE_VCPU, 0)
                 undo.callback(os.close, self._cpu)
-                self._run_page = mmap.mmap(self._cpu, fcntl.ioctl(device, GET_VCPU_MMAP_SIZE), mmap.MAP_SHARED)
+                self._run_page = mmap.mmap(self._cpu, fcntl.ioctl(device, kvm.GET_VCPU_MMAP_SIZE), mmap.MAP_SHARED)
                 self._set_cpuid()
-                self._write_monitor()
+                monitor.lay(memory, self._facts.ring)
                 self._set_msrs()
                 undo.pop_all()
         except OSError as error:
             raise OperatorError(f"KVM: {error.strerror}") from error
-        struct.pack_into("<Q", self._run_page, RUN_VALID_REGS, SYNC_REGS)
-        if KvmEngine._calls_land_in_ring_3 is None:
-            KvmEngine._calls_land_in_ring_3 = self._probe_calls()
-        system_call.write_stub(memory, ring_3=KvmEngine._calls_land_in_ring_3)
-
-    def _probe_calls(self) -> bool:
-        """Whether SYSCALL arrives at its stub in ring 3. Asked before any guest has run."""
-        self.entered = True
-        self.load(Registers(rip=system_call.STUB_ADDRESS + system_call.PROBE))
-        fcntl.ioctl(self._cpu, RUN)
-        sregs = bytearray(_SREGS_SIZE)
-        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
-        self._io_open = True
-        (selector,) = struct.unpack_from("<H", sregs, _SREGS_CS)
-        return bool(selector & 3 == 3)
+        struct.pack_into("<Q", self._run_page, kvm.RUN_VALID_REGS, kvm.SYNC_REGS)
 
     def _map(self, slot: int, address: int, size: int, pointer: int) -> None:
-        fcntl.ioctl(self._vm, SET_USER_MEMORY_REGION, struct.pack("<IIQQQ", slot, 0, address, size, pointer))
+        fcntl.ioctl(self._vm, kvm.SET_USER_MEMORY_REGION, struct.pack("<IIQQQ", slot, 0, address, size, pointer))
 
     def _set_cpuid(self) -> None:
-        entries = b"".join(struct.pack("<7I12x", leaf, 0, 0, *values) for leaf, values in CPUID.items())
-        fcntl.ioctl(self._cpu, SET_CPUID2, bytearray(struct.pack("<II", len(CPUID), 0) + entries))
+        """The architecture's; and what CR4 needs, which a guest can see only where CPUID in ring 3 does not fault."""
+        guards = [0, 0, 0, 0]
+        for name in self._facts.guards:
+            _, register, bit = GUARDS[name]
+            guards[register] |= 1 << bit
+        kvm.set_cpuid(self._cpu, {**CPUID, _LEAF_7: (0, guards[EBX], guards[ECX], 0)}, subleaf_0=(_LEAF_7,))
 
     def _set_msrs(self) -> None:
-        entries = b"".join(struct.pack("<IIQ", index, 0, value) for index, value in system_call.MSRS)
-        request = bytearray(struct.pack("<II", len(system_call.MSRS), 0) + entries)
-        if fcntl.ioctl(self._cpu, SET_MSRS, request) != len(system_call.MSRS):
+        wanted = system_call.msrs(self._facts.ring)
+        if kvm.set_msrs(self._cpu, wanted) != len(wanted):
             raise OSError(errno.EINVAL, "MSRs of SYSCALL refused")
-
-    def _write_monitor(self) -> None:
-        """Task state, interrupt table and stubs: any of 256 vectors ends in one `out` with its number told by RIP."""
-        page, at = self._memory.monitor, MONITOR_ADDRESS
-        system_call.map_stub(self._memory)
-        tss = at + TSS
-        descriptor = 0x67 | (tss & 0xFFFFFF) << 16 | 0x8B << 40 | (tss >> 24 & 0xFF) << 56
-        struct.pack_into("<QQ", page, layout.GDT + TSS_SELECTOR, descriptor, tss >> 32)
-        struct.pack_into("<Q", page, TSS + 4, at + STACK_TOP)
-        for vector in range(VECTORS):
-            stub = at + STUBS + vector * STUB_SIZE
-            # Interrupt gates that ring 3 may call: `int n` then looks as it does on Unicorn.
-            gate = (stub & 0xFFFF, 8, 0, 0xEE, stub >> 16 & 0xFFFF, stub >> 32, 0)
-            struct.pack_into("<HHBBHII", page, IDT + 16 * vector, *gate)
-            page[stub - at : stub - at + 3] = bytes((0xE6, FAULT_PORT, 0xF4))  # out; hlt
+        kvm.set_msrs(self._cpu, _CPUID_FAULTING)  # as many as are taken; `facts` knows what came of it
 
     def run(self) -> Exit:
         """See `Engine.run`."""
         page = self._run_page
         self.entered = True
+        if self._facts.ring == 3:
+            clear_selectors()
         while True:  # until there is something for the VMM
             try:
-                fcntl.ioctl(self._cpu, RUN)
+                fcntl.ioctl(self._cpu, kvm.RUN)
             except OSError as error:
                 self._io_open = False
                 if error.errno not in (errno.EINTR, errno.EAGAIN):
                     return EngineFailure(f"KVM_RUN: {error.strerror}")
                 if page[RUN_IMMEDIATE_EXIT]:
+                    self._stop_wanted = False
                     page[RUN_IMMEDIATE_EXIT] = 0
                     return SLICE_OVER
                 continue  # another signal, or a tick that was not meant for this run
-            self._io_open = True
-            if page[RUN_IO_PORT] == system_call.PORT and system_call.in_stub(self._register(_RIP)):
-                entry = system_call.entry(self._memory)
-                if not entry:
-                    return self._invalid_call()
-                self._go_on_at(entry)
-                continue
-            break
-        reason = int.from_bytes(page[RUN_EXIT_REASON : RUN_EXIT_REASON + 4], "little")
-        if reason != EXIT_IO:
-            self._io_open = False
-            return EngineFailure(f"KVM exit reason {reason}")
-        port = page[RUN_IO_PORT] | page[RUN_IO_PORT + 1] << 8
-        if port == FAULT_PORT:
-            rip = self._register(_RIP)
-            if MONITOR_ADDRESS <= rip < MONITOR_ADDRESS + STACK_TOP:
-                return self._fault((rip - MONITOR_ADDRESS - STUBS) // STUB_SIZE)
-        if page[RUN_IO_DIRECTION] == 0:
-            return Fault(13, 0, self._register(_RIP), 0)  # IN: there is nothing to read
-        return HYPERCALLS[port] if port < 256 else Hypercall(port)
+            reason = int.from_bytes(page[kvm.RUN_EXIT_REASON : kvm.RUN_EXIT_REASON + 4], "little")
+            self._io_open = reason == kvm.EXIT_IO
+            if not self._io_open:
+                return EngineFailure(f"KVM exit reason {reason}")
+            port = page[RUN_IO_PORT] | page[RUN_IO_PORT + 1] << 8
+            if port == monitor.FAULT_PORT or port == system_call.PORT:
+                done = self._on_stub(port)
+                if done is None:
+                    continue
+                if done is not _NO_STUB:
+                    return done
+            if page[kvm.RUN_IO_DIRECTION] == 0:
+                return Fault(GENERAL_PROTECTION, 0, self._register(kvm.RIP), 0)  # IN: there is nothing to read
+            return HYPERCALLS[port] if port < 256 else Hypercall(port)
 
     def _register(self, index: int) -> int:
         place = RUN_REGS + 8 * index
         return int.from_bytes(self._run_page[place : place + 8], "little")
 
-    def _fault(self, vector: int) -> Exit:
+    def _on_stub(self, port: int) -> Exit | None:
+        """An `out` of a stub, or `_NO_STUB`; `None` when the guest goes on."""
+        rip = self._register(kvm.RIP)
+        if port == system_call.PORT and system_call.in_stub(rip):
+            entry = system_call.entry(self._memory)
+            if not entry:
+                return self._invalid_call()
+            self._go_on_at(entry)
+            return None
+        vector, rest = divmod(rip - MONITOR_ADDRESS - monitor.STUBS, monitor.STUB_SIZE)
+        if port == monitor.FAULT_PORT and 0 <= vector < monitor.VECTORS and rest <= 2:
+            return self._fault(vector)
+        return _NO_STUB
+
+    def _fault(self, vector: int) -> Exit | None:
         """What the processor pushed tells where the guest was; put it back there, so that `save` sees the guest."""
         self._complete()
-        stack = self._register(_RSP) - MONITOR_ADDRESS
-        error_code = 0
-        if stack == STACK_TOP - FRAME_SIZE - 8:
-            (error_code,) = struct.unpack_from("<Q", self._memory.monitor, stack)
-        elif stack != STACK_TOP - FRAME_SIZE:
-            return EngineFailure(f"KVM: a fault frame expected, got a stack at {stack:#x}")
-        rip, _, rflags, rsp, _ = struct.unpack_from("<5Q", self._memory.monitor, STACK_TOP - FRAME_SIZE)
-        sregs = bytearray(_SREGS_SIZE)
-        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
-        cr2 = struct.unpack_from("<Q", sregs, _SREGS_CR2)[0] if vector == PAGE_FAULT else 0
-        words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
-        words[_RIP], words[_RSP], words[_RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
+        frame = self._take_frame(self._register(kvm.RSP))
+        if frame is None:
+            return EngineFailure(f"KVM: vector {vector} with a frame of the monitor's expected, got none")
+        error_code, rip, cs, rflags, rsp = frame
+        if cs & 3 != 3 and not system_call.in_stub(rip):
+            return EngineFailure(f"KVM: vector {vector} in ring {cs & 3}")
+        sregs = self._sregs()
+        words = list(REGS.unpack_from(self._run_page, RUN_REGS))
+        words[kvm.RIP], words[kvm.RSP], words[kvm.RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
+        length = self._cpuid_at(rip) if vector == GENERAL_PROTECTION and error_code == 0 else 0
+        if length:
+            leaf = words[kvm.RAX] & 0xFFFF_FFFF
+            words[kvm.RAX], words[kvm.RBX], words[kvm.RCX], words[kvm.RDX] = cpuid(leaf)
+            words[kvm.RIP] = rip + length
+            self.cpuid_answers += 1
         if system_call.in_stub(rip):
-            rip = words[_RIP] = _before_call(words)
-        (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (_SREGS_FS_BASE, _SREGS_GS_BASE))
-        self._set(words, fs_base, gs_base)
-        return Fault(vector, error_code & 0xFFFF_FFFF, rip, cr2)
+            _before_call(words)
+        self._set(words, *_bases(sregs))
+        if length:
+            return None
+        cr2 = struct.unpack_from("<Q", sregs, kvm.SREGS_CR2)[0] if vector == PAGE_FAULT else 0
+        return Fault(vector, (error_code or 0) & 0xFFFF_FFFF, words[kvm.RIP], cr2)
+
+    def _take_frame(self, rsp: int) -> tuple[int | None, int, int, int, int] | None:
+        """Error code or `None`, RIP, CS, RFLAGS and RSP from a fault's stack, on which nothing stays."""
+        for top in monitor.STACK_TOPS:
+            size = top - rsp
+            if size in (monitor.FRAME_SIZE, monitor.FRAME_SIZE + 8):
+                break
+        else:
+            return None
+        start = rsp - MONITOR_ADDRESS
+        *error, rip, cs, rflags, guest_rsp, _ = struct.unpack_from(f"<{size // 8}Q", self._memory.monitor, start)
+        self._memory.monitor[start : start + size] = bytes(size)
+        return error[0] if error else None, rip, cs, rflags, guest_rsp
+
+    def _cpuid_at(self, rip: int) -> int:
+        """Length of the CPUID instruction there, which the processor has fetched; 0 when there is another."""
+        code = self._memory.ram[rip : rip + _INSTRUCTION_MAX] if rip < self._memory.memory_bytes else b""
+        for at, byte in enumerate(code):
+            if byte not in _PREFIXES:
+                return at + len(_CPUID) if code[at : at + len(_CPUID)] == _CPUID else 0
+        return 0
 
     def _invalid_call(self) -> Exit:
         """SYSCALL of a guest that has no entry for it."""
-        rip = _before_call(list(_REGS.unpack_from(self._run_page, RUN_REGS)))
-        self._go_on_at(rip)
-        return Fault(6, 0, rip, 0)
+        words = self._words_in_stub()
+        _before_call(words)
+        self._set(words, *_bases(self._sregs()))
+        return Fault(6, 0, words[kvm.RIP], 0)
 
     def _go_on_at(self, rip: int) -> None:
         """Leave the stub of a SYSCALL for ring 3."""
+        words = self._words_in_stub()
+        words[kvm.RIP], words[kvm.RFLAGS] = rip, words[kvm.R11] & RFLAGS_GUEST | RFLAGS_FIXED
+        self._set(words, *_bases(self._sregs()))
+
+    def _words_in_stub(self) -> list[int]:
         self._complete()
-        words = list(_REGS.unpack_from(self._run_page, RUN_REGS))
-        sregs = bytearray(_SREGS_SIZE)
-        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
-        words[_RIP], words[_RFLAGS] = rip, words[_R11] & RFLAGS_GUEST | RFLAGS_FIXED
-        (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (_SREGS_FS_BASE, _SREGS_GS_BASE))
-        self._set(words, fs_base, gs_base)
+        return list(REGS.unpack_from(self._run_page, RUN_REGS))
 
     def _complete(self) -> None:
         """Let the kernel finish the `out` of the last exit without running the guest: then registers are whole."""
         if self._io_open:
             self._run_page[RUN_IMMEDIATE_EXIT] = 1
             with contextlib.suppress(InterruptedError):
-                fcntl.ioctl(self._cpu, RUN)
+                fcntl.ioctl(self._cpu, kvm.RUN)
             self._run_page[RUN_IMMEDIATE_EXIT] = 0
+            if self._stop_wanted:  # it came meanwhile: the next entry ends at once
+                self._run_page[RUN_IMMEDIATE_EXIT] = 1
             self._io_open = False
 
     def stop(self) -> None:
         """See `Engine.stop`. The flag first, then the signal: a stop that comes just before KVM_RUN ends it at once."""
         with self._close_lock:
             if self._cpu >= 0:
+                self._stop_wanted = True
                 self._run_page[RUN_IMMEDIATE_EXIT] = 1
                 signal.pthread_kill(self._thread, KICK)
 
     def argument(self, index: int) -> int:
         """See `Engine.argument`."""
-        return self._register((_RDI, _RSI)[index])
+        return self._register((kvm.RDI, kvm.RSI)[index])
 
     def set_result(self, value: int) -> None:
         """See `Engine.set_result`."""
-        struct.pack_into("<Q", self._run_page, RUN_REGS + 8 * _RAX, value & 0xFFFF_FFFF_FFFF_FFFF)
-        struct.pack_into("<Q", self._run_page, RUN_DIRTY_REGS, SYNC_REGS)
+        struct.pack_into("<Q", self._run_page, RUN_REGS + 8 * kvm.RAX, value & 0xFFFF_FFFF_FFFF_FFFF)
+        struct.pack_into("<Q", self._run_page, kvm.RUN_DIRTY_REGS, kvm.SYNC_REGS)
 
     def set_fs_base(self, address: int) -> None:
         """See `Engine.set_fs_base`."""
         self._complete()
-        sregs = bytearray(_SREGS_SIZE)
-        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
-        struct.pack_into("<Q", sregs, _SREGS_FS_BASE, address)
-        fcntl.ioctl(self._cpu, SET_SREGS, bytes(sregs))
+        sregs = self._sregs()
+        struct.pack_into("<Q", sregs, kvm.SREGS_FS_BASE, address)
+        fcntl.ioctl(self._cpu, kvm.SET_SREGS, bytes(sregs))
 
     def load(self, registers: Registers) -> None:
-        """See `Engine.load`."""
+        """See `Engine.load`. Everything is written that ring 3 can have changed, not only what the contract has."""
         self._complete()
         gpr = registers.gpr
         words = [*(gpr[n] for n in _KERNEL), registers.rip, registers.rflags]
+        if self._facts.ring == 3:
+            system_call.clear_word(self._memory)
+        # An exception that the kernel was about to raise when the last run was stopped is not this machine's.
+        fcntl.ioctl(self._cpu, kvm.SET_VCPU_EVENTS, kvm.NO_EVENTS)
         self._set(words, registers.fs_base, registers.gs_base)
         # Only x87 and SSE are present, so whatever else a guest may have reached is put to its initial state.
-        area = bytearray(4096)
+        area = bytearray(kvm.XSAVE_SIZE)
         area[:FXSAVE_SIZE] = registers.fxsave
-        area[_XSAVE_BV] = 3
-        fcntl.ioctl(self._cpu, SET_XSAVE, area)
+        area[kvm.XSAVE_BV] = 3
+        fcntl.ioctl(self._cpu, kvm.SET_XSAVE, area)
+
+    def _sregs(self) -> bytearray:
+        sregs = bytearray(kvm.SREGS_SIZE)
+        fcntl.ioctl(self._cpu, kvm.GET_SREGS, sregs)
+        return sregs
 
     def _set(self, words: list[int], fs_base: int, gs_base: int) -> None:
-        sregs = bytearray(_SREGS)
-        struct.pack_into("<Q", sregs, _SREGS_FS_BASE, fs_base)
-        struct.pack_into("<Q", sregs, _SREGS_GS_BASE, gs_base)
-        fcntl.ioctl(self._cpu, SET_SREGS, bytes(sregs))
-        _REGS.pack_into(self._run_page, RUN_REGS, *words)
-        struct.pack_into("<Q", self._run_page, RUN_DIRTY_REGS, 0)
-        fcntl.ioctl(self._cpu, SET_REGS, _REGS.pack(*words))
+        sregs = bytearray(self._special)
+        struct.pack_into("<Q", sregs, kvm.SREGS_FS_BASE, fs_base)
+        struct.pack_into("<Q", sregs, kvm.SREGS_GS_BASE, gs_base)
+        fcntl.ioctl(self._cpu, kvm.SET_SREGS, bytes(sregs))
+        REGS.pack_into(self._run_page, RUN_REGS, *words)
+        struct.pack_into("<Q", self._run_page, kvm.RUN_DIRTY_REGS, 0)
+        fcntl.ioctl(self._cpu, kvm.SET_REGS, REGS.pack(*words))
 
     def save(self) -> Registers:
         """See `Engine.save`."""
-        dirty = self._run_page[RUN_DIRTY_REGS]
+        dirty = self._run_page[kvm.RUN_DIRTY_REGS]
         if dirty and not self._io_open:
-            fcntl.ioctl(self._cpu, SET_REGS, self._run_page[RUN_REGS : RUN_REGS + _REGS.size])
+            fcntl.ioctl(self._cpu, kvm.SET_REGS, self._run_page[RUN_REGS : RUN_REGS + REGS.size])
         self._complete()
-        regs, sregs, area = bytearray(_REGS.size), bytearray(_SREGS_SIZE), bytearray(4096)
-        fcntl.ioctl(self._cpu, GET_REGS, regs)
-        fcntl.ioctl(self._cpu, GET_SREGS, sregs)
-        fcntl.ioctl(self._cpu, GET_XSAVE, area)
-        words = list(_REGS.unpack(regs))
-        if system_call.in_stub(words[_RIP]):  # stopped there: the call is made again
-            words[_RIP] = _before_call(words)
+        regs, sregs, area = bytearray(REGS.size), self._sregs(), bytearray(kvm.XSAVE_SIZE)
+        fcntl.ioctl(self._cpu, kvm.GET_REGS, regs)
+        fcntl.ioctl(self._cpu, kvm.GET_XSAVE, area)
+        words = list(REGS.unpack(regs))
+        if system_call.in_stub(words[kvm.RIP]):  # stopped there: the call is made again
+            _before_call(words)
         fxsave = area[:FXSAVE_SIZE]
         fxsave[6:24] = bytes(18)  # last instruction and operand: not part of the contract
         struct.pack_into("<I", fxsave, 28, 0xFFFF)
         fxsave[416:] = bytes(FXSAVE_SIZE - 416)
         return Registers(
             tuple(words[n] for n in _ENCODING),
-            words[_RIP],
-            words[_RFLAGS] & RFLAGS_GUEST | RFLAGS_FIXED,
-            struct.unpack_from("<Q", sregs, _SREGS_FS_BASE)[0],
-            struct.unpack_from("<Q", sregs, _SREGS_GS_BASE)[0],
+            words[kvm.RIP],
+            words[kvm.RFLAGS] & RFLAGS_GUEST | RFLAGS_FIXED,
+            *_bases(sregs),
             bytes(fxsave),
         )
+
+    def changed(self, template: PageTemplate) -> bool:
+        """Whether somebody changed what no guest can: the monitor's pages, or tables that `template` was laid in.
+
+        Then a guest has had ring 0, and nothing in this virtual machine can be trusted any more. Else MSRs are written
+        anew, where ring 0 has them: there nobody could see what was done to them.
+
+        :raises OperatorError: the kernel refuses.
+        """
+        if self._facts.ring == 3:
+            system_call.clear_word(self._memory)
+        if monitor.changed(self._memory, self._facts.ring, template):
+            return True
+        if self._facts.ring == 0:
+            try:
+                self._set_msrs()
+            except OSError as error:
+                raise OperatorError(f"KVM: {error.strerror}") from error
+        return False
+
+    def lay_monitor(self) -> None:
+        """Put the monitor's pages right, for engines that come after this one."""
+        monitor.lay(self._memory, self._facts.ring)
 
     def flush_tables(self) -> None:
         """See `Engine.flush_tables`. The kernel cannot be told: once `entered`, end this engine and make another."""
@@ -398,3 +453,9 @@ class KvmEngine:
                 os.close(self._cpu)
                 os.close(self._vm)
                 self._cpu = self._vm = -1
+
+
+def _bases(sregs: bytearray) -> tuple[int, int]:
+    """FS and GS."""
+    (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (kvm.SREGS_FS_BASE, kvm.SREGS_GS_BASE))
+    return fs_base, gs_base

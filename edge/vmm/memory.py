@@ -54,7 +54,7 @@ _ACCESS: Final = {
 
 # Control registers of every machine (Intel SDM volume 3, section 2.5).
 CR0: Final = 0x8001_0033  # PG, WP, NE, ET, MP, PE
-CR4: Final = 0x1_0624  # FSGSBASE, OSXMMEXCPT, OSFXSR, PAE, TSD: RDTSC is outside of the contract
+CR4: Final = 0x0624  # OSXMMEXCPT, OSFXSR, PAE, TSD: RDTSC is outside of the contract
 EFER: Final = 0xD01  # NXE, LMA, LME, SCE
 
 # What the VMM writes in every machine's life: always dirty, so that writing there needs no marking. (address, bytes)
@@ -189,6 +189,10 @@ class GuestMemory:
     def stray_bytes(self) -> int:
         """Bytes of the base that this memory has a copy of though nobody wrote there."""
         return len(self._strays) * abi.PAGE_SIZE
+
+    def lay_anew(self) -> None:
+        """Whatever the entries say, the next `bind` writes them all."""
+        self._template_key = b""
 
     def dirty_pages(self, skip: PageNos | None = None) -> PageNos:
         """Numbers of the pages written since `bind`, by the guest or the VMM, but for those to `skip`."""

@@ -24,8 +24,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from edge.vmm import engine_kvm as kvm
 from edge.vmm import host, seccomp
+from edge.vmm import kvm_api as kvm
 from edge.vmm.seccomp import libc_call
 from vmimage.errors import OperatorError
 
@@ -34,11 +34,12 @@ from vmimage.errors import OperatorError
 FIRST_UID: Final = 0x7000_0000
 NOBODY: Final = 65534  # where the own one has no mapping, as in many containers
 
-# What `KvmEngine` and `open_kvm` ask of the kernel; a test compares.
+# What `KvmEngine` and `kvm_api` ask of the kernel; a test compares.
 KVM_REQUESTS: Final = (
     *(kvm.RUN, kvm.GET_REGS, kvm.SET_REGS, kvm.GET_SREGS, kvm.SET_SREGS, kvm.GET_XSAVE, kvm.SET_XSAVE),
     *(kvm.CREATE_VM, kvm.CREATE_VCPU, kvm.GET_VCPU_MMAP_SIZE, kvm.SET_TSS_ADDR, kvm.SET_USER_MEMORY_REGION),
-    *(kvm.SET_CPUID2, kvm.SET_MSRS, kvm.GET_API_VERSION, kvm.CHECK_EXTENSION),
+    *(kvm.GET_SUPPORTED_CPUID, kvm.SET_CPUID2, kvm.SET_MSRS, kvm.SET_VCPU_EVENTS, kvm.GET_API_VERSION),
+    kvm.CHECK_EXTENSION,
 )
 
 # By numpy for set operations; by unicorn for the first machine.
@@ -88,7 +89,7 @@ class Config:
     """What stays with the worker."""
 
     keep: tuple[int, ...] = ()  # open descriptors, beside stdin (made /dev/null), stdout and stderr
-    kvm: int | None = None  # the descriptor of `engine_kvm.open_kvm()`
+    kvm: int | None = None  # the descriptor of `kvm_api.open_kvm()`
     uid: int | None = None  # of user and group when started as root; `None`: one of its own
     descriptors: int = 4096  # open at once: a shell has 1, with KVM 4, a base image 2
     address_bytes: int = 1 << 40  # of mappings: a thousand of the largest guests

@@ -4,6 +4,7 @@ A shell keeps its base image for life, so its translated code and mapped pages s
 another of the same base is copying a few pages back.
 """
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,8 @@ PORTION_PAGES: Final = 1024  # 4 MiB: a look at all that a machine changed copie
 EngineName = Literal["unicorn", "kvm"]
 # Descriptors of the process that an engine holds: a virtual machine, its processor, and that one's mapping.
 DESCRIPTORS: Final[Mapping[EngineName, int]] = {"unicorn": 0, "kvm": 3}
+
+log = logging.getLogger("nunatak.worker")
 
 
 class Decoded:
@@ -191,6 +194,7 @@ class Shell:
         code = image.code_pages(decoded)
         translated = code if np.array_equal(self._code, code) else np.union1d(self._code, code)
         before = self.memory.pages[translated]
+        self._leave_last(image)
         keep_dirty = RESET_COPY_PAGES if "kvm" in self._engines else KEEP_DIRTY_PAGES
         if self.memory.bind(image.template, keep_dirty):
             self._tables_changed()
@@ -236,6 +240,16 @@ class Shell:
         for engine in self._engines.values():
             engine.flush_tables()
         self.engine = self._engine(self._name)
+
+    def _leave_last(self, image: Image) -> None:
+        """Before another image comes: had a guest ring 0, what it left in the virtual machine goes with it."""
+        last, kvm = self._fresh, self._engines.get("kvm")
+        if last is None or last.image is image or not isinstance(kvm, KvmEngine) or not kvm.entered:
+            return
+        if kvm.changed(last.image.template):
+            log.error("event=monitor_changed: a guest had ring 0, its virtual machine is thrown away")
+            kvm.lay_monitor()
+            self.memory.lay_anew()
 
     def reset(self) -> DeviceState:
         """Make memory and CPU those of the bound image again: for a fresh machine at every request.

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from edge.vmm.engine import Engine, Hypercall
-from edge.vmm.engine_kvm import KvmEngine, open_kvm
+from edge.vmm.engine_kvm import KvmEngine, KvmFacts, facts, limited
 from edge.vmm.engine_unicorn import UnicornEngine
+from edge.vmm.kvm_api import open_kvm
 from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.shell import EngineName
 from vmimage import abi
@@ -27,6 +28,7 @@ CLEARLY: Final = 3.0  # times the threshold, from which what is known of others 
 WEIGHT: Final = 0.25  # of a new sample in the moving average
 CALIBRATION_ROUNDS: Final = 5
 CALIBRATION_EXITS: Final = 20
+FIRST_EXIT_S: Final = 2.0  # takes microseconds, on Unicorn a millisecond; else the engine cannot be used
 CALIBRATION_TURNS: Final = 200_000  # of a loop of four instructions
 
 # mov ecx,TURNS; l: add rax,rcx; imul rdx,rax,3; dec ecx; jnz l
@@ -47,6 +49,7 @@ class Calibration:
     kvm_work_ns: float = float("inf")  # of the calibration's loop
     speedup: float = 1.0
     kvm_missing: str = ""  # why there is no KVM
+    kvm: KvmFacts | None = None  # what this host's does, also where it may not be used
 
     @property
     def threshold_ns(self) -> float:
@@ -63,15 +66,35 @@ def kvm_device() -> int | None:
         return None
 
 
-def calibrate() -> Calibration:
-    """Measure both engines, in a few milliseconds."""
+def calibrate(*, kvm: bool = True, ring_0: bool = False) -> Calibration:
+    """Measure both engines, in a few milliseconds. Whatever is wrong with KVM, there is Unicorn.
+
+    :param kvm: `False` leaves KVM alone.
+    :param ring_0: the operator allows KVM where guests' system calls land in ring 0.
+    """
     unicorn_exit_ns, unicorn_way_ns, unicorn_work_ns = _measure(UnicornEngine)
+    known: KvmFacts | None = None
     try:
+        if not kvm:
+            raise OperatorError("switched off by engine = unicorn")
+        known = facts()
+        if why := refusal(known, ring_0=ring_0):
+            raise OperatorError(why)
         kvm_exit_ns, kvm_way_ns, kvm_work_ns = _measure(KvmEngine)
     except OperatorError as error:
-        return Calibration(unicorn_exit_ns, kvm_missing=str(error))
+        return Calibration(unicorn_exit_ns, kvm_missing=str(error), kvm=known)
+    except Exception as error:  # a kernel that nobody has seen may do anything
+        missing = f"KVM failed when it was tried: {type(error).__name__}: {error}"
+        return Calibration(unicorn_exit_ns, kvm_missing=missing, kvm=known)
     speedup = max(1.0, unicorn_work_ns / kvm_work_ns)
-    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_way_ns, kvm_way_ns, kvm_work_ns, speedup)
+    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_way_ns, kvm_way_ns, kvm_work_ns, speedup, kvm=known)
+
+
+def refusal(known: KvmFacts, *, ring_0: bool) -> str:
+    """Why KVM may not be used though it works; empty when it may."""
+    if known.ring == 0 and not ring_0:
+        return "guests' system calls land in ring 0 here, which is off unless kvm_ring0 = on"
+    return ""
 
 
 def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float, float]:
@@ -82,8 +105,9 @@ def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float,
     memory.write(abi.LIBOS_ADDRESS, _CODE)
     engine: Engine = make(memory)
     try:
-        engine.load(Registers(rip=abi.LIBOS_ADDRESS))
-        _expect_idle(engine)
+        with limited(engine, FIRST_EXIT_S):
+            engine.load(Registers(rip=abi.LIBOS_ADDRESS))
+            _expect_idle(engine)
         exits, ways, works = [], [], []
         for _ in range(CALIBRATION_ROUNDS):  # the best round: others had to share the processor
             started = time.perf_counter_ns()

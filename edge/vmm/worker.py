@@ -68,8 +68,13 @@ class Worker:
         attribution_fd: int = -1,
         statm: int = -1,
         memory_bytes: int = 0,
+        *,
+        kvm_ring0: bool = False,
     ) -> None:
-        """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
+        """The last three by position: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit).
+
+        :param kvm_ring0: KVM may be used where guests' system calls land in ring 0.
+        """
         self._socket = frames_socket
         self._buffer = bytearray()
         self._outbox = Outbox(frames_socket)
@@ -84,7 +89,7 @@ class Worker:
         self._spare_for = 0  # the machine that took the last shell of its kind
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
-        self._tiering = Tiering(calibrate(), engine)
+        self._tiering = Tiering(calibrate(kvm=engine != "unicorn", ring_0=kvm_ring0), engine)
         self._placement = Placement(self._tiering, self._shells)
         self._stopping = False
         self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
@@ -373,6 +378,7 @@ def main() -> int:
         "--memory-bytes", type=int, default=0, help="that all machines and shells may take; 0: no limit"
     )
     parser.add_argument("--engine", choices=("auto", "unicorn", "kvm"), default="auto", help="what machines run on")
+    parser.add_argument("--kvm-ring0", choices=("on", "off"), default="off", help="use KVM where calls land in ring 0")
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -380,10 +386,12 @@ def main() -> int:
     limited = arguments.memory_bytes > 0 and host.LINUX
     statm = os.open(STATM, os.O_RDONLY | os.O_CLOEXEC) if limited else -1
     kept = (arguments.frames_fd, arguments.images_fd, arguments.attribution_fd, statm)
-    config = sandbox.Config(keep=tuple(fd for fd in kept if fd >= 0), kvm=kvm_device())
+    device = None if engine == "unicorn" else kvm_device()
+    config = sandbox.Config(keep=tuple(fd for fd in kept if fd >= 0), kvm=device)
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     limits = (arguments.attribution_fd, statm, arguments.memory_bytes if limited else 0)
-    report, worker = sandbox.enter(config, functools.partial(Worker, engine, *ends, *limits))
+    start = functools.partial(Worker, engine, *ends, *limits, kvm_ring0=arguments.kvm_ring0 == "on")
+    report, worker = sandbox.enter(config, start)
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)

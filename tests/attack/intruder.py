@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.vmm import engine_kvm, sandbox, seccomp
+from edge.vmm import kvm_api, sandbox, seccomp
 from edge.vmm.seccomp import libc_call
 from vmimage.errors import OperatorError
 
@@ -85,7 +85,7 @@ acts: dict[str, Act] = {
     ),
     "be_dumpable_again": lambda scene: libc_call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0),
     "ask_a_terminal": lambda scene: fcntl.ioctl(1, TIOCGWINSZ, bytes(8)),
-    "make_a_virtual_machine": lambda scene: fcntl.ioctl(scene.kvm or 0, engine_kvm.CREATE_VM, 0),
+    "make_a_virtual_machine": lambda scene: fcntl.ioctl(scene.kvm or 0, kvm_api.CREATE_VM, 0),
     "call_by_the_x32_table": lambda scene: libc_call("syscall", 0x4000_0000 | seccomp.ALWAYS["getpid"]),
     "write_to_standard_input": lambda scene: os.write(0, b"x"),
 }
@@ -146,7 +146,7 @@ def count_events(scene: Scene) -> object:
 @act
 def make_an_interrupt_chip(scene: Scene) -> object:
     assert scene.kvm is not None
-    return fcntl.ioctl(fcntl.ioctl(scene.kvm, engine_kvm.CREATE_VM, 0), KVM_CREATE_IRQCHIP, 0)
+    return fcntl.ioctl(fcntl.ioctl(scene.kvm, kvm_api.CREATE_VM, 0), KVM_CREATE_IRQCHIP, 0)
 
 
 @act
@@ -325,7 +325,7 @@ def main() -> None:
     os.chmod(names[1], 0o777)
     scene = Scene(tcp.getsockname(), udp.getsockname(), *names, directory, os.getpid())
     try:
-        scene.kvm = engine_kvm.open_kvm()
+        scene.kvm = kvm_api.open_kvm()
     except OperatorError:
         acts.pop("make_a_virtual_machine")
         acts.pop("make_an_interrupt_chip")

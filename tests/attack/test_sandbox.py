@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.vmm import engine_kvm, frames, sandbox, seccomp
+from edge.vmm import frames, kvm_api, sandbox, seccomp
 from edge.vmm.devices.ring import Record
 from edge.vmm.frames import Frame
 from edge.vmm.image_memory import base_memfd, sealed_memfd
@@ -151,8 +151,8 @@ def test_kvm_is_there_but_for_requests_of_no_use(user: int) -> None:
 
 
 def test_requests_of_the_kvm_engine_are_all_listed() -> None:
-    """A number that `engine_kvm` gains must be put into `sandbox.KVM_REQUESTS`, or the engine fails in a worker."""
-    numbers = {n for n in vars(engine_kvm).values() if isinstance(n, int) and n >> 8 & 0xFF == KVM_TYPE}
+    """A number that `kvm_api` gains must be put into `sandbox.KVM_REQUESTS`, or the engine fails in a worker."""
+    numbers = {n for n in vars(kvm_api).values() if isinstance(n, int) and n >> 8 & 0xFF == KVM_TYPE}
     assert numbers == set(sandbox.KVM_REQUESTS)
 
 

@@ -46,6 +46,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ({"listen": "a:99999"}, "listen: "),
         ({"origin": "ftp://x"}, "origin: an http or https URL expected"),
         ({"admin": "10.0.0.0/8,x"}, "admin: "),
+        ({"kvm_ring0": "true"}, "kvm_ring0: on or off expected, got 'true'"),
     ],
 )
 def test_bad_values_are_refused(given: dict[str, str], message: str) -> None:
