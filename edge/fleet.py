@@ -126,7 +126,8 @@ class Fleet:
         here = [worker for worker in self._workers.values() if worker.place.kind == "quarantine"]
         coming = sum(place.kind == "quarantine" for place in self._starting)
         if len(here) + coming >= QUARANTINE_WORKERS:
-            idle = next((worker for worker in here if not worker.machines), None)
+            unused = (worker for worker in here if not worker.machines)
+            idle = next((worker for worker in unused if now - worker.unused_since > QUARANTINE_GAP_S), None)
             if idle is None:
                 raise QuarantineFull(QUARANTINE_RETRY_S)
             self._dismiss(idle)
@@ -140,6 +141,7 @@ class Fleet:
         except OperatorError as error:
             self._note_failure(place, 0.0)
             raise Unavailable(f"no worker for {place.kind} {place.name}: {error}") from error
+        worker.unused_since = self._loop.time()
         self._workers[worker.index] = worker
 
     def _note_failure(self, place: Place, lived_s: float) -> None:
@@ -149,6 +151,7 @@ class Fleet:
 
     def _dismiss(self, worker: Worker) -> None:
         del self._workers[worker.index]
+        worker.leaving = True
         self._tasks.spawn("worker_stop", worker.stop())
 
     def let_go(self) -> None:

@@ -91,12 +91,12 @@ class Losses:
         self._counters.add(self._counters.crashes, error.counter)
         self._residents.forget(machine)
         self._pools.leave(machine)
-        others = self._elsewhere(service) if new else []
         if service.machine is machine:
             service.machine = None
             self._records.forget(service.key)  # the cause may be in it
             service.pause_until = blame.pause_until
             service.step("blamed")
+        others = self._elsewhere(service) if new else []
         for other in others:
             self._pools.leave(other)
             if service.machine is other:

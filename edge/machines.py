@@ -109,7 +109,7 @@ class Machines:
         image, trip = await self.images.load(release.manifest_digest, release.manifest_size, release.snapshot)
         image.pins += 1
         try:
-            self.residents.admit(image.manifest)  # before anything is parked for it
+            self.residents.admit(image.manifest)  # `images` has asked too, but not for one that is held or a base
             await self.residents.closed(service)
             attached = await self.disks.prepare(service, image.manifest.disks)
             held = await self.records.get(service.key)
@@ -122,7 +122,7 @@ class Machines:
                 await worker.give(image)
             same = not service.withdrawn and service.release.manifest_digest == release.manifest_digest
             same &= worker.place == self._fleet.place_of(service)
-            if not (worker.alive and same and self.disks.current(attached)):
+            if not (worker.alive and not worker.leaving and same and self.disks.current(attached)):
                 return False
             record = self.disks.match(attached, aged[1]) if aged is not None else None
             tier = held[1] if held is not None and record is not None else _image_tier(trip)

@@ -59,7 +59,8 @@ class Pools:
             with suppress(WorkerLost):
                 await worker.give(image)
             attached = await self._residents.prepare(service, image)
-            if not worker.alive or service.machine is not first or worker.place != self._fleet.place_of(service):
+            here = worker.alive and not worker.leaving and worker.place == self._fleet.place_of(service)
+            if not here or service.machine is not first:
                 return
             machine = self._residents.open(worker, service, image, b"", attached)
             service.others.append(machine)

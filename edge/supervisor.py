@@ -90,7 +90,7 @@ class Supervisor:
         self.draining = False
         self._loop = asyncio.get_running_loop()
         directory.on_change = self.machines.on_change
-        images.on_drop = self._on_image_drop
+        images.on_drop, images.admit = self._on_image_drop, self.residents.admit
 
     async def start(self) -> None:
         """Bring up the workers and look at the catalogue; an origin that is away is no obstacle.

@@ -33,7 +33,7 @@ class Waiting:
         self._services: set[Service] = set()
 
     def __iter__(self) -> Iterator[Service]:
-        return iter(self._services)
+        return iter(list(self._services))
 
     def bytes_of(self, tenant: str) -> int:
         """What a tenant's requests hold."""

@@ -71,6 +71,7 @@ class Worker(asyncio.Protocol):
         self.alive = False
         self.was_busy = False  # a tick ago
         self.unused_since = 0.0  # loop time
+        self.leaving = False  # takes no more machines
         self.started = 0.0  # loop time
         self.fault = ""  # why it was killed
         self.cause: Cause = "died"  # of its end

@@ -13,7 +13,7 @@ from tests.e2e.edges import eventually, metrics
 
 PROGRAMS = Path(__file__).parent / "programs"
 VICTIMS = ("v0", "v1", "v2")
-BODY_BYTES = 30_000  # of a request that waits whole: a gate's record holds no more than 32 KiB
+BODY_BYTES = 15_000  # of a request that waits whole: a gate's record holds no more than 16 KiB
 
 
 def services(edge: Server) -> dict[str, Any]:
@@ -29,10 +29,12 @@ def test_an_image_that_can_never_fit_is_refused_and_nobody_is_parked_for_it(own_
     with Client(edge.url) as client:
         for name in VICTIMS:
             assert client.get("/", host=f"{name}.test").status == 200
+        loaded = metrics(edge)["images_loaded_total"]
         for turn in range(5):
             answer = client.get("/", host="large.test")
             assert (answer.status, answer.error) == (507, "over_budget"), f"turn {turn}"
         before = metrics(edge)
+        assert before["images_loaded_total"] == loaded, "it is not even decoded"
         assert [services(edge)[name]["state"] for name in VICTIMS] == ["resident"] * 3
         assert (before["parks_total"], before["opens_total"]) == (0, len(VICTIMS))
         assert before["refusals_total{over_budget}"] == 5
@@ -50,7 +52,7 @@ def test_a_tenants_waiting_requests_leave_room_for_those_of_others(own_site: Sit
     head = b"POST /spin HTTP/1.1\r\nHost: greedy.test\r\nContent-Length: %d\r\n\r\n" % BODY_BYTES
     with Client(edge.url) as client:
         assert client.get("/", host="greedy.test").status == 200
-        connections = [socket.create_connection((parts.hostname, parts.port)) for _ in range(250)]
+        connections = [socket.create_connection((parts.hostname, parts.port)) for _ in range(400)]
         for connection in connections:
             connection.sendall(head + bytes(BODY_BYTES))
         eventually(lambda: metrics(edge).get("refusals_total{queue_full}", 0) > 0, "there is an end to it")
