@@ -120,6 +120,8 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
         "workers": len(supervisor.workers),
+        "quarantined": len(supervisor.quarantine),
+        "waiting_bytes": supervisor.machines.waiting.used_bytes,
         "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
@@ -143,6 +145,7 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
         "requests": service.requests,
         "waiting": len(service.queue),
         "crashes": service.crashes,
+        "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
     }
 
 

@@ -66,6 +66,15 @@ class Counters:
     replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
     workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0
     worker_faults: Annotated[int, "Workers killed for breaking the protocol or not answering."] = 0
+    worker_ends: Annotated[Tally, "Ends of workers that a machine was blamed for, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
+    states_lost: Annotated[
+        Tally, "Services that lost what their machine knew since its last record, by what they go back to.", By("to")
+    ] = field(default_factory=dict)
+    task_failures: Annotated[Tally, "Failures of the edge's own background work, by task.", By("task")] = field(
+        default_factory=dict
+    )
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
 
@@ -101,6 +110,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",
+    "quarantined": "Services whose machines run in a worker of their own, since the end of one was blamed on them.",
+    "waiting_bytes": "Memory held by requests that wait for a machine.",
     "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }

@@ -1,11 +1,11 @@
 """Every decision about a request, without I/O, clock or state: what follows from what, as tables and small functions.
 
-`supervisor` and `http` carry the decisions out. The two tables are the documentation of a request's and a service's
-life; `drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
+`supervisor` and `http` carry the decisions out. The tables are the documentation of a request's and a service's life;
+`drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
@@ -30,7 +30,17 @@ REQUEST_FLOW: Final[Mapping[RequestState, Mapping[RequestEvent, RequestState]]] 
 # A service: where the machine that answers for it is now.
 ServiceState = Literal["cold", "opening", "resident", "parking", "parked", "backoff"]
 ServiceEvent = Literal[
-    "request", "opened", "failed", "park", "parked", "crashed", "worker_lost", "worn", "pause_over", "replaced"
+    "request",
+    "opened",
+    "failed",
+    "park",
+    "parked",
+    "crashed",
+    "worker_lost",
+    "blamed",
+    "worn",
+    "pause_over",
+    "replaced",
 ]
 SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] = {
     # no machine and no record of one: the next starts from the image
@@ -38,19 +48,40 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
     # its image or record is on the way to a worker; requests queue
     "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
     # worn: it has served for long enough, the next one starts from the image
+    # worker_lost: it goes back to its last record; blamed: its worker ended while it ran, so that record is not trusted
     "resident": {
         "park": "parking",
         "crashed": "backoff",
         "worker_lost": "parked",
+        "blamed": "backoff",
         "worn": "cold",
         "replaced": "cold",
     },
     # a worker writes the record; requests queue
-    "parking": {"parked": "parked", "crashed": "backoff", "worker_lost": "parked", "replaced": "cold"},
+    "parking": {
+        "parked": "parked",
+        "crashed": "backoff",
+        "worker_lost": "parked",
+        "blamed": "backoff",
+        "replaced": "cold",
+    },
     # held as a record, in memory or on disk; if that was evicted the next machine starts from the image
     "parked": {"request": "opening", "replaced": "cold"},
     # it crashed and is not restarted yet; requests are refused with Retry-After
     "backoff": {"pause_over": "cold", "replaced": "cold"},
+}
+
+# A service that was blamed for the end of a worker: whether its machines may be in one with those of others.
+Standing = Literal["trusted", "quarantined", "released", "held"]
+StandingEvent = Literal["blamed", "new_version", "healthy"]
+QUARANTINE_FLOW: Final[Mapping[Standing, Mapping[StandingEvent, Standing]]] = {
+    "trusted": {"blamed": "quarantined"},
+    # in a worker of its own, with a pause before each start; another version is another program
+    "quarantined": {"blamed": "quarantined", "new_version": "released", "healthy": "released"},
+    # among others again, but not forgotten
+    "released": {"blamed": "held", "new_version": "released"},
+    # blamed again after its release: only time lets it out, or a version a minute would end a worker a minute
+    "held": {"blamed": "held", "new_version": "held", "healthy": "released"},
 }
 
 # Where an answer came from: the detail of Cache-Status (RFC 9211). Only `origin` is a miss.
@@ -72,13 +103,14 @@ def step(table: Mapping[State, Mapping[Event, State]], state: State, event: Even
 
 
 def drawing() -> str:
-    """Both tables as Mermaid state diagrams in Markdown, for `docs/flow.md`."""
+    """All tables as Mermaid state diagrams in Markdown, for `docs/flow.md`."""
     parts = [
         "# Flow\n\nMade by `python -m edge.flow > docs/flow.md` from the tables in `edge/flow.py`; a test compares.\n"
     ]
     for title, first, edges in (
         ("A request", "waiting", _edges(REQUEST_FLOW)),
         ("A service", "cold", _edges(SERVICE_FLOW)),
+        ("A service that a worker's end was blamed on", "trusted", _edges(QUARANTINE_FLOW)),
     ):
         lines = "\n".join(f"    {a} --> {b}: {event}" for a, event, b in edges)
         parts.append(f"\n## {title}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n{lines}\n```\n")
@@ -191,6 +223,18 @@ class GuestSilent(errors.GuestError):
     counter = "guest_silent"
 
 
+class QuarantineFull(BackingOff):
+    """The service may run only in a worker of its own, and there are as many of those as there may be."""
+
+    counter = "quarantine_full"
+
+
+class QueueFull(errors.Unavailable):
+    """The tenant's waiting requests hold as much memory as they may."""
+
+    counter = "queue_full"
+
+
 def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
     """Who is to blame for a request without progress: the guest, its quota, or the client whose body does not come."""
     if throttled:
@@ -245,14 +289,24 @@ def worn(after: Rejuvenation, served: int, lived_s: float) -> str:
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
 
 
-def may_replay(*, state: RequestState, method: str, whole: bool, replayed: bool, seen: bool, guest_fault: bool) -> bool:
+def may_replay(
+    *,
+    state: RequestState,
+    method: str,
+    whole: bool,
+    replayed: bool,
+    seen: bool,
+    guest_fault: bool,
+    blamed: bool = False,
+) -> bool:
     """Whether a request whose machine is gone may be given to a fresh one.
 
     :param whole: the edge still holds all of it, body included.
     :param seen: the guest took it out of its ring, or may have.
     :param guest_fault: the guest ended the machine itself; a request it saw may be the cause, so it is not repeated.
+    :param blamed: its worker ended while the machine ran; each of its requests may be the cause, none is repeated.
     """
-    if state != "asked" or replayed or not whole:
+    if state != "asked" or replayed or not whole or blamed:
         return False
     return not seen or (not guest_fault and method in IDEMPOTENT)
 
@@ -269,6 +323,54 @@ def after_crash(crashes: int, lived_s: float) -> tuple[int, float]:
     """
     crashes = 1 if lived_s >= HEALTHY_S else crashes + 1
     return crashes, 0.0 if crashes == 1 else min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(crashes - 2, 16))
+
+
+# The end of a worker: whose it was, and what that means for a service.
+
+Cause = Literal["died", "wedged", "protocol", "defect"]
+NOBODY: Final = 0  # machine numbers begin with 1
+
+# What says on whose behalf a worker worked. The page is true while the worker stands still, or is dead; one that breaks
+# the protocol has gone on meanwhile, but its frame names a machine. Where this edge stumbled, the mistake is its own.
+EVIDENCE: Final[Mapping[Cause, Literal["page", "frame", "none"]]] = {
+    "died": "page",
+    "wedged": "page",
+    "protocol": "frame",
+    "defect": "none",
+}
+
+
+def blame(cause: Cause, *, page: int, frame: int, machines: Container[int]) -> int:
+    """The machine that a worker's end is blamed on, `NOBODY` for none. A worker that lies can name only its own.
+
+    :param page: the machine that the worker's page of attribution names.
+    :param frame: the machine of the frame at which the protocol was broken.
+    :param machines: numbers of those that were in the worker.
+    """
+    number = {"page": page, "frame": frame, "none": NOBODY}[EVIDENCE[cause]]
+    return number if number in machines else NOBODY
+
+
+class Place(NamedTuple):
+    """Which workers a machine may be in. `name` is whose they are, empty for those of all."""
+
+    kind: Literal["shared", "tenant", "quarantine"]
+    name: str = ""
+
+
+SHARED: Final = Place("shared")
+
+
+# Waiting requests.
+
+
+def may_wait(budget_bytes: int, used_bytes: int, mine_bytes: int, size_bytes: int) -> bool:
+    """Whether a tenant may let one more request wait: never more than is still free then.
+
+    One tenant alone has half of the budget, two have a third each, and there is always room for one that comes anew
+    (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998, with alpha 1).
+    """
+    return mine_bytes + size_bytes <= budget_bytes - used_bytes - size_bytes
 
 
 if __name__ == "__main__":

@@ -236,6 +236,7 @@ class Images:
         self._store, self._threads, self._counters, self._clock = store, threads, counters, clock
         self.held: Tier[str, Image] = Tier(budget_bytes)
         self.on_drop = on_drop
+        self.admit: Callable[[ImageManifest], object] = lambda _: None  # raises for what no machine here can be
         self._remember_s = remember_s
         self._loading: dict[str, asyncio.Task[tuple[Image, Trip]]] = {}
         self._refused: dict[str, tuple[float, OriginError]] = {}
@@ -274,6 +275,8 @@ class Images:
             manifest = parse_manifest(
                 await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), trip)
             )
+            if manifest.kind != "base":
+                self.admit(manifest)
             if manifest.base is not None:
                 base, base_trip = await self.load(manifest.base)
                 base.pins += 1

@@ -1,11 +1,11 @@
 """The machines of all services through their lives: opened, given requests, worn, replaced, parked, crashed, lost.
 
 What happens when is in `flow.SERVICE_FLOW`; here it is done. Requests come from the supervisor, machines' budget is
-`residents`' business, and machines beside a service's first are `pools`'.
+`residents`' business, machines beside a service's first are `pools`', and who may be beside whom is `quarantine`'s.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,14 +17,19 @@ from edge.fleet import Fleet
 from edge.flow import BackingOff, WorkerLost
 from edge.images import Image, Images, Trip
 from edge.pools import Pools
+from edge.quarantine import Quarantine
 from edge.records import Records
 from edge.reports import Reports
 from edge.residents import Residents
 from edge.services import Machine, Service
 from edge.streams import Stream
+from edge.tasks import Tasks
 from edge.vmm import frames
-from vmimage.errors import GuestError, NunatakError, Unavailable, UnknownService
+from edge.waiting import Waiting
+from vmimage.errors import GuestError, NunatakError, OverBudget, Unavailable, UnknownService
 from vmimage.trust import ServiceRecord
+
+OPEN_ROOM: Final = 64 << 10  # in an OPEN frame, for what stands before the record
 
 _logger: Final = log.logger("machines")
 
@@ -41,29 +46,35 @@ class Machines:
         reports: Reports,
         fleet: Fleet,
         residents: Residents,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        quarantine: Quarantine,
+        waiting: Waiting,
+        tasks: Tasks,
     ) -> None:
         self.counters, self.images, self.records, self.disks = counters, images, records, disks
         self.reports, self.residents = reports, residents
-        self.waiting: set[Service] = set()  # services with requests queued, a tick ago or since
-        self.pools = Pools(fleet, residents, counters, spawn, self.pump)
-        self._fleet, self._spawn = fleet, spawn
+        self.waiting = waiting
+        self.pools = Pools(fleet, residents, counters, tasks, self.pump)
+        self.quarantine = quarantine
+        self._fleet, self._tasks = fleet, tasks
         self._loop = asyncio.get_running_loop()
 
-    def queue(self, service: Service, stream: Stream) -> None:
-        """Let a request wait for a machine."""
-        service.queue.append(stream)
-        self.waiting.add(service)
-
     def want(self, service: Service) -> None:
-        """Start opening a machine if that is what the service needs."""
+        """Start opening a machine if that is what the service needs.
+
+        :raises BackingOff: not yet.
+        :raises OverBudget: there is no room for a machine of it here.
+        """
         if service.state == "backoff":
             if (pause_s := service.pause_until - self._loop.time()) > 0:
                 raise BackingOff(pause_s)
             service.step("pause_over")
         if service.state in ("cold", "parked"):
+            if service.unfit is not None:
+                raise service.unfit
+            if (pause_s := self.quarantine.pause_s(service, self._loop.time())) > 0:
+                raise BackingOff(pause_s)
             service.step("request")
-            self._spawn(self._open(service))
+            self._tasks.spawn("open", self._open(service))
 
     def dispatch(self, machine: Machine, stream: Stream) -> None:
         """Give a request to a machine."""
@@ -85,6 +96,8 @@ class Machines:
         except Exception as error:
             if not isinstance(error, NunatakError):
                 _logger.exception(log.line("open_failed", service=service.name))
+            if isinstance(error, OverBudget):
+                service.unfit = error  # until there is another version of it: the budget stays what it is
             service.step("failed")
             self._fail_queue(service, error)
 
@@ -96,24 +109,27 @@ class Machines:
         image, trip = await self.images.load(release.manifest_digest, release.manifest_size, release.snapshot)
         image.pins += 1
         try:
+            self.residents.admit(image.manifest)  # `images` has asked too, but not for one that is held or a base
             await self.residents.closed(service)
             attached = await self.disks.prepare(service, image.manifest.disks)
             held = await self.records.get(service.key)
             aged = split_age(held[0]) if held is not None else None
-            if aged is not None and self._is_worn(service, image, aged[0]):
+            if aged is not None and (self._is_worn(service, image, aged[0]) or self._too_large(service, aged[1])):
                 aged = None
-            worker = await self._fleet.pick(service.tenant)
+            worker = await self._fleet.pick(service)
             await self.residents.make_room(image, attached)
             with suppress(WorkerLost):
                 await worker.give(image)
             same = not service.withdrawn and service.release.manifest_digest == release.manifest_digest
-            if not (worker.alive and same and self.disks.current(attached)):
+            same &= worker.place == self._fleet.place_of(service)
+            if not (worker.alive and not worker.leaving and same and self.disks.current(attached)):
                 return False
             record = self.disks.match(attached, aged[1]) if aged is not None else None
             tier = held[1] if held is not None and record is not None else _image_tier(trip)
             service.machine = machine = self.residents.open(worker, service, image, record or b"", attached)
             if record is not None and aged is not None:
                 machine.began, machine.served = self._loop.time() - aged[0].lived_s, aged[0].served
+                machine.kept = machine.served
         finally:
             image.pins -= 1
         service.step("opened")
@@ -132,20 +148,29 @@ class Machines:
             self.counters.add(self.counters.rejuvenations, cause)
         return bool(cause)
 
+    def _too_large(self, service: Service, record: bytes) -> bool:
+        """Whether a record is of a time when this edge had more memory: no worker would take it."""
+        large = len(record) > frames.PAYLOAD_MAX - OPEN_ROOM
+        if large:
+            _logger.error(log.line("record_too_large", service=service.name, bytes=len(record)))
+            self.counters.add(self.counters.states_lost, "image")
+            self.records.forget(service.key)
+        return large
+
     def replace_worn(self, machine: Machine, cause: str) -> None:
         """A machine finishes what it has; the next request finds one that is new from the image."""
         service = machine.service
         if machine.retiring or self.residents.parking(machine):
             return
         self.counters.add(self.counters.rejuvenations, cause)
-        self._retire(machine)
+        self.retire(machine)
         if service.machine is machine:
             service.machine = None
             self.records.forget(service.key)
             if not self.pools.promote(service):
                 service.step("worn")
 
-    def _retire(self, machine: Machine) -> None:
+    def retire(self, machine: Machine) -> None:
         machine.retiring = True
         self.pools.leave(machine)
         if not machine.streams and not self.residents.parking(machine):
@@ -153,15 +178,15 @@ class Machines:
 
     def pump(self, machine: Machine) -> None:
         """Give a machine what its service has queued, as far as it may have it."""
-        queue = machine.service.queue
-        while queue and not machine.retiring and len(machine.streams) < machine.limit:
-            stream = queue.popleft()
+        service = machine.service
+        while service.queue and not machine.retiring and len(machine.streams) < machine.limit:
+            stream = self.waiting.next(service)
             self.dispatch(machine, stream)
             stream.wake()
 
     def _fail_queue(self, service: Service, error: BaseException) -> None:
         while service.queue:
-            service.queue.popleft().fail(error)
+            self.waiting.next(service).fail(error)
 
     def detach(self, machine: Machine, stream: Stream) -> None:
         """A stream of a machine is over."""
@@ -188,13 +213,14 @@ class Machines:
         )
         self.records.forget(service.key)
         machine, service.machine = service.machine, None
-        service.crashes_in_row, service.pause_until = 0, 0.0
+        service.crashes_in_row, service.pause_until, service.unfit = 0, 0.0, None
+        self.quarantine.on_version(service)
         service.step("replaced")
         service.withdrawn = release is None
         for old in (machine, *list(service.others)):
             if old is not None:
                 self.counters.replaced += 1
-                self._retire(old)
+                self.retire(old)
         if service.withdrawn:
             self.disks.overlays.forget(service.name)
         if service.state == "cold":
@@ -209,12 +235,17 @@ class Machines:
             return
         try:
             self.want(service)
-        except Unavailable as error:
+        except (Unavailable, OverBudget) as error:
             self._fail_queue(service, error)
 
     def on_parked(self, machine: Machine, record: bytes) -> None:
         if not self.residents.parking(machine):
             raise ValueError("PARKED without PARK")
+        try:
+            self.residents.check_record(machine, record)
+        except OverBudget as error:
+            self._end(machine, error, {}, seen=lambda _: False, guest_fault=False)
+            return
         service, record = machine.service, self.disks.stamp(machine, record)
         self.residents.forget(machine)
         if machine.retiring:
@@ -226,9 +257,33 @@ class Machines:
         self.want_queued(service)
 
     def on_died(self, machine: Machine, about: dict[str, Any]) -> None:
-        service, now = machine.service, self._loop.time()
+        """A machine ended in its worker.
+
+        :raises ValueError: `retry` names no streams.
+        """
         error = flow.died_error(str(about.get("error")), str(about.get("message")))
-        unseen = set(about.get("retry") or ())
+        unseen = numbers(about.get("retry"))
+        guest_fault = isinstance(error, GuestError)
+        self._end(
+            machine,
+            error,
+            about.get("report"),
+            seen=lambda number: guest_fault and number not in unseen,
+            guest_fault=guest_fault,
+        )
+
+    def outgrown(self, machine: Machine) -> None:
+        """A machine takes more memory than all machines together may have: it ends."""
+        budget, size = self.residents.tier.budget_bytes, self.residents.tier.size_of(machine.number)
+        error = OverBudget(f"{machine.service.name}: a machine of at most {budget} bytes expected, got one of {size}")
+        machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
+        self._end(machine, error, {}, seen=lambda _: True, guest_fault=True)
+
+    def _end(
+        self, machine: Machine, error: NunatakError, report: object, *, seen: Callable[[int], bool], guest_fault: bool
+    ) -> None:
+        """A machine ended by itself, or by what it did: its service backs off, and begins with the image."""
+        service, now = machine.service, self._loop.time()
         self.residents.forget(machine)
         self.counters.add(self.counters.crashes, error.counter)
         self.note_limit(machine, error)
@@ -241,11 +296,8 @@ class Machines:
             service.crashes_in_row, pause_s = flow.after_crash(service.crashes_in_row, now - machine.opened)
             service.pause_until = now + pause_s
             service.step("crashed")
-        self.reports.add(service.name, machine.image, error, about.get("report"))
-        guest_fault = isinstance(error, GuestError)
-        self._end_streams(
-            machine, error, seen=lambda number: guest_fault and number not in unseen, guest_fault=guest_fault
-        )
+        self.reports.add(service.name, machine.image, error, report)
+        self.end_streams(machine, error, seen=seen, guest_fault=guest_fault)
 
     def note_limit(self, machine: Machine, error: NunatakError) -> None:
         """Say which limit of the image was hit, and count it."""
@@ -255,17 +307,9 @@ class Machines:
             error.limit_value = f"{error.limit}={value}"
             self.counters.add(self.counters.limit_hits, error.limit)
 
-    def lose(self, machine: Machine, error: WorkerLost) -> None:
-        """Its worker is gone: its requests are replayed or end, its service goes back to its record."""
-        self.residents.forget(machine)
-        service = machine.service
-        self.pools.leave(machine)
-        if service.machine is machine and not self.pools.promote(service):
-            service.machine = None
-            service.step("worker_lost")
-        self._end_streams(machine, error, seen=lambda _: True, guest_fault=False)
-
-    def _end_streams(self, machine: Machine, error: NunatakError, *, seen: Any, guest_fault: bool) -> None:
+    def end_streams(
+        self, machine: Machine, error: NunatakError, *, seen: Any, guest_fault: bool, blamed: bool = False
+    ) -> None:
         """All requests of a machine that is gone: again on a fresh one where that is right, else their end."""
         streams = machine.take_streams()
         service = machine.service
@@ -277,15 +321,27 @@ class Machines:
                 replayed=stream.replayed,
                 seen=seen(number),
                 guest_fault=guest_fault,
+                blamed=blamed,
             ):
                 stream.step("replay")
                 stream.replayed, stream.machine = True, None
-                service.queue.appendleft(stream)
-                self.waiting.add(service)
+                self.waiting.again(stream)
                 self.counters.replays += 1
             else:
                 stream.fail(error)
         self.want_queued(service)
+
+
+def numbers(value: object) -> Collection[int]:
+    """Numbers of machines or streams that a worker names.
+
+    :raises ValueError: it says something else.
+    """
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(type(number) is int for number in value):
+        raise ValueError(f"a list of numbers expected, got {str(value)[:100]}")
+    return set(value)
 
 
 def _image_tier(trip: Trip | None) -> flow.Tier:

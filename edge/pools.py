@@ -5,9 +5,9 @@ from the image, share nothing with it, and are closed when they have had nothing
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from edge import log
 from edge.counters import Counters
@@ -15,6 +15,7 @@ from edge.fleet import Fleet
 from edge.flow import WorkerLost
 from edge.residents import Residents
 from edge.services import Machine, Service
+from edge.tasks import Tasks
 from vmimage.errors import NunatakError
 
 GROW_AT: Final = 2  # requests in the least busy machine from which another is worth its memory
@@ -31,12 +32,12 @@ class Pools:
         fleet: Fleet,
         residents: Residents,
         counters: Counters,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        tasks: Tasks,
         on_grown: Callable[[Machine], None],
     ) -> None:
         """:param on_grown: told of each machine that has opened, to give it what waits."""
         self._fleet, self._residents, self._counters = fleet, residents, counters
-        self._spawn, self._on_grown = spawn, on_grown
+        self._tasks, self._on_grown = tasks, on_grown
         self._loop = asyncio.get_running_loop()
         self._grown: set[Service] = set()  # with machines beside the first
 
@@ -45,20 +46,21 @@ class Pools:
         machine = min((first, *service.others), key=lambda machine: len(machine.streams))
         if len(machine.streams) >= GROW_AT and 1 + len(service.others) < first.pool and not service.growing:
             service.growing = True
-            self._spawn(self._grow(service, first))
+            self._tasks.spawn("pool_grow", self._grow(service, first))
         return machine
 
     async def _grow(self, service: Service, first: Machine) -> None:
         image = first.image
         image.pins += 1
         try:
-            worker = await self._fleet.pick(service.tenant, beside=service)
+            worker = await self._fleet.pick(service, beside=True)
             if self._residents.full(image):
                 return  # what others have parked for would be too dear
             with suppress(WorkerLost):
                 await worker.give(image)
             attached = await self._residents.prepare(service, image)
-            if not worker.alive or service.machine is not first:
+            here = worker.alive and not worker.leaving and worker.place == self._fleet.place_of(service)
+            if not here or service.machine is not first:
                 return
             machine = self._residents.open(worker, service, image, b"", attached)
             service.others.append(machine)

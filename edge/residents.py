@@ -1,11 +1,12 @@
-"""The machines in workers, under a byte budget: opened, parked when room is needed, closed.
+"""The machines in workers, under a byte budget: opened, measured, parked when room is needed, closed.
 
-What a machine's end means for its service and its requests is the supervisor's business.
+A machine is admitted by what its image says that it takes, and then charged with what its worker measures. What a
+machine's end means for its service and its requests is the supervisor's business.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -19,18 +20,42 @@ from edge.upstreams import Upstreams
 from edge.vmm import frames
 from edge.workers import Worker
 from vmimage import abi
-from vmimage.manifest import canonical_json
+from vmimage.drives import WRITTEN_MAX
+from vmimage.errors import OverBudget
+from vmimage.manifest import ImageManifest, canonical_json
 
 # What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
 # (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
 CLOSE_S: Final = 2.0  # for a machine that is closed to come to rest and say what it wrote
+# Raw bytes of changed pages in a record: a quarter of the memory for records, so that one machine never drives all
+# others to disk; never so few that a machine of an interpreted language could not be parked (8 MiB is four times what
+# a QuickJS guest changes), and never so many that a frame of an incompressible record becomes hard to carry.
+RECORD_MIN: Final = 8 << 20
+RECORD_MAX: Final = 32 << 20
+RECORD_SLACK: Final = 64 << 10  # registers, open requests and the compression's own bytes
+PARK_BATCH_BYTES: Final = 16 << 20  # asked of one worker at once at the end; a larger machine goes alone, and last
 
 
-def cost_of(image: Image, attached: Sequence[Attached] = ()) -> int:
+def cost_of(manifest: ImageManifest, attached: Sequence[Attached] = ()) -> int:
     """Memory a machine of this image is taken to need, in bytes, with what was written to its disks so far."""
-    return SHELL_BYTES + image.manifest.page_count * abi.PAGE_SIZE + sum(len(each.pages) for each in attached)
+    return SHELL_BYTES + manifest.page_count * abi.PAGE_SIZE + sum(len(each.pages) for each in attached)
+
+
+def record_bytes(parked_bytes: int) -> int:
+    """Most raw bytes of changed pages that a machine may be parked with, by the memory that all records may take."""
+    return max(RECORD_MIN, min(RECORD_MAX, parked_bytes // 4))
+
+
+def worker_bytes(budget_bytes: int) -> int:
+    """Hard limit for the machines of one worker, in bytes, by the budget for all machines of the edge.
+
+    The whole budget, not a worker's share of it: each machine that the budget admits must be able to run wherever it
+    is placed. And an eighth more, but at least 8 MiB: within that this edge, which learns sizes once a second, acts
+    first and parks the coldest, where the worker ends the greediest.
+    """
+    return budget_bytes + max(8 << 20, budget_bytes // 8)
 
 
 class Residents:
@@ -39,14 +64,18 @@ class Residents:
     def __init__(
         self,
         budget_bytes: int,
+        parked_bytes: int,
         weights: Mapping[str, int],
         images: Images,
         upstreams: Upstreams,
         disks: Disks,
         counters: Counters,
     ) -> None:
-        """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
+        """:param budget_bytes: for machines in workers.
+        :param parked_bytes: for records in memory.
+        :param weights: of tenants in the sharing of CPU time; 1 where there is none."""
         self._weights = weights
+        self.record_bytes = record_bytes(parked_bytes)
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
         self._images, self._upstreams, self._disks, self._counters = images, upstreams, disks, counters
@@ -67,11 +96,11 @@ class Residents:
         self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
     ) -> Machine:
         """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
-        self._number = (self._number + 1) & 0xFFFFFFFF
+        self._number = self._number % 0xFFFFFFFF + 1  # never 0, which is nobody
         machine = Machine(self._number, service, image, worker, self._loop.time())
         image.pins += 1
         worker.enter(machine)
-        self.tier.put(machine.number, machine, cost_of(image, attached))
+        self.tier.put(machine.number, machine, cost_of(image.manifest, attached))
         limits = image.manifest.limits
         about = canonical_json(
             {
@@ -80,6 +109,7 @@ class Residents:
                 "weight": self._weights.get(service.tenant, 1),
                 "limits": asdict(limits),
                 "growth_bytes": image.manifest.rejuvenate.growth_bytes,
+                "record_bytes": self.record_bytes,
                 "fresh": image.manifest.instance == "request",
                 "disks": self._disks.attach(machine, attached),
             }
@@ -116,11 +146,61 @@ class Residents:
 
     def full(self, image: Image) -> bool:
         """Whether one more machine of the image would need room to be made."""
-        return self.tier.over(cost_of(image))
+        return self.tier.over(cost_of(image.manifest))
+
+    def admit(self, manifest: ImageManifest, attached: Sequence[Attached] = ()) -> int:
+        """What a machine of this image is charged, in bytes.
+
+        :raises OverBudget: more than all machines together may have, so that no parking of others makes room for it.
+        """
+        cost, budget = cost_of(manifest, attached), self.tier.budget_bytes
+        if cost > budget:
+            raise OverBudget(f"{manifest.name}: a machine of at most {budget} bytes expected, got one of {cost}")
+        return cost
+
+    def check_record(self, machine: Machine, record: bytes) -> None:
+        """A record that a worker made.
+
+        :raises OverBudget: it is larger than a record may be. With disks there is unflushed data in it too.
+        """
+        limit = frames.PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
+        if len(record) > limit:
+            name = machine.service.name
+            raise OverBudget(f"{name}: a record of at most {limit} bytes expected, got {len(record)}")
+
+    def measure(self, worker: Worker, sizes: Iterable[tuple[int, int]]) -> list[Machine]:
+        """Charge machines with what their worker has measured; those that have outgrown all there is for machines.
+
+        A worker that lies can make its machines look as large as their images let them become, or as small as it likes.
+        """
+        outgrown = []
+        for number, size in sizes:
+            machine = worker.machines.get(number)
+            if machine is None or number not in self.tier:  # gone, or being parked
+                continue
+            manifest = machine.image.manifest
+            most = SHELL_BYTES + manifest.memory_bytes + (WRITTEN_MAX if manifest.disks else 0)
+            self.tier.resize(number, max(SHELL_BYTES, min(size, most)))
+            if self.tier.size_of(number) > self.tier.budget_bytes:
+                outgrown.append(machine)
+        return outgrown
+
+    def relieve(self) -> None:
+        """Park idle machines until the budget holds: first one that has more than half of it, then the coldest."""
+        budget = self.tier.budget_bytes
+        while self.tier.over():
+            greedy = self.tier.coldest(lambda m: self._may_park(m) and 2 * self.tier.size_of(m.number) > budget)
+            number = self.tier.coldest(self._may_park) if greedy is None else greedy
+            machine = self.tier.get(number) if number is not None else None
+            if machine is None or self.park(machine.service) is None:
+                return  # all are busy: whoever wants room waits, and the next measurement comes in a second
 
     async def make_room(self, image: Image, attached: Sequence[Attached] = ()) -> None:
-        """Park the coldest idle machines until one more fits; wait while all are busy."""
-        cost = cost_of(image, attached)
+        """Park the coldest idle machines until one more fits; wait while all are busy.
+
+        :raises OverBudget: it never will.
+        """
+        cost = self.admit(image.manifest, attached)
         while self.tier.over(cost) and len(self.tier):
             number = self.tier.coldest(self._may_park)
             if number is not None and (machine := self.tier.pop(number)) is not None:
@@ -133,15 +213,47 @@ class Residents:
                 self._room.remove(waiter)
 
     async def park_all(self, timeout_s: float) -> None:
-        """Park every machine, waiting for those that are not idle yet, but only so long."""
+        """Park every machine, waiting for those that are not idle yet, but only so long.
+
+        Each worker for itself, so that one that hangs costs only its own; in each the small ones first and few at once,
+        so that a machine that ends its worker by being parked takes as little as possible with it.
+        """
         deadline = self._loop.time() + timeout_s
-        while (len(self.tier) or self._parking) and self._loop.time() < deadline:
-            for machine in list(self.tier.values()):
+        workers = {machine.worker for machine in self.tier.values()}
+        await asyncio.gather(*(self._park_all_of(worker, deadline) for worker in workers))
+        left = deadline - self._loop.time()
+        if self._parking and left > 0:
+            await asyncio.wait(self._parking.values(), timeout=left)
+
+    async def _park_all_of(self, worker: Worker, deadline: float) -> None:
+        while worker.alive and (here := [m for m in worker.machines.values() if m.number in self.tier]):
+            for machine in here:
                 for other in machine.service.others:
                     self.close(other)
                 machine.service.others.clear()
-                self.park(machine.service)
-            await asyncio.wait(self._parking.values() or [self._loop.create_future()], timeout=LOOK_AGAIN_S)
+            for batch in self._batches([machine for machine in here if self._may_park(machine)]):
+                asked = [parked for machine in batch if (parked := self.park(machine.service)) is not None]
+                left = deadline - self._loop.time()
+                if left <= 0 or (asked and (await asyncio.wait(asked, timeout=left))[1]):
+                    return
+            if (left := deadline - self._loop.time()) <= 0:
+                return
+            if worker.alive and any(machine.number in self.tier for machine in worker.machines.values()):
+                await asyncio.sleep(min(LOOK_AGAIN_S, left))
+
+    def _batches(self, machines: list[Machine]) -> Iterator[list[Machine]]:
+        """Machines in the order in which they are parked at the end."""
+        batch: list[Machine] = []
+        used = 0
+        for machine in sorted(machines, key=lambda machine: self.tier.size_of(machine.number)):
+            size = self.tier.size_of(machine.number)
+            if batch and used + size > PARK_BATCH_BYTES:
+                yield batch
+                batch, used = [], 0
+            batch.append(machine)
+            used += size
+        if batch:
+            yield batch
 
     def idle(self) -> None:
         """A machine has no requests any more, or is gone: one who waits for room may look again."""

@@ -9,6 +9,7 @@ from edge.images import Image
 from edge.records import record_key
 from edge.streams import Stream
 from vmimage import abi
+from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Machine:
         self.used = now  # loop time of the last request
         self.began = now  # loop time at which it started from its image
         self.served = 0  # requests since then
+        self.kept = 0  # of these, requests that the record it came from has seen: all others are lost with its worker
         self.throttled = False  # waits for its share of CPU time, by the worker's last word
         self._worn_at = manifest.rejuvenate.requests or math.inf
         self._worn_after_s = manifest.rejuvenate.seconds or math.inf
@@ -82,6 +84,7 @@ class Service:
         self.crashes = 0  # ever
         self.crashes_in_row = 0
         self.pause_until = 0.0  # loop time
+        self.unfit: NunatakError | None = None  # why no machine of this version can be here
 
     @property
     def tenant(self) -> str:

@@ -36,6 +36,7 @@ class Stream:
     machine: "Machine | None" = None
     number = 0  # names it among the machine's streams
     replayed = False
+    charged = ""  # the tenant that pays for the memory it takes while it waits
     abort: Callable[[], None] | None = None  # breaks the client's connection; set once the answer has begun
 
     # How it came to its machine, for the client to read.

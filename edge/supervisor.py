@@ -5,26 +5,30 @@ What is slower is one task per service that is being opened. No HTTP here: `http
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from edge import flow, log
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
 from edge.disks import Disks
-from edge.fleet import Fleet
-from edge.flow import WorkerLost
+from edge.fleet import QUARANTINE_RETRY_S, Fleet
+from edge.flow import NOBODY
 from edge.images import Image, Images
-from edge.machines import Machines
+from edge.losses import Losses
+from edge.machines import Machines, numbers
+from edge.quarantine import Quarantine
 from edge.records import Records
 from edge.reports import Reports
-from edge.residents import Residents
+from edge.residents import Residents, worker_bytes
 from edge.services import Machine
 from edge.streams import Stream
+from edge.tasks import Tasks
 from edge.upstreams import Upstreams
 from edge.vmm import frames
 from edge.vmm.frames import Frame
+from edge.waiting import Waiting, waiting_bytes
 from edge.workers import COMMAND, Worker, json_object
 from vmimage import abi
 from vmimage.errors import NunatakError, Unavailable
@@ -54,21 +58,40 @@ class Supervisor:
     ) -> None:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
+        self.tasks = Tasks(counters)
+        self.quarantine = Quarantine(config.isolates)
+        limit = str(worker_bytes(config.resident_bytes))
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
-        self.workers = Fleet(config.worker_count, self, command, config.isolates)
+        command = (*command, "--memory-bytes", limit)
+        self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
         self.residents = Residents(
-            config.resident_bytes, config.tenant_weights, images, self.upstreams, disks, counters
+            config.resident_bytes,
+            config.parked_bytes,
+            config.tenant_weights,
+            images,
+            self.upstreams,
+            disks,
+            counters,
         )
         self.reports = Reports(images)
         self.machines = Machines(
-            counters, images, records, disks, self.reports, self.workers, self.residents, self._spawn
+            counters,
+            images,
+            records,
+            disks,
+            self.reports,
+            self.workers,
+            self.residents,
+            self.quarantine,
+            Waiting(waiting_bytes(config.memory)),
+            self.tasks,
         )
+        self.losses = Losses(self.machines, self.quarantine, self.workers, self.tasks)
         self.draining = False
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
         directory.on_change = self.machines.on_change
-        images.on_drop = self._on_image_drop
+        images.on_drop, images.admit = self._on_image_drop, self.residents.admit
 
     async def start(self) -> None:
         """Bring up the workers and look at the catalogue; an origin that is away is no obstacle.
@@ -76,22 +99,22 @@ class Supervisor:
         :raises OperatorError: no worker came up.
         """
         await self.workers.start()
-        self._spawn(self.directory.watch(self.config.refresh))
-        self._spawn(self._tick())
-        self._spawn(self.disks.logs.ship())
+        self.tasks.keep("catalogue", lambda: self.directory.watch(self.config.refresh))
+        self.tasks.keep("tick", self._tick)
+        self.tasks.keep("logs", self.disks.logs.ship)
 
-    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def health(self) -> list[str]:
+        """What is not well, a line each; empty when all is."""
+        expired = ["catalogue: past its date, new images are refused"] if self.directory.expired else []
+        return [*self.workers.health(), *self.tasks.health(), *expired]
 
     # Requests, from `http`.
 
     def submit(self, stream: Stream) -> None:
         """Give a request to its service's machine, or queue it until there is one. `stream.answer` is what to await.
 
-        :raises Unavailable: the service is backing off, or too many wait for it.
+        :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
+        :raises OverBudget: no machine of the service can be here.
         """
         service = stream.service
         service.requests += 1
@@ -106,7 +129,7 @@ class Supervisor:
         if len(service.queue) >= self.config.max_queue:
             raise Unavailable(f"{service.name}: {self.config.max_queue} requests wait")
         self.machines.want(service)
-        self.machines.queue(service, stream)
+        self.machines.waiting.add(stream)
 
     def abandon(self, stream: Stream, error: Exception | None = None) -> None:
         """Nobody wants the rest: the client left or is at fault, or what came of it is not fit to pass on.
@@ -115,7 +138,7 @@ class Supervisor:
         """
         machine = stream.machine
         if stream.state == "waiting":
-            stream.service.queue.remove(stream)
+            self.machines.waiting.remove(stream)
         elif stream.state in ("asked", "answering") and machine is not None:
             self.residents.reset(machine, stream)
         else:
@@ -139,43 +162,52 @@ class Supervisor:
         :raises ValueError: what a worker cannot say.
         """
         machines, now = worker.machines, self._loop.time()
-        for frame in batch:
-            type_, flags, number, stream_number, payload = frame
-            if type_ == frames.PONG:
-                worker.on_pong(payload)
-                self._on_statistics(worker)
-                continue
-            if type_ == frames.BLOCK_WANT:
-                self.disks.on_want(worker, frame)
-                continue
-            machine = machines.get(number)
-            if machine is None:
-                continue
-            if type_ == frames.KEEP or type_ == frames.APPEND:
-                self.disks.on_write(machine, frame)
-            elif stream_number & abi.EXCHANGE_BIT:
-                self.upstreams.on_frame(machine, frame)
-            elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
-                stream = machine.streams.get(stream_number)
-                if stream is not None and stream.receive(frame, now):
-                    self.machines.detach(machine, stream)
-            elif type_ == frames.PARKED:
-                self.machines.on_parked(machine, payload)
-            elif type_ == frames.DIED:
-                self.machines.on_died(machine, json_object(payload))
-            elif type_ == frames.LOG:
-                self._on_log(machine, payload)
-            else:
-                raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
+        number = type_ = NOBODY
+        try:
+            for frame in batch:
+                type_, flags, number, stream_number, payload = frame
+                if type_ == frames.PONG:
+                    worker.on_pong(payload)
+                    self._on_statistics(worker)
+                    continue
+                if type_ == frames.BLOCK_WANT:
+                    self.disks.on_want(worker, frame)
+                    continue
+                machine = machines.get(number)
+                if machine is None:
+                    continue
+                if type_ == frames.KEEP or type_ == frames.APPEND:
+                    self.disks.on_write(machine, frame)
+                elif stream_number & abi.EXCHANGE_BIT:
+                    self.upstreams.on_frame(machine, frame)
+                elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
+                    stream = machine.streams.get(stream_number)
+                    if stream is not None and stream.receive(frame, now):
+                        self.machines.detach(machine, stream)
+                elif type_ == frames.PARKED:
+                    self.machines.on_parked(machine, payload)
+                elif type_ == frames.DIED:
+                    self.machines.on_died(machine, json_object(payload))
+                elif type_ == frames.LOG:
+                    self._on_log(machine, payload)
+                else:
+                    raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
+        except ValueError:
+            if type_ not in (frames.PONG, frames.BLOCK_WANT):  # which are of no machine
+                worker.frame = number
+            raise
 
     def _on_statistics(self, worker: Worker) -> None:
         """What a worker says of its machines once a second."""
-        throttled = _numbers(worker.statistics.get("throttled"))
+        throttled = numbers(worker.statistics.get("throttled"))
         for number, machine in worker.machines.items():
             machine.throttled = number in throttled
-        for number in _numbers(worker.statistics.get("grown")):
+        for number in numbers(worker.statistics.get("grown")):
             if number in worker.machines:
                 self.machines.replace_worn(worker.machines[number], "growth_bytes")
+        for machine in self.residents.measure(worker, _sizes(worker.statistics.pop("resident", ()))):
+            self.machines.outgrown(machine)
+        self.residents.relieve()
 
     def _on_log(self, machine: Machine, payload: bytes) -> None:
         for text in payload.decode("utf-8", "replace").splitlines():
@@ -184,41 +216,49 @@ class Supervisor:
                 _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
                 self.disks.logs.append(machine.service.name, "", text.encode(), LOG_BYTES_WAITING)
 
+    def on_defect(self, worker: Worker, error: Exception) -> None:
+        """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""
+        self.tasks.note("worker_frames", error)
+
     def on_lost(self, worker: Worker) -> None:
-        """A worker ended unasked: its requests are replayed or end, its services go back to their records."""
-        self.counters.workers_lost += 1
-        self.counters.worker_faults += bool(worker.fault)
-        _logger.error(log.line("worker_lost", worker=worker.index, pid=worker.pid, machines=len(worker.machines)))
-        for machine in list(worker.machines.values()):
-            self.machines.lose(machine, WorkerLost(f"worker {worker.index} ended"))
-        if not self.draining:
-            self.workers.lost(worker)
+        """A worker ended unasked."""
+        self.losses.on_lost(worker)
 
     async def _tick(self) -> None:
         """Once a second: give up on what makes no progress, and see that busy workers are alive."""
         while True:
             await asyncio.sleep(TICK_S)
             self.records.save()
-            now = self._loop.time()
-            overdue = now - self.config.request_timeout
             for worker in self.workers:
-                busy = False
-                for machine in list(worker.machines.values()):
-                    machine.log_lines = 0
-                    busy |= machine.used > now - TICK_S or bool(machine.streams) or self.residents.parking(machine)
-                    for stream in [s for s in machine.streams.values() if s.since < overdue]:
-                        self.residents.reset(machine, stream)
-                        self._give_up(machine, stream)
-                if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
-                    worker.ping(self.config.wedged)
-                worker.was_busy = busy
+                try:
+                    self._look_after(worker)
+                except Exception as error:  # one machine or worker must not cost the others their turn
+                    self.tasks.note("tick", error)
             self.machines.pools.shrink()
             self.workers.let_go()
-            for service in list(self.machines.waiting):  # not all services: most are parked, and cost nothing here
+            self.losses.tick()
+            overdue = self._loop.time() - self.config.request_timeout
+            for service in self.machines.waiting:  # not all services: most are parked, and cost nothing here
                 while service.queue and service.queue[0].since < overdue:
-                    service.queue.popleft().fail(Unavailable(f"waited {self.config.request_timeout} s"))
-                if not service.queue:
-                    self.machines.waiting.discard(service)
+                    late = Unavailable(f"waited {self.config.request_timeout} s")
+                    self.machines.waiting.next(service).fail(late)
+            self.machines.waiting.sweep()
+
+    def _look_after(self, worker: Worker) -> None:
+        now = self._loop.time()
+        overdue = now - self.config.request_timeout
+        busy = False
+        for machine in list(worker.machines.values()):
+            machine.log_lines = 0
+            busy |= machine.used > now - TICK_S or bool(machine.streams) or self.residents.parking(machine)
+            for stream in [s for s in machine.streams.values() if s.since < overdue]:
+                self.residents.reset(machine, stream)
+                self._give_up(machine, stream)
+            if worker.place.kind == "quarantine" and now - machine.used > QUARANTINE_RETRY_S and not machine.exchanges:
+                self.residents.park(machine.service)  # others wait for such a worker
+        if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
+            worker.ping(self.config.wedged)
+        worker.was_busy = busy
 
     def _give_up(self, machine: Machine, stream: Stream) -> None:
         """A request has made no progress for too long."""
@@ -234,11 +274,12 @@ class Supervisor:
     async def drain(self) -> None:
         """Park every machine, write every record, stop the workers. Requests in flight have ended before."""
         self.draining = True
+        self.workers.leave()
         parks = self.counters.parks
         await self.residents.park_all(PARK_S)
+        self.losses.tell(machine for worker in self.workers for machine in worker.machines.values())
         kept = await self.records.flush()
-        for task in list(self._tasks):
-            task.cancel()
+        await self.tasks.close()
         await self.workers.stop()
         await self.upstreams.close()
         await self.disks.close()
@@ -247,13 +288,16 @@ class Supervisor:
         _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))
 
 
-def _numbers(value: object) -> Collection[int]:
-    """Machine numbers in a worker's statistics.
+def _sizes(value: object) -> Iterable[tuple[int, int]]:
+    """Machines and their measured bytes in a worker's statistics.
 
     :raises ValueError: it says something else.
     """
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(type(number) is int for number in value):
-        raise ValueError(f"machine numbers expected, got {str(value)[:100]}")
-    return set(value)
+    found = []
+    for pair in value if isinstance(value, list | tuple) else [value]:
+        match pair:
+            case [int(number), int(size)] if size >= 0:
+                found.append((number, size))
+            case _:
+                raise ValueError(f"pairs of a machine and its bytes expected, got {str(pair)[:100]}")
+    return found

@@ -44,6 +44,15 @@ class Tier(Generic[Key, Value]):
         self._entries[key] = value, size_bytes
         self.used_bytes += size_bytes
 
+    def resize(self, key: Key, size_bytes: int) -> None:
+        """Correct an entry's size, in its place in the order of use.
+
+        :raises KeyError: it is not here.
+        """
+        value, before_bytes = self._entries[key]
+        self._entries[key] = value, size_bytes
+        self.used_bytes += size_bytes - before_bytes
+
     def get(self, key: Key) -> Value | None:
         """The value, now the most recently used."""
         entry = self._entries.get(key)

@@ -1,5 +1,7 @@
 """The connection to one worker process: spawn, frames both ways, image memfds, pings, and its end.
 
+When it has ended, `cause`, `page` and `frame` are the evidence for whose behalf it was on; `flow.blame` weighs it.
+
 Frames are gathered until the event loop's turn is over and leave in one write. What a worker sends is bounds-checked;
 one that breaks the protocol or stops answering is killed, alone. What frames mean is the owner's business.
 """
@@ -11,15 +13,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from edge import log
-from edge.flow import WorkerLost
+from edge.flow import NOBODY, SHARED, Cause, Place, WorkerLost
 from edge.images import Image
 from edge.services import Machine
 from edge.streams import wake
-from edge.vmm import frames, host, sandbox
+from edge.vmm import attribution, frames, host, sandbox
 from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
@@ -29,7 +32,11 @@ SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth 
 BUSY_STREAMS: Final = 4  # requests in a worker from which on the edge polls for its answers
 POLL_S: Final = 200e-6  # after the last request went there
 JSON_MAX: Final = 64 << 10  # bytes; a crash report has about 2 KB
+PONG_MAX: Final = 1 << 20  # bytes; some 20 for each machine, of which there may be tens of thousands
+# Of a worker in quarantine: what it costs, its start above all, comes after what others want. 10 is what nice(1) takes.
+QUARANTINE_NICE: Final = 10
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
+_LISTS: Final = ("throttled", "grown", "resident")  # of PONG
 
 _logger: Final = log.logger("workers")
 
@@ -43,6 +50,9 @@ class Owner(Protocol):
         :raises ValueError: the worker broke the protocol.
         """
 
+    def on_defect(self, worker: "Worker", error: Exception) -> None:
+        """Frames of the worker made us stumble, and it is killed for that."""
+
     def on_lost(self, worker: "Worker") -> None:
         """The worker is gone; called once, and not for a worker that was asked to stop."""
 
@@ -50,18 +60,23 @@ class Owner(Protocol):
 class Worker(asyncio.Protocol):
     """One worker process and the machines in it."""
 
-    def __init__(self, index: int, owner: Owner, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, index: int, owner: Owner, command: Sequence[str] = COMMAND, place: Place = SHARED) -> None:
+        """:param place: whose machines alone it takes."""
         self.index = index
+        self.place = place
         self.machines: dict[int, Machine] = {}
         self.open_streams = 0  # requests that its machines have
         self.facts: dict[str, Any] = {}  # from HELLO
         self.statistics: dict[str, Any] = {}  # from the last PONG
         self.alive = False
         self.was_busy = False  # a tick ago
-        self.tenant = ""  # whose machines alone it takes; empty: those of all that share
         self.unused_since = 0.0  # loop time
+        self.leaving = False  # takes no more machines
         self.started = 0.0  # loop time
         self.fault = ""  # why it was killed
+        self.cause: Cause = "died"  # of its end
+        self.page = NOBODY  # whom it worked for when it ended, by its page of attribution
+        self.frame = NOBODY  # the machine of the frame at which the protocol was broken
         self.failures = 0  # in a row before this one, of workers of this index
         self._owner = owner
         self._command = command
@@ -69,6 +84,7 @@ class Worker(asyncio.Protocol):
         self._hello: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._process: subprocess.Popen[bytes] | None = None
+        self._attribution_fd = -1
         self._transport: asyncio.Transport | None = None
         self._image_socket: socket.socket | None = None
         self._image_turn = asyncio.Lock()
@@ -92,32 +108,46 @@ class Worker(asyncio.Protocol):
 
         :raises OperatorError: it ended or said nothing.
         """
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        our_images, their_images = host.message_pair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-        ours.setblocking(False)
-        our_images.setblocking(False)
-        self._image_socket = our_images
-        frames_fd, images_fd = theirs.fileno(), their_images.fileno()
-        with theirs, their_images:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork and exec, about 1 ms, at start and after a loss
-                [*self._command, "--frames-fd", str(frames_fd), "--images-fd", str(images_fd)],
-                pass_fds=(frames_fd, images_fd),
-                stdin=subprocess.DEVNULL,
-                env=sandbox.environment(),
-                start_new_session=True,  # a Ctrl-C for the edge must not end it before it is drained
-            )
+        try:
+            ours = self._spawn()
+        except OSError as error:
+            self._read_page()
+            raise OperatorError(f"worker {self.index}: a process expected: {error}") from error
         self.started = self._loop.time()
         await self._loop.create_unix_connection(lambda: self, sock=ours)
         try:
             await asyncio.wait_for(asyncio.shield(self._hello), HELLO_S)
         except (TimeoutError, WorkerLost) as error:
             self._stopping = True
-            self.kill("no HELLO")
+            self.kill("no HELLO", "died")
             raise OperatorError(f"worker {self.index}: HELLO expected, got {error or 'nothing'}") from None
         self.alive = True
         _logger.info(log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines")))
+
+    def _spawn(self) -> socket.socket:
+        """Start the process; our end of the connection for frames."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        our_images, their_images = host.message_pair()
+        self._attribution_fd = attribution.new_page()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        ours.setblocking(False)
+        our_images.setblocking(False)
+        self._image_socket = our_images
+        fds = {"--frames-fd": theirs.fileno(), "--images-fd": their_images.fileno()}
+        fds["--attribution-fd"] = self._attribution_fd
+        with theirs, their_images:
+            self._process = subprocess.Popen(  # a fork and exec, about 1 ms, at start and after a loss
+                [*self._command, *(part for name, fd in fds.items() for part in (name, str(fd)))],
+                pass_fds=tuple(fds.values()),
+                stdin=subprocess.DEVNULL,
+                env=sandbox.environment(),
+                start_new_session=True,  # a Ctrl-C for the edge must not end it before it is drained
+            )
+        if self.place.kind == "quarantine":
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self.pid, QUARANTINE_NICE)
+        return ours
 
     # Sending.
 
@@ -214,7 +244,7 @@ class Worker(asyncio.Protocol):
         """Called every second or so: ask for a sign of life, or act on its absence."""
         now = self._loop.time()
         if self._pinged and now - self._pinged > wedged_s:
-            self.kill(f"no PONG in {wedged_s} s")
+            self.kill(f"no PONG in {wedged_s} s", "wedged")
         elif not self._pinged:
             self._pinged = now
             self.send(frames.pack(frames.PING, 0, 0, 0))
@@ -236,10 +266,10 @@ class Worker(asyncio.Protocol):
             elif batch:
                 self._greet(batch)
         except ValueError as error:  # also JSON and UTF-8 that do not decode
-            self.kill(f"protocol: {error}")
+            self.kill(f"protocol: {error}", "protocol")
         except Exception as error:  # whatever made us stumble ends the worker it came from, and no other
-            _logger.exception(log.line("worker_frames", worker=self.index))
-            self.kill(f"defect: {error!r}")
+            self._owner.on_defect(self, error)
+            self.kill(f"defect: {error!r}", "defect")
 
     def _greet(self, batch: Sequence[Frame]) -> None:
         if len(batch) != 1 or batch[0].type != frames.HELLO:
@@ -251,14 +281,14 @@ class Worker(asyncio.Protocol):
     def on_pong(self, payload: bytes) -> None:
         """PONG came."""
         self._pinged = 0.0
-        self.statistics = json_object(payload) if payload else {}
+        self.statistics = _statistics(json_object(payload, PONG_MAX) if payload else {})
 
     # The end.
 
-    def kill(self, reason: str) -> None:
+    def kill(self, reason: str, cause: Cause) -> None:
         """End the process now; `on_lost` follows."""
         if self._process is not None and self._process.poll() is None:
-            self.fault = reason
+            self.fault, self.cause = reason, cause
             _logger.error(log.line("worker_killed", worker=self.index, pid=self.pid, reason=reason))
             self._process.kill()
         if self._transport is not None:
@@ -268,6 +298,7 @@ class Worker(asyncio.Protocol):
         """asyncio.Protocol."""
         was_alive, self.alive, self._transport = self.alive, False, None
         self._out.clear()
+        self._read_page()
         if self._image_socket is not None:
             self._image_socket.close()
             self._image_socket = None
@@ -275,7 +306,16 @@ class Worker(asyncio.Protocol):
             self._hello.set_exception(WorkerLost("its end"))
         self._ended.set_result(None)
         if was_alive and not self._stopping:
+            if self._process is not None:
+                self._process.kill()  # one that closed its socket and lives on
             self._owner.on_lost(self)
+
+    def _read_page(self) -> None:
+        """The last look at the page of attribution, which nobody writes any more."""
+        if self._attribution_fd >= 0:
+            self.page = attribution.read(self._attribution_fd)
+            os.close(self._attribution_fd)
+            self._attribution_fd = -1
 
     async def reap(self) -> int:
         """Wait for the process to be gone, killing it after a moment; its exit status."""
@@ -296,14 +336,26 @@ class Worker(asyncio.Protocol):
         await self.reap()
 
 
-def json_object(payload: bytes) -> dict[str, Any]:
+def _statistics(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What a PONG says, as far as it is fit to be read: numbers that metrics can hold, and the lists of machines."""
+    return {
+        name: value
+        for name, value in said.items()
+        if (isinstance(value, list) if name in _LISTS else isinstance(value, int | float) and abs(value) < 1 << 63)
+    }
+
+
+def json_object(payload: bytes, limit: int = JSON_MAX) -> dict[str, Any]:
     """A frame's JSON.
 
     :raises ValueError: no JSON object, or a large one.
     """
-    if len(payload) > JSON_MAX:
-        raise ValueError(f"at most {JSON_MAX} bytes of JSON expected, got {len(payload)}")
-    value = json.loads(payload)
+    if len(payload) > limit:
+        raise ValueError(f"at most {limit} bytes of JSON expected, got {len(payload)}")
+    try:
+        value = json.loads(payload)
+    except RecursionError:
+        raise ValueError("JSON of less depth expected") from None
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object expected, got {type(value).__name__}")
     return value

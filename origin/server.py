@@ -136,18 +136,23 @@ class Origin:
             self._store.write_metadata(name, data)
 
     async def _renewing(self, _: web.Application) -> AsyncIterator[None]:
-        async def loop() -> None:
-            while True:
-                await asyncio.sleep(renew_after(self._online).total_seconds())
+        """Renew in a thread of its own, for as long as the application runs."""
+        stop = threading.Event()
+
+        def renew_again() -> None:
+            while not stop.wait(renew_after(self._online).total_seconds()):
                 try:
-                    await asyncio.to_thread(self.renew)
+                    self.renew()
                 except OSError as error:  # a full disk: edges go on with what they have; the next turn may succeed
                     _LOG.error("timestamp not renewed: %s", error)
+                except Exception:  # whatever it is, the next turn may succeed, and without it every edge stops
+                    _LOG.exception("timestamp not renewed")
 
-        task = asyncio.create_task(loop())
+        thread = threading.Thread(target=renew_again, name="renew", daemon=True)
+        thread.start()
         yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        stop.set()
+        await asyncio.to_thread(thread.join)
         for upload in self._uploads.values():
             upload.abandon()
 

@@ -137,6 +137,13 @@ class OutOfBackgroundTime(GuestError):
     counter = "out_of_background_time"
 
 
+class OverBudget(NunatakError):
+    """A machine needs more memory than this edge has for machines, or its record more than it has for records."""
+
+    http_status = 507
+    counter = "over_budget"
+
+
 class UnknownService(NunatakError):
     """No service has this host or name (RFC 9110 section 15.5.20)."""
 

@@ -69,7 +69,7 @@ class DevFront(Front):
         """Begin with a request: here each has a task."""
         request.id = self.request_id()
         self.busy.add(request.connection)
-        request.task = self._loop.create_task(self.take_in_task(request))
+        request.task = self._supervisor.tasks.spawn("request", self.take_in_task(request))
 
     async def handle(self, request: Request) -> None:
         """One request, from its head to the last byte of its answer."""

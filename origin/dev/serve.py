@@ -26,6 +26,7 @@ from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.records import Records
 from edge.supervisor import Supervisor
+from edge.tasks import Tasks
 from edge.tiers import open_disk
 from origin.dev import terminal
 from origin.dev.front import DevFront
@@ -84,7 +85,7 @@ async def serve(
             front = DevFront(supervisor, Admin(supervisor, config, counters, stop.set), config, counters, terminal.say)
             await supervisor.start()
             try:
-                await _answer(front, config, source, build, local, stop)
+                await _answer(front, supervisor.tasks, config, source, build, local, stop)
             finally:
                 supervisor.draining = True
                 await supervisor.drain()
@@ -94,12 +95,19 @@ async def serve(
 
 
 async def _answer(
-    front: DevFront, config: EdgeConfig, source: Path, build: Builder, local: LocalOrigin, stop: asyncio.Event
+    front: DevFront,
+    tasks: Tasks,
+    config: EdgeConfig,
+    source: Path,
+    build: Builder,
+    local: LocalOrigin,
+    stop: asyncio.Event,
 ) -> None:
     await front.listen(*config.address)
     terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
-    building = asyncio.create_task(_rebuild(front, source, build, local))
-    await asyncio.wait([building, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+    building = tasks.spawn("build", _rebuild(front, source, build, local), awaited=True)
+    stopping = tasks.spawn("stop", stop.wait())
+    await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)
     building.cancel()
     with suppress(asyncio.CancelledError):
         await building

@@ -81,6 +81,7 @@ def test_a_service_that_keeps_crashing_is_held_back(site: Site, image: Image) ->
 
 
 def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:
+    """Where the service's machine ran at that moment it is blamed, and its next worker is its own."""
     edge = own_site.edges[0]
     own_site.publish(own_site.build(example("hello")), "hello")
     statuses: list[list[int]] = [[] for _ in range(8)]
@@ -92,7 +93,7 @@ def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:
                 mine.append(client.get("/", host="hello.test").status)
 
     def count() -> int:
-        return sum(map(len, statuses))
+        return sum(mine.count(200) for mine in statuses)
 
     threads = [threading.Thread(target=load, args=(mine,)) for mine in statuses]
     for thread in threads:
@@ -101,17 +102,21 @@ def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:
         for kill in range(3):
             before = count()
             eventually(lambda goal=before + 100: count() > goal, "load flows")  # type: ignore[misc]
-            (worker,) = admin(edge, "workers")
+            eventually(lambda: service_of(edge, "hello")["worker"] is not None, "it has a worker")
+            index = service_of(edge, "hello")["worker"]
+            (worker,) = (worker for worker in admin(edge, "workers") if worker["index"] == index)
             os.kill(worker["pid"], signal.SIGKILL)
             eventually(lambda goal=kill + 1: metrics(edge)["workers_lost_total"] == goal, "noticed")  # type: ignore[misc]
-            eventually(lambda: metrics(edge)["workers"] == 1, "replaced")
+            eventually(lambda: metrics(edge)["workers"] >= 1, "replaced")
         before = count()
         eventually(lambda: count() > before + 100, "load flows again")
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert {status for mine in statuses for status in mine} <= {200, 502}
+    seen = metrics(edge)
+    allowed = {200, 502, 503} if seen["quarantined"] else {200, 502}
+    assert {status for mine in statuses for status in mine} <= allowed
     assert statuses[0][-1] == 200
     assert sum(status == 502 for mine in statuses for status in mine) <= 3 * len(threads), "only what was in flight"
     assert metrics(edge)["streams"] == 0

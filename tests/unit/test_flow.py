@@ -10,7 +10,9 @@ from vmimage import errors
 FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
 
 
-@pytest.mark.parametrize(("table", "first"), [(flow.REQUEST_FLOW, "waiting"), (flow.SERVICE_FLOW, "cold")])
+@pytest.mark.parametrize(
+    ("table", "first"), [(flow.REQUEST_FLOW, "waiting"), (flow.SERVICE_FLOW, "cold"), (flow.QUARANTINE_FLOW, "trusted")]
+)
 def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(table: dict, first: str) -> None:
     reached, frontier = {first}, [first]
     while frontier:
@@ -100,6 +102,9 @@ def test_what_names_no_service_is_no_route(host: str | None, target: str) -> Non
         (errors.OutOfTime("x"), 504, "out_of_time"),
         (errors.OutOfMemory("x"), 507, "out_of_memory"),
         (flow.WorkerLost("x"), 502, "worker_lost"),
+        (flow.QuarantineFull(2.0), 503, "quarantine_full"),
+        (flow.QueueFull("x"), 503, "queue_full"),
+        (errors.OverBudget("x"), 507, "over_budget"),
         (flow.ClientError(400, "bad_request"), 400, "bad_request"),
         (ZeroDivisionError("x"), 500, "internal"),
     ],
@@ -144,6 +149,8 @@ def test_replay() -> None:
     assert not replay(guest_fault=True), "it may be what killed the guest"
     assert replay(guest_fault=True, seen=False), "another request killed the guest"
     assert not replay(replayed=True), "once is enough"
+    assert not replay(blamed=True), "it may be what ended the worker"
+    assert not replay(blamed=True, seen=False), "so may one that it had not begun with, as far as anybody knows"
     assert not replay(whole=False), "its body is gone"
     assert not replay(state="answering"), "the client has the head"
 
@@ -164,3 +171,37 @@ def test_a_machine_that_lived_long_starts_the_count_anew() -> None:
 def test_the_one_who_stopped_is_blamed() -> None:
     assert flow.refusal(flow.silence(True, 1.0)).status == 504
     assert flow.refusal(flow.silence(False, 1.0)).status == 408
+
+
+HERE = {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("cause", "page", "frame", "expected"),
+    [
+        ("died", 2, 0, 2),
+        ("died", 0, 0, flow.NOBODY),
+        ("died", 9, 1, flow.NOBODY),  # it names none of its own
+        ("died", 0, 1, flow.NOBODY),  # what it sent before is no evidence
+        ("wedged", 3, 1, 3),
+        ("protocol", 2, 1, 1),  # it has gone on to another machine since it sent that
+        ("protocol", 2, 9, flow.NOBODY),
+        ("protocol", 2, 0, flow.NOBODY),
+        ("defect", 2, 1, flow.NOBODY),  # we stumbled, whoever it was that sent it
+    ],
+)
+def test_blame(cause: flow.Cause, page: int, frame: int, expected: int) -> None:
+    assert flow.blame(cause, page=page, frame=frame, machines=HERE) == expected
+
+
+@pytest.mark.parametrize("cause", flow.EVIDENCE)
+def test_a_worker_without_machines_has_nobody_to_blame(cause: flow.Cause) -> None:
+    assert flow.blame(cause, page=1, frame=1, machines=()) == flow.NOBODY
+    assert flow.blame(cause, page=0, frame=0, machines=HERE) == flow.NOBODY
+
+
+def test_a_tenants_waiting_requests_hold_no_more_than_what_is_free_then() -> None:
+    assert flow.may_wait(100, 0, 0, 50)
+    assert not flow.may_wait(100, 0, 0, 51)
+    assert flow.may_wait(100, 40, 0, 30), "a newcomer beside one that has its share"
+    assert not flow.may_wait(100, 50, 50, 1)

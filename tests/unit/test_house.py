@@ -3,6 +3,7 @@
 The arrows between packages are import-linter's (pyproject.toml); here is checked that its contracts cover them.
 """
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -115,3 +116,40 @@ def test_make_and_ci_use_one_door() -> None:
     ci = ROOT / ".ci" / "run"
     assert ci.stat().st_mode & 0o111 == 0o111
     assert "make test" in ci.read_text("utf-8")
+
+
+# Modules that make asyncio tasks themselves, and keep them where they are made.
+MAKE_TASKS = {
+    "edge/tasks.py",
+    "edge/directory.py",
+    "edge/disks.py",
+    "edge/http.py",
+    "edge/images.py",
+    "edge/reports.py",
+    "edge/upstreams.py",
+}
+BARE_TASKS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
+
+
+def test_no_background_task_is_without_its_guardian() -> None:
+    """Tasks come from `edge.tasks`, or from a TaskGroup, which lets no exception get lost."""
+    bare = []
+    for path in tracked():
+        name = str(path.relative_to(ROOT))
+        if path.suffix != ".py" or not name.startswith(("edge/", "origin/")) or name in MAKE_TASKS:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        groups = {
+            item.optional_vars.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.AsyncWith)
+            for item in node.items
+            if isinstance(item.optional_vars, ast.Name) and ast.unparse(item.context_expr) == "asyncio.TaskGroup()"
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in BARE_TASKS:
+                if ast.unparse(node.value) not in groups:
+                    bare.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
+            elif isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & BARE_TASKS:
+                bare.append(f"{name}:{node.lineno}: an import of it")
+    assert not bare
