@@ -73,7 +73,8 @@ class Site:
         self._memory = memory
         self._workers = workers
         # What is published is asked for at once, so an edge must not remember that it did not know it.
-        self._edge_config = {"negative": 0, **(edge_config or {})}
+        # It is asked under the address that it has, by services' names.
+        self._edge_config = {"negative": 0, "service_host": LOOPBACK, **(edge_config or {})}
         self.origin: Server
         self.edges: list[Server] = []
         self._edge_count = edges
@@ -191,10 +192,14 @@ class Site:
         :raises ServerFailed: the edge would not.
         """
         edge = edge or self.edges[0]
-        with Client(edge.url) as client:
+        with self.admin(edge) as client:
             answer = client.request("POST", f"/-/park?service={service}")
         if answer.status >= 300:
             raise ServerFailed(f"{edge.name}: park {service}: status 2xx expected, got {answer.status} {answer.error}")
+
+    def admin(self, edge: Server | None = None) -> Client:
+        """A connection to an edge's operators' pages, by default the first one's."""
+        return Client((edge or self.edges[0]).admin_url)
 
     def run(self, *arguments: str) -> str:
         """Run one `nunatak` command to its end; its stdout.
