@@ -239,6 +239,7 @@ class Front(Answers):
                 raise request.error
             route = self._route(request)
             if route is None:
+                request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
                 raise ClientError(400, "bad_request")
             if route.kind == "service" and not await self.directory.serves_names():
                 route = self._route(request) or route  # that host is a service's own, and this a path of it

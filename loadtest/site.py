@@ -116,15 +116,21 @@ class Site:
         if hasattr(self, "origin"):
             self.origin.stop()
 
-    def add_edge(self, *, memory: str | None = None) -> Server:
-        """Start one more edge with a cache of its own."""
+    def add_edge(
+        self, *, memory: str | None = None, config: Mapping[str, int | float | str | bool] | None = None
+    ) -> Server:
+        """Start one more edge with a cache of its own.
+
+        :param config: fields of its config file beside those of all edges of this site.
+        """
         name = f"edge-{len(self.edges) + 1}"
         options = ["edge", "--origin", self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
         options += ["--workers", str(self._workers), "--log-token", str(self.keys / "log-token")]
-        config = self.folder / f"{name}.toml"
-        config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self._edge_config.items()))
-        options += ["--config", str(config)]
+        fields = {**self._edge_config, **(config or {})}
+        file = self.folder / f"{name}.toml"
+        file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
+        options += ["--config", str(file)]
         edge = self._server(name, options)
         edge.start()
         self.edges.append(edge)
