@@ -195,6 +195,7 @@ class Operators(Answers):
         if request.error is not None:
             raise request.error
         if route is None:
+            request.keep_alive = False
             raise ClientError(400, "bad_request")
         problem = refused(request.headers, route.name, names=self._names, token=self._token)
         if problem is not None:

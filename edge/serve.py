@@ -81,6 +81,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing was read yet that could be read again
     try:
         root = config.trust.read_bytes()
         _make_private(config.cache)
