@@ -63,6 +63,13 @@ def _variable(name: bytes) -> bytes:
     return b"HTTP_" + name.upper().replace(b"-", b"_")
 
 
+@lru_cache(maxsize=1024)
+def _variable_on_service_host(name: bytes) -> bytes:
+    """The same where cookies are those of all services, and of whatever else has a port of that host."""
+    variable = _variable(name)
+    return b"" if variable == b"HTTP_COOKIE" else variable
+
+
 def request_block(
     route: Route,
     method: str,
@@ -78,8 +85,7 @@ def request_block(
     :param port: on which it came.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
     """
-    if route.kind == "service":  # of all services of that host, and of whatever else has a port there
-        headers = [(name, value) for name, value in headers if _variable(name) != b"HTTP_COOKIE"]
+    variable_of = _variable if route.kind == "host" else _variable_on_service_host
     raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)
@@ -107,7 +113,7 @@ def request_block(
         parts += (b"CONTENT_LENGTH", b"%d" % content_length)
     repeated = False
     for name, value in headers:
-        variable = _variable(name)
+        variable = variable_of(name)
         if variable:
             repeated |= variable in names
             names.add(variable)

@@ -127,7 +127,7 @@ class Operators(Answers):
             raise OperatorError(f"admin_listen {host}:{port}: {error.strerror or error}") from error
         self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
         names = [f"[{address}]" if ":" in address else address for address, _ in self.listeners]
-        self._names += names
+        self._names += [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
         self.where = f"http://{names[0]}:{self.listeners[0][1]}"
 
     def _connect(self) -> OperatorConnection:
