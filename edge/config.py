@@ -155,7 +155,10 @@ class EdgeConfig:
     def admin_address(self) -> Path | tuple[str, int]:
         """`admin_listen`: a Unix socket's path, or host and port."""
         if self.admin_listen.startswith("unix:"):
-            return self.cache / Path(self.admin_listen.removeprefix("unix:")).expanduser()
+            try:
+                return self.cache / Path(self.admin_listen.removeprefix("unix:")).expanduser()
+            except RuntimeError as error:  # ~ of a user without a home
+                raise OperatorError(f"admin_listen: {error}") from None
         host, _, port = self.admin_listen.rpartition(":")
         return host.strip("[]"), int(port)
 
@@ -171,8 +174,8 @@ class EdgeConfig:
             with Path(self.admin_token).expanduser().open("rb") as file:
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
-        except OSError as error:
-            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error.strerror}") from None
+        except (OSError, RuntimeError) as error:
+            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error}") from None
         if mode & 0o077:
             raise OperatorError(
                 f"admin_token: mode 0600 expected of {self.admin_token}, got {mode:04o}: others may read it"
