@@ -1,20 +1,21 @@
 """The operator's pages under `/-/`: metrics, services, crash reports, health; and park and drain.
 
-For clients in the configured networks only, loopback unless configured otherwise; for all others there is no such page.
+What they say and do. Who may ask, and how, is `operators`' business.
 """
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
-from edge.config import EdgeConfig
 from edge.counters import Counters, exposition
-from edge.flow import ClientError, Route
+from edge.flow import ClientError
 from edge.services import Service
 from edge.supervisor import Supervisor
+
+PREFIX: Final = "/-/"
+ACTIONS: Final = frozenset({"park", "drain"})  # pages that change something: POST only
 
 
 class Page(NamedTuple):
@@ -29,22 +30,15 @@ class Page(NamedTuple):
 class Admin:
     """Answers for `/-/`."""
 
-    def __init__(
-        self, supervisor: Supervisor, config: EdgeConfig, counters: Counters, drain: Callable[[], None]
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
         self._supervisor, self._counters, self._drain = supervisor, counters, drain
-        self._networks = config.admin_networks
 
-    async def handle(self, method: str, remote: str, route: Route) -> Page:
+    async def handle(self, method: str, path: str, query: str) -> Page:
         """One request.
 
-        :param remote: the client's address.
-
-        :raises ClientError: not from a network that may, no such page, or not this method.
+        :raises ClientError: no such page, or not this method.
         """
-        if not self._may(remote):
-            raise ClientError(404, "no_such_page")
-        match "GET" if method == "HEAD" else method, route.name:
+        match "GET" if method == "HEAD" else method, path.removeprefix(PREFIX) if path.startswith(PREFIX) else "":
             case "GET", "metrics":
                 text = exposition(self._counters, lambda: gauges(self._supervisor))
                 return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
@@ -56,13 +50,13 @@ class Admin:
             case "GET", "workers":
                 workers = self._supervisor.workers
                 return _json(
-                    {"workers": [{"index": w.index, "pid": w.pid, **w.facts, **w.statistics} for w in workers]}
+                    {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
                 )
             case "GET", "health":
                 draining = self._supervisor.draining
                 return Page(503, b"draining\n") if draining else Page(200, b"ok\n")
             case "POST", "park":
-                return await self._park(route.query)
+                return await self._park(query)
             case "POST", "drain":
                 self._drain()
                 return Page(202, b"draining\n")
@@ -70,15 +64,6 @@ class Admin:
                 raise ClientError(405, "method_not_allowed")
             case _:
                 raise ClientError(404, "no_such_page")
-
-    def _may(self, remote: str) -> bool:
-        try:
-            address = ipaddress.ip_address(remote.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._networks)
 
     async def _park_one(self, service: Service) -> bool:
         parking = self._supervisor.residents.park(service)
@@ -122,9 +107,14 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "workers": len(supervisor.workers),
         "quarantined": len(supervisor.quarantine),
         "waiting_bytes": supervisor.machines.waiting.used_bytes,
-        "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
+        "wakeups": sum(_count(worker.statistics.get("wakeups")) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
+
+
+def _count(value: object) -> int:
+    """A number that a worker says; 0 for anything else."""
+    return value if type(value) is int else 0
 
 
 def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:

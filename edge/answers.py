@@ -90,7 +90,7 @@ class Answers:
         """An answer that is here whole, nearly always in one frame: one write."""
         payload = frame.payload
         block, start = cgi.split_block(payload, _TIMING_BYTES)
-        answer = cgi.answer_head(block)
+        answer = cgi.answer_head(block, request.on_service_host)
         if answer.local and self.sent_elsewhere(request, stream, answer.local):
             return
         body = payload[start:]
@@ -109,7 +109,7 @@ class Answers:
     async def answer_in_parts(self, request: Request, stream: Stream, frame: Frame) -> None:
         """An answer whose body follows in frames: as they come, as fast as the client reads."""
         block, start = cgi.split_block(frame.payload, _TIMING_BYTES)
-        answer = cgi.answer_head(block)
+        answer = cgi.answer_head(block, request.on_service_host)
         no_body = cgi.without_body(request.method, answer.status)
         left, chunked = answer.content_length, False
         if left is None and not no_body:
@@ -163,6 +163,7 @@ class Answers:
             b"Content-Type: text/plain; charset=utf-8\r\n",
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request.id, reason.encode()),
             b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
+            b"WWW-Authenticate: Bearer\r\n" if status == 401 else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
         )
 

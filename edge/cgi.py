@@ -23,12 +23,29 @@ HOP_BY_HOP: Final = frozenset(
 # `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours;
 # the host is the one the request was routed by.
 NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"host", b"proxy", b"expect", b"content-length", b"x-request-id"}
-# Fields only the edge may write: framing, and what operators rely on.
-NOT_FROM_GUEST: Final = HOP_BY_HOP | frozenset(b"content-length date server cache-status x-request-id status".split())
+# Fields only the edge may write: framing, what operators rely on, and what a web server in front of the edge would take
+# for its own orders, to send a file of its host (nginx, Apache, lighttpd). So are all that begin with X-Nunatak-.
+NOT_FROM_GUEST: Final = HOP_BY_HOP | frozenset(
+    b"content-length date server cache-status x-request-id status"
+    b" x-accel-redirect x-accel-expires x-accel-limit-rate x-accel-buffering x-accel-charset"
+    b" x-sendfile x-sendfile2 x-lighttpd-send-file x-lighttpd-send-tempfile".split()
+)
+# On the service host all services are one web origin: none may say what holds for all of it, or for its whole host.
+# Cookies are such a thing, since Path keeps no script from another path's (RFC 6265 section 8.5).
+NOT_ON_SERVICE_HOST: Final = frozenset(
+    b"set-cookie set-cookie2 service-worker-allowed alt-svc clear-site-data strict-transport-security"
+    b" public-key-pins public-key-pins-report-only expect-ct nel report-to accept-ch critical-ch accept-ch-lifetime"
+    b" origin-agent-cluster use-as-dictionary activate-storage-access set-login sec-session-registration"
+    b" secure-session-registration".split()
+)
 
 _USUAL_OPTIONS: Final = {b"keep-alive", b"close"}  # of Connection
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
+_T: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # a character of a token
+_METRIC: Final = rf"{_T}+(?:[ \t]*;[ \t]*{_T}+(?:=(?:{_T}+|\"[^\"\\]*\"))?)*"
+_TIMINGS: Final = re.compile(rf"[ \t]*{_METRIC}(?:[ \t]*,[ \t]*{_METRIC})*[ \t]*".encode())
+_OUR_TIMING: Final = re.compile(rf"(?i)(?<!{_T})(?:fetch|verify|restore|guest)(?!{_T})".encode())
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; so all remembered heads together stay under 2 MiB
 
 
@@ -46,6 +63,13 @@ def _variable(name: bytes) -> bytes:
     return b"HTTP_" + name.upper().replace(b"-", b"_")
 
 
+@lru_cache(maxsize=1024)
+def _variable_on_service_host(name: bytes) -> bytes:
+    """The same where cookies are those of all services, and of whatever else has a port of that host."""
+    variable = _variable(name)
+    return b"" if variable == b"HTTP_COOKIE" else variable
+
+
 def request_block(
     route: Route,
     method: str,
@@ -61,6 +85,7 @@ def request_block(
     :param port: on which it came.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
     """
+    variable_of = _variable if route.kind == "host" else _variable_on_service_host
     raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)
@@ -88,7 +113,7 @@ def request_block(
         parts += (b"CONTENT_LENGTH", b"%d" % content_length)
     repeated = False
     for name, value in headers:
-        variable = _variable(name)
+        variable = variable_of(name)
         if variable:
             repeated |= variable in names
             names.add(variable)
@@ -159,21 +184,24 @@ def split_block(payload: bytes, start: int = 0) -> tuple[bytes, int]:
         position = value_end + 1
 
 
-def answer_head(block: bytes) -> AnswerHead:
+def answer_head(block: bytes, on_service_host: bool = False) -> AnswerHead:
     """Check a guest's block.
 
+    :param on_service_host: the request was for a service by its name, on the host that all services share.
     :raises GuestViolation: anything in it that could not stand in an HTTP head.
     """
-    return _remembered_head(block) if len(block) <= _MEMO_BLOCK_MAX else _answer_head(block)
+    read = _remembered_head if len(block) <= _MEMO_BLOCK_MAX else _answer_head
+    return read(block, on_service_host)
 
 
-def _answer_head(block: bytes) -> AnswerHead:
+def _answer_head(block: bytes, on_service_host: bool) -> AnswerHead:
     parts = block[:-1].split(b"\0")  # ends with the empty part after the last value
     if len(parts) < 3 or parts[0] != b"Status":
         raise GuestViolation(f"a response head that begins with {parts[0][:40]!r}, Status expected")
     status_text = parts[1][:3]
     if not re.fullmatch(rb"[2-5][0-9][0-9]( [ -~]{0,80})?", parts[1]):
         raise GuestViolation(f"status {parts[1][:40]!r}, 200 to 599 expected")
+    kept_back = NOT_FROM_GUEST | NOT_ON_SERVICE_HOST if on_service_host else NOT_FROM_GUEST
     dropped = _connection_names(parts)
     lines: list[bytes] = []
     content_length: int | None = None
@@ -190,12 +218,22 @@ def _answer_head(block: bytes) -> AnswerHead:
             content_length = int(value)
         elif lower == b"x-nunatak-local":
             local = True
-        elif lower not in NOT_FROM_GUEST and lower not in dropped and not lower.startswith(b"x-nunatak-"):
+        elif lower in kept_back or lower in dropped or lower.startswith(b"x-nunatak-"):
+            continue
+        elif lower != b"server-timing" or _is_own_timing(value):
             lines.append(name + b": " + value.strip(b" \t") + b"\r\n")
             if lower == b"location":
                 location = value.strip(b" \t")
     target = location.decode("latin-1") if local and location.startswith(b"/") else ""
     return AnswerHead(int(status_text), b"".join(lines), content_length, target)
+
+
+def _is_own_timing(value: bytes) -> bool:
+    """Whether a guest's Server-Timing stays apart from the edge's, whose metrics it may neither name nor swallow.
+
+    A recipient may join both fields, so that a quotation without an end would reach into the edge's.
+    """
+    return _TIMINGS.fullmatch(value) is not None and _OUR_TIMING.search(value) is None
 
 
 _remembered_head: Final = lru_cache(maxsize=1024)(_answer_head)  # a guest answers with few different heads

@@ -13,6 +13,8 @@ from edge.config import Option, load_config, options
 from edge.vmm import host
 from vmimage.errors import OperatorError
 
+ADMIN_TIMEOUT_S = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
+
 app = typer.Typer()
 
 
@@ -41,7 +43,7 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _option(option: Option) -> inspect.Parameter:
     required = option.default is dataclasses.MISSING
     help_ = option.sentence + (" Must be given, here or in the file." if required else "")
-    if not required:
+    if option.default_text and not required:
         help_ += f" Default {option.default_text}."
     return _parameter(
         option.name, Annotated[str | None, typer.Option(option.flag, help=help_, show_default=False)], None
@@ -57,6 +59,39 @@ _PARAMETERS = [
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 edge.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 app.command("edge")(edge)
+
+
+@app.command()
+def admin(
+    page: Annotated[str, typer.Argument(help="metrics, services, reports, workers, health, park or drain.")],
+    cache: Annotated[Path | None, typer.Option(help="The edge's cache folder.", metavar="DIR")] = None,
+    socket: Annotated[
+        Path | None, typer.Option(help="The edge's socket, if it is not admin.sock in that folder.", metavar="PATH")
+    ] = None,
+    service: Annotated[str, typer.Option(help="For park: this service only.")] = "",
+) -> None:
+    """Print a page of an edge on this machine, or have it park machines or drain; exit code 1 if it would not."""
+    import http.client
+    from urllib.parse import quote, urlencode
+
+    from edge import unix_socket
+    from edge.admin import ACTIONS, PREFIX
+
+    path = socket or (cache / "admin.sock" if cache else None)
+    if path is None:
+        raise OperatorError("--cache or --socket must be given")
+    target = PREFIX + quote(page) + (f"?{urlencode({'service': service})}" if service else "")
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = unix_socket.connect(path, ADMIN_TIMEOUT_S)
+    try:
+        connection.request("POST" if page in ACTIONS else "GET", target)
+        answer = connection.getresponse()
+        sys.stdout.buffer.write(answer.read())
+    except (OSError, http.client.HTTPException) as error:
+        raise OperatorError(f"{path}: an answer expected: {error}") from None
+    finally:
+        connection.close()
+    raise typer.Exit(int(answer.status >= 400))
 
 
 @app.command()

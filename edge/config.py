@@ -4,9 +4,9 @@ The TOML file, the command line, `--help` and validation all read those fields; 
 """
 
 import dataclasses
-import ipaddress
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +19,12 @@ from vmimage.manifest import is_name
 
 Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
+TOKEN_MIN: Final = 16  # characters: 64 bits even of one that is written in hex
+TOKEN_MAX: Final = 256
+# Options that are gone, and what took their place.
+_GONE: Final = {
+    "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
+}
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -93,7 +99,19 @@ class EdgeConfig:
     isolation: Annotated[
         str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
     ] = "nobody"
-    admin: Annotated[str, About("Networks that may use /-/, comma-separated.")] = "127.0.0.0/8,::1/128"
+    admin_listen: Annotated[
+        str,
+        About("Operators' pages: unix:PATH, from the cache folder on if relative, or ADDRESS:PORT with admin_token."),
+    ] = "unix:admin.sock"
+    admin_token: Annotated[
+        str, About("File with the token that operators' pages on ADDRESS:PORT are asked for with; mode 0600.")
+    ] = ""
+    admin_hosts: Annotated[
+        str, About("Names that those may be asked under besides ADDRESS and loopback addresses, comma-separated.")
+    ] = ""
+    service_host: Annotated[
+        str, About("Host under which /~service/NAME/ is service NAME, if no service has that host; without one, none.")
+    ] = ""
     upstreams: Annotated[
         str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
     ] = "public"
@@ -137,9 +155,38 @@ class EdgeConfig:
         return self.workers or os.cpu_count() or 1
 
     @property
-    def admin_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """`admin`, parsed."""
-        return [ipaddress.ip_network(text.strip()) for text in self.admin.split(",") if text.strip()]
+    def admin_address(self) -> Path | tuple[str, int]:
+        """`admin_listen`: a Unix socket's path, or host and port."""
+        if self.admin_listen.startswith("unix:"):
+            try:
+                return self.cache / Path(self.admin_listen.removeprefix("unix:")).expanduser()
+            except RuntimeError as error:  # ~ of a user without a home
+                raise OperatorError(f"admin_listen: {error}") from None
+        host, _, port = self.admin_listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def admin_secret(self) -> str:
+        """What `admin_token` holds; empty on a Unix socket, whose file's mode is the lock.
+
+        :raises OperatorError: no such file, readable by others, or no token in it.
+        """
+        if isinstance(self.admin_address, Path):
+            return ""
+        try:
+            with Path(self.admin_token).expanduser().open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
+        except (OSError, RuntimeError) as error:
+            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error}") from None
+        if mode & 0o077:
+            raise OperatorError(
+                f"admin_token: mode 0600 expected of {self.admin_token}, got {mode:04o}: others may read it"
+            )
+        if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
+            form = f"one word of {TOKEN_MIN} to {TOKEN_MAX} printable characters"
+            raise OperatorError(f"admin_token: {form} expected in {self.admin_token}")
+        return token
 
     @property
     def log_secret(self) -> str:
@@ -191,6 +238,8 @@ def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
             raise OperatorError(f"configuration {file}: {error}") from error
     values.update(given)
     known = {option.name: option for option in options()}
+    if gone := sorted(values.keys() & _GONE.keys()):
+        raise OperatorError(f"configuration key {gone[0]!r} is no more: {_GONE[gone[0]]}")
     if unknown := sorted(values.keys() - known.keys()):
         raise OperatorError(f"unknown configuration key {unknown[0]!r}, one of {', '.join(known)} expected")
     if missing := [o.flag for o in known.values() if o.default is dataclasses.MISSING and o.name not in values]:
@@ -234,16 +283,18 @@ def _read(option: Option, value: object) -> Any:
 def _check(config: EdgeConfig) -> None:
     if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.origin):
         raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
-    host, colon, port = config.listen.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not _is_address(config.listen):
         raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    if not re.fullmatch(r"unix:.*[^/]", config.admin_listen):
+        if not _is_address(config.admin_listen):
+            raise OperatorError(f"admin_listen: unix:PATH or ADDRESS:PORT expected, got {config.admin_listen!r}")
+        if not config.admin_token:
+            raise OperatorError(
+                f"admin_token: a file with a token expected for operators' pages on {config.admin_listen}"
+            )
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
-    try:
-        config.admin_networks  # noqa: B018
-    except ValueError as error:
-        raise OperatorError(f"admin: {error}") from None
     if config.engine not in ("auto", "unicorn", "kvm"):
         raise OperatorError(f"engine: auto, unicorn or kvm expected, got {config.engine!r}")
     if config.kvm_ring0 not in ("on", "off"):
@@ -256,6 +307,11 @@ def _check(config: EdgeConfig) -> None:
         config.upstream_policy  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"upstreams: {error}") from None
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
 
 
 def _text(value: Any, unit: Unit) -> str:

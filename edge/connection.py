@@ -5,6 +5,7 @@ is read on, how long it may take, and what becomes of the connection after an an
 """
 
 import asyncio
+import re
 import socket
 from collections import deque
 from typing import Final, Protocol
@@ -25,7 +26,23 @@ LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can 
 
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 _NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
+
+
+def coding_problem(value: bytes, *, again: bool) -> ClientError | None:
+    """Why a Transfer-Encoding field is refused; None for `chunked`, the one coding that is understood.
+
+    An unknown coding is 501, a body whose end cannot be told is 400 (RFC 9112 sections 6.1 and 6.3).
+
+    :param again: the request had such a field before, whose last coding is `chunked`.
+    """
+    codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
+    if codings == [b"chunked"] and not again:
+        return None
+    if again or b"chunked" in codings[:-1] or not all(map(_TOKEN.fullmatch, codings)):
+        return ClientError(400, "bad_request")
+    return ClientError(501, "unknown_coding")
 
 
 class Taker(Protocol):
@@ -55,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._parsed: Request | None = None  # the head or body of this one is arriving
         self._in_head = False
         self._fruitless_bytes = 0
-        self._refused = False  # by a callback of the parser
+        self._refused: ClientError | None = None  # by a callback of the parser
         self._deaf = False  # what still comes is not looked at
         self._unfed = b""
         self._waiting: deque[Request] = deque()
@@ -165,6 +182,9 @@ class Connection(asyncio.Protocol):
         elif name == b"content-length":
             request.content_length = int(value)  # digits, once, and of no chunked body: else the parser has refused
         elif name == b"transfer-encoding":
+            problem = coding_problem(value, again=request.chunked)
+            if problem is not None:
+                self._refuse(problem)
             request.chunked = True
         elif name == b"expect":
             request.expects_continue = value.lower() == b"100-continue"
@@ -181,6 +201,8 @@ class Connection(asyncio.Protocol):
         except UnicodeDecodeError:
             self._refuse()
         if version is None or not _NOT_IN_TARGET.isdisjoint(request.target) or (request.chunked and version == (1, 0)):
+            self._refuse()
+        if request.host is None and version == (1, 1):  # RFC 9112 section 3.2
             self._refuse()
         request.method, request.version = parser.get_method().decode(), version or (1, 1)
         request.keep_alive = parser.should_keep_alive()
@@ -201,9 +223,9 @@ class Connection(asyncio.Protocol):
             self._lingering = None
             self._after(request)
 
-    def _refuse(self) -> None:
-        self._refused = True
-        raise ClientError(400, "bad_request")  # leaves the parser
+    def _refuse(self, error: ClientError | None = None) -> None:
+        self._refused = error or ClientError(400, "bad_request")
+        raise self._refused  # leaves the parser
 
     def _upgrade(self) -> None:
         """The client would like another protocol: it is answered in this one, and what follows is not read."""
@@ -221,7 +243,7 @@ class Connection(asyncio.Protocol):
                 self.close()
             return
         broken = Request(self)
-        broken.error = ClientError(400, "bad_request")
+        broken.error = self._refused or ClientError(400, "bad_request")
         self._waiting.append(broken)
 
     # One request after the other.

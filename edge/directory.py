@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, Literal, Protocol
 
 from edge import log
@@ -41,9 +42,19 @@ class Names(Protocol):
 
 
 class Directory:
-    """Services by name and by host."""
+    """Services by name and by host.
 
-    def __init__(self, catalogue: Names, counters: Counters, negative_s: float) -> None:
+    :param service_host: under which every service may be asked for by its name, unless the catalogue gives that host to
+        a service; "" for none.
+    """
+
+    def __init__(self, catalogue: Names, counters: Counters, negative_s: float, service_host: str = "") -> None:
+        self.service_host = service_host  # "" while the catalogue gives it to a service
+        self.names_served = False  # at `service_host`: it is known to be no service's own
+        self._configured_host: Final = service_host
+        self._checking: asyncio.Task[None] | None = None
+        self._changes = 0  # of the catalogue
+        self._checked_at = -1  # that number, when the service host was looked up last
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
@@ -52,6 +63,7 @@ class Directory:
         self._nowhere: dict[tuple[Kind, str], tuple[float, NunatakError]] = {}
         self._fresh_until = 0.0
         self._refreshing: asyncio.Task[bool] | None = None
+        self._awake = asyncio.Event()
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
     @property
@@ -102,6 +114,41 @@ class Directory:
             self.by_host[name] = service
         return service
 
+    async def serves_names(self) -> bool:
+        """Whether `service_host` belongs to no service, asking the catalogue if it must.
+
+        :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
+        """
+        while self._configured_host and self._checked_at != self._changes:
+            if self._checking is None:
+                self._checking = asyncio.create_task(self._check_host())
+                self._checking.add_done_callback(lambda _: setattr(self, "_checking", None))
+            await asyncio.shield(self._checking)
+        return self.names_served
+
+    async def _check_host(self) -> None:
+        """See whose the service host is. Until that is known nothing is served there by name."""
+        host, changes = self._configured_host, self._changes
+        if not host or self._checked_at == changes:
+            return
+        until, error = self._nowhere.get(("host", host), (0.0, None))
+        if error is not None and not isinstance(error, UnknownService) and time.monotonic() < until:
+            raise error
+        try:
+            owner = await self._look_up("host", host)
+        except NunatakError as error:
+            self.names_served, self.service_host = False, host
+            self._nowhere["host", host] = time.monotonic() + self._negative_s, error
+            raise
+        if changes != self._changes:
+            return  # who changed the catalogue looks again
+        self._checked_at = changes
+        if owner is not None and self.service_host:
+            _logger.warning(log.line("service_host_taken", host=host, service=owner.service))
+        elif owner is None and not self.names_served:
+            _logger.info(log.line("service_host_open", host=host))
+        self.names_served, self.service_host = owner is None, "" if owner else host
+
     async def _look_up(self, kind: Kind, name: str) -> ServiceRecord | None:
         find = self._catalogue.find_host if kind == "host" else self._catalogue.find_service
         return await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
@@ -125,6 +172,9 @@ class Directory:
             return False
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
+        self._changes += 1
+        with suppress(NunatakError):  # the next request for a service by its name asks again, and is told why not
+            await self._check_host()
         services, hosts = list(self.by_name.values()), list(self.by_host.items())
         by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
         for host, release in by_host:
@@ -160,12 +210,19 @@ class Directory:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
                 failing = ""
+                await self._check_host()  # after the first look, which may find what was known before
             except NunatakError as error:
                 self._counters.add(self._counters.origin_errors, error.counter)
                 if str(error) != failing:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
-            await asyncio.sleep(interval_s)
+            self._awake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), interval_s)
+
+    def look_now(self) -> None:
+        """Have `watch` refresh without waiting for its time."""
+        self._awake.set()
 
     def close(self) -> None:
         """End the thread."""

@@ -4,7 +4,9 @@
 `drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
 """
 
+import ipaddress
 import math
+import re
 from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
@@ -123,7 +125,6 @@ def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str,
 
 # Routing.
 
-ADMIN_PREFIX: Final = "/-/"
 SERVICE_PREFIX: Final = "/~service/"
 NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); services keep to the same
 
@@ -131,12 +132,12 @@ NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); service
 class Route(NamedTuple):
     """Whom a request is for.
 
-    `kind` says how to read `name`: the service's own name, one of its hosts, or the path of an admin page.
-    `authority` is the Host header, or what stands in its place; `script_name` the part of the path that led here and
+    `kind` says how to read `name`: one of a service's hosts, or on the operator's service host a service's own name.
+    `authority` is the Host field, or what stands in its place; `script_name` the part of the path that led here and
     `path` the rest, both still percent-encoded.
     """
 
-    kind: Literal["host", "service", "admin"]
+    kind: Literal["host", "service"]
     name: str
     authority: str
     script_name: str
@@ -144,47 +145,71 @@ class Route(NamedTuple):
     query: str
 
 
-def route(host: str | None, target: str) -> Route | None:
-    """Host header and request target to a route; None for what names no service (a malformed request).
+def route(host: str | None, target: str, service_host: str = "") -> Route | None:
+    """Host field and request target to a route; None for what is malformed.
+
+    An empty host is well-formed (RFC 9110 section 7.2): its route leads to no service.
 
     :param target: origin-form or absolute-form (RFC 9112 section 3.2); the latter's authority wins over `host`.
+    :param service_host: under which services go by their own names, as `host_name` gives it; empty for none.
     """
+    authority = host or ""
+    name = host_name(authority)
+    if name is None:
+        return None
     if target == "*":  # the server as a whole (OPTIONS); here that is the service
         target = ""
     elif not target.startswith("/"):
-        scheme, separator, rest = target.partition("://")
-        if not separator or scheme.lower() not in ("http", "https"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
             return None
-        host, slash, rest = rest.partition("/")
-        target = slash + rest or "/"
-    authority = host or ""
+        authority, target = absolute[1], absolute[2]
+        name = host_name(authority)
+        if not name:  # an http URI without a host is invalid (RFC 9110 section 4.2.1)
+            return None
+        if not target.startswith("/"):
+            target = "/" + target
     path, _, query = target.partition("?")
-    name = host_name(authority)
-    if path.startswith("/-/"):
-        return Route("admin", path[len(ADMIN_PREFIX) :], authority, "", path, query)
-    if path.startswith("/~s") and path.startswith(SERVICE_PREFIX):
+    if name == service_host and name and path.startswith(SERVICE_PREFIX):
         service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
         if not service or len(service) > NAME_MAX:
             return None
         return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query)
-    return Route("host", name, authority, "", path, query) if name else None
+    return Route("host", name, authority, "", path, query)
 
 
 @lru_cache(maxsize=1024)
-def host_name(host: str) -> str:
-    """The name in a Host header: lower case, no port, no final dot; empty when malformed."""
-    name, colon, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
-    if not colon:
-        name = host
-    elif port and not (port.isascii() and port.isdigit()):
-        return ""
-    name = name.lower().removesuffix(".")
-    if not name or len(name) > NAME_MAX or not name.isascii() or _NOT_IN_HOST.intersection(name):
-        return ""
+def host_name(host: str) -> str | None:
+    """The name in a Host field or an authority: lower case, no port, no final dot; None when it is malformed.
+
+    Stricter than RFC 3986 section 3.2.2 where that costs nobody anything: registered names are of unreserved
+    characters, since no service can have a host of others, and an IP literal is an IPv6 address without a zone.
+    """
+    match = _HOST.fullmatch(host)
+    if match is None or len(match[2] or "") > NAME_MAX or int(match[3] or 0) > 65535:
+        return None
+    if match[1] is None:
+        return str(match[2]).lower().removesuffix(".")
+    try:
+        return f"[{ipaddress.IPv6Address(match[1])}]"  # one name for each address (RFC 5952)
+    except ValueError:
+        return None
+
+
+def named_host(text: str) -> str:
+    """A host that an operator names, as `host_name` gives it. An IPv6 address may do without its brackets.
+
+    :raises OperatorError: no host name or address, or one with a port.
+    """
+    bare = text.strip().removeprefix("[").removesuffix("]")
+    name = host_name(f"[{bare}]" if ":" in bare else bare)
+    if not name:
+        raise errors.OperatorError(f"a host name or address without a port expected, got {text!r}")
     return name
 
 
-_NOT_IN_HOST: Final = frozenset("/\\?#@% \t\"'<>{}|^`,;") | frozenset(map(chr, range(32)))
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._~-]*))(?::([0-9]{0,5}))?")
+_ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
 
 # Errors to answers.
 

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Final
 
 from edge import cgi, flow, log
-from edge.admin import Admin
 from edge.answers import Answers
 from edge.config import EdgeConfig
 from edge.connection import Connection
@@ -35,16 +34,17 @@ _logger: Final = log.logger("http")
 
 
 class Front(Answers):
-    """All client connections."""
+    """All client connections. They reach services and nothing else: operators' pages have a listener of their own."""
 
-    def __init__(self, supervisor: Supervisor, admin: Admin, config: EdgeConfig, counters: Counters) -> None:
+    def __init__(self, supervisor: Supervisor, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
         self.port = 0  # set when bound
+        self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         self.connections: set[Connection] = set()
         self.busy: set[Wire] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: asyncio.Server | None = None
-        self._supervisor, self._admin, self._config = supervisor, admin, config
+        self._supervisor, self._config = supervisor, config
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
@@ -60,7 +60,8 @@ class Front(Answers):
             self._server = await self._loop.create_server(self._connect, host, port, backlog=BACKLOG)
         except OSError as error:
             raise OperatorError(f"listen {host}:{port}: {error.strerror or error}") from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        self.port = self.listeners[0][1]
 
     def _connect(self) -> Connection:
         return Connection(self, self._config.keepalive_timeout)
@@ -95,8 +96,8 @@ class Front(Answers):
         if not request.complete or request.chunked:
             return False
         try:
-            route = flow.route(request.host, request.target)
-            if route is None or route.kind == "admin":
+            route = self._route(request)
+            if route is None:
                 return False
             service = self._known(route)
             if service is None:
@@ -175,16 +176,26 @@ class Front(Answers):
 
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
-        route = flow.route(request.host, target)
-        if route is None or route.kind == "admin" or self._known(route) is not stream.service:
+        route = flow.route(request.host, target, self.directory.service_host)
+        if route is None or self._known(route) is not stream.service:
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
         request.send_elsewhere(target)
         return True
 
+    def _route(self, request: Request) -> flow.Route | None:
+        route = flow.route(request.host, request.target, self.directory.service_host)
+        if route is not None:
+            request.host = route.authority  # what an absolute target names, also for what follows from the request
+            request.on_service_host = route.kind == "service"
+        return route
+
     def _known(self, route: flow.Route) -> Service | None:
-        return (self._by_host if route.kind == "host" else self._by_name).get(route.name)
+        """The service of a route, where nobody has to be asked."""
+        if route.kind == "host":
+            return self._by_host.get(route.name)
+        return self._by_name.get(route.name) if self.directory.names_served else None
 
     def _done(self, request: Request) -> None:
         if request.again:
@@ -226,17 +237,13 @@ class Front(Answers):
         try:
             if request.error is not None:
                 raise request.error
-            route = flow.route(request.host, request.target)
+            route = self._route(request)
             if route is None:
+                request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
                 raise ClientError(400, "bad_request")
-            if route.kind == "admin":
-                self.show(request, await self._admin.handle(request.method, request.remote, route))
-                return
-            service = self._known(route)
-            if service is None:
-                service = await self._supervisor.directory.find(
-                    "host" if route.kind == "host" else "service", route.name
-                )
+            if route.kind == "service" and not await self.directory.serves_names():
+                route = self._route(request) or route  # that host is a service's own, and this a path of it
+            service = self._known(route) or await self.directory.find(route.kind, route.name)
             await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
             self._note(service, error)

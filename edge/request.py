@@ -27,7 +27,8 @@ class Wire(Protocol):
 class Request:
     """A request as it arrives. Attributes that most requests never set are class attributes until they are."""
 
-    host: str | None = None
+    host: str | None = None  # the Host field; once routed, what stands in its place
+    on_service_host = False  # it names its service in its path
     loops = ""  # the CDN-Loop field (RFC 8586)
     content_length: int | None = None
     chunked = False

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import resource
 import signal
 import sys
@@ -10,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-from edge import log
+from edge import flow, log
 from edge.admin import Admin
+from edge.audit import Audit
 from edge.catalogue import Catalogue
 from edge.config import EdgeConfig
 from edge.counters import Counters
@@ -20,6 +22,7 @@ from edge.disks import Disks
 from edge.http import Front
 from edge.images import DiskStore, Images, OriginStore
 from edge.logs import Spool
+from edge.operators import Operators
 from edge.overlays import Overlays
 from edge.records import Records
 from edge.supervisor import Supervisor
@@ -35,6 +38,17 @@ THREAD_SWITCH_S: Final = 0.0005
 SLICE_NS: Final = 100_000
 
 _logger: Final = log.logger("serve")
+
+
+def _make_private(folder: Path) -> None:
+    """A cache folder that is for this user alone, also where it was made by somebody less careful.
+
+    :raises OSError: it cannot be made, or not be closed to others.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+        _logger.warning(log.line("cache_closed", folder=folder, reason="others could read tenants' memory there"))
 
 
 def _take(folder: Path) -> IO[bytes]:
@@ -54,9 +68,12 @@ def _take(folder: Path) -> IO[bytes]:
 async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) -> None:
     """Serve until SIGTERM, SIGINT or POST /-/drain; then finish what is in flight, park everything, and return.
 
+    SIGHUP has it read the token and open the audit log anew, and look at the catalogue at once.
+
     :raises OperatorError: the machine or the configuration does not allow it.
     """
     loop = asyncio.get_running_loop()
+    os.umask(0o077)  # what is written here holds tenants' memory
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
     sys.setswitchinterval(THREAD_SWITCH_S)
@@ -64,9 +81,10 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing was read yet that could be read again
     try:
         root = config.trust.read_bytes()
-        config.cache.mkdir(parents=True, exist_ok=True)
+        _make_private(config.cache)
         lock = _take(config.cache)
         blobs = open_disk(config.cache / "blobs", config.disk)
         parked = open_disk(config.cache / "parked", config.parked_disk)
@@ -77,7 +95,8 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     parking_thread = ThreadPoolExecutor(1, "parked")
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
-    directory = Directory(catalogue, counters, config.negative)
+    service_host = flow.named_host(config.service_host) if config.service_host else ""
+    directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
     images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
@@ -87,11 +106,16 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
     disks = Disks(blob_store, threads, overlays, logs, config.block_cache, counters)
     supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)
-    front = Front(supervisor, Admin(supervisor, config, counters, stop.set), config, counters)
+    front = Front(supervisor, config, counters)
+    audit = Audit(config.cache / "audit.jsonl")
+    operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
 
     await supervisor.start()
     host, port = config.address
     await front.listen(host, port)
+    await operators.listen()
+    loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
+    print(f"nunatak edge: operators' pages on {operators.where}", flush=True)
     shown = f"[{host}]" if ":" in host else host
     print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
 
@@ -99,6 +123,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     _logger.info(log.line("draining", in_flight=len(front.busy)))
     supervisor.draining = True
     await front.drain(config.drain)
+    await operators.close()
     await supervisor.drain()
     await origin.close()
     for pool in (threads, keeping_thread, parking_thread, writing_thread):
@@ -107,5 +132,16 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     logs.close()
     for disk in (blobs, parked):
         disk.close()
+    audit.close()
     lock.close()
     sys.stdout.flush()
+
+
+def _begin_anew(operators: Operators, directory: Directory) -> None:
+    """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
+    _logger.info(log.line("hangup"))
+    try:
+        operators.reload()
+    except OperatorError as error:
+        _logger.error(log.line("not_reloaded", error=error))
+    directory.look_now()

@@ -173,8 +173,12 @@ def run_demo(console: Console, *, serve: bool) -> None:
 def _stay_up(console: Console, site: Site) -> None:
     edge = site.edges[0].url
     try:
-        for path in (*(f"/~service/{name}/" for name in SAMPLES), "/-/services", "/-/metrics", "/-/reports"):
-            console.print(f"  {edge}{path}", highlight=False)
+        for name in SAMPLES:
+            console.print(f"  {edge}/~service/{name}/", highlight=False)
+        socket = site.edges[0].admin_url.removeprefix("unix:")
+        console.print(
+            f"operators' pages: nunatak admin services --socket {socket}, or metrics, reports", highlight=False
+        )
         console.print(f"keys and store are in {site.folder}, the origin is {site.origin.url}", highlight=False)
         console.print("up until Ctrl-C")
         signal.pause()

@@ -27,6 +27,7 @@ from loadtest.server import Server, tree_memory_bytes
 from loadtest.site import Site, example
 from loadtest.soak import Plan, SoakFailed, soak
 from loadtest.soak_report import TIERS
+from loadtest.vitals import metrics
 from loadtest.zipf import DECILES
 from loadtest.zipf_scale import Broken, Curve, measure_zipf, tier_row
 
@@ -303,10 +304,10 @@ def measure_js(scale: Scale) -> Samples:
 
 def _metric(edge: Server, name: str) -> float:
     """One number without labels of an edge's `/-/metrics`."""
-    found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
+    found = metrics(edge).get(name)
     if found is None:
         raise BenchFailed(f"metric nunatak_{name} expected, none found")
-    return float(found.group(1))
+    return found
 
 
 def measure_popularity(scale: Scale) -> Samples:

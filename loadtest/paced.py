@@ -50,6 +50,11 @@ class Order:
     post: float = 0.1  # share of requests that are POST
     body_bytes: int = 16_384  # largest body; sizes are spread by magnitude
 
+    @property
+    def host(self) -> str:
+        """What requests name as their host: services go by their names under the address that is asked."""
+        return urlsplit(self.url).netloc
+
 
 class Report(NamedTuple):
     """What came since the report before."""
@@ -192,7 +197,9 @@ class _Generator:
         number, group = self._traffic.pick(time.perf_counter() - self._began)
         posting = self._dice.random() < order.post
         body = b"x" * int(order.body_bytes ** self._dice.random()) if posting else b""
-        head = f"{'POST' if posting else 'GET'} /~service/{order.prefix}-{number:05d}/ HTTP/1.1\r\nHost: soak.test\r\n"
+        head = (
+            f"{'POST' if posting else 'GET'} /~service/{order.prefix}-{number:05d}/ HTTP/1.1\r\nHost: {order.host}\r\n"
+        )
         if posting:
             head += f"Content-Length: {len(body)}\r\n"
         connection = self._idle.popleft()  # the one that has rested for longest: none is closed for being idle

@@ -7,7 +7,6 @@ its record.
 """
 
 import random
-import re
 import statistics
 import tempfile
 import time
@@ -18,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtest.fetch import Answer, Client, fetch
+from loadtest.fetch import Answer, Client
 from loadtest.report import Row
 from loadtest.server import Server, tree_cpu_s, tree_memory_bytes
 from loadtest.site import Site
+from loadtest.vitals import metrics
 
 CLIENTS: Final = 4  # that ask all services for the first time; one client asks when times are taken
 PARKED_BYTES: Final = 15 << 10  # of memory for a parked record: 13.5 KB measured for `ballast`, and room
@@ -65,7 +65,7 @@ def measure_population(source: Path, population: Population) -> dict[Row, list[f
             ask_all(edge, fresh)
             met = time.monotonic()
             names += fresh
-            with Client(edge.url) as client:
+            with site.admin(edge) as client:
                 _served(client.request("POST", "/-/park"), "/-/park")
             time.sleep(SETTLE_S)
             asked = [dice.choice(names) for _ in range(population.asked)]
@@ -154,7 +154,7 @@ def _parked(answer: Answer, name: str) -> Answer:
 
 
 def _metric(edge: Server, name: str) -> float:
-    found = re.search(rf"^nunatak_{name} (\S+)$", fetch(f"{edge.url}/-/metrics").body.decode(), re.MULTILINE)
+    found = metrics(edge).get(name)
     if found is None:
         raise NotParked(f"metric nunatak_{name} expected, none found")
-    return float(found.group(1))
+    return found

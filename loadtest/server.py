@@ -1,7 +1,8 @@
 """One server process that is started, awaited and always stopped.
 
-It writes a line with "ready on URL" when it listens. Everything it writes is kept in a log, whose end is shown with the
-error when something goes wrong. What it has started ends with it.
+It writes a line with "ready on URL" when it listens; an edge, before that one, a line with where its operators' pages
+are. Everything it writes is kept in a log, whose end is shown with the error when something goes wrong. What it has
+started ends with it.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ STOP_TIMEOUT_S: Final = 15.0  # an edge drains and parks everything in this time
 TAIL_LINES: Final = 25
 
 _READY = re.compile(r"ready on (http://\S+)")
+_ADMIN = re.compile(r"operators' pages on (.+)")
 
 
 class ServerFailed(Exception):
@@ -38,6 +40,7 @@ class Server:
         self.command = list(command)
         self.log = folder / f"{name}.log"
         self.url = ""
+        self.admin_url = ""  # of an edge, as `fetch.Client` takes it
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -139,6 +142,8 @@ class Server:
             for line in output:
                 log.write(line)
                 log.flush()
+                if found := _ADMIN.search(line):
+                    self.admin_url = found.group(1)
                 if found := _READY.search(line):
                     said.put(found.group(1))
         said.put(None)

@@ -73,7 +73,8 @@ class Site:
         self._memory = memory
         self._workers = workers
         # What is published is asked for at once, so an edge must not remember that it did not know it.
-        self._edge_config = {"negative": 0, **(edge_config or {})}
+        # It is asked under the address that it has, by services' names.
+        self._edge_config = {"negative": 0, "service_host": LOOPBACK, **(edge_config or {})}
         self.origin: Server
         self.edges: list[Server] = []
         self._edge_count = edges
@@ -115,15 +116,21 @@ class Site:
         if hasattr(self, "origin"):
             self.origin.stop()
 
-    def add_edge(self, *, memory: str | None = None) -> Server:
-        """Start one more edge with a cache of its own."""
+    def add_edge(
+        self, *, memory: str | None = None, config: Mapping[str, int | float | str | bool] | None = None
+    ) -> Server:
+        """Start one more edge with a cache of its own.
+
+        :param config: fields of its config file beside those of all edges of this site.
+        """
         name = f"edge-{len(self.edges) + 1}"
         options = ["edge", "--origin", self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
         options += ["--workers", str(self._workers), "--log-token", str(self.keys / "log-token")]
-        config = self.folder / f"{name}.toml"
-        config.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in self._edge_config.items()))
-        options += ["--config", str(config)]
+        fields = {**self._edge_config, **(config or {})}
+        file = self.folder / f"{name}.toml"
+        file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
+        options += ["--config", str(file)]
         edge = self._server(name, options)
         edge.start()
         self.edges.append(edge)
@@ -191,10 +198,14 @@ class Site:
         :raises ServerFailed: the edge would not.
         """
         edge = edge or self.edges[0]
-        with Client(edge.url) as client:
+        with self.admin(edge) as client:
             answer = client.request("POST", f"/-/park?service={service}")
         if answer.status >= 300:
             raise ServerFailed(f"{edge.name}: park {service}: status 2xx expected, got {answer.status} {answer.error}")
+
+    def admin(self, edge: Server | None = None) -> Client:
+        """A connection to an edge's operators' pages, by default the first one's."""
+        return Client((edge or self.edges[0]).admin_url)
 
     def run(self, *arguments: str) -> str:
         """Run one `nunatak` command to its end; its stdout.

@@ -268,9 +268,7 @@ def _capacity(order: Order) -> float:
 
 def _rest(site: Site, result: Result) -> None:
     """Park everything and look at what it costs while nobody asks."""
-    from loadtest.fetch import Client
-
-    with Client(site.edges[0].url) as client:
+    with site.admin() as client:
         client.request("POST", "/-/park")
     time.sleep(IDLE_S)
     before, began = look(site), time.monotonic()

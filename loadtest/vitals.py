@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtest.fetch import fetch
+from loadtest.fetch import Client
 from loadtest.server import Server, process_tree, tree_cpu_s, tree_memory_bytes
 from loadtest.site import Site
 
@@ -53,7 +53,8 @@ def look(site: Site) -> Vitals:
 
 def metrics(edge: Server) -> dict[str, float]:
     """Every sample of `/-/metrics`, as `Vitals.metrics`."""
-    text = fetch(f"{edge.url}/-/metrics").body.decode()
+    with Client(edge.admin_url) as client:
+        text = client.get("/-/metrics").body.decode()
     return {f"{name}{{{label}}}" if label else name: float(value) for name, label, value in _SAMPLE.findall(text)}
 
 

@@ -60,7 +60,7 @@ def origin(
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
-    SIGTERM and Ctrl-C let requests under way finish, then leave.
+    SIGTERM and Ctrl-C let requests under way finish, then leave. SIGHUP reads the tokens' files again.
     """
     import asyncio
     import logging
@@ -75,16 +75,27 @@ def origin(
     from origin.server import Origin, serve
     from origin.store import Store
 
+    def tokens() -> tuple[str, str | None]:
+        log_file = keys / LOG_TOKEN_FILE
+        return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
+
     host, port = _parse_listen(listen)
-    token = _token(keys, token_file)
+    token, log_token = tokens()
     online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     kept = Store(store)
-    log_token = load_token(keys / LOG_TOKEN_FILE) if (keys / LOG_TOKEN_FILE).exists() else None
     site = Origin(kept, load_metadata(keys), online, token=token, logs=Logs(store / "logs", log_token))
+
+    def reload() -> None:
+        try:
+            site.change_tokens(*tokens())
+            logging.info("the tokens were read again")
+        except OperatorError as error:
+            logging.error("the tokens stay as they were: %s", error)
 
     async def run() -> None:
         stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(site, host, port, lambda url: print(f"nunatak origin ready on {url}", flush=True), stop)

@@ -40,7 +40,7 @@ class Logs:
         """:param token: what edges must show; None refuses them all.
         :raises OperatorError: the folder cannot be made.
         """
-        self._folder, self._token = folder, token
+        self._folder, self.token = folder, token
         self._news: dict[str, asyncio.Event] = {}
         self._writing = asyncio.Lock()
         try:
@@ -61,7 +61,7 @@ class Logs:
 
     async def _take(self, request: web.Request) -> web.Response:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if self._token is None or not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+        if self.token is None or not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
             raise OciError(401, "UNAUTHORIZED", "the origin's log token expected as Bearer, got none or another")
         batch = _BATCH.fullmatch(request.headers.get("Nunatak-Batch", ""))
         if batch is None:

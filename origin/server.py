@@ -106,6 +106,12 @@ class Origin:
         app.cleanup_ctx.append(self._renewing)
         return app
 
+    def change_tokens(self, token: str | None, log_token: str | None) -> None:
+        """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
+        self._token = token
+        if self._logs is not None:
+            self._logs.token = log_token
+
     def publish_roles(self, submitted: dict[str, bytes]) -> None:
         """Check and publish newly signed bins, durably. Blocks.
 

@@ -7,8 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from edge import flow
-from edge.admin import Admin, Page
+from edge.admin import Page
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.flow import ClientError
@@ -17,6 +16,7 @@ from edge.request import Request
 from edge.streams import Stream
 from edge.supervisor import Supervisor
 from edge.vmm import frames
+from origin.dev.local import is_own_host
 from origin.dev.page import HEADERS, Problem, run_problem
 from vmimage.errors import NunatakError
 
@@ -54,12 +54,11 @@ class DevFront(Front):
     def __init__(
         self,
         supervisor: Supervisor,
-        admin: Admin,
         config: EdgeConfig,
         counters: Counters,
         say: Callable[[str, Problem | None], None],
     ) -> None:
-        super().__init__(supervisor, admin, config, counters)
+        super().__init__(supervisor, config, counters)
         self.built = asyncio.Event()  # the first build has ended, well or not
         self.broken: Problem | None = None  # why the source as it is now is no program
         self._say_line = say
@@ -77,13 +76,18 @@ class DevFront(Front):
         method, path = request.method, request.target
         try:
             await self.built.wait()
-            if self.broken is not None and not request.target.startswith(flow.ADMIN_PREFIX):
+            if self.broken is not None and self._is_ours(request):
                 self._show(request, about, self.broken)
             else:
                 await super().handle(request)
         finally:
             del self._about[request]
             self._say_line(about.line(method, path, request), about.problem)
+
+    def _is_ours(self, request: Request) -> bool:
+        """Whether it names one of this server's own hosts: under others nothing is shown, not even compilers' words."""
+        route = None if request.error else self._route(request)
+        return route is not None and is_own_host(route.name)
 
     def answering(self, request: Request, stream: Stream, status: int, guest_us: int, engine: int) -> None:
         """An answer begins."""

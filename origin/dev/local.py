@@ -18,6 +18,11 @@ BUILDS_KEPT: Final = 2  # the one before is still needed while its machine ends
 HOSTS: Final = ("127.0.0.1", "localhost")  # no others: a page elsewhere must not reach it under a name of its own
 
 
+def is_own_host(host: str) -> bool:
+    """Whether a name cannot have been pointed here by a name server elsewhere."""
+    return host in HOSTS or host.endswith(".localhost")
+
+
 class LocalOrigin:
     """One service, in as many versions as there were builds. `edge.directory.Names` and `edge.images.Store`."""
 
@@ -57,7 +62,7 @@ class LocalOrigin:
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service under this machine's own names, `NAME.localhost` among them (RFC 6761 section 6.3)."""
-        return self.release if host in HOSTS or host.endswith(".localhost") else None
+        return self.release if is_own_host(host) else None
 
     # edge.images.Store
 

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from edge.admin import Admin
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
@@ -47,7 +46,7 @@ T = TypeVar("T")
 async def serve(
     source: Path, build: Builder, *, name: str, port: int, upstreams: str, disks: Sequence[DiskFile]
 ) -> None:
-    """Build, serve, watch, build again, until SIGINT or SIGTERM.
+    """Build, serve, watch, build again, until SIGINT, SIGTERM, or the terminal is gone (SIGHUP).
 
     :param source: what is watched, a file or a folder.
     :param build: makes images of it, the service's last; called in a thread, one call at a time.
@@ -57,7 +56,7 @@ async def serve(
     :raises OperatorError: the machine or the options do not allow it.
     """
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with tempfile.TemporaryDirectory(prefix="nunatak-dev-") as folder:
         config = EdgeConfig(
@@ -82,7 +81,7 @@ async def serve(
             logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
             drives = Disks(local, threads, overlays, logs, config.block_cache, counters)
             supervisor = Supervisor(config, counters, directory, images, records, drives)
-            front = DevFront(supervisor, Admin(supervisor, config, counters, stop.set), config, counters, terminal.say)
+            front = DevFront(supervisor, config, counters, terminal.say)
             await supervisor.start()
             try:
                 await _answer(front, supervisor.tasks, config, source, build, local, stop)

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from loadtest import site as site_module
-from loadtest.fetch import Answer, Client, fetch
+from loadtest.fetch import Answer, Client
 from loadtest.server import Server
 from loadtest.site import Publication, Site, example
+from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 
 LAUNCHER = Path(__file__).parent / "scripted.py"
@@ -60,7 +61,7 @@ def ask(site: Site, name: str) -> tuple[int, int]:
 
 
 def admin(edge: Server, page: str) -> Any:
-    return json.loads(fetch(f"{edge.url}/-/{page}").body)[page]
+    return json.loads(operators_page(edge, page).body)[page]
 
 
 def quarantined(site: Site) -> list[str]:

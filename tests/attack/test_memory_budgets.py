@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site, example
+from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -17,7 +18,7 @@ BODY_BYTES = 15_000  # of a request that waits whole: a gate's record holds no m
 
 
 def services(edge: Server) -> dict[str, Any]:
-    return {each["service"]: each for each in json.loads(fetch(f"{edge.url}/-/services").body)["services"]}
+    return {each["service"]: each for each in json.loads(operators_page(edge, "services").body)["services"]}
 
 
 def test_an_image_that_can_never_fit_is_refused_and_nobody_is_parked_for_it(own_site: Site) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from loadtest import site as site_module
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site, example
+from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 
 LAUNCHER = Path(__file__).parent / "uncontained.py"
@@ -37,7 +38,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def admin(edge: Server, page: str) -> Any:
-    return json.loads(fetch(f"{edge.url}/-/{page}").body)[page]
+    return json.loads(operators_page(edge, page).body)[page]
 
 
 def service_of(edge: Server, name: str) -> dict[str, Any]:

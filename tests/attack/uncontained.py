@@ -1,7 +1,7 @@
-"""The `nunatak` command with nothing done against the instructions that are known to abort Unicorn; all else is the product.
+"""The `nunatak` command with nothing done against instructions that abort Unicorn; all else is the product.
 
-The build does not look for them, and workers let the library abort. What is known is contained; the end of a worker must
-still harm nobody but the service that brought it about, since the next way to abort is not known.
+The build does not look for them, and workers let the library abort. What is known is contained; the end of a worker
+must still harm nobody but the service that brought it about, since the next way to end one is not known.
 """
 
 import sys

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.fetch import fetch
+from loadtest.fetch import Answer, Client
 from loadtest.server import Server
 
 PATIENCE_S = 20.0  # for what happens in milliseconds on an idle machine
@@ -16,12 +16,18 @@ PATIENCE_S = 20.0  # for what happens in milliseconds on an idle machine
 def metrics(edge: Server) -> dict[str, float]:
     """Every sample: "name" or "name{label}" (the label's value) without the prefix."""
     found = {}
-    for family in text_string_to_metric_families(fetch(f"{edge.url}/-/metrics").body.decode()):
+    for family in text_string_to_metric_families(admin(edge, "metrics").body.decode()):
         for sample in family.samples:
             label = next(iter(sample.labels.values()), None)
             name = sample.name.removeprefix("nunatak_")
             found[name if label is None else f"{name}{{{label}}}"] = sample.value
     return found
+
+
+def admin(edge: Server, page: str, method: str = "GET") -> Answer:
+    """One of an edge's operators' pages."""
+    with Client(edge.admin_url) as client:
+        return client.request(method, f"/-/{page}")
 
 
 def raw(edge: Server, data: bytes, *, until: bytes | None = None) -> bytes:

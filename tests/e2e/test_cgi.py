@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from loadtest.fetch import Client
 from loadtest.site import Site
 from tests.guests import PROGRAMS
@@ -39,11 +37,16 @@ def test_a_path_in_place_of_an_answer_is_answered_by_the_edge(site: Site) -> Non
     assert (endless.status, endless.headers["x-nunatak-error"]) == (502, "guest_violation")
 
 
-@pytest.mark.parametrize("target", ["/-/metrics", "/~service/other/", "//elsewhere.example/"])
-def test_a_path_that_is_not_the_service_s_own_is_left_to_the_client(site: Site, target: str) -> None:
-    site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", name="bounds"), "bounds")
-    moved = Client(site.edges[0].url).get(f"/?local={target}", host="bounds.test")
-    assert (moved.status, moved.headers["location"]) == (302, target)
+def test_a_path_that_is_not_the_service_s_own_is_left_to_the_client(site: Site) -> None:
+    site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", "--env", "COLOUR=blue", name="bounds"), "bounds")
+    client = Client(site.edges[0].url)
+    for target in ("/-/metrics", "/~service/other/"):  # paths of its own, like any other
+        assert client.get(f"/?local={target}", host="bounds.test").body == f"GET {target} blue\n".encode()
+    for path, target in (("/", "//elsewhere.example/"), ("/~service/bounds/", "/-/metrics")):
+        moved = client.get(f"{path}?local={target}", host="127.0.0.1" if len(path) > 1 else "bounds.test")
+        assert (moved.status, moved.headers["location"]) == (302, target)
+    moved = client.get("/~service/bounds/?local=/~service/other/", host="127.0.0.1")
+    assert (moved.status, moved.headers["location"]) == (302, "/~service/other/")
     assert "x-nunatak-local" not in moved.headers
 
 

@@ -17,7 +17,7 @@ import pytest
 from loadtest.fetch import Client, fetch
 from loadtest.server import Server
 from loadtest.site import NUNATAK, Site
-from tests.e2e.edges import PATIENCE_S, eventually, metrics
+from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 BLOCK = 65536
@@ -257,7 +257,7 @@ def test_a_park_waits_for_the_disk_and_loses_nothing(own_site: Site) -> None:
 
 
 def _state(edge: Server) -> str:
-    (service,) = json.loads(fetch(f"{edge.url}/-/services").body)["services"]
+    (service,) = json.loads(admin(edge, "services").body)["services"]
     return str(service["state"])
 
 

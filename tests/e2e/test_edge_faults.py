@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Publication, Site, example
+from tests.e2e import edges
 from tests.e2e.edges import eventually, metrics
 
 Image = Callable[..., Path]
@@ -21,7 +22,7 @@ Image = Callable[..., Path]
 
 def admin(edge: Server, page: str) -> Any:
     """One of the edge's JSON pages."""
-    return json.loads(fetch(f"{edge.url}/-/{page}").body)[page]
+    return json.loads(edges.admin(edge, page).body)[page]
 
 
 def service_of(edge: Server, name: str) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def test_two_edges_do_not_share_a_cache_folder(own_site: Site) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "another edge uses it" in done.stderr
-    assert fetch(f"{edge.url}/-/health").status == 200
+    assert edges.admin(edge, "health").status == 200
 
 
 def test_parked_machines_survive_kill_9_of_the_edge(own_site: Site) -> None:
@@ -159,7 +160,7 @@ def test_parked_machines_survive_kill_9_of_the_edge(own_site: Site) -> None:
         for turn in range(1, 4):
             for name in names:
                 assert client.get("/", host=f"{name}.world.test").body == f"hello from /, request {turn}\n".encode()
-        assert client.request("POST", "/-/park").status == 200
+        assert edges.admin(edge, "park", "POST").status == 200
         eventually(lambda: metrics(edge)["parked_unsaved_machines"] == 0, "records reach the disk")
     edge.kill()
     own_site.restart(edge)

@@ -12,7 +12,7 @@ import pytest
 from loadtest.fetch import Answer, Client
 from loadtest.server import Server
 from loadtest.site import Site, example
-from tests.e2e.edges import eventually, metrics
+from tests.e2e.edges import admin, eventually, metrics
 from tests.guests import PROGRAMS
 
 LIMITS = PROGRAMS / "limits.c"
@@ -177,9 +177,8 @@ def test_a_worn_record_is_not_woken(site: Site, edge: Server) -> None:
 def test_an_isolated_tenant_has_workers_of_its_own(site: Site, edge: Server) -> None:
     paths = [publish(site, f"li-tenant-{n}", tenant="alone" if n < 2 else "others") for n in range(4)]
     assert len(names(at_once(edge, [path + "/" for path in paths]))) == 4
-    with Client(edge.url) as client:
-        services = {s["service"]: s for s in json.loads(client.get("/-/services").body)["services"]}
-        workers = {w["index"]: w for w in json.loads(client.get("/-/workers").body)["workers"]}
+    services = {s["service"]: s for s in json.loads(admin(edge, "services").body)["services"]}
+    workers = {w["index"]: w for w in json.loads(admin(edge, "workers").body)["workers"]}
     own = {services[f"li-tenant-{n}"]["worker"] for n in (0, 1)}
     shared = {services[name]["worker"] for name in services if name not in ("li-tenant-0", "li-tenant-1")} - {None}
     assert len(own) == 1

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site
-from tests.e2e.edges import PATIENCE_S, eventually, metrics
+from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
 
 Image = Callable[..., Path]
 MACHINES = 12
@@ -18,7 +18,7 @@ QUIET_S = 2.0  # looked at; an idle edge's workers are expected to sleep through
 
 def worker(edge: Server) -> dict[str, int]:
     """What the only worker said last."""
-    found: dict[str, int] = json.loads(fetch(f"{edge.url}/-/workers").body)["workers"][0]
+    found: dict[str, int] = json.loads(admin(edge, "workers").body)["workers"][0]
     return found
 
 

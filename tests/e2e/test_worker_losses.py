@@ -6,16 +6,17 @@ import signal
 import threading
 from typing import Any
 
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site, example
+from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 
 NEIGHBOURS = ("n0", "n1")
 
 
 def admin(edge: Server, page: str) -> Any:
-    return json.loads(fetch(f"{edge.url}/-/{page}").body)[page]
+    return json.loads(operators_page(edge, page).body)[page]
 
 
 def service_of(edge: Server, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.fetch import Client, fetch
 from loadtest.site import CommandFailed, Site
-from tests.e2e.edges import metrics
+from tests.e2e.edges import admin, metrics
 
 SERVICES = 12
 ORDER = b"a thousand times nothing " * 40
@@ -42,7 +42,7 @@ def test_a_mix_is_published_at_one_instant_and_all_of_it_answers(site: Site) -> 
             kinds[page.headers["content-type"].partition(";")[0] + " " + ("<ol>" if b"<ol>" in page.body else "")] += 1
             order = json.loads(client.request("POST", f"/~service/{name}/", body=ORDER).body)
             orders.add((order["bytes"], order["sum"]))
-        images = {entry["image"] for entry in json.loads(client.get("/-/services").body)["services"]}
+        images = {entry["image"] for entry in json.loads(admin(site.edges[0], "services").body)["services"]}
     assert kinds == {"text/html ": 6, "application/json ": 4, "text/html <ol>": 2}
     assert len(orders) == 1, "three languages agree on a checksum"
     assert len(images) >= SERVICES, "an image of its own for each"
@@ -53,7 +53,7 @@ def test_images_in_turn_and_a_tenant_for_all(site: Site) -> None:
     names = site.world("c,lua", 5, "crowd", images=2, tenant="crowd")
     with Client(site.edges[0].url) as client:
         said = [client.get(f"/~service/{name}/").headers["x-world"] for name in names]
-        described = json.loads(client.get("/-/services").body)["services"]
+        described = json.loads(admin(site.edges[0], "services").body)["services"]
     assert said == ["crowd-00000", "crowd-00001", "crowd-00000", "crowd-00001", "crowd-00000"]
     workers = {entry["worker"] for entry in described if entry["service"].startswith("crowd-")}
     others = {entry["worker"] for entry in described if entry["service"].startswith("mixed-")}

@@ -45,8 +45,15 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ({"listen": "8080"}, "listen: ADDRESS:PORT expected, got '8080'"),
         ({"listen": "a:99999"}, "listen: "),
         ({"origin": "ftp://x"}, "origin: an http or https URL expected"),
-        ({"admin": "10.0.0.0/8,x"}, "admin: "),
         ({"kvm_ring0": "true"}, "kvm_ring0: on or off expected, got 'true'"),
+        (
+            {"admin": "10.0.0.0/8"},
+            "configuration key 'admin' is no more: operators' pages have a listener of their own",
+        ),
+        ({"admin_listen": "unix:"}, "admin_listen: unix:PATH or ADDRESS:PORT expected, got 'unix:'"),
+        ({"admin_listen": "unix:a/"}, "admin_listen: "),
+        ({"admin_listen": "9090"}, "admin_listen: unix:PATH or ADDRESS:PORT expected, got '9090'"),
+        ({"admin_listen": "127.0.0.1:9090"}, "admin_token: a file with a token expected for operators' pages on 127"),
     ],
 )
 def test_bad_values_are_refused(given: dict[str, str], message: str) -> None:

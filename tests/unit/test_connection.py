@@ -127,7 +127,9 @@ def test_pieces_of_any_size_are_the_same_requests(size: int) -> None:
 
 
 REFUSED = {
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": get("/", "Host: b.test"),
+    "the same host twice": get("/", "Host: a.test"),
     "host that is not ASCII": b"GET / HTTP/1.1\r\nHost: \xc3\xbc.test\r\n\r\n",
     "length twice": post("Content-Length: 3", "Content-Length: 3"),
     "length twice, different": post("Content-Length: 3", "Content-Length: 4"),
@@ -137,7 +139,13 @@ REFUSED = {
     "length and chunks": post("Content-Length: 3", "Transfer-Encoding: chunked"),
     "chunks and length": post("Transfer-Encoding: chunked", "Content-Length: 3"),
     "chunked is not the last coding": post("Transfer-Encoding: chunked, gzip"),
-    "coding that is none": post("Transfer-Encoding: chunkedd"),
+    "chunked twice": post("Transfer-Encoding: chunked, chunked"),
+    "chunked in two fields": post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    "chunked, and another coding in a second field": post("Transfer-Encoding: chunked", "Transfer-Encoding: gzip"),
+    "no coding": post("Transfer-Encoding:"),
+    "an empty coding": post("Transfer-Encoding: , chunked"),
+    "a coding that is no token": post("Transfer-Encoding: \x0bchunked"),
+    "chunked with a parameter": post("Transfer-Encoding: chunked;q=1"),
     "chunks in HTTP/1.0": b"POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n",
     "space before the colon": get("/", "X-A : 1"),
     "folded line": get("/", "X-A: 1", " 2"),
@@ -157,18 +165,46 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_no_request_is_refused_and_nothing_after_it_is_read(data: bytes) -> None:
+UNKNOWN_CODINGS = ("chunkedd", "identity", "gzip", "gzip, chunked", "GZip,\tChunked", "x-a, x-b")
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        *(pytest.param(data, 400, id=name) for name, data in REFUSED.items()),
+        *(pytest.param(post(f"Transfer-Encoding: {text}"), 501, id=text) for text in UNKNOWN_CODINGS),
+    ],
+)
+def test_what_is_no_request_is_refused_and_nothing_after_it_is_read(data: bytes, status: int) -> None:
     async def scenario() -> None:
         wire = Wire(at_once=True)
         wire.feed(get("/first") + data + get("/smuggled"))
         first, broken = wire.taken
         assert first.target == "/first"
         assert isinstance(broken.error, ClientError)
-        assert broken.error.refusal.status == 400
+        assert broken.error.refusal.status == status
         assert wire.transport.closed
         wire.feed(get("/late"))
         assert len(wire.taken) == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /p HTTP/1.0\r\n\r\n",
+        b"GET /p HTTP/1.1\r\nHost:\r\n\r\n",
+        get("/p", "TE: gzip, trailers", "Connection: TE, keep-alive"),
+        post("Transfer-Encoding:  Chunked ") + b"0\r\n\r\n",
+    ],
+    ids=["no host in HTTP/1.0", "an empty host", "codings that an answer may have", "chunked in capitals"],
+)
+def test_what_looks_odd_and_is_a_request(data: bytes) -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        wire.feed(data)
+        assert [(request.target, request.error) for request in wire.taken] == [("/p", None)]
 
     run(scenario)
 

@@ -99,8 +99,9 @@ def test_no_header_forges_a_variable_of_ours(headers: list[tuple[bytes, bytes]])
     assert all(name.startswith(b"HTTP_") or name in plain or name == b"CONTENT_TYPE" for name in got)
 
 
-def answer(*pairs: tuple[bytes, bytes]) -> cgi.AnswerHead:
-    return cgi.answer_head(b"".join(name + b"\0" + value + b"\0" for name, value in pairs) + b"\0")
+def answer(*pairs: tuple[bytes, bytes], on_service_host: bool = False) -> cgi.AnswerHead:
+    block = b"".join(name + b"\0" + value + b"\0" for name, value in pairs) + b"\0"
+    return cgi.answer_head(block, on_service_host)
 
 
 def test_answer_head() -> None:
@@ -166,6 +167,57 @@ def test_hop_by_hop_and_our_own_fields_are_dropped() -> None:
         (b"Set-Cookie", b"b=2"),
     )
     assert head.fields == b"Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+
+
+@pytest.mark.parametrize("name", [b"X-Accel-Redirect", b"x-sendfile", b"X-LIGHTTPD-send-file", b"Server", b"Date"])
+def test_a_guest_gives_no_orders_to_a_server_in_front_of_the_edge(name: bytes) -> None:
+    assert answer((b"Status", b"200"), (name, b"/etc/passwd")).fields == b""
+
+
+@pytest.mark.parametrize("name", sorted(cgi.NOT_ON_SERVICE_HOST))
+def test_what_holds_for_a_whole_origin_is_a_service_s_own_matter_on_its_host_only(name: bytes) -> None:
+    pairs = ((b"Status", b"200"), (name.title(), b"x"), (b"X-Own", b"1"))
+    for _ in range(2):  # the second time it may come from memory
+        assert answer(*pairs).fields == b"%b: x\r\nX-Own: 1\r\n" % name.title()
+        assert answer(*pairs, on_service_host=True).fields == b"X-Own: 1\r\n"
+
+
+def test_cookies_of_the_service_host_go_to_no_service() -> None:
+    headers = [(b"Cookie", b"a=1"), (b"X-A", b"1"), (b"cookie", b"b=2")]
+    for host, there in (("a.test", True), ("names.test", False)):
+        route = flow.route(host, "/~service/s1/", "names.test")
+        assert route is not None
+        got = variables(cgi.request_block(route, "GET", (1, 1), headers, 80, "192.0.2.1", b"id-1", None))
+        assert (b"HTTP_COOKIE" in got) is there
+        assert got[b"HTTP_X_A"] == b"1"
+
+
+@pytest.mark.parametrize(
+    ("value", "passed"),
+    [
+        (b"db;dur=53", True),
+        (b'cache;desc="a, b";dur=1 , app', True),
+        (b"prefetch;dur=1, guests, my-guest", True),
+        (b"guest;dur=0", False),
+        (b"db;dur=1, Restore ; dur=0", False),
+        (b"db, fetch", False),
+        (b'x;desc="verify"', False),  # refused with the others: nobody has to tell a description from a name
+        (b'x;desc="', False),  # joined with the edge's own, it would swallow that
+        (b'x;desc="\\"', False),
+        (b"", False),
+        (b",", False),
+        (b"a b", False),
+    ],
+)
+def test_a_guest_s_timings_are_never_taken_for_the_edge_s(value: bytes, passed: bool) -> None:
+    assert bool(answer((b"Status", b"200"), (b"server-Timing", value)).fields) is passed
+
+
+@pytest.mark.parametrize(
+    "value", [b"a," * 8000 + b'"', b"a;b" * 5000 + b"=", b'a;b="' * 3000, b"a" * 16000 + b"\x80", b" " * 16000]
+)
+def test_timings_as_long_as_a_record_are_judged_without_backtracking(value: bytes) -> None:
+    assert answer((b"Status", b"200"), (b"Server-Timing", value)).fields == b""
 
 
 @given(st.binary(max_size=200), st.integers(0, 8))

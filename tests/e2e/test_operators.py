@@ -1,0 +1,201 @@
+"""The operators' own door: the command, the socket, the token, what is noted, signals, and who may read the cache."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadtest.fetch import Client
+from loadtest.server import Server, ServerFailed
+from loadtest.site import NUNATAK, CommandFailed, Site, example
+from tests.e2e.edges import admin, eventually, metrics
+
+TOKEN = "a-token-of-operators"
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*NUNATAK, "admin", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def cache_of(site: Site, edge: Server) -> Path:
+    return site.folder / edge.name
+
+
+def audit(site: Site, edge: Server) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (cache_of(site, edge) / "audit.jsonl").read_text("ascii").splitlines()]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_on_a_public_listener_the_pages_are_paths_of_the_site(site: Site, image: Callable[..., Path]) -> None:
+    edge = site.edges[0]
+    site.publish(image("hello"), "op-site")
+    forwarded = {"X-Forwarded-For": "203.0.113.9", "Origin": "http://attacker.test"}
+    with Client(edge.url) as client:
+        for page in ("health", "metrics", "services", "reports", "workers", "park", "drain", "no-such"):
+            for method in ("GET", "POST"):
+                ours = client.request(method, f"/-/{page}", host="op-site.test", headers=forwarded)
+                assert ours.status == 200
+                assert ours.body.startswith(f"hello from /-/{page},".encode())
+                for host in ("127.0.0.1", "nobody.test"):
+                    nobodys = client.request(method, f"/-/{page}", host=host, headers=forwarded)
+                    assert (nobodys.status, nobodys.error) == (421, "unknown_service")
+    assert admin(edge, "health").status == 200, "nothing has drained it"
+
+
+def test_the_command_prints_pages_and_gives_orders(own_site: Site, image: Callable[..., Path]) -> None:
+    edge, cache = own_site.edges[0], str(cache_of(own_site, own_site.edges[0]))
+    own_site.publish(own_site.build(example("hello")), "op-hello")
+    with Client(edge.url) as client:
+        assert client.get("/", host="op-hello.test").status == 200
+    assert command("health", "--cache", cache).stdout == "ok\n"
+    assert json.loads(command("services", "--cache", cache).stdout)["services"][0]["state"] == "resident"
+    parked = command("park", "--service", "op-hello", "--socket", cache + "/admin.sock")
+    assert (parked.returncode, json.loads(parked.stdout)["parked"]) == (0, 1)
+    unknown = command("park", "--service", "no\nsuch", "--cache", cache)
+    assert (unknown.returncode, unknown.stdout.startswith("404 ")) == (1, True)
+    assert command("no-such", "--cache", cache).returncode == 1
+    assert command("drain", "--cache", cache).returncode == 0
+    assert edge.wait() == 0
+    away = command("health", "--cache", cache)
+    assert (away.returncode, "No such file" in away.stderr) == (2, True)
+    assert command("health").returncode == 2
+    noted = audit(own_site, edge)
+    assert [(entry["path"], entry["query"], entry["status"]) for entry in noted] == [
+        ("/-/park", "service=op-hello", 200),
+        ("/-/park", "service=no%0Asuch", 404),
+        ("/-/drain", "", 202),
+    ]
+    for entry in noted:
+        who = entry["who"]
+        assert isinstance(who, dict)
+        assert (who["uid"], who["pid"] > 1, entry["method"]) == (os.getuid(), True, "POST")
+
+
+def test_what_is_in_the_cache_folder_is_for_its_owner(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    cache = cache_of(own_site, edge)
+    assert admin(edge, "park", "POST").status == 200
+    assert (mode(cache), mode(cache / "admin.sock"), mode(cache / "audit.jsonl")) == (0o700, 0o600, 0o600)
+    assert not [path for path in cache.rglob("*") if path.is_file() and mode(path) & 0o077]
+    edge.stop()
+    cache.chmod(0o755)
+    own_site.restart(edge)
+    assert mode(cache) == 0o700
+    assert "event=cache_closed" in edge.log.read_text()
+
+
+def test_a_socket_that_a_killed_edge_left_is_replaced_and_a_live_one_is_not(own_site: Site) -> None:
+    edge = own_site.edges[0]
+    socket = cache_of(own_site, edge) / "admin.sock"
+    edge.kill()
+    assert socket.is_socket()
+    own_site.restart(edge)
+    assert admin(edge, "health").status == 200
+    with pytest.raises(ServerFailed, match="another process listens there"):
+        own_site.add_edge(config={"admin_listen": f"unix:{socket}"})
+    assert admin(edge, "health").status == 200
+    edge.stop()
+    assert not socket.exists()
+
+
+def test_a_cache_folder_deeper_than_a_socket_s_address(own_site: Site, tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120) / "cache"
+    edge = own_site.edges[0]
+    edge.stop()
+    at = edge.command.index("--cache") + 1
+    edge.command[at] = str(deep)
+    own_site.restart(edge)
+    assert edge.admin_url == f"unix:{deep}/admin.sock"
+    assert admin(edge, "health").body == b"ok\n"
+    assert command("health", "--cache", str(deep)).stdout == "ok\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "mode", "message"),
+    [
+        ({"admin_listen": "127.0.0.1:0"}, 0o600, "admin_token: a file with a token expected"),
+        ({"admin_listen": "127.0.0.1:0", "admin_token": "TOKEN"}, 0o640, "mode 0600 expected"),
+        ({"admin_listen": "127.0.0.1:0", "admin_token": "TOKEN"}, 0o604, "mode 0600 expected"),
+        ({"admin_listen": "127.0.0.1:0", "admin_token": "EMPTY"}, 0o600, "one word of 16 to 256 printable characters"),
+        ({"admin_listen": "127.0.0.1:0", "admin_token": "no-such"}, 0o600, "a file expected at no-such"),
+        ({"admin": "127.0.0.0/8"}, 0o600, "operators' pages have a listener of their own"),
+        ({"service_host": "names.test:80"}, 0o600, "without a port expected"),
+        ({"admin_hosts": "a b"}, 0o600, "without a port expected"),
+    ],
+)
+def test_an_edge_whose_door_would_stand_open_does_not_start(
+    site: Site, tmp_path: Path, config: dict[str, str], mode: int, message: str
+) -> None:
+    for name, text in (("TOKEN", TOKEN), ("EMPTY", "\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(mode)
+        config = {key: value.replace(name, str(tmp_path / name)) for key, value in config.items()}
+    file = tmp_path / "edge.toml"
+    file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
+    options = ["--origin", site.origin.url, "--trust", str(site.keys / "root.json"), "--cache", str(tmp_path / "cache")]
+    done = subprocess.run(
+        [*NUNATAK, "edge", *options, "--listen", "127.0.0.1:0", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, message in done.stderr, "ready on" in done.stdout) == (2, True, False)
+
+
+def test_a_hangup_has_an_edge_read_anew_what_it_read_once(own_site: Site, tmp_path: Path) -> None:
+    token = tmp_path / "operators-token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    config = {"admin_listen": "127.0.0.1:0", "admin_token": str(token), "refresh": 3600}
+    edge = own_site.add_edge(config=config)
+
+    def health(secret: str, method: str = "GET", page: str = "health") -> int:
+        with Client(edge.admin_url) as client:
+            return client.request(method, f"/-/{page}", headers={"Authorization": f"Bearer {secret}"}).status
+
+    own_site.publish(own_site.build(example("hello")), "op-hup")
+    with Client(edge.url) as client:
+        assert client.get("/", host="op-hup.test").body.startswith(b"hello from")
+        own_site.publish(own_site.build(example("clock")), "op-hup")
+        log = cache_of(own_site, edge) / "audit.jsonl"
+        assert health(TOKEN, "POST", "park") == 200
+        log.rename(log.with_name("moved"))
+        token.write_text("another-" + TOKEN)
+        os.kill(edge.pid, signal.SIGHUP)
+        eventually(lambda: not client.get("/", host="op-hup.test").body.startswith(b"hello"), "the new version")
+    assert (health(TOKEN), health("another-" + TOKEN)) == (401, 200)
+    assert health("another-" + TOKEN, "POST", "park") == 200
+    assert len(audit(own_site, edge)) == len(log.with_name("moved").read_text().splitlines()) == 1
+    token.chmod(0o644)  # not to be trusted: what was in use stays
+    os.kill(edge.pid, signal.SIGHUP)
+    eventually(lambda: "event=not_reloaded" in edge.log.read_text(), "a line says so")
+    assert health("another-" + TOKEN) == 200
+    assert edge.running
+
+
+def test_a_hangup_has_an_origin_read_its_tokens_anew(own_site: Site) -> None:
+    image, token = own_site.build(example("hello")), own_site.keys / "token"
+    old = token.read_text()
+    own_site.publish(image, "op-one")
+    token.write_text("another-token-of-publishers")
+    os.kill(own_site.origin.pid, signal.SIGHUP)
+    eventually(lambda: "the tokens were read again" in own_site.origin.log.read_text(), "a line says so")
+    own_site.publish(image, "op-two")
+    token.write_text(old)
+    with pytest.raises(CommandFailed, match="got 401"):
+        own_site.publish(image, "op-three")
+    token.write_text("short")
+    os.kill(own_site.origin.pid, signal.SIGHUP)
+    eventually(lambda: "the tokens stay as they were" in own_site.origin.log.read_text(), "a line says so")
+    token.write_text("another-token-of-publishers")
+    own_site.publish(image, "op-three")
+    assert metrics(own_site.edges[0])["workers"] == 1
