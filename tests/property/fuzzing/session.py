@@ -6,6 +6,7 @@ A batch is sent in one go, as a busy supervisor would, and is over when the work
 
 import json
 import random
+import re
 import struct
 import time
 from collections import Counter
@@ -38,6 +39,8 @@ _FROM_WORKER: Final = frozenset(
         *(frames.LOG, frames.PONG, frames.BLOCK_WANT, frames.KEEP, frames.APPEND),
     )
 )
+_VECTOR: Final = re.compile(r"\(vector (\d+)")
+EXCEPTIONS: Final = 32  # vectors below are processors' own
 _SECRET_WORDS: Final = frozenset(struct.unpack("<QQ", neighbours.SECRET))
 
 
@@ -367,10 +370,11 @@ def _changed(record: bytes, seed: int) -> bytes:
 
 
 def _word(error: str, message: str) -> str:
-    """What a death counts as: its class, and of a fault the vector."""
-    if "(vector " in message:
-        return f"{error} {message.split('(vector ')[1].split(')')[0].split(',')[0]}"
-    return error
+    """What a death counts as: its class, and of an exception the vector."""
+    found = _VECTOR.search(message)
+    if found is None:
+        return error
+    return f"{error} {found[1]}" if int(found[1]) < EXCEPTIONS else f"{error} int"
 
 
 __all__ = ["Failure", "FormatError", "Session"]
