@@ -125,16 +125,28 @@ def manifest() -> ImageManifest:
 
 def block_list() -> BlockList:
     """Two blocks and one of zeros."""
-    refs = [BlockRef(bytes([n]) * 32, bytes([n + 1]) * 32, 100 * n) for n in (1, 3)] + [BlockRef(bytes(32), bytes(32), 0)]
+    refs = [BlockRef(bytes([n]) * 32, bytes([n + 1]) * 32, 100 * n) for n in (1, 3)] + [
+        BlockRef(bytes(32), bytes(32), 0)
+    ]
     return BlockList(b"".join(struct.pack("<32s32sI", *ref) for ref in refs), len(refs))
 
 
 BLOCK: Final = b"a block of text " * (disk.BLOCK_SIZE // 16)
 PAGE_SET: Final = {0: bytes(range(256)) * 16, 7: b"\x5a" * abi.PAGE_SIZE}
 SYMBOLS: Final = (Symbol(0x100000, 0x20, "start"), Symbol(0x100020, 0x100, "main"), Symbol(0x100024, 4, "main (m.c:7)"))
-FILES: Final = {"": (files.FOLDER_MODE, b""), "etc": (files.FOLDER_MODE, b""), "etc/motd": (files.FILE_MODE, b"hello\n")}
+FILES: Final = {
+    "": (files.FOLDER_MODE, b""),
+    "etc": (files.FOLDER_MODE, b""),
+    "etc/motd": (files.FILE_MODE, b"hello\n"),
+}
 SERVICE: Final = ServiceRecord(
-    "shop", ("shop.example", "www.shop.example"), digest("manifest"), 2_345, 7, "acme", Blob(SNAPSHOT_TYPE, digest("s"), 9)
+    "shop",
+    ("shop.example", "www.shop.example"),
+    digest("manifest"),
+    2_345,
+    7,
+    "acme",
+    Blob(SNAPSHOT_TYPE, digest("s"), 9),
 )
 HISTORY: Final = (digest("one"), digest("two"))
 
@@ -195,12 +207,16 @@ VECTORS: Final = (
     Vector("open-requests.bin", lambda: requests.encode(opened()), requests.decode),
     Vector("manifest-base.json", lambda: base_manifest().to_bytes(), parse_manifest),
     Vector("manifest.json", lambda: manifest().to_bytes(), parse_manifest),
-    Vector("drives.json", lambda: canonical_json(json.loads(manifest().config)["disks"]), lambda data: json.loads(data)),
+    Vector(
+        "drives.json", lambda: canonical_json(json.loads(manifest().config)["disks"]), lambda data: json.loads(data)
+    ),
     Vector("disk-manifest.json", disk_manifest, disk.parse_disk_manifest),
     Vector("block-list.bin", lambda: block_list().data, lambda data: list(BlockList(data, len(data) // 68))),
     Vector("block.zst", lambda: block_wire()[1], zstandard.decompress, compressed=True),
     Vector("page-set.bin", lambda: disk.encode_pages(PAGE_SET), lambda data: disk.decode_pages(data, DISK_BYTES)),
-    Vector("symbols.zst", lambda: symbols.encode(SYMBOLS), lambda data: SymbolTable.decode(data).symbols, compressed=True),
+    Vector(
+        "symbols.zst", lambda: symbols.encode(SYMBOLS), lambda data: SymbolTable.decode(data).symbols, compressed=True
+    ),
     Vector("files.bin", lambda: files.pack(FILES), files.unpack),
     Vector("targets.json", targets, read_targets),
     Vector("frames.bin", every_frame, lambda data: frames.parse(bytearray(data))),
@@ -210,7 +226,9 @@ VECTORS: Final = (
 def main() -> int:
     """Write what is missing; with --replace also what differs."""
     parser = argparse.ArgumentParser(prog="tests.vectors.make", description=main.__doc__)
-    parser.add_argument("--replace", action="store_true", help="overwrite what differs: see vmimage/FORMAT.md, Versions")
+    parser.add_argument(
+        "--replace", action="store_true", help="overwrite what differs: see vmimage/FORMAT.md, Versions"
+    )
     arguments = parser.parse_args()
     GOLDEN.mkdir(exist_ok=True)
     differ = 0

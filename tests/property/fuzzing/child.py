@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final, Self
 
 from edge.images import Image
@@ -35,7 +36,7 @@ class WorkerEnded(Exception):
 class Child:
     """One worker process. Leaving the `with` block kills it if it is still there."""
 
-    def __init__(self, *options: str, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, *options: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._images, their_images = host.message_pair()
         for end in (ours, theirs):
@@ -44,7 +45,7 @@ class Child:
         descriptors = theirs.fileno(), their_images.fileno()
         with theirs, their_images:
             self.process = subprocess.Popen(
-                [*command, "--frames-fd", str(descriptors[0]), "--images-fd", str(descriptors[1]), *options],
+                [*COMMAND, "--frames-fd", str(descriptors[0]), "--images-fd", str(descriptors[1]), *options],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -53,6 +54,7 @@ class Child:
         ours.setblocking(False)
         self._socket = ours
         self._in = bytearray()
+        self.last_said = ""  # the end of its stderr, once it is closed
         self.hello: dict[str, Any] = {}
         first = self.receive(HELLO_S, until=1)
         if not first or first[0].type != frames.HELLO:
@@ -116,6 +118,14 @@ class Child:
                 os.close(fd)
         return image.announcement()
 
+    def resident_bytes(self) -> int:
+        """The most memory that it had; 0 when it is gone."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except OSError:
+            return 0
+        return sum(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+
     def close(self) -> int | None:
         """End it; its status."""
         self._socket.close()
@@ -126,7 +136,7 @@ class Child:
             self.process.kill()
             self.process.wait()
         if not self._stderr.closed:
-            self._last = self.said()
+            self.last_said = self.said()
             self._stderr.close()
         return self.process.returncode
 

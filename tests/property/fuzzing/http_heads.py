@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,7 +121,7 @@ def feed(data: bytes, cuts: list[int]) -> Outcome:
     connection = Connection(taker, KEEPALIVE_S)
     connection.connection_made(transport)  # type: ignore[arg-type]
     edges = [0, *cuts, len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if transport.closed:
             break
         if end > start:
@@ -181,8 +182,9 @@ def corpus() -> list[tuple[str, int, bytes]]:
 
 def make(rng: Rng, seeds: list[bytes]) -> bytes:
     """Requests of the corpus, changed, one behind the other."""
-    parts = [mutate.data(rng, rng.choice(seeds), seeds) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
-    return b"".join(parts)[:4096]
+    before = [rng.choice(seeds) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
+    changed = [mutate.data(rng, rng.choice(seeds), seeds) for _ in range(rng.choice((1, 1, 2)))]
+    return b"".join((*before, *changed))[:4096]
 
 
 def run(seed: int, first: int, count: int) -> Counter[str]:

@@ -104,11 +104,15 @@ def system(rng: Rng) -> bytes:
     if kind == 0:
         return prefixes(rng) + b"\x0f" + bytes([rng.choice(bare)]) + modrm(rng)
     if kind == 1:
-        return prefixes(rng) + b"\x0f" + bytes([rng.choice((0x00, 0x01, 0x01, 0x18, 0xAE, 0xAE, 0xC7, 0xC7))]) + modrm(rng)
+        return (
+            prefixes(rng) + b"\x0f" + bytes([rng.choice((0x00, 0x01, 0x01, 0x18, 0xAE, 0xAE, 0xC7, 0xC7))]) + modrm(rng)
+        )
     if kind == 2:  # control and debug registers
         return b"\x0f" + bytes([rng.randrange(0x20, 0x28), 0xC0 | rng.randrange(64)])
     if kind == 3:
-        return rng.choice((b"\xf4", b"\xfa", b"\xfb", b"\xcc", b"\xce", b"\xf1", b"\x9b", b"\xcf", b"\x48\xcf", b"\xd7"))
+        return rng.choice(
+            (b"\xf4", b"\xfa", b"\xfb", b"\xcc", b"\xce", b"\xf1", b"\x9b", b"\xcf", b"\x48\xcf", b"\xd7")
+        )
     if kind == 4:
         return b"\xcd" + bytes([rng.choice((0, 1, 2, 3, 4, 8, 13, 14, 0x80, rng.randrange(256)))])
     return b"\xf3" + bytes([rng.randrange(0x48, 0x50)]) + b"\x0f\xae" + modrm(rng)  # FSGSBASE
@@ -133,7 +137,13 @@ def rewrite(rng: Rng) -> bytes:
         return b"\xc6\x05" + struct.pack("<i", rng.randrange(-8, 16)) + rng.randbytes(1)  # mov byte [rip+x], y
     where = rng.choice((abi.PROGRAM_ADDRESS, abi.CONTROL_ADDRESS + 0x100, abi.GATE_OUT_ADDRESS))
     store = b"\x48\xb8" + rng.choice((b"\xe6\x10\xeb\xfc\xe6\x10\xeb\xfc", rng.randbytes(8))) + b"\x48\xa3"
-    return store + struct.pack("<Q", where) + b"\x48\xb8" + struct.pack("<Q", where) + rng.choice((b"\xff\xe0", b"\xff\xd0"))
+    return (
+        store
+        + struct.pack("<Q", where)
+        + b"\x48\xb8"
+        + struct.pack("<Q", where)
+        + rng.choice((b"\xff\xe0", b"\xff\xd0"))
+    )
 
 
 def string(rng: Rng) -> bytes:
@@ -142,7 +152,9 @@ def string(rng: Rng) -> bytes:
     count = b"\x48\xb9" + struct.pack("<Q", rng.choice((0, 1, 7, 4096, 1 << 20, 1 << 32, 1 << 47, 2**64 - 1)))
     repeat = rng.choice((b"", b"\xf3", b"\xf2", b"\x67\xf3", b"\x66\xf3", b"\xf3\xf2"))
     wide = rng.choice((b"", b"\x48"))
-    operation = bytes([rng.choice((0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF, 0x6C, 0x6D, 0x6E, 0x6F))])
+    operation = bytes(
+        [rng.choice((0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF, 0x6C, 0x6D, 0x6E, 0x6F))]
+    )
     return direction + (count if rng.random() < 0.7 else b"") + repeat + wide + operation
 
 
@@ -165,7 +177,9 @@ def far(rng: Rng) -> bytes:
     if kind == 2:  # a far pointer in data, and a way through it
         pointer = struct.pack("<I", selector)
         load = b"\xc7\x43\x08" + pointer  # mov dword [rbx+8], selector
-        return load + rng.choice((b"\xff\x2b", b"\x48\xff\x2b", b"\xff\x1b", b"\x48\xff\x1b", b"\x0f\xb2\x03", b"\x0f\xb4\x03"))
+        return load + rng.choice(
+            (b"\xff\x2b", b"\x48\xff\x2b", b"\xff\x1b", b"\x48\xff\x1b", b"\x0f\xb2\x03", b"\x0f\xb4\x03")
+        )
     target = rng.choice((*ADDRESSES, abi.LIBOS_ADDRESS + 0x40))
     code, stack = b"\x68" + struct.pack("<I", selector), b"\x48\xb8" + struct.pack("<Q", target) + b"\x50"
     if kind == 3:
@@ -178,12 +192,21 @@ def far(rng: Rng) -> bytes:
 def hypercall(rng: Rng) -> bytes:
     """Any port with odd arguments, through every form of OUT; the jump behind it may be missing."""
     pick = (*TIMES, *ADDRESSES, *range(8), rng.getrandbits(64))
-    arguments = b"\x48\xbf" + struct.pack("<Q", rng.choice(pick)) + b"\x48\xbe" + struct.pack("<Q", rng.choice((0, 0, 1, *pick)))
+    arguments = (
+        b"\x48\xbf"
+        + struct.pack("<Q", rng.choice(pick))
+        + b"\x48\xbe"
+        + struct.pack("<Q", rng.choice((0, 0, 1, *pick)))
+    )
     port = rng.choice((*PORTS, *PORTS, *PORTS, rng.randrange(256)))
     out = bytes([0xE6, port])
     if rng.random() < 0.2:
         wide = rng.choice((port, rng.getrandbits(16)))
-        out = b"\x66\xba" + struct.pack("<H", wide) + rng.choice((b"\xee", b"\xef", b"\x66\xef", b"\xec", b"\xed", b"\xf3\x6e"))
+        out = (
+            b"\x66\xba"
+            + struct.pack("<H", wide)
+            + rng.choice((b"\xee", b"\xef", b"\x66\xef", b"\xec", b"\xed", b"\xf3\x6e"))
+        )
     elif rng.random() < 0.1:
         out = bytes([rng.choice((0xE4, 0xE5, 0xE7)), port])
     return arguments + out + rng.choice((b"\xeb\x00", b"\xeb\x00", b"\xeb\x00", b"", b"\xeb\xfe"))
@@ -192,7 +215,9 @@ def hypercall(rng: Rng) -> bytes:
 def ring(rng: Rng) -> bytes:
     """Says something odd in the control page, and asks the VMM to look."""
     place = rng.choice((0, 4, 8, 0x10, 0x18, 0x1C, 0x1C, 0x1C, 0x20, 0x20, 0x28, 0x30, rng.randrange(0, 4096, 4)))
-    value = rng.choice((*IMMEDIATES, 8, 16, 24, 0x100, 0x4000, 0x10000, 0x10008, abi.LIBOS_ADDRESS, rng.getrandbits(32)))
+    value = rng.choice(
+        (*IMMEDIATES, 8, 16, 24, 0x100, 0x4000, 0x10000, 0x10008, abi.LIBOS_ADDRESS, rng.getrandbits(32))
+    )
     write = b"\xc7\x04\x25" + struct.pack("<II", abi.CONTROL_ADDRESS + place, value)  # mov dword [x], value
     return write + (b"\xe6\x15\xeb\x00" if rng.random() < 0.7 else b"")
 
@@ -210,7 +235,9 @@ def record(rng: Rng) -> bytes:
 def memory(rng: Rng) -> bytes:
     """Loads and stores at addresses that mean something, and stacks that lie there."""
     load = b"\x48" + bytes([0xB8 | rng.randrange(8)]) + struct.pack("<Q", rng.choice(ADDRESSES))
-    access = rng.choice((b"\x48\x8b\x00", b"\x48\x89\x00", b"\x50", b"\x58", b"\x48\xff\x00", b"\xf0\x48\xff\x00", b"\x0f\xae\x00"))
+    access = rng.choice(
+        (b"\x48\x8b\x00", b"\x48\x89\x00", b"\x50", b"\x58", b"\x48\xff\x00", b"\xf0\x48\xff\x00", b"\x0f\xae\x00")
+    )
     return load + (b"\x48\x89\xc4" if rng.random() < 0.1 else b"") + access
 
 

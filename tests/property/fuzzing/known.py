@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _LOCKED_BIT_TEST: Final = re.compile(
     rb"\xf0[\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3\x40-\x4f]*\x0f[\xa3\xab\xb3\xbb\xba]", re.DOTALL
 )
+# A frame that parses, and says what a supervisor would not, ends the worker by an exception.
+FRAMES_END_WORKERS: Final = True
 _FAR_NS: Final = 2**62
 
 
@@ -54,7 +56,9 @@ def avoid(case: "Case") -> "Case":
     if untranslatable(case.code) is not None or untranslatable(case.data) is not None:
         case = replace(case, code=b"\x0f\x0b", data=b"")
     if clocks_run_over():
-        clocks = {name: min(value, _FAR_NS) for name, value in case.devices.items() if name in ("mono_ns", "virtual_ns")}
+        clocks = {
+            name: min(value, _FAR_NS) for name, value in case.devices.items() if name in ("mono_ns", "virtual_ns")
+        }
         case = replace(case, devices={**case.devices, **clocks})
     return case
 
@@ -73,3 +77,15 @@ def death(stderr: str) -> str:
     if touched_pages_stay() and "madvise start out of bounds" in stderr:
         return "touched pages"
     return ""
+
+
+def open_holes() -> list[str]:
+    """Those that are open here and now, for a run to say so."""
+    holes = {
+        "far deadlines": far_deadlines_end_workers(),
+        "touched pages": touched_pages_stay(),
+        "clocks at their end": clocks_run_over(),
+        "frames that parse": FRAMES_END_WORKERS,
+        "instructions that Unicorn cannot translate": True,  # an edge refuses them before a worker sees them
+    }
+    return [name for name, is_open in holes.items() if is_open]

@@ -109,7 +109,9 @@ def _change(rng: Rng, tree: Any) -> Any:
     if isinstance(tree, bool) or tree is None:
         return rng.choice(JSON_VALUES)
     if isinstance(tree, int) and rng.random() < 0.8:
-        return rng.choice((tree + 1, tree - 1, -tree, tree * 2, tree ^ 1 << rng.randrange(40), float(tree), str(tree), 0, 2**62))
+        return rng.choice(
+            (tree + 1, tree - 1, -tree, tree * 2, tree ^ 1 << rng.randrange(40), float(tree), str(tree), 0, 2**62)
+        )
     if isinstance(tree, str) and tree and rng.random() < 0.8:
         text = bytearray(tree.encode())
         rng.choice(_CHANGES)(rng, text)

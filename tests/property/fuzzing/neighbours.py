@@ -38,7 +38,9 @@ _MOST: Final = tuple(
 )
 
 
-def _manifest(kind: str, layout: Layout, blob: bytes, base: Image | None, contents: tuple[np.ndarray, Pages] | None) -> ImageManifest:
+def _manifest(
+    kind: str, layout: Layout, blob: bytes, base: Image | None, contents: tuple[np.ndarray, Pages] | None
+) -> ImageManifest:
     page_nos, pages = contents if contents is not None else (np.zeros(0, np.uint32), np.zeros((0, 512), np.uint64))
     return ImageManifest(
         name="fuzz",
@@ -195,7 +197,11 @@ def what_it_saw(record: bytes, at: Looking) -> str:
     registers = state.registers
     if len(state.page_nos):
         return f"no page that differs expected, got {state.page_nos.tolist()[:8]}"
-    wrong = [(n, f"{want:#x}", f"{got:#x}") for n, (want, got) in enumerate(zip(at.gpr, registers.gpr, strict=True)) if want != got]
+    wrong = [
+        (n, f"{want:#x}", f"{got:#x}")
+        for n, (want, got) in enumerate(zip(at.gpr, registers.gpr, strict=True))
+        if want != got
+    ]
     if wrong:
         return f"other registers expected than it has; number, expected, got: {wrong}"
     rest = registers.fs_base, registers.gs_base, registers.fxsave

@@ -91,7 +91,9 @@ def try_one(target: Target, data: bytes, *, measured: bool = False) -> str:
         if isinstance(error, VerificationError | PublisherError | GuestViolation) and not str(error):
             raise ParserFailure(target.name, "an error that says nothing", data) from error
     except Exception as error:
-        raise ParserFailure(target.name, f"one of {[e.__name__ for e in target.raises]} expected, got {error!r}", data) from error
+        raise ParserFailure(
+            target.name, f"one of {[e.__name__ for e in target.raises]} expected, got {error!r}", data
+        ) from error
     else:
         word = "value"
         if not target.holds(data, value):
@@ -297,7 +299,9 @@ def _archives() -> tuple[bytes, ...]:
     snapshot_blob = frozen("record-v2.zst")
     bundle_of = []
     base = vectors.base_manifest()
-    made = ImageManifest(**{**vars(base), "snapshot": Blob(SNAPSHOT_TYPE, digest_of(snapshot_blob), len(snapshot_blob))})
+    made = ImageManifest(
+        **{**vars(base), "snapshot": Blob(SNAPSHOT_TYPE, digest_of(snapshot_blob), len(snapshot_blob))}
+    )
     bundle_of.append(ImageBundle(made, {digest_of(snapshot_blob): snapshot_blob}))
     return (pack_archive(bundle_of),)
 
@@ -320,7 +324,9 @@ def _archive(rng: Rng) -> bytes:
                 member.name = rng.choice(("../x", "/x", "blobs/sha256/x", "index.json", "a" * 90, ""))
             member.size = len(content)
             if rng.random() < 0.05:
-                member.type = rng.choice((tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, b"S", b"x", b"L"))
+                member.type = rng.choice(
+                    (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.CHRTYPE, b"S", b"x", b"L")
+                )
             for _ in range(rng.choice((1, 1, 1, 1, 2, 0))):
                 new.addfile(member, io.BytesIO(content))
     return out.getvalue()
@@ -352,7 +358,12 @@ def _head_holds(_: bytes, head: cgi.AnswerHead) -> bool:
     if lines.pop() or b"\r" in head.fields.replace(b"\r\n", b"") or b"\n" in head.fields.replace(b"\r\n", b""):
         return False
     names = [line.partition(b":")[0].lower() for line in lines]
-    return 200 <= head.status <= 599 and not cgi.NOT_FROM_GUEST.intersection(names) and all(names) and b"\0" not in head.fields
+    return (
+        200 <= head.status <= 599
+        and not cgi.NOT_FROM_GUEST.intersection(names)
+        and all(names)
+        and b"\0" not in head.fields
+    )
 
 
 _REQUESTS: Final = (
@@ -397,7 +408,9 @@ def _subrequest(data: bytes) -> tuple[str, str, list[tuple[str, str]]]:
 def _subrequest_holds(_: bytes, value: tuple[str, str, list[tuple[str, str]]]) -> bool:
     method, url, fields = value
     clean = not any(c in text for name, text in fields for c in "\r\n\0")
-    return url.startswith("https://api.example/") and method.isalpha() and clean and not any(c in url for c in "\r\n\0 ")
+    return (
+        url.startswith("https://api.example/") and method.isalpha() and clean and not any(c in url for c in "\r\n\0 ")
+    )
 
 
 # Blocks
@@ -436,7 +449,9 @@ def _elf(rng: Rng) -> bytes:
     data = bytearray(_program())
     for _ in range(rng.randrange(1, 4)):
         at = rng.choice((rng.randrange(64), rng.randrange(min(len(data), 1024)), rng.randrange(len(data))))
-        data[at : at + rng.choice((1, 2, 4, 8))] = struct.pack("<Q", rng.choice((*mutate.INTERESTING, *mutate.BIG)))[: rng.choice((1, 2, 4, 8))]
+        data[at : at + rng.choice((1, 2, 4, 8))] = struct.pack("<Q", rng.choice((*mutate.INTERESTING, *mutate.BIG)))[
+            : rng.choice((1, 2, 4, 8))
+        ]
     return bytes(data if rng.random() < 0.9 else data[: rng.randrange(len(data))])
 
 

@@ -44,13 +44,12 @@ EXCEPTIONS: Final = 32  # vectors below are processors' own
 _SECRET_WORDS: Final = frozenset(struct.unpack("<QQ", neighbours.SECRET))
 
 
-@dataclass(frozen=True)
 class Failure(Exception):
-    """What must not be: `kind` is a word for it, `message` a sentence."""
+    """What must not be: `kind` is a word for it, `message` a sentence, `said` the end of the worker's stderr."""
 
-    kind: str
-    message: str
-    said: str = ""  # the end of the worker's stderr
+    def __init__(self, kind: str, message: str, said: str = "") -> None:
+        super().__init__(kind, message, said)
+        self.kind, self.message, self.said = kind, message, said
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
