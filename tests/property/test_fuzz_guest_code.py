@@ -15,7 +15,7 @@ from tests.property.fuzzing.case import Case, make
 from tests.property.fuzzing.session import Failure
 
 SEED = 1
-# A case takes 1 to 3 ms of two cores that do other things too; on KVM, in `test_fuzz_guest_code_kvm`, 2 to 8. All of them
+# A case takes 1 to 3 ms of two cores that do other things too; on KVM, in `test_fuzz_guest_code_kvm`, 2 to 8. Both
 # together are 21,000, whatever this machine has.
 CASES = 21_000 if kvm_missing() else 16_000
 

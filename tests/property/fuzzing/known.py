@@ -27,7 +27,7 @@ _FAR_NS: Final = 2**62
 
 
 def untranslatable(code: bytes) -> int | None:
-    """Where Unicorn would give up on these bytes, at any offset: an edge refuses such images before a worker sees one."""
+    """Where Unicorn would give up on these bytes, at any offset: an edge refuses such images before workers see them."""
     scan = getattr(instructions, "untranslatable", None)
     if scan is not None:
         found: int | None = scan(code)
@@ -44,7 +44,7 @@ def far_deadlines_end_workers() -> bool:
 
 @cache
 def touched_pages_stay() -> bool:
-    """What a guest touches stays in the memfd of its base, and ends the next worker that makes a smaller spare shell."""
+    """What a guest touches stays in the memfd of its base, and ends the next worker that makes a smaller shell."""
     fd = base_memfd(*no_pages())
     memory = GuestMemory(BaseMemory(fd), abi.MEMORY_MIN)
     memory.ram[abi.MEMORY_MIN - 1] = 1

@@ -16,11 +16,11 @@ from edge.images import Image, prepare
 from edge.vmm import frames
 from tests.guests import EXAMPLES, bake, baker, head_block
 from tests.property.fuzzing import instructions
-from tests.property.fuzzing.case import DATA, DATA_BYTES, LAYOUTS, Case, Layout
+from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout
 from vmimage import abi, snapshot
 from vmimage.manifest import SNAPSHOT_TYPE, Blob, ImageManifest, Limits, Region, digest_of
 from vmimage.pages import Pages, pages_digest
-from vmimage.snapshot import RFLAGS_FIXED, DeviceState, Registers, Snapshot
+from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 BASE_NUMBER: Final = 1
 HELLO_BASE_NUMBER: Final = 2
