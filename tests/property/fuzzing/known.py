@@ -27,7 +27,7 @@ _FAR_NS: Final = 2**62
 
 
 def untranslatable(code: bytes) -> int | None:
-    """Where Unicorn would give up on these bytes, at any offset: an edge refuses such images before workers see them."""
+    """Where Unicorn would give up on these bytes, at any offset: an edge refuses such images first."""
     scan = getattr(instructions, "untranslatable", None)
     if scan is not None:
         found: int | None = scan(code)
