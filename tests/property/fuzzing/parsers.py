@@ -10,6 +10,7 @@ import io
 import json
 import struct
 import tarfile
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -30,7 +31,8 @@ from edge.ages import split_age
 from edge.flow import ClientError, Route
 from edge.images import prepare
 from edge.upstream_policy import UpstreamPolicy, UpstreamRefused
-from edge.vmm.memory import BaseMemory, page_template
+from edge.vmm.drives import Drives
+from edge.vmm.memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shell import Image, Shell
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
@@ -50,6 +52,7 @@ from vmimage.trust import KEY_ROLES, Trust, initial_metadata, parse_target, sign
 CORPUS: Final = Path(__file__).parent / "corpus" / "parsers"
 PEAK_BYTES: Final = 32 << 20  # of memory for one input, beside what its length allows
 PEAK_FACTOR: Final = 64  # times the input's length; Python objects of short lines are the largest
+CPU_S: Final = 5.0  # of one input: the slowest takes 10 ms
 MEASURED_EVERY: Final = 8  # inputs: to measure memory makes Python several times slower
 SYMBOLS_RAW_MAX: Final = 1 << 16  # of text in inputs that are made here
 
@@ -84,6 +87,7 @@ def try_one(target: Target, data: bytes, *, measured: bool = False) -> str:
     """
     if measured:
         tracemalloc.start()
+    began = time.thread_time()
     try:
         value = target.parse(data)
     except target.raises as error:
@@ -104,6 +108,8 @@ def try_one(target: Target, data: bytes, *, measured: bool = False) -> str:
             tracemalloc.stop()
     if peak > PEAK_BYTES + PEAK_FACTOR * len(data):
         raise ParserFailure(target.name, f"{peak} bytes of memory for {len(data)} bytes of input", data)
+    if (took_s := time.thread_time() - began) > CPU_S:
+        raise ParserFailure(target.name, f"{took_s:.1f} s of CPU time for {len(data)} bytes of input", data)
     return word
 
 
@@ -231,6 +237,35 @@ def _prepare(data: bytes) -> object:
     image = prepare(1, manifest, data, None)
     image.close()
     return image
+
+
+# What a machine with disks was parked as
+
+_DRIVES: Final = (
+    {"number": 1, "bytes": 1 << 20, "digest": vectors.digest("cow"), "kind": "cow", "name": "mine"},
+    {"number": None, "bytes": 64 << 10, "digest": None, "kind": "scratch", "name": "tmp"},
+)
+
+
+def _length(data: bytes) -> bytes:
+    return struct.pack("<I", len(data)) + data
+
+
+def _with_scratch(rng: Rng) -> bytes:
+    """A record, and the pages of a scratch disk behind it, one of them changed."""
+    pages = disk.encode_pages({2: b"x" * abi.PAGE_SIZE, 9: bytes(range(256)) * 16})
+    if rng.random() < 0.7:
+        pages = mutate.data(rng, pages)
+    data = _length(frozen("record-v2.zst")) + zstandard.compress(_length(pages), 1)
+    return data if rng.random() < 0.7 else mutate.data(rng, data)
+
+
+def _open_with_disks(data: bytes) -> bytes | None:
+    drives = Drives(lambda _: None, lambda _: None)
+    record, disks = drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), _DRIVES, data)
+    assert disks is not None
+    drives.forget(1)
+    return record
 
 
 # Catalogue
@@ -473,6 +508,7 @@ def targets() -> Sequence[Target]:
             (FormatError,),
             _same_record,
         ),
+        Target("scratch", _with_scratch, _open_with_disks, (FormatError,)),
         Target("image", packed(record), _prepare, (VerificationError,)),
         Target(
             "open-requests",
