@@ -5,7 +5,8 @@ import pytest
 from tests.property.fuzzing import campaign
 
 SEED = 1
-CASES = 5_000
+CASES = 4_000
+MOVING_CASES = 1_000  # on both engines, as a worker chooses
 
 pytestmark = [pytest.mark.kvm, pytest.mark.timeout(900)]
 
@@ -16,3 +17,7 @@ def test_what_once_failed() -> None:
 
 def test_generated_code() -> None:
     assert campaign.run("kvm", SEED, 0, CASES).wrong(CASES) == ""
+
+
+def test_generated_code_that_moves_between_the_engines() -> None:
+    assert campaign.run("auto", SEED, CASES, MOVING_CASES).wrong(MOVING_CASES) == ""

@@ -14,9 +14,9 @@ from tests.property.fuzzing.parsers import ParserFailure, Target
 from vmimage.errors import FormatError
 
 SEED = 1
-CASES = 3_000
-SLOW = {"archive": 300, "elf": 150}  # milliseconds each
-HTTP_CASES = 10_000
+CASES = 2_000
+SLOW = {"archive": 200, "elf": 60}  # milliseconds each
+HTTP_CASES = 5_000
 TARGETS = parsers.targets()
 
 pytestmark = pytest.mark.timeout(600)

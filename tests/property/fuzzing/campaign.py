@@ -16,7 +16,7 @@ from tests.property.fuzzing.session import Failure, Session
 CORPUS: Final = Path(__file__).parent / "corpus" / "code"
 BATCH: Final = 64  # cases under way at once: machines enough to be in each other's way
 CASES_A_WORKER: Final = 4096  # then another one takes over, so that what a worker collects is seen as well as its start
-SIMPLER_MAX: Final = 200  # attempts to make a failing case simpler
+SIMPLER_MAX: Final = 60  # attempts to make a failing case simpler
 SHARES: Final = {  # one case in so many ends like that at least; measured: three times as many
     "parked": 15,
     "GuestViolation": 30,

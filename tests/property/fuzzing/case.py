@@ -93,6 +93,7 @@ class Case:
     devices: Mapping[str, int] = field(default_factory=dict)  # fields of `DeviceState`
     limits: Mapping[str, int] = field(default_factory=dict)
     fresh: bool = False
+    noise: int = 0  # pages that do not compress, behind the data: with some hundred KiB an image travels as a memfd
     sent: tuple[tuple[int, int, int, bytes], ...] = ()  # frames after OPEN: type, flags, stream, payload
     park: int = NEVER
     reopen: int = 0  # 0: not; 1: what it was parked as; from 2 on: that with bytes changed, by this seed
@@ -143,6 +144,7 @@ def _encode(case: Case) -> bytes:
 
     for address, data in ((abi.CONTROL_ADDRESS, case.control), (abi.GATE_OUT_ADDRESS, case.ring), (DATA, case.data)):
         put(address, data)
+    put(DATA + DATA_BYTES, Rng("noise").randbytes(case.noise * PAGE))
     put(layout.code + case.place, case.code)
     page_nos = np.array(sorted(pages), dtype=np.uint32)
     rows = np.frombuffer(b"".join(bytes(pages[n]) for n in sorted(pages)), dtype=np.uint64).reshape(len(pages), -1)
@@ -189,6 +191,7 @@ def make(seed: int, number: int) -> Case:
         devices=_devices(rng),
         limits=_limits(rng),
         fresh=rng.random() < 0.15,
+        noise=rng.choice((1, 70, 100)) if rng.random() < 0.01 else 0,
         sent=tuple(_sent(rng)),
         park=rng.choice((NEVER, AT_ONCE, AT_REST, AT_REST, AT_REST)),
         reopen=rng.choice((0, 0, 1, 1, rng.randrange(2, 1 << 30))),
@@ -336,6 +339,7 @@ def minimised(case: Case) -> "list[Case]":
         "fresh",
         "reopen",
         "rflags",
+        "noise",
     ):
         if getattr(case, name) != getattr(plain, name):
             changes.append({name: getattr(plain, name)})

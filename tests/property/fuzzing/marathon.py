@@ -14,9 +14,10 @@ from tests.property.fuzzing import campaign, conversations, http_heads, known, p
 from tests.property.fuzzing.session import Failure
 
 # Cases of a piece of work, chosen so that one takes some seconds on a busy machine.
-PIECES: Final = {"unicorn": 4096, "kvm": 1024, "frames": 100, "parsers": 200, "http": 2000}
+PIECES: Final = {"unicorn": 4096, "kvm": 1024, "auto": 1024, "frames": 100, "parsers": 200, "http": 2000}
 # How often each comes in a round. Guest code is what most attackers can send.
-ROUND: Final = ("unicorn", "kvm", "unicorn", "parsers", "unicorn", "http", "kvm", "unicorn", "frames")
+ROUND: Final = ("unicorn", "kvm", "unicorn", "parsers", "unicorn", "http", "auto", "unicorn", "frames")
+ENGINES: Final = ("unicorn", "kvm", "auto")  # "auto": machines move between the two
 FAILURES_MAX: Final = 20
 SHOWN_EVERY_S: Final = 10.0
 
@@ -58,7 +59,7 @@ def work(piece: Piece, seed: int, until: float) -> Done:
     kind, first, size = piece.kind, piece.first, piece.size
     done = Done(kind)
     try:
-        if kind in ("unicorn", "kvm"):
+        if kind in ENGINES:
             tally = campaign.run(kind, seed, first, size, until=until)
             done.cases, done.ends, done.known = tally.done, tally.outcomes, tally.deaths
             for found in tally.found:
@@ -96,7 +97,7 @@ def run(cases: int, minutes: float, seed: int, jobs: int, sizes: Mapping[str, in
     """Until so many cases are done, or the time is over; 1 where something failed."""
     kinds = set(sizes)
     if why := kvm_missing():
-        kinds.discard("kvm")
+        kinds -= {"kvm", "auto"}
         print(f"KVM IS NOT FUZZED HERE: {why}", flush=True)
     if holes := known.open_holes():
         print(f"known holes, whose cases are left out or do not count: {', '.join(holes)}", flush=True)

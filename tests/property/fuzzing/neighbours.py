@@ -169,7 +169,7 @@ class Looking:
 
 def looking(number: int, memory_bytes: int, engine: str) -> Looking:
     """One for a size of memory."""
-    pieces = _MOST if engine == "kvm" else _ALL
+    pieces = _ALL if engine == "unicorn" else _MOST
     layout, code = looking_layout(memory_bytes), looking_code(memory_bytes, pieces)
     row = bytearray(abi.PAGE_SIZE)
     row[: len(code)] = code
