@@ -6,6 +6,7 @@ Each is one predicate with one sentence. When a hole is closed its predicate goe
 import re
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from edge.vmm.devices.clock import Clock
@@ -22,7 +23,7 @@ _LOCKED_BIT_TEST: Final = re.compile(
     rb"\xf0[\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3\x40-\x4f]*\x0f[\xa3\xab\xb3\xbb\xba]", re.DOTALL
 )
 # A frame that parses, and says what a supervisor would not, ends the worker by an exception.
-FRAMES_END_WORKERS: Final = True
+FRAMES_END_WORKERS: Final = find_spec("edge.vmm.guard") is None
 _FAR_NS: Final = 2**62
 
 
