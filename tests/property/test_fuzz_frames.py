@@ -8,7 +8,7 @@ from tests.property.fuzzing import conversations, known, lies
 from tests.property.fuzzing.mutate import Rng
 
 SEED = 1
-CONVERSATIONS = 250
+CONVERSATIONS = 150
 LIVES = 25  # of a hostile worker
 PATIENCE_S = 30.0  # for so many: some of its lies are silence, which a request waits out
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -247,6 +248,10 @@ _DRIVES: Final = (
 )
 
 
+def _nothing(*_: object) -> None:
+    """For whoever wants to say something."""
+
+
 def _length(data: bytes) -> bytes:
     return struct.pack("<I", len(data)) + data
 
@@ -261,7 +266,7 @@ def _with_scratch(rng: Rng) -> bytes:
 
 
 def _open_with_disks(data: bytes) -> bytes | None:
-    drives = Drives(lambda _: None, lambda _: None)
+    drives = Drives(*(_nothing for _ in signature(Drives).parameters))  # nobody is told of anything
     record, disks = drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), _DRIVES, data)
     assert disks is not None
     drives.forget(1)
