@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from edge.vmm.devices.clock import Clock
 from edge.vmm.image_memory import base_memfd
 from edge.vmm.memory import BaseMemory, GuestMemory
-from vmimage import abi, instructions
+from vmimage import abi
 from vmimage.pages import no_pages
 from vmimage.snapshot import DeviceState
 
@@ -27,13 +27,14 @@ FRAMES_END_WORKERS: Final = find_spec("edge.vmm.guard") is None
 _FAR_NS: Final = 2**62
 
 
+def aborts_end_workers() -> bool:
+    """Unicorn's translator ends the process over some instructions, and nothing contains that."""
+    return find_spec("edge.vmm.unicorn_aborts") is None
+
+
 def untranslatable(code: bytes) -> int | None:
-    """Where Unicorn would give up on these bytes, at any offset: an edge refuses such images first."""
-    scan = getattr(instructions, "untranslatable", None)
-    if scan is not None:
-        found: int | None = scan(code)
-        return found
-    match = _LOCKED_BIT_TEST.search(code)
+    """Where the translator would end the process, at any offset."""
+    match = _LOCKED_BIT_TEST.search(code) if aborts_end_workers() else None
     return None if match is None else match.start()
 
 
@@ -87,6 +88,6 @@ def open_holes() -> list[str]:
         "touched pages": touched_pages_stay(),
         "clocks at their end": clocks_run_over(),
         "frames that parse": FRAMES_END_WORKERS,
-        "instructions that Unicorn cannot translate": True,  # an edge refuses them before a worker sees them
+        "instructions that Unicorn cannot translate": aborts_end_workers(),
     }
     return [name for name, is_open in holes.items() if is_open]
