@@ -114,6 +114,7 @@ class Session:
         except WorkerEnded as error:
             raise Failure("died", f"the worker ended with status {error.status}", error.said) from None
         except TimeoutError:
+            self._child.process.kill()  # it would not leave
             raise Failure("wedged", f"no answer in {WEDGED_S} s", self._child.said()) from None
 
     # Batches
