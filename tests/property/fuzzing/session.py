@@ -27,8 +27,11 @@ from vmimage.errors import FormatError, NunatakError
 from vmimage.manifest import Limits
 
 WEDGED_S: Final = 30.0  # without an answer to PING; an edge gives 5 s, on a machine that does nothing else
-BATCH_S: Final = 0.5  # for a batch that does not come to rest, and for each of its machines:
-CASE_S: Final = 0.01
+# Of the worker's CPU time, which other load on the machine does not shorten: for a batch that does not come to rest, and
+# for each of its machines.
+BATCH_NS: Final = 500_000_000
+CASE_NS: Final = 10_000_000
+SETTLED_S: Final = 60.0  # of any time
 ASK_S: Final = (0.001, 0.016)  # between two PINGs: at first, and at most
 SECRET_EVERY: Final = 4  # batches
 INTERNAL: Final = "the machine could not go on"  # what an exception in the VMM itself is reported as
@@ -171,16 +174,18 @@ class Session:
         for number in numbers:
             del self._machines[number]
 
-    def _settle(self, numbers: Sequence[int], patience_s: float = BATCH_S) -> None:
+    def _settle(self, numbers: Sequence[int]) -> None:
         """Until all have ended, or the worker rests, or it has had long enough."""
         if not numbers:
             return
-        until = time.monotonic() + patience_s + CASE_S * len(numbers)
-        rests, pause_s = self._ping()["rests"], ASK_S[0]
-        while time.monotonic() < until and any(self._lives(number) for number in numbers):
-            self._take(self._child.receive(pause_s, until=1000))
-            if self._ping()["rests"] > rests:
+        until, pause_s = time.monotonic() + SETTLED_S, ASK_S[0]
+        before = now = self._ping()
+        enough_ns = before["cpu_ns"] + BATCH_NS + CASE_NS * len(numbers)
+        while any(self._lives(number) for number in numbers):
+            if now["rests"] > before["rests"] or now["cpu_ns"] > enough_ns or time.monotonic() > until:
                 return
+            self._take(self._child.receive(pause_s, until=1000))
+            now = self._ping()
             pause_s = min(2 * pause_s, ASK_S[1])
 
     def _lives(self, number: int) -> bool:
@@ -309,7 +314,7 @@ class Session:
         number = self._enter(None, looking.image)
         self._send(open_frame(number, looking.image.number, limits=neighbours.LOOKING_LIMITS, tenant="neighbour"))
         self._send(_wake(number))
-        self._settle([number], WEDGED_S)
+        self._settle([number])
         self._send(frames.pack(frames.PARK, 0, number, 0))
         if wrong := neighbours.what_it_saw(self._parked(number), looking):
             raise Failure("leak", f"in a shell of {memory_bytes >> 20} MiB: {wrong}")
