@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kvm bench fmt lock clean
+.PHONY: help demo test test-kvm bench fmt fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -24,6 +24,13 @@ test: $(VENV)/.installed  ## format, lint, types, import contracts, all tests
 
 test-kvm: $(VENV)/.installed  ## the guest suite on kvm_amd in an emulated machine, with QEMU and a kernel of Debian's
 	$(BIN)/python -m tests.kvm.run $(TESTS)
+
+# FUZZ_MINUTES=10 stops after that time, FUZZ_CASES after so many; each run has a seed of its own, which it prints.
+FUZZ_CASES ?= 1000000
+FUZZ_MINUTES ?= 0
+
+fuzz: $(VENV)/.installed  ## hostile guest code, frames and bytes without end; FUZZ_MINUTES=10 ends it
+	$(BIN)/python -m tests.property.fuzzing all --cases $(FUZZ_CASES) --minutes $(FUZZ_MINUTES)
 
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench

@@ -33,7 +33,7 @@ BUSY_STREAMS: Final = 4  # requests in a worker from which on the edge polls for
 POLL_S: Final = 200e-6  # after the last request went there
 JSON_MAX: Final = 64 << 10  # bytes; a crash report has about 2 KB
 PONG_MAX: Final = 1 << 20  # bytes; some 20 for each machine, of which there may be tens of thousands
-# Of a worker in quarantine, above the edge's own, and what nice(1) adds: its start above all comes after what others want.
+# Of a worker in quarantine, above the edge's own, and what nice(1) adds: its start comes after what others want.
 QUARANTINE_NICE: Final = 10
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
 _LISTS: Final = ("throttled", "grown", "resident")  # of PONG

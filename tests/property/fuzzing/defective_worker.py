@@ -1,0 +1,92 @@
+"""A worker with one defect, so that tests see whether fuzzing would find it: `defective_worker DEFECT ...`."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from edge.vmm import worker
+from edge.vmm.machine import Machine
+from edge.vmm.memory import GuestMemory
+from edge.vmm.shell import Shell
+from vmimage import abi
+
+INVALID_OPCODE: Final = b"\x0f\x0b"
+
+
+def _before(owner: type, name: str, act: Callable[..., None]) -> None:
+    method = getattr(owner, name)
+
+    def both(self: Any, *arguments: Any, **named: Any) -> Any:
+        act(self, *arguments, **named)
+        return method(self, *arguments, **named)
+
+    setattr(owner, name, both)
+
+
+def _code(machine: Machine) -> bytes:
+    rip = machine.shell.engine.save().rip
+    return machine.shell.memory.read_checked(rip, 2) or b""
+
+
+def crash(machine: Machine, *_: Any) -> None:
+    """As an emulator does that meets what it cannot translate."""
+    if machine.virtual_ns == 0 and _code(machine) == INVALID_OPCODE:
+        os.abort()
+
+
+def hang(machine: Machine, *_: Any) -> None:
+    """An endless loop outside of the guest."""
+    while machine.virtual_ns == 0 and _code(machine) == INVALID_OPCODE:
+        pass
+
+
+def keep_memory(memory: GuestMemory, *_: Any, **__: Any) -> None:
+    """Writes of the machine before are not seen."""
+    page = abi.CONTROL_ADDRESS // abi.PAGE_SIZE
+    memory.entries[page] &= ~np.uint64(1 << 6)
+
+
+def keep_registers(shell: Shell, *_: Any) -> None:
+    """R15 stays what it was."""
+    engine = shell.engine
+    load, kept = engine.load, engine.save().gpr[15]
+
+    def load_most(registers: Any) -> None:
+        load(replace(registers, gpr=(*registers.gpr[:15], kept or registers.gpr[15])))
+
+    engine.load = load_most  # type: ignore[method-assign]
+
+
+def spoil(resident_worker: worker.Worker, *_: Any) -> None:
+    """A byte in the memory of the oldest machine of the smallest size changes."""
+    for resident in resident_worker._residents.values():
+        shell = resident.machine.shell
+        if shell.memory.memory_bytes == abi.MEMORY_MIN and resident_worker._rests > 20:
+            shell.memory.write(abi.PROGRAM_ADDRESS + 0x10000 + 77, b"!")
+            return
+
+
+def main() -> int:
+    """A worker that is as it should be, but for one thing."""
+    defect = sys.argv.pop(1)
+    if defect == "crash":
+        _before(Machine, "run", crash)
+    elif defect == "hangs":
+        _before(Machine, "run", hang)
+    elif defect == "keeps memory":
+        _before(GuestMemory, "bind", keep_memory)
+    elif defect == "keeps registers":
+        _before(Shell, "bind", keep_registers)
+    elif defect == "spoils a neighbour":
+        _before(worker.Worker, "_on_ping", spoil)
+    else:
+        raise SystemExit(f"a defect expected, got {defect!r}")
+    return worker.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

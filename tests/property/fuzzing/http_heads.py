@@ -1,0 +1,205 @@
+"""Client connections without sockets: the same bytes whole, byte by byte and in pieces are the same requests."""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from edge.connection import Connection
+from edge.flow import ClientError
+from edge.request import Request
+from tests.property.fuzzing import mutate
+from tests.property.fuzzing.mutate import Rng
+from tests.property.fuzzing.parsers import ParserFailure
+
+CORPUS: Final = Path(__file__).parent / "corpus" / "http"
+KEEPALIVE_S: Final = 3600.0
+NAME: Final = "http"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as whoever answers it sees it."""
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    host: str | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    content_length: int | None
+    chunked: bool
+    body: bytes
+    error: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All requests of a connection, and what became of it."""
+
+    requests: tuple[Seen, ...]
+    closed: bool
+
+    @property
+    def refused(self) -> bool:
+        """Whether the last of them was."""
+        return bool(self.requests) and bool(self.requests[-1].error)
+
+
+class _Transport:
+    def __init__(self) -> None:
+        self.reading, self.closed = True, False
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.1", 1234) if name == "peername" else None
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class _Taker:
+    """Answers each request when all of it is here, or it is refused."""
+
+    def __init__(self) -> None:
+        self.connections: set[Connection] = set()
+        self.seen: list[Seen] = []
+        self.current: Request | None = None
+
+    def take(self, request: Request) -> None:
+        assert self.current is None, "a request is taken while another one is answered"
+        self.current = request
+
+    def gone(self, request: Request) -> None:
+        self.current = None
+
+    def answer(self) -> bool:
+        """Answer what can be; whether something was."""
+        request = self.current
+        if request is None or not (request.complete or request.error is not None):
+            return False
+        self.current = None
+        error = "" if request.error is None else _word(request.error)
+        if error:
+            request.keep_alive = False
+        self.seen.append(
+            Seen(
+                *(request.method, request.target, request.version, request.host, tuple(request.headers)),
+                *(request.content_length, request.chunked, b"" if error else request.body(), error),
+            )
+        )
+        request.connection.finished(request)
+        return True
+
+
+def _word(error: ClientError) -> str:
+    return str(error) or type(error).__name__
+
+
+def feed(data: bytes, cuts: list[int]) -> Outcome:
+    """What a connection makes of bytes that come in pieces. A loop must be running."""
+    taker, transport = _Taker(), _Transport()
+    connection = Connection(taker, KEEPALIVE_S)
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    edges = [0, *cuts, len(data)]
+    for start, end in pairwise(edges):
+        if transport.closed:
+            break
+        if end > start:
+            connection.data_received(data[start:end])
+        while taker.answer():
+            pass
+    connection.connection_lost(None)
+    return Outcome(tuple(taker.seen), transport.closed)
+
+
+def check(data: bytes, rng: Rng) -> Outcome:
+    """One input in four ways.
+
+    :raises ParserFailure: they differ, or something came of it that must not.
+    """
+    try:
+        whole = feed(data, [])
+        ways = {
+            "byte by byte": list(range(1, len(data))),
+            "in two": [rng.randrange(len(data) + 1)],
+            "in pieces": sorted(rng.randrange(len(data) + 1) for _ in range(5)),
+        }
+        for name, cuts in ways.items():
+            if (other := feed(data, cuts)) != whole:
+                raise ParserFailure(NAME, f"{name} it is {other}, and whole {whole}", data)
+    except ParserFailure:
+        raise
+    except Exception as error:
+        raise ParserFailure(NAME, f"no exception expected, got {error!r}", data) from error
+    for place, request in enumerate(whole.requests):
+        if request.error and place + 1 < len(whole.requests):
+            raise ParserFailure(NAME, "nothing behind what was refused expected", data)
+        if not request.error and not _is_sound(request):
+            raise ParserFailure(NAME, f"a request that can be passed on expected, got {request}", data)
+    return whole
+
+
+def _is_sound(request: Seen) -> bool:
+    """One line a field, one way to say where the body ends, and as much of it."""
+    text = b"".join(name + value for name, value in request.headers) + request.target.encode()
+    hosts = [name for name, _ in request.headers if name.lower() == b"host"]
+    lengths = [value for name, value in request.headers if name.lower() == b"content-length"]
+    framed = not (request.chunked and lengths) and len(lengths) <= 1 and len(hosts) <= 1
+    right = request.chunked or len(request.body) == (request.content_length or 0)
+    return framed and right and not any(byte in text for byte in b"\r\n\0") and bool(request.method)
+
+
+def corpus() -> list[tuple[str, int, bytes]]:
+    """What is to become of each, how many requests are taken, and the bytes."""
+    found = []
+    for path in (CORPUS / "valid.txt", CORPUS / "smuggling.txt"):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith("#"):
+                word, count, text = line.split(" ", 2)
+                found.append((word, int(count), text.encode("latin-1").decode("unicode_escape").encode("latin-1")))
+    return found
+
+
+def make(rng: Rng, good: list[bytes], seeds: list[bytes]) -> bytes:
+    """Requests of the corpus one behind the other, good ones, then changed ones."""
+    before = [rng.choice(good) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
+    changed = [mutate.data(rng, rng.choice(seeds), seeds) for _ in range(rng.choice((1, 1, 2)))]
+    return b"".join((*before, *changed))[:4096]
+
+
+def run(seed: int, first: int, count: int) -> Counter[str]:
+    """Inputs of a seed; how they ended.
+
+    :raises ParserFailure: see `check`.
+    """
+    seeds, ends = [data for _, _, data in corpus()], Counter[str]()
+    good = [data for word, _, data in corpus() if word == "ok"]
+
+    async def all_of_them() -> None:
+        for number in range(first, first + count):
+            rng = random.Random(f"{NAME}:{seed}:{number}")
+            outcome = check(make(rng, good, seeds), rng)
+            ends["refused" if outcome.refused else f"{min(len(outcome.requests), 3)} taken"] += 1
+
+    asyncio.run(all_of_them())
+    return ends

@@ -1,0 +1,1 @@
+"""Frozen bytes of every format that outlives a process or crosses a border between two."""
