@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import resource
 import signal
 import sys
@@ -21,9 +22,11 @@ from edge.http import Front
 from edge.images import DiskStore, Images, OriginStore
 from edge.logs import Spool
 from edge.overlays import Overlays
+from edge.private import private_folder
 from edge.records import Records
+from edge.seal import load_seal
 from edge.supervisor import Supervisor
-from edge.tiers import open_disk
+from edge.tiers import DiskTier
 from edge.vmm.host import ask_for_short_slices
 from edge.workers import COMMAND
 from vmimage.errors import OperatorError
@@ -56,6 +59,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
 
     :raises OperatorError: the machine or the configuration does not allow it.
     """
+    os.umask(0o077)  # whatever is written under the cache folder is the edge's alone
     loop = asyncio.get_running_loop()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
@@ -66,24 +70,28 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
         loop.add_signal_handler(number, stop.set)
     try:
         root = config.trust.read_bytes()
-        config.cache.mkdir(parents=True, exist_ok=True)
+        if closed := private_folder(config.cache):
+            _logger.info(log.line("cache_made_private", files=closed))
         lock = _take(config.cache)
-        blobs = open_disk(config.cache / "blobs", config.disk)
-        parked = open_disk(config.cache / "parked", config.parked_disk)
     except OSError as error:
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
     counters = Counters()
+    seal = load_seal(config.cache / "key")
+    blobs = DiskTier(config.cache / "blobs", config.disk, counters)
+    parked = DiskTier(config.cache / "parked", config.parked_disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     parking_thread = ThreadPoolExecutor(1, "parked")
-    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
+    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
     directory = Directory(catalogue, counters, config.negative)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
     images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
-    records = Records(config.parked_bytes, parked, parking_thread, counters)
+    records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
     writing_thread = ThreadPoolExecutor(1, "written")
-    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
+    if overlays.is_open:
+        seal.settle()
     logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
     disks = Disks(blob_store, threads, overlays, logs, config.block_cache, counters)
     supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)

@@ -10,7 +10,8 @@ import pytest
 from edge import records as module
 from edge.counters import Counters
 from edge.records import Records
-from edge.tiers import open_disk
+from edge.seal import new_seal
+from edge.tiers import DiskTier
 
 RECORD_BYTES = 4096
 DISK_BYTES = 256 << 10
@@ -20,13 +21,14 @@ def test_what_the_disk_evicts_is_no_longer_said_to_be_there(tmp_path: Path, monk
     monkeypatch.setattr(module, "RECOUNT_S", 0.0)
 
     async def fill() -> tuple[set[str], set[str], str | None]:
-        disk = open_disk(tmp_path, DISK_BYTES)
-        records = Records(0, disk, ThreadPoolExecutor(1), Counters())
+        counters = Counters()
+        disk = DiskTier(tmp_path, DISK_BYTES, counters)
+        records = Records(0, disk, new_seal(), ThreadPoolExecutor(1), counters)
         for number in range(200):
             records.put(f"service-{number:03d}@1", os.urandom(RECORD_BYTES))
         await records.flush()
         await asyncio.sleep(0)  # what was written is told in callbacks
-        return set(disk.iterkeys()), records.on_disk, records.tier_of("service-000@1")
+        return disk.keys(), records.on_disk, records.tier_of("service-000@1")
 
     there, said, oldest = asyncio.run(fill())
     assert 20 < len(there) < DISK_BYTES / RECORD_BYTES
