@@ -100,6 +100,7 @@ class Disks:
         :raises Unavailable: what the service wrote cannot be read now.
         """
         attached = []
+        self.overlays.leave(service.name, [ref.name for ref in refs if ref.kind == "cow"])
         for ref in refs:
             disk = await self._load(ref) if ref.digest is not None else None
             attached.append(
@@ -112,7 +113,7 @@ class Disks:
         await self.overlays.ready()
         while True:
             since = service.release.written_since(ref.name)
-            key = self.overlays.find(service.name, ref.name, since, str(ref.digest))
+            key = self.overlays.find(service.name, ref.name, since, service.tenant, str(ref.digest))
             loaded = await self.overlays.load(key)
             if loaded is None:
                 continue

@@ -18,7 +18,7 @@ import errno
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from vmimage import abi
 from vmimage.disk import encode_pages
 from vmimage.errors import OperatorError, Unavailable
 
-Aside = Literal["", "another base", "dropped", "damaged", "does not fit"]
+Aside = Literal["", "another base", "another tenant", "dropped", "damaged", "does not fit"]
 
 FORM: Final = 2  # of the file, as its user_version; the one before had neither checks nor a form
 REOPEN_S: Final = 10.0  # between two tries to open a file that could not be opened
@@ -52,8 +52,8 @@ _SETTINGS: Final = """
 _SCHEMA: Final = """
     CREATE TABLE about (name TEXT PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE overlay (number INTEGER PRIMARY KEY, service TEXT NOT NULL, disk TEXT NOT NULL, since INTEGER NOT NULL,
-        base TEXT NOT NULL, aside TEXT NOT NULL, version INTEGER NOT NULL, pages INTEGER NOT NULL, total BLOB NOT NULL,
-        written INTEGER NOT NULL, tag BLOB NOT NULL);
+        tenant TEXT NOT NULL, base TEXT NOT NULL, aside TEXT NOT NULL, version INTEGER NOT NULL,
+        pages INTEGER NOT NULL, total BLOB NOT NULL, written INTEGER NOT NULL, tag BLOB NOT NULL);
     CREATE TABLE page (overlay INTEGER, number INTEGER, data BLOB NOT NULL, tag BLOB NOT NULL,
         PRIMARY KEY (overlay, number)) WITHOUT ROWID;
 """
@@ -69,6 +69,7 @@ class Overlay:
     service: str
     disk: str
     since: int  # version of the service with which its pages began; 0: before versions were noted
+    tenant: str  # whose the service was; "": before that was noted
     base: str  # digest of the disk's manifest
     aside: Aside = ""
     version: int = 0  # names this state; 0: never written
@@ -80,7 +81,7 @@ class Overlay:
         """Its columns, without the check."""
         total = self.total.to_bytes(TAG_BYTES, "little")
         return (
-            *(self.number, self.service, self.disk, self.since, self.base),
+            *(self.number, self.service, self.disk, self.since, self.tenant, self.base),
             *(self.aside, self.version, self.pages, total, self.written),
         )
 
@@ -89,12 +90,14 @@ class _Damaged(Exception):
     """Pages or a file that cannot be believed."""
 
 
-def choose(found: Sequence[Overlay], since: int | None, base: str) -> Overlay | None:
+def choose(found: Sequence[Overlay], since: int | None, tenant: str, base: str) -> Overlay | None:
     """Which of a service's overlays of a disk is in use.
 
+    :param tenant: whose the service is: a name that was given up may be another's now, and its pages are not.
     :param since: what the catalogue says; None: nothing, and then only pages of the very same base are right.
     """
     usable = [overlay for overlay in found if overlay.aside not in ("damaged", "does not fit")]
+    usable = [overlay for overlay in usable if overlay.tenant in ("", tenant)]
     same = [overlay for overlay in usable if overlay.since == (since or 0)]
     pool = [overlay for overlay in same if not overlay.aside] or same
     exact = next((overlay for overlay in (same if since is None else pool) if overlay.base == base), None)
@@ -112,7 +115,7 @@ class Overlays:
         self._seal, self._counters = seal, counters
         self._database: sqlite3.Connection | None = None
         self._overlays: dict[int, Overlay] = {}
-        self._by_disk: dict[tuple[str, str], list[Overlay]] = {}
+        self._by_disk: dict[str, dict[str, list[Overlay]]] = {}  # by service, then by disk
         self._next = 1
         self._pages = 0
         self._order = 0
@@ -202,7 +205,7 @@ class Overlays:
         for number, (key,) in enumerate(keys, start=1):
             service, _, rest = key.partition("/")
             disk, _, base = rest.rpartition("@")
-            overlay = Overlay(number, service, disk, 0, base, version=_new_version(), written=number)
+            overlay = Overlay(number, service, disk, 0, "", base, version=_new_version(), written=number)
             for page, data in database.execute("SELECT number, data FROM page_before WHERE key = ?", (key,)).fetchall():
                 tag = self._page_tag(number, page, data)
                 database.execute("INSERT INTO page VALUES (?, ?, ?, ?)", (number, page, data, tag))
@@ -217,8 +220,8 @@ class Overlays:
         self._overlays.clear()
         self._by_disk.clear()
         for *columns, tag in database.execute("SELECT * FROM overlay"):
-            number, service, disk, since, base, aside, version, pages, total, written = columns
-            overlay = Overlay(number, service, disk, since, base, aside, version, pages, written=written)
+            number, service, disk, since, tenant, base, aside, version, pages, total, written = columns
+            overlay = Overlay(number, service, disk, since, tenant, base, aside, version, pages, written=written)
             overlay.total = int.from_bytes(total, "little") if isinstance(total, bytes) else 0
             self._enter(overlay)
             self._order = max(self._order, written if isinstance(written, int) else 0)
@@ -232,7 +235,7 @@ class Overlays:
 
     def _enter(self, overlay: Overlay) -> None:
         self._overlays[overlay.number] = overlay
-        self._by_disk.setdefault((overlay.service, overlay.disk), []).append(overlay)
+        self._by_disk.setdefault(overlay.service, {}).setdefault(overlay.disk, []).append(overlay)
 
     def _page_tag(self, overlay: int, number: int, data: bytes) -> bytes:
         return self._seal.tag(_PAGE, f"{overlay} {number}".encode(), data)
@@ -244,7 +247,7 @@ class Overlays:
 
     def _put_row(self, database: sqlite3.Connection, overlay: Overlay) -> None:
         row = (*overlay.row(), self._overlay_tag(overlay))
-        database.execute("INSERT OR REPLACE INTO overlay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        database.execute("INSERT OR REPLACE INTO overlay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     # What there is.
 
@@ -280,31 +283,40 @@ class Overlays:
 
     # Use.
 
-    def find(self, service: str, disk: str, since: int | None, base: str) -> int:
+    def find(self, service: str, disk: str, since: int | None, tenant: str, base: str) -> int:
         """The overlay in use now, its key; the pages of an earlier base go over to it, all others are kept aside.
 
-        :param since: as the catalogue says; see `choose`.
+        :param since: as the catalogue says; for this and the others see `choose`.
         """
-        found = self._by_disk.get((service, disk), ())
-        chosen = choose(found, since, base)
+        found = self._by_disk.get(service, {}).get(disk, ())
+        chosen = choose(found, since, tenant, base)
         for overlay in found:
             if overlay is not chosen and not overlay.aside and overlay.version:
-                self._lay_aside(overlay, "another base" if overlay.since == (since or 0) else "dropped")
+                whose = overlay.tenant in ("", tenant)
+                same = overlay.since == (since or 0)
+                self._lay_aside(overlay, "another tenant" if not whose else "another base" if same else "dropped")
         if chosen is None:
             number, self._next = self._next, self._next + 1
-            chosen = Overlay(number, service, disk, since or 0, base)
+            chosen = Overlay(number, service, disk, since or 0, tenant, base)
             self._enter(chosen)
-        elif chosen.base != base or chosen.aside:
-            self._carry(chosen, base)
+        elif chosen.base != base or chosen.aside or chosen.tenant != tenant:
+            self._carry(chosen, tenant, base)
         return chosen.number
 
-    def _carry(self, overlay: Overlay, base: str) -> None:
+    def leave(self, service: str, disks: Collection[str]) -> None:
+        """Keep aside what a service wrote to disks that it has no more: all but these."""
+        for disk, found in self._by_disk.get(service, {}).items():
+            for overlay in found if disk not in disks else ():
+                if overlay.version and not overlay.aside:
+                    self._lay_aside(overlay, "dropped")
+
+    def _carry(self, overlay: Overlay, tenant: str, base: str) -> None:
         if overlay.version and overlay.base != base:
             overlay.version = _new_version()
             self._counters.overlays_carried += 1
             about = {"service": overlay.service, "disk": overlay.disk, "pages": overlay.pages}
             _logger.info(log.line("overlay_carried_over", **about, before=overlay.base, now=base))
-        overlay.base, overlay.aside = base, ""
+        overlay.base, overlay.tenant, overlay.aside = base, tenant, ""
         self._note(overlay)
 
     def set_aside(self, key: int, reason: Aside) -> None:
@@ -323,16 +335,16 @@ class Overlays:
     def _note(self, overlay: Overlay) -> None:
         """Let the file say what has changed of an overlay but its pages."""
         if overlay.version:
-            changed = (overlay.number, overlay.base, overlay.aside, overlay.version)
+            changed = (overlay.number, overlay.tenant, overlay.base, overlay.aside, overlay.version)
             submit(self._thread, "note overlay", self._write_note, *changed)
 
-    def _write_note(self, number: int, base: str, aside: Aside, version: int) -> None:
+    def _write_note(self, number: int, tenant: str, base: str, aside: Aside, version: int) -> None:
         database, overlay = self._opened(), self._overlays.get(number)
         if overlay is None or not overlay.pages:
             return
         (known,) = database.execute("SELECT count(*) FROM overlay WHERE number = ?", (number,)).fetchone()
         if known:
-            noted = Overlay(number, overlay.service, overlay.disk, overlay.since, base, aside, version)
+            noted = Overlay(number, overlay.service, overlay.disk, overlay.since, tenant, base, aside, version)
             noted.pages, noted.total, noted.written = overlay.pages, overlay.total, overlay.written
             self._put_row(database, noted)
 
@@ -374,7 +386,7 @@ class Overlays:
             gone.set_result(-errno.EIO)
             return gone
         version = overlay.version = _new_version()
-        about = (overlay.base, overlay.aside, version)
+        about = (overlay.tenant, overlay.base, overlay.aside, version)
         return loop.run_in_executor(self._thread, self._write, loop, overlay, about, pages)
 
     def spoil(self, key: int) -> None:
@@ -386,7 +398,7 @@ class Overlays:
         self,
         loop: asyncio.AbstractEventLoop,
         overlay: Overlay,
-        about: tuple[str, Aside, int],
+        about: tuple[str, str, Aside, int],
         pages: Mapping[int, bytes],
     ) -> int:
         database, key = self._opened(), overlay.number
@@ -443,7 +455,7 @@ class Overlays:
             overlay = self._overlays.pop(number, None)
             if overlay is None:
                 continue
-            of_disk = self._by_disk.get((overlay.service, overlay.disk), [])
+            of_disk = self._by_disk.get(overlay.service, {}).get(overlay.disk, [])
             of_disk[:] = [other for other in of_disk if other is not overlay]
             self._say_dropped(overlay, pages, "room for newer")
 
@@ -457,9 +469,9 @@ class Overlays:
         gone = [overlay for overlay in self._overlays.values() if overlay.service == service]
         for overlay in gone:
             del self._overlays[overlay.number]
-            self._by_disk.pop((service, overlay.disk), None)
             if overlay.version:
                 self._say_dropped(overlay, overlay.pages, "withdrawn")
+        self._by_disk.pop(service, None)
         if gone:
             submit(self._thread, "delete overlays", self._delete, [overlay.number for overlay in gone])
 

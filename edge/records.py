@@ -1,8 +1,8 @@
 """Parked machines: records in memory and, a moment later, on disk; the coldest on disk alone; then forgotten.
 
-A record is known by service and image digest, so a record of another version is never met. On disk a check by the
-edge's key stands before it (`edge.seal`), over its name and all of it: what was edited, swapped or brought from another
-edge is forgotten, and the service starts from its image. Workers parse records as hostile anyway.
+A record is known by service, image digest and tenant, so a record of another version is never met. On disk a check by
+the edge's key stands before it (`edge.seal`), over its name and all of it: what was edited, swapped or brought from
+another edge is forgotten, and the service starts from its image. Workers parse records as hostile anyway.
 
 What was saved survives a kill of the edge; the last moments before a power cut may be missing, never half there. The
 set of keys on disk is kept in memory, so that only a record that is there costs a look at the disk; what the disk has
@@ -29,9 +29,9 @@ PURPOSE: Final = "parked record 1"  # of the keyed check; the number is the form
 _logger: Final = log.logger("records")
 
 
-def record_key(service: str, digest: str) -> str:
-    """Name of the record of `service` as image `digest`."""
-    return f"{service}@{digest}"
+def record_key(service: str, digest: str, tenant: str = "") -> str:
+    """Name of the record of `service` as image `digest`; of its tenant too, since names may come into other hands."""
+    return f"{service}@{digest} {tenant}"
 
 
 class Records:

@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from vmimage.errors import OriginError, PublisherError
 
@@ -26,6 +27,23 @@ class Response:
 
     status: int
     body: bytes
+
+
+def refuse_plain_http(url: str, allowed: bool) -> None:
+    """Let a token not be sent so that anybody on the way can read it.
+
+    :param allowed: whether it is wanted all the same.
+    :raises PublisherError: another URL than https:// or of this machine itself.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    try:
+        here = ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")  # RFC 6761 section 6.3
+    if parts.scheme != "https" and not here and not allowed:
+        why = "everybody on the way can read a token that is sent by http (--plain-http sends it all the same)"
+        raise PublisherError(f"--origin: https:// or an address of this machine expected, got {url!r}: {why}")
 
 
 def upload_request(digest: str, data: bytes) -> Request:

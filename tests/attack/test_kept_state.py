@@ -148,7 +148,7 @@ class Written:
         async def put() -> None:
             store = self.start()
             for pages in flushes:
-                assert await store.put(store.find(service, "data", 1, "sha256:00"), pages) == 0
+                assert await store.put(store.find(service, "data", 1, service, "sha256:00"), pages) == 0
             store.close()
 
         asyncio.run(put())
@@ -156,8 +156,8 @@ class Written:
     def get(self, service: str) -> dict[int, bytes] | None:
         async def get() -> dict[int, bytes] | None:
             store = self.start()
-            loaded = await store.load(store.find(service, "data", 1, "sha256:00"))
-            again = await store.load(store.find(service, "data", 1, "sha256:00"))
+            loaded = await store.load(store.find(service, "data", 1, service, "sha256:00"))
+            again = await store.load(store.find(service, "data", 1, service, "sha256:00"))
             store._thread.shutdown()
             store.close()
             assert loaded is not None or again == (0, bytes(4)), "the service begins with the disk as it was published"

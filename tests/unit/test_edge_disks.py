@@ -70,7 +70,7 @@ class Worker:
 def shop(**written: int) -> SimpleNamespace:
     """A service, and what the catalogue says of what it wrote."""
     release = ServiceRecord("shop", (), "sha256:" + "00" * 32, 1, 9, written=tuple(written.items()))
-    return SimpleNamespace(name="shop", withdrawn=False, release=release)
+    return SimpleNamespace(name="shop", tenant="shop", withdrawn=False, release=release)
 
 
 class Site:

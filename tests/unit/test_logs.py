@@ -41,7 +41,11 @@ async def origin(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSession
             return web.Response(status=error.status)
 
     app = web.Application(middlewares=[answer])
-    app.add_routes(Logs(folder / "logs", TOKEN).routes(lambda request: None))
+
+    async def anybody(request: web.Request, service: str) -> None:
+        return
+
+    app.add_routes(Logs(folder / "logs", TOKEN).routes(anybody))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

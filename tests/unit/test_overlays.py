@@ -39,7 +39,7 @@ def pages(data: tuple[int, bytes] | None) -> dict[int, bytes]:
 
 
 def shop(store: Overlays, base: str = BASE, since: int | None = 1, service: str = "shop") -> int:
-    return store.find(service, "data", since, base)
+    return store.find(service, "data", since, "shop", base)
 
 
 def test_pages_outlive_the_process(tmp_path: Path) -> None:
@@ -60,7 +60,9 @@ def test_pages_outlive_the_process(tmp_path: Path) -> None:
         assert pages(loaded) == {1: A, 5: B}
         assert loaded is not None
         assert [loaded[0]] == versions
-        assert await store.load(store.find("shop", "other", 1, BASE)) == (0, bytes(4)), "another disk has none of it"
+        assert await store.load(store.find("shop", "other", 1, "shop", BASE)) == (0, bytes(4)), (
+            "another disk has none of it"
+        )
 
     asyncio.run(write())
     asyncio.run(read())
@@ -115,7 +117,7 @@ def test_a_withdrawn_service_leaves_nothing_and_it_is_counted(tmp_path: Path) ->
 
 
 def overlay(number: int, since: int, base: str, aside: str = "", written: int = 0) -> Overlay:
-    return Overlay(number, "shop", "data", since, base, aside, 1, 1, written=written)  # type: ignore[arg-type]
+    return Overlay(number, "shop", "data", since, "shop", base, aside, 1, 1, written=written)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def overlay(number: int, since: int, base: str, aside: str = "", written: int = 
     ],
 )
 def test_which_pages_are_in_use(found: list[Overlay], since: int | None, base: str, expected: int | None) -> None:
-    chosen = choose(found, since, base)
+    chosen = choose(found, since, "shop", base)
     assert (chosen.number if chosen else None) == expected
 
 
