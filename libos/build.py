@@ -141,8 +141,8 @@ def run_tool(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT
     } | os.environ
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
-    except FileNotFoundError:
-        raise OperatorError(f"{what}: no command {command[0]!r}") from None
+    except OSError as error:
+        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise PublisherError(f"{what}: not done after {timeout_s} s") from None
     if done.returncode:

@@ -100,6 +100,8 @@ def _run(command: Sequence[str], what: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise OperatorError(f"{what}: not fetched after {FETCH_TIMEOUT_S} s") from None
+    except OSError as error:
+        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
     if done.returncode:
         raise OperatorError(f"{what}: not fetched: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
 
