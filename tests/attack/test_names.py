@@ -23,7 +23,7 @@ from origin.store import Store
 from origin.tokens import TOKENS_FILE, Tokens
 from tests.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
-from vmimage.trust import ServiceRecord, host_path, make_targets, service_path, sign_bin
+from vmimage.trust import ServiceRecord, host_path, make_targets, parse_target, service_path, sign_bin
 
 Changes = Mapping[str, TargetFile | None]
 OURS, THEIRS, NEWER = (f"sha256:{digits * 32}" for digits in ("aa", "ee", "bb"))
@@ -66,6 +66,10 @@ def whole(record: ServiceRecord, *history: str) -> dict[str, TargetFile | None]:
     return {**make_targets(record, history)}
 
 
+def part(record: ServiceRecord, path: str, *history: str) -> dict[str, TargetFile | None]:
+    return {path: whole(record, *history)[path]}
+
+
 def gone(record: ServiceRecord) -> dict[str, TargetFile | None]:
     return dict.fromkeys((service_path(record.service), *map(host_path, record.hosts)))
 
@@ -76,18 +80,13 @@ LESS = replace(BANK, hosts=("bank.example",), version=2)
 
 REFUSED: dict[str, list[Changes]] = {
     "a host of another service": [whole(EVIL)],
-    "its host's entry alone": [{host_path("bank.example"): whole(EVIL)[host_path("bank.example")]}],
-    "its host, with its service's entry unchanged": [
-        whole(EVIL),
-        {service_path("bank"): whole(BANK)[service_path("bank")]},
-    ],
+    "its host's entry alone": [part(EVIL, "hosts/bank.example")],
+    "its host, with its service's entry as it was": [whole(EVIL), part(BANK, "services/bank")],
     "its host removed": [{host_path("bank.example"): None}],
     "its service removed, its hosts left": [{service_path("bank"): None}],
-    "its service without a host that stays": [
-        {path: target for path, target in whole(LESS, OURS).items()},
-    ],
-    "its service's entry alone, with another image": [{service_path("bank"): whole(NEXT, OURS)[service_path("bank")]}],
-    "its host's entry with another image": [{host_path("bank.example"): whole(NEXT)[host_path("bank.example")]}],
+    "its service without a host that stays": [whole(LESS, OURS)],
+    "its service's entry alone, with another image": [part(NEXT, "services/bank", OURS)],
+    "its host's entry with another image": [part(NEXT, "hosts/bank.example")],
     "a version that stays": [whole(replace(NEXT, version=1), OURS)],
     "a version that leaps": [whole(replace(NEXT, version=9), OURS)],
     "a tenant that changes": [whole(replace(NEXT, owner="evil-ltd"), OURS)],
@@ -98,11 +97,9 @@ REFUSED: dict[str, list[Changes]] = {
     "a new service with a history": [whole(replace(EVIL, hosts=()), OURS)],
     "a host that its service does not list": [
         whole(replace(EVIL, hosts=())),
-        {host_path("evil.example"): whole(replace(EVIL, hosts=("evil.example",)))[host_path("evil.example")]},
+        part(replace(EVIL, hosts=("evil.example",)), "hosts/evil.example"),
     ],
-    "a listed host without an entry": [
-        {service_path("evil"): whole(replace(EVIL, hosts=("e.test",)))["services/evil"]}
-    ],
+    "a listed host without an entry": [part(replace(EVIL, hosts=("e.test",)), "services/evil")],
 }
 
 
@@ -118,8 +115,6 @@ def test_a_submission_that_is_refused_whole(site: Site, submission: list[Changes
 
 
 def record_of(site: Site, path: str) -> ServiceRecord | None:
-    from vmimage.trust import parse_target
-
     target = site.state.find(path)
     return parse_target(path, target) if target is not None else None
 
@@ -179,12 +174,12 @@ def test_a_tenants_token_touches_nothing_of_another(site: Site, submission: Chan
     before = site.state
     with pytest.raises(NameRefused, match="an entry of tenant mallory"):
         site.submit(submission, submitter=Submitter("mallory"))
-    own = replace(EVIL, hosts=("evil.example",), owner="mallory")
+    own = replace(EVIL, service="own", hosts=("own.example",), owner="mallory")
     with pytest.raises(NameRefused, match="an entry of tenant mallory"):
         site.submit(whole(own), submission, submitter=Submitter("mallory"))
     assert site.state is before
     site.submit(whole(own), submitter=Submitter("mallory"))
-    assert record_of(site, "hosts/evil.example") == own
+    assert record_of(site, "hosts/own.example") == own
 
 
 # The same over HTTP, by the token that is shown.
@@ -332,18 +327,23 @@ def test_names_that_cannot_be_a_tenants(keys: Keys, tokens: Tokens, name: str) -
     assert not (keys.folder / TOKENS_FILE).exists()
 
 
-@pytest.mark.parametrize(
-    "url", ["http://origin.example:8700", "http://192.0.2.7", "http://127.0.0.1.example/", "http://[2001:db8::1]"]
-)
+PLAIN = ["http://origin.example:8700", "http://192.0.2.7", "http://127.0.0.1.example/", "http://[2001:db8::1]"]
+GUARDED = [
+    "https://origin.example",
+    "http://127.0.0.1:8700",
+    "http://localhost",
+    "http://[::1]:1",
+    "http://a.localhost",
+]
+
+
+@pytest.mark.parametrize("url", PLAIN)
 def test_a_token_is_not_sent_in_the_clear(keys: Keys, url: str) -> None:
     with pytest.raises(PublisherError, match="everybody on the way"):
         carry_out(publish([publication("a")], keys.trust, keys.publisher, NOW), url=url, token=TOKEN)
     refuse_plain_http(url, True)
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://origin.example", "http://127.0.0.1:8700", "http://localhost", "http://[::1]:1", "http://a.localhost"],
-)
+@pytest.mark.parametrize("url", GUARDED)
 def test_where_a_token_may_go(url: str) -> None:
     refuse_plain_http(url, False)
