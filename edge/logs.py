@@ -27,6 +27,7 @@ from edge.counters import Counters
 from edge.private import private_folder, write_private
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
+from vmimage.urls import is_guarded
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
@@ -192,6 +193,9 @@ class Spool:
         """Send segments to the origin, for ever."""
         if not self._token:
             return
+        if not is_guarded(self._url):
+            why = "everybody on the way can read a token that is sent by http"
+            _logger.warning(log.line("log_token_in_the_clear", url=self._url, why=why))
         timeout = aiohttp.ClientTimeout(total=60, sock_connect=5)
         failing, pause_s = "", SHIP_S
         async with aiohttp.ClientSession(timeout=timeout) as session:

@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from vmimage.errors import OriginError, PublisherError
+from vmimage.urls import is_guarded
 
 REPOSITORY: Final = "images"  # the OCI repository name under which an origin keeps everything
 
@@ -35,13 +35,7 @@ def refuse_plain_http(url: str, allowed: bool) -> None:
     :param allowed: whether it is wanted all the same.
     :raises PublisherError: another URL than https:// or of this machine itself.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    try:
-        here = ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")  # RFC 6761 section 6.3
-    if parts.scheme != "https" and not here and not allowed:
+    if not allowed and not is_guarded(url):
         why = "everybody on the way can read a token that is sent by http (--plain-http sends it all the same)"
         raise PublisherError(f"--origin: https:// or an address of this machine expected, got {url!r}: {why}")
 

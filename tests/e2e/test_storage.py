@@ -1,9 +1,7 @@
 """What an edge keeps on its disk, through republished disks, damage and a full disk: nothing is lost without a word."""
 
 import json
-import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -164,7 +162,7 @@ def test_an_edge_on_a_full_disk_serves_on_drains_and_starts_again(own_site: Site
     _fill(small)
     image, disk = _image(own_site, 7)
     own_site.publish(image, "second", disks=[disk])
-    eventually(lambda: fetch(edge.url, host="second.test").status == 200, "a service that cannot be kept is served")
+    assert _get(edge, "/read?offset=0&size=1", host="second.test") == b"\7", "a service that cannot be kept is served"
     assert _get(edge, f"/read?offset={PAGE}&size=1") == b"A"
     assert int(_get(edge, f"/write?offset={2 * PAGE}&byte=66")) == PAGE
     for _ in range(40):  # what little room there is goes to the log of the database
@@ -190,4 +188,3 @@ def test_an_edge_on_a_full_disk_serves_on_drains_and_starts_again(own_site: Site
     edge.kill()
     own_site.restart(edge)
     assert _get(edge, f"/read?offset={PAGE}&size=1") == b"C"
-    assert os.kill(edge.pid, signal.SIGTERM) is None
