@@ -13,6 +13,7 @@ from edge.counters import Counters, exposition
 from edge.flow import ClientError
 from edge.services import Service
 from edge.supervisor import Supervisor
+from vmimage import abi
 
 PREFIX: Final = "/-/"
 ACTIONS: Final = frozenset({"park", "drain"})  # pages that change something: POST only
@@ -101,6 +102,9 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "image_bytes": supervisor.images.held.used_bytes,
         "overlays": len(supervisor.disks.overlays),
         "overlay_bytes": supervisor.disks.overlays.used_bytes,
+        "overlays_aside": len(aside := supervisor.disks.overlays.aside()),
+        "overlay_aside_bytes": sum(overlay.pages for overlay in aside) * abi.PAGE_SIZE,
+        "written_services": supervisor.disks.overlays.services,
         "log_bytes": supervisor.disks.logs.used_bytes,
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
@@ -134,6 +138,7 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
         "resident_bytes": supervisor.residents.tier.size_of(service.machine.number) if service.machine else 0,
         "requests": service.requests,
         "waiting": len(service.queue),
+        "written": supervisor.disks.overlays.describe(service.name),
         "crashes": service.crashes,
         "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
     }

@@ -4,10 +4,12 @@ python-tuf's `Updater` follows root, timestamp, snapshot and targets; the hash b
 for and checked by the same rules (named by the snapshot, hash, signature, version, expiry). What is believed is a view
 that is replaced whole after everything in it has been checked, and that is loaded again from disk at start:
 
-- it never goes back a version;
+- it never goes back a version, unless the trust root has taken the keys away that signed the present one: what a thief
+  of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
 - when nothing has changed a refresh is one conditional GET;
 - past its expiry, entries of bins that were verified before stay usable and new bins are refused;
-- whatever fails, the view stays as it was.
+- whatever fails, the view stays as it was;
+- a folder that takes no more, a full disk, is no failure: what was verified is believed and counts from memory.
 
 All methods block (call them through `asyncio.to_thread`) and may be called from several threads; a lookup in a bin that
 is here takes microseconds and no lock. The folder belongs to one Catalogue.
@@ -19,11 +21,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import urllib3
 from tuf.api.exceptions import (
@@ -33,9 +36,12 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
+from edge import log
+from edge.counters import Counters
+from edge.private import write_private
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.manifest import is_name
 from vmimage.trust import (
@@ -60,6 +66,8 @@ CHUNK_BYTES: Final = 64 << 10
 
 Entries = dict[str, ServiceRecord]
 
+_logger: Final = log.logger("catalogue")
+
 
 @dataclass(frozen=True)
 class _View:
@@ -69,6 +77,7 @@ class _View:
     snapshot: Snapshot
     timestamp_version: int
     expires: datetime
+    signed: tuple[bytes, bytes]  # the timestamp and the snapshot, as they came
     bins: dict[str, Entries] = field(default_factory=dict)
 
     def file(self, role: str) -> MetaFile | None:
@@ -83,6 +92,7 @@ class Catalogue:
         metadata_dir: Path,
         metadata_url: str,
         root_bytes: bytes,
+        counters: Counters | None = None,
         *,
         clock: Callable[[], float] = time.time,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -99,9 +109,12 @@ class Catalogue:
         self._dir, self._tuf = metadata_dir, metadata_dir / "tuf"
         self._url = metadata_url.rstrip("/") + "/"
         self._root = root_bytes
-        self._clock = clock
+        self._clock, self._counters = clock, counters or Counters()
+        self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
+        self._failing = False
         self._fetcher = _Fetcher(read_timeout_s, file_timeout_s)
         self._etag: str | None = None
+        self._view: _View | None = None
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
         try:
@@ -113,7 +126,7 @@ class Catalogue:
             raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
         except (RepositoryError, ValueError) as error:
             raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
-        self._view: _View | None = self._resume()
+        self._view = self._resume()
 
     @property
     def expired(self) -> bool:
@@ -135,19 +148,35 @@ class Catalogue:
                     self._refuse_if_expired()
                     return False
                 self._fetcher.primed[url] = data
-                self._updater().refresh()
+                updater = self._updater()
+                updater.refresh()
                 top = self._verified_top()
-            old, new = self._view, self._parse(top)
+            old, new = self._view, self._parse(top, updater.root_version)
             outdated: list[Path] = []
             if old is not None:
-                if new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version:
-                    raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+                self._refuse_older(old, new)
                 outdated = self._carry_over(old, new)
             self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
             self._view, self._etag = new, etag
             for path in outdated:
                 path.unlink(missing_ok=True)
             return old is None or old.snapshot.meta != new.snapshot.meta
+
+    def _refuse_older(self, old: _View, new: _View) -> None:
+        """:raises VerificationError: a version went back, and no key that signed the present one was taken away."""
+        if _still_signed(new.trust.root, *old.signed) and (
+            new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
+        ):
+            raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+        if _bin_keys(old) != _bin_keys(new):
+            return  # their versions too are what another key says
+        with self._growing:
+            known = list(old.bins)
+        for role in known:  # the publisher has signed these: no online key, old or new, may take them back
+            before, file = old.file(role), new.file(role)
+            if before is not None and (file is None or file.version < before.version):
+                got = file.version if file is not None else "none"
+                raise VerificationError(f"{role}: version {before.version} or later expected, got {got}")
 
     def find_service(self, name: str) -> ServiceRecord | None:
         """What the service is now, None when there is no such service.
@@ -190,13 +219,15 @@ class Catalogue:
             known = dict(old.bins)
         changed: list[tuple[str, MetaFile]] = []
         outdated = []
+        same_keys = _bin_keys(old) == _bin_keys(new)
         for role, entries in known.items():
             before, file = old.file(role), new.file(role)
-            if file == before:
+            if file == before and same_keys:
                 new.bins[role] = entries
             elif file is not None and before is not None:
                 changed.append((role, file))
-                outdated.append(self._bin_path(role, before))
+                if file.version != before.version:
+                    outdated.append(self._bin_path(role, before))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
             fetched = list(pool.map(lambda item: self._fetch_bin(new, *item), changed))
         new.bins.update({role: entries for (role, _), entries in zip(changed, fetched, strict=True)})
@@ -220,36 +251,49 @@ class Catalogue:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _updater(self) -> Updater:
+    def _updater(self) -> "_Updater":
         config = UpdaterConfig(
             root_max_length=ROOT_MAX,
             timestamp_max_length=TIMESTAMP_MAX,
             snapshot_max_length=SNAPSHOT_MAX,
             targets_max_length=TARGETS_MAX,
         )
-        return Updater(str(self._tuf), self._url, fetcher=self._fetcher, config=config, bootstrap=self._root)
+        held = self._view.signed if self._view is not None else None
+        return _Updater(self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root)
 
     # The folder: tuf/ is the Updater's; bins/<version>.<role>.json are immutable; catalogue.json names the view.
 
     def _verified_top(self) -> dict[str, str]:
         """The four top-level roles as the Updater left them."""
-        return {role: (self._tuf / f"{role}.json").read_text() for role in ("timestamp", "snapshot", "targets")}
+        return {role: self._read(self._tuf / f"{role}.json").decode() for role in ("timestamp", "snapshot", "targets")}
 
-    def _parse(self, top: Mapping[str, str]) -> _View:
-        """The view that `top` says, signatures checked; expiry is not."""
-        trust = Trust(self._roots(), top["targets"].encode())
+    def _read(self, path: Path) -> bytes:
+        unkept = self._unkept.get(str(path))
+        return path.read_bytes() if unkept is None else unkept
+
+    def _parse(self, top: Mapping[str, str], last_root: int | None = None) -> _View:
+        """The view that `top` says, signatures checked; expiry is not.
+
+        :param last_root: its version; None: as far as there are any.
+        """
+        trust = Trust(self._roots(last_root), top["targets"].encode())
         timestamp = trust.verify_timestamp(top["timestamp"].encode())
         snapshot = trust.verify_snapshot(top["snapshot"].encode())
         if timestamp.snapshot_meta.version != snapshot.version:
             raise VerificationError("timestamp and snapshot of one state expected")
         expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)
-        return _View(trust, snapshot, timestamp.version, expires)
+        signed = top["timestamp"].encode(), top["snapshot"].encode()
+        return _View(trust, snapshot, timestamp.version, expires, signed)
 
-    def _roots(self) -> list[bytes]:
+    def _roots(self, last: int | None) -> list[bytes]:
         roots = [self._root]
-        version = self._root_version
-        while (path := self._tuf / "root_history" / f"{(version := version + 1)}.root.json").exists():
-            roots.append(path.read_bytes())
+        for version in count(self._root_version + 1):
+            try:
+                if last is not None and version > last:
+                    break
+                roots.append(self._read(self._tuf / "root_history" / f"{version}.root.json"))
+            except FileNotFoundError:
+                break
         return roots
 
     def _resume(self) -> _View | None:
@@ -273,16 +317,80 @@ class Catalogue:
 
     def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
         """:param durable: must outlive a power cut, so as not to go back a version; a lost bin is fetched again."""
-        new = self._dir / f"new-{threading.get_ident()}"
         try:
+            if durable:
+                write_private(path, data)
+                self._failing = False
+                return
+            new = self._dir / f"new-{threading.get_ident()}"
             with new.open("wb") as file:
                 file.write(data)
-                if durable:
-                    file.flush()
-                    os.fsync(file.fileno())
             new.replace(path)
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {self._dir}: {error.strerror}") from None
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        """The folder does not take something: said once, until it does again."""
+        self._counters.add(self._counters.storage_errors, "catalogue")
+        if not self._failing:
+            _logger.error(log.line("catalogue_not_kept", folder=self._dir, error=error))
+        self._failing = True
+
+
+class _Updater(Updater):
+    """python-tuf's client over a folder that may take nothing: what it cannot write is kept in memory for the next."""
+
+    def __init__(
+        self,
+        unkept: dict[str, bytes],
+        note: Callable[[OSError], None],
+        held: tuple[bytes, bytes] | None,
+        folder: str,
+        url: str,
+        fetcher: FetcherInterface,
+        config: UpdaterConfig,
+        bootstrap: bytes,
+    ) -> None:
+        """:param held: timestamp and snapshot that are believed; None: whatever the folder has."""
+        self._unkept, self._note, self._held = unkept, note, held
+        super().__init__(folder, url, fetcher=fetcher, config=config, bootstrap=bootstrap)
+
+    @property
+    def root_version(self) -> int:
+        """Of the newest root that was verified."""
+        return self._trusted_set.root.version
+
+    def _load_root(self) -> None:
+        super()._load_root()
+        names = [os.path.join(self._dir, f"{role}.json") for role in (Timestamp.type, Snapshot.type)]
+        try:
+            held = self._held or (self._load_local_metadata(Timestamp.type), self._load_local_metadata(Snapshot.type))
+        except OSError:
+            return
+        if not _still_signed(self._trusted_set.root, *held):  # TUF specification 5.3.11
+            _logger.warning(log.line("online_keys_changed", root=self.root_version))
+            for name in names:
+                self._unkept.pop(name, None)
+                with suppress(FileNotFoundError):
+                    os.unlink(name)
+
+    def _load_local_metadata(self, rolename: str) -> bytes:
+        unkept = self._unkept.get(os.path.join(self._dir, f"{rolename}.json"))
+        return super()._load_local_metadata(rolename) if unkept is None else unkept
+
+    def _persist_file(self, filename: str, data: bytes) -> None:
+        try:
+            super()._persist_file(filename, data)
+            self._unkept.pop(filename, None)
+        except OSError as error:
+            self._unkept[filename] = data
+            self._note(error)
+
+    def _update_root_symlink(self) -> None:
+        try:
+            super()._update_root_symlink()
+        except OSError as error:  # nothing reads it
+            self._note(error)
 
 
 class _Fetcher(FetcherInterface):
@@ -346,6 +454,27 @@ def _check_bin(view: _View, role: str, file: MetaFile, data: bytes) -> Targets:
     if signed.version != file.version:
         raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
     return signed
+
+
+def _still_signed(root: Root, timestamp: bytes, snapshot: bytes) -> bool:
+    """Whether both are signed by keys that `root` names for them. One that is not takes the other's word away too.
+
+    A key that comes to those that are there changes nothing: what they have signed is as good as before.
+    """
+    for data in (timestamp, snapshot):
+        try:
+            metadata: Metadata[Any] = Metadata.from_bytes(data)
+            root.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
+        except UnsignedMetadataError:
+            return False
+        except (RepositoryError, ValueError):  # damaged: says nothing of keys
+            continue
+    return True
+
+
+def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
+    """What signs bins."""
+    return view.trust.bin_keys
 
 
 def _entries(signed: Targets) -> Entries:

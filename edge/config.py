@@ -193,7 +193,7 @@ class EdgeConfig:
         """What `log_token` holds; empty when it is not given."""
         try:
             return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~ of a user without a home
             raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
 
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
@@ -272,7 +272,7 @@ def _read(option: Option, value: object) -> Any:
         if type_ is str:
             return str(value)
         number = parse_size(value) if about.unit == "bytes" and isinstance(value, str) else type_(value)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
         raise OperatorError(f"{option.name}: {error}") from None
     if not about.low <= number <= about.high:
         low, high = _text(about.low, about.unit), _text(about.high, about.unit)

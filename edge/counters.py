@@ -50,6 +50,14 @@ class Counters:
     )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
+    records_refused: Annotated[
+        int, "Parked machines dropped because their keyed check failed: edited, damaged, or of another key."
+    ] = 0
+    records_lost: Annotated[int, "Parked machines that neither memory nor disk had room for."] = 0
+    caches_rebuilt: Annotated[int, "Caches on disk that were made anew because their index was damaged."] = 0
+    storage_errors: Annotated[Tally, "Reads and writes in the cache folder that failed, by part.", By("part")] = field(
+        default_factory=dict
+    )
     images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0
     images_dropped: Annotated[int, "Images evicted from memory."] = 0
     opens: Annotated[int, "Machines opened in a worker."] = 0
@@ -85,9 +93,17 @@ class Counters:
     block_errors: Annotated[int, "Blocks that could not be had; the guest got an I/O error."] = 0
     pages_kept: Annotated[int, "Pages that services wrote to copy-on-write disks and flushed."] = 0
     overlays_full: Annotated[int, "Writes refused because the space for written pages is used up."] = 0
+    overlays_carried: Annotated[int, "Copy-on-write disks whose written pages went over to a new base."] = 0
+    overlays_set_aside: Annotated[Tally, "Written copy-on-write disks taken out of use, by reason.", By("reason")] = (
+        field(default_factory=dict)
+    )
+    overlay_pages_dropped: Annotated[
+        Tally, "Written pages of copy-on-write disks that were deleted, by reason.", By("reason")
+    ] = field(default_factory=dict)
     records_outdated: Annotated[int, "Parked machines dropped because their disks went on without them."] = 0
     log_records: Annotated[int, "Records and lines of services taken for their logs."] = 0
     log_refused: Annotated[int, "Records and lines for which there was no room."] = 0
+    log_damaged: Annotated[int, "Lines of services that were damaged on this edge's disk, and not sent."] = 0
     log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
 
     def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:
@@ -106,6 +122,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "image_bytes": "Bytes of images ready in memory.",
     "overlays": "Copy-on-write disks that services wrote to.",
     "overlay_bytes": "Bytes of pages written to them.",
+    "overlays_aside": "Of these, copy-on-write disks that are out of use: of another base, dropped or damaged.",
+    "overlay_aside_bytes": "Bytes of their pages.",
+    "written_services": "Services with pages of their own on this edge: other edges have others.",
     "log_bytes": "Bytes of log lines that wait for the origin.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",

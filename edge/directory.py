@@ -185,7 +185,8 @@ class Directory:
         for service, release in by_name:
             if release is None:
                 del self.by_name[service.name]
-            if release is None or release.manifest_digest != service.release.manifest_digest:
+            old = service.release
+            if release is None or (release.manifest_digest, release.written) != (old.manifest_digest, old.written):
                 self.on_change(service, release)
             if release is not None:
                 service.release = release

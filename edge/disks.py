@@ -7,6 +7,7 @@ tries becomes an I/O error in the guest. What machines write goes to `overlays`,
 
 import asyncio
 import errno
+import hashlib
 import struct
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
@@ -57,9 +58,11 @@ class Attached(NamedTuple):
 
     ref: DriveRef
     disk: Disk | None  # under it; None: nothing
-    key: str  # of what this service wrote to it; "" unless cow
+    key: int  # of what this service wrote to it; 0 unless cow
     version: int
     pages: bytes
+    service: Service | None = None  # where cow: whose it is
+    since: int | None = None  # what the catalogue said of it
 
 
 class Disks:
@@ -86,7 +89,7 @@ class Disks:
         self._slots = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
-        self._owners: dict[str, int] = {}  # machine that may write, by overlay: the last one that was opened
+        self._owners: dict[int, int] = {}  # machine that may write, by overlay: the last one that was opened
 
     # Opening machines.
 
@@ -94,22 +97,39 @@ class Disks:
         """Have what a machine of `service` needs of its image's disks.
 
         :raises OriginError: a disk cannot be had, or is not what was promised.
+        :raises Unavailable: what the service wrote cannot be read now.
         """
         attached = []
+        self.overlays.leave(service.name, [ref.name for ref in refs if ref.kind == "cow"])
         for ref in refs:
             disk = await self._load(ref) if ref.digest is not None else None
-            key, version, pages = "", 0, b""
-            if ref.kind == "cow":
-                key = f"{service.name}/{ref.name}@{ref.digest}"
-                version, pages = await self.overlays.load(key)
-                decode_pages(pages, ref.bytes)
-            attached.append(Attached(ref, disk, key, version, pages))
+            attached.append(
+                await self._written(service, ref, disk) if ref.kind == "cow" else Attached(ref, disk, 0, 0, b"")
+            )
         return attached
 
+    async def _written(self, service: Service, ref: DriveRef, disk: Disk | None) -> Attached:
+        """With what a service wrote to a disk; what cannot be placed is kept aside."""
+        await self.overlays.ready()
+        while True:
+            since = service.release.written_since(ref.name)
+            key = self.overlays.find(service.name, ref.name, since, service.tenant, str(ref.digest))
+            loaded = await self.overlays.load(key)
+            if loaded is None:
+                continue
+            try:
+                decode_pages(loaded[1], ref.bytes)
+            except FormatError:  # the publisher's tool refuses a base that is too small
+                self.overlays.set_aside(key, "does not fit")
+                continue
+            return Attached(ref, disk, key, *loaded, service, since)
+
     def current(self, attached: Sequence[Attached]) -> bool:
-        """Whether nothing of it was written or dropped since `prepare`."""
+        """Whether nothing of it was written, dropped or decided otherwise since `prepare`."""
         return all(
-            (a.disk is None or a.disk.number in self._by_number) and self.overlays.version(a.key) == a.version
+            (a.disk is None or a.disk.number in self._by_number)
+            and self.overlays.version(a.key) == a.version
+            and (a.service is None or a.service.release.written_since(a.ref.name) == a.since)
             for a in attached
         )
 
@@ -170,8 +190,9 @@ class Disks:
         return record[_VERSION.size :]
 
     def _version(self, attached: Sequence[Attached]) -> int:
-        """Each only ever grows, so their sum says whether all are the same."""
-        return sum(self.overlays.version(a.key) for a in attached)
+        """Names the state of all of them together."""
+        versions = b"".join(_VERSION.pack(self.overlays.version(a.key)) for a in attached)
+        return int.from_bytes(hashlib.blake2b(versions, digest_size=_VERSION.size).digest(), "little")
 
     # Loading.
 
@@ -262,12 +283,12 @@ class Disks:
             taken = self.logs.append(machine.service.name, a.ref.name, payload, a.ref.bytes)
             self._done(machine, frame.stream, 0 if taken else -errno.ENOSPC)
 
-    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: str = "") -> None:
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: int = 0) -> None:
         try:
             status = await work
         except OSError as error:
             _logger.error(log.line("disk_write_failed", service=machine.service.name, error=error))
-            status = -errno.EIO
+            status = -errno.ENOSPC if error.errno == errno.ENOSPC else -errno.EIO
         if status and key:
             self.overlays.spoil(key)
         self._done(machine, token, status)

@@ -7,20 +7,20 @@ hands out a value only after its check. Stores wrap stores: `DiskStore(disk, Ori
 import asyncio
 import mmap
 import os
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import aiohttp
 
 from edge import log
 from edge.counters import Counters
-from edge.tiers import Tier
+from edge.threads import submit
+from edge.tiers import DiskTier, Tier
 from edge.vmm import frames
 from edge.vmm.image_memory import base_memfd, sealed_memfd
 from vmimage import abi, snapshot
@@ -131,7 +131,7 @@ class OriginStore:
 class DiskStore:
     """What was verified once, kept on disk; verified again whenever it is taken from there."""
 
-    def __init__(self, disk: Any, threads: Executor, writer: Executor, inner: Store, counters: Counters) -> None:
+    def __init__(self, disk: DiskTier, threads: Executor, writer: Executor, inner: Store, counters: Counters) -> None:
         """:param writer: a thread of its own, since others wait for `threads`."""
         self._disk, self._threads, self._inner, self._counters = disk, threads, inner, counters
         self._writer = writer
@@ -145,23 +145,18 @@ class DiskStore:
         data = await loop.run_in_executor(self._threads, self._read, ref)
         if data is None:
             data = await self._inner.get(ref, trip)
-            self._writer.submit(self._write, ref.digest, data)  # nobody waits for it
+            submit(self._writer, "keep blob", self._disk.put, ref.digest, data)  # nobody waits for it
         return data
 
-    def _write(self, digest: str, data: bytes) -> None:
-        try:
-            self._disk.set(digest, data)
-        except (OSError, sqlite3.Error) as error:  # a full disk: the next miss asks the origin again
-            _logger.error(log.line("disk_not_written", digest=digest, error=error))
-
     def _read(self, ref: Ref) -> bytes | None:
+        data = self._disk.get(ref.digest)
+        if data is None:
+            return None
         try:
-            data: bytes | None = self._disk.get(ref.digest)
-            if data is not None:
-                ref.check(data)
-                self._counters.disk_hits += 1
+            ref.check(data)
+            self._counters.disk_hits += 1
             return data
-        except (VerificationError, OSError, ValueError, sqlite3.Error) as error:
+        except VerificationError as error:
             self._counters.disk_bad += 1
             _logger.warning(log.line("disk_bad", digest=ref.digest, error=error))
             self._disk.delete(ref.digest)

@@ -4,6 +4,9 @@ A line is JSON: {"at": seconds since 1970, "log": the log disk's name or "", "se
 Lines go to the end of the newest segment, a file; the oldest is what is sent next, whole, and deleted when the origin
 has it. Segments are numbered for ever, and the origin drops a number that it has had, so a batch whose answer was lost
 is not there twice. What was taken survives kill -9 of the edge; after `sync` also the end of the machine it runs on.
+
+A line that was damaged on this disk is counted and left out; nothing more is known of who wrote one, so whoever can
+write to the folder can write lines. A folder that takes no more refuses lines and is no obstacle otherwise.
 """
 
 import asyncio
@@ -11,6 +14,7 @@ import base64
 import errno
 import json
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -20,12 +24,18 @@ import aiohttp
 
 from edge import log
 from edge.counters import Counters
+from edge.private import private_folder, write_private
 from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
+from vmimage.urls import is_guarded
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
 NEVER: Final = (400, 413)  # what an origin says of a batch that it will not take, however often it is sent
 PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
+RESERVED: Final = 1000  # numbers of segments at a time: noting one takes a sync, for which everybody would wait
+OPEN_AGAIN_S: Final = 5.0  # after a segment could not be made
+_EDGE: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 _logger: Final = log.logger("logs")
 
@@ -40,31 +50,76 @@ class Spool:
         self._folder, self._limit_bytes, self._counters = folder, limit_bytes, counters
         self._url, self._token = url.rstrip("/") + "/logs", token
         self._pending: dict[tuple[str, str], int] = {}  # bytes of each log in segments that wait
+        self._failing = ""
         self._in_segment: dict[int, dict[tuple[str, str], int]] = {}
+        self._file: IO[bytes] | None = None  # the newest segment; None: none could be made
+        self._open_again_s = 0.0  # not before
+        self._reserved = 0  # numbers below were noted as used
+        private_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = folder / "edge"
-            if not name.exists():
-                name.write_text(secrets.token_hex(8))
-            self.edge = name.read_text().strip()
-            numbers = sorted(int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal())
-            self.used_bytes = sum(self._path(number).stat().st_size for number in numbers)
-            self._segments = numbers
-            counter = folder / "next"
-            self._next = max(int(counter.read_text()) if counter.exists() else 1, (numbers or [0])[-1] + 1)
-            self._file: IO[bytes] = self._new_segment()
+            paths = [path for path in folder.glob("*.jsonl") if path.stem.isdecimal() and path.is_file()]
+            self._segments = sorted(int(path.stem) for path in paths)
+            self.used_bytes = sum(path.stat().st_size for path in paths)
         except (OSError, ValueError) as error:
             raise OperatorError(f"--cache: a folder for logs expected at {folder}: {error}") from None
+        self.edge, self._next = self._identity()
+        self._begin()
+
+    def _identity(self) -> tuple[str, int]:
+        """Name of this edge at the origin, and number of the next segment.
+
+        Where either is lost the edge takes another name: under the old one the origin might take its batches for old.
+        """
+        last = max(self._segments, default=0)
+        try:
+            edge, number = self._read_small("edge"), self._read_small("next")
+            if _EDGE.fullmatch(edge) and number.isascii() and number.isdecimal() and len(number) < 18:
+                return edge, max(int(number), last + 1)
+            _logger.warning(log.line("log_identity_damaged", folder=self._folder))
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            _logger.warning(log.line("log_identity_damaged", folder=self._folder, error=error))
+        edge = secrets.token_hex(8)
+        try:
+            write_private(self._folder / "edge", edge.encode())
+        except OSError as error:
+            self._note(error)
+        return edge, last + 1
+
+    def _read_small(self, name: str) -> str:
+        with (self._folder / name).open("rb") as file:
+            return file.read(64).decode().strip()
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number}.jsonl"
 
-    def _new_segment(self) -> IO[bytes]:
-        number, self._next = self._next, self._next + 1
-        (self._folder / "next").write_text(str(self._next))
+    def _begin(self) -> bool:
+        """Let a new segment be the newest; False when none can be made, and then the one before goes on."""
+        if time.monotonic() < self._open_again_s:
+            return False
+        number = self._next
+        try:
+            if number >= self._reserved:
+                write_private(self._folder / "next", str(number + RESERVED).encode())
+                self._reserved = number + RESERVED
+            file = self._path(number).open("ab", buffering=0)
+        except OSError as error:
+            self._open_again_s = time.monotonic() + OPEN_AGAIN_S
+            self._note(error)
+            return False
+        if self._file is not None:
+            self._file.close()
+        self._file, self._next = file, number + 1
         self._segments.append(number)
         self._in_segment[number] = {}
-        return self._path(number).open("ab", buffering=0)
+        return True
+
+    def _note(self, error: OSError) -> None:
+        self._counters.add(self._counters.storage_errors, "logs")
+        if str(error) != self._failing:
+            _logger.error(log.line("log_not_written", error=error))
+        self._failing = str(error)
 
     def append(self, service: str, name: str, record: bytes, limit_bytes: int) -> bool:
         """Take a record; False when there is no room for it, here or in what this log may have waiting.
@@ -82,27 +137,50 @@ class Spool:
         if waiting + size > limit_bytes or self.used_bytes + len(encoded) > self._limit_bytes:
             self._counters.log_refused += 1
             return False
-        try:
-            self._file.write(encoded)
-        except OSError as error:
-            _logger.error(log.line("log_not_written", error=error))
+        if not self._write(encoded):
             self._counters.log_refused += 1
             return False
+        self._failing = ""
         self.used_bytes += len(encoded)
         self._pending[key] = waiting + size
         tally = self._in_segment[self._segments[-1]]
         tally[key] = tally.get(key, 0) + size
         self._counters.log_records += 1
-        if self._file.tell() >= SEGMENT_BYTES:
-            self._rotate()
+        if self._filled >= SEGMENT_BYTES:
+            self._begin()
         return True
 
-    def _rotate(self) -> None:
-        self._file.close()
-        self._file = self._new_segment()
+    @property
+    def _filled(self) -> int:
+        """Bytes of the newest segment."""
+        return self._file.tell() if self._file is not None else 0
+
+    def _write(self, line: bytes) -> bool:
+        """All of a line, or nothing."""
+        if self._file is None and not self._begin():
+            return False
+        assert self._file is not None
+        before = self._file.tell()
+        try:
+            if self._file.write(line) == len(line):
+                return True
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as raised:
+            error = raised
+        self._note(error)
+        try:
+            self._file.truncate(before)  # the half of a line that found room
+            self._file.seek(before)
+        except OSError as raised:
+            self._note(raised)
+            self._file.close()
+            self._file = None
+        return False
 
     async def sync(self) -> int:
         """Let all that was taken be on disk; 0 or a negative errno."""
+        if self._file is None:
+            return -errno.EIO
         try:
             await asyncio.to_thread(os.fsync, self._file.fileno())
         except ValueError:  # rotated meanwhile
@@ -115,6 +193,9 @@ class Spool:
         """Send segments to the origin, for ever."""
         if not self._token:
             return
+        if not is_guarded(self._url):
+            why = "everybody on the way can read a token that is sent by http"
+            _logger.warning(log.line("log_token_in_the_clear", url=self._url, why=why))
         timeout = aiohttp.ClientTimeout(total=60, sock_connect=5)
         failing, pause_s = "", SHIP_S
         async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -132,12 +213,16 @@ class Spool:
 
     async def _ship_one(self, session: aiohttp.ClientSession) -> bool:
         """Send the oldest segment; False when there is nothing left to send."""
-        if len(self._segments) == 1 and self._file.tell():
-            self._rotate()
-        if len(self._segments) == 1:
+        newest = self._segments[-1:] if self._file is not None else []
+        if self._segments == newest and self._filled:
+            newest = self._segments[-1:] if self._begin() else newest
+        if self._segments == newest:
             return False
         number = self._segments[0]
-        data = await asyncio.to_thread(self._path(number).read_bytes)
+        data, size, damaged = await asyncio.to_thread(_whole_lines, self._path(number))
+        if damaged:
+            self._counters.log_damaged += damaged
+            _logger.error(log.line("log_lines_damaged", segment=number, lines=damaged))
         if data:
             headers = {
                 "Authorization": f"Bearer {self._token}",
@@ -153,7 +238,7 @@ class Spool:
                     self._counters.log_batches += 1
         self._segments.pop(0)
         self._path(number).unlink(missing_ok=True)
-        self.used_bytes -= len(data)
+        self.used_bytes -= size
         for key, size in self._in_segment.pop(number, {}).items():
             left = self._pending[key] - size
             if left > 0:
@@ -164,4 +249,24 @@ class Spool:
 
     def close(self) -> None:
         """Before the end of the process."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def _whole_lines(path: Path) -> tuple[bytes, int, int]:
+    """The lines of a segment that are what `append` writes, the segment's size, and how many lines are not."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b"", 0, 0
+    lines = data.splitlines(keepends=True)
+    good = [line for line in lines if _is_line(line)]
+    return b"".join(good), len(data), len(lines) - len(good)
+
+
+def _is_line(line: bytes) -> bool:
+    try:
+        entry = json.loads(line)
+        return line.endswith(b"\n") and isinstance(entry["service"], str) and is_name(entry["service"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False

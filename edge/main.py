@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from vmimage.errors import NunatakError, OperatorError
+from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
@@ -51,7 +52,8 @@ def main() -> None:
     try:
         build_app()()
     except NunatakError as error:
-        print(f"nunatak: {error}", file=sys.stderr)
+        # It may quote a server, a compiler or a program.
+        print(f"nunatak: {plain(str(error), lines=True)}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

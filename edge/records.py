@@ -1,44 +1,54 @@
 """Parked machines: records in memory and, a moment later, on disk; the coldest on disk alone; then forgotten.
 
-A record is known by service and image digest, so a record of another version is never met. On disk a SHA-256 stands
-before it, against rot; workers parse records as hostile anyway. The set of keys on disk is kept in memory, so that only
-a record that is there costs a look at the disk; what the disk has evicted by itself is noticed a few seconds later.
+A record is known by service, image digest and tenant, so a record of another version is never met. On disk a check by
+the edge's key stands before it (`edge.seal`), over its name and all of it: what was edited, swapped or brought from
+another edge is forgotten, and the service starts from its image. Workers parse records as hostile anyway.
+
+What was saved survives a kill of the edge; the last moments before a power cut may be missing, never half there. The
+set of keys on disk is kept in memory, so that only a record that is there costs a look at the disk; what the disk has
+evicted by itself is noticed a few seconds later.
 """
 
 import asyncio
-import hashlib
-import sqlite3
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from edge import log
 from edge.counters import Counters
-from edge.tiers import Tier
+from edge.seal import Seal
+from edge.threads import submit
+from edge.tiers import DiskTier, Tier
 
 KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
 RECOUNT_S: Final = 5.0  # between two lists of what is on disk, while it evicts: 100,000 keys take 0.1 s of a thread
-_SHA_BYTES: Final = 32
+SAVE_AGAIN_S: Final = 10.0  # after a disk took nothing
+PURPOSE: Final = "parked record 1"  # of the keyed check; the number is the form's
 
 _logger: Final = log.logger("records")
 
 
-def record_key(service: str, digest: str) -> str:
-    """Name of the record of `service` as image `digest`."""
-    return f"{service}@{digest}"
+def record_key(service: str, digest: str, tenant: str = "") -> str:
+    """Name of the record of `service` as image `digest`; of its tenant too, since names may come into other hands."""
+    return f"{service}@{digest} {tenant}"
 
 
 class Records:
     """All parked machines of this edge. `threads` must be one thread: it keeps writes and deletes in order."""
 
-    def __init__(self, budget_bytes: int, disk: Any, threads: Executor, counters: Counters) -> None:
+    def __init__(self, budget_bytes: int, disk: DiskTier, seal: Seal, threads: Executor, counters: Counters) -> None:
+        """What was parked under another key, or before there were keys, is dropped."""
         self.memory: Tier[str, bytes] = Tier(budget_bytes)
-        self.on_disk: set[str] = set(disk.iterkeys())
-        self._disk, self._threads, self._counters = disk, threads, counters
+        self._disk, self._seal, self._threads, self._counters = disk, seal, threads, counters
+        if seal.fresh and (dropped := disk.clear()):
+            counters.records_refused += dropped
+            _logger.warning(log.line("records_of_no_key_dropped", count=dropped))
+        self.on_disk: set[str] = disk.keys()
         self._writing: dict[str, bytes] = {}  # between memory and disk; still to be found
         self._unsaved: dict[str, bytes] = {}  # newer than what the disk has, until the next `save`
         self._recount_s = 0.0  # not before
+        self._save_again_s = 0.0  # not before
 
     def tier_of(self, key: str) -> Literal["parked", "disk"] | None:
         """Where a record is."""
@@ -71,6 +81,8 @@ class Records:
 
     def save(self) -> None:
         """Write what was parked since the last time, all at once: so much is lost if the edge is killed."""
+        if time.monotonic() < self._save_again_s:
+            return
         unsaved, self._unsaved = self._unsaved, {}
         if unsaved:
             self._write(unsaved)
@@ -97,12 +109,14 @@ class Records:
         self._unsaved.pop(key, None)
         if key in self.on_disk:
             self.on_disk.discard(key)
-            self._threads.submit(self._disk.delete, key)
+            submit(self._threads, "delete record", self._disk.delete, key)
 
     async def flush(self) -> int:
         """Write everything to disk; how many records are there then. For the end of the edge."""
+        self._save_again_s = 0.0
         self.save()
         await asyncio.get_running_loop().run_in_executor(self._threads, lambda: None)
+        await asyncio.sleep(0)  # what was written is told in callbacks
         return len(self.on_disk)
 
     def _write(self, records: Mapping[str, bytes]) -> None:
@@ -112,40 +126,54 @@ class Records:
         written = loop.run_in_executor(self._threads, self._write_all, dict(records), len(self.on_disk))
         written.add_done_callback(lambda done: self._written(records, done))
 
-    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[set[str] | None]") -> None:
-        for key, record in records.items():
-            if self._writing.get(key) is record:
-                del self._writing[key]
+    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[tuple[set[str], set[str] | None]]") -> None:
+        newest = {key for key, record in records.items() if self._writing.get(key) is record}
+        for key in newest:
+            del self._writing[key]
         if done.cancelled():
             return
         if (error := done.exception()) is not None:
-            self.on_disk.difference_update(records)
-            _logger.error(log.line("records_not_written", count=len(records), error=error))
-        elif (found := done.result()) is not None:
+            kept, found = set[str](), None
+            _logger.error(log.line("records_not_written", count=len(records), error=repr(error)), exc_info=error)
+        else:
+            kept, found = done.result()
+        if found is not None:
             self.on_disk = found | self._writing.keys()
+        for key in newest - kept:
+            self._not_kept(key, records[key])
 
-    def _write_all(self, records: Mapping[str, bytes], expected: int) -> set[str] | None:
-        """What the disk has then, if that is less than expected: it evicts by its own budget."""
-        with self._disk.transact():
-            for key, record in records.items():
-                self._disk.set(key, hashlib.sha256(record).digest() + record)
+    def _not_kept(self, key: str, record: bytes) -> None:
+        """The disk did not take it: it is tried again later if memory has it still."""
+        self.on_disk.discard(key)
+        if self.memory.peek(key) is record:
+            self._unsaved.setdefault(key, record)
+            self._save_again_s = time.monotonic() + SAVE_AGAIN_S
+        else:
+            self._counters.records_lost += 1
+            _logger.error(log.line("record_lost", key=key, bytes=len(record), why="the disk did not take it"))
+
+    def _write_all(self, records: Mapping[str, bytes], expected: int) -> tuple[set[str], set[str] | None]:
+        """What was kept; and what the disk has then, if that is less than expected: it evicts by its own budget."""
+        sealed = {key: self._seal.close(PURPOSE, key, record) for key, record in records.items()}
+        kept = set(sealed)
+        if not self._disk.put_all(sealed):
+            kept = set()
+            for key, data in sealed.items():  # there may be room for some
+                if not self._disk.put(key, data):
+                    break
+                kept.add(key)
+            self._recount_s = 0.0  # a cache that was made anew has nothing of what was there
         now_s = time.monotonic()
         if now_s < self._recount_s or len(self._disk) >= expected:
-            return None
+            return kept, None
         self._recount_s = now_s + RECOUNT_S
-        return set(self._disk.iterkeys())
+        return kept, self._disk.keys()
 
     def _read(self, key: str) -> bytes | None:
-        try:
-            data: bytes | None = self._disk.get(key)
-        except (OSError, ValueError, sqlite3.Error) as error:
-            _logger.warning(log.line("record_unreadable", key=key, error=error))
-            data = b""
-        if data is None:
-            return None
-        if hashlib.sha256(data[_SHA_BYTES:]).digest() != data[:_SHA_BYTES]:
-            self._counters.disk_bad += 1
-            _logger.warning(log.line("record_bad", key=key, bytes=len(data)))
+        data = self._disk.get(key)
+        record = self._seal.open(PURPOSE, key, data) if data is not None else None
+        if data is not None and record is None:
+            self._counters.records_refused += 1
+            _logger.warning(log.line("record_refused", key=key, bytes=len(data), why="its keyed check fails"))
             self._disk.delete(key)
-            return None
-        return data[_SHA_BYTES:]
+        return record

@@ -24,9 +24,11 @@ from edge.images import DiskStore, Images, OriginStore
 from edge.logs import Spool
 from edge.operators import Operators
 from edge.overlays import Overlays
+from edge.private import private_folder
 from edge.records import Records
+from edge.seal import load_seal
 from edge.supervisor import Supervisor
-from edge.tiers import open_disk
+from edge.tiers import DiskTier
 from edge.vmm.host import ask_for_short_slices
 from edge.workers import COMMAND
 from vmimage.errors import OperatorError
@@ -38,17 +40,6 @@ THREAD_SWITCH_S: Final = 0.0005
 SLICE_NS: Final = 100_000
 
 _logger: Final = log.logger("serve")
-
-
-def _make_private(folder: Path) -> None:
-    """A cache folder that is for this user alone, also where it was made by somebody less careful.
-
-    :raises OSError: it cannot be made, or not be closed to others.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        folder.chmod(0o700)
-        _logger.warning(log.line("cache_closed", folder=folder, reason="others could read tenants' memory there"))
 
 
 def _take(folder: Path) -> IO[bytes]:
@@ -72,8 +63,8 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
 
     :raises OperatorError: the machine or the configuration does not allow it.
     """
+    os.umask(0o077)  # whatever is written under the cache folder is the edge's alone
     loop = asyncio.get_running_loop()
-    os.umask(0o077)  # what is written here holds tenants' memory
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
     sys.setswitchinterval(THREAD_SWITCH_S)
@@ -84,25 +75,29 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing was read yet that could be read again
     try:
         root = config.trust.read_bytes()
-        _make_private(config.cache)
+        if closed := private_folder(config.cache):
+            _logger.info(log.line("cache_made_private", files=closed))
         lock = _take(config.cache)
-        blobs = open_disk(config.cache / "blobs", config.disk)
-        parked = open_disk(config.cache / "parked", config.parked_disk)
     except OSError as error:
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
     counters = Counters()
+    seal = load_seal(config.cache / "key")
+    blobs = DiskTier(config.cache / "blobs", config.disk, counters)
+    parked = DiskTier(config.cache / "parked", config.parked_disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     parking_thread = ThreadPoolExecutor(1, "parked")
-    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root)
+    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
     service_host = flow.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
     images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
-    records = Records(config.parked_bytes, parked, parking_thread, counters)
+    records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
     writing_thread = ThreadPoolExecutor(1, "written")
-    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
+    if overlays.is_open:
+        seal.settle()
     logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
     disks = Disks(blob_store, threads, overlays, logs, config.block_cache, counters)
     supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)

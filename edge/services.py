@@ -99,7 +99,7 @@ class Service:
     @property
     def key(self) -> str:
         """Name of its parked record."""
-        return record_key(self.release.service, self.release.manifest_digest)
+        return record_key(self.release.service, self.release.manifest_digest, self.release.tenant)
 
     def step(self, event: flow.ServiceEvent) -> None:
         """Move along the table."""

@@ -1,7 +1,7 @@
 """Compile the libOS and guest programs with the pinned compiler from PyPI (`ziglang`).
 
-Sources in, ELF bytes out; the bake is `origin.build`. Results are kept under $XDG_CACHE_HOME/nunatak by the SHA-256 of
-everything that goes in. $NUNATAK_CC and $NUNATAK_LD name another compiler and linker (gcc, clang; GNU ld, lld).
+Sources in, ELF bytes out; the bake is `origin.build`. Results are kept in the cache folder by the SHA-256 of everything
+that goes in. $NUNATAK_CC and $NUNATAK_LD name another compiler and linker (gcc, clang; GNU ld, lld).
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from libos.packages import cache_folder
+from libos.packages import cache_folder, writing_cache
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
@@ -104,10 +104,10 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
         run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
         data = elf.read_bytes()
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cached.parent, delete=False) as file:
-        file.write(data)
-    os.replace(file.name, cached)
+    with writing_cache(), tempfile.TemporaryDirectory(prefix="nunatak-", dir=cached.parent) as scratch:
+        made = Path(scratch) / cached.name
+        made.write_bytes(data)
+        os.replace(made, cached)
     return data
 
 
@@ -141,8 +141,8 @@ def run_tool(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT
     } | os.environ
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
-    except FileNotFoundError:
-        raise OperatorError(f"{what}: no command {command[0]!r}") from None
+    except OSError as error:
+        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise PublisherError(f"{what}: not done after {timeout_s} s") from None
     if done.returncode:

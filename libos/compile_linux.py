@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from libos.build import HERE, ZIG, run_tool
-from libos.packages import cache_folder
+from libos.packages import cache_folder, writing_cache
 from vmimage.errors import PublisherError
 
 TARGET: Final = ("-target", "x86_64-linux-musl", "-mcpu=x86_64_v2")
@@ -83,10 +83,14 @@ def _object(path: Path, options: Sequence[str], key: "hashlib._Hash") -> Path:
     return place
 
 
+def _folder_of(place: Path) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place.parent
+
+
 def _make(place: Path, command: Sequence[str], what: str) -> None:
     """Run a tool whose output becomes `place`, whole or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="nunatak-", dir=place.parent) as scratch:
+    with writing_cache(), tempfile.TemporaryDirectory(prefix="nunatak-", dir=_folder_of(place)) as scratch:
         made = Path(scratch) / f"made{place.suffix}"
         run_tool([*command, "-o", str(made)], what)
         os.replace(made, place)

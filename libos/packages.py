@@ -2,19 +2,23 @@
 
 A package is pinned by its version and the SHA-256 of the archive that its index publishes. pip and npm do the
 fetching, so their own settings (index, proxy, certificates) hold. Trees are unpacked once, under
-$XDG_CACHE_HOME/nunatak/packages.
+the cache folder, `packages/`.
 """
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -41,8 +45,7 @@ def source_tree(package: Package) -> Path:
     place = cache_folder() / "packages" / package.sha256
     if place.is_dir():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="nunatak-", dir=place.parent) as scratch:
+    with writing_cache(), _scratch(place.parent) as scratch:
         archive = _fetch(package, Path(scratch))
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         if got != package.sha256:
@@ -61,6 +64,13 @@ def source_tree(package: Package) -> Path:
             if not place.is_dir():
                 raise
     return place
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[str]:
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="nunatak-", dir=parent) as scratch:
+        yield scratch
 
 
 def _fetch(package: Package, folder: Path) -> Path:
@@ -90,10 +100,54 @@ def _run(command: Sequence[str], what: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         raise OperatorError(f"{what}: not fetched after {FETCH_TIMEOUT_S} s") from None
+    except OSError as error:
+        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
     if done.returncode:
         raise OperatorError(f"{what}: not fetched: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
 
 
 def cache_folder() -> Path:
-    """Where what was compiled and fetched is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak"
+    """Where what was compiled and fetched is kept: under $XDG_CACHE_HOME or ~/.cache, else in a temporary folder.
+
+    :raises OperatorError: no such place can be written.
+    """
+    return _usable_folder(os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", ""))
+
+
+@lru_cache(maxsize=8)
+def _usable_folder(configured: str, home: str) -> Path:
+    """:param home: beside the environment's, a user without it may be known to the system or not."""
+    if configured:
+        return _made(Path(configured) / "nunatak")
+    try:
+        return _made(Path.home() / ".cache" / "nunatak")
+    except (RuntimeError, OperatorError):  # an unknown user, or a home that is not theirs: containers, CI
+        return _made(Path(tempfile.gettempdir()) / f"nunatak-{os.geteuid()}", private=True)
+
+
+def _made(folder: Path, *, private: bool = False) -> Path:
+    """:param private: in a place where others may have made it: what lies there is compiled into images."""
+    try:
+        folder.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+        found = folder.lstat()
+        ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+        if private and not ours:
+            raise PermissionError(errno.EPERM, "it is another user's, or open to others")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        wanted = "a writable folder for what is compiled expected; $XDG_CACHE_HOME names one"
+        raise OperatorError(f"{wanted}; got {folder}: {error.strerror}") from None
+    return folder
+
+
+@contextmanager
+def writing_cache() -> Iterator[None]:
+    """Turns an error of the file system into one line for the operator.
+
+    :raises OperatorError: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OperatorError(f"room and rights to write at {cache_folder()} expected: {error}") from None

@@ -149,12 +149,20 @@ class Site:
         self.run("build", str(source), "-o", str(image), *options)
         return image
 
-    def publish(self, image: Path, service: str, *hosts: str, disks: Sequence[Path] = (), tenant: str = "") -> None:
+    def publish(
+        self,
+        image: Path,
+        service: str,
+        *hosts: str,
+        disks: Sequence[Path] = (),
+        tenant: str = "",
+        options: Sequence[str] = (),
+    ) -> None:
         """`nunatak publish` for one service; its host is `service`.test when none is given."""
-        options = [part for host in hosts or (f"{service}.test",) for part in ("--host", host)]
-        options += [part for disk in disks for part in ("--disk", str(disk))]
-        options += ["--tenant", tenant] if tenant else []
-        self.run("publish", str(image), "--service", service, *options, *self._publisher_options())
+        words = [part for host in hosts or (f"{service}.test",) for part in ("--host", host)]
+        words += [part for disk in disks for part in ("--disk", str(disk))]
+        words += ["--tenant", tenant] if tenant else []
+        self.run("publish", str(image), "--service", service, *words, *options, *self._publisher_options())
 
     def logs(self, service: str, *options: str) -> list[str]:
         """`nunatak logs`: what the service has logged on all edges, and the origin has."""

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.run_cli import run
+from origin.token_cli import token
 from origin.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from origin.publish import Exchange, Publication
+    from origin.written import Choice
     from vmimage.archive import ImageBundle
     from vmimage.trust import Trust
 
 
 app = typer.Typer()
+app.add_typer(token, name="token")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
 
@@ -33,6 +36,18 @@ OriginOption = Annotated[
 ]
 TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="File with the upload token; KEYS/token if not given.")
+]
+WrittenOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where a copy-on-write disk has another base than before: keep what services wrote on edges, on top of "
+        "the new one, or drop it.",
+        metavar="keep|drop",
+    ),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option("--plain-http", envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine."),
 ]
 
 
@@ -74,21 +89,25 @@ def origin(
     from origin.roles import Online
     from origin.server import Origin, serve
     from origin.store import Store
+    from origin.tokens import TOKENS_FILE, Tokens
 
-    def tokens() -> tuple[str, str | None]:
+    def shared_tokens() -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE
         return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
     host, port = _parse_listen(listen)
-    token, log_token = tokens()
+    token, log_token = shared_tokens()
     online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
     kept = Store(store)
-    site = Origin(kept, load_metadata(keys), online, token=token, logs=Logs(store / "logs", log_token))
+    tokens = Tokens(keys / TOKENS_FILE)
+    logs = Logs(store / "logs", log_token, tokens)
+    site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens)
 
     def reload() -> None:
         try:
-            site.change_tokens(*tokens())
+            site.change_tokens(*shared_tokens())
             logging.info("the tokens were read again")
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
@@ -125,7 +144,9 @@ def publish(
     tenant: Annotated[
         str, typer.Option(help="Who shares CPU time and workers with it; itself alone if never given.", metavar="NAME")
     ] = "",
+    written: WrittenOption = None,
     token_file: TokenOption = None,
+    plain_http: PlainOption = False,
 ) -> None:
     """Make an image what a service is, from now on. Stopped at any instant, the old version stays served."""
     from dataclasses import replace
@@ -146,13 +167,14 @@ def publish(
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(publication, tenant=tenant) for publication in publications]
-    signer = load_signer(keys, "publisher")
+    choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now()),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice),
         load_trust(keys),
         origin,
         keys,
         token_file,
+        plain_http,
     )
 
 
@@ -165,19 +187,22 @@ def rollback(
         int | None,
         typer.Option(min=1, help="Version to go back to; if not given, the one before, so twice changes nothing."),
     ] = None,
+    written: WrittenOption = None,
     token_file: TokenOption = None,
+    plain_http: PlainOption = False,
 ) -> None:
     """Make an earlier image what a service is, as a new version."""
     from origin import publish as publishing
     from origin.keys import load_signer, load_trust
 
-    signer = load_signer(keys, "publisher")
+    choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.rollback(service, to, trust, signer, _now()),
+        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice),
         load_trust(keys),
         origin,
         keys,
         token_file,
+        plain_http,
     )
 
 
@@ -231,15 +256,17 @@ def build(
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
+    from rich.markup import escape
 
     from origin.recipe import images_of
     from vmimage.archive import pack_archive
+    from vmimage.text import plain
 
     console = Console(stderr=True)
     with console.status("building") as status:
         images = images_of(
             source,
-            progress=lambda step: status.update(f"building: {step}"),
+            progress=lambda step: status.update(f"building: {escape(plain(step))}"),
             name=name,
             env=env,
             memory=memory,
@@ -285,14 +312,22 @@ def inspect(
 
 
 def _carry_out(
-    start: Callable[[Trust], Exchange], trust: Trust, origin: str, keys: Path, token_file: Path | None
+    start: Callable[[Trust], Exchange], trust: Trust, origin: str, keys: Path, token_file: Path | None, plain_http: bool
 ) -> None:
     from origin.client import carry_out
     from origin.progress import report, upload_bar
 
     with upload_bar() as progress:
-        records = carry_out(start(trust), url=origin, token=_token(keys, token_file), progress=progress)
+        token = _token(keys, token_file)
+        records = carry_out(start(trust), url=origin, token=token, progress=progress, plain_http=plain_http)
     report(records)
+
+
+def _choice(text: str | None) -> Choice | None:
+    choices: dict[str | None, Choice | None] = {None: None, "keep": "keep", "drop": "drop"}
+    if text in choices:
+        return choices[text]
+    raise PublisherError(f"--written: keep or drop expected, got {text!r}")
 
 
 def _read_batch(path: Path) -> list[Publication]:

@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 import uvloop
 
-from origin.exchange import Request, Response
+from origin.exchange import Request, Response, refuse_plain_http
 from origin.publish import Exchange
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, PublisherError
 from vmimage.trust import TARGETS_MAX, ServiceRecord
@@ -20,15 +20,19 @@ CHUNK_BYTES: Final = 256 << 10
 Progress = Callable[[int, int], None]
 
 
-def carry_out(exchange: Exchange, *, url: str, token: str, progress: Progress | None = None) -> list[ServiceRecord]:
+def carry_out(
+    exchange: Exchange, *, url: str, token: str, progress: Progress | None = None, plain_http: bool = False
+) -> list[ServiceRecord]:
     """Run an exchange against the origin at `url` and return its result.
 
     :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
+    :param plain_http: whether the token may go over a network as it is.
     :raises OriginUnreachable, OriginTimeout: no connection, or silence.
     :raises OriginError, PublisherError: as the exchange decides.
     """
     if not url.startswith(("http://", "https://")):
         raise PublisherError(f"an origin URL starting with http:// or https:// expected, got {url!r}")
+    refuse_plain_http(url, plain_http)
     return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 import typer
 
 from vmimage.errors import OriginError, OriginUnreachable, PublisherError
+from vmimage.text import plain
 
 if TYPE_CHECKING:
     from origin.bakedisks import LocalDrive
@@ -95,10 +96,15 @@ def logs(
     log: Annotated[str | None, typer.Option(help="Only this log disk; - for lines of nk_log and the console.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Lines as edges wrote them.")] = False,
     token_file: Annotated[Path | None, typer.Option(help="File with the token; KEYS/token if not given.")] = None,
+    plain_http: Annotated[
+        bool, typer.Option(envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine.")
+    ] = False,
 ) -> None:
     """Print what a service has logged, on all edges."""
+    from origin.exchange import refuse_plain_http
     from origin.keys import TOKEN_FILE, load_token
 
+    refuse_plain_http(origin, plain_http)
     token = load_token(token_file or keys / TOKEN_FILE)
     place = 0
     while True:
@@ -134,14 +140,16 @@ def _fetch_lines(url: str, token: str, place: int, follow: bool) -> tuple[bytes,
 
 
 def _print_line(line: bytes, log: str | None, as_json: bool) -> None:
-    entry = json.loads(line)
-    if log is not None and entry["log"] != ("" if log == "-" else log):
-        return
-    if as_json:
-        typer.echo(line.decode())
-        return
-    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry["at"])) + f"{entry['at'] % 1:.3f}"[1:] + "Z"
-    typer.echo(f"{at} {entry['log'] or '-'} {entry.get('text', entry.get('data'))}")
+    try:
+        entry = json.loads(line)
+        if log is not None and entry["log"] != ("" if log == "-" else log):
+            return
+        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry["at"])) + f"{entry['at'] % 1:.3f}"[1:] + "Z"
+        shown = f"{at} {entry['log'] or '-'} {entry.get('text', entry.get('data'))}"
+    except (ValueError, TypeError, LookupError, OverflowError, OSError, RecursionError, AttributeError):
+        raise OriginError(f"lines of JSON as edges write them expected, got {line[:200]!r}") from None
+    # As JSON again and not as it came: escapes for all that is not ASCII.
+    typer.echo(json.dumps(entry, separators=(",", ":")) if as_json else plain(shown))
 
 
 def parse_drives(entries: list[str]) -> list[LocalDrive]:

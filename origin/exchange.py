@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import quote
 
 from vmimage.errors import OriginError, PublisherError
+from vmimage.urls import is_guarded
 
 REPOSITORY: Final = "images"  # the OCI repository name under which an origin keeps everything
 
@@ -26,6 +27,17 @@ class Response:
 
     status: int
     body: bytes
+
+
+def refuse_plain_http(url: str, allowed: bool) -> None:
+    """Let a token not be sent so that anybody on the way can read it.
+
+    :param allowed: whether it is wanted all the same.
+    :raises PublisherError: another URL than https:// or of this machine itself.
+    """
+    if not allowed and not is_guarded(url):
+        why = "everybody on the way can read a token that is sent by http (--plain-http sends it all the same)"
+        raise PublisherError(f"--origin: https:// or an address of this machine expected, got {url!r}: {why}")
 
 
 def upload_request(digest: str, data: bytes) -> Request:

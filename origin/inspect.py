@@ -4,10 +4,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vmimage.archive import ImageBundle
 from vmimage.symbols import SymbolTable, is_line
+from vmimage.text import plain
 
 _MIB: Final = 1 << 20
 
@@ -113,5 +115,5 @@ def _symbols(image: dict[str, Any]) -> Table:
     table.add_column("bytes", justify="right")
     table.add_column("name")
     for symbol in image["largest_symbols"]:
-        table.add_row(f"{symbol['address']:#x}", f"{symbol['bytes']:,}", symbol["name"].replace("[", r"\["))
+        table.add_row(f"{symbol['address']:#x}", f"{symbol['bytes']:,}", escape(plain(symbol["name"])))
     return table

@@ -3,8 +3,9 @@
     root.key targets.key     offline: needed again only to change keys or before root.json expires
     publisher.key            signs what services are: where `nunatak publish` runs
     snapshot.key timestamp.key   online: where `nunatak origin` runs
-    token                    a shared secret that lets publishers upload, and read logs
-    log-token                a shared secret that lets edges send logs
+    token                    the operator's secret for uploads of all tenants, and for reading all logs
+    log-token                a shared secret that lets edges append to logs, and no more
+    tokens                   tenants' and edges' own, see `origin.tokens`
     root.json                public: what edges are started with (--trust)
     targets.json             public: which publisher is trusted
 
@@ -58,7 +59,7 @@ def load_signer(folder: Path, role: str) -> CryptoSigner:
     :raises OperatorError: missing, readable by others, or not an Ed25519 key.
     """
     path = folder / f"{role}.key"
-    pem = _read_private(path)
+    pem = read_private(path)
     try:
         key = load_pem_private_key(pem, None)
     except (ValueError, TypeError):
@@ -91,18 +92,38 @@ def load_token(path: Path) -> str:
 
     :raises OperatorError: missing, readable by others, or not one word of 16 to 256 printable characters.
     """
-    token = _read_private(path).decode("ascii", "replace").strip()
+    token = read_private(path).decode("ascii", "replace").strip()
     if not 16 <= len(token) <= 256 or not token.isascii() or not token.isprintable() or " " in token:
         raise OperatorError(f"one word of 16 to 256 printable characters expected as token in {path}")
     return token
 
 
-def _read_private(path: Path) -> bytes:
+def read_private(path: Path) -> bytes:
+    """A file that only its owner may read.
+
+    :raises OperatorError: missing, or readable by others.
+    """
     data = _read(path)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise OperatorError(f"mode 0600 expected of {path}, got {mode:04o}: others may read the secret")
     return data
+
+
+def replace_private(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all.
+
+    :raises OperatorError: it cannot be written.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            _create(new, data, 0o600)
+            os.replace(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+    except OSError as error:
+        raise OperatorError(f"a writable place expected, got {path}: {error.strerror}") from None
 
 
 def _read(path: Path) -> bytes:

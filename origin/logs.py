@@ -1,26 +1,30 @@
 """Logs of services, as edges send them: kept per service, bounded, read by publishers from any place on.
 
     logs/<service>/<first byte>.jsonl   lines in the order they came; the two newest files stay
-    logs/edges/<edge>                   number of the last batch that this edge sent: none is taken twice
+    logs/edges/<edge>                   number of the last batch that this edge sent: none is taken twice; for a token
+                                        of one edge <name>.<edge>, so that another's numbers are out of its reach
 
-POST /logs           an edge's batch of lines, with the log token
-GET /logs/<service>  lines from byte `after` on, with the upload token; `wait` seconds for some if there are none
+POST /logs           an edge's batch of lines, with the log token or one of its own: either lets it append, to any log
+GET /logs/<service>  lines from byte `after` on, with an upload token that may; `wait` seconds if there are none
 
 A place in a log is a count of bytes since its beginning, in the header `Nunatak-Next` of every answer; who asks for
 what is gone gets what there is.
 """
 
 import asyncio
+import errno
 import hmac
 import json
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from origin.refusal import OciError
+from origin.tokens import Tokens
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 
@@ -36,23 +40,27 @@ _NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 class Logs:
     """The logs in an origin's store."""
 
-    def __init__(self, folder: Path, token: str | None) -> None:
-        """:param token: what edges must show; None refuses them all.
+    def __init__(self, folder: Path, token: str | None, tokens: Tokens | None = None) -> None:
+        """:param token: what edges must show; None refuses it.
+        :param tokens: of single edges, any of which will do as well.
         :raises OperatorError: the folder cannot be made.
         """
-        self._folder, self.token = folder, token
+        self._folder, self.token, self._tokens = folder, token, tokens
         self._news: dict[str, asyncio.Event] = {}
         self._writing = asyncio.Lock()
         try:
             (folder / "edges").mkdir(parents=True, exist_ok=True)
+            for path in (folder, *folder.rglob("*")):  # as an earlier origin may have left them
+                if not path.is_symlink():
+                    path.chmod(0o700 if path.is_dir() else 0o600)
         except OSError as error:
             raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
 
-    def routes(self, authorise: Callable[[web.Request], None]) -> list[web.RouteDef]:
-        """For the origin's application; `authorise` raises unless the request shows the upload token."""
+    def routes(self, authorise: Callable[[web.Request, str], Awaitable[None]]) -> list[web.RouteDef]:
+        """For the origin's application; `authorise` raises unless the request may read that service's log."""
 
         async def read(request: web.Request) -> web.Response:
-            authorise(request)
+            await authorise(request, request.match_info["service"])
             return await self._read(request)
 
         return [web.post("/logs", self._take), web.get("/logs/{service}", read)]
@@ -60,9 +68,7 @@ class Logs:
     # Edges.
 
     async def _take(self, request: web.Request) -> web.Response:
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if self.token is None or not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
-            raise OciError(401, "UNAUTHORIZED", "the origin's log token expected as Bearer, got none or another")
+        prefix = self._prefix(request.headers.get("Authorization", ""))
         batch = _BATCH.fullmatch(request.headers.get("Nunatak-Batch", ""))
         if batch is None:
             raise OciError(400, "UNSUPPORTED", "Nunatak-Batch: 16 hex digits/number expected")
@@ -73,17 +79,28 @@ class Logs:
             raise OciError(413, "SIZE_INVALID", f"a batch of at most {BATCH_MAX} bytes expected")
         services = _by_service(data)
         async with self._writing:
-            taken = await asyncio.to_thread(self._keep, batch[1], int(batch[2]), services)
+            taken = await asyncio.to_thread(self._keep, prefix + batch[1], int(batch[2]), services)
         for service in services if taken else ():
             news = self._news.pop(service, None)
             if news is not None:
                 news.set()
         return web.Response(status=204)
 
+    def _prefix(self, authorization: str) -> str:
+        """Of the names of edges that the token may send for."""
+        expected = f"Bearer {self.token}" if self.token is not None else ""
+        shared = hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), expected.encode())
+        own = self._tokens.find("edge", authorization.removeprefix("Bearer ")) if self._tokens is not None else None
+        if shared and self.token is not None:
+            return ""
+        if own is not None and authorization.startswith("Bearer "):
+            return f"{own}."
+        raise OciError(401, "UNAUTHORIZED", "the origin's log token expected as Bearer, got none or another")
+
     def _keep(self, edge: str, number: int, services: dict[str, bytes]) -> bool:
         """Append a batch; False when it is here already."""
         mark = self._folder / "edges" / edge
-        if mark.exists() and int(mark.read_text()) >= number:
+        if _number_in(mark) >= number:
             return False
         for service, lines in services.items():
             folder = self._folder / "services" / service
@@ -97,9 +114,10 @@ class Logs:
                 path = folder / f"{end}.jsonl"
                 for old in files[:-1]:
                     (folder / f"{old}.jsonl").unlink()
-            with path.open("ab") as file:
-                file.write(lines)
-        mark.write_text(str(number))
+            _append(path, lines)
+        new = mark.with_name(f"{edge}.new")
+        new.write_text(str(number))
+        new.replace(mark)
         return True
 
     # Publishers.
@@ -134,6 +152,31 @@ class Logs:
                 data = data[: data.rfind(b"\n") + 1]
                 return data, start + len(data)
         return b"", after
+
+
+def _number_in(mark: Path) -> int:
+    """The number of the last batch; 0 where that is not known, and then a batch may be there twice."""
+    try:
+        text = mark.read_text("ascii")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(text) if _NUMBER.fullmatch(text) else 0
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """All of some lines, or nothing.
+
+    :raises OSError: nothing, on a full disk for example.
+    """
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            if file.write(lines) == len(lines):
+                return
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def _files(folder: Path) -> list[int]:

@@ -7,11 +7,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from origin.written import notes
 from vmimage.trust import ServiceRecord
 
 
 def report(records: list[ServiceRecord]) -> None:
-    """Print what is published now."""
+    """Print what is published now, and on stderr what the publisher should know of it."""
+    writing = [note for record in records for note in notes(record)]
+    for note in writing[:20]:
+        typer.echo(note, err=True)
+    if len(writing) > 20:
+        typer.echo(f"and {len(writing) - 20} disks more, of which each edge keeps its own copy", err=True)
     if len(records) > 20:
         typer.echo(f"{len(records)} services published, {records[0].service} to {records[-1].service}")
         return

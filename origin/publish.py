@@ -18,9 +18,11 @@ from tuf.api.metadata import MetaFile, TargetFile, Targets
 from origin.exchange import REPOSITORY, Request, Response, expect, is_present, upload_request
 from origin.roles import TIMESTAMP_FILE
 from origin.upload_disks import Disk, upload_disks
+from origin.written import Choice, decide
 from vmimage.archive import ImageBundle, checked_layers
+from vmimage.drives import DriveRef
 from vmimage.errors import OriginError, PublisherError, VerificationError
-from vmimage.manifest import MANIFEST_TYPE, Blob, digest_of, parse_manifest
+from vmimage.manifest import MANIFEST_TYPE, Blob, ImageManifest, digest_of, parse_manifest
 from vmimage.trust import (
     ServiceRecord,
     Trust,
@@ -52,14 +54,18 @@ Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
 _Meta = Mapping[str, MetaFile]
 _ReadMeta = Generator[Sequence[Request], Sequence[Response], _Meta]
 _ReadBins = Generator[Sequence[Request], Sequence[Response], dict[str, Targets]]
+_ReadDisks = Generator[Sequence[Request], Sequence[Response], dict[str, tuple[DriveRef, ...]]]
 _Upload = Generator[Sequence[Request], Sequence[Response], None]
 
 
-def publish(publications: Sequence[Publication], trust: Trust, signer: Signer, now: datetime) -> Exchange:
+def publish(
+    publications: Sequence[Publication], trust: Trust, signer: Signer, now: datetime, written: Choice | None = None
+) -> Exchange:
     """Make every service of `publications` what it shall be, all at one instant.
 
     Returns the services' records. A service that already is as wanted keeps its version.
 
+    :param written: what becomes of pages that services wrote to disks whose base is another now, see `origin.written`.
     :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused.
     :raises OriginError: answers that were not expected.
     :raises VerificationError: the origin's metadata are not signed as `trust` says.
@@ -73,16 +79,21 @@ def publish(publications: Sequence[Publication], trust: Trust, signer: Signer, n
     manifests = {digest: image.manifest for digest, image in images.items()}
     sizes = {digest: len(manifest.to_bytes()) for digest, manifest in manifests.items()}
     wanted = {
-        p.service: _Wanted(p.image, sizes[p.image], p.hosts, p.tenant, manifests[p.image].snapshot)
+        p.service: _Wanted(
+            p.image, sizes[p.image], p.hosts, p.tenant, manifests[p.image].snapshot, manifests[p.image].disks
+        )
         for p in publications
     }
-    return (yield from _point(wanted, trust, signer, now))
+    return (yield from _point(wanted, trust, signer, now, written))
 
 
-def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: datetime) -> Exchange:
+def rollback(
+    service: str, to: int | None, trust: Trust, signer: Signer, now: datetime, written: Choice | None = None
+) -> Exchange:
     """Point `service` at an earlier image again, as a new version.
 
     :param to: version whose image it was; None for the one before the present.
+    :param written: as for `publish`.
     :raises PublisherError: no such service or version.
     :raises OriginError: the origin no longer has that image.
     """
@@ -101,11 +112,10 @@ def rollback(service: str, to: int | None, trust: Trust, signer: Signer, now: da
     digest = history[version - oldest]
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]
     expect(response, 200, f"manifest {digest}")
-    if digest_of(response.body) != digest:
-        raise VerificationError(f"manifest {digest} expected, got {digest_of(response.body)}")
-    snapshot = parse_manifest(response.body).snapshot
-    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner, snapshot)}
-    return (yield from _point(wanted, trust, signer, now))
+    manifest = _manifest(digest, response.body)
+    snapshot, disks = manifest.snapshot, manifest.disks
+    wanted = {service: _Wanted(digest, len(response.body), record.hosts, record.owner, snapshot, disks)}
+    return (yield from _point(wanted, trust, signer, now, written))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,7 @@ class _Wanted:
     hosts: tuple[str, ...]
     tenant: str
     snapshot: Blob
+    disks: tuple[DriveRef, ...]
 
 
 def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
@@ -143,7 +154,9 @@ def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
             expect(response, 201, "manifest")
 
 
-def _point(wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: datetime) -> Exchange:
+def _point(
+    wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: datetime, written: Choice | None
+) -> Exchange:
     """Sign and submit the bins that say `wanted`, again if another publisher was first."""
     for _ in range(CONFLICTS_BORNE):
         meta = yield from _read_snapshot(trust)
@@ -153,7 +166,8 @@ def _point(wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: dat
             target = _find(bins, trust, service_path(service))
             hosts |= set(parse_target(target.path, target).hosts) if target else set()
         bins |= yield from _read_bins(trust, meta, map(host_path, hosts))
-        records, changes = _compose(wanted, bins, trust)
+        old = yield from _read_disks(wanted, bins, trust)
+        records, changes = _compose(wanted, bins, trust, old, written)
         if not changes:
             return records
         roles: dict[str, dict[str, TargetFile | None]] = {}
@@ -168,8 +182,37 @@ def _point(wanted: Mapping[str, _Wanted], trust: Trust, signer: Signer, now: dat
     raise OriginError(f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
 
 
+def _read_disks(wanted: Mapping[str, _Wanted], bins: Mapping[str, Targets], trust: Trust) -> _ReadDisks:
+    """The disks of images that are replaced, by manifest digest, as far as services may have written to them."""
+    digests = set()
+    for service, want in wanted.items():
+        target = _find(bins, trust, service_path(service))
+        before = parse_target(target.path, target) if target else None
+        writes = any(ref.kind == "cow" for ref in want.disks) or (before is not None and before.written)
+        if before is not None and writes and before.manifest_digest != want.digest:
+            digests.add(before.manifest_digest)
+    asked = sorted(digests)
+    responses = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}") for digest in asked]
+    found = {}
+    for digest, response in zip(asked, responses, strict=True):
+        if response.status != 404:
+            expect(response, 200, f"manifest {digest}")
+            found[digest] = _manifest(digest, response.body).disks
+    return found
+
+
+def _manifest(digest: str, data: bytes) -> ImageManifest:
+    if digest_of(data) != digest:
+        raise VerificationError(f"manifest {digest} expected, got {digest_of(data)}")
+    return parse_manifest(data)
+
+
 def _compose(
-    wanted: Mapping[str, _Wanted], bins: Mapping[str, Targets], trust: Trust
+    wanted: Mapping[str, _Wanted],
+    bins: Mapping[str, Targets],
+    trust: Trust,
+    disks: Mapping[str, tuple[DriveRef, ...]],
+    written: Choice | None,
 ) -> tuple[list[ServiceRecord], dict[str, TargetFile | None]]:
     """The records that follow from `wanted`, and the entries that change, None for one that goes."""
     owners: dict[str, str] = {}
@@ -195,7 +238,10 @@ def _compose(
             continue
         history = (*history_of(old), before.manifest_digest) if old and before else ()
         version = before.version + 1 if before else 1
-        record = ServiceRecord(service, want.hosts, want.digest, want.size, version, owner, want.snapshot)
+        same = before is not None and before.manifest_digest == want.digest
+        old_disks = want.disks if same else disks.get(before.manifest_digest) if before else None
+        places = decide(before, old_disks, want.disks, written, service)
+        record = ServiceRecord(service, want.hosts, want.digest, want.size, version, owner, want.snapshot, places)
         removed |= set(map(host_path, before.hosts)) if before else set()
         added |= make_targets(record, history)
         records.append(record)

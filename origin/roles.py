@@ -1,17 +1,20 @@
 """The origin's part in trust: which newly signed bins may be published, and the snapshot and timestamp over them.
 
-Decides and signs; reads and writes nothing. The result is a list of files in the order they must be written: bins, then
-the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old state stands.
+Decides and signs; writes nothing, and reads only bins that are published, through what its caller gave it. Whose the
+names in a bin are is `origin.names`' business. The result is a list of files in the order they must be written: bins,
+then the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old state stands.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import MetaFile, Snapshot, Timestamp
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
+from origin.names import Submitter, changed_paths, check
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.trust import (
     SNAPSHOT_LIFETIME,
@@ -29,6 +32,7 @@ VERSIONS_KEPT: Final = 100  # of each role's files: an edge in the middle of a r
 RENEWALS_PER_LIFETIME: Final = 6  # a timestamp is renewed when a sixth of its life is over, so five failures are borne
 
 Files = list[tuple[str, bytes]]
+Read = Callable[[str], bytes | None]  # a published file by its name, None when it is not there
 
 
 class VersionConflict(VerificationError):
@@ -54,21 +58,50 @@ class Published:
     trust: Trust
     snapshot: Snapshot
     timestamp: Timestamp
+    read: Read = field(default=lambda _: None, compare=False)  # bins that are not in `held`
+    held: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # bins by role
 
     def version_of(self, role: str) -> int:
         """Version of a bin, 0 when nothing is in it yet."""
         file = self.snapshot.meta.get(f"{role}.json")
         return file.version if file else 0
 
+    def bin(self, role: str) -> Targets | None:
+        """A bin as it is published, None when nothing is in it yet.
+
+        :raises OperatorError: the store does not have it any more, or not as it was published.
+        """
+        file = self.snapshot.meta.get(f"{role}.json")
+        if file is None:
+            return None
+        data = self.held.get(role) or self.read(f"{file.version}.{role}.json")
+        if data is None:
+            raise OperatorError(f"{file.version}.{role}.json expected in the store, not there")
+        try:
+            file.verify_length_and_hashes(data)
+            return Metadata[Targets].from_bytes(data).signed
+        except (RepositoryError, ValueError) as error:
+            raise OperatorError(f"{file.version}.{role}.json as it was published expected: {error}") from None
+
+    def find(self, path: str) -> TargetFile | None:
+        """The entry of a path.
+
+        :raises OperatorError: as `bin`.
+        """
+        targets = self.bin(self.trust.bin_of(path))
+        return targets.targets.get(path) if targets is not None else None
+
 
 def found(trust: Trust, targets: bytes, online: Online, now: datetime) -> tuple[Files, Published]:
     """The first state: no services."""
     snapshot = sign_snapshot(None, {"targets": meta_file(trust.targets.version, targets)}, online.snapshot, now)
     timestamp = sign_timestamp(None, meta_file(1, snapshot), online.timestamp, now, online.lifetime)
-    return _files(trust, {}, snapshot, timestamp)
+    return _files(
+        Published(trust, trust.verify_snapshot(snapshot), trust.verify_timestamp(timestamp)), {}, snapshot, timestamp
+    )
 
 
-def resume(trust: Trust, read: Callable[[str], bytes | None]) -> Published | None:
+def resume(trust: Trust, read: Read) -> Published | None:
     """The state on disk through `read` (file name -> bytes), None when there is none.
 
     :raises OperatorError: a file is missing, or not signed by the keys of `trust`.
@@ -82,7 +115,7 @@ def resume(trust: Trust, read: Callable[[str], bytes | None]) -> Published | Non
         snapshot = read(name)
         if snapshot is None:
             raise VerificationError(f"{name} expected, not there")
-        return Published(trust, trust.verify_snapshot(snapshot), timestamp)
+        return Published(trust, trust.verify_snapshot(snapshot), timestamp, read)
     except VerificationError as error:
         raise OperatorError(f"a store that belongs to these keys expected: {error}") from None
 
@@ -93,17 +126,21 @@ def accept(
     manifest_size: Callable[[str], int | None],
     online: Online,
     now: datetime,
+    submitter: Submitter = Submitter(),  # noqa: B008  # a value
 ) -> tuple[Files, Published]:
     """Publish new bins, all or none.
 
     :param submitted: signed metadata by role name.
     :param manifest_size: digest -> bytes of a manifest whose blobs are all here, else None.
+    :param submitter: on whose behalf.
     :raises VersionConflict: a bin is not the successor of the present one.
+    :raises NameRefused: a name is another's, or does not follow from what it was.
     :raises VerificationError: a wrong signature, a malformed entry, or a manifest that was not uploaded.
     """
     if not submitted:
         raise VerificationError("at least one role expected, got none")
     roles: dict[str, MetaFile] = {}
+    bins: dict[str, Targets] = {}
     manifests: set[tuple[str, int]] = set()
     for role, data in submitted.items():
         if len(data) > TARGETS_MAX:
@@ -113,18 +150,38 @@ def accept(
             raise VersionConflict(f"{role}: version {state.version_of(role) + 1} expected, got {signed.version}")
         if signed.is_expired(now):
             raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
-        roles[role] = meta_file(signed.version, data)
+        roles[role], bins[role] = meta_file(signed.version, data), signed
         manifests |= {(f"sha256:{target.hashes['sha256']}", target.length) for target in signed.targets.values()}
     for digest, length in sorted(manifests):
         size = manifest_size(digest)
         if size != length:
             raise VerificationError(f"manifest {digest} of {length} bytes expected at the origin, got {size}")
+    _check_names(state, bins, submitter)
     snapshot = sign_snapshot(state.snapshot, roles, online.snapshot, now)
     if len(snapshot) > SNAPSHOT_MAX:
         raise VerificationError(f"a snapshot of at most {SNAPSHOT_MAX} bytes expected, got {len(snapshot)}")
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
-    return _files(state.trust, submitted, snapshot, timestamp)
+    return _files(state, submitted, snapshot, timestamp)
+
+
+def _check_names(state: Published, bins: Mapping[str, Targets], submitter: Submitter) -> None:
+    trust = state.trust
+    published: dict[str, Targets | None] = {role: state.bin(role) for role in bins}
+
+    def before(path: str) -> TargetFile | None:
+        role = trust.bin_of(path)
+        if role not in published:
+            published[role] = state.bin(role)
+        targets = published[role]
+        return targets.targets.get(path) if targets is not None else None
+
+    def after(path: str) -> TargetFile | None:
+        targets = bins.get(trust.bin_of(path))
+        return targets.targets.get(path) if targets is not None else before(path)
+
+    changed = [path for role, targets in bins.items() for path in changed_paths(published[role], targets)]
+    check(changed, before, after, submitter)
 
 
 def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Published]:
@@ -136,7 +193,7 @@ def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Publi
     snapshot = sign_snapshot(state.snapshot, {}, online.snapshot, now)
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
-    return _files(state.trust, {}, snapshot, timestamp)
+    return _files(state, {}, snapshot, timestamp)
 
 
 def renew_after(online: Online) -> timedelta:
@@ -154,8 +211,14 @@ def outdated(files: Files) -> list[str]:
     return names
 
 
-def _files(trust: Trust, bins: Mapping[str, bytes], snapshot: bytes, timestamp: bytes) -> tuple[Files, Published]:
-    state = Published(trust, trust.verify_snapshot(snapshot), trust.verify_timestamp(timestamp))
+def _files(before: Published, bins: Mapping[str, bytes], snapshot: bytes, timestamp: bytes) -> tuple[Files, Published]:
+    trust = before.trust
+    state = replace(
+        before,
+        snapshot=trust.verify_snapshot(snapshot),
+        timestamp=trust.verify_timestamp(timestamp),
+        held={**before.held, **bins},
+    )
     files = [(f"{state.version_of(role)}.{role}.json", data) for role, data in bins.items()]
     files += [(f"{state.snapshot.version}.snapshot.json", snapshot), (TIMESTAMP_FILE, timestamp)]
     return files, state

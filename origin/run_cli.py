@@ -26,7 +26,10 @@ def run(
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time it may take.")] = 60_000,
 ) -> None:
-    """Run a static Linux program in a machine here and now; its exit code is ours."""
+    """Run a static Linux program in a machine here and now; its exit code is ours.
+
+    What it writes is passed on byte for byte, as of any program that is run: escapes for the terminal too.
+    """
     from origin.linux import linux_program, packed
     from origin.recipe import parse_environment, parse_size
     from origin.run import Run

@@ -18,6 +18,7 @@ import re
 import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,12 +27,14 @@ from aiohttp import web
 
 from origin.exchange import REPOSITORY
 from origin.logs import Logs
+from origin.names import Submitter
 from origin.refusal import OciError
 from origin.roles import TIMESTAMP_FILE, Files, Online, Published, accept, found, outdated, renew, renew_after, resume
 from origin.store import TAG_NAME, Store, Upload
+from origin.tokens import Tokens
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, digest_of, is_digest
-from vmimage.trust import Trust
+from vmimage.trust import Trust, parse_target, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 UPLOADS_MAX: Final = 256  # begun and not finished; the oldest goes first
@@ -57,17 +60,19 @@ class Origin:
         *,
         token: str | None,
         logs: Logs | None = None,
+        tokens: Tokens | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
 
-        :param token: what uploads must show; None refuses them all.
+        :param token: the operator's: what uploads of all tenants must show; None refuses them.
+        :param tokens: of tenants, for uploads of their own.
         :param logs: where edges' logs go; None takes none.
         :raises OperatorError: the store belongs to other keys.
         """
         trust = Trust([metadata["1.root.json"]], metadata["1.targets.json"])
         self._store, self._online, self._token, self._clock = store, online, token, clock
-        self._logs = logs
+        self._logs, self._tokens = logs, tokens
         self._changing = threading.Lock()
         self._uploads: dict[str, Upload] = {}
         state = resume(trust, store.read_metadata)
@@ -78,7 +83,7 @@ class Origin:
         else:
             files, state = renew(state, online, clock())
         self._write(files)
-        self._state: Published = state
+        self._state: Published = self._as_stored(state)
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
@@ -102,7 +107,7 @@ class Origin:
             ]
         )
         if self._logs is not None:
-            app.add_routes(self._logs.routes(self._authorise))
+            app.add_routes(self._logs.routes(self._authorise_reader))
         app.cleanup_ctx.append(self._renewing)
         return app
 
@@ -112,13 +117,18 @@ class Origin:
         if self._logs is not None:
             self._logs.token = log_token
 
-    def publish_roles(self, submitted: dict[str, bytes]) -> None:
+    def publish_roles(
+        self,
+        submitted: dict[str, bytes],
+        submitter: Submitter = Submitter(),  # noqa: B008  # a value
+    ) -> None:
         """Check and publish newly signed bins, durably. Blocks.
 
         :raises VerificationError: as `roles.accept`; nothing has changed.
         """
         with self._changing:
-            files, state = accept(self._state, submitted, self._store.manifest_size, self._online, self._clock())
+            sizes, now = self._store.manifest_size, self._clock()
+            files, state = accept(self._state, submitted, sizes, self._online, now, submitter)
             self._advance(files, state)
 
     def renew(self) -> None:
@@ -133,9 +143,13 @@ class Origin:
             # How far the files got decides what edges may have seen.
             self._state = resume(self._state.trust, self._store.read_metadata) or self._state
             raise
-        self._state = state
+        self._state = self._as_stored(state)
         for name in outdated(files):
             self._store.forget_metadata(name)
+
+    def _as_stored(self, state: Published) -> Published:
+        """With its bins on disk, and no longer in memory."""
+        return replace(state, read=self._store.read_metadata, held={})
 
     def _write(self, files: Files) -> None:
         for name, data in files:
@@ -246,8 +260,10 @@ class Origin:
         return web.Response(status=204)
 
     async def _put_manifest(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        submitter = self._authorise(request)
         reference = request.match_info["reference"]
+        if submitter.tenant and not is_digest(reference):
+            raise OciError(403, "DENIED", "a manifest by its digest expected: tags are the operator's, not a tenant's")
         if not is_digest(reference) and TAG_NAME.fullmatch(reference) is None:
             raise OciError(400, "MANIFEST_INVALID", f"a digest or tag expected, got {reference[:200]!r}")
         if (request.content_length or 0) > MANIFEST_MAX:
@@ -261,21 +277,37 @@ class Origin:
         return _created(f"/v2/{REPOSITORY}/manifests/{manifest.digest}", manifest.digest)
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        submitter = self._authorise(request)
         try:
             body = json.loads(await request.read())
             submitted = {str(role): text.encode() for role, text in body.items()}
         except (ValueError, RecursionError, AttributeError):
             raise OciError(400, "MANIFEST_INVALID", "a JSON object of role metadata as text expected") from None
-        await asyncio.to_thread(self.publish_roles, submitted)
+        await asyncio.to_thread(self.publish_roles, submitted, submitter)
         return web.json_response({"roles": sorted(submitted)}, status=201)
 
-    def _authorise(self, request: web.Request) -> None:
-        if self._token is None:
+    def _authorise(self, request: web.Request) -> Submitter:
+        """On whose behalf a request is made, by the token that it shows."""
+        if self._token is None and self._tokens is None:
             raise OciError(403, "DENIED", "this origin takes no uploads: it was started without a token")
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            raise OciError(401, "UNAUTHORIZED", "the origin's upload token expected as Bearer, got none or another")
+        given = request.headers.get("Authorization", "")
+        expected = f"Bearer {self._token}" if self._token is not None else ""
+        operator = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+        tenant = self._tokens.find("tenant", given.removeprefix("Bearer ")) if self._tokens is not None else None
+        if operator and self._token is not None:
+            return Submitter(operator=True)
+        if tenant is not None and given.startswith("Bearer "):
+            return Submitter(tenant)
+        raise OciError(401, "UNAUTHORIZED", "the origin's upload token expected as Bearer, got none or another")
+
+    async def _authorise_reader(self, request: web.Request, service: str) -> None:
+        """Whether a request may read what a service has logged."""
+        submitter = self._authorise(request)
+        if not submitter.tenant:
+            return
+        target = await asyncio.to_thread(self._state.find, service_path(service))
+        if target is None or parse_target(target.path, target).tenant != submitter.tenant:
+            raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
 
     def _upload(self, request: web.Request) -> tuple[str, Upload]:
         self._authorise(request)

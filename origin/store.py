@@ -7,6 +7,7 @@
     uploads/                            not yet complete; emptied at start
     lock                                held by the one process that serves the folder
 
+Others of the machine have no rights to the folder: what tenants log lies in it too, beside all this.
 A file is written beside its place, synced, renamed, and its folder synced: after a return the content survives a crash.
 All methods block and may be called from several threads.
 """
@@ -40,7 +41,8 @@ class Store:
         self._uploads = folder / "uploads"
         self._numbers = itertools.count()  # names in uploads/; `next` is atomic
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
             self._lock = (folder / "lock").open("wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self._uploads, ignore_errors=True)

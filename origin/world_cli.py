@@ -38,6 +38,9 @@ def world(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the upload token; KEYS/token if not given.")
     ] = None,
+    plain_http: Annotated[
+        bool, typer.Option(envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine.")
+    ] = False,
 ) -> None:
     """Build and publish many services at one instant, each with an image of its own or in turn, for load tests."""
     from rich.console import Console
@@ -68,5 +71,5 @@ def world(
         )
     with upload_bar() as progress:
         start = publishing.publish(publications, trust, signer, datetime.now(UTC))
-        records = carry_out(start, url=origin, token=token, progress=progress)
+        records = carry_out(start, url=origin, token=token, progress=progress, plain_http=plain_http)
     report(records)

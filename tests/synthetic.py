@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from origin.keys import generate, load_metadata, load_signer, load_trust
+from origin.logs import Logs
 from origin.publish import Publication
 from origin.roles import Online
 from origin.server import Origin, serve
 from origin.store import Store
+from origin.tokens import Tokens
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Limits, Region, digest_of
@@ -70,7 +72,9 @@ class Keys:
 
 
 @contextmanager
-def running_origin(store: Store, keys: Keys, *, token: str | None = TOKEN) -> Iterator[str]:
+def running_origin(
+    store: Store, keys: Keys, *, token: str | None = TOKEN, tokens: Tokens | None = None, logs: Logs | None = None
+) -> Iterator[str]:
     """An origin on loopback; the value is its URL."""
     url: list[str] = []
     up = threading.Event()
@@ -84,7 +88,8 @@ def running_origin(store: Store, keys: Keys, *, token: str | None = TOKEN) -> It
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        await serve(Origin(store, keys.metadata, keys.online, token=token), "127.0.0.1", 0, ready, stop)
+        origin = Origin(store, keys.metadata, keys.online, token=token, tokens=tokens, logs=logs)
+        await serve(origin, "127.0.0.1", 0, ready, stop)
 
     def run() -> None:
         try:

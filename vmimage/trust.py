@@ -31,7 +31,8 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from vmimage.canonical import Blob
+from vmimage.abi import DISKS_MAX
+from vmimage.canonical import Blob, is_disk_name
 from vmimage.errors import PublisherError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, SNAPSHOT_TYPE, is_digest, is_name
 from vmimage.manifest import SNAPSHOT_MAX as IMAGE_SNAPSHOT_MAX
@@ -54,7 +55,7 @@ OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by 
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
 
-_CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version"}
+_CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version", "written"}
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
 
@@ -72,6 +73,13 @@ class ServiceRecord:
     version: int  # counts every publish and rollback of the service
     owner: str = ""  # the tenant, where it is not the service itself
     snapshot: Blob | None = None  # what the manifest will name as such: an edge may fetch both at once
+    # By copy-on-write disk: the version since which edges keep what is written to it; 0 is before this was noted. A new
+    # base under the same number takes the written pages over, another number begins without any.
+    written: tuple[tuple[str, int], ...] = ()
+
+    def written_since(self, disk: str) -> int | None:
+        """The version since which what is written to a disk is kept; None where nothing is said."""
+        return dict(self.written).get(disk)
 
     @property
     def tenant(self) -> str:
@@ -109,6 +117,11 @@ class Trust:
     def bin_of(self, path: str) -> str:
         """Name of the role that says what the target `path` is."""
         return self._bins.get_role_for_target(path)
+
+    @property
+    def bin_keys(self) -> tuple[int, tuple[str, ...]]:
+        """Who may sign bins: how many of which keys, by identifier."""
+        return self._bins.threshold, tuple(sorted(self._bins.keyids))
 
     def is_bin(self, role: str) -> bool:
         """Whether the publisher may sign a role of this name."""
@@ -229,6 +242,8 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
             custom["tenant"] = record.owner
         if record.snapshot is not None:
             custom["snapshot"] = {"digest": record.snapshot.digest, "size": record.snapshot.size}
+        if record.written:
+            custom["written"] = dict(record.written)
         if path == service_path(record.service):
             custom["history"] = list(history[-HISTORY_MAX:])
         sha256 = record.manifest_digest.removeprefix("sha256:")
@@ -269,7 +284,15 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     if not isinstance(owner, str) or (owner and not is_name(owner)):
         _refuse(path, "a tenant named by 1 to 63 of a-z 0-9 . _ -", owner)
     snapshot = _parse_snapshot(path, custom["snapshot"]) if "snapshot" in custom else None
-    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot)
+    written = _parse_written(path, custom["written"], version) if "written" in custom else ()
+    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written)
+
+
+def _parse_written(path: str, value: object, version: int) -> tuple[tuple[str, int], ...]:
+    named = value.items() if isinstance(value, dict) and len(value) <= DISKS_MAX else ()
+    if named and all(is_disk_name(disk) and type(since) is int and 0 <= since <= version for disk, since in named):
+        return tuple(sorted(named))
+    _refuse(path, f"a version up to {version} for each of at most {DISKS_MAX} disks", value)
 
 
 def _parse_snapshot(path: str, value: object) -> Blob:

@@ -24,9 +24,10 @@ from edge.images import Images
 from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.records import Records
+from edge.seal import new_seal
 from edge.supervisor import Supervisor
 from edge.tasks import Tasks
-from edge.tiers import open_disk
+from edge.tiers import DiskTier
 from origin.dev import terminal
 from origin.dev.front import DevFront
 from origin.dev.local import LocalOrigin
@@ -68,7 +69,7 @@ async def serve(
             upstreams=upstreams,
         )
         counters, local = Counters(), LocalOrigin(name, disks)
-        parked = open_disk(config.cache / "parked", config.parked_disk)
+        parked, seal = DiskTier(config.cache / "parked", config.parked_disk, counters), new_seal()
         with (
             ThreadPoolExecutor(2, "images") as threads,
             ThreadPoolExecutor(1, "parked") as parking_thread,
@@ -76,8 +77,8 @@ async def serve(
         ):
             directory = Directory(local, counters, 0.0)
             images = Images(local, threads, config.image_bytes, counters, remember_s=0.0)
-            records = Records(config.parked_bytes, parked, parking_thread, counters)
-            overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
+            records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
+            overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
             logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
             drives = Disks(local, threads, overlays, logs, config.block_cache, counters)
             supervisor = Supervisor(config, counters, directory, images, records, drives)

@@ -1,24 +1,21 @@
 """What the terminal of `nunatak dev` shows, a line at a time: requests, builds, problems, and what the guest says."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
-from typing import Final
 
 import click
 
 from origin.dev.page import Problem
+from vmimage.text import plain
 
 Progress = Callable[[str], None]
-# A guest's lines are untrusted: control characters could move the cursor or set the window's title.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def say(line: str, problem: Problem | None = None) -> None:
     """One request, and why it had no answer of the guest's."""
     colour = "red" if problem else None
-    click.secho(f"{_now()} {_plain(line)}", fg=colour)
+    click.secho(f"{_now()} {plain(line)}", fg=colour)
     if problem is not None:
         _block(problem)
 
@@ -31,12 +28,12 @@ def problem(what: Problem) -> None:
 
 def note(line: str) -> None:
     """A word of ours."""
-    click.secho(f"{_now()} {_plain(line)}", fg="cyan")
+    click.secho(f"{_now()} {plain(line)}", fg="cyan")
 
 
 def progress(step: str) -> None:
     """A step of a build, or a line that the program writes while it is baked."""
-    click.secho(f"         build | {_plain(step)}", dim=True)
+    click.secho(f"         build | {plain(step)}", dim=True)
 
 
 class GuestLines(logging.Handler):
@@ -44,17 +41,13 @@ class GuestLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One line; `edge.supervisor` attaches its text."""
-        click.secho(f"         guest | {_plain(str(getattr(record, 'text', record.getMessage())))}", fg="green")
+        click.secho(f"         guest | {plain(str(getattr(record, 'text', record.getMessage())))}", fg="green")
 
 
 def _block(what: Problem) -> None:
     for line in what.text().splitlines()[1:]:
-        click.echo(f"         {_plain(line)}")
+        click.echo(f"         {plain(line)}")
 
 
 def _now() -> str:
     return time.strftime("%H:%M:%S")
-
-
-def _plain(text: str) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import MetaFile, TargetFile
+from tuf.api.metadata import Metadata, MetaFile, Root, TargetFile, Targets
 
 from edge.catalogue import Catalogue
 from vmimage.trust import (
@@ -45,6 +45,8 @@ class Repository:
         self.files = initial_metadata(self.signers, self.now)
         self.root = self.files["1.root.json"]
         self.trust = Trust([self.root], self.files["1.targets.json"])
+        self.roots = [self.root]
+        self.targets_version = 1
         self.bin_versions: dict[str, int] = {}
         self.snapshot_version = self.timestamp_version = 0
         self.past: list[dict[str, bytes]] = []  # what `files` was after each publish
@@ -72,7 +74,7 @@ class Repository:
         """The next snapshot; `bin_versions` (with _ for -) overrides what it says of bins, 0 leaving one out."""
         versions = self.bin_versions | {role.replace("_", "-"): version for role, version in bin_versions.items()}
         files = {role: self.meta(f"{version}.{role}.json", version) for role, version in versions.items() if version}
-        files["targets"] = self.meta("1.targets.json", 1)
+        files["targets"] = self.meta(f"{self.targets_version}.targets.json", self.targets_version)
         previous = None
         if self.snapshot_version:
             previous = self.trust.verify_snapshot(self.files[f"{self.snapshot_version}.snapshot.json"])
@@ -89,6 +91,86 @@ class Repository:
         meta = self.meta(f"{version}.snapshot.json", version)
         signer = self.signers["timestamp"]
         self.files["timestamp.json"] = sign_timestamp(previous, meta, signer, self.now, self.lifetime)
+
+    def fast_forward(self, to: int) -> None:
+        """With the online keys: snapshot and timestamp of an absurd version, over the bins that there are."""
+        self.snapshot_version = to - 1
+        self.files[f"{to - 1}.snapshot.json"] = self._renumbered(
+            f"{self._newest('snapshot')}.snapshot.json", "snapshot", to - 1
+        )
+        self.files["timestamp.json"] = self._renumbered("timestamp.json", "timestamp", to - 1)
+        self.timestamp_version = to - 1
+        self.sign_snapshot()
+        self.sign_timestamp()
+
+    def fast_forward_bin(self, role: str, to: int) -> None:
+        """With the publisher's key: a bin of an absurd version."""
+        version = self.bin_versions[role]
+        self.files[f"{to}.{role}.json"] = self._renumbered(f"{version}.{role}.json", "publisher", to)
+        self.bin_versions[role] = to
+
+    def rotate(self, *roles: str, keep_old: bool = False) -> None:
+        """A new root with new keys for these top-level roles."""
+        metadata = Metadata[Root].from_bytes(self.roots[-1])
+        root = metadata.signed
+        root.version += 1
+        for role in roles:
+            if not keep_old:
+                for keyid in list(root.roles[role].keyids):
+                    root.revoke_key(keyid, role)
+            self.signers[role] = CryptoSigner.generate_ed25519()
+            root.add_key(self.signers[role].public_key, role)
+        metadata.signatures.clear()
+        metadata.sign(self.signers["root"])
+        self.roots.append(metadata.to_bytes())
+        self.files[f"{root.version}.root.json"] = self.roots[-1]
+        if "targets" in roles:
+            self.sign_targets()
+        self.trust = Trust(self.roots, self.files[f"{self.targets_version}.targets.json"])
+
+    def rotate_publisher(self, *, sign_bins: bool = True) -> None:
+        """New targets that delegate to a new publisher key, which signs every bin anew."""
+        self.signers["publisher"] = CryptoSigner.generate_ed25519()
+        self.sign_targets()
+        self.trust = Trust(self.roots, self.files[f"{self.targets_version}.targets.json"])
+        for role, version in list(self.bin_versions.items()) if sign_bins else ():
+            self.files[f"{version + 1}.{role}.json"] = self._renumbered(
+                f"{version}.{role}.json", "publisher", version + 1
+            )
+            self.bin_versions[role] = version + 1
+
+    def sign_targets(self) -> None:
+        """The next targets, delegating to the present publisher key."""
+        metadata = Metadata[Targets].from_bytes(self.files[f"{self.targets_version}.targets.json"])
+        delegations = metadata.signed.delegations
+        assert delegations is not None
+        assert delegations.succinct_roles is not None
+        key = self.signers["publisher"].public_key
+        delegations.keys, delegations.succinct_roles.keyids = {key.keyid: key}, [key.keyid]
+        self.targets_version += 1
+        metadata.signed.version = self.targets_version
+        metadata.signatures.clear()
+        metadata.sign(self.signers["targets"])
+        self.files[f"{self.targets_version}.targets.json"] = metadata.to_bytes()
+
+    def restart_online(self, snapshot: int, timestamp: int, **bins: int) -> None:
+        """Go on from these versions, as an operator's own store has them: what a thief signed above is not known."""
+        self.files["timestamp.json"] = self._renumbered("timestamp.json", "timestamp", timestamp)
+        self.files[f"{snapshot}.snapshot.json"] = self._renumbered(f"{snapshot}.snapshot.json", "snapshot", snapshot)
+        self.snapshot_version, self.timestamp_version = snapshot, timestamp
+        self.sign_snapshot(**bins)
+        self.sign_timestamp()
+
+    def _newest(self, role: str) -> int:
+        return max(int(name.split(".")[0]) for name in self.files if name.endswith(f".{role}.json"))
+
+    def _renumbered(self, name: str, signer: str, version: int) -> bytes:
+        """A file's content under another version, signed by the present key of a role."""
+        metadata: Metadata[Targets] = Metadata.from_bytes(self.files[name])
+        metadata.signed.version = version
+        metadata.signatures.clear()
+        metadata.sign(self.signers[signer])
+        return metadata.to_bytes()
 
     def meta(self, name: str, version: int) -> MetaFile:
         return meta_file(version, self.files[name])

@@ -89,7 +89,7 @@ def test_what_is_in_the_cache_folder_is_for_its_owner(own_site: Site) -> None:
     cache.chmod(0o755)
     own_site.restart(edge)
     assert mode(cache) == 0o700
-    assert "event=cache_closed" in edge.log.read_text()
+    assert "event=cache_made_private" in edge.log.read_text()
 
 
 def test_a_socket_that_a_killed_edge_left_is_replaced_and_a_live_one_is_not(own_site: Site) -> None:

@@ -330,3 +330,37 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
         assert site.origin.wait() == 0
         site.restart(site.origin)
         site.publish(_image(site, "one"), "hello")
+
+
+def test_tokens_of_tenants_by_command(origin: Site) -> None:
+    keys = ("--keys", str(origin.keys))
+    token_file = origin.folder / "alice.token"
+    token_file.touch(0o600)
+    token_file.write_text(origin.run("token", "add", "--tenant", "alice", *keys))
+    (listed,) = origin.run("token", "list", *keys).splitlines()
+    id_, use, name, _ = listed.split()
+    assert (use, name) == ("tenant", "alice")
+    where = ("--origin", origin.origin.url, *keys, "--token-file", str(token_file))
+
+    def publish(service: str, *options: str) -> str:
+        return origin.run("publish", str(_image(origin, "hers")), "--service", service, *where, *options)
+
+    assert publish("hers", "--tenant", "alice", "--host", "hers.test").startswith("hers version 1: ")
+    for options in ((), ("--tenant", "bob")):
+        with pytest.raises(CommandFailed, match="an entry of tenant alice, whose token was shown, expected"):
+            publish("other", *options)
+    assert _catalogue(origin, "token-edge").find_service("other") is None
+    assert "no longer taken" in origin.run("token", "remove", id_, *keys)
+    with pytest.raises(CommandFailed, match="token expected"):
+        publish("hers", "--tenant", "alice", "--host", "new.test")
+    for words in (("add",), ("add", "--tenant", "a", "--edge", "b"), ("add", "--tenant", "No Name"), ("remove", id_)):
+        with pytest.raises(CommandFailed, match="expected"):
+            origin.run("token", *words, *keys)
+
+
+def test_a_token_is_not_sent_in_the_clear_by_any_command(origin: Site) -> None:
+    where = ("--origin", "http://origin.example", "--keys", str(origin.keys))
+    image_ = str(_image(origin, "hers"))
+    for words in (("publish", image_, "--service", "a"), ("rollback", "--service", "a"), ("logs", "a")):
+        with pytest.raises(CommandFailed, match="--plain-http sends it all the same"):
+            origin.run(*words, *where)

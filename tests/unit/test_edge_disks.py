@@ -17,12 +17,14 @@ from edge.disks import Attached, Disks
 from edge.images import Ref, Trip
 from edge.logs import Spool
 from edge.overlays import Overlays
+from edge.seal import new_seal
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage.disk import BLOCK_SIZE, DiskManifest, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import OriginUnreachable, VerificationError
 from vmimage.manifest import digest_of
+from vmimage.trust import ServiceRecord
 
 BLOCKS = [bytes([number]) * BLOCK_SIZE for number in range(1, 5)]
 
@@ -65,13 +67,19 @@ class Worker:
         return [frame for frame in self.sent if frame.type == type_]
 
 
+def shop(**written: int) -> SimpleNamespace:
+    """A service, and what the catalogue says of what it wrote."""
+    release = ServiceRecord("shop", (), "sha256:" + "00" * 32, 1, 9, written=tuple(written.items()))
+    return SimpleNamespace(name="shop", tenant="shop", withdrawn=False, release=release)
+
+
 class Site:
     """The part of an edge that disks need."""
 
     def __init__(self, folder: Path) -> None:
         self.origin, self.counters = Origin(), Counters()
         pool = ThreadPoolExecutor(1)
-        overlays = Overlays(folder / "written.db", 1 << 20, pool, self.counters)
+        overlays = Overlays(folder / "written.db", 1 << 20, pool, new_seal(), self.counters)
         logs = Spool(folder / "logs", 1 << 20, "http://127.0.0.1:1", "", self.counters)
         self.disks = Disks(self.origin, pool, overlays, logs, 1 << 20, self.counters)
         self.number = 0
@@ -83,7 +91,7 @@ class Site:
     async def open(self, worker: Worker, kind: DriveKind = "shared") -> Any:
         """A machine of the one service, its disk attached."""
         self.number += 1
-        service = SimpleNamespace(name="shop", withdrawn=False)
+        service = shop()
         machine = SimpleNamespace(number=self.number, worker=worker, service=service)
         attached = await self.disks.prepare(service, [self.ref(kind)])  # type: ignore[arg-type]
         self.disks.attach(machine, attached)  # type: ignore[arg-type]
@@ -247,6 +255,6 @@ def test_a_manifest_that_says_another_size_is_refused(tmp_path: Path) -> None:
         site = Site(tmp_path)
         ref = DriveRef(5, site.origin.manifest.digest, "shared", "data")
         with pytest.raises(VerificationError, match="bytes expected"):
-            await site.disks.prepare(SimpleNamespace(name="shop", withdrawn=False), [ref])  # type: ignore[arg-type]
+            await site.disks.prepare(shop(), [ref])  # type: ignore[arg-type]
 
     asyncio.run(run())

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import errno
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 import pytest
@@ -13,6 +15,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import edge.logs
 from edge.counters import Counters
 from edge.logs import Spool
 from origin.logs import Logs, _by_service
@@ -38,7 +41,11 @@ async def origin(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSession
             return web.Response(status=error.status)
 
     app = web.Application(middlewares=[answer])
-    app.add_routes(Logs(folder / "logs", TOKEN).routes(lambda request: None))
+
+    async def anybody(request: web.Request, service: str) -> None:
+        return
+
+    app.add_routes(Logs(folder / "logs", TOKEN).routes(anybody))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -73,7 +80,7 @@ def test_a_batch_whose_answer_was_lost_is_there_once(tmp_path: Path) -> None:
         async with origin(tmp_path) as (url, session):
             kept = spool(tmp_path, url)
             kept.append("shop", "", b"once", ROOM)
-            kept._rotate()
+            kept._begin()
             path = kept._path(kept._segments[0])
             data = path.read_bytes()
             assert await kept._ship_one(session)
@@ -104,14 +111,111 @@ def test_a_batch_that_is_refused_for_ever_does_not_stop_the_others(tmp_path: Pat
     async def run() -> None:
         async with origin(tmp_path) as (url, session):
             kept = spool(tmp_path, url)
-            kept._file.write(b"damaged by a disk\n")
-            kept._rotate()
+            assert kept._file is not None
+            kept._file.write(b'{"service":"shop","text":"%s"}\n' % (b"x" * (3 << 20)))
+            kept._begin()
             kept.append("shop", "", b"after it", ROOM)
             while await kept._ship_one(session):
                 pass
             assert await lines(session, url, "shop") == ["after it"]
 
     asyncio.run(run())
+
+
+def test_lines_that_were_damaged_here_are_counted_and_the_others_arrive(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            assert kept._file is not None
+            kept.append("shop", "", b"before", ROOM)
+            kept._file.write(b"\0" * 100 + b"\n" + b'{"service":"../x"}\n' + b'{"service":7}\n')
+            kept.append("shop", "", b"after", ROOM)
+            kept._file.write(b'{"service":"shop","text":"cut o')
+            kept._begin()
+            while await kept._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["before", "after"]
+            assert kept._counters.log_damaged == 4
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"), [("edge", b"\xff\0"), ("next", b"no number"), ("edge", b""), ("next", b"")]
+)
+def test_a_lost_identity_is_replaced_and_nothing_is_taken_for_old(tmp_path: Path, name: str, damage: bytes) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url)
+            kept.append("shop", "", b"before", ROOM)
+            while await kept._ship_one(session):
+                pass
+            kept.close()
+            (tmp_path / "spool" / name).write_bytes(damage)
+            again = spool(tmp_path, url)
+            again.append("shop", "", b"after", ROOM)
+            while await again._ship_one(session):
+                pass
+            assert await lines(session, url, "shop") == ["before", "after"]
+            assert again.edge != kept.edge
+
+    asyncio.run(run())
+
+
+def test_numbers_go_on_after_a_kill(tmp_path: Path) -> None:
+    first = spool(tmp_path)
+    for _ in range(5):
+        first._begin()
+    for path in (tmp_path / "spool").glob("*.jsonl"):
+        path.unlink()  # all sent
+    assert spool(tmp_path)._segments[-1] > first._segments[-1]
+
+
+class Full:
+    """A file on a disk that has room for so many bytes more."""
+
+    def __init__(self, file: IO[bytes], room: int) -> None:
+        self._file, self.room = file, room
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = self._file.write(data[: self.room])
+        self.room -= taken
+        return taken
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_takes_whole_lines_or_none(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    assert kept._file is not None
+    kept._file = full = Full(kept._file, 150)  # type: ignore[assignment]
+    assert [kept.append("shop", "", b"x" * 30, ROOM) for _ in range(3)] == [True, False, False]
+    assert kept._counters.log_refused == 2
+    full.room = 1000
+    assert kept.append("shop", "", b"there is room again", ROOM)
+    texts = [json.loads(line)["text"] for line in kept._path(kept._segments[-1]).read_bytes().splitlines()]
+    assert texts == ["x" * 30, "there is room again"]
+
+
+def test_a_spool_on_a_full_disk_starts_and_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = edge.logs.write_private
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(edge.logs, "write_private", full)
+    kept = spool(tmp_path)
+    assert not kept.append("shop", "", b"lost", ROOM)
+    assert asyncio.run(kept.sync()) == -errno.EIO
+    monkeypatch.setattr(edge.logs, "write_private", real)
+    kept._open_again_s = 0.0
+    assert kept.append("shop", "", b"kept", ROOM)
+    kept.close()
 
 
 def test_there_is_an_end_to_what_waits(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,63 @@ def test_pinned_bytes_are_unpacked_once(
     for _ in range(2):
         assert (source_tree(package) / "a.c").read_bytes() == b"int a;"
     assert fetched == [package]
+
+
+# Where it is all kept.
+
+
+@pytest.fixture
+def unknown_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A user whom the system does not know, without a home; the place for temporary files."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(packages.tempfile, "gettempdir", lambda: str(tmp_path))
+    packages._usable_folder.cache_clear()
+    yield tmp_path / f"nunatak-{packages.os.geteuid()}"
+    packages._usable_folder.cache_clear()
+
+
+def test_a_user_without_a_home_gets_a_private_folder(unknown_user: Path) -> None:
+    assert packages.cache_folder() == unknown_user
+    assert unknown_user.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("trap", ["open", "link", "file", "others"])
+def test_a_folder_that_another_user_may_have_made_is_not_used(
+    unknown_user: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trap: str
+) -> None:
+    """What lies in it is linked into images: it must be the user's alone."""
+    if trap == "open":
+        unknown_user.mkdir(mode=0o755)
+        unknown_user.chmod(0o755)
+    elif trap == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        unknown_user.symlink_to(tmp_path / "elsewhere")
+    elif trap == "file":
+        unknown_user.write_text("")
+    else:
+        unknown_user.mkdir(mode=0o700)
+        number = packages.os.geteuid()
+        monkeypatch.setattr(packages.os, "geteuid", lambda: number + 1)
+        unknown_user.rename(tmp_path / f"nunatak-{number + 1}")
+    with pytest.raises(OperatorError, match="XDG_CACHE_HOME names one"):
+        packages.cache_folder()
+
+
+def test_a_folder_that_was_named_is_used_or_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    assert packages.cache_folder() == tmp_path / "new" / "nunatak"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OperatorError, match="a writable folder"):
+        packages.cache_folder()
+
+
+def test_a_full_disk_is_one_line_for_the_operator() -> None:
+    with pytest.raises(OperatorError, match="room and rights to write"), packages.writing_cache():
+        raise OSError(28, "No space left on device")

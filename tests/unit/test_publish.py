@@ -164,11 +164,12 @@ def _until_roles(exchange: Exchange) -> Exchange:
 def _signed(store: Store, keys: Keys) -> dict[str, bytes]:
     """The bins that point both services at their new images."""
     changes: dict[str, dict[str, object]] = {}
+    first = {"hello": ONE.image, "other": publication("other").image}
     for service, digest in (("hello", TWO.image), ("other", publication("other", content=b"new").image)):
         size = store.manifest_size(digest)
         assert size is not None
         record = ServiceRecord(service, ("hello.example",) if service == "hello" else (), digest, size, 2)
-        for path, target in make_targets(record, ()).items():
+        for path, target in make_targets(record, (first[service],)).items():
             changes.setdefault(keys.trust.bin_of(path), {})[path] = target
     signed = {}
     for role, change in changes.items():

@@ -10,7 +10,8 @@ import pytest
 
 from edge.counters import Counters
 from edge.records import Records, record_key
-from edge.tiers import Tier, open_disk
+from edge.seal import new_seal
+from edge.tiers import DiskTier, Tier
 from edge.vmm.scheduler import Scheduler
 from edge.vmm.sleepers import Sleepers
 
@@ -43,8 +44,9 @@ def now(coroutine: Any) -> Any:
 
 
 def records_of(count: int, folder: Path) -> tuple[Callable[[], object], ...]:
-    disk = open_disk(folder, 1 << 26)
-    records = Records(1 << 30, disk, ThreadPoolExecutor(1), Counters())
+    counters = Counters()
+    disk = DiskTier(folder, 1 << 26, counters)
+    records = Records(1 << 30, disk, new_seal(), ThreadPoolExecutor(1), counters)
     for number in range(count):
         records.put(record_key(f"s{number:05d}", "sha256:0"), b"record")
     key = record_key("s00042", "sha256:0")

@@ -9,7 +9,9 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import integers, sampled_from
 
-from edge.tiers import DISK_MIN_FILE_BYTES, Tier, open_disk
+from edge import tiers as module
+from edge.counters import Counters
+from edge.tiers import DISK_MIN_FILE_BYTES, DiskTier, Tier, open_disk
 
 
 class TierAgainstDict(RuleBasedStateMachine):
@@ -126,3 +128,115 @@ def test_disk_stays_within_its_limit_and_drops_the_least_recently_used(tmp_path:
         assert disk.volume() <= limit + (1 << 20)
         assert disk.get("k0") is None
         assert disk.get("k399") == value
+
+
+# The same, as an edge uses it: never an obstacle.
+
+
+@pytest.fixture
+def tier(tmp_path: Path) -> DiskTier:
+    tier = DiskTier(tmp_path / "parked", 1 << 24, Counters())
+    assert tier.put_all({"small": b"s", "large": b"l" * DISK_MIN_FILE_BYTES})
+    return tier
+
+
+def again(tier: DiskTier) -> DiskTier:
+    return DiskTier(tier._folder, 1 << 24, tier._counters)
+
+
+def overwrite(path: Path, start: int, size: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = b"\xa5" * size
+    path.write_bytes(data)
+    for rest in path.parent.glob("cache.db-*"):
+        rest.unlink()
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 512), (0, 1 << 30), (4096, 1 << 30), (100, 8)])
+def test_a_damaged_index_is_made_anew(tier: DiskTier, start: int, size: int) -> None:
+    tier.close()
+    overwrite(tier._folder / "cache.db", start, min(size, (tier._folder / "cache.db").stat().st_size - start))
+    other = again(tier)
+    assert other.get("small") is None
+    assert tier._counters.caches_rebuilt == 1
+    assert other.put("small", b"new")
+    assert again(other).get("small") == b"new"
+    assert not list(tier._folder.glob("*/*/*.val")), "files that no index names would stay for ever"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE Cache",
+        "DROP TABLE Settings",
+        "UPDATE Settings SET value = 'nonsense' WHERE key = 'eviction_policy'",
+        "UPDATE Settings SET value = x'00' WHERE key = 'count'",
+        "INSERT INTO Settings VALUES ('disk_nonsense', 1)",
+        "INSERT INTO Settings VALUES ('sqlite_journal_mode', 'nonsense')",
+    ],
+)
+def test_a_strange_index_is_used_or_made_anew(tier: DiskTier, statement: str) -> None:
+    tier.close()
+    with sqlite3.connect(tier._folder / "cache.db") as database:
+        database.execute(statement.replace("INSERT", "INSERT OR REPLACE"))
+    database.close()
+    other = again(tier)
+    assert other.get("small") in (None, b"s")
+    assert other.put("more", b"m")
+    assert other.get("more") == b"m"
+    assert isinstance(len(other), int)
+
+
+def test_an_index_that_is_damaged_while_it_is_used(tier: DiskTier) -> None:
+    with sqlite3.connect(tier._folder / "cache.db") as database:
+        database.execute("DROP TABLE Cache")
+    database.close()
+    assert tier.get("small") is None
+    assert tier._counters.caches_rebuilt == 1
+    assert tier.put("small", b"new")
+    assert tier.get("small") == b"new"
+
+
+def test_a_full_disk_keeps_nothing_more_and_loses_nothing(tier: DiskTier) -> None:
+    (pages,) = tier._cache._sql("PRAGMA page_count").fetchone()
+    tier._cache._sql(f"PRAGMA max_page_count = {pages}")  # SQLite says the same of a full disk
+    assert not tier.put_all({f"k{number}": b"x" * 4000 for number in range(100)})
+    assert tier._counters.storage_errors["parked"] >= 1
+    assert tier.get("k0") is None, "all or none"
+    assert (tier.get("small"), tier.get("large")) == (b"s", b"l" * DISK_MIN_FILE_BYTES)
+    tier._cache._sql("PRAGMA max_page_count = 1000000")
+    assert tier.put("k0", b"there is room again")
+    assert tier.get("k0") == b"there is room again"
+
+
+def test_a_file_that_finds_no_room_leaves_no_half(tier: DiskTier, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(tier._folder.rglob("*.val"))
+    real = module.diskcache.Disk._write
+
+    def half(self: object, path: str, iterator: object, mode: str, encoding: None = None) -> None:
+        real(self, path, [b"half of it"], mode, encoding)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.diskcache.Disk, "_write", half)
+    assert not tier.put("more", b"x" * 2 * DISK_MIN_FILE_BYTES)
+    monkeypatch.undo()
+    (pages,) = tier._cache._sql("PRAGMA page_count").fetchone()
+    tier._cache._sql(f"PRAGMA max_page_count = {pages}")
+    values = {f"k{number}": b"x" * DISK_MIN_FILE_BYTES for number in range(200)}
+    assert not tier.put_all(values), "the files have room, their index has none"
+    assert set(tier._folder.rglob("*.val")) == before
+
+
+def test_a_cache_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, limit_bytes: int) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(module, "open_disk", full)
+    tier = DiskTier(tmp_path / "blobs", 1 << 24, Counters())
+    assert not tier.put("k", b"v")
+    assert (tier.get("k"), len(tier), tier.keys()) == (None, 0, set())
+    monkeypatch.undo()
+    assert not tier.put("k", b"v"), "not asked at once: opening takes time that somebody waits for"
+    tier._open_again_s = 0.0
+    assert tier.put("k", b"v")
+    assert tier._counters.caches_rebuilt == 0

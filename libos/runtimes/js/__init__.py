@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from libos.compile_linux import compile_linux
-from libos.packages import Package, cache_folder, source_tree
+from libos.packages import Package, cache_folder, source_tree, writing_cache
 
 HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
@@ -44,8 +44,9 @@ def _prelude() -> Path:
     )
     place = cache_folder() / "js" / hashlib.sha256(code.encode()).hexdigest() / "prelude.c"
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = place.with_suffix(f".{os.getpid()}")
-        scratch.write_text(code)
-        os.replace(scratch, place)
+        with writing_cache():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            scratch = place.with_suffix(f".{os.getpid()}")
+            scratch.write_text(code)
+            os.replace(scratch, place)
     return place
