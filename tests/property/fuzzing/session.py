@@ -27,8 +27,8 @@ from vmimage.errors import FormatError, NunatakError
 from vmimage.manifest import Limits
 
 WEDGED_S: Final = 30.0  # without an answer to PING; an edge gives 5 s, on a machine that does nothing else
-# Of the worker's CPU time, which other load on the machine does not shorten: for a batch that does not come to rest, and
-# for each of its machines.
+# Of the worker's CPU time, which other load on the machine does not shorten: for a batch that does not come to rest,
+# and for each of its machines.
 BATCH_NS: Final = 500_000_000
 CASE_NS: Final = 10_000_000
 SETTLED_S: Final = 60.0  # of any time
