@@ -57,7 +57,7 @@ DIED: Final = (
     34  # JSON: {error: class name in vmimage.errors, message, report: {...}, retry: [streams not yet seen by it]}
 )
 LOG: Final = 35  # UTF-8 lines from the guest's console or log records
-PONG: Final = 36  # JSON statistics
+PONG: Final = 36  # JSON statistics, see `vitals`; below 64 KiB
 BLOCK_WANT: Final = 37  # header: disk's number, block's number; answered by BLOCK
 KEEP: Final = 38  # header's stream is a token; u32 place of the disk, then a page set; answered by DISK_DONE
 APPEND: Final = 39  # header's stream is a token; u32 place of the disk, then a log record; answered by DISK_DONE

@@ -166,6 +166,7 @@ class Scheduler:
         tenant.queue.charge(entity, cost_ns, request_ns)
         self._root.charge(tenant, cost_ns, request_ns)
         if outside_ns:
+            tenant.outside.holds_ns(now_ns)  # refilled up to now, and not by what comes after
             tenant.outside.take(outside_ns)
             tenant.short = tenant.outside.holds_ns(now_ns) < self.floor_ns
         if entity.bucket is not None:

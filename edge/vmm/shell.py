@@ -218,7 +218,9 @@ class Shell:
         """
         self.bind(image, None)
         if like is not None:
-            self.memory.touch(like.memory.dirty_pages())
+            written = like.memory.dirty_pages()
+            if len(written) <= RESET_COPY_PAGES:  # one that wrote much is no example: a spare shell must cost little
+                self.memory.touch(written)
 
     def load(self, address: int, data: bytes) -> None:
         """Write a program's bytes for a loader, code or data.

@@ -60,6 +60,9 @@ def test_ram_is_the_base_s_and_what_is_touched_stays_out_of_its_file(layout: str
     memory.pages[:] = 77
     memory.touch(np.arange(PAGES, dtype=np.uint32))
     assert allocated(base) == before
+    extents, strays = base.within(SIZE)
+    assert all(0 <= start < end <= SIZE for start, end in extents)
+    assert (strays < PAGES).all()
     assert len(base.extents) <= EXTENTS_MAX
 
 

@@ -124,3 +124,17 @@ def test_closed_shells_leave_no_memory_behind() -> None:
         assert tree_memory_bytes(os.getpid()) - before < 10 << 20, "30 shells of 3 MiB would be 90"
     finally:
         gc.enable()
+
+
+def test_a_spare_shell_does_not_take_what_a_greedy_machine_took() -> None:
+    image = Image(BaseMemory(None), page_template((), abi.MEMORY_MIN))
+    modest, greedy = Shell(image.base, abi.MEMORY_MIN), Shell(image.base, abi.MEMORY_MIN)
+    modest.memory.mark_dirty(slice(256, 300))
+    greedy.memory.mark_dirty(slice(256, 1000))
+    touched: list[int] = []
+    for like in (modest, greedy):
+        spare = Shell(image.base, abi.MEMORY_MIN)
+        spare.memory.touch = lambda pages: touched.append(len(pages))  # type: ignore[method-assign]
+        spare.warm_up(image, like)
+        spare.close()
+    assert touched == [44]

@@ -37,6 +37,11 @@ class GuestLog:
             self.dropped_bytes += len(text)
             return
         self._level -= len(text)
+        if not self._lines:
+            self._refill_lines()
+        if not self._lines:  # nothing of it would be taken, so nothing is kept
+            self.dropped_lines += _lines_of(text)
+            return
         if self.dropped_bytes:
             self.parts.append(self.notice())
         self.parts.append(text)

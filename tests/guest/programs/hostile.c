@@ -99,12 +99,12 @@ static void page(nk_request *request) {
             for (volatile unsigned turns = 0; turns < n; turns++)
                 ;
             nk_refresh_clock();
-            nk_sleep_until(nk_mono_ns() + 1000);
+            nk_sleep_until(nk_mono_ns() + 100000);
         }
     if (!strcmp(path, "/rearm"))
         for (;;) {
             nk_refresh_clock();
-            HYPERCALL(NK_PORT_TIMER, nk_mono_ns() + 1000, 0);
+            HYPERCALL(NK_PORT_TIMER, nk_mono_ns() + 100000, 0);
             HYPERCALL(NK_PORT_IDLE, NK_IDLE_FOREVER, 0);
         }
     if (!strcmp(path, "/notify"))
