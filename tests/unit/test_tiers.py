@@ -21,12 +21,22 @@ class TierAgainstDict(RuleBasedStateMachine):
         super().__init__()
         self.tier: Tier[str, int] = Tier(100)
         self.model: OrderedDict[str, int] = OrderedDict()
+        self.sizes: dict[str, int] = {}  # also of what is gone
 
     @rule(key=sampled_from("abcdef"), size=integers(0, 60))
     def put(self, key: str, size: int) -> None:
         self.tier.put(key, size, size)
         self.model.pop(key, None)
-        self.model[key] = size
+        self.model[key] = self.sizes[key] = size
+
+    @rule(key=sampled_from("abcdef"), size=integers(0, 60))
+    def resize(self, key: str, size: int) -> None:
+        if key in self.model:
+            self.tier.resize(key, size)
+            self.sizes[key] = size
+        else:
+            with pytest.raises(KeyError):
+                self.tier.resize(key, size)
 
     @rule(key=sampled_from("abcdef"))
     def get(self, key: str) -> None:
@@ -50,7 +60,7 @@ class TierAgainstDict(RuleBasedStateMachine):
     @invariant()
     def same(self) -> None:
         assert list(self.tier) == list(self.model)
-        assert self.tier.used_bytes == sum(self.model.values())
+        assert self.tier.used_bytes == sum(self.sizes[key] for key in self.model)
         assert self.tier.over() == (self.tier.used_bytes > 100)
 
 
