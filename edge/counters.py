@@ -37,6 +37,8 @@ class Counters:
         default_factory=dict
     )
     cut_answers: Annotated[int, "Answers that broke off after their head was sent."] = 0
+    connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
+    connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
     replays: Annotated[int, "Requests given to a second machine because the first was gone before it saw them."] = 0
     collapsed: Annotated[int, "Requests that waited for an image another request was already fetching."] = 0

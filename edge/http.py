@@ -6,6 +6,7 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 
 import asyncio
 import os
+import resource
 from functools import partial
 from itertools import count
 from typing import Final
@@ -16,6 +17,7 @@ from edge.answers import Answers
 from edge.config import EdgeConfig
 from edge.connection import Connection
 from edge.counters import Counters
+from edge.crowd import Crowd
 from edge.flow import ClientError
 from edge.request import Request, Wire
 from edge.services import Service
@@ -40,7 +42,8 @@ class Front(Answers):
     def __init__(self, supervisor: Supervisor, admin: Admin, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
         self.port = 0  # set when bound
-        self.connections: set[Connection] = set()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
         self.busy: set[Wire] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: asyncio.Server | None = None

@@ -1,4 +1,4 @@
-"""A guest that wants to reach what it may not, through the client that really connects: numeric hosts, names, own ports.
+"""A guest that wants to reach what it may not, through the client that really connects: numbers, names, own ports.
 
 Where a check is taken away on purpose, the next one has to hold by itself.
 """
@@ -69,9 +69,9 @@ async def ask(upstreams: Upstreams, guest: Any, url: str, number: int = 1) -> No
     """The guest's request to `url`, until it is over."""
     block = f"Method\0GET\0URL\0{url}\0\0".encode()
     upstreams.on_frame(guest, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
-    async with asyncio.timeout(PATIENCE_S):
-        while guest.exchanges:
-            await asyncio.sleep(0.001)
+    exchange = guest.exchanges[abi.EXCHANGE_BIT | number]
+    await asyncio.sleep(0)  # it begins at the end of this turn
+    await asyncio.wait_for(exchange.task, PATIENCE_S)
 
 
 @pytest.mark.parametrize("host", HOSTS)
