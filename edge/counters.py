@@ -53,6 +53,7 @@ class Counters:
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
     images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0
+    images_too_large: Annotated[int, "Images refused because this edge's memory does not hold one of their size."] = 0
     images_dropped: Annotated[int, "Images evicted from memory."] = 0
     opens: Annotated[int, "Machines opened in a worker."] = 0
     parks: Annotated[int, "Machines parked."] = 0

@@ -80,7 +80,14 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     directory = Directory(catalogue, counters, config.negative)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
-    images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
+    images = Images(
+        blob_store,
+        threads,
+        config.image_bytes,
+        counters,
+        machine_bytes=config.resident_bytes,
+        remember_s=config.negative,
+    )
     records = Records(config.parked_bytes, parked, parking_thread, counters)
     writing_thread = ThreadPoolExecutor(1, "written")
     overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)

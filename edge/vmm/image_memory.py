@@ -1,6 +1,7 @@
 """A base image's memory as a sealed memfd: written once, mapped by every worker, changed by nobody."""
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -20,9 +21,19 @@ def sealed_memfd(name: str, data: bytes) -> int:
 
 def base_memfd(page_nos: PageNos, contents: Pages) -> int:
     """A sparse memfd of `abi.MEMORY_MAX` bytes with these pages at their addresses, sealed. The caller closes it."""
+    return base_memfd_of([(page_nos, contents)])
+
+
+def base_memfd_of(slices: Iterable[tuple[PageNos, Pages]]) -> int:
+    """The same of slices, each held only until it is written; whatever they raise, no memfd is left."""
     fd = host.memory_file("nunatak-base")
-    os.ftruncate(fd, abi.MEMORY_MAX)
-    for page_no, row in zip(page_nos.tolist(), np.ascontiguousarray(contents), strict=True):
-        os.pwrite(fd, row.data, page_no * abi.PAGE_SIZE)
-    host.seal(fd)
+    try:
+        os.ftruncate(fd, abi.MEMORY_MAX)
+        for page_nos, contents in slices:
+            for page_no, row in zip(page_nos.tolist(), np.ascontiguousarray(contents), strict=True):
+                os.pwrite(fd, row.data, page_no * abi.PAGE_SIZE)
+        host.seal(fd)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd

@@ -75,7 +75,14 @@ async def serve(
             ThreadPoolExecutor(1, "written") as writing_thread,
         ):
             directory = Directory(local, counters, 0.0)
-            images = Images(local, threads, config.image_bytes, counters, remember_s=0.0)
+            images = Images(
+                local,
+                threads,
+                config.image_bytes,
+                counters,
+                machine_bytes=config.resident_bytes,
+                remember_s=0.0,
+            )
             records = Records(config.parked_bytes, parked, parking_thread, counters)
             overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, counters)
             logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
