@@ -105,7 +105,8 @@ def test_few_reports_wait_for_symbols_at_once_and_few_tables_are_kept(monkeypatc
         images = [desk.images.image(f"f{number}") for number in range(KEPT)]
         for number, image in enumerate(images):
             desk.crash(f"s{number}", image)
-        await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert sum(desk.images.gets.values()) == NAMING_MAX
         desk.images.open.set()
         named = [trace for trace in await desk.traces() if trace]
