@@ -26,6 +26,8 @@ class Rate(NamedTuple):
 EXCHANGES: Final = Rate(500, 500)
 # A line of a guest costs some 40 µs (formatting, writing, spooling), so this is under a hundredth of the loop's time.
 LOG_LINES: Final = Rate(200, 400)
+# A record for a log disk costs some 25 µs (JSON, a write), so this is an eighth of the loop's time.
+LOG_RECORDS: Final = Rate(5000, 5000)
 # To fetch an image's symbols and name the frames of a crash is worth it for the first crashes, not for each of a loop.
 NAMINGS: Final = Rate(1 / 10, 3)
 

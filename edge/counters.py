@@ -79,9 +79,11 @@ class Counters:
     block_errors: Annotated[int, "Blocks that could not be had; the guest got an I/O error."] = 0
     pages_kept: Annotated[int, "Pages that services wrote to copy-on-write disks and flushed."] = 0
     overlays_full: Annotated[int, "Writes refused because the space for written pages is used up."] = 0
+    flushes_refused: Annotated[int, "Flushes refused because too much of the tenant's waits to be written."] = 0
     records_outdated: Annotated[int, "Parked machines dropped because their disks went on without them."] = 0
     log_records: Annotated[int, "Records and lines of services taken for their logs."] = 0
     log_refused: Annotated[int, "Records and lines for which there was no room."] = 0
+    log_lines_dropped: Annotated[int, "Lines of services not kept: too many of the machine or the tenant."] = 0
     log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
 
     def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:

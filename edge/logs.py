@@ -24,10 +24,22 @@ from vmimage.errors import OperatorError
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
+LINE_BYTES: Final = 8 << 10  # kept of a line; what syslog relays must take is 2 KiB (RFC 5424 section 6.1)
 NEVER: Final = (400, 413)  # what an origin says of a batch that it will not take, however often it is sent
 PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
 
 _logger: Final = log.logger("logs")
+
+
+def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
+    """The first lines of what a guest wrote, and how many there are in all; those that are not asked for cost nothing.
+
+    :param most: how many to give; each is cut at `LINE_BYTES`.
+    """
+    count = data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+    kept = min(count, most)
+    lines = data.split(b"\n", kept)[:kept] if kept > 0 else []
+    return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
 
 
 class Spool:
@@ -41,6 +53,8 @@ class Spool:
         self._url, self._token = url.rstrip("/") + "/logs", token
         self._pending: dict[tuple[str, str], int] = {}  # bytes of each log in segments that wait
         self._in_segment: dict[int, dict[tuple[str, str], int]] = {}
+        self._syncing: asyncio.Task[int] | None = None
+        self._sync_after: asyncio.Task[int] | None = None  # begins when that one has ended
         try:
             folder.mkdir(parents=True, exist_ok=True)
             name = folder / "edge"
@@ -102,13 +116,28 @@ class Spool:
         self._file = self._new_segment()
 
     async def sync(self) -> int:
-        """Let all that was taken be on disk; 0 or a negative errno."""
+        """Let all that was taken be on disk; 0 or a negative errno. One for all who ask while another is under way."""
+        if self._syncing is None:
+            task = self._syncing = asyncio.create_task(self._sync())
+        elif self._sync_after is None:
+            task = self._sync_after = asyncio.create_task(self._sync(self._syncing))
+        else:
+            task = self._sync_after
+        return await asyncio.shield(task)
+
+    async def _sync(self, before: "asyncio.Task[int] | None" = None) -> int:
         try:
+            if before is not None:
+                await asyncio.wait([before])
+                self._syncing, self._sync_after = self._sync_after, None
             await asyncio.to_thread(os.fsync, self._file.fileno())
         except ValueError:  # rotated meanwhile
             await asyncio.to_thread(os.sync)
         except OSError as error:
             return -(error.errno or errno.EIO)
+        finally:
+            if self._sync_after is None:
+                self._syncing = None
         return 0
 
     async def ship(self) -> None:

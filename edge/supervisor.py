@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from edge import flow, log
+from edge.allowance import LOG_LINES, Allowance
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
@@ -16,6 +17,7 @@ from edge.disks import Disks
 from edge.fleet import Fleet
 from edge.flow import WorkerLost
 from edge.images import Image, Images
+from edge.logs import first_lines
 from edge.machines import Machines
 from edge.records import Records
 from edge.reports import Reports
@@ -30,7 +32,7 @@ from vmimage import abi
 from vmimage.errors import NunatakError, Unavailable
 
 TICK_S: Final = 1.0
-LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
+LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped; see also `allowance.LOG_LINES`
 
 LOG_BYTES_WAITING: Final = 1 << 20  # of such lines of one service, for the origin
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
@@ -66,6 +68,7 @@ class Supervisor:
         )
         self.draining = False
         self._loop = asyncio.get_running_loop()
+        self._log_lines = Allowance(LOG_LINES, self._loop.time)
         self._tasks: set[asyncio.Task[Any]] = set()
         directory.on_change = self.machines.on_change
         images.on_drop = self._on_image_drop
@@ -178,11 +181,17 @@ class Supervisor:
                 self.machines.replace_worn(worker.machines[number], "growth_bytes")
 
     def _on_log(self, machine: Machine, payload: bytes) -> None:
-        for text in payload.decode("utf-8", "replace").splitlines():
-            machine.log_lines += 1
-            if machine.log_lines <= LOG_LINES_A_TICK:
-                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
-                self.disks.logs.append(machine.service.name, "", text.encode(), LOG_BYTES_WAITING)
+        service = machine.service
+        allowed = LOG_LINES_A_TICK - machine.log_lines
+        if allowed > 0:
+            allowed = self._log_lines.take(service.tenant, min(allowed, payload.count(b"\n") + 1))
+        lines, count = first_lines(payload, allowed)
+        machine.log_lines += len(lines)
+        self.counters.log_lines_dropped += count - len(lines)
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
+            self.disks.logs.append(service.name, "", text.encode(), LOG_BYTES_WAITING)
 
     def on_lost(self, worker: Worker) -> None:
         """A worker ended unasked: its requests are replayed or end, its services go back to their records."""

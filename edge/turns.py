@@ -71,9 +71,13 @@ class Turns:
         """Hold so much, if there is room at this moment; those who wait are not asked."""
         if self.held + amount > self.capacity or self.held_by(party) + amount > self.each:
             return False
+        self.take_anyway(party, amount)
+        return True
+
+    def take_anyway(self, party: str, amount: int) -> None:
+        """Hold so much, room or not."""
         self.held += amount
         self._by_party[party] = self.held_by(party) + amount
-        return True
 
     def give_back(self, party: str, amount: int) -> None:
         """Hold so much less."""

@@ -80,10 +80,10 @@ class Site:
         named = kind in ("shared", "cow")
         return DriveRef(self.origin.manifest.disk_bytes, self.origin.manifest.digest if named else None, kind, "data")
 
-    async def open(self, worker: Worker, kind: DriveKind = "shared") -> Any:
+    async def open(self, worker: Worker, kind: DriveKind = "shared", tenant: str = "shop") -> Any:
         """A machine of the one service, its disk attached."""
         self.number += 1
-        service = SimpleNamespace(name="shop", withdrawn=False)
+        service = SimpleNamespace(name="shop", tenant=tenant, withdrawn=False)
         machine = SimpleNamespace(number=self.number, worker=worker, service=service)
         attached = await self.disks.prepare(service, [self.ref(kind)])  # type: ignore[arg-type]
         self.disks.attach(machine, attached)  # type: ignore[arg-type]
