@@ -32,6 +32,7 @@ FIELDS_MAX: Final = 100
 CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
 CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
 _CREDIT: Final = struct.Struct("<I")
+_TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
 # Of one connection only (RFC 9110 section 7.6.1), or ours to say.
 _NOT_FORWARDED: Final = frozenset(
@@ -150,6 +151,10 @@ class Upstreams:
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
         self._begun = Allowance(EXCHANGES, self._loop.time)
+        self._too_many: dict[
+            tuple[Machine, int], None
+        ] = {}  # exchanges of this turn of the event loop that were not begun
+        self._refusing = False  # at the end of this turn
 
     def forbid(self, listeners: Collection[Listener]) -> None:
         """Name the edge's own listeners, by address and port as they are bound: no guest may reach them."""
@@ -167,19 +172,29 @@ class Upstreams:
                 raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
             if not self._begun.take(machine.service.tenant):
                 self._counters.add(self._counters.upstream_requests, "too_many")
-                reason = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant"
-                machine.worker.send(frames.pack(frames.RESET, 0, machine.number, frame.stream, reason.encode()))
+                if not self._refusing:
+                    self._refusing = True
+                    self._loop.call_soon(self._refuse)
+                self._too_many[machine, frame.stream] = None
                 return
             ended = bool(frame.flags & frames.FLAG_END)
             exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
             machine.exchanges[frame.stream] = exchange
             exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
         elif exchange is None:
-            return
+            if self._too_many and frame.type == frames.RESET:
+                self._too_many.pop((machine, frame.stream), None)
         elif frame.type == frames.RESET:
             self._cancel(exchange, "abandoned")
         else:
             exchange.receive(frame)
+
+    def _refuse(self) -> None:
+        """Tell guests of what was too many, where they still want to know."""
+        self._refusing = False
+        for machine, number in self._too_many:
+            machine.worker.send(frames.pack(frames.RESET, 0, machine.number, number, _TOO_MANY))
+        self._too_many.clear()
 
     def _begin(self, exchange: Exchange) -> None:
         exchange.start, exchange.task = None, self._loop.create_task(self._carry_out(exchange))
