@@ -39,26 +39,30 @@ HEAD_FIELDS: Final = 12  # of a pipelined request, of 1,000 bytes each: nearly w
 
 @dataclass(frozen=True)
 class Neighbour:
-    """What a neighbour's clients ask for, on how many connections at once, again and again."""
+    """What a neighbour's clients ask for, on how many connections at once, again and again.
+
+    Each is a service of its own, named as its case: what is left of one does not keep the next from what it does.
+    """
 
     title: str
     path: str
     connections: int
+    program: str = "neighbour"  # of the examples
     heads: int = 0  # large requests that each connection sends behind its first, without waiting
 
 
 NEIGHBOURS: Final[Mapping[str, Neighbour | None]] = {
     "alone": None,
-    "spinner": Neighbour("a spinner", "/~service/neighbour/spin?ms=150", 1),
-    "queue": Neighbour("a queue", "/~service/neighbour/spin?ms=5", 1000),
+    "spinner": Neighbour("a spinner", "/spin?ms=150", 1),
+    "queue": Neighbour("a queue", "/spin?ms=5", 1000),
     # Two of 50 MiB under way are 100 MiB.
-    "flood": Neighbour("a flood", "/~service/neighbour/flood?mib=50", 2),
-    "lines": Neighbour("one that logs empty lines", "/~service/floods/lines", 2),
-    "exchanges": Neighbour("one that begins and drops exchanges", "/~service/floods/exchanges", 2),
-    "flushes": Neighbour("one that flushes its disk", "/~service/floods/flushes", 2),
-    "blocks": Neighbour("one that reads a large disk", "/~service/floods/blocks", 2),
-    "memory": Neighbour("one that writes to all its memory", "/~service/floods/memory", 1),
-    "heads": Neighbour("300 connections with pipelined heads", "/~service/neighbour/sleep?ms=100", 300, heads=9),
+    "flood": Neighbour("a flood", "/flood?mib=50", 2),
+    "lines": Neighbour("one that logs empty lines", "/lines", 2, "neighbour_floods"),
+    "exchanges": Neighbour("one that begins and drops exchanges", "/exchanges", 2, "neighbour_floods"),
+    "flushes": Neighbour("one that flushes its disk", "/flushes", 2, "neighbour_floods"),
+    "blocks": Neighbour("one that reads a large disk", "/blocks", 2, "neighbour_floods"),
+    "memory": Neighbour("one that writes to all its memory", "/memory", 1, "neighbour_floods"),
+    "heads": Neighbour("300 connections with pipelined heads", "/sleep?ms=100", 300, heads=9),
 }
 
 
@@ -76,28 +80,33 @@ def measure_neighbours(rounds: int, requests: int, rate: float, workers: int = 2
     with tempfile.TemporaryDirectory(prefix="nunatak-fair-") as folder, Site(Path(folder), workers=workers) as site:
         url = site.edges[0].url
         site.publish(site.build(example("hello")), "victim")
-        site.publish(site.build(example("neighbour")), "neighbour")
-        publish_floods(site, "floods")
+        publish_neighbours(site, NEIGHBOURS)
         with Client(url) as client:
-            for service in ("neighbour", "floods", "victim"):
+            for service in (*(case for case, neighbour in NEIGHBOURS.items() if neighbour), "victim"):
                 if (answer := client.get(f"/~service/{service}/")).status != 200:
                     raise Unfair(f"{service}: status 200 expected, got {answer.status} {answer.error}")
             _visit(client, requests // 4, rate)  # the first turns fill caches
             for _ in range(rounds):
                 for case, neighbour in NEIGHBOURS.items():
-                    with _beside(url, neighbour):
+                    with _beside(f"{url}/~service/{case}", neighbour):
                         found[case].append(_visit(client, requests, rate))
     return found
 
 
-def publish_floods(site: Site, service: str) -> None:
-    """The neighbour that makes others work for it, with all that it needs."""
-    large, own = (
-        _disk(site, name, data) for name, data in (("large", os.urandom(LARGE_BYTES)), ("own", bytes(OWN_BYTES)))
-    )
-    options = ["--cpu-ms", "60000", "--memory", "64MiB", "--log-rate", "16MiB", "--upstream", UPSTREAM]
-    options += ["--disk", f"large={large}:shared", "--disk", f"own={own}:cow"]
-    site.publish(site.build(example("neighbour_floods"), *options), service, disks=[large, own])
+def publish_neighbours(site: Site, neighbours: Mapping[str, Neighbour | None]) -> None:
+    """Build and publish them, with all that they need, each under the name of its case."""
+    data = {"large": os.urandom(LARGE_BYTES), "own": bytes(OWN_BYTES)}
+    disks = {name: _disk(site, name, contents) for name, contents in data.items()}
+    options = ["--memory", "64MiB", "--log-rate", "16MiB", "--upstream", UPSTREAM]
+    options += ["--disk", f"large={disks['large']}:shared", "--disk", f"own={disks['own']}:cow"]
+    images = {
+        "neighbour": site.build(example("neighbour"), "--cpu-ms", "60000"),
+        "neighbour_floods": site.build(example("neighbour_floods"), "--cpu-ms", "60000", *options),
+    }
+    for case, neighbour in neighbours.items():
+        if neighbour is not None:
+            floods = neighbour.program == "neighbour_floods"
+            site.publish(images[neighbour.program], case, disks=list(disks.values()) if floods else [])
 
 
 def _disk(site: Site, name: str, data: bytes) -> Path:
