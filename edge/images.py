@@ -461,7 +461,7 @@ def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | Non
         for _ in checked:
             pass
         return Image(number, manifest, base, blob, -1, None)
-    fd = base_memfd_of(checked)  # mapped privately: before Linux 6.7 a sealed one cannot be shared
+    fd = base_memfd_of(record.page_nos, checked)  # mapped privately: before Linux 6.7 a sealed one cannot be shared
     pages = page_view(mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
     return Image(number, manifest, None, b"", fd, pages, record.page_nos.copy())
 

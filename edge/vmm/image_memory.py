@@ -21,16 +21,16 @@ def sealed_memfd(name: str, data: bytes) -> int:
 
 def base_memfd(page_nos: PageNos, contents: Pages) -> int:
     """A sparse memfd of `abi.MEMORY_MAX` bytes with these pages at their addresses, sealed. The caller closes it."""
-    return base_memfd_of([(page_nos, contents)])
+    return base_memfd_of(page_nos, [(page_nos, contents)])
 
 
-def base_memfd_of(slices: Iterable[tuple[PageNos, Pages]]) -> int:
-    """The same of slices, each held only until it is written; whatever they raise, no memfd is left."""
+def base_memfd_of(page_nos: PageNos, slices: Iterable[tuple[PageNos, Pages]]) -> int:
+    """The same of slices of those pages, each held only until it is written; whatever they raise, no memfd is left."""
     fd = host.memory_file("nunatak-base")
     try:
         os.ftruncate(fd, abi.MEMORY_MAX)
-        for page_nos, contents in slices:
-            for page_no, row in zip(page_nos.tolist(), np.ascontiguousarray(contents), strict=True):
+        for numbers, contents in slices:
+            for page_no, row in zip(numbers.tolist(), np.ascontiguousarray(contents), strict=True):
                 os.pwrite(fd, row.data, page_no * abi.PAGE_SIZE)
         host.seal(fd)
     except BaseException:
