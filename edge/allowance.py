@@ -28,6 +28,12 @@ EXCHANGES: Final = Rate(500, 500)
 LOG_LINES: Final = Rate(200, 400)
 # A record for a log disk costs some 25 µs (JSON, a write), so this is an eighth of the loop's time.
 LOG_RECORDS: Final = Rate(5000, 5000)
+# Bytes that are flushed to copy-on-write disks. A flush of 2 MiB keeps the event loop for some 3 ms (it is read, parsed
+# and cut into pages), so this is an eightieth of its time, and as much as a disk that spins can write.
+FLUSH_BYTES: Final = Rate(16 << 20, 64 << 20)
+# A block of a disk costs some 0.3 ms (from the cache, verified, sent on), so this is a sixth of the loop's time; the
+# burst is 64 MiB, for a machine that has just begun to read.
+BLOCKS: Final = Rate(500, 1024)
 # To fetch an image's symbols and name the frames of a crash is worth it for the first crashes, not for each of a loop.
 NAMINGS: Final = Rate(1 / 10, 3)
 
@@ -35,7 +41,7 @@ PARTIES_MAX: Final = 4096  # that are remembered, at some 200 bytes each; those 
 
 
 class Allowance:
-    """Token buckets by party."""
+    """Token buckets by party. What cannot be refused any more is owed: its answer waits until it is paid for."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float], parties_max: int = PARTIES_MAX) -> None:
         """:param clock: seconds that never go back."""
@@ -47,14 +53,29 @@ class Allowance:
 
     def take(self, party: str, most: int = 1) -> int:
         """How many of at most `most` the party may have now; they are charged to it."""
-        now = self._clock()
-        left, then = self._buckets.pop(party, (self._rate.burst, now))
-        left = min(self._rate.burst, left + (now - then) * self._rate.per_s)
-        taken = min(most, int(left))
-        self._buckets[party] = left - taken, now
+        left = self._left(party)
+        taken = max(0, min(most, int(left)))
+        self._keep(party, left - taken)
+        return taken
+
+    def owe(self, party: str, amount: float) -> float:
+        """Charge it with what it has had in any case.
+
+        :return: seconds until that is paid for; 0 where it was allowed.
+        """
+        left = self._left(party) - amount
+        self._keep(party, left)
+        return max(0.0, -left / self._rate.per_s)
+
+    def _left(self, party: str) -> float:
+        left, then = self._buckets.get(party, (self._rate.burst, 0.0))
+        return min(self._rate.burst, left + (self._clock() - then) * self._rate.per_s)
+
+    def _keep(self, party: str, left: float) -> None:
+        self._buckets[party] = left, self._clock()
+        self._buckets.move_to_end(party)
         if len(self._buckets) > self._parties_max:
             self._buckets.popitem(last=False)
-        return taken
 
 
 class Rotation(Generic[Item]):

@@ -6,12 +6,14 @@ tries becomes an I/O error in the guest. What machines write goes to `overlays`,
 
 All of it is charged to the tenant: places to fetch in go round by tenant, and a flush or a record of a tenant of which
 too much waits already is refused with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
+Blocks and answers to flushes come no faster than a tenant may cause them.
 """
 
 import asyncio
 import errno
 import struct
 import time
+from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from edge import log
-from edge.allowance import LOG_RECORDS, Allowance, Rotation
+from edge.allowance import BLOCKS, FLUSH_BYTES, LOG_RECORDS, Allowance, Rotation
 from edge.counters import Counters
 from edge.images import Ref, Store, Trip
 from edge.logs import Spool
@@ -31,6 +33,7 @@ from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import Worker
+from vmimage import abi
 from vmimage.disk import (
     BlockList,
     BlockRef,
@@ -49,7 +52,8 @@ FETCHES_AT_ONCE: Final = 16
 WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
 FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
 FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
-FLUSH_BYTES: Final = 64 << 10  # what the smallest flush counts for: a task and a transaction
+FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
+FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 TRIES: Final = 3
 PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
 _DRIVE: Final = struct.Struct("<I")
@@ -105,9 +109,13 @@ class Disks:
         self._fetching: dict[tuple[int, int], list[Worker]] = {}
         self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
         self._fetches = 0  # under way
+        self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
         self._closing = False
+        self._open_flushes: Counter[int] = Counter()  # by machine
         self._flushes = Turns(FLUSHES_MAX, FLUSHES_EACH)
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
+        self._flushed = Allowance(FLUSH_BYTES, time.monotonic)
+        self._blocks = Allowance(BLOCKS, time.monotonic)
         self._unflushed: dict[tuple[int, int], set[int]] = {}  # pages whose flush was refused, by machine and place
         self._tasks: set[asyncio.Task[None]] = set()
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
@@ -267,12 +275,23 @@ class Disks:
             waiting.append(worker)
             return
         party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
-        if self._wants.waiting(party) >= WANTS_MAX:
+        if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
             self._counters.block_errors += 1
             self._answer([worker], disk.number, frame.stream, None)
             return
         self._fetching[key] = [worker]
+        if (wait_s := self._blocks.owe(party, 1)) > 0:
+            self._early[party] += 1
+            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
+            return
         self._wants.put(party, (disk, frame.stream))
+        self._fetch_next()
+
+    def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
+        self._early[party] -= 1
+        if not self._early[party]:
+            del self._early[party]
+        self._wants.put(party, want)
         self._fetch_next()
 
     def _fetch_next(self) -> None:
@@ -309,12 +328,18 @@ class Disks:
         if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
             self._done(machine, token, -errno.EIO)
             return
-        tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_BYTES), (machine.number, place)
+        if self._open_flushes[machine.number] >= FLUSHES_OPEN:
+            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
+        self._open_flushes[machine.number] += 1
+        tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_MIN), (machine.number, place)
+        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
         if self._flushes.held_by(tenant):
             if not self._flushes.take_now(tenant, size):
                 self._counters.flushes_refused += 1
                 self._unflushed.setdefault(drive, set()).update(numbers)
-                self._done(machine, token, -errno.EAGAIN)
+                refused = asyncio.get_running_loop().create_future()
+                refused.set_result(-errno.EAGAIN)
+                self._spawn(self._settle_flush(machine, token, refused, "", paid_s))
                 return
         else:
             self._flushes.take_anyway(tenant, size)
@@ -325,17 +350,35 @@ class Disks:
         self._counters.pages_kept += len(numbers)
         written = self.overlays.put(a.key, decode_pages(payload, a.ref.bytes))
         written.add_done_callback(lambda _: self._flushes.give_back(tenant, size))
-        self._spawn(self._settle(machine, token, written, a.key))
+        self._spawn(self._settle_flush(machine, token, written, a.key, paid_s))
 
-    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: str = "") -> None:
+    async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: str, paid_s: float) -> None:
+        """Answer a flush when it is done and paid for.
+
+        :param key: of the overlay; "" where nothing is written.
+        :param paid_s: by time.monotonic().
+        """
         try:
-            status = await work
+            status = await self._outcome(machine, work)
+            if status and key:
+                self.overlays.spoil(key)
+            if (wait_s := paid_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+        finally:
+            self._open_flushes[machine.number] -= 1
+            if not self._open_flushes[machine.number]:
+                del self._open_flushes[machine.number]
+        self._done(machine, token, status)
+
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
+        self._done(machine, token, await self._outcome(machine, work))
+
+    async def _outcome(self, machine: Machine, work: Awaitable[int]) -> int:
+        try:
+            return await work
         except OSError as error:
             _logger.error(log.line("disk_write_failed", service=machine.service.name, error=error))
-            status = -errno.EIO
-        if status and key:
-            self.overlays.spoil(key)
-        self._done(machine, token, status)
+            return -errno.EIO
 
     def _done(self, machine: Machine, token: int, status: int) -> None:
         machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from edge import logs
-from edge.allowance import EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance
+from edge.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
 from edge.counters import Counters
-from edge.disks import FETCHES_AT_ONCE, FLUSHES_EACH, WANTS_MAX, Disks
+from edge.disks import FETCHES_AT_ONCE, FLUSHES_EACH, FLUSHES_OPEN, WANTS_MAX, Disks
 from edge.images import Ref, Trip
 from edge.logs import LINE_BYTES, Spool, first_lines
 from edge.overlays import Overlays
@@ -44,6 +44,19 @@ class Worker:
 
     def send(self, data: bytes) -> None:
         self.sent += frames.parse(bytearray(data))
+
+    async def has(self, count: int, type_: int) -> None:
+        """Until it was sent so many."""
+        enough = asyncio.Event()
+        send = self.send
+
+        def watched(data: bytes) -> None:
+            send(data)
+            if sum(frame.type == type_ for frame in self.sent) >= count:
+                enough.set()
+
+        self.send = watched  # type: ignore[method-assign]
+        await enough.wait()
 
     def take(self, type_: int) -> list[Frame]:
         found = [frame for frame in self.sent if frame.type == type_]
@@ -213,6 +226,9 @@ class Edge:
         overlays = Overlays(folder / "written.db", 1 << 30, self.pool, self.counters)
         spool = Spool(folder / "logs", 1 << 30, "http://127.0.0.1:1", "", self.counters)
         self.disks = Disks(store, self.pool, overlays, spool, 1 << 20, self.counters)
+        self.now_s = 0.0
+        endless = Rate(1e12, 1e12)  # a test of one rate sets it
+        self.disks._blocks = self.disks._flushed = Allowance(endless, lambda: self.now_s)
 
     async def open(self, guest: Any, kind: DriveKind, origin: Origin | None = None, size: int = 32 << 20) -> None:
         digest = origin.manifest.digest if origin is not None else None
@@ -299,6 +315,8 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
             site.flush(evil, token, 0, 1024)  # 4 MiB each
         fit = FLUSHES_EACH // (1024 * 4100)
         assert site.disks._flushes.held_by("mallory") <= FLUSHES_EACH
+        for _ in range(3):
+            await asyncio.sleep(0)
         assert statuses(worker) == dict.fromkeys(range(fit, 20), -errno.EAGAIN)
         assert site.counters.flushes_refused == 20 - fit
         assert len(site.disks._tasks) == fit
@@ -311,6 +329,69 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         site.flush(evil, 50, 0, 1024)
         await site.quiet()
         assert statuses(worker) == {50: 0}, "what was refused is taken when it is asked for again"
+
+    run(test)
+
+
+def test_a_worker_that_says_more_flushes_than_a_machine_can_have_is_not_believed(tmp_path: Path) -> None:
+    async def test() -> None:
+        worker = Worker()
+        site = Edge(tmp_path, Store(base := Origin("base", 400)))
+        site.disks._flushed = Allowance(Rate(per_s=1, burst=1), lambda: 0.0)
+        evil = machine(1, "mallory", worker)
+        await site.open(evil, "cow", base)
+        for token in range(FLUSHES_OPEN):
+            site.flush(evil, token, 0, 1)
+        with pytest.raises(ValueError, match=f"at most {FLUSHES_OPEN} flushes"):
+            site.flush(evil, FLUSHES_OPEN, 0, 1)
+        assert len(site.disks._tasks) == FLUSHES_OPEN
+        await asyncio.sleep(0)
+        await site.disks.close()
+
+    run(test)
+
+
+def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: Path) -> None:
+    async def test() -> None:
+        worker, order = Worker(), list[int]()
+        site = Edge(tmp_path, Store(base := Origin("base", 400)))
+        site.disks._flushed = Allowance(Rate(per_s=20 << 20, burst=1 << 20), lambda: 0.0)
+        evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
+        await site.open(evil, "cow", base)
+        await site.open(victim, "cow", base)
+        worker.send = lambda data: order.extend(frame.stream for frame in frames.parse(bytearray(data)))  # type: ignore[method-assign]
+        for token in range(8):
+            site.flush(evil, token, 0, 1024)  # 4 MiB each: a fifth of a second, those that are refused too
+        for token in (100, 101):
+            site.flush(victim, token, 0, 16)
+        await site.quiet()
+        assert sorted(order) == [*range(8), 100, 101]
+        assert {100, 101}.isdisjoint(order[4:]), "hers are answered first, though they came last"
+        assert [token for token in order if token < 100] == sorted(token for token in order if token < 100)
+
+    run(test)
+
+
+def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_path: Path) -> None:
+    async def test() -> None:
+        large, small = Origin("large", 100), Origin("small", 8)
+        store, worker = Store(large, small), Worker()
+        store.open.set()
+        site = Edge(tmp_path, store)
+        site.disks._blocks = Allowance(Rate(per_s=BLOCKS.per_s, burst=10), lambda: 0.0)
+        evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
+        await site.open(evil, "shared", large)
+        await site.open(victim, "shared", small)
+        for number in range(100):
+            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
+        for number in range(8):
+            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
+        assert site.disks._early == {"mallory": 90}
+        await asyncio.wait_for(worker.has(108, frames.BLOCK), 30)
+        blocks = [frame.machine for frame in worker.take(frames.BLOCK)]
+        assert sorted(blocks) == [1] * 100 + [2] * 8
+        assert 2 not in blocks[18 + 20 :], "hers come among the first"
+        assert site.disks._early == {}
 
     run(test)
 

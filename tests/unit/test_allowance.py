@@ -37,6 +37,19 @@ def test_what_is_asked_in_one_go_is_given_as_far_as_it_goes() -> None:
     )
 
 
+def test_what_was_had_in_any_case_is_owed_and_paid_at_the_rate() -> None:
+    clock = Clock()
+    allowance = Allowance(Rate(per_s=10, burst=20), clock)
+    assert allowance.owe("a", 20) == 0
+    assert allowance.owe("a", 5) == pytest.approx(0.5)
+    assert allowance.owe("a", 5) == pytest.approx(1.0)
+    assert allowance.take("a", 3) == 0
+    assert allowance.owe("b", 5) == 0
+    clock.now_s += 1.5
+    assert allowance.take("a", 9) == 5
+    assert allowance.owe("a", 1) == pytest.approx(0.1)
+
+
 def test_parties_do_not_pay_for_one_another() -> None:
     allowance = Allowance(Rate(per_s=1, burst=2), Clock())
     assert allowance.take("a", 100) == 2
