@@ -141,7 +141,7 @@ class Connection(asyncio.BufferedProtocol):
         while start < size:
             if self._deaf:
                 return
-            if self._holds_much():
+            if (self._waiting or self._parsed is not None) and self._holds_much():
                 self._unfed = data[start:]
                 return
             end = self._end_of_piece(data, start)

@@ -66,6 +66,7 @@ class Crowd(Generic[M]):
         self.most, self.each = most, max(1, most * 3 // 4)
         self.held_max_bytes = held_max_bytes
         self.held_bytes = 0
+        self.full = False  # those who hold much should not be read on
         self.buffer = memoryview(bytearray(READ_BYTES))  # what is read next, from whichever connection
         self._counters = counters
         self._members: dict[M, str] = {}
@@ -153,11 +154,7 @@ class Crowd(Generic[M]):
     def hold(self, more: int) -> None:
         """So many bytes more, or fewer, are held for clients."""
         self.held_bytes += more
-
-    @property
-    def full(self) -> bool:
-        """Whether those who hold much should not be read on."""
-        return self.held_bytes >= self.held_max_bytes
+        self.full = self.held_bytes >= self.held_max_bytes
 
     @property
     def share_bytes(self) -> int:
