@@ -54,8 +54,7 @@ class Admin:
                     {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
                 )
             case "GET", "health":
-                draining = self._supervisor.draining
-                return Page(503, b"draining\n") if draining else Page(200, b"ok\n")
+                return health(self._supervisor)
             case "POST", "park":
                 return await self._park(query)
             case "POST", "drain":
@@ -85,6 +84,14 @@ class Admin:
             raise ClientError(404, "unknown_service")
         parked = await asyncio.gather(*map(self._park_one, services))
         return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
+
+
+def health(supervisor: Supervisor) -> Page:
+    """Whether the edge takes requests, for a load balancer, and what is not well all the same, a line each."""
+    if supervisor.draining:
+        return Page(503, b"draining\n")
+    lines = supervisor.health()
+    return Page(200, "\n".join(["ok" if not lines else "ok, but", *lines, ""]).encode())
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """One client connection: bytes become requests, which are answered one at a time, in their order.
 
 llhttp (through httptools) knows the grammar of RFC 9112. What is decided here is how much a client may send before it
-is read on, how long it may take, and what becomes of the connection after an answer.
+is read on, how long it may take, and what becomes of the connection after an answer. Bytes are read in small portions
+and fed to the parser in pieces that hold one head, so what is held for a client stays near the bounds below; what all
+connections hold together is `crowd`'s business.
 """
 
 import asyncio
@@ -12,16 +14,27 @@ from typing import Final, Protocol
 
 import httptools
 
+from edge.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
 from edge.flow import ClientError
 from edge.request import Request
 from edge.streams import wake
+from vmimage import abi
 
 LINE_MAX: Final = 8190  # bytes of the request target, and of one header; what Apache and nginx take
 HEADERS_MAX: Final = 100
-FRUITLESS_MAX: Final = 1 << 17  # bytes without a whole head, or between two parts of a body: the parser holds them
+HEAD_MAX: Final = (
+    abi.RECORD_PAYLOAD_MAX
+)  # bytes of a target, names and values: more does not fit into the gate's record
+# Bytes without a whole head, or between two parts of a body: the parser holds them. A head with all that it may have
+# besides, four bytes a field, is well below.
+FRUITLESS_MAX: Final = 2 * HEAD_MAX
 WRITE_WAITING_MAX: Final = 1 << 16  # bytes for a client that does not read, from which on we wait for it
 PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
-FEED_BYTES: Final = 1 << 14  # parsed at a time, so that what waits stays near those bounds
+HELD_MAX: Final = 1 << 16  # bytes of requests that wait, from which on the client waits: some 40 ordinary heads
+FIELD_BYTES: Final = 160  # what a field takes beside its bytes: a tuple and two objects, by sys.getsizeof
+FEED_BYTES: Final = READ_BYTES  # parsed at a time
+CHUNKS_BYTES: Final = 1 << 11  # of a body whose end nobody knows: requests that follow it are then few
+SHORTEST_HEAD: Final = len(b"GET / HTTP/1.1\r\n\r\n")
 LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
 
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
@@ -48,7 +61,7 @@ def coding_problem(value: bytes, *, again: bool) -> ClientError | None:
 class Taker(Protocol):
     """Who answers requests."""
 
-    connections: "set[Connection]"
+    connections: "Crowd[Connection]"
 
     def take(self, request: Request) -> None:
         """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""
@@ -57,7 +70,7 @@ class Taker(Protocol):
         """The client left before that; `finished` need not be called."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client connection.
 
     :param keepalive_s: a connection without a request, or one whose head does not come, is closed after that.
@@ -73,6 +86,9 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._fruitless_bytes = 0
         self._refused: ClientError | None = None  # by a callback of the parser
+        self._head_left = HEAD_MAX  # bytes that the head which is arriving may still have
+        self._body_left = 0  # bytes of the body that is arriving, where that is known
+        self._counted = 0  # bytes that all connections know this one to hold
         self._deaf = False  # what still comes is not looked at
         self._unfed = b""
         self._waiting: deque[Request] = deque()
@@ -93,13 +109,15 @@ class Connection(asyncio.Protocol):
         connected: socket.socket | None = transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._taker.connections.add(self)
         self._timer = self._loop.call_later(self._keepalive_s, self._look)
+        self._deaf = not self._taker.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self._deaf = True
         self._timer.cancel()
         self._taker.connections.discard(self)
+        self._taker.connections.hold(-self._counted)
+        self._counted = 0
         self._waiting.clear()
         wake(self._writable)
         request, self._current = self._current, None
@@ -115,7 +133,15 @@ class Connection(asyncio.Protocol):
         self._next()
         self.read_on()
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        crowd = self._taker.connections
+        return crowd.buffer[:HELD_EACH_MIN] if crowd.full else crowd.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._taker.connections.buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
+        """Bytes came."""
         if self._deaf:
             return
         if self._unfed:
@@ -123,23 +149,27 @@ class Connection(asyncio.Protocol):
             return
         self._feed(data)
         self._next()
-        if self._waiting or self._parsed is not None or self._unfed:
+        current = self._current
+        if self._waiting or self._parsed is not None or self._unfed or (current is not None and current.holds_body):
             self.read_on()
 
     def _feed(self, data: bytes) -> None:
-        for start in range(0, len(data), FEED_BYTES):
+        start, size = 0, len(data)
+        while start < size:
             if self._deaf:
                 return
-            if self._holds_much():
+            if (self._waiting or self._parsed is not None) and self._holds_much():
                 self._unfed = data[start:]
                 return
-            piece = data if len(data) <= FEED_BYTES else data[start : start + FEED_BYTES]
+            end = self._end_of_piece(data, start)
+            piece = data if end - start == size else data[start:end]
+            start = end
             try:
                 self._parser.feed_data(piece)
             except httptools.HttpParserUpgrade:
                 self._upgrade()
             except httptools.HttpParserCallbackError:
-                if not self._refused:
+                if self._refused is None:
                     raise  # a defect of ours
                 self._break()
             except httptools.HttpParserError:
@@ -150,16 +180,30 @@ class Connection(asyncio.Protocol):
                     if self._fruitless_bytes > FRUITLESS_MAX:
                         self._break()
 
+    def _end_of_piece(self, data: bytes, start: int) -> int:
+        """Where to stop before the parser goes on, so that no more than one request begins in a piece, or few."""
+        most = FEED_BYTES
+        if self._parsed is None or self._in_head:
+            end = data.find(b"\r\n\r\n", start + SHORTEST_HEAD - 4)
+            if end >= 0:
+                most = min(most, end + 4 - start)
+        elif self._parsed.chunked:
+            most = CHUNKS_BYTES
+        else:
+            most = min(most, max(1, self._body_left))
+        return min(len(data), start + most)
+
     # From the parser.
 
     def on_message_begin(self) -> None:
         self._parsed, self._in_head, self._fruitless_bytes, self._target = Request(self), True, 0, b""
-        self._since = self._loop.time()
+        self._head_left, self._since = HEAD_MAX, self._loop.time()
 
     def on_url(self, part: bytes) -> None:
         self._target += part
         if len(self._target) > LINE_MAX:
             self._refuse()
+        self._head_left -= len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self._parsed
@@ -169,8 +213,12 @@ class Connection(asyncio.Protocol):
         value = value.rstrip(b" \t")
         request.headers.append((name, value))
         size = len(name)
-        if size + len(value) > LINE_MAX or len(request.headers) > HEADERS_MAX:
+        line = size + len(value)
+        self._head_left -= line
+        if line > LINE_MAX or len(request.headers) > HEADERS_MAX:
             self._refuse()
+        if self._head_left < 0:
+            self._refuse(ClientError(431, "head_too_large"))
         if size in _LOOKED_AT:
             self._look_at(request, name.lower(), value)
 
@@ -208,11 +256,14 @@ class Connection(asyncio.Protocol):
         request.keep_alive = parser.should_keep_alive()
         if parser.should_upgrade() and request.has_body:
             self._refuse()  # the parser takes what follows for another protocol: nobody knows where the body ends
+        self._body_left = request.content_length or 0
+        request.head_bytes = HEAD_MAX - self._head_left + len(request.headers) * FIELD_BYTES
         self._waiting.append(request)
 
     def on_body(self, data: bytes) -> None:
         assert self._parsed is not None
         self._fruitless_bytes = 0
+        self._body_left -= len(data)
         self._parsed.arrive(data)
 
     def on_message_complete(self) -> None:
@@ -236,14 +287,16 @@ class Connection(asyncio.Protocol):
         """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
         self._deaf = True
         request, self._parsed = self._parsed, None
-        if request is not None and not self._in_head and not self._refused:  # a body
+        if request is not None and not self._in_head and self._refused is None:  # a body
             request.keep_alive = False
             request.end(ClientError(400, "bad_body"))
             if request is self._lingering:
                 self.close()
             return
-        broken = Request(self)
-        broken.error = self._refused or ClientError(400, "bad_request")
+        broken = Request(self)  # of what has arrived of it nothing is kept
+        too_large = self._in_head and self._fruitless_bytes > FRUITLESS_MAX
+        refusal = ClientError(431, "head_too_large") if too_large else ClientError(400, "bad_request")
+        broken.error = self._refused or refusal
         self._waiting.append(broken)
 
     # One request after the other.
@@ -274,7 +327,7 @@ class Connection(asyncio.Protocol):
     def _after(self, request: Request) -> None:
         if request.keep_alive:
             self._next()
-            if not self._reading:
+            if not self._reading or self._counted:
                 self.read_on()
         else:
             self.close()
@@ -292,6 +345,11 @@ class Connection(asyncio.Protocol):
                 self.close() if self._writable is None else self.abort()
                 return
         self._timer = self._loop.call_later(left, self._look)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Loop time since when nothing is asked; None while there is something to do."""
+        return self._since if self._current is None and self._lingering is None else None
 
     # For those who answer.
 
@@ -323,8 +381,22 @@ class Connection(asyncio.Protocol):
 
     # Flow control.
 
+    def _held_bytes(self) -> int:
+        """Of requests that wait, and of the one that is arriving or whose body waits; without what is not yet fed."""
+        held = sum(request.held_bytes for request in self._waiting)
+        if self._parsed is not None and self._in_head:
+            held += len(self._parsed.headers) * FIELD_BYTES + self._fruitless_bytes
+        current = self._current
+        return held + current.held_bytes if current is not None and current.holds_body else held
+
     def _holds_much(self) -> bool:
-        return len(self._waiting) >= PIPELINED_MAX or (self._parsed is not None and self._parsed.holds_much)
+        parsed, waiting = self._parsed, len(self._waiting)
+        if parsed is None and not waiting:
+            return False
+        if waiting >= PIPELINED_MAX or (parsed is not None and parsed.holds_much):
+            return True
+        held, crowd = self._held_bytes(), self._taker.connections
+        return (waiting > 0 and held >= HELD_MAX) or (crowd.full and held >= crowd.share_bytes)
 
     def read_on(self) -> None:
         """Read from the client, or let it wait, by what is held of it."""
@@ -332,6 +404,10 @@ class Connection(asyncio.Protocol):
             data, self._unfed = self._unfed, b""
             self._feed(data)
             self._next()
+        held = self._held_bytes() + len(self._unfed)
+        if held != self._counted and not self.lost:
+            self._taker.connections.hold(held - self._counted)
+            self._counted = held
         reads = not (self._unfed or self._holds_much())
         if reads is not self._reading and not self._transport.is_closing():
             self._reading = reads

@@ -37,6 +37,8 @@ class Counters:
         default_factory=dict
     )
     cut_answers: Annotated[int, "Answers that broke off after their head was sent."] = 0
+    connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
+    connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
     replays: Annotated[int, "Requests given to a second machine because the first was gone before it saw them."] = 0
     collapsed: Annotated[int, "Requests that waited for an image another request was already fetching."] = 0
@@ -59,6 +61,7 @@ class Counters:
         default_factory=dict
     )
     images_loaded: Annotated[int, "Images verified and made ready in memory."] = 0
+    images_too_large: Annotated[int, "Images refused because this edge's memory does not hold one of their size."] = 0
     images_dropped: Annotated[int, "Images evicted from memory."] = 0
     opens: Annotated[int, "Machines opened in a worker."] = 0
     parks: Annotated[int, "Machines parked."] = 0
@@ -100,10 +103,12 @@ class Counters:
     overlay_pages_dropped: Annotated[
         Tally, "Written pages of copy-on-write disks that were deleted, by reason.", By("reason")
     ] = field(default_factory=dict)
+    flushes_refused: Annotated[int, "Flushes refused because too much of the tenant's waits to be written."] = 0
     records_outdated: Annotated[int, "Parked machines dropped because their disks went on without them."] = 0
     log_records: Annotated[int, "Records and lines of services taken for their logs."] = 0
     log_refused: Annotated[int, "Records and lines for which there was no room."] = 0
     log_damaged: Annotated[int, "Lines of services that were damaged on this edge's disk, and not sent."] = 0
+    log_lines_dropped: Annotated[int, "Lines of services not kept: too many of the machine or the tenant."] = 0
     log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
 
     def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:

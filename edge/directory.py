@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 from edge import log
 from edge.counters import Counters
 from edge.services import Service
+from edge.tasks import Tasks
 from vmimage.errors import NunatakError, Unavailable, UnknownService
 from vmimage.trust import ServiceRecord
 
@@ -55,6 +56,7 @@ class Directory:
         self._checking: asyncio.Task[None] | None = None
         self._changes = 0  # of the catalogue
         self._checked_at = -1  # that number, when the service host was looked up last
+        self.tasks = Tasks(counters)
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
@@ -88,7 +90,7 @@ class Directory:
         if task is None:
             if len(self._lookups) >= LOOKUPS_MAX:
                 raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
-            task = self._lookups[key] = asyncio.create_task(self._find(kind, name))
+            task = self._lookups[key] = self.tasks.spawn("look_up", self._find(kind, name), awaited=True)
             task.add_done_callback(lambda _: self._lookups.pop(key))
         return await asyncio.shield(task)
 
@@ -121,7 +123,7 @@ class Directory:
         """
         while self._configured_host and self._checked_at != self._changes:
             if self._checking is None:
-                self._checking = asyncio.create_task(self._check_host())
+                self._checking = self.tasks.spawn("service_host", self._check_host(), awaited=True)
                 self._checking.add_done_callback(lambda _: setattr(self, "_checking", None))
             await asyncio.shield(self._checking)
         return self.names_served
@@ -159,7 +161,7 @@ class Directory:
         :raises OriginError: the origin cannot be asked, or its metadata does not verify.
         """
         if self._refreshing is None:
-            self._refreshing = asyncio.create_task(self._refresh())
+            self._refreshing = self.tasks.spawn("refresh", self._refresh(), awaited=True)
             self._refreshing.add_done_callback(lambda _: setattr(self, "_refreshing", None))
         return await asyncio.shield(self._refreshing)
 

@@ -3,12 +3,18 @@
 One fetch however many machines, in however many workers, wait for a block; what came is kept on disk with the images'
 blobs, under the same limit, and verified again whenever it is taken from there. A block that cannot be had after some
 tries becomes an I/O error in the guest. What machines write goes to `overlays`, what they log to `logs`.
+
+All of it is charged to the tenant: places to fetch in go round by tenant, and a flush or a record of a tenant of which
+too much waits already is refused with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
+Blocks and answers to flushes come no faster than a tenant may cause them.
 """
 
 import asyncio
 import errno
 import hashlib
 import struct
+import time
+from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,27 +23,45 @@ from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from edge import log
+from edge.allowance import BLOCKS, FLUSH_BYTES, LOG_RECORDS, Allowance, Rotation
 from edge.counters import Counters
 from edge.images import Ref, Store, Trip
 from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.services import Machine, Service
+from edge.tasks import Tasks
 from edge.tiers import Tier
+from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import Worker
-from vmimage.disk import BlockList, BlockRef, DiskManifest, decode_pages, parse_disk_manifest, unpack_block
-from vmimage.drives import DriveRef
+from vmimage import abi
+from vmimage.disk import (
+    BlockList,
+    BlockRef,
+    DiskManifest,
+    decode_pages,
+    page_numbers,
+    parse_disk_manifest,
+    unpack_block,
+)
+from vmimage.drives import WRITTEN_MAX, DriveRef
 from vmimage.errors import FormatError, OriginError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, canonical_json
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
 FETCHES_AT_ONCE: Final = 16
+WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
+FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
+FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
+FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
+FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 TRIES: Final = 3
 PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
 _DRIVE: Final = struct.Struct("<I")
 _STATUS: Final = struct.Struct("<i")
 _VERSION: Final = struct.Struct("<Q")
+_NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
 
 _logger: Final = log.logger("disks")
 
@@ -50,6 +74,7 @@ class Disk:
     manifest: DiskManifest
     blocks: BlockList = field(repr=False)
     users: int = 0  # machines
+    tenants: dict[str, int] = field(default_factory=dict)  # whose they are, and how many
     workers: WeakSet[Worker] = field(default_factory=WeakSet, repr=False)  # that know it
 
 
@@ -86,8 +111,17 @@ class Disks:
         self._numbers = count(1)
         self._loading: dict[str, asyncio.Task[Disk]] = {}
         self._fetching: dict[tuple[int, int], list[Worker]] = {}
-        self._slots = asyncio.Semaphore(FETCHES_AT_ONCE)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
+        self._fetches = 0  # under way
+        self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
+        self._closing = False
+        self._open_flushes: Counter[int] = Counter()  # by machine
+        self._flushes = Turns(FLUSHES_MAX, FLUSHES_EACH)
+        self._log_records = Allowance(LOG_RECORDS, time.monotonic)
+        self._flushed = Allowance(FLUSH_BYTES, time.monotonic)
+        self._blocks = Allowance(BLOCKS, time.monotonic)
+        self._unflushed: dict[tuple[int, int], set[int]] = {}  # pages whose flush was refused, by machine and place
+        self.tasks = Tasks(counters)
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
         self._owners: dict[int, int] = {}  # machine that may write, by overlay: the last one that was opened
 
@@ -141,6 +175,7 @@ class Disks:
             ref, disk = a.ref, a.disk
             if disk is not None:
                 disk.users += 1
+                disk.tenants[machine.service.tenant] = disk.tenants.get(machine.service.tenant, 0) + 1
                 self._give(worker, disk)
             if a.key:
                 self._owners[a.key] = machine.number
@@ -167,9 +202,15 @@ class Disks:
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
+        for drive in [drive for drive in self._unflushed if drive[0] == machine.number]:
+            del self._unflushed[drive]
+        tenant = machine.service.tenant
         for a in self._attached.pop(machine.number, ()):
             if a.disk is not None:
                 a.disk.users -= 1
+                a.disk.tenants[tenant] -= 1
+                if not a.disk.tenants[tenant]:
+                    del a.disk.tenants[tenant]
             if self._owners.get(a.key) == machine.number:
                 del self._owners[a.key]
 
@@ -178,6 +219,8 @@ class Disks:
     def stamp(self, machine: Machine, record: bytes) -> bytes:
         """A parked machine's record, with the state of its disks that it goes with."""
         attached = self._attached.get(machine.number)
+        if any(number == machine.number for number, _ in self._unflushed):
+            return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
         return _VERSION.pack(self._version(attached)) + record if attached else record
 
     def match(self, attached: Sequence[Attached], record: bytes) -> bytes | None:
@@ -202,7 +245,8 @@ class Disks:
         if disk is None:
             task = self._loading.get(ref.digest)
             if task is None:
-                task = self._loading[ref.digest] = asyncio.create_task(self._fetch_disk(ref.digest))
+                load = self._fetch_disk(ref.digest)
+                task = self._loading[ref.digest] = self.tasks.spawn("disk_load", load, awaited=True)
                 task.add_done_callback(lambda _: self._loading.pop(str(ref.digest)))
             disk = await asyncio.shield(task)
         if ref.bytes < disk.manifest.disk_bytes or (ref.kind == "shared" and ref.bytes != disk.manifest.disk_bytes):
@@ -253,8 +297,30 @@ class Disks:
             self._counters.blocks_collapsed += 1
             waiting.append(worker)
             return
+        party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
+        if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
+            self._counters.block_errors += 1
+            self._answer([worker], disk.number, frame.stream, None)
+            return
         self._fetching[key] = [worker]
-        self._spawn(self._fetch(disk, frame.stream))
+        if (wait_s := self._blocks.owe(party, 1)) > 0:
+            self._early[party] += 1
+            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
+            return
+        self._wants.put(party, (disk, frame.stream))
+        self._fetch_next()
+
+    def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
+        self._early[party] -= 1
+        if not self._early[party]:
+            del self._early[party]
+        self._wants.put(party, want)
+        self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        while self._fetches < FETCHES_AT_ONCE and not self._closing and (want := self._wants.pop()) is not None:
+            self._fetches += 1
+            self._spawn(self._fetch(*want))
 
     def on_write(self, machine: Machine, frame: Frame) -> None:
         """KEEP or APPEND.
@@ -266,32 +332,76 @@ class Disks:
         kind = attached[place].ref.kind if 0 <= place < len(attached) else None
         if kind != ("cow" if frame.type == frames.KEEP else "log"):
             raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
-        a, payload = attached[place], frame.payload[_DRIVE.size :]
+        a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
         if frame.type == frames.KEEP:
-            try:
-                pages = decode_pages(payload, a.ref.bytes)
-            except FormatError as error:
-                raise ValueError(str(error)) from None
-            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
-                self._done(machine, frame.stream, -errno.EIO)
-                return
-            self._counters.pages_kept += len(pages)
-            self._spawn(self._settle(machine, frame.stream, self.overlays.put(a.key, pages), a.key))
+            self._on_flush(machine, frame.stream, place, a, payload)
+        elif not self._log_records.take(machine.service.tenant):
+            self._done(machine, frame.stream, -errno.EAGAIN)
         elif frame.flags & frames.FLAG_SYNC:
             self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
         else:
-            taken = self.logs.append(machine.service.name, a.ref.name, payload, a.ref.bytes)
+            taken = self.logs.append(machine.service.name, a.ref.name, bytes(payload), a.ref.bytes)
             self._done(machine, frame.stream, 0 if taken else -errno.ENOSPC)
 
-    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: int = 0) -> None:
+    def _on_flush(self, machine: Machine, token: int, place: int, a: Attached, payload: memoryview) -> None:
         try:
-            status = await work
+            numbers = page_numbers(payload, a.ref.bytes)
+        except FormatError as error:
+            raise ValueError(str(error)) from None
+        if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
+            self._done(machine, token, -errno.EIO)
+            return
+        if self._open_flushes[machine.number] >= FLUSHES_OPEN:
+            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
+        self._open_flushes[machine.number] += 1
+        tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_MIN), (machine.number, place)
+        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
+        if self._flushes.held_by(tenant):
+            if not self._flushes.take_now(tenant, size):
+                self._counters.flushes_refused += 1
+                self._unflushed.setdefault(drive, set()).update(numbers)
+                refused = asyncio.get_running_loop().create_future()
+                refused.set_result(-errno.EAGAIN)
+                self._spawn(self._settle_flush(machine, token, refused, 0, paid_s))
+                return
+        else:
+            self._flushes.take_anyway(tenant, size)
+        if drive in self._unflushed:
+            self._unflushed[drive].difference_update(numbers)
+            if not self._unflushed[drive]:
+                del self._unflushed[drive]
+        self._counters.pages_kept += len(numbers)
+        written = self.overlays.put(a.key, decode_pages(payload, a.ref.bytes))
+        written.add_done_callback(lambda _: self._flushes.give_back(tenant, size))
+        self._spawn(self._settle_flush(machine, token, written, a.key, paid_s))
+
+    async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: int, paid_s: float) -> None:
+        """Answer a flush when it is done and paid for.
+
+        :param key: of the overlay; 0 where nothing is written.
+        :param paid_s: by time.monotonic().
+        """
+        try:
+            status = await self._outcome(machine, work)
+            if status and key:
+                self.overlays.spoil(key)
+            if (wait_s := paid_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+        finally:
+            self._open_flushes[machine.number] -= 1
+            if not self._open_flushes[machine.number]:
+                del self._open_flushes[machine.number]
+        self._done(machine, token, status)
+
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
+        self._done(machine, token, await self._outcome(machine, work))
+
+    async def _outcome(self, machine: Machine, work: Awaitable[int]) -> int:
+        try:
+            return await work
         except OSError as error:
             _logger.error(log.line("disk_write_failed", service=machine.service.name, error=error))
-            status = -errno.ENOSPC if error.errno == errno.ENOSPC else -errno.EIO
-        if status and key:
-            self.overlays.spoil(key)
-        self._done(machine, token, status)
+            return -errno.ENOSPC if error.errno == errno.ENOSPC else -errno.EIO
 
     def _done(self, machine: Machine, token: int, status: int) -> None:
         machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
@@ -300,15 +410,16 @@ class Disks:
 
     async def _fetch(self, disk: Disk, block_no: int) -> None:
         block: bytes | None = None
-        ref = disk.blocks[block_no]
         try:
-            async with self._slots:
-                block = await self._block(ref)
+            if disk.number in self._by_number:  # else nobody has it any more
+                block = await self._block(disk.blocks[block_no])
         except OriginError as error:
             self._counters.block_errors += 1
             _logger.error(log.line("block_refused", disk=disk.manifest.name, block=block_no, reason=error))
         finally:
+            self._fetches -= 1
             self._answer(self._fetching.pop((disk.number, block_no)), disk.number, block_no, block)
+            self._fetch_next()
 
     async def _block(self, ref: BlockRef) -> bytes:
         if not ref.wire_bytes:
@@ -334,12 +445,9 @@ class Disks:
             worker.send(frames.pack(frames.BLOCK, flags, disk, block_no, block or b""))
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.spawn("disk", coroutine)
 
     async def close(self) -> None:
         """Wait for what is being written, end the rest."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._closing = True
+        await self.tasks.close()

@@ -6,6 +6,7 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 
 import asyncio
 import os
+import resource
 from functools import partial
 from itertools import count
 from typing import Final
@@ -15,6 +16,7 @@ from edge.answers import Answers
 from edge.config import EdgeConfig
 from edge.connection import Connection
 from edge.counters import Counters
+from edge.crowd import Crowd
 from edge.flow import ClientError
 from edge.request import Request, Wire
 from edge.services import Service
@@ -40,11 +42,12 @@ class Front(Answers):
         super().__init__(counters)
         self.port = 0  # set when bound
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
-        self.connections: set[Connection] = set()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
         self.busy: set[Wire] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: asyncio.Server | None = None
-        self._supervisor, self._config = supervisor, config
+        self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
@@ -89,7 +92,7 @@ class Front(Answers):
         request.id = self.request_id()
         self.busy.add(request.connection)
         if not self._take_at_once(request):
-            request.task = self._loop.create_task(self.take_in_task(request))
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
 
     def _take_at_once(self, request: Request) -> bool:
         """Pass a request on, if that needs no waiting."""
@@ -123,7 +126,7 @@ class Front(Answers):
         try:
             frame = answer.result()
             if not stream.ended:
-                request.task = self._loop.create_task(self._finish_in_task(request, stream, frame))
+                request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, frame))
                 return
             self.answer(request, stream, frame)
         except (ClientError, NunatakError) as error:
@@ -200,7 +203,7 @@ class Front(Answers):
     def _done(self, request: Request) -> None:
         if request.again:
             request.again = False
-            request.task = self._loop.create_task(self.take_in_task(request))
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
             return
         self._not_busy(request.connection)
         request.connection.finished(request)
@@ -279,7 +282,7 @@ class Front(Answers):
         sender = None
         try:
             if not whole:
-                sender = self._loop.create_task(self._send_body(request, stream))
+                sender = self._tasks.spawn("body", self._send_body(request, stream))
             frame = await stream.answer
             if stream.ended:
                 self.answer(request, stream, frame)

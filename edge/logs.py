@@ -25,12 +25,14 @@ import aiohttp
 from edge import log
 from edge.counters import Counters
 from edge.private import private_folder, write_private
+from edge.tasks import Tasks
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.urls import is_guarded
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
+LINE_BYTES: Final = 8 << 10  # kept of a line; what syslog relays must take is 2 KiB (RFC 5424 section 6.1)
 NEVER: Final = (400, 413)  # what an origin says of a batch that it will not take, however often it is sent
 PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
 RESERVED: Final = 1000  # numbers of segments at a time: noting one takes a sync, for which everybody would wait
@@ -38,6 +40,17 @@ OPEN_AGAIN_S: Final = 5.0  # after a segment could not be made
 _EDGE: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
 _logger: Final = log.logger("logs")
+
+
+def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
+    """The first lines of what a guest wrote, and how many there are in all; those that are not asked for cost nothing.
+
+    :param most: how many to give; each is cut at `LINE_BYTES`.
+    """
+    count = data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+    kept = min(count, most)
+    lines = data.split(b"\n", kept)[:kept] if kept > 0 else []
+    return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
 
 
 class Spool:
@@ -52,6 +65,9 @@ class Spool:
         self._pending: dict[tuple[str, str], int] = {}  # bytes of each log in segments that wait
         self._failing = ""
         self._in_segment: dict[int, dict[tuple[str, str], int]] = {}
+        self.tasks = Tasks(counters)
+        self._syncing: asyncio.Task[int] | None = None
+        self._sync_after: asyncio.Task[int] | None = None  # begins when that one has ended
         self._file: IO[bytes] | None = None  # the newest segment; None: none could be made
         self._open_again_s = 0.0  # not before
         self._reserved = 0  # numbers below were noted as used
@@ -178,15 +194,30 @@ class Spool:
         return False
 
     async def sync(self) -> int:
-        """Let all that was taken be on disk; 0 or a negative errno."""
-        if self._file is None:
-            return -errno.EIO
+        """Let all that was taken be on disk; 0 or a negative errno. One for all who ask while another is under way."""
+        if self._syncing is None:
+            task = self._syncing = self.tasks.spawn("log_sync", self._sync(), awaited=True)
+        elif self._sync_after is None:
+            task = self._sync_after = self.tasks.spawn("log_sync", self._sync(self._syncing), awaited=True)
+        else:
+            task = self._sync_after
+        return await asyncio.shield(task)
+
+    async def _sync(self, before: "asyncio.Task[int] | None" = None) -> int:
         try:
+            if before is not None:
+                await asyncio.wait([before])
+                self._syncing, self._sync_after = self._sync_after, None
+            if self._file is None:
+                return -errno.EIO
             await asyncio.to_thread(os.fsync, self._file.fileno())
         except ValueError:  # rotated meanwhile
             await asyncio.to_thread(os.sync)
         except OSError as error:
             return -(error.errno or errno.EIO)
+        finally:
+            if self._sync_after is None:
+                self._syncing = None
         return 0
 
     async def ship(self) -> None:

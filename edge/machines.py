@@ -106,7 +106,9 @@ class Machines:
         release = service.release
         if service.withdrawn:
             raise UnknownService(f"{service.name}: withdrawn")
-        image, trip = await self.images.load(release.manifest_digest, release.manifest_size, release.snapshot)
+        image, trip = await self.images.load(
+            release.manifest_digest, release.manifest_size, release.snapshot, service.tenant
+        )
         image.pins += 1
         try:
             self.residents.admit(image.manifest)  # `images` has asked too, but not for one that is held or a base

@@ -24,11 +24,14 @@ from edge.audit import Audit
 from edge.config import EdgeConfig
 from edge.connection import Connection
 from edge.counters import Counters
+from edge.crowd import Crowd
 from edge.flow import ClientError
 from edge.request import Request
+from edge.tasks import Tasks
 from vmimage.errors import NunatakError, OperatorError
 
 CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
+HELD_BYTES: Final = CONNECTIONS_MAX << 14  # of heads that have arrived; calls have no bodies
 KEEPALIVE_S: Final = 10.0  # so that idle connections do not keep the few places
 CLOSE_S: Final = 5.0  # for calls under way at the end; to park everything takes about a millisecond a machine
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
@@ -74,14 +77,10 @@ class OperatorConnection(Connection):
 
     def __init__(self, operators: "Operators") -> None:
         super().__init__(operators, KEEPALIVE_S)
-        self._operators = operators
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        full = len(self._operators.connections) >= CONNECTIONS_MAX
         super().connection_made(transport)
         self.who = {"address": self.remote} if self.remote else _peer(transport.get_extra_info("socket"))
-        if full:
-            self.close()
 
 
 def _peer(connection: socket.socket) -> Mapping[str, object]:
@@ -97,7 +96,7 @@ class Operators(Answers):
 
     def __init__(self, admin: Admin, audit: Audit, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
-        self.connections: set[Connection] = set()
+        self.connections: Crowd[Connection] = Crowd(CONNECTIONS_MAX, HELD_BYTES, counters, each=CONNECTIONS_MAX)
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound to such
         self.where = ""  # for people: unix:PATH, or a URL; set when bound
         self._admin, self._audit, self._config = admin, audit, config
@@ -105,7 +104,8 @@ class Operators(Answers):
         self._names = [flow.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(counters)
+        self._calls: set[asyncio.Task[None]] = set()
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
 
@@ -151,8 +151,8 @@ class Operators(Answers):
         if self._server is not None:
             self._server.close()
         self.draining = self._loop.create_future()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=CLOSE_S)
         for connection in list(self.connections):
             connection.close()
 
@@ -161,9 +161,9 @@ class Operators(Answers):
     def take(self, request: Request) -> None:
         """Begin with a request."""
         request.id = b"%b-%x" % (self._id_prefix, next(self._ids))
-        request.task = task = self._loop.create_task(self._take(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        request.task = task = self._tasks.spawn("call", self._take(request))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
     def gone(self, request: Request) -> None:
         """The client left. What it asked for is done all the same, and noted."""

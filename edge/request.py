@@ -46,6 +46,8 @@ class Request:
     _reader: "asyncio.Future[None] | None" = None
     _unwanted = False
 
+    head_bytes = 0  # what the head takes in memory, once it is complete
+
     def __init__(self, connection: Wire) -> None:
         self.connection = connection
         self.method = ""
@@ -103,6 +105,16 @@ class Request:
         """The body is complete, or broken."""
         self.error, self.complete = error, error is None
         wake(self._reader)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the request takes in memory."""
+        return self.head_bytes + self._waiting_bytes
+
+    @property
+    def holds_body(self) -> bool:
+        """Whether some of the body is here that nobody has taken."""
+        return self._waiting_bytes > 0
 
     @property
     def holds_much(self) -> bool:

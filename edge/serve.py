@@ -92,7 +92,14 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
-    images = Images(blob_store, threads, config.image_bytes, counters, remember_s=config.negative)
+    images = Images(
+        blob_store,
+        threads,
+        config.image_bytes,
+        counters,
+        machine_bytes=config.resident_bytes,
+        remember_s=config.negative,
+    )
     records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
     writing_thread = ThreadPoolExecutor(1, "written")
     overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
@@ -109,6 +116,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     host, port = config.address
     await front.listen(host, port)
     await operators.listen()
+    supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
     loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
     print(f"nunatak edge: operators' pages on {operators.where}", flush=True)
     shown = f"[{host}]" if ":" in host else host

@@ -150,9 +150,10 @@ class Stream:
         elif frame.type == frames.CREDIT:
             if len(payload) != _CREDIT.size:
                 raise ValueError(f"CREDIT of {_CREDIT.size} bytes expected, got {len(payload)}")
-            self._credit += _CREDIT.unpack(payload)[0]
-            self.since = now
-            wake(self._credit_waiter)
+            (amount,) = _CREDIT.unpack(payload)
+            if amount:  # else it is no progress
+                self._credit, self.since = self._credit + amount, now
+                wake(self._credit_waiter)
         else:
             self.fail(GuestError("the guest aborted the request"))
             return True

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edge import flow, log
+from edge.allowance import LOG_LINES, Allowance
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
@@ -16,6 +17,7 @@ from edge.disks import Disks
 from edge.fleet import QUARANTINE_RETRY_S, Fleet
 from edge.flow import NOBODY
 from edge.images import Image, Images
+from edge.logs import first_lines
 from edge.losses import Losses
 from edge.machines import Machines, numbers
 from edge.quarantine import Quarantine
@@ -34,7 +36,7 @@ from vmimage import abi
 from vmimage.errors import NunatakError, Unavailable
 
 TICK_S: Final = 1.0
-LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped
+LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped; see also `allowance.LOG_LINES`
 
 LOG_BYTES_WAITING: Final = 1 << 20  # of such lines of one service, for the origin
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
@@ -90,8 +92,9 @@ class Supervisor:
         self.losses = Losses(self.machines, self.quarantine, self.workers, self.tasks)
         self.draining = False
         self._loop = asyncio.get_running_loop()
+        self._log_lines = Allowance(LOG_LINES, self._loop.time)
         directory.on_change = self.machines.on_change
-        images.on_drop, images.admit = self._on_image_drop, self.residents.admit
+        images.on_drop = self._on_image_drop
 
     async def start(self) -> None:
         """Bring up the workers and look at the catalogue; an origin that is away is no obstacle.
@@ -106,7 +109,8 @@ class Supervisor:
     def health(self) -> list[str]:
         """What is not well, a line each; empty when all is."""
         expired = ["catalogue: past its date, new images are refused"] if self.directory.expired else []
-        return [*self.workers.health(), *self.tasks.health(), *expired]
+        owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
+        return [*self.workers.health(), *(line for owner in owners for line in owner.tasks.health()), *expired]
 
     # Requests, from `http`.
 
@@ -210,11 +214,17 @@ class Supervisor:
         self.residents.relieve()
 
     def _on_log(self, machine: Machine, payload: bytes) -> None:
-        for text in payload.decode("utf-8", "replace").splitlines():
-            machine.log_lines += 1
-            if machine.log_lines <= LOG_LINES_A_TICK:
-                _guest_logger.info(log.line("guest_log", service=machine.service.name, text=text), extra={"text": text})
-                self.disks.logs.append(machine.service.name, "", text.encode(), LOG_BYTES_WAITING)
+        service = machine.service
+        allowed = LOG_LINES_A_TICK - machine.log_lines
+        if allowed > 0:
+            allowed = self._log_lines.take(service.tenant, min(allowed, payload.count(b"\n") + 1))
+        lines, count = first_lines(payload, allowed)
+        machine.log_lines += len(lines)
+        self.counters.log_lines_dropped += count - len(lines)
+        for line in lines:
+            text = line.decode("utf-8", "replace")
+            _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
+            self.disks.logs.append(service.name, "", text.encode(), LOG_BYTES_WAITING)
 
     def on_defect(self, worker: Worker, error: Exception) -> None:
         """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""

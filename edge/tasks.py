@@ -6,6 +6,7 @@ the exception's message.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
@@ -26,9 +27,8 @@ class Tasks:
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[Any]] = set()
-        self._failed: dict[str, tuple[float, str]] = {}  # by name: loop time of the last failure, and what it was
+        self._failed: dict[str, tuple[float, str]] = {}  # by name: when it last failed, and what it was
         self._down: set[str] = set()  # loops that wait to be started again
 
     def spawn(self, name: str, coroutine: Coroutine[Any, Any, T], *, awaited: bool = False) -> asyncio.Task[T]:
@@ -36,7 +36,7 @@ class Tasks:
 
         :param awaited: somebody awaits the task and deals with what it raises; else that is logged and counted.
         """
-        task = self._loop.create_task(coroutine, name=name)
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._running.add(task)
         task.add_done_callback(self._done_awaited if awaited else self._done)
         return task
@@ -48,13 +48,13 @@ class Tasks:
     async def _keep(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
         failures = 0
         while True:
-            began = self._loop.time()
+            began = time.monotonic()
             try:
                 await make()
                 return
             except Exception as error:
                 self.note(name, error)
-                failures, pause_s = flow.after_crash(failures, self._loop.time() - began)
+                failures, pause_s = flow.after_crash(failures, time.monotonic() - began)
             self._down.add(name)
             try:
                 await asyncio.sleep(max(RESTART_S, pause_s))
@@ -64,13 +64,13 @@ class Tasks:
     def note(self, name: str, error: BaseException) -> None:
         """Log and count a failure that was caught, of a task or of a callback."""
         self._counters.add(self._counters.task_failures, name)
-        self._failed[name] = self._loop.time(), f"{type(error).__name__}: {error}"
+        self._failed[name] = time.monotonic(), f"{type(error).__name__}: {error}"
         ours = not isinstance(error, NunatakError)
         _logger.error(log.line("task_failed", task=name, error=repr(error)), exc_info=error if ours else None)
 
     def health(self) -> list[str]:
         """What is not well, a line each; empty when all is."""
-        now = self._loop.time()
+        now = time.monotonic()
         lines = []
         for name, (at, what) in sorted(self._failed.items()):
             if name in self._down:

@@ -2,22 +2,27 @@
 
 A guest's SUBREQUEST is checked against its image's list and the operator's policy, sent with aiohttp, and its answer
 streamed back under the guest's credit. Redirects are the guest's business: every hop is checked as the first one.
+All that is done here is charged to the guest's tenant: how many exchanges it begins in a second, and how many
+connections it has. Beyond the first it is told so at once, beyond the second its exchanges wait for one another.
 """
 
 import asyncio
 import struct
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
 
 from edge import log
+from edge.allowance import EXCHANGES, Allowance
 from edge.counters import Counters
 from edge.services import Machine
 from edge.streams import wake
-from edge.upstream_policy import GuardedResolver, UpstreamPolicy, UpstreamRefused
+from edge.tasks import Tasks
+from edge.turns import Turns
+from edge.upstream_policy import AddressRefused, Guard, GuardedResolver, Listener, UpstreamPolicy, UpstreamRefused
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage import abi
@@ -25,7 +30,10 @@ from vmimage.errors import NunatakError
 
 LOOP_TOKEN: Final = "nunatak"  # in CDN-Loop (RFC 8586), once for each edge that a request has passed through
 FIELDS_MAX: Final = 100
+CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
+CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
 _CREDIT: Final = struct.Struct("<I")
+_TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
 # Of one connection only (RFC 9110 section 7.6.1), or ours to say.
 _NOT_FORWARDED: Final = frozenset(
@@ -46,6 +54,7 @@ class Exchange:
         self._patience: asyncio.Timeout | None = None  # ends the exchange when neither side sends or takes anything
         self.ended = ended  # the guest has sent all of it
         self.task: asyncio.Task[None] | None = None
+        self.start: asyncio.Handle | None = None  # until there is a task: in this turn of the event loop
         self._body: deque[bytes] = deque()
         self._under_way = 0  # bytes of the request that are not credited yet
         self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
@@ -63,17 +72,22 @@ class Exchange:
         """
         if frame.type == frames.BODY:
             self._under_way += len(frame.payload)
+            progress = bool(frame.payload) or bool(frame.flags & frames.FLAG_END)
             if self._under_way > abi.STREAM_WINDOW or self.ended:
                 raise ValueError(f"exchange: at most {abi.STREAM_WINDOW} bytes under way before the end expected")
             if frame.payload:
                 self._body.append(frame.payload)
             self.ended = bool(frame.flags & frames.FLAG_END)
         elif frame.type == frames.CREDIT and len(frame.payload) == _CREDIT.size:
-            self._credit += _CREDIT.unpack(frame.payload)[0]
+            (amount,) = _CREDIT.unpack(frame.payload)
+            self._credit, progress = self._credit + amount, bool(amount)
         else:
             raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
-        wake(self._waiter)
-        self.moved()
+        if (
+            progress
+        ):  # else it is no sign of life: a guest could hold a connection for ever with frames that say nothing
+            wake(self._waiter)
+            self.moved()
 
     def moved(self) -> None:
         """There was progress."""
@@ -130,10 +144,24 @@ class Upstreams:
         """:param silence_s: an upstream that says nothing, or a guest that takes nothing, for so long is given up."""
         self._silence_s = silence_s
         self._policy, self._counters = policy, counters
+        self.own_listeners: Callable[[], Collection[Listener]] = lambda: ()  # of this edge: no guest may reach them
+        self._guard = Guard(policy, lambda: self.own_listeners())
+        self._turns = Turns(CONNECTIONS_MAX, CONNECTIONS_EACH)
         # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next request gets it.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
+        self.tasks = Tasks(counters)
+        self._begun = Allowance(EXCHANGES, self._loop.time)
+        self._too_many: dict[
+            tuple[Machine, int], None
+        ] = {}  # exchanges of this turn of the event loop that were not begun
+        self._refusing = False  # at the end of this turn
+
+    def forbid(self, listeners: Collection[Listener]) -> None:
+        """Name the edge's own listeners, by address and port as they are bound: no guest may reach them."""
+        kept = frozenset(listeners)
+        self.own_listeners = lambda: kept
 
     def on_frame(self, machine: Machine, frame: Frame) -> None:
         """A frame of an exchange from a worker; those of an exchange that is over are dropped.
@@ -144,16 +172,34 @@ class Upstreams:
         if frame.type == frames.SUBREQUEST:
             if exchange is not None or len(machine.exchanges) >= 2 * abi.MAX_EXCHANGES:
                 raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
+            if not self._begun.take(machine.service.tenant):
+                self._counters.add(self._counters.upstream_requests, "too_many")
+                if not self._refusing:
+                    self._refusing = True
+                    self._loop.call_soon(self._refuse)
+                self._too_many[machine, frame.stream] = None
+                return
             ended = bool(frame.flags & frames.FLAG_END)
             exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
             machine.exchanges[frame.stream] = exchange
-            exchange.task = self._loop.create_task(self._carry_out(exchange))
+            exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
         elif exchange is None:
-            return
+            if self._too_many and frame.type == frames.RESET:
+                self._too_many.pop((machine, frame.stream), None)
         elif frame.type == frames.RESET:
             self._cancel(exchange, "abandoned")
         else:
             exchange.receive(frame)
+
+    def _refuse(self) -> None:
+        """Tell guests of what was too many, where they still want to know."""
+        self._refusing = False
+        for machine, number in self._too_many:
+            machine.worker.send(frames.pack(frames.RESET, 0, machine.number, number, _TOO_MANY))
+        self._too_many.clear()
+
+    def _begin(self, exchange: Exchange) -> None:
+        exchange.start, exchange.task = None, self.tasks.spawn("exchange", self._carry_out(exchange))
 
     def forget(self, machine: Machine) -> None:
         """The machine is gone: nobody waits for its answers."""
@@ -163,16 +209,21 @@ class Upstreams:
     def _cancel(self, exchange: Exchange, outcome: str) -> None:
         if exchange.machine.exchanges.pop(exchange.number, None) is not None:
             self._counters.add(self._counters.upstream_requests, outcome)
+            if exchange.start is not None:
+                exchange.start.cancel()
             if exchange.task is not None:
                 exchange.task.cancel()
 
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
         try:
-            async with exchange.moving():
+            async with exchange.moving(), self._turns.taken(machine.service.tenant, 1):
                 await self._exchange(exchange)
-        except UpstreamRefused as error:
+        except (UpstreamRefused, AddressRefused) as error:
             outcome, reason = "refused", str(error)
+        except aiohttp.ClientConnectorError as error:
+            outcome = "refused" if isinstance(error.os_error, AddressRefused) else "failed"
+            reason = str(error)
         except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
             outcome, reason = "failed", str(error) or type(error).__name__
         if machine.exchanges.pop(exchange.number, None) is None:
@@ -210,9 +261,15 @@ class Upstreams:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(resolver=GuardedResolver(self._policy), limit=256, limit_per_host=32)
+            connector = aiohttp.TCPConnector(
+                resolver=GuardedResolver(self._policy),
+                socket_factory=self._guard.socket,
+                limit=CONNECTIONS_MAX,
+                limit_per_host=32,
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector,
+                request_class=self._guard.request_class(),
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),

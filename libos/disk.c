@@ -67,10 +67,11 @@ static int32_t take(struct slot *slot) {
 void disk_collect(void) {
     if (!asked)
         return;
-    for (uint32_t tail = NK_DISK_OUT->in_tail; tail != NK_DISK_IN->in_head;) {
+    while (NK_DISK_OUT->in_tail != NK_DISK_IN->in_head) { /* read anew: a fiber that goes on may collect, too */
+        uint32_t tail = NK_DISK_OUT->in_tail;
         struct nk_disk_completion completion = {NK_DISK_IN->completions[tail % NK_DISK_SLOTS].id,
                                                 NK_DISK_IN->completions[tail % NK_DISK_SLOTS].result};
-        NK_DISK_OUT->in_tail = ++tail;
+        NK_DISK_OUT->in_tail = tail + 1;
         if (completion.id >= NK_DISK_SLOTS || slots[completion.id].state != SLOT_ASKED)
             panic("disk: a completion nobody asked for");
         struct slot *slot = &slots[completion.id];

@@ -279,7 +279,7 @@ def measure_multitude(scale: Scale) -> Samples:
 
 
 def measure_fairness(scale: Scale) -> Samples:
-    """A victim's tail beside a spinner, beside a long queue and beside a flood, each against its tail alone."""
+    """A victim's tail beside each of its bad neighbours, against its tail alone."""
     try:
         return fairness_rows(measure_neighbours(scale.rounds, scale.visits, VISITS_PER_S))
     except Unfair as error:

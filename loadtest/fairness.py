@@ -1,10 +1,12 @@
 """A victim beside bad neighbours on one edge: what its p99 is alone, and what a neighbour makes of it.
 
-The victim is a small page, asked for at a steady rate by one client: what a visitor feels. The neighbours' clients are
+The victim is a small page, asked for at a steady rate by one client: what a visitor feels. Some neighbours want the
+processor, others make the edge work: lines, exchanges, flushes, blocks, memory, heads. The neighbours' clients are
 processes of their own at the lowest priority, so that on a machine of few cores they take only what nobody else wants:
 it is the edge that is measured. Rounds take every case in turn, since a machine's speed drifts within minutes.
 
-Run as `python -m loadtest.fairness URL CONNECTIONS` this module is a neighbour's client; it ends when its stdin does.
+Run as `python -m loadtest.fairness URL CONNECTIONS HEADS` this module is a neighbour's client; it ends when its stdin
+does, and says how many answers it had.
 """
 
 import asyncio
@@ -29,21 +31,38 @@ from loadtest.site import Site, example
 
 READ_BYTES: Final = 1 << 20
 SETTLE_S: Final = 0.5  # until a neighbour's requests are all there
+LARGE_BYTES: Final = 48 << 20  # of the disk whose blocks are wanted: half as much again as a worker's cache of blocks
+OWN_BYTES: Final = 4 << 20  # of the disk that is flushed
+UPSTREAM: Final = "http://192.0.2.1"  # of nobody (RFC 5737); the edge refuses it when an exchange gets so far
+HEAD_FIELDS: Final = 12  # of a pipelined request, of 1,000 bytes each: nearly what a head may have
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """What a neighbour's clients ask for, on how many connections at once, again and again."""
+    """What a neighbour's clients ask for, on how many connections at once, again and again.
 
+    Each is a service of its own, named as its case: what is left of one does not keep the next from what it does.
+    """
+
+    title: str
     path: str
     connections: int
+    program: str = "neighbour"  # of the examples
+    heads: int = 0  # large requests that each connection sends behind its first, without waiting
 
 
 NEIGHBOURS: Final[Mapping[str, Neighbour | None]] = {
     "alone": None,
-    "spinner": Neighbour("/~service/neighbour/spin?ms=150", 1),
-    "queue": Neighbour("/~service/neighbour/spin?ms=5", 1000),
-    "flood": Neighbour("/~service/neighbour/flood?mib=50", 2),  # two of 50 MiB under way are 100 MiB
+    "spinner": Neighbour("a spinner", "/spin?ms=150", 1),
+    "queue": Neighbour("a queue", "/spin?ms=5", 1000),
+    # Two of 50 MiB under way are 100 MiB.
+    "flood": Neighbour("a flood", "/flood?mib=50", 2),
+    "lines": Neighbour("one that logs empty lines", "/lines", 2, "neighbour_floods"),
+    "exchanges": Neighbour("one that begins and drops exchanges", "/exchanges", 2, "neighbour_floods"),
+    "flushes": Neighbour("one that flushes its disk", "/flushes", 2, "neighbour_floods"),
+    "blocks": Neighbour("one that reads a large disk", "/blocks", 2, "neighbour_floods"),
+    "memory": Neighbour("one that writes to all its memory", "/memory", 1, "neighbour_floods"),
+    "heads": Neighbour("300 connections with pipelined heads", "/sleep?ms=100", 300, heads=9),
 }
 
 
@@ -61,17 +80,41 @@ def measure_neighbours(rounds: int, requests: int, rate: float, workers: int = 2
     with tempfile.TemporaryDirectory(prefix="nunatak-fair-") as folder, Site(Path(folder), workers=workers) as site:
         url = site.edges[0].url
         site.publish(site.build(example("hello")), "victim")
-        site.publish(site.build(example("neighbour")), "neighbour")
+        publish_neighbours(site, NEIGHBOURS)
         with Client(url) as client:
-            for service in ("neighbour", "victim"):
+            for service in (*(case for case, neighbour in NEIGHBOURS.items() if neighbour), "victim"):
                 if (answer := client.get(f"/~service/{service}/")).status != 200:
                     raise Unfair(f"{service}: status 200 expected, got {answer.status} {answer.error}")
             _visit(client, requests // 4, rate)  # the first turns fill caches
             for _ in range(rounds):
                 for case, neighbour in NEIGHBOURS.items():
-                    with _beside(url, neighbour):
+                    with _beside(f"{url}/~service/{case}", neighbour):
                         found[case].append(_visit(client, requests, rate))
     return found
+
+
+def publish_neighbours(site: Site, neighbours: Mapping[str, Neighbour | None]) -> None:
+    """Build and publish them, with all that they need, each under the name of its case."""
+    data = {"large": os.urandom(LARGE_BYTES), "own": bytes(OWN_BYTES)}
+    disks = {name: _disk(site, name, contents) for name, contents in data.items()}
+    options = ["--memory", "64MiB", "--log-rate", "16MiB", "--upstream", UPSTREAM]
+    options += ["--disk", f"large={disks['large']}:shared", "--disk", f"own={disks['own']}:cow"]
+    images = {
+        "neighbour": site.build(example("neighbour"), "--cpu-ms", "60000"),
+        "neighbour_floods": site.build(example("neighbour_floods"), "--cpu-ms", "60000", *options),
+    }
+    for case, neighbour in neighbours.items():
+        if neighbour is not None:
+            floods = neighbour.program == "neighbour_floods"
+            site.publish(images[neighbour.program], case, disks=list(disks.values()) if floods else [])
+
+
+def _disk(site: Site, name: str, data: bytes) -> Path:
+    raw, disk = site.folder / f"{name}.raw", site.folder / f"{name}.disk"
+    raw.write_bytes(data)
+    site.run("disk", "build", str(raw), "-o", str(disk))
+    raw.unlink()
+    return disk
 
 
 def rows(found: Mapping[str, list[list[float]]]) -> dict[Row, list[float]]:
@@ -80,7 +123,8 @@ def rows(found: Mapping[str, list[list[float]]]) -> dict[Row, list[float]]:
     alone = [_p99(times) for times in found["alone"]]
     for case, by_round in found.items():
         tails = [_p99(times) for times in by_round]
-        title = "victim alone" if case == "alone" else f"victim beside a {case}"
+        neighbour = NEIGHBOURS[case]
+        title = "victim alone" if neighbour is None else f"victim beside {neighbour.title}"
         samples[Row(f"fair-{case}-p50", f"{title}: p50", "ms", "lower")] = [t[len(t) // 2] for t in by_round]
         samples[Row(f"fair-{case}-p99", f"{title}: p99", "ms", "lower")] = tails
         if case != "alone":
@@ -110,7 +154,8 @@ def _beside(url: str, neighbour: Neighbour | None) -> Iterator[None]:
     if neighbour is None:
         yield
         return
-    command = [sys.executable, "-m", "loadtest.fairness", url + neighbour.path, str(neighbour.connections)]
+    numbers = map(str, (neighbour.connections, neighbour.heads))
+    command = [sys.executable, "-m", "loadtest.fairness", url + neighbour.path, *numbers]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -122,19 +167,28 @@ def _beside(url: str, neighbour: Neighbour | None) -> Iterator[None]:
                 raise Unfair(f"a neighbour that goes on expected, its client ended with {process.returncode}")
         finally:
             process.stdin.close()
+            answers = process.stdout.read()
             process.wait()
+    if not int(answers or 0):
+        raise Unfair(f"a neighbour that is served expected, {neighbour.title} had no answer")
 
 
-async def _bother(url: str, connections: int) -> None:
+async def _bother(url: str, connections: int, heads: int) -> None:
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
+    begin = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode()
+    large = begin + b"".join(b"X-%d: %b\r\n" % (number, b"a" * 1000) for number in range(HEAD_FIELDS)) + b"\r\n"
+    last = begin + b"Connection: close\r\n\r\n"
+    requests = begin + b"\r\n" + large * heads + last if heads else last
+    answered = 0
 
     async def again() -> None:
+        nonlocal answered
         while True:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=READ_BYTES)
-                writer.write(request)
+                writer.write(requests)
+                answered += (await reader.read(READ_BYTES)).startswith(b"HTTP/1.1 200 ")
                 while await reader.read(READ_BYTES):
                     pass
                 writer.close()
@@ -145,8 +199,9 @@ async def _bother(url: str, connections: int) -> None:
     await asyncio.to_thread(sys.stdin.buffer.read)
     for asker in askers:
         asker.cancel()
+    print(answered, flush=True)
 
 
 if __name__ == "__main__":
     os.nice(19)
-    uvloop.run(_bother(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(_bother(sys.argv[1], *map(int, sys.argv[2:])))

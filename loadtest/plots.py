@@ -121,7 +121,7 @@ def tiers(axes: Any, rows: Rows) -> None:
 
 def fairness(axes: Any, rows: Rows) -> None:
     """A victim's tail beside each neighbour."""
-    cases = [case for case in ("spinner", "queue", "flood") if f"fair-{case}-ratio" in rows]
+    cases = [name.split("-")[1] for name in rows if name.startswith("fair-") and name.endswith("-ratio")]
     if not cases:
         raise Nothing("fairness")
     for place, case in enumerate(cases):
@@ -132,8 +132,11 @@ def fairness(axes: Any, rows: Rows) -> None:
     axes.axhline(1, color=BLACK, linewidth=0.8)
     axes.axhline(2, color=RED, linestyle="--", linewidth=1)
     axes.text(len(cases) - 0.45, 2, "reach", color=RED, va="bottom", ha="right", fontsize=9)
-    labels = {"spinner": "spins", "queue": "1,000 in its queue", "flood": "emits 100 MB"}
-    axes.set(xticks=range(len(cases)), xticklabels=[labels[case] for case in cases], xlabel="what the neighbour does")
+    labels = {"spinner": "spins", "queue": "1,000 in\nits queue", "flood": "emits\n100 MB", "heads": "pipelines\nheads"}
+    labels |= {"lines": "logs", "exchanges": "drops\nexchanges", "flushes": "flushes", "blocks": "reads\na disk"}
+    axes.set(xticks=range(len(cases)), xticklabels=[labels.get(case, case) for case in cases])
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set(xlabel="what the neighbour does")
     axes.set(ylabel="victim's p99, times that alone", ylim=(0, None))
 
 

@@ -33,7 +33,7 @@ def wanted(shell: Shell) -> bool:
 
 def asked_by(shell: Shell, program: Program, symbols: Iterable[Symbol]) -> str:
     """The functions of the program that wait for random bytes, innermost first: "getrandom, secret, main"."""
-    table = SymbolTable(symbols)
+    table = SymbolTable.of(symbols)
     names: list[str] = []
     for address in _return_addresses(shell):
         if any(segment.access == "rx" and _holds(segment, address) for segment in program.segments):

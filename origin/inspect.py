@@ -21,8 +21,8 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
     :raises FormatError: its symbols do not unpack.
     """
     manifest = bundle.manifest
-    table = SymbolTable.decode(bundle.blobs[manifest.symbols.digest]).symbols if manifest.symbols else []
-    table = [symbol for symbol in table if not is_line(symbol)]
+    symbols = SymbolTable.decode(bundle.blobs[manifest.symbols.digest]) if manifest.symbols else ()
+    table = [symbol for symbol in symbols if not is_line(symbol)]
     largest = sorted(table, key=lambda symbol: (-symbol.size, symbol.address))[:symbols_shown]
     return {
         "name": manifest.name,

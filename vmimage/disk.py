@@ -228,8 +228,8 @@ def encode_pages(pages: Mapping[int, bytes]) -> bytes:
     return b"".join((head, *(pages[number] for number in numbers)))
 
 
-def decode_pages(data: bytes, disk_bytes: int) -> dict[int, bytes]:
-    """The page set that `data` holds, of a disk of so many bytes.
+def page_numbers(data: bytes | memoryview, disk_bytes: int) -> tuple[int, ...]:
+    """The numbers of a page set's pages, of a disk of so many bytes; the pages are where `data` says, and not copied.
 
     :raises FormatError: not exactly a page set, or a page beyond the disk.
     """
@@ -240,8 +240,17 @@ def decode_pages(data: bytes, disk_bytes: int) -> dict[int, bytes]:
     numbers = struct.unpack_from(f"<{count}I", data, _COUNT.size)
     if count and (numbers[-1] >= page_max or any(a >= b for a, b in pairwise(numbers))):
         raise FormatError(f"page set: page numbers that increase below {page_max} expected")
-    start = _COUNT.size * (count + 1)
+    return numbers
+
+
+def decode_pages(data: bytes | memoryview, disk_bytes: int) -> dict[int, bytes]:
+    """The page set that `data` holds, of a disk of so many bytes.
+
+    :raises FormatError: see `page_numbers`.
+    """
+    numbers = page_numbers(data, disk_bytes)
+    start = _COUNT.size * (len(numbers) + 1)
     return {
-        number: data[start + place * abi.PAGE_SIZE : start + (place + 1) * abi.PAGE_SIZE]
+        number: bytes(data[start + place * abi.PAGE_SIZE : start + (place + 1) * abi.PAGE_SIZE])
         for place, number in enumerate(numbers)
     }

@@ -22,6 +22,13 @@ class PublisherError(NunatakError):
     counter = "publisher"
 
 
+class ImageTooLarge(PublisherError):
+    """The image, or a part of it, needs more memory than this edge has for one: nothing of it was fetched."""
+
+    http_status = 507
+    counter = "image_too_large"
+
+
 class OriginError(NunatakError):
     """The origin (or a mirror in its place) gave no answer or a wrong one."""
 

@@ -15,6 +15,7 @@ Everything is little-endian. A parser of records must assume a hostile writer: a
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +32,7 @@ VERSION: Final = 2
 LIVE_VERSION: Final = 3  # with open requests
 FXSAVE_SIZE: Final = 512
 GPR_COUNT: Final = 16
+SLICE_PAGES: Final = 256  # of `Slices`: 1 MiB at a time, large against the cost of a call, small against any budget
 WINDOW_MAX: Final = 1 << 27  # bytes; what `zstd --long` uses, the most a decoder here allocates
 
 _HEADER: Final = struct.Struct("<II")
@@ -183,6 +185,62 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd |
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
     raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live, zstd or Zstd())
+    registers, devices, count, opened_bytes = _parse_fixed(raw, len(raw), memory_bytes, live=live)
+    pages_end = record_size(count)
+    page_nos = _parse_page_nos(raw, _FIXED, count, memory_bytes)
+    words, start = count * WORDS_PER_PAGE, pages_end - count * abi.PAGE_SIZE
+    pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(count, WORDS_PER_PAGE)
+    opened = requests.decode(raw[pages_end:]) if opened_bytes else None
+    return Snapshot(registers, devices, page_nos, pages, opened)
+
+
+class Slices:
+    """A record that is parsed without ever being in memory whole: first what is before the pages, then the pages.
+
+    Iterate once, for (page numbers, pages) of `SLICE_PAGES` each. What is held is a slice, the page numbers and the
+    window of the zstd frame, which is no more than its content.
+    """
+
+    def __init__(self, record: bytes, *, memory_bytes: int) -> None:
+        """:raises FormatError: as `decode`, but for what is wrong with the pages, which shows when they are read."""
+        try:
+            size = zstandard.frame_content_size(record)
+        except zstandard.ZstdError as error:
+            raise FormatError(f"record: a zstd frame expected: {error}") from None
+        limit = record_size(memory_bytes // abi.PAGE_SIZE)
+        if not 0 <= size <= limit:
+            raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
+        unpack = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
+        self._source = unpack.stream_reader(record, read_across_frames=True)  # so that what follows the frame shows
+        fixed = self._read(_FIXED)
+        self.registers, self.devices, count, _ = _parse_fixed(fixed, size, memory_bytes, live=False)
+        self.page_nos = _parse_page_nos(self._read(count * 4 + 7 & ~7), 0, count, memory_bytes)
+
+    def __iter__(self) -> Iterator[tuple[PageNos, Pages]]:
+        """:raises FormatError: the frame is damaged, or something follows it."""
+        for start in range(0, len(self.page_nos), SLICE_PAGES):
+            numbers = self.page_nos[start : start + SLICE_PAGES]
+            raw = self._read(len(numbers) * abi.PAGE_SIZE)
+            yield numbers, np.frombuffer(raw, dtype="<u8").reshape(-1, WORDS_PER_PAGE)
+        if self._read(1, exactly=False):
+            raise FormatError("record: one zstd frame expected, got more")
+
+    def _read(self, size: int, *, exactly: bool = True) -> bytes:
+        try:
+            data: bytes = self._source.read(size)
+        except zstandard.ZstdError as error:
+            raise FormatError(f"record: a zstd frame expected: {error}") from None
+        if exactly and len(data) != size:
+            raise FormatError(f"record: {size} bytes more expected, got {len(data)}")
+        return data
+
+
+def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> tuple[Registers, DeviceState, int, int]:
+    """What is before the page numbers: registers, devices, number of pages, bytes of open requests.
+
+    :param raw: at least the first `_FIXED` bytes of a record of `size` bytes.
+    :raises FormatError: see `decode`.
+    """
     if len(raw) < _FIXED:
         raise FormatError(f"record: at least {_FIXED} bytes expected, got {len(raw)}")
     magic, version = _HEADER.unpack_from(raw, 0)
@@ -195,18 +253,19 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd |
     _check_registers(registers)
     devices = _decode_devices(_DEVICES.unpack_from(raw, _HEADER.size + _REGISTERS.size))
     count, opened_bytes = _COUNT.unpack_from(raw, _FIXED - _COUNT.size)
-    pages_end = record_size(count)
-    fits = len(raw) == pages_end + opened_bytes and bool(opened_bytes) == (version == LIVE_VERSION)
+    fits = size == record_size(count) + opened_bytes and bool(opened_bytes) == (version == LIVE_VERSION)
     if count > memory_bytes // abi.PAGE_SIZE or not fits:
-        raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {len(raw)} bytes")
-    page_nos = np.frombuffer(raw, dtype="<u4", count=count, offset=_FIXED).astype(np.uint32, copy=False)
+        raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {size} bytes")
+    return registers, devices, count, opened_bytes
+
+
+def _parse_page_nos(raw: bytes, offset: int, count: int, memory_bytes: int) -> PageNos:
+    """:raises FormatError: they do not increase, or are outside of a machine's memory."""
+    page_nos = np.frombuffer(raw, dtype="<u4", count=count, offset=offset).astype(np.uint32, copy=False)
     first, last = abi.NULL_GUARD_SIZE // abi.PAGE_SIZE, memory_bytes // abi.PAGE_SIZE
     if count and (page_nos[0] < first or page_nos[-1] >= last or bool((page_nos[1:] <= page_nos[:-1]).any())):
         raise FormatError(f"record: page numbers must increase within {first}..{last - 1}")
-    words, start = count * WORDS_PER_PAGE, pages_end - count * abi.PAGE_SIZE
-    pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(count, WORDS_PER_PAGE)
-    opened = requests.decode(raw[pages_end:]) if opened_bytes else None
-    return Snapshot(registers, devices, page_nos, pages, opened)
+    return page_nos
 
 
 def _decompress(record: bytes, limit: int, zstd: Zstd) -> bytes:

@@ -1,4 +1,5 @@
-/* A bad neighbour, to see what others notice of it: /spin?ms=N takes N ms of processor time, /flood?mib=N sends N MiB. */
+/* A bad neighbour, to see what others notice of it: /spin?ms=N takes N ms of processor time, /flood?mib=N sends N MiB,
+ * /sleep?ms=N answers N ms later. */
 #include <nunatak.h>
 
 #define MIB ((size_t)1 << 20)
@@ -32,11 +33,14 @@ static void page(nk_request *request) {
     if (!strcmp(path, "/spin")) {
         spin(number(request, "ms"));
         nk_printf(request, "done\n");
+    } else if (!strcmp(path, "/sleep")) {
+        nk_sleep_until(nk_mono_ns() + number(request, "ms") * MS);
+        nk_printf(request, "done\n");
     } else if (!strcmp(path, "/flood")) {
         for (size_t left = number(request, "mib") * MIB; left && !nk_write(request, block, sizeof block);)
             left -= sizeof block;
     } else {
-        nk_printf(request, "quiet; try /spin?ms=100 or /flood?mib=50\n");
+        nk_printf(request, "quiet; try /spin?ms=100, /sleep?ms=100 or /flood?mib=50\n");
     }
 }
 

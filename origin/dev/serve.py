@@ -28,6 +28,7 @@ from edge.seal import new_seal
 from edge.supervisor import Supervisor
 from edge.tasks import Tasks
 from edge.tiers import DiskTier
+from edge.upstreams import Upstreams
 from origin.dev import terminal
 from origin.dev.front import DevFront
 from origin.dev.local import LocalOrigin
@@ -76,7 +77,14 @@ async def serve(
             ThreadPoolExecutor(1, "written") as writing_thread,
         ):
             directory = Directory(local, counters, 0.0)
-            images = Images(local, threads, config.image_bytes, counters, remember_s=0.0)
+            images = Images(
+                local,
+                threads,
+                config.image_bytes,
+                counters,
+                machine_bytes=config.resident_bytes,
+                remember_s=0.0,
+            )
             records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
             overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
             logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
@@ -85,7 +93,7 @@ async def serve(
             front = DevFront(supervisor, config, counters, terminal.say)
             await supervisor.start()
             try:
-                await _answer(front, supervisor.tasks, config, source, build, local, stop)
+                await _answer(front, supervisor.upstreams, supervisor.tasks, config, source, build, local, stop)
             finally:
                 supervisor.draining = True
                 await supervisor.drain()
@@ -96,6 +104,7 @@ async def serve(
 
 async def _answer(
     front: DevFront,
+    upstreams: Upstreams,
     tasks: Tasks,
     config: EdgeConfig,
     source: Path,
@@ -104,6 +113,7 @@ async def _answer(
     stop: asyncio.Event,
 ) -> None:
     await front.listen(*config.address)
+    upstreams.forbid(front.listeners)
     terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
     building = tasks.spawn("build", _rebuild(front, source, build, local), awaited=True)
     stopping = tasks.spawn("stop", stop.wait())

@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from loadtest import fairness
+from loadtest.fairness import NEIGHBOURS, publish_neighbours
 from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site
+from tests.e2e.edges import metrics
 
 Image = Callable[..., Path]
 VISITS = 20
@@ -40,11 +43,11 @@ def visit(edge: Server) -> None:
             assert (answer.status, answer.tier) == (200, "resident")
 
 
-def ask(edge: Server, path: str) -> socket.socket:
+def ask(edge: Server, path: str, host: str = "fa-neighbour.test") -> socket.socket:
     """A request of the neighbour's; its answer is left to come."""
     parts = urlsplit(edge.url)
     connection = socket.create_connection((parts.hostname, parts.port))
-    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: fa-neighbour.test\r\n\r\n".encode())
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
     return connection
 
 
@@ -96,3 +99,61 @@ def test_a_victim_is_served_while_a_neighbour_floods(edge: Server) -> None:
     for reader in readers:
         reader.join()
     assert floods == [50 << 20] * 2, "and the floods arrive whole"
+
+
+FLOODS = {case: n for case, n in NEIGHBOURS.items() if n is not None and n.program == "neighbour_floods"}
+
+
+@pytest.fixture(scope="module")
+def floods(edge: Server, site: Site) -> Server:
+    """The same edge, and the neighbours that make others work for them, with a smaller disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fairness, "LARGE_BYTES", 4 << 20)
+        publish_neighbours(site, FLOODS)
+    with Client(edge.url) as client:
+        for case in FLOODS:
+            assert client.get("/", host=f"{case}.test").status == 200, case
+    return edge
+
+
+@pytest.mark.parametrize("case", FLOODS)
+def test_a_victim_is_served_while_a_neighbour_makes_the_edge_work(floods: Server, case: str) -> None:
+    def counted() -> dict[str, float]:
+        found = metrics(floods)
+        names = {
+            "lines": "log_lines_dropped_total",
+            "exchanges": "upstream_requests_total{too_many}",
+            "flushes": "pages_kept_total",
+            "blocks": "blocks_wanted_total",
+        }
+        return {name: found.get(metric, 0.0) for name, metric in names.items()}
+
+    before = counted()
+    with ask(floods, FLOODS[case].path, f"{case}.test") as neighbour:
+        visit(floods)
+        neighbour.settimeout(60)
+        answer = neighbour.recv(1 << 10)
+        assert answer.startswith(b"HTTP/1.1 200 "), "and the neighbour lives on"
+        assert b"\r\n0 done" not in answer
+    after = counted()
+    if case in before:
+        assert after[case] > before[case], "it did what it is here for"
+    assert metrics(floods)["workers_lost_total"] == 0
+
+
+def test_a_victim_is_served_beside_connections_with_pipelined_heads(edge: Server) -> None:
+    large = b"GET / HTTP/1.1\r\nHost: fa-neighbour.test\r\n" + b"X: %b\r\n" % (b"a" * 1000) * 12 + b"\r\n"
+    with ExitStack() as stack:
+        connections = [stack.enter_context(ask(edge, "/sleep?ms=300")) for _ in range(50)]
+        for connection in connections:
+            connection.setblocking(False)
+            for _ in range(9):
+                try:
+                    connection.send(large)
+                except BlockingIOError:
+                    break  # the edge reads no more for now
+        visit(edge)
+        for connection in connections:
+            connection.settimeout(60)
+            assert connection.recv(1 << 10).startswith(b"HTTP/1.1 200 ")
+    assert metrics(edge)["connections_refused_total"] == 0

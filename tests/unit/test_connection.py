@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.connection import FRUITLESS_MAX, HEADERS_MAX, LINE_MAX, PIPELINED_MAX, Connection
+from edge.connection import FRUITLESS_MAX, HEAD_MAX, HEADERS_MAX, HELD_MAX, LINE_MAX, PIPELINED_MAX, Connection
+from edge.counters import Counters
+from edge.crowd import READ_BYTES, Crowd
 from edge.flow import ClientError
 from edge.request import BODY_WAITING_MAX, Request
 
@@ -53,7 +55,7 @@ class Clerk:
     """Takes requests; a test says when they are answered."""
 
     def __init__(self, *, at_once: bool = False) -> None:
-        self.connections: set[Connection] = set()
+        self.connections: Crowd[Connection] = Crowd(1000, 1 << 30, Counters())
         self.taken: list[Request] = []
         self.left: list[Request] = []
         self._at_once = at_once
@@ -236,16 +238,16 @@ def test_trailers_do_not_change_a_head_that_was_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "drip"),
+    ("start", "drip", "status"),
     [
-        (b"GET / HTTP/1.1\r\nX: ", b"a" * 1000),
-        (b"GET /", b"a" * 1000),
-        (post("Transfer-Encoding: chunked") + b"1;", b"x" * 1000),
-        (post("Transfer-Encoding: chunked") + b"0\r\nX: ", b"a" * 1000),
+        (b"GET / HTTP/1.1\r\nX: ", b"a" * 1000, 431),
+        (b"GET /", b"a" * 1000, 400),
+        (post("Transfer-Encoding: chunked") + b"1;", b"x" * 1000, 400),
+        (post("Transfer-Encoding: chunked") + b"0\r\nX: ", b"a" * 1000, 400),
     ],
     ids=["field", "target", "chunk extension", "trailer"],
 )
-def test_what_never_ends_is_not_kept(start: bytes, drip: bytes) -> None:
+def test_what_never_ends_is_not_kept(start: bytes, drip: bytes, status: int) -> None:
     async def scenario() -> None:
         wire = Wire()
         wire.feed(start)
@@ -253,7 +255,110 @@ def test_what_never_ends_is_not_kept(start: bytes, drip: bytes) -> None:
             wire.feed(drip)
         (request,) = wire.taken
         assert request.error is not None
-        assert request.error.refusal.status == 400
+        assert request.error.refusal.status == status
+
+    run(scenario)
+
+
+def head_of(size: int) -> bytes:
+    """A request whose target, names and values have so many bytes."""
+    fields = [f"X-{number:02}: " + "a" * 996 for number in range((size - 1 - len("Hosta.test")) // 1000)]
+    rest = size - 1 - len("Hosta.test") - 1000 * len(fields)
+    return get("/" + "p" * rest, *fields)
+
+
+def test_a_head_that_no_gate_record_holds_is_refused_when_it_arrives_and_not_kept() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(get("/slow"))
+        wire.feed(head_of(HEAD_MAX) + head_of(HEAD_MAX + 1) + get("/never"))
+        slow, whole, broken = wire.taken[0], *wire.connection._waiting
+        assert whole.error is None
+        assert whole.head_bytes > HEAD_MAX
+        assert broken.error is not None
+        assert broken.error.refusal.status == 431
+        assert broken.headers == []
+        for request in (slow, whole):
+            wire.clerk.answer(request)
+        assert wire.taken == [slow, whole, broken]
+        wire.clerk.answer(broken)
+        assert wire.transport.closed
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("size", [HEAD_MAX, 8000, 1000, 30])
+@pytest.mark.parametrize("bodies", [False, True])
+def test_what_waits_behind_a_slow_answer_is_bounded_however_it_is_sent(size: int, bodies: bool) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        one = post("Content-Length: 30000") + b"b" * 30_000 if bodies else head_of(size)
+        stream = one * (40 * READ_BYTES // len(one))
+        for start in range(0, len(stream), READ_BYTES):
+            if wire.transport.reading:
+                wire.feed(stream[start : start + READ_BYTES])
+        assert not wire.transport.reading
+        connection = wire.connection
+        held = sum(request.held_bytes for request in (*connection._waiting, *wire.taken)) + len(connection._unfed)
+        assert len(connection._waiting) <= PIPELINED_MAX
+        assert held <= HELD_MAX + 2 * HEAD_MAX + 3 * READ_BYTES
+        assert wire.clerk.connections.held_bytes <= held
+
+    run(scenario)
+
+
+def test_short_requests_in_one_read_wait_where_they_cost_little() -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        short = b"GET / HTTP/1.1\r\n\r\n"
+        wire.feed(short * (READ_BYTES // len(short)))
+        assert len(wire.connection._waiting) == PIPELINED_MAX
+        body = post("Transfer-Encoding: chunked") + b"1\r\nb\r\n0\r\n\r\n"
+        wire = Wire()
+        wire.feed(body + short * 800)
+        assert len(wire.connection._waiting) <= PIPELINED_MAX + (1 << 11) // len(short)
+
+    run(scenario)
+
+
+def test_a_connection_that_holds_more_than_its_share_waits_while_all_hold_too_much() -> None:
+    async def scenario() -> None:
+        wires = [Wire() for _ in range(3)]
+        crowd: Crowd[Connection] = Crowd(1000, 20_000, Counters())
+        for wire in wires:
+            wire.clerk.connections = crowd
+            crowd.add(wire.connection)
+        greedy, modest, late = wires
+        greedy.feed(get("/slow"))
+        while greedy.transport.reading:
+            greedy.feed(head_of(3000))
+        assert crowd.full
+        assert crowd.share_bytes <= crowd.held_bytes < 64_000
+        modest.feed(get("/slow") + get("/next"))
+        assert modest.transport.reading, "it holds less than its share"
+        late.feed(get("/slow") + head_of(15_000))
+        assert not late.transport.reading
+        assert len(late.connection.get_buffer(-1)) < READ_BYTES
+        for wire in (greedy, late):
+            for request in wire.taken:  # grows while it is walked
+                wire.clerk.answer(request)
+            assert wire.transport.reading
+        modest.clerk.answer(modest.taken[0])
+        assert crowd.held_bytes == 0
+        assert len(late.connection.get_buffer(-1)) == READ_BYTES
+
+    run(scenario)
+
+
+def test_what_is_read_into_the_shared_buffer_is_what_arrives() -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        for data in (get("/1")[:10], get("/1")[10:] + get("/2")):
+            buffer = wire.connection.get_buffer(-1)
+            buffer[: len(data)] = data
+            wire.connection.buffer_updated(len(data))
+            buffer[: len(data)] = bytes(len(data))  # another connection's read
+        assert [request.target for request in wire.taken] == ["/1", "/2"]
 
     run(scenario)
 
@@ -340,7 +445,8 @@ def test_a_client_that_leaves_is_reported_once() -> None:
         wire.clerk.answer(wire.taken[0])
         assert len(wire.taken) == 1
         assert wire.transport.written == b""
-        assert wire.clerk.connections == set()
+        assert len(wire.clerk.connections) == 0
+        assert wire.clerk.connections.held_bytes == 0
 
     run(scenario)
 

@@ -67,10 +67,10 @@ class Worker:
         return [frame for frame in self.sent if frame.type == type_]
 
 
-def shop(**written: int) -> SimpleNamespace:
+def shop(tenant: str = "shop", **written: int) -> SimpleNamespace:
     """A service, and what the catalogue says of what it wrote."""
     release = ServiceRecord("shop", (), "sha256:" + "00" * 32, 1, 9, written=tuple(written.items()))
-    return SimpleNamespace(name="shop", tenant="shop", withdrawn=False, release=release)
+    return SimpleNamespace(name="shop", tenant=tenant, withdrawn=False, release=release)
 
 
 class Site:
@@ -88,10 +88,10 @@ class Site:
         named = kind in ("shared", "cow")
         return DriveRef(self.origin.manifest.disk_bytes, self.origin.manifest.digest if named else None, kind, "data")
 
-    async def open(self, worker: Worker, kind: DriveKind = "shared") -> Any:
+    async def open(self, worker: Worker, kind: DriveKind = "shared", tenant: str = "shop") -> Any:
         """A machine of the one service, its disk attached."""
         self.number += 1
-        service = shop()
+        service = shop(tenant)
         machine = SimpleNamespace(number=self.number, worker=worker, service=service)
         attached = await self.disks.prepare(service, [self.ref(kind)])  # type: ignore[arg-type]
         self.disks.attach(machine, attached)  # type: ignore[arg-type]

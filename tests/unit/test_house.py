@@ -119,15 +119,7 @@ def test_make_and_ci_use_one_door() -> None:
 
 
 # Modules that make asyncio tasks themselves, and keep them where they are made.
-MAKE_TASKS = {
-    "edge/tasks.py",
-    "edge/directory.py",
-    "edge/disks.py",
-    "edge/http.py",
-    "edge/images.py",
-    "edge/reports.py",
-    "edge/upstreams.py",
-}
+MAKE_TASKS = {"edge/tasks.py"}
 BARE_TASKS = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
 
 

@@ -10,6 +10,7 @@ from vmimage.snapshot import DeviceState
 # A deadline that is farther away does not come: no process lives for so long, and what the host does with it (waiting,
 # arithmetic in its own types) need not hold every number that a guest can say. A year.
 FAR_NS: Final = 365 * 24 * 3600 * 1_000_000_000
+CLOCK_MAX_NS: Final = (1 << 63) - 1  # that a record holds: an image may say that its clock is nearly there
 
 
 class Clock:
@@ -24,7 +25,7 @@ class Clock:
 
     def save(self, state: DeviceState) -> None:
         """Write what a snapshot keeps."""
-        state.mono_ns, state.virtual_ns = self.mono_ns(), self.virtual_ns
+        state.mono_ns, state.virtual_ns = min(self.mono_ns(), CLOCK_MAX_NS), min(self.virtual_ns, CLOCK_MAX_NS)
         state.timer_timeline, state.timer_deadline_ns, state.timer_fired = (
             self._timeline,
             self._deadline_ns,

@@ -1,0 +1,147 @@
+"""Crash reports: whose frames are named, and how often symbols are fetched and unpacked for that."""
+
+import asyncio
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import edge.reports
+from edge.allowance import NAMINGS
+from edge.reports import KEPT, NAMING_MAX, Reports
+from vmimage.elf import Symbol
+from vmimage.errors import GuestFault, OriginUnreachable
+from vmimage.manifest import SYMBOLS_TYPE, Blob, digest_of
+from vmimage.symbols import encode
+
+FRAMES = {"frames": [0x1004]}
+
+
+class Images:
+    """Symbols by digest, handed out when they are let go."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.gets: Counter[str] = Counter()
+        self.parties: list[str] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def image(self, name: str) -> Any:
+        data = encode([Symbol(0x1000, 16, name)])
+        blob = Blob(SYMBOLS_TYPE, digest_of(data), len(data))
+        self.blobs[blob.digest] = data
+        return SimpleNamespace(manifest=SimpleNamespace(digest=f"image of {name}", symbols=blob))
+
+    async def blob(self, blob: Blob, party: str) -> bytes:
+        self.gets[blob.digest] += 1
+        self.parties.append(party)
+        await self.open.wait()
+        if blob.digest not in self.blobs:
+            raise OriginUnreachable("it is down")
+        return self.blobs[blob.digest]
+
+
+class Desk:
+    """Reports over such images, with a clock that stands."""
+
+    def __init__(self) -> None:
+        self.images, self.now_s = Images(), 0.0
+        self.reports = Reports(self.images, lambda: self.now_s)  # type: ignore[arg-type]
+
+    def crash(self, service: str, image: Any, details: object = FRAMES) -> None:
+        self.reports.add(service, image, GuestFault("a fault"), details)
+
+    async def traces(self) -> list[list[str] | None]:
+        await asyncio.wait_for(self.reports.named(), 10)
+        return [report.get("trace") for report in self.reports]
+
+
+def run(test: Any) -> None:
+    asyncio.run(test())
+
+
+def test_symbols_are_fetched_and_unpacked_once_for_all_crashes_of_an_image() -> None:
+    async def test() -> None:
+        desk = Desk()
+        image = desk.images.image("f")
+        desk.images.open.clear()
+        for service in ("a", "b", "c"):
+            desk.crash(service, image)
+        await asyncio.sleep(0)
+        desk.images.open.set()
+        assert await desk.traces() == [["f+0x4"]] * 3
+        desk.crash("d", image)
+        assert await desk.traces() == [["f+0x4"]] * 4
+        assert list(desk.images.gets.values()) == [1]
+        assert desk.images.parties == ["a"]
+
+    run(test)
+
+
+def test_a_service_that_crashes_again_and_again_has_its_first_crashes_named() -> None:
+    async def test() -> None:
+        desk = Desk()
+        image, other = desk.images.image("f"), desk.images.image("g")
+        for _ in range(10):
+            desk.crash("loop", image)
+        desk.crash("other", other)
+        burst = int(NAMINGS.burst)
+        assert await desk.traces() == [["f+0x4"]] * burst + [None] * (10 - burst) + [["g+0x4"]]
+        desk.now_s += 1.01 / NAMINGS.per_s
+        desk.crash("loop", image)
+        desk.crash("loop", image)
+        assert (await desk.traces())[-2:] == [["f+0x4"], None]
+        assert len(list(desk.reports)) == 13, "reports themselves are kept"
+
+    run(test)
+
+
+def test_few_reports_wait_for_symbols_at_once_and_few_tables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        desk = Desk()
+        desk.images.open.clear()
+        images = [desk.images.image(f"f{number}") for number in range(KEPT)]
+        for number, image in enumerate(images):
+            desk.crash(f"s{number}", image)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert sum(desk.images.gets.values()) == NAMING_MAX
+        desk.images.open.set()
+        named = [trace for trace in await desk.traces() if trace]
+        assert len(named) == NAMING_MAX
+        assert desk.reports._tables.used_bytes <= edge.reports.TABLES_BYTES
+
+        one = desk.reports._tables.used_bytes // NAMING_MAX
+        desk.reports._tables.budget_bytes = 2 * one + one // 2
+        desk.crash("late", images[-1])
+        assert (await desk.traces())[-1] == [f"f{KEPT - 1}+0x4"]
+        assert len(desk.reports._tables) == 2
+
+    run(test)
+
+
+@pytest.mark.parametrize("details", [None, {}, {"frames": 7}, {"frames": ["x", None]}])
+def test_a_report_without_frames_names_none(details: object) -> None:
+    async def test() -> None:
+        desk = Desk()
+        desk.crash("a", desk.images.image("f"), details)
+        assert (await desk.traces())[0] in (None, [])
+
+    run(test)
+
+
+def test_symbols_that_cannot_be_had_leave_a_report_without_names() -> None:
+    async def test() -> None:
+        desk = Desk()
+        image = desk.images.image("f")
+        desk.images.blobs.clear()
+        desk.crash("a", image)
+        assert await desk.traces() == [None]
+        bad = desk.images.image("g")
+        desk.images.blobs[bad.manifest.symbols.digest] = b"no symbols"
+        desk.crash("b", bad)
+        assert await desk.traces() == [None, None]
+
+    run(test)
