@@ -29,7 +29,7 @@ from edge.vmm.phases import Ready as Ready
 from edge.vmm.phases import Runnable as Runnable
 from edge.vmm.report import fault_error, machine_report
 from edge.vmm.shell import Image, Shell, of_thread
-from edge.vmm.watchdog import SLICE_NS
+from edge.vmm.watchdog import SLICE_NS, Watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import (
     GuestError,
@@ -242,15 +242,16 @@ class Machine:
         """CPU time the guest has had."""
         return self.clock.virtual_ns
 
-    def run(self, slice_ns: int = SLICE_NS) -> Outcome:
+    def run(self, slice_ns: int = SLICE_NS, watchdog: Watchdog | None = None) -> Outcome:
         """Let the guest work until it idles or its slice is over; `records` and `log` then hold what it sent.
 
         :param slice_ns: CPU time after which it gives way, or earlier where the engine is stopped.
+        :param watchdog: that stops it: one that makes a hypercall just then gives way too.
 
         :raises GuestError: it did what ends it; the error carries `report`.
         """
         try:
-            return self._run(slice_ns)
+            return self._run(slice_ns, watchdog)
         except GuestError as error:
             self._enter_phase("die")
             with contextlib.suppress(GuestError):  # what it finished and logged before still counts
@@ -259,7 +260,7 @@ class Machine:
             error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
             raise
 
-    def _run(self, slice_ns: int) -> Outcome:
+    def _run(self, slice_ns: int, watchdog: Watchdog | None) -> Outcome:
         engine, clock = self.shell.engine, self.clock
         self.last_cpu_ns = self.last_entries = 0
         self.account.begin_turn()
@@ -303,7 +304,8 @@ class Machine:
                     pass
             self._drain()
             self._check_time()
-            if now_ns - started_ns >= slice_ns or reason is SLICE_OVER or self._backlog:
+            cut = watchdog is not None and watchdog.cut
+            if cut or now_ns - started_ns >= slice_ns or reason is SLICE_OVER or self._backlog:
                 return RUNNABLE
 
     @property

@@ -36,6 +36,7 @@ class Watchdog:
     def __init__(self) -> None:
         self.stopped = 0  # runs that were stopped, ever
         self.ticking = False
+        self.cut = False  # the run under way is to end: its engine was stopped, or had just come back by itself
         self._engine: Engine | None = None
         self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
         self._slice_ns = 0
@@ -55,6 +56,7 @@ class Watchdog:
             self._set(TICK_NS)
         self._slice_ns = min(slice_ns, SLICE_MAX_NS)
         self._run += 1
+        self.cut = False
         self._engine = engine
         try:
             yield
@@ -96,5 +98,6 @@ class Watchdog:
             select.select([], [], [], rest_ms / 1e3)
         if self._engine is engine and self._run == run:
             self.stopped += 1
+            self.cut = True
             engine.stop()
         return seen

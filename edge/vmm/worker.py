@@ -296,7 +296,7 @@ class Worker:
         failure: Exception | None = None
         try:
             with self._watchdog.watching(machine.shell.engine, slice_ns):
-                outcome = machine.run(slice_ns)
+                outcome = machine.run(slice_ns, self._watchdog)
         except Exception as error:
             failure = error
         resident.ran = True

@@ -6,7 +6,9 @@ import pytest
 
 from edge.vmm import watchdog
 from edge.vmm.devices.clock import FAR_NS, Clock
+from edge.vmm.phases import Runnable
 from edge.vmm.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
+from tests.guests import PROGRAMS, Guest, image_of
 from vmimage import abi
 from vmimage.snapshot import DeviceState
 
@@ -83,3 +85,16 @@ def test_a_watchdog_outlives_an_engine_that_cannot_be_stopped() -> None:
                 time.sleep(0.01)
         assert len(stops) >= count
     dog.rest()
+
+
+def test_a_guest_that_makes_hypercalls_gives_way_when_it_is_told_to() -> None:
+    """A stop that comes between two entries hits no run of the engine: the machine looks for it itself."""
+    guest = Guest(image_of(PROGRAMS / "hostile.c"))
+    guest.send("/notify")
+    dog = watchdog.watchdog()
+    dog.cut = True
+    assert isinstance(guest.machine.run(60_000_000_000, dog), Runnable)
+    assert guest.machine.last_entries == 1
+    dog.cut = False
+    assert isinstance(guest.machine.run(5_000_000, dog), Runnable)
+    assert guest.machine.last_entries > 10
