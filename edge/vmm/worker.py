@@ -32,7 +32,7 @@ from edge.vmm.scheduler import Entity, Quota, Scheduler
 from edge.vmm.shell import EngineName, Shell, of_thread
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers
-from edge.vmm.tiering import Tiering, calibrate, kvm_device
+from edge.vmm.tiering import Tiering, kvm_device, measured
 from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import GuestError, GuestFault, NunatakError, OperatorError
@@ -53,15 +53,7 @@ log = logging.getLogger("nunatak.worker")
 class Worker:
     """All of one worker process but its two sockets' other ends."""
 
-    def __init__(
-        self,
-        engine: EngineName | None,
-        frames_socket: socket.socket,
-        images_socket: socket.socket,
-        *,
-        kvm_ring0: bool = False,
-    ) -> None:
-        """:param kvm_ring0: KVM may be used where guests' system calls land in ring 0."""
+    def __init__(self, make: Callable[[], Tiering], frames_socket: socket.socket, images_socket: socket.socket) -> None:
         self._socket = frames_socket
         self._buffer = bytearray()
         self._out = bytearray()
@@ -75,7 +67,7 @@ class Worker:
         self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
-        self._tiering = Tiering(calibrate(kvm=engine != "unicorn", ring_0=kvm_ring0), engine)
+        self._tiering = make()
         self._stopping = False
         self._drives = Drives(self._out.extend, self._wake)
         self._handlers: dict[int, Callable[[Frame], None]] = {
@@ -385,15 +377,12 @@ def main() -> int:
     parser.add_argument("--kvm-ring0", choices=("on", "off"), default="off", help="use KVM where calls land in ring 0")
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
+    tiering = functools.partial(measured, engine, ring_0=arguments.kvm_ring0 == "on")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     host.small_pages()
-    config = sandbox.Config(
-        keep=(arguments.frames_fd, arguments.images_fd), kvm=None if engine == "unicorn" else kvm_device()
-    )
+    config = sandbox.Config(keep=(arguments.frames_fd, arguments.images_fd), kvm=kvm_device(engine))
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
-    report, worker = sandbox.enter(
-        config, functools.partial(Worker, engine, *ends, kvm_ring0=arguments.kvm_ring0 == "on")
-    )
+    report, worker = sandbox.enter(config, functools.partial(Worker, tiering, *ends))
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)

@@ -42,7 +42,17 @@ PYTEST: Final = ("-p", "no:cacheprovider", "--color=no", "-p", "pytest_timeout")
 # emulated processor does too little; files stand for all themes of Linux calls. Programs that need tools to be built.
 NOT_HERE: Final = (
     *("timer_is_as_fine", "waiting_on_a_timer", "time_used_counts_on", "airports"),
-    *("kvm-memory", "kvm-threads", "kvm-signals", "kvm-poll", "kvm-hostile", "cxx", "cgi", "zig_program"),
+    *(
+        "kvm-memory",
+        "kvm-threads",
+        "kvm-signals",
+        "kvm-poll",
+        "kvm-hostile",
+        "cxx",
+        "cgi",
+        "zig_program",
+        "unknown_calls",
+    ),
 )
 INSIDE: Final = (
     "-o",
