@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal
 
-from edge.vmm.engine_kvm import GUARDS, KvmFacts
+from edge.vmm.kvm_facts import GUARDS, KvmFacts
 
 if TYPE_CHECKING:
     from edge.vmm.tiering import Calibration

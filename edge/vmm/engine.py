@@ -3,6 +3,9 @@
 Match exits without a wildcard, so that a new one is noticed everywhere.
 """
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -93,3 +96,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the host's resources; the engine cannot be used again."""
+
+
+@contextlib.contextmanager
+def limited(engine: Engine, limit_s: float) -> Iterator[None]:
+    """Stop the engine when the time is over: for one that nobody has seen run on this host yet."""
+    timer = threading.Timer(limit_s, engine.stop)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()

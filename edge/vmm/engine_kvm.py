@@ -19,16 +19,15 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
 from edge.vmm import kvm_api as kvm
-from edge.vmm import memory as layout
 from edge.vmm import monitor, system_call
-from edge.vmm.engine import CPUID, HYPERCALLS, SLICE_OVER, Engine, EngineFailure, Exit, Fault, Hypercall, cpuid
+from edge.vmm.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid, limited
 from edge.vmm.host_selectors import clear_selectors
 from edge.vmm.kvm_api import REGS, RUN_IMMEDIATE_EXIT, RUN_IO_PORT, RUN_REGS
+from edge.vmm.kvm_facts import CPUID_FAULTING, GUARDS, LEAF_7, KvmFacts, cpuid_length, set_cpuid, special_registers
 from edge.vmm.memory import MONITOR_ADDRESS, BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi
 from vmimage.errors import OperatorError
@@ -47,47 +46,10 @@ PAGE_FAULT: Final = 14
 KICK: Final = signal.SIGUSR1  # only so that KVM_RUN comes back; see `stop`
 PROBE_S: Final = 2.0  # a probe takes some microseconds; one that takes this long has met a KVM that cannot be used
 
-# Guards of ring 0 that are taken where the host has them: name -> (bit of CR4, register of CPUID leaf 7, its bit).
-EBX, ECX = 1, 2
-GUARDS: Final = {"SMEP": (1 << 20, EBX, 7), "SMAP": (1 << 21, EBX, 20), "UMIP": (1 << 11, ECX, 2)}
-_LEAF_7: Final = 7
-
-# CPUID in ring 3 raises #GP, on processors or a KVM that can do that (Intel SDM volume 4: MSR_PLATFORM_INFO bit 31
-# says so, MSR_MISC_FEATURES_ENABLES bit 0 asks for it).
-_CPUID_FAULTING: Final = ((0xCE, 1 << 31), (0x140, 1))
-_CPUID: Final = b"\x0f\xa2"
-_PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3") | frozenset(range(0x40, 0x50))
-_INSTRUCTION_MAX: Final = 15  # bytes
-
 _NO_STUB: Final = EngineFailure("an `out` of the guest's own")
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class KvmFacts:
-    """What this host's KVM does."""
-
-    ring: Literal[0, 3]  # where SYSCALL arrives: 0 with VMX and SVM, 3 where ring 0 is emulated by software
-    guards: tuple[str, ...] = ()  # of ring 0, by name
-    cpuid_is_ours: bool = True  # else a guest sees the host's
-
-
-@functools.cache
-def _special_registers(guards: tuple[str, ...]) -> bytes:
-    """struct kvm_sregs of every machine, with FS and GS at 0."""
-    at = MONITOR_ADDRESS
-    area = bytearray(kvm.SREGS_SIZE)
-    segments = (kvm.segment(layout.CODE_SELECTOR, 11, long=True), *[kvm.NO_SEGMENT] * 4)  # CS; DS ES FS GS
-    task = kvm.segment(monitor.TSS_SELECTOR, 11, base=at + monitor.TSS, limit=monitor.TSS_LIMIT, system=True)
-    whole = (*segments, kvm.segment(layout.DATA_SELECTOR, 3), task, kvm.NO_SEGMENT)
-    area[: len(whole) * kvm.SEGMENT_SIZE] = b"".join(whole)
-    struct.pack_into("<QH", area, kvm.SREGS_GDT, at + layout.GDT, monitor.GDT_LIMIT)
-    struct.pack_into("<QH", area, kvm.SREGS_IDT, at + monitor.IDT, monitor.IDT_LIMIT)
-    cr4 = layout.CR4 | sum(GUARDS[name][0] for name in guards)
-    struct.pack_into("<6Q", area, kvm.SREGS_CONTROL, layout.CR0, 0, at + layout.PML4, cr4, 0, layout.EFER)
-    return bytes(area)
 
 
 def _before_call(words: list[int]) -> None:
@@ -103,7 +65,7 @@ def facts() -> KvmFacts:
     :raises OperatorError: KVM cannot be used here; the message says why.
     """
     try:
-        offered = kvm.supported_cpuid(kvm.open_kvm()).get((_LEAF_7, 0), (0, 0, 0, 0))
+        offered = kvm.supported_cpuid(kvm.open_kvm()).get((LEAF_7, 0), (0, 0, 0, 0))
         guards = tuple(name for name, (_, register, bit) in GUARDS.items() if offered[register] >> bit & 1)
         ring = _probe(KvmFacts(0, guards), b"\x0f\x05", _ring_of)  # syscall
         # xor eax, eax; cpuid; out 0x10, al; jmp .
@@ -143,18 +105,6 @@ def _whose_cpuid(engine: "KvmEngine", reason: Exit) -> bool:
     return engine.cpuid_answers > 0
 
 
-@contextlib.contextmanager
-def limited(engine: Engine, limit_s: float) -> Iterator[None]:
-    """Stop the engine when the time is over, for a KVM that nobody has seen yet."""
-    timer = threading.Timer(limit_s, engine.stop)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-
-
 class KvmEngine:
     """One virtual machine of one virtual CPU, bound to one shell's memory for life."""
 
@@ -168,7 +118,7 @@ class KvmEngine:
         self._memory = memory
         self._close_lock = threading.Lock()
         self._thread = threading.main_thread().ident or 0
-        self._special = _special_registers(self._facts.guards)
+        self._special = special_registers(self._facts.guards)
         self._io_open = False  # the last exit was an `out` that the kernel completes at the next entry
         self._stop_wanted = False
         self.entered = False  # a guest has run: the processor may hold what the page tables said
@@ -185,7 +135,7 @@ class KvmEngine:
                 self._cpu = fcntl.ioctl(self._vm, kvm.CREATE_VCPU, 0)
                 undo.callback(os.close, self._cpu)
                 self._run_page = mmap.mmap(self._cpu, fcntl.ioctl(device, kvm.GET_VCPU_MMAP_SIZE), mmap.MAP_SHARED)
-                self._set_cpuid()
+                set_cpuid(self._cpu, self._facts)
                 monitor.lay(memory, self._facts.ring)
                 self._set_msrs()
                 undo.pop_all()
@@ -196,19 +146,11 @@ class KvmEngine:
     def _map(self, slot: int, address: int, size: int, pointer: int) -> None:
         fcntl.ioctl(self._vm, kvm.SET_USER_MEMORY_REGION, struct.pack("<IIQQQ", slot, 0, address, size, pointer))
 
-    def _set_cpuid(self) -> None:
-        """The architecture's; and what CR4 needs, which a guest can see only where CPUID in ring 3 does not fault."""
-        guards = [0, 0, 0, 0]
-        for name in self._facts.guards:
-            _, register, bit = GUARDS[name]
-            guards[register] |= 1 << bit
-        kvm.set_cpuid(self._cpu, {**CPUID, _LEAF_7: (0, guards[EBX], guards[ECX], 0)}, subleaf_0=(_LEAF_7,))
-
     def _set_msrs(self) -> None:
         wanted = system_call.msrs(self._facts.ring)
         if kvm.set_msrs(self._cpu, wanted) != len(wanted):
             raise OSError(errno.EINVAL, "MSRs of SYSCALL refused")
-        kvm.set_msrs(self._cpu, _CPUID_FAULTING)  # as many as are taken; `facts` knows what came of it
+        kvm.set_msrs(self._cpu, CPUID_FAULTING)  # as many as are taken; `facts` knows what came of it
 
     def run(self) -> Exit:
         """See `Engine.run`."""
@@ -273,7 +215,7 @@ class KvmEngine:
         sregs = self._sregs()
         words = list(REGS.unpack_from(self._run_page, RUN_REGS))
         words[kvm.RIP], words[kvm.RSP], words[kvm.RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
-        length = self._cpuid_at(rip) if vector == GENERAL_PROTECTION and error_code == 0 else 0
+        length = cpuid_length(self._memory, rip) if vector == GENERAL_PROTECTION and error_code == 0 else 0
         if length:
             leaf = words[kvm.RAX] & 0xFFFF_FFFF
             words[kvm.RAX], words[kvm.RBX], words[kvm.RCX], words[kvm.RDX] = cpuid(leaf)
@@ -299,14 +241,6 @@ class KvmEngine:
         *error, rip, cs, rflags, guest_rsp, _ = struct.unpack_from(f"<{size // 8}Q", self._memory.monitor, start)
         self._memory.monitor[start : start + size] = bytes(size)
         return error[0] if error else None, rip, cs, rflags, guest_rsp
-
-    def _cpuid_at(self, rip: int) -> int:
-        """Length of the CPUID instruction there, which the processor has fetched; 0 when there is another."""
-        code = self._memory.ram[rip : rip + _INSTRUCTION_MAX] if rip < self._memory.memory_bytes else b""
-        for at, byte in enumerate(code):
-            if byte not in _PREFIXES:
-                return at + len(_CPUID) if code[at : at + len(_CPUID)] == _CPUID else 0
-        return 0
 
     def _invalid_call(self) -> Exit:
         """SYSCALL of a guest that has no entry for it."""

@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.vmm.engine import Engine, Hypercall
-from edge.vmm.engine_kvm import KvmEngine, KvmFacts, facts, limited
+from edge.vmm.engine import Engine, Hypercall, limited
+from edge.vmm.engine_kvm import KvmEngine, facts
 from edge.vmm.engine_unicorn import UnicornEngine
 from edge.vmm.kvm_api import open_kvm
+from edge.vmm.kvm_facts import KvmFacts
 from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.shell import EngineName
 from vmimage import abi
@@ -58,10 +59,10 @@ class Calibration:
         return max(0.0, MARGIN * self.kvm_exit_ns - self.unicorn_exit_ns) / gain if gain > 0 else float("inf")
 
 
-def kvm_device() -> int | None:
-    """The device, opened for as long as the process lives; `None` where it cannot be used."""
+def kvm_device(engine: EngineName | None) -> int | None:
+    """The device, opened for as long as the process lives; `None` where it cannot be used, or `engine` is another."""
     try:
-        return open_kvm()
+        return None if engine == "unicorn" else open_kvm()
     except OperatorError:
         return None
 
@@ -209,3 +210,12 @@ class Tiering:
         self._work_ns.pop(image, None)
         self._comings.pop(image, None)
         self._kin.pop(image, None)
+
+
+def measured(engine: EngineName | None, *, ring_0: bool) -> Tiering:
+    """Decisions by what the engines cost here.
+
+    :param engine: the one and only; `None` where there is a choice.
+    :param ring_0: see `calibrate`.
+    """
+    return Tiering(calibrate(kvm=engine != "unicorn", ring_0=ring_0), engine)

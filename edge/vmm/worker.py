@@ -33,10 +33,10 @@ from edge.vmm.parking import Parking
 from edge.vmm.placement import Placement
 from edge.vmm.resident import Resident
 from edge.vmm.scheduler import Entity, Quota, Scheduler
-from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.shell import Image, Shell
 from edge.vmm.shell_pool import ShellPool
 from edge.vmm.sleepers import Sleepers, seconds_until
-from edge.vmm.tiering import Tiering, calibrate, kvm_device
+from edge.vmm.tiering import Tiering, kvm_device, measured
 from edge.vmm.vitals import Vitals
 from edge.vmm.watchdog import TICK_NS, watchdog
 from vmimage.errors import GuestError, NunatakError, OperatorError
@@ -62,19 +62,14 @@ class Worker:
 
     def __init__(
         self,
-        engine: EngineName | None,
+        make: Callable[[], Tiering],
         frames_socket: socket.socket,
         images_socket: socket.socket,
         attribution_fd: int = -1,
         statm: int = -1,
         memory_bytes: int = 0,
-        *,
-        kvm_ring0: bool = False,
     ) -> None:
-        """The last three by position: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit).
-
-        :param kvm_ring0: KVM may be used where guests' system calls land in ring 0.
-        """
+        """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
         self._socket = frames_socket
         self._buffer = bytearray()
         self._outbox = Outbox(frames_socket)
@@ -89,7 +84,7 @@ class Worker:
         self._spare_for = 0  # the machine that took the last shell of its kind
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
-        self._tiering = Tiering(calibrate(kvm=engine != "unicorn", ring_0=kvm_ring0), engine)
+        self._tiering = make()
         self._placement = Placement(self._tiering, self._shells)
         self._stopping = False
         self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
@@ -381,17 +376,16 @@ def main() -> int:
     parser.add_argument("--kvm-ring0", choices=("on", "off"), default="off", help="use KVM where calls land in ring 0")
     arguments = parser.parse_args()
     engine = None if arguments.engine == "auto" else arguments.engine
+    tiering = functools.partial(measured, engine, ring_0=arguments.kvm_ring0 == "on")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
     host.small_pages()
     limited = arguments.memory_bytes > 0 and host.LINUX
     statm = os.open(STATM, os.O_RDONLY | os.O_CLOEXEC) if limited else -1
     kept = (arguments.frames_fd, arguments.images_fd, arguments.attribution_fd, statm)
-    device = None if engine == "unicorn" else kvm_device()
-    config = sandbox.Config(keep=tuple(fd for fd in kept if fd >= 0), kvm=device)
+    config = sandbox.Config(keep=tuple(fd for fd in kept if fd >= 0), kvm=kvm_device(engine))
     ends = (socket.socket(fileno=arguments.frames_fd), socket.socket(fileno=arguments.images_fd))
     limits = (arguments.attribution_fd, statm, arguments.memory_bytes if limited else 0)
-    start = functools.partial(Worker, engine, *ends, *limits, kvm_ring0=arguments.kvm_ring0 == "on")
-    report, worker = sandbox.enter(config, start)
+    report, worker = sandbox.enter(config, functools.partial(Worker, tiering, *ends, *limits))
     for layer in report.layers:
         if not layer.stands:
             log.warning('event=sandbox_layer_missing layer=%s reason="%s"', layer.name, layer.detail)

@@ -28,7 +28,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "requirements.lock",
 }
-TEST_FOLDERS = {"attack", "e2e", "guest", "property", "unit", "vectors"}
+TEST_FOLDERS = {"attack", "e2e", "guest", "kvm", "property", "unit", "vectors"}
 LINES_MAX = 400  # past that a file holds a second noun
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|root|work|Users|opt|mnt)/\w")

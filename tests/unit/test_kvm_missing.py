@@ -9,7 +9,8 @@ import pytest
 from edge.doctor import about_kvm
 from edge.vmm import engine_kvm, kvm_api, tiering
 from edge.vmm.engine import SLICE_OVER, EngineFailure, Exit, Fault
-from edge.vmm.engine_kvm import GUARDS, KvmEngine, KvmFacts
+from edge.vmm.engine_kvm import KvmEngine
+from edge.vmm.kvm_facts import GUARDS, KvmFacts
 from edge.vmm.tiering import calibrate, refusal
 from vmimage.errors import OperatorError
 
