@@ -16,36 +16,29 @@ is here takes microseconds and no lock. The folder belongs to one Catalogue.
 """
 
 import json
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import urllib3
 from tuf.api.exceptions import (
-    DownloadError,
-    DownloadHTTPError,
-    DownloadLengthMismatchError,
     RepositoryError,
-    UnsignedMetadataError,
 )
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
-from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
+from tuf.ngclient import UpdaterConfig
 
 from edge import log
 from edge.counters import Counters
+from edge.metadata import FILE_TIMEOUT_S, READ_TIMEOUT_S, Fetcher, FollowingUpdater, still_signed, translated
 from edge.private import write_private
-from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
+from vmimage.errors import OperatorError, VerificationError
 from vmimage.manifest import is_name
 from vmimage.trust import (
-    NOT_OURS,
     ROOT_MAX,
     SNAPSHOT_MAX,
     TARGETS_MAX,
@@ -58,11 +51,7 @@ from vmimage.trust import (
     service_path,
 )
 
-CONNECT_TIMEOUT_S: Final = 3.0
-READ_TIMEOUT_S: Final = 5.0  # between two reads
-FILE_TIMEOUT_S: Final = 15.0  # for a whole file: a mirror that drips bytes is as good as none
 FETCHES_AT_ONCE: Final = 4
-CHUNK_BYTES: Final = 64 << 10
 
 Entries = dict[str, ServiceRecord]
 
@@ -112,7 +101,7 @@ class Catalogue:
         self._clock, self._counters = clock, counters or Counters()
         self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
         self._failing = False
-        self._fetcher = _Fetcher(read_timeout_s, file_timeout_s)
+        self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
         self._etag: str | None = None
         self._view: _View | None = None
         self._refreshing = threading.Lock()
@@ -142,7 +131,7 @@ class Catalogue:
         """
         with self._refreshing:
             url = self._url + "timestamp.json"
-            with _translated():
+            with translated():
                 data, etag = self._fetcher.poll(url, self._etag if self._view else None)
                 if data is None:
                     self._refuse_if_expired()
@@ -164,7 +153,7 @@ class Catalogue:
 
     def _refuse_older(self, old: _View, new: _View) -> None:
         """:raises VerificationError: a version went back, and no key that signed the present one was taken away."""
-        if _still_signed(new.trust.root, *old.signed) and (
+        if still_signed(new.trust.root, *old.signed) and (
             new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
         ):
             raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
@@ -235,7 +224,7 @@ class Catalogue:
 
     def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> Entries:
         url = f"{self._url}{file.version}.{role}.json"
-        with _translated():
+        with translated():
             data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
         signed = _check_bin(view, role, file, data)
         if signed.is_expired(self._now()):
@@ -251,7 +240,7 @@ class Catalogue:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _updater(self) -> "_Updater":
+    def _updater(self) -> FollowingUpdater:
         config = UpdaterConfig(
             root_max_length=ROOT_MAX,
             timestamp_max_length=TIMESTAMP_MAX,
@@ -259,7 +248,9 @@ class Catalogue:
             targets_max_length=TARGETS_MAX,
         )
         held = self._view.signed if self._view is not None else None
-        return _Updater(self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root)
+        return FollowingUpdater(
+            self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root
+        )
 
     # The folder: tuf/ is the Updater's; bins/<version>.<role>.json are immutable; catalogue.json names the view.
 
@@ -337,139 +328,14 @@ class Catalogue:
         self._failing = True
 
 
-class _Updater(Updater):
-    """python-tuf's client over a folder that may take nothing: what it cannot write is kept in memory for the next."""
-
-    def __init__(
-        self,
-        unkept: dict[str, bytes],
-        note: Callable[[OSError], None],
-        held: tuple[bytes, bytes] | None,
-        folder: str,
-        url: str,
-        fetcher: FetcherInterface,
-        config: UpdaterConfig,
-        bootstrap: bytes,
-    ) -> None:
-        """:param held: timestamp and snapshot that are believed; None: whatever the folder has."""
-        self._unkept, self._note, self._held = unkept, note, held
-        super().__init__(folder, url, fetcher=fetcher, config=config, bootstrap=bootstrap)
-
-    @property
-    def root_version(self) -> int:
-        """Of the newest root that was verified."""
-        return self._trusted_set.root.version
-
-    def _load_root(self) -> None:
-        super()._load_root()
-        names = [os.path.join(self._dir, f"{role}.json") for role in (Timestamp.type, Snapshot.type)]
-        try:
-            held = self._held or (self._load_local_metadata(Timestamp.type), self._load_local_metadata(Snapshot.type))
-        except OSError:
-            return
-        if not _still_signed(self._trusted_set.root, *held):  # TUF specification 5.3.11
-            _logger.warning(log.line("online_keys_changed", root=self.root_version))
-            for name in names:
-                self._unkept.pop(name, None)
-                with suppress(FileNotFoundError):
-                    os.unlink(name)
-
-    def _load_local_metadata(self, rolename: str) -> bytes:
-        unkept = self._unkept.get(os.path.join(self._dir, f"{rolename}.json"))
-        return super()._load_local_metadata(rolename) if unkept is None else unkept
-
-    def _persist_file(self, filename: str, data: bytes) -> None:
-        try:
-            super()._persist_file(filename, data)
-            self._unkept.pop(filename, None)
-        except OSError as error:
-            self._unkept[filename] = data
-            self._note(error)
-
-    def _update_root_symlink(self) -> None:
-        try:
-            super()._update_root_symlink()
-        except OSError as error:  # nothing reads it
-            self._note(error)
-
-
-class _Fetcher(FetcherInterface):
-    """HTTP for the Updater, with limits on time; limits on length are the caller's. Raises our own errors."""
-
-    def __init__(self, read_timeout_s: float, file_timeout_s: float) -> None:
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
-        self._pool = urllib3.PoolManager(maxsize=FETCHES_AT_ONCE, timeout=timeout, retries=False)
-        self._file_timeout_s = file_timeout_s
-        self.primed: dict[str, bytes] = {}  # a body by URL that was fetched already; used once
-
-    def poll(self, url: str, etag: str | None) -> tuple[bytes | None, str | None]:
-        """The file and its entity tag; None for the file when it still has `etag`."""
-        body = bytearray()
-        with self._open(url, {"If-None-Match": etag} if etag else {}) as response:
-            if response.status == 304 and etag:
-                return None, etag
-            for chunk in self._read(url, response):
-                body += chunk
-                if len(body) > TIMESTAMP_MAX:
-                    raise VerificationError(f"{url}: at most {TIMESTAMP_MAX} bytes expected, got more")
-            return bytes(body), response.headers.get("ETag")
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        # A generator, so that errors reach the caller as they are: FetcherInterface wraps only what the call raises.
-        if url in self.primed:
-            yield self.primed.pop(url)
-            return
-        with self._open(url, {}) as response:
-            yield from self._read(url, response)
-
-    @contextmanager
-    def _open(self, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        with _http_errors(url):
-            response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
-        try:
-            yield response
-        finally:
-            response.close()
-
-    def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        if response.status != 200:
-            raise DownloadHTTPError(f"{url}: status 200 expected, got {response.status}", response.status)
-        deadline = time.monotonic() + self._file_timeout_s
-        while True:
-            with _http_errors(url):
-                chunk = response.read1(CHUNK_BYTES)
-            if not chunk:
-                response.release_conn()
-                return
-            if time.monotonic() > deadline:
-                raise OriginTimeout(f"{url}: a whole file within {self._file_timeout_s} s expected")
-            yield chunk
-
-
 def _check_bin(view: _View, role: str, file: MetaFile, data: bytes) -> Targets:
     """:raises VerificationError: not the bin that the snapshot names."""
-    with _translated():
+    with translated():
         file.verify_length_and_hashes(data)
     signed = view.trust.verify_bin(role, data)
     if signed.version != file.version:
         raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
     return signed
-
-
-def _still_signed(root: Root, timestamp: bytes, snapshot: bytes) -> bool:
-    """Whether both are signed by keys that `root` names for them. One that is not takes the other's word away too.
-
-    A key that comes to those that are there changes nothing: what they have signed is as good as before.
-    """
-    for data in (timestamp, snapshot):
-        try:
-            metadata: Metadata[Any] = Metadata.from_bytes(data)
-            root.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
-        except UnsignedMetadataError:
-            return False
-        except (RepositoryError, ValueError):  # damaged: says nothing of keys
-            continue
-    return True
 
 
 def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
@@ -479,32 +345,3 @@ def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
 
 def _entries(signed: Targets) -> Entries:
     return {path: parse_target(path, target) for path, target in signed.targets.items()}
-
-
-@contextmanager
-def _http_errors(url: str) -> Iterator[None]:
-    try:
-        yield
-    except urllib3.exceptions.NewConnectionError as error:  # to urllib3 a kind of timeout
-        raise OriginUnreachable(f"{url}: an answer expected: {error}") from None
-    except urllib3.exceptions.TimeoutError:
-        raise OriginTimeout(f"{url}: an answer expected, none in time") from None
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise OriginUnreachable(f"{url}: an answer expected: {error}") from None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns python-tuf's errors into ours; ours pass."""
-    try:
-        yield
-    except DownloadLengthMismatchError as error:
-        raise VerificationError(str(error)) from error
-    except DownloadError as error:
-        raise OriginError(str(error)) from error
-    except UnsignedMetadataError as error:
-        raise VerificationError(f"catalogue: {NOT_OURS}: {error}") from error
-    except (RepositoryError, ValueError) as error:
-        raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
-    except OSError as error:
-        raise OperatorError(f"a writable metadata folder expected: {error}") from error

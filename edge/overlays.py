@@ -15,95 +15,26 @@ tried again when a service needs it. Until then services with such disks are ref
 
 import asyncio
 import errno
-import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from edge import log
 from edge.counters import Counters
-from edge.private import FILE_MODE, set_aside
-from edge.seal import TAG_BYTES, Seal
+from edge.private import set_aside
+from edge.seal import Seal
 from edge.threads import submit
+from edge.written import DAMAGED, TOTALS, Aside, Damaged, Overlay, WrittenFile, choose, code_of, new_version
 from vmimage import abi
 from vmimage.disk import encode_pages
 from vmimage.errors import OperatorError, Unavailable
 
-Aside = Literal["", "another base", "another tenant", "dropped", "damaged", "does not fit"]
-
-FORM: Final = 2  # of the file, as its user_version; the one before had neither checks nor a form
 REOPEN_S: Final = 10.0  # between two tries to open a file that could not be opened
-_TOTALS: Final = 1 << 8 * TAG_BYTES
-_DAMAGED: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-_PAGE: Final = "written page 1"  # what a check is for, and the form of what is checked
-_OVERLAY: Final = "written disk 1"
-_FILE: Final = "written file 1"
-
-# No other process has the file, so the index of the write-ahead log stays in memory: it needs no room on a full disk.
-_SETTINGS: Final = """
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-"""
-_SCHEMA: Final = """
-    CREATE TABLE about (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-    CREATE TABLE overlay (number INTEGER PRIMARY KEY, service TEXT NOT NULL, disk TEXT NOT NULL, since INTEGER NOT NULL,
-        tenant TEXT NOT NULL, base TEXT NOT NULL, aside TEXT NOT NULL, version INTEGER NOT NULL,
-        pages INTEGER NOT NULL, total BLOB NOT NULL, written INTEGER NOT NULL, tag BLOB NOT NULL);
-    CREATE TABLE page (overlay INTEGER, number INTEGER, data BLOB NOT NULL, tag BLOB NOT NULL,
-        PRIMARY KEY (overlay, number)) WITHOUT ROWID;
-"""
 
 _logger: Final = log.logger("overlays")
-
-
-@dataclass(eq=False, slots=True)
-class Overlay:
-    """What one service wrote to one disk."""
-
-    number: int
-    service: str
-    disk: str
-    since: int  # version of the service with which its pages began; 0: before versions were noted
-    tenant: str  # whose the service was; "": before that was noted
-    base: str  # digest of the disk's manifest
-    aside: Aside = ""
-    version: int = 0  # names this state; 0: never written
-    pages: int = 0  # as far as they are on disk: the thread's
-    total: int = 0  # sum of the pages' checks: the thread's
-    written: int = 0  # order of the last writes: the thread's
-
-    def row(self) -> tuple[Any, ...]:
-        """Its columns, without the check."""
-        total = self.total.to_bytes(TAG_BYTES, "little")
-        return (
-            *(self.number, self.service, self.disk, self.since, self.tenant, self.base),
-            *(self.aside, self.version, self.pages, total, self.written),
-        )
-
-
-class _Damaged(Exception):
-    """Pages or a file that cannot be believed."""
-
-
-def choose(found: Sequence[Overlay], since: int | None, tenant: str, base: str) -> Overlay | None:
-    """Which of a service's overlays of a disk is in use.
-
-    :param tenant: whose the service is: a name that was given up may be another's now, and its pages are not.
-    :param since: what the catalogue says; None: nothing, and then only pages of the very same base are right.
-    """
-    usable = [overlay for overlay in found if overlay.aside not in ("damaged", "does not fit")]
-    usable = [overlay for overlay in usable if overlay.tenant in ("", tenant)]
-    same = [overlay for overlay in usable if overlay.since == (since or 0)]
-    pool = [overlay for overlay in same if not overlay.aside] or same
-    exact = next((overlay for overlay in (same if since is None else pool) if overlay.base == base), None)
-    if exact is not None or since is None:
-        return exact
-    return max(pool, key=lambda overlay: overlay.written, default=None)
 
 
 class Overlays:
@@ -112,7 +43,7 @@ class Overlays:
     def __init__(self, path: Path, limit_bytes: int, thread: Executor, seal: Seal, counters: Counters) -> None:
         """:raises OperatorError: the file is damaged, and cannot be renamed."""
         self._path, self._thread, self._limit_bytes = path, thread, limit_bytes
-        self._seal, self._counters = seal, counters
+        self._file, self._counters = WrittenFile(path, seal), counters
         self._database: sqlite3.Connection | None = None
         self._overlays: dict[int, Overlay] = {}
         self._by_disk: dict[str, dict[str, list[Overlay]]] = {}  # by service, then by disk
@@ -145,76 +76,29 @@ class Overlays:
         self._open_again_s = time.monotonic() + REOPEN_S
         try:
             try:
-                self._database = self._connect()
-            except _Damaged as error:
+                self._database = self._begin()
+            except Damaged as error:
                 aside = set_aside(self._path, "-wal", "-shm", "-journal")
                 self._counters.add(self._counters.overlays_set_aside, "file damaged")
                 hint = "services begin with their disks as published; nothing was deleted"
                 _logger.error(log.line("written_pages_damaged", error=error, kept_as=aside, hint=hint))
-                self._database = self._connect()
+                self._database = self._begin()
         except (OSError, sqlite3.Error) as error:
             self._counters.add(self._counters.storage_errors, "written")
             _logger.error(log.line("written_pages_not_opened", path=self._path, error=error))
-        except _Damaged as error:
+        except Damaged as error:
             raise OperatorError(f"--cache: a file of written pages expected at {self._path}: {error}") from None
 
-    def _connect(self) -> sqlite3.Connection:
-        if not self._path.exists():
-            self._path.touch(FILE_MODE)
-        database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+    def _begin(self) -> sqlite3.Connection:
+        database = self._file.connect()
         try:
-            database.executescript(_SETTINGS)
-            (wrong,) = database.execute("PRAGMA quick_check(1)").fetchone()
-            if wrong != "ok":
-                raise _Damaged(wrong)
-            (form,) = database.execute("PRAGMA user_version").fetchone()
-            if form != FORM:
-                self._begin(database, form)
-            (key,) = database.execute("SELECT value FROM about WHERE name = 'key'").fetchone() or (None,)
-            if key != self._seal.tag(_FILE):
-                raise _Damaged("it was written under another key of this edge")
             self._take_in(database)
-        except sqlite3.Error as error:
+        except BaseException as error:
             database.close()
-            if _code(error) in _DAMAGED:
-                raise _Damaged(str(error)) from None
-            raise
-        except BaseException:
-            database.close()
+            if isinstance(error, ValueError) or (isinstance(error, sqlite3.Error) and code_of(error) in DAMAGED):
+                raise Damaged(str(error)) from None
             raise
         return database
-
-    def _begin(self, database: sqlite3.Connection, form: int) -> None:
-        """Make the tables; what an edge without a key left is given checks, once."""
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not (form == 0 and tables == {"overlay", "page"} and self._seal.fresh):
-            raise _Damaged(f"form {FORM} expected, got {form}")
-        with database:
-            database.execute("BEGIN IMMEDIATE")
-            for table in sorted(tables):
-                database.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
-            for statement in _SCHEMA.split(";")[:-1]:
-                database.execute(statement)
-            if tables:
-                self._adopt(database)
-            database.execute("INSERT INTO about VALUES ('key', ?)", (self._seal.tag(_FILE),))
-            database.execute(f"PRAGMA user_version = {FORM}")
-
-    def _adopt(self, database: sqlite3.Connection) -> None:
-        keys = database.execute("SELECT key FROM overlay_before ORDER BY rowid").fetchall()
-        for number, (key,) in enumerate(keys, start=1):
-            service, _, rest = key.partition("/")
-            disk, _, base = rest.rpartition("@")
-            overlay = Overlay(number, service, disk, 0, "", base, version=_new_version(), written=number)
-            for page, data in database.execute("SELECT number, data FROM page_before WHERE key = ?", (key,)).fetchall():
-                tag = self._page_tag(number, page, data)
-                database.execute("INSERT INTO page VALUES (?, ?, ?, ?)", (number, page, data, tag))
-                overlay.pages, overlay.total = overlay.pages + 1, overlay.total + int.from_bytes(tag, "little")
-            overlay.total %= _TOTALS
-            self._put_row(database, overlay)
-        database.execute("DROP TABLE overlay_before")
-        database.execute("DROP TABLE page_before")
-        _logger.info(log.line("written_pages_adopted", overlays=len(keys)))
 
     def _take_in(self, database: sqlite3.Connection) -> None:
         self._overlays.clear()
@@ -225,7 +109,7 @@ class Overlays:
             overlay.total = int.from_bytes(total, "little") if isinstance(total, bytes) else 0
             self._enter(overlay)
             self._order = max(self._order, written if isinstance(written, int) else 0)
-            if tag != self._overlay_tag(overlay):  # no column of it is to be believed
+            if tag != self._file.overlay_tag(overlay):  # no column of it is to be believed
                 counted = database.execute("SELECT count(*) FROM page WHERE overlay = ?", (number,)).fetchone()
                 overlay.pages, overlay.version = counted[0], 1
                 overlay.since, overlay.written = 0, 0
@@ -236,18 +120,6 @@ class Overlays:
     def _enter(self, overlay: Overlay) -> None:
         self._overlays[overlay.number] = overlay
         self._by_disk.setdefault(overlay.service, {}).setdefault(overlay.disk, []).append(overlay)
-
-    def _page_tag(self, overlay: int, number: int, data: bytes) -> bytes:
-        return self._seal.tag(_PAGE, f"{overlay} {number}".encode(), data)
-
-    def _overlay_tag(self, overlay: Overlay) -> bytes:
-        return self._seal.tag(
-            _OVERLAY, *(part if isinstance(part, bytes) else str(part).encode() for part in overlay.row())
-        )
-
-    def _put_row(self, database: sqlite3.Connection, overlay: Overlay) -> None:
-        row = (*overlay.row(), self._overlay_tag(overlay))
-        database.execute("INSERT OR REPLACE INTO overlay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     # What there is.
 
@@ -312,7 +184,7 @@ class Overlays:
 
     def _carry(self, overlay: Overlay, tenant: str, base: str) -> None:
         if overlay.version and overlay.base != base:
-            overlay.version = _new_version()
+            overlay.version = new_version()
             self._counters.overlays_carried += 1
             about = {"service": overlay.service, "disk": overlay.disk, "pages": overlay.pages}
             _logger.info(log.line("overlay_carried_over", **about, before=overlay.base, now=base))
@@ -346,7 +218,7 @@ class Overlays:
         if known:
             noted = Overlay(number, overlay.service, overlay.disk, overlay.since, tenant, base, aside, version)
             noted.pages, noted.total, noted.written = overlay.pages, overlay.total, overlay.written
-            self._put_row(database, noted)
+            self._file.put_row(database, noted)
 
     async def load(self, key: int) -> tuple[int, bytes] | None:
         """Version and page set; None for what was not what had been written, and is kept aside now."""
@@ -355,7 +227,7 @@ class Overlays:
             return 0, encode_pages({})
         try:
             pages = await asyncio.get_running_loop().run_in_executor(self._thread, self._read, key)
-        except (_Damaged, sqlite3.DatabaseError) as error:
+        except (Damaged, sqlite3.DatabaseError) as error:
             _logger.error(log.line("overlay_damaged", key=key, error=error))
             self.set_aside(key, "damaged")
             return None
@@ -364,18 +236,8 @@ class Overlays:
     def _read(self, key: int) -> bytes:
         overlay = self._overlays.get(key)
         if overlay is None:
-            raise _Damaged("it was deleted a moment ago")
-        pages: dict[int, bytes] = {}
-        total = 0
-        rows = self._opened().execute("SELECT number, data, tag FROM page WHERE overlay = ?", (key,))
-        for number, data, tag in rows:
-            if type(data) is not bytes or len(data) != abi.PAGE_SIZE or tag != self._page_tag(key, number, data):
-                raise _Damaged(f"page {number} is not what was written")
-            pages[number] = data
-            total += int.from_bytes(tag, "little")
-        if total % _TOTALS != overlay.total:
-            raise _Damaged(f"{overlay.pages} pages of one state expected, got {len(pages)} of several")
-        return encode_pages(pages)
+            raise Damaged("it was deleted a moment ago")
+        return encode_pages(self._file.read(self._opened(), overlay))
 
     def put(self, key: int, pages: Mapping[int, bytes]) -> "asyncio.Future[int]":
         """Write; when it is done, 0 or a negative errno. The version is the new one at once."""
@@ -385,14 +247,14 @@ class Overlays:
             gone: asyncio.Future[int] = loop.create_future()
             gone.set_result(-errno.EIO)
             return gone
-        version = overlay.version = _new_version()
+        version = overlay.version = new_version()
         about = (overlay.tenant, overlay.base, overlay.aside, version)
         return loop.run_in_executor(self._thread, self._write, loop, overlay, about, pages)
 
     def spoil(self, key: int) -> None:
         """A write failed: no record that counts on it is to be believed."""
         if key in self._overlays:
-            self._overlays[key].version = _new_version()
+            self._overlays[key].version = new_version()
 
     def _write(
         self,
@@ -411,9 +273,9 @@ class Overlays:
                 old = database.execute(
                     "SELECT tag FROM page WHERE overlay = ? AND number = ?", (key, number)
                 ).fetchone()
-                tag = self._page_tag(key, number, data)
+                tag = self._file.page_tag(key, number, data)
                 before = int.from_bytes(old[0], "little") if old else 0
-                new.total = (new.total - before + int.from_bytes(tag, "little")) % _TOTALS
+                new.total = (new.total - before + int.from_bytes(tag, "little")) % TOTALS
                 new.pages += not old
                 database.execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?, ?)", (key, number, data, tag))
             grown = new.pages - overlay.pages
@@ -423,13 +285,13 @@ class Overlays:
                     database.execute("ROLLBACK")
                     self._counters.overlays_full += 1
                     return -errno.ENOSPC
-            self._put_row(database, new)
+            self._file.put_row(database, new)
             database.execute("COMMIT")
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             self._counters.add(self._counters.storage_errors, "written")
-            raise OSError(errno.ENOSPC if _code(error) == sqlite3.SQLITE_FULL else errno.EIO, str(error)) from None
+            raise OSError(errno.ENOSPC if code_of(error) == sqlite3.SQLITE_FULL else errno.EIO, str(error)) from None
         overlay.pages, overlay.total, overlay.written = new.pages, new.total, new.written
         self._order = new.written
         self._pages += grown - sum(dropped.values())
@@ -494,13 +356,3 @@ class Overlays:
         """After the thread has ended."""
         if self._database is not None:
             self._database.close()
-
-
-def _code(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 where there is none."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the higher bytes tell kinds of it apart
-
-
-def _new_version() -> int:
-    """Names one state of an overlay and never another: 63 random bits, but never 0."""
-    return secrets.randbits(63) or 1

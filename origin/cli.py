@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +17,8 @@ from origin.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
-    from origin.publish import Exchange, Publication
+    from origin.publish import Exchange
     from origin.written import Choice
-    from vmimage.archive import ImageBundle
     from vmimage.trust import Trust
 
 
@@ -152,21 +151,22 @@ def publish(
     from dataclasses import replace
 
     from origin import publish as publishing
+    from origin.image_files import publication, read_batch, read_image
     from origin.keys import load_signer, load_trust
     from vmimage.manifest import is_name
 
     if batch is not None:
         if image is not None or service is not None or host:
             raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
-        publications = _read_batch(batch)
+        publications = read_batch(batch)
     elif image is None or service is None:
         raise PublisherError("IMAGE with --service, or --batch, expected")
     else:
-        publications = [_publication(image, _read_image(image), service, host or [], disk or [])]
+        publications = [publication(image, read_image(image), service, host or [], disk or [])]
     if tenant:
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
-        publications = [replace(publication, tenant=tenant) for publication in publications]
+        publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now(), choice),
@@ -302,9 +302,10 @@ def inspect(
     symbols: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to show.")] = 8,
 ) -> None:
     """Show what an image holds: sizes, memory and its permissions, limits, symbols, base."""
+    from origin.image_files import read_image
     from origin.inspect import describe, render
 
-    images = [describe(bundle, symbols) for bundle in _read_image(image)]
+    images = [describe(bundle, symbols) for bundle in read_image(image)]
     if as_json:
         typer.echo(json.dumps({"file": str(image), "bytes": image.stat().st_size, "images": images}, indent=2))
     else:
@@ -328,69 +329,6 @@ def _choice(text: str | None) -> Choice | None:
     if text in choices:
         return choices[text]
     raise PublisherError(f"--written: keep or drop expected, got {text!r}")
-
-
-def _read_batch(path: Path) -> list[Publication]:
-    from dataclasses import replace
-
-    from vmimage.manifest import is_name
-
-    images: dict[Path, list[ImageBundle]] = {}
-    publications = []
-    for number, line in enumerate(_read(path, "batch").splitlines(), 1):
-        try:
-            entry = json.loads(line)
-            image, service, hosts = path.parent / entry["image"], entry["service"], entry["hosts"]
-            tenant = entry.get("tenant", "")
-            if not isinstance(service, str) or not isinstance(hosts, list):
-                raise ValueError
-            if entry.keys() - {"tenant"} != {"image", "service", "hosts"} or (tenant != "" and not is_name(tenant)):
-                raise ValueError
-        except (ValueError, TypeError, LookupError, AttributeError):
-            raise PublisherError(
-                f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected'
-            ) from None
-        if image not in images:
-            images[image] = _read_image(image)
-        publication = _publication(image, images[image], service, list(map(str, hosts)))
-        publications.append(replace(publication, tenant=tenant))
-    if not publications:
-        raise PublisherError(f"{path}: at least one line expected, got none")
-    return publications
-
-
-def _publication(
-    path: Path, images: list[ImageBundle], service: str, hosts: list[str], disks: Sequence[Path] = ()
-) -> Publication:
-    from origin.disk_cli import disks_of
-    from origin.publish import Publication
-
-    derived = [image for image in images if image.manifest.kind == "derived"]
-    if len(derived) != 1:
-        raise PublisherError(f"{path}: one image beside its base expected, got {len(derived)}")
-    names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
-    return Publication(
-        tuple(images), derived[0].manifest.digest, service, names, tuple(disks_of(derived[0], list(disks)))
-    )
-
-
-def _read_image(path: Path) -> list[ImageBundle]:
-    from vmimage.archive import ARCHIVE_MAX, read_archive
-    from vmimage.errors import FormatError
-
-    try:
-        return read_archive(_read(path, "image", ARCHIVE_MAX))
-    except FormatError as error:
-        raise PublisherError(f"{path}: {error}") from None
-
-
-def _read(path: Path, what: str, size_max: int = 64 << 20) -> bytes:
-    try:
-        if path.stat().st_size > size_max:
-            raise PublisherError(f"{what}: a file of at most {_size(size_max)} expected, got {path}")
-        return path.read_bytes()
-    except OSError as error:
-        raise PublisherError(f"{what}: a file expected, got {path}: {error.strerror}") from None
 
 
 def _write(path: Path, data: bytes) -> None:

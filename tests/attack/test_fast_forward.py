@@ -237,7 +237,6 @@ def test_a_folder_that_takes_nothing_is_no_obstacle(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge.catalogue.os.replace", full)
         patch.setattr("edge.private.os.replace", full)
         patch.setattr(Path, "replace", full)
         repository.publish(record("hello", 3), record("other"))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.counters import Counters
-from edge.overlays import Overlay, Overlays, choose
+from edge.overlays import Overlays
 from edge.seal import Seal, new_seal
+from edge.written import Overlay, WrittenFile, choose
 from vmimage.disk import decode_pages
 from vmimage.errors import Unavailable
 
@@ -209,6 +210,22 @@ def test_a_file_that_is_none_is_kept_under_another_name(tmp_path: Path, damage: 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("statement", ["DROP TABLE overlay", "DROP TABLE page", "ALTER TABLE overlay DROP COLUMN tag"])
+def test_a_file_whose_tables_are_others_is_kept_under_another_name(tmp_path: Path, statement: str) -> None:
+    async def run() -> None:
+        store = overlays(tmp_path)
+        await store.put(shop(store), {1: A})
+        store.close()
+        with sqlite3.connect(tmp_path / "written.db") as database:
+            database.execute(statement)
+        database.close()
+        after = overlays(tmp_path)
+        assert await after.load(shop(after)) == (0, bytes(4))
+        assert (tmp_path / "written.db.damaged-1").exists()
+
+    asyncio.run(run())
+
+
 def test_a_file_of_an_earlier_edge_is_taken_over_once(tmp_path: Path) -> None:
     def make() -> None:
         with sqlite3.connect(tmp_path / "written.db") as before:
@@ -240,21 +257,21 @@ def test_a_file_of_an_earlier_edge_is_taken_over_once(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
-        real = Overlays._connect
+        real = WrittenFile.connect
 
-        def full(self: Overlays) -> sqlite3.Connection:
+        def full(self: WrittenFile) -> sqlite3.Connection:
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
 
-        monkeypatch.setattr(Overlays, "_connect", full)
+        monkeypatch.setattr(WrittenFile, "connect", full)
         store = overlays(tmp_path)
         assert not store.is_open
         monkeypatch.setattr("edge.overlays.REOPEN_S", 0.0)
         with pytest.raises(Unavailable, match="cannot be opened now"):
             await store.ready()
         store._open_again_s = 0.0
-        monkeypatch.setattr(Overlays, "_connect", real)
+        monkeypatch.setattr(WrittenFile, "connect", real)
         await store.ready()
         assert await store.put(shop(store), {1: A}) == 0
 
