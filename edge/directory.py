@@ -169,5 +169,8 @@ class Directory:
             await asyncio.sleep(interval_s)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, and what waits for it."""
+        for task in (self._refreshing, *self._lookups.values()):
+            if task is not None:
+                task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
