@@ -228,5 +228,8 @@ class Directory:
         self._awake.set()
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, and what waits for it."""
+        for task in (self._refreshing, *self._lookups.values()):
+            if task is not None:
+                task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
