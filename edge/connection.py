@@ -1,19 +1,18 @@
 """One client connection: bytes become requests, which are answered one at a time, in their order.
 
 llhttp (through httptools) knows the grammar of RFC 9112. What is decided here is how much a client may send before it
-is read on, how long it may take, and what becomes of the connection after an answer. Bytes are read in small portions
-and fed to the parser in pieces that hold one head, so what is held for a client stays near the bounds below; what all
-connections hold together is `crowd`'s business.
+is read on, how long it may take, and what becomes of the connection after an answer. Bytes are read in small portions,
+so what is held for a client stays near the bounds below; what all connections hold together is `crowd`'s business.
 """
 
 import asyncio
-import re
 import socket
 from collections import deque
 from typing import Final, Protocol
 
 import httptools
 
+from edge.codings import coding_problem
 from edge.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
 from edge.flow import ClientError
 from edge.request import Request
@@ -39,23 +38,7 @@ LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can 
 
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 _NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
-
-
-def coding_problem(value: bytes, *, again: bool) -> ClientError | None:
-    """Why a Transfer-Encoding field is refused; None for `chunked`, the one coding that is understood.
-
-    An unknown coding is 501, a body whose end cannot be told is 400 (RFC 9112 sections 6.1 and 6.3).
-
-    :param again: the request had such a field before, whose last coding is `chunked`.
-    """
-    codings = [coding.strip(b" \t").lower() for coding in value.split(b",")]
-    if codings == [b"chunked"] and not again:
-        return None
-    if again or b"chunked" in codings[:-1] or not all(map(_TOKEN.fullmatch, codings)):
-        return ClientError(400, "bad_request")
-    return ClientError(501, "unknown_coding")
 
 
 class Taker(Protocol):

@@ -23,43 +23,36 @@ from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from edge import log
-from edge.allowance import BLOCKS, FLUSH_BYTES, LOG_RECORDS, Allowance, Rotation
+from edge.allowance import BLOCKS, LOG_RECORDS, Allowance, Rotation
+from edge.blobs import Ref, Store, Trip
 from edge.counters import Counters
-from edge.images import Ref, Store, Trip
+from edge.flushes import Flushes, Place, answer, outcome
 from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.services import Machine, Service
 from edge.tasks import Tasks
 from edge.tiers import Tier
-from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import Worker
-from vmimage import abi
 from vmimage.disk import (
     BlockList,
     BlockRef,
     DiskManifest,
     decode_pages,
-    page_numbers,
     parse_disk_manifest,
     unpack_block,
 )
-from vmimage.drives import WRITTEN_MAX, DriveRef
+from vmimage.drives import DriveRef
 from vmimage.errors import FormatError, OriginError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, canonical_json
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
 FETCHES_AT_ONCE: Final = 16
 WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
-FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
-FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
-FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
-FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 TRIES: Final = 3
 PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
 _DRIVE: Final = struct.Struct("<I")
-_STATUS: Final = struct.Struct("<i")
 _VERSION: Final = struct.Struct("<Q")
 _NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
 
@@ -115,13 +108,10 @@ class Disks:
         self._fetches = 0  # under way
         self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
         self._closing = False
-        self._open_flushes: Counter[int] = Counter()  # by machine
-        self._flushes = Turns(FLUSHES_MAX, FLUSHES_EACH)
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
-        self._flushed = Allowance(FLUSH_BYTES, time.monotonic)
         self._blocks = Allowance(BLOCKS, time.monotonic)
-        self._unflushed: dict[tuple[int, int], set[int]] = {}  # pages whose flush was refused, by machine and place
         self.tasks = Tasks(counters)
+        self.flushes = Flushes(overlays, self.tasks, counters)
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
         self._owners: dict[int, int] = {}  # machine that may write, by overlay: the last one that was opened
 
@@ -202,8 +192,7 @@ class Disks:
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
-        for drive in [drive for drive in self._unflushed if drive[0] == machine.number]:
-            del self._unflushed[drive]
+        self.flushes.forget(machine.number)
         tenant = machine.service.tenant
         for a in self._attached.pop(machine.number, ()):
             if a.disk is not None:
@@ -219,7 +208,7 @@ class Disks:
     def stamp(self, machine: Machine, record: bytes) -> bytes:
         """A parked machine's record, with the state of its disks that it goes with."""
         attached = self._attached.get(machine.number)
-        if any(number == machine.number for number, _ in self._unflushed):
+        if self.flushes.refused(machine.number):
             return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
         return _VERSION.pack(self._version(attached)) + record if attached else record
 
@@ -334,77 +323,20 @@ class Disks:
             raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
         a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
         if frame.type == frames.KEEP:
-            self._on_flush(machine, frame.stream, place, a, payload)
+            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
+                answer(machine, frame.stream, -errno.EIO)
+            else:
+                self.flushes.take(machine, frame.stream, Place(machine.number, place), a.key, payload, a.ref.bytes)
         elif not self._log_records.take(machine.service.tenant):
-            self._done(machine, frame.stream, -errno.EAGAIN)
+            answer(machine, frame.stream, -errno.EAGAIN)
         elif frame.flags & frames.FLAG_SYNC:
             self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
         else:
             taken = self.logs.append(machine.service.name, a.ref.name, bytes(payload), a.ref.bytes)
-            self._done(machine, frame.stream, 0 if taken else -errno.ENOSPC)
-
-    def _on_flush(self, machine: Machine, token: int, place: int, a: Attached, payload: memoryview) -> None:
-        try:
-            numbers = page_numbers(payload, a.ref.bytes)
-        except FormatError as error:
-            raise ValueError(str(error)) from None
-        if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
-            self._done(machine, token, -errno.EIO)
-            return
-        if self._open_flushes[machine.number] >= FLUSHES_OPEN:
-            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
-        self._open_flushes[machine.number] += 1
-        tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_MIN), (machine.number, place)
-        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
-        if self._flushes.held_by(tenant):
-            if not self._flushes.take_now(tenant, size):
-                self._counters.flushes_refused += 1
-                self._unflushed.setdefault(drive, set()).update(numbers)
-                refused = asyncio.get_running_loop().create_future()
-                refused.set_result(-errno.EAGAIN)
-                self._spawn(self._settle_flush(machine, token, refused, 0, paid_s))
-                return
-        else:
-            self._flushes.take_anyway(tenant, size)
-        if drive in self._unflushed:
-            self._unflushed[drive].difference_update(numbers)
-            if not self._unflushed[drive]:
-                del self._unflushed[drive]
-        self._counters.pages_kept += len(numbers)
-        written = self.overlays.put(a.key, decode_pages(payload, a.ref.bytes))
-        written.add_done_callback(lambda _: self._flushes.give_back(tenant, size))
-        self._spawn(self._settle_flush(machine, token, written, a.key, paid_s))
-
-    async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: int, paid_s: float) -> None:
-        """Answer a flush when it is done and paid for.
-
-        :param key: of the overlay; 0 where nothing is written.
-        :param paid_s: by time.monotonic().
-        """
-        try:
-            status = await self._outcome(machine, work)
-            if status and key:
-                self.overlays.spoil(key)
-            if (wait_s := paid_s - time.monotonic()) > 0:
-                await asyncio.sleep(wait_s)
-        finally:
-            self._open_flushes[machine.number] -= 1
-            if not self._open_flushes[machine.number]:
-                del self._open_flushes[machine.number]
-        self._done(machine, token, status)
+            answer(machine, frame.stream, 0 if taken else -errno.ENOSPC)
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
-        self._done(machine, token, await self._outcome(machine, work))
-
-    async def _outcome(self, machine: Machine, work: Awaitable[int]) -> int:
-        try:
-            return await work
-        except OSError as error:
-            _logger.error(log.line("disk_write_failed", service=machine.service.name, error=error))
-            return -errno.ENOSPC if error.errno == errno.ENOSPC else -errno.EIO
-
-    def _done(self, machine: Machine, token: int, status: int) -> None:
-        machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
+        answer(machine, token, await outcome(machine, work))
 
     # Blocks.
 

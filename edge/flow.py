@@ -386,17 +386,5 @@ class Place(NamedTuple):
 SHARED: Final = Place("shared")
 
 
-# Waiting requests.
-
-
-def may_wait(budget_bytes: int, used_bytes: int, mine_bytes: int, size_bytes: int) -> bool:
-    """Whether a tenant may let one more request wait: never more than is still free then.
-
-    One tenant alone has half of the budget, two have a third each, and there is always room for one that comes anew
-    (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998, with alpha 1).
-    """
-    return mine_bytes + size_bytes <= budget_bytes - used_bytes - size_bytes
-
-
 if __name__ == "__main__":
     print(drawing(), end="")

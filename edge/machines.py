@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from edge import flow, log
 from edge.ages import Age, split_age, with_age
+from edge.blobs import Trip
 from edge.counters import Counters
 from edge.disks import Disks
 from edge.fleet import Fleet
 from edge.flow import BackingOff, WorkerLost
-from edge.images import Image, Images, Trip
+from edge.images import Image, Images
 from edge.pools import Pools
 from edge.quarantine import Quarantine
 from edge.records import Records

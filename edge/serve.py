@@ -14,13 +14,14 @@ from typing import IO, Final
 from edge import flow, log
 from edge.admin import Admin
 from edge.audit import Audit
+from edge.blobs import DiskStore, OriginStore
 from edge.catalogue import Catalogue
 from edge.config import EdgeConfig
 from edge.counters import Counters
 from edge.directory import Directory
 from edge.disks import Disks
 from edge.http import Front
-from edge.images import DiskStore, Images, OriginStore
+from edge.images import Images
 from edge.logs import Spool
 from edge.operators import Operators
 from edge.overlays import Overlays

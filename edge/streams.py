@@ -17,7 +17,7 @@ from vmimage import abi
 from vmimage.errors import GuestError
 
 if TYPE_CHECKING:
-    from edge.images import Trip
+    from edge.blobs import Trip
     from edge.services import Machine, Service
 
 _CREDIT: Final = struct.Struct("<I")

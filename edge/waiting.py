@@ -7,7 +7,6 @@ that the sums are right. How many may wait for one service is the configuration'
 from collections.abc import Iterator
 from typing import Final
 
-from edge import flow
 from edge.flow import QueueFull
 from edge.services import Service
 from edge.streams import Stream
@@ -21,6 +20,15 @@ WAITING_MIN: Final = 8 << 20  # bytes, on the smallest edge: some 3,500 small re
 def waiting_bytes(memory_bytes: int) -> int:
     """How much all waiting requests of an edge may hold: a sixteenth of its memory, and not less than is of use."""
     return max(WAITING_MIN, memory_bytes // 16)
+
+
+def may_wait(budget_bytes: int, used_bytes: int, mine_bytes: int, size_bytes: int) -> bool:
+    """Whether a tenant may let one more request wait: never more than is still free then.
+
+    One tenant alone has half of the budget, two have a third each, and there is always room for one that comes anew
+    (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998, with alpha 1).
+    """
+    return mine_bytes + size_bytes <= budget_bytes - used_bytes - size_bytes
 
 
 class Waiting:
@@ -46,7 +54,7 @@ class Waiting:
         """
         service, size = stream.service, STREAM_BYTES + len(stream.payload)
         mine = self.bytes_of(service.tenant)
-        if not flow.may_wait(self.budget_bytes, self.used_bytes, mine, size):
+        if not may_wait(self.budget_bytes, self.used_bytes, mine, size):
             room = f"{self.budget_bytes - self.used_bytes} of {self.budget_bytes} bytes are free"
             raise QueueFull(f"{service.name}: requests of its tenant hold {mine} bytes, {size} more expected, {room}")
         self._enter(stream, size)

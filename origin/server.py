@@ -44,6 +44,7 @@ _CONDITIONS: Final = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modi
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 
+NOBODY: Final = Submitter()
 _LOG = logging.getLogger(__name__)
 _RANGE: Final = re.compile(r"(\d{1,15})-(\d{1,15})", re.ASCII)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -117,11 +118,7 @@ class Origin:
         if self._logs is not None:
             self._logs.token = log_token
 
-    def publish_roles(
-        self,
-        submitted: dict[str, bytes],
-        submitter: Submitter = Submitter(),  # noqa: B008  # a value
-    ) -> None:
+    def publish_roles(self, submitted: dict[str, bytes], submitter: Submitter = NOBODY) -> None:
         """Check and publish newly signed bins, durably. Blocks.
 
         :raises VerificationError: as `roles.accept`; nothing has changed.

@@ -369,9 +369,7 @@ def main() -> int:
     parser.add_argument("--frames-fd", type=int, required=True)
     parser.add_argument("--images-fd", type=int, required=True)
     parser.add_argument("--attribution-fd", type=int, default=-1, help="a page that says for which machine it works")
-    parser.add_argument(
-        "--memory-bytes", type=int, default=0, help="that all machines and shells may take; 0: no limit"
-    )
+    parser.add_argument("--memory-bytes", type=int, default=0, help="that machines and shells may take; 0: no limit")
     parser.add_argument("--engine", choices=("auto", "unicorn", "kvm"), default="auto", help="what machines run on")
     parser.add_argument("--kvm-ring0", choices=("on", "off"), default="off", help="use KVM where calls land in ring 0")
     arguments = parser.parse_args()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from edge.images import Ref, Trip
+from edge.blobs import Ref, Trip
 from origin.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OriginError
@@ -24,7 +24,7 @@ def is_own_host(host: str) -> bool:
 
 
 class LocalOrigin:
-    """One service, in as many versions as there were builds. `edge.directory.Names` and `edge.images.Store`."""
+    """One service, in as many versions as there were builds. `edge.directory.Names` and `edge.blobs.Store`."""
 
     expired = False
 
@@ -64,7 +64,7 @@ class LocalOrigin:
         """The service under this machine's own names, `NAME.localhost` among them (RFC 6761 section 6.3)."""
         return self.release if is_own_host(host) else None
 
-    # edge.images.Store
+    # edge.blobs.Store
 
     async def get(self, ref: Ref, trip: Trip) -> bytes:
         """Bytes of a build or of a disk.

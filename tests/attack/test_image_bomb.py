@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import edge.images
+from edge.blobs import Ref, Trip
 from edge.counters import Counters
-from edge.images import Images, Ref, Trip, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
 from tests.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle

@@ -16,11 +16,13 @@ import pytest
 
 from edge import logs
 from edge.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
+from edge.blobs import Ref, Trip
 from edge.counters import Counters
-from edge.disks import FETCHES_AT_ONCE, FLUSHES_EACH, FLUSHES_OPEN, WANTS_MAX, Disks
-from edge.images import Ref, Trip
+from edge.disks import FETCHES_AT_ONCE, WANTS_MAX, Disks
+from edge.flushes import FLUSHES_EACH, FLUSHES_OPEN
 from edge.logs import LINE_BYTES, Spool, first_lines
 from edge.overlays import Overlays
+from edge.seal import new_seal
 from edge.supervisor import LOG_LINES_A_TICK, Supervisor
 from edge.upstream_policy import UpstreamPolicy
 from edge.upstreams import CONNECTIONS_EACH, Upstreams
@@ -30,6 +32,7 @@ from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.manifest import digest_of
+from vmimage.trust import ServiceRecord
 
 BIT = abi.EXCHANGE_BIT
 BLOCK = b"Method\0GET\0URL\0http://192.0.2.1\0\0"
@@ -71,7 +74,9 @@ class Guest(SimpleNamespace):
 
 
 def machine(number: int, tenant: str, worker: Worker) -> Any:
-    service = SimpleNamespace(name=f"{tenant}-{number}", tenant=tenant, withdrawn=False)
+    name = f"{tenant}-{number}"
+    release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
+    service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",)))
     return Guest(number=number, service=service, image=image, worker=worker, exchanges={}, streams={}, log_lines=0)
 
@@ -223,12 +228,12 @@ class Edge:
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.counters, self.pool = Counters(), ThreadPoolExecutor(1)
-        overlays = Overlays(folder / "written.db", 1 << 30, self.pool, self.counters)
+        overlays = Overlays(folder / "written.db", 1 << 30, self.pool, new_seal(), self.counters)
         spool = Spool(folder / "logs", 1 << 30, "http://127.0.0.1:1", "", self.counters)
         self.disks = Disks(store, self.pool, overlays, spool, 1 << 20, self.counters)
         self.now_s = 0.0
         endless = Rate(1e12, 1e12)  # a test of one rate sets it
-        self.disks._blocks = self.disks._flushed = Allowance(endless, lambda: self.now_s)
+        self.disks._blocks = self.disks.flushes.allowed = Allowance(endless, lambda: self.now_s)
 
     async def open(self, guest: Any, kind: DriveKind, origin: Origin | None = None, size: int = 32 << 20) -> None:
         digest = origin.manifest.digest if origin is not None else None
@@ -241,8 +246,8 @@ class Edge:
         self.disks.on_write(guest, Frame(frames.KEEP, 0, guest.number, token, payload))
 
     async def quiet(self) -> None:
-        while self.disks._tasks:
-            await asyncio.gather(*self.disks._tasks)
+        while self.disks.tasks._running:
+            await asyncio.gather(*self.disks.tasks._running)
 
 
 def statuses(worker: Worker) -> dict[int, int]:
@@ -260,7 +265,9 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         for number in range(2000):
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        assert (len(store.asked), len(site.disks._tasks)) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
+        assert (len(store.asked), len(site.disks.tasks._running)) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), (
+            "no task for who waits"
+        )
         for number in range(4):
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
         store.open.set()
@@ -314,18 +321,18 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         for token in range(20):
             site.flush(evil, token, 0, 1024)  # 4 MiB each
         fit = FLUSHES_EACH // (1024 * 4100)
-        assert site.disks._flushes.held_by("mallory") <= FLUSHES_EACH
+        assert site.disks.flushes.waiting.held_by("mallory") <= FLUSHES_EACH
         for _ in range(3):
             await asyncio.sleep(0)
         assert statuses(worker) == dict.fromkeys(range(fit, 20), -errno.EAGAIN)
         assert site.counters.flushes_refused == 20 - fit
-        assert len(site.disks._tasks) == fit
+        assert len(site.disks.tasks._running) == fit
         site.flush(victim, 100, 0, 4)
         assert statuses(worker) == {}
         blocked.set()
         await site.quiet()
         assert statuses(worker) == {**dict.fromkeys(range(fit), 0), 100: 0}
-        assert site.disks._flushes.held == 0
+        assert site.disks.flushes.waiting.held == 0
         site.flush(evil, 50, 0, 1024)
         await site.quiet()
         assert statuses(worker) == {50: 0}, "what was refused is taken when it is asked for again"
@@ -337,14 +344,14 @@ def test_a_worker_that_says_more_flushes_than_a_machine_can_have_is_not_believed
     async def test() -> None:
         worker = Worker()
         site = Edge(tmp_path, Store(base := Origin("base", 400)))
-        site.disks._flushed = Allowance(Rate(per_s=1, burst=1), lambda: 0.0)
+        site.disks.flushes.allowed = Allowance(Rate(per_s=1, burst=1), lambda: 0.0)
         evil = machine(1, "mallory", worker)
         await site.open(evil, "cow", base)
         for token in range(FLUSHES_OPEN):
             site.flush(evil, token, 0, 1)
         with pytest.raises(ValueError, match=f"at most {FLUSHES_OPEN} flushes"):
             site.flush(evil, FLUSHES_OPEN, 0, 1)
-        assert len(site.disks._tasks) == FLUSHES_OPEN
+        assert len(site.disks.tasks._running) == FLUSHES_OPEN
         await asyncio.sleep(0)
         await site.disks.close()
 
@@ -355,7 +362,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
     async def test() -> None:
         worker, order = Worker(), list[int]()
         site = Edge(tmp_path, Store(base := Origin("base", 400)))
-        site.disks._flushed = Allowance(Rate(per_s=20 << 20, burst=1 << 20), lambda: 0.0)
+        site.disks.flushes.allowed = Allowance(Rate(per_s=20 << 20, burst=1 << 20), lambda: 0.0)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "cow", base)
         await site.open(victim, "cow", base)
@@ -424,7 +431,7 @@ def test_a_machine_whose_flush_was_refused_does_not_wake_to_disks_that_it_never_
             "all of them were kept after all"
         )
         site.disks.forget(evil)
-        assert site.disks._unflushed == {}
+        assert site.disks.flushes.unwritten == {}
 
     run(test)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.images import Ref, Trip
+from edge.blobs import Ref, Trip
 from libos.build import compile_guest
 from origin.dev.local import LocalOrigin
 from origin.dev.page import Problem, run_problem

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import edge.disks
+from edge.blobs import Ref, Trip
 from edge.counters import Counters
 from edge.disks import Attached, Disks
-from edge.images import Ref, Trip
 from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.seal import new_seal
@@ -106,8 +106,8 @@ class Site:
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
-        while self.disks._tasks:
-            await asyncio.gather(*self.disks._tasks)
+        while self.disks.tasks._running:
+            await asyncio.gather(*self.disks.tasks._running)
 
 
 @pytest.fixture(autouse=True)

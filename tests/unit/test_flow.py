@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge import flow
+from edge.waiting import may_wait
 from vmimage import errors
 
 FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
@@ -250,7 +251,7 @@ def test_a_worker_without_machines_has_nobody_to_blame(cause: flow.Cause) -> Non
 
 
 def test_a_tenants_waiting_requests_hold_no_more_than_what_is_free_then() -> None:
-    assert flow.may_wait(100, 0, 0, 50)
-    assert not flow.may_wait(100, 0, 0, 51)
-    assert flow.may_wait(100, 40, 0, 30), "a newcomer beside one that has its share"
-    assert not flow.may_wait(100, 50, 50, 1)
+    assert may_wait(100, 0, 0, 50)
+    assert not may_wait(100, 0, 0, 51)
+    assert may_wait(100, 40, 0, 30), "a newcomer beside one that has its share"
+    assert not may_wait(100, 50, 50, 1)

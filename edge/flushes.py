@@ -1,0 +1,127 @@
+"""Flushes of copy-on-write disks: what machines wrote is written to their overlays, in bounded amounts, and paid for.
+
+A flush that finds too much of its tenant's waiting is refused with EAGAIN and holds nothing here; one that is written
+is answered when its tenant may have caused so much. So a guest that flushes without end waits for itself, and nobody
+else does. Whose disk it is was decided before.
+"""
+
+import asyncio
+import errno
+import struct
+import time
+from collections import Counter
+from collections.abc import Awaitable
+from typing import Final, NamedTuple
+
+from edge import log
+from edge.allowance import FLUSH_BYTES, Allowance
+from edge.counters import Counters
+from edge.overlays import Overlays
+from edge.services import Machine
+from edge.tasks import Tasks
+from edge.turns import Turns
+from edge.vmm import frames
+from vmimage import abi
+from vmimage.disk import decode_pages, page_numbers
+from vmimage.drives import WRITTEN_MAX
+from vmimage.errors import FormatError
+
+FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
+FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
+FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
+FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
+_STATUS: Final = struct.Struct("<i")
+
+_logger: Final = log.logger("flushes")
+
+
+class Place(NamedTuple):
+    """A disk of a machine: the machine's number, and the disk's place among its disks."""
+
+    machine: int
+    disk: int
+
+
+class Flushes:
+    """Those of all machines."""
+
+    def __init__(self, overlays: Overlays, tasks: Tasks, counters: Counters) -> None:
+        self.waiting = Turns(FLUSHES_MAX, FLUSHES_EACH)
+        self.allowed = Allowance(FLUSH_BYTES, time.monotonic)
+        self.unwritten: dict[Place, set[int]] = {}  # pages whose flush was refused
+        self._open: Counter[int] = Counter()  # by machine
+        self._overlays, self._tasks, self._counters = overlays, tasks, counters
+
+    def refused(self, machine: int) -> bool:
+        """Whether pages of a machine were refused, and not flushed again since."""
+        return any(place.machine == machine for place in self.unwritten)
+
+    def forget(self, machine: int) -> None:
+        """The machine is gone."""
+        for place in [place for place in self.unwritten if place.machine == machine]:
+            del self.unwritten[place]
+
+    def take(self, machine: Machine, token: int, place: Place, key: int, pages: memoryview, disk_bytes: int) -> None:
+        """Write a page set to the overlay `key`, and answer.
+
+        :raises ValueError: no page set of such a disk, or more flushes than a machine can have open.
+        """
+        try:
+            numbers = page_numbers(pages, disk_bytes)
+        except FormatError as error:
+            raise ValueError(str(error)) from None
+        if self._open[machine.number] >= FLUSHES_OPEN:
+            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
+        self._open[machine.number] += 1
+        tenant, size = machine.service.tenant, max(len(pages), FLUSH_MIN)
+        paid_s = time.monotonic() + self.allowed.owe(tenant, size)
+        if self.waiting.held_by(tenant):
+            if not self.waiting.take_now(tenant, size):
+                self._counters.flushes_refused += 1
+                self.unwritten.setdefault(place, set()).update(numbers)
+                refused = asyncio.get_running_loop().create_future()
+                refused.set_result(-errno.EAGAIN)
+                self._tasks.spawn("flush", self._settle(machine, token, refused, 0, paid_s))
+                return
+        else:
+            self.waiting.take_anyway(tenant, size)
+        if place in self.unwritten:
+            self.unwritten[place].difference_update(numbers)
+            if not self.unwritten[place]:
+                del self.unwritten[place]
+        self._counters.pages_kept += len(numbers)
+        written = self._overlays.put(key, decode_pages(pages, disk_bytes))
+        written.add_done_callback(lambda _: self.waiting.give_back(tenant, size))
+        self._tasks.spawn("flush", self._settle(machine, token, written, key, paid_s))
+
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: int, paid_s: float) -> None:
+        """Answer a flush when it is done and paid for.
+
+        :param key: of the overlay; 0 where nothing is written.
+        :param paid_s: by time.monotonic().
+        """
+        try:
+            status = await outcome(machine, work)
+            if status and key:
+                self._overlays.spoil(key)
+            if (wait_s := paid_s - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+        finally:
+            self._open[machine.number] -= 1
+            if not self._open[machine.number]:
+                del self._open[machine.number]
+        answer(machine, token, status)
+
+
+async def outcome(machine: Machine, work: Awaitable[int]) -> int:
+    """What became of a write: 0 or a negative errno."""
+    try:
+        return await work
+    except OSError as error:
+        _logger.error(log.line("disk_write_failed", service=machine.service.name, error=error))
+        return -errno.ENOSPC if error.errno == errno.ENOSPC else -errno.EIO
+
+
+def answer(machine: Machine, token: int, status: int) -> None:
+    """Tell a machine what became of its KEEP or APPEND."""
+    machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
