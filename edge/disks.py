@@ -33,7 +33,6 @@ from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import Worker
-from vmimage import abi
 from vmimage.disk import (
     BlockList,
     BlockRef,
@@ -50,9 +49,8 @@ from vmimage.manifest import MANIFEST_MAX, canonical_json
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
 FETCHES_AT_ONCE: Final = 16
 WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
-FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
+FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that are not answered: all that one machine can have
 FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
-FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
 FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 TRIES: Final = 3
 PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
@@ -111,7 +109,6 @@ class Disks:
         self._fetches = 0  # under way
         self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
         self._closing = False
-        self._open_flushes: Counter[int] = Counter()  # by machine
         self._flushes = Turns(FLUSHES_MAX, FLUSHES_EACH)
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
         self._flushed = Allowance(FLUSH_BYTES, time.monotonic)
@@ -328,18 +325,12 @@ class Disks:
         if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
             self._done(machine, token, -errno.EIO)
             return
-        if self._open_flushes[machine.number] >= FLUSHES_OPEN:
-            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
-        self._open_flushes[machine.number] += 1
         tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_MIN), (machine.number, place)
-        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
         if self._flushes.held_by(tenant):
             if not self._flushes.take_now(tenant, size):
                 self._counters.flushes_refused += 1
                 self._unflushed.setdefault(drive, set()).update(numbers)
-                refused = asyncio.get_running_loop().create_future()
-                refused.set_result(-errno.EAGAIN)
-                self._spawn(self._settle_flush(machine, token, refused, "", paid_s))
+                self._done(machine, token, -errno.EAGAIN)  # at once: until then the worker holds the pages
                 return
         else:
             self._flushes.take_anyway(tenant, size)
@@ -349,25 +340,20 @@ class Disks:
                 del self._unflushed[drive]
         self._counters.pages_kept += len(numbers)
         written = self.overlays.put(a.key, decode_pages(payload, a.ref.bytes))
-        written.add_done_callback(lambda _: self._flushes.give_back(tenant, size))
-        self._spawn(self._settle_flush(machine, token, written, a.key, paid_s))
+        self._spawn(self._settle_flush(machine, token, written, a.key, size))
 
-    async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: str, paid_s: float) -> None:
-        """Answer a flush when it is done and paid for.
-
-        :param key: of the overlay; "" where nothing is written.
-        :param paid_s: by time.monotonic().
-        """
+    async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: str, size: int) -> None:
+        """Answer a flush of so many bytes when it is written and paid for; until then it counts as waiting."""
+        tenant = machine.service.tenant
+        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
         try:
             status = await self._outcome(machine, work)
-            if status and key:
+            if status:
                 self.overlays.spoil(key)
             if (wait_s := paid_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
         finally:
-            self._open_flushes[machine.number] -= 1
-            if not self._open_flushes[machine.number]:
-                del self._open_flushes[machine.number]
+            self._flushes.give_back(tenant, size)
         self._done(machine, token, status)
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
