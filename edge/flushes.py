@@ -9,7 +9,6 @@ import asyncio
 import errno
 import struct
 import time
-from collections import Counter
 from collections.abc import Awaitable
 from typing import Final, NamedTuple
 
@@ -21,14 +20,12 @@ from edge.services import Machine
 from edge.tasks import Tasks
 from edge.turns import Turns
 from edge.vmm import frames
-from vmimage import abi
 from vmimage.disk import decode_pages, page_numbers
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import FormatError
 
-FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that wait to be written: all that one machine can have
+FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that are not answered: all that one machine can have
 FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
-FLUSHES_OPEN: Final = abi.DISK_SLOTS + abi.DISKS_MAX  # of a machine that are not answered: what it asks, and at its end
 FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 _STATUS: Final = struct.Struct("<i")
 
@@ -49,7 +46,6 @@ class Flushes:
         self.waiting = Turns(FLUSHES_MAX, FLUSHES_EACH)
         self.allowed = Allowance(FLUSH_BYTES, time.monotonic)
         self.unwritten: dict[Place, set[int]] = {}  # pages whose flush was refused
-        self._open: Counter[int] = Counter()  # by machine
         self._overlays, self._tasks, self._counters = overlays, tasks, counters
 
     def refused(self, machine: int) -> bool:
@@ -64,24 +60,18 @@ class Flushes:
     def take(self, machine: Machine, token: int, place: Place, key: int, pages: memoryview, disk_bytes: int) -> None:
         """Write a page set to the overlay `key`, and answer.
 
-        :raises ValueError: no page set of such a disk, or more flushes than a machine can have open.
+        :raises ValueError: no page set of such a disk.
         """
         try:
             numbers = page_numbers(pages, disk_bytes)
         except FormatError as error:
             raise ValueError(str(error)) from None
-        if self._open[machine.number] >= FLUSHES_OPEN:
-            raise ValueError(f"at most {FLUSHES_OPEN} flushes of machine {machine.number} expected before an answer")
-        self._open[machine.number] += 1
         tenant, size = machine.service.tenant, max(len(pages), FLUSH_MIN)
-        paid_s = time.monotonic() + self.allowed.owe(tenant, size)
         if self.waiting.held_by(tenant):
             if not self.waiting.take_now(tenant, size):
                 self._counters.flushes_refused += 1
                 self.unwritten.setdefault(place, set()).update(numbers)
-                refused = asyncio.get_running_loop().create_future()
-                refused.set_result(-errno.EAGAIN)
-                self._tasks.spawn("flush", self._settle(machine, token, refused, 0, paid_s))
+                answer(machine, token, -errno.EAGAIN)  # at once: until then the worker holds the pages
                 return
         else:
             self.waiting.take_anyway(tenant, size)
@@ -91,25 +81,20 @@ class Flushes:
                 del self.unwritten[place]
         self._counters.pages_kept += len(numbers)
         written = self._overlays.put(key, decode_pages(pages, disk_bytes))
-        written.add_done_callback(lambda _: self.waiting.give_back(tenant, size))
-        self._tasks.spawn("flush", self._settle(machine, token, written, key, paid_s))
+        self._tasks.spawn("flush", self._settle(machine, token, written, key, size))
 
-    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: int, paid_s: float) -> None:
-        """Answer a flush when it is done and paid for.
-
-        :param key: of the overlay; 0 where nothing is written.
-        :param paid_s: by time.monotonic().
-        """
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int], key: int, size: int) -> None:
+        """Answer a flush of so many bytes when it is written and paid for; until then it counts as waiting."""
+        tenant = machine.service.tenant
+        paid_s = time.monotonic() + self.allowed.owe(tenant, size)
         try:
             status = await outcome(machine, work)
-            if status and key:
+            if status:
                 self._overlays.spoil(key)
             if (wait_s := paid_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
         finally:
-            self._open[machine.number] -= 1
-            if not self._open[machine.number]:
-                del self._open[machine.number]
+            self.waiting.give_back(tenant, size)
         answer(machine, token, status)
 
 
