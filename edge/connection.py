@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 import httptools
 
-from edge.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
+from edge.crowd import HELD_EACH_MIN, Crowd
 from edge.flow import ClientError
+from edge.pieces import end_of_piece
 from edge.request import Request
 from edge.streams import wake
 from vmimage import abi
@@ -31,9 +32,6 @@ WRITE_WAITING_MAX: Final = 1 << 16  # bytes for a client that does not read, fro
 PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
 HELD_MAX: Final = 1 << 16  # bytes of requests that wait, from which on the client waits: some 40 ordinary heads
 FIELD_BYTES: Final = 160  # what a field takes beside its bytes: a tuple and two objects, by sys.getsizeof
-FEED_BYTES: Final = READ_BYTES  # parsed at a time
-CHUNKS_BYTES: Final = 1 << 11  # of a body whose end nobody knows: requests that follow it are then few
-SHORTEST_HEAD: Final = len(b"GET / HTTP/1.1\r\n\r\n")
 LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
 
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
@@ -144,7 +142,9 @@ class Connection(asyncio.BufferedProtocol):
             if (self._waiting or self._parsed is not None) and self._holds_much():
                 self._unfed = data[start:]
                 return
-            end = self._end_of_piece(data, start)
+            parsed = None if self._in_head else self._parsed
+            chunked, left = parsed is not None and parsed.chunked, self._body_left if parsed is not None else 0
+            end = end_of_piece(data, start, chunked=chunked, body_left=left)
             piece = data if end - start == size else data[start:end]
             start = end
             try:
@@ -162,19 +162,6 @@ class Connection(asyncio.BufferedProtocol):
                     self._fruitless_bytes += len(piece)
                     if self._fruitless_bytes > FRUITLESS_MAX:
                         self._break()
-
-    def _end_of_piece(self, data: bytes, start: int) -> int:
-        """Where to stop before the parser goes on, so that no more than one request begins in a piece, or few."""
-        most = FEED_BYTES
-        if self._parsed is None or self._in_head:
-            end = data.find(b"\r\n\r\n", start + SHORTEST_HEAD - 4)
-            if end >= 0:
-                most = min(most, end + 4 - start)
-        elif self._parsed.chunked:
-            most = CHUNKS_BYTES
-        else:
-            most = min(most, max(1, self._body_left))
-        return min(len(data), start + most)
 
     # From the parser.
 
@@ -201,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         if line > LINE_MAX or len(request.headers) > HEADERS_MAX:
             self._refuse()
         if self._head_left < 0:
-            self._refuse(431, "head_too_large")
+            self._refuse(ClientError(431, "head_too_large"))
         if size in _LOOKED_AT:
             self._look_at(request, name.lower(), value)
 
@@ -252,8 +239,8 @@ class Connection(asyncio.BufferedProtocol):
             self._lingering = None
             self._after(request)
 
-    def _refuse(self, status: int = 400, reason: str = "bad_request") -> None:
-        self._refused = ClientError(status, reason)
+    def _refuse(self, error: ClientError | None = None) -> None:
+        self._refused = error or ClientError(400, "bad_request")
         raise self._refused  # leaves the parser
 
     def _upgrade(self) -> None:

@@ -1,19 +1,13 @@
 """Disks of machines: loaded and verified like images, their blocks fetched one by one when a machine reads them.
 
-One fetch however many machines, in however many workers, wait for a block; what came is kept on disk with the images'
-blobs, under the same limit, and verified again whenever it is taken from there. A block that cannot be had after some
-tries becomes an I/O error in the guest. What machines write goes to `overlays`, what they log to `logs`.
-
-All of it is charged to the tenant: places to fetch in go round by tenant, and a flush or a record of a tenant of which
-too much waits already is refused with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
-Blocks and answers to flushes come no faster than a tenant may cause them.
+Which blocks are fetched when is the business of `blocks`, what a tenant may flush is that of `flushes`. What machines
+write goes to `overlays`, what they log to `logs`.
 """
 
 import asyncio
 import errno
 import struct
 import time
-from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -22,38 +16,30 @@ from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from edge import log
-from edge.allowance import BLOCKS, FLUSH_BYTES, LOG_RECORDS, Allowance, Rotation
+from edge.allowance import LOG_RECORDS, Allowance
+from edge.blocks import Blocks, send_block
 from edge.counters import Counters
+from edge.flushes import Flushes
 from edge.images import Ref, Store, Trip
 from edge.logs import Spool
 from edge.overlays import Overlays
 from edge.services import Machine, Service
 from edge.tiers import Tier
-from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from edge.workers import Worker
 from vmimage.disk import (
     BlockList,
-    BlockRef,
     DiskManifest,
     decode_pages,
     page_numbers,
     parse_disk_manifest,
-    unpack_block,
 )
-from vmimage.drives import WRITTEN_MAX, DriveRef
-from vmimage.errors import FormatError, OriginError, VerificationError
+from vmimage.drives import DriveRef
+from vmimage.errors import FormatError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, canonical_json
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
-FETCHES_AT_ONCE: Final = 16
-WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
-FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that are not answered: all that one machine can have
-FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
-FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
-TRIES: Final = 3
-PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
 _DRIVE: Final = struct.Struct("<I")
 _STATUS: Final = struct.Struct("<i")
 _VERSION: Final = struct.Struct("<Q")
@@ -104,17 +90,10 @@ class Disks:
         self._by_number: dict[int, Disk] = {}
         self._numbers = count(1)
         self._loading: dict[str, asyncio.Task[Disk]] = {}
-        self._fetching: dict[tuple[int, int], list[Worker]] = {}
-        self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
-        self._fetches = 0  # under way
-        self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
-        self._closing = False
-        self._flushes = Turns(FLUSHES_MAX, FLUSHES_EACH)
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
-        self._flushed = Allowance(FLUSH_BYTES, time.monotonic)
-        self._blocks = Allowance(BLOCKS, time.monotonic)
-        self._unflushed: dict[tuple[int, int], set[int]] = {}  # pages whose flush was refused, by machine and place
+        self._flushes = Flushes(time.monotonic)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._blocks = Blocks(store, threads, self._spawn, lambda number: number in self._by_number, counters)
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
         self._owners: dict[str, int] = {}  # machine that may write, by overlay: the last one that was opened
 
@@ -178,8 +157,7 @@ class Disks:
 
     def forget(self, machine: Machine) -> None:
         """A machine is no longer in its worker."""
-        for drive in [drive for drive in self._unflushed if drive[0] == machine.number]:
-            del self._unflushed[drive]
+        self._flushes.forget(machine.number)
         tenant = machine.service.tenant
         for a in self._attached.pop(machine.number, ()):
             if a.disk is not None:
@@ -195,7 +173,7 @@ class Disks:
     def stamp(self, machine: Machine, record: bytes) -> bytes:
         """A parked machine's record, with the state of its disks that it goes with."""
         attached = self._attached.get(machine.number)
-        if any(number == machine.number for number, _ in self._unflushed):
+        if self._flushes.lacks(machine.number):
             return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
         return _VERSION.pack(self._version(attached)) + record if attached else record
 
@@ -260,41 +238,12 @@ class Disks:
         """
         disk = self._by_number.get(frame.machine)
         if disk is None:  # dropped, with all its machines gone, while the frame was under way
-            self._answer([worker], frame.machine, frame.stream, None)
+            send_block([worker], frame.machine, frame.stream, None)
             return
         if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
             raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
-        self._counters.blocks_wanted += 1
-        key = (disk.number, frame.stream)
-        waiting = self._fetching.get(key)
-        if waiting is not None:
-            self._counters.blocks_collapsed += 1
-            waiting.append(worker)
-            return
         party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
-        if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
-            self._counters.block_errors += 1
-            self._answer([worker], disk.number, frame.stream, None)
-            return
-        self._fetching[key] = [worker]
-        if (wait_s := self._blocks.owe(party, 1)) > 0:
-            self._early[party] += 1
-            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
-            return
-        self._wants.put(party, (disk, frame.stream))
-        self._fetch_next()
-
-    def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
-        self._early[party] -= 1
-        if not self._early[party]:
-            del self._early[party]
-        self._wants.put(party, want)
-        self._fetch_next()
-
-    def _fetch_next(self) -> None:
-        while self._fetches < FETCHES_AT_ONCE and not self._closing and (want := self._wants.pop()) is not None:
-            self._fetches += 1
-            self._spawn(self._fetch(*want))
+        self._blocks.want(worker, party, disk.number, frame.stream, disk.blocks[frame.stream])
 
     def on_write(self, machine: Machine, frame: Frame) -> None:
         """KEEP or APPEND.
@@ -325,27 +274,18 @@ class Disks:
         if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
             self._done(machine, token, -errno.EIO)
             return
-        tenant, size, drive = machine.service.tenant, max(len(payload), FLUSH_MIN), (machine.number, place)
-        if self._flushes.held_by(tenant):
-            if not self._flushes.take_now(tenant, size):
-                self._counters.flushes_refused += 1
-                self._unflushed.setdefault(drive, set()).update(numbers)
-                self._done(machine, token, -errno.EAGAIN)  # at once: until then the worker holds the pages
-                return
-        else:
-            self._flushes.take_anyway(tenant, size)
-        if drive in self._unflushed:
-            self._unflushed[drive].difference_update(numbers)
-            if not self._unflushed[drive]:
-                del self._unflushed[drive]
+        tenant, size = machine.service.tenant, len(payload)
+        if not self._flushes.take(tenant, machine.number, place, numbers, size):
+            self._counters.flushes_refused += 1
+            self._done(machine, token, -errno.EAGAIN)  # at once: until then the worker holds the pages
+            return
         self._counters.pages_kept += len(numbers)
         written = self.overlays.put(a.key, decode_pages(payload, a.ref.bytes))
         self._spawn(self._settle_flush(machine, token, written, a.key, size))
 
     async def _settle_flush(self, machine: Machine, token: int, work: Awaitable[int], key: str, size: int) -> None:
         """Answer a flush of so many bytes when it is written and paid for; until then it counts as waiting."""
-        tenant = machine.service.tenant
-        paid_s = time.monotonic() + self._flushed.owe(tenant, size)
+        paid_s = time.monotonic() + self._flushes.owe(machine.service.tenant, size)
         try:
             status = await self._outcome(machine, work)
             if status:
@@ -353,7 +293,7 @@ class Disks:
             if (wait_s := paid_s - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
         finally:
-            self._flushes.give_back(tenant, size)
+            self._flushes.answered(machine.service.tenant, size)
         self._done(machine, token, status)
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
@@ -369,44 +309,6 @@ class Disks:
     def _done(self, machine: Machine, token: int, status: int) -> None:
         machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
 
-    # Blocks.
-
-    async def _fetch(self, disk: Disk, block_no: int) -> None:
-        block: bytes | None = None
-        try:
-            if disk.number in self._by_number:  # else nobody has it any more
-                block = await self._block(disk.blocks[block_no])
-        except OriginError as error:
-            self._counters.block_errors += 1
-            _logger.error(log.line("block_refused", disk=disk.manifest.name, block=block_no, reason=error))
-        finally:
-            self._fetches -= 1
-            self._answer(self._fetching.pop((disk.number, block_no)), disk.number, block_no, block)
-            self._fetch_next()
-
-    async def _block(self, ref: BlockRef) -> bytes:
-        if not ref.wire_bytes:
-            return b""
-        loop = asyncio.get_running_loop()
-        for attempt in range(TRIES):
-            try:
-                wire = await self._store.get(Ref("blobs", ref.digest, ref.wire_bytes), Trip())
-                block = await loop.run_in_executor(self._threads, unpack_block, wire, ref)
-                self._counters.block_wire_bytes += ref.wire_bytes
-                return block
-            except FormatError:
-                raise  # the bytes are what was promised, and no block: asking again brings the same
-            except OriginError:
-                if attempt == TRIES - 1:
-                    raise
-            await asyncio.sleep(PAUSE_S * 2**attempt)
-        raise AssertionError("unreachable")
-
-    def _answer(self, workers: Sequence[Worker], disk: int, block_no: int, block: bytes | None) -> None:
-        flags = frames.FLAG_FAILED if block is None else 0
-        for worker in dict.fromkeys(workers):
-            worker.send(frames.pack(frames.BLOCK, flags, disk, block_no, block or b""))
-
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
@@ -414,7 +316,7 @@ class Disks:
 
     async def close(self) -> None:
         """Wait for what is being written, end the rest."""
-        self._closing = True
+        self._blocks.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -20,125 +20,35 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final
 
-import aiohttp
 import numpy as np
 
 from edge import log
+from edge.admission import INLINE_MAX, check, preparing_bytes, wire_bytes
 from edge.counters import Counters
+from edge.origin_store import OriginStore, Ref, Store, Trip
 from edge.tiers import Tier
 from edge.turns import Turns
 from edge.vmm import frames
 from edge.vmm.image_memory import base_memfd_of, sealed_memfd
 from vmimage import abi, snapshot
-from vmimage.errors import FormatError, ImageTooLarge, OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, digest_of, parse_manifest
+from vmimage.errors import FormatError, ImageTooLarge, OriginError, VerificationError
+from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, parse_manifest
 from vmimage.pages import PageNos, Pages, page_view
 
-REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
 IMAGE_OVERHEAD_BYTES: Final = (
     4 << 10
 )  # manifest, service, catalogue and tier entries; measured 3.7 KB for each of 1,500
-INLINE_MAX: Final = 256 << 10  # bytes of a derived image that travels in a frame: copying them takes about 50 µs
 # What is being prepared may take as much as what is held, and on a small edge as much as a base with JavaScript needs:
 # 5.5 MB measured. What is fetched ahead, by the catalogue's word alone, takes no more than a quarter of that.
 PREPARING_MIN: Final = 8 << 20
 AHEAD_SHARE: Final = 4
 WRITES_WAITING: Final = 16 << 20  # bytes on their way to the disk, from which on what comes is not kept there
-_CHUNK: Final = 256 << 10  # bytes read from the origin at a time
+
+__all__ = ["DiskStore", "Image", "Images", "OriginStore", "Ref", "Store", "Trip", "prepare"]
 
 _logger: Final = log.logger("images")
-
-
-class Ref(NamedTuple):
-    """What to fetch: content named by digest. `size` is exact, or the most there may be where `exact` is false."""
-
-    kind: Literal["manifests", "blobs"]
-    digest: str
-    size: int
-    exact: bool = True
-
-    def check(self, data: bytes) -> bytes:
-        """`data`, verified.
-
-        :raises VerificationError: another length or SHA-256.
-        """
-        if len(data) != self.size if self.exact else len(data) > self.size:
-            raise VerificationError(f"{self.digest}: {self.size} bytes expected, got {len(data)}")
-        if (got := digest_of(data)) != self.digest:
-            raise VerificationError(f"{self.digest} expected, got {got}")
-        return data
-
-
-@dataclass(slots=True)
-class Trip:
-    """Where the time of one load went, and whether the origin was asked."""
-
-    fetch_s: float = 0.0
-    verify_s: float = 0.0
-    from_origin: bool = False
-
-
-class Store(Protocol):
-    """Content by digest."""
-
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
-        """Verified bytes.
-
-        :raises OriginError: they cannot be had.
-        """
-        ...
-
-
-class OriginStore:
-    """An OCI registry over HTTP."""
-
-    def __init__(self, url: str, timeout_s: float, counters: Counters) -> None:
-        self._url = url.rstrip("/")
-        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
-        self._session: aiohttp.ClientSession | None = None
-        self._counters = counters
-
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
-        """Fetch and verify; never reads more than the size that was promised.
-
-        :raises OriginError: no answer, a wrong one, or bytes that do not verify.
-        """
-        trip.from_origin = True
-        self._counters.origin_fetches += 1
-        try:
-            data = await self._fetch(ref)
-            self._counters.origin_bytes += len(data)
-            return ref.check(data)
-        except OriginError as error:
-            self._counters.add(self._counters.origin_errors, error.counter)
-            raise
-
-    async def _fetch(self, ref: Ref) -> bytes:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout)
-        url = f"{self._url}/v2/{REPOSITORY}/{ref.kind}/{ref.digest}"
-        try:
-            async with self._session.get(url, headers={"Accept-Encoding": "identity"}) as response:
-                if response.status != 200:
-                    raise OriginError(f"{url}: status 200 expected, got {response.status}")
-                data = bytearray()
-                async for chunk in response.content.iter_chunked(_CHUNK):
-                    data += chunk
-                    if len(data) > ref.size:
-                        raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
-                return bytes(data)
-        except TimeoutError as error:
-            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 class DiskStore:
@@ -299,14 +209,19 @@ class Images:
         trip, base, ahead = Trip(), None, None
         with ExitStack() as stack:
             try:
-                if expected is not None and self._ahead.take_now(party, _wire_bytes(expected)):
-                    stack.callback(self._ahead.give_back, party, _wire_bytes(expected))
+                if expected is not None and self._ahead.take_now(party, wire_bytes(expected)):
+                    stack.callback(self._ahead.give_back, party, wire_bytes(expected))
                     ahead = asyncio.create_task(self._store.get(_ref(expected), trip))
                     stack.callback(_abandon, ahead)
                 manifest = parse_manifest(
                     await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), trip)
                 )
-                self._admit(manifest)
+                check(
+                    manifest,
+                    held=self.held.budget_bytes,
+                    preparing=self._preparing.capacity,
+                    machines=self._machine_bytes,
+                )
                 if manifest.base is not None:
                     base, base_trip = await self.load(manifest.base, party=party)
                     base.pins += 1
@@ -339,20 +254,6 @@ class Images:
         image.pins -= 1
         return image, trip
 
-    def _admit(self, manifest: ImageManifest) -> None:
-        """:raises ImageTooLarge: this edge could not hold it, prepare it, or run a machine of it."""
-        needs = {
-            "images": (held_bytes(manifest), self.held.budget_bytes),
-            "preparing images": (preparing_bytes(manifest), self._preparing.capacity),
-        }
-        if self._machine_bytes is not None:
-            needs["machines"] = (machine_bytes(manifest), self._machine_bytes)
-        for what, (needed, allowed) in needs.items():
-            if needed > allowed:
-                raise ImageTooLarge(
-                    f"image {manifest.name}: at most {allowed} bytes expected, what --memory gives {what}, got {needed}"
-                )
-
     async def _snapshot(
         self, manifest: ImageManifest, expected: Blob | None, ahead: "asyncio.Task[bytes] | None", trip: Trip
     ) -> bytes:
@@ -377,7 +278,7 @@ class Images:
         :raises OriginError: it cannot be had.
         :raises ImageTooLarge: there is never room for it.
         """
-        if (needed := _wire_bytes(blob)) > self._preparing.capacity:
+        if (needed := wire_bytes(blob)) > self._preparing.capacity:
             raise ImageTooLarge(f"{blob.digest}: at most {self._preparing.capacity} bytes expected, got {needed}")
         async with self._preparing.taken(party, needed):
             return await self._store.get(_ref(blob), Trip())
@@ -416,31 +317,6 @@ def _abandon(task: "asyncio.Task[bytes]") -> None:
     """Nobody waits for it any more, if it is not done."""
     task.cancel()
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-
-def _wire_bytes(blob: Blob) -> int:
-    """What it takes to fetch a blob: as it arrives, and whole."""
-    return 2 * blob.size
-
-
-def held_bytes(manifest: ImageManifest) -> int:
-    """What an image takes for as long as it is held, here and in a worker; see `Image.cost_bytes`."""
-    if manifest.kind == "base":
-        return manifest.page_count * abi.PAGE_SIZE
-    return manifest.snapshot.size * (1 if manifest.snapshot.size <= INLINE_MAX else 2)
-
-
-def preparing_bytes(manifest: ImageManifest) -> int:
-    """What it takes at most to fetch and verify an image: blob, window of its frame, a slice; of a base, its memory."""
-    window = min(manifest.snapshot_bytes, snapshot.WINDOW_MAX)
-    pages = manifest.page_count * abi.PAGE_SIZE if manifest.kind == "base" else 0
-    slice_bytes = min(manifest.page_count, snapshot.SLICE_PAGES) * abi.PAGE_SIZE
-    return _wire_bytes(manifest.snapshot) + window + slice_bytes + pages
-
-
-def machine_bytes(manifest: ImageManifest) -> int:
-    """What a worker takes to bring up a machine of a derived image: its record, decoded, and its pages in memory."""
-    return 0 if manifest.kind == "base" else manifest.snapshot_bytes + manifest.page_count * abi.PAGE_SIZE
 
 
 def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | None) -> Image:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import edge.images
+from edge.admission import held_bytes, machine_bytes, preparing_bytes
 from edge.counters import Counters
-from edge.images import Images, Ref, Trip, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.images import Images, Ref, Trip, prepare
 from tests.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle

@@ -16,8 +16,10 @@ import pytest
 
 from edge import logs
 from edge.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
+from edge.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.counters import Counters
-from edge.disks import FETCHES_AT_ONCE, FLUSHES_EACH, WANTS_MAX, Disks
+from edge.disks import Disks
+from edge.flushes import EACH as FLUSHES_EACH
 from edge.images import Ref, Trip
 from edge.logs import LINE_BYTES, Spool, first_lines
 from edge.overlays import Overlays
@@ -228,7 +230,7 @@ class Edge:
         self.disks = Disks(store, self.pool, overlays, spool, 1 << 20, self.counters)
         self.now_s = 0.0
         endless = Rate(1e12, 1e12)  # a test of one rate sets it
-        self.disks._blocks = self.disks._flushed = Allowance(endless, lambda: self.now_s)
+        self.disks._blocks.rate = self.disks._flushes.rate = Allowance(endless, lambda: self.now_s)
 
     async def open(self, guest: Any, kind: DriveKind, origin: Origin | None = None, size: int = 32 << 20) -> None:
         digest = origin.manifest.digest if origin is not None else None
@@ -268,7 +270,7 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         places = [place for place, name in enumerate(store.asked) if name == "small"]
         assert places[-1] < FETCHES_AT_ONCE + 2 * 4 + FETCHES_AT_ONCE, "every other turn is hers"
         assert len(worker.take(frames.BLOCK)) == 2004
-        assert site.disks._fetches == 0
+        assert site.disks._blocks.fetches == 0
 
     run(test)
 
@@ -314,7 +316,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         for token in range(20):
             site.flush(evil, token, 0, 1024)  # 4 MiB each
         fit = FLUSHES_EACH // (1024 * 4100)
-        assert site.disks._flushes.held_by("mallory") <= FLUSHES_EACH
+        assert site.disks._flushes.turns.held_by("mallory") <= FLUSHES_EACH
         assert statuses(worker) == dict.fromkeys(range(fit, 20), -errno.EAGAIN)
         assert site.counters.flushes_refused == 20 - fit
         assert len(site.disks._tasks) == fit
@@ -323,7 +325,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         blocked.set()
         await site.quiet()
         assert statuses(worker) == {**dict.fromkeys(range(fit), 0), 100: 0}
-        assert site.disks._flushes.held == 0
+        assert site.disks._flushes.turns.held == 0
         site.flush(evil, 50, 0, 1024)
         await site.quiet()
         assert statuses(worker) == {50: 0}, "what was refused is taken when it is asked for again"
@@ -335,7 +337,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
     async def test() -> None:
         worker, order = Worker(), list[int]()
         site = Edge(tmp_path, Store(base := Origin("base", 400)))
-        site.disks._flushed = Allowance(Rate(per_s=4 << 20, burst=1 << 20), lambda: 0.0)
+        site.disks._flushes.rate = Allowance(Rate(per_s=4 << 20, burst=1 << 20), lambda: 0.0)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "cow", base)
         await site.open(victim, "cow", base)
@@ -349,7 +351,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
         assert order[: 8 - fit] == [*range(fit, 8)], "what is refused is said at once: until then the worker holds it"
         assert order[-1] == fit - 1, "hers do not wait for what the other has to pay for"
         assert sorted(order) == [*range(8), 100, 101]
-        assert site.disks._flushes.held == 0
+        assert site.disks._flushes.turns.held == 0
 
     run(test)
 
@@ -360,7 +362,7 @@ def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_
         store, worker = Store(large, small), Worker()
         store.open.set()
         site = Edge(tmp_path, store)
-        site.disks._blocks = Allowance(Rate(per_s=BLOCKS.per_s, burst=10), lambda: 0.0)
+        site.disks._blocks.rate = Allowance(Rate(per_s=BLOCKS.per_s, burst=10), lambda: 0.0)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "shared", large)
         await site.open(victim, "shared", small)
@@ -368,12 +370,12 @@ def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
         for number in range(8):
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
-        assert site.disks._early == {"mallory": 90}
+        assert site.disks._blocks.early == {"mallory": 90}
         await asyncio.wait_for(worker.has(108, frames.BLOCK), 30)
         blocks = [frame.machine for frame in worker.take(frames.BLOCK)]
         assert sorted(blocks) == [1] * 100 + [2] * 8
         assert 2 not in blocks[18 + 20 :], "hers come among the first"
-        assert site.disks._early == {}
+        assert site.disks._blocks.early == {}
 
     run(test)
 
@@ -406,7 +408,7 @@ def test_a_machine_whose_flush_was_refused_does_not_wake_to_disks_that_it_never_
             "all of them were kept after all"
         )
         site.disks.forget(evil)
-        assert site.disks._unflushed == {}
+        assert site.disks._flushes._lacking == {}
 
     run(test)
 

@@ -274,7 +274,7 @@ def test_what_waits_behind_a_slow_answer_is_bounded_however_it_is_sent(size: int
 def test_short_requests_in_one_read_wait_where_they_cost_little() -> None:
     async def scenario() -> None:
         wire = Wire()
-        short = b"GET / HTTP/1.1\r\n\r\n"
+        short = b"GET / HTTP/1.1\r\nHost:a\r\n\r\n"
         wire.feed(short * (READ_BYTES // len(short)))
         assert len(wire.connection._waiting) == PIPELINED_MAX
         body = post("Transfer-Encoding: chunked") + b"1\r\nb\r\n0\r\n\r\n"

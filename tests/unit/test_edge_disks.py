@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import edge.disks
+import edge.blocks
 from edge.counters import Counters
 from edge.disks import Attached, Disks
 from edge.images import Ref, Trip
@@ -104,7 +104,7 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.disks, "PAUSE_S", 0.0)
+    monkeypatch.setattr(edge.blocks, "PAUSE_S", 0.0)
 
 
 def status_of(frame: Frame) -> int:
