@@ -49,7 +49,7 @@ def record_bytes(parked_bytes: int) -> int:
 
 
 def worker_bytes(budget_bytes: int) -> int:
-    """Hard limit for the machines of one worker, in bytes, by the budget for all machines of the edge.
+    """Hard limit for the pages of one worker's machines, in bytes, by the budget for all machines of the edge.
 
     The whole budget, not a worker's share of it: each machine that the budget admits must be able to run wherever it
     is placed. And an eighth more, but at least 8 MiB: within that this edge, which learns sizes once a second, acts

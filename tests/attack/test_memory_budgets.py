@@ -33,12 +33,12 @@ def test_an_image_that_can_never_fit_is_refused_and_nobody_is_parked_for_it(own_
         loaded = metrics(edge)["images_loaded_total"]
         for turn in range(5):
             answer = client.get("/", host="large.test")
-            assert (answer.status, answer.error) == (507, "over_budget"), f"turn {turn}"
+            assert (answer.status, answer.error) == (507, "image_too_large"), f"turn {turn}"
         before = metrics(edge)
         assert before["images_loaded_total"] == loaded, "it is not even decoded"
         assert [services(edge)[name]["state"] for name in VICTIMS] == ["resident"] * 3
         assert (before["parks_total"], before["opens_total"]) == (0, len(VICTIMS))
-        assert before["refusals_total{over_budget}"] == 5
+        assert before["refusals_total{image_too_large}"] == 5
         assert before["resident_bytes"] <= 8 << 20
         own_site.publish(hello, "large")
         eventually(lambda: client.get("/", host="large.test").status == 200, "another version may fit")

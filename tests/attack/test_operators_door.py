@@ -110,7 +110,7 @@ def test_an_operator_is_answered_under_each_name_of_the_listener(fort: Site) -> 
     edge = fort.edges[1]
     for host in ("127.0.0.1", urlsplit(edge.admin_url).netloc, "[::1]:9", "ops.test", "OPS.test.:1"):
         with Client(edge.admin_url) as client:
-            assert client.request("GET", "/-/health", headers={**BEARER, "Host": host}).body == b"ok\n"
+            assert client.request("GET", "/-/health", headers={**BEARER, "Host": host}).status == 200
 
 
 def test_who_tried_is_noted_with_address_or_user_and_no_token(fort: Site) -> None:
@@ -166,8 +166,8 @@ def test_who_fills_the_listener_or_sends_bodies_holds_nobody_else_up(fort: Site,
             many.append(client)
         with suppress(ConnectionError):
             many[-1].sendall(b"GET /-/he")  # and no end
-    with Client(edge.admin_url) as client, pytest.raises(ConnectionError):
-        client.get("/-/health")
+    with Client(edge.admin_url) as client:  # one that has asked nothing yet makes room
+        assert client.request("GET", "/-/health", headers=BEARER).status == 200
     with Client(edge.url) as client:
         assert client.get("/", host="kept.test").status == 200
     for connection in many:

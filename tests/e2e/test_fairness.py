@@ -121,7 +121,7 @@ def test_a_victim_is_served_while_a_neighbour_makes_the_edge_work(floods: Server
     def counted() -> dict[str, float]:
         found = metrics(floods)
         names = {
-            "lines": "log_lines_dropped_total",
+            "lines": "log_records_total",
             "exchanges": "upstream_requests_total{too_many}",
             "flushes": "pages_kept_total",
             "blocks": "blocks_wanted_total",

@@ -55,7 +55,7 @@ def test_the_command_prints_pages_and_gives_orders(own_site: Site, image: Callab
     own_site.publish(own_site.build(example("hello")), "op-hello")
     with Client(edge.url) as client:
         assert client.get("/", host="op-hello.test").status == 200
-    assert command("health", "--cache", cache).stdout == "ok\n"
+    assert command("health", "--cache", cache).stdout.startswith("ok")
     assert json.loads(command("services", "--cache", cache).stdout)["services"][0]["state"] == "resident"
     parked = command("park", "--service", "op-hello", "--socket", cache + "/admin.sock")
     assert (parked.returncode, json.loads(parked.stdout)["parked"]) == (0, 1)
@@ -114,8 +114,8 @@ def test_a_cache_folder_deeper_than_a_socket_s_address(own_site: Site, tmp_path:
     edge.command[at] = str(deep)
     own_site.restart(edge)
     assert edge.admin_url == f"unix:{deep}/admin.sock"
-    assert admin(edge, "health").body == b"ok\n"
-    assert command("health", "--cache", str(deep)).stdout == "ok\n"
+    assert admin(edge, "health").status == 200
+    assert command("health", "--cache", str(deep)).stdout.startswith("ok")
 
 
 @pytest.mark.parametrize(

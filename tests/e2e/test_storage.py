@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client, fetch
+from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import NUNATAK, CommandFailed, Site
-from tests.e2e.edges import eventually, metrics
+from tests.e2e.edges import admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 PAGE = 4096
@@ -41,7 +41,7 @@ def _publish(site: Site, fill: int, *options: str, pages: int = 4) -> None:
 
 
 def _written(edge: Server) -> list[tuple[str, int]]:
-    services = json.loads(fetch(f"{edge.url}/-/services").body)["services"]
+    services = json.loads(admin(edge, "services").body)["services"]
     (own,) = [service for service in services if service["service"] == "own"]
     return [(each["aside"], each["bytes"]) for each in own["written"]]
 

@@ -67,9 +67,9 @@ def test_within_the_limit_nothing_is_done() -> None:
 
 
 def test_free_shells_go_before_any_machine() -> None:
-    worker = Worker([40 * MIB, 40 * MIB], free=4)
+    worker = Worker([40 * MIB, 40 * MIB], free=20)
     assert worker.enforce() == [0, 1]
-    assert worker.free == 2
+    assert worker.free == 13, "of 216 MiB for the process 80 are machines'"
 
 
 def test_the_greediest_end_until_there_is_room_and_no_more() -> None:
@@ -80,6 +80,12 @@ def test_the_greediest_end_until_there_is_room_and_no_more() -> None:
     assert [type(error) for error in worker.errors] == [MemoryPressure] * 2
     assert {error.http_status for error in worker.errors} == {507}
     assert worker.limit.ended == 2
+
+
+def test_what_comes_with_many_small_machines_ends_none_of_them() -> None:
+    worker = Worker([2 * MIB] * 45, free=4, lost=60 * MIB)
+    assert len(worker.enforce()) == 45
+    assert worker.free == 4
 
 
 def test_machines_that_hold_none_of_it_are_not_all_ended() -> None:
@@ -97,10 +103,10 @@ def test_a_turn_is_no_longer_than_the_room_that_is_left_allows() -> None:
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == 8_000_000
     assert worker.limit.look_at_ns == worker.now_ns + LOOK_NS
-    worker.machines[0].size = 92 * MIB
+    worker.machines[0].size = 208 * MIB
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == 8 * MIB // FILL_BYTES_PER_NS
-    worker.machines[0].size = 120 * MIB
+    worker.machines[0].size = 220 * MIB
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == SLICE_FLOOR_NS
 

@@ -9,7 +9,9 @@ import pytest
 
 import edge.reports
 from edge.allowance import NAMINGS
+from edge.counters import Counters
 from edge.reports import KEPT, NAMING_MAX, Reports
+from edge.tasks import Tasks
 from vmimage.elf import Symbol
 from vmimage.errors import GuestFault, OriginUnreachable
 from vmimage.manifest import SYMBOLS_TYPE, Blob, digest_of
@@ -22,6 +24,7 @@ class Images:
     """Symbols by digest, handed out when they are let go."""
 
     def __init__(self) -> None:
+        self.tasks = Tasks(Counters())
         self.blobs: dict[str, bytes] = {}
         self.gets: Counter[str] = Counter()
         self.parties: list[str] = []

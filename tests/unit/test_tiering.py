@@ -126,6 +126,9 @@ class Costs:
         self._rip = abi.LIBOS_ADDRESS
         return Hypercall(abi.PORT_IDLE)
 
+    def stop(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
