@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.vmm.engine import Hypercall
+from edge.vmm.kvm_facts import KvmFacts
 from edge.vmm.memory import GuestMemory
 from edge.vmm.tiering import Calibration, Tiering, calibrate
 from vmimage import abi
@@ -137,7 +138,8 @@ def test_exits_ways_and_work_are_measured_apart(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("edge.vmm.tiering.UnicornEngine", Costs)
     monkeypatch.setattr("edge.vmm.tiering.KvmEngine", Costs)
     monkeypatch.setattr("edge.vmm.tiering.time", SimpleNamespace(perf_counter_ns=lambda: Costs.now_ns))
-    assert calibrate() == Calibration(5_000, 5_000, 1_400, 1_400, 90_000, 1.0)
+    monkeypatch.setattr("edge.vmm.tiering.facts", lambda: KvmFacts(3))
+    assert calibrate() == Calibration(5_000, 5_000, 1_400, 1_400, 90_000, 1.0, kvm=KvmFacts(3))
 
 
 def test_a_new_image_starts_where_its_kin_clearly_belong() -> None:
