@@ -34,7 +34,7 @@ def _code(arguments: argparse.Namespace) -> int:
         print(found.report())
         if arguments.keep:
             print("kept as", *(path.name for path in campaign.keep(found)))
-    print(f"{tally.done} cases: {dict(tally.outcomes)}; workers ended by known holes: {dict(tally.deaths)}")
+    print(f"{tally.done} cases: {dict(tally.outcomes)}")
     return bool(tally.found)
 
 
