@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.property.fuzzing import conversations, known, lies
+from tests.property.fuzzing import conversations, lies
 from tests.property.fuzzing.mutate import Rng
 
 SEED = 1
@@ -16,8 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def test_a_worker_stands_what_a_supervisor_would_not_say() -> None:
-    few = 30 if known.FRAMES_END_WORKERS else 1 << 30  # each costs a start
-    ends = conversations.run(SEED, 0, CONVERSATIONS, deaths_max=few)
+    ends = conversations.run(SEED, 0, CONVERSATIONS)
     assert ends["stays"] > 0
     assert ends["leaves out of step"] > 0
 
@@ -33,5 +32,5 @@ def test_conversations_are_mostly_good() -> None:
 
 def test_a_supervisor_stands_what_a_worker_would_not_say(tmp_path: Path) -> None:
     ends = lies.run(tmp_path, SEED, LIVES, PATIENCE_S)
-    assert ends["lives"] > 3
+    assert ends["lives"] > 5
     assert ends["right"] > 50

@@ -32,7 +32,7 @@ def test_parser(target: Target) -> None:
 
 
 def test_corpus_belongs_to_parsers_that_there_are() -> None:
-    assert {path.name for path in parsers.CORPUS.glob("*")} <= {target.name for target in TARGETS}
+    assert {path.name for path in parsers.CORPUS.glob("*")} <= {http_heads.NAME, *(target.name for target in TARGETS)}
 
 
 def test_every_request_of_the_corpus_is_taken_or_refused_as_it_says() -> None:
@@ -43,6 +43,11 @@ def test_every_request_of_the_corpus_is_taken_or_refused_as_it_says() -> None:
 
     assert len(http_heads.corpus()) > 40
     asyncio.run(all_of_them())
+
+
+def test_http_heads_that_once_failed() -> None:
+    for path in (parsers.CORPUS / http_heads.NAME).glob("*"):
+        http_heads.try_one(path.read_bytes())
 
 
 def test_http_heads() -> None:

@@ -34,22 +34,21 @@ def _code(arguments: argparse.Namespace) -> int:
         print(found.report())
         if arguments.keep:
             print("kept as", *(path.name for path in campaign.keep(found)))
-    print(f"{tally.done} cases: {dict(tally.outcomes)}; workers ended by known holes: {dict(tally.deaths)}")
+    print(f"{tally.done} cases: {dict(tally.outcomes)}")
     return bool(tally.found)
 
 
 def _parser(arguments: argparse.Namespace) -> int:
     given = {target.name: target for target in parsers.targets()}
+    numbers = arguments.seed, arguments.first, arguments.count
+    data = arguments.file.read_bytes() if arguments.file else bytes.fromhex(arguments.hex)
     try:
         if arguments.name == http_heads.NAME:
-            print(dict(http_heads.run(arguments.seed, arguments.first, arguments.count)))
-            return 0
-        target = given[arguments.name]
-        if arguments.hex or arguments.file:
-            data = bytes.fromhex(arguments.hex) if arguments.hex else arguments.file.read_bytes()
-            print(parsers.try_one(target, data, measured=True))
+            print(http_heads.try_one(data) if data else dict(http_heads.run(*numbers)))
+        elif data:
+            print(parsers.try_one(given[arguments.name], data, measured=True))
         else:
-            print(dict(parsers.run(target, arguments.seed, arguments.first, arguments.count)))
+            print(dict(parsers.run(given[arguments.name], *numbers)))
     except parsers.ParserFailure as failure:
         print(failure)
         return 1

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from tests.property.fuzzing import case as cases
-from tests.property.fuzzing import known
 from tests.property.fuzzing.case import Case
 from tests.property.fuzzing.session import Failure, Session
 
@@ -25,9 +24,9 @@ SHARES: Final = {  # one case in so many ends like that at least; measured: thre
     "GuestFault 13": 30,
     "OutOfMemory": 120,
     "OutOfTime": 200,
+    "RecordTooLarge": 4000,
     "GuestExited": 1000,
 }
-DEATHS_MAX: Final = 200  # by holes that are known, after which a run says nothing any more
 
 
 @dataclass
@@ -60,7 +59,6 @@ class Tally:
 
     done: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    deaths: Counter[str] = field(default_factory=Counter)  # by known holes
     found: list[Found] = field(default_factory=list)
 
     def wrong(self, count: int) -> str:
@@ -97,15 +95,14 @@ def run(
         while number < end and time.monotonic() < until and len(tally.found) < failures_max:
             if session is None or (number - first) % CASES_A_WORKER == 0:
                 _close(session, tally)
-                session = _begin(engine, tally)
+                session = Session(engine)
             batch = range(number, min(number + BATCH, end))
             try:
                 session.run([cases.make(seed, n) for n in batch])
             except Failure as failure:
                 _close(session, tally)
                 session = None
-                if not _known(failure, tally):
-                    tally.found.append(trace(engine, seed, batch if traced else batch[:1], failure))
+                tally.found.append(trace(engine, seed, batch if traced else batch[:1], failure))
             number = batch.stop
             tally.done = number - first
     finally:
@@ -175,23 +172,6 @@ def corpus(folder: Path = CORPUS) -> dict[str, Case]:
 def replay_corpus(engine: str) -> dict[str, Failure]:
     """All that is kept, again; what still fails, by file name."""
     return {name: failure for name, case in corpus().items() if (failure := replay(engine, [case])) is not None}
-
-
-def _begin(engine: str, tally: Tally) -> Session:
-    while True:
-        try:
-            return Session(engine)
-        except Failure as failure:
-            if not _known(failure, tally):
-                raise
-
-
-def _known(failure: Failure, tally: Tally) -> bool:
-    """Whether a hole that is known ended the worker."""
-    name = known.death(failure.said)
-    if name:
-        tally.deaths[name] += 1
-    return bool(name) and tally.deaths.total() < DEATHS_MAX
 
 
 def _close(session: Session | None, tally: Tally) -> None:

@@ -166,6 +166,7 @@ def open_frame(
     record: bytes = b"",
     *,
     limits: Limits,
+    record_bytes: int = frames.RECORD_BYTES_MAX,
     fresh: bool = False,
     tenant: str = "fuzz",
     disks: Sequence[object] = (),
@@ -177,6 +178,7 @@ def open_frame(
         "weight": 1,
         "limits": asdict(limits),
         "growth_bytes": 0,
+        "record_bytes": record_bytes,
         "fresh": fresh,
         "disks": list(disks),
     }

@@ -15,7 +15,7 @@ from typing import Final
 
 from edge.vmm import frames
 from edge.vmm.frames import Frame
-from tests.property.fuzzing import known, mutate, neighbours
+from tests.property.fuzzing import mutate, neighbours
 from tests.property.fuzzing.case import DATA, Case
 from tests.property.fuzzing.child import Child, WorkerEnded, open_frame
 from tests.property.fuzzing.mutate import Rng
@@ -25,7 +25,7 @@ from vmimage.canonical import canonical_json
 from vmimage.manifest import Limits
 from vmimage.pages import no_pages
 
-ANSWER_S: Final = 3.0 if known.FRAMES_END_WORKERS else 30.0
+ANSWER_S: Final = 30.0
 LEAVE_S: Final = 10.0  # after the supervisor has gone
 RESIDENT_MAX: Final = 768 << 20  # bytes; 75 MiB are the interpreter, the rest a few of the largest frames
 LIMITS: Final = Limits(cpu_ms=5)
@@ -181,11 +181,6 @@ class Listener:
             self._judge(status, error.said, changed.in_step)
             return
         except TimeoutError:
-            if known.FRAMES_END_WORKERS:  # it waits for a memfd that nobody sent
-                child.process.kill()
-                self.close()
-                self.ends["leaves, wedged"] += 1
-                return
             raise Failure("wedged", f"no answer in {ANSWER_S} s", child.said()) from None
         self._refuse_size(child)
         self._child = None
@@ -198,9 +193,9 @@ class Listener:
     def _judge(self, status: int | None, said: str, in_step: bool) -> None:
         if status is None or status < 0:
             raise Failure("died", f"the worker ended with status {status}", said)
-        if in_step and not known.FRAMES_END_WORKERS:
+        if in_step:
             raise Failure("died", f"frames that parse ended the worker, status {status}", said)
-        self.ends[f"leaves {'in' if in_step else 'out of'} step"] += 1
+        self.ends["leaves out of step"] += 1
 
     def _look(self, child: Child) -> None:
         """It answers, and a machine that is opened now runs and is parked."""
@@ -231,10 +226,9 @@ class Listener:
             raise Failure("memory", f"at most {RESIDENT_MAX} bytes resident expected, got {resident}", child.said())
 
 
-def run(seed: int, first: int, count: int, *, deaths_max: int = 1 << 30) -> Counter[str]:
+def run(seed: int, first: int, count: int) -> Counter[str]:
     """Conversations `first` to `first + count` of a seed; how they ended.
 
-    :param deaths_max: workers after which there are no more.
     :raises Failure: see `Listener.say`; its message names the number.
     """
     listener = Listener()
@@ -245,8 +239,6 @@ def run(seed: int, first: int, count: int, *, deaths_max: int = 1 << 30) -> Coun
             except Failure as failure:
                 again = f"python -m tests.property.fuzzing frames --seed {seed} --first {number} --count 1"
                 raise Failure(failure.kind, f"{failure.message}\nagain: {again}", failure.said) from None
-            if sum(many for word, many in listener.ends.items() if "leaves" in word) >= deaths_max:
-                break
         return listener.ends
     finally:
         listener.close()

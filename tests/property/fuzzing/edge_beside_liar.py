@@ -6,15 +6,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edge import flow
+from edge import fleet, flow, quarantine
 from edge.config import load_config
+from edge.flow import SHARED, Place
 from edge.serve import serve
+from edge.workers import Owner, Worker
+from tests.property.fuzzing.hostile_worker import REAL
 
-PAUSE_S = 0.05  # after a worker's end, so that the next one lies soon
+PAUSE_S = 0.05  # after a worker's end, also in quarantine, so that the next one lies soon
+CONFINED_S = 1.0  # of a service that was blamed, so that it is soon among those that the liar can get
 
 
 def _soon(*_: Any, **__: Any) -> tuple[int, float]:
     return 1, PAUSE_S
+
+
+def _worker(index: int, owner: Owner, command: tuple[str, ...], place: Place = SHARED) -> Worker:
+    """Who lies is among those for all: in quarantine it would have but one service, and seldom a request."""
+    return Worker(index, owner, command if place == SHARED else REAL, place)
 
 
 def main() -> None:
@@ -22,6 +31,10 @@ def main() -> None:
     folder, seed, origin, root = sys.argv[1:]
     logging.basicConfig(level=logging.INFO)
     flow.after_crash = _soon
+    fleet.Worker = _worker  # type: ignore[assignment, misc]
+    fleet.QUARANTINE_GAP_S = quarantine.PAUSE_FIRST_S = quarantine.PAUSE_MAX_S = PAUSE_S
+    fleet.UNUSED_S = quarantine.HEALTHY_FIRST_S = quarantine.HEALTHY_MAX_S = CONFINED_S
+    quarantine.TENANT_SERVICES = sys.maxsize  # one publisher has all services here
     options = {
         "origin": origin,
         "trust": root,
@@ -31,7 +44,8 @@ def main() -> None:
         "memory": "32MiB",  # machines are parked and opened all the time, so that the liar gets its share of them
         "negative": "0",
         "refresh": "0.5",
-        "request_timeout": "2",
+        "request_timeout": "1",
+        "wedged": "2",
         "engine": "unicorn",
     }
     command = (sys.executable, "-m", "tests.property.fuzzing.hostile_worker", folder, seed)

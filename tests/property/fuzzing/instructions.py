@@ -256,8 +256,19 @@ REST: Final = b"\x48\xc7\xc7\xff\xff\xff\xff\xe6\x10\xeb\xf5"  # l: mov rdi, -1;
 LENGTH_MAX: Final = 400
 
 
+def change(rng: Rng) -> bytes:
+    """Writes to pages of data, mostly to some that most machines have."""
+    pages = (abi.PROGRAM_ADDRESS + 0x10000 + rng.randrange(20) * abi.PAGE_SIZE for _ in range(rng.randrange(1, 4)))
+    return b"".join(b"\x48\xc7\x04\x25" + struct.pack("<Ii", page, rng.getrandbits(31)) for page in pages)
+
+
 def program(rng: Rng) -> bytes:
-    """One to a dozen pieces, at times cut short, and mostly a rest at the end so that not all of them run wild."""
+    """One to a dozen pieces, at times cut short, and mostly a rest at the end so that not all of them run wild.
+
+    Most of them end at a piece; so some only change memory, and there is something to park.
+    """
+    if rng.random() < 0.08:
+        return change(rng) + REST
     makers = rng.choices(_MAKERS, _WEIGHTS, k=rng.choice((1, 1, 2, 2, 3, 4, 6, 8, 12)))
     pieces = [maker(rng) for maker in makers]
     if rng.random() < 0.1:

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from typing import Final
 
 from tests.conftest import kvm_missing
-from tests.property.fuzzing import campaign, conversations, http_heads, known, parsers
+from tests.property.fuzzing import campaign, conversations, http_heads, parsers
 from tests.property.fuzzing.session import Failure
 
 # Cases of a piece of work, chosen so that one takes some seconds on a busy machine.
@@ -29,14 +29,12 @@ class Done:
     kind: str
     cases: int = 0
     ends: Counter[str] = field(default_factory=Counter)
-    known: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
     def add(self, other: "Done") -> None:
         """Take another piece's into this."""
         self.cases += other.cases
         self.ends.update(other.ends)
-        self.known.update(other.known)
         self.failures += other.failures
 
 
@@ -61,7 +59,7 @@ def work(piece: Piece, seed: int, until: float) -> Done:
     try:
         if kind in ENGINES:
             tally = campaign.run(kind, seed, first, size, until=until)
-            done.cases, done.ends, done.known = tally.done, tally.outcomes, tally.deaths
+            done.cases, done.ends = tally.done, tally.outcomes
             for found in tally.found:
                 paths = campaign.keep(found)
                 done.failures.append(found.report() + "\nkept as " + " ".join(path.name for path in paths))
@@ -99,8 +97,6 @@ def run(cases: int, minutes: float, seed: int, jobs: int, sizes: Mapping[str, in
     if why := kvm_missing():
         kinds -= {"kvm", "auto"}
         print(f"KVM IS NOT FUZZED HERE: {why}", flush=True)
-    if holes := known.open_holes():
-        print(f"known holes, whose cases are left out or do not count: {', '.join(holes)}", flush=True)
     print(f"seed {seed}, {jobs} processes, {cases} cases{f' or {minutes:g} minutes' if minutes else ''}", flush=True)
     began = shown = time.monotonic()
     until = began + minutes * 60 if minutes else float("inf")
@@ -143,7 +139,5 @@ def summary(results: dict[str, Done], took_s: float, seed: int) -> int:
     for kind, done in sorted(results.items()):
         most = ", ".join(f"{word} {many}" for word, many in done.ends.most_common(8))
         print(f"  {kind:8} {done.cases:8} cases, {len(done.failures)} failures: {most}")
-        if done.known:
-            print(f"           workers ended by known holes: {dict(done.known)}")
     print("FAILED" if failures else "nothing failed")
     return 1 if failures else 0

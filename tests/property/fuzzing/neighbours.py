@@ -66,12 +66,6 @@ def base_image() -> Image:
     return prepare(BASE_NUMBER, _manifest("base", LAYOUTS[0], blob, None, (page_nos, pages)), blob, None)
 
 
-def forget_base() -> None:
-    """Make the base anew when it is next wanted."""
-    base_image.cache_clear()
-    layout_manifest.cache_clear()
-
-
 def _base_words(memory_bytes: int) -> "np.ndarray":
     words = np.zeros(memory_bytes // 8, dtype=np.uint64)
     image = base_image()

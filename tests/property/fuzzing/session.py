@@ -19,7 +19,7 @@ import zstandard
 from edge.images import Image
 from edge.vmm import frames
 from edge.vmm.frames import Frame
-from tests.property.fuzzing import known, neighbours
+from tests.property.fuzzing import neighbours
 from tests.property.fuzzing.case import AT_ONCE, AT_REST, Case
 from tests.property.fuzzing.child import Child, WorkerEnded, open_frame
 from vmimage import errors, snapshot
@@ -75,8 +75,6 @@ class Session:
 
     def __init__(self, engine: str) -> None:
         self.engine = engine
-        if known.touched_pages_stay():
-            neighbours.forget_base()
         self.outcomes: Counter[str] = Counter()
         self._child = Child("--engine", engine)
         self._machines: dict[int, _Live] = {}
@@ -85,7 +83,6 @@ class Session:
         self._pongs: dict[str, dict[str, Any]] = {}
         self._looking: dict[int, neighbours.Looking] = {}
         self._hello = self._hellos = 0
-        self._secret_record = b""
         try:
             self._guarded(self._begin)
         except BaseException:
@@ -127,7 +124,7 @@ class Session:
         for case in cases:
             image = neighbours.hostile(self._next_image(), case)
             number = self._enter(case, image)
-            out += [self._child.give(image), open_frame(number, image.number, limits=_limits(case), fresh=case.fresh)]
+            out += [self._child.give(image), _open(number, image, case)]
             out += [frames.pack(kind, flags, number, stream, payload) for kind, flags, stream, payload in case.sent]
             out.append(_wake(number))
             if case.park == AT_ONCE:
@@ -146,7 +143,7 @@ class Session:
             assert live.image is not None
             record = live.parked if case.reopen == 1 else _changed(live.parked, case.reopen)
             other = self._enter(case, live.image)
-            out.append(open_frame(other, live.image.number, record, limits=_limits(case), fresh=case.fresh))
+            out.append(_open(other, live.image, case, record))
             out += [_wake(other), frames.pack(frames.PARK, 0, other, 0)]
             reopened.append(other)
         self._send(b"".join(out))
@@ -321,8 +318,7 @@ class Session:
 
     def _open_secret(self) -> None:
         self._secret = self._enter(_SECRET_CASE, self._secret_image)
-        limits = _limits(_SECRET_CASE)
-        self._send(open_frame(self._secret, self._secret_image.number, self._secret_record, limits=limits))
+        self._send(_open(self._secret, self._secret_image, _SECRET_CASE))
 
     def _check_secret(self) -> None:
         self._send(frames.pack(frames.PARK, 0, self._secret, 0))
@@ -351,8 +347,9 @@ def _wake(machine: int) -> bytes:
     return frames.pack(frames.RESET, 0, machine, 0x7FFF_FFFF)
 
 
-def _limits(case: Case) -> Limits:
-    return Limits(**case.limits)
+def _open(machine: int, image: Image, case: Case, record: bytes = b"") -> bytes:
+    more: dict[str, Any] = {"record_bytes": case.record_bytes, "fresh": case.fresh}
+    return open_frame(machine, image.number, record, limits=Limits(**case.limits), **more)
 
 
 def _refuse_secret(frame: Frame) -> None:
