@@ -98,7 +98,7 @@ def admin(
 def doctor(
     config: Annotated[Path | None, typer.Option(help="The edge's TOML file, for what it allows.")] = None,
 ) -> None:
-    """Say what this machine gives an edge, what it lacks, and what would mend it; exit code 1 if an edge cannot run."""
+    """Say what this machine gives an edge, what it lacks, and what would fix it; exit code 1 if an edge cannot run."""
     from rich.console import Console
     from rich.table import Table
 
@@ -110,6 +110,6 @@ def doctor(
     kvm_ring0 = config is not None and load_config(config, {}).kvm_ring0 == "on"
     for finding in examine(kvm_ring0=kvm_ring0):
         failed |= finding.state == "fail"
-        table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.mend}[/]")
+        table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.fix}[/]")
     Console().print(table)
     raise typer.Exit(int(failed))

@@ -1,4 +1,4 @@
-"""`nunatak doctor`: what this machine gives an edge, what it lacks, and what would mend it.
+"""`nunatak doctor`: what this machine gives an edge, what it lacks, and what would fix it.
 
 Nothing here changes anything. A missing layer is no failure while something stands in for it: Unicorn for KVM, fewer
 walls around a worker; only what stops an edge from running at all is one.
@@ -30,7 +30,7 @@ class Finding:
     name: str
     state: State
     found: str
-    mend: str = ""  # what to do about it; empty when nothing needs doing
+    fix: str = ""  # what to do about it; empty when nothing needs doing
 
 
 def examine(*, kvm_ring0: bool = False) -> Iterator[Finding]:
@@ -68,15 +68,15 @@ def _memory() -> Iterator[Finding]:
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0))
     enough = size >= MEMORY_WANTED_BYTES
-    mend = "" if enough else "give the edge less with --memory, and expect few services"
-    yield Finding("machine", "ok" if enough else "warn", f"{cores} processors, {size >> 20} MiB", mend)
+    fix = "" if enough else "give the edge less with --memory, and expect few services"
+    yield Finding("machine", "ok" if enough else "warn", f"{cores} processors, {size >> 20} MiB", fix)
 
 
 def _descriptors() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = soft >= DESCRIPTORS_WANTED
-    mend = "" if enough else f"ulimit -n {DESCRIPTORS_WANTED} (or LimitNOFILE= in a systemd unit)"
-    yield Finding("descriptors", "ok" if enough else "warn", f"{soft} (at most {hard})", mend)
+    fix = "" if enough else f"ulimit -n {DESCRIPTORS_WANTED} (or LimitNOFILE= in a systemd unit)"
+    yield Finding("descriptors", "ok" if enough else "warn", f"{soft} (at most {hard})", fix)
 
 
 def _unicorn() -> Iterator[Finding]:
@@ -111,18 +111,18 @@ def about_kvm(known: KvmFacts, *, allowed: bool) -> Iterator[Finding]:
         yield Finding("kvm: system calls", "ok", "land in ring 3: KVM without hardware support")
     else:
         found = "land in ring 0, as with VMX and SVM; " + ("allowed by kvm_ring0" if allowed else "not used")
-        mend = "tested on an emulated AMD processor only (make test-kvm); kvm_ring0 = on allows it"
-        yield Finding("kvm: system calls", "ok" if allowed else "warn", found, "" if allowed else mend)
+        fix = "tested on an emulated AMD processor only (make test-kvm); kvm_ring0 = on allows it"
+        yield Finding("kvm: system calls", "ok" if allowed else "warn", found, "" if allowed else fix)
     missing = [name for name in GUARDS if name not in known.guards]
     found = "ring 0 has " + (", ".join(known.guards) or "none") + (f"; not {', '.join(missing)}" if missing else "")
     matters = known.ring == 0 and missing
-    mend = "a processor and a kernel that offer them give a second wall" if matters else ""
-    yield Finding("kvm: guards", "warn" if matters else "ok", found, mend)
+    fix = "a processor and a kernel that offer them give a second wall" if matters else ""
+    yield Finding("kvm: guards", "warn" if matters else "ok", found, fix)
     if known.cpuid_is_ours:
         yield Finding("kvm: CPUID", "ok", "guests see the architecture's")
     else:
-        mend = "say --engine unicorn where that must stay hidden; images are baked on Unicorn and run all the same"
-        yield Finding("kvm: CPUID", "warn", "guests see the host's: this KVM cannot make CPUID fault", mend)
+        fix = "say --engine unicorn where that must stay hidden; images are baked on Unicorn and run all the same"
+        yield Finding("kvm: CPUID", "warn", "guests see the host's: this KVM cannot make CPUID fault", fix)
 
 
 def _try_unicorn() -> str:
@@ -150,8 +150,8 @@ def _sandbox() -> Iterator[Finding]:
     for line in probe():
         name, _, found = line.partition(": ")
         missing = found.startswith("MISSING")
-        mend = "workers run without this layer; see docs/sandbox.md" if missing else ""
-        yield Finding(f"sandbox: {name}", "warn" if missing else "ok", found, mend)
+        fix = "workers run without this layer; see docs/sandbox.md" if missing else ""
+        yield Finding(f"sandbox: {name}", "warn" if missing else "ok", found, fix)
 
 
 def _compiler() -> Iterator[Finding]:

@@ -103,8 +103,8 @@ class Demo:
         if refused.error != "unverifiable":
             raise StepFailed(f"flipped byte: error 'unverifiable' expected, got {refused.error!r}")
         blob.write_bytes(whole)
-        self._ask("the same, mended", "damaged", "/", tier="origin")
-        self._say("one bit flipped in a blob of the origin's store: refused (502), not run; mended: served")
+        self._ask("the same, fixed", "damaged", "/", tier="origin")
+        self._say("one bit flipped in a blob of the origin's store: refused (502), not run; fixed: served")
 
     def origin_down(self) -> None:
         """Without its origin an edge goes on with everything it has verified."""

@@ -72,7 +72,7 @@ _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446  # on every architecture
 _LANDLOCK_VERSION: Final = 1
 
 # What an operator can do about a layer that is missing.
-MENDS: Final = {
+FIXES: Final = {
     "sandbox": "run edges on Linux",
     "namespaces": "start the edge as root, or allow user namespaces to ordinary users",
     "user": "start the edge as root, or with CAP_SETUID and CAP_SETGID",
@@ -116,9 +116,9 @@ class Report:
         return tuple(layer.name for layer in self.layers if not layer.stands)
 
     def lines(self) -> list[str]:
-        """For a log and `nunatak doctor`: what each layer is, or that it is MISSING, why, and what would mend it."""
+        """For a log and `nunatak doctor`: what each layer is, or that it is MISSING, why, and what would fix it."""
         return [
-            f"{x.name}: {x.detail}" if x.stands else f"{x.name}: MISSING, {x.detail}; {MENDS.get(x.name, 'report it')}"
+            f"{x.name}: {x.detail}" if x.stands else f"{x.name}: MISSING, {x.detail}; {FIXES.get(x.name, 'report it')}"
             for x in self.layers
         ]
 

@@ -41,7 +41,7 @@ class Problem:
     kind: str = ""  # the error's counter name, as X-Nunatak-Error has it on an edge
     limit: str = ""  # the limit that was hit, its value, and how to set it
     trace: Sequence[str] = ()  # innermost first
-    again: bool = False  # a page that will be another one as soon as the source is mended
+    again: bool = False  # a page that will be another one as soon as the source is fixed
 
     def text(self) -> str:
         """For terminals and command-line clients."""
@@ -62,7 +62,7 @@ class Problem:
         if self.trace:
             parts.append(f"<p>Where, innermost first:<pre>{escape(chr(10).join(_folded(self.trace)))}</pre>")
         note = (
-            "This page loads again until the source is mended."
+            "This page loads again until the source is fixed."
             if self.again
             else "An edge tells clients the status only."
         )

@@ -1,7 +1,7 @@
 """The development server put together: an edge whose origin is the newest build, and the loop that builds.
 
 Supervisor, worker, limits and front are those of `nunatak edge`. While a build is under way the machine of the one
-before answers; a build that fails is what every request is told, until the source is mended.
+before answers; a build that fails is what every request is told, until the source is fixed.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""`nunatak dev` as a process: a program is edited, broken, mended and crashed while somebody asks for its pages."""
+"""`nunatak dev` as a process: a program is edited, broken, fixed and crashed while somebody asks for its pages."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """Both engines fed the same instruction sequences: registers, flags, memory and exits must be the same.
 
 Sequences are drawn from templates of the instructions that compilers emit for x86-64-v2. Where the architecture leaves
-flags undefined, an instruction that defines them follows. An instruction that differs is mended in an engine or refused
+flags undefined, an instruction that defines them follows. An instruction that differs is fixed in an engine or refused
 by the build; `docs/adr/` says which.
 """
 

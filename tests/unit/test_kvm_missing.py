@@ -101,4 +101,4 @@ def test_an_operator_is_told(tell: Callable[[], list[str]], expected: list[str])
 def test_an_operator_is_told_what_to_do() -> None:
     for known in (HARDWARE, SOFTWARE, KvmFacts(ring=0)):
         for finding in about_kvm(known, allowed=False):
-            assert bool(finding.mend) == (finding.state != "ok"), finding
+            assert bool(finding.fix) == (finding.state != "ok"), finding
