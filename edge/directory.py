@@ -188,7 +188,7 @@ class Directory:
             if release is None:
                 del self.by_name[service.name]
             old = service.release
-            if release is None or (release.manifest_digest, release.written) != (old.manifest_digest, old.written):
+            if release is None or _machine_facts(release) != _machine_facts(old):
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
@@ -233,3 +233,8 @@ class Directory:
             if task is not None:
                 task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _machine_facts(release: ServiceRecord) -> tuple[object, ...]:
+    """What a machine goes with: where one of these changes it ends, and another tenant finds none of its memory."""
+    return release.manifest_digest, release.written, release.tenant

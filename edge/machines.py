@@ -104,7 +104,7 @@ class Machines:
 
     async def _try_open(self, service: Service) -> bool:
         """False when the worker ended, or the service became another version, meanwhile."""
-        release = service.release
+        release, key = service.release, service.key
         if service.withdrawn:
             raise UnknownService(f"{service.name}: withdrawn")
         image, trip = await self.images.load(
@@ -115,7 +115,7 @@ class Machines:
             self.residents.admit(image.manifest)  # `images` has asked too, but not for one that is held or a base
             await self.residents.closed(service)
             attached = await self.disks.prepare(service, image.manifest.disks)
-            held = await self.records.get(service.key)
+            held = await self.records.get(key)
             aged = split_age(held[0]) if held is not None else None
             if aged is not None and (self._is_worn(service, image, aged[0]) or self._too_large(service, aged[1])):
                 aged = None
@@ -123,7 +123,7 @@ class Machines:
             await self.residents.make_room(image, attached)
             with suppress(WorkerLost):
                 await worker.give(image)
-            same = not service.withdrawn and service.release.manifest_digest == release.manifest_digest
+            same = not service.withdrawn and service.key == key  # the same image, of the same tenant
             same &= worker.place == self._fleet.place_of(service)
             if not (worker.alive and not worker.leaving and same and self.disks.current(attached)):
                 return False
