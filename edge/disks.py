@@ -284,7 +284,8 @@ class Disks:
         waiting = self._fetching.get(key)
         if waiting is not None:
             self._counters.blocks_collapsed += 1
-            waiting.append(worker)
+            if worker not in waiting:  # however often it asks
+                waiting.append(worker)
             return
         party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
         if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:

@@ -15,6 +15,7 @@ from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage import abi
 from vmimage.errors import GuestError
+from vmimage.requests import UNDER_WAY_MAX
 
 if TYPE_CHECKING:
     from edge.blobs import Trip
@@ -153,6 +154,8 @@ class Stream:
             (amount,) = _CREDIT.unpack(payload)
             if amount:  # else it is no progress
                 self._credit, self.since = self._credit + amount, now
+                if self._credit > UNDER_WAY_MAX:
+                    raise ValueError(f"credit for what was sent expected, got {amount} bytes more")
                 wake(self._credit_waiter)
         else:
             self.fail(GuestError("the guest aborted the request"))

@@ -10,13 +10,12 @@ import errno
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from vmimage.errors import NunatakError
@@ -26,6 +25,10 @@ URL_MAX: Final = 8190  # characters, as in a request line that we take ourselves
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Listener = tuple[str, int]  # address and port
+# Host, port and family to families, protocols, and addresses with ports.
+Find = Callable[
+    [str, int, socket.AddressFamily], Awaitable[Sequence[tuple[socket.AddressFamily, int, tuple[str, int]]]]
+]
 
 # The IANA special-purpose address registries (RFC 6890; iana.org/assignments/iana-ipv4-special-registry and -ipv6-) but
 # for three anycast services that the registries call global: whoever wants those names them. Of IPv6 only 2000::/3 is
@@ -245,20 +248,24 @@ def is_local(address: str) -> bool:
 class GuardedResolver(AbstractResolver):
     """Looks names up and keeps only addresses that guests may reach: no name leads into the edge's own network."""
 
-    def __init__(self, policy: UpstreamPolicy) -> None:
-        self._policy = policy
-        self._resolver = ThreadedResolver()
+    def __init__(self, policy: UpstreamPolicy, find: Find) -> None:
+        """:param find: how a name is looked up."""
+        self._policy, self._find = policy, find
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """AbstractResolver."""
-        found = await self._resolver.resolve(host, port, family)
-        reachable = [result for result in found if self._policy.reachable(result["host"])]
+        found = await self._find(host, port, family)
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        reachable = [
+            ResolveResult(hostname=host, host=address, port=at, family=kind, proto=protocol, flags=numeric)
+            for kind, protocol, (address, at) in found
+            if self._policy.reachable(address)
+        ]
         if not reachable:
             raise AddressRefused(host)
         return reachable
 
     async def close(self) -> None:
         """AbstractResolver."""
-        await self._resolver.close()

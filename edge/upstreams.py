@@ -7,10 +7,12 @@ connections it has. Beyond the first it is told so at once, beyond the second it
 """
 
 import asyncio
+import socket
 import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Final
 
 import aiohttp
@@ -18,6 +20,7 @@ import aiohttp
 from edge import log
 from edge.allowance import EXCHANGES, Allowance
 from edge.counters import Counters
+from edge.lookups import Found, Lookups
 from edge.services import Machine
 from edge.streams import wake
 from edge.tasks import Tasks
@@ -41,6 +44,8 @@ _NOT_FORWARDED: Final = frozenset(
     "proxy-connection te trailer transfer-encoding upgrade cdn-loop".split()
 )
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+_PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant for whom names are looked up
 
 _logger: Final = log.logger("upstreams")
 
@@ -81,6 +86,8 @@ class Exchange:
         elif frame.type == frames.CREDIT and len(frame.payload) == _CREDIT.size:
             (amount,) = _CREDIT.unpack(frame.payload)
             self._credit, progress = self._credit + amount, bool(amount)
+            if self._credit > abi.STREAM_WINDOW:
+                raise ValueError(f"exchange: credit for what was sent expected, got {amount} bytes more")
         else:
             raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
         if (
@@ -152,6 +159,7 @@ class Upstreams:
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
         self.tasks = Tasks(counters)
+        self._lookups = Lookups(counters)
         self._begun = Allowance(EXCHANGES, self._loop.time)
         self._too_many: dict[
             tuple[Machine, int], None
@@ -216,6 +224,7 @@ class Upstreams:
 
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
+        _PARTY.set(machine.service.tenant)
         try:
             async with exchange.moving(), self._turns.taken(machine.service.tenant, 1):
                 await self._exchange(exchange)
@@ -259,13 +268,18 @@ class Upstreams:
                     await exchange.pass_on(data)
                 exchange.send(frames.BODY, end=True)
 
+    async def _find(self, host: str, port: int, family: socket.AddressFamily) -> Found:
+        """Called in a task that an exchange's has begun, or in that one."""
+        return await self._lookups.find(_PARTY.get(), host, port, family)
+
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=GuardedResolver(self._policy),
+                resolver=GuardedResolver(self._policy, self._find),
+                use_dns_cache=False,  # with it tenants who ask for the same name would wait for one another
                 socket_factory=self._guard.socket,
                 limit=CONNECTIONS_MAX,
-                limit_per_host=32,
+                limit_per_host=0,  # tenants who ask the same upstream would wait for one another: `Turns` bounds each
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -283,6 +297,7 @@ class Upstreams:
         """No more of them."""
         if self._session is not None:
             await self._session.close()
+        await self._lookups.close()
 
 
 def loops(fields: str | None) -> int:

@@ -9,6 +9,7 @@ one that breaks the protocol or stops answering is killed, alone. What frames me
 import asyncio
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from edge.vmm.frames import Frame
 from vmimage.errors import OperatorError
 
 HELLO_S: Final = 20.0  # an interpreter with its engines calibrated; about 1 s here
+TAKES_IMAGES_S: Final = 20.0  # it takes one with each IMAGE frame, and a whole queue of them is before that one
 STOP_S: Final = 5.0  # a worker told to stop that did not is killed
 SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth of frames
 BUSY_STREAMS: Final = 4  # requests in a worker from which on the edge polls for its answers
@@ -97,6 +99,7 @@ class Worker(asyncio.Protocol):
         self._answers_soon = self._polling = False
         self._stopping = False
         self._pinged = 0.0  # loop time of the ping that is not answered yet
+        self._ping = ""  # what it carried, which nobody can say who has not read it
 
     @property
     def pid(self) -> int:
@@ -210,9 +213,14 @@ class Worker(asyncio.Protocol):
         fd = self._image_socket.fileno()
         self._loop.add_writer(fd, wake, writable)
         try:
-            await asyncio.wait([writable, self._ended], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                [writable, self._ended], timeout=TAKES_IMAGES_S, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             self._loop.remove_writer(fd)
+        if not done:  # all that would be opened here would wait for ever
+            self.kill(f"no image taken in {TAKES_IMAGES_S} s", "wedged")
+            raise WorkerLost(f"worker {self.index}: no images taken")
 
     def enter(self, machine: Machine) -> None:
         """A machine is in this worker from now on."""
@@ -246,8 +254,8 @@ class Worker(asyncio.Protocol):
         if self._pinged and now - self._pinged > wedged_s:
             self.kill(f"no PONG in {wedged_s} s", "wedged")
         elif not self._pinged:
-            self._pinged = now
-            self.send(frames.pack(frames.PING, 0, 0, 0))
+            self._pinged, self._ping = now, secrets.token_hex(8)
+            self.send(frames.pack(frames.PING, 0, 0, 0, self._ping.encode()))
 
     # Receiving.
 
@@ -279,9 +287,15 @@ class Worker(asyncio.Protocol):
             self._hello.set_result(None)
 
     def on_pong(self, payload: bytes) -> None:
-        """PONG came."""
+        """PONG came.
+
+        :raises ValueError: it answers no PING, so whoever sent it need not have read what it was sent; or no JSON.
+        """
+        said = json_object(payload, PONG_MAX) if self._pinged else {}
+        if not self._pinged or said.pop("ping", None) != self._ping:
+            raise ValueError("PONG: one for each PING, with what it carried, expected")
         self._pinged = 0.0
-        self.statistics = _statistics(json_object(payload, PONG_MAX) if payload else {})
+        self.statistics = _statistics(said)
 
     # The end.
 

@@ -97,6 +97,7 @@ while data := connection.recv(1 << 20):
             sizes = [
                 [n, 1 << 30 if tenant.startswith(("big", "fat", "grown")) else 1 << 20] for n, tenant in tenants.items()
             ]
-            send(frames.PONG, 0, 0, json.dumps({"resident": sizes, "wakeups": "many", "huge": 10**400}).encode())
+            said = {"ping": frame.payload.decode(), "resident": sizes, "wakeups": "many", "huge": 10**400}
+            send(frames.PONG, 0, 0, json.dumps(said).encode())
         elif frame.type == frames.STOP:
             sys.exit(0)

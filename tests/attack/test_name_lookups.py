@@ -1,0 +1,122 @@
+"""A publisher whose name servers never answer: do others' requests to upstreams wait behind its look-ups?"""
+
+import asyncio
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from edge.counters import Counters
+from edge.lookups import EACH, THREADS, WAITING_EACH, Lookups
+from edge.upstream_policy import UpstreamPolicy
+from edge.upstreams import Upstreams
+from edge.vmm import frames
+from edge.vmm.frames import Frame
+from vmimage import abi
+
+PATIENCE_S = 20.0
+REAL = socket.getaddrinfo
+
+
+class NameServers:
+    """Names below evil.test are looked up until `answer`, others are this machine; how many of each were begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answer = threading.Event()
+        self.begun: list[str] = []
+        self.all_busy = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def _look_up(self, host: str, port: int, *arguments: Any, **named: Any) -> Any:
+        self.begun.append(host)
+        if len(self.begun) == THREADS:
+            self.all_busy.set()
+        if host.endswith("evil.test"):
+            self.answer.wait(PATIENCE_S)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return REAL("127.0.0.1", port, *arguments, **named)
+
+
+def guest(tenant: str, *upstreams: str) -> tuple[Any, list[Frame]]:
+    sent: list[Frame] = []
+    worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
+    image = SimpleNamespace(manifest=SimpleNamespace(upstreams=upstreams))
+    service = SimpleNamespace(name=tenant, tenant=tenant)
+    return SimpleNamespace(number=1, image=image, service=service, worker=worker, exchanges={}, streams={}), sent
+
+
+def ask(upstreams: Upstreams, machine: Any, url: str, number: int) -> None:
+    block = f"Method\0GET\0URL\0{url}/\0\0".encode()
+    upstreams.on_frame(machine, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
+
+
+def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async def hello(_: web.Request) -> web.Response:
+            return web.Response(text="hello")
+
+        app = web.Application()
+        app.router.add_get("/", hello)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        good = f"http://good.test:{runner.addresses[0][1]}"
+        names = [f"http://n{number}.evil.test" for number in range(2 * abi.MAX_EXCHANGES)]
+        servers = NameServers(monkeypatch)
+        upstreams = Upstreams(UpstreamPolicy.parse("public, 127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        mallory, _ = guest("mallory", good, *names)
+        alice, sent = guest("alice", good)
+        try:
+            for number, name in enumerate(names[1:]):
+                ask(upstreams, mallory, name, number)
+            ask(upstreams, mallory, good, len(names))  # also her name, behind all of their own
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+            stuck = list(servers.begun)
+            ask(upstreams, alice, good, 1)
+            await asyncio.sleep(0)
+            await asyncio.wait_for(alice.exchanges[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
+            assert servers.begun == [*stuck, "good.test"]
+            assert len(stuck) == EACH
+        finally:
+            servers.answer.set()
+            upstreams.forget(mallory)
+            await upstreams.close()
+            await runner.cleanup()
+
+    asyncio.run(test())
+
+
+def test_names_that_a_tenant_waits_for_are_bounded_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        servers, lookups = NameServers(monkeypatch), Lookups(Counters())
+
+        def find(party: str, number: int) -> "asyncio.Task[Any]":
+            found = lookups.find(party, f"n{number}.evil.test", 80, socket.AF_INET)
+            return lookups.tasks.spawn("lookup", found, awaited=True)
+
+        asked = [find("mallory", number) for number in range(WAITING_EACH)]
+        twice = [find("mallory", number) for number in range(WAITING_EACH)]
+        await asyncio.sleep(0)
+        one_more = (await asyncio.gather(find("mallory", WAITING_EACH), return_exceptions=True))[0]
+        assert isinstance(one_more, OSError)
+        assert "at most" in str(one_more)
+        for task in asked:
+            task.cancel()  # who has stopped waiting has not stopped the threads
+        await asyncio.gather(*asked, return_exceptions=True)
+        others = [find(f"other{number}", number) for number in range(THREADS - EACH)]
+        await asyncio.to_thread(servers.all_busy.wait, PATIENCE_S)
+        assert sum(host in {f"n{number}.evil.test" for number in range(EACH)} for host in servers.begun) >= EACH
+        servers.answer.set()
+        ended = await asyncio.gather(*twice, *others, return_exceptions=True)
+        assert all(isinstance(error, socket.gaierror) for error in ended)
+        assert len(servers.begun) == WAITING_EACH + THREADS - EACH, "each name once for each tenant"
+        again = await asyncio.gather(find("mallory", 0), return_exceptions=True)
+        assert isinstance(again[0], socket.gaierror), "all places are free again"
+        await lookups.close()
+
+    asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))  # type: ignore[arg-type]
