@@ -39,6 +39,8 @@ NOT_ON_SERVICE_HOST: Final = frozenset(
     b" secure-session-registration".split()
 )
 
+# Bytes of a field's name. 1,024 names are remembered, and so this bounds what clients can have remembered for them.
+FIELD_NAME_MAX: Final = 256
 _USUAL_OPTIONS: Final = {b"keep-alive", b"close"}  # of Connection
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
@@ -83,7 +85,7 @@ def request_block(
     """The key-value block of one request.
 
     :param port: on which it came.
-    :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record.
+    :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
     variable_of = _variable if route.kind == "host" else _variable_on_service_host
     raw = path = route.path.encode()
@@ -113,6 +115,8 @@ def request_block(
         parts += (b"CONTENT_LENGTH", b"%d" % content_length)
     repeated = False
     for name, value in headers:
+        if len(name) > FIELD_NAME_MAX:
+            raise ClientError(431, "head_too_large")
         variable = variable_of(name)
         if variable:
             repeated |= variable in names

@@ -126,6 +126,7 @@ def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str,
 # Routing.
 
 SERVICE_PREFIX: Final = "/~service/"
+AUTHORITY_MAX: Final = 253 + len(":65535")  # of a name with a port; what clients make up longer is not remembered
 NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); services keep to the same
 
 
@@ -178,13 +179,17 @@ def route(host: str | None, target: str, service_host: str = "") -> Route | None
     return Route("host", name, authority, "", path, query)
 
 
-@lru_cache(maxsize=1024)
 def host_name(host: str) -> str | None:
     """The name in a Host field or an authority: lower case, no port, no final dot; None when it is malformed.
 
     Stricter than RFC 3986 section 3.2.2 where that costs nobody anything: registered names are of unreserved
     characters, since no service can have a host of others, and an IP literal is an IPv6 address without a zone.
     """
+    return _host_name(host) if len(host) <= AUTHORITY_MAX else None
+
+
+@lru_cache(maxsize=1024)
+def _host_name(host: str) -> str | None:
     match = _HOST.fullmatch(host)
     if match is None or len(match[2] or "") > NAME_MAX or int(match[3] or 0) > 65535:
         return None
