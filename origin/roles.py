@@ -17,6 +17,7 @@ from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, 
 from origin.names import Submitter, changed_paths, check
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.trust import (
+    OFFLINE_LIFETIME,
     SNAPSHOT_LIFETIME,
     SNAPSHOT_MAX,
     TARGETS_MAX,
@@ -148,8 +149,9 @@ def accept(
         signed = state.trust.verify_bin(role, data)
         if signed.version != state.version_of(role) + 1:
             raise VersionConflict(f"{role}: version {state.version_of(role) + 1} expected, got {signed.version}")
-        if signed.is_expired(now):
-            raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
+        least = _least_expiry(state.bin(role), now)
+        if signed.expires < least:
+            raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
         roles[role], bins[role] = meta_file(signed.version, data), signed
         manifests |= {(f"sha256:{target.hashes['sha256']}", target.length) for target in signed.targets.values()}
     for digest, length in sorted(manifests):
@@ -163,6 +165,16 @@ def accept(
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     return _files(state, submitted, snapshot, timestamp)
+
+
+def _least_expiry(before: Targets | None, now: datetime) -> datetime:
+    """Until when the next version of a bin must be good at least.
+
+    It holds entries of many: who publishes one of them may not let all others end earlier than they would have. Half of
+    a lifetime will do in any case, since publishers' clocks differ.
+    """
+    half = now + OFFLINE_LIFETIME / 2
+    return half if before is None else max(now, min(before.expires, half))
 
 
 def _check_names(state: Published, bins: Mapping[str, Targets], submitter: Submitter) -> None:

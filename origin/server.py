@@ -15,7 +15,6 @@ import hmac
 import json
 import logging
 import re
-import secrets
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -32,12 +31,12 @@ from origin.refusal import OciError
 from origin.roles import TIMESTAMP_FILE, Files, Online, Published, accept, found, outdated, renew, renew_after, resume
 from origin.store import TAG_NAME, Store, Upload
 from origin.tokens import Tokens
+from origin.uploads import Uploads
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, digest_of, is_digest
 from vmimage.trust import Trust, parse_target, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
-UPLOADS_MAX: Final = 256  # begun and not finished; the oldest goes first
 CHUNK_BYTES: Final = 256 << 10
 SMALL_FILE: Final = 64 << 10  # bytes, up to which a file is read at once
 _CONDITIONS: Final = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
@@ -75,7 +74,7 @@ class Origin:
         self._store, self._online, self._token, self._clock = store, online, token, clock
         self._logs, self._tokens = logs, tokens
         self._changing = threading.Lock()
-        self._uploads: dict[str, Upload] = {}
+        self._uploads = Uploads()
         state = resume(trust, store.read_metadata)
         if state is None:
             for name, data in metadata.items():
@@ -170,7 +169,7 @@ class Origin:
         yield
         stop.set()
         await asyncio.to_thread(thread.join)
-        for upload in self._uploads.values():
+        for upload in self._uploads:
             upload.abandon()
 
     # Reading.
@@ -214,7 +213,7 @@ class Origin:
     # Pushing.
 
     async def _begin_upload(self, request: web.Request) -> web.Response:
-        self._authorise(request)
+        submitter = self._authorise(request)
         upload = self._store.begin_upload()
         if "digest" in request.query:
             try:
@@ -222,11 +221,7 @@ class Origin:
                 return await self._keep(upload, request.query["digest"])
             finally:
                 upload.abandon()
-        while len(self._uploads) >= UPLOADS_MAX:
-            self._uploads.pop(next(iter(self._uploads))).abandon()
-        name = secrets.token_hex(16)
-        self._uploads[name] = upload
-        return self._progress(name, upload, 202)
+        return self._progress(self._uploads.begin(submitter, upload), upload, 202)
 
     async def _upload_status(self, request: web.Request) -> web.Response:
         name, upload = self._upload(request)
@@ -243,7 +238,7 @@ class Origin:
 
     async def _finish_upload(self, request: web.Request) -> web.Response:
         name, upload = self._upload(request)
-        del self._uploads[name]
+        self._uploads.take(name)
         try:
             await _receive(request, upload)
             return await self._keep(upload, request.query.get("digest", ""))
@@ -252,7 +247,7 @@ class Origin:
 
     async def _cancel_upload(self, request: web.Request) -> web.Response:
         name, upload = self._upload(request)
-        del self._uploads[name]
+        self._uploads.take(name)
         upload.abandon()
         return web.Response(status=204)
 
@@ -307,12 +302,11 @@ class Origin:
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
 
     def _upload(self, request: web.Request) -> tuple[str, Upload]:
-        self._authorise(request)
         name = request.match_info["upload"]
-        try:
-            return name, self._uploads[name]
-        except KeyError:
-            raise OciError(404, "BLOB_UPLOAD_UNKNOWN", f"no upload {name[:40]!r} under way") from None
+        upload = self._uploads.find(self._authorise(request), name)
+        if upload is None:
+            raise OciError(404, "BLOB_UPLOAD_UNKNOWN", f"no upload {name[:40]!r} under way")
+        return name, upload
 
     def _progress(self, name: str, upload: Upload, status: int) -> web.Response:
         headers = {"Location": f"/v2/{REPOSITORY}/blobs/uploads/{name}", "Docker-Upload-UUID": name}
