@@ -27,7 +27,7 @@ from edge.streams import Stream
 from edge.tasks import Tasks
 from edge.vmm import frames
 from edge.waiting import Waiting
-from vmimage.errors import GuestError, NunatakError, OverBudget, Unavailable, UnknownService
+from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable, UnknownService
 from vmimage.trust import ServiceRecord
 
 OPEN_ROOM: Final = 64 << 10  # in an OPEN frame, for what stands before the record
@@ -54,6 +54,7 @@ class Machines:
         self.counters, self.images, self.records, self.disks = counters, images, records, disks
         self.reports, self.residents = reports, residents
         self.waiting = waiting
+        residents.on_greedy = self.in_the_way
         self.pools = Pools(fleet, residents, counters, tasks, self.pump)
         self.quarantine = quarantine
         self._fleet, self._tasks = fleet, tasks
@@ -120,7 +121,7 @@ class Machines:
             if aged is not None and (self._is_worn(service, image, aged[0]) or self._too_large(service, aged[1])):
                 aged = None
             worker = await self._fleet.pick(service)
-            await self.residents.make_room(image, attached)
+            await self.residents.make_room(image, attached, service.tenant)
             with suppress(WorkerLost):
                 await worker.give(image)
             same = not service.withdrawn and service.key == key  # the same image, of the same tenant
@@ -279,6 +280,16 @@ class Machines:
         """A machine takes more memory than all machines together may have: it ends."""
         budget, size = self.residents.tier.budget_bytes, self.residents.tier.size_of(machine.number)
         error = OverBudget(f"{machine.service.name}: a machine of at most {budget} bytes expected, got one of {size}")
+        self._close(machine, error)
+
+    def in_the_way(self, machine: Machine) -> None:
+        """A busy machine keeps others from theirs, and its tenant has more memory than they: it ends."""
+        size = self.residents.tier.size_of(machine.number)
+        self._close(
+            machine, MemoryPressure(f"{machine.service.name}: others wait for room, its tenant has most: {size}")
+        )
+
+    def _close(self, machine: Machine, error: NunatakError) -> None:
         machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
         self._end(machine, error, {}, seen=lambda _: True, guest_fault=True)
 

@@ -6,7 +6,7 @@ machine's end means for its service and its requests is the supervisor's busines
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -28,6 +28,8 @@ from vmimage.manifest import ImageManifest, canonical_json
 # (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
 SHELL_BYTES: Final = 3 << 19
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
+PATIENCE_S: Final = 2.0  # with them, until one of a greedy tenant ends; well below what a request waits
+GREEDY_SHARE: Final = 4  # of the budget, a quarter: a tenant with less is in nobody's way
 CLOSE_S: Final = 2.0  # for a machine that is closed to come to rest and say what it wrote
 # Raw bytes of changed pages in a record: a quarter of the memory for records, so that one machine never drives all
 # others to disk; never so few that a machine of an interpreted language could not be parked (8 MiB is four times what
@@ -58,6 +60,20 @@ def worker_bytes(budget_bytes: int) -> int:
     return budget_bytes + max(8 << 20, budget_bytes // 8)
 
 
+def greediest(used: Mapping[str, int], party: str, cost_bytes: int, budget_bytes: int) -> str | None:
+    """The tenant that has most, where that is much: of all there is, beside the others, and beside who wants a machine.
+
+    Where many tenants have little each, none of them is greedy, and who comes last waits.
+
+    :param used: bytes by tenant. :param party: who wants a machine. :param cost_bytes: of that machine.
+    """
+    most = max(used, key=lambda tenant: used[tenant], default=party)
+    equal_share, wanted = budget_bytes // len({*used, party}), used.get(party, 0) + cost_bytes
+    if most == party or used[most] <= max(budget_bytes // GREEDY_SHARE, equal_share, 2 * wanted):
+        return None
+    return most
+
+
 class Residents:
     """All machines in workers, those being parked aside: their memory is as good as free."""
 
@@ -78,6 +94,7 @@ class Residents:
         self.record_bytes = record_bytes(parked_bytes)
         self.tier: Tier[int, Machine] = Tier(budget_bytes)  # by number
         self.touch = self.tier.touch
+        self.on_greedy: Callable[[Machine], None] = lambda _: None  # has a machine end that is in others' way
         self._images, self._upstreams, self._disks, self._counters = images, upstreams, disks, counters
         self._loop = asyncio.get_running_loop()
         self._number = 0
@@ -195,12 +212,14 @@ class Residents:
             if machine is None or self.park(machine.service) is None:
                 return  # all are busy: whoever wants room waits, and the next measurement comes in a second
 
-    async def make_room(self, image: Image, attached: Sequence[Attached] = ()) -> None:
-        """Park the coldest idle machines until one more fits; wait while all are busy.
+    async def make_room(self, image: Image, attached: Sequence[Attached], party: str) -> None:
+        """Park the coldest idle machines until one more fits; wait while all are busy, but not for ever.
 
+        :param party: the tenant whose machine it is.
         :raises OverBudget: it never will.
         """
         cost = self.admit(image.manifest, attached)
+        patient_until = self._loop.time() + PATIENCE_S
         while self.tier.over(cost) and len(self.tier):
             number = self.tier.coldest(self._may_park)
             if number is not None and (machine := self.tier.pop(number)) is not None:
@@ -211,6 +230,21 @@ class Residents:
             await asyncio.wait([waiter], timeout=LOOK_AGAIN_S)
             if waiter in self._room:
                 self._room.remove(waiter)
+            if self._loop.time() >= patient_until:
+                patient_until = self._loop.time() + PATIENCE_S
+                self._end_greedy(party, cost)
+
+    def _end_greedy(self, party: str, cost: int) -> None:
+        """Have busy machines end whose tenant has so much that others have to wait, until there is room for one."""
+        while self.tier.over(cost):
+            used: dict[str, int] = {}
+            for machine in self.tier.values():
+                used[machine.service.tenant] = used.get(machine.service.tenant, 0) + self.tier.size_of(machine.number)
+            greedy = greediest(used, party, cost, self.tier.budget_bytes)
+            theirs = [machine for machine in self.tier.values() if machine.service.tenant == greedy]
+            if not theirs:
+                return
+            self.on_greedy(max(theirs, key=lambda machine: self.tier.size_of(machine.number)))
 
     async def park_all(self, timeout_s: float) -> None:
         """Park every machine, waiting for those that are not idle yet, but only so long.

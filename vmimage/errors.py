@@ -131,7 +131,7 @@ class RecordTooLarge(GuestError):
 
 
 class MemoryPressure(GuestError):
-    """All machines of a worker together took more memory than it has, and this one took the most."""
+    """All machines of a worker or an edge together took more memory than there is, and this one's tenant the most."""
 
     http_status = 507
     counter = "memory_pressure"

@@ -1,9 +1,9 @@
 """The memory that a worker's machines really take, measured, and where it ends.
 
 Two limits. The pages that machines themselves have written, all together, are held to what the worker was given: past
-that the greediest machine ends. What the process takes besides (translated code, free shells, heaps) grows with the
-number of machines, which the supervisor bounds, and not with what one guest does; so the process as a whole is held to
-some multiple: past that free shells go first, then machines, the greediest before others. Never the worker.
+that the largest machine of the tenant that has most ends. What the process takes besides (translated code, free shells,
+heaps) grows with the number of machines, which the supervisor bounds, and not with what one guest does; so the process
+as a whole is held to some multiple: past that free shells go first, then machines in the same order. Never the worker.
 
 The process is what the kernel counts as its own pages, beyond what it had before the first machine; pages that it
 shares (bases, libraries) are not in it, nor is what has a budget of its own (blocks, images).
@@ -17,6 +17,7 @@ import ctypes
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -85,18 +86,23 @@ class MemoryLimit:
         return taken > self._limit_bytes  # else their pages cannot be more than that
 
     def end_greedy(self, residents: Iterable[Resident], end: Callable[[Resident, NunatakError], None]) -> None:
-        """End those that take the most until there is room; no more of them for a while where that gives none back."""
+        """End machines until there is room; no more of them for a while where that gives none back.
+
+        Each time the largest of the tenant that has most, who may have many small ones.
+        """
         if self._clock() < self._patient_until_ns:
             return
-        greedy = sorted(residents, key=lambda resident: resident.measure())
-        written = sum(resident.measure() for resident in greedy)
-        while greedy and (written > self._limit_bytes or self._room < 0):
-            before, resident = self._room, greedy.pop()
+        left, of_tenant = sorted(residents, key=lambda resident: resident.measure()), Counter[str]()
+        for each in left:
+            of_tenant[each.tenant] += each.measure()
+        while left and (of_tenant.total() > self._limit_bytes or self._room < 0):
+            before, resident = self._room, max(left, key=lambda each: (of_tenant[each.tenant], each.measure()))
+            left.remove(resident)
             size = resident.measure()
-            written -= size
+            of_tenant[resident.tenant] -= size
             self.ended += 1
             limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
-            end(resident, MemoryPressure(f"{limit}; this one took the most, {size} bytes"))
+            end(resident, MemoryPressure(f"{limit}; this one, of {size} bytes, is the largest of who took the most"))
             del resident
             _trim()
             self.taken()

@@ -21,6 +21,7 @@ class Resident:
         self.image = image
         self.machine = machine
         self.entity = entity
+        self.tenant = ""
         self.restore_us = 0
         self.reported_ns = 0  # virtual time up to the last response
         self.has_run = False  # since it came

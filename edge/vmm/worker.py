@@ -227,7 +227,7 @@ class Worker:
         quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
         entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
         resident = Resident(number, about["image"], machine, entity)
-        resident.growth_bytes = about["growth_bytes"]
+        resident.tenant, resident.growth_bytes = about["tenant"], about["growth_bytes"]
         resident.record_bytes = min(about.get("record_bytes", frames.RECORD_BYTES_MAX), frames.RECORD_BYTES_MAX)
         resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
         resident.reported_ns = machine.virtual_ns

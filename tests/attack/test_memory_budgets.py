@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+from edge.residents import SHELL_BYTES, greediest
 from loadtest.fetch import Client
 from loadtest.server import Server
 from loadtest.site import Site, example
@@ -63,3 +66,44 @@ def test_a_tenants_waiting_requests_leave_room_for_those_of_others(own_site: Sit
         for connection in connections:
             connection.close()
         eventually(lambda: metrics(edge)["waiting_bytes"] == 0, "what leaves is given back")
+
+
+def test_who_has_all_of_the_memory_and_never_rests_does_not_keep_it_from_others(own_site: Site) -> None:
+    edge = own_site.add_edge(memory="16MiB")  # 8 MiB for machines
+    spin = own_site.build(example("spin"), "--cpu-ms", "60000")
+    greedy = [f"greedy{number}" for number in range(8)]  # more than there is room for
+    for name in greedy:
+        own_site.publish(spin, name, tenant="mallory")
+    own_site.publish(own_site.build(example("hello")), "victim")
+    parts = urlsplit(edge.url)
+    with Client(edge.url) as client:
+        connections = [socket.create_connection((parts.hostname, parts.port)) for _ in greedy]
+        for name, connection in zip(greedy, connections, strict=True):
+            connection.sendall(f"GET /spin HTTP/1.1\r\nHost: {name}.test\r\n\r\n".encode())
+        eventually(lambda: metrics(edge)["resident_bytes"] > (8 << 20) - SHELL_BYTES, "all of the memory is theirs")
+        assert client.get("/", host="victim.test").status == 200, "it wants a part of it"
+        seen = metrics(edge)
+        assert seen["crashes_total{memory_pressure}"] >= 1, "one of theirs ended for it"
+        assert sum(services(edge)[name]["crashes"] for name in greedy) == seen["crashes_total{memory_pressure}"]
+        for connection in connections:
+            connection.close()
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("used", "party", "cost", "expected"),
+    [
+        ({}, "new", 3, None),
+        ({"one": 90}, "new", 3, "one"),
+        ({"one": 90}, "one", 3, None),  # its own machines wait for one another
+        ({"one": 60, "two": 30}, "two", 1, None),  # who wants has enough
+        ({"one": 60, "two": 30}, "new", 5, "one"),
+        ({"one": 30, "two": 30, "three": 30}, "new", 5, "one"),
+        ({"one": 24, "two": 24, "three": 24, "four": 24}, "new", 5, None),  # many who have little each
+        ({"one": 50, "two": 1}, "new", 26, None),  # it would be as greedy
+    ],
+)
+def test_greedy_is_who_has_much(used: dict[str, int], party: str, cost: int, expected: str | None) -> None:
+    assert greediest({tenant: size * MIB for tenant, size in used.items()}, party, cost * MIB, 100 * MIB) == expected

@@ -1,4 +1,4 @@
-"""Past its memory a worker closes free shells, then ends the greediest machine; a size is told when it changed."""
+"""Past its memory a worker closes free shells, then ends machines of who is greediest; sizes are told that changed."""
 
 import os
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ class Machine:
     number: int
     size: int
     told_bytes: int = 0
+    tenant: str = ""
 
     def measure(self) -> int:
         return self.size
@@ -132,3 +133,12 @@ def test_what_is_measured_is_what_a_process_wrote() -> None:
         assert own_bytes(statm) - before < 16 * MIB
     finally:
         os.close(statm)
+
+
+def test_a_tenant_with_many_small_machines_is_greedier_than_one_with_a_large_one() -> None:
+    worker = Worker([30 * MIB, *[10 * MIB] * 9])
+    for machine in worker.machines[1:]:
+        machine.tenant = "mallory"
+    assert worker.enforce() == [0, 3, 4, 5, 6, 7, 8, 9]
+    worker.machines[0].size = 80 * MIB
+    assert worker.enforce() == [3, 4, 5, 6, 7, 8, 9], "now it is that one"
