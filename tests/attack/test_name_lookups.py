@@ -1,4 +1,4 @@
-"""A publisher whose name servers never answer: do others' requests to upstreams wait behind its look-ups?"""
+"""A publisher whose name servers never answer, or who asks the upstream of others slowly: do they wait behind it?"""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from aiohttp import web
 from edge.counters import Counters
 from edge.lookups import EACH, THREADS, WAITING_EACH, Lookups
 from edge.upstream_policy import UpstreamPolicy
-from edge.upstreams import Upstreams
+from edge.upstreams import CONNECTIONS_EACH, Upstreams
 from edge.vmm import frames
 from edge.vmm.frames import Frame
 from vmimage import abi
@@ -120,3 +120,44 @@ def test_names_that_a_tenant_waits_for_are_bounded_and_given_back(monkeypatch: p
         await lookups.close()
 
     asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))  # type: ignore[arg-type]
+
+
+def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
+    async def test() -> None:
+        arrived, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+        async def slow(_: web.Request) -> web.Response:
+            arrived.release()
+            await go_on.wait()
+            return web.Response(text="late")
+
+        async def hello(_: web.Request) -> web.Response:
+            return web.Response(text="hello")
+
+        app = web.Application()
+        app.add_routes([web.get("/slow/", slow), web.get("/", hello)])
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        good = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        mallory = [guest("mallory", good)[0] for _ in range(CONNECTIONS_EACH // abi.MAX_EXCHANGES)]
+        alice, sent = guest("alice", good)
+        try:
+            for machine in mallory:
+                for number in range(abi.MAX_EXCHANGES):
+                    ask(upstreams, machine, f"{good}/slow", number)
+            for _ in range(CONNECTIONS_EACH):
+                await asyncio.wait_for(arrived.acquire(), PATIENCE_S / 4)
+            ask(upstreams, alice, good, 1)
+            await asyncio.sleep(0)
+            await asyncio.wait_for(alice.exchanges[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
+        finally:
+            go_on.set()
+            for machine in mallory:
+                upstreams.forget(machine)
+            await upstreams.close()
+            await runner.cleanup()
+
+    asyncio.run(test())
