@@ -21,13 +21,11 @@ from vmimage import abi
 
 LINE_MAX: Final = 8190  # bytes of the request target, and of one header; what Apache and nginx take
 HEADERS_MAX: Final = 100
-HEAD_MAX: Final = (
-    abi.RECORD_PAYLOAD_MAX
-)  # bytes of a target, names and values: more does not fit into the gate's record
+HEAD_MAX: Final = abi.RECORD_PAYLOAD_MAX  # bytes of a target, names and values: more does not fit into the gate
 # Bytes without a whole head, or between two parts of a body: the parser holds them. A head with all that it may have
 # besides, four bytes a field, is well below.
 FRUITLESS_MAX: Final = 2 * HEAD_MAX
-WRITE_WAITING_MAX: Final = 1 << 16  # bytes for a client that does not read, from which on we wait for it
+WRITE_WAITING_MAX: Final = 1 << 14  # bytes for a client that does not read, from which on we wait for it and count
 PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
 HELD_MAX: Final = 1 << 16  # bytes of requests that wait, from which on the client waits: some 40 ordinary heads
 FIELD_BYTES: Final = 160  # what a field takes beside its bytes: a tuple and two objects, by sys.getsizeof
@@ -109,9 +107,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
+        self._taker.connections.reads_not(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
+        self._taker.connections.reads(self)
         wake(writable)
         self._next()
         self.read_on()

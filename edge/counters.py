@@ -37,6 +37,7 @@ class Counters:
         default_factory=dict
     )
     cut_answers: Annotated[int, "Answers that broke off after their head was sent."] = 0
+    connections_unread: Annotated[int, "Client connections whose unread answers took too much of the memory."] = 0
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0

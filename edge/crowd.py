@@ -9,6 +9,7 @@ Rules for the choice, in this order:
   to do, the new connection is not taken.
 - When the bytes held for all pass their budget, a connection that holds more than an equal share is not read on until
   some are gone. Nobody is cut for that: what has arrived is answered, and a head that does not come ends by its time.
+- When answers that are not read pass a budget of that size, the connection goes that has read nothing for longest.
 
 Places are looked at a few at a time, so that a flood of connections costs the same for each, however many there are.
 """
@@ -61,13 +62,19 @@ M = TypeVar("M", bound=Member)
 class Crowd(Generic[M]):
     """The connections that there are."""
 
-    def __init__(self, most: int, held_max_bytes: int, counters: Counters, *, each: int = 0) -> None:
+    def __init__(
+        self, most: int, held_max_bytes: int, counters: Counters, *, each: int = 0, unread_max_bytes: int = 0
+    ) -> None:
         """:param most: connections. :param held_max_bytes: for all together.
+        :param unread_max_bytes: for answers that clients have not read; as much again where it is 0.
         :param each: connections of one client; three quarters of all where it is 0.
         """
         self.most, self.each = most, each or max(1, most * 3 // 4)
         self.held_max_bytes = held_max_bytes
+        self.unread_max_bytes = unread_max_bytes or held_max_bytes
         self.held_bytes = 0
+        self.unread_bytes = 0  # of answers that wait for their clients
+        self._unread: OrderedDict[M, int] = OrderedDict()  # who has read nothing for longest first
         self.full = False  # those who hold much should not be read on
         self.buffer = memoryview(bytearray(READ_BYTES))  # what is read next, from whichever connection
         self._counters = counters
@@ -120,6 +127,7 @@ class Crowd(Generic[M]):
 
     def discard(self, member: M) -> None:
         """A connection is gone; a no-op for one that is not here."""
+        self.reads(member)
         party = self._members.pop(member, None)
         if party is None:
             return
@@ -150,6 +158,23 @@ class Crowd(Generic[M]):
             if since is not None and (longest is None or since < longest[0]):
                 longest = since, member
         return longest[1] if longest is not None else None
+
+    # Answers that are not read.
+
+    def reads_not(self, member: M, size: int) -> None:
+        """So many bytes of answers wait for a client: who has read nothing for longest goes where that is too much."""
+        self.reads(member)
+        self._unread[member] = size
+        self.unread_bytes += size
+        while self.unread_bytes > self.unread_max_bytes:
+            slowest = next(iter(self._unread))
+            self.reads(slowest)
+            self._counters.connections_unread += 1
+            slowest.abort()
+
+    def reads(self, member: M) -> None:
+        """It has read most of it, or is gone; a no-op for one that always did."""
+        self.unread_bytes -= self._unread.pop(member, 0)
 
     # Bytes that are held.
 

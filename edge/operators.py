@@ -32,6 +32,7 @@ from vmimage.errors import NunatakError, OperatorError
 
 CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
 HELD_BYTES: Final = CONNECTIONS_MAX << 14  # of heads that have arrived; calls have no bodies
+UNREAD_BYTES: Final = 64 << 20  # of pages; that of 100,000 services has some 40 MiB
 KEEPALIVE_S: Final = 10.0  # so that idle connections do not keep the few places
 CLOSE_S: Final = 5.0  # for calls under way at the end; to park everything takes about a millisecond a machine
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
@@ -96,7 +97,9 @@ class Operators(Answers):
 
     def __init__(self, admin: Admin, audit: Audit, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
-        self.connections: Crowd[Connection] = Crowd(CONNECTIONS_MAX, HELD_BYTES, counters, each=CONNECTIONS_MAX)
+        self.connections: Crowd[Connection] = Crowd(
+            CONNECTIONS_MAX, HELD_BYTES, counters, each=CONNECTIONS_MAX, unread_max_bytes=UNREAD_BYTES
+        )
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound to such
         self.where = ""  # for people: unix:PATH, or a URL; set when bound
         self._admin, self._audit, self._config = admin, audit, config

@@ -30,6 +30,9 @@ class Transport:
     def set_write_buffer_limits(self, high: int) -> None:
         pass
 
+    def get_write_buffer_size(self) -> int:
+        return len(self.written)
+
     def get_extra_info(self, name: str) -> Any:
         return ("192.0.2.1", 1234) if name == "peername" else None
 

@@ -146,3 +146,26 @@ def test_a_share_of_what_all_may_hold_is_never_less_than_an_ordinary_head() -> N
     assert all_.full
     all_.hold(-1)
     assert not all_.full
+
+
+def test_who_reads_nothing_for_longest_goes_when_too_much_is_unread() -> None:
+    counters = Counters()
+    all_: Crowd[Client] = Crowd(10, 1 << 20, counters, unread_max_bytes=100)
+    still, slow, gone, late = clients = [Client(f"192.0.2.{number}") for number in range(4)]
+    for client in clients:
+        assert all_.add(client)
+    for client in (slow, still, gone):
+        all_.reads_not(client, 30)
+    all_.reads(slow)  # it takes some
+    all_.discard(gone)
+    assert all_.unread_bytes == 30
+    all_.reads_not(slow, 40)
+    all_.reads_not(slow, 40)  # told twice, counted once
+    assert (all_.unread_bytes, [client.aborted for client in clients]) == (70, [False] * 4)
+    all_.reads_not(late, 60)
+    assert [client.aborted for client in clients] == [True, False, False, False], "as much as is needed, no more"
+    assert (all_.unread_bytes, counters.connections_unread) == (100, 1)
+    all_.reads(late)
+    all_.reads(slow)
+    all_.reads(slow)
+    assert all_.unread_bytes == 0
