@@ -333,7 +333,8 @@ class Disks:
         elif frame.flags & frames.FLAG_SYNC:
             self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
         else:
-            taken = self.logs.append(machine.service.name, a.ref.name, bytes(payload), a.ref.bytes)
+            service = machine.service
+            taken = self.logs.append(service.name, a.ref.name, bytes(payload), a.ref.bytes, service.tenant)
             answer(machine, frame.stream, 0 if taken else -errno.ENOSPC)
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:

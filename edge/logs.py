@@ -18,7 +18,7 @@ import re
 import secrets
 import time
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 import aiohttp
 
@@ -38,6 +38,8 @@ PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
 RESERVED: Final = 1000  # numbers of segments at a time: noting one takes a sync, for which everybody would wait
 OPEN_AGAIN_S: Final = 5.0  # after a segment could not be made
 _EDGE: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+K = TypeVar("K", str, tuple[str, str])
 
 _logger: Final = log.logger("logs")
 
@@ -65,6 +67,8 @@ class Spool:
         self._pending: dict[tuple[str, str], int] = {}  # bytes of each log in segments that wait
         self._failing = ""
         self._in_segment: dict[int, dict[tuple[str, str], int]] = {}
+        self._of_party: dict[str, int] = {}  # bytes of each tenant's lines that wait
+        self._parties_in: dict[int, dict[str, int]] = {}  # the same by segment
         self.tasks = Tasks(counters)
         self._syncing: asyncio.Task[int] | None = None
         self._sync_after: asyncio.Task[int] | None = None  # begins when that one has ended
@@ -128,7 +132,7 @@ class Spool:
             self._file.close()
         self._file, self._next = file, number + 1
         self._segments.append(number)
-        self._in_segment[number] = {}
+        self._in_segment[number], self._parties_in[number] = {}, {}
         return True
 
     def _note(self, error: OSError) -> None:
@@ -137,10 +141,11 @@ class Spool:
             _logger.error(log.line("log_not_written", error=error))
         self._failing = str(error)
 
-    def append(self, service: str, name: str, record: bytes, limit_bytes: int) -> bool:
-        """Take a record; False when there is no room for it, here or in what this log may have waiting.
+    def append(self, service: str, name: str, record: bytes, limit_bytes: int, party: str = "") -> bool:
+        """Take a record; False when there is no room for it, here, in what this log may have waiting, or its tenant.
 
         :param name: of the log disk; "" for lines of `nk_log` and the console.
+        :param party: the tenant: it may have no more waiting than is still free then, so others always find room.
         """
         line: dict[str, object] = {"at": round(time.time(), 3), "log": name, "service": service}
         try:
@@ -150,7 +155,8 @@ class Spool:
         encoded = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         key, size = (service, name), len(record)
         waiting = self._pending.get(key, 0)
-        if waiting + size > limit_bytes or self.used_bytes + len(encoded) > self._limit_bytes:
+        mine, free = self._of_party.get(party, 0), self._limit_bytes - self.used_bytes - len(encoded)
+        if waiting + size > limit_bytes or mine + len(encoded) > free:
             self._counters.log_refused += 1
             return False
         if not self._write(encoded):
@@ -161,6 +167,9 @@ class Spool:
         self._pending[key] = waiting + size
         tally = self._in_segment[self._segments[-1]]
         tally[key] = tally.get(key, 0) + size
+        self._of_party[party] = mine + len(encoded)
+        parties = self._parties_in[self._segments[-1]]
+        parties[party] = parties.get(party, 0) + len(encoded)
         self._counters.log_records += 1
         if self._filled >= SEGMENT_BYTES:
             self._begin()
@@ -270,18 +279,24 @@ class Spool:
         self._segments.pop(0)
         self._path(number).unlink(missing_ok=True)
         self.used_bytes -= size
-        for key, size in self._in_segment.pop(number, {}).items():
-            left = self._pending[key] - size
-            if left > 0:
-                self._pending[key] = left
-            else:
-                del self._pending[key]
+        _less(self._pending, self._in_segment.pop(number, {}))
+        _less(self._of_party, self._parties_in.pop(number, {}))
         return True
 
     def close(self) -> None:
         """Before the end of the process."""
         if self._file is not None:
             self._file.close()
+
+
+def _less(sums: dict[K, int], gone: dict[K, int]) -> None:
+    """Take amounts off sums; what has nothing left is forgotten."""
+    for key, size in gone.items():
+        left = sums[key] - size
+        if left > 0:
+            sums[key] = left
+        else:
+            del sums[key]
 
 
 def _whole_lines(path: Path) -> tuple[bytes, int, int]:

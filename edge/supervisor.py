@@ -224,7 +224,7 @@ class Supervisor:
         for line in lines:
             text = line.decode("utf-8", "replace")
             _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
-            self.disks.logs.append(service.name, "", text.encode(), LOG_BYTES_WAITING)
+            self.disks.logs.append(service.name, "", text.encode(), LOG_BYTES_WAITING, service.tenant)
 
     def on_defect(self, worker: Worker, error: Exception) -> None:
         """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""

@@ -491,3 +491,17 @@ def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() ->
     assert counters.log_lines_dropped == 8_000_000 - burst
     Supervisor._on_log(supervisor, machine(9, "alice", worker), b"hello\nworld\n")
     assert taken[burst:] == [("alice-9", b"hello"), ("alice-9", b"world")]
+
+
+def test_lines_of_one_tenant_leave_room_for_those_of_others(tmp_path: Path) -> None:
+    """However many logs it has: the origin is away, and nothing of what waits goes."""
+    spool = Spool(tmp_path / "spool", 1 << 20, "http://127.0.0.1:1", "", Counters())
+
+    def flood(tenant: str) -> int:
+        return sum(spool.append(f"{tenant}{n % 50}", "", bytes(1000), 1 << 20, tenant) for n in range(2000))
+
+    first, second, third = flood("mallory"), flood("eve"), flood("trudy")
+    assert first > second > third > 0
+    assert spool.append("hers", "", b"one line", 1 << 20, "alice")
+    assert spool.used_bytes < 1 << 20
+    spool.close()

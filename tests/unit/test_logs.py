@@ -70,7 +70,7 @@ def test_lines_arrive_in_order(tmp_path: Path) -> None:
             while await kept._ship_one(session):
                 pass
             assert await lines(session, url, "shop") == [f"line {number}" for number in range(5)]
-            assert kept.used_bytes == 0
+            assert (kept.used_bytes, kept._pending, kept._of_party) == (0, {}, {})
 
     asyncio.run(run())
 
