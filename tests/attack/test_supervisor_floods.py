@@ -475,7 +475,7 @@ def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[
 
 def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() -> None:
     taken: list[tuple[str, bytes]] = []
-    spool = SimpleNamespace(append=lambda service, _, line, __: taken.append((service, line)))
+    spool = SimpleNamespace(append=lambda service, _, line, *__: taken.append((service, line)))
     counters, worker = Counters(), Worker()
     supervisor: Any = SimpleNamespace(
         counters=counters, disks=SimpleNamespace(logs=spool), _log_lines=Allowance(LOG_LINES, lambda: 0.0)
