@@ -127,13 +127,16 @@ class Machine:
         :param live: the record may hold open requests; whoever began them is told of their answers by this machine.
         :raises FormatError: the record does not parse, or this machine cannot hold it. Nothing was restored.
         """
-        state = None
+        state, requests = None, None
         if parked is not None:
             state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live, zstd=of_thread.zstd)
-            if state.requests is not None:
-                self._gate.restore(state.requests)
-                self._charged_ns = state.requests.charged_ns
+            requests = state.requests
+        if requests is not None:
+            self._gate.check(requests)
         devices = self.shell.bind(self.image, state)
+        if requests is not None:
+            self._gate.restore(requests)
+            self._charged_ns = requests.charged_ns
         self._restore_devices(devices)
         self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
 

@@ -215,7 +215,7 @@ VECTORS: Final = (
     Vector("block.zst", lambda: block_wire()[1], zstandard.decompress, compressed=True),
     Vector("page-set.bin", lambda: disk.encode_pages(PAGE_SET), lambda data: disk.decode_pages(data, DISK_BYTES)),
     Vector(
-        "symbols.zst", lambda: symbols.encode(SYMBOLS), lambda data: SymbolTable.decode(data).symbols, compressed=True
+        "symbols.zst", lambda: symbols.encode(SYMBOLS), lambda data: list(SymbolTable.decode(data)), compressed=True
     ),
     Vector("files.bin", lambda: files.pack(FILES), files.unpack),
     Vector("targets.json", targets, read_targets),
