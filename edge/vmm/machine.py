@@ -28,7 +28,7 @@ from edge.vmm.phases import Phase as Phase
 from edge.vmm.phases import Ready as Ready
 from edge.vmm.phases import Runnable as Runnable
 from edge.vmm.report import fault_error, machine_report
-from edge.vmm.shell import Image, Shell, check_parked, of_thread
+from edge.vmm.shell import Image, Shell, of_thread
 from edge.vmm.watchdog import SLICE_NS, Watchdog
 from vmimage import abi, snapshot
 from vmimage.errors import (
@@ -127,14 +127,16 @@ class Machine:
         :param live: the record may hold open requests; whoever began them is told of their answers by this machine.
         :raises FormatError: the record does not parse, or this machine cannot hold it. Nothing was restored.
         """
-        state = None
+        state, requests = None, None
         if parked is not None:
             state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live, zstd=of_thread.zstd)
-            if state.requests is not None:
-                check_parked(self.image, state)  # before anything of it is taken
-                self._gate.restore(state.requests)
-                self._charged_ns = state.requests.charged_ns
+            requests = state.requests
+        if requests is not None:
+            self._gate.check(requests)
         devices = self.shell.bind(self.image, state)
+        if requests is not None:
+            self._gate.restore(requests)
+            self._charged_ns = requests.charged_ns
         self._restore_devices(devices)
         self._enter_phase("restore idle" if devices.idle_until_ns else "restore runnable")
 

@@ -64,26 +64,29 @@ class MemoryLimit:
         self._process_bytes = limit_bytes * PROCESS_FACTOR + PROCESS_MORE
         self._baseline = measure()
         self._room = self._process_bytes  # at the last look
+        self._machines_room = limit_bytes
         self.look_at_ns = 0  # time.monotonic_ns() from which on another is due
         self.ended = 0  # machines
         self._patient_until_ns = 0
 
     def slice_ns(self, slice_ns: int) -> int:
         """How much of a slice a guest may have until memory is looked at again."""
-        return min(slice_ns, max(self._room // FILL_BYTES_PER_NS, SLICE_FLOOR_NS))
+        return min(slice_ns, max(min(self._room, self._machines_room) // FILL_BYTES_PER_NS, SLICE_FLOOR_NS))
 
     def taken(self) -> int:
         """Bytes that the process has taken by now."""
         self.look_at_ns = self._clock() + LOOK_NS
         taken = self._measure() - self._baseline
         self._room = self._process_bytes - taken
+        if taken <= self._limit_bytes:  # machines' pages cannot be more than that
+            self._machines_room = self._limit_bytes - taken
         return taken
 
     def make_room(self, shells: ShellPool) -> bool:
         """Look, and close free shells where there is too little; whether machines have to be looked at."""
         while (taken := self.taken()) > self._process_bytes and shells.close_one():
             _trim()
-        return taken > self._limit_bytes  # else their pages cannot be more than that
+        return taken > self._limit_bytes
 
     def end_greedy(self, residents: Iterable[Resident], end: Callable[[Resident, NunatakError], None]) -> None:
         """End machines until there is room; no more of them for a while where that gives none back.
@@ -95,11 +98,13 @@ class MemoryLimit:
         left, of_tenant = sorted(residents, key=lambda resident: resident.measure()), Counter[str]()
         for each in left:
             of_tenant[each.tenant] += each.measure()
+        self._machines_room = self._limit_bytes - of_tenant.total()
         while left and (of_tenant.total() > self._limit_bytes or self._room < 0):
             before, resident = self._room, max(left, key=lambda each: (of_tenant[each.tenant], each.measure()))
             left.remove(resident)
             size = resident.measure()
             of_tenant[resident.tenant] -= size
+            self._machines_room += size
             self.ended += 1
             limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
             end(resident, MemoryPressure(f"{limit}; this one, of {size} bytes, is the largest of who took the most"))

@@ -190,7 +190,7 @@ class Shell:
         decoded = image.snapshot()
         state = decoded if parked is None else parked
         if parked is not None:
-            check_parked(image, parked)
+            _check_parked(image, parked)
         code = image.code_pages(decoded)
         translated = code if np.array_equal(self._code, code) else np.union1d(self._code, code)
         before = self.memory.pages[translated]
@@ -323,7 +323,7 @@ class Shell:
             engine.close()
 
 
-def check_parked(image: Image, parked: Snapshot) -> None:
+def _check_parked(image: Image, parked: Snapshot) -> None:
     """:raises FormatError: pages that its guest could not have changed: then another wrote the record."""
     allowed = image.template.parkable[parked.page_nos]
     if not allowed.all():

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from loadtest.fetch import Client
@@ -43,6 +44,8 @@ def test_an_idle_worker_that_is_killed_is_blamed_on_nobody_and_records_come_back
         own_site.park("n0")
         assert [count(client, "n0"), count(client, "n1")] == [3, 1]
         (worker,) = admin(edge, "workers")
+        stat = Path(f"/proc/{worker['pid']}/stat")
+        eventually(lambda: all(stat.read_text().split()[2] == "S" for _ in range(50)), "it rests, the spare shell made")
         os.kill(worker["pid"], signal.SIGKILL)
         eventually(lambda: metrics(edge)["workers_lost_total"] == 1, "noticed")
         assert [count(client, "n0"), count(client, "n1")] == [3, 1], "from its record, and from the image"

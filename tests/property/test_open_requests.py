@@ -133,6 +133,7 @@ def test_mutations_are_refused_or_are_what_they_say() -> None:
         assert requests.encode(value) == data
         gate = Gate(memoryview(bytearray(0x40000)), max_streams=abi.MAX_STREAMS, output_limit=1 << 30)
         with suppress(FormatError):
+            gate.check(value)
             gate.restore(value)
             assert gate.save(value.charged_ns) == value
     assert MUTATIONS // 2 < refused < MUTATIONS

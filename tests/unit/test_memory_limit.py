@@ -104,9 +104,12 @@ def test_a_turn_is_no_longer_than_the_room_that_is_left_allows() -> None:
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == 8_000_000
     assert worker.limit.look_at_ns == worker.now_ns + LOOK_NS
-    worker.machines[0].size = 208 * MIB
+    worker.machines[0].size = 92 * MIB
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == 8 * MIB // FILL_BYTES_PER_NS
+    worker.lost = 110 * MIB
+    worker.enforce()
+    assert worker.limit.slice_ns(8_000_000) == 8 * MIB // FILL_BYTES_PER_NS, "by what machines have, not the process"
     worker.machines[0].size = 220 * MIB
     worker.limit.taken()
     assert worker.limit.slice_ns(8_000_000) == SLICE_FLOOR_NS

@@ -119,11 +119,8 @@ class Gate:
             raise Unmovable(str(error)) from None
         return saved
 
-    def restore(self, opened: OpenRequests) -> None:
-        """Go on with what `save` returned, in a gate that is new.
-
-        :raises FormatError: not within the limits of this machine; nothing has changed.
-        """
+    def check(self, opened: OpenRequests) -> None:
+        """:raises FormatError: requests that are not within the limits of this machine."""
         sent = max((stream.output_bytes for stream in opened.streams), default=0)
         if len(opened.streams) > self._max_streams or sent > self._output_limit:
             raise FormatError(
@@ -133,6 +130,9 @@ class Gate:
         once = opened.used or not opened.streams if self._single_use else not opened.used
         if not once or (self._single_use and len(opened.streams) > 1):
             raise FormatError("record: requests of a machine that serves as many as this one expected")
+
+    def restore(self, opened: OpenRequests) -> None:
+        """Go on with what `save` returned and `check` took, in a gate that is new."""
         self._used = opened.used
         for s in opened.streams:
             self.streams[s.number] = Stream(s.request_ended, s.response_started, s.credit, s.owed, s.output_bytes)
