@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from vmimage.errors import NunatakError
@@ -214,11 +215,22 @@ class Guard:
         self.judge(address[0], address[1])
         return socket.socket(family, type_, protocol)
 
-    def request_class(self) -> type[aiohttp.ClientRequest]:
-        """aiohttp's requests, but that each looks who is at the other end before it sends a byte."""
+    def request_class(self, party: Callable[[], str]) -> type[aiohttp.ClientRequest]:
+        """aiohttp's requests, but that each looks who is at the other end before it sends a byte.
+
+        A connection that is kept alive is used again for the same party only: what one tenant's requests did to it, and
+        what an upstream thinks of whoever is at its other end, is no business of another's.
+
+        :param party: on whose behalf a request is made, asked in the context in which it is.
+        """
         judge = self.judge
 
         class GuardedRequest(aiohttp.ClientRequest):
+            @property
+            def connection_key(self) -> ConnectionKey:
+                # No request here has a proxy, so the field for a proxy's headers is free to tell parties apart.
+                return super().connection_key._replace(proxy_headers_hash=hash(party()))
+
             async def send(self, conn: Any) -> aiohttp.ClientResponse:
                 peer = conn.transport.get_extra_info("peername") if conn.transport is not None else None
                 if not isinstance(peer, tuple) or (len(peer) == 4 and peer[3]):

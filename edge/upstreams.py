@@ -45,7 +45,7 @@ _NOT_FORWARDED: Final = frozenset(
 )
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
-_PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant for whom names are looked up
+_PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant whose names and connections they are
 
 _logger: Final = log.logger("upstreams")
 
@@ -283,7 +283,7 @@ class Upstreams:
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                request_class=self._guard.request_class(),
+                request_class=self._guard.request_class(_PARTY.get),
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -161,3 +161,36 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
             await runner.cleanup()
 
     asyncio.run(test())
+
+
+def test_connections_that_are_kept_alive_are_used_again_by_the_same_tenant_only() -> None:
+    async def test() -> None:
+        peers: list[Any] = []
+
+        async def hello(request: web.Request) -> web.Response:
+            assert request.transport is not None
+            peers.append(request.transport.get_extra_info("peername"))
+            return web.Response(text="hello")
+
+        app = web.Application()
+        app.router.add_get("/", hello)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        machines = {tenant: guest(tenant, upstream)[0] for tenant in ("mallory", "alice")}
+        try:
+            for number, tenant in enumerate(["mallory", "alice", "mallory", "alice"]):
+                ask(upstreams, machines[tenant], upstream, number)
+                await asyncio.sleep(0)
+                await asyncio.wait_for(machines[tenant].exchanges[abi.EXCHANGE_BIT | number].task, PATIENCE_S / 4)
+            mallory, alice = peers[0::2], peers[1::2]
+            assert (len(mallory), len(alice)) == (2, 2)
+            assert len(set(mallory)) == len(set(alice)) == 1, "the same tenant's connection is used again"
+            assert not set(mallory) & set(alice)
+        finally:
+            await upstreams.close()
+            await runner.cleanup()
+
+    asyncio.run(test())

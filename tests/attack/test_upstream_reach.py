@@ -109,7 +109,7 @@ def test_a_connection_that_was_made_all_the_same_carries_no_byte() -> None:
     async def test() -> None:
         guard = Guard(UpstreamPolicy.parse("public"))
         async with Secret() as secret:
-            async with aiohttp.ClientSession(request_class=guard.request_class()) as session:
+            async with aiohttp.ClientSession(request_class=guard.request_class(str)) as session:
                 with pytest.raises(aiohttp.ClientError, match="does not let guests reach"):
                     await session.get(f"http://127.0.0.1:{secret.port}/")
             assert secret.asked == 0
