@@ -1,4 +1,4 @@
-"""A publisher whose name servers never answer, or who asks the upstream of others slowly: do they wait behind it?"""
+"""Do tenants wait for the names and upstreams of one another, or use one another's connections?"""
 
 import asyncio
 import socket
@@ -48,6 +48,16 @@ def guest(tenant: str, *upstreams: str) -> tuple[Any, list[Frame]]:
     return SimpleNamespace(number=1, image=image, service=service, worker=worker, exchanges={}, streams={}), sent
 
 
+async def serving(routes: list[web.RouteDef]) -> web.AppRunner:
+    """An upstream on loopback; its port is in `addresses`."""
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return runner
+
+
 def ask(upstreams: Upstreams, machine: Any, url: str, number: int) -> None:
     block = f"Method\0GET\0URL\0{url}/\0\0".encode()
     upstreams.on_frame(machine, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
@@ -58,11 +68,7 @@ def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: 
         async def hello(_: web.Request) -> web.Response:
             return web.Response(text="hello")
 
-        app = web.Application()
-        app.router.add_get("/", hello)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runner = await serving([web.get("/", hello)])
         good = f"http://good.test:{runner.addresses[0][1]}"
         names = [f"http://n{number}.evil.test" for number in range(2 * abi.MAX_EXCHANGES)]
         servers = NameServers(monkeypatch)
@@ -134,11 +140,7 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
         async def hello(_: web.Request) -> web.Response:
             return web.Response(text="hello")
 
-        app = web.Application()
-        app.add_routes([web.get("/slow/", slow), web.get("/", hello)])
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runner = await serving([web.get("/slow/", slow), web.get("/", hello)])
         good = f"http://127.0.0.1:{runner.addresses[0][1]}"
         upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
         mallory = [guest("mallory", good)[0] for _ in range(CONNECTIONS_EACH // abi.MAX_EXCHANGES)]
@@ -172,11 +174,7 @@ def test_connections_that_are_kept_alive_are_used_again_by_the_same_tenant_only(
             peers.append(request.transport.get_extra_info("peername"))
             return web.Response(text="hello")
 
-        app = web.Application()
-        app.router.add_get("/", hello)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        runner = await serving([web.get("/", hello)])
         upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
         upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
         machines = {tenant: guest(tenant, upstream)[0] for tenant in ("mallory", "alice")}
