@@ -1,10 +1,12 @@
 """A lying repository and an edge's catalogue of it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.attack.repository import Mirror, Repository
+from edge.catalogue import Catalogue
+from tests.attack.repository import Mirror, Repository, record
 
 
 @pytest.fixture
@@ -16,3 +18,14 @@ def mirror() -> Iterator[Mirror]:
 @pytest.fixture
 def repository(mirror: Mirror) -> Repository:
     return mirror.repository
+
+
+@pytest.fixture
+def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
+    """An edge that has seen version 2 of hello, after version 1: snapshot 3, timestamp 3."""
+    catalogue = mirror.catalogue(tmp_path)
+    for version in (1, 2):
+        repository.publish(record("hello", version))
+        catalogue.refresh()
+        assert catalogue.find_service("hello") == catalogue.find_host("hello.example") == record("hello", version)
+    return catalogue

@@ -12,17 +12,6 @@ from vmimage.errors import VerificationError
 ABSURD = 10**6
 
 
-@pytest.fixture
-def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
-    """An edge that has seen version 2 of hello, after version 1: snapshot 3, timestamp 3."""
-    catalogue = mirror.catalogue(tmp_path)
-    for version in (1, 2):
-        repository.publish(record("hello", version))
-        catalogue.refresh()
-        assert catalogue.find_service("hello") == record("hello", version)
-    return catalogue
-
-
 def _stolen(repository: Repository, victim: Catalogue) -> None:
     """The thief's hour: both online keys, used once; the edge believes them, as it must."""
     repository.fast_forward(ABSURD)

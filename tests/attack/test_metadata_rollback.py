@@ -10,17 +10,6 @@ from tests.attack.repository import Mirror, Repository, record
 from vmimage.errors import VerificationError
 
 
-@pytest.fixture
-def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
-    """An edge that has seen version 2 of hello, after version 1."""
-    catalogue = mirror.catalogue(tmp_path)
-    for version in (1, 2):
-        repository.publish(record("hello", version))
-        catalogue.refresh()
-        assert catalogue.find_service("hello") == catalogue.find_host("hello.example") == record("hello", version)
-    return catalogue
-
-
 def _refused_and_unchanged(victim: Catalogue, mirror: Mirror, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(VerificationError):
