@@ -28,7 +28,7 @@ from vmimage.pages import PageNos
 from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
 
 # Now: a worker in its sandbox can no longer read the library.
-CONTAINED: Final = unicorn_aborts.contain()
+unicorn_aborts.contain()
 
 TCG_BUFFER_BYTES: Final = 8 << 20  # the default reserves 1 GiB of address space and takes 5 ms to set up
 EFER_MSR: Final = 0xC000_0080
