@@ -38,7 +38,7 @@ bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JS
 fmt: $(VENV)/.installed  ## format, repair what ruff can, draw docs/flow.md
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
-	$(BIN)/python -m edge.flow > docs/flow.md
+	$(BIN)/python -m edge.model.flow > docs/flow.md
 
 # Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
 lock:  ## resolve requirements.lock anew (needs uv)

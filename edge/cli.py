@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from edge.config import Option, load_config, options
-from edge.vmm import host
+from edge.config.options import Option, load_config, options
+from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
 
 ADMIN_TIMEOUT_S = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
@@ -74,8 +74,8 @@ def admin(
     import http.client
     from urllib.parse import quote, urlencode
 
-    from edge import unix_socket
-    from edge.admin import ACTIONS, PREFIX
+    from edge.common import unix_socket
+    from edge.operators.pages import ACTIONS, PREFIX
 
     path = socket or (cache / "admin.sock" if cache else None)
     if path is None:

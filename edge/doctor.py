@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Literal
 
-from edge.vmm.kvm_facts import GUARDS, KvmFacts
+from edge.vmm.engines.kvm_facts import GUARDS, KvmFacts
 
 if TYPE_CHECKING:
-    from edge.vmm.tiering import Calibration
+    from edge.vmm.shells.tiering import Calibration
 
 State = Literal["ok", "warn", "fail"]
 DESCRIPTORS_WANTED: Final = 4096  # sockets of clients, a memfd an image, two sockets a worker
@@ -88,7 +88,7 @@ def _unicorn() -> Iterator[Finding]:
 
 def _kvm(ring_0: bool) -> Iterator[Finding]:
     try:  # here, since it stands on unicorn, whose absence is a finding
-        from edge.vmm.tiering import calibrate
+        from edge.vmm.shells.tiering import calibrate
 
         calibration = calibrate(ring_0=ring_0)
     except Exception as error:
@@ -126,7 +126,7 @@ def about_kvm(known: KvmFacts, *, allowed: bool) -> Iterator[Finding]:
 
 
 def _try_unicorn() -> str:
-    from edge.vmm.tiering import calibrate
+    from edge.vmm.shells.tiering import calibrate
 
     calibration = calibrate(kvm=False)
     return f"{version('unicorn')}, exit and re-entry {calibration.unicorn_exit_ns / 1e3:.1f} µs"
@@ -145,7 +145,7 @@ NESTED_EXIT_NS: Final = 15_000  # hardware does it in 1 to 2 µs, measured from 
 
 
 def _sandbox() -> Iterator[Finding]:
-    from edge.vmm.sandbox import probe
+    from edge.vmm.sandbox.layers import probe
 
     for line in probe():
         name, _, found = line.partition(": ")

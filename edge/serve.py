@@ -11,27 +11,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-from edge import flow, log
-from edge.admin import Admin
-from edge.audit import Audit
-from edge.blobs import DiskStore, OriginStore
-from edge.catalogue import Catalogue
-from edge.config import EdgeConfig
-from edge.counters import Counters
-from edge.directory import Directory
-from edge.disks import Disks
-from edge.http import Front
-from edge.images import Images
-from edge.logs import Spool
-from edge.operators import Operators
-from edge.overlays import Overlays
-from edge.private import private_folder
-from edge.records import Records
-from edge.seal import load_seal
-from edge.supervisor import Supervisor
-from edge.tiers import DiskTier
-from edge.vmm.host import ask_for_short_slices
-from edge.workers import COMMAND
+from edge.catalogue.catalogue import Catalogue
+from edge.catalogue.directory import Directory
+from edge.common import log
+from edge.common.counters import Counters
+from edge.common.private import private_folder
+from edge.config.options import EdgeConfig
+from edge.content.blobs import DiskStore, OriginStore
+from edge.content.images import Images
+from edge.content.records import Records
+from edge.content.seal import load_seal
+from edge.content.tiers import DiskTier
+from edge.devices.disks import Disks
+from edge.devices.overlays import Overlays
+from edge.devices.spool import Spool
+from edge.front.http import Front
+from edge.model import flow
+from edge.operators.audit import Audit
+from edge.operators.door import Operators
+from edge.operators.pages import Admin
+from edge.supervisor.supervisor import Supervisor
+from edge.vmm.kernel.host import ask_for_short_slices
+from edge.workers.process import COMMAND
 from vmimage.errors import OperatorError
 
 # How long the event loop may wait for a thread that writes records or parses metadata: by default 5 ms, which was the

@@ -13,12 +13,12 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from loadtest import experiments
-from loadtest.experiments import FULL, BenchFailed, Samples, Scale
-from loadtest.pressure import client_name
-from loadtest.report import Measurement, save, show
-from loadtest.server import ServerFailed
-from loadtest.site import CommandFailed
+from loadtest.report.rows import Measurement, save, show
+from loadtest.scenarios import experiments
+from loadtest.scenarios.experiments import FULL, BenchFailed, Samples, Scale
+from loadtest.site.server import ServerFailed
+from loadtest.site.site import CommandFailed
+from loadtest.traffic.pressure import client_name
 
 
 @dataclass(frozen=True)

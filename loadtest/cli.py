@@ -22,9 +22,9 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards and print where to look.")] = False,
 ) -> None:
     """Start an origin and an edge on this machine and show the whole way, from key to page."""
-    from loadtest.demo import StepFailed, run_demo
-    from loadtest.server import ServerFailed
-    from loadtest.site import CommandFailed
+    from loadtest.scenarios.demo import StepFailed, run_demo
+    from loadtest.site.server import ServerFailed
+    from loadtest.site.site import CommandFailed
 
     _stop_on_sigterm()
     try:
@@ -48,13 +48,13 @@ def bench(
     """Measure what SPECIFICATION.md promises: medians and spread, both sides of a comparison in one run."""
     import subprocess
 
-    from loadtest.baseline import compare, show_changes
     from loadtest.bench import run_bench, show_scenarios
-    from loadtest.experiments import FULL, QUICK, BenchFailed
-    from loadtest.html_report import write_report
-    from loadtest.report import load
-    from loadtest.server import ServerFailed
-    from loadtest.site import CommandFailed
+    from loadtest.report.baseline import compare, show_changes
+    from loadtest.report.html_report import write_report
+    from loadtest.report.rows import load
+    from loadtest.scenarios.experiments import FULL, QUICK, BenchFailed
+    from loadtest.site.server import ServerFailed
+    from loadtest.site.site import CommandFailed
 
     console = _console()
     if list_:
@@ -93,11 +93,11 @@ def soak(
     import json
     import tempfile
 
-    from loadtest.server import ServerFailed
-    from loadtest.site import CommandFailed
-    from loadtest.soak import Plan, SoakFailed
-    from loadtest.soak import soak as run_soak
-    from loadtest.soak_report import draw, lines
+    from loadtest.scenarios.soak import Plan, SoakFailed
+    from loadtest.scenarios.soak import soak as run_soak
+    from loadtest.scenarios.soak_report import draw, lines
+    from loadtest.site.server import ServerFailed
+    from loadtest.site.site import CommandFailed
 
     _stop_on_sigterm()
     plan = Plan(services, minutes * 60, load, mix, workers, rate=rate, seed=seed)

@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from edge.vmm.engine import Engine
-from edge.vmm.engine_kvm import KvmEngine
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate, page_template
-from edge.vmm.shell import Image
+from edge.vmm.engines.engine import Engine
+from edge.vmm.engines.kvm import KvmEngine
+from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate, page_template
+from edge.vmm.shells.shell import Image
 from tests.guests import ENGINE, elf
 from vmimage import abi, snapshot
 from vmimage.elf import Program, parse_program

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.site import Site, example
+from loadtest.site.site import Site, example
 
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
 KVM_API_VERSION = 12

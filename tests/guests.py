@@ -9,13 +9,13 @@ from pathlib import Path
 
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
-from edge.vmm.image_memory import base_memfd
-from edge.vmm.machine import Idle, Machine
-from edge.vmm.memory import BaseMemory, GuestMemory, page_template
-from edge.vmm.shell import EngineName, Image, Shell
-from libos.build import compile_guest
-from origin.bakedisks import LocalDrive
-from origin.build import Baker
+from edge.vmm.machine.machine import Idle, Machine
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
+from edge.vmm.memory.image_memory import base_memfd
+from edge.vmm.shells.shell import EngineName, Image, Shell
+from libos.toolchain.build import compile_guest
+from origin.bake.bake import Baker
+from origin.bake.disks import LocalDrive
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program

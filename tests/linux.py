@@ -4,8 +4,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from libos.compile_linux import compile_linux
-from origin.run import Result, Run
+from libos.toolchain.compile_linux import compile_linux
+from origin.bake.run import Result, Run
 from tests.guests import ENGINE, PROGRAMS, baker
 from vmimage import abi
 from vmimage.archive import ImageBundle

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from origin.keys import generate, load_metadata, load_signer, load_trust
-from origin.logs import Logs
-from origin.publish import Publication
-from origin.roles import Online
-from origin.server import Origin, serve
-from origin.store import Store
-from origin.tokens import Tokens
+from origin.model.keys import generate, load_metadata, load_signer, load_trust
+from origin.model.publication import Publication
+from origin.model.tokens import Tokens
+from origin.registry.logs import Logs
+from origin.registry.roles import Online
+from origin.registry.server import Origin, serve
+from origin.registry.store import Store
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Limits, Region, digest_of

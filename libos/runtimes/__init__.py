@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from libos.build import PREPARE_TIMEOUT_S, run_tool
 from libos.runtimes import js, lua
+from libos.toolchain.build import PREPARE_TIMEOUT_S, run_tool
 
 
 @dataclass(frozen=True)

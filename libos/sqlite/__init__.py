@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from libos.packages import Package, source_tree
+from libos.toolchain.packages import Package, source_tree
 
 # The npm package carries SQLite's amalgamation as it was released; nothing else of it is used.
 PACKAGE: Final = Package(

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from origin import cli as origin
+from origin.bake.disk_options import parse_drives
+from origin.bake.recipe import images_of, name_of
+from origin.commands import cli as origin
 from origin.dev.terminal import Progress
-from origin.disk_cli import parse_drives
-from origin.recipe import images_of, name_of
 from vmimage.archive import ImageBundle
 from vmimage.errors import PublisherError
 

@@ -1,21 +1,21 @@
 """The edge's HTTP front with a developer's eyes: every request is logged, every failure explained to the client.
 
-Requests go the edge's own way (`edge.http`, supervisor, worker); what differs is only what is said about them.
+Requests go the edge's own way (`edge.front.http`, supervisor, worker); what differs is only what is said about them.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 
-from edge.admin import Page
-from edge.config import EdgeConfig
-from edge.counters import Counters
-from edge.flow import ClientError
-from edge.http import Front
-from edge.request import Request
-from edge.streams import Stream
-from edge.supervisor import Supervisor
-from edge.vmm import frames
+from edge.common.counters import Counters
+from edge.config.options import EdgeConfig
+from edge.front.http import Front
+from edge.front.page import Page
+from edge.front.request import Request
+from edge.model.flow import ClientError
+from edge.model.streams import Stream
+from edge.supervisor.supervisor import Supervisor
+from edge.vmm.wire import frames
 from origin.dev.local import is_own_host
 from origin.dev.page import HEADERS, Problem, run_problem
 from vmimage.errors import NunatakError

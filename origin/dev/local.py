@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from edge.blobs import Ref, Trip
-from origin.diskfile import DiskFile
+from edge.content.blobs import Ref, Trip
+from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OriginError
 from vmimage.trust import ServiceRecord
@@ -24,7 +24,7 @@ def is_own_host(host: str) -> bool:
 
 
 class LocalOrigin:
-    """One service, in as many versions as there were builds. `edge.directory.Names` and `edge.blobs.Store`."""
+    """One service, in as many versions as there were builds: what an edge takes for its catalogue and its store."""
 
     expired = False
 
@@ -49,7 +49,7 @@ class LocalOrigin:
         self.release = ServiceRecord(self.service, HOSTS, digest, len(content[digest]), version)
         return self.release
 
-    # edge.directory.Names
+    # edge.catalogue.directory.Names
 
     def refresh(self) -> bool:
         """Whether there was a build since the last call."""
@@ -64,7 +64,7 @@ class LocalOrigin:
         """The service under this machine's own names, `NAME.localhost` among them (RFC 6761 section 6.3)."""
         return self.release if is_own_host(host) else None
 
-    # edge.blobs.Store
+    # edge.content.blobs.Store
 
     async def get(self, ref: Ref, trip: Trip) -> bytes:
         """Bytes of a build or of a disk.

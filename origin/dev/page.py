@@ -84,7 +84,7 @@ def build_problem(error: NunatakError) -> Problem:
 def run_problem(error: NunatakError, image: ImageManifest | None) -> Problem:
     """A request ended without its answer.
 
-    :param error: one of a machine that died carries its report, see `edge.reports`.
+    :param error: one of a machine that died carries its report, see `edge.supervisor.reports`.
     :param image: what was served.
     """
     title = "The machine died" if isinstance(error, GuestError) and error.report else "No answer"

@@ -16,25 +16,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from edge.config import EdgeConfig
-from edge.counters import Counters
-from edge.directory import Directory
-from edge.disks import Disks
-from edge.images import Images
-from edge.logs import Spool
-from edge.overlays import Overlays
-from edge.records import Records
-from edge.seal import new_seal
-from edge.supervisor import Supervisor
-from edge.tasks import Tasks
-from edge.tiers import DiskTier
-from edge.upstreams import Upstreams
+from edge.catalogue.directory import Directory
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.config.options import EdgeConfig
+from edge.content.images import Images
+from edge.content.records import Records
+from edge.content.seal import new_seal
+from edge.content.tiers import DiskTier
+from edge.devices.disks import Disks
+from edge.devices.overlays import Overlays
+from edge.devices.spool import Spool
+from edge.devices.upstreams import Upstreams
+from edge.supervisor.supervisor import Supervisor
 from origin.dev import terminal
 from origin.dev.front import DevFront
 from origin.dev.local import LocalOrigin
 from origin.dev.page import build_problem
 from origin.dev.watch import changed, stamp
-from origin.diskfile import DiskFile
+from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import NunatakError
 

@@ -40,7 +40,7 @@ class GuestLines(logging.Handler):
     """Shows the guest's console and log lines as they come."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line; `edge.supervisor` attaches its text."""
+        """One line; `edge.supervisor.supervisor` attaches its text."""
         click.secho(f"         guest | {plain(str(getattr(record, 'text', record.getMessage())))}", fg="green")
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from unicorn import UcError
 from unicorn import unicorn_const as uc_const
 
-from edge.vmm import machine, shell
-from edge.vmm.resident import Resident
+from edge.vmm.machine import machine
+from edge.vmm.machine.resident import Resident
+from edge.vmm.shells import shell
 
 MARKED = 13  # ms
 ERRORS: tuple[Exception, ...] = (

@@ -23,8 +23,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.vmm import kvm_api, sandbox, seccomp
-from edge.vmm.seccomp import libc_call
+from edge.vmm.kernel import kvm_api
+from edge.vmm.sandbox import layers, seccomp
+from edge.vmm.sandbox.seccomp import libc_call
 from vmimage.errors import OperatorError
 
 KVM_CREATE_IRQCHIP = 0xAE60
@@ -202,12 +203,12 @@ def free(scene: Scene, attempt: Callable[[], None]) -> None:
 
 
 def whole(scene: Scene, attempt: Callable[[], None]) -> None:
-    sandbox.enter(config(scene), lambda: None)
+    layers.enter(config(scene), lambda: None)
     attempt()
 
 
 def without_filter(scene: Scene, attempt: Callable[[], None]) -> None:
-    sandbox.enter(config(scene), attempt)
+    layers.enter(config(scene), attempt)
 
 
 def thread(scene: Scene, attempt: Callable[[], None]) -> None:
@@ -223,32 +224,32 @@ def thread(scene: Scene, attempt: Callable[[], None]) -> None:
         made.start()
         return made
 
-    _, made = sandbox.enter(config(scene), start)
+    _, made = layers.enter(config(scene), start)
     entered.set()
     made.join()
 
 
 def landlock(scene: Scene, attempt: Callable[[], None]) -> None:
-    sandbox.no_new_privileges()
-    sandbox.deny_files()
+    layers.no_new_privileges()
+    layers.deny_files()
     attempt()
 
 
 def capabilities(scene: Scene, attempt: Callable[[], None]) -> None:
-    sandbox.drop_capabilities()
+    layers.drop_capabilities()
     attempt()
 
 
 def processes(scene: Scene, attempt: Callable[[], None]) -> None:
-    sandbox.no_more_processes(sandbox.Config(), own_user=False)
+    layers.no_more_processes(layers.Config(), own_user=False)
     attempt()
 
 
 MODES = {f.__name__: f for f in (free, whole, without_filter, thread, landlock, capabilities, processes)}
 
 
-def config(scene: Scene) -> sandbox.Config:
-    return sandbox.Config(keep=tuple(scene.keep), kvm=scene.kvm)
+def config(scene: Scene) -> layers.Config:
+    return layers.Config(keep=tuple(scene.keep), kvm=scene.kvm)
 
 
 def outcome(scene: Scene, mode: str, name: str, what: Act) -> str:
@@ -259,7 +260,7 @@ def outcome(scene: Scene, mode: str, name: str, what: Act) -> str:
         os.dup2(writer, 1)
         with contextlib.suppress(OSError):  # should a mount succeed, nobody else is to see it
             libc_call("unshare", CLONE_NEWNS)
-            libc_call("mount", None, b"/", None, sandbox.MS_PRIVATE_BELOW, None)
+            libc_call("mount", None, b"/", None, layers.MS_PRIVATE_BELOW, None)
 
         def attempt() -> None:
             try:
@@ -292,7 +293,7 @@ def neighbour(scene: Scene) -> Iterator[Scene]:
     child = os.fork()
     if child == 0:
         try:
-            sandbox.enter(sandbox.Config(keep=(memfd, ready)), lambda: None)
+            layers.enter(layers.Config(keep=(memfd, ready)), lambda: None)
             os.write(ready, b"x")
             libc_call("poll", None, 0, -1)
         except BaseException:
@@ -330,7 +331,7 @@ def main() -> None:
         acts.pop("make_a_virtual_machine")
         acts.pop("make_an_interrupt_chip")
     os.set_inheritable(os.open(directory / "secret", os.O_RDONLY), True)  # for the sandbox to close
-    sandbox.load_early()  # the ordinary user may not be allowed to
+    layers.load_early()  # the ordinary user may not be allowed to
     if user != os.geteuid():
         os.setgroups([])
         os.setresgid(user, user, user)

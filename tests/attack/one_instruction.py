@@ -17,9 +17,9 @@ from typing import Final
 
 import numpy as np
 
-from edge.vmm.engine import EngineFailure
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.engines.engine import EngineFailure
+from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.snapshot import RFLAGS_FIXED, Registers

@@ -15,7 +15,7 @@ from pathlib import Path
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, TargetFile, Targets
 
-from edge.catalogue import Catalogue
+from edge.catalogue.catalogue import Catalogue
 from vmimage.trust import (
     KEY_ROLES,
     ServiceRecord,

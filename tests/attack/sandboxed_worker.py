@@ -9,8 +9,9 @@ from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import TypeVar
 
-from edge.vmm import sandbox, worker
-from edge.vmm.tiering import Tiering
+from edge.vmm.sandbox import layers
+from edge.vmm.shells.tiering import Tiering
+from edge.vmm.worker import worker
 
 T = TypeVar("T")
 
@@ -22,14 +23,14 @@ class LateImports(MetaPathFinder):
         print("late import:", fullname, file=sys.stderr)
 
 
-def enter(config: sandbox.Config, start: Callable[[], T]) -> tuple[sandbox.Report, T]:
+def enter(config: layers.Config, start: Callable[[], T]) -> tuple[layers.Report, T]:
     entered = really_enter(config, start)
     sys.meta_path.insert(0, LateImports())
     return entered
 
 
 engine = sys.argv.pop(1)
-really_enter = sandbox.enter
-sandbox.enter = enter
+really_enter = layers.enter
+layers.enter = enter
 Tiering.observe = lambda *_, **__: engine  # type: ignore[assignment,method-assign]
 sys.exit(worker.main())

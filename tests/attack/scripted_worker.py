@@ -15,8 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from edge.vmm import frames
-from edge.vmm.attribution import NOBODY, Attribution
+from edge.vmm.wire import frames
+from edge.vmm.wire.attribution import NOBODY, Attribution
 
 
 def option(name: str) -> int:

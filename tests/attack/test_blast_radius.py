@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.vmm import attribution, frames
-from edge.vmm.attribution import NOBODY
-from edge.vmm.shell import DESCRIPTORS
+from edge.vmm.shells.shell import DESCRIPTORS
+from edge.vmm.wire import attribution, frames
+from edge.vmm.wire.attribution import NOBODY
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
 from tests.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of

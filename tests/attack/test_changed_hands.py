@@ -3,9 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from edge.counters import Counters
-from edge.directory import Directory
-from edge.services import Service
+from edge.catalogue.directory import Directory
+from edge.common.counters import Counters
+from edge.model.services import Service
 from vmimage.trust import ServiceRecord
 
 HERS = ServiceRecord("shop", (), "sha256:" + "0" * 64, 100, 1, "alice")

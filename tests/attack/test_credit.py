@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge.streams import Stream
-from edge.upstreams import Exchange
-from edge.vmm import frames
-from edge.vmm.frames import Frame
-from edge.workers import Worker
+from edge.devices.upstreams import Exchange
+from edge.model.streams import Stream
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
+from edge.workers.process import Worker
 from vmimage import abi
 from vmimage.requests import UNDER_WAY_MAX
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.catalogue import Catalogue
+from edge.catalogue.catalogue import Catalogue
 from tests.attack.repository import Mirror, Repository, record
 from vmimage.errors import VerificationError
 
@@ -226,7 +226,7 @@ def test_a_folder_that_takes_nothing_is_no_obstacle(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("edge.private.os.replace", full)
+        patch.setattr("edge.common.private.os.replace", full)
         patch.setattr(Path, "replace", full)
         repository.publish(record("hello", 3), record("other"))
         assert victim.refresh()

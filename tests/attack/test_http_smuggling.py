@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site
 from tests.e2e.edges import metrics, raw
 
 HOST = "sm-echo.test"

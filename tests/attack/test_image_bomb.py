@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-import edge.images
-from edge.blobs import Ref, Trip
-from edge.counters import Counters
-from edge.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
+import edge.content.images
+from edge.common.counters import Counters
+from edge.content.blobs import Ref, Trip
+from edge.content.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
 from tests.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -141,7 +141,7 @@ def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> No
         victim = honest().manifest
         origin, counters = Origin(honest(), *bombs), Counters()
         most = 2 * preparing_bytes(bombs[0].manifest) + 1000
-        assert most > edge.images.PREPARING_MIN
+        assert most > edge.content.images.PREPARING_MIN
         images = Images(origin, threads, most, counters)
         await images.load(baker().base.manifest.digest)
         origin.blobs.clear()
@@ -167,7 +167,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _prepared(bundle: ImageBundle, base: edge.images.Image | None) -> edge.images.Image:
+def _prepared(bundle: ImageBundle, base: edge.content.images.Image | None) -> edge.content.images.Image:
     return prepare(1, bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest], base)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.counters import Counters
-from edge.overlays import Overlays
-from edge.records import Records
-from edge.seal import KEY_BYTES, Seal, load_seal, new_seal
-from edge.tiers import DISK_MIN_FILE_BYTES, DiskTier
+from edge.common.counters import Counters
+from edge.content.records import Records
+from edge.content.seal import KEY_BYTES, Seal, load_seal, new_seal
+from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier
+from edge.devices.overlays import Overlays
 from vmimage.disk import decode_pages
 
 KEY = "victim@sha256:aa"

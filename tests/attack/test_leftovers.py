@@ -5,10 +5,10 @@ import struct
 import numpy as np
 import pytest
 
-from edge.vmm import interrupts
-from edge.vmm.engine import Hypercall
-from edge.vmm.memory import BaseMemory, page_template
-from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.engines import interrupts
+from edge.vmm.engines.engine import Hypercall
+from edge.vmm.memory.guest_memory import BaseMemory, page_template
+from edge.vmm.shells.shell import EngineName, Image, Shell
 from vmimage import abi, snapshot
 from vmimage.manifest import Region
 from vmimage.snapshot import DeviceState, Registers, Snapshot

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.site import Site
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 NOBODY = 65534

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from loadtest.fetch import Client
-from loadtest.site import Site
-from origin.diskfile import DiskFile
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site
+from origin.model.diskfile import DiskFile
 from tests.e2e.edges import metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"

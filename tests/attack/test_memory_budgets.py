@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edge.residents import SHELL_BYTES, greediest
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site, example
+from edge.supervisor.residents import SHELL_BYTES, greediest
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site, example
 from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.catalogue import Catalogue
+from edge.catalogue.catalogue import Catalogue
 from tests.attack.repository import Mirror, Repository, record
 from vmimage.errors import VerificationError
 

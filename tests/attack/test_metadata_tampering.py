@@ -7,7 +7,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root, TargetFile
 
-from edge.catalogue import Catalogue
+from edge.catalogue.catalogue import Catalogue
 from tests.attack.repository import Mirror, Repository, record
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.trust import make_targets

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from edge.counters import Counters
-from edge.lookups import EACH, THREADS, WAITING_EACH, Lookups
-from edge.upstream_policy import UpstreamPolicy
-from edge.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.common.counters import Counters
+from edge.config.upstream_policy import UpstreamPolicy
+from edge.devices.lookups import EACH, THREADS, WAITING_EACH, Lookups
+from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage import abi
 
 PATIENCE_S = 20.0

@@ -12,15 +12,15 @@ from urllib.error import HTTPError
 import pytest
 from tuf.api.metadata import TargetFile, Targets
 
-from origin import tokens as token_file
-from origin.client import carry_out
-from origin.exchange import refuse_plain_http
-from origin.logs import Logs
-from origin.names import NameRefused, Submitter
-from origin.publish import publish
-from origin.roles import TIMESTAMP_FILE, Published, accept, found
-from origin.store import Store
-from origin.tokens import TOKENS_FILE, Tokens
+from origin.model import tokens as token_file
+from origin.model.exchange import TIMESTAMP_FILE, refuse_plain_http
+from origin.model.tokens import TOKENS_FILE, Tokens
+from origin.publish.client import carry_out
+from origin.publish.publish import publish
+from origin.registry.logs import Logs
+from origin.registry.names import NameRefused, Submitter
+from origin.registry.roles import Published, accept, found
+from origin.registry.store import Store
 from tests.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
 from vmimage.trust import ServiceRecord, host_path, make_targets, parse_target, service_path, sign_bin

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site, example
 from tests.e2e.edges import PATIENCE_S, eventually
 
 TOKEN = "a-token-of-operators"

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from loadtest import site as site_module
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site, example
+from loadtest.site import site as site_module
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site, example
 from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from edge import cgi, flow
-from edge.connection import HEADERS_MAX
-from edge.flow import ClientError, Route
+from edge.front import cgi
+from edge.front.connection import HEADERS_MAX
+from edge.model import flow
+from edge.model.flow import ClientError, Route
 
 REMEMBERED = 1024  # of each kind
 BYTES_EACH = 1 << 10  # of one that is remembered, with what it leads to

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.vmm import frames, kvm_api, sandbox, seccomp
 from edge.vmm.devices.ring import Record
-from edge.vmm.frames import Frame
-from edge.vmm.image_memory import base_memfd, sealed_memfd
+from edge.vmm.kernel import kvm_api
+from edge.vmm.memory.image_memory import base_memfd, sealed_memfd
+from edge.vmm.sandbox import layers, seccomp
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from tests.attack import intruder
 from tests.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
@@ -64,7 +66,7 @@ BY_LANDLOCK = """
 @cache
 def standing() -> str:
     """What `nunatak doctor` would say here."""
-    return "\n".join(sandbox.probe())
+    return "\n".join(layers.probe())
 
 
 @cache
@@ -77,7 +79,7 @@ def outcomes(mode: str, user: int) -> dict[str, str]:
             file.write_text("x")
         command = [sys.executable, "-m", "tests.attack.intruder", mode, str(user), name]
         done = subprocess.run(
-            command, cwd=ROOT, env=sandbox.environment(), stdin=subprocess.DEVNULL, capture_output=True
+            command, cwd=ROOT, env=layers.environment(), stdin=subprocess.DEVNULL, capture_output=True
         )
     assert done.returncode == 0, done.stderr.decode()
     found: dict[str, str] = json.loads(done.stdout)
@@ -151,9 +153,9 @@ def test_kvm_is_there_but_for_requests_of_no_use(user: int) -> None:
 
 
 def test_requests_of_the_kvm_engine_are_all_listed() -> None:
-    """A number that `kvm_api` gains must be put into `sandbox.KVM_REQUESTS`, or the engine fails in a worker."""
+    """A number that `kvm_api` gains must be put into `layers.KVM_REQUESTS`, or the engine fails in a worker."""
     numbers = {n for n in vars(kvm_api).values() if isinstance(n, int) and n >> 8 & 0xFF == KVM_TYPE}
-    assert numbers == set(sandbox.KVM_REQUESTS)
+    assert numbers == set(layers.KVM_REQUESTS)
 
 
 def test_lists_do_not_overlap() -> None:
@@ -176,7 +178,7 @@ def test_attempts_are_all_expected() -> None:
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """A program that can import from the repository."""
     command = [sys.executable, "-c", "from edge.vmm import sandbox\n" + textwrap.dedent(code)]
-    return subprocess.run(command, cwd=ROOT, env=sandbox.environment(), capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, env=layers.environment(), capture_output=True, text=True)
 
 
 def test_a_second_thread_is_not_let_in() -> None:
@@ -184,7 +186,7 @@ def test_a_second_thread_is_not_let_in() -> None:
         import threading
         stop = threading.Event()
         threading.Thread(target=stop.wait, daemon=True).start()
-        sandbox.enter(sandbox.Config(), print)
+        layers.enter(layers.Config(), print)
     """)
     assert "a process of one thread expected" in done.stderr
 
@@ -194,10 +196,10 @@ def report_of(user: int) -> str:
     """Missing layers by name, then the lines, of a worker that such a user starts."""
     done = run(f"""
         import os
-        sandbox.load_early()
+        layers.load_early()
         if os.geteuid() != {user}:
             os.setresuid({user}, {user}, {user})
-        report, _ = sandbox.enter(sandbox.Config(), int)
+        report, _ = layers.enter(layers.Config(), int)
         print(*report.missing, *report.lines(), sep="\\n")
     """)
     assert done.returncode == 0, done.stderr
@@ -217,10 +219,10 @@ def test_is_refused_by_namespaces_alone(name: str, user: int) -> None:
     """Landlock knows nothing of these, before ABI 9."""
     possible = run(f"""
         import os
-        sandbox.load_early()
+        layers.load_early()
         os.setresuid({user}, {user}, {user})
-        sandbox.libc_call("unshare", sandbox.NAMESPACES | sandbox.CLONE_NEWUSER)
-        sandbox.libc_call("mount", None, b"/", None, sandbox.MS_PRIVATE_BELOW, None)
+        layers.libc_call("unshare", layers.NAMESPACES | layers.CLONE_NEWUSER)
+        layers.libc_call("mount", None, b"/", None, layers.MS_PRIVATE_BELOW, None)
     """)
     if possible.returncode:
         pytest.skip(f"user {user} may not have namespaces here: {possible.stderr.splitlines()[-1]}")
@@ -229,16 +231,16 @@ def test_is_refused_by_namespaces_alone(name: str, user: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_root_gives_each_worker_a_user_of_its_own() -> None:
-    code = "report, _ = sandbox.enter(sandbox.Config(), int); print(*report.lines(), sep='\\n')"
+    code = "report, _ = layers.enter(layers.Config(), int); print(*report.lines(), sep='\\n')"
     users = {line for _ in range(2) for line in run(code).stdout.splitlines() if line.startswith("user: ")}
-    assert len(users) == 2 or users == {f"user: {sandbox.NOBODY}"}
+    assert len(users) == 2 or users == {f"user: {layers.NOBODY}"}
     assert "user: 0" not in users
 
 
 def test_the_supervisor_sees_how_an_intruder_ended() -> None:
     done = run("""
         import os
-        sandbox.enter(sandbox.Config(), int)
+        layers.enter(layers.Config(), int)
         os.execv("x", ["x"])
     """)
     assert done.returncode == -signal.SIGSYS
@@ -281,7 +283,7 @@ class SandboxedWorker:
             self.process = subprocess.Popen(
                 [*command, "--frames-fd", str(fds[0]), "--images-fd", str(fds[1])],
                 cwd=ROOT,
-                env=sandbox.environment(),
+                env=layers.environment(),
                 pass_fds=(*fds, *pass_fds),
                 stderr=subprocess.PIPE,
                 text=True,

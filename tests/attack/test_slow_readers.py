@@ -5,10 +5,10 @@ from typing import Final
 
 import pytest
 
-from edge.connection import Connection
-from edge.counters import Counters
-from edge.crowd import Crowd
-from edge.request import Request
+from edge.common.counters import Counters
+from edge.front.connection import Connection
+from edge.front.crowd import Crowd
+from edge.front.request import Request
 
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + bytes(1 << 16)
 STILL = 30  # clients that do not read

@@ -5,10 +5,10 @@ parked record, which a worker that was taken over can write, changes what no gue
 import numpy as np
 import pytest
 
-from edge.vmm.engine import Hypercall
-from edge.vmm.image_memory import base_memfd
-from edge.vmm.memory import BaseMemory, page_template
-from edge.vmm.shell import EngineName, Image, Shell
+from edge.vmm.engines.engine import Hypercall
+from edge.vmm.memory.guest_memory import BaseMemory, page_template
+from edge.vmm.memory.image_memory import base_memfd
+from edge.vmm.shells.shell import EngineName, Image, Shell
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
 from vmimage.manifest import Access, Region

@@ -14,20 +14,19 @@ from typing import Any
 
 import pytest
 
-from edge import logs
-from edge.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
-from edge.blobs import Ref, Trip
-from edge.counters import Counters
-from edge.disks import FETCHES_AT_ONCE, WANTS_MAX, Disks
-from edge.flushes import FLUSHES_EACH
-from edge.logs import LINE_BYTES, Spool, first_lines
-from edge.overlays import Overlays
-from edge.seal import new_seal
-from edge.supervisor import LOG_LINES_A_TICK, Supervisor
-from edge.upstream_policy import UpstreamPolicy
-from edge.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.common.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
+from edge.common.counters import Counters
+from edge.config.upstream_policy import UpstreamPolicy
+from edge.content.blobs import Ref, Trip
+from edge.content.seal import new_seal
+from edge.devices.disks import FETCHES_AT_ONCE, WANTS_MAX, Disks
+from edge.devices.flushes import FLUSHES_EACH
+from edge.devices.overlays import Overlays
+from edge.devices.spool import LINE_BYTES, Spool, first_lines
+from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
+from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
@@ -444,7 +443,7 @@ def test_one_sync_is_enough_for_all_who_ask_while_another_is_under_way(
     async def test() -> None:
         spool = Spool(tmp_path, 1 << 20, "http://127.0.0.1:1", "", Counters())
         synced: list[int] = []
-        monkeypatch.setattr(logs.os, "fsync", synced.append)
+        monkeypatch.setattr(spool.os, "fsync", synced.append)
         assert await asyncio.gather(*(spool.sync() for _ in range(100))) == [0] * 100
         assert len(synced) == 2, "the first, and one more that began after all others had asked"
         assert await spool.sync() == 0

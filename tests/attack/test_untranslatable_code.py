@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from libos.build import compile_guest
-from loadtest.fetch import Client
-from loadtest.site import Site, example
-from origin.linux import checked
+from libos.toolchain.build import compile_guest
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site, example
+from origin.bake.linux import checked
 from tests.attack.one_instruction import cases
 from tests.e2e.edges import eventually, metrics
 from vmimage import snapshot

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Metadata, Targets
 
-from origin.names import Submitter
-from origin.roles import Published, accept, found
-from origin.store import Store
-from origin.uploads import UPLOADS_MAX, Uploads
+from origin.registry.names import Submitter
+from origin.registry.roles import Published, accept, found
+from origin.registry.store import Store
+from origin.registry.uploads import UPLOADS_MAX, Uploads
 from tests.synthetic import NOW, Keys
 from vmimage.errors import VerificationError
 from vmimage.trust import OFFLINE_LIFETIME, ServiceRecord, make_targets, sign_bin

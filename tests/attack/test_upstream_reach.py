@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from edge.counters import Counters
-from edge.upstream_policy import Guard, UpstreamPolicy
-from edge.upstreams import Upstreams
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.common.counters import Counters
+from edge.config.upstream_policy import Guard, UpstreamPolicy
+from edge.devices.upstreams import Upstreams
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage import abi
 
 PATIENCE_S = 10.0

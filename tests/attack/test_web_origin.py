@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Answer, Client
-from loadtest.site import Site, example
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.site import Site, example
 from tests.e2e.edges import eventually
 
 THIEF = Path(__file__).parent / "programs" / "origin_thief.c"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from edge.vmm import frames, host, sandbox
-from edge.vmm.engine_kvm import facts
+from edge.vmm.engines.kvm import facts
+from edge.vmm.kernel import host
+from edge.vmm.sandbox import layers
+from edge.vmm.wire import frames
 
 
 def hello(*options: str) -> dict[str, Any]:
@@ -21,7 +23,7 @@ def hello(*options: str) -> dict[str, Any]:
             numbers = theirs.fileno(), their_images.fileno()
             command = [sys.executable, "-m", "edge.vmm.worker", "--frames-fd", str(numbers[0])]
             command += ["--images-fd", str(numbers[1]), *options]
-            process = subprocess.Popen(command, pass_fds=numbers, env=sandbox.environment(), stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, pass_fds=numbers, env=layers.environment(), stdin=subprocess.DEVNULL)
         buffer = bytearray()
         try:
             while True:

@@ -2,7 +2,7 @@
 
 import runpy
 
-from edge.vmm import unicorn_aborts
+from edge.vmm.engines import unicorn_aborts
 
 unicorn_aborts.contain = lambda: False  # type: ignore[assignment]
 runpy.run_module("edge.vmm.worker", run_name="__main__")

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest.fetch import Answer, Client
-from loadtest.server import Server
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.server import Server
 
 PATIENCE_S = 20.0  # for what happens in milliseconds on an idle machine
 

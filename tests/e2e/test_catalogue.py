@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from libos.examples.catalogue.database import make
-from loadtest.fetch import Client
-from loadtest.site import Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site, example
 from tests.e2e.edges import metrics
 
 OSLO = 3143244

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from loadtest.fetch import Client
-from loadtest.site import Site
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site
 from tests.guests import PROGRAMS
 
 

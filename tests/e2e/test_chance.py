@@ -3,9 +3,9 @@
 import subprocess
 from pathlib import Path
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import NUNATAK, Site
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, Site
 from tests.guests import PROGRAMS
 
 CHANCE = PROGRAMS / "linux_chance.c"

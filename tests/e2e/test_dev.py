@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Answer, Client
-from loadtest.server import Server, ServerFailed
-from loadtest.site import NUNATAK, example
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.server import Server, ServerFailed
+from loadtest.site.site import NUNATAK, example
 from tests.e2e.edges import eventually
 
 PATIENCE_S = 60.0
@@ -139,8 +139,8 @@ def test_what_cannot_work_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_serves_where_nothing_is_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both processes take every path that `edge.vmm.host` has for other systems; the system itself stays this one."""
-    (tmp_path / "sitecustomize.py").write_text("import edge.vmm.host\n\nedge.vmm.host.LINUX = False\n")
+    """Both processes take every path that `kernel.host` has for other systems; the system itself stays this one."""
+    (tmp_path / "sitecustomize.py").write_text("import edge.vmm.kernel.host\n\nedge.vmm.kernel.host.LINUX = False\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     running = Dev(tmp_path, "spin")
     with running.server:

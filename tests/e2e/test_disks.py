@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadtest.fetch import Client, fetch
-from loadtest.server import Server
-from loadtest.site import NUNATAK, Site
+from loadtest.site.fetch import Client, fetch
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, Site
 from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"

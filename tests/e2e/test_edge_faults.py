@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Publication, Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Publication, Site, example
 from tests.e2e import edges
 from tests.e2e.edges import eventually, metrics
 

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import NUNATAK, Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, Site, example
 
 # Runtimes are fetched and compiled by the first test that needs them: some minutes, once a machine.
 pytestmark = pytest.mark.timeout(900)

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadtest import fairness
-from loadtest.fairness import NEIGHBOURS, publish_neighbours
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site
+from loadtest.scenarios import fairness
+from loadtest.scenarios.fairness import NEIGHBOURS, publish_neighbours
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site
 from tests.e2e.edges import metrics
 
 Image = Callable[..., Path]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from libos.bundle import bundle
-from libos.packages import Package
-from loadtest.fetch import Client
-from loadtest.peers import PeerMissing, Workerd
-from loadtest.site import Site
+from libos.toolchain.bundle import bundle
+from libos.toolchain.packages import Package
+from loadtest.peers.peers import PeerMissing, Workerd
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site
 from vmimage.errors import OperatorError
 
 WORKERS = Path(__file__).parent / "workers"

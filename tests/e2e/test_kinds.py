@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.site import Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site, example
 from tests.conftest import kvm_missing
 from tests.e2e.edges import eventually, metrics
 from tests.e2e.test_wakeups import worker

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Answer, Client
-from loadtest.server import Server
-from loadtest.site import Site, example
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site, example
 from tests.e2e.edges import admin, eventually, metrics
 from tests.guests import PROGRAMS
 

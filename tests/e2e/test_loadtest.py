@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.peers import Wasmtime, peer_cache
-from loadtest.site import NUNATAK
-from loadtest.wasm_peer import compile_page
+from loadtest.peers.peers import Wasmtime, peer_cache
+from loadtest.peers.wasm_peer import compile_page
+from loadtest.site.fetch import Client
+from loadtest.site.site import NUNATAK
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from loadtest.site import LOOPBACK, Site
-from loadtest.zipf import DECILES
+from loadtest.site.site import LOOPBACK, Site
+from loadtest.traffic.zipf import DECILES
 from tests.e2e.edges import metrics
 
 SERVICES = 30

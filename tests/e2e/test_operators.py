@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server, ServerFailed
-from loadtest.site import NUNATAK, CommandFailed, Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server, ServerFailed
+from loadtest.site.site import NUNATAK, CommandFailed, Site, example
 from tests.e2e.edges import admin, eventually, metrics
 
 TOKEN = "a-token-of-operators"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.catalogue import Catalogue
-from loadtest.fetch import Answer, Client
-from loadtest.site import NUNATAK, CommandFailed, Publication, Site
+from edge.catalogue.catalogue import Catalogue
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.site import NUNATAK, CommandFailed, Publication, Site
 from tests.synthetic import BASE, image
 from vmimage.archive import pack_archive
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, digest_of

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Answer, Client
-from loadtest.peers import PeerMissing, Workerd
-from loadtest.site import Site
+from loadtest.peers.peers import PeerMissing, Workerd
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.site import Site
 
 WORKER = Path(__file__).parent.parent / "guest" / "workers" / "platform.js"
 SET_BY_WORKERS = ("content-type", "location", "x-got", "x-method")

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from loadtest.site import NUNATAK
+from loadtest.site.site import NUNATAK
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -22,7 +22,7 @@ def test_a_short_soak_is_without_error_growth_or_an_idle_tier(tmp_path: Path) ->
     assert found["groups"]["flash"]["requests"] > 10
     assert found["tiers"].keys() == {"resident", "parked", "disk", "blob", "origin"}
     assert all(found["evictions"].values())
-    assert found["generator"] == "python -m loadtest.paced (open loop)"
+    assert found["generator"] == "python -m loadtest.traffic.paced (open loop)"
     assert 0 < found["rate_per_s"] < found["capacity_per_s"]
     assert found["costs"]["cpu_s_per_million_requests"] > 0
     assert found["costs"]["parked_bytes_per_thousand"] > 0

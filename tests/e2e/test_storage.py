@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import NUNATAK, CommandFailed, Site
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, CommandFailed, Site
 from tests.e2e.edges import admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"

@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from loadtest.fetch import Client
-from loadtest.site import Site
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site
 from tests.e2e.edges import eventually, metrics
 from tests.guests import PROGRAMS
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site
 from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
 
 Image = Callable[..., Path]

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site, example
 from tests.e2e.edges import admin as operators_page
 from tests.e2e.edges import eventually, metrics
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.fetch import Client, fetch
-from loadtest.site import CommandFailed, Site
+from loadtest.site.fetch import Client, fetch
+from loadtest.site.site import CommandFailed, Site
 from tests.e2e.edges import admin, metrics
 
 SERVICES = 12

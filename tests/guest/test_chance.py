@@ -4,10 +4,10 @@ from functools import cache, partial
 
 import pytest
 
-from edge.vmm.shell import Image
-from libos.compile_linux import compile_linux
+from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, Language
-from origin.build import Baker
+from libos.toolchain.compile_linux import compile_linux
+from origin.bake.bake import Baker
 from tests.guests import PROGRAMS, Guest, baker, elf, load
 from tests.linux import program
 from vmimage import abi

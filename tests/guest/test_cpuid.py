@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from edge.vmm import shell as shells
-from edge.vmm.engine import SLICE_OVER, Fault, Hypercall, cpuid
-from edge.vmm.engine_kvm import KvmEngine, facts
-from edge.vmm.shell import EngineName, Shell
+from edge.vmm.engines.engine import SLICE_OVER, Fault, Hypercall, cpuid
+from edge.vmm.engines.kvm import KvmEngine, facts
+from edge.vmm.shells import shell as shells
+from edge.vmm.shells.shell import EngineName, Shell
 from tests import bare
 from tests.guests import ENGINE, PROGRAMS, Guest, bake, image_of
 from vmimage import abi, snapshot

@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import pytest
 
-from edge.vmm.engine import cpuid
-from edge.vmm.engine_kvm import facts
-from edge.vmm.machine import Phase
-from edge.vmm.shell import Shell
+from edge.vmm.engines.engine import cpuid
+from edge.vmm.engines.kvm import facts
+from edge.vmm.machine.machine import Phase
+from edge.vmm.shells.shell import Shell
 from tests.guests import ENGINE, PROGRAMS, Guest, image_of
 from vmimage.errors import GuestError, GuestExited, GuestFault, GuestViolation
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from edge.vmm.machine import Idle
-from edge.vmm.shell import Image
-from edge.vmm.watchdog import watchdog
+from edge.vmm.machine.machine import Idle
+from edge.vmm.shells.shell import Image
+from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
-from origin.build import Baker
+from origin.bake.bake import Baker
 from tests.guests import RUNS_MAX, Guest
 from vmimage import files
 from vmimage.errors import OutOfTime

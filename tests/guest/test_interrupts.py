@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge.vmm.machine import Idle
-from edge.vmm.watchdog import SLICE_NS, TICK_NS, watchdog
+from edge.vmm.machine.machine import Idle
+from edge.vmm.turns.watchdog import SLICE_NS, TICK_NS, watchdog
 from tests.guests import PROGRAMS, RUNS_MAX, Guest, image_of
 from vmimage.errors import GuestViolation
 

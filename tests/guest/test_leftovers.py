@@ -6,8 +6,8 @@ image. Parts that the processor does not have, or that the engine does not let a
 
 import pytest
 
-from edge.vmm.engine import Exit, Fault
-from edge.vmm.shell import Image, Shell
+from edge.vmm.engines.engine import Exit, Fault
+from edge.vmm.shells.shell import Image, Shell
 from tests import bare
 from tests.bare import BASE, MEMORY_BYTES
 from tests.guests import ENGINE, PROGRAMS

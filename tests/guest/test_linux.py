@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from libos.build import ZIG
-from libos.packages import cache_folder
+from libos.toolchain.build import ZIG
+from libos.toolchain.packages import cache_folder
 from tests.guests import PROGRAMS, Guest, load
 from tests.linux import bake_linux, program, run
 from vmimage import abi

@@ -5,10 +5,10 @@ from functools import cache
 
 import pytest
 
-from edge.vmm.shell import Image
-from libos.packages import source_tree
+from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, lua
-from origin.build import BAKE_CPU_MS, Baker
+from libos.toolchain.packages import source_tree
+from origin.bake.bake import BAKE_CPU_MS, Baker
 from tests.guests import Guest
 from vmimage import abi, files
 from vmimage.archive import ImageBundle

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.vmm.machine import Idle, Runnable
-from edge.vmm.shell import Shell
-from edge.vmm.watchdog import watchdog
-from libos.build import compile_guest, run_tool
+from edge.vmm.machine.machine import Idle, Runnable
+from edge.vmm.shells.shell import Shell
+from edge.vmm.turns.watchdog import watchdog
+from libos.toolchain.build import compile_guest, run_tool
 from tests.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
@@ -292,8 +292,8 @@ def test_the_compiler_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         commands.append(what)
         run_tool(command, what, *timeout_s)
 
-    monkeypatch.setattr("libos.build.run_tool", count)
-    monkeypatch.setattr("libos.build.cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr("libos.toolchain.build.run_tool", count)
+    monkeypatch.setattr("libos.toolchain.build.cache_folder", lambda: tmp_path / "cache")
     source = tmp_path / "once.c"
     source.write_text(HELLO.read_text())
     first = compile_guest(source)

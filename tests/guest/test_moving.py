@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from edge.vmm.machine import Idle
-from edge.vmm.shell import Shell
+from edge.vmm.machine.machine import Idle
+from edge.vmm.shells.shell import Shell
 from tests.guests import EXAMPLES, RUNS_MAX, Guest, image_of
 from vmimage import abi, snapshot
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from edge.vmm import engine_kvm, monitor
-from edge.vmm.engine import EngineFailure, Exit, Fault, Hypercall
-from edge.vmm.engine_kvm import KvmEngine, facts
-from edge.vmm.memory import MONITOR_ADDRESS
-from edge.vmm.shell import Image, Shell
+from edge.vmm.engines import kvm, monitor
+from edge.vmm.engines.engine import EngineFailure, Exit, Fault, Hypercall
+from edge.vmm.engines.kvm import KvmEngine, facts
+from edge.vmm.memory.guest_memory import MONITOR_ADDRESS
+from edge.vmm.shells.shell import Image, Shell
 from tests import bare
 from tests.bare import BASE, MEMORY_BYTES, acts
 from tests.guests import ENGINE, PROGRAMS
@@ -45,13 +45,13 @@ def shell(request: pytest.FixtureRequest, engine: str, monkeypatch: pytest.Monke
         if engine != "kvm":
             pytest.skip("Unicorn has no guards")
         bare_facts = replace(facts(), guards=())
-        monkeypatch.setattr(engine_kvm, "facts", lambda: bare_facts)
+        monkeypatch.setattr(kvm, "facts", lambda: bare_facts)
     return Shell(BASE, MEMORY_BYTES, ENGINE.get())
 
 
 def iretq_is_broken(shell: Shell) -> bool:
     """QEMU emulates IRETQ in ring 3 as a supervisor's access to the stack, which faults with SMAP."""
-    return isinstance(shell.engine, KvmEngine) and facts().ring == 0 and "SMAP" in engine_kvm.facts().guards
+    return isinstance(shell.engine, KvmEngine) and facts().ring == 0 and "SMAP" in kvm.facts().guards
 
 
 def run(shell: Shell, image: Image, rsp: int = 0, flags: int = 0) -> Exit:

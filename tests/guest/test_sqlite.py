@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from edge.vmm.devices.disk import Arrived, Disks, Done, Drive
-from edge.vmm.memory import GuestMemory
-from edge.vmm.shell import Image
-from origin.bakedisks import LocalDrive
-from origin.diskfile import DiskFile, pack_disk
+from edge.vmm.memory.guest_memory import GuestMemory
+from edge.vmm.shells.shell import Image
+from origin.bake.disks import LocalDrive
+from origin.model.diskfile import DiskFile, pack_disk
 from tests.guests import PROGRAMS, Guest, bake, load
 from vmimage.drives import DriveKind, DriveRef
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.vmm import system_call
-from edge.vmm.engine import SLICE_OVER, Engine, Fault, Hypercall
-from edge.vmm.engine_kvm import KvmEngine, facts
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.engines import system_call
+from edge.vmm.engines.engine import SLICE_OVER, Engine, Fault, Hypercall
+from edge.vmm.engines.kvm import KvmEngine, facts
+from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from tests.guests import ENGINE
 from vmimage import abi
 from vmimage.manifest import Region

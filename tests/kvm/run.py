@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from libos.packages import cache_folder
+from libos.toolchain.packages import cache_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = ROOT / "build" / "kvm"
@@ -62,9 +62,11 @@ INSIDE: Final = (
     " and ".join(f"not {part}" for part in NOT_HERE),
 )
 COMPILED: Final = ("libos/examples/env.c", "libos/examples/hog.c", "libos/examples/echo.c")
-COMPILE: Final = "import pathlib, sys; from libos.build import compile_guest; compile_guest(pathlib.Path(sys.argv[1]))"
+COMPILE: Final = (
+    "import pathlib, sys; from libos.toolchain.build import compile_guest; compile_guest(pathlib.Path(sys.argv[1]))"
+)
 # Without KVM, or with another kind of it, tests would be skipped and nothing would be tested.
-CHECK: Final = "import sys; from edge.vmm.engine_kvm import facts; print(facts()); sys.exit(facts().ring)"
+CHECK: Final = "import sys; from edge.vmm.engines.kvm import facts; print(facts()); sys.exit(facts().ring)"
 ALONE: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # else every plugin that is installed is imported and goes in
 PLUGIN: Final = """import pathlib, sys
 def pytest_unconfigure():

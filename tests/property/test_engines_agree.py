@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from edge.vmm.engine import Engine, Exit, Hypercall
-from edge.vmm.engine_kvm import KvmEngine
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.engines.engine import Engine, Exit, Hypercall
+from edge.vmm.engines.kvm import KvmEngine
+from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.snapshot import RFLAGS_FIXED, Registers

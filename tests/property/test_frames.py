@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage import abi, snapshot
 from vmimage.drives import WRITTEN_MAX
 

@@ -86,7 +86,7 @@ def test_a_parser_that_does_not_hold(parse: Callable[[bytes], object], holds: bo
 
 
 def test_pieces_that_make_a_difference_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.connection import Connection
+    from edge.front.connection import Connection
 
     feed = Connection.data_received
     monkeypatch.setattr(Connection, "data_received", lambda self, data: feed(self, data.replace(b"a.test", b"b.test")))

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from edge.vmm.devices.disk import Arrived, Disks, Done, Drive
-from edge.vmm.memory import PRESENT, WRITABLE, BaseMemory, GuestMemory, page_template
+from edge.vmm.memory.guest_memory import PRESENT, WRITABLE, BaseMemory, GuestMemory, page_template
 from vmimage import abi
 from vmimage.drives import DriveRef
 from vmimage.errors import GuestViolation

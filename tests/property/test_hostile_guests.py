@@ -13,9 +13,9 @@ import zstandard
 
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, RingProducer, encode_record, parse_records
-from edge.vmm.machine import Idle, Machine, Phase, Ready, Runnable
-from edge.vmm.memory import BaseMemory, page_template
-from edge.vmm.shell import Image, Shell
+from edge.vmm.machine.machine import Idle, Machine, Phase, Ready, Runnable
+from edge.vmm.memory.guest_memory import BaseMemory, page_template
+from edge.vmm.shells.shell import Image, Shell
 from tests.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, GuestError, GuestViolation

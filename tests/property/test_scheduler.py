@@ -7,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from hypothesis.strategies import DataObject, booleans, data, floats, integers, lists, sampled_from, tuples
 
-from edge.vmm.fair_queue import WEIGHT_MAX, FairQueue, Node
-from edge.vmm.scheduler import Entity, Quota, Scheduler
+from edge.vmm.turns.fair_queue import WEIGHT_MAX, FairQueue, Node
+from edge.vmm.turns.scheduler import Entity, Quota, Scheduler
 
 FLOOR_NS, LATENCY_NS = 500, 8_000
 SECOND_NS = 1_000_000_000

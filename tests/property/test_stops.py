@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge.vmm.engine import SliceOver
-from edge.vmm.engine_kvm import KvmEngine
-from edge.vmm.engine_unicorn import UnicornEngine
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
-from edge.vmm.unicorn_stops import stop_between_blocks
+from edge.vmm.engines.engine import SliceOver
+from edge.vmm.engines.kvm import KvmEngine
+from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.engines.unicorn_stops import stop_between_blocks
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from tests.guests import EXAMPLES, baker, elf
 from vmimage import abi
 from vmimage.elf import parse_program
@@ -75,7 +75,7 @@ def test_unicorn_is_the_one_whose_insides_are_known() -> None:
 
 
 def test_an_image_does_not_depend_on_when_its_bake_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge.vmm import watchdog
+    from edge.vmm.turns import watchdog
 
     program = parse_program(elf(EXAMPLES / "airports"))
 

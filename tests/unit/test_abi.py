@@ -8,7 +8,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from libos.build import HERE, compile_guest
+from libos.toolchain.build import HERE, compile_guest
 from vmimage import abi
 
 HEADER = HERE / "include" / "abi.h"

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from edge.ages import Age, split_age, with_age
+from edge.content.ages import Age, split_age, with_age
 
 
 def test_it_is_older_by_the_time_that_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:

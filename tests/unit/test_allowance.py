@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge.allowance import Allowance, Rate, Rotation
+from edge.common.allowance import Allowance, Rate, Rotation
 
 
 class Clock:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit import FILE_BYTES, REFUSED_A_MINUTE, TEXT_MAX, Audit
+from edge.operators.audit import FILE_BYTES, REFUSED_A_MINUTE, TEXT_MAX, Audit
 from vmimage.errors import OperatorError
 
 WHO = {"uid": 0, "pid": 1}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from edge.vmm.scheduler import FLOOR_NS, Entity, Scheduler
+from edge.vmm.turns.scheduler import FLOOR_NS, Entity, Scheduler
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from edge.vmm.base_memory import EXTENTS_MAX, BaseMemory
-from edge.vmm.image_memory import GAPS_CLOSED, base_memfd
-from edge.vmm.memory import RESET_COPY_PAGES, GuestMemory, PageTemplate
+from edge.vmm.memory.base_memory import EXTENTS_MAX, BaseMemory
+from edge.vmm.memory.guest_memory import RESET_COPY_PAGES, GuestMemory, PageTemplate
+from edge.vmm.memory.image_memory import GAPS_CLOSED, base_memfd
 from vmimage import abi
 from vmimage.errors import FormatError
 from vmimage.manifest import MEMORY_STEP, Region

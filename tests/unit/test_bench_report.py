@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from loadtest.baseline import compare
 from loadtest.bench import SCENARIOS
-from loadtest.html_report import write_report
-from loadtest.plots import PICTURES
-from loadtest.report import load
-from loadtest.targets import TARGETS
+from loadtest.report.baseline import compare
+from loadtest.report.html_report import write_report
+from loadtest.report.plots import PICTURES
+from loadtest.report.rows import load
+from loadtest.report.targets import TARGETS
 
 
 def row(name: str, median: float, *, better: str = "lower", spread: float = 0.02, **more: Any) -> dict[str, Any]:

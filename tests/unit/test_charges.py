@@ -2,12 +2,12 @@
 
 import pytest
 
-from edge.vmm.background import BACKGROUND_PERCENT, Background
-from edge.vmm.charges import RECORD_NS, TENANT_QUOTA, TURN_NS, Account
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import LOG_LINES, GuestLog
 from edge.vmm.devices.ring import encode_record
-from edge.vmm.scheduler import Entity, Scheduler
+from edge.vmm.machine.background import BACKGROUND_PERCENT, Background
+from edge.vmm.turns.charges import RECORD_NS, TENANT_QUOTA, TURN_NS, Account
+from edge.vmm.turns.scheduler import Entity, Scheduler
 from vmimage import abi
 from vmimage.errors import OutOfBackgroundTime
 

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from edge.cli import app
-from edge.config import EdgeConfig, load_config, options, parse_size
+from edge.config.options import EdgeConfig, load_config, options, parse_size
 from vmimage.errors import OperatorError
 
 NEEDED = {"origin": "http://127.0.0.1:1", "trust": "root.json", "cache": "cache"}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.connection import FRUITLESS_MAX, HEAD_MAX, HEADERS_MAX, HELD_MAX, LINE_MAX, PIPELINED_MAX, Connection
-from edge.counters import Counters
-from edge.crowd import READ_BYTES, Crowd
-from edge.flow import ClientError
-from edge.request import BODY_WAITING_MAX, Request
+from edge.common.counters import Counters
+from edge.front.connection import FRUITLESS_MAX, HEAD_MAX, HEADERS_MAX, HELD_MAX, LINE_MAX, PIPELINED_MAX, Connection
+from edge.front.crowd import READ_BYTES, Crowd
+from edge.front.request import BODY_WAITING_MAX, Request
+from edge.model.flow import ClientError
 
 KEEPALIVE_S = 0.05
 

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge.counters import GAUGES, PREFIX, Counters, exposition
+from edge.common.counters import GAUGES, PREFIX, Counters, exposition
 
 
 def test_everything_declared_is_exported() -> None:

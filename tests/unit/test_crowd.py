@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from edge.counters import Counters
-from edge.crowd import CONNECTIONS_MIN, FILES_SPARE, HELD_EACH_MIN, LOOKS, Crowd, connections_max, party_of
+from edge.common.counters import Counters
+from edge.front.crowd import CONNECTIONS_MIN, FILES_SPARE, HELD_EACH_MIN, LOOKS, Crowd, connections_max, party_of
 
 
 @dataclass(eq=False)

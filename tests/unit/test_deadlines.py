@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from edge.vmm import watchdog
 from edge.vmm.devices.clock import FAR_NS, Clock
-from edge.vmm.phases import Runnable
-from edge.vmm.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
+from edge.vmm.machine.phases import Runnable
+from edge.vmm.turns import watchdog
+from edge.vmm.turns.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
 from tests.guests import PROGRAMS, Guest, image_of
 from vmimage import abi
 from vmimage.snapshot import DeviceState

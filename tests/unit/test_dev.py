@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.blobs import Ref, Trip
-from libos.build import compile_guest
+from edge.content.blobs import Ref, Trip
+from libos.toolchain.build import compile_guest
 from origin.dev.local import LocalOrigin
 from origin.dev.page import Problem, run_problem
 from origin.dev.terminal import say

@@ -5,9 +5,9 @@ import struct
 
 import pytest
 
-from edge.vmm.charges import TURN_NS, Account
 from edge.vmm.devices.disk import Disks, Done, Drive
-from edge.vmm.memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.turns.charges import TURN_NS, Account
 from vmimage import abi
 from vmimage.drives import DriveRef
 from vmimage.manifest import Region

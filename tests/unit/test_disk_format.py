@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from origin.diskfile import DiskFile, pack_disk
+from origin.model.diskfile import DiskFile, pack_disk
 from vmimage import abi
 from vmimage.canonical import canonical_json
 from vmimage.disk import (

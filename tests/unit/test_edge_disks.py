@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-import edge.disks
-from edge.blobs import Ref, Trip
-from edge.counters import Counters
-from edge.disks import Attached, Disks
-from edge.logs import Spool
-from edge.overlays import Overlays
-from edge.seal import new_seal
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+import edge.devices.disks
+from edge.common.counters import Counters
+from edge.content.blobs import Ref, Trip
+from edge.content.seal import new_seal
+from edge.devices.disks import Attached, Disks
+from edge.devices.overlays import Overlays
+from edge.devices.spool import Spool
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage.disk import BLOCK_SIZE, DiskManifest, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import OriginUnreachable, VerificationError
@@ -112,7 +112,7 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.disks, "PAUSE_S", 0.0)
+    monkeypatch.setattr(edge.devices.disks, "PAUSE_S", 0.0)
 
 
 def status_of(frame: Frame) -> int:

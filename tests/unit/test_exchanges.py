@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from edge.upstream_policy import UpstreamRefused
-from edge.upstreams import _parse, loops
+from edge.config.upstream_policy import UpstreamRefused
+from edge.devices.upstreams import _parse, loops
 from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record
 from vmimage import abi

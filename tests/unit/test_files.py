@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from origin.linux import read_folder
+from origin.bake.linux import read_folder
 from vmimage import abi
 from vmimage.errors import FormatError, PublisherError
 from vmimage.files import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, pack, unpack

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from edge import flow
-from edge.waiting import may_wait
+from edge.model import flow
+from edge.supervisor.waiting import may_wait
 from vmimage import errors
 
 FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
@@ -42,7 +42,7 @@ def test_an_event_that_cannot_happen_is_a_defect_and_says_what_could() -> None:
 
 
 def test_the_drawing_in_the_docs_is_the_tables() -> None:
-    assert FLOW_MD.read_text() == flow.drawing(), "run: python -m edge.flow > docs/flow.md"
+    assert FLOW_MD.read_text() == flow.drawing(), "run: python -m edge.model.flow > docs/flow.md"
 
 
 @pytest.mark.parametrize(

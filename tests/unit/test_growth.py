@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from loadtest.growth import Budget, growth, judge
+from loadtest.scenarios.growth import Budget, growth, judge
 
 BUDGET = Budget("memory", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=30)
 TIMES = [float(second) for second in range(0, 300, 5)]

@@ -6,9 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from edge.vmm import host
-from edge.vmm.image_memory import base_memfd, sealed_memfd
-from edge.vmm.memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.kernel import host
+from edge.vmm.memory.guest_memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.memory.image_memory import base_memfd, sealed_memfd
 from vmimage import abi
 from vmimage.manifest import Region
 

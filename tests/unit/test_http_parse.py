@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge import cgi, flow
+from edge.front import cgi
+from edge.model import flow
 from vmimage import abi
 from vmimage.errors import GuestViolation
 

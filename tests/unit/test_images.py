@@ -8,9 +8,9 @@ from functools import cache
 
 import pytest
 
-from edge.blobs import Ref, Trip
-from edge.counters import Counters
-from edge.images import Image, Images
+from edge.common.counters import Counters
+from edge.content.blobs import Ref, Trip
+from edge.content.images import Image, Images
 from tests.guests import EXAMPLES, bake, baker
 from vmimage.archive import ImageBundle
 from vmimage.canonical import Blob

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from libos.compile_linux import compile_linux
+from libos.toolchain.compile_linux import compile_linux
 from tests.linux import program
 from vmimage.elf import check_instructions, parse_program
 from vmimage.errors import PublisherError

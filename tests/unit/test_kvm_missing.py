@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edge.doctor import about_kvm
-from edge.vmm import engine_kvm, kvm_api, tiering
-from edge.vmm.engine import SLICE_OVER, EngineFailure, Exit, Fault
-from edge.vmm.engine_kvm import KvmEngine
-from edge.vmm.kvm_facts import GUARDS, KvmFacts
-from edge.vmm.tiering import calibrate, refusal
+from edge.vmm.engines import kvm
+from edge.vmm.engines.engine import SLICE_OVER, EngineFailure, Exit, Fault
+from edge.vmm.engines.kvm import KvmEngine
+from edge.vmm.engines.kvm_facts import GUARDS, KvmFacts
+from edge.vmm.kernel import kvm_api
+from edge.vmm.shells import tiering
+from edge.vmm.shells.tiering import calibrate, refusal
 from vmimage.errors import OperatorError
 
 HARDWARE = KvmFacts(ring=0, guards=tuple(GUARDS))
@@ -21,9 +23,9 @@ SOFTWARE = KvmFacts(ring=3, cpuid_is_ours=False)
 @pytest.fixture(autouse=True)
 def asked_anew() -> Iterator[None]:
     """What is known of this host's KVM is kept for a process: not what these tests make of it."""
-    engine_kvm.facts.cache_clear()
+    kvm.facts.cache_clear()
     yield
-    engine_kvm.facts.cache_clear()
+    kvm.facts.cache_clear()
 
 
 def test_a_device_that_is_not_kvm(monkeypatch: pytest.MonkeyPatch) -> None:

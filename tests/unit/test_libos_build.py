@@ -1,4 +1,4 @@
-"""libos.build: what comes out of the compiler, what is cached, and how a publisher's mistake is told."""
+"""libos.toolchain.build: what comes out of the compiler, what is cached, and how a publisher's mistake is told."""
 
 import io
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from libos.build import HERE, compile_guest, libos_elf
 from libos.runtimes import language_of
+from libos.toolchain.build import HERE, compile_guest, libos_elf
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 

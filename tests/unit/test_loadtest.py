@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import pressure
-from loadtest.fetch import Client, fetch
-from loadtest.report import Measurement, Row
-from loadtest.server import Server, ServerFailed, tree_memory_bytes
+from loadtest.report.rows import Measurement, Row
+from loadtest.site.fetch import Client, fetch
+from loadtest.site.server import Server, ServerFailed, tree_memory_bytes
+from loadtest.traffic import pressure
 
 # Starts a child in a session of its own, tells its number, says that it is ready; leaves the child behind on SIGTERM.
 PARENT = """
@@ -75,8 +75,8 @@ def test_wrk_figures_are_read_with_their_units() -> None:
 
 
 def test_python_client_presses_a_real_server_and_counts_what_fails(tmp_path: Path) -> None:
-    with Server("bare", [sys.executable, "-m", "loadtest.bare"], tmp_path) as bare:
-        command = [sys.executable, "-m", "loadtest.pressure"]
+    with Server("bare", [sys.executable, "-m", "loadtest.peers.bare"], tmp_path) as bare:
+        command = [sys.executable, "-m", "loadtest.traffic.pressure"]
         good, bad = (
             pressure.Pressure(**json.loads(subprocess.check_output([*command, bare.url + path, "4", "0.2"])))
             for path in ("/", "/nothing-here")

@@ -15,11 +15,11 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge.logs
-from edge.counters import Counters
-from edge.logs import Spool
-from origin.logs import Logs, _by_service
-from origin.refusal import OciError
+import edge.devices.spool
+from edge.common.counters import Counters
+from edge.devices.spool import Spool
+from origin.registry.logs import Logs, _by_service
+from origin.registry.refusal import OciError
 
 TOKEN = "an-edges-token"
 ROOM = 1 << 20
@@ -203,16 +203,16 @@ def test_a_full_disk_takes_whole_lines_or_none(tmp_path: Path) -> None:
 def test_a_spool_on_a_full_disk_starts_and_goes_on_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = edge.logs.write_private
+    real = edge.devices.spool.write_private
 
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(edge.logs, "write_private", full)
+    monkeypatch.setattr(edge.devices.spool, "write_private", full)
     kept = spool(tmp_path)
     assert not kept.append("shop", "", b"lost", ROOM)
     assert asyncio.run(kept.sync()) == -errno.EIO
-    monkeypatch.setattr(edge.logs, "write_private", real)
+    monkeypatch.setattr(edge.devices.spool, "write_private", real)
     kept._open_again_s = 0.0
     assert kept.append("shop", "", b"kept", ROOM)
     kept.close()
@@ -287,7 +287,7 @@ def test_no_batch_surprises_the_parser(data: bytes) -> None:
 
 
 def test_old_lines_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("origin.logs.FILE_BYTES", 100)
+    monkeypatch.setattr("origin.registry.logs.FILE_BYTES", 100)
     logs = Logs(tmp_path / "logs", TOKEN)
     for number in range(1, 20):
         logs._keep("0" * 16, number, {"shop": b'{"text":"%030d"}\n' % number})

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edge.vmm.memory_limit import FILL_BYTES_PER_NS, LOOK_NS, PATIENCE_NS, SLICE_FLOOR_NS, STATM, MemoryLimit, own_bytes
-from edge.vmm.memory_limit import told as told_of
+from edge.vmm.worker.memory_limit import (
+    FILL_BYTES_PER_NS,
+    LOOK_NS,
+    PATIENCE_NS,
+    SLICE_FLOOR_NS,
+    STATM,
+    MemoryLimit,
+    own_bytes,
+)
+from edge.vmm.worker.memory_limit import told as told_of
 from vmimage.errors import MemoryPressure, NunatakError
 
 MIB = 1 << 20

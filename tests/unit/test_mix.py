@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from origin.mix import SAMPLES, Share, parse_mix, turns
+from origin.bake.mix import SAMPLES, Share, parse_mix, turns
 from vmimage.errors import PublisherError
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.operators import refused
+from edge.operators.door import refused
 
 TOKEN = "0123456789abcdef"
 BEARER = (b"Authorization", b"Bearer " + TOKEN.encode())

@@ -6,8 +6,8 @@ import hashlib
 import uvloop
 from aiohttp import web
 
-from edge.blobs import OriginStore, Ref, Trip
-from edge.counters import Counters
+from edge.common.counters import Counters
+from edge.content.blobs import OriginStore, Ref, Trip
 
 BLOB = b"x" * 600_000  # more than a client reads at once, so that it pauses reading and goes on later
 TIMEOUT_S = 0.4

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.counters import Counters
-from edge.overlays import Overlays
-from edge.seal import Seal, new_seal
-from edge.written import Overlay, WrittenFile, choose
+from edge.common.counters import Counters
+from edge.content.seal import Seal, new_seal
+from edge.devices.overlays import Overlays
+from edge.devices.written import Overlay, WrittenFile, choose
 from vmimage.disk import decode_pages
 from vmimage.errors import Unavailable
 
@@ -267,7 +267,7 @@ def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch
         monkeypatch.setattr(WrittenFile, "connect", full)
         store = overlays(tmp_path)
         assert not store.is_open
-        monkeypatch.setattr("edge.overlays.REOPEN_S", 0.0)
+        monkeypatch.setattr("edge.devices.overlays.REOPEN_S", 0.0)
         with pytest.raises(Unavailable, match="cannot be opened now"):
             await store.ready()
         store._open_again_s = 0.0

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from loadtest.paced import Order, generator
-from loadtest.site import LOOPBACK
-from loadtest.tally import Tally
-from loadtest.zipf import Shape
+from loadtest.site.site import LOOPBACK
+from loadtest.traffic.paced import Order, generator
+from loadtest.traffic.tally import Tally
+from loadtest.traffic.zipf import Shape
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Status: nunatak; hit; detail=resident\r\n%b\r\nok"
 CHUNKED = (

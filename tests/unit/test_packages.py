@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libos import packages
-from libos.packages import Package, source_tree
+from libos.toolchain import packages
+from libos.toolchain.packages import Package, source_tree
 from vmimage.errors import OperatorError
 
 

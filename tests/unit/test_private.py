@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edge import private
-from edge.private import private_folder, set_aside, write_private
+from edge.common import private
+from edge.common.private import private_folder, set_aside, write_private
 from vmimage.errors import OperatorError
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import Targets
 
-from edge.catalogue import Catalogue
-from origin.client import carry_out
-from origin.exchange import Request, Response
-from origin.publish import Exchange, Publication, publish, rollback
-from origin.roles import TIMESTAMP_FILE, VERSIONS_KEPT, accept, found, outdated, renew
-from origin.server import Origin
-from origin.store import Store
+from edge.catalogue.catalogue import Catalogue
+from origin.model.exchange import TIMESTAMP_FILE, Request, Response
+from origin.model.publication import Publication
+from origin.publish.client import carry_out
+from origin.publish.publish import Exchange, publish, rollback
+from origin.registry.roles import VERSIONS_KEPT, accept, found, outdated, renew
+from origin.registry.server import Origin
+from origin.registry.store import Store
 from tests.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, OriginUnreachable, PublisherError, VerificationError
 from vmimage.manifest import digest_of

@@ -2,9 +2,10 @@
 
 import pytest
 
-from edge import flow
-from edge.flow import SHARED, Place
-from edge.quarantine import (
+from edge.model import flow
+from edge.model.flow import SHARED, Place
+from edge.model.services import Service
+from edge.supervisor.quarantine import (
     CALM_S,
     HEALTHY_FIRST_S,
     HEALTHY_MAX_S,
@@ -16,7 +17,6 @@ from edge.quarantine import (
     blamed,
     healthy_after_s,
 )
-from edge.services import Service
 from vmimage.trust import ServiceRecord
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edge import records as module
-from edge.counters import Counters
-from edge.records import Records
-from edge.seal import new_seal
-from edge.tiers import DiskTier
+from edge.common.counters import Counters
+from edge.content import records as module
+from edge.content.records import Records
+from edge.content.seal import new_seal
+from edge.content.tiers import DiskTier
 
 RECORD_BYTES = 4096
 DISK_BYTES = 256 << 10

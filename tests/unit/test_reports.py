@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import edge.reports
-from edge.allowance import NAMINGS
-from edge.counters import Counters
-from edge.reports import KEPT, NAMING_MAX, Reports
-from edge.tasks import Tasks
+import edge.supervisor.reports
+from edge.common.allowance import NAMINGS
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.supervisor.reports import KEPT, NAMING_MAX, Reports
 from vmimage.elf import Symbol
 from vmimage.errors import GuestFault, OriginUnreachable
 from vmimage.manifest import SYMBOLS_TYPE, Blob, digest_of
@@ -114,7 +114,7 @@ def test_few_reports_wait_for_symbols_at_once_and_few_tables_are_kept(monkeypatc
         desk.images.open.set()
         named = [trace for trace in await desk.traces() if trace]
         assert len(named) == NAMING_MAX
-        assert desk.reports._tables.used_bytes <= edge.reports.TABLES_BYTES
+        assert desk.reports._tables.used_bytes <= edge.supervisor.reports.TABLES_BYTES
 
         one = desk.reports._tables.used_bytes // NAMING_MAX
         desk.reports._tables.budget_bytes = 2 * one + one // 2

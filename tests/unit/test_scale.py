@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from edge.counters import Counters
-from edge.records import Records, record_key
-from edge.seal import new_seal
-from edge.tiers import DiskTier, Tier
-from edge.vmm.scheduler import Scheduler
-from edge.vmm.sleepers import Sleepers
+from edge.common.counters import Counters
+from edge.content.records import Records, record_key
+from edge.content.seal import new_seal
+from edge.content.tiers import DiskTier, Tier
+from edge.vmm.turns.scheduler import Scheduler
+from edge.vmm.turns.sleepers import Sleepers
 
 FEW, MANY = 100, 10_000
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from edge.vmm import fair_queue, scheduler
-from edge.vmm.scheduler import FLOOR_NS, LATENCY_NS, Entity, Quota, Scheduler
+from edge.vmm.turns import fair_queue, scheduler
+from edge.vmm.turns.scheduler import FLOOR_NS, LATENCY_NS, Entity, Quota, Scheduler
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
 

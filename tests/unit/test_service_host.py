@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from edge.counters import Counters
-from edge.directory import Directory
+from edge.catalogue.directory import Directory
+from edge.common.counters import Counters
 from vmimage.errors import OriginUnreachable
 from vmimage.trust import ServiceRecord
 

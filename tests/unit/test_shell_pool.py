@@ -6,10 +6,10 @@ import weakref
 
 import pytest
 
-from edge.vmm.memory import BaseMemory, page_template
-from edge.vmm.shell import EngineName, Image, Shell
-from edge.vmm.shell_pool import SPARE_SHELLS, ShellPool
-from loadtest.server import tree_memory_bytes
+from edge.vmm.memory.guest_memory import BaseMemory, page_template
+from edge.vmm.shells.shell import EngineName, Image, Shell
+from edge.vmm.shells.shell_pool import SPARE_SHELLS, ShellPool
+from loadtest.site.server import tree_memory_bytes
 from vmimage import abi
 
 

@@ -1,6 +1,6 @@
 """Deadlines of idle machines: each wakes once, when it comes, and what changed or is gone wakes nobody."""
 
-from edge.vmm.sleepers import Sleepers
+from edge.vmm.turns.sleepers import Sleepers
 
 
 def test_each_deadline_wakes_once_in_order() -> None:

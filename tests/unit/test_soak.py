@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from loadtest.soak import MIB, Plan, Result, Sample
-from loadtest.tally import Tally
-from loadtest.vitals import Vitals
+from loadtest.scenarios.soak import MIB, Plan, Result, Sample
+from loadtest.site.vitals import Vitals
+from loadtest.traffic.tally import Tally
 
 EVICTING = {"parks_total": 10.0, "spills_total": 5.0, "images_dropped_total": 3.0, "origin_bytes_total": 1000.0}
 PLAN = Plan(seconds=30)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from origin.store import Store
+from origin.registry.store import Store
 from tests.synthetic import BASE, image
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import digest_of
@@ -55,7 +55,7 @@ def test_a_blob_under_another_digest_leaves_nothing(store: Store, tmp_path: Path
 
 
 def test_a_blob_that_is_too_large_leaves_nothing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("origin.store.BLOB_MAX", len(DATA) - 1)
+    monkeypatch.setattr("origin.registry.store.BLOB_MAX", len(DATA) - 1)
     before = _files(tmp_path)
     with pytest.raises(FormatError, match="at most"):
         store.put_blob(DIGEST, DATA)

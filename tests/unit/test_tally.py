@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from loadtest.tally import BUCKET_RATIO, Tally, Times, complaints, error_class
+from loadtest.traffic.tally import BUCKET_RATIO, Tally, Times, complaints, error_class
 
 RESIDENT = {"cache-status": "nunatak; hit; detail=resident"}
 

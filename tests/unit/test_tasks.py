@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from edge import tasks as tasks_module
-from edge.counters import Counters
-from edge.tasks import Tasks
+from edge.common import tasks as tasks_module
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
 
 
 def run(play: Callable[[Tasks, Counters], Coroutine[Any, Any, None]]) -> None:

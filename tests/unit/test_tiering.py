@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge.vmm.engine import Hypercall
-from edge.vmm.kvm_facts import KvmFacts
-from edge.vmm.memory import GuestMemory
-from edge.vmm.tiering import Calibration, Tiering, calibrate
+from edge.vmm.engines.engine import Hypercall
+from edge.vmm.engines.kvm_facts import KvmFacts
+from edge.vmm.memory.guest_memory import GuestMemory
+from edge.vmm.shells.tiering import Calibration, Tiering, calibrate
 from vmimage import abi
 from vmimage.snapshot import Registers
 
@@ -135,10 +135,10 @@ class Costs:
 
 
 def test_exits_ways_and_work_are_measured_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.vmm.tiering.UnicornEngine", Costs)
-    monkeypatch.setattr("edge.vmm.tiering.KvmEngine", Costs)
-    monkeypatch.setattr("edge.vmm.tiering.time", SimpleNamespace(perf_counter_ns=lambda: Costs.now_ns))
-    monkeypatch.setattr("edge.vmm.tiering.facts", lambda: KvmFacts(3))
+    monkeypatch.setattr("edge.vmm.shells.tiering.UnicornEngine", Costs)
+    monkeypatch.setattr("edge.vmm.shells.tiering.KvmEngine", Costs)
+    monkeypatch.setattr("edge.vmm.shells.tiering.time", SimpleNamespace(perf_counter_ns=lambda: Costs.now_ns))
+    monkeypatch.setattr("edge.vmm.shells.tiering.facts", lambda: KvmFacts(3))
     assert calibrate() == Calibration(5_000, 5_000, 1_400, 1_400, 90_000, 1.0, kvm=KvmFacts(3))
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import integers, sampled_from
 
-from edge import tiers as module
-from edge.counters import Counters
-from edge.tiers import DISK_MIN_FILE_BYTES, DiskTier, Tier, open_disk
+from edge.common.counters import Counters
+from edge.content import tiers as module
+from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier, Tier, open_disk
 
 
 class TierAgainstDict(RuleBasedStateMachine):

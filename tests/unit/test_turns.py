@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from edge.turns import Turns
+from edge.common.turns import Turns
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

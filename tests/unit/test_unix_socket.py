@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge import unix_socket
+from edge.common import unix_socket
 from vmimage.errors import OperatorError
 
 

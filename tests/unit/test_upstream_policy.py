@@ -4,7 +4,14 @@ import socket
 
 import pytest
 
-from edge.upstream_policy import AddressRefused, Guard, UpstreamPolicy, UpstreamRefused, ends_in_number, is_local
+from edge.config.upstream_policy import (
+    AddressRefused,
+    Guard,
+    UpstreamPolicy,
+    UpstreamRefused,
+    ends_in_number,
+    is_local,
+)
 
 PUBLIC = UpstreamPolicy.parse("public")
 EVERYTHING = UpstreamPolicy.parse("0.0.0.0/0, ::/0")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.vmm import frames
+from edge.vmm.wire import frames
 from tests.vectors.make import FRAME_TYPES, GOLDEN, VECTORS, Vector, block_wire
 from vmimage.disk import unpack_block
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge import flow
-from edge.services import Service
-from edge.streams import Stream
-from edge.waiting import STREAM_BYTES, Waiting, waiting_bytes
+from edge.model import flow
+from edge.model.services import Service
+from edge.model.streams import Stream
+from edge.supervisor.waiting import STREAM_BYTES, Waiting, waiting_bytes
 from vmimage.trust import ServiceRecord
 
 

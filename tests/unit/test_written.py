@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from origin.client import carry_out
-from origin.publish import Publication, publish, rollback
-from origin.store import Store
-from origin.written import Choice, decide, notes
+from origin.model.publication import Publication
+from origin.publish.client import carry_out
+from origin.publish.publish import publish, rollback
+from origin.publish.written import Choice, decide, notes
+from origin.registry.store import Store
 from tests.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
 from vmimage.archive import ImageBundle
 from vmimage.disk import BLOCK_SIZE, BlockList, DiskManifest, pack_block, pack_list

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from loadtest.zipf import DECILES, Shape, Traffic
+from loadtest.traffic.zipf import DECILES, Shape, Traffic
 
 MANY = 20_000
 

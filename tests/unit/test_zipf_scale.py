@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.pressure import Pressure, press
-from loadtest.zipf_scale import rows, script
+from loadtest.scenarios.zipf_scale import rows, script
+from loadtest.traffic.pressure import Pressure, press
 
 DRAWS = 20_000
 

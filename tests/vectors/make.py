@@ -15,7 +15,7 @@ import numpy as np
 import zstandard
 from tuf.api.metadata import TargetFile
 
-from edge.vmm import frames
+from edge.vmm.wire import frames
 from vmimage import abi, disk, files, requests, snapshot, symbols
 from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef

@@ -1,1 +1,4 @@
-"""Devices: the gate, the console, the clock and its timer. Each checks what the guest wrote, once."""
+"""Devices: the gate, the console, the clock and its timer, disks and logs, exchanges with upstreams.
+
+Each checks what the guest wrote, once.
+"""

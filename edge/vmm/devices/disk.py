@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from edge.vmm.charges import Account
-from edge.vmm.memory import GuestMemory
+from edge.vmm.memory.guest_memory import GuestMemory
+from edge.vmm.turns.charges import Account
 from vmimage import abi
 from vmimage.drives import KIND_NUMBERS, WRITTEN_MAX, DriveRef
 from vmimage.errors import GuestViolation

@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from edge.vmm.charges import RECORD_NS, Account
 from edge.vmm.devices.exchanges import Exchange, Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
+from edge.vmm.turns.charges import RECORD_NS, Account
 from vmimage import abi, requests
 from vmimage.errors import FormatError, GuestViolation, OutputTooLarge, Unmovable
 from vmimage.requests import OpenRequests, OpenStream

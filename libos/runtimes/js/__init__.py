@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from libos.compile_linux import compile_linux
-from libos.packages import Package, cache_folder, source_tree, writing_cache
+from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.packages import Package, cache_folder, source_tree, writing_cache
 
 HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(

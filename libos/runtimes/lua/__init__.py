@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from libos.compile_linux import compile_linux
-from libos.packages import Package, source_tree
+from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.packages import Package, source_tree
 
 HERE: Final = Path(__file__).resolve().parent
 # lupa is Lua for Python; its source package holds Lua's own repository, tests included. Fetching takes a minute, once:

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from edge.vmm import frames
+from edge.vmm.wire import frames
 from tests.property.fuzzing import instructions
 from tests.property.fuzzing.instructions import ADDRESSES, TIMES, Rng
 from vmimage import abi, snapshot

@@ -13,9 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edge.images import Image
-from edge.vmm import frames, host, sandbox
-from edge.vmm.frames import Frame
+from edge.content.images import Image
+from edge.vmm.kernel import host
+from edge.vmm.sandbox import layers
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from vmimage.canonical import canonical_json
 from vmimage.manifest import Limits
 
@@ -49,7 +51,7 @@ class Child:
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stderr=self._stderr,
-                env=sandbox.environment(),
+                env=layers.environment(),
             )
         ours.setblocking(False)
         self._socket = ours
@@ -171,7 +173,7 @@ def open_frame(
     tenant: str = "fuzz",
     disks: Sequence[object] = (),
 ) -> bytes:
-    """OPEN as `edge.residents` sends it."""
+    """OPEN as `edge.supervisor.residents` sends it."""
     about = {
         "image": image,
         "tenant": tenant,

@@ -13,8 +13,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from tests.property.fuzzing import mutate, neighbours
 from tests.property.fuzzing.case import DATA, Case
 from tests.property.fuzzing.child import Child, WorkerEnded, open_frame

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.vmm import worker
-from edge.vmm.machine import Machine
-from edge.vmm.memory import GuestMemory
-from edge.vmm.shell import Shell
+from edge.vmm.machine.machine import Machine
+from edge.vmm.memory.guest_memory import GuestMemory
+from edge.vmm.shells.shell import Shell
+from edge.vmm.worker import worker
 from vmimage import abi
 
 DEFECTIVE: Final = b"\xf0\x0f"  # how code begins that is not done right: locked, of two bytes; one case in a hundred

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edge import fleet, flow, quarantine
-from edge.config import load_config
-from edge.flow import SHARED, Place
+from edge.common import backoff
+from edge.config.options import load_config
+from edge.model.flow import SHARED, Place
 from edge.serve import serve
-from edge.workers import Owner, Worker
+from edge.supervisor import quarantine
+from edge.workers import fleet
+from edge.workers.process import Owner, Worker
 from tests.property.fuzzing.hostile_worker import REAL
 
 PAUSE_S = 0.05  # after a worker's end, also in quarantine, so that the next one lies soon
@@ -30,7 +32,7 @@ def main() -> None:
     """Serve until SIGTERM."""
     folder, seed, origin, root = sys.argv[1:]
     logging.basicConfig(level=logging.INFO)
-    flow.after_crash = _soon
+    backoff.after_crash = _soon
     fleet.Worker = _worker  # type: ignore[assignment, misc]
     fleet.QUARANTINE_GAP_S = quarantine.PAUSE_FIRST_S = quarantine.PAUSE_MAX_S = PAUSE_S
     fleet.UNUSED_S = quarantine.HEALTHY_FIRST_S = quarantine.HEALTHY_MAX_S = CONFINED_S

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from edge.vmm import frames
+from edge.vmm.wire import frames
 from vmimage import abi
 
 REAL: Final = (sys.executable, "-m", "edge.vmm.worker")

@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from edge.connection import Connection
-from edge.counters import Counters
-from edge.crowd import Crowd
-from edge.request import Request
+from edge.common.counters import Counters
+from edge.front.connection import Connection
+from edge.front.crowd import Crowd
+from edge.front.request import Request
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.property.fuzzing.parsers import ParserFailure

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from loadtest.fetch import Client
-from loadtest.server import Server
-from loadtest.site import Publication, Site, example
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import Publication, Site, example
 from tests.property.fuzzing.session import Failure
 
 SERVICES: Final = tuple(f"s{number:02}" for number in range(40))  # more than there is memory for

@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from edge.images import Image, prepare
-from edge.vmm import frames
+from edge.content.images import Image, prepare
+from edge.vmm.wire import frames
 from tests.guests import EXAMPLES, bake, baker, head_block
 from tests.property.fuzzing import instructions
 from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout

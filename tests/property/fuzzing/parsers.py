@@ -27,14 +27,15 @@ from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
-from edge import cgi, upstreams
-from edge.ages import split_age
-from edge.flow import ClientError, Route
-from edge.images import prepare
-from edge.upstream_policy import UpstreamPolicy, UpstreamRefused
-from edge.vmm.drives import Drives
-from edge.vmm.memory import BaseMemory, GuestMemory, page_template
-from edge.vmm.shell import Image, Shell
+from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
+from edge.content.ages import split_age
+from edge.content.images import prepare
+from edge.devices import upstreams
+from edge.front import cgi
+from edge.model.flow import ClientError, Route
+from edge.vmm.devices.drives import Drives
+from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
+from edge.vmm.shells.shell import Image, Shell
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.vectors import make as vectors

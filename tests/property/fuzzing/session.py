@@ -16,9 +16,9 @@ from typing import Any, Final, Self
 
 import zstandard
 
-from edge.images import Image
-from edge.vmm import frames
-from edge.vmm.frames import Frame
+from edge.content.images import Image
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
 from tests.property.fuzzing import neighbours
 from tests.property.fuzzing.case import AT_ONCE, AT_REST, Case
 from tests.property.fuzzing.child import Child, WorkerEnded, open_frame

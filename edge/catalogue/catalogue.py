@@ -1,0 +1,354 @@
+"""What an edge believes of the catalogue: which image each service and host is now, and nothing unverified.
+
+python-tuf's `Updater` follows root, timestamp, snapshot and targets; the hash bins below are fetched when first asked
+for and checked by the same rules (named by the snapshot, hash, signature, version, expiry). What is believed is a view
+that is replaced whole after everything in it has been checked, and that is loaded again from disk at start:
+
+- it never goes back a version, unless the trust root has taken the keys away that signed the present one: what a thief
+  of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
+- when nothing has changed a refresh is one conditional GET;
+- past its expiry, entries of bins that were verified before stay usable and new bins are refused;
+- whatever fails, the view stays as it was;
+- a folder that takes no more, a full disk, is no failure: what was verified is believed and counts from memory.
+
+All methods block (call them through `asyncio.to_thread`) and may be called from several threads; a lookup in a bin that
+is here takes microseconds and no lock. The folder belongs to one Catalogue.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from tuf.api.exceptions import (
+    RepositoryError,
+)
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
+from tuf.ngclient import UpdaterConfig
+
+from edge.catalogue.metadata import (
+    FILE_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    Fetcher,
+    FollowingUpdater,
+    still_signed,
+    translated,
+)
+from edge.common import log
+from edge.common.counters import Counters
+from edge.common.private import write_private
+from vmimage.errors import OperatorError, VerificationError
+from vmimage.manifest import is_name
+from vmimage.trust import (
+    ROOT_MAX,
+    SNAPSHOT_MAX,
+    TARGETS_MAX,
+    TIMESTAMP_MAX,
+    ServiceRecord,
+    Trust,
+    host_path,
+    is_host,
+    parse_target,
+    service_path,
+)
+
+FETCHES_AT_ONCE: Final = 4
+
+Entries = dict[str, ServiceRecord]
+
+_logger: Final = log.logger("catalogue")
+
+
+@dataclass(frozen=True)
+class _View:
+    """One consistent state of the catalogue. `bins` grows; all else stays as it is."""
+
+    trust: Trust
+    snapshot: Snapshot
+    timestamp_version: int
+    expires: datetime
+    signed: tuple[bytes, bytes]  # the timestamp and the snapshot, as they came
+    bins: dict[str, Entries] = field(default_factory=dict)
+
+    def file(self, role: str) -> MetaFile | None:
+        return self.snapshot.meta.get(f"{role}.json")
+
+
+class Catalogue:
+    """The verified catalogue of one origin."""
+
+    def __init__(
+        self,
+        metadata_dir: Path,
+        metadata_url: str,
+        root_bytes: bytes,
+        counters: Counters | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        file_timeout_s: float = FILE_TIMEOUT_S,
+    ) -> None:
+        """Load what was verified before; touches no network.
+
+        :param metadata_dir: made if missing; what was verified stays here across restarts.
+        :param metadata_url: of the origin's TUF files, as "http://origin/tuf/".
+        :param root_bytes: the trust root that the operator gave this edge.
+        :param clock: seconds since 1970, for expiry.
+        :raises OperatorError: the folder cannot be written, or `root_bytes` is no trust root.
+        """
+        self._dir, self._tuf = metadata_dir, metadata_dir / "tuf"
+        self._url = metadata_url.rstrip("/") + "/"
+        self._root = root_bytes
+        self._clock, self._counters = clock, counters or Counters()
+        self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
+        self._failing = False
+        self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
+        self._etag: str | None = None
+        self._view: _View | None = None
+        self._refreshing = threading.Lock()
+        self._growing = threading.Lock()
+        try:
+            (metadata_dir / "bins").mkdir(parents=True, exist_ok=True)
+            self._tuf.mkdir(exist_ok=True)
+            self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
+            self._updater()
+        except OSError as error:
+            raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
+        except (RepositoryError, ValueError) as error:
+            raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
+        self._view = self._resume()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the origin has been silent, or frozen, for longer than its timestamp lasts."""
+        view = self._view
+        return view is None or self._now() >= view.expires
+
+    def refresh(self) -> bool:
+        """Learn what has changed; whether anything of the services has.
+
+        :raises OriginUnreachable, OriginTimeout, OriginError: no proper answer.
+        :raises VerificationError: an answer that is not what the trust root demands, or one that is expired.
+        """
+        with self._refreshing:
+            url = self._url + "timestamp.json"
+            with translated():
+                data, etag = self._fetcher.poll(url, self._etag if self._view else None)
+                if data is None:
+                    self._refuse_if_expired()
+                    return False
+                self._fetcher.primed[url] = data
+                updater = self._updater()
+                updater.refresh()
+                top = self._verified_top()
+            old, new = self._view, self._parse(top, updater.root_version)
+            outdated: list[Path] = []
+            if old is not None:
+                self._refuse_older(old, new)
+                outdated = self._carry_over(old, new)
+            self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
+            self._view, self._etag = new, etag
+            for path in outdated:
+                path.unlink(missing_ok=True)
+            return old is None or old.snapshot.meta != new.snapshot.meta
+
+    def _refuse_older(self, old: _View, new: _View) -> None:
+        """:raises VerificationError: a version went back, and no key that signed the present one was taken away."""
+        if still_signed(new.trust.root, *old.signed) and (
+            new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
+        ):
+            raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+        if _bin_keys(old) != _bin_keys(new):
+            return  # their versions too are what another key says
+        with self._growing:
+            known = list(old.bins)
+        for role in known:  # the publisher has signed these: no online key, old or new, may take them back
+            before, file = old.file(role), new.file(role)
+            if before is not None and (file is None or file.version < before.version):
+                got = file.version if file is not None else "none"
+                raise VerificationError(f"{role}: version {before.version} or later expected, got {got}")
+
+    def find_service(self, name: str) -> ServiceRecord | None:
+        """What the service is now, None when there is no such service.
+
+        :raises OriginUnreachable, OriginTimeout, OriginError: not known here, and the origin gives no proper answer.
+        :raises VerificationError: not known here, and the answer is not what the trust root demands, or is expired.
+        """
+        return self._find(service_path(name)) if is_name(name) else None
+
+    def find_host(self, host: str) -> ServiceRecord | None:
+        """The service that answers for a host name (without port), None when there is none. Errors as find_service."""
+        host = host.lower()
+        return self._find(host_path(host)) if is_host(host) else None
+
+    def _find(self, path: str) -> ServiceRecord | None:
+        view = self._view
+        if view is None:
+            self.refresh()
+            view = self._view
+            assert view is not None
+        role = view.trust.bin_of(path)
+        entries = view.bins.get(role)
+        if entries is None:
+            file = view.file(role)
+            if file is None:
+                return None
+            self._refuse_if_expired()
+            entries = self._fetch_bin(view, role, file)
+            with self._growing:
+                if view is self._view:
+                    view.bins[role] = entries
+        return entries.get(path)
+
+    def _carry_over(self, old: _View, new: _View) -> list[Path]:
+        """Bring every bin that is known here into the new view, so that nothing known is lost when the origin goes.
+
+        Returns the files that the new view no longer needs.
+        """
+        with self._growing:
+            known = dict(old.bins)
+        changed: list[tuple[str, MetaFile]] = []
+        outdated = []
+        same_keys = _bin_keys(old) == _bin_keys(new)
+        for role, entries in known.items():
+            before, file = old.file(role), new.file(role)
+            if file == before and same_keys:
+                new.bins[role] = entries
+            elif file is not None and before is not None:
+                changed.append((role, file))
+                if file.version != before.version:
+                    outdated.append(self._bin_path(role, before))
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+            fetched = list(pool.map(lambda item: self._fetch_bin(new, *item), changed))
+        new.bins.update({role: entries for (role, _), entries in zip(changed, fetched, strict=True)})
+        return outdated
+
+    def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> Entries:
+        url = f"{self._url}{file.version}.{role}.json"
+        with translated():
+            data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
+        signed = _check_bin(view, role, file, data)
+        if signed.is_expired(self._now()):
+            raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
+        self._write(self._bin_path(role, file), data)
+        return _entries(signed)
+
+    def _refuse_if_expired(self) -> None:
+        view = self._view
+        if view is not None and self._now() >= view.expires:
+            raise VerificationError(f"a catalogue that has not expired expected, got one that did at {view.expires}")
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _updater(self) -> FollowingUpdater:
+        config = UpdaterConfig(
+            root_max_length=ROOT_MAX,
+            timestamp_max_length=TIMESTAMP_MAX,
+            snapshot_max_length=SNAPSHOT_MAX,
+            targets_max_length=TARGETS_MAX,
+        )
+        held = self._view.signed if self._view is not None else None
+        return FollowingUpdater(
+            self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root
+        )
+
+    # The folder: tuf/ is the Updater's; bins/<version>.<role>.json are immutable; catalogue.json names the view.
+
+    def _verified_top(self) -> dict[str, str]:
+        """The four top-level roles as the Updater left them."""
+        return {role: self._read(self._tuf / f"{role}.json").decode() for role in ("timestamp", "snapshot", "targets")}
+
+    def _read(self, path: Path) -> bytes:
+        unkept = self._unkept.get(str(path))
+        return path.read_bytes() if unkept is None else unkept
+
+    def _parse(self, top: Mapping[str, str], last_root: int | None = None) -> _View:
+        """The view that `top` says, signatures checked; expiry is not.
+
+        :param last_root: its version; None: as far as there are any.
+        """
+        trust = Trust(self._roots(last_root), top["targets"].encode())
+        timestamp = trust.verify_timestamp(top["timestamp"].encode())
+        snapshot = trust.verify_snapshot(top["snapshot"].encode())
+        if timestamp.snapshot_meta.version != snapshot.version:
+            raise VerificationError("timestamp and snapshot of one state expected")
+        expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)
+        signed = top["timestamp"].encode(), top["snapshot"].encode()
+        return _View(trust, snapshot, timestamp.version, expires, signed)
+
+    def _roots(self, last: int | None) -> list[bytes]:
+        roots = [self._root]
+        for version in count(self._root_version + 1):
+            try:
+                if last is not None and version > last:
+                    break
+                roots.append(self._read(self._tuf / "root_history" / f"{version}.root.json"))
+            except FileNotFoundError:
+                break
+        return roots
+
+    def _resume(self) -> _View | None:
+        """What an earlier process believed, None when there is nothing sound."""
+        try:
+            view = self._parse(json.loads((self._dir / "catalogue.json").read_bytes()))
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, VerificationError):
+            return None
+        for role in filter(view.trust.is_bin, (name.removesuffix(".json") for name in view.snapshot.meta)):
+            file = view.file(role)
+            try:
+                if file is not None:
+                    data = self._bin_path(role, file).read_bytes()
+                    view.bins[role] = _entries(_check_bin(view, role, file, data))
+            except (OSError, VerificationError):
+                continue  # never asked for, or damaged: fetched when it is asked for
+        return view
+
+    def _bin_path(self, role: str, file: MetaFile) -> Path:
+        return self._dir / "bins" / f"{file.version}.{role}.json"
+
+    def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
+        """:param durable: must outlive a power cut, so as not to go back a version; a lost bin is fetched again."""
+        try:
+            if durable:
+                write_private(path, data)
+                self._failing = False
+                return
+            new = self._dir / f"new-{threading.get_ident()}"
+            with new.open("wb") as file:
+                file.write(data)
+            new.replace(path)
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        """The folder does not take something: said once, until it does again."""
+        self._counters.add(self._counters.storage_errors, "catalogue")
+        if not self._failing:
+            _logger.error(log.line("catalogue_not_kept", folder=self._dir, error=error))
+        self._failing = True
+
+
+def _check_bin(view: _View, role: str, file: MetaFile, data: bytes) -> Targets:
+    """:raises VerificationError: not the bin that the snapshot names."""
+    with translated():
+        file.verify_length_and_hashes(data)
+    signed = view.trust.verify_bin(role, data)
+    if signed.version != file.version:
+        raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
+    return signed
+
+
+def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
+    """What signs bins."""
+    return view.trust.bin_keys
+
+
+def _entries(signed: Targets) -> Entries:
+    return {path: parse_target(path, target) for path, target in signed.targets.items()}

@@ -1,0 +1,240 @@
+"""Which service a name or a host means now: what was looked up, on top of the signed catalogue.
+
+A request path that knows its service pays one dictionary look-up; everything else goes to the catalogue in one thread.
+What the catalogue does not know, or cannot say, is remembered for a moment, so a flood of unknown names stays cheap.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final, Literal, Protocol
+
+from edge.common import log
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.model.services import Service
+from vmimage.errors import NunatakError, Unavailable, UnknownService
+from vmimage.trust import ServiceRecord
+
+Kind = Literal["host", "service"]
+LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
+REMEMBERED_MAX: Final = 10_000  # names that led nowhere
+
+_logger: Final = log.logger("directory")
+
+
+class Names(Protocol):
+    """What says which service a name is: the signed catalogue. Its methods may block; they are called in one thread."""
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too old to be believed in anything new."""
+
+    def refresh(self) -> bool:
+        """Learn what has changed; whether anything has."""
+
+    def find_service(self, name: str) -> ServiceRecord | None:
+        """What the service is now."""
+
+    def find_host(self, host: str) -> ServiceRecord | None:
+        """The service that answers for a host."""
+
+
+class Directory:
+    """Services by name and by host.
+
+    :param service_host: under which every service may be asked for by its name, unless the catalogue gives that host to
+        a service; "" for none.
+    """
+
+    def __init__(self, catalogue: Names, counters: Counters, negative_s: float, service_host: str = "") -> None:
+        self.service_host = service_host  # "" while the catalogue gives it to a service
+        self.names_served = False  # at `service_host`: it is known to be no service's own
+        self._configured_host: Final = service_host
+        self._checking: asyncio.Task[None] | None = None
+        self._changes = 0  # of the catalogue
+        self._checked_at = -1  # that number, when the service host was looked up last
+        self.tasks = Tasks(counters)
+        self.by_name: dict[str, Service] = {}
+        self.by_host: dict[str, Service] = {}
+        self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
+        self._thread = ThreadPoolExecutor(1, "catalogue")
+        self._lookups: dict[tuple[Kind, str], asyncio.Task[Service]] = {}
+        self._nowhere: dict[tuple[Kind, str], tuple[float, NunatakError]] = {}
+        self._fresh_until = 0.0
+        self._refreshing: asyncio.Task[bool] | None = None
+        self._awake = asyncio.Event()
+        self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the catalogue is past its date."""
+        return self._catalogue.expired
+
+    async def find(self, kind: Kind, name: str) -> Service:
+        """The service, asking the catalogue if it must; one look-up however many wait.
+
+        :raises UnknownService: there is none.
+        :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
+        """
+        known = (self.by_host if kind == "host" else self.by_name).get(name)
+        if known is not None:
+            return known
+        key = (kind, name)
+        until, error = self._nowhere.get(key, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise error
+        task = self._lookups.get(key)
+        if task is None:
+            if len(self._lookups) >= LOOKUPS_MAX:
+                raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
+            task = self._lookups[key] = self.tasks.spawn("look_up", self._find(kind, name), awaited=True)
+            task.add_done_callback(lambda _: self._lookups.pop(key))
+        return await asyncio.shield(task)
+
+    async def _find(self, kind: Kind, name: str) -> Service:
+        try:
+            release = await self._look_up(kind, name)
+            if release is None and time.monotonic() >= self._fresh_until:
+                await self.refresh()  # it may have been published a moment ago
+                release = await self._look_up(kind, name)
+            if release is None:
+                raise UnknownService(f"{kind} {name!r}")
+        except NunatakError as error:
+            if len(self._nowhere) >= REMEMBERED_MAX:
+                self._nowhere.clear()
+            self._nowhere[kind, name] = time.monotonic() + self._negative_s, error
+            if not isinstance(error, UnknownService):
+                self._counters.add(self._counters.origin_errors, error.counter)
+                _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
+            raise
+        self._nowhere.pop((kind, name), None)
+        service = self.by_name.setdefault(release.service, Service(release))
+        if kind == "host":
+            self.by_host[name] = service
+        return service
+
+    async def serves_names(self) -> bool:
+        """Whether `service_host` belongs to no service, asking the catalogue if it must.
+
+        :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
+        """
+        while self._configured_host and self._checked_at != self._changes:
+            if self._checking is None:
+                self._checking = self.tasks.spawn("service_host", self._check_host(), awaited=True)
+                self._checking.add_done_callback(lambda _: setattr(self, "_checking", None))
+            await asyncio.shield(self._checking)
+        return self.names_served
+
+    async def _check_host(self) -> None:
+        """See whose the service host is. Until that is known nothing is served there by name."""
+        host, changes = self._configured_host, self._changes
+        if not host or self._checked_at == changes:
+            return
+        until, error = self._nowhere.get(("host", host), (0.0, None))
+        if error is not None and not isinstance(error, UnknownService) and time.monotonic() < until:
+            raise error
+        try:
+            owner = await self._look_up("host", host)
+        except NunatakError as error:
+            self.names_served, self.service_host = False, host
+            self._nowhere["host", host] = time.monotonic() + self._negative_s, error
+            raise
+        if changes != self._changes:
+            return  # who changed the catalogue looks again
+        self._checked_at = changes
+        if owner is not None and self.service_host:
+            _logger.warning(log.line("service_host_taken", host=host, service=owner.service))
+        elif owner is None and not self.names_served:
+            _logger.info(log.line("service_host_open", host=host))
+        self.names_served, self.service_host = owner is None, "" if owner else host
+
+    async def _look_up(self, kind: Kind, name: str) -> ServiceRecord | None:
+        find = self._catalogue.find_host if kind == "host" else self._catalogue.find_service
+        return await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
+
+    async def refresh(self) -> bool:
+        """Look at the catalogue; `on_change` is called for each known service that is not what it was.
+
+        :raises OriginError: the origin cannot be asked, or its metadata does not verify.
+        """
+        if self._refreshing is None:
+            self._refreshing = self.tasks.spawn("refresh", self._refresh(), awaited=True)
+            self._refreshing.add_done_callback(lambda _: setattr(self, "_refreshing", None))
+        return await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> bool:
+        loop = asyncio.get_running_loop()
+        self._counters.catalogue_refreshes += 1
+        self._fresh_until = time.monotonic() + self._negative_s
+        changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        if not changed:
+            return False
+        self._counters.catalogue_changes += 1
+        self._nowhere.clear()
+        self._changes += 1
+        with suppress(NunatakError):  # the next request for a service by its name asks again, and is told why not
+            await self._check_host()
+        services, hosts = list(self.by_name.values()), list(self.by_host.items())
+        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
+        for host, release in by_host:
+            if release is None or release.service not in self.by_name:
+                self.by_host.pop(host, None)
+            else:
+                self.by_host[host] = self.by_name[release.service]
+        for service, release in by_name:
+            if release is None:
+                del self.by_name[service.name]
+            old = service.release
+            if release is None or _machine_facts(release) != _machine_facts(old):
+                self.on_change(service, release)
+            if release is not None:
+                service.release = release
+        return True
+
+    def _look_up_changed(
+        self, services: list[Service], hosts: list[tuple[str, Service]]
+    ) -> tuple[list[tuple[Service, ServiceRecord | None]], list[tuple[str, ServiceRecord | None]]]:
+        """What is not as it was: in this thread, so that the event loop pays for changes and not for all services."""
+        now = [(service, self._catalogue.find_service(service.name)) for service in services]
+        at = [(host, service, self._catalogue.find_host(host)) for host, service in hosts]
+        return (
+            [(service, release) for service, release in now if release != service.release],
+            [(host, release) for host, service, release in at if release is None or release.service != service.name],
+        )
+
+    async def watch(self, interval_s: float) -> None:
+        """Refresh for ever. What was verified is served however long the origin is away."""
+        failing = ""
+        while True:
+            try:
+                if await self.refresh():
+                    _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
+                failing = ""
+                await self._check_host()  # after the first look, which may find what was known before
+            except NunatakError as error:
+                self._counters.add(self._counters.origin_errors, error.counter)
+                if str(error) != failing:
+                    _logger.warning(log.line("refresh_failed", error=error))
+                failing = str(error)
+            self._awake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), interval_s)
+
+    def look_now(self) -> None:
+        """Have `watch` refresh without waiting for its time."""
+        self._awake.set()
+
+    def close(self) -> None:
+        """End the thread, and what waits for it."""
+        for task in (self._refreshing, *self._lookups.values()):
+            if task is not None:
+                task.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _machine_facts(release: ServiceRecord) -> tuple[object, ...]:
+    """What a machine goes with: where one of these changes it ends, and another tenant finds none of its memory."""
+    return release.manifest_digest, release.written, release.tenant

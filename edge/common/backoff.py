@@ -1,0 +1,16 @@
+"""How long to wait before something that crashed is started again: pure, without a clock."""
+
+from typing import Final
+
+HEALTHY_S: Final = 10.0  # a machine or worker that lived so long ended for a new cause, not for the same again
+BACKOFF_FIRST_S: Final = 0.1
+BACKOFF_MAX_S: Final = 30.0
+
+
+def after_crash(crashes: int, lived_s: float) -> tuple[int, float]:
+    """Crashes in a row, this one included, and the pause before the next start in seconds: 0, 0.1, 0.2, 0.4 ... 30.
+
+    :param crashes: in a row before this one.
+    """
+    crashes = 1 if lived_s >= HEALTHY_S else crashes + 1
+    return crashes, 0.0 if crashes == 1 else min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(crashes - 2, 16))

@@ -1,0 +1,323 @@
+"""The edge's configuration: one frozen dataclass whose fields carry unit, range and a sentence each.
+
+The TOML file, the command line, `--help` and validation all read those fields; nothing about an option is said twice.
+"""
+
+import dataclasses
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+
+from edge.config.upstream_policy import UpstreamPolicy
+from vmimage.errors import OperatorError
+from vmimage.manifest import is_name
+
+Unit = Literal["", "bytes", "s"]
+RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
+TOKEN_MIN: Final = 16  # characters: 64 bits even of one that is written in hex
+TOKEN_MAX: Final = 256
+# Options that are gone, and what took their place.
+_GONE: Final = {
+    "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
+}
+_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+class About(NamedTuple):
+    """What an operator must know of a field. Without a range (`high` 0) any value of its type will do."""
+
+    help: str
+    unit: Unit = ""
+    low: float = 0
+    high: float = 0
+
+
+class Option(NamedTuple):
+    """One field, as the command line and the file see it."""
+
+    name: str
+    type: Any
+    about: About
+    default: Any  # dataclasses.MISSING: must be given
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be written."""
+        return _text(self.default, self.about.unit)
+
+    @property
+    def sentence(self) -> str:
+        """Help with the range."""
+        about = self.about
+        if not about.high:
+            return about.help
+        return f"{about.help} {_text(about.low, about.unit)} to {_text(about.high, about.unit)}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """Everything an operator can say to an edge. Bytes and seconds throughout."""
+
+    origin: Annotated[str, About("URL of the origin, or of a mirror of it.")]
+    trust: Annotated[Path, About("The origin's root.json, had in a way that can be trusted.")]
+    cache: Annotated[Path, About("Folder for verified images, parked machines and signed metadata.")]
+    listen: Annotated[str, About("ADDRESS:PORT to serve HTTP on; port 0 takes a free one.")] = "127.0.0.1:8080"
+    memory: Annotated[
+        int,
+        About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
+    ] = 256 << 20
+    parked_memory: Annotated[
+        int, About("Of that, for parked machines; 0 is a quarter. The rest of them is on disk.", "bytes", 0, 1 << 40)
+    ] = 0
+    image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
+    disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
+    parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    written_disk: Annotated[
+        int, About("Disk for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
+    ] = 1 << 30
+    log_disk: Annotated[int, About("Disk for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = 64 << 20
+    log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
+    block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
+    workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
+    engine: Annotated[str, About("What machines run on: auto (what is cheaper for each), unicorn or kvm.")] = "auto"
+    kvm_ring0: Annotated[
+        str, About("Use KVM also where guests' system calls land in ring 0, as on VMX and SVM: on or off.")
+    ] = "off"
+    weights: Annotated[
+        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+    ] = ""
+    isolation: Annotated[
+        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+    ] = "nobody"
+    admin_listen: Annotated[
+        str,
+        About("Operators' pages: unix:PATH, from the cache folder on if relative, or ADDRESS:PORT with admin_token."),
+    ] = "unix:admin.sock"
+    admin_token: Annotated[
+        str, About("File with the token that operators' pages on ADDRESS:PORT are asked for with; mode 0600.")
+    ] = ""
+    admin_hosts: Annotated[
+        str, About("Names that those may be asked under besides ADDRESS and loopback addresses, comma-separated.")
+    ] = ""
+    service_host: Annotated[
+        str, About("Host under which /~service/NAME/ is service NAME, if no service has that host; without one, none.")
+    ] = ""
+    upstreams: Annotated[
+        str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
+    ] = "public"
+    request_timeout: Annotated[float, About("A request without progress for so long is given up.", "s", 0.1, 3600)] = 30
+    keepalive_timeout: Annotated[float, About("An idle client connection is closed after.", "s", 1, 3600)] = 75
+    origin_timeout: Annotated[float, About("Longest wait for one blob of the origin.", "s", 0.1, 600)] = 10
+    refresh: Annotated[float, About("Time between looks at the signed catalogue.", "s", 0.1, 3600)] = 5
+    negative: Annotated[float, About("No such service, origin down, image refused: remembered for.", "s", 0, 600)] = 1
+    drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
+    max_body: Annotated[int, About("Largest request body.", "bytes", 0, 1 << 40)] = 64 << 20
+    max_queue: Annotated[int, About("Requests that may wait for one service.", "", 1, 1 << 20)] = 1024
+    wedged: Annotated[float, About("A worker that does not answer a ping for so long is killed.", "s", 0.5, 600)] = 5
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def tenant_weights(self) -> dict[str, int]:
+        """`weights`, parsed."""
+        pairs = [text.partition("=") for text in self.weights.split(",") if text.strip()]
+        found = {name.strip(): int(weight) for name, _, weight in pairs}
+        if not all(is_name(name) and 1 <= weight <= 10_000 for name, weight in found.items()):
+            raise ValueError(f"TENANT=WEIGHT with 1 to 10000 expected, got {self.weights!r}")
+        return found
+
+    def isolates(self, tenant: str) -> bool:
+        """Whether a tenant's machines have workers of their own."""
+        return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
+
+    @property
+    def upstream_policy(self) -> UpstreamPolicy:
+        """`upstreams`, parsed."""
+        return UpstreamPolicy.parse(self.upstreams)
+
+    @property
+    def worker_count(self) -> int:
+        """Worker processes to run."""
+        return self.workers or os.cpu_count() or 1
+
+    @property
+    def admin_address(self) -> Path | tuple[str, int]:
+        """`admin_listen`: a Unix socket's path, or host and port."""
+        if self.admin_listen.startswith("unix:"):
+            try:
+                return self.cache / Path(self.admin_listen.removeprefix("unix:")).expanduser()
+            except RuntimeError as error:  # ~ of a user without a home
+                raise OperatorError(f"admin_listen: {error}") from None
+        host, _, port = self.admin_listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def admin_secret(self) -> str:
+        """What `admin_token` holds; empty on a Unix socket, whose file's mode is the lock.
+
+        :raises OperatorError: no such file, readable by others, or no token in it.
+        """
+        if isinstance(self.admin_address, Path):
+            return ""
+        try:
+            with Path(self.admin_token).expanduser().open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
+        except (OSError, RuntimeError) as error:
+            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error}") from None
+        if mode & 0o077:
+            raise OperatorError(
+                f"admin_token: mode 0600 expected of {self.admin_token}, got {mode:04o}: others may read it"
+            )
+        if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
+            form = f"one word of {TOKEN_MIN} to {TOKEN_MAX} printable characters"
+            raise OperatorError(f"admin_token: {form} expected in {self.admin_token}")
+        return token
+
+    @property
+    def log_secret(self) -> str:
+        """What `log_token` holds; empty when it is not given."""
+        try:
+            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~ of a user without a home
+            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
+
+    # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
+    # images are shared by all machines of all workers, which is why they do with as much as the records.
+    @property
+    def resident_bytes(self) -> int:
+        """Share of `memory` for resident machines: what images and records leave."""
+        return self.memory - self.image_bytes - self.parked_bytes
+
+    @property
+    def image_bytes(self) -> int:
+        """Share of `memory` for image memfds."""
+        return self.image_memory or self.memory // 4
+
+    @property
+    def parked_bytes(self) -> int:
+        """Share of `memory` for parked records."""
+        return self.parked_memory or self.memory // 4
+
+
+def options() -> list[Option]:
+    """The fields of `EdgeConfig` in order."""
+    hints = get_type_hints(EdgeConfig, include_extras=True)
+    found = []
+    for field in dataclasses.fields(EdgeConfig):
+        type_, about = get_args(hints[field.name])
+        found.append(Option(field.name, type_, about, field.default))
+    return found
+
+
+def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
+    """Configuration from a TOML file, then the command line, which wins.
+
+    :param given: option name to text, of those that were given.
+    :raises OperatorError: unknown key, missing option, wrong type or out of range.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise OperatorError(f"configuration {file}: {error}") from error
+    values.update(given)
+    known = {option.name: option for option in options()}
+    if gone := sorted(values.keys() & _GONE.keys()):
+        raise OperatorError(f"configuration key {gone[0]!r} is no more: {_GONE[gone[0]]}")
+    if unknown := sorted(values.keys() - known.keys()):
+        raise OperatorError(f"unknown configuration key {unknown[0]!r}, one of {', '.join(known)} expected")
+    if missing := [o.flag for o in known.values() if o.default is dataclasses.MISSING and o.name not in values]:
+        raise OperatorError(f"{', '.join(missing)} must be given")
+    config = EdgeConfig(**{name: _read(known[name], value) for name, value in values.items()})
+    _check(config)
+    return config
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "64", "64KiB", "1.5 GiB".
+
+    :raises ValueError: another form.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]iB|B|)\s*", text)
+    if match is None:
+        raise ValueError(f"a size such as 256MiB expected, got {text!r}")
+    return int(float(match[1]) * _SIZES[match[2]])
+
+
+def _read(option: Option, value: object) -> Any:
+    about, type_ = option.about, option.type
+    try:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ValueError(f"a number or text expected, got {type(value).__name__}")
+        if type_ is int and isinstance(value, float):
+            raise ValueError(f"a whole number expected, got {value}")
+        if type_ is Path:
+            return Path(str(value)).expanduser()
+        if type_ is str:
+            return str(value)
+        number = parse_size(value) if about.unit == "bytes" and isinstance(value, str) else type_(value)
+    except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
+        raise OperatorError(f"{option.name}: {error}") from None
+    if not about.low <= number <= about.high:
+        low, high = _text(about.low, about.unit), _text(about.high, about.unit)
+        raise OperatorError(f"{option.name}: {low} to {high} expected, got {value}")
+    return number
+
+
+def _check(config: EdgeConfig) -> None:
+    if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.origin):
+        raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
+    if not _is_address(config.listen):
+        raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
+    if not re.fullmatch(r"unix:.*[^/]", config.admin_listen):
+        if not _is_address(config.admin_listen):
+            raise OperatorError(f"admin_listen: unix:PATH or ADDRESS:PORT expected, got {config.admin_listen!r}")
+        if not config.admin_token:
+            raise OperatorError(
+                f"admin_token: a file with a token expected for operators' pages on {config.admin_listen}"
+            )
+    if config.resident_bytes < RESIDENT_MIN:
+        left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
+        raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
+    if config.engine not in ("auto", "unicorn", "kvm"):
+        raise OperatorError(f"engine: auto, unicorn or kvm expected, got {config.engine!r}")
+    if config.kvm_ring0 not in ("on", "off"):
+        raise OperatorError(f"kvm_ring0: on or off expected, got {config.kvm_ring0!r}")
+    try:
+        config.tenant_weights  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"weights: {error}") from None
+    try:
+        config.upstream_policy  # noqa: B018
+    except ValueError as error:
+        raise OperatorError(f"upstreams: {error}") from None
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
+
+
+def _text(value: Any, unit: Unit) -> str:
+    if unit == "s":
+        return f"{value:g} s"
+    if unit == "bytes":
+        name = next(name for name, size in reversed(_SIZES.items()) if value >= size or size == 1)
+        return f"{value // _SIZES[name]}{name}"
+    return str(value)

@@ -1,0 +1,167 @@
+"""Content by digest: from the origin, and what came from there kept on disk. Stores wrap stores.
+
+`DiskStore(disk, ..., OriginStore(url))` is the whole cache. Each hands out bytes only after their length and SHA-256
+were checked, whoever had them. What the bytes mean is `images`' and `disks`' business.
+"""
+
+import asyncio
+import threading
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Protocol
+
+import aiohttp
+
+from edge.common import log
+from edge.common.counters import Counters
+from edge.common.threads import submit
+from edge.content.tiers import DiskTier
+from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
+from vmimage.manifest import Blob, digest_of
+
+REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
+WRITES_WAITING: Final = 16 << 20  # bytes on their way to the disk, from which on what comes is not kept there
+_CHUNK: Final = 256 << 10  # bytes read from the origin at a time
+
+_logger: Final = log.logger("blobs")
+
+
+class Ref(NamedTuple):
+    """What to fetch: content named by digest. `size` is exact, or the most there may be where `exact` is false."""
+
+    kind: Literal["manifests", "blobs"]
+    digest: str
+    size: int
+    exact: bool = True
+
+    def check(self, data: bytes) -> bytes:
+        """`data`, verified.
+
+        :raises VerificationError: another length or SHA-256.
+        """
+        if len(data) != self.size if self.exact else len(data) > self.size:
+            raise VerificationError(f"{self.digest}: {self.size} bytes expected, got {len(data)}")
+        if (got := digest_of(data)) != self.digest:
+            raise VerificationError(f"{self.digest} expected, got {got}")
+        return data
+
+
+@dataclass(slots=True)
+class Trip:
+    """Where the time of one load went, and whether the origin was asked."""
+
+    fetch_s: float = 0.0
+    verify_s: float = 0.0
+    from_origin: bool = False
+
+
+class Store(Protocol):
+    """Content by digest."""
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """Verified bytes.
+
+        :raises OriginError: they cannot be had.
+        """
+        ...
+
+
+class OriginStore:
+    """An OCI registry over HTTP."""
+
+    def __init__(self, url: str, timeout_s: float, counters: Counters) -> None:
+        self._url = url.rstrip("/")
+        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
+        self._session: aiohttp.ClientSession | None = None
+        self._counters = counters
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """Fetch and verify; never reads more than the size that was promised.
+
+        :raises OriginError: no answer, a wrong one, or bytes that do not verify.
+        """
+        trip.from_origin = True
+        self._counters.origin_fetches += 1
+        try:
+            data = await self._fetch(ref)
+            self._counters.origin_bytes += len(data)
+            return ref.check(data)
+        except OriginError as error:
+            self._counters.add(self._counters.origin_errors, error.counter)
+            raise
+
+    async def _fetch(self, ref: Ref) -> bytes:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout)
+        url = f"{self._url}/v2/{REPOSITORY}/{ref.kind}/{ref.digest}"
+        try:
+            async with self._session.get(url, headers={"Accept-Encoding": "identity"}) as response:
+                if response.status != 200:
+                    raise OriginError(f"{url}: status 200 expected, got {response.status}")
+                data = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    data += chunk
+                    if len(data) > ref.size:
+                        raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
+                return bytes(data)
+        except TimeoutError as error:
+            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class DiskStore:
+    """What was verified once, kept on disk; verified again whenever it is taken from there."""
+
+    def __init__(self, disk: DiskTier, threads: Executor, writer: Executor, inner: Store, counters: Counters) -> None:
+        """:param writer: a thread of its own, since others wait for `threads`."""
+        self._disk, self._threads, self._inner, self._counters = disk, threads, inner, counters
+        self._writer = writer
+        self._writing, self._lock = 0, threading.Lock()  # bytes that wait to be written
+
+    async def get(self, ref: Ref, trip: Trip) -> bytes:
+        """From disk, else from the inner store, whose answer is kept.
+
+        :raises OriginError: see the inner store.
+        """
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._threads, self._read, ref)
+        if data is None:
+            data = await self._inner.get(ref, trip)
+            if self._writing + len(data) <= WRITES_WAITING or not self._writing:  # else the next miss asks the origin
+                with self._lock:
+                    self._writing += len(data)
+                submit(self._writer, "keep blob", self._write, ref.digest, data)  # nobody waits for it
+        return data
+
+    def _write(self, digest: str, data: bytes) -> None:
+        try:
+            self._disk.put(digest, data)
+        finally:
+            with self._lock:
+                self._writing -= len(data)
+
+    def _read(self, ref: Ref) -> bytes | None:
+        data = self._disk.get(ref.digest)
+        if data is None:
+            return None
+        try:
+            ref.check(data)
+            self._counters.disk_hits += 1
+            return data
+        except VerificationError as error:
+            self._counters.disk_bad += 1
+            _logger.warning(log.line("disk_bad", digest=ref.digest, error=error))
+            self._disk.delete(ref.digest)
+            return None
+
+
+def ref_of(blob: Blob) -> Ref:
+    """A blob that a verified manifest names."""
+    return Ref("blobs", blob.digest, blob.size)

@@ -1,0 +1,387 @@
+"""Disks of machines: loaded and verified like images, their blocks fetched one by one when a machine reads them.
+
+One fetch however many machines, in however many workers, wait for a block; what came is kept on disk with the images'
+blobs, under the same limit, and verified again whenever it is taken from there. A block that cannot be had after some
+tries becomes an I/O error in the guest. What machines write goes to `overlays`, what they log to `logs`.
+
+All of it is charged to the tenant: places to fetch in go round by tenant, and a flush or a record of a tenant of which
+too much waits already is refused with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
+Blocks and answers to flushes come no faster than a tenant may cause them.
+"""
+
+import asyncio
+import errno
+import hashlib
+import struct
+import time
+from collections import Counter
+from collections.abc import Awaitable, Coroutine, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Final, NamedTuple
+from weakref import WeakSet
+
+from edge.common import log
+from edge.common.allowance import BLOCKS, LOG_RECORDS, Allowance, Rotation
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.content.blobs import Ref, Store, Trip
+from edge.content.tiers import Tier
+from edge.devices.flushes import Flushes, Place, answer, outcome
+from edge.devices.overlays import Overlays
+from edge.devices.spool import Spool
+from edge.model.services import Machine, Service
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
+from edge.workers.process import Worker
+from vmimage.disk import (
+    BlockList,
+    BlockRef,
+    DiskManifest,
+    decode_pages,
+    parse_disk_manifest,
+    unpack_block,
+)
+from vmimage.drives import DriveRef
+from vmimage.errors import FormatError, OriginError, VerificationError
+from vmimage.manifest import MANIFEST_MAX, canonical_json
+
+LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
+FETCHES_AT_ONCE: Final = 16
+WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
+TRIES: Final = 3
+PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
+_DRIVE: Final = struct.Struct("<I")
+_VERSION: Final = struct.Struct("<Q")
+_NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
+
+_logger: Final = log.logger("disks")
+
+
+@dataclass(eq=False, slots=True)
+class Disk:
+    """A verified disk: its blocks' names, not the blocks."""
+
+    number: int  # on the wire to workers; never used twice
+    manifest: DiskManifest
+    blocks: BlockList = field(repr=False)
+    users: int = 0  # machines
+    tenants: dict[str, int] = field(default_factory=dict)  # whose they are, and how many
+    workers: WeakSet[Worker] = field(default_factory=WeakSet, repr=False)  # that know it
+
+
+class Attached(NamedTuple):
+    """One disk of a machine that is being opened."""
+
+    ref: DriveRef
+    disk: Disk | None  # under it; None: nothing
+    key: int  # of what this service wrote to it; 0 unless cow
+    version: int
+    pages: bytes
+    service: Service | None = None  # where cow: whose it is
+    since: int | None = None  # what the catalogue said of it
+
+
+class Disks:
+    """All disks of this edge."""
+
+    def __init__(
+        self,
+        store: Store,
+        threads: Executor,
+        overlays: Overlays,
+        logs: Spool,
+        cache_bytes: int,
+        counters: Counters,
+    ) -> None:
+        """:param cache_bytes: for blocks, in each worker."""
+        self._store, self._threads, self._counters = store, threads, counters
+        self.overlays, self.logs = overlays, logs
+        self._cache_bytes = cache_bytes
+        self._held: Tier[str, Disk] = Tier(LISTS_BYTES)
+        self._by_number: dict[int, Disk] = {}
+        self._numbers = count(1)
+        self._loading: dict[str, asyncio.Task[Disk]] = {}
+        self._fetching: dict[tuple[int, int], list[Worker]] = {}
+        self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
+        self._fetches = 0  # under way
+        self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
+        self._closing = False
+        self._log_records = Allowance(LOG_RECORDS, time.monotonic)
+        self._blocks = Allowance(BLOCKS, time.monotonic)
+        self.tasks = Tasks(counters)
+        self.flushes = Flushes(overlays, self.tasks, counters)
+        self._attached: dict[int, Sequence[Attached]] = {}  # by machine
+        self._owners: dict[int, int] = {}  # machine that may write, by overlay: the last one that was opened
+
+    # Opening machines.
+
+    async def prepare(self, service: Service, refs: Sequence[DriveRef]) -> list[Attached]:
+        """Have what a machine of `service` needs of its image's disks.
+
+        :raises OriginError: a disk cannot be had, or is not what was promised.
+        :raises Unavailable: what the service wrote cannot be read now.
+        """
+        attached = []
+        self.overlays.leave(service.name, [ref.name for ref in refs if ref.kind == "cow"])
+        for ref in refs:
+            disk = await self._load(ref) if ref.digest is not None else None
+            attached.append(
+                await self._written(service, ref, disk) if ref.kind == "cow" else Attached(ref, disk, 0, 0, b"")
+            )
+        return attached
+
+    async def _written(self, service: Service, ref: DriveRef, disk: Disk | None) -> Attached:
+        """With what a service wrote to a disk; what cannot be placed is kept aside."""
+        await self.overlays.ready()
+        while True:
+            since = service.release.written_since(ref.name)
+            key = self.overlays.find(service.name, ref.name, since, service.tenant, str(ref.digest))
+            loaded = await self.overlays.load(key)
+            if loaded is None:
+                continue
+            try:
+                decode_pages(loaded[1], ref.bytes)
+            except FormatError:  # the publisher's tool refuses a base that is too small
+                self.overlays.set_aside(key, "does not fit")
+                continue
+            return Attached(ref, disk, key, *loaded, service, since)
+
+    def current(self, attached: Sequence[Attached]) -> bool:
+        """Whether nothing of it was written, dropped or decided otherwise since `prepare`."""
+        return all(
+            (a.disk is None or a.disk.number in self._by_number)
+            and self.overlays.version(a.key) == a.version
+            and (a.service is None or a.service.release.written_since(a.ref.name) == a.since)
+            for a in attached
+        )
+
+    def attach(self, machine: Machine, attached: Sequence[Attached]) -> list[dict[str, object]]:
+        """Tell a worker of a machine's disks, before OPEN; what OPEN says of them."""
+        about: list[dict[str, object]] = []
+        worker = machine.worker
+        for place, a in enumerate(attached):
+            ref, disk = a.ref, a.disk
+            if disk is not None:
+                disk.users += 1
+                disk.tenants[machine.service.tenant] = disk.tenants.get(machine.service.tenant, 0) + 1
+                self._give(worker, disk)
+            if a.key:
+                self._owners[a.key] = machine.number
+                if len(a.pages) > _DRIVE.size:
+                    worker.send(frames.pack(frames.PAGES, 0, machine.number, place, a.pages))
+            number = disk.number if disk is not None else None
+            about.append(
+                {"bytes": ref.bytes, "digest": ref.digest, "kind": ref.kind, "name": ref.name, "number": number}
+            )
+        if attached:
+            self._attached[machine.number] = attached
+        return about
+
+    def _give(self, worker: Worker, disk: Disk) -> None:
+        if disk.number not in worker.disks:
+            worker.disks.add(disk.number)
+            disk.workers.add(worker)
+            about = canonical_json({"blocks": disk.manifest.blocks, "cache_bytes": self._cache_bytes})
+            worker.send(frames.pack(frames.DISK, 0, disk.number, 0, about))
+
+    def may_write(self, machine: Machine) -> bool:
+        """Whether it has a disk on which its writes shall last."""
+        return any(self._owners.get(a.key) == machine.number for a in self._attached.get(machine.number, ()) if a.key)
+
+    def forget(self, machine: Machine) -> None:
+        """A machine is no longer in its worker."""
+        self.flushes.forget(machine.number)
+        tenant = machine.service.tenant
+        for a in self._attached.pop(machine.number, ()):
+            if a.disk is not None:
+                a.disk.users -= 1
+                a.disk.tenants[tenant] -= 1
+                if not a.disk.tenants[tenant]:
+                    del a.disk.tenants[tenant]
+            if self._owners.get(a.key) == machine.number:
+                del self._owners[a.key]
+
+    # Records: one that does not know the last thing its disks were told would wake to a disk that it never saw.
+
+    def stamp(self, machine: Machine, record: bytes) -> bytes:
+        """A parked machine's record, with the state of its disks that it goes with."""
+        attached = self._attached.get(machine.number)
+        if self.flushes.refused(machine.number):
+            return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
+        return _VERSION.pack(self._version(attached)) + record if attached else record
+
+    def match(self, attached: Sequence[Attached], record: bytes) -> bytes | None:
+        """The record that `stamp` was given, or None: the disks went on without it."""
+        if not attached:
+            return record
+        if len(record) < _VERSION.size or _VERSION.unpack_from(record)[0] != self._version(attached):
+            self._counters.records_outdated += 1
+            return None
+        return record[_VERSION.size :]
+
+    def _version(self, attached: Sequence[Attached]) -> int:
+        """Names the state of all of them together."""
+        versions = b"".join(_VERSION.pack(self.overlays.version(a.key)) for a in attached)
+        return int.from_bytes(hashlib.blake2b(versions, digest_size=_VERSION.size).digest(), "little")
+
+    # Loading.
+
+    async def _load(self, ref: DriveRef) -> Disk:
+        assert ref.digest is not None
+        disk = self._held.get(ref.digest)
+        if disk is None:
+            task = self._loading.get(ref.digest)
+            if task is None:
+                load = self._fetch_disk(ref.digest)
+                task = self._loading[ref.digest] = self.tasks.spawn("disk_load", load, awaited=True)
+                task.add_done_callback(lambda _: self._loading.pop(str(ref.digest)))
+            disk = await asyncio.shield(task)
+        if ref.bytes < disk.manifest.disk_bytes or (ref.kind == "shared" and ref.bytes != disk.manifest.disk_bytes):
+            raise VerificationError(f"disk {ref.name}: {ref.bytes} bytes expected, got {disk.manifest.disk_bytes}")
+        return disk
+
+    async def _fetch_disk(self, digest: str) -> Disk:
+        data = await self._store.get(Ref("manifests", digest, MANIFEST_MAX, exact=False), Trip())
+        manifest = parse_disk_manifest(data)
+        listing = await self._store.get(Ref("blobs", manifest.block_list.digest, manifest.block_list.size), Trip())
+        loop = asyncio.get_running_loop()
+        blocks = await loop.run_in_executor(self._threads, BlockList, listing, manifest.blocks)
+        disk = Disk(next(self._numbers), manifest, blocks)
+        self._held.put(digest, disk, len(listing))
+        self._by_number[disk.number] = disk
+        self._counters.disks_loaded += 1
+        disk.users += 1
+        while self._held.over() and (coldest := self._held.coldest(lambda disk: disk.users == 0)) is not None:
+            self._drop(coldest)
+        disk.users -= 1
+        return disk
+
+    def _drop(self, digest: str) -> None:
+        disk = self._held.pop(digest)
+        assert disk is not None
+        del self._by_number[disk.number]
+        for worker in disk.workers:
+            worker.disks.discard(disk.number)
+            worker.send(frames.pack(frames.DROP_DISK, 0, disk.number, 0))
+
+    # Frames from workers.
+
+    def on_want(self, worker: Worker, frame: Frame) -> None:
+        """BLOCK_WANT.
+
+        :raises ValueError: the worker has no such disk, or the disk no such block.
+        """
+        disk = self._by_number.get(frame.machine)
+        if disk is None:  # dropped, with all its machines gone, while the frame was under way
+            self._answer([worker], frame.machine, frame.stream, None)
+            return
+        if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
+            raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
+        self._counters.blocks_wanted += 1
+        key = (disk.number, frame.stream)
+        waiting = self._fetching.get(key)
+        if waiting is not None:
+            self._counters.blocks_collapsed += 1
+            if worker not in waiting:  # however often it asks
+                waiting.append(worker)
+            return
+        party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
+        if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
+            self._counters.block_errors += 1
+            self._answer([worker], disk.number, frame.stream, None)
+            return
+        self._fetching[key] = [worker]
+        if (wait_s := self._blocks.owe(party, 1)) > 0:
+            self._early[party] += 1
+            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
+            return
+        self._wants.put(party, (disk, frame.stream))
+        self._fetch_next()
+
+    def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
+        self._early[party] -= 1
+        if not self._early[party]:
+            del self._early[party]
+        self._wants.put(party, want)
+        self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        while self._fetches < FETCHES_AT_ONCE and not self._closing and (want := self._wants.pop()) is not None:
+            self._fetches += 1
+            self._spawn(self._fetch(*want))
+
+    def on_write(self, machine: Machine, frame: Frame) -> None:
+        """KEEP or APPEND.
+
+        :raises ValueError: the machine has no such disk, or not of that kind; or what is no page set.
+        """
+        attached = self._attached.get(machine.number, ())
+        place = _DRIVE.unpack_from(frame.payload)[0] if len(frame.payload) >= _DRIVE.size else -1
+        kind = attached[place].ref.kind if 0 <= place < len(attached) else None
+        if kind != ("cow" if frame.type == frames.KEEP else "log"):
+            raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
+        a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
+        if frame.type == frames.KEEP:
+            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
+                answer(machine, frame.stream, -errno.EIO)
+            else:
+                self.flushes.take(machine, frame.stream, Place(machine.number, place), a.key, payload, a.ref.bytes)
+        elif not self._log_records.take(machine.service.tenant):
+            answer(machine, frame.stream, -errno.EAGAIN)
+        elif frame.flags & frames.FLAG_SYNC:
+            self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
+        else:
+            service = machine.service
+            taken = self.logs.append(service.name, a.ref.name, bytes(payload), a.ref.bytes, service.tenant)
+            answer(machine, frame.stream, 0 if taken else -errno.ENOSPC)
+
+    async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
+        answer(machine, token, await outcome(machine, work))
+
+    # Blocks.
+
+    async def _fetch(self, disk: Disk, block_no: int) -> None:
+        block: bytes | None = None
+        try:
+            if disk.number in self._by_number:  # else nobody has it any more
+                block = await self._block(disk.blocks[block_no])
+        except OriginError as error:
+            self._counters.block_errors += 1
+            _logger.error(log.line("block_refused", disk=disk.manifest.name, block=block_no, reason=error))
+        finally:
+            self._fetches -= 1
+            self._answer(self._fetching.pop((disk.number, block_no)), disk.number, block_no, block)
+            self._fetch_next()
+
+    async def _block(self, ref: BlockRef) -> bytes:
+        if not ref.wire_bytes:
+            return b""
+        loop = asyncio.get_running_loop()
+        for attempt in range(TRIES):
+            try:
+                wire = await self._store.get(Ref("blobs", ref.digest, ref.wire_bytes), Trip())
+                block = await loop.run_in_executor(self._threads, unpack_block, wire, ref)
+                self._counters.block_wire_bytes += ref.wire_bytes
+                return block
+            except FormatError:
+                raise  # the bytes are what was promised, and no block: asking again brings the same
+            except OriginError:
+                if attempt == TRIES - 1:
+                    raise
+            await asyncio.sleep(PAUSE_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _answer(self, workers: Sequence[Worker], disk: int, block_no: int, block: bytes | None) -> None:
+        flags = frames.FLAG_FAILED if block is None else 0
+        for worker in dict.fromkeys(workers):
+            worker.send(frames.pack(frames.BLOCK, flags, disk, block_no, block or b""))
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        self.tasks.spawn("disk", coroutine)
+
+    async def close(self) -> None:
+        """Wait for what is being written, end the rest."""
+        self._closing = True
+        await self.tasks.close()

@@ -1,0 +1,361 @@
+"""Exchanges: the requests that guests make, carried out by the supervisor, the only one with a network.
+
+A guest's SUBREQUEST is checked against its image's list and the operator's policy, sent with aiohttp, and its answer
+streamed back under the guest's credit. Redirects are the guest's business: every hop is checked as the first one.
+All that is done here is charged to the guest's tenant: how many exchanges it begins in a second, and how many
+connections it has. Beyond the first it is told so at once, beyond the second its exchanges wait for one another.
+"""
+
+import asyncio
+import socket
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import aiohttp
+
+from edge.common import log
+from edge.common.allowance import EXCHANGES, Allowance
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.common.turns import Turns
+from edge.config.upstream_policy import (
+    AddressRefused,
+    Guard,
+    GuardedResolver,
+    Listener,
+    UpstreamPolicy,
+    UpstreamRefused,
+)
+from edge.devices.lookups import Found, Lookups
+from edge.model.services import Machine
+from edge.model.streams import wake
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
+from vmimage import abi
+from vmimage.errors import NunatakError
+
+LOOP_TOKEN: Final = "nunatak"  # in CDN-Loop (RFC 8586), once for each edge that a request has passed through
+FIELDS_MAX: Final = 100
+CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
+CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
+_CREDIT: Final = struct.Struct("<I")
+_TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
+_PIECE: Final = abi.RECORD_PAYLOAD_MAX
+# Of one connection only (RFC 9110 section 7.6.1), or ours to say.
+_NOT_FORWARDED: Final = frozenset(
+    "connection content-length expect host http2-settings keep-alive proxy-authenticate proxy-authorization "
+    "proxy-connection te trailer transfer-encoding upgrade cdn-loop".split()
+)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+
+_PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant whose names and connections they are
+
+_logger: Final = log.logger("upstreams")
+
+
+class Exchange:
+    """One request of a guest."""
+
+    def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience_s: float) -> None:
+        self.machine, self.number, self.block = machine, number, block
+        self._patience_s = patience_s
+        self._patience: asyncio.Timeout | None = None  # ends the exchange when neither side sends or takes anything
+        self.ended = ended  # the guest has sent all of it
+        self.task: asyncio.Task[None] | None = None
+        self.start: asyncio.Handle | None = None  # until there is a task: in this turn of the event loop
+        self._body: deque[bytes] = deque()
+        self._under_way = 0  # bytes of the request that are not credited yet
+        self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
+        self._waiter: asyncio.Future[None] | None = None
+
+    def send(self, type_: int, payload: bytes = b"", *, end: bool = False) -> None:
+        """One frame to the guest."""
+        flags = frames.FLAG_END if end else 0
+        self.machine.worker.send(frames.pack(type_, flags, self.machine.number, self.number, payload))
+
+    def receive(self, frame: Frame) -> None:
+        """BODY or CREDIT from the guest.
+
+        :raises ValueError: what a worker cannot say; it enforces all of this on its guests.
+        """
+        if frame.type == frames.BODY:
+            self._under_way += len(frame.payload)
+            progress = bool(frame.payload) or bool(frame.flags & frames.FLAG_END)
+            if self._under_way > abi.STREAM_WINDOW or self.ended:
+                raise ValueError(f"exchange: at most {abi.STREAM_WINDOW} bytes under way before the end expected")
+            if frame.payload:
+                self._body.append(frame.payload)
+            self.ended = bool(frame.flags & frames.FLAG_END)
+        elif frame.type == frames.CREDIT and len(frame.payload) == _CREDIT.size:
+            (amount,) = _CREDIT.unpack(frame.payload)
+            self._credit, progress = self._credit + amount, bool(amount)
+            if self._credit > abi.STREAM_WINDOW:
+                raise ValueError(f"exchange: credit for what was sent expected, got {amount} bytes more")
+        else:
+            raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
+        if (
+            progress
+        ):  # else it is no sign of life: a guest could hold a connection for ever with frames that say nothing
+            wake(self._waiter)
+            self.moved()
+
+    def moved(self) -> None:
+        """There was progress."""
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time() + self._patience_s)
+
+    @asynccontextmanager
+    async def moving(self) -> AsyncIterator[None]:
+        """:raises TimeoutError: within it, when for too long there was no progress."""
+        async with asyncio.timeout(self._patience_s) as self._patience:
+            try:
+                yield
+            finally:
+                self._patience = None
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    def data(self) -> "bytes | AsyncIterator[bytes] | None":
+        """The request's body for aiohttp: whole where it is here, else as it comes."""
+        if not self.ended:
+            return self._parts()
+        return b"".join(self._body) or None
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        while self._body or not self.ended:
+            if not self._body:
+                await self._wait()
+                continue
+            part = self._body.popleft()
+            yield part
+            self._under_way -= len(part)
+            if not self.ended:
+                self.send(frames.CREDIT, _CREDIT.pack(len(part)))
+
+    async def pass_on(self, data: bytes) -> None:
+        """Some bytes of the answer's body, as fast as the guest takes them."""
+        position = 0
+        while position < len(data):
+            if self._credit <= 0:
+                await self._wait()
+                continue
+            piece = data[position : position + min(self._credit, _PIECE)]
+            position += len(piece)
+            self._credit -= len(piece)
+            self.send(frames.BODY, piece)
+
+
+class Upstreams:
+    """All exchanges of an edge."""
+
+    def __init__(self, policy: UpstreamPolicy, connect_s: float, silence_s: float, counters: Counters) -> None:
+        """:param silence_s: an upstream that says nothing, or a guest that takes nothing, for so long is given up."""
+        self._silence_s = silence_s
+        self._policy, self._counters = policy, counters
+        self.own_listeners: Callable[[], Collection[Listener]] = lambda: ()  # of this edge: no guest may reach them
+        self._guard = Guard(policy, lambda: self.own_listeners())
+        self._turns = Turns(CONNECTIONS_MAX, CONNECTIONS_EACH)
+        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next request gets it.
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._loop = asyncio.get_running_loop()
+        self.tasks = Tasks(counters)
+        self._lookups = Lookups(counters)
+        self._begun = Allowance(EXCHANGES, self._loop.time)
+        self._too_many: dict[
+            tuple[Machine, int], None
+        ] = {}  # exchanges of this turn of the event loop that were not begun
+        self._refusing = False  # at the end of this turn
+
+    def forbid(self, listeners: Collection[Listener]) -> None:
+        """Name the edge's own listeners, by address and port as they are bound: no guest may reach them."""
+        kept = frozenset(listeners)
+        self.own_listeners = lambda: kept
+
+    def on_frame(self, machine: Machine, frame: Frame) -> None:
+        """A frame of an exchange from a worker; those of an exchange that is over are dropped.
+
+        :raises ValueError: what a worker cannot say.
+        """
+        exchange = machine.exchanges.get(frame.stream)
+        if frame.type == frames.SUBREQUEST:
+            if exchange is not None or len(machine.exchanges) >= 2 * abi.MAX_EXCHANGES:
+                raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
+            if not self._begun.take(machine.service.tenant):
+                self._counters.add(self._counters.upstream_requests, "too_many")
+                if not self._refusing:
+                    self._refusing = True
+                    self._loop.call_soon(self._refuse)
+                self._too_many[machine, frame.stream] = None
+                return
+            ended = bool(frame.flags & frames.FLAG_END)
+            exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
+            machine.exchanges[frame.stream] = exchange
+            exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
+        elif exchange is None:
+            if self._too_many and frame.type == frames.RESET:
+                self._too_many.pop((machine, frame.stream), None)
+        elif frame.type == frames.RESET:
+            self._cancel(exchange, "abandoned")
+        else:
+            exchange.receive(frame)
+
+    def _refuse(self) -> None:
+        """Tell guests of what was too many, where they still want to know."""
+        self._refusing = False
+        for machine, number in self._too_many:
+            machine.worker.send(frames.pack(frames.RESET, 0, machine.number, number, _TOO_MANY))
+        self._too_many.clear()
+
+    def _begin(self, exchange: Exchange) -> None:
+        exchange.start, exchange.task = None, self.tasks.spawn("exchange", self._carry_out(exchange))
+
+    def forget(self, machine: Machine) -> None:
+        """The machine is gone: nobody waits for its answers."""
+        for exchange in list(machine.exchanges.values()):
+            self._cancel(exchange, "abandoned")
+
+    def _cancel(self, exchange: Exchange, outcome: str) -> None:
+        if exchange.machine.exchanges.pop(exchange.number, None) is not None:
+            self._counters.add(self._counters.upstream_requests, outcome)
+            if exchange.start is not None:
+                exchange.start.cancel()
+            if exchange.task is not None:
+                exchange.task.cancel()
+
+    async def _carry_out(self, exchange: Exchange) -> None:
+        machine, outcome, reason = exchange.machine, "answered", ""
+        _PARTY.set(machine.service.tenant)
+        try:
+            async with exchange.moving(), self._turns.taken(machine.service.tenant, 1):
+                await self._exchange(exchange)
+        except (UpstreamRefused, AddressRefused) as error:
+            outcome, reason = "refused", str(error)
+        except aiohttp.ClientConnectorError as error:
+            outcome = "refused" if isinstance(error.os_error, AddressRefused) else "failed"
+            reason = str(error)
+        except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
+            outcome, reason = "failed", str(error) or type(error).__name__
+        if machine.exchanges.pop(exchange.number, None) is None:
+            return
+        self._counters.add(self._counters.upstream_requests, outcome)
+        if reason:
+            _logger.info(log.line("upstream_" + outcome, service=machine.service.name, reason=reason))
+            exchange.send(frames.RESET, reason.encode("utf-8", "replace")[:500])
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        method, url, fields = _parse(exchange.block)
+        upstreams = exchange.machine.image.manifest.upstreams
+        target = self._policy.check(url, upstreams)
+        passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
+        fields.append(("CDN-Loop", ", ".join([LOOP_TOKEN] * passed)))
+        known = {name.lower() for name, _ in fields}
+        # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
+        fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
+        fields += [] if "user-agent" in known else [("User-Agent", "nunatak")]
+        async with self._client().request(
+            method,
+            target,
+            headers=fields,
+            data=exchange.data(),
+            allow_redirects=False,
+            skip_auto_headers=("Content-Type", "Accept"),
+        ) as response:
+            no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
+            exchange.send(frames.HEAD, _head_block(response), end=no_body)
+            if not no_body:
+                async for data in response.content.iter_any():
+                    exchange.moved()
+                    await exchange.pass_on(data)
+                exchange.send(frames.BODY, end=True)
+
+    async def _find(self, host: str, port: int, family: socket.AddressFamily) -> Found:
+        """Called in a task that an exchange's has begun, or in that one."""
+        return await self._lookups.find(_PARTY.get(), host, port, family)
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=GuardedResolver(self._policy, self._find),
+                use_dns_cache=False,  # with it tenants who ask for the same name would wait for one another
+                socket_factory=self._guard.socket,
+                limit=CONNECTIONS_MAX,
+                limit_per_host=0,  # tenants who ask the same upstream would wait for one another: `Turns` bounds each
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                request_class=self._guard.request_class(_PARTY.get),
+                timeout=self._timeout,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                max_line_size=_PIECE,
+                max_field_size=_PIECE,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """No more of them."""
+        if self._session is not None:
+            await self._session.close()
+        await self._lookups.close()
+
+
+def loops(fields: str | None) -> int:
+    """How many edges a request has passed through, by its CDN-Loop field (RFC 8586)."""
+    if not fields:
+        return 0
+    return sum(part.split(";")[0].strip() == LOOP_TOKEN for part in fields.split(","))
+
+
+def _parse(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
+    """Method, URL and fields of a SUBREQUEST's key-value block.
+
+    :raises UpstreamRefused: malformed, or with what could smuggle a second request into the connection.
+    """
+    parts = block.split(b"\0")
+    if len(parts) < 6 or parts[-2:] != [b"", b""] or len(parts) % 2 or parts[0] != b"Method" or parts[2] != b"URL":
+        raise UpstreamRefused("a key-value block that begins with Method and URL expected")
+    try:
+        texts = [part.decode("utf-8") for part in parts[:-2]]
+    except UnicodeDecodeError:
+        raise UpstreamRefused("UTF-8 expected") from None
+    method, url = texts[1], texts[3]
+    if method not in _METHODS:
+        raise UpstreamRefused(f"one of {', '.join(sorted(_METHODS))} expected, got {method[:20]!r}")
+    fields = list(zip(texts[4::2], texts[5::2], strict=True))
+    if len(fields) > FIELDS_MAX:
+        raise UpstreamRefused(f"at most {FIELDS_MAX} header fields expected, got {len(fields)}")
+    for name, value in fields:
+        if not _is_token(name) or any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
+            raise UpstreamRefused(f"a header field expected, got {name[:50]!r}")
+    return method, url, [(name, value) for name, value in fields if name.lower() not in _NOT_FORWARDED]
+
+
+def _is_token(name: str) -> bool:
+    """RFC 9110 section 5.6.2."""
+    return bool(name) and name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
+
+
+def _head_block(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's status and fields for the guest.
+
+    :raises ValueError: they are more than a record holds.
+    """
+    parts = [b"Status", str(response.status).encode()]
+    for name, value in response.raw_headers:
+        if name.lower().decode("latin-1") not in _HOP_BY_HOP and b"\0" not in value:
+            parts += [name, value]
+    block = b"\0".join([*parts, b"", b""])
+    if len(block) > _PIECE:
+        raise ValueError(f"an answer's head of at most {_PIECE} bytes expected, got {len(block)}")
+    return block
+
+
+_HOP_BY_HOP: Final = _NOT_FORWARDED - {"content-length", "expect", "host", "cdn-loop"}

@@ -1,0 +1,185 @@
+"""Answers as bytes: a guest's, checked, in one write or in parts; and the edge's own.
+
+Heads are made here from checked bytes: a dictionary of headers would cost more than the rest of a request together.
+"""
+
+import asyncio
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from edge.common import log
+from edge.common.counters import Counters
+from edge.front import cgi
+from edge.front.page import Page
+from edge.front.request import Request
+from edge.model import flow
+from edge.model.streams import Stream
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
+from vmimage.errors import GuestViolation, NunatakError
+
+_TIMING_BYTES: Final = frames.TIMING.size
+_CACHE_STATUS: Final = {
+    (tier, collapsed): (
+        f"Cache-Status: nunatak; {'fwd=miss' if tier == 'origin' else 'hit'}"
+        f"{'; collapsed' if collapsed else ''}; detail={tier}\r\n"
+    ).encode()
+    for tier in ("resident", "parked", "disk", "blob", "origin")
+    for collapsed in (False, True)
+}
+
+_logger: Final = log.logger("http")
+
+
+class Answers:
+    """Writes answers on the connections that they are for."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.draining: asyncio.Future[None] | None = None  # once set, a connection ends with its answer
+        self._loop = asyncio.get_running_loop()
+        self._counters = counters
+        self._date = b""
+        self._date_second = 0
+
+    # For those who build on this (`nunatak dev`).
+
+    def answering(self, request: Request, stream: Stream, status: int, guest_us: int, engine: int) -> None:
+        """An answer begins; `engine` is a place in `frames.ENGINES`."""
+
+    # Answers of guests.
+
+    def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
+        """A program names another path to answer for this one: whether it is asked."""
+        return False
+
+    def _head(self, request: Request, stream: Stream, timing: bytes, answer: cgi.AnswerHead) -> bytes:
+        """Status line and fields, without the blank line and what frames the body."""
+        restore_us, guest_us, engine = frames.TIMING.unpack(timing)
+        self.answering(request, stream, answer.status, guest_us, engine)
+        trip = stream.trip
+        self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
+        return b"%b%b%b%bServer-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\nX-Request-Id: %b\r\n%b" % (
+            cgi.STATUS_LINES[answer.status],
+            self.date(),
+            answer.fields,
+            _CACHE_STATUS[stream.tier, stream.collapsed],
+            b"" if trip is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (trip.fetch_s * 1e3, trip.verify_s * 1e3),
+            restore_us / 1000,
+            guest_us / 1000,
+            request.id,
+            self._connection_line(request),
+        )
+
+    def _connection_line(self, request: Request) -> bytes:
+        """What becomes of the connection, where the version does not say so already."""
+        if self.draining is not None:
+            request.keep_alive = False
+        if not request.keep_alive:
+            return b"Connection: close\r\n"
+        return b"" if request.version == (1, 1) else b"Connection: keep-alive\r\n"
+
+    def date(self) -> bytes:
+        """The Date and Server lines, made once a second."""
+        now = int(time.time())
+        if now != self._date_second:
+            self._date_second = now
+            self._date = f"Date: {formatdate(now, usegmt=True)}\r\nServer: nunatak\r\n".encode()
+        return self._date
+
+    def answer(self, request: Request, stream: Stream, frame: Frame) -> None:
+        """An answer that is here whole, nearly always in one frame: one write."""
+        payload = frame.payload
+        block, start = cgi.split_block(payload, _TIMING_BYTES)
+        answer = cgi.answer_head(block, request.on_service_host)
+        if answer.local and self.sent_elsewhere(request, stream, answer.local):
+            return
+        body = payload[start:]
+        if stream.parts:
+            body = b"".join((body, *stream.parts))
+        size = len(body)
+        no_body = cgi.without_body(request.method, answer.status)
+        if answer.content_length is not None and answer.content_length != size and not (no_body and size == 0):
+            raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {size}")
+        head = self._head(request, stream, payload[:_TIMING_BYTES], answer)
+        length = size if answer.content_length is None else answer.content_length
+        if answer.status != 204 and not (no_body and length == 0):
+            head += b"Content-Length: %d\r\n" % length
+        self.write(request, b"%b\r\n%b" % (head, b"" if no_body else body))
+
+    async def answer_in_parts(self, request: Request, stream: Stream, frame: Frame) -> None:
+        """An answer whose body follows in frames: as they come, as fast as the client reads."""
+        block, start = cgi.split_block(frame.payload, _TIMING_BYTES)
+        answer = cgi.answer_head(block, request.on_service_host)
+        no_body = cgi.without_body(request.method, answer.status)
+        left, chunked = answer.content_length, False
+        if left is None and not no_body:
+            chunked = request.version >= (1, 1)
+            if not chunked:
+                request.keep_alive = False  # the end of the connection is the end of the body
+        head = self._head(request, stream, frame.payload[:_TIMING_BYTES], answer)
+        if left is not None:
+            head += b"Content-Length: %d\r\n" % left
+        elif chunked:
+            head += b"Transfer-Encoding: chunked\r\n"
+        stream.abort = request.connection.abort
+        self.write(request, head + b"\r\n")
+        part: bytes | None = frame.payload[start:]
+        first = True  # bytes in the HEAD's own frame are outside the window
+        try:
+            while part is not None:
+                if left is not None:
+                    left -= len(part)
+                    if left < 0 and not no_body:
+                        raise GuestViolation(f"a body of {answer.content_length} bytes expected, got more")
+                if part and not no_body:
+                    self.write(request, b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+                    await request.connection.drained()
+                if not first:
+                    stream.took(len(part), self._loop.time())
+                first = False
+                part = await stream.next_part()
+            if left and not no_body:
+                raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {left} less")
+            if chunked:
+                self.write(request, b"0\r\n\r\n")
+        except NunatakError as error:
+            self._counters.cut_answers += 1
+            _logger.warning(log.line("answer_cut", service=stream.service.name, id=request.id.decode(), reason=error))
+            request.connection.abort()
+        except ConnectionError:
+            self._counters.cut_answers += stream.state == "cut"  # we broke the connection while a part was on its way
+
+    # The edge's own.
+
+    def refuse(self, request: Request, refusal: flow.Refusal) -> None:
+        """The edge's own answer to what cannot be served; of the cause it names only the counter."""
+        status, reason, retry_after_s, limit = refusal
+        self._counters.add(self._counters.refusals, reason)
+        body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request.id)
+        self._say(
+            request,
+            status,
+            body,
+            b"Content-Type: text/plain; charset=utf-8\r\n",
+            b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request.id, reason.encode()),
+            b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
+            b"WWW-Authenticate: Bearer\r\n" if status == 401 else b"",
+            b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
+        )
+
+    def show(self, request: Request, page: Page) -> None:
+        """A page of the edge's own."""
+        fields = b"".join(f"{name}: {value}\r\n".encode() for name, value in page.headers.items())
+        self._say(request, page.status, page.body, b"Content-Type: %b\r\n" % page.content_type.encode(), fields)
+
+    def _say(self, request: Request, status: int, body: bytes, *fields: bytes) -> None:
+        lines = (b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()), self.date(), *fields)
+        length = b"Content-Length: %d\r\n" % len(body)
+        rest = (length, self._connection_line(request), b"\r\n", b"" if request.method == "HEAD" else body)
+        self.write(request, b"".join((*lines, *rest)))
+
+    def write(self, request: Request, data: bytes) -> None:
+        """Send bytes of an answer."""
+        request.connection.write(request, data)

@@ -1,0 +1,400 @@
+"""One client connection: bytes become requests, which are answered one at a time, in their order.
+
+llhttp (through httptools) knows the grammar of RFC 9112. What is decided here is how much a client may send before it
+is read on, how long it may take, and what becomes of the connection after an answer. Bytes are read in small portions,
+so what is held for a client stays near the bounds below; what all connections hold together is `crowd`'s business.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from typing import Final, Protocol
+
+import httptools
+
+from edge.front.codings import coding_problem
+from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
+from edge.front.request import Request
+from edge.model.flow import ClientError
+from edge.model.streams import wake
+from vmimage import abi
+
+LINE_MAX: Final = 8190  # bytes of the request target, and of one header; what Apache and nginx take
+HEADERS_MAX: Final = 100
+HEAD_MAX: Final = abi.RECORD_PAYLOAD_MAX  # bytes of a target, names and values: more does not fit into the gate
+# Bytes without a whole head, or between two parts of a body: the parser holds them. A head with all that it may have
+# besides, four bytes a field, is well below.
+FRUITLESS_MAX: Final = 2 * HEAD_MAX
+WRITE_WAITING_MAX: Final = 1 << 14  # bytes for a client that does not read, from which on we wait for it and count
+PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
+HELD_MAX: Final = 1 << 16  # bytes of requests that wait, from which on the client waits: some 40 ordinary heads
+FIELD_BYTES: Final = 160  # what a field takes beside its bytes: a tuple and two objects, by sys.getsizeof
+FEED_BYTES: Final = READ_BYTES  # parsed at a time
+CHUNKS_BYTES: Final = 1 << 11  # of a body whose end nobody knows: requests that follow it are then few
+SHORTEST_HEAD: Final = len(b"GET / HTTP/1.1\r\n\r\n")
+LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
+
+_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
+_NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
+_LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
+
+
+class Taker(Protocol):
+    """Who answers requests."""
+
+    connections: "Crowd[Connection]"
+
+    def take(self, request: Request) -> None:
+        """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""
+
+    def gone(self, request: Request) -> None:
+        """The client left before that; `finished` need not be called."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One client connection.
+
+    :param keepalive_s: a connection without a request, or one whose head does not come, is closed after that.
+    """
+
+    def __init__(self, taker: Taker, keepalive_s: float) -> None:
+        self.remote = ""
+        self.lost = False
+        self._taker, self._keepalive_s = taker, keepalive_s
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._parsed: Request | None = None  # the head or body of this one is arriving
+        self._in_head = False
+        self._fruitless_bytes = 0
+        self._refused: ClientError | None = None  # by a callback of the parser
+        self._head_left = HEAD_MAX  # bytes that the head which is arriving may still have
+        self._body_left = 0  # bytes of the body that is arriving, where that is known
+        self._counted = 0  # bytes that all connections know this one to hold
+        self._deaf = False  # what still comes is not looked at
+        self._unfed = b""
+        self._waiting: deque[Request] = deque()
+        self._current: Request | None = None
+        self._lingering: Request | None = None  # answered, and its body not yet complete
+        self._starting = self._closed = False
+        self._reading = True
+        self._writable: asyncio.Future[None] | None = None  # while the client does not read
+        self._since = self._loop.time()  # nothing was asked
+
+    # From the transport.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_WAITING_MAX)
+        peer = transport.get_extra_info("peername")
+        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        connected: socket.socket | None = transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._timer = self._loop.call_later(self._keepalive_s, self._look)
+        self._deaf = not self._taker.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = self._deaf = True
+        self._timer.cancel()
+        self._taker.connections.discard(self)
+        self._taker.connections.hold(-self._counted)
+        self._counted = 0
+        self._waiting.clear()
+        wake(self._writable)
+        request, self._current = self._current, None
+        if request is not None:
+            self._taker.gone(request)
+
+    def pause_writing(self) -> None:
+        self._writable = self._loop.create_future()
+        self._taker.connections.reads_not(self, self._transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        writable, self._writable = self._writable, None
+        self._taker.connections.reads(self)
+        wake(writable)
+        self._next()
+        self.read_on()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        crowd = self._taker.connections
+        return crowd.buffer[:HELD_EACH_MIN] if crowd.full else crowd.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._taker.connections.buffer[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._deaf:
+            return
+        if self._unfed:
+            self._unfed += data
+            return
+        self._feed(data)
+        self._next()
+        current = self._current
+        if self._waiting or self._parsed is not None or self._unfed or (current is not None and current.holds_body):
+            self.read_on()
+
+    def _feed(self, data: bytes) -> None:
+        start, size = 0, len(data)
+        while start < size:
+            if self._deaf:
+                return
+            if (self._waiting or self._parsed is not None) and self._holds_much():
+                self._unfed = data[start:]
+                return
+            end = self._end_of_piece(data, start)
+            piece = data if end - start == size else data[start:end]
+            start = end
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                self._upgrade()
+            except httptools.HttpParserCallbackError:
+                if self._refused is None:
+                    raise  # a defect of ours
+                self._break()
+            except httptools.HttpParserError:
+                self._break()
+            else:
+                if self._parsed is not None:
+                    self._fruitless_bytes += len(piece)
+                    if self._fruitless_bytes > FRUITLESS_MAX:
+                        self._break()
+
+    def _end_of_piece(self, data: bytes, start: int) -> int:
+        """Where to stop before the parser goes on, so that no more than one request begins in a piece, or few."""
+        most = FEED_BYTES
+        if self._parsed is None or self._in_head:
+            end = data.find(b"\r\n\r\n", start + SHORTEST_HEAD - 4)
+            if end >= 0:
+                most = min(most, end + 4 - start)
+        elif self._parsed.chunked:
+            most = CHUNKS_BYTES
+        else:
+            most = min(most, max(1, self._body_left))
+        return min(len(data), start + most)
+
+    # From the parser.
+
+    def on_message_begin(self) -> None:
+        self._parsed, self._in_head, self._fruitless_bytes, self._target = Request(self), True, 0, b""
+        self._head_left, self._since = HEAD_MAX, self._loop.time()
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        if len(self._target) > LINE_MAX:
+            self._refuse()
+        self._head_left -= len(part)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        request = self._parsed
+        assert request is not None
+        if not self._in_head:
+            return  # a trailer: it may not add to a head that was judged already
+        value = value.rstrip(b" \t")
+        request.headers.append((name, value))
+        size = len(name)
+        line = size + len(value)
+        self._head_left -= line
+        if line > LINE_MAX or len(request.headers) > HEADERS_MAX:
+            self._refuse()
+        if self._head_left < 0:
+            self._refuse(ClientError(431, "head_too_large"))
+        if size in _LOOKED_AT:
+            self._look_at(request, name.lower(), value)
+
+    def _look_at(self, request: Request, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            if request.host is not None or not value.isascii():
+                self._refuse()
+            request.host = value.decode()
+        elif name == b"content-length":
+            request.content_length = int(value)  # digits, once, and of no chunked body: else the parser has refused
+        elif name == b"transfer-encoding":
+            problem = coding_problem(value, again=request.chunked)
+            if problem is not None:
+                self._refuse(problem)
+            request.chunked = True
+        elif name == b"expect":
+            request.expects_continue = value.lower() == b"100-continue"
+        elif name == b"cdn-loop":
+            request.loops = f"{request.loops}, {value.decode('latin-1')}" if request.loops else value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        request, parser = self._parsed, self._parser
+        assert request is not None
+        self._in_head = False
+        version = _VERSIONS.get(parser.get_http_version())
+        try:
+            request.target = self._target.decode()
+        except UnicodeDecodeError:
+            self._refuse()
+        if version is None or not _NOT_IN_TARGET.isdisjoint(request.target) or (request.chunked and version == (1, 0)):
+            self._refuse()
+        if request.host is None and version == (1, 1):  # RFC 9112 section 3.2
+            self._refuse()
+        request.method, request.version = parser.get_method().decode(), version or (1, 1)
+        request.keep_alive = parser.should_keep_alive()
+        if parser.should_upgrade() and request.has_body:
+            self._refuse()  # the parser takes what follows for another protocol: nobody knows where the body ends
+        self._body_left = request.content_length or 0
+        request.head_bytes = HEAD_MAX - self._head_left + len(request.headers) * FIELD_BYTES
+        self._waiting.append(request)
+
+    def on_body(self, data: bytes) -> None:
+        assert self._parsed is not None
+        self._fruitless_bytes = 0
+        self._body_left -= len(data)
+        self._parsed.arrive(data)
+
+    def on_message_complete(self) -> None:
+        request, self._parsed = self._parsed, None
+        assert request is not None
+        request.end()
+        if request is self._lingering:
+            self._lingering = None
+            self._after(request)
+
+    def _refuse(self, error: ClientError | None = None) -> None:
+        self._refused = error or ClientError(400, "bad_request")
+        raise self._refused  # leaves the parser
+
+    def _upgrade(self) -> None:
+        """The client would like another protocol: it is answered in this one, and what follows is not read."""
+        self._deaf = True
+        self._waiting[-1].keep_alive = False
+
+    def _break(self) -> None:
+        """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
+        self._deaf = True
+        request, self._parsed = self._parsed, None
+        if request is not None and not self._in_head and self._refused is None:  # a body
+            request.keep_alive = False
+            request.end(ClientError(400, "bad_body"))
+            if request is self._lingering:
+                self.close()
+            return
+        broken = Request(self)  # of what has arrived of it nothing is kept
+        too_large = self._in_head and self._fruitless_bytes > FRUITLESS_MAX
+        refusal = ClientError(431, "head_too_large") if too_large else ClientError(400, "bad_request")
+        broken.error = self._refused or refusal
+        self._waiting.append(broken)
+
+    # One request after the other.
+
+    def _next(self) -> None:
+        """Begin with the next request, if it is its turn and the client reads."""
+        if self._starting:
+            return
+        self._starting = True
+        while self._waiting and not (self._current or self._lingering or self._writable or self._closed):
+            self._current = self._waiting.popleft()
+            self._taker.take(self._current)
+        self._starting = False
+
+    def finished(self, request: Request) -> None:
+        """A request has been answered; `keep_alive` says whether there may be another."""
+        if self.lost:
+            return
+        self._current, self._since = None, self._loop.time()
+        if request.complete or request.error is not None:
+            self._after(request)
+        else:
+            request.forget_body()
+            self._lingering = request
+            self._loop.call_later(LINGER_S, self._linger_no_more, request)
+            self.read_on()
+
+    def _after(self, request: Request) -> None:
+        if request.keep_alive:
+            self._next()
+            if not self._reading or self._counted:
+                self.read_on()
+        else:
+            self.close()
+
+    def _linger_no_more(self, request: Request) -> None:
+        if self._lingering is request:
+            self.close()
+
+    def _look(self) -> None:
+        """Close a connection that nothing is asked of."""
+        left = self._keepalive_s
+        if self._current is None and self._lingering is None:
+            left -= self._loop.time() - self._since
+            if left <= 0:
+                self.close() if self._writable is None else self.abort()
+                return
+        self._timer = self._loop.call_later(left, self._look)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Loop time since when nothing is asked; None while there is something to do."""
+        return self._since if self._current is None and self._lingering is None else None
+
+    # For those who answer.
+
+    def write(self, request: Request, data: bytes) -> None:
+        """Send bytes of an answer; a no-op when the client is gone."""
+        if not self.lost:
+            self._transport.write(data)
+            request.sent += len(data)
+
+    async def drained(self) -> None:
+        """Wait until the client has read most of what was written.
+
+        :raises ConnectionError: it is gone.
+        """
+        if self._writable is not None:
+            await self._writable
+        if self.lost:
+            raise ConnectionError("the client is gone")
+
+    def close(self) -> None:
+        """Close when all that was written is sent."""
+        self._deaf = self._closed = True
+        self._unfed = b""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once: what was sent is then visibly not whole."""
+        self._transport.abort()
+
+    # Flow control.
+
+    def _held_bytes(self) -> int:
+        """Of requests that wait, and of the one that is arriving or whose body waits; without what is not yet fed."""
+        held = sum(request.held_bytes for request in self._waiting)
+        if self._parsed is not None and self._in_head:
+            held += len(self._parsed.headers) * FIELD_BYTES + self._fruitless_bytes
+        current = self._current
+        return held + current.held_bytes if current is not None and current.holds_body else held
+
+    def _holds_much(self) -> bool:
+        parsed, waiting = self._parsed, len(self._waiting)
+        if parsed is None and not waiting:
+            return False
+        if waiting >= PIPELINED_MAX or (parsed is not None and parsed.holds_much):
+            return True
+        held, crowd = self._held_bytes(), self._taker.connections
+        return (waiting > 0 and held >= HELD_MAX) or (crowd.full and held >= crowd.share_bytes)
+
+    def read_on(self) -> None:
+        """Read from the client, or let it wait, by what is held of it."""
+        while self._unfed and not self._holds_much() and not self._deaf:
+            data, self._unfed = self._unfed, b""
+            self._feed(data)
+            self._next()
+        held = self._held_bytes() + len(self._unfed)
+        if held != self._counted and not self.lost:
+            self._taker.connections.hold(held - self._counted)
+            self._counted = held
+        reads = not (self._unfed or self._holds_much())
+        if reads is not self._reading and not self._transport.is_closing():
+            self._reading = reads
+            if reads:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()

@@ -1,0 +1,330 @@
+"""The HTTP front: `connection` parses, `flow` and `cgi` decide, the supervisor serves, `answers` writes.
+
+A request for a machine that is known, and whose answer comes in one frame, is done in two calls, `take` and
+`_answered`, and one write; all others get a task of their own.
+"""
+
+import asyncio
+import os
+import resource
+from functools import partial
+from itertools import count
+from typing import Final
+
+from edge.common import log
+from edge.common.counters import Counters
+from edge.config.options import EdgeConfig
+from edge.devices.upstreams import loops
+from edge.front import cgi
+from edge.front.answers import Answers
+from edge.front.connection import Connection
+from edge.front.crowd import Crowd
+from edge.front.request import Request, Wire
+from edge.model import flow
+from edge.model.flow import ClientError
+from edge.model.services import Service
+from edge.model.streams import Stream, wake
+from edge.supervisor.supervisor import Supervisor
+from edge.vmm.wire.frames import Frame
+from vmimage import abi
+from vmimage.errors import GuestViolation, NunatakError, OperatorError
+
+BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
+LOOPS_MAX: Final = 8  # edges that a request may have passed through
+REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
+_UNDER_WAY: Final = ("waiting", "asked", "answering")
+
+_logger: Final = log.logger("http")
+
+
+class Front(Answers):
+    """All client connections. They reach services and nothing else: operators' pages have a listener of their own."""
+
+    def __init__(self, supervisor: Supervisor, config: EdgeConfig, counters: Counters) -> None:
+        super().__init__(counters)
+        self.port = 0  # set when bound
+        self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
+        self.busy: set[Wire] = set()  # those with a request in flight
+        self.directory: Final = supervisor.directory
+        self._server: asyncio.Server | None = None
+        self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
+        self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
+        self._id_prefix = os.urandom(6).hex().encode()
+        self._ids = count(1)
+
+    # Connections.
+
+    async def listen(self, host: str, port: int) -> None:
+        """Take connections from now on.
+
+        :raises OperatorError: not at this address.
+        """
+        try:
+            self._server = await self._loop.create_server(self._connect, host, port, backlog=BACKLOG)
+        except OSError as error:
+            raise OperatorError(f"listen {host}:{port}: {error.strerror or error}") from error
+        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        self.port = self.listeners[0][1]
+
+    def _connect(self) -> Connection:
+        return Connection(self, self._config.keepalive_timeout)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more connections and close those there are: idle ones now, the others with their answer.
+
+        :param timeout_s: after which they are broken.
+        """
+        if self._server is not None:
+            self._server.close()
+        self.draining = self._loop.create_future()
+        for connection in list(self.connections):
+            if connection not in self.busy:
+                connection.close()
+        if self.busy:
+            await asyncio.wait([self.draining], timeout=timeout_s)
+        for wire in list(self.busy):
+            wire.abort()
+
+    # Requests, from connections.
+
+    def take(self, request: Request) -> None:
+        """Begin with a request."""
+        request.id = self.request_id()
+        self.busy.add(request.connection)
+        if not self._take_at_once(request):
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
+
+    def _take_at_once(self, request: Request) -> bool:
+        """Pass a request on, if that needs no waiting."""
+        if not request.complete or request.chunked:
+            return False
+        try:
+            route = self._route(request)
+            if route is None:
+                return False
+            service = self._known(route)
+            if service is None:
+                return False
+            block = self._block(request, route)
+            if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
+                return False
+            stream = request.stream = self._submit(request, service, block + request.body(), whole=True)
+            stream.answer.add_done_callback(partial(self._answered, request, stream))
+        except (ClientError, NunatakError) as error:
+            self.refuse(request, flow.refusal(error))
+            self._done(request)
+        except Exception:
+            self._defect(request)
+        return True
+
+    def _answered(self, request: Request, stream: Stream, answer: asyncio.Future[Frame]) -> None:
+        """The answer to what was passed on at once."""
+        if request.connection.lost:
+            answer.exception()  # seen
+            return
+        request.stream = None
+        try:
+            frame = answer.result()
+            if not stream.ended:
+                request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, frame))
+                return
+            self.answer(request, stream, frame)
+        except (ClientError, NunatakError) as error:
+            self._note(stream.service, error)
+            self.refuse(request, flow.refusal(error))
+        except Exception:
+            self._defect(request)
+            return
+        self._done(request)
+
+    def request_id(self) -> bytes:
+        """A name for one request, unique among edges."""
+        return b"%b-%x" % (self._id_prefix, next(self._ids))
+
+    async def take_in_task(self, request: Request) -> None:
+        """A request that may have to wait."""
+        try:
+            await self.handle(request)
+        except Exception:
+            self._defect(request)
+            return
+        self._done(request)
+
+    async def _finish_in_task(self, request: Request, stream: Stream, frame: Frame) -> None:
+        try:
+            await self.answer_in_parts(request, stream, frame)
+        except (ClientError, NunatakError) as error:  # before anything was sent
+            self._note(stream.service, error)
+            self.refuse(request, flow.refusal(error))
+        except asyncio.CancelledError:
+            self._left(stream)
+            raise
+        except Exception:
+            self._defect(request)
+            return
+        finally:
+            if stream.state in _UNDER_WAY:
+                self._supervisor.abandon(stream)
+        self._done(request)
+
+    def gone(self, request: Request) -> None:
+        """The client left before its answer was complete."""
+        self._not_busy(request.connection)
+        if request.task is not None:
+            request.task.cancel()
+        elif request.stream is not None:
+            self._left(request.stream)
+            if request.stream.state in _UNDER_WAY:
+                self._supervisor.abandon(request.stream)
+
+    def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
+        """Only to another path of the same service, and no visible answer has begun."""
+        route = flow.route(request.host, target, self.directory.service_host)
+        if route is None or self._known(route) is not stream.service:
+            return False  # the client may follow it
+        if request.redirects == REDIRECTS_MAX:
+            raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
+        request.send_elsewhere(target)
+        return True
+
+    def _route(self, request: Request) -> flow.Route | None:
+        route = flow.route(request.host, request.target, self.directory.service_host)
+        if route is not None:
+            request.host = route.authority  # what an absolute target names, also for what follows from the request
+            request.on_service_host = route.kind == "service"
+        return route
+
+    def _known(self, route: flow.Route) -> Service | None:
+        """The service of a route, where nobody has to be asked."""
+        if route.kind == "host":
+            return self._by_host.get(route.name)
+        return self._by_name.get(route.name) if self.directory.names_served else None
+
+    def _done(self, request: Request) -> None:
+        if request.again:
+            request.again = False
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
+            return
+        self._not_busy(request.connection)
+        request.connection.finished(request)
+
+    def _not_busy(self, connection: Wire) -> None:
+        self.busy.discard(connection)
+        if self.draining is not None and not self.busy:
+            wake(self.draining)
+
+    def _left(self, stream: Stream) -> None:
+        if stream.state == "cut":  # we broke the connection
+            self._counters.cut_answers += 1
+        else:
+            self._counters.clients_gone += 1
+
+    def _note(self, service: Service | None, error: Exception) -> None:
+        if isinstance(error, GuestViolation):  # found here; what ends a machine is logged with its end
+            _logger.warning(log.line("answer_refused", service=service.name if service else "", reason=error))
+
+    def _defect(self, request: Request) -> None:
+        """A mistake of ours, from within its `except`: logged, and the client learns that it was one."""
+        _logger.exception(log.line("internal_error", path=request.target))
+        request.keep_alive = False
+        if request.sent:
+            request.connection.abort()
+            self._not_busy(request.connection)
+        else:
+            self.refuse(request, flow.Refusal(500, "internal"))
+            self._done(request)
+
+    async def handle(self, request: Request) -> None:
+        """One request, from its head to the last byte of its answer."""
+        service: Service | None = None
+        try:
+            if request.error is not None:
+                raise request.error
+            route = self._route(request)
+            if route is None:
+                request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
+                raise ClientError(400, "bad_request")
+            if route.kind == "service" and not await self.directory.serves_names():
+                route = self._route(request) or route  # that host is a service's own, and this a path of it
+            service = self._known(route) or await self.directory.find(route.kind, route.name)
+            await self._serve(request, route, service)
+        except (ClientError, NunatakError) as error:
+            self._note(service, error)
+            await self.explain(request, error)
+
+    def _block(self, request: Request, route: flow.Route) -> bytes:
+        if request.loops and loops(request.loops) >= LOOPS_MAX:
+            raise ClientError(508, "loop")
+        length = request.content_length
+        if length is not None and length > self._config.max_body:
+            raise ClientError(413, "body_too_large")
+        return cgi.request_block(
+            route, request.method, request.version, request.headers, self.port, request.remote, request.id, length
+        )
+
+    def _submit(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
+        stream = Stream(service, request.method, payload, whole, self._loop.time())
+        if request.loops:
+            stream.loops = loops(request.loops)
+        self._supervisor.submit(stream)
+        return stream
+
+    async def _serve(self, request: Request, route: flow.Route, service: Service) -> None:
+        block, length = self._block(request, route), request.content_length
+        whole = not request.has_body
+        if not whole:
+            if request.expects_continue and request.version == (1, 1):
+                request.connection.write(request, b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.sent = 0  # the answer proper has not begun
+            if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
+                block, whole = block + await self._small_body(request, length), True
+        stream = self._submit(request, service, block, whole=whole)
+        sender = None
+        try:
+            if not whole:
+                sender = self._tasks.spawn("body", self._send_body(request, stream))
+            frame = await stream.answer
+            if stream.ended:
+                self.answer(request, stream, frame)
+            else:
+                await self.answer_in_parts(request, stream, frame)
+        except asyncio.CancelledError:
+            self._left(stream)
+            raise
+        finally:
+            if sender is not None:
+                sender.cancel()
+            if stream.state in _UNDER_WAY:
+                self._supervisor.abandon(stream)
+
+    async def _small_body(self, request: Request, length: int) -> bytes:
+        body = b""
+        try:
+            async with asyncio.timeout(self._config.request_timeout):
+                while len(body) < length:
+                    body += await request.read()
+        except TimeoutError:
+            raise ClientError(408, "client_silent") from None
+        return body
+
+    async def _send_body(self, request: Request, stream: Stream) -> None:
+        """Pass a body on while the answer is awaited."""
+        total, ended = 0, False
+        try:
+            while not ended:
+                data = await request.read()
+                ended = not data  # an end is an empty read, so END travels in a frame of its own
+                total += len(data)
+                if total > self._config.max_body:
+                    raise ClientError(413, "body_too_large")
+                await stream.send_body(data, end=ended)
+        except ClientError as error:
+            self._supervisor.abandon(stream, error)
+
+    # For those who build on this front (`nunatak dev`).
+
+    async def explain(self, request: Request, error: NunatakError | ClientError) -> None:
+        """Answer in place of a service that could not."""
+        self.refuse(request, flow.refusal(error))

@@ -1,0 +1,135 @@
+"""A request as a client sends it: its head, and its body as it arrives. `connection` fills it, `http` answers it."""
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from edge.model.flow import ClientError
+from edge.model.streams import Stream, wake
+
+BODY_WAITING_MAX: Final = 1 << 16  # bytes of a body that nobody has taken, from which on the client waits
+
+
+class Wire(Protocol):
+    """What a request needs of its connection; see `connection.Connection`."""
+
+    remote: str
+    lost: bool
+
+    def write(self, request: "Request", data: bytes) -> None: ...
+    async def drained(self) -> None: ...
+    def read_on(self) -> None: ...
+    def finished(self, request: "Request") -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Request:
+    """A request as it arrives. Attributes that most requests never set are class attributes until they are."""
+
+    host: str | None = None  # the Host field; once routed, what stands in its place
+    on_service_host = False  # it names its service in its path
+    loops = ""  # the CDN-Loop field (RFC 8586)
+    content_length: int | None = None
+    chunked = False
+    expects_continue = False
+    error: ClientError | None = None  # what arrived is no request, or its body is broken
+    complete = False  # all of it is here
+    sent = 0  # bytes written in answer
+    redirects = 0  # by programs, to other paths of their service
+    again = False  # it was redirected, and is to be taken anew
+    stream: Stream | None = None  # set while no task has the request
+    task: "asyncio.Task[None] | None" = None
+    id = b""
+
+    _waiting_bytes = 0
+    _reader: "asyncio.Future[None] | None" = None
+    _unwanted = False
+
+    head_bytes = 0  # what the head takes in memory, once it is complete
+
+    def __init__(self, connection: Wire) -> None:
+        self.connection = connection
+        self.method = ""
+        self.target = ""
+        self.version = (1, 1)
+        self.keep_alive = False  # after the answer; whoever answers may take it back
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._parts: deque[bytes] = deque()
+
+    @property
+    def remote(self) -> str:
+        """The client's address; empty where there is none."""
+        return self.connection.remote
+
+    @property
+    def has_body(self) -> bool:
+        """Whether anything may follow the head."""
+        return self.chunked or bool(self.content_length)
+
+    def header(self, name: bytes) -> str:
+        """A field's first value; empty when it is not there. `name` in lower case."""
+        return next((value.decode("latin-1") for field, value in self.headers if field.lower() == name), "")
+
+    def body(self) -> bytes:
+        """All of the body that is here."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._waiting_bytes = 0
+        return data
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, none after the last.
+
+        :raises ClientError: its framing is broken.
+        """
+        while not self._parts:
+            if self.error is not None:
+                raise self.error
+            if self.complete:
+                return b""
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        data = self.body()
+        self.connection.read_on()
+        return data
+
+    def arrive(self, data: bytes) -> None:
+        """More of the body, from the connection."""
+        if not self._unwanted:
+            self._parts.append(data)
+            self._waiting_bytes += len(data)
+            wake(self._reader)
+
+    def end(self, error: ClientError | None = None) -> None:
+        """The body is complete, or broken."""
+        self.error, self.complete = error, error is None
+        wake(self._reader)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the request takes in memory."""
+        return self.head_bytes + self._waiting_bytes
+
+    @property
+    def holds_body(self) -> bool:
+        """Whether some of the body is here that nobody has taken."""
+        return self._waiting_bytes > 0
+
+    @property
+    def holds_much(self) -> bool:
+        """Whether the client should wait before it sends more."""
+        return self._waiting_bytes >= BODY_WAITING_MAX
+
+    def send_elsewhere(self, target: str) -> None:
+        """Ask for another path in place of this one, as RFC 3875 section 6.2.2 has it: without the body."""
+        self.target, self.redirects, self.again = target, self.redirects + 1, True
+        self.method = "HEAD" if self.method == "HEAD" else "GET"
+        self.content_length, self.chunked = None, False
+        self.headers = [(name, value) for name, value in self.headers if not name.lower().startswith(b"content-")]
+        self.forget_body()
+
+    def forget_body(self) -> None:
+        """Nobody wants the rest."""
+        self._unwanted = True
+        self.body()

@@ -1,0 +1,379 @@
+"""Every decision about a request, without I/O, clock or state: what follows from what, as tables and small functions.
+
+`supervisor` and `http` carry the decisions out. The tables are the documentation of a request's and a service's life;
+`drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
+"""
+
+import ipaddress
+import math
+import re
+from collections.abc import Container, Mapping
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from vmimage import errors
+from vmimage.terms import Rejuvenation
+
+# A request: from the moment its service is known until the client has its answer.
+RequestState = Literal["waiting", "asked", "answering", "done", "refused", "cut"]
+RequestEvent = Literal["dispatch", "head", "end", "replay", "fail", "client_gone"]
+REQUEST_FLOW: Final[Mapping[RequestState, Mapping[RequestEvent, RequestState]]] = {
+    # for the image, for a machine, or for a place among the machine's streams
+    "waiting": {"dispatch": "asked", "fail": "refused", "client_gone": "done"},
+    # the machine has it; nothing was sent to the client yet
+    "asked": {"head": "answering", "end": "done", "replay": "waiting", "fail": "refused", "client_gone": "done"},
+    # the head of the answer is with the client, so no error answer is possible any more
+    "answering": {"end": "done", "fail": "cut", "client_gone": "done"},
+    "done": {},
+    "refused": {},
+    "cut": {},
+}
+
+# A service: where the machine that answers for it is now.
+ServiceState = Literal["cold", "opening", "resident", "parking", "parked", "backoff"]
+ServiceEvent = Literal[
+    "request",
+    "opened",
+    "failed",
+    "park",
+    "parked",
+    "crashed",
+    "worker_lost",
+    "blamed",
+    "worn",
+    "pause_over",
+    "replaced",
+]
+SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] = {
+    # no machine and no record of one: the next starts from the image
+    "cold": {"request": "opening", "replaced": "cold"},
+    # its image or record is on the way to a worker; requests queue
+    "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
+    # worn: it has served for long enough, the next one starts from the image
+    # worker_lost: it goes back to its last record; blamed: its worker ended while it ran, so that record is not trusted
+    "resident": {
+        "park": "parking",
+        "crashed": "backoff",
+        "worker_lost": "parked",
+        "blamed": "backoff",
+        "worn": "cold",
+        "replaced": "cold",
+    },
+    # a worker writes the record; requests queue
+    "parking": {
+        "parked": "parked",
+        "crashed": "backoff",
+        "worker_lost": "parked",
+        "blamed": "backoff",
+        "replaced": "cold",
+    },
+    # held as a record, in memory or on disk; if that was evicted the next machine starts from the image
+    "parked": {"request": "opening", "replaced": "cold"},
+    # it crashed and is not restarted yet; requests are refused with Retry-After
+    "backoff": {"pause_over": "cold", "replaced": "cold"},
+}
+
+# A service that was blamed for the end of a worker: whether its machines may be in one with those of others.
+Standing = Literal["trusted", "quarantined", "released", "held"]
+StandingEvent = Literal["blamed", "new_version", "healthy"]
+QUARANTINE_FLOW: Final[Mapping[Standing, Mapping[StandingEvent, Standing]]] = {
+    "trusted": {"blamed": "quarantined"},
+    # in a worker of its own, with a pause before each start; another version is another program
+    "quarantined": {"blamed": "quarantined", "new_version": "released", "healthy": "released"},
+    # among others again, but not forgotten
+    "released": {"blamed": "held", "new_version": "released"},
+    # blamed again after its release: only time lets it out, or a version a minute would end a worker a minute
+    "held": {"blamed": "held", "new_version": "held", "healthy": "released"},
+}
+
+# Where an answer came from: the detail of Cache-Status (RFC 9211). Only `origin` is a miss.
+Tier = Literal["resident", "parked", "disk", "blob", "origin"]
+
+State = TypeVar("State", bound=str)
+Event = TypeVar("Event", bound=str)
+
+
+def step(table: Mapping[State, Mapping[Event, State]], state: State, event: Event) -> State:
+    """The state after `event`.
+
+    :raises RuntimeError: the event cannot happen in this state; a defect of the edge, never of what it talks to.
+    """
+    try:
+        return table[state][event]
+    except KeyError:
+        raise RuntimeError(f"event {event!r} in state {state!r}, one of {sorted(table[state])} expected") from None
+
+
+def drawing() -> str:
+    """All tables as Mermaid state diagrams in Markdown, for `docs/flow.md`."""
+    parts = ["# Flow\n\nMade by `python -m edge.model.flow > docs/flow.md` from its tables; a test compares.\n"]
+    for title, first, edges in (
+        ("A request", "waiting", _edges(REQUEST_FLOW)),
+        ("A service", "cold", _edges(SERVICE_FLOW)),
+        ("A service that a worker's end was blamed on", "trusted", _edges(QUARANTINE_FLOW)),
+    ):
+        lines = "\n".join(f"    {a} --> {b}: {event}" for a, event, b in edges)
+        parts.append(f"\n## {title}\n\n```mermaid\nstateDiagram-v2\n    [*] --> {first}\n{lines}\n```\n")
+    return "".join(parts)
+
+
+def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str, str]]:
+    return [(state, event, after) for state, row in table.items() for event, after in row.items()]
+
+
+# Routing.
+
+SERVICE_PREFIX: Final = "/~service/"
+AUTHORITY_MAX: Final = 253 + len(":65535")  # of a name with a port; what clients make up longer is not remembered
+NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); services keep to the same
+
+
+class Route(NamedTuple):
+    """Whom a request is for.
+
+    `kind` says how to read `name`: one of a service's hosts, or on the operator's service host a service's own name.
+    `authority` is the Host field, or what stands in its place; `script_name` the part of the path that led here and
+    `path` the rest, both still percent-encoded.
+    """
+
+    kind: Literal["host", "service"]
+    name: str
+    authority: str
+    script_name: str
+    path: str
+    query: str
+
+
+def route(host: str | None, target: str, service_host: str = "") -> Route | None:
+    """Host field and request target to a route; None for what is malformed.
+
+    An empty host is well-formed (RFC 9110 section 7.2): its route leads to no service.
+
+    :param target: origin-form or absolute-form (RFC 9112 section 3.2); the latter's authority wins over `host`.
+    :param service_host: under which services go by their own names, as `host_name` gives it; empty for none.
+    """
+    authority = host or ""
+    name = host_name(authority)
+    if name is None:
+        return None
+    if target == "*":  # the server as a whole (OPTIONS); here that is the service
+        target = ""
+    elif not target.startswith("/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            return None
+        authority, target = absolute[1], absolute[2]
+        name = host_name(authority)
+        if not name:  # an http URI without a host is invalid (RFC 9110 section 4.2.1)
+            return None
+        if not target.startswith("/"):
+            target = "/" + target
+    path, _, query = target.partition("?")
+    if name == service_host and name and path.startswith(SERVICE_PREFIX):
+        service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
+        if not service or len(service) > NAME_MAX:
+            return None
+        return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query)
+    return Route("host", name, authority, "", path, query)
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host field or an authority: lower case, no port, no final dot; None when it is malformed.
+
+    Stricter than RFC 3986 section 3.2.2 where that costs nobody anything: registered names are of unreserved
+    characters, since no service can have a host of others, and an IP literal is an IPv6 address without a zone.
+    """
+    return _host_name(host) if len(host) <= AUTHORITY_MAX else None
+
+
+@lru_cache(maxsize=1024)
+def _host_name(host: str) -> str | None:
+    match = _HOST.fullmatch(host)
+    if match is None or len(match[2] or "") > NAME_MAX or int(match[3] or 0) > 65535:
+        return None
+    if match[1] is None:
+        return str(match[2]).lower().removesuffix(".")
+    try:
+        return f"[{ipaddress.IPv6Address(match[1])}]"  # one name for each address (RFC 5952)
+    except ValueError:
+        return None
+
+
+def named_host(text: str) -> str:
+    """A host that an operator names, as `host_name` gives it. An IPv6 address may do without its brackets.
+
+    :raises OperatorError: no host name or address, or one with a port.
+    """
+    bare = text.strip().removeprefix("[").removesuffix("]")
+    name = host_name(f"[{bare}]" if ":" in bare else bare)
+    if not name:
+        raise errors.OperatorError(f"a host name or address without a port expected, got {text!r}")
+    return name
+
+
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._~-]*))(?::([0-9]{0,5}))?")
+_ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
+
+# Errors to answers.
+
+
+class Refusal(NamedTuple):
+    """The edge's own answer. `reason` is the counter's name, the only thing a client learns about the cause."""
+
+    status: int
+    reason: str
+    retry_after_s: int = 0
+    limit: str = ""  # of the image, that was hit, with its value
+
+
+class ClientError(Exception):
+    """The client's request cannot be passed on."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.refusal = Refusal(status, reason)
+
+
+class BackingOff(errors.Unavailable):
+    """The service crashed and is not restarted yet."""
+
+    counter = "backing_off"
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__(f"back-off for another {pause_s:.1f} s")
+        self.pause_s = pause_s
+
+
+class GuestSilent(errors.GuestError):
+    """No progress on a request for the configured time."""
+
+    http_status = 504
+    counter = "guest_silent"
+
+
+class QuarantineFull(BackingOff):
+    """The service may run only in a worker of its own, and there are as many of those as there may be."""
+
+    counter = "quarantine_full"
+
+
+class QueueFull(errors.Unavailable):
+    """The tenant's waiting requests hold as much memory as they may."""
+
+    counter = "queue_full"
+
+
+def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
+    """Who is to blame for a request without progress: the guest, its quota, or the client whose body does not come."""
+    if throttled:
+        return errors.Throttled(f"out of its share of CPU time for {waited_s} s")
+    return GuestSilent(f"no progress in {waited_s} s") if request_sent else ClientError(408, "client_silent")
+
+
+class WorkerLost(errors.NunatakError):
+    """The worker process ended with the request in it."""
+
+    http_status = 502
+    counter = "worker_lost"
+
+
+def refusal(error: BaseException) -> Refusal:
+    """Any error to what the client is told."""
+    match error:
+        case ClientError():
+            return error.refusal
+        case BackingOff():
+            return Refusal(error.http_status, error.counter, max(1, math.ceil(error.pause_s)))
+        case errors.Unavailable():
+            return Refusal(error.http_status, error.counter, 1, error.limit_value)
+        case errors.NunatakError():
+            return Refusal(error.http_status, error.counter, 0, error.limit_value)
+        case _:
+            return Refusal(errors.NunatakError.http_status, errors.NunatakError.counter)
+
+
+def died_error(class_name: str, message: str) -> errors.NunatakError:
+    """The error a worker names in DIED. An unknown or unfit name is a plain GuestError."""
+    class_ = getattr(errors, class_name, None)
+    if isinstance(class_, type) and issubclass(class_, errors.NunatakError):
+        return class_(message)
+    return errors.GuestError(f"{class_name}: {message}")
+
+
+# Rejuvenation.
+
+
+def worn(after: Rejuvenation, served: int, lived_s: float) -> str:
+    """Why a machine has been in use for long enough: a name of `Rejuvenation`, empty if it has not."""
+    if 0 < after.requests <= served:
+        return "requests"
+    if 0 < after.seconds <= lived_s:
+        return "seconds"
+    return ""
+
+
+# Retry and back-off.
+
+IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})  # RFC 9110 section 9.2.2
+
+
+def may_replay(
+    *,
+    state: RequestState,
+    method: str,
+    whole: bool,
+    replayed: bool,
+    seen: bool,
+    guest_fault: bool,
+    blamed: bool = False,
+) -> bool:
+    """Whether a request whose machine is gone may be given to a fresh one.
+
+    :param whole: the edge still holds all of it, body included.
+    :param seen: the guest took it out of its ring, or may have.
+    :param guest_fault: the guest ended the machine itself; a request it saw may be the cause, so it is not repeated.
+    :param blamed: its worker ended while the machine ran; each of its requests may be the cause, none is repeated.
+    """
+    if state != "asked" or replayed or not whole or blamed:
+        return False
+    return not seen or (not guest_fault and method in IDEMPOTENT)
+
+
+# The end of a worker: whose it was, and what that means for a service.
+
+Cause = Literal["died", "wedged", "protocol", "defect"]
+NOBODY: Final = 0  # machine numbers begin with 1
+
+# What says on whose behalf a worker worked. The page is true while the worker stands still, or is dead; one that breaks
+# the protocol has gone on meanwhile, but its frame names a machine. Where this edge stumbled, the mistake is its own.
+EVIDENCE: Final[Mapping[Cause, Literal["page", "frame", "none"]]] = {
+    "died": "page",
+    "wedged": "page",
+    "protocol": "frame",
+    "defect": "none",
+}
+
+
+def blame(cause: Cause, *, page: int, frame: int, machines: Container[int]) -> int:
+    """The machine that a worker's end is blamed on, `NOBODY` for none. A worker that lies can name only its own.
+
+    :param page: the machine that the worker's page of attribution names.
+    :param frame: the machine of the frame at which the protocol was broken.
+    :param machines: numbers of those that were in the worker.
+    """
+    number = {"page": page, "frame": frame, "none": NOBODY}[EVIDENCE[cause]]
+    return number if number in machines else NOBODY
+
+
+class Place(NamedTuple):
+    """Which workers a machine may be in. `name` is whose they are, empty for those of all."""
+
+    kind: Literal["shared", "tenant", "quarantine"]
+    name: str = ""
+
+
+SHARED: Final = Place("shared")
+
+
+if __name__ == "__main__":
+    print(drawing(), end="")

@@ -1,0 +1,178 @@
+"""One request on its way through the edge: its state, its answer, and the flow control of both bodies.
+
+Windows and credits are those of the gate (`vmimage.abi.STREAM_WINDOW`): what a HEAD frame carries is outside of them.
+Every change of `state` goes through `flow.REQUEST_FLOW`.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from edge.model import flow
+from edge.vmm.wire import frames
+from edge.vmm.wire.frames import Frame
+from vmimage import abi
+from vmimage.errors import GuestError
+from vmimage.requests import UNDER_WAY_MAX
+
+if TYPE_CHECKING:
+    from edge.content.blobs import Trip
+    from edge.model.services import Machine, Service
+
+_CREDIT: Final = struct.Struct("<I")
+
+
+def wake(waiter: "asyncio.Future[None] | None") -> None:
+    """Let the one who waits go on; nobody, or one who was let go already, is fine."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+class Stream:
+    """A request and its answer. Attributes that most requests never set are class attributes until they are."""
+
+    state: flow.RequestState = "waiting"
+    machine: "Machine | None" = None
+    number = 0  # names it among the machine's streams
+    replayed = False
+    charged = ""  # the tenant that pays for the memory it takes while it waits
+    abort: Callable[[], None] | None = None  # breaks the client's connection; set once the answer has begun
+
+    # How it came to its machine, for the client to read.
+    loops = 0  # edges that the request has passed through before, by CDN-Loop
+    tier: flow.Tier = "resident"
+    trip: "Trip | None" = None  # the image load it waited for
+    collapsed = False  # that another request had begun
+
+    # The request's body, where it is not in the head's frame.
+    _credit = abi.STREAM_WINDOW  # bytes that may be sent to the worker
+    _credit_waiter: "asyncio.Future[None] | None" = None
+    body_sent = False
+
+    # The answer's body after its head.
+    parts: "deque[bytes] | None" = None
+    ended = False
+    _part_waiter: "asyncio.Future[None] | None" = None
+    _under_way = 0  # bytes received and not yet credited
+    _taken = 0  # bytes the client took, of those
+
+    def __init__(self, service: "Service", method: str, payload: bytes, whole: bool, now: float) -> None:
+        """:param payload: of the HEAD frame. :param whole: it is the entire request. :param now: loop time."""
+        self.service = service
+        self.method = method
+        self.payload = payload
+        self.whole = whole
+        self.since = now  # loop time of the last progress
+        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+
+    def step(self, event: flow.RequestEvent) -> None:
+        """Move along the table."""
+        self.state = flow.step(flow.REQUEST_FLOW, self.state, event)
+
+    def wake(self) -> None:
+        """Something has changed for those who send or read a body."""
+        wake(self._credit_waiter)
+        wake(self._part_waiter)
+
+    def fail(self, error: BaseException) -> None:
+        """No (further) answer will come; a no-op for a stream that is over."""
+        if not flow.REQUEST_FLOW[self.state]:
+            return
+        self.step("fail")
+        if not self.answer.done():
+            self.answer.set_exception(error)
+        elif self.abort is not None:
+            self.abort()
+        self.wake()
+
+    # To the worker.
+
+    async def send_body(self, data: bytes, *, end: bool) -> None:
+        """Pass on some of the request's body as fast as the guest takes it; a no-op once the answer is complete."""
+        loop, position = asyncio.get_running_loop(), 0
+        while self.state in ("waiting", "asked", "answering") and (position < len(data) or end):
+            machine = self.machine
+            if machine is None or (self._credit <= 0 and position < len(data)):
+                self._credit_waiter = loop.create_future()
+                await self._credit_waiter
+                continue
+            piece = data[position : position + min(self._credit, abi.RECORD_PAYLOAD_MAX)]
+            position += len(piece)
+            self._credit -= len(piece)
+            self.since = loop.time()
+            self.body_sent = end and position == len(data)
+            flags = frames.FLAG_END if self.body_sent else 0
+            machine.worker.send(frames.pack(frames.BODY, flags, machine.number, self.number, piece))
+            if self.body_sent:
+                return
+
+    def took(self, size: int, now: float) -> None:
+        """The client has so many bytes of the answer; the guest may send as many more, told in halves of a window."""
+        self.since = now
+        self._taken += size
+        if self._taken >= abi.STREAM_WINDOW // 2 and self.machine is not None and not self.ended:
+            credit, self._taken = self._taken, 0
+            self._under_way -= credit
+            machine = self.machine
+            machine.worker.send(frames.pack(frames.CREDIT, 0, machine.number, self.number, _CREDIT.pack(credit)))
+
+    # From the worker.
+
+    def receive(self, frame: Frame, now: float) -> bool:
+        """HEAD, BODY, CREDIT or RESET came; whether that was the last of this stream.
+
+        :raises ValueError: what a worker cannot say now; it enforces all of this on its guests.
+        """
+        end = frame.flags & frames.FLAG_END != 0
+        payload = frame.payload
+        if frame.type == frames.HEAD:
+            if self.state != "asked":
+                raise ValueError(f"HEAD in state {self.state}")
+            self.state = flow.REQUEST_FLOW["asked"]["end" if end else "head"]
+            self.ended = end
+            if not end:
+                self.parts, self.since = deque(), now
+            if not self.answer.done():  # cancelled: the client has left, and its handler will say so in a moment
+                self.answer.set_result(frame)
+        elif frame.type == frames.BODY:
+            if self.parts is None:
+                raise ValueError("BODY before HEAD")
+            self._under_way += len(payload)
+            if self._under_way > abi.STREAM_WINDOW:
+                raise ValueError(f"at most {abi.STREAM_WINDOW} bytes under way expected, got {self._under_way}")
+            if payload:
+                self.parts.append(payload)
+            if end:
+                self.step("end")
+                self.ended = True
+            wake(self._part_waiter)
+        elif frame.type == frames.CREDIT:
+            if len(payload) != _CREDIT.size:
+                raise ValueError(f"CREDIT of {_CREDIT.size} bytes expected, got {len(payload)}")
+            (amount,) = _CREDIT.unpack(payload)
+            if amount:  # else it is no progress
+                self._credit, self.since = self._credit + amount, now
+                if self._credit > UNDER_WAY_MAX:
+                    raise ValueError(f"credit for what was sent expected, got {amount} bytes more")
+                wake(self._credit_waiter)
+        else:
+            self.fail(GuestError("the guest aborted the request"))
+            return True
+        return end
+
+    async def next_part(self) -> bytes | None:
+        """The next bytes of the answer's body; None after the last.
+
+        :raises GuestError: there will be no more, though it was not the last.
+        """
+        assert self.parts is not None
+        while not self.parts:
+            if self.ended:
+                return None
+            if self.state != "answering":
+                raise GuestError("the answer broke off")
+            self._part_waiter = asyncio.get_running_loop().create_future()
+            await self._part_waiter
+        return self.parts.popleft()

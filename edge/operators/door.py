@@ -1,0 +1,210 @@
+"""The operators' listener: who may see the pages of `admin`, and do what changes an edge, and how that is noted.
+
+On a Unix socket the file's mode says who: its owner. On TCP whoever asks shows a token, under a Host that no name
+server could have pointed here. Nobody who comes from a web page is answered on either. Nothing here is a hot path: a
+request is a task, and there are few connections.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import os
+import socket
+import struct
+from collections.abc import Collection, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from edge.common import log, unix_socket
+from edge.common.counters import Counters
+from edge.common.tasks import Tasks
+from edge.config.options import EdgeConfig
+from edge.front.answers import Answers
+from edge.front.connection import Connection
+from edge.front.crowd import Crowd
+from edge.front.page import Page
+from edge.front.request import Request
+from edge.model import flow
+from edge.model.flow import ClientError
+from edge.operators.audit import Audit
+from edge.operators.pages import Admin
+from vmimage.errors import NunatakError, OperatorError
+
+CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
+HELD_BYTES: Final = CONNECTIONS_MAX << 14  # of heads that have arrived; calls have no bodies
+UNREAD_BYTES: Final = 64 << 20  # of pages; that of 100,000 services has some 40 MiB
+KEEPALIVE_S: Final = 10.0  # so that idle connections do not keep the few places
+CLOSE_S: Final = 5.0  # for calls under way at the end; to park everything takes about a millisecond a machine
+_CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
+
+_logger: Final = log.logger("operators")
+
+
+def refused(
+    headers: Collection[tuple[bytes, bytes]], host: str, *, names: Collection[str], token: str
+) -> ClientError | None:
+    """Why a call is not for us to answer; None when it is.
+
+    :param host: the name in the Host field, without port.
+    :param names: under which the listener may be asked besides loopback addresses.
+    :param token: that the call must show; empty on a Unix socket, where the file's mode has judged already.
+    """
+    fields = {name.lower(): value for name, value in headers}
+    # Browsers send Origin with every request of a page but plain GETs, and this with all of them; a person at the
+    # address bar, or a program, sends none.
+    if b"origin" in fields or fields.get(b"sec-fetch-site", b"none") != b"none":
+        return ClientError(403, "from_a_web_page")
+    if not token:
+        return None
+    if host not in names and not _is_loopback(host):
+        return ClientError(403, "foreign_host")
+    given = hashlib.sha256(fields.get(b"authorization", b"")).digest()
+    if not hmac.compare_digest(given, hashlib.sha256(b"Bearer " + token.encode()).digest()):
+        return ClientError(401, "unauthorized")
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class OperatorConnection(Connection):
+    """A connection that knows who is at its other end, as the system says it."""
+
+    who: Mapping[str, object] = {}
+
+    def __init__(self, operators: "Operators") -> None:
+        super().__init__(operators, KEEPALIVE_S)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.who = {"address": self.remote} if self.remote else _peer(transport.get_extra_info("socket"))
+
+
+def _peer(connection: socket.socket) -> Mapping[str, object]:
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return {"uid": uid, "pid": pid}
+
+
+class Operators(Answers):
+    """All connections of operators.
+
+    :raises OperatorError: the configuration's token cannot be used.
+    """
+
+    def __init__(self, admin: Admin, audit: Audit, config: EdgeConfig, counters: Counters) -> None:
+        super().__init__(counters)
+        self.connections: Crowd[Connection] = Crowd(
+            CONNECTIONS_MAX, HELD_BYTES, counters, each=CONNECTIONS_MAX, unread_max_bytes=UNREAD_BYTES
+        )
+        self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound to such
+        self.where = ""  # for people: unix:PATH, or a URL; set when bound
+        self._admin, self._audit, self._config = admin, audit, config
+        self._token = config.admin_secret
+        self._names = [flow.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
+        self._server: asyncio.Server | None = None
+        self._path: Path | None = None
+        self._tasks = Tasks(counters)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._id_prefix = os.urandom(6).hex().encode()
+        self._ids = count(1)
+
+    async def listen(self) -> None:
+        """Take connections from now on.
+
+        :raises OperatorError: not there.
+        """
+        at = self._config.admin_address
+        if isinstance(at, Path):
+            listener = unix_socket.listen(at)
+            self._server = await self._loop.create_unix_server(self._connect, sock=listener)
+            self._path, self.where = at, f"unix:{at}"
+            return
+        host, port = at
+        try:
+            self._server = await self._loop.create_server(self._connect, host, port, backlog=CONNECTIONS_MAX)
+        except OSError as error:
+            raise OperatorError(f"admin_listen {host}:{port}: {error.strerror or error}") from error
+        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        names = [f"[{address}]" if ":" in address else address for address, _ in self.listeners]
+        self._names += [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
+        self.where = f"http://{names[0]}:{self.listeners[0][1]}"
+
+    def _connect(self) -> OperatorConnection:
+        return OperatorConnection(self)
+
+    def reload(self) -> None:
+        """Read the token again, and go on in a new audit file if somebody has moved the one there is.
+
+        :raises OperatorError: one of them cannot be used; what was in use stays.
+        """
+        try:
+            self._audit.reopen()
+        except OSError as error:
+            raise OperatorError(f"audit log: {error.strerror or error}") from error
+        self._token = self._config.admin_secret
+
+    async def close(self) -> None:
+        """Take no more calls, finish those under way."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+        self.draining = self._loop.create_future()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=CLOSE_S)
+        for connection in list(self.connections):
+            connection.close()
+
+    # Requests, from connections.
+
+    def take(self, request: Request) -> None:
+        """Begin with a request."""
+        request.id = b"%b-%x" % (self._id_prefix, next(self._ids))
+        request.task = task = self._tasks.spawn("call", self._take(request))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    def gone(self, request: Request) -> None:
+        """The client left. What it asked for is done all the same, and noted."""
+
+    async def _take(self, request: Request) -> None:
+        route = None if request.error is not None else flow.route(request.host, request.target)
+        page: Page | None = None
+        try:
+            page = await self._page(request, route)
+            status = page.status
+        except (ClientError, NunatakError) as error:
+            refusal = flow.refusal(error)
+            status = refusal.status
+        except Exception:
+            _logger.exception(log.line("internal_error", path=request.target))
+            request.keep_alive = False
+            refusal = flow.Refusal(500, "internal")
+            status = 500
+        if route is not None and request.method not in ("GET", "HEAD"):
+            assert isinstance(request.connection, OperatorConnection)
+            self._audit.write(request.connection.who, request.method, route.path, route.query, status)
+        if page is not None:
+            self.show(request, page)
+        else:
+            self.refuse(request, refusal)
+        request.connection.finished(request)
+
+    async def _page(self, request: Request, route: flow.Route | None) -> Page:
+        if request.error is not None:
+            raise request.error
+        if route is None:
+            request.keep_alive = False
+            raise ClientError(400, "bad_request")
+        problem = refused(request.headers, route.name, names=self._names, token=self._token)
+        if problem is not None:
+            raise problem
+        if request.has_body:
+            raise ClientError(413, "no_body_expected")
+        return await self._admin.handle(request.method, route.path, route.query)

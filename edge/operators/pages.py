@@ -1,0 +1,147 @@
+"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park and drain.
+
+What they say and do. Who may ask, and how, is `operators`' business.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from edge.common.counters import Counters, exposition
+from edge.front.page import Page
+from edge.model.flow import ClientError
+from edge.model.services import Service
+from edge.supervisor.supervisor import Supervisor
+from vmimage import abi
+
+PREFIX: Final = "/-/"
+ACTIONS: Final = frozenset({"park", "drain"})  # pages that change something: POST only
+
+
+class Admin:
+    """Answers for `/-/`."""
+
+    def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
+        self._supervisor, self._counters, self._drain = supervisor, counters, drain
+
+    async def handle(self, method: str, path: str, query: str) -> Page:
+        """One request.
+
+        :raises ClientError: no such page, or not this method.
+        """
+        match "GET" if method == "HEAD" else method, path.removeprefix(PREFIX) if path.startswith(PREFIX) else "":
+            case "GET", "metrics":
+                text = exposition(self._counters, lambda: gauges(self._supervisor))
+                return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
+            case "GET", "services":
+                services = self._supervisor.directory.by_name.values()
+                return _json({"services": [describe(self._supervisor, service) for service in services]})
+            case "GET", "reports":
+                return _json({"reports": list(self._supervisor.reports)})
+            case "GET", "workers":
+                workers = self._supervisor.workers
+                return _json(
+                    {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
+                )
+            case "GET", "health":
+                return health(self._supervisor)
+            case "POST", "park":
+                return await self._park(query)
+            case "POST", "drain":
+                self._drain()
+                return Page(202, b"draining\n")
+            case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
+                raise ClientError(405, "method_not_allowed")
+            case _:
+                raise ClientError(404, "no_such_page")
+
+    async def _park_one(self, service: Service) -> bool:
+        parking = self._supervisor.residents.park(service)
+        if parking is None:
+            return False
+        await parking
+        return True
+
+    async def _park(self, query: str) -> Page:
+        """Park one service (`service=`) or every idle one, and wait until it is done."""
+        names = parse_qs(query).get("service")
+        by_name = self._supervisor.directory.by_name
+        if names is None:
+            services = list(by_name.values())
+        elif names[0] in by_name:
+            services = [by_name[names[0]]]
+        else:
+            raise ClientError(404, "unknown_service")
+        parked = await asyncio.gather(*map(self._park_one, services))
+        return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
+
+
+def health(supervisor: Supervisor) -> Page:
+    """Whether the edge takes requests, for a load balancer, and what is not well all the same, a line each."""
+    if supervisor.draining:
+        return Page(503, b"draining\n")
+    lines = supervisor.health()
+    return Page(200, "\n".join(["ok" if not lines else "ok, but", *lines, ""]).encode())
+
+
+def gauges(supervisor: Supervisor) -> dict[str, float]:
+    """Values for `counters.GAUGES`."""
+    machines = [machine for worker in supervisor.workers for machine in worker.machines.values()]
+    queued = sum(len(service.queue) for service in supervisor.machines.waiting)
+    return {
+        "resident_machines": len(machines),
+        "resident_bytes": supervisor.residents.tier.used_bytes,
+        "parked_machines": len(supervisor.records.memory),
+        "parked_bytes": supervisor.records.memory.used_bytes,
+        "parked_disk_machines": supervisor.records.only_on_disk,
+        "parked_unsaved_machines": supervisor.records.unsaved,
+        "images": len(supervisor.images.held),
+        "image_bytes": supervisor.images.held.used_bytes,
+        "overlays": len(supervisor.disks.overlays),
+        "overlay_bytes": supervisor.disks.overlays.used_bytes,
+        "overlays_aside": len(aside := supervisor.disks.overlays.aside()),
+        "overlay_aside_bytes": sum(overlay.pages for overlay in aside) * abi.PAGE_SIZE,
+        "written_services": supervisor.disks.overlays.services,
+        "log_bytes": supervisor.disks.logs.used_bytes,
+        "services": len(supervisor.directory.by_name),
+        "streams": queued + sum(len(machine.streams) for machine in machines),
+        "workers": len(supervisor.workers),
+        "quarantined": len(supervisor.quarantine),
+        "waiting_bytes": supervisor.machines.waiting.used_bytes,
+        "wakeups": sum(_count(worker.statistics.get("wakeups")) for worker in supervisor.workers),
+        "catalogue_expired": float(supervisor.directory.expired),
+    }
+
+
+def _count(value: object) -> int:
+    """A number that a worker says; 0 for anything else."""
+    return value if type(value) is int else 0
+
+
+def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
+    """One line of `/-/services`."""
+    tier: str | None = "resident" if service.machine is not None else supervisor.records.tier_of(service.key)
+    if tier is None:
+        tier = "blob" if service.release.manifest_digest in supervisor.images.held else "cold"
+    return {
+        "service": service.name,
+        "hosts": list(service.release.hosts),
+        "image": service.release.manifest_digest,
+        "version": service.release.version,
+        "state": service.state,
+        "tier": tier,
+        "worker": service.machine.worker.index if service.machine else None,
+        "parked_bytes": supervisor.records.memory.size_of(service.key),
+        "resident_bytes": supervisor.residents.tier.size_of(service.machine.number) if service.machine else 0,
+        "requests": service.requests,
+        "waiting": len(service.queue),
+        "written": supervisor.disks.overlays.describe(service.name),
+        "crashes": service.crashes,
+        "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
+    }
+
+
+def _json(value: Any) -> Page:
+    return Page(200, json.dumps(value, indent=1).encode() + b"\n", "application/json")

@@ -1,0 +1,1 @@
+"""What the VMM costs by itself, without HTTP: programs that are run, not imported."""

@@ -1,0 +1,1 @@
+"""What a worker gives up before it runs the first guest: namespaces, files, capabilities, system calls."""

@@ -1,0 +1,356 @@
+"""A worker: what holds shells and machines, and gives each its turn; `edge.vmm.wire.frames` is how it is told.
+
+A plain blocking loop: receive what there is, let each machine that has something to do work for a slice, send what they
+made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as
+sealed memfds over another. Nothing that a guest or its image does ends a worker, see `guard`; it ends when the
+supervisor says so or is gone, and when frames are out of step, which only a defect of the supervisor brings about.
+"""
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from edge.vmm.devices.drives import Drives
+from edge.vmm.devices.ring import Record
+from edge.vmm.machine.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.machine.resident import Resident
+from edge.vmm.shells.held_images import HeldImages
+from edge.vmm.shells.shell import Image, Shell
+from edge.vmm.shells.shell_pool import ShellPool
+from edge.vmm.shells.tiering import Tiering
+from edge.vmm.turns.scheduler import Entity, Quota, Scheduler
+from edge.vmm.turns.sleepers import Sleepers, seconds_until
+from edge.vmm.turns.watchdog import TICK_NS, watchdog
+from edge.vmm.wire import frames
+from edge.vmm.wire.attribution import Attribution
+from edge.vmm.wire.frames import Frame
+from edge.vmm.worker.guard import Guard
+from edge.vmm.worker.memory_limit import MemoryLimit, own_bytes
+from edge.vmm.worker.outbox import Outbox
+from edge.vmm.worker.parking import Parking
+from edge.vmm.worker.placement import Placement
+from edge.vmm.worker.vitals import Vitals
+from vmimage.errors import GuestError, NunatakError, OperatorError
+from vmimage.manifest import Limits
+
+RECEIVE_BYTES: Final = 1 << 20
+LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
+NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
+
+# Frames whose header names a machine: what goes wrong with one ends that.
+OF_MACHINES: Final = frozenset(
+    (frames.HEAD, frames.BODY, frames.CREDIT, frames.RESET, frames.OPEN, frames.PARK, frames.CLOSE)
+) | {frames.PAGES, frames.DISK_DONE}
+
+log = logging.getLogger("nunatak.worker")
+
+
+class Worker:
+    """All of one worker process but its two sockets' other ends."""
+
+    def __init__(
+        self,
+        make: Callable[[], Tiering],
+        frames_socket: socket.socket,
+        images_socket: socket.socket,
+        attribution_fd: int = -1,
+        statm: int = -1,
+        memory_bytes: int = 0,
+    ) -> None:
+        """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
+        self._socket = frames_socket
+        self._buffer = bytearray()
+        self._outbox = Outbox(frames_socket)
+        self._guard = Guard(Attribution(attribution_fd), self._fail)
+        self._images = HeldImages(images_socket)
+        self._residents: dict[int, Resident] = {}
+        self._scheduler = Scheduler()
+        self._by_entity: dict[Entity, Resident] = {}
+        self._sleepers = Sleepers()  # by resident's number
+        self._rests = 0  # times it slept because nobody had work
+        self._shells = ShellPool()
+        self._spare_for = 0  # the machine that took the last shell of its kind
+        self._watchdog = watchdog()
+        self._watchdog.listen(frames_socket.fileno())
+        self._tiering = make()
+        self._placement = Placement(self._tiering, self._shells)
+        self._stopping = False
+        self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
+        self._parking = Parking(self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget)
+        self._statm = statm
+        self._memory = MemoryLimit(memory_bytes, self._own_bytes) if memory_bytes else None
+        parts = (self._sleepers, self._watchdog, self._tiering, self._placement, self._guard, self._memory)
+        self._vitals = Vitals(self._residents, self._shells, self._images, self._drives, *parts)
+        self._handlers: dict[int, Callable[[Frame], None]] = {
+            frames.HEAD: self._on_record,
+            frames.BODY: self._on_record,
+            frames.CREDIT: self._on_record,
+            frames.RESET: self._on_record,
+            frames.IMAGE: self._on_image,
+            frames.DROP_IMAGE: self._on_drop_image,
+            frames.OPEN: self._on_open,
+            frames.PARK: self._on_park,
+            frames.CLOSE: self._on_close,
+            frames.PING: self._on_ping,
+            frames.STOP: self._on_stop,
+            **self._drives.handlers,
+        }
+
+    def serve(self) -> None:
+        """Until STOP, or until the supervisor is gone.
+
+        :raises OSError: it is gone. :raises ValueError: its frames are out of step.
+        """
+        if self._tiering.fixed == "kvm" and not self._tiering.kvm:
+            raise OperatorError(f"engine kvm: {self._tiering.calibration.kvm_missing}")
+        engines = ["unicorn", "kvm"] if self._tiering.kvm else ["unicorn"]
+        about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
+        self._outbox.send(frames.HELLO, 0, json.dumps(about).encode())
+        self._outbox.flush()
+        while not self._stopping and self._receive():
+            turn = self._scheduler.next(time.monotonic_ns())
+            if turn is not None:
+                resident = self._by_entity[turn[0]]
+                self._guard.for_machine(resident.number, self._run, resident, turn[1])
+                if self._memory is not None and time.monotonic_ns() >= self._memory.look_at_ns:
+                    self._guard.for_nobody(self._hold_to_memory, self._memory)
+            if self._parking and (turn is None or self._parking.is_due()):
+                self._parking.next()
+            self._outbox.flush()
+        self._watchdog.rest()
+
+    # Input
+
+    def _receive(self) -> bool:
+        """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
+        idle = not self._scheduler.runnable
+        rests = idle and self._shells.short_of is None and not self._parking
+        self._rests += rests
+        self._socket.settimeout(self._seconds_to_wake() if rests else 0)
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, TimeoutError):
+            if idle and not self._parking:
+                self._prepare_shell()
+                self._watchdog.rest()
+            self._wake_sleepers()
+            return True
+        if not data:
+            return False
+        self._buffer += data
+        for frame in frames.parse(self._buffer):
+            self._take(frame)
+        self._wake_sleepers()
+        return True
+
+    def _take(self, frame: Frame) -> None:
+        if frame.type in OF_MACHINES:
+            self._guard.for_machine(frame.machine, self._handlers[frame.type], frame)
+        else:
+            self._guard.for_nobody(self._handlers.get(frame.type, _unknown), frame)
+
+    def _seconds_to_wake(self) -> float | None:
+        """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
+        wait_s = seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
+        return min(wait_s or LINGER_S, LINGER_S) if self._watchdog.ticking else wait_s
+
+    def _wake_sleepers(self) -> None:
+        for number in self._sleepers.due(time.monotonic_ns()):
+            self._guard.for_machine(number, self._wake, number)
+
+    def _wake(self, number: int) -> None:
+        """A machine has something to do: its deadline came, or its disk has something for it."""
+        resident = self._residents.get(number)
+        if resident is not None:
+            self._make_runnable(resident)
+
+    def _make_runnable(self, resident: Resident) -> None:
+        self._scheduler.wake(resident.entity, time.monotonic_ns())
+
+    # Frames
+
+    def _on_record(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is not None:  # else it died or was closed while the frame was under way
+            resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
+            self._make_runnable(resident)
+
+    def _on_image(self, frame: Frame) -> None:
+        self._images.take(frame)
+        self._placement.bases = self._images.bases()
+
+    def _on_drop_image(self, frame: Frame) -> None:
+        if frame.flags & frames.FLAG_END:
+            self._tiering.forget(frame.machine)
+        image = self._images.drop(frame.machine)
+        if image is not None and image.is_base:
+            self._shells.drop(image)
+            self._placement.bases = self._images.bases()
+
+    def _on_open(self, frame: Frame) -> None:
+        head, parked = frames.split_json(frame.payload)
+        about: dict[str, Any] = json.loads(head)
+        if frame.machine in self._residents:
+            raise ValueError(f"a machine that is not there yet expected, got {frame.machine} again")
+        image = self._images[about["image"]]
+        if self._parking and not self._shells.has_free(image):
+            self._parking.next()
+        shell = self._shells.take(image)
+        if self._shells.short_of is image:
+            self._spare_for = frame.machine
+        try:
+            self._open(frame.machine, about, parked, image, shell)
+        except Exception as error:
+            shell.broken |= not isinstance(error, NunatakError)
+            self._shells.release(shell, image)
+            raise
+
+    def _open(self, number: int, about: dict[str, Any], parked: bytes, image: Image, shell: Shell) -> None:
+        started_ns = time.perf_counter_ns()
+        limits = Limits(**about["limits"])
+        self._placement.choose(shell, self._tiering.engine_for(about["image"], id(image.base)))
+        record, disks = self._drives.open(number, shell.memory, about["disks"], parked or None)
+        machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
+        machine.restore(record)
+        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
+        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
+        resident = Resident(number, about["image"], machine, entity)
+        resident.tenant, resident.growth_bytes = about["tenant"], about["growth_bytes"]
+        resident.record_bytes = min(about.get("record_bytes", frames.RECORD_BYTES_MAX), frames.RECORD_BYTES_MAX)
+        resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
+        resident.reported_ns = machine.virtual_ns
+        self._residents[number] = self._by_entity[entity] = resident
+
+    def _on_park(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is not None:
+            self._parking.ask(resident)
+
+    def _on_close(self, frame: Frame) -> None:
+        resident = self._residents.get(frame.machine)
+        if resident is not None:
+            self._forget(resident)
+
+    def _on_ping(self, frame: Frame) -> None:
+        self._measure()
+        statistics = self._vitals.statistics() | {"ping": frame.payload.decode(), "rests": self._rests}
+        self._outbox.send(frames.PONG, 0, json.dumps(statistics).encode())
+
+    def _on_stop(self, frame: Frame) -> None:
+        self._stopping = True
+
+    # Machines
+
+    def _prepare_shell(self) -> None:
+        """Make a spare one, with the engine that machines of its base mostly want and the pages that they write."""
+        image = self._shells.short_of
+        if image is None:
+            return
+        made: list[Shell] = []
+        if not self._guard.for_shell(self._spare_for, self._make_spare, image, made):
+            for shell in made:
+                self._shells.discard(shell, image)
+
+    def _make_spare(self, image: Image, made: list[Shell]) -> None:
+        shell = self._shells.prepare()
+        if shell is None:
+            return
+        made.append(shell)
+        self._placement.choose(shell, self._tiering.engine_of_kin(id(image.base)))
+        others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
+        like = next((machine.shell for machine in others if machine.image.base is image.base), None)
+        shell.warm_up(image, like)
+
+    def _forget(self, resident: Resident) -> None:
+        self._residents.pop(resident.number, None)
+        self._by_entity.pop(resident.entity, None)
+        self._sleepers.discard(resident.number)
+        self._scheduler.remove(resident.entity, time.monotonic_ns())
+        self._drives.forget(resident.number)
+        self._shells.release(resident.machine.shell, resident.machine.image)
+
+    def _run(self, resident: Resident, slice_ns: int) -> None:
+        machine = resident.machine
+        self._sleepers.discard(resident.number)
+        slice_ns = min(slice_ns, max(machine.clock.until_timer_ns(), TICK_NS))
+        if self._memory is not None:
+            slice_ns = self._memory.slice_ns(slice_ns)
+        mark_ns = time.thread_time_ns()
+        failure: Exception | None = None
+        try:
+            with self._watchdog.watching(machine.shell.engine, slice_ns):
+                outcome = machine.run(slice_ns, self._watchdog)
+        except Exception as error:
+            failure = error
+        resident.ran = True
+        io_bytes = self._outbox.emit(resident)
+        if machine.disks is not None:
+            io_bytes, machine.disks.moved_bytes = io_bytes + machine.disks.moved_bytes, 0
+        now_ns = time.monotonic_ns()
+        cpu_ns = time.thread_time_ns() - mark_ns
+        self._scheduler.charge(resident.entity, cpu_ns, now_ns, io_bytes, machine.account.take())
+        if failure is not None:
+            raise failure
+        shell = machine.shell
+        entries = machine.last_entries if shell.warm else 0  # else most of it was the translation of code
+        place = self._tiering.observe(
+            resident.image, shell.engine_name, machine.last_cpu_ns, entries, comes=not resident.has_run
+        )
+        shell.warm = resident.has_run = True
+        self._placement.choose(shell, place, move=True)
+        match outcome:
+            case Idle(until_ns):
+                self._scheduler.sleep(resident.entity, now_ns)
+                if until_ns is not None:
+                    self._sleepers.add(resident.number, until_ns)
+                if machine.used:
+                    machine.reset()
+                    resident.reported_ns = machine.virtual_ns
+                    self._make_runnable(resident)
+                elif resident.parking:
+                    self._parking.if_idle(resident)
+            case Runnable() | Ready():
+                pass  # it stays in the queue
+
+    def _own_bytes(self) -> int:
+        """Without blocks and images, which have budgets of their own."""
+        return own_bytes(self._statm) - self._drives.held_bytes() - self._images.held_bytes()
+
+    def _hold_to_memory(self, memory: MemoryLimit) -> None:
+        if memory.make_room(self._shells):
+            self._measure()
+            memory.end_greedy(self._residents.values(), self._end_for_memory)
+
+    def _measure(self) -> None:
+        """What each machine takes, if it has run."""
+        for resident in [resident for resident in self._residents.values() if resident.ran]:
+            self._guard.for_machine(resident.number, resident.measure)
+
+    def _end_for_memory(self, resident: Resident, error: NunatakError) -> None:
+        self._fail(resident.number, error, spoilt=True)  # a free shell would keep what it took
+
+    def _fail(self, machine: int, error: NunatakError, *, spoilt: bool) -> None:
+        """The end of a machine, or of one that was to be opened: see `guard`."""
+        report = error.report if isinstance(error, GuestError) else {}
+        resident = self._residents.get(machine)
+        if resident is None:
+            self._drives.forget(machine)
+            self._outbox.died(machine, error, report, [])
+            return
+        resident.machine.shell.broken |= spoilt
+        try:
+            resident.machine.guest_log.end()
+            self._outbox.emit(resident)
+        finally:
+            never_seen = resident.machine.never_seen()
+            self._outbox.died(machine, error, report, never_seen)
+            self._forget(resident)
+
+
+def _unknown(frame: Frame) -> None:
+    raise ValueError(f"a frame type for a worker expected, got {frame.type}")

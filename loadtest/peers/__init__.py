@@ -1,0 +1,1 @@
+"""Others who answer the same pages, each started on this machine, or saying what it lacks."""

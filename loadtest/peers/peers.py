@@ -1,0 +1,206 @@
+"""Others who answer the same pages: each a small class that starts it on this machine, or says what it lacks.
+
+A peer serves `/` with a greeting and, where it can, `/json` with ten objects. Processes end with the `with` block.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+PAGES: Final = Path(str(files("loadtest.peers"))) / "pages"
+WORKER: Final = PAGES / "worker.js"
+START_S: Final = 20.0
+FETCH_S: Final = 300.0
+LOOPBACK: Final = "127.0.0.1"
+
+WORKERD: Final = ("@cloudflare/workerd-linux-64", "1.20261117.1")
+WORKERD_SHA256: Final = "b7fa7bcbde8fc42e97cab6e6e72967b518e71f787e74d1599ee36c0f1c019bb9"
+
+
+class PeerMissing(Exception):
+    """The peer is not on this machine; the message says how to get it."""
+
+
+class Peer(ABC):
+    """One process, or a few, behind one URL."""
+
+    name: ClassVar[str]
+    pages: ClassVar[Sequence[str]] = ("/",)
+
+    def __init__(self, folder: Path) -> None:
+        """:param folder: scratch of its own; made if it is not there."""
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://{LOOPBACK}:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """The command line; whatever files it needs are written to the folder first.
+
+        :raises PeerMissing: it cannot be had.
+        """
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = self.command()
+        with (self.folder / f"{self.name}.log").open("wb") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + START_S
+        while True:
+            assert self._process is not None
+            with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                said = (self.folder / f"{self.name}.log").read_text(errors="replace")[-500:]
+                raise PeerMissing(f"{self.name}: did not come up: {said}")
+            time.sleep(0.002)
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+class Workerd(Peer):
+    """Cloudflare's runtime of Workers, its one worker configured: from npm, pinned."""
+
+    name = "workerd"
+    pages = ("/", "/json")
+
+    def __init__(self, folder: Path, worker: Path = WORKER) -> None:
+        super().__init__(folder)
+        self.worker = worker
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        (self.folder / "worker.js").write_bytes(self.worker.read_bytes())
+        (self.folder / "config.capnp").write_text(
+            'using Workerd = import "/workerd/workerd.capnp";\n'
+            "const config :Workerd.Config = (\n"
+            '  services = [(name = "main", worker = (modules = [(name = "worker.js", esModule = embed "worker.js")],\n'
+            '    compatibilityDate = "2026-01-01"))],\n'
+            f'  sockets = [(name = "http", address = "{LOOPBACK}:{self.port}", http = (), service = "main")]);\n'
+        )
+        return [str(workerd_binary()), "serve", str(self.folder / "config.capnp")]
+
+
+class Nginx(Peer):
+    """The same bytes as static files: nobody computes anything."""
+
+    name = "nginx"
+    pages = ("/", "/json")
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+        if nginx is None:
+            raise PeerMissing("nginx: apt-get install nginx-light")
+        root = self.folder / "root"
+        root.mkdir(exist_ok=True)
+        (root / "index.html").write_text("hello from /\n")
+        (root / "json").write_text('{"items":[' + ",".join(f'{{"id":{n}}}' for n in range(10)) + "]}")
+        scratch = "".join(
+            f"{kind}_temp_path {self.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        (self.folder / "nginx.conf").write_text(
+            f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {self.folder}/pid;\n"
+            "error_log stderr; worker_processes 1;\n"
+            "events { worker_connections 1024; }\n"
+            f"http {{ access_log off; {scratch} default_type text/plain;\n"
+            f"  server {{ listen {LOOPBACK}:{self.port}; root {root}; keepalive_requests 1000000; }} }}\n"
+        )
+        return [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
+
+
+class Cgi(Peer):
+    """A program started anew for each request: fork and exec, as Apache's mod_cgi does."""
+
+    name = "cgi"
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        return [sys.executable, "-m", "loadtest.peers.cgi_peer", str(self.port)]
+
+
+class Wasmtime(Peer):
+    """A WebAssembly module, a fresh instance for each request, behind aiohttp."""
+
+    name = "wasmtime"
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        for module, extra in (("wasmtime", "bench"), ("ziglang", "build")):
+            if importlib.util.find_spec(module) is None:
+                raise PeerMissing(f"wasmtime: pip install {module} (the extra `{extra}`)")
+        return [sys.executable, "-m", "loadtest.peers.wasm_peer", str(self.port)]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def peer_cache() -> Path:
+    """Where peers keep what they fetched or compiled, by hash; it may not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak" / "peers"
+
+
+def workerd_binary() -> Path:
+    """workerd's program, fetched once.
+
+    :raises PeerMissing: npm is not there, or what it brings is not what was pinned.
+    """
+    cache = peer_cache()
+    place = cache / WORKERD_SHA256 / "workerd"
+    if place.exists():
+        return place
+    npm = shutil.which("npm")
+    if npm is None:
+        raise PeerMissing(f"workerd: npm is needed to fetch {'@'.join(WORKERD)}: apt-get install npm")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", scratch, "@".join(WORKERD)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=FETCH_S)
+        except subprocess.SubprocessError as error:
+            raise PeerMissing(f"workerd: not fetched: {error}") from None
+        (archive,) = Path(scratch).glob("*.tgz")
+        if (got := hashlib.sha256(archive.read_bytes()).hexdigest()) != WORKERD_SHA256:
+            raise PeerMissing(f"workerd: SHA-256 {WORKERD_SHA256} expected, got {got}")
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile("package/bin/workerd")
+            assert member is not None
+            program = Path(scratch) / "workerd"
+            program.write_bytes(member.read())
+        program.chmod(0o755)
+        place.parent.mkdir(exist_ok=True)
+        os.replace(program, place)
+    return place

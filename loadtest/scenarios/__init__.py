@@ -1,0 +1,1 @@
+"""What is measured, a scenario each: the demonstration, the contest, fairness, scale, the soak."""

@@ -1,0 +1,201 @@
+"""`nunatak demo`: the whole way from key to page on this machine, each step shown and checked.
+
+A step that does not do what it shows ends the demo with its name, what was expected and what came. Nothing here is
+staged: the commands are those of an operator and a publisher, the requests are plain HTTP.
+"""
+
+import json
+import signal
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.site import Publication, Site, example
+
+SAMPLES: Final = ("hello", "clock", "airports", "echo", "crash", "spin", "hog")
+PHASES: Final = ("fetch", "verify", "restore", "guest")  # the edge's Server-Timing metrics, in the order they happen
+ECHO_BODY: Final = bytes(range(256)) * 1024  # 256 KiB: four times the gate ring, so it must stream
+
+
+class StepFailed(Exception):
+    """A step did not do what the demo says it does."""
+
+
+class Demo:
+    """The steps, in order; `rows` fills with what each request cost."""
+
+    def __init__(self, site: Site, console: Console) -> None:
+        self._site = site
+        self._console = console
+        self._client = Client(site.edges[0].url)
+        self.rows: list[tuple[str, Answer]] = []
+
+    def run(self) -> None:
+        """All steps.
+
+        :raises StepFailed: one did not do what it shows.
+        """
+        self.build_and_publish()
+        self.tiers()
+        self.samples()
+        self.unhappy_guests()
+        self.flipped_byte()
+        self.origin_down()
+
+    def build_and_publish(self) -> None:
+        """Bake each sample into an image and publish all under one new version of the catalogue."""
+        images: dict[str, Path] = {}
+        with Progress(console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
+            for name in progress.track(SAMPLES, description="building the samples"):
+                images[name] = self._site.build(example(name))
+        self._site.publish_batch(Publication(image, name, (f"{name}.test",)) for name, image in images.items())
+        total = sum(image.stat().st_size for image in images.values()) >> 10
+        self._say(f"built, signed and published {len(images)} services, {total:,} KiB of images")
+
+    def tiers(self) -> None:
+        """One service from the origin, from a resident machine, and from its parked record."""
+        cold = self._ask("hello, never seen by this edge", "hello", "/", tier="origin")
+        warm = self._ask("hello again", "hello", "/", tier="resident")
+        if warm.body == cold.body:
+            raise StepFailed(f"hello again: a counter that has moved expected, got {warm.body!r} twice")
+        self._site.park("hello")
+        parked = self._ask("hello, parked in between", "hello", "/", tier="parked")
+        if parked.body in (cold.body, warm.body):
+            raise StepFailed(f"hello, parked in between: a counter that goes on expected, got {parked.body!r} again")
+        self._say("a miss fetched the machine, a hit found it running, a parked one woke up where it was")
+
+    def samples(self) -> None:
+        """The other well-behaved guests, each on a base image that the edge has by now."""
+        airports = self._ask("airports, search", "airports", "/?q=KEF")
+        if b"KEF" not in airports.body:
+            raise StepFailed(f"airports, search: Keflavik expected, got {airports.body[:200]!r}")
+        self._ask("clock", "clock", "/")
+        echo = self._ask("echo, 256 KiB posted", "echo", "/", body=ECHO_BODY)
+        if not echo.body.endswith(ECHO_BODY):
+            raise StepFailed(f"echo: the {len(ECHO_BODY)} bytes posted expected, got {len(echo.body)} bytes")
+        self._say("a search over a real data set, two clocks, a body larger than the ring both ways")
+
+    def unhappy_guests(self) -> None:
+        """Guests that fault, loop and eat memory; after each, the neighbour answers from the machine it had."""
+        for name, path, status in (("crash", "/null", 502), ("spin", "/spin", 504), ("hog", "/hog", 507)):
+            self._ask(name, name, path, status=status)
+            self._ask(f"hello, {name}'s neighbour", "hello", "/", tier="resident")
+        self._say("a fault (502), an endless loop (504), a memory eater (507): their neighbour did not notice")
+
+    def flipped_byte(self) -> None:
+        """One bit of a stored blob flips at the origin: refused, and the client is not told why. Mended: served."""
+        before = set(_content(self._site.store))
+        self._site.publish(self._site.build(example("hello"), "--env", "NAME=damaged", name="damaged"), "damaged")
+        blob = _snapshot(set(_content(self._site.store)) - before)
+        whole = blob.read_bytes()
+        middle = len(whole) // 2
+        blob.chmod(0o644)
+        blob.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+        refused = self._ask("hello with one bit flipped at the origin", "damaged", "/", status=502)
+        if b"sha" in refused.body.lower() or b"digest" in refused.body.lower():
+            raise StepFailed(f"flipped byte: no reason in the body expected, got {refused.body!r}")
+        if refused.error != "unverifiable":
+            raise StepFailed(f"flipped byte: error 'unverifiable' expected, got {refused.error!r}")
+        blob.write_bytes(whole)
+        self._ask("the same, fixed", "damaged", "/", tier="origin")
+        self._say("one bit flipped in a blob of the origin's store: refused (502), not run; fixed: served")
+
+    def origin_down(self) -> None:
+        """Without its origin an edge goes on with everything it has verified."""
+        self._site.origin.stop()
+        self._ask("hello, origin down", "hello", "/", tier="resident")
+        self._site.park("airports")
+        self._ask("airports parked, origin down", "airports", "/?q=KEF", tier="parked")
+        self._site.restart(self._site.origin)
+        self._say("origin stopped: what the edge has verified is still served")
+
+    def table(self) -> Table:
+        """Where the time went, a row for each request; milliseconds."""
+        table = Table(title="where the time went: the edge's phases, and what the client saw; ms", title_justify="left")
+        table.add_column("request", no_wrap=True)
+        table.add_column("answer")
+        table.add_column("from", style="cyan")
+        for phase in PHASES:
+            table.add_column(phase, justify="right")
+        table.add_column("first byte", justify="right", style="bold")
+        table.add_column("whole", justify="right")
+        for step, answer in self.rows:
+            colour = "green" if answer.status == 200 else "yellow"
+            spent = answer.timing_ms
+            table.add_row(
+                step,
+                f"[{colour}]{answer.status}[/] {answer.error}".rstrip(),
+                answer.tier,
+                *(f"{spent[phase]:.2f}" if phase in spent else "" for phase in PHASES),
+                f"{answer.first_byte_ms:.2f}",
+                f"{answer.total_ms:.2f}",
+            )
+        return table
+
+    def _ask(
+        self, step: str, service: str, path: str, *, status: int = 200, tier: str = "", body: bytes | None = None
+    ) -> Answer:
+        answer = self._client.request("GET" if body is None else "POST", path, host=f"{service}.test", body=body)
+        self.rows.append((step, answer))
+        if answer.status != status:
+            raise StepFailed(f"{step}: status {status} expected, got {answer.status} {answer.error}".rstrip())
+        if tier and answer.tier != tier:
+            raise StepFailed(f"{step}: answer from {tier} expected, got it from {answer.tier or 'nowhere named'}")
+        return answer
+
+    def _say(self, what: str) -> None:
+        self._console.print(f"[green]✓[/] {what}")
+
+
+def run_demo(console: Console, *, serve: bool) -> None:
+    """Show everything on a fresh site; with `serve`, leave it up until interrupted.
+
+    :raises StepFailed: a step did not do what it shows.
+    """
+    with tempfile.TemporaryDirectory(prefix="nunatak-demo-") as folder, Site(Path(folder)) as site:
+        console.print(f"[green]✓[/] keys made, origin on {site.origin.url}, edge on {site.edges[0].url}")
+        demo = Demo(site, console)
+        try:
+            demo.run()
+        finally:
+            if demo.rows:
+                console.print(demo.table())
+        if serve:
+            _stay_up(console, site)
+
+
+def _stay_up(console: Console, site: Site) -> None:
+    edge = site.edges[0].url
+    try:
+        for name in SAMPLES:
+            console.print(f"  {edge}/~service/{name}/", highlight=False)
+        socket = site.edges[0].admin_url.removeprefix("unix:")
+        console.print(
+            f"operators' pages: nunatak admin services --socket {socket}, or metrics, reports", highlight=False
+        )
+        console.print(f"keys and store are in {site.folder}, the origin is {site.origin.url}", highlight=False)
+        console.print("up until Ctrl-C")
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("stopping")
+
+
+def _content(store: Path) -> Iterable[Path]:
+    """The files of the origin's store that are named by what is in them."""
+    return (path for path in store.rglob("*") if len(path.name) == 64 and path.is_file())
+
+
+def _snapshot(files: Iterable[Path]) -> Path:
+    """The snapshot blob among the files of one image: the first layer that its manifest names."""
+    by_digest = {f"sha256:{path.name}": path for path in files}
+    for path in by_digest.values():
+        content = path.read_bytes()
+        if content.startswith(b"{") and b'"layers"' in content:
+            return by_digest[json.loads(content)["layers"][0]["digest"]]
+    raise StepFailed(f"flipped byte: a new manifest in the origin's store expected, got {len(by_digest)} other files")

@@ -1,0 +1,79 @@
+"""What a baked machine is as an image file holds it: manifest, snapshot and symbols; and what it is given to read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from edge.vmm.machine.machine import Machine
+from vmimage import abi, snapshot
+from vmimage.archive import ImageBundle
+from vmimage.drives import DriveRef
+from vmimage.elf import Symbol
+from vmimage.errors import PublisherError
+from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Region, Terms, digest_of
+from vmimage.pages import pages_digest
+from vmimage.snapshot import Snapshot
+from vmimage.symbols import encode as encode_symbols
+
+BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
+IMAGE_LEVEL: Final = 9
+
+
+def bundle_of(
+    name: str,
+    kind: str,
+    base: str | None,
+    memory_bytes: int,
+    regions: Iterable[Region],
+    state: Snapshot,
+    machine: Machine,
+    symbols: Iterable[Symbol],
+    terms: Terms,
+    disks: tuple[DriveRef, ...] = (),
+    baked_entropy: bool = False,
+) -> ImageBundle:
+    """The image of a machine that is ready.
+
+    :param kind: "base" or "derived".
+    :param base: digest of the manifest of its base.
+    :param state: the machine's, as a difference from that base.
+    """
+    record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
+    names = encode_symbols(symbols)
+    manifest = ImageManifest(
+        name=name,
+        abi=abi.ABI_VERSION,
+        kind="base" if kind == "base" else "derived",
+        base=base,
+        memory_bytes=memory_bytes,
+        regions=tuple(sorted(regions, key=lambda region: region.start)),
+        snapshot=Blob(SNAPSHOT_TYPE, digest_of(record), len(record)),
+        snapshot_bytes=snapshot.record_size(len(state.page_nos)),
+        page_count=len(state.page_nos),
+        pages_digest=pages_digest(state.page_nos, machine.shell.memory.pages[state.page_nos]),
+        symbols=Blob(SYMBOLS_TYPE, digest_of(names), len(names)),
+        instance=terms.instance,
+        limits=terms.limits,
+        upstreams=terms.upstreams,
+        pool=terms.pool,
+        rejuvenate=terms.rejuvenate,
+        disks=disks,
+        baked_entropy=baked_entropy,
+    )
+    return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
+
+
+def environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
+    """Names and values, then arguments; each list ends with an empty one."""
+    block = b""
+    for name, value in sorted(env.items()):
+        if not name or "=" in name or "\0" in name + value:
+            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
+        block += f"{name}={value}".encode() + b"\0"
+    block += b"\0"
+    for argument in arguments:
+        if not argument or "\0" in argument:
+            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
+        block += argument.encode() + b"\0"
+    if len(block) >= abi.ENV_SIZE:
+        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
+    return block + b"\0"

@@ -1,0 +1,151 @@
+"""What the options of `nunatak build` mean: from the words of a command line to an image. `nunatak dev` shares them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vmimage.errors import PublisherError
+
+if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from vmimage.archive import ImageBundle
+    from vmimage.terms import InstanceMode, Rejuvenation
+
+_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
+_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def images_of(
+    source: Path,
+    *,
+    progress: Callable[[str], None],
+    name: str | None,
+    env: list[str] | None,
+    memory: str,
+    cpu_ms: int,
+    cpu_percent: int,
+    log_rate: str,
+    streams: int,
+    response: str,
+    pool: int,
+    rejuvenate: str | None,
+    fresh: bool,
+    upstream: list[str] | None,
+    disk: list[str] | None,
+    linux: bool,
+    cgi: bool,
+    arg: list[str] | None,
+    files: Path | None,
+    bake_entropy: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> list[ImageBundle]:
+    """What `build` writes, for its options as the command line has them.
+
+    :param warn: gets what a publisher should know; as `progress` if not given.
+
+    :raises PublisherError: an option is out of range, or the source does not become an image.
+    """
+    from origin.bake.bake import build_image
+    from origin.bake.disk_options import parse_drives
+    from vmimage import abi
+    from vmimage.manifest import Limits, Terms
+    from vmimage.terms import LOG_MAX, OUTPUT_MAX
+
+    if bake_entropy and cgi:
+        raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
+    drives = parse_drives(disk or [])
+    instance: InstanceMode = "request" if fresh else "pool" if pool > 1 else "service"
+    if pool > 1 and (fresh or cgi):
+        raise PublisherError("--pool: machines that are kept expected, got --fresh or --cgi, which need no second")
+    if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
+        raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
+    if not source.exists():
+        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+    return build_image(
+        source,
+        name=name or name_of(source),
+        env=parse_environment(env or []),
+        memory_bytes=parse_size("memory", memory),
+        terms=Terms(
+            instance=instance,
+            limits=Limits(
+                cpu_ms=cpu_ms,
+                output_bytes=parse_size("response", response, OUTPUT_MAX),
+                streams=streams,
+                cpu_percent=cpu_percent,
+                log_bytes=parse_size("log-rate", log_rate, LOG_MAX),
+            ),
+            upstreams=_parse_upstreams(upstream or []),
+            pool=pool,
+            rejuvenate=_parse_causes(rejuvenate),
+        ),
+        disks=drives,
+        kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
+        arguments=arg or [],
+        files=files,
+        bake_entropy=bake_entropy,
+        progress=progress,
+        warn=warn,
+    )
+
+
+def name_of(source: Path) -> str:
+    """The name of an image for which none was given."""
+    return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
+
+
+def parse_environment(entries: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` texts as names and values."""
+    for entry in entries:
+        if "=" not in entry[1:]:
+            raise PublisherError(f"--env: NAME=VALUE expected, got {entry!r}")
+    return dict(entry.split("=", 1) for entry in entries)
+
+
+def _parse_upstreams(urls: list[str]) -> tuple[str, ...]:
+    from vmimage.manifest import UPSTREAMS_MAX, is_upstream
+
+    origins = sorted({url.removesuffix("/") for url in urls})
+    for origin in origins:
+        if not is_upstream(origin):
+            raise PublisherError(f"--upstream: an origin such as https://api.example:8443 expected, got {origin!r}")
+    if len(origins) > UPSTREAMS_MAX:
+        raise PublisherError(f"--upstream: at most {UPSTREAMS_MAX} expected, got {len(origins)}")
+    return tuple(origins)
+
+
+def _parse_causes(text: str | None) -> Rejuvenation:
+    from vmimage.terms import COUNT_MAX, Rejuvenation
+
+    found: dict[str, int] = {}
+    for part in (text or "").split(",") if text else ():
+        name, _, value = part.strip().partition("=")
+        try:
+            if name == "requests":
+                found[name] = int(value)
+            elif name == "hours":
+                found["seconds"] = round(float(value) * 3600)
+            elif name == "growth":
+                found["growth_bytes"] = parse_size("rejuvenate", value)
+            else:
+                raise ValueError
+        except (ValueError, OverflowError):
+            raise PublisherError(
+                f"--rejuvenate: requests=N, hours=H or growth=SIZE expected, got {part.strip()!r}"
+            ) from None
+    if not all(0 < value <= COUNT_MAX for value in found.values()):
+        raise PublisherError(f"--rejuvenate: numbers above 0 expected, got {text!r}")
+    return Rejuvenation(**found)
+
+
+def parse_size(option: str, text: str, at_most: int | None = None) -> int:
+    """Bytes of a size such as 32MiB, given with an option."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise PublisherError(f"--{option}: a size such as 32MiB expected, got {text!r}")
+    size = int(match[1]) * _UNITS[match[2]]
+    if at_most is not None and size > at_most:
+        raise PublisherError(f"--{option}: at most {at_most} bytes expected, got {text!r}")
+    return size

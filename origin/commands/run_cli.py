@@ -1,0 +1,61 @@
+"""The command `nunatak run`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmimage.errors import PublisherError
+
+
+def run(
+    program: Annotated[Path, typer.Argument(help="A static Linux program (ELF), or C or C++.", metavar="PROGRAM")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.", metavar="[ARGUMENT]...")] = None,
+    env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
+    ] = None,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Give it our standard input; else it finds none.")] = False,
+    strace: Annotated[
+        bool, typer.Option("--strace", help="Tell every system call on standard error, and count them.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="unicorn or kvm.")] = "unicorn",
+    memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
+    cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time it may take.")] = 60_000,
+) -> None:
+    """Run a static Linux program in a machine here and now; its exit code is ours.
+
+    What it writes is passed on byte for byte, as of any program that is run: escapes for the terminal too.
+    """
+    from origin.bake.linux import linux_program, packed
+    from origin.bake.recipe import parse_environment, parse_size
+    from origin.bake.run import Run
+    from vmimage.manifest import Limits
+
+    if engine not in ("unicorn", "kvm"):
+        raise PublisherError(f"--engine: unicorn or kvm expected, got {engine!r}")
+    if not program.exists():
+        raise PublisherError(f"program: a static Linux program expected, got {program}: no such file")
+    started = Run(
+        linux_program(program),
+        arguments=(program.name, *(arguments or [])),
+        env=parse_environment(env or []),
+        files=packed(files),
+        engine="kvm" if engine == "kvm" else "unicorn",
+        memory_bytes=parse_size("memory", memory),
+        limits=Limits(cpu_ms=cpu_ms, output_bytes=1 << 30),
+        trace=strace,
+    )
+    out, err = sys.stdout.buffer, sys.stderr.buffer
+    result = started(sys.stdin.buffer.read() if stdin else b"", out.write, err.write, err.write)
+    out.flush()
+    if strace:
+        for name, count in result.calls.most_common():
+            unknown = f", {result.unknown[name]} of them ENOSYS" if name in result.unknown else ""
+            typer.echo(f"{count:9} {name}{unknown}", err=True)
+    elif result.unknown:
+        typer.echo(f"unknown calls: {', '.join(f'{name} {n}' for name, n in result.unknown.items())}", err=True)
+    raise typer.Exit(result.code)

@@ -1,0 +1,68 @@
+"""Requests to an origin and their answers, as values: publishing decides on them, its `client` sends them."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from vmimage.errors import OriginError, PublisherError
+from vmimage.urls import is_guarded
+
+REPOSITORY: Final = "images"  # the OCI repository name under which an origin keeps everything
+TIMESTAMP_FILE: Final = "timestamp.json"  # of the catalogue: the one role whose name has no version
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request to the origin."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Its answer."""
+
+    status: int
+    body: bytes
+
+
+def refuse_plain_http(url: str, allowed: bool) -> None:
+    """Let a token not be sent so that anybody on the way can read it.
+
+    :param allowed: whether it is wanted all the same.
+    :raises PublisherError: another URL than https:// or of this machine itself.
+    """
+    if not allowed and not is_guarded(url):
+        why = "everybody on the way can read a token that is sent by http (--plain-http sends it all the same)"
+        raise PublisherError(f"--origin: https:// or an address of this machine expected, got {url!r}: {why}")
+
+
+def upload_request(digest: str, data: bytes) -> Request:
+    """A blob in one request (OCI distribution-spec 1.1, "Single POST")."""
+    return Request("POST", f"/v2/{REPOSITORY}/blobs/uploads/?digest={quote(digest)}", data)
+
+
+def is_present(response: Response) -> bool:
+    """What the answer to a HEAD says.
+
+    :raises OriginError, PublisherError: neither yes nor no.
+    """
+    if response.status not in (200, 404):
+        expect(response, 200, "question")
+    return response.status == 200
+
+
+def expect(response: Response, status: int, what: str) -> None:
+    """:raises PublisherError, OriginError: another status, with the origin's own words."""
+    if response.status == status:
+        return
+    try:
+        message = str(json.loads(response.body)["errors"][0]["message"])
+    except (ValueError, LookupError, TypeError):
+        message = "no reason given"
+    text = f"{what}: status {status} of the origin expected, got {response.status}: {message[:300]}"
+    raise (PublisherError if response.status in (400, 401, 403, 413) else OriginError)(text)

@@ -1,0 +1,95 @@
+"""Carries out what `origin/publish/publish.py` decides, over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
+
+import aiohttp
+import uvloop
+
+from origin.model.exchange import Request, Response, refuse_plain_http
+from origin.publish.publish import Exchange
+from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, PublisherError
+from vmimage.trust import TARGETS_MAX, ServiceRecord
+
+CONCURRENCY: Final = 8
+CONNECT_TIMEOUT_S: Final = 5.0
+SILENCE_TIMEOUT_S: Final = 60.0  # between two reads; an origin that checks a large batch is silent for seconds
+CHUNK_BYTES: Final = 256 << 10
+
+Progress = Callable[[int, int], None]
+
+
+def carry_out(
+    exchange: Exchange, *, url: str, token: str, progress: Progress | None = None, plain_http: bool = False
+) -> list[ServiceRecord]:
+    """Run an exchange against the origin at `url` and return its result.
+
+    :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
+    :param plain_http: whether the token may go over a network as it is.
+    :raises OriginUnreachable, OriginTimeout: no connection, or silence.
+    :raises OriginError, PublisherError: as the exchange decides.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise PublisherError(f"an origin URL starting with http:// or https:// expected, got {url!r}")
+    refuse_plain_http(url, plain_http)
+    return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))
+
+
+class _Shell:
+    def __init__(self, url: str, token: str, progress: Progress) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._progress = progress
+        self._sent = self._total = 0
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def run(self, exchange: Exchange) -> list[ServiceRecord]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
+            responses: Sequence[Response] | None = None
+            while True:
+                try:
+                    group = exchange.send(responses) if responses is not None else next(exchange)
+                except StopIteration as stop:
+                    return list(stop.value)
+                self._total += sum(len(request.body) for request in group)
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        running = [tasks.create_task(self._send(session, request)) for request in group]
+                except* OriginError as errors:
+                    raise errors.exceptions[0] from None
+                responses = [task.result() for task in running]
+
+    async def _send(self, session: aiohttp.ClientSession, request: Request) -> Response:
+        try:
+            async with (
+                self._slots,
+                session.request(
+                    request.method,
+                    self._url + request.path,
+                    data=self._pieces(request.body) if request.body else None,
+                    headers={"Content-Type": request.content_type, "Content-Length": str(len(request.body))},
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                body = bytearray()
+                async for piece in answer.content.iter_chunked(CHUNK_BYTES):
+                    body += piece
+                    if len(body) > TARGETS_MAX:
+                        raise OriginError(f"an answer of at most {TARGETS_MAX} bytes expected to {request.path}")
+                return Response(answer.status, bytes(body))
+        except TimeoutError as error:
+            raise OriginTimeout(f"an answer of {self._url} expected: {error or 'none in time'}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise OriginUnreachable(f"an origin expected at {self._url}: {error.os_error.strerror}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise OriginUnreachable(f"an origin expected at {self._url}: {error}") from None
+
+    async def _pieces(self, body: bytes) -> AsyncIterator[bytes]:
+        view = memoryview(body)
+        for start in range(0, len(body), CHUNK_BYTES):
+            piece = view[start : start + CHUNK_BYTES]
+            yield bytes(piece)
+            self._sent += len(piece)
+            self._progress(self._sent, self._total)

@@ -1,0 +1,103 @@
+"""Files that `nunatak publish` is given: images and batches, read and made into publications."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmimage.errors import PublisherError
+
+if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.model.diskfile import DiskFile
+    from origin.model.publication import Publication
+    from vmimage.archive import ImageBundle
+
+
+def read_batch(path: Path) -> list[Publication]:
+    """The publications of a batch file; each image is read once.
+
+    :raises PublisherError: it is no such file, or an image of it none.
+    """
+    from dataclasses import replace
+
+    from vmimage.manifest import is_name
+
+    images: dict[Path, list[ImageBundle]] = {}
+    publications = []
+    for number, line in enumerate(_read(path, "batch").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            image, service, hosts = path.parent / entry["image"], entry["service"], entry["hosts"]
+            tenant = entry.get("tenant", "")
+            if not isinstance(service, str) or not isinstance(hosts, list):
+                raise ValueError
+            if entry.keys() - {"tenant"} != {"image", "service", "hosts"} or (tenant != "" and not is_name(tenant)):
+                raise ValueError
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise PublisherError(
+                f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected'
+            ) from None
+        if image not in images:
+            images[image] = read_image(image)
+        publications.append(replace(publication(image, images[image], service, list(map(str, hosts))), tenant=tenant))
+    if not publications:
+        raise PublisherError(f"{path}: at least one line expected, got none")
+    return publications
+
+
+def publication(
+    path: Path, images: list[ImageBundle], service: str, hosts: list[str], disks: Sequence[Path] = ()
+) -> Publication:
+    """An image file's own image as a service.
+
+    :raises PublisherError: not one image beside its base, or a disk that it does not name.
+    """
+    from origin.model.publication import Publication
+
+    derived = [image for image in images if image.manifest.kind == "derived"]
+    if len(derived) != 1:
+        raise PublisherError(f"{path}: one image beside its base expected, got {len(derived)}")
+    names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
+    return Publication(tuple(images), derived[0].manifest.digest, service, names, tuple(_disks_of(derived[0], disks)))
+
+
+def read_image(path: Path) -> list[ImageBundle]:
+    """The images of a file of `nunatak build`.
+
+    :raises PublisherError: it is none, or cannot be read.
+    """
+    from vmimage.archive import ARCHIVE_MAX, read_archive
+    from vmimage.errors import FormatError
+
+    try:
+        return read_archive(_read(path, "image", ARCHIVE_MAX))
+    except FormatError as error:
+        raise PublisherError(f"{path}: {error}") from None
+
+
+def _disks_of(image: ImageBundle, files: Sequence[Path]) -> list[DiskFile]:
+    """Those disk files that the image names.
+
+    :raises PublisherError: one that it does not name.
+    """
+    from origin.model.diskfile import DiskFile
+
+    named = {ref.digest for ref in image.manifest.disks}
+    opened = [DiskFile(path) for path in files]
+    for one in opened:
+        if one.manifest.digest not in named:
+            raise PublisherError(f"{one.path}: a disk that the image names expected, got {one.manifest.digest}")
+    return opened
+
+
+def _read(path: Path, what: str, size_max: int = 64 << 20) -> bytes:
+    from rich.filesize import decimal
+
+    try:
+        if path.stat().st_size > size_max:
+            raise PublisherError(f"{what}: a file of at most {decimal(size_max)} expected, got {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise PublisherError(f"{what}: a file expected, got {path}: {error.strerror}") from None

@@ -1,0 +1,237 @@
+"""The origin's part in trust: which newly signed bins may be published, and the snapshot and timestamp over them.
+
+Decides and signs; writes nothing, and reads only bins that are published, through what its caller gave it. Whose the
+names in a bin are is `origin.registry.names`' business. The result is a list of files in the order they must be
+written: bins, then the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old
+state stands.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
+
+from origin.model.exchange import TIMESTAMP_FILE
+from origin.registry.names import Submitter, changed_paths, check
+from vmimage.errors import OperatorError, VerificationError
+from vmimage.trust import (
+    OFFLINE_LIFETIME,
+    SNAPSHOT_LIFETIME,
+    SNAPSHOT_MAX,
+    TARGETS_MAX,
+    TIMESTAMP_LIFETIME,
+    Trust,
+    meta_file,
+    sign_snapshot,
+    sign_timestamp,
+)
+
+VERSIONS_KEPT: Final = 100  # of each role's files: an edge in the middle of a refresh still finds the older ones
+RENEWALS_PER_LIFETIME: Final = 6  # a timestamp is renewed when a sixth of its life is over, so five failures are borne
+
+Files = list[tuple[str, bytes]]
+Read = Callable[[str], bytes | None]  # a published file by its name, None when it is not there
+
+
+class VersionConflict(VerificationError):
+    """Somebody else published first: read the new state and sign again."""
+
+    http_status = 409
+    counter = "version_conflict"
+
+
+@dataclass(frozen=True)
+class Online:
+    """The keys that stay at the origin, and how long a timestamp lasts."""
+
+    snapshot: Signer
+    timestamp: Signer
+    lifetime: timedelta = TIMESTAMP_LIFETIME
+
+
+@dataclass(frozen=True)
+class Published:
+    """What edges are being told: the state the current timestamp names."""
+
+    trust: Trust
+    snapshot: Snapshot
+    timestamp: Timestamp
+    read: Read = field(default=lambda _: None, compare=False)  # bins that are not in `held`
+    held: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # bins by role
+
+    def version_of(self, role: str) -> int:
+        """Version of a bin, 0 when nothing is in it yet."""
+        file = self.snapshot.meta.get(f"{role}.json")
+        return file.version if file else 0
+
+    def bin(self, role: str) -> Targets | None:
+        """A bin as it is published, None when nothing is in it yet.
+
+        :raises OperatorError: the store does not have it any more, or not as it was published.
+        """
+        file = self.snapshot.meta.get(f"{role}.json")
+        if file is None:
+            return None
+        data = self.held.get(role) or self.read(f"{file.version}.{role}.json")
+        if data is None:
+            raise OperatorError(f"{file.version}.{role}.json expected in the store, not there")
+        try:
+            file.verify_length_and_hashes(data)
+            return Metadata[Targets].from_bytes(data).signed
+        except (RepositoryError, ValueError) as error:
+            raise OperatorError(f"{file.version}.{role}.json as it was published expected: {error}") from None
+
+    def find(self, path: str) -> TargetFile | None:
+        """The entry of a path.
+
+        :raises OperatorError: as `bin`.
+        """
+        targets = self.bin(self.trust.bin_of(path))
+        return targets.targets.get(path) if targets is not None else None
+
+
+def found(trust: Trust, targets: bytes, online: Online, now: datetime) -> tuple[Files, Published]:
+    """The first state: no services."""
+    snapshot = sign_snapshot(None, {"targets": meta_file(trust.targets.version, targets)}, online.snapshot, now)
+    timestamp = sign_timestamp(None, meta_file(1, snapshot), online.timestamp, now, online.lifetime)
+    return _files(
+        Published(trust, trust.verify_snapshot(snapshot), trust.verify_timestamp(timestamp)), {}, snapshot, timestamp
+    )
+
+
+def resume(trust: Trust, read: Read) -> Published | None:
+    """The state on disk through `read` (file name -> bytes), None when there is none.
+
+    :raises OperatorError: a file is missing, or not signed by the keys of `trust`.
+    """
+    encoded = read(TIMESTAMP_FILE)
+    if encoded is None:
+        return None
+    try:
+        timestamp = trust.verify_timestamp(encoded)
+        name = f"{timestamp.snapshot_meta.version}.snapshot.json"
+        snapshot = read(name)
+        if snapshot is None:
+            raise VerificationError(f"{name} expected, not there")
+        return Published(trust, trust.verify_snapshot(snapshot), timestamp, read)
+    except VerificationError as error:
+        raise OperatorError(f"a store that belongs to these keys expected: {error}") from None
+
+
+def accept(
+    state: Published,
+    submitted: Mapping[str, bytes],
+    manifest_size: Callable[[str], int | None],
+    online: Online,
+    now: datetime,
+    submitter: Submitter = Submitter(),  # noqa: B008  # a value
+) -> tuple[Files, Published]:
+    """Publish new bins, all or none.
+
+    :param submitted: signed metadata by role name.
+    :param manifest_size: digest -> bytes of a manifest whose blobs are all here, else None.
+    :param submitter: on whose behalf.
+    :raises VersionConflict: a bin is not the successor of the present one.
+    :raises NameRefused: a name is another's, or does not follow from what it was.
+    :raises VerificationError: a wrong signature, a malformed entry, or a manifest that was not uploaded.
+    """
+    if not submitted:
+        raise VerificationError("at least one role expected, got none")
+    roles: dict[str, MetaFile] = {}
+    bins: dict[str, Targets] = {}
+    manifests: set[tuple[str, int]] = set()
+    for role, data in submitted.items():
+        if len(data) > TARGETS_MAX:
+            raise VerificationError(f"{role[:80]}: at most {TARGETS_MAX} bytes expected, got {len(data)}")
+        signed = state.trust.verify_bin(role, data)
+        if signed.version != state.version_of(role) + 1:
+            raise VersionConflict(f"{role}: version {state.version_of(role) + 1} expected, got {signed.version}")
+        least = _least_expiry(state.bin(role), now)
+        if signed.expires < least:
+            raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
+        roles[role], bins[role] = meta_file(signed.version, data), signed
+        manifests |= {(f"sha256:{target.hashes['sha256']}", target.length) for target in signed.targets.values()}
+    for digest, length in sorted(manifests):
+        size = manifest_size(digest)
+        if size != length:
+            raise VerificationError(f"manifest {digest} of {length} bytes expected at the origin, got {size}")
+    _check_names(state, bins, submitter)
+    snapshot = sign_snapshot(state.snapshot, roles, online.snapshot, now)
+    if len(snapshot) > SNAPSHOT_MAX:
+        raise VerificationError(f"a snapshot of at most {SNAPSHOT_MAX} bytes expected, got {len(snapshot)}")
+    file = meta_file(state.snapshot.version + 1, snapshot)
+    timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
+    return _files(state, submitted, snapshot, timestamp)
+
+
+def _least_expiry(before: Targets | None, now: datetime) -> datetime:
+    """Until when the next version of a bin must be good at least.
+
+    It holds entries of many: who publishes one of them may not let all others end earlier than they would have. Half of
+    a lifetime will do in any case, since publishers' clocks differ.
+    """
+    half = now + OFFLINE_LIFETIME / 2
+    return half if before is None else max(now, min(before.expires, half))
+
+
+def _check_names(state: Published, bins: Mapping[str, Targets], submitter: Submitter) -> None:
+    trust = state.trust
+    published: dict[str, Targets | None] = {role: state.bin(role) for role in bins}
+
+    def before(path: str) -> TargetFile | None:
+        role = trust.bin_of(path)
+        if role not in published:
+            published[role] = state.bin(role)
+        targets = published[role]
+        return targets.targets.get(path) if targets is not None else None
+
+    def after(path: str) -> TargetFile | None:
+        targets = bins.get(trust.bin_of(path))
+        return targets.targets.get(path) if targets is not None else before(path)
+
+    changed = [path for role, targets in bins.items() for path in changed_paths(published[role], targets)]
+    check(changed, before, after, submitter)
+
+
+def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Published]:
+    """A fresh timestamp, over a fresh snapshot if half of the present one's life is over."""
+    if state.snapshot.expires - now > SNAPSHOT_LIFETIME / 2:
+        file = state.timestamp.snapshot_meta
+        encoded = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
+        return [(TIMESTAMP_FILE, encoded)], replace(state, timestamp=state.trust.verify_timestamp(encoded))
+    snapshot = sign_snapshot(state.snapshot, {}, online.snapshot, now)
+    file = meta_file(state.snapshot.version + 1, snapshot)
+    timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
+    return _files(state, {}, snapshot, timestamp)
+
+
+def renew_after(online: Online) -> timedelta:
+    """How long to wait between renewals."""
+    return online.lifetime / RENEWALS_PER_LIFETIME
+
+
+def outdated(files: Files) -> list[str]:
+    """Names of older versions that may go once `files` are written."""
+    names = []
+    for name, _ in files:
+        version, _, role = name.partition(".")
+        if version.isdigit() and int(version) > VERSIONS_KEPT:
+            names.append(f"{int(version) - VERSIONS_KEPT}.{role}")
+    return names
+
+
+def _files(before: Published, bins: Mapping[str, bytes], snapshot: bytes, timestamp: bytes) -> tuple[Files, Published]:
+    trust = before.trust
+    state = replace(
+        before,
+        snapshot=trust.verify_snapshot(snapshot),
+        timestamp=trust.verify_timestamp(timestamp),
+        held={**before.held, **bins},
+    )
+    files = [(f"{state.version_of(role)}.{role}.json", data) for role, data in bins.items()]
+    files += [(f"{state.snapshot.version}.snapshot.json", snapshot), (TIMESTAMP_FILE, timestamp)]
+    return files, state
