@@ -205,19 +205,6 @@ def test_replay() -> None:
     assert not replay(state="answering"), "the client has the head"
 
 
-def test_back_off_begins_with_none_doubles_and_is_bounded() -> None:
-    crashes, pauses = 0, []
-    for _ in range(14):
-        crashes, pause_s = flow.after_crash(crashes, lived_s=0.0)
-        pauses.append(pause_s)
-    assert pauses[:4] == [0.0, 0.1, 0.2, 0.4]
-    assert max(pauses) == pauses[-1] == flow.BACKOFF_MAX_S
-
-
-def test_a_machine_that_lived_long_starts_the_count_anew() -> None:
-    assert flow.after_crash(9, lived_s=flow.HEALTHY_S) == (1, 0.0)
-
-
 def test_the_one_who_stopped_is_blamed() -> None:
     assert flow.refusal(flow.silence(True, 1.0)).status == 504
     assert flow.refusal(flow.silence(False, 1.0)).status == 408

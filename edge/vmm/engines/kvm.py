@@ -22,17 +22,9 @@ import threading
 from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
-from edge.vmm.engines import monitor, system_call
+from edge.vmm.engines import kvm_facts, monitor, system_call
 from edge.vmm.engines.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid, limited
-from edge.vmm.engines.kvm_facts import (
-    CPUID_FAULTING,
-    GUARDS,
-    LEAF_7,
-    KvmFacts,
-    cpuid_length,
-    set_cpuid,
-    special_registers,
-)
+from edge.vmm.engines.kvm_facts import KvmFacts, set_cpuid, special_registers
 from edge.vmm.kernel import kvm_api as kvm
 from edge.vmm.kernel.host_selectors import clear_selectors
 from edge.vmm.kernel.kvm_api import REGS, RUN_IMMEDIATE_EXIT, RUN_IO_PORT, RUN_REGS
@@ -73,8 +65,8 @@ def facts() -> KvmFacts:
     :raises OperatorError: KVM cannot be used here; the message says why.
     """
     try:
-        offered = kvm.supported_cpuid(kvm.open_kvm()).get((LEAF_7, 0), (0, 0, 0, 0))
-        guards = tuple(name for name, (_, register, bit) in GUARDS.items() if offered[register] >> bit & 1)
+        offered = kvm.supported_cpuid(kvm.open_kvm()).get((kvm_facts.LEAF_7, 0), (0, 0, 0, 0))
+        guards = tuple(name for name, (_, register, bit) in kvm_facts.GUARDS.items() if offered[register] >> bit & 1)
         ring = _probe(KvmFacts(0, guards), b"\x0f\x05", _ring_of)  # syscall
         # xor eax, eax; cpuid; out 0x10, al; jmp .
         ours = _probe(KvmFacts(ring, guards), b"\x31\xc0\x0f\xa2\xe6\x10\xeb\xfe", _whose_cpuid)
@@ -158,7 +150,7 @@ class KvmEngine:
         wanted = system_call.msrs(self._facts.ring)
         if kvm.set_msrs(self._cpu, wanted) != len(wanted):
             raise OSError(errno.EINVAL, "MSRs of SYSCALL refused")
-        kvm.set_msrs(self._cpu, CPUID_FAULTING)  # as many as are taken; `facts` knows what came of it
+        kvm.set_msrs(self._cpu, kvm_facts.CPUID_FAULTING)  # as many as are taken; `facts` knows what came of it
 
     def run(self) -> Exit:
         """See `Engine.run`."""
@@ -223,7 +215,7 @@ class KvmEngine:
         sregs = self._sregs()
         words = list(REGS.unpack_from(self._run_page, RUN_REGS))
         words[kvm.RIP], words[kvm.RSP], words[kvm.RFLAGS] = rip, rsp, rflags & RFLAGS_GUEST | RFLAGS_FIXED
-        length = cpuid_length(self._memory, rip) if vector == GENERAL_PROTECTION and error_code == 0 else 0
+        length = kvm_facts.cpuid_length(self._memory, rip) if vector == GENERAL_PROTECTION and error_code == 0 else 0
         if length:
             leaf = words[kvm.RAX] & 0xFFFF_FFFF
             words[kvm.RAX], words[kvm.RBX], words[kvm.RCX], words[kvm.RDX] = cpuid(leaf)
