@@ -16,7 +16,7 @@ from edge.vmm.wire import attribution, frames
 from edge.vmm.wire.attribution import NOBODY
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
-from tests.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
+from tests.support.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.snapshot import Snapshot
 

@@ -13,7 +13,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site
-from tests.e2e.edges import metrics, raw
+from tests.support.edges import metrics, raw
 
 HOST = "sm-echo.test"
 AFTER = f"GET /smuggled HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode()

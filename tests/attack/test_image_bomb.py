@@ -15,7 +15,7 @@ import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
 from edge.content.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
-from tests.guests import EXAMPLES, bake, baker
+from tests.support.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, ImageTooLarge, VerificationError

@@ -10,7 +10,7 @@ import zstandard
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
 from origin.model.diskfile import DiskFile
-from tests.e2e.edges import metrics
+from tests.support.edges import metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 BLOCK = 65536

@@ -19,8 +19,8 @@ from loadtest.site import site as site_module
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server
 from loadtest.site.site import Publication, Site, example
-from tests.e2e.edges import admin as operators_page
-from tests.e2e.edges import eventually, metrics
+from tests.support.edges import admin as operators_page
+from tests.support.edges import eventually, metrics
 
 LAUNCHER = Path(__file__).parent / "scripted.py"
 VICTIMS = ("v0", "v1", "v2")

@@ -12,8 +12,8 @@ from edge.supervisor.residents import SHELL_BYTES, greediest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from tests.e2e.edges import admin as operators_page
-from tests.e2e.edges import eventually, metrics
+from tests.support.edges import admin as operators_page
+from tests.support.edges import eventually, metrics
 
 PROGRAMS = Path(__file__).parent / "programs"
 VICTIMS = ("v0", "v1", "v2")

@@ -21,7 +21,7 @@ from origin.registry.logs import Logs
 from origin.registry.names import NameRefused, Submitter
 from origin.registry.roles import Published, accept, found
 from origin.registry.store import Store
-from tests.synthetic import NOW, TOKEN, Keys, publication, running_origin
+from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
 from vmimage.trust import ServiceRecord, host_path, make_targets, parse_target, service_path, sign_bin
 

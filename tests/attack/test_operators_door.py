@@ -17,7 +17,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from tests.e2e.edges import PATIENCE_S, eventually
+from tests.support.edges import PATIENCE_S, eventually
 
 TOKEN = "a-token-of-operators"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

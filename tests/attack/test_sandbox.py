@@ -28,7 +28,7 @@ from edge.vmm.sandbox import layers, seccomp
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from tests.attack import intruder
-from tests.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
+from tests.support.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.manifest import Limits

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.site.site import CommandFailed, Site
 from origin.model.keys import generate
-from tests.synthetic import NOW
+from tests.support.synthetic import NOW
 
 ESCAPES = "\x1b]0;owned\x07\x9b31m\u202egnp\r\n2026-01-01T00:00:00.000Z - forged"
 DANGEROUS = "\x1b\x07\x9b\u202e\r"

@@ -17,7 +17,7 @@ from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
 from origin.bake.linux import checked
 from tests.attack.one_instruction import cases
-from tests.e2e.edges import eventually, metrics
+from tests.support.edges import eventually, metrics
 from vmimage import snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.elf import parse_program

@@ -10,7 +10,7 @@ from origin.registry.names import Submitter
 from origin.registry.roles import Published, accept, found
 from origin.registry.store import Store
 from origin.registry.uploads import UPLOADS_MAX, Uploads
-from tests.synthetic import NOW, Keys
+from tests.support.synthetic import NOW, Keys
 from vmimage.errors import VerificationError
 from vmimage.trust import OFFLINE_LIFETIME, ServiceRecord, make_targets, sign_bin
 

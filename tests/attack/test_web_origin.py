@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Site, example
-from tests.e2e.edges import eventually
+from tests.support.edges import eventually
 
 THIEF = Path(__file__).parent / "programs" / "origin_thief.c"
 OF_AN_ORIGIN = {

@@ -9,7 +9,7 @@ import pytest
 from libos.examples.catalogue.database import make
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
-from tests.e2e.edges import metrics
+from tests.support.edges import metrics
 
 OSLO = 3143244
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
-from tests.guests import PROGRAMS
+from tests.support.guests import PROGRAMS
 
 
 def test_a_cgi_program_serves_pages(site: Site, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import NUNATAK, Site
-from tests.guests import PROGRAMS
+from tests.support.guests import PROGRAMS
 
 CHANCE = PROGRAMS / "linux_chance.c"
 WORKER = "export default { fetch: () => new Response(`secret ${crypto.randomUUID()}${Math.random()}\\nid -\\n`) };"

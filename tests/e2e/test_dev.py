@@ -13,7 +13,7 @@ import pytest
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server, ServerFailed
 from loadtest.site.site import NUNATAK, example
-from tests.e2e.edges import eventually
+from tests.support.edges import eventually
 
 PATIENCE_S = 60.0
 

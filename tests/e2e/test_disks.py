@@ -17,7 +17,7 @@ import pytest
 from loadtest.site.fetch import Client, fetch
 from loadtest.site.server import Server
 from loadtest.site.site import NUNATAK, Site
-from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
+from tests.support.edges import PATIENCE_S, admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 BLOCK = 65536

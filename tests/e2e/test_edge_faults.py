@@ -15,7 +15,7 @@ from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Publication, Site, example
 from tests.e2e import edges
-from tests.e2e.edges import eventually, metrics
+from tests.support.edges import eventually, metrics
 
 Image = Callable[..., Path]
 

@@ -14,7 +14,7 @@ import pytest
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
-from tests.e2e.edges import eventually, metrics, raw
+from tests.support.edges import eventually, metrics, raw
 
 Image = Callable[..., Path]
 MIB = 1 << 20

@@ -16,7 +16,7 @@ from loadtest.scenarios.fairness import NEIGHBOURS, publish_neighbours
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site
-from tests.e2e.edges import metrics
+from tests.support.edges import metrics
 
 Image = Callable[..., Path]
 VISITS = 20

@@ -10,8 +10,8 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
 from tests.conftest import kvm_missing
-from tests.e2e.edges import eventually, metrics
 from tests.e2e.test_wakeups import worker
+from tests.support.edges import eventually, metrics
 
 # Runtimes are fetched and compiled by the first test that needs them: some minutes, once a machine.
 pytestmark = pytest.mark.timeout(900)

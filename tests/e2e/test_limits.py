@@ -12,8 +12,8 @@ import pytest
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from tests.e2e.edges import admin, eventually, metrics
-from tests.guests import PROGRAMS
+from tests.support.edges import admin, eventually, metrics
+from tests.support.guests import PROGRAMS
 
 LIMITS = PROGRAMS / "limits.c"
 CONFIG = {"refresh": 0.2, "request_timeout": 3, "isolation": "alone", "weights": "alone=3"}

@@ -12,7 +12,7 @@ import pytest
 
 from loadtest.site.site import LOOPBACK, Site
 from loadtest.traffic.zipf import DECILES
-from tests.e2e.edges import metrics
+from tests.support.edges import metrics
 
 SERVICES = 30
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadtest" / "locustfile.py"

@@ -13,7 +13,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server, ServerFailed
 from loadtest.site.site import NUNATAK, CommandFailed, Site, example
-from tests.e2e.edges import admin, eventually, metrics
+from tests.support.edges import admin, eventually, metrics
 
 TOKEN = "a-token-of-operators"
 

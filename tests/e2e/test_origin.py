@@ -13,7 +13,7 @@ import pytest
 from edge.catalogue.catalogue import Catalogue
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import NUNATAK, CommandFailed, Publication, Site
-from tests.synthetic import BASE, image
+from tests.support.synthetic import BASE, image
 from vmimage.archive import pack_archive
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, digest_of
 

@@ -12,7 +12,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import NUNATAK, CommandFailed, Site
-from tests.e2e.edges import admin, eventually, metrics
+from tests.support.edges import admin, eventually, metrics
 
 PROGRAM = Path(__file__).parent.parent / "guest" / "programs" / "disks.c"
 PAGE = 4096

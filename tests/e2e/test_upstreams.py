@@ -11,8 +11,8 @@ import pytest
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
-from tests.e2e.edges import eventually, metrics
-from tests.guests import PROGRAMS
+from tests.support.edges import eventually, metrics
+from tests.support.guests import PROGRAMS
 
 SIZE = 3 << 20
 

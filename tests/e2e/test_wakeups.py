@@ -9,7 +9,7 @@ from pathlib import Path
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site
-from tests.e2e.edges import PATIENCE_S, admin, eventually, metrics
+from tests.support.edges import PATIENCE_S, admin, eventually, metrics
 
 Image = Callable[..., Path]
 MACHINES = 12

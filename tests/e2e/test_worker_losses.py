@@ -10,8 +10,8 @@ from typing import Any
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from tests.e2e.edges import admin as operators_page
-from tests.e2e.edges import eventually, metrics
+from tests.support.edges import admin as operators_page
+from tests.support.edges import eventually, metrics
 
 NEIGHBOURS = ("n0", "n1")
 

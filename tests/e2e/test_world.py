@@ -9,7 +9,7 @@ import pytest
 
 from loadtest.site.fetch import Client, fetch
 from loadtest.site.site import CommandFailed, Site
-from tests.e2e.edges import admin, metrics
+from tests.support.edges import admin, metrics
 
 SERVICES = 12
 ORDER = b"a thousand times nothing " * 40

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.guests import ENGINE
+from tests.support.guests import ENGINE
 
 
 @pytest.fixture(scope="module", params=["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)], autouse=True)

@@ -8,8 +8,8 @@ from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, Language
 from libos.toolchain.compile_linux import compile_linux
 from origin.bake.bake import Baker
-from tests.guests import PROGRAMS, Guest, baker, elf, load
-from tests.linux import program
+from tests.support.guests import PROGRAMS, Guest, baker, elf, load
+from tests.support.linux import program
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program

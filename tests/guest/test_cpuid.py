@@ -11,8 +11,8 @@ from edge.vmm.engines.engine import SLICE_OVER, Fault, Hypercall, cpuid
 from edge.vmm.engines.kvm import KvmEngine, facts
 from edge.vmm.shells import shell as shells
 from edge.vmm.shells.shell import EngineName, Shell
-from tests import bare
-from tests.guests import ENGINE, PROGRAMS, Guest, bake, image_of
+from tests.support import bare
+from tests.support.guests import ENGINE, PROGRAMS, Guest, bake, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import OperatorError
 from vmimage.snapshot import Registers

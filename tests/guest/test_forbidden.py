@@ -9,7 +9,7 @@ from edge.vmm.engines.engine import cpuid
 from edge.vmm.engines.kvm import facts
 from edge.vmm.machine.machine import Phase
 from edge.vmm.shells.shell import Shell
-from tests.guests import ENGINE, PROGRAMS, Guest, image_of
+from tests.support.guests import ENGINE, PROGRAMS, Guest, image_of
 from vmimage.errors import GuestError, GuestExited, GuestFault, GuestViolation
 
 SOURCE = PROGRAMS / "forbidden.c"

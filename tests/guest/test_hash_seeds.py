@@ -8,7 +8,7 @@ from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
 from origin.bake.bake import Baker
-from tests.guests import RUNS_MAX, Guest
+from tests.support.guests import RUNS_MAX, Guest
 from vmimage import files
 from vmimage.errors import OutOfTime
 from vmimage.manifest import DEFAULT_TERMS

@@ -4,7 +4,7 @@ import pytest
 
 from edge.vmm.machine.machine import Idle
 from edge.vmm.turns.watchdog import SLICE_NS, TICK_NS, watchdog
-from tests.guests import PROGRAMS, RUNS_MAX, Guest, image_of
+from tests.support.guests import PROGRAMS, RUNS_MAX, Guest, image_of
 from vmimage.errors import GuestViolation
 
 SOURCE = PROGRAMS / "interrupts.c"

@@ -15,7 +15,7 @@ from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
 from origin.bake.bake import Baker
-from tests.guests import RUNS_MAX, Guest, Response, head_block
+from tests.support.guests import RUNS_MAX, Guest, Response, head_block
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfMemory, OutOfTime, PublisherError

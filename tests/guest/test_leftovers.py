@@ -8,9 +8,9 @@ import pytest
 
 from edge.vmm.engines.engine import Exit, Fault
 from edge.vmm.shells.shell import Image, Shell
-from tests import bare
-from tests.bare import BASE, MEMORY_BYTES
-from tests.guests import ENGINE, PROGRAMS
+from tests.support import bare
+from tests.support.bare import BASE, MEMORY_BYTES
+from tests.support.guests import ENGINE, PROGRAMS
 
 # Unicorn has no state of a thread, and AVX neither.
 pytestmark = [pytest.mark.kvm, pytest.mark.parametrize("engine", ["kvm"], indirect=True, scope="module")]

@@ -7,8 +7,8 @@ import pytest
 
 from libos.toolchain.build import ZIG
 from libos.toolchain.packages import cache_folder
-from tests.guests import PROGRAMS, Guest, load
-from tests.linux import bake_linux, program, run
+from tests.support.guests import PROGRAMS, Guest, load
+from tests.support.linux import bake_linux, program, run
 from vmimage import abi
 from vmimage.elf import parse_program
 from vmimage.errors import GuestFault

@@ -13,7 +13,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.machine.machine import Idle, Phase
 from edge.vmm.shells.shell import EngineName
 from edge.vmm.turns.watchdog import watchdog
-from tests.guests import EXAMPLES, PROGRAMS, RUNS_MAX, Guest, Response, image_of
+from tests.support.guests import EXAMPLES, PROGRAMS, RUNS_MAX, Guest, Response, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, OutOfTime, OutputTooLarge, Unmovable
 

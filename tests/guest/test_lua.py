@@ -9,7 +9,7 @@ from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, lua
 from libos.toolchain.packages import source_tree
 from origin.bake.bake import BAKE_CPU_MS, Baker
-from tests.guests import Guest
+from tests.support.guests import Guest
 from vmimage import abi, files
 from vmimage.archive import ImageBundle
 from vmimage.errors import OutOfMemory, PublisherError

@@ -12,7 +12,7 @@ from edge.vmm.machine.machine import Idle, Runnable
 from edge.vmm.shells.shell import Shell
 from edge.vmm.turns.watchdog import watchdog
 from libos.toolchain.build import compile_guest, run_tool
-from tests.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
+from tests.support.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.snapshot import decode

@@ -6,7 +6,7 @@ import pytest
 
 from edge.vmm.machine.machine import Idle
 from edge.vmm.shells.shell import Shell
-from tests.guests import EXAMPLES, RUNS_MAX, Guest, image_of
+from tests.support.guests import EXAMPLES, RUNS_MAX, Guest, image_of
 from vmimage import abi, snapshot
 
 pytestmark = pytest.mark.kvm

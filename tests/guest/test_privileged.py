@@ -6,7 +6,7 @@ A KVM without hardware support does that to what comes behind MOV SS.
 import pytest
 
 from edge.vmm.engines.engine import Fault
-from tests import bare
+from tests.support import bare
 from vmimage import abi
 from vmimage.snapshot import Registers
 

@@ -14,9 +14,9 @@ from edge.vmm.engines.engine import EngineFailure, Exit, Fault, Hypercall
 from edge.vmm.engines.kvm import KvmEngine, facts
 from edge.vmm.memory.guest_memory import MONITOR_ADDRESS
 from edge.vmm.shells.shell import Image, Shell
-from tests import bare
-from tests.bare import BASE, MEMORY_BYTES, acts
-from tests.guests import ENGINE, PROGRAMS
+from tests.support import bare
+from tests.support.bare import BASE, MEMORY_BYTES, acts
+from tests.support.guests import ENGINE, PROGRAMS
 from vmimage import abi
 from vmimage.snapshot import RFLAGS_FIXED
 

@@ -11,7 +11,7 @@ from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Image
 from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
-from tests.guests import PROGRAMS, Guest, bake, load
+from tests.support.guests import PROGRAMS, Guest, bake, load
 from vmimage.drives import DriveKind, DriveRef
 
 SQL = PROGRAMS / "sql"

@@ -11,7 +11,7 @@ from edge.vmm.engines.engine import SLICE_OVER, Engine, Fault, Hypercall
 from edge.vmm.engines.kvm import KvmEngine, facts
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
-from tests.guests import ENGINE
+from tests.support.guests import ENGINE
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.snapshot import RFLAGS_GUEST, Registers

@@ -3,7 +3,7 @@
 import struct
 
 from edge.vmm.devices.ring import Record
-from tests.guests import PROGRAMS, Guest, Response, head_block, image_of
+from tests.support.guests import PROGRAMS, Guest, Response, head_block, image_of
 from vmimage import abi
 
 SOURCE = PROGRAMS / "upstream.c"

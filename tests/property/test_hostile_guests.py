@@ -16,7 +16,7 @@ from edge.vmm.devices.ring import Record, RingProducer, encode_record, parse_rec
 from edge.vmm.machine.machine import Idle, Machine, Phase, Ready, Runnable
 from edge.vmm.memory.guest_memory import BaseMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
-from tests.guests import EXAMPLES, Guest, image_of
+from tests.support.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, GuestError, GuestViolation
 from vmimage.manifest import Limits, Region

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge.vmm.devices.gate import Gate
 from edge.vmm.machine.machine import Machine, Phase
 from edge.vmm.turns.watchdog import watchdog
-from tests.guests import EXAMPLES, Guest, image_of
+from tests.support.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, requests, snapshot
 from vmimage.errors import FormatError, GuestError
 from vmimage.manifest import Limits

@@ -11,7 +11,7 @@ from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.engines.unicorn_stops import stop_between_blocks
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
-from tests.guests import EXAMPLES, baker, elf
+from tests.support.guests import EXAMPLES, baker, elf
 from vmimage import abi
 from vmimage.elf import parse_program
 from vmimage.manifest import DEFAULT_TERMS, Region

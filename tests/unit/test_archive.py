@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.synthetic import BASE, image
+from tests.support.synthetic import BASE, image
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.errors import FormatError
 from vmimage.manifest import canonical_json, digest_of

@@ -8,7 +8,7 @@ from edge.vmm.devices.clock import FAR_NS, Clock
 from edge.vmm.machine.phases import Runnable
 from edge.vmm.turns import watchdog
 from edge.vmm.turns.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
-from tests.guests import PROGRAMS, Guest, image_of
+from tests.support.guests import PROGRAMS, Guest, image_of
 from vmimage import abi
 from vmimage.snapshot import DeviceState
 

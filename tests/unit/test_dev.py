@@ -12,7 +12,7 @@ from origin.dev.local import LocalOrigin
 from origin.dev.page import Problem, run_problem
 from origin.dev.terminal import say
 from origin.dev.watch import changed, stamp
-from tests.synthetic import image
+from tests.support.synthetic import image
 from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program
 from vmimage.errors import GuestFault, OriginError, OutOfMemory, OutOfTime, VerificationError

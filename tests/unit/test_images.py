@@ -11,7 +11,7 @@ import pytest
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
 from edge.content.images import Image, Images
-from tests.guests import EXAMPLES, bake, baker
+from tests.support.guests import EXAMPLES, bake, baker
 from vmimage.archive import ImageBundle
 from vmimage.canonical import Blob
 from vmimage.errors import OriginError

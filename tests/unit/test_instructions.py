@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from libos.toolchain.compile_linux import compile_linux
-from tests.linux import program
+from tests.support.linux import program
 from vmimage.elf import check_instructions, parse_program
 from vmimage.errors import PublisherError
 from vmimage.instructions import questionable

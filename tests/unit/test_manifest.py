@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.synthetic import BASE, image
+from tests.support.synthetic import BASE, image
 from vmimage import abi
 from vmimage.errors import FormatError
 from vmimage.manifest import (

@@ -22,7 +22,7 @@ from origin.publish.publish import Exchange, publish, rollback
 from origin.registry.roles import VERSIONS_KEPT, accept, found, outdated, renew
 from origin.registry.server import Origin
 from origin.registry.store import Store
-from tests.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
+from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, OriginUnreachable, PublisherError, VerificationError
 from vmimage.manifest import digest_of
 from vmimage.trust import SNAPSHOT_LIFETIME, ServiceRecord, make_targets, service_path, sign_bin

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from origin.registry.store import Store
-from tests.synthetic import BASE, image
+from tests.support.synthetic import BASE, image
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import digest_of
 

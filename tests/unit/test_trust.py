@@ -9,7 +9,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root, TargetFile
 
-from tests.synthetic import NOW
+from tests.support.synthetic import NOW
 from vmimage.canonical import Blob
 from vmimage.errors import PublisherError, VerificationError
 from vmimage.manifest import SNAPSHOT_TYPE

@@ -11,7 +11,7 @@ from origin.publish.client import carry_out
 from origin.publish.publish import publish, rollback
 from origin.publish.written import Choice, decide, notes
 from origin.registry.store import Store
-from tests.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
+from tests.support.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
 from vmimage.archive import ImageBundle
 from vmimage.disk import BLOCK_SIZE, BlockList, DiskManifest, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef

@@ -14,9 +14,9 @@ import numpy as np
 
 from edge.content.images import Image, prepare
 from edge.vmm.wire import frames
-from tests.guests import EXAMPLES, bake, baker, head_block
 from tests.property.fuzzing import instructions
 from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout
+from tests.support.guests import EXAMPLES, bake, baker, head_block
 from vmimage import abi, snapshot
 from vmimage.manifest import SNAPSHOT_TYPE, Blob, ImageManifest, Limits, Region, digest_of
 from vmimage.pages import Pages, pages_digest

@@ -480,7 +480,7 @@ def _block_is_named(data: bytes, block: bytes) -> bool:
 
 @cache
 def _program() -> bytes:
-    from tests.guests import EXAMPLES, elf
+    from tests.support.guests import EXAMPLES, elf
 
     return elf(EXAMPLES / "hello.c")
 

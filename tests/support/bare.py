@@ -13,7 +13,7 @@ from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate, page_template
 from edge.vmm.shells.shell import Image
-from tests.guests import ENGINE, elf
+from tests.support.guests import ENGINE, elf
 from vmimage import abi, snapshot
 from vmimage.elf import Program, parse_program
 from vmimage.manifest import Region

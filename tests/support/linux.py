@@ -6,7 +6,7 @@ from pathlib import Path
 
 from libos.toolchain.compile_linux import compile_linux
 from origin.bake.run import Result, Run
-from tests.guests import ENGINE, PROGRAMS, baker
+from tests.support.guests import ENGINE, PROGRAMS, baker
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.elf import Program, parse_program

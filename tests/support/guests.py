@@ -21,8 +21,8 @@ from vmimage.archive import ImageBundle
 from vmimage.elf import parse_program
 from vmimage.manifest import Limits, Terms
 
-PROGRAMS = Path(__file__).parent / "guest" / "programs"
-EXAMPLES = Path(__file__).parent.parent / "libos" / "examples"
+PROGRAMS = Path(__file__).parents[1] / "guest" / "programs"
+EXAMPLES = Path(__file__).parents[2] / "libos" / "examples"
 ENGINE: ContextVar[EngineName] = ContextVar("ENGINE", default="unicorn")  # of shells that tests do not make themselves
 RUNS_MAX = 2000  # entries a test's guest may need; a hang becomes a failure
 
