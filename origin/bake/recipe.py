@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from vmimage import sizes
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from vmimage.archive import ImageBundle
     from vmimage.terms import InstanceMode, Rejuvenation
-
-_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
-_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def images_of(
@@ -62,7 +60,9 @@ def images_of(
     if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+        raise PublisherError(
+            f"source: a .c, .js or .lua file, a folder or a static Linux program expected, got {source}: no such file"
+        )
     return build_image(
         source,
         name=name or name_of(source),
@@ -142,10 +142,10 @@ def _parse_causes(text: str | None) -> Rejuvenation:
 
 def parse_size(option: str, text: str, at_most: int | None = None) -> int:
     """Bytes of a size such as 32MiB, given with an option."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise PublisherError(f"--{option}: a size such as 32MiB expected, got {text!r}")
-    size = int(match[1]) * _UNITS[match[2]]
+    try:
+        size = sizes.parse_size(text)
+    except ValueError as error:
+        raise PublisherError(f"--{option}: {error}") from None
     if at_most is not None and size > at_most:
         raise PublisherError(f"--{option}: at most {at_most} bytes expected, got {text!r}")
     return size

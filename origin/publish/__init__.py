@@ -1,1 +1,1 @@
-"""Publishing: which requests bring images, disks and signed metadata to an origin, decided without I/O; and their client."""
+"""Publishing, decided without I/O: which requests bring images, disks and signed metadata to an origin. With a client."""

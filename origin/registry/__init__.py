@@ -1,1 +1,1 @@
-"""The origin's server: an OCI registry and the TUF catalogue beside it, what may change in them, and what is kept on disk."""
+"""The origin's server: an OCI registry, the TUF catalogue beside it, what may change in them, and what is kept."""
