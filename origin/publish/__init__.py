@@ -1,1 +1,1 @@
-"""Publishing, decided without I/O: which requests bring images, disks and signed metadata to an origin. With a client."""
+"""Publishing, decided without I/O: which requests bring images, disks and signed metadata to an origin."""
