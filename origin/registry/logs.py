@@ -1,8 +1,9 @@
 """Logs of services, as edges send them: kept per service, bounded, read by publishers from any place on.
 
-    logs/<service>/<first byte>.jsonl   lines in the order they came; the two newest files stay
-    logs/edges/<edge>                   number of the last batch that this edge sent: none is taken twice; for a token
-                                        of one edge <name>.<edge>, so that another's numbers are out of its reach
+    logs/services/<service>/<first byte>.jsonl   lines in the order they came; the two newest files stay
+    logs/edges/<edge>                            number of the last batch that this edge sent: none is taken twice; for
+                                                 a token of one edge <name>.<edge>, so that another's numbers are out of
+                                                 its reach
 
 POST /logs           an edge's batch of lines, with the log token or one of its own: either lets it append, to any log
 GET /logs/<service>  lines from byte `after` on, with an upload token that may; `wait` seconds if there are none

@@ -8,7 +8,7 @@ comment `<!-- not run: why -->` in the line before it.
 `nunatak origin` and `nunatak edge` stay in the foreground; a block that begins with one is started, waited for until it
 has printed the lines of its `text` block, or that it is ready, and ended with SIGTERM when the file is through.
 
-The text says ports 8000 (origin) and 8080 (edge). Free ones take their places, in commands and in what they print.
+The text says ports 8700 (origin) and 8080 (edge). Free ones take their places, in commands and in what they print.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("README.md", "docs/tutorial.md")
-PORTS = ("8000", "8080")
+PORTS = ("8700", "8080")
 SERVERS = ("nunatak origin ", "nunatak edge ")
 READY = " ready on http"
 WAIT_S = 60
