@@ -4,14 +4,22 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
+
+from edge.common.counters import GAUGES, PREFIX, Counters
+from edge.main import build_app
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:py|c|h|S|js|lua|md))`")
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+NOT_OURS = ("load-an-edge.md", "javascript.md", "benchmarks.md")  # options of locust, esbuild and a module
 DECISION = ["## Question", "## Found", "## Decision", "## Consequences"]
 
 
@@ -69,6 +77,24 @@ def test_every_page_is_reached_from_the_readme() -> None:
         for found in ((path.parent / target).resolve() for target in targets if target):
             left += sorted(found.glob("*.md")) if found.is_dir() else [found]
     assert not [path for path in documents() if path.is_relative_to(ROOT / "docs") and path not in seen]
+
+
+def test_metrics_that_documents_name_are_exported() -> None:
+    known = {PREFIX + name for name in GAUGES} | {f"{PREFIX}{name}_total" for name in Counters.__slots__}
+    named = {name for path in GUIDES for name in re.findall(r"nunatak_[a-z_]+", path.read_text("utf-8"))}
+    assert named
+    assert not named - known
+
+
+def test_options_that_documents_name_are_taken_by_some_command() -> None:
+    def flags(command: Any) -> set[str]:
+        own = {flag for param in command.params for flag in param.opts}
+        return own.union(*map(flags, getattr(command, "commands", {}).values()))
+
+    text = {path: CODE.sub("", path.read_text("utf-8")) for path in GUIDES if path.name not in NOT_OURS}
+    known = flags(get_command(build_app())) | {"--help", "--version"}
+    unknown = {f"{path.name}: {flag}" for path in text for flag in set(FLAG.findall(text[path])) - known}
+    assert not unknown
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "adr").glob("*.md")), ids=lambda path: str(path.name))

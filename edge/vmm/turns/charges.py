@@ -46,7 +46,7 @@ class Account:
         self._owed_ns = self._turn_ns = 0
 
     def add(self, cost_ns: int) -> None:
-        """It has caused so much."""
+        """Charge the machine with work that it caused in the supervisor."""
         self._owed_ns += cost_ns
         self._turn_ns += cost_ns
 
