@@ -48,7 +48,7 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
 
 def _option(option: Option) -> inspect.Parameter:
     help_ = option.sentence + (" It must be given, here or in the file." if option.required else "")
-    shown = option.about.unset if not option.default else not option.required
+    shown = option.about.unset or not option.required
     about = typer.Option(option.flag, help=help_, metavar=option.form, show_default=shown)
     return _parameter(option.name, Annotated[str, about], option.default_text)
 
