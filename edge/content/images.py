@@ -24,6 +24,7 @@ import numpy as np
 
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.common.turns import Turns
 from edge.content.blobs import Ref, Store, Trip, ref_of
@@ -120,7 +121,7 @@ class Images:
         self.held: Tier[str, Image] = Tier(budget_bytes)
         self.on_drop = on_drop
         self._remember_s = remember_s
-        self._loading: dict[str, asyncio.Task[tuple[Image, Trip]]] = {}
+        self._loads: SingleFlight[str, tuple[Image, Trip]] = SingleFlight(self.tasks, "image")
         self._refused: dict[str, tuple[float, OriginError | ImageTooLarge]] = {}
         self._machine_bytes = machine_bytes
         self._preparing = Turns(max(budget_bytes, PREPARING_MIN))
@@ -147,14 +148,8 @@ class Images:
             if self._clock() < until:
                 raise error
             del self._refused[digest]
-        task = self._loading.get(digest)
-        if task is None:
-            load = self._load(digest, size, expected, party)
-            task = self._loading[digest] = self.tasks.spawn("image", load, awaited=True)
-            task.add_done_callback(lambda _: self._loading.pop(digest))
-        else:
-            self._counters.collapsed += 1
-        return await asyncio.shield(task)
+        self._counters.collapsed += digest in self._loads
+        return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
     async def _load(self, digest: str, size: int | None, expected: Blob | None, party: str) -> tuple[Image, Trip]:
         trip, base, ahead = Trip(), None, None
