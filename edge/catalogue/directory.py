@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, Literal, Protocol
 
+from cachetools import TTLCache
+
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
@@ -64,7 +66,7 @@ class Directory:
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
         self._thread = ThreadPoolExecutor(1, "catalogue")
-        self._nowhere: dict[tuple[Kind, str], tuple[float, NunatakError]] = {}
+        self._nowhere: TTLCache[tuple[Kind, str], NunatakError] = TTLCache(REMEMBERED_MAX, negative_s)
         self._fresh_until = 0.0
         self._awake = asyncio.Event()
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
@@ -84,8 +86,7 @@ class Directory:
         if known is not None:
             return known
         key = (kind, name)
-        until, error = self._nowhere.get(key, (0.0, None))
-        if error is not None and time.monotonic() < until:
+        if (error := self._nowhere.get(key)) is not None:
             raise error
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
@@ -100,9 +101,7 @@ class Directory:
             if release is None:
                 raise UnknownService(f"{kind} {name!r}")
         except NunatakError as error:
-            if len(self._nowhere) >= REMEMBERED_MAX:
-                self._nowhere.clear()
-            self._nowhere[kind, name] = time.monotonic() + self._negative_s, error
+            self._nowhere[kind, name] = error
             if not isinstance(error, UnknownService):
                 self._counters.add(self._counters.origin_errors, error.counter)
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
@@ -127,14 +126,14 @@ class Directory:
         host, changes = self._configured_host, self._changes
         if not host or self._checked_at == changes:
             return
-        until, error = self._nowhere.get(("host", host), (0.0, None))
-        if error is not None and not isinstance(error, UnknownService) and time.monotonic() < until:
+        error = self._nowhere.get(("host", host))
+        if error is not None and not isinstance(error, UnknownService):
             raise error
         try:
             owner = await self._look_up("host", host)
         except NunatakError as error:
             self.names_served, self.service_host = False, host
-            self._nowhere["host", host] = time.monotonic() + self._negative_s, error
+            self._nowhere["host", host] = error
             raise
         if changes != self._changes:
             return  # who changed the catalogue looks again

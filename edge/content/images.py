@@ -21,6 +21,7 @@ from itertools import count
 from typing import Final
 
 import numpy as np
+from cachetools import TTLCache
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -44,6 +45,8 @@ INLINE_MAX: Final = 256 << 10  # bytes of a derived image that travels in a fram
 # 5.5 MB measured. What is fetched ahead, by the catalogue's word alone, takes no more than a quarter of that.
 PREPARING_MIN: Final = 8 << 20
 AHEAD_SHARE: Final = 4
+
+REFUSED_MAX: Final = 1024  # images whose refusal is remembered
 
 _logger: Final = log.logger("images")
 
@@ -120,9 +123,8 @@ class Images:
         self.tasks = Tasks(counters)
         self.held: Tier[str, Image] = Tier(budget_bytes)
         self.on_drop = on_drop
-        self._remember_s = remember_s
         self._loads: SingleFlight[str, tuple[Image, Trip]] = SingleFlight(self.tasks, "image")
-        self._refused: dict[str, tuple[float, OriginError | ImageTooLarge]] = {}
+        self._refused: TTLCache[str, OriginError | ImageTooLarge] = TTLCache(REFUSED_MAX, remember_s, timer=clock)
         self._machine_bytes = machine_bytes
         self._preparing = Turns(max(budget_bytes, PREPARING_MIN))
         self._ahead = Turns(self._preparing.capacity // AHEAD_SHARE)
@@ -143,11 +145,8 @@ class Images:
         image = self.held.get(digest)
         if image is not None:
             return image, None
-        if digest in self._refused:
-            until, error = self._refused[digest]
-            if self._clock() < until:
-                raise error
-            del self._refused[digest]
+        if (error := self._refused.get(digest)) is not None:
+            raise error
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
@@ -178,9 +177,7 @@ class Images:
                     )
                     trip.verify_s += self._clock() - began
             except (OriginError, ImageTooLarge) as error:
-                now = self._clock()
-                self._refused = {other: entry for other, entry in self._refused.items() if now < entry[0]}
-                self._refused[digest] = now + self._remember_s, error
+                self._refused[digest] = error
                 self._counters.images_too_large += isinstance(error, ImageTooLarge)
                 _logger.error(log.line("image_refused", image=digest, error=error.counter, reason=error))
                 self._unpin(base)

@@ -9,9 +9,11 @@ Which addresses may be reached is `upstream_policy`'s business.
 import asyncio
 import errno
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
+
+from cachetools import TTLCache
 
 from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
@@ -44,7 +46,7 @@ class Lookups:
         self._waiting: Counter[str] = Counter()  # by tenant
         # By tenant and name: nobody waits in another's queue.
         self._under_way: SingleFlight[tuple[str, _Name], Found] = SingleFlight(self.tasks, "lookup")
-        self._known: OrderedDict[_Name, tuple[float, Found]] = OrderedDict()  # until when, and what
+        self._known: TTLCache[_Name, Found] = TTLCache(KNOWN_MAX, FRESH_S)
 
     async def find(self, party: str, host: str, port: int, family: socket.AddressFamily) -> Found:
         """Addresses of a name, for a tenant.
@@ -52,8 +54,7 @@ class Lookups:
         :raises OSError: there are none, or the tenant waits for too many names.
         """
         name = _Name(host, port, family)
-        until, found = self._known.get(name, (0.0, []))
-        if self._loop.time() < until:
+        if (found := self._known.get(name)) is not None:
             return found
         if (party, name) not in self._under_way:
             if self._waiting[party] >= WAITING_EACH:
@@ -69,10 +70,7 @@ class Lookups:
             self._waiting[party] -= 1
             if not self._waiting[party]:
                 del self._waiting[party]
-        self._known[name] = self._loop.time() + FRESH_S, found
-        self._known.move_to_end(name)
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
+        self._known[name] = found
         return found
 
     async def close(self) -> None:
