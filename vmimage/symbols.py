@@ -15,6 +15,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from vmimage.compression import content_size, unpack
 from vmimage.elf import Symbol
 from vmimage.errors import FormatError
 from vmimage.manifest import SYMBOLS_RAW_MAX
@@ -76,12 +77,7 @@ class SymbolTable:
 
         :raises FormatError: not zstd, larger than `SYMBOLS_RAW_MAX` unpacked, too many lines, or a line that is none.
         """
-        try:
-            size = raw_bytes(blob)
-            unpack = zstandard.ZstdDecompressor(max_window_size=SYMBOLS_RAW_MAX)
-            return cls(unpack.decompress(blob, max_output_size=size, allow_extra_data=False))
-        except zstandard.ZstdError as error:
-            raise FormatError(f"symbols: a zstd frame expected: {error}") from None
+        return cls(unpack("symbols", blob, SYMBOLS_RAW_MAX))
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol]) -> "SymbolTable":
@@ -122,13 +118,7 @@ def raw_bytes(blob: bytes) -> int:
 
     :raises FormatError: it does not say so, or more than `SYMBOLS_RAW_MAX`.
     """
-    try:
-        size: int = zstandard.frame_content_size(blob)
-    except zstandard.ZstdError as error:
-        raise FormatError(f"symbols: a zstd frame expected: {error}") from None
-    if not 0 <= size <= SYMBOLS_RAW_MAX:
-        raise FormatError(f"symbols: at most {SYMBOLS_RAW_MAX} bytes expected, the frame says {size}")
-    return size
+    return content_size("symbols", blob, SYMBOLS_RAW_MAX)
 
 
 def _numbers(raw: NDArray[np.uint8], starts: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:

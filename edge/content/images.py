@@ -33,6 +33,7 @@ from edge.content.tiers import Tier
 from edge.vmm.memory.image_memory import base_memfd_of, sealed_memfd
 from edge.vmm.wire import frames
 from vmimage import abi, snapshot
+from vmimage.compression import WINDOW_MAX
 from vmimage.errors import FormatError, ImageTooLarge, OriginError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, parse_manifest
 from vmimage.pages import PageNos, Pages, page_view
@@ -281,7 +282,7 @@ def held_bytes(manifest: ImageManifest) -> int:
 
 def preparing_bytes(manifest: ImageManifest) -> int:
     """What it takes at most to fetch and verify an image: blob, window of its frame, a slice; of a base, its memory."""
-    window = min(manifest.snapshot_bytes, snapshot.WINDOW_MAX)
+    window = min(manifest.snapshot_bytes, WINDOW_MAX)
     pages = manifest.page_count * abi.PAGE_SIZE if manifest.kind == "base" else 0
     slice_bytes = min(manifest.page_count, snapshot.SLICE_PAGES) * abi.PAGE_SIZE
     return _wire_bytes(manifest.snapshot) + window + slice_bytes + pages

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from libos.toolchain.packages import cache_folder, writing_cache
+from libos.toolchain.packages import cache_folder, keep_in_cache
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
@@ -104,10 +104,7 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
         run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
         data = elf.read_bytes()
-    with writing_cache(), tempfile.TemporaryDirectory(prefix="nunatak-", dir=cached.parent) as scratch:
-        made = Path(scratch) / cached.name
-        made.write_bytes(data)
-        os.replace(made, cached)
+    keep_in_cache(cached, data)
     return data
 
 

@@ -112,7 +112,7 @@ def test_what_is_too_large_is_refused_before_it_is_unpacked() -> None:
     assert len(bomb) < 16 << 10
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match=f"at most {SYMBOLS_RAW_MAX} bytes expected"):
+        with pytest.raises(FormatError, match=f"at most {SYMBOLS_RAW_MAX} bytes of content expected"):
             SymbolTable.decode(bomb)
         assert tracemalloc.get_traced_memory()[1] < MIB
     finally:
