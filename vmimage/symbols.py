@@ -9,6 +9,7 @@ lines there are, and a line may be six bytes.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,6 @@ import zstandard
 from numpy.typing import NDArray
 
 from vmimage.compression import content_size, unpack
-from vmimage.elf import Symbol
 from vmimage.errors import FormatError
 from vmimage.manifest import SYMBOLS_RAW_MAX
 
@@ -28,6 +28,15 @@ _NO_DIGIT: Final = 0xFF
 _HEX: Final = np.full(256, _NO_DIGIT, dtype=np.uint8)  # value of a digit's byte
 for _digit in range(16):
     _HEX[[ord(f"{_digit:x}"), ord(f"{_digit:X}")]] = _digit
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A function, an object, or a line of a function ("name (file.c:12)"); `size` in bytes, 0 when nobody says."""
+
+    address: int
+    size: int
+    name: str
 
 
 def encode(symbols: Iterable[Symbol]) -> bytes:

@@ -8,10 +8,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmimage.elf import Symbol
 from vmimage.errors import FormatError
 from vmimage.manifest import SYMBOLS_RAW_MAX
-from vmimage.symbols import LINES_MAX, NAME_MAX, SymbolTable, encode, is_line
+from vmimage.symbols import LINES_MAX, NAME_MAX, Symbol, SymbolTable, encode, is_line
 
 MIB = 1 << 20
 

@@ -11,10 +11,13 @@ import struct
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
 from vmimage import abi
 from vmimage.errors import PublisherError
-from vmimage.instructions import AVX, LOCKED_BIT_TEST, questionable
 from vmimage.manifest import Access
+from vmimage.symbols import Symbol
 
 PROGRAM_MAX: Final = 256 << 20  # bytes of the file
 SEGMENTS_MAX: Final = 64
@@ -38,15 +41,6 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Symbol:
-    """A function, an object, or a line of a function ("name (file.c:12)"); `size` in bytes, 0 when nobody says."""
-
-    address: int
-    size: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Program:
     """A linked program: entry point, segments sorted by address, symbols sorted by address."""
 
@@ -58,53 +52,11 @@ class Program:
     functions: tuple[Symbol, ...] = ()  # those of the symbols that are code
 
 
-def check_instructions(program: Program) -> list[str]:
-    """What a publisher should know of the program's instructions, a line each.
-
-    Looks at every function that has a symbol and a size; without symbols at executable memory as a whole.
-
-    :raises PublisherError: it has AVX instructions, which machines do not have and the emulator misreads; or LOCK
-        before a bit test of a register, which no processor executes.
-    """
-    warnings: dict[str, str] = {}
-    for segment in program.segments:
-        if segment.access != "rx":
-            continue
-        end = segment.address + len(segment.data)
-        inside = [f for f in program.functions if f.size and segment.address <= f.address < end]
-        for function in inside or [Symbol(segment.address, len(segment.data), "the program")]:
-            start = function.address - segment.address
-            for offset, kind in questionable(segment.data[start : start + function.size]):
-                where = f"{function.name} at {function.address + offset:#x}"
-                if kind == AVX:
-                    raise PublisherError(
-                        f"program: x86-64-v2 instructions expected, got AVX in {where}; "
-                        "compile with -mcpu=x86_64_v2 (gcc, clang: -march=x86-64-v2)"
-                    )
-                if kind == LOCKED_BIT_TEST:
-                    raise PublisherError(
-                        "program: LOCK before bt, bts, btr and btc only with an operand in memory expected, got a "
-                        f"register in {where}{_line(program, function.address + offset)}; take the prefix away"
-                    )
-                warnings.setdefault(kind, f"{kind} in {where}: outside of the contract, it faults on some hosts")
-    return list(warnings.values())
-
-
-def _line(program: Program, address: int) -> str:
-    """The line of the source that has the instruction, where the program says it."""
-    lines = [s for s in program.symbols if s.name.endswith(")") and s.address <= address < s.address + s.size]
-    return " (" + lines[-1].name.partition(" (")[2] if lines else ""
-
-
 def parse_program(data: bytes) -> Program:
     """Parse a static x86-64 ELF executable; a position-independent one is placed at `PROGRAM_ADDRESS`.
 
     :raises PublisherError: not one, or not one that fits the architecture's memory map.
     """
-    # Here, not above: edges import this module for `Symbol`, and pyelftools comes only with the `build` extra.
-    from elftools.common.exceptions import ELFError
-    from elftools.elf.elffile import ELFFile
-
     if len(data) > PROGRAM_MAX:
         raise PublisherError(f"program: at most {PROGRAM_MAX} bytes expected, got {len(data)}")
     try:
