@@ -11,8 +11,6 @@
 _Static_assert(NK_GATE_SIZE % NK_RECORD_ALIGN == 0 && (NK_GATE_SIZE & (NK_GATE_SIZE - 1)) == 0, "counters wrap");
 _Static_assert(RECORD_SIZE(NK_RECORD_PAYLOAD_MAX) * 2 <= NK_GATE_SIZE, "an empty ring always takes a record");
 
-static uint32_t reserved; /* out_head once the record being written is done */
-
 /* The next record, without its padding; false when there is none. */
 bool gate_next(struct record *record) {
     for (;;) {
@@ -62,8 +60,8 @@ static struct nk_record_header *place(uint32_t size, uint32_t *head) {
     return (void *)NK_GATE_OUT_ADDRESS;
 }
 
-/* Starts a record of `length` payload bytes; the caller fills them, then calls gate_commit() before all else here. */
-void *gate_reserve(uint16_t type, uint16_t flags, uint32_t stream, uint32_t length) {
+/* One record. The ring is drained while nobody else runs, so this never waits. */
+void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length) {
     uint32_t size = RECORD_SIZE(length), head = NK_CONTROL->out_head;
     struct nk_record_header *header = place(size, &head);
     if (!header) {
@@ -73,18 +71,9 @@ void *gate_reserve(uint16_t type, uint16_t flags, uint32_t stream, uint32_t leng
             panic("gate: the VMM does not drain the ring");
     }
     *header = (struct nk_record_header){length, type, flags, stream, 0};
-    reserved = head + size;
-    return header + 1;
-}
-
-void gate_commit(void) {
-    __asm__ volatile("" ::: "memory"); /* the payload before the index that shows it */
-    NK_CONTROL->out_head = reserved;
-}
-
-void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length) {
-    memcpy(gate_reserve(type, flags, stream, length), payload, length);
-    gate_commit();
+    memcpy(header + 1, payload, length);
+    __asm__ volatile("" ::: "memory"); /* the record before the index that shows it */
+    NK_CONTROL->out_head = head + size;
 }
 
 /* Lets the client send `bytes` more of its request body. */

@@ -13,8 +13,6 @@ struct record {
 };
 bool gate_next(struct record *record);
 void gate_release(const struct record *record);
-void *gate_reserve(uint16_t type, uint16_t flags, uint32_t stream, uint32_t length);
-void gate_commit(void);
 void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length);
 void gate_credit(uint32_t stream, uint32_t bytes);
 

@@ -29,6 +29,14 @@ struct file *file_new(const struct file_kind *kind, uint32_t flags) {
     return file;
 }
 
+static void release(struct file *file) {
+    if (--file->users)
+        return;
+    if (file->kind->close)
+        file->kind->close(file);
+    heap_free(file);
+}
+
 /* Gives the file the lowest free number from `lowest` on; without one it is released. */
 int64_t file_install(struct file *file, unsigned lowest, bool close_on_exec) {
     (void)close_on_exec; /* there is no exec */
@@ -40,16 +48,8 @@ int64_t file_install(struct file *file, unsigned lowest, bool close_on_exec) {
             descriptors[number] = file;
             return number;
         }
-    file_release(file);
+    release(file);
     return -EMFILE;
-}
-
-void file_release(struct file *file) {
-    if (--file->users)
-        return;
-    if (file->kind->close)
-        file->kind->close(file);
-    heap_free(file);
 }
 
 void files_begin(void) {
@@ -64,7 +64,7 @@ int64_t sys_close(const uint64_t *a, struct frame *frame) {
     if (!file)
         return -EBADF;
     descriptors[a[0]] = NULL;
-    file_release(file);
+    release(file);
     return 0;
 }
 

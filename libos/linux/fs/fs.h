@@ -34,7 +34,6 @@ struct file {
 struct file *file_of(uint64_t descriptor);
 struct file *file_new(const struct file_kind *kind, uint32_t flags);
 int64_t file_install(struct file *file, unsigned lowest, bool close_on_exec);
-void file_release(struct file *file);
 void files_begin(void);
 linux_function sys_read, sys_write, sys_pread, sys_pwrite, sys_readv, sys_writev, sys_preadv, sys_pwritev, sys_close,
     sys_lseek, sys_dup, sys_dup2, sys_dup3, sys_fcntl, sys_ioctl, sys_sendfile, sys_close_range;
