@@ -12,7 +12,7 @@ bool can_read(uint64_t address, uint64_t size);
 bool can_write(uint64_t address, uint64_t size);
 const char *path_argument(uint64_t address); /* NULL: not a string in memory of less than PATH_MAX bytes */
 
-/* ---- memory.c: pages between the program's end and the end of memory ---- */
+/* ---- memory.c: memory without a file ---- */
 void memory_begin(void);
 linux_function sys_brk, sys_munmap, sys_mremap, sys_mprotect, sys_madvise;
 

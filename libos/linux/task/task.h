@@ -50,7 +50,7 @@ unsigned thread_move(uint64_t from, uint64_t to, unsigned count);
 struct thread *thread_new(void *stack);
 void thread_end(void);
 void thread_set_fs(uint64_t fs);
-uint64_t thread_idle(uint64_t next_ns); /* both for the request loop: struct thread_hooks */
+uint64_t thread_idle(uint64_t next_ns); /* this and the next are hooks of the request loop: struct thread_hooks */
 void thread_pause(void);
 
 /* ---- cgi.c: a program as the answer to a request ---- */
