@@ -2,7 +2,7 @@
 
 Archive: header {u32 magic "NKFS", u32 version, u64 size, u32 entries, u32 zero}; entries {u32 path, u32 mode, u64 data,
 u64 size} sorted by path; the paths, each ended by NUL; then every file's bytes from a page of their own, padded with
-zeros. Offsets count from the archive's start. The root's path is "". `libos/linux/archive.h` says the same in C.
+zeros. Offsets count from the archive's start. The root's path is "". `libos/base/archive.h` says the same in C.
 The same folder gives the same bytes: no times, no owners, modes 0755 and 0644. Links are resolved when packing.
 """
 

@@ -97,7 +97,7 @@ def test_an_abort_elsewhere_is_an_abort() -> None:
     """Outside of a run the library's `abort` is the C library's, also when a run has ended by it before."""
     script = (
         "import ctypes\n"
-        "from edge.vmm import unicorn_aborts as guard\n"
+        "from edge.vmm.engines import unicorn_aborts as guard\n"
         "from tests.attack.one_instruction import Bench\n"
         f"assert Bench().contained(bytes.fromhex('{KILL.hex()}'))\n"
         "library = ctypes.CDLL(guard.uclib._name)\n"
