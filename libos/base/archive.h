@@ -1,4 +1,4 @@
-/* The archive of read-only files, as `vmimage/files.py` packs it: header, entries sorted by path, paths, then each
+/* The archive of read-only files, as `origin/bake/files.py` packs it: header, entries sorted by path, paths, then each
  * file's bytes from a page of their own. Offsets are from the archive's start. */
 #ifndef ARCHIVE_H
 #define ARCHIVE_H

@@ -36,11 +36,12 @@ from edge.model.flow import ClientError, Route
 from edge.vmm.devices.drives import Drives
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
+from origin.bake import files
 from origin.bake.elf import parse_program
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.vectors import make as vectors
-from vmimage import abi, disk, files, requests, snapshot
+from vmimage import abi, disk, requests, snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.canonical import Blob, canonical_json, digest_of
 from vmimage.disk import BlockList, BlockRef
