@@ -15,7 +15,7 @@ import aiohttp
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
-from edge.content.tiers import DiskTier
+from edge.content.disk_tier import DiskTier
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.manifest import REPOSITORY, Blob, digest_of
 

@@ -15,7 +15,8 @@ from typing import Any, Final
 from edge.common import log
 from edge.common.allowance import NAMINGS, Allowance
 from edge.common.single_flight import SingleFlight
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.tiers import Tier
 from vmimage.errors import GuestError, NunatakError
 from vmimage.manifest import Blob

@@ -29,7 +29,7 @@ from tuf.api.metadata import TargetFile
 
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
 from edge.content.ages import split_age
-from edge.content.images import prepare
+from edge.content.image import prepare
 from edge.devices import upstreams
 from edge.front import cgi
 from edge.model.flow import ClientError, Route
