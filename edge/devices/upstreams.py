@@ -31,6 +31,7 @@ from edge.config.upstream_policy import (
     UpstreamRefused,
 )
 from edge.devices.lookups import Found, Lookups
+from edge.model import loops
 from edge.model.services import Machine
 from edge.model.streams import wake
 from edge.vmm.wire import frames
@@ -38,7 +39,6 @@ from edge.vmm.wire.frames import Frame
 from vmimage import abi
 from vmimage.errors import NunatakError
 
-LOOP_TOKEN: Final = "nunatak"  # in CDN-Loop (RFC 8586), once for each edge that a request has passed through
 FIELDS_MAX: Final = 100
 CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
 CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
@@ -254,7 +254,7 @@ class Upstreams:
         upstreams = exchange.machine.image.manifest.upstreams
         target = self._policy.check(url, upstreams)
         passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
-        fields.append(("CDN-Loop", ", ".join([LOOP_TOKEN] * passed)))
+        fields.append(("CDN-Loop", ", ".join([loops.TOKEN] * passed)))
         known = {name.lower() for name, _ in fields}
         # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
         fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
@@ -305,13 +305,6 @@ class Upstreams:
         if self._session is not None:
             await self._session.close()
         await self._lookups.close()
-
-
-def loops(fields: str | None) -> int:
-    """How many edges a request has passed through, by its CDN-Loop field (RFC 8586)."""
-    if not fields:
-        return 0
-    return sum(part.split(";")[0].strip() == LOOP_TOKEN for part in fields.split(","))
 
 
 def _parse(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
