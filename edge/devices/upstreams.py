@@ -32,6 +32,7 @@ from edge.config.upstream_policy import (
 )
 from edge.devices.lookups import Found, Lookups
 from edge.model import loops
+from edge.model.fields import HOP_BY_HOP
 from edge.model.services import Machine
 from edge.model.streams import wake
 from edge.vmm.wire import frames
@@ -45,11 +46,13 @@ CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchan
 _CREDIT: Final = struct.Struct("<I")
 _TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
-# Of one connection only (RFC 9110 section 7.6.1), or ours to say.
-_NOT_FORWARDED: Final = frozenset(
-    "connection content-length expect host http2-settings keep-alive proxy-authenticate proxy-authorization "
-    "proxy-connection te trailer transfer-encoding upgrade cdn-loop".split()
-)
+# Of one connection only, or ours to say.
+_NOT_FORWARDED: Final = frozenset(name.decode() for name in HOP_BY_HOP) | {
+    "content-length",
+    "expect",
+    "host",
+    "cdn-loop",
+}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 _PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant whose names and connections they are
@@ -343,12 +346,9 @@ def _head_block(response: aiohttp.ClientResponse) -> bytes:
     """
     parts = [b"Status", str(response.status).encode()]
     for name, value in response.raw_headers:
-        if name.lower().decode("latin-1") not in _HOP_BY_HOP and b"\0" not in value:
+        if name.lower() not in HOP_BY_HOP and b"\0" not in value:
             parts += [name, value]
     block = b"\0".join([*parts, b"", b""])
     if len(block) > _PIECE:
         raise ValueError(f"an answer's head of at most {_PIECE} bytes expected, got {len(block)}")
     return block
-
-
-_HOP_BY_HOP: Final = _NOT_FORWARDED - {"content-length", "expect", "host", "cdn-loop"}
