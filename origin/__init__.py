@@ -1,4 +1,4 @@
 """What publishers and operators of origins run: keys, bake, publish, and the server that edges fetch from.
 
-`bake` makes images, `publish` brings them to an origin, `registry` is that origin; all three know only `model`.
+`bake` makes images, `publish` brings them to an origin, `registry` is that origin. They share only `model`.
 """

@@ -1,24 +1,25 @@
-"""Sizes in bytes as people write and read them: 64, 32KiB, 1.5 GiB."""
+"""Sizes as people write them."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
-UNITS: Final = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_SIZE: Final = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,6})?)\s*([KMGT]iB|B|)\s*")
+_SIZE: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*(KiB|MiB|GiB|TiB|B|)\s*", re.ASCII)
+_UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size.
+    """Bytes from "64", "64KiB", "1.5 GiB".
 
     :raises ValueError: another form.
     """
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"a size such as 256MiB expected, got {text!r}")
-    return int(float(match[1]) * UNITS[match[2] or "B"])
+    return int(Decimal(match[1]) * _UNITS[match[2]])
 
 
-def size_text(size: int) -> str:
-    """A size in the largest unit of which it is a whole number."""
-    unit = next(unit for unit in reversed(UNITS) if size % UNITS[unit] == 0 and (size or unit == "B"))
-    return f"{size // UNITS[unit]}{unit}"
+def format_size(size: int) -> str:
+    """The same in the largest unit that goes into it once, rounded down: "1536KiB" is "1MiB"."""
+    unit = next(unit for unit, bytes_ in reversed(_UNITS.items()) if size >= bytes_ or bytes_ == 1)
+    return f"{size // _UNITS[unit]}{unit}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, ge
 
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
-from vmimage.sizes import parse_size, size_text
+from vmimage.sizes import format_size, parse_size
 
 if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
@@ -397,4 +397,4 @@ def _is_address(text: str) -> bool:
 
 
 def _text(value: float, unit: Unit) -> str:
-    return f"{value:g} s" if unit == "s" else size_text(int(value)) if unit == "bytes" else str(value)
+    return f"{value:g} s" if unit == "s" else format_size(int(value)) if unit == "bytes" else str(value)

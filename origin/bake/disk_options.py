@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final, cast
 
 from origin.bake.disks import LocalDrive
+from origin.bake.sizes import size_option
 from origin.model.diskfile import DiskFile
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.drives import parse_drives as check_drives
 from vmimage.errors import FormatError, PublisherError
-from vmimage.sizes import parse_size
 
 _DRIVE: Final = re.compile(r"([a-z0-9._-]{1,47})=(?:(.+):(shared|cow)|(scratch|log)(?::(.+))?)", re.ASCII)
 _DEFAULT_BYTES: Final = {"scratch": 8 << 20, "log": 1 << 20}
@@ -33,10 +33,11 @@ def parse_drives(entries: list[str]) -> list[LocalDrive]:
             if opened is not None:
                 ref = DriveRef(opened.manifest.disk_bytes, opened.manifest.digest, cast("DriveKind", kind), name)
             else:
-                disk_bytes = parse_size(size) if size else _DEFAULT_BYTES[empty]
-                ref = DriveRef(disk_bytes, None, cast("DriveKind", empty), name)
+                ref = DriveRef(
+                    size_option("disk", size) if size else _DEFAULT_BYTES[empty], None, cast("DriveKind", empty), name
+                )
             drives.append(LocalDrive(ref, opened))
             check_drives([asdict(drive.ref) for drive in drives])
-        except (FormatError, ValueError) as error:
+        except FormatError as error:
             raise PublisherError(f"--disk {entry}: {error}") from None
     return drives

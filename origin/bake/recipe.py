@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmimage import sizes
+from origin.bake.sizes import size_option
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
@@ -60,22 +60,20 @@ def images_of(
     if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     if not source.exists():
-        raise PublisherError(
-            f"source: a .c, .js or .lua file, a folder or a static Linux program expected, got {source}: no such file"
-        )
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     return build_image(
         source,
         name=name or name_of(source),
         env=parse_environment(env or []),
-        memory_bytes=parse_size("memory", memory),
+        memory_bytes=size_option("memory", memory),
         terms=Terms(
             instance=instance,
             limits=Limits(
                 cpu_ms=cpu_ms,
-                output_bytes=parse_size("response", response, OUTPUT_MAX),
+                output_bytes=size_option("response", response, OUTPUT_MAX),
                 streams=streams,
                 cpu_percent=cpu_percent,
-                log_bytes=parse_size("log-rate", log_rate, LOG_MAX),
+                log_bytes=size_option("log-rate", log_rate, LOG_MAX),
             ),
             upstreams=_parse_upstreams(upstream or []),
             pool=pool,
@@ -128,7 +126,7 @@ def _parse_causes(text: str | None) -> Rejuvenation:
             elif name == "hours":
                 found["seconds"] = round(float(value) * 3600)
             elif name == "growth":
-                found["growth_bytes"] = parse_size("rejuvenate", value)
+                found["growth_bytes"] = size_option("rejuvenate", value)
             else:
                 raise ValueError
         except (ValueError, OverflowError):
@@ -138,14 +136,3 @@ def _parse_causes(text: str | None) -> Rejuvenation:
     if not all(0 < value <= COUNT_MAX for value in found.values()):
         raise PublisherError(f"--rejuvenate: numbers above 0 expected, got {text!r}")
     return Rejuvenation(**found)
-
-
-def parse_size(option: str, text: str, at_most: int | None = None) -> int:
-    """Bytes of a size such as 32MiB, given with an option."""
-    try:
-        size = sizes.parse_size(text)
-    except ValueError as error:
-        raise PublisherError(f"--{option}: {error}") from None
-    if at_most is not None and size > at_most:
-        raise PublisherError(f"--{option}: at most {at_most} bytes expected, got {text!r}")
-    return size

@@ -1,1 +1,4 @@
-"""Publishing, decided without I/O: which requests bring images, disks and signed metadata to an origin."""
+"""Publishing: which requests bring images, disks and signed metadata to an origin, and the client that sends them.
+
+What to send, and in which order, is decided without I/O.
+"""

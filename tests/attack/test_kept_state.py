@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge.common.counters import Counters
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, DiskTier
 from edge.content.records import Records
 from edge.content.seal import KEY_BYTES, Seal, load_seal, new_seal
-from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier
 from edge.devices.overlays import Overlays
 from vmimage.disk import decode_pages
 

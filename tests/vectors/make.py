@@ -16,7 +16,8 @@ import zstandard
 from tuf.api.metadata import TargetFile
 
 from edge.vmm.wire import frames
-from vmimage import abi, disk, files, requests, snapshot, symbols
+from origin.bake import files
+from vmimage import abi, disk, requests, snapshot, symbols
 from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef
