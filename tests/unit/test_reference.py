@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support import reference
+from vmimage.errors import NunatakError
 
 
 @pytest.mark.parametrize("name", reference.pages())
@@ -15,7 +16,7 @@ def test_nothing_else_is_there() -> None:
 
 
 @pytest.mark.parametrize("error", reference.error_classes(), ids=lambda error: str(error.__name__))
-def test_each_error_says_its_cause_and_what_to_do_about_it(error: type[reference.NunatakError]) -> None:
+def test_each_error_says_its_cause_and_what_to_do_about_it(error: type[NunatakError]) -> None:
     assert (error.__doc__ or "").rstrip().endswith(".")
     assert "remedy" in vars(error)
     assert error.remedy.endswith(".")
