@@ -23,13 +23,13 @@ from vmimage import abi
 from vmimage.canonical import (
     Blob,
     canonical_json,
-    config_bytes,
     descriptor,
     digest_of,
     inline_config,
     is_disk_name,
     load_json,
     parse_blob,
+    parse_outer,
     refuse,
     require_integer,
     require_object,
@@ -153,13 +153,7 @@ def parse_disk_manifest(data: bytes) -> DiskManifest:
 
     :raises FormatError: anything but the canonical bytes of a disk within the limits above.
     """
-    outer = load_json("disk manifest", data, MANIFEST_MAX)
-    keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
-    fields = require_object("disk manifest", outer, keys)
-    require_same("disk manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
-    require_same("disk manifest artifactType", DISK_TYPE, fields["artifactType"])
-    require_same("disk manifest schemaVersion", 2, fields["schemaVersion"])
-    config = config_bytes("disk manifest config", fields["config"], DISK_CONFIG_TYPE)
+    layers, config = parse_outer("disk manifest", data, MANIFEST_MAX, (MANIFEST_TYPE, DISK_TYPE, DISK_CONFIG_TYPE))
     c = require_object(
         "disk config", load_json("disk config", config, MANIFEST_MAX), {"block_bytes", "disk_bytes", "name"}
     )
@@ -167,7 +161,6 @@ def parse_disk_manifest(data: bytes) -> DiskManifest:
     if not isinstance(c["name"], str) or not is_disk_name(c["name"]):
         refuse("disk config name", "1 to 47 of a-z 0-9 . _ -", c["name"])
     disk_bytes = require_integer("disk config disk_bytes", c["disk_bytes"], 1, DISK_BYTES_MAX)
-    layers = fields["layers"]
     if not isinstance(layers, list) or len(layers) != 1:
         refuse("disk manifest layers", "a block list", layers)
     list_bytes = -(-disk_bytes // BLOCK_SIZE) * _ENTRY.size
