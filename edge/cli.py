@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.common import log
 from edge.config.options import Option, load_config, options
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
@@ -30,7 +31,8 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    output = log.Output(sys.stderr)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
     logging.getLogger("tuf").setLevel(logging.WARNING)
     loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     uvloop.run(serve(loaded))
