@@ -445,7 +445,7 @@ def test_one_sync_is_enough_for_all_who_ask_while_another_is_under_way(
     async def test() -> None:
         spool = Spool(tmp_path, 1 << 20, "http://127.0.0.1:1", "", Counters())
         synced: list[int] = []
-        monkeypatch.setattr(spool.os, "fsync", synced.append)
+        monkeypatch.setattr("edge.devices.spool.os.fsync", synced.append)
         assert await asyncio.gather(*(spool.sync() for _ in range(100))) == [0] * 100
         assert len(synced) == 2, "the first, and one more that began after all others had asked"
         assert await spool.sync() == 0
