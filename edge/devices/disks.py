@@ -31,7 +31,7 @@ from edge.content.tiers import Tier
 from edge.devices.flushes import Flushes, Place, answer, outcome
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
-from edge.model.services import Machine, Service
+from edge.model.services import Link, Machine, Service
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from edge.workers.process import Worker
@@ -68,7 +68,7 @@ class Disk:
     blocks: BlockList = field(repr=False)
     users: int = 0  # machines
     tenants: dict[str, int] = field(default_factory=dict)  # whose they are, and how many
-    workers: WeakSet[Worker] = field(default_factory=WeakSet, repr=False)  # that know it
+    workers: WeakSet[Link] = field(default_factory=WeakSet, repr=False)  # that know it
 
 
 class Attached(NamedTuple):
@@ -179,7 +179,7 @@ class Disks:
             self._attached[machine.number] = attached
         return about
 
-    def _give(self, worker: Worker, disk: Disk) -> None:
+    def _give(self, worker: Link, disk: Disk) -> None:
         if disk.number not in worker.disks:
             worker.disks.add(disk.number)
             disk.workers.add(worker)
