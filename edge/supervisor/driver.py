@@ -185,7 +185,7 @@ class Driver:
             await self._make_room(Room(service.tenant, cost_bytes, self._loop.time()))
             with suppress(WorkerLost):
                 await worker.give(image)
-            if not openings.still_right(service, key, worker, self._disks.current(attached)):
+            if not openings.still_right(service, key, worker, cost_bytes, self._disks.current(attached)):
                 return False
             fitting = self._disks.match(attached, record) if held is not None else None
             machine = self._start(service, image, worker, cost_bytes, attached, fitting or b"")
@@ -246,8 +246,8 @@ class Driver:
                 await worker.give(image)
             # None of them is copy-on-write, or the service could have but one machine.
             attached = await self._disks.prepare(service, image.manifest.disks)
-            if self._openings.still_wanted(service, first, worker):
-                cost_bytes = cost_of(image.manifest, _written_bytes(attached))
+            cost_bytes = cost_of(image.manifest, _written_bytes(attached))
+            if self._openings.still_wanted(service, first, worker, cost_bytes):
                 machine = self._start(service, image, worker, cost_bytes, attached, b"")
                 self._openings.grown(machine, self._loop.time())
         except NunatakError as error:

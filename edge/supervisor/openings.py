@@ -51,14 +51,15 @@ class Openings:
             return False
         return True
 
-    def still_right(self, service: Service, key: str, worker: Link, disks_current: bool) -> bool:
+    def still_right(self, service: Service, key: str, worker: Link, cost_bytes: int, disks_current: bool) -> bool:
         """Whether a machine may open with all that was prepared; if not, `Open` begins anew.
 
         :param key: of the service when that began: it names the image and the tenant.
+        :param cost_bytes: for which room was made, and was taken by another meanwhile, perhaps.
         :param disks_current: nothing of its disks was written, dropped or decided otherwise meanwhile.
         """
         same = not service.withdrawn and service.key == key
-        return same and disks_current and self._takes(worker, service)
+        return same and disks_current and self._takes(worker, service, cost_bytes)
 
     def opened(self, machine: Machine, held: Held | None, trip: Trip | None, now: float) -> None:
         """A worker was told to open the machine, and what waits is given to it.
@@ -90,9 +91,9 @@ class Openings:
 
     # Beside a service's first machine.
 
-    def still_wanted(self, service: Service, first: Machine, worker: Link) -> bool:
+    def still_wanted(self, service: Service, first: Machine, worker: Link, cost_bytes: int) -> bool:
         """Whether a machine beside the first, for which `Grow` began, is to open in a worker."""
-        return service.machine is first and self._takes(worker, service)
+        return service.machine is first and self._takes(worker, service, cost_bytes)
 
     def grown(self, machine: Machine, now: float) -> None:
         """A worker was told to open the machine beside a first, and what waits is given to it."""
@@ -104,5 +105,6 @@ class Openings:
         """`Grow` is done, whatever came of it."""
         service.growing = False
 
-    def _takes(self, worker: Link, service: Service) -> bool:
-        return worker.alive and not worker.leaving and worker.place == self._life.quarantine.place(service)
+    def _takes(self, worker: Link, service: Service, cost_bytes: int) -> bool:
+        fits = not self._life.budget.tier.over(cost_bytes)
+        return fits and worker.alive and not worker.leaving and worker.place == self._life.quarantine.place(service)
