@@ -46,6 +46,7 @@ class Opening:
     service: Service
     first: Machine | None = None  # of a pool
     room: Room | None = None
+    has_room: bool = False
 
 
 @dataclass(eq=False)
@@ -167,7 +168,7 @@ class World(RuleBasedStateMachine):
         return self.own.setdefault(place, Worker(10 + len(self.own), place))
 
     def bring_up(self, opening: Opening, pick: int) -> None:
-        """One more step of what was begun."""
+        """The next step of what was begun."""
         service, first = opening.service, opening.first
         if first is not None:
             self.opening.remove(opening)
@@ -188,12 +189,14 @@ class World(RuleBasedStateMachine):
         if held is not None and not self.openings.may_use(service, IMAGES[service.name].manifest, held):
             held = None
         self.settle()
-        opening.room = opening.room or Room(service.tenant, MACHINE_BYTES, self.now)
-        there_is = self.life.make_room(opening.room, self.now)
-        self.settle()
-        worker = self.worker_for(service, pick)
-        if not there_is or not self.openings.still_right(service, key, worker, MACHINE_BYTES, pick % 7 != 0):
-            return  # later
+        if not opening.has_room:  # a worker is given the image before the machine opens, and that may take its time
+            opening.room = opening.room or Room(service.tenant, MACHINE_BYTES, self.now)
+            opening.has_room = self.life.make_room(opening.room, self.now)
+            self.settle()
+            return
+        worker, opening.has_room = self.worker_for(service, pick), False
+        if not self.openings.still_right(service, key, worker, MACHINE_BYTES, pick % 7 != 0):
+            return  # it begins anew
         self.opening.remove(opening)
         machine = self.enter(service, worker, held.served if held is not None else 0)
         self.openings.opened(machine, held, None, self.now)
