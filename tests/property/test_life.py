@@ -85,10 +85,10 @@ class World(RuleBasedStateMachine):
         self.asked_to_park: set[Machine] = set()
         self.soon: list[Service] = []
 
-    @initialize()
-    def publish(self) -> None:
-        for name, tenant in TENANTS.items():
-            self.services[name] = Service(release(name, tenant))
+    @initialize(names=st.sets(st.sampled_from(sorted(TENANTS)), min_size=1, max_size=3))
+    def publish(self, names: set[str]) -> None:
+        for name in sorted(names):
+            self.services[name] = Service(release(name, TENANTS[name]))
 
     # What an edge does.
 
@@ -212,9 +212,16 @@ class World(RuleBasedStateMachine):
 
     # What can happen.
 
-    @rule(name=st.sampled_from(sorted(TENANTS)), method=st.sampled_from(["GET", "POST"]), whole=st.booleans())
-    def ask(self, name: str, method: str, whole: bool) -> None:
-        stream = Request(len(self.requests), self.services[name], self.now, method, whole, 10)
+    def service(self, pick: int) -> Service:
+        return list(self.services.values())[pick % len(self.services)]
+
+    @rule(pick=PICK, count=st.integers(1, 4), method=st.sampled_from(["GET", "GET", "POST"]), whole=st.booleans())
+    def ask(self, pick: int, count: int, method: str, whole: bool) -> None:
+        for _ in range(count):
+            self.ask_one(self.service(pick), method, whole)
+
+    def ask_one(self, service: Service, method: str, whole: bool) -> None:
+        stream = Request(len(self.requests), service, self.now, method, whole, 10)
         try:
             machine = self.life.asked(stream)
         except NunatakError:
@@ -255,6 +262,14 @@ class World(RuleBasedStateMachine):
     def open(self, pick: int) -> None:
         self.bring_up(self.opening[pick % len(self.opening)], pick)
 
+    @precondition(lambda self: self.opening)
+    @rule()
+    def open_all(self) -> None:
+        for _ in range(2):  # room, then the machine
+            for opening in list(self.opening):
+                if opening in self.opening:
+                    self.bring_up(opening, 1)
+
     @precondition(lambda self: any(each.first is None for each in self.opening))
     @rule(pick=PICK, error=st.sampled_from([OriginUnreachable("x"), OverBudget("x"), ZeroDivisionError("x")]))
     def cannot_open(self, pick: int, error: Exception) -> None:
@@ -264,9 +279,9 @@ class World(RuleBasedStateMachine):
         self.openings.failed(opening.service, error)
         self.settle()
 
-    @rule(name=st.sampled_from(sorted(TENANTS)))
-    def park(self, name: str) -> None:
-        self.life.residents.park(self.services[name])
+    @rule(pick=PICK)
+    def park(self, pick: int) -> None:
+        self.life.residents.park(self.service(pick))
         self.settle()
 
     @precondition(lambda self: self.asked_to_park)
@@ -311,9 +326,10 @@ class World(RuleBasedStateMachine):
             self.settle()
         self.settle()
 
-    @rule(name=st.sampled_from(sorted(TENANTS)), withdrawn=st.booleans())
-    def change(self, name: str, withdrawn: bool) -> None:
-        service = self.services[name]
+    @rule(pick=PICK, withdrawn=st.booleans())
+    def change(self, pick: int, withdrawn: bool) -> None:
+        service = self.service(pick)
+        name = service.name
         after = release(name, service.tenant, service.release.version + 1)
         self.life.changed(service, None if withdrawn else after)
         if withdrawn:
@@ -322,9 +338,9 @@ class World(RuleBasedStateMachine):
             service.release = after
         self.settle()
 
-    @rule(name=st.sampled_from(sorted(TENANTS)), machines=st.sampled_from([0.5, 1, 1.5, 2.5, 4]))
-    def measure(self, name: str, machines: float) -> None:
-        machine = self.services[name].machine
+    @rule(pick=PICK, machines=st.sampled_from([0.5, 1, 1.5, 2.5, 4]))
+    def measure(self, pick: int, machines: float) -> None:
+        machine = self.service(pick).machine
         if machine is not None:
             size = int(machines * MACHINE_BYTES)
             self.life.measured({machine.number: machine}, [(machine.number, size)], self.now)
@@ -377,9 +393,18 @@ class World(RuleBasedStateMachine):
                 assert here[service.machine.number] is service.machine
                 assert not service.machine.retiring
                 assert (service.machine in self.asked_to_park) == (service.state == "parking")
+                assert 1 + len(service.others) <= service.machine.pool
             for other in service.others:
                 assert other is not service.machine
                 assert here[other.number] is other
+
+    @invariant()
+    def one_that_is_blamed_is_alone(self) -> None:
+        for machine in self.machines():
+            blame = self.life.quarantine.of(machine.service.name)
+            going = machine.retiring or machine in self.asked_to_park
+            if blame is not None and blame.confined and not going:
+                assert machine.worker.place == self.life.quarantine.place(machine.service)
 
     @invariant()
     def sums_are_right(self) -> None:
