@@ -21,8 +21,8 @@ from edge.common.counters import Counters
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.content.blobs import Ref, Store, Trip
+from edge.model.services import Link
 from edge.vmm.wire import frames
-from edge.workers.process import Worker
 from vmimage.disk import BlockList, BlockRef, DiskManifest, unpack_block
 from vmimage.errors import FormatError, OriginError
 
@@ -44,7 +44,7 @@ class Disk:
     users: int = 0  # machines
     dropped: bool = False  # nobody has it any more
     tenants: dict[str, int] = field(default_factory=dict)  # whose they are, and how many
-    workers: WeakSet[Worker] = field(default_factory=WeakSet, repr=False)  # that know it
+    workers: WeakSet[Link] = field(default_factory=WeakSet, repr=False)  # that know it
 
 
 class Blocks:
@@ -56,12 +56,12 @@ class Blocks:
         self.early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
         self._store, self._threads, self._tasks = store, threads, tasks
         self._slices, self._counters = slices, counters
-        self._fetching: dict[tuple[int, int], list[Worker]] = {}
+        self._fetching: dict[tuple[int, int], list[Link]] = {}
         self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
         self._arrived: deque[tuple[Disk, int, bytes | None]] = deque()  # blocks; None: cannot be had
         self._closing = False
 
-    def want(self, worker: Worker, disk: Disk, block_no: int) -> None:
+    def want(self, worker: Link, disk: Disk, block_no: int) -> None:
         """Bring a worker a block of a disk that it knows."""
         self._counters.blocks_wanted += 1
         key = (disk.number, block_no)
@@ -141,7 +141,7 @@ class Blocks:
         self._closing = True
 
 
-def give(workers: Sequence[Worker], disk: int, block_no: int, block: bytes | None) -> None:
+def give(workers: Sequence[Link], disk: int, block_no: int, block: bytes | None) -> None:
     """Send a block, or None: it cannot be had."""
     flags = frames.FLAG_FAILED if block is None else 0
     frame = frames.pack(frames.BLOCK, flags, disk, block_no, block or b"")

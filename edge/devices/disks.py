@@ -26,7 +26,7 @@ from edge.devices.blocks import Blocks, Disk, give
 from edge.devices.flushes import Flushes, Place, answer, outcome
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
-from edge.model.services import Machine, Service
+from edge.model.services import Link, Machine, Service
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from edge.workers.process import Worker
@@ -151,7 +151,7 @@ class Disks:
             self._attached[machine.number] = attached
         return about
 
-    def _give(self, worker: Worker, disk: Disk) -> None:
+    def _give(self, worker: Link, disk: Disk) -> None:
         if disk.number not in worker.disks:
             worker.disks.add(disk.number)
             disk.workers.add(worker)

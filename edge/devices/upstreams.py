@@ -10,7 +10,7 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -154,6 +154,9 @@ class Exchange:
             self.send(frames.BODY, piece)
 
 
+_NONE: Final[Mapping[int, Exchange]] = {}
+
+
 class Upstreams:
     """All exchanges of an edge."""
 
@@ -171,6 +174,7 @@ class Upstreams:
         self.tasks = Tasks(counters)
         self._lookups = Lookups(counters)
         self._begun = Allowance(EXCHANGES, self._loop.time)
+        self._exchanges: dict[int, dict[int, Exchange]] = {}  # by machine that has any, and number
         self._too_many: dict[
             tuple[Machine, int], None
         ] = {}  # exchanges of this turn of the event loop that were not begun
@@ -181,14 +185,19 @@ class Upstreams:
         kept = frozenset(listeners)
         self.own_listeners = lambda: kept
 
+    def of(self, machine: Machine) -> Mapping[int, Exchange]:
+        """A machine's exchanges that are under way, by number."""
+        return self._exchanges.get(machine.number, _NONE)
+
     def on_frame(self, machine: Machine, frame: Frame) -> None:
         """A frame of an exchange from a worker; those of an exchange that is over are dropped.
 
         :raises ValueError: what a worker cannot say.
         """
-        exchange = machine.exchanges.get(frame.stream)
+        exchanges = self.of(machine)
+        exchange = exchanges.get(frame.stream)
         if frame.type == frames.SUBREQUEST:
-            if exchange is not None or len(machine.exchanges) >= 2 * abi.MAX_EXCHANGES:
+            if exchange is not None or len(exchanges) >= 2 * abi.MAX_EXCHANGES:
                 raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
             if not self._begun.take(machine.service.tenant):
                 self._counters.add(self._counters.upstream_requests, "too_many")
@@ -199,7 +208,7 @@ class Upstreams:
                 return
             ended = bool(frame.flags & frames.FLAG_END)
             exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
-            machine.exchanges[frame.stream] = exchange
+            self._exchanges.setdefault(machine.number, {})[frame.stream] = exchange
             exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
         elif exchange is None:
             if self._too_many and frame.type == frames.RESET:
@@ -221,16 +230,25 @@ class Upstreams:
 
     def forget(self, machine: Machine) -> None:
         """The machine is gone: nobody waits for its answers."""
-        for exchange in list(machine.exchanges.values()):
+        for exchange in list(self.of(machine).values()):
             self._cancel(exchange, "abandoned")
 
     def _cancel(self, exchange: Exchange, outcome: str) -> None:
-        if exchange.machine.exchanges.pop(exchange.number, None) is not None:
+        if self._end(exchange):
             self._counters.add(self._counters.upstream_requests, outcome)
             if exchange.start is not None:
                 exchange.start.cancel()
             if exchange.task is not None:
                 exchange.task.cancel()
+
+    def _end(self, exchange: Exchange) -> bool:
+        """It is over; whether it was not before."""
+        number, exchanges = exchange.machine.number, self._exchanges.get(exchange.machine.number, {})
+        if exchanges.pop(exchange.number, None) is None:
+            return False
+        if not exchanges:
+            del self._exchanges[number]
+        return True
 
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
@@ -245,7 +263,7 @@ class Upstreams:
             reason = str(error)
         except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
             outcome, reason = "failed", str(error) or type(error).__name__
-        if machine.exchanges.pop(exchange.number, None) is None:
+        if not self._end(exchange):
             return
         self._counters.add(self._counters.upstream_requests, outcome)
         if reason:

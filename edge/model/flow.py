@@ -1,6 +1,7 @@
-"""Every decision about a request, without I/O, clock or state: what follows from what, as tables and small functions.
+"""What may follow from what: the states of requests and services, routes, refusals, replay, and blame.
 
-`supervisor` and `http` carry the decisions out. The tables are the documentation of a request's and a service's life;
+Tables and small functions without I/O, clock or state. Which event happens to whom, and when, is decided in
+`supervisor.life`, which keeps to these tables. They are the documentation of a request's and a service's life;
 `drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
 """
 
@@ -102,6 +103,25 @@ def step(table: Mapping[State, Mapping[Event, State]], state: State, event: Even
         return table[state][event]
     except KeyError:
         raise RuntimeError(f"event {event!r} in state {state!r}, one of {sorted(table[state])} expected") from None
+
+
+class _After(dict[RequestState, RequestState]):
+    """States after one event, by the state before."""
+
+    def __init__(self, event: RequestEvent) -> None:
+        super().__init__({state: row[event] for state, row in REQUEST_FLOW.items() if event in row})
+        self._event = event
+
+    def __missing__(self, state: RequestState) -> RequestState:
+        return step(REQUEST_FLOW, state, self._event)  # which says what is wrong
+
+
+def after(event: RequestEvent) -> Mapping[RequestState, RequestState]:
+    """`step` of a request for one event, as a table for where each request passes: `after("dispatch")["waiting"]`.
+
+    It raises what `step` raises.
+    """
+    return _After(event)
 
 
 def drawing() -> str:
@@ -378,6 +398,7 @@ class Place(NamedTuple):
 
 
 SHARED: Final = Place("shared")
+QUARANTINE_RETRY_S: Final = 10.0  # told to clients while there is no place; a machine there is parked when idle so long
 
 
 if __name__ == "__main__":

@@ -1,33 +1,102 @@
-"""A service, and the machine that answers for it: state only, changed through `flow.SERVICE_FLOW`."""
+"""A service, its machines and their requests: state only, changed through the tables of `flow`. No I/O, no clock.
+
+What a request is to the client that waits for it, with futures and flow control, is `streams.Stream`'s business.
+"""
 
 import math
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Final, Protocol
 
+from edge.content.blobs import Trip
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
-from edge.model.streams import Stream
+from edge.vmm.wire.frames import Frame
 from vmimage import abi
 from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
 
-if TYPE_CHECKING:
-    from edge.devices.upstreams import Exchange
-    from edge.workers.process import Worker
+_DISPATCHED: Final = flow.after("dispatch")
+
+
+class Link(Protocol):
+    """What a machine needs of the worker that it is in."""
+
+    index: int
+    place: flow.Place  # whose machines it takes
+    alive: bool
+    leaving: bool  # takes no more machines
+    open_streams: int  # requests that its machines have
+    disks: set[int]  # disks it knows, by number
+
+    def send(self, frame: bytes) -> None:
+        """Queue one frame."""
+
+    def enter(self, machine: "Machine") -> None:
+        """A machine is in this worker from now on."""
+
+    def leave(self, machine: "Machine") -> bool:
+        """It is gone; whether it was here."""
+
+
+class StreamState(ABC):
+    """A request as decisions see it. Attributes that most requests never set are class attributes until they are."""
+
+    service: "Service"
+    method: str
+    payload: bytes  # of the HEAD frame
+    whole: bool  # that is the entire request
+    since: float  # loop time of the last progress
+
+    state: flow.RequestState = "waiting"
+    machine: "Machine | None" = None
+    number = 0  # names it among the machine's streams
+    replayed = False
+    charged = ""  # the tenant that pays for the memory it takes while it waits
+    body_sent = False  # where the request's body is not in the head's frame
+
+    # How it came to its machine, for the client to read.
+    loops = 0  # edges that the request has passed through before, by CDN-Loop
+    tier: flow.Tier = "resident"
+    trip: Trip | None = None  # the image load it waited for
+    collapsed = False  # that another request had begun
+
+    def step(self, event: flow.RequestEvent) -> None:
+        """Move along the table."""
+        self.state = flow.step(flow.REQUEST_FLOW, self.state, event)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can happen to it any more."""
+        return not flow.REQUEST_FLOW[self.state]
+
+    @abstractmethod
+    def tell(self, error: BaseException) -> None:
+        """Let the client know, after the step that says so, that no (further) answer will come."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Something has changed for those who send or read a body."""
+
+    @abstractmethod
+    def receive(self, frame: Frame, now: float) -> bool:
+        """HEAD, BODY, CREDIT or RESET came from the worker; whether that was the last of this request.
+
+        :raises ValueError: what a worker cannot say now.
+        """
 
 
 class Machine:
     """A machine in a worker."""
 
-    def __init__(self, number: int, service: "Service", image: Image, worker: "Worker", now: float) -> None:
+    def __init__(self, number: int, service: "Service", image: Image, worker: Link, now: float) -> None:
         self.number = number
         self.service = service
         self.image = image
         self.worker = worker
         self.opened = now
-        self.streams: dict[int, Stream] = {}
-        self.exchanges: dict[int, Exchange] = {}  # its own requests to upstreams
+        self.streams: dict[int, StreamState] = {}
         manifest = image.manifest
         self.limit = manifest.limits.streams
         self.pool = manifest.pool  # machines that the service may have
@@ -38,35 +107,31 @@ class Machine:
         self.throttled = False  # waits for its share of CPU time, by the worker's last word
         self._worn_at = manifest.rejuvenate.requests or math.inf
         self._worn_after_s = manifest.rejuvenate.seconds or math.inf
-        self.retiring = False  # another version serves now; closes with its last stream
+        self.retiring = False  # takes no more requests; closes with its last stream
         self.log_lines = 0  # since the last tick
         self._next_stream = 0
 
-    def add(self, stream: Stream) -> int:
-        """Enter a request; its number."""
+    def add(self, stream: StreamState) -> bool:
+        """Give it a request; whether it has been in use for long enough now, as its image says (`flow.worn`)."""
+        stream.state = _DISPATCHED[stream.state]
         self._next_stream = number = (self._next_stream + 1) % abi.EXCHANGE_BIT
         stream.machine, stream.number = self, number
         self.streams[number] = stream
         self.worker.open_streams += 1
         self.served += 1
-        self.used = stream.since
-        return number
+        self.used = used = stream.since
+        return self.served >= self._worn_at or used - self.began >= self._worn_after_s
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, stream: StreamState) -> None:
         """A request is over; a no-op for one that is not here."""
         if self.streams.pop(stream.number, None) is not None:
             self.worker.open_streams -= 1
 
-    def take_streams(self) -> dict[int, Stream]:
+    def take_streams(self) -> dict[int, StreamState]:
         """All requests, of which the machine has none any more."""
         streams, self.streams = self.streams, {}
         self.worker.open_streams -= len(streams)
         return streams
-
-    @property
-    def worn(self) -> bool:
-        """Whether it has been in use for long enough, as its image says; see `flow.worn` for the cause."""
-        return self.served >= self._worn_at or self.used - self.began >= self._worn_after_s
 
 
 class Service:
@@ -78,7 +143,7 @@ class Service:
         self.machine: Machine | None = None  # the first: the one that is parked
         self.others: list[Machine] = []  # of a pool
         self.growing = False
-        self.queue: deque[Stream] = deque()
+        self.queue: deque[StreamState] = deque()
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever

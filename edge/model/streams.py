@@ -1,27 +1,26 @@
-"""One request on its way through the edge: its state, its answer, and the flow control of both bodies.
+"""One request on its way through the edge: its answer, and the flow control of both bodies.
 
 Windows and credits are those of the gate (`vmimage.abi.STREAM_WINDOW`): what a HEAD frame carries is outside of them.
-Every change of `state` goes through `flow.REQUEST_FLOW`.
+Every change of `state` goes through `flow.step`, or one of its `flow.after`.
 """
 
 import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from edge.model import flow
+from edge.model.services import Service, StreamState
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from vmimage import abi
 from vmimage.errors import GuestError
 from vmimage.requests import UNDER_WAY_MAX
 
-if TYPE_CHECKING:
-    from edge.content.blobs import Trip
-    from edge.model.services import Machine, Service
-
 _CREDIT: Final = struct.Struct("<I")
+_AFTER_HEAD: Final = flow.after("head")
+_AFTER_WHOLE_ANSWER: Final = flow.after("end")
 
 
 def wake(waiter: "asyncio.Future[None] | None") -> None:
@@ -30,26 +29,14 @@ def wake(waiter: "asyncio.Future[None] | None") -> None:
         waiter.set_result(None)
 
 
-class Stream:
+class Stream(StreamState):
     """A request and its answer. Attributes that most requests never set are class attributes until they are."""
 
-    state: flow.RequestState = "waiting"
-    machine: "Machine | None" = None
-    number = 0  # names it among the machine's streams
-    replayed = False
-    charged = ""  # the tenant that pays for the memory it takes while it waits
     abort: Callable[[], None] | None = None  # breaks the client's connection; set once the answer has begun
-
-    # How it came to its machine, for the client to read.
-    loops = 0  # edges that the request has passed through before, by CDN-Loop
-    tier: flow.Tier = "resident"
-    trip: "Trip | None" = None  # the image load it waited for
-    collapsed = False  # that another request had begun
 
     # The request's body, where it is not in the head's frame.
     _credit = abi.STREAM_WINDOW  # bytes that may be sent to the worker
     _credit_waiter: "asyncio.Future[None] | None" = None
-    body_sent = False
 
     # The answer's body after its head.
     parts: "deque[bytes] | None" = None
@@ -58,7 +45,7 @@ class Stream:
     _under_way = 0  # bytes received and not yet credited
     _taken = 0  # bytes the client took, of those
 
-    def __init__(self, service: "Service", method: str, payload: bytes, whole: bool, now: float) -> None:
+    def __init__(self, service: Service, method: str, payload: bytes, whole: bool, now: float) -> None:
         """:param payload: of the HEAD frame. :param whole: it is the entire request. :param now: loop time."""
         self.service = service
         self.method = method
@@ -67,20 +54,14 @@ class Stream:
         self.since = now  # loop time of the last progress
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
 
-    def step(self, event: flow.RequestEvent) -> None:
-        """Move along the table."""
-        self.state = flow.step(flow.REQUEST_FLOW, self.state, event)
-
     def wake(self) -> None:
         """Something has changed for those who send or read a body."""
-        wake(self._credit_waiter)
-        wake(self._part_waiter)
+        if self._credit_waiter is not None or self._part_waiter is not None:
+            wake(self._credit_waiter)
+            wake(self._part_waiter)
 
-    def fail(self, error: BaseException) -> None:
-        """No (further) answer will come; a no-op for a stream that is over."""
-        if not flow.REQUEST_FLOW[self.state]:
-            return
-        self.step("fail")
+    def tell(self, error: BaseException) -> None:
+        """Let the client know, after the step that says so, that no (further) answer will come."""
         if not self.answer.done():
             self.answer.set_exception(error)
         elif self.abort is not None:
@@ -130,7 +111,7 @@ class Stream:
         if frame.type == frames.HEAD:
             if self.state != "asked":
                 raise ValueError(f"HEAD in state {self.state}")
-            self.state = flow.REQUEST_FLOW["asked"]["end" if end else "head"]
+            self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
             self.ended = end
             if not end:
                 self.parts, self.since = deque(), now
@@ -158,7 +139,9 @@ class Stream:
                     raise ValueError(f"credit for what was sent expected, got {amount} bytes more")
                 wake(self._credit_waiter)
         else:
-            self.fail(GuestError("the guest aborted the request"))
+            if not self.over:
+                self.step("fail")
+                self.tell(GuestError("the guest aborted the request"))
             return True
         return end
 

@@ -58,7 +58,7 @@ class Admin:
                 raise ClientError(404, "no_such_page")
 
     async def _park_one(self, service: Service) -> bool:
-        parking = self._supervisor.residents.park(service)
+        parking = self._supervisor.park(service)
         if parking is None:
             return False
         await parking
@@ -89,10 +89,10 @@ def health(supervisor: Supervisor) -> Page:
 def gauges(supervisor: Supervisor) -> dict[str, float]:
     """Values for `counters.GAUGES`."""
     machines = [machine for worker in supervisor.workers for machine in worker.machines.values()]
-    queued = sum(len(service.queue) for service in supervisor.machines.waiting)
+    queued = sum(len(service.queue) for service in supervisor.life.waiting)
     return {
         "resident_machines": len(machines),
-        "resident_bytes": supervisor.residents.tier.used_bytes,
+        "resident_bytes": supervisor.life.budget.tier.used_bytes,
         "parked_machines": len(supervisor.records.memory),
         "parked_bytes": supervisor.records.memory.used_bytes,
         "parked_disk_machines": supervisor.records.only_on_disk,
@@ -109,7 +109,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "streams": queued + sum(len(machine.streams) for machine in machines),
         "workers": len(supervisor.workers),
         "quarantined": len(supervisor.quarantine),
-        "waiting_bytes": supervisor.machines.waiting.used_bytes,
+        "waiting_bytes": supervisor.life.waiting.used_bytes,
         "wakeups": sum(_count(worker.statistics.get("wakeups")) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
@@ -134,7 +134,7 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
         "tier": tier,
         "worker": service.machine.worker.index if service.machine else None,
         "parked_bytes": supervisor.records.memory.size_of(service.key),
-        "resident_bytes": supervisor.residents.tier.size_of(service.machine.number) if service.machine else 0,
+        "resident_bytes": supervisor.life.budget.size_of(service.machine) if service.machine else 0,
         "requests": service.requests,
         "waiting": len(service.queue),
         "written": supervisor.disks.overlays.describe(service.name),

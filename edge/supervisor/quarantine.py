@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from edge.common import log
 from edge.model import flow
 from edge.model.flow import SHARED, Place, Standing
 from edge.model.services import Service
@@ -26,8 +25,6 @@ HEALTHY_MAX_S: Final = 86_400.0
 FORGET_S: Final = 86_400.0  # after the last blame, of one that was released
 TENANT_SERVICES: Final = 3  # of one tenant, remembered at once, from which on all of it is confined
 KEPT_MAX: Final = 10_000  # services remembered; some 300 bytes each
-
-_logger: Final = log.logger("quarantine")
 
 
 class Blame(NamedTuple):
@@ -104,11 +101,10 @@ class Quarantine:
             self._forget_of(oldest.tenant, name)
         return after
 
-    def on_version(self, service: Service) -> None:
-        """The catalogue names another version of it."""
+    def on_version(self, service: Service) -> bool:
+        """The catalogue names another version of it; whether that leads out."""
         blame = self._blames.get(service.name)
-        if blame is not None:
-            self._move(service.name, blame, "new_version")
+        return blame is not None and self._move(service.name, blame, "new_version")
 
     def sweep(self, now: float) -> list[str]:
         """Called every second or so: release who has been healthy for long enough; their names."""
@@ -122,11 +118,10 @@ class Quarantine:
                 self._forget_of(blame.tenant, name)
         return released
 
-    def _move(self, name: str, blame: Blame, event: flow.StandingEvent) -> None:
+    def _move(self, name: str, blame: Blame, event: flow.StandingEvent) -> bool:
         after = blame._replace(standing=flow.step(flow.QUARANTINE_FLOW, blame.standing, event))
         self._blames[name] = after
-        if after.standing != blame.standing:
-            _logger.info(log.line("quarantine_left", service=name, cause=event, times=blame.times))
+        return after.standing != blame.standing
 
     def _forget_of(self, tenant: str, name: str) -> None:
         names = self._blamed_of.get(tenant, set())

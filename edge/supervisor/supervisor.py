@@ -1,11 +1,12 @@
-"""The edge's one trusted party: it knows every service, machine, record and worker, and does what `flow` decides.
+"""The edge's one trusted party, put together: it knows every service, machine, record and worker.
 
-A request for a resident machine goes `submit`, `Machines.dispatch`, `on_frames`: one frame each way, nothing awaited.
-What is slower is one task per service that is being opened. No HTTP here: `http` makes streams and reads answers.
+A request for a resident machine goes `submit`, `Life.asked`, `Routing.on_frames`: one frame each way, nothing awaited.
+What follows from what is decided in `life`, `openings` and `losses`, and done by `driver`. No HTTP here: `http` makes
+streams and reads answers.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from edge.catalogue.directory import Directory
@@ -20,30 +21,30 @@ from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.spool import first_lines
 from edge.devices.upstreams import Upstreams
-from edge.model import flow
-from edge.model.flow import NOBODY
-from edge.model.services import Machine
+from edge.model.services import Machine, Service
 from edge.model.streams import Stream
+from edge.supervisor.budget import Budget, worker_bytes
+from edge.supervisor.driver import Driver
+from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
-from edge.supervisor.machines import Machines, numbers
 from edge.supervisor.quarantine import Quarantine
+from edge.supervisor.reaping import Reaping
 from edge.supervisor.reports import Reports
-from edge.supervisor.residents import Residents, worker_bytes
+from edge.supervisor.routing import Routing
+from edge.supervisor.upkeep import Upkeep
 from edge.supervisor.waiting import Waiting, waiting_bytes
 from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
-from edge.workers.fleet import QUARANTINE_RETRY_S, Fleet
-from edge.workers.process import COMMAND, Worker, json_object
-from vmimage import abi
-from vmimage.errors import NunatakError, Unavailable
+from edge.workers.fleet import Fleet
+from edge.workers.process import COMMAND, Worker
+from vmimage.trust import ServiceRecord
 
-TICK_S: Final = 1.0
 LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped; see also `allowance.LOG_LINES`
 
 LOG_BYTES_WAITING: Final = 1 << 20  # of such lines of one service, for the origin
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
 
 _logger: Final = log.logger("supervisor")
+_machines_logger: Final = log.logger("machines")
 _guest_logger: Final = log.logger("guest")
 
 
@@ -69,33 +70,46 @@ class Supervisor:
         command = (*command, "--memory-bytes", limit)
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
-        self.residents = Residents(
-            config.resident_bytes,
-            config.parked_bytes,
-            config.tenant_weights,
-            images,
-            self.upstreams,
-            disks,
-            counters,
-        )
         self.reports = Reports(images)
-        self.machines = Machines(
-            counters,
+        self.life = Life(
+            Budget(config.resident_bytes, config.parked_bytes),
+            Waiting(waiting_bytes(config.memory)),
+            self.quarantine,
+            config.max_queue,
+            disks.may_write,
+            lambda machine: bool(self.upstreams.of(machine)),
+        )
+        self.driver = Driver(
+            self.life,
+            self.workers,
             images,
             records,
             disks,
+            self.upstreams,
             self.reports,
-            self.workers,
-            self.residents,
-            self.quarantine,
-            Waiting(waiting_bytes(config.memory)),
+            config.tenant_weights,
+            counters,
             self.tasks,
         )
-        self.losses = Losses(self.machines, self.quarantine, self.workers, self.tasks)
+        self._losses = Losses(self.life)
+        reaping = Reaping(self._losses, self.driver, self.quarantine, self.workers, self.reports, counters, self.tasks)
+        self._upkeep = Upkeep(
+            self.life,
+            self._losses,
+            self.driver,
+            self.workers,
+            records,
+            self.tasks,
+            config.request_timeout,
+            config.wedged,
+        )
+        self.on_lost = reaping.on_lost
+        self.on_frames = Routing(self.life, self.driver, disks, self.upstreams, self._on_log).on_frames
         self.draining = False
+        self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
         self._log_lines = Allowance(LOG_LINES, self._loop.time)
-        directory.on_change = self.machines.on_change
+        directory.on_change = self._on_change
         images.on_drop = self._on_image_drop
 
     async def start(self) -> None:
@@ -105,7 +119,7 @@ class Supervisor:
         """
         await self.workers.start()
         self.tasks.keep("catalogue", lambda: self.directory.watch(self.config.refresh))
-        self.tasks.keep("tick", self._tick)
+        self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
 
     def health(self) -> list[str]:
@@ -122,98 +136,48 @@ class Supervisor:
         :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
         :raises OverBudget: no machine of the service can be here.
         """
-        service = stream.service
-        service.requests += 1
+        stream.service.requests += 1
         self.counters.requests += 1
-        machine = service.machine
-        if service.state == "resident" and machine is not None:
-            if machine.pool > 1:
-                machine = self.machines.pools.choose(service, machine)
-            if len(machine.streams) < machine.limit:
-                self.machines.dispatch(machine, stream)
-                return
-        if len(service.queue) >= self.config.max_queue:
-            raise Unavailable(f"{service.name}: {self.config.max_queue} requests wait")
-        self.machines.want(service)
-        self.machines.waiting.add(stream)
+        try:
+            machine = self._asked(stream)
+        finally:
+            if self._out:
+                self._carry_out()
+        if machine is not None:
+            flags = frames.FLAG_END if stream.whole else 0
+            machine.worker.send(frames.pack(frames.HEAD, flags, machine.number, stream.number, stream.payload))
 
     def abandon(self, stream: Stream, error: Exception | None = None) -> None:
         """Nobody wants the rest: the client left or is at fault, or what came of it is not fit to pass on.
 
         :param error: what the one who still waits for the answer gets.
         """
-        machine = stream.machine
-        if stream.state == "waiting":
-            self.machines.waiting.remove(stream)
-        elif stream.state in ("asked", "answering") and machine is not None:
-            self.residents.reset(machine, stream)
-        else:
-            return
-        if error is None:
-            stream.step("client_gone")
-        else:
-            stream.fail(error)
-        if machine is not None:
-            self.machines.detach(machine, stream)
+        self.life.abandoned(stream, error, self._loop.time())
+        stream.wake()
+        self._carry_out()
+
+    def park(self, service: Service) -> "asyncio.Future[None] | None":
+        """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
+        return self.driver.park(service)
+
+    def _on_change(self, service: Service, release: ServiceRecord | None) -> None:
+        """The catalogue names another version of a service, or none."""
+        _machines_logger.info(
+            log.line(
+                "service_changed",
+                service=service.name,
+                old=service.release.manifest_digest,
+                new=release.manifest_digest if release else "none",
+            )
+        )
+        self.life.changed(service, release)
+        self._carry_out()
 
     # Workers.
 
     def _on_image_drop(self, image: Image) -> None:
         for worker in self.workers:
             worker.drop(image, for_good=True)
-
-    def on_frames(self, worker: Worker, batch: Sequence[Frame]) -> None:
-        """Frames from a worker; those for what is gone are dropped.
-
-        :raises ValueError: what a worker cannot say.
-        """
-        machines, now = worker.machines, self._loop.time()
-        number = type_ = NOBODY
-        try:
-            for frame in batch:
-                type_, flags, number, stream_number, payload = frame
-                if type_ == frames.PONG:
-                    worker.on_pong(payload)
-                    self._on_statistics(worker)
-                    continue
-                if type_ == frames.BLOCK_WANT:
-                    self.disks.on_want(worker, frame)
-                    continue
-                machine = machines.get(number)
-                if machine is None:
-                    continue
-                if type_ == frames.KEEP or type_ == frames.APPEND:
-                    self.disks.on_write(machine, frame)
-                elif stream_number & abi.EXCHANGE_BIT:
-                    self.upstreams.on_frame(machine, frame)
-                elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
-                    stream = machine.streams.get(stream_number)
-                    if stream is not None and stream.receive(frame, now):
-                        self.machines.detach(machine, stream)
-                elif type_ == frames.PARKED:
-                    self.machines.on_parked(machine, payload)
-                elif type_ == frames.DIED:
-                    self.machines.on_died(machine, json_object(payload))
-                elif type_ == frames.LOG:
-                    self._on_log(machine, payload)
-                else:
-                    raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
-        except ValueError:
-            if type_ not in (frames.PONG, frames.BLOCK_WANT):  # which are of no machine
-                worker.frame = number
-            raise
-
-    def _on_statistics(self, worker: Worker) -> None:
-        """What a worker says of its machines once a second."""
-        throttled = numbers(worker.statistics.get("throttled"))
-        for number, machine in worker.machines.items():
-            machine.throttled = number in throttled
-        for number in numbers(worker.statistics.get("grown")):
-            if number in worker.machines:
-                self.machines.replace_worn(worker.machines[number], "growth_bytes")
-        for machine in self.residents.measure(worker, _sizes(worker.statistics.pop("resident", ()))):
-            self.machines.outgrown(machine)
-        self.residents.relieve()
 
     def _on_log(self, machine: Machine, payload: bytes) -> None:
         service = machine.service
@@ -234,55 +198,6 @@ class Supervisor:
         """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""
         self.tasks.note("worker_frames", error)
 
-    def on_lost(self, worker: Worker) -> None:
-        """A worker ended unasked."""
-        self.losses.on_lost(worker)
-
-    async def _tick(self) -> None:
-        """Once a second: give up on what makes no progress, and see that busy workers are alive."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            self.records.save()
-            for worker in self.workers:
-                try:
-                    self._look_after(worker)
-                except Exception as error:  # one machine or worker must not cost the others their turn
-                    self.tasks.note("tick", error)
-            self.machines.pools.shrink()
-            self.workers.let_go()
-            self.losses.tick()
-            overdue = self._loop.time() - self.config.request_timeout
-            for service in self.machines.waiting:  # not all services: most are parked, and cost nothing here
-                while service.queue and service.queue[0].since < overdue:
-                    late = Unavailable(f"waited {self.config.request_timeout} s")
-                    self.machines.waiting.next(service).fail(late)
-            self.machines.waiting.sweep()
-
-    def _look_after(self, worker: Worker) -> None:
-        now = self._loop.time()
-        overdue = now - self.config.request_timeout
-        busy = False
-        for machine in list(worker.machines.values()):
-            machine.log_lines = 0
-            busy |= machine.used > now - TICK_S or bool(machine.streams) or self.residents.parking(machine)
-            for stream in [s for s in machine.streams.values() if s.since < overdue]:
-                self.residents.reset(machine, stream)
-                self._give_up(machine, stream)
-            if worker.place.kind == "quarantine" and now - machine.used > QUARANTINE_RETRY_S and not machine.exchanges:
-                self.residents.park(machine.service)  # others wait for such a worker
-        if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
-            worker.ping(self.config.wedged)
-        worker.was_busy = busy
-
-    def _give_up(self, machine: Machine, stream: Stream) -> None:
-        """A request has made no progress for too long."""
-        patience_s = self.config.request_timeout
-        error = flow.silence(stream.whole or stream.body_sent, patience_s, throttled=machine.throttled)
-        if isinstance(error, NunatakError):
-            self.machines.note_limit(machine, error)
-        stream.fail(error)
-        self.machines.detach(machine, stream)
-
     # The end.
 
     async def drain(self) -> None:
@@ -290,8 +205,9 @@ class Supervisor:
         self.draining = True
         self.workers.leave()
         parks = self.counters.parks
-        await self.residents.park_all(PARK_S)
-        self.losses.tell(machine for worker in self.workers for machine in worker.machines.values())
+        await self.driver.park_all(PARK_S)
+        self._losses.states(machine for worker in self.workers for machine in worker.machines.values())
+        self._carry_out()
         kept = await self.records.flush()
         await self.tasks.close()
         await self.workers.stop()
@@ -300,18 +216,3 @@ class Supervisor:
         self.images.close()
         self.directory.close()
         _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))
-
-
-def _sizes(value: object) -> Iterable[tuple[int, int]]:
-    """Machines and their measured bytes in a worker's statistics.
-
-    :raises ValueError: it says something else.
-    """
-    found = []
-    for pair in value if isinstance(value, list | tuple) else [value]:
-        match pair:
-            case [int(number), int(size)] if size >= 0:
-                found.append((number, size))
-            case _:
-                raise ValueError(f"pairs of a machine and its bytes expected, got {str(pair)[:100]}")
-    return found

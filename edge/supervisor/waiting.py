@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from edge.model.flow import QueueFull
-from edge.model.services import Service
-from edge.model.streams import Stream
+from edge.model.services import Service, StreamState
 
 # What a waiting request takes beside its payload: stream, future, parsed head, queue entries (the resident memory of an
 # edge with 1,000 small GETs waiting grew by 2.4 KiB for each, payload included).
@@ -47,7 +46,7 @@ class Waiting:
         """What a tenant's requests hold."""
         return self._by_tenant.get(tenant, 0)
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: StreamState) -> None:
         """Let a request wait, behind the others of its service.
 
         :raises QueueFull: its tenant has as much waiting as it may have, beside what all others have.
@@ -60,29 +59,29 @@ class Waiting:
         self._enter(stream, size)
         service.queue.append(stream)
 
-    def again(self, stream: Stream) -> None:
+    def again(self, stream: StreamState) -> None:
         """Let a request wait that a machine had and lost, before the others. It was admitted before."""
         self._enter(stream, STREAM_BYTES + len(stream.payload))
         stream.service.queue.appendleft(stream)
 
-    def _enter(self, stream: Stream, size: int) -> None:
+    def _enter(self, stream: StreamState, size: int) -> None:
         self._services.add(stream.service)
         self.used_bytes += size
         stream.charged = tenant = stream.service.tenant
         self._by_tenant[tenant] = self._by_tenant.get(tenant, 0) + size
 
-    def next(self, service: Service) -> Stream:
+    def next(self, service: Service) -> StreamState:
         """Take the first request of a service's queue, which is not empty."""
         stream = service.queue.popleft()
         self._left(stream)
         return stream
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, stream: StreamState) -> None:
         """Take a request out from wherever it stands."""
         stream.service.queue.remove(stream)
         self._left(stream)
 
-    def _left(self, stream: Stream) -> None:
+    def _left(self, stream: StreamState) -> None:
         tenant, size = stream.charged, STREAM_BYTES + len(stream.payload)
         self.used_bytes -= size
         if left := self._by_tenant[tenant] - size:

@@ -14,7 +14,7 @@ from edge.common import backoff, log
 from edge.common.single_flight import SingleFlight
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
-from edge.model.flow import SHARED, BackingOff, Place, QuarantineFull
+from edge.model.flow import QUARANTINE_RETRY_S, SHARED, BackingOff, Place, QuarantineFull
 from edge.model.services import Service
 from edge.model.streams import wake
 from edge.workers.process import HELLO_S, Owner, Worker
@@ -27,7 +27,6 @@ QUARANTINE_WORKERS: Final = 2
 # Between two starts of such workers, whoever they are for: however many services there are to blame, their workers'
 # starts (1 s of CPU time each) take no more than a quarter of one processor, at low priority.
 QUARANTINE_GAP_S: Final = 4.0
-QUARANTINE_RETRY_S: Final = 10.0  # told to clients while there is no place; a machine there is parked when idle so long
 
 _logger: Final = log.logger("fleet")
 

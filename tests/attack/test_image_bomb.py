@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+import edge.content.image
 import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
@@ -168,7 +169,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _prepared(bundle: ImageBundle, base: edge.content.images.Image | None) -> edge.content.images.Image:
+def _prepared(bundle: ImageBundle, base: edge.content.image.Image | None) -> edge.content.image.Image:
     return prepare(1, bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest], base)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from edge.supervisor.residents import SHELL_BYTES, greediest
+from edge.supervisor.budget import SHELL_BYTES, greediest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from vmimage import abi
 
 PATIENCE_S = 20.0
 REAL = socket.getaddrinfo
+NUMBERS = count(1)  # of machines
 
 
 class NameServers:
@@ -45,7 +47,7 @@ def guest(tenant: str, *upstreams: str) -> tuple[Any, list[Frame]]:
     worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=upstreams))
     service = SimpleNamespace(name=tenant, tenant=tenant)
-    return SimpleNamespace(number=1, image=image, service=service, worker=worker, exchanges={}, streams={}), sent
+    return SimpleNamespace(number=next(NUMBERS), image=image, service=service, worker=worker, streams={}), sent
 
 
 async def serving(routes: list[web.RouteDef]) -> web.AppRunner:
@@ -84,7 +86,7 @@ def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: 
             stuck = list(servers.begun)
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
-            await asyncio.wait_for(alice.exchanges[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
             assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
             assert servers.begun == [*stuck, "good.test"]
             assert len(stuck) == EACH
@@ -153,7 +155,7 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
                 await asyncio.wait_for(arrived.acquire(), PATIENCE_S / 4)
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
-            await asyncio.wait_for(alice.exchanges[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
             assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
         finally:
             go_on.set()
@@ -182,7 +184,7 @@ def test_connections_that_are_kept_alive_are_used_again_by_the_same_tenant_only(
             for number, tenant in enumerate(["mallory", "alice", "mallory", "alice"]):
                 ask(upstreams, machines[tenant], upstream, number)
                 await asyncio.sleep(0)
-                await asyncio.wait_for(machines[tenant].exchanges[abi.EXCHANGE_BIT | number].task, PATIENCE_S / 4)
+                await asyncio.wait_for(upstreams.of(machines[tenant])[abi.EXCHANGE_BIT | number].task, PATIENCE_S / 4)
             mallory, alice = peers[0::2], peers[1::2]
             assert (len(mallory), len(alice)) == (2, 2)
             assert len(set(mallory)) == len(set(alice)) == 1, "the same tenant's connection is used again"

@@ -78,7 +78,7 @@ def machine(number: int, tenant: str, worker: Worker) -> Any:
     release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
     service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",)))
-    return Guest(number=number, service=service, image=image, worker=worker, exchanges={}, streams={}, log_lines=0)
+    return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -112,7 +112,7 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
         too_many = counters.upstream_requests["too_many"]
         assert pairs - 2 * burst < too_many <= pairs - burst
         assert counters.upstream_requests == {"abandoned": pairs - too_many, "too_many": too_many}
-        assert evil.exchanges == {}
+        assert upstreams.of(evil) == {}
 
         upstreams._begun = Allowance(EXCHANGES, lambda: 0.0)
         assert upstreams._begun.take("mallory", burst) == burst
@@ -124,10 +124,10 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
         )
         assert b"requests to upstreams a second" in told.payload
         begin(upstreams, victim, 1)
-        exchange = victim.exchanges[BIT | 1]
+        exchange = upstreams.of(victim)[BIT | 1]
         await asyncio.sleep(0)
         await exchange.task
-        assert victim.exchanges == {}
+        assert upstreams.of(victim) == {}
         assert counters.upstream_requests["refused"] == 1, "it had its turn; the operator lets nobody reach anything"
 
     run(test)
@@ -163,7 +163,7 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
             await asyncio.sleep(0)
         assert arrived == 2 * CONNECTIONS_EACH + 1, "who is gone makes room, also one that waited"
         going.set()
-        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in list(guest.exchanges.values())))
+        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in list(upstreams.of(guest).values())))
         assert upstreams._turns.held == upstreams._turns.waiting == 0
 
     run(test)
@@ -187,9 +187,9 @@ def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Frame) -> None:
         for _ in range(2000):
             upstreams.on_frame(guest, nothing)
             await asyncio.sleep(0.001)
-            if not guest.exchanges:
+            if not upstreams.of(guest):
                 break
-        assert guest.exchanges == {}, "it is given up for silence"
+        assert upstreams.of(guest) == {}, "it is given up for silence"
         assert counters.upstream_requests == {"failed": 1}
 
     run(test)

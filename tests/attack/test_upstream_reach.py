@@ -61,7 +61,7 @@ def machine(*upstreams: str) -> tuple[Any, list[Frame]]:
     worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=upstreams))
     service = SimpleNamespace(name="evil", tenant="mallory")
-    made = SimpleNamespace(number=1, image=image, service=service, worker=worker, exchanges={}, streams={})
+    made = SimpleNamespace(number=1, image=image, service=service, worker=worker, streams={})
     return made, sent
 
 
@@ -69,7 +69,7 @@ async def ask(upstreams: Upstreams, guest: Any, url: str, number: int = 1) -> No
     """The guest's request to `url`, until it is over."""
     block = f"Method\0GET\0URL\0{url}\0\0".encode()
     upstreams.on_frame(guest, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
-    exchange = guest.exchanges[abi.EXCHANGE_BIT | number]
+    exchange = upstreams.of(guest)[abi.EXCHANGE_BIT | number]
     await asyncio.sleep(0)  # it begins at the end of this turn
     await asyncio.wait_for(exchange.task, PATIENCE_S)
 

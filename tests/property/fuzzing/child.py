@@ -173,7 +173,7 @@ def open_frame(
     tenant: str = "fuzz",
     disks: Sequence[object] = (),
 ) -> bytes:
-    """OPEN as `edge.supervisor.residents` sends it."""
+    """OPEN as `edge.supervisor.driver` sends it."""
     about = {
         "image": image,
         "tenant": tenant,

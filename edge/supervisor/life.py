@@ -1,0 +1,371 @@
+"""A service's life: who waits, who is opened, given a request, parked, replayed, replaced, worn, ended, refused.
+
+Events in, commands out. Each public method is an event; it changes the state of services, machines and requests at once
+and leaves in `out` what is to be done for it (`commands`), which `driver` does in order. No I/O, no clock and no tasks:
+`now` is loop time in seconds. Facts come as arguments, from a machine's worker (`Link`), or by one of two questions.
+
+How a machine is brought up is `openings`' business, the end of a worker that of `losses`; both are played as this is.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Literal
+
+from edge.common import backoff
+from edge.model import flow
+from edge.model.flow import QUARANTINE_RETRY_S, BackingOff
+from edge.model.services import Machine, Service, StreamState
+from edge.supervisor import commands as do
+from edge.supervisor.budget import PATIENCE_S, Budget, Room
+from edge.supervisor.pools import Pools
+from edge.supervisor.quarantine import Quarantine
+from edge.supervisor.residents import Residents
+from edge.supervisor.waiting import Waiting
+from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable
+from vmimage.trust import ServiceRecord
+
+
+class Life:
+    """All services of an edge, and all machines in its workers."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        waiting: Waiting,
+        quarantine: Quarantine,
+        max_queue: int,
+        may_write: Callable[[Machine], bool],
+        has_exchanges: Callable[[Machine], bool],
+    ) -> None:
+        """:param max_queue: requests that may wait for one service.
+        :param may_write: whether a machine has a disk on which its writes shall last.
+        :param has_exchanges: whether a machine has requests to upstreams under way."""
+        self.out: deque[do.Command] = deque()
+        self.budget, self.waiting, self.quarantine = budget, waiting, quarantine
+        self.residents = Residents(budget, may_write, self.out)
+        self.pools = Pools(has_exchanges, self.out)
+        self._max_queue, self._has_exchanges = max_queue, has_exchanges
+        self._touch, self._rooms = budget.touch, self.residents.rooms  # for each request: nothing between
+
+    # Requests.
+
+    def asked(self, stream: StreamState) -> Machine | None:
+        """A request came. The machine that is to have it now; None: it waits.
+
+        :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
+        :raises OverBudget: no machine of the service can be here.
+        """
+        service = stream.service
+        machine = service.machine
+        if machine is not None and service.state == "resident":
+            if machine.pool > 1:
+                machine = self.pools.choose(service, machine)
+            if len(machine.streams) < machine.limit:
+                self._touch(machine.number)
+                if machine.add(stream):
+                    self._worn_out(machine, stream.since)
+                return machine
+        if len(service.queue) >= self._max_queue:
+            raise Unavailable(f"{service.name}: {self._max_queue} requests wait")
+        self._want(service, stream.since)
+        self.waiting.add(stream)
+        return None
+
+    def over(self, machine: Machine, stream: StreamState, now: float) -> None:
+        """A request that a machine had has ended, one way or the other."""
+        machine.remove(stream)
+        service = machine.service
+        if service.queue and service.state == "resident":
+            self.pump(machine, now)
+        if not machine.streams:
+            if machine.retiring:
+                self.residents.close(machine)
+            elif self._rooms:
+                self.residents.idle()
+
+    def abandoned(self, stream: StreamState, error: Exception | None, now: float) -> None:
+        """Nobody wants the rest: the client left or is at fault, or what came of it is not fit to pass on.
+
+        :param error: what the one who still waits for the answer gets.
+        """
+        machine = stream.machine
+        if stream.state == "waiting":
+            self.waiting.remove(stream)
+        elif stream.state in ("asked", "answering") and machine is not None:
+            self.out.append(do.Reset(machine, stream))
+        else:
+            return
+        if error is None:
+            stream.step("client_gone")
+        else:
+            self._fail(stream, error)
+        if machine is not None:
+            self.over(machine, stream, now)
+
+    def no_progress(self, machine: Machine, patience_s: float, now: float) -> None:
+        """Called every second or so: give up on a machine's requests without progress for so long."""
+        for stream in [stream for stream in machine.streams.values() if stream.since < now - patience_s]:
+            self.out.append(do.Reset(machine, stream))
+            error = flow.silence(stream.whole or stream.body_sent, patience_s, throttled=machine.throttled)
+            if isinstance(error, NunatakError):
+                self._note_limit(machine, error)
+            self._fail(stream, error)
+            self.over(machine, stream, now)
+
+    def waited(self, patience_s: float, now: float) -> None:
+        """Called every second or so: give up on requests that have waited for a machine for so long."""
+        for service in self.waiting:  # not all services: most are parked, and cost nothing here
+            while service.queue and service.queue[0].since < now - patience_s:
+                self._fail(self.waiting.next(service), Unavailable(f"waited {patience_s} s"))
+        self.waiting.sweep()
+
+    def wanted(self, service: Service, now: float) -> None:
+        """Bring up a machine for requests that wait already, hand them over, or refuse them."""
+        if not service.queue:
+            return
+        if service.state == "resident" and service.machine is not None:
+            self.pump(service.machine, now)
+            return
+        try:
+            self._want(service, now)
+        except (Unavailable, OverBudget) as error:
+            self.fail_queue(service, error)
+
+    def _want(self, service: Service, now: float) -> None:
+        """Start opening a machine if that is what the service needs.
+
+        :raises BackingOff: not yet.
+        :raises OverBudget: there is no room for a machine of it here.
+        """
+        if service.state == "backoff":
+            if (pause_s := service.pause_until - now) > 0:
+                raise BackingOff(pause_s)
+            service.step("pause_over")
+        if service.state in ("cold", "parked"):
+            if service.unfit is not None:
+                raise service.unfit
+            if (pause_s := self.quarantine.pause_s(service, now)) > 0:
+                raise BackingOff(pause_s)
+            service.step("request")
+            self.out.append(do.Open(service))
+
+    def pump(self, machine: Machine, now: float) -> None:
+        """Give a machine what its service has queued, as far as it may have it."""
+        service = machine.service
+        while service.queue and not machine.retiring and len(machine.streams) < machine.limit:
+            stream = self.waiting.next(service)
+            self._touch(machine.number)
+            if machine.add(stream):
+                self._worn_out(machine, now)
+            self.out.append(do.Dispatch(machine, stream))
+
+    def _fail(self, stream: StreamState, error: Exception) -> None:
+        if not stream.over:
+            stream.step("fail")
+            self.out.append(do.Fail(stream, error))
+
+    def fail_queue(self, service: Service, error: Exception) -> None:
+        """Refuse all that waits for a service."""
+        while service.queue:
+            self._fail(self.waiting.next(service), error)
+
+    def end_streams(
+        self,
+        machine: Machine,
+        error: NunatakError,
+        now: float,
+        *,
+        seen: Callable[[int], bool] = lambda _: True,
+        guest_fault: bool = False,
+        blamed: bool = False,
+    ) -> None:
+        """All requests of a machine that is gone: again on a fresh one where that is right, else their end."""
+        for number, stream in sorted(machine.take_streams().items(), reverse=True):
+            if flow.may_replay(
+                state=stream.state,
+                method=stream.method,
+                whole=stream.whole,
+                replayed=stream.replayed,
+                seen=seen(number),
+                guest_fault=guest_fault,
+                blamed=blamed,
+            ):
+                stream.step("replay")
+                stream.replayed, stream.machine = True, None
+                self.waiting.again(stream)
+                self.out.append(do.Replay(stream))
+            else:
+                self._fail(stream, error)
+        self.wanted(machine.service, now)
+
+    # Machines that go on elsewhere: as a record, or from the image.
+
+    def parked(self, machine: Machine, record: bytes, now: float) -> None:
+        """A worker has sent the record that was asked for.
+
+        :raises ValueError: it was not.
+        """
+        if not self.residents.parking(machine):
+            raise ValueError("PARKED without PARK")
+        try:
+            self.budget.check_record(machine, len(record))
+        except OverBudget as error:
+            self._end(machine, error, {}, now, seen=lambda _: False, guest_fault=False)
+            return
+        service = machine.service
+        if machine.retiring:
+            self.residents.forget(machine)
+            return
+        service.machine = None
+        service.step("parked")
+        self.out.append(do.KeepRecord(service.key, machine, record, now - machine.began, machine.served))
+        self.residents.forget(machine)
+        self.out.append(do.Count("parks"))
+        self.wanted(service, now)
+
+    def rest(self, machine: Machine, now: float) -> None:
+        """Called every second or so: one that is idle in quarantine is parked, since others wait for such a worker."""
+        idle = now - machine.used > QUARANTINE_RETRY_S and not self._has_exchanges(machine)
+        if idle and machine.worker.place.kind == "quarantine":
+            self.residents.park(machine.service)
+
+    def shrink(self, now: float) -> None:
+        """Called every second or so: close machines beside a first that have nothing to do."""
+        for machine in self.pools.idle(now):
+            self.pools.leave(machine)
+            self.residents.close(machine)
+
+    def worn(self, machine: Machine, cause: str, now: float) -> None:
+        """A machine finishes what it has; the next request finds one that is new from the image."""
+        service = machine.service
+        if machine.retiring or self.residents.parking(machine):
+            return
+        self.out.append(do.Count("rejuvenations", cause))
+        self.retire(machine)
+        if service.machine is machine:
+            service.machine = None
+            self.out.append(do.ForgetRecord(service.key))
+            if not self.pools.promote(service):
+                service.step("worn")
+            self.wanted(service, now)  # what waits for a place in this one is not to wait for the next request
+
+    def _worn_out(self, machine: Machine, now: float) -> None:
+        cause = flow.worn(machine.image.manifest.rejuvenate, machine.served, machine.used - machine.began)
+        self.worn(machine, cause, now)
+
+    def retire(self, machine: Machine) -> None:
+        """A machine gets no more requests, and closes with its last."""
+        machine.retiring = True
+        self.pools.leave(machine)
+        if not machine.streams and not self.residents.parking(machine):
+            self.residents.close(machine)
+
+    def changed(self, service: Service, release: ServiceRecord | None) -> None:
+        """The catalogue names another version, or none: the old machine finishes what it has, its record goes.
+
+        :param release: what `service.release` will be when this event is over; None: there is none any more.
+        """
+        self.out.append(do.ForgetRecord(service.key))
+        machine, service.machine = service.machine, None
+        service.crashes_in_row, service.pause_until, service.unfit = 0, 0.0, None
+        if self.quarantine.on_version(service):
+            self.released(service.name, "new_version")
+        service.step("replaced")
+        service.withdrawn = release is None
+        for old in (machine, *list(service.others)):
+            if old is not None:
+                self.out.append(do.Count("replaced"))
+                self.retire(old)
+        if service.withdrawn:
+            self.out.append(do.ForgetWritten(service))
+        if service.state == "cold":
+            self.out.append(do.WantSoon(service))  # those that waited for a PARKED
+
+    def released(self, name: str, cause: Literal["healthy", "new_version"]) -> None:
+        """A service by this name has left quarantine."""
+        blame = self.quarantine.of(name)
+        self.out.append(do.Released(name, cause, blame.times if blame is not None else 0))
+
+    # Memory.
+
+    def measured(self, machines: Mapping[int, Machine], sizes: Iterable[tuple[int, int]], now: float) -> None:
+        """A worker says what its machines take: what has outgrown all that there is ends, idle ones make room.
+
+        :param machines: of that worker, by number. :param sizes: numbers and bytes.
+        """
+        for machine in self.budget.measure(machines, sizes):
+            budget, size = self.budget.tier.budget_bytes, self.budget.size_of(machine)
+            name = machine.service.name
+            self._kill(
+                machine, OverBudget(f"{name}: a machine of at most {budget} bytes expected, got one of {size}"), now
+            )
+        self.residents.relieve()
+
+    def make_room(self, room: Room, now: float) -> bool:
+        """Park the coldest idle machines until one more fits; wait while all are busy, but not for ever.
+
+        :return: whether it does. If not, it is to be asked again, at `LookAgain` or after a moment.
+        """
+        if now >= room.patient_until:
+            room.patient_until = now + PATIENCE_S
+            self._end_greedy(room, now)
+        return self.residents.make_room(room)
+
+    def _end_greedy(self, room: Room, now: float) -> None:
+        """Have busy machines end whose tenant has so much that others have to wait, until there is room for one."""
+        while self.budget.tier.over(room.cost_bytes):
+            machine = self.budget.in_the_way(room.party, room.cost_bytes)
+            if machine is None:
+                return
+            name, size = machine.service.name, self.budget.size_of(machine)
+            self._kill(machine, MemoryPressure(f"{name}: others wait for room, its tenant has most: {size}"), now)
+
+    # Machines that end.
+
+    def died(self, machine: Machine, error: NunatakError, unseen: Collection[int], report: object, now: float) -> None:
+        """A machine has ended in its worker.
+
+        :param unseen: requests that it had not begun with, by number.
+        """
+        guest_fault = isinstance(error, GuestError)
+        seen = lambda number: guest_fault and number not in unseen  # noqa: E731
+        self._end(machine, error, report, now, seen=seen, guest_fault=guest_fault)
+
+    def _kill(self, machine: Machine, error: NunatakError, now: float) -> None:
+        self.out.append(do.Close(machine))
+        self._end(machine, error, {}, now, seen=lambda _: True, guest_fault=True)
+
+    def _end(
+        self,
+        machine: Machine,
+        error: NunatakError,
+        report: object,
+        now: float,
+        *,
+        seen: Callable[[int], bool],
+        guest_fault: bool,
+    ) -> None:
+        """A machine ended by itself, or by what it did: its service backs off, and begins with the image."""
+        service = machine.service
+        self.residents.forget(machine)
+        self.out.append(do.Count("crashes", error.counter))
+        self._note_limit(machine, error)
+        service.crashes += 1
+        self.pools.leave(machine)
+        if service.machine is machine:
+            self.out.append(do.ForgetRecord(service.key))  # the cause may be in it; the next starts from the image
+            if not self.pools.promote(service):
+                service.machine = None
+                service.crashes_in_row, pause_s = backoff.after_crash(service.crashes_in_row, now - machine.opened)
+                service.pause_until = now + pause_s
+                service.step("crashed")
+        self.out.append(do.Report(machine, error, report))
+        self.end_streams(machine, error, now, seen=seen, guest_fault=guest_fault)
+
+    def _note_limit(self, machine: Machine, error: NunatakError) -> None:
+        """Say which limit of the image was hit, and count it."""
+        if error.limit:
+            manifest = machine.image.manifest
+            value = manifest.memory_bytes if error.limit == "memory_bytes" else getattr(manifest.limits, error.limit)
+            error.limit_value = f"{error.limit}={value}"
+            self.out.append(do.Count("limit_hits", error.limit))

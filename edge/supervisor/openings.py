@@ -1,0 +1,110 @@
+"""What comes of `Open` and `Grow`: decided step by step, over facts that are brought one by one. Pure, as `life`.
+
+Image, disks, record, worker and room take their time, and all may change meanwhile: the worker ends, the service
+becomes another version or another tenant's. So each step says whether what was prepared is still of use.
+"""
+
+from typing import Literal, NamedTuple
+
+from edge.content.blobs import Trip
+from edge.model import flow
+from edge.model.services import Link, Machine, Service
+from edge.supervisor import commands as do
+from edge.supervisor.budget import OPEN_ROOM
+from edge.supervisor.life import Life
+from edge.vmm.wire import frames
+from vmimage.errors import OverBudget, UnknownService
+from vmimage.manifest import ImageManifest
+
+
+class Held(NamedTuple):
+    """The record that this edge has of a service's machine: where, how long that has lived, what it served."""
+
+    tier: Literal["parked", "disk"]
+    lived_s: float
+    served: int
+    size_bytes: int
+
+
+class Openings:
+    """The machines that are being brought up, of all services."""
+
+    def __init__(self, life: Life) -> None:
+        self._life, self._out = life, life.out
+
+    def begin(self, service: Service) -> str:
+        """`Open` begins, or begins anew. The name that the service's record has now; see `still_right`.
+
+        :raises UnknownService: the catalogue knows the service no longer.
+        """
+        if service.withdrawn:
+            raise UnknownService(f"{service.name}: withdrawn")
+        return service.key
+
+    def may_use(self, service: Service, manifest: ImageManifest, held: Held) -> bool:
+        """Whether the next machine may go on from a record. One that it may not is dropped."""
+        if cause := flow.worn(manifest.rejuvenate, held.served, held.lived_s):
+            self._out += (do.ForgetRecord(service.key), do.Count("rejuvenations", cause))
+            return False
+        if held.size_bytes > frames.PAYLOAD_MAX - OPEN_ROOM:  # no worker would take it
+            self._out += (do.RecordTooLarge(service, held.size_bytes), do.ForgetRecord(service.key))
+            return False
+        return True
+
+    def still_right(self, service: Service, key: str, worker: Link, cost_bytes: int, disks_current: bool) -> bool:
+        """Whether a machine may open with all that was prepared; if not, `Open` begins anew.
+
+        :param key: of the service when that began: it names the image and the tenant.
+        :param cost_bytes: for which room was made, and was taken by another meanwhile, perhaps.
+        :param disks_current: nothing of its disks was written, dropped or decided otherwise meanwhile.
+        """
+        same = not service.withdrawn and service.key == key
+        return same and disks_current and self._takes(worker, service, cost_bytes)
+
+    def opened(self, machine: Machine, held: Held | None, trip: Trip | None, now: float) -> None:
+        """A worker was told to open the machine, and what waits is given to it.
+
+        :param held: the record that it goes on from: it may be used, and fits its disks.
+        :param trip: the way of the image, where it was not in memory.
+        """
+        service = machine.service
+        service.machine = machine
+        tier: flow.Tier = "origin" if trip is not None and trip.from_origin else "blob"
+        if held is not None:
+            tier = held.tier
+            machine.began, machine.served = now - held.lived_s, held.served
+            machine.kept = machine.served
+        service.step("opened")
+        for place, stream in enumerate(service.queue):
+            stream.tier, stream.trip = tier, trip
+            stream.collapsed = tier == "origin" and place > 0
+            if stream.collapsed:
+                self._out.append(do.Count("collapsed"))
+        self._life.pump(machine, now)
+
+    def failed(self, service: Service, error: Exception) -> None:
+        """`Open` came to nothing."""
+        if isinstance(error, OverBudget):
+            service.unfit = error  # until there is another version of it: the budget stays what it is
+        service.step("failed")
+        self._life.fail_queue(service, error)
+
+    # Beside a service's first machine.
+
+    def still_wanted(self, service: Service, first: Machine, worker: Link, cost_bytes: int) -> bool:
+        """Whether a machine beside the first, for which `Grow` began, is to open in a worker."""
+        return service.machine is first and self._takes(worker, service, cost_bytes)
+
+    def grown(self, machine: Machine, now: float) -> None:
+        """A worker was told to open the machine beside a first, and what waits is given to it."""
+        self._life.pools.enter(machine)
+        self._out.append(do.Count("pool_grown"))
+        self._life.pump(machine, now)
+
+    def grow_over(self, service: Service) -> None:
+        """`Grow` is done, whatever came of it."""
+        service.growing = False
+
+    def _takes(self, worker: Link, service: Service, cost_bytes: int) -> bool:
+        fits = not self._life.budget.tier.over(cost_bytes)
+        return fits and worker.alive and not worker.leaving and worker.place == self._life.quarantine.place(service)

@@ -1,0 +1,76 @@
+"""What is done once a second: give up on what makes no progress, see that busy workers are alive, let go what rests.
+
+Each duty is guarded by itself: one that fails is counted, and costs the others nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from edge.common.tasks import Tasks
+from edge.content.records import Records
+from edge.supervisor.driver import Driver
+from edge.supervisor.life import Life
+from edge.supervisor.losses import Losses
+from edge.workers.fleet import Fleet
+from edge.workers.process import Worker
+
+TICK_S: Final = 1.0
+
+
+class Upkeep:
+    """The tick of an edge."""
+
+    def __init__(
+        self,
+        life: Life,
+        losses: Losses,
+        driver: Driver,
+        fleet: Fleet,
+        records: Records,
+        tasks: Tasks,
+        patience_s: float,
+        wedged_s: float,
+    ) -> None:
+        """:param patience_s: with a request that makes no progress.
+        :param wedged_s: with a worker that does not answer."""
+        self._life, self._losses, self._driver = life, losses, driver
+        self._fleet, self._records, self._tasks = fleet, records, tasks
+        self._patience_s, self._wedged_s = patience_s, wedged_s
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Tick for ever."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Once."""
+        life, now = self._life, self._loop.time()
+        self._guarded(self._records.save)
+        for worker in self._fleet:
+            self._guarded(lambda worker=worker: self._look_after(worker))  # type: ignore[misc]
+        self._guarded(lambda: life.shrink(now))
+        self._guarded(self._fleet.let_go)
+        self._guarded(lambda: self._losses.tick(now))
+        self._guarded(lambda: life.waited(self._patience_s, now))
+
+    def _guarded(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except Exception as error:
+            self._tasks.note("tick", error)
+        self._driver.carry_out()
+
+    def _look_after(self, worker: Worker) -> None:
+        life, now = self._life, self._loop.time()
+        busy = False
+        for machine in list(worker.machines.values()):
+            machine.log_lines = 0
+            busy |= machine.used > now - TICK_S or bool(machine.streams) or life.residents.parking(machine)
+            life.no_progress(machine, self._patience_s, now)
+            life.rest(machine, now)
+        if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
+            worker.ping(self._wedged_s)
+        worker.was_busy = busy
