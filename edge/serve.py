@@ -27,7 +27,7 @@ from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
 from edge.front.http import Front
-from edge.model import flow
+from edge.model import routes
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
@@ -91,7 +91,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     parking_thread = ThreadPoolExecutor(1, "parked")
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
-    service_host = flow.named_host(config.service_host) if config.service_host else ""
+    service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from edge.model.fields import HOP_BY_HOP
-from edge.model.flow import ClientError, Route, host_name
+from edge.model.flow import ClientError
+from edge.model.routes import Route, host_name
 from vmimage.abi import RECORD_PAYLOAD_MAX
 from vmimage.errors import GuestViolation
 

@@ -19,7 +19,7 @@ from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
 from edge.front.request import ClientConnection, Request
-from edge.model import flow, loops
+from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
@@ -179,7 +179,7 @@ class Front(Answers):
 
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
-        route = flow.route(request.host, target, self.directory.service_host)
+        route = routes.route(request.host, target, self.directory.service_host)
         if route is None or self._known(route) is not stream.service:
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
@@ -187,14 +187,14 @@ class Front(Answers):
         request.redirect_to(target)
         return True
 
-    def _route(self, request: Request) -> flow.Route | None:
-        route = flow.route(request.host, request.target, self.directory.service_host)
+    def _route(self, request: Request) -> routes.Route | None:
+        route = routes.route(request.host, request.target, self.directory.service_host)
         if route is not None:
             request.host = route.authority  # what an absolute target names, also for what follows from the request
             request.on_service_host = route.kind == "service"
         return route
 
-    def _known(self, route: flow.Route) -> Service | None:
+    def _known(self, route: routes.Route) -> Service | None:
         """The service of a route, where nobody has to be asked."""
         if route.kind == "host":
             return self._by_host.get(route.name)
@@ -252,7 +252,7 @@ class Front(Answers):
             self._note(service, error)
             await self.explain(request, error)
 
-    def _block(self, request: Request, route: flow.Route) -> bytes:
+    def _block(self, request: Request, route: routes.Route) -> bytes:
         if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
             raise ClientError(508, "loop")
         length = request.content_length
@@ -269,7 +269,7 @@ class Front(Answers):
         self._supervisor.submit(stream)
         return stream
 
-    async def _serve(self, request: Request, route: flow.Route, service: Service) -> None:
+    async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
         block, length = self._block(request, route), request.content_length
         whole = not request.has_body
         if not whole:

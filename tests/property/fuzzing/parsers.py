@@ -32,7 +32,8 @@ from edge.content.ages import split_age
 from edge.content.image import prepare
 from edge.devices import upstreams
 from edge.front import cgi
-from edge.model.flow import ClientError, Route
+from edge.model.flow import ClientError
+from edge.model.routes import Route
 from edge.vmm.devices.drives import Drives
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
