@@ -3,6 +3,7 @@
 import pytest
 
 from edge.model import routes
+from vmimage import errors
 
 
 @pytest.mark.parametrize(
