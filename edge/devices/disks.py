@@ -11,8 +11,6 @@ Blocks and answers to flushes come no faster than a tenant may cause them.
 
 import asyncio
 import errno
-import hashlib
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
@@ -32,29 +30,29 @@ from edge.devices.flushes import Flushes, Place, answer, outcome
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
 from edge.model.services import Machine, Service
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, Block, BlockWant, DropDisk, Keep, NewDisk, Pages
+from edge.vmm.wire.machines import OpenDisk
 from edge.workers.process import Worker
 from vmimage.disk import (
     BlockList,
     BlockRef,
     DiskManifest,
     decode_pages,
+    encode_pages,
     parse_disk_manifest,
     unpack_block,
 )
-from vmimage.drives import DriveRef
+from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import FormatError, OriginError, VerificationError
-from vmimage.manifest import MANIFEST_MAX, canonical_json
+from vmimage.manifest import MANIFEST_MAX
+from vmimage.parked import UNFLUSHED, ParkedRecord
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
 FETCHES_AT_ONCE: Final = 16
 WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
 TRIES: Final = 3
 PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
-_DRIVE: Final = struct.Struct("<I")
-_VERSION: Final = struct.Struct("<Q")
-_NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
+_NO_PAGES: Final = encode_pages({})
 
 _logger: Final = log.logger("disks")
 
@@ -157,34 +155,28 @@ class Disks:
             for a in attached
         )
 
-    def attach(self, machine: Machine, attached: Sequence[Attached]) -> list[dict[str, object]]:
+    def attach(self, machine: Machine, attached: Sequence[Attached]) -> tuple[OpenDisk, ...]:
         """Tell a worker of a machine's disks, before OPEN; what OPEN says of them."""
-        about: list[dict[str, object]] = []
         worker = machine.worker
         for place, a in enumerate(attached):
-            ref, disk = a.ref, a.disk
+            disk = a.disk
             if disk is not None:
                 disk.users += 1
                 disk.tenants[machine.service.tenant] = disk.tenants.get(machine.service.tenant, 0) + 1
                 self._give(worker, disk)
             if a.key:
                 self._owners[a.key] = machine.number
-                if len(a.pages) > _DRIVE.size:
-                    worker.send(frames.pack(frames.PAGES, 0, machine.number, place, a.pages))
-            number = disk.number if disk is not None else None
-            about.append(
-                {"bytes": ref.bytes, "digest": ref.digest, "kind": ref.kind, "name": ref.name, "number": number}
-            )
+                if a.pages not in (b"", _NO_PAGES):
+                    worker.send(Pages(machine.number, place, a.pages).to_bytes())
         if attached:
             self._attached[machine.number] = attached
-        return about
+        return tuple(OpenDisk(a.disk.number if a.disk is not None else None, a.ref) for a in attached)
 
     def _give(self, worker: Worker, disk: Disk) -> None:
         if disk.number not in worker.disks:
             worker.disks.add(disk.number)
             disk.workers.add(worker)
-            about = canonical_json({"blocks": disk.manifest.blocks, "cache_bytes": self._cache_bytes})
-            worker.send(frames.pack(frames.DISK, 0, disk.number, 0, about))
+            worker.send(NewDisk(disk.number, disk.manifest.blocks, self._cache_bytes).to_bytes())
 
     def may_write(self, machine: Machine) -> bool:
         """Whether it has a disk on which its writes shall last."""
@@ -205,26 +197,21 @@ class Disks:
 
     # Records: one that does not know the last thing its disks were told would wake to a disk that it never saw.
 
-    def stamp(self, machine: Machine, record: bytes) -> bytes:
-        """A parked machine's record, with the state of its disks that it goes with."""
-        attached = self._attached.get(machine.number)
+    def versions_for(self, machine: Machine) -> tuple[int, ...]:
+        """The state of its disks that a machine that is parked goes with, of each."""
+        attached = self._attached.get(machine.number, ())
         if self.flushes.refused(machine.number):
-            return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
-        return _VERSION.pack(self._version(attached)) + record if attached else record
+            return (UNFLUSHED,) * len(attached)  # its next machine finds the disks as they were last flushed
+        return self._versions(attached)
 
-    def match(self, attached: Sequence[Attached], record: bytes) -> bytes | None:
-        """The record that `stamp` was given, or None: the disks went on without it."""
-        if not attached:
-            return record
-        if len(record) < _VERSION.size or _VERSION.unpack_from(record)[0] != self._version(attached):
-            self._counters.records_outdated += 1
-            return None
-        return record[_VERSION.size :]
+    def match(self, attached: Sequence[Attached], record: ParkedRecord) -> bool:
+        """Whether these disks are as they were when the machine was parked: else they went on without it."""
+        same = record.disk_versions == self._versions(attached)
+        self._counters.records_outdated += not same
+        return same
 
-    def _version(self, attached: Sequence[Attached]) -> int:
-        """Names the state of all of them together."""
-        versions = b"".join(_VERSION.pack(self.overlays.version(a.key)) for a in attached)
-        return int.from_bytes(hashlib.blake2b(versions, digest_size=_VERSION.size).digest(), "little")
+    def _versions(self, attached: Sequence[Attached]) -> tuple[int, ...]:
+        return tuple(self.overlays.version(a.key) for a in attached)
 
     # Loading.
 
@@ -264,23 +251,24 @@ class Disks:
         del self._by_number[disk.number]
         for worker in disk.workers:
             worker.disks.discard(disk.number)
-            worker.send(frames.pack(frames.DROP_DISK, 0, disk.number, 0))
+            worker.send(DropDisk(disk.number).to_bytes())
 
-    # Frames from workers.
+    # Messages from workers.
 
-    def on_want(self, worker: Worker, frame: Frame) -> None:
-        """BLOCK_WANT.
+    def on_want(self, worker: Worker, want: BlockWant) -> None:
+        """A worker wants a block.
 
         :raises ValueError: the worker has no such disk, or the disk no such block.
         """
-        disk = self._by_number.get(frame.machine)
+        block_no = want.block_no
+        disk = self._by_number.get(want.disk)
         if disk is None:  # dropped, with all its machines gone, while the frame was under way
-            self._answer([worker], frame.machine, frame.stream, None)
+            self._answer([worker], want.disk, block_no, None)
             return
-        if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
-            raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
+        if disk.number not in worker.disks or block_no >= len(disk.blocks):
+            raise ValueError(f"a block of a disk that the worker has expected, got {want.disk}: {block_no}")
         self._counters.blocks_wanted += 1
-        key = (disk.number, frame.stream)
+        key = (disk.number, block_no)
         waiting = self._fetching.get(key)
         if waiting is not None:
             self._counters.blocks_collapsed += 1
@@ -290,14 +278,14 @@ class Disks:
         party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
         if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
             self._counters.block_errors += 1
-            self._answer([worker], disk.number, frame.stream, None)
+            self._answer([worker], disk.number, block_no, None)
             return
         self._fetching[key] = [worker]
         if (wait_s := self._blocks.owe(party, 1)) > 0:
             self._early[party] += 1
-            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
+            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, block_no))
             return
-        self._wants.put(party, (disk, frame.stream))
+        self._wants.put(party, (disk, block_no))
         self._fetch_next()
 
     def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
@@ -312,30 +300,38 @@ class Disks:
             self._fetches += 1
             self._spawn(self._fetch(*want))
 
-    def on_write(self, machine: Machine, frame: Frame) -> None:
-        """KEEP or APPEND.
+    def on_keep(self, machine: Machine, keep: Keep) -> None:
+        """Pages that a machine wrote.
 
         :raises ValueError: the machine has no such disk, or not of that kind; or what is no page set.
         """
-        attached = self._attached.get(machine.number, ())
-        place = _DRIVE.unpack_from(frame.payload)[0] if len(frame.payload) >= _DRIVE.size else -1
-        kind = attached[place].ref.kind if 0 <= place < len(attached) else None
-        if kind != ("cow" if frame.type == frames.KEEP else "log"):
-            raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
-        a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
-        if frame.type == frames.KEEP:
-            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
-                answer(machine, frame.stream, -errno.EIO)
-            else:
-                self.flushes.take(machine, frame.stream, Place(machine.number, place), a.key, payload, a.ref.bytes)
-        elif not self._log_records.take(machine.service.tenant):
-            answer(machine, frame.stream, -errno.EAGAIN)
-        elif frame.flags & frames.FLAG_SYNC:
-            self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
+        a = self._disk_of(machine, keep.place, "cow")
+        if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
+            answer(machine, keep.token, -errno.EIO)
         else:
-            service = machine.service
-            taken = self.logs.append(service.name, a.ref.name, bytes(payload), a.ref.bytes, service.tenant)
-            answer(machine, frame.stream, 0 if taken else -errno.ENOSPC)
+            place = Place(machine.number, keep.place)
+            self.flushes.take(machine, keep.token, place, a.key, keep.pages, a.ref.bytes)
+
+    def on_append(self, machine: Machine, append: Append) -> None:
+        """A record for a log disk.
+
+        :raises ValueError: the machine has no such disk, or not of that kind.
+        """
+        a, service, record = self._disk_of(machine, append.place, "log"), machine.service, append.record
+        if not self._log_records.take(service.tenant):
+            answer(machine, append.token, -errno.EAGAIN)
+        elif record is None:
+            self._spawn(self._settle(machine, append.token, self.logs.sync()))
+        else:
+            taken = self.logs.append(service.name, a.ref.name, record, a.ref.bytes, service.tenant)
+            answer(machine, append.token, 0 if taken else -errno.ENOSPC)
+
+    def _disk_of(self, machine: Machine, place: int, kind: DriveKind) -> Attached:
+        attached = self._attached.get(machine.number, ())
+        got = attached[place].ref.kind if place < len(attached) else None
+        if got != kind:
+            raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {got}")
+        return attached[place]
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
         answer(machine, token, await outcome(machine, work))
@@ -374,9 +370,9 @@ class Disks:
         raise AssertionError("unreachable")
 
     def _answer(self, workers: Sequence[Worker], disk: int, block_no: int, block: bytes | None) -> None:
-        flags = frames.FLAG_FAILED if block is None else 0
+        frame = Block(disk, block_no, block).to_bytes()
         for worker in dict.fromkeys(workers):
-            worker.send(frames.pack(frames.BLOCK, flags, disk, block_no, block or b""))
+            worker.send(frame)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         self.tasks.spawn("disk", coroutine)

@@ -7,7 +7,6 @@ else does. Whose disk it is was decided before.
 
 import asyncio
 import errno
-import struct
 import time
 from collections.abc import Awaitable
 from typing import Final, NamedTuple
@@ -19,7 +18,7 @@ from edge.common.tasks import Tasks
 from edge.common.turns import Turns
 from edge.devices.overlays import Overlays
 from edge.model.services import Machine
-from edge.vmm.wire import frames
+from edge.vmm.wire.disks import DiskDone
 from vmimage.disk import decode_pages, page_numbers
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import FormatError
@@ -27,7 +26,6 @@ from vmimage.errors import FormatError
 FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that are not answered: all that one machine can have
 FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
 FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
-_STATUS: Final = struct.Struct("<i")
 
 _logger: Final = log.logger("flushes")
 
@@ -57,7 +55,7 @@ class Flushes:
         for place in [place for place in self.unwritten if place.machine == machine]:
             del self.unwritten[place]
 
-    def take(self, machine: Machine, token: int, place: Place, key: int, pages: memoryview, disk_bytes: int) -> None:
+    def take(self, machine: Machine, token: int, place: Place, key: int, pages: bytes, disk_bytes: int) -> None:
         """Write a page set to the overlay `key`, and answer.
 
         :raises ValueError: no page set of such a disk.
@@ -109,4 +107,4 @@ async def outcome(machine: Machine, work: Awaitable[int]) -> int:
 
 def answer(machine: Machine, token: int, status: int) -> None:
     """Tell a machine what became of its KEEP or APPEND."""
-    machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
+    machine.worker.send(DiskDone(machine.number, token, status).to_bytes())

@@ -5,14 +5,14 @@ What happens when is in `flow.SERVICE_FLOW`; here it is done. Requests come from
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from edge.common import backoff, log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
-from edge.content.ages import Age, split_age, with_age
+from edge.content.ages import began_us, lived_s
 from edge.content.blobs import Trip
 from edge.content.images import Image, Images
 from edge.content.records import Records
@@ -26,9 +26,12 @@ from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.reports import Reports
 from edge.supervisor.residents import Residents
 from edge.supervisor.waiting import Waiting
-from edge.vmm.wire import frames
+from edge.vmm.wire.frames import PAYLOAD_MAX
+from edge.vmm.wire.machines import Close, Died, Parked
+from edge.vmm.wire.streams import Head
 from edge.workers.fleet import Fleet
 from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable, UnknownService
+from vmimage.parked import ParkedRecord
 from vmimage.trust import ServiceRecord
 
 OPEN_ROOM: Final = 64 << 10  # in an OPEN frame, for what stands before the record
@@ -84,9 +87,7 @@ class Machines:
         stream.state = flow.REQUEST_FLOW[stream.state]["dispatch"]
         number = machine.add(stream)
         self.residents.touch(machine.number)
-        machine.worker.send(
-            frames.pack(frames.HEAD, frames.FLAG_END if stream.whole else 0, machine.number, number, stream.payload)
-        )
+        machine.worker.send(Head.encode(machine.number, number, stream.whole, stream.payload))
         if machine.worn:
             served, lived_s = machine.served, machine.used - machine.began
             self.replace_worn(machine, flow.worn(machine.image.manifest.rejuvenate, served, lived_s))
@@ -118,9 +119,9 @@ class Machines:
             await self.residents.closed(service)
             attached = await self.disks.prepare(service, image.manifest.disks)
             held = await self.records.get(key)
-            aged = split_age(held[0]) if held is not None else None
-            if aged is not None and (self._is_worn(service, image, aged[0]) or self._too_large(service, aged[1])):
-                aged = None
+            record = held[0] if held is not None else None
+            if record is not None and (self._is_worn(service, image, record) or self._too_large(service, record)):
+                record = None
             worker = await self._fleet.pick(service)
             await self.residents.make_room(image, attached, service.tenant)
             with suppress(WorkerLost):
@@ -129,11 +130,12 @@ class Machines:
             same &= worker.place == self._fleet.place_of(service)
             if not (worker.alive and not worker.leaving and same and self.disks.current(attached)):
                 return False
-            record = self.disks.match(attached, aged[1]) if aged is not None else None
+            if record is not None and not self.disks.match(attached, record):
+                record = None
             tier = held[1] if held is not None and record is not None else _image_tier(trip)
-            service.machine = machine = self.residents.open(worker, service, image, record or b"", attached)
-            if record is not None and aged is not None:
-                machine.began, machine.served = self._loop.time() - aged[0].lived_s, aged[0].served
+            service.machine = machine = self.residents.open(worker, service, image, record, attached)
+            if record is not None:
+                machine.began, machine.served = self._loop.time() - lived_s(record.began_us), record.served
                 machine.kept = machine.served
         finally:
             image.pins -= 1
@@ -145,19 +147,19 @@ class Machines:
         self.pump(service.machine)
         return True
 
-    def _is_worn(self, service: Service, image: Image, age: Age) -> bool:
+    def _is_worn(self, service: Service, image: Image, record: ParkedRecord) -> bool:
         """Whether the machine whose record is held has been in use for long enough."""
-        cause = flow.worn(image.manifest.rejuvenate, age.served, age.lived_s)
+        cause = flow.worn(image.manifest.rejuvenate, record.served, lived_s(record.began_us))
         if cause:
             self.records.forget(service.key)
             self.counters.add(self.counters.rejuvenations, cause)
         return bool(cause)
 
-    def _too_large(self, service: Service, record: bytes) -> bool:
+    def _too_large(self, service: Service, record: ParkedRecord) -> bool:
         """Whether a record is of a time when this edge had more memory: no worker would take it."""
-        large = len(record) > frames.PAYLOAD_MAX - OPEN_ROOM
+        large = record.size > PAYLOAD_MAX - OPEN_ROOM
         if large:
-            _logger.error(log.line("record_too_large", service=service.name, bytes=len(record)))
+            _logger.error(log.line("record_too_large", service=service.name, bytes=record.size))
             self.counters.add(self.counters.states_lost, "image")
             self.records.forget(service.key)
         return large
@@ -243,36 +245,49 @@ class Machines:
         except (Unavailable, OverBudget) as error:
             self._fail_queue(service, error)
 
-    def on_parked(self, machine: Machine, record: bytes) -> None:
+    def on_parked(self, machine: Machine, message: Parked) -> None:
+        """A machine is parked.
+
+        :raises ValueError: nobody asked for that.
+        """
         if not self.residents.parking(machine):
             raise ValueError("PARKED without PARK")
+        if message.scratch and not machine.image.manifest.disks:
+            raise ValueError("PARKED: scratch pages of a machine with disks expected")
         try:
-            self.residents.check_record(machine, record)
+            self.residents.check_record(machine, len(message.state) + len(message.scratch))
         except OverBudget as error:
             self._end(machine, error, {}, seen=lambda _: False, guest_fault=False)
             return
-        service, record = machine.service, self.disks.stamp(machine, record)
+        service = machine.service
+        record = ParkedRecord(
+            service=service.name,
+            tenant=service.tenant,
+            image=machine.image.manifest.digest,
+            began_us=began_us(self._loop.time() - machine.began),
+            served=machine.served,
+            disk_versions=self.disks.versions_for(machine),
+            state=message.state,
+            scratch=message.scratch,
+        )
         self.residents.forget(machine)
         if machine.retiring:
             return
         self.counters.parks += 1
         service.machine = None
         service.step("parked")
-        self.records.put(service.key, with_age(record, Age(self._loop.time() - machine.began, machine.served)))
+        self.records.put(service.key, record)
         self.want_queued(service)
 
-    def on_died(self, machine: Machine, about: dict[str, Any]) -> None:
-        """A machine ended in its worker.
-
-        :raises ValueError: `retry` names no streams.
-        """
-        error = flow.died_error(str(about.get("error")), str(about.get("message")))
-        unseen = numbers(about.get("retry"))
+    def on_died(self, machine: Machine, message: Died) -> None:
+        """A machine ended in its worker."""
+        error = flow.died_error(message.error, message.message)
+        unseen = frozenset(message.retry)
         guest_fault = isinstance(error, GuestError)
         self._end(
             machine,
             error,
-            about.get("report"),
+            message.report.fields() if message.report is not None else {},
             seen=lambda number: guest_fault and number not in unseen,
             guest_fault=guest_fault,
         )
@@ -291,7 +306,7 @@ class Machines:
         )
 
     def _close(self, machine: Machine, error: NunatakError) -> None:
-        machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
+        machine.worker.send(Close(machine.number).to_bytes())
         self._end(machine, error, {}, seen=lambda _: True, guest_fault=True)
 
     def _end(
@@ -345,18 +360,6 @@ class Machines:
             else:
                 stream.fail(error)
         self.want_queued(service)
-
-
-def numbers(value: object) -> Collection[int]:
-    """Numbers of machines or streams that a worker names.
-
-    :raises ValueError: it says something else.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(type(number) is int for number in value):
-        raise ValueError(f"a list of numbers expected, got {str(value)[:100]}")
-    return set(value)
 
 
 def _image_tier(trip: Trip | None) -> flow.Tier:

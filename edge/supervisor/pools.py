@@ -62,7 +62,7 @@ class Pools:
             here = worker.alive and not worker.leaving and worker.place == self._fleet.place_of(service)
             if not here or service.machine is not first:
                 return
-            machine = self._residents.open(worker, service, image, b"", attached)
+            machine = self._residents.open(worker, service, image, None, attached)
             service.others.append(machine)
             self._grown.add(service)
             self._counters.pool_grown += 1

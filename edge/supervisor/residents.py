@@ -7,7 +7,6 @@ machine's end means for its service and its requests is the supervisor's busines
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Final
 
 from edge.common.counters import Counters
@@ -17,12 +16,15 @@ from edge.devices.disks import Attached, Disks
 from edge.devices.upstreams import Upstreams
 from edge.model.services import Machine, Service
 from edge.model.streams import Stream, wake
-from edge.vmm.wire import frames
+from edge.vmm.wire.frames import PAYLOAD_MAX
+from edge.vmm.wire.machines import Close, Open, Park
+from edge.vmm.wire.streams import Reset
 from edge.workers.process import Worker
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import OverBudget
-from vmimage.manifest import ImageManifest, canonical_json
+from vmimage.manifest import ImageManifest
+from vmimage.parked import ParkedRecord
 
 # What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
 # (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
@@ -110,7 +112,12 @@ class Residents:
         return await self._disks.prepare(service, image.manifest.disks)
 
     def open(
-        self, worker: Worker, service: Service, image: Image, record: bytes, attached: Sequence[Attached]
+        self,
+        worker: Worker,
+        service: Service,
+        image: Image,
+        record: ParkedRecord | None,
+        attached: Sequence[Attached],
     ) -> Machine:
         """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
         self._number = self._number % 0xFFFFFFFF + 1  # never 0, which is nobody
@@ -118,26 +125,26 @@ class Residents:
         image.pins += 1
         worker.enter(machine)
         self.tier.put(machine.number, machine, cost_of(image.manifest, attached))
-        limits = image.manifest.limits
-        about = canonical_json(
-            {
-                "image": image.number,
-                "tenant": service.tenant,
-                "weight": self._weights.get(service.tenant, 1),
-                "limits": asdict(limits),
-                "growth_bytes": image.manifest.rejuvenate.growth_bytes,
-                "record_bytes": self.record_bytes,
-                "fresh": image.manifest.instance == "request",
-                "disks": self._disks.attach(machine, attached),
-            }
+        message = Open(
+            machine=machine.number,
+            image=image.number,
+            tenant=service.tenant,
+            weight=self._weights.get(service.tenant, 1),
+            limits=image.manifest.limits,
+            growth_bytes=image.manifest.rejuvenate.growth_bytes,
+            record_bytes=self.record_bytes,
+            fresh=image.manifest.instance == "request",
+            disks=self._disks.attach(machine, attached),
+            state=record.state if record is not None else b"",
+            scratch=record.scratch if record is not None else b"",
         )
-        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, frames.with_json(about, record)))
+        worker.send(message.to_bytes())
         self._counters.opens += 1
         return machine
 
     def reset(self, machine: Machine, stream: Stream) -> None:
         """Tell the guest that nobody waits for this answer any more."""
-        machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
+        machine.worker.send(Reset(machine.number, stream.number).to_bytes())
 
     def park(self, service: Service) -> "asyncio.Future[None] | None":
         """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
@@ -149,7 +156,7 @@ class Residents:
 
     def _ask_to_park(self, machine: Machine) -> "asyncio.Future[None]":
         self.tier.pop(machine.number)  # a worker lets few wait for that, and frees its memory before it takes more
-        machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
+        machine.worker.send(Park(machine.number).to_bytes())
         parked = self._parking[machine.number] = self._loop.create_future()
         return parked
 
@@ -175,15 +182,14 @@ class Residents:
             raise OverBudget(f"{manifest.name}: a machine of at most {budget} bytes expected, got one of {cost}")
         return cost
 
-    def check_record(self, machine: Machine, record: bytes) -> None:
-        """A record that a worker made.
+    def check_record(self, machine: Machine, size: int) -> None:
+        """The size of what a worker parked a machine as, in bytes.
 
         :raises OverBudget: it is larger than a record may be. With disks there is unflushed data in it too.
         """
-        limit = frames.PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
-        if len(record) > limit:
-            name = machine.service.name
-            raise OverBudget(f"{name}: a record of at most {limit} bytes expected, got {len(record)}")
+        limit = PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
+        if size > limit:
+            raise OverBudget(f"{machine.service.name}: a record of at most {limit} bytes expected, got {size}")
 
     def measure(self, worker: Worker, sizes: Iterable[tuple[int, int]]) -> list[Machine]:
         """Charge machines with what their worker has measured; those that have outgrown all there is for machines.
@@ -303,7 +309,7 @@ class Residents:
         self._end(machine)
 
     def _end(self, machine: Machine) -> None:
-        machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
+        machine.worker.send(Close(machine.number).to_bytes())
         self.forget(machine)
 
     async def closed(self, service: Service) -> None:

@@ -5,8 +5,8 @@ What is slower is one task per service that is being opened. No HTTP here: `http
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from edge.catalogue.directory import Directory
 from edge.common import log
@@ -20,19 +20,22 @@ from edge.devices.disks import Disks
 from edge.devices.spool import first_lines
 from edge.devices.upstreams import Upstreams
 from edge.model import flow
-from edge.model.flow import NOBODY
 from edge.model.services import Machine
 from edge.model.streams import Stream
 from edge.supervisor.losses import Losses
-from edge.supervisor.machines import Machines, numbers
+from edge.supervisor.machines import Machines
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.reports import Reports
 from edge.supervisor.residents import Residents, worker_bytes
 from edge.supervisor.waiting import Waiting, waiting_bytes
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, BlockWant, Keep
+from edge.vmm.wire.frames import RawFrame
+from edge.vmm.wire.machines import Died, Log, Parked
+from edge.vmm.wire.messages import from_worker, machine_of
+from edge.vmm.wire.streams import Answer, Body, Credit, Reset, Subrequest
+from edge.vmm.wire.vitals import Hello, Pong
 from edge.workers.fleet import QUARANTINE_RETRY_S, Fleet
-from edge.workers.process import COMMAND, Worker, json_object
+from edge.workers.process import COMMAND, Worker
 from vmimage import abi
 from vmimage.errors import NunatakError, Unavailable
 
@@ -94,6 +97,21 @@ class Supervisor:
         self.draining = False
         self._loop = asyncio.get_running_loop()
         self._log_lines = Allowance(LOG_LINES, self._loop.time)
+        self._handlers: Mapping[type, Callable[[Worker, Any], None]] = {
+            Answer: self._on_answer,
+            Body: self._on_body,
+            Credit: self._on_credit,
+            Reset: self._on_abort,
+            Subrequest: _of_machine(self.upstreams.on_subrequest),
+            Parked: _of_machine(self.machines.on_parked),
+            Died: _of_machine(self.machines.on_died),
+            Log: _of_machine(self._on_log),
+            Keep: _of_machine(disks.on_keep),
+            Append: _of_machine(disks.on_append),
+            BlockWant: disks.on_want,
+            Pong: self._on_pong,
+            Hello: self._on_hello,
+        }
         directory.on_change = self.machines.on_change
         images.on_drop = self._on_image_drop
 
@@ -161,61 +179,75 @@ class Supervisor:
         for worker in self.workers:
             worker.drop(image, for_good=True)
 
-    def on_frames(self, worker: Worker, batch: Sequence[Frame]) -> None:
+    def on_frames(self, worker: Worker, batch: Sequence[RawFrame]) -> None:
         """Frames from a worker; those for what is gone are dropped.
 
         :raises ValueError: what a worker cannot say.
         """
-        machines, now = worker.machines, self._loop.time()
-        number = type_ = NOBODY
-        try:
-            for frame in batch:
-                type_, flags, number, stream_number, payload = frame
-                if type_ == frames.PONG:
-                    worker.on_pong(payload)
-                    self._on_statistics(worker)
-                    continue
-                if type_ == frames.BLOCK_WANT:
-                    self.disks.on_want(worker, frame)
-                    continue
-                machine = machines.get(number)
-                if machine is None:
-                    continue
-                if type_ == frames.KEEP or type_ == frames.APPEND:
-                    self.disks.on_write(machine, frame)
-                elif stream_number & abi.EXCHANGE_BIT:
-                    self.upstreams.on_frame(machine, frame)
-                elif type_ == frames.HEAD or type_ == frames.BODY or type_ == frames.CREDIT or type_ == frames.RESET:
-                    stream = machine.streams.get(stream_number)
-                    if stream is not None and stream.receive(frame, now):
-                        self.machines.detach(machine, stream)
-                elif type_ == frames.PARKED:
-                    self.machines.on_parked(machine, payload)
-                elif type_ == frames.DIED:
-                    self.machines.on_died(machine, json_object(payload))
-                elif type_ == frames.LOG:
-                    self._on_log(machine, payload)
-                else:
-                    raise ValueError(f"a frame type from a worker expected, got {type_} with flags {flags:#x}")
-        except ValueError:
-            if type_ not in (frames.PONG, frames.BLOCK_WANT):  # which are of no machine
-                worker.frame = number
-            raise
+        handlers = self._handlers
+        for frame in batch:
+            try:
+                message = from_worker(frame)
+                handlers[type(message)](worker, message)
+            except ValueError:
+                worker.frame = machine_of(frame)
+                raise
 
-    def _on_statistics(self, worker: Worker) -> None:
+    def _on_answer(self, worker: Worker, message: Answer) -> None:
+        machine = worker.machines.get(message.machine)
+        stream = machine.streams.get(message.stream) if machine is not None else None
+        if machine is not None and stream is not None:
+            stream.on_answer(message, self._loop.time())
+            if message.end:
+                self.machines.detach(machine, stream)
+
+    def _on_body(self, worker: Worker, message: Body) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is None:
+            return
+        if message.stream & abi.EXCHANGE_BIT:
+            self.upstreams.on_message(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_body(message)
+            if message.end:
+                self.machines.detach(machine, stream)
+
+    def _on_credit(self, worker: Worker, message: Credit) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is None:
+            return
+        if message.stream & abi.EXCHANGE_BIT:
+            self.upstreams.on_message(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_credit(message, self._loop.time())
+
+    def _on_abort(self, worker: Worker, message: Reset) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is None:
+            return
+        if message.stream & abi.EXCHANGE_BIT:
+            self.upstreams.on_abort(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_abort()
+            self.machines.detach(machine, stream)
+
+    def _on_hello(self, worker: Worker, message: Hello) -> None:
+        raise ValueError("HELLO: one for each worker expected")
+
+    def _on_pong(self, worker: Worker, message: Pong) -> None:
         """What a worker says of its machines once a second."""
-        throttled = numbers(worker.statistics.get("throttled"))
+        worker.on_pong(message)
         for number, machine in worker.machines.items():
-            machine.throttled = number in throttled
-        for number in numbers(worker.statistics.get("grown")):
+            machine.throttled = number in message.throttled
+        for number in message.grown:
             if number in worker.machines:
                 self.machines.replace_worn(worker.machines[number], "growth_bytes")
-        for machine in self.residents.measure(worker, _sizes(worker.statistics.pop("resident", ()))):
+        for machine in self.residents.measure(worker, message.resident):
             self.machines.outgrown(machine)
         self.residents.relieve()
 
-    def _on_log(self, machine: Machine, payload: bytes) -> None:
-        service = machine.service
+    def _on_log(self, machine: Machine, message: Log) -> None:
+        service, payload = machine.service, message.text
         allowed = LOG_LINES_A_TICK - machine.log_lines
         if allowed > 0:
             allowed = self._log_lines.take(service.tenant, min(allowed, payload.count(b"\n") + 1))
@@ -299,16 +331,12 @@ class Supervisor:
         _logger.info(log.line("drained", parked=self.counters.parks - parks, records=kept))
 
 
-def _sizes(value: object) -> Iterable[tuple[int, int]]:
-    """Machines and their measured bytes in a worker's statistics.
+def _of_machine(handle: Callable[[Machine, Any], None]) -> Callable[[Worker, Any], None]:
+    """A handler of messages that name a machine; those for one that is gone are dropped."""
 
-    :raises ValueError: it says something else.
-    """
-    found = []
-    for pair in value if isinstance(value, list | tuple) else [value]:
-        match pair:
-            case [int(number), int(size)] if size >= 0:
-                found.append((number, size))
-            case _:
-                raise ValueError(f"pairs of a machine and its bytes expected, got {str(pair)[:100]}")
-    return found
+    def handle_if_here(worker: Worker, message: Any) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is not None:
+            handle(machine, message)
+
+    return handle_if_here
