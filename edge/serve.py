@@ -18,10 +18,10 @@ from edge.common.counters import Counters
 from edge.common.private import private_folder
 from edge.config.options import EdgeConfig
 from edge.content.blobs import DiskStore, OriginStore
+from edge.content.disk_tier import DiskTier
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.content.seal import load_seal
-from edge.content.tiers import DiskTier
 from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool

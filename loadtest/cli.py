@@ -52,7 +52,8 @@ def bench(
     from loadtest.report.baseline import compare, show_changes
     from loadtest.report.html_report import write_report
     from loadtest.report.rows import load
-    from loadtest.scenarios.experiments import FULL, QUICK, BenchFailed
+    from loadtest.scenarios.scales import FULL, QUICK
+    from loadtest.site.checks import NotServed
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
 
@@ -68,7 +69,7 @@ def bench(
         finally:
             if json_file.exists():
                 console.print(f"report in {write_report(load(json_file), report)}")
-    except (BenchFailed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
+    except (NotServed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
         _complain("bench", error)
     if before is not None:
         changes = compare(load(json_file)["rows"], before)
@@ -93,9 +94,10 @@ def soak(
     import json
     import tempfile
 
-    from loadtest.scenarios.soak import Plan, SoakFailed
+    from loadtest.scenarios.soak import Plan
     from loadtest.scenarios.soak import soak as run_soak
     from loadtest.scenarios.soak_report import draw, lines
+    from loadtest.site.checks import NotServed
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
 
@@ -108,7 +110,7 @@ def soak(
         json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
         plot.parent.mkdir(parents=True, exist_ok=True)
         draw(result, plot)
-    except (SoakFailed, ServerFailed, CommandFailed, ImportError, OSError) as error:
+    except (NotServed, ServerFailed, CommandFailed, ImportError, OSError) as error:
         _complain("soak", error)
     typer.echo("\n".join(lines(result)))
     typer.echo(f"samples in {json_file}, picture in {plot}")

@@ -35,6 +35,7 @@ from vmimage.canonical import (
     require_object,
     require_same,
 )
+from vmimage.compression import unpack
 from vmimage.errors import FormatError
 from vmimage.manifest import MANIFEST_MAX, MANIFEST_TYPE
 
@@ -207,17 +208,9 @@ def unpack_block(wire: bytes, ref: BlockRef) -> bytes:
         return ZERO_BLOCK
     if len(wire) != ref.wire_bytes or hashlib.sha256(wire).digest() != ref.wire_sha256:
         raise FormatError(f"block: {ref.digest} of {ref.wire_bytes} bytes expected, got {len(wire)} others")
-    try:
-        size = zstandard.frame_content_size(wire)
-        if size != BLOCK_SIZE:
-            raise FormatError(f"block: {BLOCK_SIZE} bytes of content expected, the frame says {size}")
-        block = zstandard.ZstdDecompressor(max_window_size=1 << 20).decompress(
-            wire, max_output_size=BLOCK_SIZE, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise FormatError(f"block: a zstd frame expected: {error}") from None
-    if len(block) != BLOCK_SIZE or hashlib.sha256(block).digest() != ref.sha256:
-        raise FormatError(f"block: content {ref.sha256.hex()} expected, got other {len(block)} bytes")
+    block = unpack("block", wire, BLOCK_SIZE, at_least=BLOCK_SIZE)
+    if hashlib.sha256(block).digest() != ref.sha256:
+        raise FormatError(f"block: content {ref.sha256.hex()} expected, got another")
     return block
 
 

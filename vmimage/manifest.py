@@ -65,6 +65,8 @@ CONFIG_TYPE: Final = "application/vnd.nunatak.config.v1+json"
 SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v2+zstd"  # of `snapshot.VERSION`
 SYMBOLS_TYPE: Final = "application/vnd.nunatak.symbols.v1+zstd"
 
+REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
+
 # Limits on sizes, in bytes: checked before a byte is parsed, fetched or decompressed.
 MANIFEST_MAX: Final = 64 << 10
 SNAPSHOT_MAX: Final = 256 << 20  # on the wire; an edge holds a blob in memory whole while it verifies it

@@ -19,6 +19,7 @@ import zstandard
 
 from vmimage import abi
 from vmimage.canonical import is_digest
+from vmimage.compression import unpack
 from vmimage.disk import decode_pages, encode_pages
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import FormatError
@@ -40,7 +41,6 @@ _DISK: Final = struct.Struct("<Q")
 _LENGTH: Final = struct.Struct("<I")
 _NO_CHECK: Final = bytes(CHECK_BYTES)
 _SCRATCH_LEVEL: Final = 1  # zstd: parking is on somebody's critical path
-_WINDOW_MAX: Final = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +173,7 @@ def decode_scratch(data: bytes, disk_bytes: Sequence[int]) -> list[dict[int, byt
     """
     if not data:
         return [{} for _ in disk_bytes]
-    limit = len(disk_bytes) * (WRITTEN_MAX + WRITTEN_MAX // 512)
-    try:
-        if not 0 < zstandard.frame_content_size(data) <= limit:
-            raise FormatError(f"scratch pages: 1 to {limit} bytes of {len(disk_bytes)} disks expected")
-        raw = zstandard.ZstdDecompressor(max_window_size=_WINDOW_MAX).decompress(
-            data, max_output_size=limit, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise FormatError(f"scratch pages: a zstd frame expected: {error}") from None
+    raw = unpack("scratch pages", data, len(disk_bytes) * (WRITTEN_MAX + WRITTEN_MAX // 512), at_least=1)
     found, position = [], 0
     for size in disk_bytes:
         start = position + _LENGTH.size

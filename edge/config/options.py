@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_typ
 from edge.config.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
+from vmimage.sizes import format_size, parse_size
 
 Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
@@ -25,7 +26,6 @@ TOKEN_MAX: Final = 256
 _GONE: Final = {
     "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
 }
-_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 class About(NamedTuple):
@@ -249,17 +249,6 @@ def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
     return config
 
 
-def parse_size(text: str) -> int:
-    """Bytes from "64", "64KiB", "1.5 GiB".
-
-    :raises ValueError: another form.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]iB|B|)\s*", text)
-    if match is None:
-        raise ValueError(f"a size such as 256MiB expected, got {text!r}")
-    return int(float(match[1]) * _SIZES[match[2]])
-
-
 def _read(option: Option, value: object) -> Any:
     about, type_ = option.about, option.type
     try:
@@ -318,6 +307,5 @@ def _text(value: Any, unit: Unit) -> str:
     if unit == "s":
         return f"{value:g} s"
     if unit == "bytes":
-        name = next(name for name, size in reversed(_SIZES.items()) if value >= size or size == 1)
-        return f"{value // _SIZES[name]}{name}"
+        return format_size(value)
     return str(value)

@@ -15,11 +15,10 @@ import aiohttp
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
-from edge.content.tiers import DiskTier
+from edge.content.disk_tier import DiskTier
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import Blob, digest_of
+from vmimage.manifest import REPOSITORY, Blob, digest_of
 
-REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
 WRITES_WAITING: Final = 16 << 20  # bytes on their way to the disk, from which on what comes is not kept there
 _CHUNK: Final = 256 << 10  # bytes read from the origin at a time
 

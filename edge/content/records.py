@@ -19,8 +19,9 @@ from typing import Final, Literal
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
+from edge.content.disk_tier import DiskTier
 from edge.content.seal import Seal
-from edge.content.tiers import DiskTier, Tier
+from edge.content.tiers import Tier
 from vmimage.errors import FormatError
 from vmimage.parked import ParkedRecord, parse_parked
 

@@ -14,13 +14,12 @@ from typing import Final
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
-from edge.devices.upstreams import loops
 from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
 from edge.front.request import Request, Wire
-from edge.model import flow
+from edge.model import flow, loops
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
@@ -30,7 +29,6 @@ from vmimage import abi
 from vmimage.errors import GuestViolation, NunatakError, OperatorError
 
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
-LOOPS_MAX: Final = 8  # edges that a request may have passed through
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
 _UNDER_WAY: Final = ("waiting", "asked", "answering")
 
@@ -255,7 +253,7 @@ class Front(Answers):
             await self.explain(request, error)
 
     def _block(self, request: Request, route: flow.Route) -> bytes:
-        if request.loops and loops(request.loops) >= LOOPS_MAX:
+        if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
             raise ClientError(508, "loop")
         length = request.content_length
         if length is not None and length > self._config.max_body:
@@ -267,7 +265,7 @@ class Front(Answers):
     def _submit(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
-            stream.loops = loops(request.loops)
+            stream.loops = loops.passed(request.loops)
         self._supervisor.submit(stream)
         return stream
 

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
 from edge.model.streams import Stream

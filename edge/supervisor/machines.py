@@ -14,7 +14,8 @@ from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.content.ages import began_us, lived_s
 from edge.content.blobs import Trip
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.model import flow

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from edge.common.counters import Counters
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.tiers import Tier
 from edge.devices.disks import Attached, Disks
 from edge.devices.upstreams import Upstreams

@@ -14,7 +14,8 @@ from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.spool import first_lines

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from edge.common import backoff, log
+from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.flow import SHARED, BackingOff, Place, QuarantineFull
 from edge.model.services import Service
@@ -46,7 +47,7 @@ class Fleet:
         """:param place_of: which workers a service's machines may be in."""
         self._count, self._owner, self._command, self.place_of = count, owner, command, place_of
         self._tasks = tasks
-        self._starting: dict[Place, asyncio.Task[None]] = {}
+        self._starts: SingleFlight[Place, None] = SingleFlight(tasks, "worker_start")
         self._failures: dict[Place, _Failures] = {}
         self._next_index = count
         self._next_quarantine = 0.0  # loop time
@@ -104,17 +105,14 @@ class Fleet:
     # Workers that are not for all.
 
     async def _start_own(self, place: Place) -> None:
-        task = self._starting.get(place)
-        if task is None:
+        if place not in self._starts:
             now = self._loop.time()
             failures = self._failures.get(place)
             if failures is not None and now < failures.pause_until:
                 raise BackingOff(failures.pause_until - now)
             if place.kind == "quarantine":
                 self._make_place(now)
-            task = self._starting[place] = self._tasks.spawn("worker_start", self._add_own(place), awaited=True)
-            task.add_done_callback(lambda _: self._starting.pop(place))
-        await asyncio.shield(task)
+        await self._starts.do(place, lambda: self._add_own(place))
 
     def _make_place(self, now: float) -> None:
         """Let another worker in quarantine begin.
@@ -124,7 +122,7 @@ class Fleet:
         if now < self._next_quarantine:
             raise QuarantineFull(self._next_quarantine - now)
         here = [worker for worker in self._workers.values() if worker.place.kind == "quarantine"]
-        coming = sum(place.kind == "quarantine" for place in self._starting)
+        coming = sum(place.kind == "quarantine" for place in self._starts)
         if len(here) + coming >= QUARANTINE_WORKERS:
             unused = (worker for worker in here if not worker.machines)
             idle = next((worker for worker in unused if now - worker.unused_since > QUARANTINE_GAP_S), None)
@@ -163,7 +161,7 @@ class Fleet:
             elif now - worker.unused_since > UNUSED_S:
                 self._dismiss(worker)
         for place, failures in list(self._failures.items()):
-            if now - failures.pause_until > backoff.HEALTHY_S and place not in self._starting:
+            if now - failures.pause_until > backoff.HEALTHY_S and place not in self._starts:
                 del self._failures[place]
 
     # The end of workers.

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from edge.common import log
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.model.flow import NOBODY, SHARED, Cause, Place, WorkerLost
 from edge.model.services import Machine
 from edge.model.streams import wake

@@ -31,8 +31,9 @@ def run(
     What it writes is passed on byte for byte, as of any program that is run: escapes for the terminal too.
     """
     from origin.bake.linux import linux_program, packed
-    from origin.bake.recipe import parse_environment, parse_size
+    from origin.bake.recipe import parse_environment
     from origin.bake.run import Run
+    from origin.bake.sizes import size_option
     from vmimage.manifest import Limits
 
     if engine not in ("unicorn", "kvm"):
@@ -45,7 +46,7 @@ def run(
         env=parse_environment(env or []),
         files=packed(files),
         engine="kvm" if engine == "kvm" else "unicorn",
-        memory_bytes=parse_size("memory", memory),
+        memory_bytes=size_option("memory", memory),
         limits=Limits(cpu_ms=cpu_ms, output_bytes=1 << 30),
         trace=strace,
     )

@@ -25,7 +25,7 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.model.exchange import REPOSITORY, TIMESTAMP_FILE
+from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
@@ -34,7 +34,7 @@ from origin.registry.roles import Files, Online, Published, accept, found, outda
 from origin.registry.store import TAG_NAME, Store, Upload
 from origin.registry.uploads import Uploads
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
-from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, digest_of, is_digest
+from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, REPOSITORY, digest_of, is_digest
 from vmimage.trust import Trust, parse_target, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more

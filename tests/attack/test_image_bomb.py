@@ -14,7 +14,8 @@ import pytest
 import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
-from edge.content.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.image import held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.images import Images
 from tests.support.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle

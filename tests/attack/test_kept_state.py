@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.common.counters import Counters
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, DiskTier
 from edge.content.records import Records, key_of
 from edge.content.seal import KEY_BYTES, Seal, load_seal, new_seal
-from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier
 from edge.devices.overlays import Overlays
 from tests.support.parked import parked as parked_record
 from vmimage.disk import decode_pages

@@ -10,9 +10,9 @@ import pytest
 
 from edge.common.counters import Counters
 from edge.content import records as module
+from edge.content.disk_tier import DiskTier
 from edge.content.records import Records, key_of
 from edge.content.seal import new_seal
-from edge.content.tiers import DiskTier
 from tests.support.parked import parked
 from vmimage.parked import ParkedRecord
 

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import integers, sampled_from
 
 from edge.common.counters import Counters
-from edge.content import tiers as module
-from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier, Tier, open_disk
+from edge.content import disk_tier as module
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, DiskTier, open_disk
+from edge.content.tiers import Tier
 
 
 class TierAgainstDict(RuleBasedStateMachine):

@@ -18,8 +18,9 @@ from tuf.api.metadata import TargetFile
 from edge.vmm.wire import messages
 from edge.vmm.wire.frames import RawFrame, Splitter
 from edge.vmm.wire.messages import FromWorker, ToWorker
+from origin.bake import files
 from tests.vectors.frames import FROM_WORKER, TO_WORKER
-from vmimage import abi, disk, files, requests, snapshot, symbols
+from vmimage import abi, disk, requests, snapshot, symbols
 from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
 from edge.vmm.wire import frames, messages

@@ -28,7 +28,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
-from edge.content.images import prepare
+from edge.content.image import prepare
 from edge.devices import upstreams
 from edge.front import cgi
 from edge.model.flow import ClientError, Route
@@ -39,16 +39,17 @@ from edge.vmm.wire import messages
 from edge.vmm.wire.fields import dump
 from edge.vmm.wire.frames import RawFrame, Splitter, pack, split_head, with_head
 from edge.vmm.wire.machines import OpenDisk
+from origin.bake import files
+from origin.bake.elf import parse_program
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.vectors import make as vectors
 from tests.vectors.frames import FROM_WORKER, TO_WORKER
-from vmimage import abi, disk, files, requests, snapshot
+from vmimage import abi, disk, requests, snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.canonical import Blob, canonical_json, digest_of
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef, parse_drives
-from vmimage.elf import parse_program
 from vmimage.errors import FormatError, GuestViolation, PublisherError, VerificationError
 from vmimage.manifest import SNAPSHOT_TYPE, ImageManifest, Region, parse_manifest
 from vmimage.pages import pages_digest

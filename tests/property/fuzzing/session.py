@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import zstandard
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.vmm.wire import frames
 from edge.vmm.wire.disks import BlockWant
 from edge.vmm.wire.images import DropImage
