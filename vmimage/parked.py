@@ -30,6 +30,8 @@ CHECK_BYTES: Final = 32
 KEY_BYTES: Final = 32
 PURPOSE: Final = b"parked record 2"  # BLAKE2b's personalisation; 1 was that of the envelopes before this one
 PART_MAX: Final = 64 << 20  # bytes; what one frame can carry
+RECORD_MAX: Final = 2 * PART_MAX + 1024  # bytes of a record whole
+BEGAN_MAX: Final = 1 << 57  # microseconds: the year 6535, which a calendar still has
 NAME_MAX: Final = 253  # bytes in a service's name, and in a tenant's
 UNFLUSHED: Final = (1 << 64) - 1  # in place of a disk's version: the machine has pages that the disk never took
 
@@ -50,7 +52,7 @@ class ParkedRecord:
     service: str  # 1 to NAME_MAX bytes of UTF-8
     tenant: str  # as long, or empty
     image: str  # digest of the image's manifest
-    began_us: int  # microseconds since 1970, wall clock, at which it started from its image
+    began_us: int  # microseconds since 1970, wall clock, below BEGAN_MAX, at which it started from its image
     served: int  # requests since then
     disk_versions: tuple[int, ...]  # of each of the image's disks, in order: 0 but for copy-on-write ones; or UNFLUSHED
     state: bytes = field(repr=False)  # see `vmimage.snapshot`
@@ -79,6 +81,7 @@ class ParkedRecord:
             versions = b"".join(map(_DISK.pack, self.disk_versions))
         except struct.error as error:
             raise FormatError(f"parked record: numbers in their ranges expected: {error}") from None
+        _check_began(self.began_us)
         _check_lengths(len(service), len(tenant), len(self.disk_versions), len(self.state), len(self.scratch))
         rest = (versions, service, tenant, self.state, self.scratch)
         if key is None:
@@ -99,6 +102,7 @@ def parse_parked(data: bytes) -> ParkedRecord:
         raise FormatError(f"parked record: at least {_HEAD.size} bytes expected, got {len(data)}")
     _, _, _, image, began_us, served, *lengths, zero = _HEAD.unpack_from(data)
     state_bytes, scratch_bytes, service_bytes, tenant_bytes, disks = lengths
+    _check_began(began_us)
     _check_lengths(service_bytes, tenant_bytes, disks, state_bytes, scratch_bytes)
     versions_end = _HEAD.size + disks * _DISK.size
     service_end = versions_end + service_bytes
@@ -139,6 +143,11 @@ def _keyed(key: bytes, *parts: bytes | memoryview) -> bytes:
     for part in parts:
         check.update(part)
     return check.digest()
+
+
+def _check_began(began_us: int) -> None:
+    if not 0 <= began_us < BEGAN_MAX:
+        raise FormatError(f"parked record: a time below {BEGAN_MAX} expected, got {began_us}")
 
 
 def _check_lengths(service: int, tenant: int, disks: int, state: int, scratch: int) -> None:

@@ -6,10 +6,12 @@ young again, and no worse.
 
 import time
 
+from vmimage.parked import BEGAN_MAX
+
 
 def began_us(lived_s: float) -> int:
     """When a machine started from its image that has lived for so long, in microseconds since 1970."""
-    return max(0, int((time.time() - lived_s) * 1e6))
+    return min(max(0, int((time.time() - lived_s) * 1e6)), BEGAN_MAX - 1)
 
 
 def lived_s(began_us: int) -> float:

@@ -24,7 +24,7 @@ from tests.support.edges import eventually, metrics
 
 LAUNCHER = Path(__file__).parent / "scripted.py"
 VICTIMS = ("v0", "v1", "v2")
-LIES = "retry report error flags second payload timing engine place state".split()  # of `scripted_worker`
+LIES = "retry flags state".split()  # of `scripted_worker`
 
 MakeSite = Callable[..., Site]
 
