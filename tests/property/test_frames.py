@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.vmm.wire import frames, messages
+from edge.vmm.wire.disks import NewDisk
 from edge.vmm.wire.fields import dump
 from edge.vmm.wire.frames import RawFrame, Splitter
+from edge.vmm.wire.images import Layout, NewImage
+from edge.vmm.wire.machines import Died
 from tests.support.wire import Frame, split
-from tests.vectors.frames import FROM_WORKER, TO_WORKER
-from vmimage import abi, snapshot
+from tests.vectors import frames as examples
+from vmimage import abi, disk, snapshot
 from vmimage.drives import WRITTEN_MAX
 
 FRAMES = st.lists(
@@ -28,6 +32,9 @@ FRAMES = st.lists(
     ),
     max_size=8,
 )
+FROM_WORKER: Mapping[str, Any] = examples.FROM_WORKER
+TO_WORKER: Mapping[str, Any] = examples.TO_WORKER
+REPORT, DISKS = FROM_WORKER["died"].report, TO_WORKER["open-parked"].disks
 DIRECTIONS: tuple[tuple[Callable[[RawFrame], Any], Mapping[str, Any]], ...] = (
     (messages.to_worker, TO_WORKER),
     (messages.from_worker, FROM_WORKER),
@@ -123,6 +130,71 @@ def test_no_machine_no_image_and_no_disk_has_the_number_0() -> None:
         if frame.type not in numbered:
             with pytest.raises(ValueError, match="expected"):
                 decode(frame._replace(first=0))
+
+
+BIT = abi.EXCHANGE_BIT
+MORE = bytes(abi.RECORD_PAYLOAD_MAX + 1)
+NONE = frames.with_head(b"")
+OUT_OF_RANGE: tuple[tuple[Callable[[RawFrame], Any], Frame], ...] = (
+    (messages.from_worker, Frame(frames.HEAD, 1, 1, BIT | 3, bytes(9) + b"Status")),  # an answer to nobody's request
+    (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8) + b"\x02Status")),  # an engine that there is not
+    (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8))),
+    (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(9) + MORE)),
+    (messages.from_worker, Frame(frames.BODY, 0, 1, 3, MORE)),
+    (messages.from_worker, Frame(frames.CREDIT, 0, 1, 3, bytes(5))),
+    (messages.from_worker, Frame(frames.RESET, 0, 1, 3, b"why")),
+    (messages.from_worker, Frame(frames.RESET, 0, 1, BIT | 3, b"why")),
+    (messages.from_worker, Frame(frames.SUBREQUEST, 1, 1, 3, b"Method\0GET\0\0")),  # on a stream of a request
+    (messages.from_worker, Frame(frames.SUBREQUEST, 1, 1, BIT | 3, MORE)),
+    (messages.from_worker, Frame(frames.PARKED, 0, 1, 0, NONE)),  # without a state
+    (messages.from_worker, Frame(frames.PARKED, 0, 1, 0, NONE + b"scratch")),
+    (messages.from_worker, Frame(frames.PARKED, 0, 1, 0, b"\5\0\0\0four")),
+    (messages.from_worker, Frame(frames.BLOCK_WANT, 0, 9, disk.BLOCKS_MAX, b"")),
+    (messages.from_worker, Frame(frames.KEEP, 0, 1, 7, b"\x08\0\0\0")),  # the ninth disk
+    (messages.from_worker, Frame(frames.KEEP, 0, 1, 7, b"\0\0\0")),
+    (messages.from_worker, Frame(frames.APPEND, 0, 1, 7, bytes(4 + abi.DISK_LENGTH_MAX + 1))),
+    (messages.from_worker, Frame(frames.APPEND, 1, 1, 7, bytes(4) + b"a record to sync")),
+    (messages.from_worker, Died(1, "no name", "", None, ())),
+    (messages.from_worker, Died(1, "GuestFault", "m" * 1001, None, ())),
+    (messages.from_worker, Died(1, "GuestFault", "", None, (BIT,))),
+    (messages.from_worker, replace(FROM_WORKER["died"], report=replace(REPORT, frames=(2**64,)))),
+    (messages.from_worker, replace(FROM_WORKER["died"], report=replace(REPORT, code="0F"))),
+    (messages.from_worker, replace(FROM_WORKER["died"], report=replace(REPORT, unknown_calls={"x" * 65: 1}))),
+    (messages.from_worker, replace(FROM_WORKER["pong"], resident=((0, 1),))),
+    (messages.from_worker, replace(FROM_WORKER["pong"], grown=(1,) * 701)),
+    (messages.from_worker, replace(FROM_WORKER["pong"], wakeups=2**63)),
+    (messages.from_worker, replace(FROM_WORKER["hello"], engines=())),
+    (messages.from_worker, replace(FROM_WORKER["hello"], pid=2**22 + 1)),
+    (messages.to_worker, Frame(frames.RESET, 0, 1, 3, b"why")),  # that nobody waits is all there is to say
+    (messages.to_worker, Frame(frames.HEAD, 0, 1, 3, MORE)),
+    (messages.to_worker, replace(TO_WORKER["image-derived"], record=b"")),  # neither a record nor a memfd
+    (messages.to_worker, replace(TO_WORKER["image-base"], record=b"both")),
+    (messages.to_worker, NewImage(5, Layout("base", 4, 8 << 20, (), 1))),
+    (messages.to_worker, NewImage(5, Layout("derived", None, 8 << 20, (), 1))),
+    (messages.to_worker, NewImage(5, Layout("base", None, (8 << 20) + 4096, (), 1))),
+    (messages.to_worker, replace(TO_WORKER["open"], weight=0)),
+    (messages.to_worker, replace(TO_WORKER["open"], image=0)),
+    (messages.to_worker, replace(TO_WORKER["open"], record_bytes=frames.RECORD_BYTES_MAX + 1)),
+    (messages.to_worker, replace(TO_WORKER["open"], scratch=b"without a state")),
+    (messages.to_worker, replace(TO_WORKER["open"], disks=DISKS[:1] * 9)),
+    (messages.to_worker, replace(TO_WORKER["open"], disks=(replace(DISKS[0], number=None),))),
+    (messages.to_worker, replace(TO_WORKER["open"], disks=(replace(DISKS[1], number=9),))),
+    (messages.to_worker, Frame(frames.BLOCK, 0, 9, 4, b"short")),
+    (messages.to_worker, Frame(frames.BLOCK, 1, 9, 4, bytes(abi.DISK_BLOCK_SIZE))),
+    (messages.to_worker, Frame(frames.PAGES, 0, 1, 8, b"")),
+    (messages.to_worker, Frame(frames.DISK_DONE, 0, 1, 7, b"\1\0\0\0")),
+    (messages.to_worker, Frame(frames.DISK_DONE, 0, 1, 7, b"\0\xf0\xff\xff")),  # -4096
+    (messages.to_worker, NewDisk(9, 0, 1)),
+    (messages.to_worker, Frame(frames.PING, 0, 0, 0, b"")),
+    (messages.to_worker, Frame(frames.PING, 0, 0, 0, b"\xff")),
+)
+
+
+@pytest.mark.parametrize("number", range(len(OUT_OF_RANGE)))
+def test_what_no_field_may_hold(number: int) -> None:
+    decode, wrong = OUT_OF_RANGE[number]
+    with pytest.raises(ValueError, match="expected"):
+        decode(*split(wrong.to_bytes()))
 
 
 def test_what_is_said_in_one_direction_is_not_said_in_the_other() -> None:

@@ -108,8 +108,8 @@ class Ping:
     def parse(flags: int, first: int, second: int, payload: bytes) -> "Ping":
         """:raises ValueError: no such frame."""
         require_plain("PING", flags, first, second)
-        if not 0 < len(payload) <= TOKEN_MAX:
-            raise ValueError(f"PING: 1 to {TOKEN_MAX} characters expected, got {len(payload)} bytes")
+        if not 0 < len(payload) <= TOKEN_MAX or not payload.isascii():
+            raise ValueError(f"PING: 1 to {TOKEN_MAX} characters of ASCII expected, got {payload[:TOKEN_MAX]!r}")
         return Ping(payload.decode("ascii"))
 
 
