@@ -31,6 +31,7 @@ DISK_MIN_FILE_BYTES: Final = 32 << 10
 # what the tiers in memory hold already, and were 90 MiB of an edge with 10,000 parked services.
 SQLITE_CACHE_PAGES: Final = 256
 
+USE_NOTED_S: Final = 10.0  # between two notes that something was used: to note it takes a write, to read takes none
 REOPEN_S: Final = 10.0  # between two tries to open a cache that could not be opened
 _FILE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val", re.ASCII)  # as diskcache names them
 # Result codes of SQLite (sqlite3.h) that say the index itself is wrong. SQLITE_ERROR is what a missing table gives.
@@ -251,17 +252,21 @@ class DiskTier:
 
 
 def _get(cache: Any, key: str) -> bytes | None:
-    value: bytes | None
+    """What diskcache's `get` gives, with no transaction: with one, readers wait for each other, and for each write."""
+    columns = "rowid, access_time, mode, filename, value"
+    rows = cache._sql(f"SELECT {columns} FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchall()
+    if not rows:
+        return None
+    ((row, used, mode, filename, value),) = rows
     try:
-        value = cache.get(key)
-    except (sqlite3.OperationalError, diskcache.Timeout):
-        # To note when it was used takes a write, for which a full disk may have no room; to read takes none.
-        policy, cache.eviction_policy = cache.eviction_policy, "none"
-        try:
-            value = cache.get(key)
-        finally:
-            cache.eviction_policy = policy
-    return value
+        found: bytes = cache.disk.fetch(mode, filename, value, False)
+    except FileNotFoundError:  # deleted a moment ago
+        return None
+    now = time.time()
+    if not isinstance(used, float) or not 0 <= now - used < USE_NOTED_S:
+        with suppress(sqlite3.OperationalError, diskcache.Timeout):  # a full disk may have no room for that
+            cache._sql("UPDATE Cache SET access_time = ? WHERE rowid = ?", (now, row))
+    return found
 
 
 def _undo(cache: Any) -> None:

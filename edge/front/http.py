@@ -18,7 +18,7 @@ from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
-from edge.front.request import Request, Wire
+from edge.front.request import ClientConnection, Request
 from edge.model import flow, loops
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -44,7 +44,7 @@ class Front(Answers):
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
-        self.busy: set[Wire] = set()  # those with a request in flight
+        self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: asyncio.Server | None = None
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
@@ -184,7 +184,7 @@ class Front(Answers):
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
-        request.send_elsewhere(target)
+        request.redirect_to(target)
         return True
 
     def _route(self, request: Request) -> flow.Route | None:
@@ -201,14 +201,14 @@ class Front(Answers):
         return self._by_name.get(route.name) if self.directory.names_served else None
 
     def _done(self, request: Request) -> None:
-        if request.again:
-            request.again = False
+        if request.redirected:
+            request.redirected = False
             request.task = self._tasks.spawn("request", self.take_in_task(request))
             return
         self._not_busy(request.connection)
         request.connection.finished(request)
 
-    def _not_busy(self, connection: Wire) -> None:
+    def _not_busy(self, connection: ClientConnection) -> None:
         self.busy.discard(connection)
         if self.draining is not None and not self.busy:
             wake(self.draining)

@@ -238,6 +238,7 @@ class BackingOff(errors.Unavailable):
     """The service crashed and is not restarted yet."""
 
     counter = "backing_off"
+    remedy = "Ask again after Retry-After; read the crash report and publish a version that does not crash."
 
     def __init__(self, pause_s: float) -> None:
         super().__init__(f"back-off for another {pause_s:.1f} s")
@@ -249,18 +250,21 @@ class GuestSilent(errors.GuestError):
 
     http_status = 504
     counter = "guest_silent"
+    remedy = "Find out what the handler waits for, or raise request_timeout."
 
 
 class QuarantineFull(BackingOff):
     """The service may run only in a worker of its own, and there are as many of those as there may be."""
 
     counter = "quarantine_full"
+    remedy = "Publish versions of the quarantined services that do not end their worker."
 
 
 class QueueFull(errors.Unavailable):
     """The tenant's waiting requests hold as much memory as they may."""
 
     counter = "queue_full"
+    remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
 
 
 def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
@@ -275,6 +279,7 @@ class WorkerLost(errors.NunatakError):
 
     http_status = 502
     counter = "worker_lost"
+    remedy = "Ask again; if a service is blamed, read its report and the edge's log."
 
 
 def refusal(error: BaseException) -> Refusal:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from edge.common import backoff, log
 from edge.common.single_flight import SingleFlight
+from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.model.flow import SHARED, BackingOff, Place, QuarantineFull
 from edge.model.services import Service
@@ -42,11 +43,17 @@ class Fleet:
     """Workers by index; iteration sees those that take work."""
 
     def __init__(
-        self, count: int, owner: Owner, command: Sequence[str], place_of: Callable[[Service], Place], tasks: Tasks
+        self,
+        count: int,
+        owner: Owner,
+        command: Sequence[str],
+        place_of: Callable[[Service], Place],
+        tasks: Tasks,
+        slices: Slices,
     ) -> None:
-        """:param place_of: which workers a service's machines may be in."""
+        """:param place_of: which workers a service's machines may be in. :param slices: in which all are heard."""
         self._count, self._owner, self._command, self.place_of = count, owner, command, place_of
-        self._tasks = tasks
+        self._tasks, self._slices = tasks, slices
         self._starts: SingleFlight[Place, None] = SingleFlight(tasks, "worker_start")
         self._failures: dict[Place, _Failures] = {}
         self._next_index = count
@@ -67,7 +74,7 @@ class Fleet:
 
         :raises OperatorError: none came up.
         """
-        workers = [Worker(index, self._owner, self._command) for index in range(self._count)]
+        workers = [Worker(index, self._owner, self._command, slices=self._slices) for index in range(self._count)]
         results = await asyncio.gather(*(worker.start() for worker in workers), return_exceptions=True)
         for worker, result in zip(workers, results, strict=True):
             if result is None and worker.alive:
@@ -133,7 +140,7 @@ class Fleet:
 
     async def _add_own(self, place: Place) -> None:
         self._next_index += 1
-        worker = Worker(self._next_index - 1, self._owner, self._command, place)
+        worker = Worker(self._next_index - 1, self._owner, self._command, place, self._slices)
         try:
             await worker.start()
         except OperatorError as error:
@@ -184,7 +191,7 @@ class Fleet:
     async def _restart(self, index: int, failures: int, pause_s: float) -> None:
         while True:
             await asyncio.sleep(pause_s)
-            worker = Worker(index, self._owner, self._command)
+            worker = Worker(index, self._owner, self._command, slices=self._slices)
             worker.failures = failures
             try:
                 await worker.start()

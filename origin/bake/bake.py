@@ -1,9 +1,10 @@
 """Bake: run a program's initialisation once, in a real machine, and keep what memory then holds as an image.
 
-The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
-program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random
-and no clock is visible while baking, so the same source gives the same bytes; a program that needs random bytes before
-it is ready is kept as it stands there, and each machine goes on with bytes of its own (`origin.bake.entropy`).
+Outside of the edge only this room and `origin.dev` import the VMM. A base image is the libOS after its own boot; an
+image of a program is derived from it: restore the base, load the program, let it run to READY, keep what differs.
+Nothing random and no clock is visible while baking, so the same source gives the same bytes; a program that needs
+random bytes before it is ready is kept as it stands there, and each machine goes on with bytes of its own
+(`origin.bake.entropy`).
 """
 
 from __future__ import annotations

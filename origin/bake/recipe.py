@@ -60,7 +60,7 @@ def images_of(
     if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     return build_image(
         source,
         name=name or name_of(source),

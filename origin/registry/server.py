@@ -12,7 +12,6 @@ catalogue at a time.
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import re
@@ -27,6 +26,7 @@ from aiohttp import web
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
+from origin.registry.bearer import bearer
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
@@ -283,14 +283,9 @@ class Origin:
         """On whose behalf a request is made, by the token that it shows."""
         if self._token is None and self._tokens is None:
             raise OciError(403, "DENIED", "this origin takes no uploads: it was started without a token")
-        given = request.headers.get("Authorization", "")
-        expected = f"Bearer {self._token}" if self._token is not None else ""
-        operator = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
-        tenant = self._tokens.find("tenant", given.removeprefix("Bearer ")) if self._tokens is not None else None
-        if operator and self._token is not None:
-            return Submitter(operator=True)
-        if tenant is not None and given.startswith("Bearer "):
-            return Submitter(tenant)
+        whose = bearer(request.headers.get("Authorization", ""), self._token, self._tokens, "tenant")
+        if whose is not None:
+            return Submitter(whose, operator=not whose)
         raise OciError(401, "UNAUTHORIZED", "the origin's upload token expected as Bearer, got none or another")
 
     async def _authorise_reader(self, request: web.Request, service: str) -> None:

@@ -192,7 +192,7 @@ class Written:
         async def put() -> None:
             store = self.start()
             for pages in flushes:
-                assert await store.put(store.find(service, "data", 1, service, "sha256:00"), pages) == 0
+                assert await store.put(store.find(service, "data", 1, service, "sha256:00"), pages.items()) == 0
             store.close()
 
         asyncio.run(put())

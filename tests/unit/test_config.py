@@ -82,7 +82,7 @@ def test_help_shows_every_option_with_its_default() -> None:
     words = " ".join(result.output.split())
     for option in options():
         assert option.flag in words
-    assert "Default 256MiB" in words
+    assert "[default: 256MiB]" in words
     assert isinstance(app, typer.Typer)
 
 

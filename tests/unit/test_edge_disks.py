@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-import edge.devices.disks
+import edge.devices.blocks
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
 from edge.content.seal import new_seal
@@ -103,17 +103,18 @@ class Site:
         self.disks.on_want(worker, BlockWant(disk, block_no))  # type: ignore[arg-type]
 
     def keep(self, machine: Any, pages: dict[int, bytes], *, place: int = 0) -> None:
-        self.disks.on_keep(machine, Keep(machine.number, 7, place, encode_pages(pages)))
+        self.disks.on_keep(machine, Keep(machine.number, 7, place, False, encode_pages(pages)))
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
-        while self.disks.tasks._running:
+        while self.disks.tasks._running or len(self.disks.slices):
             await asyncio.gather(*self.disks.tasks._running)
+            await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.devices.disks, "PAUSE_S", 0.0)
+    monkeypatch.setattr(edge.devices.blocks, "PAUSE_S", 0.0)
 
 
 def test_one_fetch_for_all_who_wait(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path) -> None:
         site.disks.forget(machine)
         first = site.origin.manifest
         site.origin = Origin("other")
-        site.disks._store = site.origin
+        site.disks._store = site.disks.blocks._store = site.origin
         await site.open(worker)
         assert worker.of(DropDisk) == [DropDisk(1)]
         assert worker.disks == {2}

@@ -53,6 +53,7 @@ TO_WORKER: Final[Mapping[str, ToWorker]] = {
     "block-failed": disks.Block(9, 4, None),
     "pages": disks.Pages(1, 2, PAGE_SET),
     "disk-done": disks.DiskDone(1, 77, -5),
+    "disk-more": disks.DiskMore(1, 77),
     "ping": vitals.Ping("0123456789abcdef"),
     "stop": vitals.Stop(),
 }
@@ -82,7 +83,8 @@ FROM_WORKER: Final[Mapping[str, FromWorker]] = {
     "log": machines.Log(1, b"a line\n"),
     "pong": vitals.Pong("0123456789abcdef", ((1, 4096),), (2,), (3,), *range(4, 22)),
     "block-want": disks.BlockWant(9, 4),
-    "keep": disks.Keep(1, 77, 2, PAGE_SET),
+    "keep": disks.Keep(1, 77, 2, False, PAGE_SET),
+    "keep-more": disks.Keep(1, 77, 2, True, PAGE_SET[:8]),
     "append": disks.Append(1, 77, 3, b"a record"),
     "append-sync": disks.Append(1, 77, 3, None),
 }

@@ -6,17 +6,19 @@ guest gets an I/O error and never waits for ever.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from edge.vmm.devices.disk import Arrived, Disks, Done, Drive
 from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.turns.charges import APPEND_NS, BLOCK_WANT_NS, DISK_NS_PER_BYTE, KEEP_NS
-from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, DropDisk, Keep, NewDisk, Pages
+from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, DiskMore, DropDisk, Keep, NewDisk, Pages
 from edge.vmm.wire.machines import OpenDisk
 from vmimage import abi
-from vmimage.disk import ZERO_BLOCK, decode_pages, encode_pages
+from vmimage.disk import ZERO_BLOCK, cut_pages, decode_pages
 from vmimage.parked import decode_scratch, encode_scratch
+
+PART_PAGES: Final = 16  # of a flush at a time, 64 KiB: what other machines' answers may have before them
 
 Send = Callable[[bytes], None]  # a frame
 ForMachine = Callable[..., None]  # number, action, arguments: what goes wrong in the action ends that machine alone
@@ -93,6 +95,7 @@ class _Backing:
         self._token = 0
         self.disks: Disks | None = None
         self.asked: dict[int, Done] = {}
+        self._parts: dict[int, Iterator[bytes]] = {}  # frames of flushes that are not sent yet, by token
 
     def block(self, drive: int, block_no: int) -> bytes | None:
         disk = self._disks[drive]
@@ -112,27 +115,49 @@ class _Backing:
         self._owner.wake(self._machine)
 
     def keep(self, drive: int, pages: dict[int, bytes], done: Done) -> None:
-        frame = Keep(self._machine, self._next_token(done), drive, encode_pages(pages)).to_bytes()
-        self._ask(frame, KEEP_NS)
+        """A flush goes a part at a time, as the supervisor asks for it: to refuse one costs it next to nothing."""
+        token = self._next(done, KEEP_NS + DISK_NS_PER_BYTE * abi.PAGE_SIZE * len(pages))
+        self._parts[token] = self._cut(drive, pages, token)
+        self.on_more(token)
+
+    def keep_unasked(self, drive: int, pages: dict[int, bytes]) -> None:
+        """Send a whole flush: there is no other time for it."""
+        token = self._next(lambda _: None, 0)
+        for frame in self._cut(drive, pages, token):
+            self._owner.send(frame)
+
+    def _cut(self, drive: int, pages: dict[int, bytes], token: int) -> Iterator[bytes]:
+        parts = cut_pages(pages, PART_PAGES)
+        part = next(parts)
+        for following in parts:
+            yield Keep(self._machine, token, drive, True, part).to_bytes()
+            part = following
+        yield Keep(self._machine, token, drive, False, part).to_bytes()
+
+    def on_more(self, token: int) -> None:
+        """The supervisor is ready for the next part of a flush."""
+        frame = next(self._parts.get(token, iter(())), None)
+        if frame is not None:
+            self._owner.send(frame)
 
     def append(self, drive: int, record: bytes | None, done: Done) -> None:
-        self._ask(Append(self._machine, self._next_token(done), drive, record).to_bytes(), APPEND_NS)
-
-    def _next_token(self, done: Done) -> int:
-        self._token = token = self._token + 1 & 0xFFFFFFFF
-        self.asked[token] = done
-        return token
+        token = self._next(done, APPEND_NS + DISK_NS_PER_BYTE * len(record or b""))
+        self._owner.send(Append(self._machine, token, drive, record).to_bytes())
 
     def _charge(self, cost_ns: int) -> None:
         if self.disks is not None:
             self.disks.account.add(cost_ns)
 
-    def _ask(self, frame: bytes, cost_ns: int) -> None:
-        self._charge(cost_ns + DISK_NS_PER_BYTE * len(frame))
-        self._owner.send(frame)
+    def _next(self, done: Done, cost_ns: int) -> int:
+        """A token for what costs the supervisor so much."""
+        self._charge(cost_ns)
+        self._token = token = self._token + 1 & 0xFFFFFFFF
+        self.asked[token] = done
+        return token
 
     def on_done(self, token: int, status: int) -> None:
         """The supervisor's answer."""
+        self._parts.pop(token, None)
         done = self.asked.pop(token, None)
         if done is not None:
             self._answer(done, status)
@@ -173,6 +198,12 @@ class Drives:
         if backing is not None:
             backing.on_done(answer.token, answer.status)
 
+    def on_more(self, more: DiskMore) -> None:
+        """The next part of a flush may go."""
+        backing = self._backings.get(more.machine)
+        if backing is not None:
+            backing.on_more(more.token)
+
     # Machines
 
     def open(self, machine: int, memory: GuestMemory, disks: Sequence[OpenDisk], scratch: bytes) -> Disks | None:
@@ -203,7 +234,7 @@ class Drives:
         drives = backing.disks.drives
         for number, drive in enumerate(drives):
             if drive.unkept:
-                backing.keep(number, drive.take_unkept(), lambda _: None)
+                backing.keep_unasked(number, drive.take_unkept())
         return encode_scratch([drive.pages for drive in _scratch(drives)])
 
     def forget(self, machine: int) -> None:

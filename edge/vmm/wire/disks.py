@@ -127,23 +127,49 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """From the worker: pages that a machine wrote, and that shall last; answered by DISK_DONE."""
+    """From the worker: pages that a machine wrote, and that shall last, or a part of them.
+
+    A page set is cut between pages: all parts have one token, all but the last say that more follow, and the first has
+    the whole head, so that it says all that a flush may be refused for. The whole is answered by DISK_DONE, which may
+    come before its end: then no part need follow. DISK_MORE asks for the next part; when a machine is parked, all
+    follow unasked.
+    """
 
     machine: int
-    token: int  # names the answer
+    token: int  # names the flush, and the answer
     place: int
-    pages: bytes  # a page set
+    more: bool  # the page set goes on in the next one
+    part: bytes  # of a page set
 
     def to_bytes(self) -> bytes:
         """The frame."""
-        return frames.pack(frames.KEEP, 0, self.machine, self.token, _PLACE.pack(self.place) + self.pages)
+        payload = _PLACE.pack(self.place) + self.part
+        return frames.pack(frames.KEEP, frames.FLAG_MORE if self.more else 0, self.machine, self.token, payload)
 
     @staticmethod
     def parse(flags: int, machine: int, token: int, payload: bytes) -> "Keep":
         """:raises ValueError: no such frame."""
-        require_plain("KEEP", flags)
-        place, pages = _split_place("KEEP", payload)
-        return Keep(require_number("KEEP machine", machine), token, place, pages)
+        more = require_flag("KEEP", flags)
+        place, part = _split_place("KEEP", payload)
+        return Keep(require_number("KEEP machine", machine), token, place, more, part)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskMore:
+    """To the worker: the next part of a flush may come."""
+
+    machine: int
+    token: int  # of the flush
+
+    def to_bytes(self) -> bytes:
+        """The frame."""
+        return frames.pack(frames.DISK_MORE, 0, self.machine, self.token)
+
+    @staticmethod
+    def parse(flags: int, machine: int, token: int, payload: bytes) -> "DiskMore":
+        """:raises ValueError: no such frame."""
+        require_plain("DISK_MORE", flags, payload=payload)
+        return DiskMore(require_number("DISK_MORE machine", machine), token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,14 @@ Image memfds travel on a second socket, one datagram each, sent before the frame
 """
 
 import struct
+from collections.abc import Collection
 from typing import Final, TypeAlias
 
 HEADER: Final = struct.Struct("<IBBHII")
 LENGTH: Final = struct.Struct("<I")  # of a part, where another follows it in one payload
 CREDIT_AMOUNT: Final = struct.Struct("<I")  # the payload of CREDIT, on the wire and in the gate
 PAYLOAD_MAX: Final = 64 << 20  # OPEN with the largest state, and what scratch disks hold, which `drives` bounds
+SMALL_MAX: Final = 128 << 10  # from a worker, but for PARKED; an answer's body has up to 16 KiB in a frame
 # Changed pages of a machine that may still be parked, uncompressed: with 16 MiB of written disk pages, page numbers,
 # all JSON and no gain by compression it fits an OPEN.
 RECORD_BYTES_MAX: Final = 32 << 20
@@ -39,6 +41,7 @@ DROP_DISK: Final = 24
 BLOCK: Final = 25
 PAGES: Final = 26
 DISK_DONE: Final = 27
+DISK_MORE: Final = 28
 # From the worker.
 SUBREQUEST: Final = 6
 HELLO: Final = 32
@@ -52,8 +55,11 @@ APPEND: Final = 39
 
 FLAG_END: Final = 1  # HEAD, BODY, SUBREQUEST: last of the stream in this direction (equals abi.FLAG_END)
 FLAG_FOR_GOOD: Final = 1  # DROP_IMAGE: it is not given again
+FLAG_MORE: Final = 1  # KEEP: the page set goes on in the next one
 FLAG_FAILED: Final = 1  # BLOCK: it cannot be had
 FLAG_SYNC: Final = 1  # APPEND: no record, but let all before be on disk
+
+LARGE: Final = frozenset((PARKED,))  # from a worker: see SMALL_MAX
 
 _HEADER_BYTES: Final = HEADER.size
 _unpack_header = HEADER.unpack_from
@@ -74,15 +80,17 @@ def pack(type_: int, flags: int, first: int, second: int, payload: bytes = b"") 
 class Splitter:
     """Frames out of what a socket gives, in whatever pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, large: Collection[int] | None = None) -> None:
+        """:param large: types of which payloads may be larger than SMALL_MAX; None: all."""
+        self._large = large
         self._rest = bytearray()  # the beginning of a frame
         self._wanted = 0  # bytes of the rest at which there is more to say
 
     def feed(self, data: bytes) -> list[RawFrame]:
         """The frames that are whole with these bytes.
 
-        :raises ValueError: a length above PAYLOAD_MAX, or a header whose zero is none: the connection is out of step,
-            and cannot be used further.
+        :raises ValueError: a length above what there may be, or a header whose zero is none: the connection is out of
+            step, and cannot be used further.
         """
         if self._rest:
             self._rest += data
@@ -94,8 +102,10 @@ class Splitter:
         position, end, wanted = 0, len(data), _HEADER_BYTES
         while end - position >= _HEADER_BYTES:
             length, type_, flags, zero, first, second = _unpack_header(data, position)
-            if length > PAYLOAD_MAX or zero:
-                raise ValueError(f"frame of {length} bytes, zero {zero:#x}: at most {PAYLOAD_MAX} and 0 expected")
+            if length > SMALL_MAX or zero:
+                most = PAYLOAD_MAX if self._large is None or type_ in self._large else SMALL_MAX
+                if length > most or zero:
+                    raise ValueError(f"frame of {length} bytes, zero {zero:#x}: at most {most} and 0 expected")
             start = position + _HEADER_BYTES
             if end - start < length:
                 wanted += length

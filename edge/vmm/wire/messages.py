@@ -30,6 +30,7 @@ ToWorker: TypeAlias = (
     | disks.Block
     | disks.Pages
     | disks.DiskDone
+    | disks.DiskMore
     | vitals.Ping
     | vitals.Stop
 )
@@ -66,6 +67,7 @@ TO_WORKER: Final[Mapping[int, Callable[[int, int, int, bytes], ToWorker]]] = {
     frames.BLOCK: disks.Block.parse,
     frames.PAGES: disks.Pages.parse,
     frames.DISK_DONE: disks.DiskDone.parse,
+    frames.DISK_MORE: disks.DiskMore.parse,
 }
 FROM_WORKER: Final[Mapping[int, Callable[[int, int, int, bytes], FromWorker]]] = {
     frames.HEAD: streams.parse_answer,

@@ -19,7 +19,7 @@ from edge.vmm.shells.tiering import Tiering
 from edge.vmm.turns.scheduler import Quota, Scheduler
 from edge.vmm.wire import frames, messages
 from edge.vmm.wire.attribution import NOBODY
-from edge.vmm.wire.disks import Block, DiskDone, DropDisk, NewDisk, Pages
+from edge.vmm.wire.disks import Block, DiskDone, DiskMore, DropDisk, NewDisk, Pages
 from edge.vmm.wire.frames import CREDIT_AMOUNT, RawFrame
 from edge.vmm.wire.images import DropImage, NewImage
 from edge.vmm.wire.machines import Close, Open, Park
@@ -80,6 +80,7 @@ class Duties:
             Block: drives.on_block,
             Pages: drives.on_pages,
             DiskDone: drives.on_done,
+            DiskMore: drives.on_more,
         }
 
     def take(self, frame: RawFrame) -> None:

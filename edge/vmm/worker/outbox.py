@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from edge.vmm.devices.log import in_parts
 from edge.vmm.machine.resident import Resident
 from edge.vmm.turns.charges import LOG_LINE_NS
 from edge.vmm.wire.frames import CREDIT_AMOUNT
@@ -58,8 +59,8 @@ class Outbox:
         if machine.log or machine.guest_log.ended:
             text, lines = machine.guest_log.take()
             machine.account.add(lines * LOG_LINE_NS)
-            if text:
-                self.send(Log(resident.number, text))
+            for part in in_parts(text):
+                self.send(Log(resident.number, part))
         return len(out) - before
 
     def died(self, machine: int, error: NunatakError, retry: Iterable[int]) -> None:

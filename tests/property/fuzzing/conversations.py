@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.vmm.wire import frames
-from edge.vmm.wire.disks import Block, DiskDone, DropDisk, NewDisk, Pages
+from edge.vmm.wire.disks import Block, DiskDone, DiskMore, DropDisk, NewDisk, Pages
 from edge.vmm.wire.fields import dump
 from edge.vmm.wire.images import DropImage
 from edge.vmm.wire.machines import Close, Died, OpenDisk, Park, Parked
@@ -81,6 +81,7 @@ def conversation(rng: Rng) -> list[Frame]:
                 Reset(machine, stream),
                 Block(DISK, rng.randrange(4), rng.choice((b"", bytes(disk.BLOCK_SIZE), None))),
                 DiskDone(machine, rng.randrange(4), rng.choice((0, -5))),
+                DiskMore(machine, rng.randrange(4)),
                 Head(machine, abi.EXCHANGE_BIT | 1, True, b"Status\x00200\0\0"),
                 Ping("p"),
                 Park(machine),

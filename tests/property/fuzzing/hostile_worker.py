@@ -101,7 +101,7 @@ class Liar:
             ),
             Log(machine, rng.choice((b"a line\n", b"\x1b]0;x\x07", b"\xff\xfe", b"x" * 100000, b"\n" * 1000))),
             BlockWant(machine, rng.choice((0, 7))),
-            Keep(machine, stream, rng.randrange(8), b"\0\0\0\0"),
+            Keep(machine, stream, rng.randrange(8), rng.random() < 0.5, b"\0\0\0\0"),
             Append(machine, stream, rng.randrange(8), rng.choice((None, b"", b"record"))),
         )
         return rng.choice(messages).to_bytes()
