@@ -242,7 +242,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         kind=cast(Kind, c["kind"]),
         base=c["base"],
         memory_bytes=memory,
-        regions=_parse_regions(c["regions"], memory),
+        regions=parse_regions(c["regions"], memory),
         snapshot=snapshot,
         snapshot_bytes=require_integer("config snapshot_bytes", c["snapshot_bytes"], record_min, record_max),
         page_count=pages,
@@ -269,7 +269,7 @@ def _parse_upstreams(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
+def parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
     if not isinstance(value, list) or len(value) > REGIONS_MAX:
         refuse("config regions", f"a list of at most {REGIONS_MAX}", value)
     regions: list[Region] = []

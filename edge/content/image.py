@@ -5,17 +5,16 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from edge.vmm.memory.image_memory import base_memfd_of, sealed_memfd
-from edge.vmm.wire import frames
+from edge.vmm.wire.images import Layout, NewImage
 from vmimage import abi, snapshot
 from vmimage.compression import WINDOW_MAX
 from vmimage.errors import FormatError, VerificationError
-from vmimage.manifest import Blob, ImageManifest, Region, canonical_json
+from vmimage.manifest import Blob, ImageManifest
 from vmimage.pages import PageNos, Pages, page_view
 
 # Manifest, service, catalogue and tier entries; measured 3.7 KB for each of 1,500.
@@ -58,21 +57,14 @@ class Image:
         """The IMAGE frame, after the memfd if it is not `inline`."""
         m = self.manifest
         size = 0 if self.inline else len(self.blob) if self.pages is None else abi.MEMORY_MAX
-        facts = _facts(m.kind, self.base.number if self.base else None, m.memory_bytes, m.regions, size)
-        return frames.pack(frames.IMAGE, 0, self.number, 0, frames.with_json(facts, self.blob if self.inline else b""))
+        layout = Layout(m.kind, self.base.number if self.base else None, m.memory_bytes, m.regions, size)
+        return NewImage(self.number, layout, self.blob if self.inline else b"").to_bytes()
 
     def close(self) -> None:
         """Give the memory back. Workers keep what they were given until they are told."""
         if self.pages is not None:
             self.pages = None
             os.close(self.base_fd)
-
-
-@lru_cache(maxsize=256)
-def _facts(kind: str, base: int | None, memory_bytes: int, regions: tuple[Region, ...], size: int) -> bytes:
-    """What an IMAGE frame says before the record. Thousands of images say the same, one at every restore."""
-    layout = [[region.start, region.end, region.access] for region in regions]
-    return canonical_json({"kind": kind, "base": base, "memory_bytes": memory_bytes, "regions": layout, "bytes": size})
 
 
 def wire_bytes(blob: Blob) -> int:

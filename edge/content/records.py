@@ -1,8 +1,9 @@
 """Parked machines: records in memory and, a moment later, on disk; the coldest on disk alone; then forgotten.
 
-A record is known by service, image digest and tenant, so a record of another version is never met. On disk a check by
-the edge's key stands before it (`edge.content.seal`), over its name and all of it: what was edited, swapped or brought
-from another edge is forgotten, and the service starts from its image. Workers parse records as hostile anyway.
+A record is known by service, image digest and tenant, so a record of another version is never met. In memory it is a
+value, on disk its bytes (`vmimage.parked`) with a check by the edge's key over all of it: what was edited, swapped,
+brought from another edge or kept in an older layout is forgotten, and the service starts from its image. Workers parse
+states as hostile anyway.
 
 What was saved survives a kill of the edge; the last moments before a power cut may be missing, never half there. The
 set of keys on disk is kept in memory, so that only a record that is there costs a look at the disk; what the disk has
@@ -21,11 +22,12 @@ from edge.common.threads import submit
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import Seal
 from edge.content.tiers import Tier
+from vmimage.errors import FormatError
+from vmimage.parked import ParkedRecord, parse_parked
 
 KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
 RECOUNT_S: Final = 5.0  # between two lists of what is on disk, while it evicts: 100,000 keys take 0.1 s of a thread
 SAVE_AGAIN_S: Final = 10.0  # after a disk took nothing
-PURPOSE: Final = "parked record 1"  # of the keyed check; the number is the form's
 
 _logger: Final = log.logger("records")
 
@@ -35,19 +37,24 @@ def record_key(service: str, digest: str, tenant: str = "") -> str:
     return f"{service}@{digest} {tenant}"
 
 
+def key_of(record: ParkedRecord) -> str:
+    """The name that a record is kept under."""
+    return record_key(record.service, record.image, record.tenant)
+
+
 class Records:
     """All parked machines of this edge. `threads` must be one thread: it keeps writes and deletes in order."""
 
     def __init__(self, budget_bytes: int, disk: DiskTier, seal: Seal, threads: Executor, counters: Counters) -> None:
         """What was parked under another key, or before there were keys, is dropped."""
-        self.memory: Tier[str, bytes] = Tier(budget_bytes)
+        self.memory: Tier[str, ParkedRecord] = Tier(budget_bytes)
         self._disk, self._seal, self._threads, self._counters = disk, seal, threads, counters
         if seal.fresh and (dropped := disk.clear()):
             counters.records_refused += dropped
             _logger.warning(log.line("records_of_no_key_dropped", count=dropped))
         self.on_disk: set[str] = disk.keys()
-        self._writing: dict[str, bytes] = {}  # between memory and disk; still to be found
-        self._unsaved: dict[str, bytes] = {}  # newer than what the disk has, until the next `save`
+        self._writing: dict[str, ParkedRecord] = {}  # between memory and disk; still to be found
+        self._unsaved: dict[str, ParkedRecord] = {}  # newer than what the disk has, until the next `save`
         self._recount_s = 0.0  # not before
         self._save_again_s = 0.0  # not before
 
@@ -67,11 +74,11 @@ class Records:
         """How many records the disk does not have yet, or not in their newest form."""
         return len(self._unsaved) + len(self._writing)
 
-    def put(self, key: str, record: bytes) -> None:
+    def put(self, key: str, record: ParkedRecord) -> None:
         """Keep; the coldest go to disk if the budget is passed."""
-        self.memory.put(key, record, len(record) + KEY_OVERHEAD_BYTES)
+        self.memory.put(key, record, record.size + KEY_OVERHEAD_BYTES)
         self._unsaved[key] = record
-        spilled: dict[str, bytes] = {}
+        spilled: dict[str, ParkedRecord] = {}
         while self.memory.over() and (coldest := self.memory.coldest()) is not None:
             self.memory.pop(coldest)
             self._counters.spills += 1
@@ -88,7 +95,7 @@ class Records:
         if unsaved:
             self._write(unsaved)
 
-    async def get(self, key: str) -> tuple[bytes, Literal["parked", "disk"]] | None:
+    async def get(self, key: str) -> tuple[ParkedRecord, Literal["parked", "disk"]] | None:
         """A record and where it was. It stays, as the one to come back to if a worker is lost."""
         record = self.memory.get(key)
         if record is not None:
@@ -120,14 +127,16 @@ class Records:
         await asyncio.sleep(0)  # what was written is told in callbacks
         return len(self.on_disk)
 
-    def _write(self, records: Mapping[str, bytes]) -> None:
+    def _write(self, records: Mapping[str, ParkedRecord]) -> None:
         self._writing.update(records)
         self.on_disk.update(records)
         loop = asyncio.get_running_loop()
         written = loop.run_in_executor(self._threads, self._write_all, dict(records), len(self.on_disk))
         written.add_done_callback(lambda done: self._written(records, done))
 
-    def _written(self, records: Mapping[str, bytes], done: "asyncio.Future[tuple[set[str], set[str] | None]]") -> None:
+    def _written(
+        self, records: Mapping[str, ParkedRecord], done: "asyncio.Future[tuple[set[str], set[str] | None]]"
+    ) -> None:
         newest = {key for key, record in records.items() if self._writing.get(key) is record}
         for key in newest:
             del self._writing[key]
@@ -143,7 +152,7 @@ class Records:
         for key in newest - kept:
             self._not_kept(key, records[key])
 
-    def _not_kept(self, key: str, record: bytes) -> None:
+    def _not_kept(self, key: str, record: ParkedRecord) -> None:
         """The disk did not take it: it is tried again later if memory has it still."""
         self.on_disk.discard(key)
         if self.memory.peek(key) is record:
@@ -151,11 +160,11 @@ class Records:
             self._save_again_s = time.monotonic() + SAVE_AGAIN_S
         else:
             self._counters.records_lost += 1
-            _logger.error(log.line("record_lost", key=key, bytes=len(record), why="the disk did not take it"))
+            _logger.error(log.line("record_lost", key=key, bytes=record.size, why="the disk did not take it"))
 
-    def _write_all(self, records: Mapping[str, bytes], expected: int) -> tuple[set[str], set[str] | None]:
+    def _write_all(self, records: Mapping[str, ParkedRecord], expected: int) -> tuple[set[str], set[str] | None]:
         """What was kept; and what the disk has then, if that is less than expected: it evicts by its own budget."""
-        sealed = {key: self._seal.close(PURPOSE, key, record) for key, record in records.items()}
+        sealed = {key: self._seal.close_record(record) for key, record in records.items()}
         kept = set(sealed)
         if not self._disk.put_all(sealed):
             kept = set()
@@ -170,11 +179,18 @@ class Records:
         self._recount_s = now_s + RECOUNT_S
         return kept, self._disk.keys()
 
-    def _read(self, key: str) -> bytes | None:
+    def _read(self, key: str) -> ParkedRecord | None:
         data = self._disk.get(key)
-        record = self._seal.open(PURPOSE, key, data) if data is not None else None
-        if data is not None and record is None:
-            self._counters.records_refused += 1
-            _logger.warning(log.line("record_refused", key=key, bytes=len(data), why="its keyed check fails"))
-            self._disk.delete(key)
-        return record
+        if data is None:
+            return None
+        why = "its keyed check fails"
+        try:
+            record = parse_parked(data)
+            if self._seal.sealed_record(data) and key == key_of(record):
+                return record
+        except FormatError as error:
+            why = str(error)  # as it does for the layout of an older edge
+        self._counters.records_refused += 1
+        _logger.warning(log.line("record_refused", key=key, bytes=len(data), why=why))
+        self._disk.delete(key)
+        return None

@@ -18,6 +18,7 @@ from typing import Final
 from edge.common import log
 from edge.common.private import set_aside, sync_folder, write_private
 from vmimage.errors import OperatorError
+from vmimage.parked import ParkedRecord, is_sealed
 
 KEY_BYTES: Final = 32
 TAG_BYTES: Final = 32
@@ -57,6 +58,14 @@ class Seal:
         """What `close` was given under this name; None for anything else."""
         data = kept[TAG_BYTES:]
         return data if hmac.compare_digest(kept[:TAG_BYTES], self.tag(purpose, name.encode(), data)) else None
+
+    def close_record(self, record: ParkedRecord) -> bytes:
+        """A parked record as it is kept, the check in its own place."""
+        return record.to_bytes(self._key)
+
+    def sealed_record(self, data: bytes) -> bool:
+        """Whether the check in a parked record's bytes is ours."""
+        return is_sealed(data, self._key)
 
     def settle(self) -> None:
         """What an earlier edge left without checks has been dealt with: from now on nothing without one is believed.

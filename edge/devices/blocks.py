@@ -22,7 +22,7 @@ from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.content.blobs import Ref, Store, Trip
 from edge.model.services import Link
-from edge.vmm.wire import frames
+from edge.vmm.wire.disks import Block
 from vmimage.disk import BlockList, BlockRef, DiskManifest, unpack_block
 from vmimage.errors import FormatError, OriginError
 
@@ -143,7 +143,6 @@ class Blocks:
 
 def give(workers: Sequence[Link], disk: int, block_no: int, block: bytes | None) -> None:
     """Send a block, or None: it cannot be had."""
-    flags = frames.FLAG_FAILED if block is None else 0
-    frame = frames.pack(frames.BLOCK, flags, disk, block_no, block or b"")
+    frame = Block(disk, block_no, block).to_bytes()
     for worker in dict.fromkeys(workers):
         worker.send(frame)

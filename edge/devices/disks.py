@@ -7,8 +7,6 @@ with EAGAIN, so that nothing of it is held; the guest has it still, and may ask 
 
 import asyncio
 import errno
-import hashlib
-import struct
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
@@ -23,26 +21,26 @@ from edge.common.tasks import Tasks
 from edge.content.blobs import Ref, Store, Trip
 from edge.content.tiers import Tier
 from edge.devices.blocks import Blocks, Disk, give
-from edge.devices.flushes import Flushes, Place, answer, outcome
+from edge.devices.flushes import Flushes, answer, outcome
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
 from edge.model.services import Link, Machine, Service
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, BlockWant, DropDisk, Keep, NewDisk, Pages
+from edge.vmm.wire.machines import OpenDisk
 from edge.workers.process import Worker
 from vmimage.disk import (
     BlockList,
     decode_pages,
+    encode_pages,
     parse_disk_manifest,
 )
-from vmimage.drives import DriveRef
+from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import FormatError, VerificationError
-from vmimage.manifest import MANIFEST_MAX, canonical_json
+from vmimage.manifest import MANIFEST_MAX
+from vmimage.parked import UNFLUSHED, ParkedRecord
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
-_DRIVE: Final = struct.Struct("<I")
-_VERSION: Final = struct.Struct("<Q")
-_NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
+_NO_PAGES: Final = encode_pages({})
 
 _logger: Final = log.logger("disks")
 
@@ -129,34 +127,28 @@ class Disks:
             for a in attached
         )
 
-    def attach(self, machine: Machine, attached: Sequence[Attached]) -> list[dict[str, object]]:
+    def attach(self, machine: Machine, attached: Sequence[Attached]) -> tuple[OpenDisk, ...]:
         """Tell a worker of a machine's disks, before OPEN; what OPEN says of them."""
-        about: list[dict[str, object]] = []
         worker = machine.worker
         for place, a in enumerate(attached):
-            ref, disk = a.ref, a.disk
+            disk = a.disk
             if disk is not None:
                 disk.users += 1
                 disk.tenants[machine.service.tenant] = disk.tenants.get(machine.service.tenant, 0) + 1
                 self._give(worker, disk)
             if a.key:
                 self._owners[a.key] = machine.number
-                if len(a.pages) > _DRIVE.size:
-                    worker.send(frames.pack(frames.PAGES, 0, machine.number, place, a.pages))
-            number = disk.number if disk is not None else None
-            about.append(
-                {"bytes": ref.bytes, "digest": ref.digest, "kind": ref.kind, "name": ref.name, "number": number}
-            )
+                if a.pages not in (b"", _NO_PAGES):
+                    worker.send(Pages(machine.number, place, a.pages).to_bytes())
         if attached:
             self._attached[machine.number] = attached
-        return about
+        return tuple(OpenDisk(a.disk.number if a.disk is not None else None, a.ref) for a in attached)
 
     def _give(self, worker: Link, disk: Disk) -> None:
         if disk.number not in worker.disks:
             worker.disks.add(disk.number)
             disk.workers.add(worker)
-            about = canonical_json({"blocks": disk.manifest.blocks, "cache_bytes": self._cache_bytes})
-            worker.send(frames.pack(frames.DISK, 0, disk.number, 0, about))
+            worker.send(NewDisk(disk.number, disk.manifest.blocks, self._cache_bytes).to_bytes())
 
     def may_write(self, machine: Machine) -> bool:
         """Whether it has a disk on which its writes shall last."""
@@ -177,31 +169,26 @@ class Disks:
 
     # Records: one that does not know the last thing its disks were told would wake to a disk that it never saw.
 
-    def stamp(self, machine: Machine, record: bytes) -> bytes:
-        """A parked machine's record, with the state of its disks that it goes with.
+    def versions_for(self, machine: Machine) -> tuple[int, ...]:
+        """The state of its disks that a machine that is parked goes with, of each.
 
         :raises ValueError: a flush of it is not here as a whole, and no worker parks a machine that waits for one.
         """
         if self.flushes.is_coming(machine.number):
             raise ValueError(f"machine {machine.number}: the rest of a flush expected, got PARKED")
-        attached = self._attached.get(machine.number)
+        attached = self._attached.get(machine.number, ())
         if self.flushes.refused(machine.number):
-            return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
-        return _VERSION.pack(self._version(attached)) + record if attached else record
+            return (UNFLUSHED,) * len(attached)  # its next machine finds the disks as they were last flushed
+        return self._versions(attached)
 
-    def match(self, attached: Sequence[Attached], record: bytes) -> bytes | None:
-        """The record that `stamp` was given, or None: the disks went on without it."""
-        if not attached:
-            return record
-        if len(record) < _VERSION.size or _VERSION.unpack_from(record)[0] != self._version(attached):
-            self._counters.records_outdated += 1
-            return None
-        return record[_VERSION.size :]
+    def match(self, attached: Sequence[Attached], record: ParkedRecord) -> bool:
+        """Whether these disks are as they were when the machine was parked: else they went on without it."""
+        same = record.disk_versions == self._versions(attached)
+        self._counters.records_outdated += not same
+        return same
 
-    def _version(self, attached: Sequence[Attached]) -> int:
-        """Names the state of all of them together."""
-        versions = b"".join(_VERSION.pack(self.overlays.version(a.key)) for a in attached)
-        return int.from_bytes(hashlib.blake2b(versions, digest_size=_VERSION.size).digest(), "little")
+    def _versions(self, attached: Sequence[Attached]) -> tuple[int, ...]:
+        return tuple(self.overlays.version(a.key) for a in attached)
 
     # Loading.
 
@@ -242,46 +229,52 @@ class Disks:
         disk.dropped = True
         for worker in disk.workers:
             worker.disks.discard(disk.number)
-            worker.send(frames.pack(frames.DROP_DISK, 0, disk.number, 0))
+            worker.send(DropDisk(disk.number).to_bytes())
 
-    # Frames from workers.
+    # Messages from workers.
 
-    def on_want(self, worker: Worker, frame: Frame) -> None:
-        """BLOCK_WANT.
+    def on_want(self, worker: Worker, want: BlockWant) -> None:
+        """A worker wants a block.
 
         :raises ValueError: the worker has no such disk, or the disk no such block.
         """
-        disk = self._by_number.get(frame.machine)
+        disk = self._by_number.get(want.disk)
         if disk is None:  # dropped, with all its machines gone, while the frame was under way
-            give([worker], frame.machine, frame.stream, None)
+            give([worker], want.disk, want.block_no, None)
             return
-        if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
-            raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
-        self.blocks.want(worker, disk, frame.stream)
+        if disk.number not in worker.disks or want.block_no >= len(disk.blocks):
+            raise ValueError(f"a block of a disk that the worker has expected, got {want.disk}: {want.block_no}")
+        self.blocks.want(worker, disk, want.block_no)
 
-    def on_write(self, machine: Machine, frame: Frame) -> None:
-        """KEEP or APPEND.
+    def on_keep(self, machine: Machine, keep: Keep) -> None:
+        """Pages that a machine wrote, or some of them.
 
         :raises ValueError: the machine has no such disk, or not of that kind; or what is no page set.
         """
-        attached = self._attached.get(machine.number, ())
-        place = _DRIVE.unpack_from(frame.payload)[0] if len(frame.payload) >= _DRIVE.size else -1
-        kind = attached[place].ref.kind if 0 <= place < len(attached) else None
-        if kind != ("cow" if frame.type == frames.KEEP else "log"):
-            raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
-        a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
-        if frame.type == frames.KEEP:
-            newer = self._owners.get(a.key) != machine.number  # another machine has the disk
-            key = 0 if machine.service.withdrawn or newer else a.key
-            self.flushes.take(machine, frame, Place(machine.number, place), key, payload, a.ref.bytes)
-        elif not self._log_records.take(machine.service.tenant):
-            answer(machine, frame.stream, -errno.EAGAIN)
-        elif frame.flags & frames.FLAG_SYNC:
-            self._spawn(self._settle(machine, frame.stream, self.logs.sync()))
+        a = self._disk_of(machine, keep.place, "cow")
+        newer = self._owners.get(a.key) != machine.number  # another machine has the disk
+        self.flushes.take(machine, keep, 0 if machine.service.withdrawn or newer else a.key, a.ref.bytes)
+
+    def on_append(self, machine: Machine, append: Append) -> None:
+        """A record for a log disk.
+
+        :raises ValueError: the machine has no such disk, or not of that kind.
+        """
+        a, service, record = self._disk_of(machine, append.place, "log"), machine.service, append.record
+        if not self._log_records.take(service.tenant):
+            answer(machine, append.token, -errno.EAGAIN)
+        elif record is None:
+            self._spawn(self._settle(machine, append.token, self.logs.sync()))
         else:
-            service = machine.service
-            taken = self.logs.append(service.name, a.ref.name, bytes(payload), a.ref.bytes, service.tenant)
-            answer(machine, frame.stream, 0 if taken else -errno.ENOSPC)
+            taken = self.logs.append(service.name, a.ref.name, record, a.ref.bytes, service.tenant)
+            answer(machine, append.token, 0 if taken else -errno.ENOSPC)
+
+    def _disk_of(self, machine: Machine, place: int, kind: DriveKind) -> Attached:
+        attached = self._attached.get(machine.number, ())
+        got = attached[place].ref.kind if place < len(attached) else None
+        if got != kind:
+            raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {got}")
+        return attached[place]
 
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
         answer(machine, token, await outcome(machine, work))

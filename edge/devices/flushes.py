@@ -8,7 +8,6 @@ guest that flushes without end waits for itself, and nobody else does. Whose dis
 
 import asyncio
 import errno
-import struct
 import time
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
@@ -21,8 +20,7 @@ from edge.common.tasks import Tasks
 from edge.common.turns import Turns
 from edge.devices.overlays import Overlays
 from edge.model.services import Machine
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import DiskDone, DiskMore, Keep
 from vmimage import abi
 from vmimage.disk import page_set_head
 from vmimage.drives import WRITTEN_MAX
@@ -32,7 +30,6 @@ FLUSHES_EACH: Final = WRITTEN_MAX  # bytes of a tenant's flushes that are not an
 FLUSHES_MAX: Final = 4 * FLUSHES_EACH  # of all tenants; one that has none waiting may always have one
 FLUSH_MIN: Final = 64 << 10  # bytes that the smallest flush counts for: it is a task and a transaction
 PAGES_MAX: Final = WRITTEN_MAX // abi.PAGE_SIZE  # of a flush: all that a machine may have written
-_STATUS: Final = struct.Struct("<i")
 
 _logger: Final = log.logger("flushes")
 
@@ -97,30 +94,30 @@ class Flushes:
         for place in [place for place in self.unwritten if place.machine == machine]:
             del self.unwritten[place]
 
-    def take(self, machine: Machine, frame: Frame, place: Place, key: int, part: memoryview, disk_bytes: int) -> None:
+    def take(self, machine: Machine, keep: Keep, key: int, disk_bytes: int) -> None:
         """Take a part of a page set, and answer; with the last, write all of it to the overlay `key`.
 
         :param key: 0: the machine may not write there, or not any more.
         :raises ValueError: no page set of such a disk, or not its next part.
         """
+        place, part = Place(machine.number, keep.place), memoryview(keep.part)
         flush = self._coming.get(place)
-        if flush is not None and flush.token != frame.stream:
+        if flush is not None and flush.token != keep.token:
             if not flush.refused:
-                raise ValueError(f"the rest of flush {flush.token} expected, got some of {frame.stream}")
+                raise ValueError(f"the rest of flush {flush.token} expected, got some of {keep.token}")
             flush = None  # whoever sent it has given it up
         if flush is None:
-            flush, start = self._begin(machine, frame.stream, place, key, part, disk_bytes)
+            flush, start = self._begin(machine, keep.token, place, key, part, disk_bytes)
             self._coming[place], part = flush, part[start:]
         flush.add(part)
-        more = bool(frame.flags & frames.FLAG_MORE)
-        if more != bool(flush.missing_bytes):
-            raise ValueError(f"FLAG_MORE where pages are missing expected, got {more}: {flush.missing_bytes} bytes")
-        if not more:
+        if keep.more != bool(flush.missing_bytes):
+            raise ValueError(f"more where pages are missing expected, got {keep.more}: {flush.missing_bytes} bytes")
+        if not keep.more:
             del self._coming[place]
         if flush.refused:
             return
-        if more:
-            machine.worker.send(frames.pack(frames.DISK_MORE, 0, machine.number, flush.token))
+        if keep.more:
+            machine.worker.send(DiskMore(machine.number, flush.token).to_bytes())
         else:
             self._write(machine, place, key, flush)
 
@@ -197,4 +194,4 @@ async def outcome(machine: Machine, work: Awaitable[int]) -> int:
 
 def answer(machine: Machine, token: int, status: int) -> None:
     """Tell a machine what became of its KEEP or APPEND."""
-    machine.worker.send(frames.pack(frames.DISK_DONE, 0, machine.number, token, _STATUS.pack(status)))
+    machine.worker.send(DiskDone(machine.number, token, status).to_bytes())

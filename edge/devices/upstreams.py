@@ -8,7 +8,6 @@ connections it has. Beyond the first it is told so at once, beyond the second it
 
 import asyncio
 import socket
-import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -35,15 +34,13 @@ from edge.model import loops
 from edge.model.fields import HOP_BY_HOP
 from edge.model.services import Machine
 from edge.model.streams import wake
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Body, Credit, Head, Reset, Subrequest
 from vmimage import abi
 from vmimage.errors import NunatakError
 
 FIELDS_MAX: Final = 100
 CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
 CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
-_CREDIT: Final = struct.Struct("<I")
 _TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
 # Of one connection only, or ours to say.
@@ -75,31 +72,27 @@ class Exchange:
         self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
         self._waiter: asyncio.Future[None] | None = None
 
-    def send(self, type_: int, payload: bytes = b"", *, end: bool = False) -> None:
+    def send(self, frame: bytes) -> None:
         """One frame to the guest."""
-        flags = frames.FLAG_END if end else 0
-        self.machine.worker.send(frames.pack(type_, flags, self.machine.number, self.number, payload))
+        self.machine.worker.send(frame)
 
-    def receive(self, frame: Frame) -> None:
-        """BODY or CREDIT from the guest.
+    def receive(self, message: Body | Credit) -> None:
+        """More of the request from the guest, or credit for the answer.
 
         :raises ValueError: what a worker cannot say; it enforces all of this on its guests.
         """
-        if frame.type == frames.BODY:
-            self._under_way += len(frame.payload)
-            progress = bool(frame.payload) or bool(frame.flags & frames.FLAG_END)
+        if isinstance(message, Body):
+            self._under_way += len(message.payload)
+            progress = bool(message.payload) or message.end
             if self._under_way > abi.STREAM_WINDOW or self.ended:
                 raise ValueError(f"exchange: at most {abi.STREAM_WINDOW} bytes under way before the end expected")
-            if frame.payload:
-                self._body.append(frame.payload)
-            self.ended = bool(frame.flags & frames.FLAG_END)
-        elif frame.type == frames.CREDIT and len(frame.payload) == _CREDIT.size:
-            (amount,) = _CREDIT.unpack(frame.payload)
-            self._credit, progress = self._credit + amount, bool(amount)
-            if self._credit > abi.STREAM_WINDOW:
-                raise ValueError(f"exchange: credit for what was sent expected, got {amount} bytes more")
+            if message.payload:
+                self._body.append(message.payload)
+            self.ended = message.end
         else:
-            raise ValueError(f"exchange: BODY, CREDIT or RESET expected, got type {frame.type}")
+            self._credit, progress = self._credit + message.amount, bool(message.amount)
+            if self._credit > abi.STREAM_WINDOW:
+                raise ValueError(f"exchange: credit for what was sent expected, got {message.amount} bytes more")
         if (
             progress
         ):  # else it is no sign of life: a guest could hold a connection for ever with frames that say nothing
@@ -139,7 +132,7 @@ class Exchange:
             yield part
             self._under_way -= len(part)
             if not self.ended:
-                self.send(frames.CREDIT, _CREDIT.pack(len(part)))
+                self.send(Credit.encode(self.machine.number, self.number, len(part)))
 
     async def pass_on(self, data: bytes) -> None:
         """Some bytes of the answer's body, as fast as the guest takes them."""
@@ -151,7 +144,7 @@ class Exchange:
             piece = data[position : position + min(self._credit, _PIECE)]
             position += len(piece)
             self._credit -= len(piece)
-            self.send(frames.BODY, piece)
+            self.send(Body.encode(self.machine.number, self.number, False, piece))
 
 
 _NONE: Final[Mapping[int, Exchange]] = {}
@@ -189,40 +182,47 @@ class Upstreams:
         """A machine's exchanges that are under way, by number."""
         return self._exchanges.get(machine.number, _NONE)
 
-    def on_frame(self, machine: Machine, frame: Frame) -> None:
-        """A frame of an exchange from a worker; those of an exchange that is over are dropped.
+    def on_subrequest(self, machine: Machine, message: Subrequest) -> None:
+        """A guest begins an exchange.
 
         :raises ValueError: what a worker cannot say.
         """
-        exchanges = self.of(machine)
-        exchange = exchanges.get(frame.stream)
-        if frame.type == frames.SUBREQUEST:
-            if exchange is not None or len(exchanges) >= 2 * abi.MAX_EXCHANGES:
-                raise ValueError(f"exchange {frame.stream:#x}: a number that is free, and few of them, expected")
-            if not self._begun.take(machine.service.tenant):
-                self._counters.add(self._counters.upstream_requests, "too_many")
-                if not self._refusing:
-                    self._refusing = True
-                    self._loop.call_soon(self._refuse)
-                self._too_many[machine, frame.stream] = None
-                return
-            ended = bool(frame.flags & frames.FLAG_END)
-            exchange = Exchange(machine, frame.stream, frame.payload, ended, self._silence_s)
-            self._exchanges.setdefault(machine.number, {})[frame.stream] = exchange
-            exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
-        elif exchange is None:
-            if self._too_many and frame.type == frames.RESET:
-                self._too_many.pop((machine, frame.stream), None)
-        elif frame.type == frames.RESET:
+        number, exchanges = message.stream, self.of(machine)
+        if number in exchanges or len(exchanges) >= 2 * abi.MAX_EXCHANGES:
+            raise ValueError(f"exchange {number:#x}: a number that is free, and few of them, expected")
+        if not self._begun.take(machine.service.tenant):
+            self._counters.add(self._counters.upstream_requests, "too_many")
+            if not self._refusing:
+                self._refusing = True
+                self._loop.call_soon(self._refuse)
+            self._too_many[machine, number] = None
+            return
+        exchange = Exchange(machine, number, message.payload, message.end, self._silence_s)
+        self._exchanges.setdefault(machine.number, {})[number] = exchange
+        exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
+
+    def on_message(self, machine: Machine, message: Body | Credit) -> None:
+        """More of an exchange from a worker; what is for one that is over is dropped.
+
+        :raises ValueError: what a worker cannot say.
+        """
+        exchange = self.of(machine).get(message.stream)
+        if exchange is not None:
+            exchange.receive(message)
+
+    def on_abort(self, machine: Machine, message: Reset) -> None:
+        """The guest gave an exchange up."""
+        exchange = self.of(machine).get(message.stream)
+        if exchange is not None:
             self._cancel(exchange, "abandoned")
-        else:
-            exchange.receive(frame)
+        elif self._too_many:
+            self._too_many.pop((machine, message.stream), None)
 
     def _refuse(self) -> None:
         """Tell guests of what was too many, where they still want to know."""
         self._refusing = False
         for machine, number in self._too_many:
-            machine.worker.send(frames.pack(frames.RESET, 0, machine.number, number, _TOO_MANY))
+            machine.worker.send(Reset(machine.number, number, _TOO_MANY).to_bytes())
         self._too_many.clear()
 
     def _begin(self, exchange: Exchange) -> None:
@@ -268,7 +268,7 @@ class Upstreams:
         self._counters.add(self._counters.upstream_requests, outcome)
         if reason:
             _logger.info(log.line("upstream_" + outcome, service=machine.service.name, reason=reason))
-            exchange.send(frames.RESET, reason.encode("utf-8", "replace")[:500])
+            exchange.send(Reset(machine.number, exchange.number, reason.encode("utf-8", "replace")[:500]).to_bytes())
 
     async def _exchange(self, exchange: Exchange) -> None:
         method, url, fields = _parse(exchange.block)
@@ -289,12 +289,13 @@ class Upstreams:
             skip_auto_headers=("Content-Type", "Accept"),
         ) as response:
             no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
-            exchange.send(frames.HEAD, _head_block(response), end=no_body)
+            number = exchange.machine.number, exchange.number
+            exchange.send(Head.encode(*number, no_body, _head_block(response)))
             if not no_body:
                 async for data in response.content.iter_any():
                     exchange.moved()
                     await exchange.pass_on(data)
-                exchange.send(frames.BODY, end=True)
+                exchange.send(Body.encode(*number, True, b""))
 
     async def _find(self, host: str, port: int, family: socket.AddressFamily) -> Found:
         """Called in a task that an exchange's has begun, or in that one."""

@@ -16,11 +16,9 @@ from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow
 from edge.model.streams import Stream
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Answer
 from vmimage.errors import GuestViolation, NunatakError
 
-_TIMING_BYTES: Final = frames.TIMING.size
 _CACHE_STATUS: Final = {
     (tier, collapsed): (
         f"Cache-Status: nunatak; {'fwd=miss' if tier == 'origin' else 'hit'}"
@@ -46,7 +44,7 @@ class Answers:
     # For those who build on this (`nunatak dev`).
 
     def answering(self, request: Request, stream: Stream, status: int, guest_us: int, engine: int) -> None:
-        """An answer begins; `engine` is a place in `frames.ENGINES`."""
+        """An answer begins; `engine` is a place in `streams.ENGINES`."""
 
     # Answers of guests.
 
@@ -54,10 +52,9 @@ class Answers:
         """A program names another path to answer for this one: whether it is asked."""
         return False
 
-    def _head(self, request: Request, stream: Stream, timing: bytes, answer: cgi.AnswerHead) -> bytes:
+    def _head(self, request: Request, stream: Stream, said: Answer, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
-        restore_us, guest_us, engine = frames.TIMING.unpack(timing)
-        self.answering(request, stream, answer.status, guest_us, engine)
+        self.answering(request, stream, answer.status, said.guest_us, said.engine)
         trip = stream.trip
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
         return b"%b%b%b%bServer-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\nX-Request-Id: %b\r\n%b" % (
@@ -66,8 +63,8 @@ class Answers:
             answer.fields,
             _CACHE_STATUS[stream.tier, stream.collapsed],
             b"" if trip is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (trip.fetch_s * 1e3, trip.verify_s * 1e3),
-            restore_us / 1000,
-            guest_us / 1000,
+            said.restore_us / 1000,
+            said.guest_us / 1000,
             request.id,
             self._connection_line(request),
         )
@@ -88,10 +85,10 @@ class Answers:
             self._date = f"Date: {formatdate(now, usegmt=True)}\r\nServer: nunatak\r\n".encode()
         return self._date
 
-    def answer(self, request: Request, stream: Stream, frame: Frame) -> None:
+    def answer(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer that is here whole, nearly always in one frame: one write."""
-        payload = frame.payload
-        block, start = cgi.split_block(payload, _TIMING_BYTES)
+        payload = said.payload
+        block, start = cgi.split_block(payload)
         answer = cgi.answer_head(block, request.on_service_host)
         if answer.local and self.sent_elsewhere(request, stream, answer.local):
             return
@@ -102,15 +99,15 @@ class Answers:
         no_body = cgi.without_body(request.method, answer.status)
         if answer.content_length is not None and answer.content_length != size and not (no_body and size == 0):
             raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {size}")
-        head = self._head(request, stream, payload[:_TIMING_BYTES], answer)
+        head = self._head(request, stream, said, answer)
         length = size if answer.content_length is None else answer.content_length
         if answer.status != 204 and not (no_body and length == 0):
             head += b"Content-Length: %d\r\n" % length
         self.write(request, b"%b\r\n%b" % (head, b"" if no_body else body))
 
-    async def answer_in_parts(self, request: Request, stream: Stream, frame: Frame) -> None:
+    async def answer_in_parts(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer whose body follows in frames: as they come, as fast as the client reads."""
-        block, start = cgi.split_block(frame.payload, _TIMING_BYTES)
+        block, start = cgi.split_block(said.payload)
         answer = cgi.answer_head(block, request.on_service_host)
         no_body = cgi.without_body(request.method, answer.status)
         left, chunked = answer.content_length, False
@@ -118,14 +115,14 @@ class Answers:
             chunked = request.version >= (1, 1)
             if not chunked:
                 request.keep_alive = False  # the end of the connection is the end of the body
-        head = self._head(request, stream, frame.payload[:_TIMING_BYTES], answer)
+        head = self._head(request, stream, said, answer)
         if left is not None:
             head += b"Content-Length: %d\r\n" % left
         elif chunked:
             head += b"Transfer-Encoding: chunked\r\n"
         stream.abort = request.connection.abort
         self.write(request, head + b"\r\n")
-        part: bytes | None = frame.payload[start:]
+        part: bytes | None = said.payload[start:]
         first = True  # bytes in the HEAD's own frame are outside the window
         try:
             while part is not None:

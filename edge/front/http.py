@@ -24,7 +24,7 @@ from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
 from edge.supervisor.supervisor import Supervisor
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Answer
 from vmimage import abi
 from vmimage.errors import GuestViolation, NunatakError, OperatorError
 
@@ -117,18 +117,18 @@ class Front(Answers):
             self._defect(request)
         return True
 
-    def _answered(self, request: Request, stream: Stream, answer: asyncio.Future[Frame]) -> None:
+    def _answered(self, request: Request, stream: Stream, answer: asyncio.Future[Answer]) -> None:
         """The answer to what was passed on at once."""
         if request.connection.lost:
             answer.exception()  # seen
             return
         request.stream = None
         try:
-            frame = answer.result()
+            said = answer.result()
             if not stream.ended:
-                request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, frame))
+                request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
-            self.answer(request, stream, frame)
+            self.answer(request, stream, said)
         except (ClientError, NunatakError) as error:
             self._note(stream.service, error)
             self.refuse(request, flow.refusal(error))
@@ -150,9 +150,9 @@ class Front(Answers):
             return
         self._done(request)
 
-    async def _finish_in_task(self, request: Request, stream: Stream, frame: Frame) -> None:
+    async def _finish_in_task(self, request: Request, stream: Stream, said: Answer) -> None:
         try:
-            await self.answer_in_parts(request, stream, frame)
+            await self.answer_in_parts(request, stream, said)
         except (ClientError, NunatakError) as error:  # before anything was sent
             self._note(stream.service, error)
             self.refuse(request, flow.refusal(error))
@@ -283,11 +283,11 @@ class Front(Answers):
         try:
             if not whole:
                 sender = self._tasks.spawn("body", self._send_body(request, stream))
-            frame = await stream.answer
+            said = await stream.answer
             if stream.ended:
-                self.answer(request, stream, frame)
+                self.answer(request, stream, said)
             else:
-                await self.answer_in_parts(request, stream, frame)
+                await self.answer_in_parts(request, stream, said)
         except asyncio.CancelledError:
             self._left(stream)
             raise

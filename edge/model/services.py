@@ -12,7 +12,7 @@ from edge.content.blobs import Trip
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Answer, Body, Credit
 from vmimage import abi
 from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
@@ -79,12 +79,23 @@ class StreamState(ABC):
     def wake(self) -> None:
         """Something has changed for those who send or read a body."""
 
-    @abstractmethod
-    def receive(self, frame: Frame, now: float) -> bool:
-        """HEAD, BODY, CREDIT or RESET came from the worker; whether that was the last of this request.
+    # What its worker says of it; a ValueError is what a worker cannot say now.
 
-        :raises ValueError: what a worker cannot say now.
-        """
+    @abstractmethod
+    def on_answer(self, answer: Answer, now: float) -> None:
+        """The answer begins."""
+
+    @abstractmethod
+    def on_body(self, body: Body) -> None:
+        """More of the answer."""
+
+    @abstractmethod
+    def on_credit(self, credit: Credit, now: float) -> None:
+        """The guest has taken some of the request's body."""
+
+    @abstractmethod
+    def on_abort(self) -> None:
+        """The guest gave the request up."""
 
 
 class Machine:

@@ -5,20 +5,17 @@ Every change of `state` goes through `flow.step`, or one of its `flow.after`.
 """
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from edge.model import flow
 from edge.model.services import Service, StreamState
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Answer, Body, Credit
 from vmimage import abi
 from vmimage.errors import GuestError
 from vmimage.requests import UNDER_WAY_MAX
 
-_CREDIT: Final = struct.Struct("<I")
 _AFTER_HEAD: Final = flow.after("head")
 _AFTER_WHOLE_ANSWER: Final = flow.after("end")
 
@@ -52,7 +49,7 @@ class Stream(StreamState):
         self.payload = payload
         self.whole = whole
         self.since = now  # loop time of the last progress
-        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
     def wake(self) -> None:
         """Something has changed for those who send or read a body."""
@@ -84,8 +81,7 @@ class Stream(StreamState):
             self._credit -= len(piece)
             self.since = loop.time()
             self.body_sent = end and position == len(data)
-            flags = frames.FLAG_END if self.body_sent else 0
-            machine.worker.send(frames.pack(frames.BODY, flags, machine.number, self.number, piece))
+            machine.worker.send(Body.encode(machine.number, self.number, self.body_sent, piece))
             if self.body_sent:
                 return
 
@@ -97,53 +93,59 @@ class Stream(StreamState):
             credit, self._taken = self._taken, 0
             self._under_way -= credit
             machine = self.machine
-            machine.worker.send(frames.pack(frames.CREDIT, 0, machine.number, self.number, _CREDIT.pack(credit)))
+            machine.worker.send(Credit.encode(machine.number, self.number, credit))
 
     # From the worker.
 
-    def receive(self, frame: Frame, now: float) -> bool:
-        """HEAD, BODY, CREDIT or RESET came; whether that was the last of this stream.
+    def on_answer(self, answer: Answer, now: float) -> None:
+        """The answer begins.
 
-        :raises ValueError: what a worker cannot say now; it enforces all of this on its guests.
+        :raises ValueError: a worker cannot say that now; it enforces all of this on its guests.
         """
-        end = frame.flags & frames.FLAG_END != 0
-        payload = frame.payload
-        if frame.type == frames.HEAD:
-            if self.state != "asked":
-                raise ValueError(f"HEAD in state {self.state}")
-            self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
-            self.ended = end
-            if not end:
-                self.parts, self.since = deque(), now
-            if not self.answer.done():  # cancelled: the client has left, and its handler will say so in a moment
-                self.answer.set_result(frame)
-        elif frame.type == frames.BODY:
-            if self.parts is None:
-                raise ValueError("BODY before HEAD")
-            self._under_way += len(payload)
-            if self._under_way > abi.STREAM_WINDOW:
-                raise ValueError(f"at most {abi.STREAM_WINDOW} bytes under way expected, got {self._under_way}")
-            if payload:
-                self.parts.append(payload)
-            if end:
-                self.step("end")
-                self.ended = True
-            wake(self._part_waiter)
-        elif frame.type == frames.CREDIT:
-            if len(payload) != _CREDIT.size:
-                raise ValueError(f"CREDIT of {_CREDIT.size} bytes expected, got {len(payload)}")
-            (amount,) = _CREDIT.unpack(payload)
-            if amount:  # else it is no progress
-                self._credit, self.since = self._credit + amount, now
-                if self._credit > UNDER_WAY_MAX:
-                    raise ValueError(f"credit for what was sent expected, got {amount} bytes more")
-                wake(self._credit_waiter)
-        else:
-            if not self.over:
-                self.step("fail")
-                self.tell(GuestError("the guest aborted the request"))
-            return True
-        return end
+        if self.state != "asked":
+            raise ValueError(f"HEAD in state {self.state}")
+        self.ended = end = answer.end
+        self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
+        if not end:
+            self.parts, self.since = deque(), now
+        if not self.answer.done():  # cancelled: the client has left, and its handler will say so in a moment
+            self.answer.set_result(answer)
+
+    def on_body(self, body: Body) -> None:
+        """More of the answer.
+
+        :raises ValueError: as `on_answer`.
+        """
+        payload = body.payload
+        if self.parts is None:
+            raise ValueError("BODY before HEAD")
+        self._under_way += len(payload)
+        if self._under_way > abi.STREAM_WINDOW:
+            raise ValueError(f"at most {abi.STREAM_WINDOW} bytes under way expected, got {self._under_way}")
+        if payload:
+            self.parts.append(payload)
+        if body.end:
+            self.step("end")
+            self.ended = True
+        wake(self._part_waiter)
+
+    def on_credit(self, credit: Credit, now: float) -> None:
+        """The guest has taken some of the request's body.
+
+        :raises ValueError: as `on_answer`.
+        """
+        amount = credit.amount
+        if amount:  # else it is no progress
+            self._credit, self.since = self._credit + amount, now
+            if self._credit > UNDER_WAY_MAX:
+                raise ValueError(f"credit for what was sent expected, got {amount} bytes more")
+            wake(self._credit_waiter)
+
+    def on_abort(self) -> None:
+        """The guest gave the request up."""
+        if not self.over:
+            self.step("fail")
+            self.tell(GuestError("the guest aborted the request"))
 
     async def next_part(self) -> bytes | None:
         """The next bytes of the answer's body; None after the last.

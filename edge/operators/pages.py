@@ -110,14 +110,9 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "workers": len(supervisor.workers),
         "quarantined": len(supervisor.quarantine),
         "waiting_bytes": supervisor.life.waiting.used_bytes,
-        "wakeups": sum(_count(worker.statistics.get("wakeups")) for worker in supervisor.workers),
+        "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
     }
-
-
-def _count(value: object) -> int:
-    """A number that a worker says; 0 for anything else."""
-    return value if type(value) is int else 0
 
 
 def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from edge.content.tiers import Tier
 from edge.model.services import Machine
-from edge.vmm.wire import frames
+from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import OverBudget
@@ -104,7 +104,7 @@ class Budget:
 
         :raises OverBudget: it is larger than a record may be. With disks there is unflushed data in it too.
         """
-        limit = frames.PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
+        limit = PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
         if size_bytes > limit:
             name = machine.service.name
             raise OverBudget(f"{name}: a record of at most {limit} bytes expected, got {size_bytes}")

@@ -74,12 +74,25 @@ class ForgetRecord(NamedTuple):
     key: str
 
 
+class ParkedParts(NamedTuple):
+    """What a worker made of a machine that it parked, and what the machine's disks were then."""
+
+    state: bytes
+    scratch: bytes
+    disk_versions: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of what the worker made."""
+        return len(self.state) + len(self.scratch)
+
+
 class KeepRecord(NamedTuple):
-    """Keep a parked machine's record, with its age. The machine is still known to its disks."""
+    """Keep a parked machine's record, with its age."""
 
     key: str
     machine: Machine
-    record: bytes
+    parts: ParkedParts
     lived_s: float
     served: int
 

@@ -7,13 +7,12 @@ that a decision needs and that take time to get, an image, disks, a record, a wo
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Final, assert_never
 
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
-from edge.content.ages import Age, split_age, with_age
+from edge.content.ages import began_us, lived_s
 from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Records
@@ -27,11 +26,12 @@ from edge.supervisor.budget import Room, cost_of
 from edge.supervisor.life import Life
 from edge.supervisor.openings import Held, Openings
 from edge.supervisor.reports import Reports
-from edge.vmm.wire import frames
+from edge.vmm.wire.machines import Close, Open, Park
+from edge.vmm.wire.streams import Head, Reset
 from edge.workers.fleet import Fleet
 from edge.workers.process import Worker
 from vmimage.errors import NunatakError
-from vmimage.manifest import canonical_json
+from vmimage.parked import ParkedRecord
 
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
 CLOSE_S: Final = 2.0  # for a machine that is closed to come to rest and say what it wrote
@@ -83,27 +83,25 @@ class Driver:
         counters = self._counters
         match command:
             case do.Dispatch(machine, stream):
-                flags = frames.FLAG_END if stream.whole else 0
-                machine.worker.send(frames.pack(frames.HEAD, flags, machine.number, stream.number, stream.payload))
+                machine.worker.send(Head.encode(machine.number, stream.number, stream.whole, stream.payload))
                 stream.wake()
             case do.Fail(stream, error):
                 stream.tell(error)
             case do.Reset(machine, stream):
-                machine.worker.send(frames.pack(frames.RESET, 0, machine.number, stream.number))
+                machine.worker.send(Reset(machine.number, stream.number).to_bytes())
             case do.Open(service):
                 self._tasks.spawn("open", self._open(service))
             case do.Grow(service, first):
                 self._tasks.spawn("pool_grow", self._grow(service, first))
             case do.Park(machine):
-                machine.worker.send(frames.pack(frames.PARK, 0, machine.number, 0))
+                machine.worker.send(Park(machine.number).to_bytes())
                 self._parked[machine.number] = self._loop.create_future()
             case do.Close(machine):
-                machine.worker.send(frames.pack(frames.CLOSE, 0, machine.number, 0))
+                machine.worker.send(Close(machine.number).to_bytes())
             case do.Leave(machine):
                 self._leave(machine)
-            case do.KeepRecord(key, machine, record, lived_s, served):
-                stamped = self._disks.stamp(machine, record)
-                self._records.put(key, with_age(stamped, Age(lived_s, served)))
+            case do.KeepRecord(key, machine, parts, age_s, served):
+                self._records.put(key, _record_of(machine, parts, age_s, served))
             case do.ForgetRecord(key):
                 self._records.forget(key)
             case do.ForgetWritten(service):
@@ -188,24 +186,24 @@ class Driver:
                 await worker.give(image)
             if not openings.still_right(service, key, worker, cost_bytes, self._disks.current(attached)):
                 return False
-            fitting = self._disks.match(attached, record) if held is not None else None
-            machine = self._start(service, image, worker, cost_bytes, attached, fitting or b"")
-            openings.opened(machine, held if fitting is not None else None, trip, self._loop.time())
+            if record is not None and not self._disks.match(attached, record):
+                held = record = None
+            machine = self._start(service, image, worker, cost_bytes, attached, record)
+            openings.opened(machine, held, trip, self._loop.time())
         finally:
             image.pins -= 1
         return True
 
-    async def _held(self, service: Service, image: Image, key: str) -> tuple[Held | None, bytes]:
-        """The record that the next machine is to go on from."""
+    async def _held(self, service: Service, image: Image, key: str) -> tuple[Held | None, ParkedRecord | None]:
+        """The record that the next machine is to go on from, and what is known of it."""
         kept = await self._records.get(key)
-        aged = split_age(kept[0]) if kept is not None else None
-        if kept is None or aged is None:
-            return None, b""
-        (age, record), tier = aged, kept[1]
-        held = Held(tier, age.lived_s, age.served, len(record))
+        if kept is None:
+            return None, None
+        record, tier = kept
+        held = Held(tier, lived_s(record.began_us), record.served, record.size)
         may_use = self._openings.may_use(service, image.manifest, held)
         self.carry_out()
-        return (held, record) if may_use else (None, b"")
+        return (held, record) if may_use else (None, None)
 
     def _start(
         self,
@@ -214,25 +212,26 @@ class Driver:
         worker: Worker,
         cost_bytes: int,
         attached: Sequence[Attached],
-        record: bytes,
+        record: ParkedRecord | None,
     ) -> Machine:
         """Send OPEN; frames for the machine may follow at once. The image is pinned until the machine is gone."""
         machine = self._residents.enter(service, image, worker, cost_bytes, self._loop.time())
         image.pins += 1
         worker.enter(machine)
-        about = canonical_json(
-            {
-                "image": image.number,
-                "tenant": service.tenant,
-                "weight": self._weights.get(service.tenant, 1),
-                "limits": asdict(image.manifest.limits),
-                "growth_bytes": image.manifest.rejuvenate.growth_bytes,
-                "record_bytes": self._life.budget.record_bytes,
-                "fresh": image.manifest.instance == "request",
-                "disks": self._disks.attach(machine, attached),
-            }
+        message = Open(
+            machine=machine.number,
+            image=image.number,
+            tenant=service.tenant,
+            weight=self._weights.get(service.tenant, 1),
+            limits=image.manifest.limits,
+            growth_bytes=image.manifest.rejuvenate.growth_bytes,
+            record_bytes=self._life.budget.record_bytes,
+            fresh=image.manifest.instance == "request",
+            disks=self._disks.attach(machine, attached),
+            state=record.state if record is not None else b"",
+            scratch=record.scratch if record is not None else b"",
         )
-        worker.send(frames.pack(frames.OPEN, 0, machine.number, 0, frames.with_json(about, record)))
+        worker.send(message.to_bytes())
         self._counters.opens += 1
         return machine
 
@@ -249,7 +248,7 @@ class Driver:
             attached = await self._disks.prepare(service, image.manifest.disks)
             cost_bytes = cost_of(image.manifest, _written_bytes(attached))
             if self._openings.still_wanted(service, first, worker, cost_bytes):
-                machine = self._start(service, image, worker, cost_bytes, attached, b"")
+                machine = self._start(service, image, worker, cost_bytes, attached, None)
                 self._openings.grown(machine, self._loop.time())
         except NunatakError as error:
             _pools_logger.warning(log.line("pool_not_grown", service=service.name, reason=error))
@@ -309,6 +308,12 @@ class Driver:
                 return
             if worker.alive and self._residents.left_in(worker):
                 await asyncio.sleep(min(LOOK_AGAIN_S, left))
+
+
+def _record_of(machine: Machine, parts: do.ParkedParts, age_s: float, served: int) -> ParkedRecord:
+    service, image = machine.service, machine.image.manifest.digest
+    about = service.name, service.tenant, image, began_us(age_s), served, parts.disk_versions
+    return ParkedRecord(*about, parts.state, parts.scratch)
 
 
 def _written_bytes(attached: Sequence[Attached]) -> int:

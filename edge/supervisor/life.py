@@ -200,7 +200,7 @@ class Life:
 
     # Machines that go on elsewhere: as a record, or from the image.
 
-    def parked(self, machine: Machine, record: bytes, now: float) -> None:
+    def parked(self, machine: Machine, parts: do.ParkedParts, now: float) -> None:
         """A worker has sent the record that was asked for.
 
         :raises ValueError: it was not.
@@ -208,7 +208,7 @@ class Life:
         if not self.residents.parking(machine):
             raise ValueError("PARKED without PARK")
         try:
-            self.budget.check_record(machine, len(record))
+            self.budget.check_record(machine, parts.size)
         except OverBudget as error:
             self._end(machine, error, {}, now, seen=lambda _: False, guest_fault=False)
             return
@@ -218,7 +218,7 @@ class Life:
             return
         service.machine = None
         service.step("parked")
-        self.out.append(do.KeepRecord(service.key, machine, record, now - machine.began, machine.served))
+        self.out.append(do.KeepRecord(service.key, machine, parts, now - machine.began, machine.served))
         self.residents.forget(machine)
         self.out.append(do.Count("parks"))
         self.wanted(service, now)

@@ -12,7 +12,7 @@ from edge.model.services import Link, Machine, Service
 from edge.supervisor import commands as do
 from edge.supervisor.budget import OPEN_ROOM
 from edge.supervisor.life import Life
-from edge.vmm.wire import frames
+from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage.errors import OverBudget, UnknownService
 from vmimage.manifest import ImageManifest
 
@@ -46,7 +46,7 @@ class Openings:
         if cause := flow.worn(manifest.rejuvenate, held.served, held.lived_s):
             self._out += (do.ForgetRecord(service.key), do.Count("rejuvenations", cause))
             return False
-        if held.size_bytes > frames.PAYLOAD_MAX - OPEN_ROOM:  # no worker would take it
+        if held.size_bytes > PAYLOAD_MAX - OPEN_ROOM:  # no worker would take it
             self._out += (do.RecordTooLarge(service, held.size_bytes), do.ForgetRecord(service.key))
             return False
         return True

@@ -1,140 +1,158 @@
-"""Frames from workers to events: each to the one whom it concerns, by its type. Those for what is gone are dropped."""
+"""What workers say, to the ones whom it concerns, by its type. What is for one that is gone is dropped."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from edge.devices.disks import Disks
 from edge.devices.upstreams import Upstreams
 from edge.model import flow
-from edge.model.flow import NOBODY
-from edge.model.services import Machine
+from edge.model.services import Machine, StreamState
+from edge.supervisor.commands import ParkedParts
 from edge.supervisor.driver import Driver
 from edge.supervisor.life import Life
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
-from edge.workers.process import Worker, json_object
+from edge.vmm.wire.disks import Append, BlockWant, Keep
+from edge.vmm.wire.frames import RawFrame
+from edge.vmm.wire.machines import Died, Log, Parked
+from edge.vmm.wire.messages import from_worker, machine_of
+from edge.vmm.wire.streams import Answer, Body, Credit, Reset, Subrequest
+from edge.vmm.wire.vitals import Hello, Pong
+from edge.workers.process import Worker
 from vmimage import abi
 
-_OF_STREAMS: Final = frozenset({frames.HEAD, frames.BODY, frames.CREDIT, frames.RESET})
-_OF_NO_MACHINE: Final = frozenset({frames.PONG, frames.BLOCK_WANT})
+_EXCHANGE: Final = abi.EXCHANGE_BIT
 
 
 class Routing:
-    """Which method a frame is for."""
+    """Which method a message is for."""
 
     def __init__(
-        self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, on_log: Callable[[Machine, bytes], None]
+        self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, on_log: Callable[[Machine, Log], None]
     ) -> None:
-        self._life, self._carry_out, self._out = life, driver.carry_out, life.out
-        self._upstreams = upstreams
+        self._life, self._over, self._carry_out, self._out = life, life.over, driver.carry_out, life.out
+        self._disks, self._upstreams = disks, upstreams
         self._loop = asyncio.get_running_loop()
-        self._of_workers: dict[int, Callable[[Worker, Frame], None]] = {
-            frames.PONG: self._on_pong,
-            frames.BLOCK_WANT: disks.on_want,
-        }
-        self._of_machines: dict[int, Callable[[Machine, Frame], None]] = {
-            frames.PARKED: self._on_parked,
-            frames.DIED: self._on_died,
-            frames.LOG: lambda machine, frame: on_log(machine, frame.payload),
-        }
-        self._with_tokens: dict[int, Callable[[Machine, Frame], None]] = {  # their streams are no streams
-            frames.KEEP: disks.on_write,
-            frames.APPEND: disks.on_write,
+        self._handlers: Mapping[type, Callable[[Worker, Any], None]] = {
+            Answer: self._on_answer,
+            Body: self._on_body,
+            Credit: self._on_credit,
+            Reset: self._on_abort,
+            Subrequest: _of_machine(upstreams.on_subrequest),
+            Parked: _of_machine(self._on_parked),
+            Died: _of_machine(self._on_died),
+            Log: _of_machine(on_log),
+            Keep: _of_machine(disks.on_keep),
+            Append: _of_machine(disks.on_append),
+            BlockWant: disks.on_want,
+            Pong: self._on_pong,
+            Hello: self._on_hello,
         }
 
-    def on_frames(self, worker: Worker, batch: Sequence[Frame]) -> None:
+    def on_frames(self, worker: Worker, batch: Sequence[RawFrame]) -> None:
         """Frames from a worker.
 
         :raises ValueError: what a worker cannot say.
         """
-        machines, now, over, out = worker.machines, self._loop.time(), self._life.over, self._out
-        number = type_ = NOBODY
+        handlers, out = self._handlers, self._out
         try:
             for frame in batch:
-                type_, _, number, stream_number, _ = frame
-                if type_ in _OF_STREAMS and not stream_number & abi.EXCHANGE_BIT:
-                    machine = machines.get(number)
-                    stream = machine.streams.get(stream_number) if machine is not None else None
-                    if machine is not None and stream is not None and stream.receive(frame, now):
-                        over(machine, stream, now)
-                        stream.wake()
-                        if out:
-                            self._carry_out()
-                else:
-                    self._route(worker, frame)
+                try:
+                    message = from_worker(frame)
+                    handlers[type(message)](worker, message)
+                except ValueError:
+                    worker.frame = machine_of(frame)
+                    raise
+                if out:
                     self._carry_out()
-        except ValueError:
-            if type_ not in _OF_NO_MACHINE:
-                worker.frame = number
-            raise
         finally:
             if out:
                 self._carry_out()
 
-    def _route(self, worker: Worker, frame: Frame) -> None:
-        of_worker = self._of_workers.get(frame.type)
-        if of_worker is not None:
-            of_worker(worker, frame)
-            return
-        machine = worker.machines.get(frame.machine)
+    # Requests and exchanges.
+
+    def _on_answer(self, worker: Worker, message: Answer) -> None:
+        machine = worker.machines.get(message.machine)
+        stream = machine.streams.get(message.stream) if machine is not None else None
+        if machine is not None and stream is not None:
+            now = self._loop.time()
+            stream.on_answer(message, now)
+            if message.end:
+                self._ended(machine, stream, now)
+
+    def _on_body(self, worker: Worker, message: Body) -> None:
+        machine = worker.machines.get(message.machine)
         if machine is None:
             return
-        if (with_token := self._with_tokens.get(frame.type)) is not None:
-            with_token(machine, frame)
-        elif frame.stream & abi.EXCHANGE_BIT:
-            self._upstreams.on_frame(machine, frame)
-        elif (of_machine := self._of_machines.get(frame.type)) is not None:
-            of_machine(machine, frame)
-        else:
-            raise ValueError(f"a frame type from a worker expected, got {frame.type} with flags {frame.flags:#x}")
+        if message.stream & _EXCHANGE:
+            self._upstreams.on_message(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_body(message)
+            if message.end:
+                self._ended(machine, stream, self._loop.time())
 
-    def _on_parked(self, machine: Machine, frame: Frame) -> None:
-        self._life.parked(machine, frame.payload, self._loop.time())
+    def _on_credit(self, worker: Worker, message: Credit) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is None:
+            return
+        if message.stream & _EXCHANGE:
+            self._upstreams.on_message(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_credit(message, self._loop.time())
 
-    def _on_died(self, machine: Machine, frame: Frame) -> None:
-        about = json_object(frame.payload)
-        error = flow.died_error(str(about.get("error")), str(about.get("message")))
-        self._life.died(machine, error, numbers(about.get("retry")), about.get("report"), self._loop.time())
+    def _on_abort(self, worker: Worker, message: Reset) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is None:
+            return
+        if message.stream & _EXCHANGE:
+            self._upstreams.on_abort(machine, message)
+        elif (stream := machine.streams.get(message.stream)) is not None:
+            stream.on_abort()
+            self._ended(machine, stream, self._loop.time())
 
-    def _on_pong(self, worker: Worker, frame: Frame) -> None:
-        worker.on_pong(frame.payload)
-        self._on_statistics(worker)
+    def _ended(self, machine: Machine, stream: StreamState, now: float) -> None:
+        self._over(machine, stream, now)
+        stream.wake()
 
-    def _on_statistics(self, worker: Worker) -> None:
+    # Machines.
+
+    def _on_parked(self, machine: Machine, message: Parked) -> None:
+        """A machine is parked.
+
+        :raises ValueError: nobody asked for that, or it is not all there.
+        """
+        if message.scratch and not machine.image.manifest.disks:
+            raise ValueError("PARKED: scratch pages of a machine with disks expected")
+        parts = ParkedParts(message.state, message.scratch, self._disks.versions_for(machine))
+        self._life.parked(machine, parts, self._loop.time())
+
+    def _on_died(self, machine: Machine, message: Died) -> None:
+        error = flow.died_error(message.error, message.message)
+        report = message.report.fields() if message.report is not None else {}
+        self._life.died(machine, error, frozenset(message.retry), report, self._loop.time())
+
+    # Workers.
+
+    def _on_hello(self, worker: Worker, message: Hello) -> None:
+        raise ValueError("HELLO: one for each worker expected")
+
+    def _on_pong(self, worker: Worker, message: Pong) -> None:
         """What a worker says of its machines once a second."""
-        now = self._loop.time()
-        throttled = numbers(worker.statistics.get("throttled"))
+        worker.on_pong(message)
+        now, throttled = self._loop.time(), frozenset(message.throttled)
         for number, machine in worker.machines.items():
             machine.throttled = number in throttled
-        for number in numbers(worker.statistics.get("grown")):
+        for number in message.grown:
             if number in worker.machines:
                 self._life.worn(worker.machines[number], "growth_bytes", now)
-        self._life.measured(worker.machines, _sizes(worker.statistics.pop("resident", ())), now)
+        self._life.measured(worker.machines, message.resident, now)
 
 
-def numbers(value: object) -> Collection[int]:
-    """Numbers of machines or streams that a worker names.
+def _of_machine(handle: Callable[[Machine, Any], None]) -> Callable[[Worker, Any], None]:
+    """A handler of messages that name a machine; those for one that is gone are dropped."""
 
-    :raises ValueError: it says something else.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(type(number) is int for number in value):
-        raise ValueError(f"a list of numbers expected, got {str(value)[:100]}")
-    return set(value)
+    def handle_if_here(worker: Worker, message: Any) -> None:
+        machine = worker.machines.get(message.machine)
+        if machine is not None:
+            handle(machine, message)
 
-
-def _sizes(value: Any) -> Iterable[tuple[int, int]]:
-    """Machines and their measured bytes in a worker's statistics.
-
-    :raises ValueError: it says something else.
-    """
-    found = []
-    for pair in value if isinstance(value, list | tuple) else [value]:
-        match pair:
-            case [int(number), int(size)] if size >= 0:
-                found.append((number, size))
-            case _:
-                raise ValueError(f"pairs of a machine and its bytes expected, got {str(pair)[:100]}")
-    return found
+    return handle_if_here

@@ -33,7 +33,8 @@ from edge.supervisor.reports import Reports
 from edge.supervisor.routing import Routing
 from edge.supervisor.upkeep import Upkeep
 from edge.supervisor.waiting import Waiting, waiting_bytes
-from edge.vmm.wire import frames
+from edge.vmm.wire.machines import Log
+from edge.vmm.wire.streams import Head
 from edge.workers.fleet import Fleet
 from edge.workers.process import COMMAND, Worker
 from vmimage.trust import ServiceRecord
@@ -144,8 +145,7 @@ class Supervisor:
             if self._out:
                 self._carry_out()
         if machine is not None:
-            flags = frames.FLAG_END if stream.whole else 0
-            machine.worker.send(frames.pack(frames.HEAD, flags, machine.number, stream.number, stream.payload))
+            machine.worker.send(Head.encode(machine.number, stream.number, stream.whole, stream.payload))
 
     def abandon(self, stream: Stream, error: Exception | None = None) -> None:
         """Nobody wants the rest: the client left or is at fault, or what came of it is not fit to pass on.
@@ -179,8 +179,8 @@ class Supervisor:
         for worker in self.workers:
             worker.drop(image, for_good=True)
 
-    def _on_log(self, machine: Machine, payload: bytes) -> None:
-        service = machine.service
+    def _on_log(self, machine: Machine, message: Log) -> None:
+        service, payload = machine.service, message.text
         allowed = LOG_LINES_A_TICK - machine.log_lines
         if allowed > 0:
             allowed = self._log_lines.take(service.tenant, min(allowed, payload.count(b"\n") + 1))

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from edge.common.slices import Slices
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.frames import LARGE, RawFrame, Splitter
 
 READ_BYTES: Final = 128 << 10  # in a turn, some 0.1 ms; a frame of an answer's body has up to 64 KiB
 
@@ -19,13 +18,13 @@ READ_BYTES: Final = 128 << 10  # in a turn, some 0.1 ms; a frame of an answer's 
 class Intake:
     """The receiving half of one connection, for an `asyncio.BufferedProtocol`; a source of pieces for `slices`."""
 
-    def __init__(self, slices: Slices, take: Callable[[Frame], None]) -> None:
+    def __init__(self, slices: Slices, take: Callable[[RawFrame], None]) -> None:
         """:param take: is given each frame, and must not raise."""
         self.buffer = memoryview(bytearray(READ_BYTES))  # to be read into
         self._slices, self._take = slices, take
         self._loop = asyncio.get_running_loop()
-        self._part = bytearray()  # the beginning of a frame that is not whole yet
-        self._frames: deque[Frame] = deque()  # read and not taken
+        self._splitter = Splitter(LARGE)
+        self._frames: deque[RawFrame] = deque()  # read and not taken
         self._transport: asyncio.ReadTransport | None = None
         self._reading = True
 
@@ -38,14 +37,7 @@ class Intake:
 
         :raises ValueError: no frames; the connection cannot be used further.
         """
-        new = self.buffer[:size]
-        if self._part:
-            self._part += new
-            self._frames += frames.parse(self._part, frames.LARGE)
-        else:
-            found, used = frames.scan(new, frames.LARGE)
-            self._frames += found
-            self._part += new[used:]
+        self._frames += self._splitter.feed(bytes(self.buffer[:size]))
         self._slices.run(self)
         if self._frames or size == READ_BYTES:  # what follows would be read in this turn
             self._pause()

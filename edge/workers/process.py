@@ -8,14 +8,13 @@ However much it sends, one turn of the event loop takes little of it: see `edge.
 """
 
 import asyncio
-import json
 import os
 import secrets
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
@@ -27,8 +26,10 @@ from edge.model.services import Machine
 from edge.model.streams import wake
 from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
-from edge.vmm.wire import attribution, frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire import attribution, messages
+from edge.vmm.wire.frames import RawFrame
+from edge.vmm.wire.images import DropImage
+from edge.vmm.wire.vitals import Hello, Ping, Pong, Stop
 from edge.workers.intake import Intake
 from vmimage.errors import OperatorError
 
@@ -38,12 +39,9 @@ STOP_S: Final = 5.0  # a worker told to stop that did not is killed
 SOCKET_BYTES: Final = 1 << 20  # of send buffer asked for: several turns' worth of frames
 BUSY_STREAMS: Final = 4  # requests in a worker from which on the edge polls for its answers
 POLL_S: Final = 200e-6  # after the last request went there
-JSON_MAX: Final = 64 << 10  # bytes; a crash report has about 2 KB
-PONG_MAX: Final = 1 << 20  # bytes; some 20 for each machine, of which there may be tens of thousands
 # Of a worker in quarantine, above the edge's own, and what nice(1) adds: its start comes after what others want.
 QUARANTINE_NICE: Final = 10
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
-_LISTS: Final = ("throttled", "grown", "resident")  # of PONG
 
 _logger: Final = log.logger("workers")
 
@@ -51,8 +49,8 @@ _logger: Final = log.logger("workers")
 class Owner(Protocol):
     """Who a worker reports to."""
 
-    def on_frames(self, worker: "Worker", batch: Sequence[Frame]) -> None:
-        """Frames in order.
+    def on_frames(self, worker: "Worker", batch: Sequence[RawFrame]) -> None:
+        """Frames in order, to be decoded one after the other, so that what came before a broken one counts.
 
         :raises ValueError: the worker broke the protocol.
         """
@@ -80,8 +78,8 @@ class Worker(asyncio.BufferedProtocol):
         self.place = place
         self.machines: dict[int, Machine] = {}
         self.open_streams = 0  # requests that its machines have
-        self.facts: dict[str, Any] = {}  # from HELLO
-        self.statistics: dict[str, Any] = {}  # from the last PONG
+        self.facts: dict[str, Any] = {}  # of HELLO
+        self.statistics: dict[str, Any] = {}  # of the last PONG
         self.alive = False
         self.was_busy = False  # a tick ago
         self.unused_since = 0.0  # loop time
@@ -258,7 +256,7 @@ class Worker(asyncio.BufferedProtocol):
         """Tell the worker to forget an image, and `for_good` what it has learned of it."""
         if image.number in self._images or for_good:
             self._images.discard(image.number)
-            self.send(frames.pack(frames.DROP_IMAGE, frames.FLAG_END if for_good else 0, image.number, 0))
+            self.send(DropImage(image.number, for_good).to_bytes())
 
     def ping(self, wedged_s: float) -> None:
         """Called every second or so: ask for a sign of life, or act on its absence."""
@@ -267,7 +265,7 @@ class Worker(asyncio.BufferedProtocol):
             self.kill(f"no PONG in {wedged_s} s", "wedged")
         elif not self._pinged:
             self._pinged, self._ping = now, secrets.token_hex(8)
-            self.send(frames.pack(frames.PING, 0, 0, 0, self._ping.encode()))
+            self.send(Ping(self._ping).to_bytes())
 
     # Receiving.
 
@@ -288,35 +286,35 @@ class Worker(asyncio.BufferedProtocol):
         except ValueError as error:
             self.kill(f"protocol: {error}", "protocol")
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: RawFrame) -> None:
         try:
             if self.alive:
                 self._owner.on_frames(self, (frame,))
             else:
                 self._greet(frame)
-        except ValueError as error:  # also JSON and UTF-8 that do not decode
+        except ValueError as error:
             self.kill(f"protocol: {error}", "protocol")
         except Exception as error:  # whatever made us stumble ends the worker it came from, and no other
             self._owner.on_defect(self, error)
             self.kill(f"defect: {error!r}", "defect")
 
-    def _greet(self, frame: Frame) -> None:
-        if frame.type != frames.HELLO:
-            raise ValueError(f"HELLO expected, got type {frame.type}")
-        self.facts = json_object(frame.payload)
+    def _greet(self, frame: RawFrame) -> None:
+        hello = messages.from_worker(frame)
+        if not isinstance(hello, Hello):
+            raise ValueError(f"HELLO expected, got {type(hello).__name__}")
+        self.facts = hello.fields()
         if not self._hello.done():
             self._hello.set_result(None)
 
-    def on_pong(self, payload: bytes) -> None:
-        """PONG came.
+    def on_pong(self, pong: Pong) -> None:
+        """A sign of life.
 
-        :raises ValueError: it answers no PING, so whoever sent it need not have read what it was sent; or no JSON.
+        :raises ValueError: it answers no PING, so whoever sent it need not have read what it was sent.
         """
-        said = json_object(payload, PONG_MAX) if self._pinged else {}
-        if not self._pinged or said.pop("ping", None) != self._ping:
+        if not self._pinged or pong.token != self._ping:
             raise ValueError("PONG: one for each PING, with what it carried, expected")
         self._pinged = 0.0
-        self.statistics = _statistics(said)
+        self.statistics = pong.counts()
 
     # The end.
 
@@ -368,31 +366,6 @@ class Worker(asyncio.BufferedProtocol):
         """Ask it to leave, and see that it does."""
         self._stopping = True
         if self._transport is not None:
-            self.send(frames.pack(frames.STOP, 0, 0, 0))
+            self.send(Stop().to_bytes())
             await asyncio.wait([self._ended], timeout=STOP_S)
         await self.reap()
-
-
-def _statistics(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What a PONG says, as far as it is fit to be read: numbers that metrics can hold, and the lists of machines."""
-    return {
-        name: value
-        for name, value in said.items()
-        if (isinstance(value, list) if name in _LISTS else isinstance(value, int | float) and abs(value) < 1 << 63)
-    }
-
-
-def json_object(payload: bytes, limit: int = JSON_MAX) -> dict[str, Any]:
-    """A frame's JSON.
-
-    :raises ValueError: no JSON object, or a large one.
-    """
-    if len(payload) > limit:
-        raise ValueError(f"at most {limit} bytes of JSON expected, got {len(payload)}")
-    try:
-        value = json.loads(payload)
-    except RecursionError:
-        raise ValueError("JSON of less depth expected") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON object expected, got {type(value).__name__}")
-    return value

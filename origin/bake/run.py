@@ -16,6 +16,7 @@ from edge.vmm.machine.machine import Idle, Machine
 from edge.vmm.machine.report import unknown_calls
 from edge.vmm.shells.shell import EngineName, Shell
 from edge.vmm.turns.watchdog import watchdog
+from edge.vmm.wire.frames import CREDIT_AMOUNT
 from origin.bake.bake import Baker
 from origin.bake.elf import Program
 from vmimage import abi
@@ -26,7 +27,6 @@ from vmimage.manifest import DEFAULT_TERMS, Limits
 INPUT_PIECE: Final = 8 << 10
 _PIECE: Final = struct.Struct("<BI")
 _TRACE: Final = struct.Struct("<7Qq")
-_CREDIT: Final = struct.Struct("<I")
 _NO_RESULT: Final = frozenset((15, 60, 231))  # rt_sigreturn, exit, exit_group: told before, since they do not come back
 _LAST_ERRNO: Final = 4095
 
@@ -115,7 +115,7 @@ class Run:
         given = False
         for record in self._machine.records:
             if record.type == abi.RECORD_CREDIT:
-                self._credit += _CREDIT.unpack(record.payload)[0]
+                self._credit += CREDIT_AMOUNT.unpack(record.payload)[0]
                 given = True
             elif record.type == abi.RECORD_HEAD:
                 name, _, rest = record.payload.partition(b"\0")
@@ -124,7 +124,7 @@ class Run:
                 self._pieces += rest
             elif record.type == abi.RECORD_BODY:
                 self._pieces += record.payload
-                self._machine.offer(Record(abi.RECORD_CREDIT, 0, 1, _CREDIT.pack(len(record.payload))))
+                self._machine.offer(Record(abi.RECORD_CREDIT, 0, 1, CREDIT_AMOUNT.pack(len(record.payload))))
                 given = True
         self._machine.records.clear()
         for text in self._machine.log:

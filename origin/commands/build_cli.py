@@ -136,19 +136,44 @@ def build(
 
 
 def inspect(
-    image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
+    file: Annotated[Path, typer.Argument(help="Image file of `nunatak build`, or a parked record.", metavar="FILE")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     symbols: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to show.", metavar="COUNT")] = 8,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The edge's key, or the cache folder with it: also checks a parked record.",
+            metavar="PATH",
+            show_default="none",
+        ),
+    ] = None,
 ) -> None:
-    """Show what an image holds: its sizes, memory with permissions, limits, symbols and base."""
+    """Show what an image holds: its sizes, memory with permissions, limits, symbols and base. Or a parked record."""
     from origin.bake.inspect import describe, render
-    from origin.publish.image_files import read_image
+    from origin.publish.image_files import read_image, read_parked
 
-    images = [describe(bundle, symbols) for bundle in read_image(image)]
+    parked = read_parked(file)
+    if parked is not None:
+        _inspect_parked(parked, key, as_json=as_json)
+        return
+    images = [describe(bundle, symbols) for bundle in read_image(file)]
     if as_json:
-        typer.echo(json.dumps({"file": str(image), "bytes": image.stat().st_size, "images": images}, indent=2))
+        typer.echo(json.dumps({"file": str(file), "bytes": file.stat().st_size, "images": images}, indent=2))
     else:
         render(images)
+
+
+def _inspect_parked(data: bytes, key: Path | None, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
+
+    from origin.bake.inspect_parked import describe_parked, render_parked
+    from origin.publish.image_files import read_edge_key
+
+    about = describe_parked(data, None if key is None else read_edge_key(key), datetime.now(UTC))
+    if as_json:
+        typer.echo(json.dumps(about, indent=2))
+    else:
+        render_parked(about)
 
 
 def _write(path: Path, data: bytes) -> None:

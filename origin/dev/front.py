@@ -15,7 +15,7 @@ from edge.front.request import Request
 from edge.model.flow import ClientError
 from edge.model.streams import Stream
 from edge.supervisor.supervisor import Supervisor
-from edge.vmm.wire import frames
+from edge.vmm.wire.streams import ENGINES
 from origin.dev.local import is_own_host
 from origin.dev.page import HEADERS, Problem, run_problem
 from vmimage.errors import NunatakError
@@ -92,7 +92,7 @@ class DevFront(Front):
     def answering(self, request: Request, stream: Stream, status: int, guest_us: int, engine: int) -> None:
         """An answer begins."""
         about = self._about[request]
-        about.guest_us, about.engine = guest_us, dict(enumerate(frames.ENGINES)).get(engine, "")
+        about.guest_us, about.engine = guest_us, ENGINES[engine]
         about.tier = stream.tier
 
     async def explain(self, request: Request, error: NunatakError | ClientError) -> None:

@@ -63,6 +63,40 @@ def publication(
     return Publication(tuple(images), derived[0].manifest.digest, service, names, tuple(_disks_of(derived[0], disks)))
 
 
+def read_parked(path: Path) -> bytes | None:
+    """A parked record, as an edge keeps it; None where the file is something else.
+
+    :raises PublisherError: it cannot be read.
+    """
+    from vmimage.parked import MAGIC, RECORD_MAX, is_parked
+
+    try:
+        with path.open("rb") as file:
+            if not is_parked(file.read(len(MAGIC))):
+                return None
+    except OSError as error:
+        raise PublisherError(f"file: a readable one expected, got {path}: {error.strerror}") from None
+    return _read(path, "parked record", RECORD_MAX)
+
+
+def read_edge_key(path: Path) -> bytes:
+    """The key that an edge checks its records with.
+
+    :param path: of the key's file, or of the cache folder that holds it.
+    :raises PublisherError: no key can be read there.
+    """
+    from vmimage.parked import KEY_BYTES
+
+    path = path / "key" if path.is_dir() else path
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise PublisherError(f"--key: a readable key expected at {path}: {error.strerror}") from None
+    if len(key) != KEY_BYTES:
+        raise PublisherError(f"--key: a key of {KEY_BYTES} bytes expected at {path}, got {len(key)}")
+    return key
+
+
 def read_image(path: Path) -> list[ImageBundle]:
     """The images of a file of `nunatak build`.
 

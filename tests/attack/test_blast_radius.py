@@ -1,6 +1,5 @@
 """Whatever goes wrong in a worker on behalf of one machine ends that machine: neighbours keep their state and serve."""
 
-import json
 import os
 import signal
 import time
@@ -14,6 +13,10 @@ import pytest
 from edge.vmm.shells.shell import DESCRIPTORS
 from edge.vmm.wire import attribution, frames
 from edge.vmm.wire.attribution import NOBODY
+from edge.vmm.wire.images import Layout, NewImage
+from edge.vmm.wire.machines import Close, Died, Log, Park, Parked
+from edge.vmm.wire.streams import Answer, Head, Subrequest
+from edge.vmm.wire.vitals import Ping, Pong, Stop
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
@@ -52,20 +55,19 @@ class Victim:
     def serves(self) -> None:
         self._served += 1
         self._worker.request(VICTIM, self._served)
-        frame = self._worker.expect(frames.HEAD)
-        assert frame.payload.endswith(b"hello from /, request %d\n" % self._served)
+        answer = self._worker.expect(Answer)
+        assert answer.payload.endswith(b"hello from /, request %d\n" % self._served)
 
 
-def statistics(worker: SandboxedWorker) -> dict[str, object]:
-    worker.send(frames.PING)
-    found: dict[str, object] = json.loads(worker.expect(frames.PONG).payload)
-    return found
+def statistics(worker: SandboxedWorker) -> Pong:
+    worker.send(Ping("statistics"))
+    return worker.expect(Pong)
 
 
 def died(worker: SandboxedWorker, machine: int) -> str:
-    frame = worker.expect(frames.DIED)
-    assert frame.machine == machine
-    return str(json.loads(frame.payload)["error"])
+    died = worker.expect(Died)
+    assert died.machine == machine
+    return died.error
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -80,17 +82,17 @@ def test_whatever_is_raised_for_a_machine_ends_that_machine(place: str, engine: 
             if place in ("run", "frame", "reset"):
                 worker.request(machine, 1)
             if place == "reset":
-                worker.expect(frames.HEAD)
+                worker.expect(Answer)
             if place == "park":
-                worker.send(frames.PARK, machine)
+                worker.send(Park(machine))
             if place == "ping":
-                worker.send(frames.PING)
+                worker.send(Ping("look"))
             assert died(worker, machine) == ("WorkerFull" if number in SHORTAGES else "GuestFault")
             if place == "ping":
-                worker.expect(frames.PONG)
+                worker.expect(Pong)
             victim.serves()
         said = statistics(worker)
-        assert (said["machines"], said["failures"]) == (1, len(ERRORS))
+        assert (said.machines, said.failures) == (1, len(ERRORS))
         worker.stop()
 
 
@@ -100,15 +102,15 @@ def test_whatever_is_raised_for_a_spare_shell_ends_that_shell() -> None:
         victim.serves()
         for number in range(len(ERRORS)):
             for _ in range(200):  # the last shell was taken: one more is made
-                if statistics(worker)["failures"] == number + 1:
+                if statistics(worker).failures == number + 1:
                     break
                 time.sleep(0.01)
-            assert statistics(worker)["failures"] == number + 1
+            assert statistics(worker).failures == number + 1
             victim.serves()
             worker.open(EVIL + number, EVIL + number, "hello.c")
         worker.await_free_shell()
         victim.serves()
-        assert statistics(worker)["machines"] == len(ERRORS) + 1
+        assert statistics(worker).machines == len(ERRORS) + 1
         worker.stop()
 
 
@@ -120,38 +122,38 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
         for type_, payload in (
             (99, b""),
             (frames.IMAGE, b"\xff"),
-            (frames.IMAGE, frames.with_json(b"{", b"")),
-            (
-                frames.IMAGE,
-                frames.with_json(b'{"kind": "base", "bytes": 1, "regions": [], "memory_bytes": 4194304}', b""),
-            ),
+            (frames.IMAGE, frames.with_head(b"{")),
+            (frames.IMAGE, frames.with_head(b'{"kind": "base", "bytes": 1, "regions": [], "memory_bytes": 4194304}')),
+            (frames.IMAGE, NewImage(77, Layout("base", None, 4194304, (), 1)).to_bytes()[frames.HEADER.size :]),
+            (frames.DROP_IMAGE, b"more"),
             (frames.DISK, b"[]"),
             (frames.BLOCK, b"short"),
             (frames.PING, b"\xff"),
         ):
-            worker.send(type_, 77, payload=payload)
-        assert statistics(worker)["refused_frames"] == 7
+            worker.send_raw(type_, 77, payload=payload)
+        assert statistics(worker).refused_frames == 9
         for number, (type_, stream, payload) in enumerate(
             (
                 (frames.OPEN, 0, b""),
-                (frames.OPEN, 0, frames.with_json(b"{", b"")),
-                (frames.OPEN, 0, frames.with_json(b'{"image": 12345}', b"")),
-                (frames.OPEN, 0, frames.with_json(b'{"image": 1, "limits": {}}', b"")),
+                (frames.OPEN, 0, frames.with_head(b"{")),
+                (frames.OPEN, 0, frames.with_head(b'{"image": 12345}')),
+                (frames.OPEN, 0, frames.with_head(b'{"image": 1, "limits": {}}')),
+                (frames.PARK, 1, b""),
             )
         ):
-            worker.send(type_, 50 + number, stream, payload)
+            worker.send_raw(type_, 50 + number, stream, payload)
             assert died(worker, 50 + number) == "GuestFault"
         worker.open(EVIL, EVIL, "hello.c")
         worker.request(EVIL, 1)
         worker.response()
-        head = frames.pack(frames.HEAD, 0, EVIL, 2, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}))
+        head = Head(EVIL, 2, False, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"})).to_bytes()
         worker._frames.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
         assert died(worker, EVIL) == "GuestFault"
         worker.open(EVIL, EVIL + 1, "hello.c")
-        worker.send(frames.OPEN, EVIL, payload=frames.with_json(b"{}", b""))  # it is there already
+        worker.open(EVIL, EVIL + 2, "hello.c")  # it is there already
         assert died(worker, EVIL) == "GuestFault"
         victim.serves()
-        assert statistics(worker)["machines"] == 1
+        assert statistics(worker).machines == 1
         worker.stop()
 
 
@@ -175,16 +177,16 @@ def test_a_deadline_at_the_end_of_time_wakes_nobody_and_harms_nobody(path: str, 
             machine = EVIL + number
             worker.open(machine, machine, "hostile.c", folder=PROGRAMS)
             worker.request(machine, 1, f"{path}?stream=1&n={deadline}")
-            worker.expect(frames.HEAD)
-            before = statistics(worker)["rests"]
+            worker.expect(Answer)
+            before = statistics(worker).rests
             for _ in range(200):  # until it has slept, with nothing but that deadline to wake for
                 time.sleep(0.01)
-                if statistics(worker)["rests"] != before:
+                if statistics(worker).rests != before:
                     break
             victim.serves()
         said = statistics(worker)
-        assert said["machines"] == len(deadlines) + 1
-        assert said["wakeups"] == 0
+        assert said.machines == len(deadlines) + 1
+        assert said.wakeups == 0
         worker.stop()
 
 
@@ -197,7 +199,7 @@ def test_work_without_a_request_has_a_limit_of_its_own(path: str, engine: str) -
         victim.serves()
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=30)
         worker.request(EVIL, 1, f"{path}stream=1")
-        worker.expect(frames.HEAD)
+        worker.expect(Answer)
         naps = path.startswith("/nap")  # which begins the time of what came before anew
         assert died(worker, EVIL) in (("OutOfBackgroundTime",) if naps else ("OutOfBackgroundTime", "OutOfTime"))
         victim.serves()
@@ -221,9 +223,9 @@ def test_a_machine_with_too_much_for_a_record_ends_when_it_is_parked() -> None:
             worker.open(machine, machine, "hostile.c", folder=PROGRAMS, cpu_ms=5000, record_bytes=1 << 20)
             worker.request(machine, 1, f"/fill?n={kib}")
             worker.response()
-            worker.send(frames.PARK, machine)
+            worker.send(Park(machine))
             if machine == EVIL:
-                assert len(worker.expect(frames.PARKED).payload) > 800 << 10
+                assert len(worker.expect(Parked).state) > 800 << 10
             else:
                 assert died(worker, machine) == "RecordTooLarge"
         victim.serves()
@@ -243,10 +245,10 @@ def test_a_record_of_pages_that_no_guest_may_write_ends_its_machine_alone() -> N
         ):
             pages = np.full((1, 512), 0x11E6, dtype=np.uint64)
             page_nos = np.array([address // abi.PAGE_SIZE], dtype=np.uint32)
-            record = snapshot.encode(Snapshot(good.registers, good.devices, page_nos, pages))
+            record = Parked(1, snapshot.encode(Snapshot(good.registers, good.devices, page_nos, pages)))
             worker.open(EVIL + number, EVIL + number, "hello.c", record)
             assert died(worker, EVIL + number) == "FormatError"
-        worker.open(EVIL, 99, "hello.c", snapshot.encode(good))
+        worker.open(EVIL, 99, "hello.c", Parked(1, snapshot.encode(good)))
         worker.request(EVIL, 1)
         assert worker.response().status == 200
         victim.serves()
@@ -287,15 +289,15 @@ def test_a_flood_of_lines_leaves_a_worker_as_few_and_a_word_of_the_rest() -> Non
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000, log_bytes=16 << 20, tenant="evil")
         worker.request(EVIL, 1, "/lines?n=1000")  # 8 million lines
         lines = 0
-        while (frame := worker.next()).type == frames.LOG:
-            lines += frame.payload.count(b"\n")
-        assert frame.type == frames.HEAD
+        while isinstance(message := worker.next(), Log):
+            lines += message.text.count(b"\n")
+        assert isinstance(message, Answer)
         assert 100 <= lines < 1000
         victim.serves()
-        worker.send(frames.PARK, EVIL)
-        said = worker.expect(frames.LOG).payload
+        worker.send(Park(EVIL))
+        said = worker.expect(Log).text
         assert b"lines dropped" in said
-        worker.expect(frames.PARKED)
+        worker.expect(Parked)
         worker.stop()
 
 
@@ -307,17 +309,15 @@ def test_a_flood_of_exchanges_slows_its_tenant_alone() -> None:
         begun, served = 0, 0
         for _ in range(20):
             worker.request(VICTIM, served := served + 1)
-            while (frame := worker.next()).machine == EVIL:
-                begun += frame.type == frames.SUBREQUEST
-            assert frame.type == frames.HEAD
+            while not isinstance(message := worker.next(), Answer) or message.machine == EVIL:
+                begun += isinstance(message, Subrequest)
             time.sleep(0.01)
         assert 100 < begun < 1000
-        worker.send(frames.PING)
-        while (frame := worker.next()).type != frames.PONG:
+        worker.send(Ping("look"))
+        while not isinstance(message := worker.next(), Pong):
             pass
-        assert EVIL in json.loads(frame.payload)["throttled"]
-        worker.send(frames.CLOSE, EVIL)
-        worker.send(frames.STOP)
+        assert EVIL in message.throttled
+        worker.send(Close(EVIL), Stop())
         assert worker.process.wait(20) == 0
 
 
@@ -341,10 +341,10 @@ def test_a_worker_beyond_its_memory_ends_the_greediest(engine: str) -> None:
             machine = EVIL + number
             worker.open(machine, machine, "hostile.c", folder=PROGRAMS, cpu_ms=20_000)
             worker.request(machine, 1, f"/fill?n={(16 + number) << 10}")
-            while (frame := worker.next()).type == frames.DIED:
-                ended.append(json.loads(frame.payload)["error"])
-                assert frame.machine != VICTIM
-                if frame.machine == machine:
+            while isinstance(message := worker.next(), Died):
+                ended.append(message.error)
+                assert message.machine != VICTIM
+                if message.machine == machine:
                     break
             most = max(most, own_memory(worker) - before)
             victim.serves()
@@ -352,7 +352,7 @@ def test_a_worker_beyond_its_memory_ends_the_greediest(engine: str) -> None:
         assert len(ended) == 4, "two of them fit"
         assert most < MEMORY_BYTES + OVERSHOOT_BYTES
         said = statistics(worker)
-        assert said["ended_for_memory"] == 4
+        assert said.ended_for_memory == 4
         assert own_memory(worker) - before < MEMORY_BYTES
         worker.stop()
 
@@ -361,14 +361,14 @@ def test_sizes_are_told_when_they_change() -> None:
     with running("unicorn") as worker:
         victim = Victim(worker)
         victim.serves()
-        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        told = dict(statistics(worker).resident)
         assert set(told) == {VICTIM}
-        assert statistics(worker)["resident"] == []
+        assert statistics(worker).resident == ()
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000)
         worker.request(EVIL, 1, "/fill?n=8192")
         worker.response()
         victim.serves()
-        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        told = dict(statistics(worker).resident)
         assert set(told) == {EVIL}
         assert 8 << 20 < told[EVIL] < 11 << 20
         worker.stop()
@@ -388,13 +388,13 @@ def test_machines_beyond_the_descriptors_are_served_without_kvm() -> None:
                 assert worker.response().status == 200
         victim.serves()
         said = statistics(worker)
-        assert (said["machines"], said["kvm_machines"]) == (13, 5)
-        assert said["kept_off_kvm"] > 0
+        assert (said.machines, said.kvm_machines) == (13, 5)
+        assert said.kept_off_kvm > 0
         for machine in range(EVIL, EVIL + 12):
-            worker.send(frames.CLOSE, machine)
+            worker.send(Close(machine))
         worker.open(EVIL + 50, 99, "hello.c")
         for stream in (1, 2):
             worker.request(EVIL + 50, stream)
             assert worker.response().status == 200
-        assert statistics(worker)["kvm_machines"] == 2, "KVM is not lost for good"
+        assert statistics(worker).kvm_machines == 2, "KVM is not lost for good"
         worker.stop()

@@ -1,9 +1,8 @@
 """A worker that was taken over and does not read: can it have the supervisor hold ever more for it?"""
 
 import asyncio
-import json
-import struct
 from collections.abc import Callable
+from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,17 +10,21 @@ import pytest
 
 from edge.devices.upstreams import Exchange
 from edge.model.streams import Stream
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.messages import ToWorker
+from edge.vmm.wire.streams import Body, Credit
+from edge.vmm.wire.vitals import Ping, Pong
 from edge.workers.process import Worker
+from tests.support.wire import to_worker
 from vmimage import abi
 from vmimage.requests import UNDER_WAY_MAX
 
 ALL = (1 << 32) - 1
+LISTS: dict[str, Any] = {"token": "", "resident": (), "throttled": (), "grown": ()}
+PONG = Pong(**LISTS, **{field.name: 0 for field in fields(Pong) if field.name not in LISTS})
 
 
-def credit(number: int, amount: int) -> Frame:
-    return Frame(frames.CREDIT, 0, 1, number, struct.pack("<I", amount))
+def credit(number: int, amount: int) -> Credit:
+    return Credit(1, number, amount)
 
 
 def run(test: Callable[[], Any]) -> None:
@@ -35,24 +38,24 @@ def test_a_request_s_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[
         stream = Stream(service, "POST", b"", False, 0.0)
         *fair, last = amounts
         for amount in fair:
-            stream.receive(credit(1, amount), 0.0)  # the head's bytes are given credit for as well
+            stream.on_credit(credit(1, amount), 0.0)  # the head's bytes are given credit for as well
         with pytest.raises(ValueError, match="credit for what was sent expected"):
-            stream.receive(credit(1, last), 0.0)
+            stream.on_credit(credit(1, last), 0.0)
 
     run(test)
 
 
 def test_an_upstream_s_answer_is_passed_on_no_faster_than_it_can_be_taken() -> None:
     async def test() -> None:
-        sent: list[Frame] = []
-        worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
+        sent: list[ToWorker] = []
+        worker = SimpleNamespace(send=lambda data: sent.extend(to_worker(data)))
         machine: Any = SimpleNamespace(number=1, worker=worker)
         exchange = Exchange(machine, abi.EXCHANGE_BIT | 1, b"", True, 10.0)
         await exchange.pass_on(bytes(1000))
         exchange.receive(credit(exchange.number, 1000))
         with pytest.raises(ValueError, match="credit for what was sent expected"):
             exchange.receive(credit(exchange.number, 1))
-        assert [len(frame.payload) for frame in sent] == [1000]
+        assert sent == [Body(1, exchange.number, False, bytes(1000))]
 
     run(test)
 
@@ -61,24 +64,26 @@ def test_signs_of_life_are_believed_only_of_one_that_reads() -> None:
     async def test() -> None:
         owner: Any = None
         worker = Worker(0, owner)
-        sent: list[Frame] = []
-        worker.send = lambda data: sent.extend(frames.parse(bytearray(data)))  # type: ignore[method-assign]
+        sent: list[ToWorker] = []
+        worker.send = lambda data: sent.extend(to_worker(data))  # type: ignore[method-assign]
 
-        def pong(said: object) -> None:
-            worker.on_pong(json.dumps(said).encode())
+        def pong(token: str, machines: int) -> None:
+            worker.on_pong(replace(PONG, token=token, machines=machines))
 
         with pytest.raises(ValueError, match="one for each PING"):
-            pong({"ping": "", "machines": 1})
+            pong("", 1)
         worker.ping(5.0)
-        for said in ({"machines": 1}, {"ping": "", "machines": 1}, {"ping": "0" * 16}):
+        for token in ("", "0" * 16):
             with pytest.raises(ValueError, match="one for each PING"):
-                pong(said)
+                pong(token, 1)
         assert worker.statistics == {}
-        pong({"ping": sent[0].payload.decode(), "machines": 1})
-        assert worker.statistics == {"machines": 1}
+        first = sent[0]
+        assert isinstance(first, Ping)
+        pong(first.token, 1)
+        assert worker.statistics["machines"] == 1
         with pytest.raises(ValueError, match="one for each PING"):
-            pong({"ping": sent[0].payload.decode(), "machines": 2})
+            pong(first.token, 2)
         worker.ping(5.0)
-        assert sent[0].payload != sent[1].payload
+        assert sent[0] != sent[1]
 
     run(test)

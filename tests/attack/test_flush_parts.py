@@ -18,10 +18,13 @@ from edge.devices.flushes import FLUSHES_EACH, PAGES_MAX, Flushes, Place
 from edge.devices.overlays import Overlays
 from edge.vmm.devices.drives import PART_PAGES, Drives
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import DiskDone, DiskMore, Keep
+from edge.vmm.wire.machines import OpenDisk
+from edge.vmm.wire.messages import FromWorker, ToWorker
+from tests.support.wire import from_worker, to_worker
 from vmimage import abi
 from vmimage.disk import cut_pages, decode_pages
+from vmimage.drives import DriveRef
 from vmimage.errors import FormatError
 
 DISK_BYTES = 64 << 20
@@ -36,23 +39,21 @@ class Site:
         self.overlays = Overlays(folder / "written.db", 1 << 30, self.pool, new_seal(), self.counters)
         self.tasks = Tasks(self.counters)
         self.flushes = Flushes(self.overlays, self.tasks, self.counters)
-        self.sent: list[Frame] = []
+        self.sent: list[ToWorker] = []
         self.key = self.find("d")
 
     def find(self, disk: str, service: str = "shop") -> int:
         return self.overlays.find(service, disk, None, "shop", "sha256:00")
 
     def machine(self, number: int = 1, tenant: str = "shop") -> Any:
-        worker = SimpleNamespace(send=lambda data: self.sent.extend(frames.parse(bytearray(data))))
+        worker = SimpleNamespace(send=lambda data: self.sent.extend(to_worker(data)))
         return SimpleNamespace(number=number, worker=worker, service=SimpleNamespace(name=tenant, tenant=tenant))
 
     def part(
         self, machine: Any, data: bytes, *, more: bool, token: int = 7, disk: int = 0, key: int | None = None
     ) -> None:
-        frame = Frame(frames.KEEP, frames.FLAG_MORE if more else 0, machine.number, token, data)
-        place = Place(machine.number, disk)
-        key = self.key if key is None else key
-        self.flushes.take(machine, frame, place, key, memoryview(data), DISK_BYTES)
+        keep = Keep(machine.number, token, disk, more, data)
+        self.flushes.take(machine, keep, self.key if key is None else key, DISK_BYTES)
 
     def flush(self, machine: Any, pages: dict[int, bytes], token: int = 7) -> None:
         *parts, last = cut_pages(pages, PART_PAGES)
@@ -61,11 +62,10 @@ class Site:
         self.part(machine, last, more=False, token=token)
 
     def statuses(self) -> list[tuple[int, int]]:
-        done = [frame for frame in self.sent if frame.type == frames.DISK_DONE]
-        return [(frame.stream, struct.unpack("<i", frame.payload)[0]) for frame in done]
+        return [(message.token, message.status) for message in self.sent if isinstance(message, DiskDone)]
 
     def asked_for_more(self) -> int:
-        return sum(frame.type == frames.DISK_MORE for frame in self.sent)
+        return sum(isinstance(message, DiskMore) for message in self.sent)
 
     async def written(self, key: int | None = None) -> dict[int, bytes]:
         while self.tasks._running:
@@ -228,39 +228,36 @@ class Guest:
     """A machine of a worker with one disk, and what it sends."""
 
     def __init__(self) -> None:
-        self.sent: list[Frame] = []
+        self.sent: list[FromWorker] = []
         self.drives = Drives(
-            lambda data: self.sent.extend(frames.parse(bytearray(data))),
+            lambda data: self.sent.extend(from_worker(data)),
             lambda _: None,
             lambda _, action, *arguments: action(*arguments),
         )
-        about = [{"bytes": DISK_BYTES, "digest": None, "kind": "cow", "name": "d", "number": None}]
-        _, disks = self.drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), about, None)
+        attached = (OpenDisk(None, DriveRef(DISK_BYTES, None, "cow", "d")),)
+        disks = self.drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), attached, b"")
         assert disks is not None
         self.drive, self.backing = disks.drives[0], disks._backing
         self.done: list[int] = []
 
-    def hear(self, type_: int, token: int, payload: bytes = b"") -> None:
-        self.drives.handlers[type_](Frame(type_, 0, 1, token, payload))
-
     @property
-    def payloads(self) -> list[tuple[int, bytes]]:
-        return [(frame.flags, frame.payload[4:]) for frame in self.sent]
+    def parts(self) -> list[tuple[bool, bytes]]:
+        return [(message.more, message.part) for message in self.sent if isinstance(message, Keep)]
 
 
 def test_a_worker_sends_a_part_when_it_is_asked_for_and_no_other() -> None:
     guest = Guest()
     guest.backing.keep(0, PAGES, guest.done.append)
-    assert guest.payloads == [(frames.FLAG_MORE, HEAD)]
+    assert guest.parts == [(True, HEAD)]
     for count in range(2, len(PARTS) + 1):
-        guest.hear(frames.DISK_MORE, 1)
+        guest.drives.on_more(DiskMore(1, 1))
         assert len(guest.sent) == count
-    assert [part for _, part in guest.payloads] == PARTS
-    assert [flags for flags, _ in guest.payloads] == [frames.FLAG_MORE] * (len(PARTS) - 1) + [0]
-    guest.hear(frames.DISK_MORE, 1)
-    guest.hear(frames.DISK_MORE, 5)
+    assert [part for _, part in guest.parts] == PARTS
+    assert [more for more, _ in guest.parts] == [True] * (len(PARTS) - 1) + [False]
+    guest.drives.on_more(DiskMore(1, 1))
+    guest.drives.on_more(DiskMore(1, 5))
     assert len(guest.sent) == len(PARTS)
-    guest.hear(frames.DISK_DONE, 1, struct.pack("<i", 0))
+    guest.drives.on_done(DiskDone(1, 1, 0))
     assert guest.done == [0]
 
 
@@ -269,26 +266,26 @@ def test_a_flush_that_is_refused_is_not_sent() -> None:
     large = {number: bytes(4096) for number in range(512)}
     for token in range(1, 4):
         guest.backing.keep(0, large, guest.done.append)
-        guest.hear(frames.DISK_DONE, token, struct.pack("<i", -errno.EAGAIN))
-        guest.hear(frames.DISK_MORE, token)
+        guest.drives.on_done(DiskDone(1, token, -errno.EAGAIN))
+        guest.drives.on_more(DiskMore(1, token))
     assert guest.done == [-errno.EAGAIN] * 3
-    assert sum(len(frame.payload) for frame in guest.sent) < 3 * 4096, "three heads of 6 MiB"
+    assert sum(len(part) for _, part in guest.parts) < 3 * 4096, "three heads of 6 MiB"
 
 
 def test_a_small_flush_is_one_frame() -> None:
     guest = Guest()
     guest.backing.keep(0, {3: b"x" * 4096}, guest.done.append)
-    (frame,) = guest.sent
-    assert (frame.flags, decode_pages(frame.payload[4:], DISK_BYTES)) == (0, {3: b"x" * 4096})
+    ((more, part),) = guest.parts
+    assert (more, decode_pages(part, DISK_BYTES)) == (False, {3: b"x" * 4096})
 
 
 def test_what_a_parked_machine_had_not_flushed_leaves_as_a_whole_before_its_record() -> None:
     guest = Guest()
     guest.drive.pages.update(PAGES)
     guest.drive.unkept.update(PAGES)
-    guest.drives.park(1, b"record")
-    assert [part for _, part in guest.payloads] == PARTS
-    assert {frame.stream for frame in guest.sent} == {1}
+    guest.drives.park(1)
+    assert [part for _, part in guest.parts] == PARTS
+    assert {keep.token for keep in guest.sent if isinstance(keep, Keep)} == {1}
 
 
 @pytest.mark.parametrize("count", [0, 1, PART_PAGES, PART_PAGES + 1, 3 * PART_PAGES])

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,14 +11,21 @@ import pytest
 
 from edge.common.counters import Counters
 from edge.content.disk_tier import DISK_MIN_FILE_BYTES, DiskTier
-from edge.content.records import Records
+from edge.content.records import Records, key_of
 from edge.content.seal import KEY_BYTES, Seal, load_seal, new_seal
 from edge.devices.overlays import Overlays
+from tests.support.parked import parked as parked_record
 from vmimage.disk import decode_pages
+from vmimage.parked import VERSION
 
-KEY = "victim@sha256:aa"
-OTHER = "other@sha256:aa"
 SMALL, LARGE = b"memory of the victim", b"memory" * DISK_MIN_FILE_BYTES  # in the index itself, and in a file of its own
+
+
+def key(service: str) -> str:
+    return key_of(parked_record(service=service))
+
+
+KEY, OTHER = key("victim"), key("other")
 
 
 class Parked:
@@ -34,7 +42,7 @@ class Parked:
         async def keep() -> None:
             kept = self.start()
             for name, record in records.items():
-                kept.put(f"{name}@sha256:aa", record)
+                kept.put(key(name), parked_record(service=name, state=record))
             await kept.flush()
 
         asyncio.run(keep())
@@ -45,7 +53,7 @@ class Parked:
             found = await records.get(key)
             again = await records.get(key)
             assert (found is None) == (again is None)
-            return found[0] if found is not None else None
+            return found[0].state if found is not None else None
 
         return asyncio.run(read())
 
@@ -84,13 +92,28 @@ def unchecked(parked: Parked) -> None:
     parked.change("UPDATE Cache SET value = ? WHERE key = ?", b"short", KEY)
 
 
-@pytest.mark.parametrize("attack", [edited, swapped, renamed, unchecked])
+def retold(parked: Parked) -> None:
+    """A sound record that says another service's name, without the key."""
+    data = parked_record(service="victim", state=b"memory of mallory").to_bytes()
+    parked.change("UPDATE Cache SET value = ? WHERE key = ?", data, KEY)
+
+
+def aged(parked: Parked) -> None:
+    """The time at which it started, and so when it is worn."""
+    with sqlite3.connect(parked.folder / "parked" / "cache.db") as database:
+        ((value,),) = database.execute("SELECT value FROM Cache WHERE key = ?", (KEY,)).fetchall()
+        later = value[:72] + b"\xff" + value[73:]
+        database.execute("UPDATE Cache SET value = ? WHERE key = ?", (later, KEY))
+    database.close()
+
+
+@pytest.mark.parametrize("attack", [edited, swapped, renamed, unchecked, retold, aged])
 def test_a_record_that_was_changed_is_forgotten(parked: Parked, attack: Callable[[Parked], None]) -> None:
     parked.keep(victim=SMALL, other=b"memory of another", third=b"untouched")
     attack(parked)
     assert parked.read(KEY) is None
     assert parked.counters.records_refused == 1
-    assert parked.read("third@sha256:aa") == b"untouched"
+    assert parked.read(key("third")) == b"untouched"
     assert parked.read(KEY) is None
     assert parked.counters.records_refused == 1, "forgotten, not met again"
 
@@ -117,6 +140,27 @@ def test_an_index_that_names_files_elsewhere(parked: Parked, name: str) -> None:
     assert parked.counters.disk_bad == 1
     assert all(path.read_bytes() == b"not a record" for path in outside)
     assert Path("/etc/hostname").exists()
+
+
+def test_records_of_an_older_layout_are_refused_with_a_reason(parked: Parked, caplog: pytest.LogCaptureFixture) -> None:
+    """As edges kept them before: the check, then `NKA1`, when it began, requests served, then the machine's state."""
+    parked.keep(victim=SMALL, third=b"untouched")
+    old = struct.pack("<4sdQ", b"NKA1", 1e9, 7) + SMALL
+    parked.change("UPDATE Cache SET value = ? WHERE key = ?", parked.seal.close("parked record 1", KEY, old), KEY)
+    with caplog.at_level("WARNING", "nunatak.records"):
+        assert parked.read(KEY) is None
+    assert parked.counters.records_refused == 1
+    assert "event=record_refused" in caplog.text
+    assert "magic" in caplog.text
+    assert parked.read(key("third")) == b"untouched"
+
+
+def test_a_record_of_a_later_layout_is_refused(parked: Parked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmimage.parked.VERSION", VERSION + 1)
+    parked.keep(victim=SMALL)
+    monkeypatch.undo()
+    assert parked.read(KEY) is None
+    assert parked.counters.records_refused == 1
 
 
 def test_records_of_another_edge(parked: Parked) -> None:

@@ -14,8 +14,9 @@ from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
 from edge.devices.lookups import EACH, THREADS, WAITING_EACH, Lookups
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.messages import ToWorker
+from edge.vmm.wire.streams import Body, Head, Subrequest
+from tests.support.wire import to_worker
 from vmimage import abi
 
 PATIENCE_S = 20.0
@@ -42,9 +43,9 @@ class NameServers:
         return REAL("127.0.0.1", port, *arguments, **named)
 
 
-def guest(tenant: str, *upstreams: str) -> tuple[Any, list[Frame]]:
-    sent: list[Frame] = []
-    worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
+def guest(tenant: str, *upstreams: str) -> tuple[Any, list[ToWorker]]:
+    sent: list[ToWorker] = []
+    worker = SimpleNamespace(send=lambda data: sent.extend(to_worker(data)))
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=upstreams))
     service = SimpleNamespace(name=tenant, tenant=tenant)
     return SimpleNamespace(number=next(NUMBERS), image=image, service=service, worker=worker, streams={}), sent
@@ -62,7 +63,7 @@ async def serving(routes: list[web.RouteDef]) -> web.AppRunner:
 
 def ask(upstreams: Upstreams, machine: Any, url: str, number: int) -> None:
     block = f"Method\0GET\0URL\0{url}/\0\0".encode()
-    upstreams.on_frame(machine, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
+    upstreams.on_subrequest(machine, Subrequest(1, abi.EXCHANGE_BIT | number, True, block))
 
 
 def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,7 @@ def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: 
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
             await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
-            assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
+            assert [type(message) for message in sent] == [Head, Body, Body]
             assert servers.begun == [*stuck, "good.test"]
             assert len(stuck) == EACH
         finally:
@@ -156,7 +157,7 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
             await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
-            assert [frame.type for frame in sent] == [frames.HEAD, frames.BODY, frames.BODY]
+            assert [type(message) for message in sent] == [Head, Body, Body]
         finally:
             go_on.set()
             for machine in mallory:

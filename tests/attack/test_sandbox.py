@@ -8,16 +8,15 @@ import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -25,14 +24,19 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.kernel import kvm_api
 from edge.vmm.memory.image_memory import base_memfd, sealed_memfd
 from edge.vmm.sandbox import layers, seccomp
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire import frames, messages
+from edge.vmm.wire.images import DropImage, Layout, NewImage
+from edge.vmm.wire.machines import Died, Open, Park, Parked
+from edge.vmm.wire.messages import FromWorker, ToWorker
+from edge.vmm.wire.streams import Answer, Head
+from edge.vmm.wire.vitals import Hello, Ping, Pong, Stop
 from tests.attack import intruder
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.manifest import Limits
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 ORDINARY = 61999  # any user that is not root
 USERS = [0, ORDINARY] if os.geteuid() == 0 else [os.geteuid()]
@@ -288,9 +292,9 @@ class SandboxedWorker:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-        self._received = bytearray()
-        self._waiting: list[Frame] = []
-        self.expect(frames.HELLO)
+        self._in = frames.Splitter()
+        self._waiting: list[FromWorker] = []
+        self.expect(Hello)
         bundle = baker().base
         state = snapshot.decode(
             bundle.blobs[bundle.manifest.snapshot.digest], memory_bytes=bundle.manifest.memory_bytes
@@ -298,23 +302,18 @@ class SandboxedWorker:
         self._image(1, None, bundle, base_memfd(state.page_nos, state.pages))
 
     def _image(self, number: int, base: int | None, bundle: ImageBundle, memfd: int) -> None:
-        about = {
-            "kind": "base" if base is None else "derived",
-            "base": base,
-            "memory_bytes": bundle.manifest.memory_bytes,
-            "regions": [[r.start, r.end, r.access] for r in bundle.manifest.regions],
-            "bytes": os.fstat(memfd).st_size,
-        }
+        manifest, size = bundle.manifest, os.fstat(memfd).st_size
+        layout = Layout(manifest.kind, base, manifest.memory_bytes, manifest.regions, size)
         socket.send_fds(self._images, [number.to_bytes(4, "little")], [memfd])
         os.close(memfd)
-        self.send(frames.IMAGE, number, payload=frames.with_json(json.dumps(about).encode(), b""))
+        self.send(NewImage(number, layout))
 
     def open(
         self,
         machine: int,
         image: int,
         example: str,
-        parked: bytes = b"",
+        parked: Parked | None = None,
         *,
         growth_bytes: int = 0,
         fresh: bool = False,
@@ -323,65 +322,64 @@ class SandboxedWorker:
         cpu_ms: int = 300,
         log_bytes: int = 64 << 10,
         tenant: str = "t",
-        **more: object,
+        record_bytes: int = frames.RECORD_BYTES_MAX,
     ) -> None:
-        """:param more: beside these, in OPEN's JSON."""
         bundle = bake(folder / example)
         record = snapshot or bundle.blobs[bundle.manifest.snapshot.digest]
         self._image(image, 1, bundle, sealed_memfd("image", record))
-        about = {
-            "limits": asdict(Limits(cpu_ms=cpu_ms, output_bytes=1 << 20, streams=8, log_bytes=log_bytes)),
-            "fresh": fresh,
-        }
-        about |= {"tenant": tenant, "weight": 1, "growth_bytes": growth_bytes, "disks": [], **more}
-        data = json.dumps({"image": image} | about).encode()
-        self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
+        limits = Limits(cpu_ms=cpu_ms, output_bytes=1 << 20, streams=8, log_bytes=log_bytes)
+        terms = (tenant, 1, limits, growth_bytes, record_bytes, fresh)
+        state = (parked.state, parked.scratch) if parked is not None else ()
+        self.send(Open(machine, image, *terms, (), *state))
 
-    def send(self, type_: int, machine: int = 0, stream: int = 0, payload: bytes = b"", flags: int = 0) -> None:
-        self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))
+    def send(self, *said: ToWorker) -> None:
+        self._frames.sendall(b"".join(message.to_bytes() for message in said))
+
+    def send_raw(self, type_: int, first: int = 0, second: int = 0, payload: bytes = b"", flags: int = 0) -> None:
+        """A frame that a supervisor may not send."""
+        self._frames.sendall(frames.pack(type_, flags, first, second, payload))
 
     def request(self, machine: int, stream: int, path: str = "/") -> None:
         path, _, query = path.partition("?")
         pairs = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query, "SERVER_PROTOCOL": "HTTP/1.1"}
         head = head_block(pairs | {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "guest.test"})
-        self.send(frames.HEAD, machine, stream, head, abi.FLAG_END)
+        self.send(Head(machine, stream, True, head))
 
     def await_free_shell(self) -> None:
         """A spare one is made when there is nothing else to do."""
         for _ in range(100):
-            self.send(frames.PING)
-            if json.loads(self.expect(frames.PONG).payload)["free_shells"]:
+            self.send(Ping("shells"))
+            if self.expect(Pong).free_shells:
                 return
             time.sleep(0.05)
         raise AssertionError("no spare shell")
 
-    def next(self) -> Frame:
-        """The next frame."""
+    def next(self) -> FromWorker:
+        """The next message."""
         while not self._waiting:
             try:
                 data = self._frames.recv(1 << 20)
             except ConnectionResetError:
                 data = b""
             assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
-            self._received += data
-            self._waiting = frames.parse(self._received)
+            self._waiting = [messages.from_worker(frame) for frame in self._in.feed(data)]
         return self._waiting.pop(0)
 
-    def expect(self, type_: int) -> Frame:
-        """The next frame, which is of this type."""
-        frame = self.next()
-        assert frame.type == type_, frame
-        return frame
+    def expect(self, kind: type[T]) -> T:
+        """The next message, which is of this kind."""
+        message = self.next()
+        assert isinstance(message, kind), message
+        return message
 
     def response(self) -> Response:
-        frame = self.expect(frames.HEAD)
+        said = self.expect(Answer)
         answer = Response()
-        answer.feed(Record(frame.type, frame.flags, frame.stream, frame.payload[frames.TIMING.size :]))
+        answer.feed(Record(abi.RECORD_HEAD, abi.FLAG_END if said.end else 0, said.stream, said.payload))
         return answer
 
     def stop(self) -> None:
         """It leaves by itself, having looked for nothing that is gone."""
-        self.send(frames.STOP)
+        self.send(Stop())
         said = self.process.communicate(timeout=TIMEOUT_S)[1]
         assert self.process.returncode == 0, said
         assert "late import" not in said
@@ -412,14 +410,14 @@ def test_worker_serves(worker: SandboxedWorker) -> None:
     for stream in range(1, 4):
         worker.request(1, stream)
         assert worker.response().status == 200
-    worker.send(frames.PARK, 1)
-    record = worker.expect(frames.PARKED).payload
-    worker.send(frames.DROP_IMAGE, 2)
+    worker.send(Park(1))
+    record = worker.expect(Parked)
+    worker.send(DropImage(2, False))
     worker.open(2, 3, "hello.c", record)
     worker.request(2, 1)
     assert worker.response().status == 200
-    worker.send(frames.PING)
-    assert json.loads(worker.expect(frames.PONG).payload)["machines"] == 1
+    worker.send(Ping("machines"))
+    assert worker.expect(Pong).machines == 1
     for thread in Path(f"/proc/{worker.process.pid}/task").iterdir():
         status = dict(line.split(":\t") for line in (thread / "status").read_text().splitlines())
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2"), status["Name"]
@@ -434,10 +432,10 @@ def test_guests_end_but_not_the_worker(worker: SandboxedWorker) -> None:
     """The watchdog's timer, signals and thread work inside, and so does the report of a crash."""
     worker.open(1, 2, "spin.c")
     worker.request(1, 1, "/spin")
-    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "OutOfTime"
+    assert worker.expect(Died).error == "OutOfTime"
     worker.open(2, 3, "crash.c")
     worker.request(2, 1, "/null")
-    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "GuestFault"
+    assert worker.expect(Died).error == "GuestFault"
     for machine in range(3, 9):
         worker.open(machine, 1 + machine, "hello.c")
         worker.request(machine, 1)
@@ -450,8 +448,8 @@ def test_what_served_one_request_is_not_parked_for_another(worker: SandboxedWork
     worker.open(1, 10, "lingers.c", fresh=True, folder=PROGRAMS)
     worker.request(1, 1, "/?stream=1")
     assert bytes(worker.response().body) == b"request 1\n"
-    worker.send(frames.PARK, 1)
-    record = worker.expect(frames.PARKED).payload
+    worker.send(Park(1))
+    record = worker.expect(Parked)
     worker.open(2, 11, "lingers.c", record, fresh=True, folder=PROGRAMS)
     worker.request(2, 1, "/?stream=1")
     assert bytes(worker.response().body) == b"request 1\n"
@@ -466,17 +464,17 @@ def test_the_machine_that_makes_room_is_parked_after_the_answer_of_the_next(work
         worker.await_free_shell()  # without one the park comes first: its shell is then needed
         worker.process.send_signal(signal.SIGSTOP)  # so that it finds all three frames at once
         os.waitpid(worker.process.pid, os.WUNTRACED)
-        worker.send(frames.PARK, machine - 1)
+        worker.send(Park(machine - 1))
         worker.open(machine, 10 + machine, "hello.c")
         worker.request(machine, 1)
         worker.process.send_signal(signal.SIGCONT)
-        assert [worker.expect(frames.HEAD).machine, worker.expect(frames.PARKED).machine] == [machine, machine - 1]
+        assert [worker.expect(Answer).machine, worker.expect(Parked).machine] == [machine, machine - 1]
     worker.stop()
 
 
 def test_an_image_that_is_none_ends_its_machine_and_no_spare_shell(worker: SandboxedWorker) -> None:
     worker.open(1, 10, "hello.c", snapshot=b"no record")
-    assert json.loads(worker.expect(frames.DIED).payload)["error"] == "FormatError"
+    assert worker.expect(Died).error == "FormatError"
     worker.open(2, 11, "hello.c")
     worker.request(2, 1)
     assert worker.response().status == 200
@@ -487,23 +485,23 @@ def test_a_machine_is_parked_though_another_never_rests(worker: SandboxedWorker)
     worker.open(1, 10, "hello.c")
     worker.open(2, 11, "spin.c")
     worker.request(2, 1, "/spin")
-    worker.send(frames.PARK, 1)
-    assert worker.expect(frames.PARKED).machine == 1
-    assert worker.expect(frames.DIED).machine == 2
+    worker.send(Park(1))
+    assert worker.expect(Parked).machine == 1
+    assert worker.expect(Died).machine == 2
     worker.stop()
 
 
-@pytest.mark.parametrize("asks", [frames.PARK, frames.PING])
-def test_a_look_at_spoilt_rings_between_two_turns_ends_one_machine(worker: SandboxedWorker, asks: int) -> None:
+@pytest.mark.parametrize("asks", [Park, Ping])
+def test_a_look_at_spoilt_rings_between_two_turns_ends_one_machine(worker: SandboxedWorker, asks: type) -> None:
     """Positions are checked where they are used, also when it is the worker that looks: at whatever time it does."""
     worker.open(1, 10, "hello.c")
     for attempt in range(2, 14):
         worker.open(attempt, 10 + attempt, "lingers.c", growth_bytes=1, folder=PROGRAMS)
         worker.request(attempt, 1, "/?stream=1&spoil=1")
         time.sleep(0.001 * attempt)  # for the question to come in the middle of a turn, some time
-        worker.send(asks, attempt)
-        said = [worker.next().type for _ in range(3 if asks == frames.PING else 2)]
-        assert sorted(said) == [frames.HEAD, frames.DIED, *([frames.PONG] if asks == frames.PING else [])]
+        worker.send(Park(attempt) if asks is Park else Ping("look"))
+        said = [type(worker.next()) for _ in range(3 if asks is Ping else 2)]
+        assert set(said) == {Answer, Died, *([Pong] if asks is Ping else [])}
     worker.request(1, 1)
     assert bytes(worker.response().body) == b"hello from /, request 1\n"
     worker.stop()
@@ -514,9 +512,9 @@ def test_a_record_with_open_requests_ends_its_machine_alone(worker: SandboxedWor
     guest = Guest(image_of(EXAMPLES / "echo.c"))
     guest.send("/", method="POST", body=None)
     guest.run()
-    worker.open(1, 10, "echo.c", snapshot.encode(guest.machine.capture(live=True)))
-    died = json.loads(worker.expect(frames.DIED).payload)
-    assert (died["error"], "no open requests expected" in died["message"]) == ("FormatError", True)
+    worker.open(1, 10, "echo.c", Parked(1, snapshot.encode(guest.machine.capture(live=True))))
+    died = worker.expect(Died)
+    assert (died.error, "no open requests expected" in died.message) == ("FormatError", True)
     worker.open(2, 11, "hello.c")
     worker.request(2, 1)
     assert bytes(worker.response().body) == b"hello from /, request 1\n"

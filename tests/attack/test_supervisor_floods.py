@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -26,14 +26,19 @@ from edge.devices.overlays import Overlays
 from edge.devices.spool import LINE_BYTES, Spool, first_lines
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
 from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
+from edge.vmm.wire.machines import Log
+from edge.vmm.wire.messages import ToWorker
+from edge.vmm.wire.streams import Body, Credit, Reset, Subrequest
+from tests.support.parked import parked
+from tests.support.wire import to_worker
 from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.manifest import digest_of
 from vmimage.trust import ServiceRecord
 
+T = TypeVar("T")
 BIT = abi.EXCHANGE_BIT
 BLOCK = b"Method\0GET\0URL\0http://192.0.2.1\0\0"
 
@@ -42,27 +47,27 @@ class Worker:
     """What a worker is sent."""
 
     def __init__(self) -> None:
-        self.sent: list[Frame] = []
+        self.sent: list[ToWorker] = []
         self.disks: set[int] = set()
 
     def send(self, data: bytes) -> None:
-        self.sent += frames.parse(bytearray(data))
+        self.sent += to_worker(data)
 
-    async def has(self, count: int, type_: int) -> None:
+    async def has(self, count: int, kind: type) -> None:
         """Until it was sent so many."""
         enough = asyncio.Event()
         send = self.send
 
         def watched(data: bytes) -> None:
             send(data)
-            if sum(frame.type == type_ for frame in self.sent) >= count:
+            if sum(isinstance(message, kind) for message in self.sent) >= count:
                 enough.set()
 
         self.send = watched  # type: ignore[method-assign]
         await enough.wait()
 
-    def take(self, type_: int) -> list[Frame]:
-        found = [frame for frame in self.sent if frame.type == type_]
+    def take(self, kind: type[T]) -> list[T]:
+        found = [message for message in self.sent if isinstance(message, kind)]
         self.sent.clear()
         return found
 
@@ -89,11 +94,11 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 def begin(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_frame(guest, Frame(frames.SUBREQUEST, frames.FLAG_END, guest.number, BIT | number, BLOCK))
+    upstreams.on_subrequest(guest, Subrequest(guest.number, BIT | number, True, BLOCK))
 
 
 def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_frame(guest, Frame(frames.RESET, 0, guest.number, BIT | number, b""))
+    upstreams.on_abort(guest, Reset(guest.number, BIT | number))
 
 
 def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
@@ -108,7 +113,7 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
             reset(upstreams, evil, number)
         await asyncio.sleep(0)
         assert len(asyncio.all_tasks()) == tasks
-        assert worker.take(frames.RESET) == [], "what it dropped itself it is not told of"
+        assert worker.take(Reset) == [], "what it dropped itself it is not told of"
         too_many = counters.upstream_requests["too_many"]
         assert pairs - 2 * burst < too_many <= pairs - burst
         assert counters.upstream_requests == {"abandoned": pairs - too_many, "too_many": too_many}
@@ -118,11 +123,11 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
         assert upstreams._begun.take("mallory", burst) == burst
         begin(upstreams, other_of_evil, 1)
         await asyncio.sleep(0)
-        (told,) = worker.take(frames.RESET)
+        (told,) = worker.take(Reset)
         assert (told.machine, told.stream) == (other_of_evil.number, BIT | 1), (
             "all machines of a tenant have one allowance"
         )
-        assert b"requests to upstreams a second" in told.payload
+        assert b"requests to upstreams a second" in told.reason
         begin(upstreams, victim, 1)
         exchange = upstreams.of(victim)[BIT | 1]
         await asyncio.sleep(0)
@@ -172,20 +177,20 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
 @pytest.mark.parametrize(
     "nothing",
     [
-        Frame(frames.CREDIT, 0, 1, BIT | 1, struct.pack("<I", 0)),
-        Frame(frames.BODY, 0, 1, BIT | 1, b""),
+        Credit(1, BIT | 1, 0),
+        Body(1, BIT | 1, False, b""),
     ],
     ids=["credit of nothing", "body of nothing"],
 )
-def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Frame) -> None:
+def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
         upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 0.05, counters)
         upstreams._exchange = lambda _: asyncio.sleep(3600)  # type: ignore[method-assign,assignment]
         guest = machine(1, "mallory", worker)
-        upstreams.on_frame(guest, Frame(frames.SUBREQUEST, 0, 1, BIT | 1, BLOCK))
+        upstreams.on_subrequest(guest, Subrequest(1, BIT | 1, False, BLOCK))
         for _ in range(2000):
-            upstreams.on_frame(guest, nothing)
+            upstreams.on_message(guest, nothing)
             await asyncio.sleep(0.001)
             if not upstreams.of(guest):
                 break
@@ -242,8 +247,8 @@ class Edge:
         self.disks.attach(guest, attached)
 
     def flush(self, guest: Any, token: int, first: int, pages: int) -> None:
-        payload = struct.pack("<I", 0) + encode_pages({first + n: bytes([token]) * 4096 for n in range(pages)})
-        self.disks.on_write(guest, Frame(frames.KEEP, 0, guest.number, token, payload))
+        written = encode_pages({first + n: bytes([token]) * 4096 for n in range(pages)})
+        self.disks.on_keep(guest, Keep(guest.number, token, 0, False, written))
 
     async def quiet(self) -> None:
         while self.disks.tasks._running or len(self.disks.slices):
@@ -252,7 +257,7 @@ class Edge:
 
 
 def statuses(worker: Worker) -> dict[int, int]:
-    return {frame.stream: struct.unpack("<i", frame.payload)[0] for frame in worker.take(frames.DISK_DONE)}
+    return {done.token: done.status for done in worker.take(DiskDone)}
 
 
 def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
@@ -264,17 +269,17 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         await site.open(evil, "shared", large)
         await site.open(victim, "shared", small)
         for number in range(2000):
-            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
+            site.disks.on_want(worker, BlockWant(1, number))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         tasks = len(site.disks.tasks._running)
         assert (len(store.asked), tasks) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
         for number in range(4):
-            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
+            site.disks.on_want(worker, BlockWant(2, number))  # type: ignore[arg-type]
         store.open.set()
         await site.quiet()
         places = [place for place, name in enumerate(store.asked) if name == "small"]
         assert places[-1] < FETCHES_AT_ONCE + 2 * 4 + FETCHES_AT_ONCE, "every other turn is hers"
-        assert len(worker.take(frames.BLOCK)) == 2004
+        assert len(worker.take(Block)) == 2004
         assert site.disks.blocks.fetches == 0
 
     run(test)
@@ -289,18 +294,18 @@ def test_wants_without_end_are_answered_with_an_error(tmp_path: Path, monkeypatc
         await site.open(evil, "shared", large)
         await site.open(victim, "shared", small)
         for number in range(WANTS_MAX + 100):
-            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
-        refused = worker.take(frames.BLOCK)
+            site.disks.on_want(worker, BlockWant(1, number))  # type: ignore[arg-type]
+        refused = worker.take(Block)
         assert len(refused) == 100 - FETCHES_AT_ONCE
-        assert {frame.flags for frame in refused} == {frames.FLAG_FAILED}
-        site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, 0, b""))  # type: ignore[arg-type]
-        assert worker.take(frames.BLOCK) == []
+        assert {block.data for block in refused} == {None}
+        site.disks.on_want(worker, BlockWant(2, 0))  # type: ignore[arg-type]
+        assert worker.take(Block) == []
         await asyncio.sleep(0)
         site.disks.forget(evil)
         site.disks._drop(large.manifest.digest)  # as when room is needed: nobody has it any more
         store.open.set()
         await site.quiet()
-        answers = worker.take(frames.BLOCK)
+        answers = worker.take(Block)
         assert len(answers) == WANTS_MAX + FETCHES_AT_ONCE + 1
         assert store.asked.count("large") == FETCHES_AT_ONCE, "what nobody has any more is not fetched"
         assert store.asked.count("small") == 1
@@ -346,7 +351,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "cow", base)
         await site.open(victim, "cow", base)
-        worker.send = lambda data: order.extend(frame.stream for frame in frames.parse(bytearray(data)))  # type: ignore[method-assign]
+        worker.send = lambda data: order.extend(message.token for message in to_worker(data))  # type: ignore[method-assign]
         for token in range(8):
             site.flush(evil, token, 0, 1024)  # 4 MiB each: a second
         for token in (100, 101):
@@ -372,12 +377,12 @@ def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_
         await site.open(evil, "shared", large)
         await site.open(victim, "shared", small)
         for number in range(100):
-            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
+            site.disks.on_want(worker, BlockWant(1, number))  # type: ignore[arg-type]
         for number in range(8):
-            site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
+            site.disks.on_want(worker, BlockWant(2, number))  # type: ignore[arg-type]
         assert site.disks.blocks.early == {"mallory": 90}
-        await asyncio.wait_for(worker.has(108, frames.BLOCK), 30)
-        blocks = [frame.machine for frame in worker.take(frames.BLOCK)]
+        await asyncio.wait_for(worker.has(108, Block), 30)
+        blocks = [block.disk for block in worker.take(Block)]
         assert sorted(blocks) == [1] * 100 + [2] * 8
         assert 2 not in blocks[18 + 20 :], "hers come among the first"
         assert site.disks.blocks.early == {}
@@ -395,23 +400,21 @@ def test_a_machine_whose_flush_was_refused_does_not_wake_to_disks_that_it_never_
             site.flush(evil, token, token * 1024, 1024)
         await site.quiet()
         assert statuses(worker)[3] == -errno.EAGAIN
-        record = site.disks.stamp(evil, b"state")
+        record = parked(site.disks.versions_for(evil))
         attached = await site.disks.prepare(
             evil.service, [DriveRef(base.manifest.disk_bytes, base.manifest.digest, "cow", "d")]
         )
-        assert site.disks.match(attached, record) is None, "pages that were refused are in no place but its memory"
+        assert not site.disks.match(attached, record), "pages that were refused are in no place but its memory"
 
         site.flush(evil, 5, 3 * 1024, 512)
         await site.quiet()
-        assert site.disks.match(attached, site.disks.stamp(evil, b"state")) is None, "half of them"
+        assert not site.disks.match(attached, parked(site.disks.versions_for(evil))), "half of them"
         site.flush(evil, 6, 3 * 1024, 1024)
         await site.quiet()
         attached = await site.disks.prepare(
             evil.service, [DriveRef(base.manifest.disk_bytes, base.manifest.digest, "cow", "d")]
         )
-        assert site.disks.match(attached, site.disks.stamp(evil, b"state")) == b"state", (
-            "all of them were kept after all"
-        )
+        assert site.disks.match(attached, parked(site.disks.versions_for(evil))), "all of them were kept after all"
         site.disks.forget(evil)
         assert site.disks.flushes.unwritten == {}
 
@@ -429,11 +432,11 @@ def test_records_for_a_log_disk_have_a_rate(tmp_path: Path, monkeypatch: pytest.
         await site.open(victim, "log", size=1 << 20)
         burst = int(LOG_RECORDS.burst)
         for token in range(burst + 10):
-            site.disks.on_write(evil, Frame(frames.APPEND, 0, 1, token, struct.pack("<I", 0) + b"x"))
+            site.disks.on_append(evil, Append(1, token, 0, b"x"))
         done = statuses(worker)
         assert [status for status in done.values() if status] == [-errno.EAGAIN] * 10
         assert site.counters.log_records == burst
-        site.disks.on_write(victim, Frame(frames.APPEND, 0, 2, 1, struct.pack("<I", 0) + b"x"))
+        site.disks.on_append(victim, Append(2, 1, 0, b"x"))
         assert statuses(worker) == {1: 0}
 
     run(test)
@@ -483,14 +486,14 @@ def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() ->
     )
     evil = [machine(number, "mallory", worker) for number in range(8)]
     for guest in evil:
-        Supervisor._on_log(supervisor, guest, b"\n" * 1_000_000)
+        Supervisor._on_log(supervisor, guest, Log(guest.number, b"\n" * 1_000_000))
     burst = int(LOG_LINES.burst)
     assert [guest.log_lines for guest in evil] == [LOG_LINES_A_TICK] * (burst // LOG_LINES_A_TICK) + [0] * (
         8 - burst // LOG_LINES_A_TICK
     )
     assert len(taken) == burst
     assert counters.log_lines_dropped == 8_000_000 - burst
-    Supervisor._on_log(supervisor, machine(9, "alice", worker), b"hello\nworld\n")
+    Supervisor._on_log(supervisor, machine(9, "alice", worker), Log(9, b"hello\nworld\n"))
     assert taken[burst:] == [("alice-9", b"hello"), ("alice-9", b"world")]
 
 

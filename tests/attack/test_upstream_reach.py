@@ -16,8 +16,9 @@ from yarl import URL
 from edge.common.counters import Counters
 from edge.config.upstream_policy import Guard, UpstreamPolicy
 from edge.devices.upstreams import Upstreams
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.messages import ToWorker
+from edge.vmm.wire.streams import Reset, Subrequest
+from tests.support.wire import to_worker
 from vmimage import abi
 
 PATIENCE_S = 10.0
@@ -55,10 +56,10 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), 6 * PATIENCE_S))  # type: ignore[arg-type]
 
 
-def machine(*upstreams: str) -> tuple[Any, list[Frame]]:
+def machine(*upstreams: str) -> tuple[Any, list[ToWorker]]:
     """A machine whose image names these upstreams, and what its worker is sent."""
-    sent: list[Frame] = []
-    worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))
+    sent: list[ToWorker] = []
+    worker = SimpleNamespace(send=lambda data: sent.extend(to_worker(data)))
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=upstreams))
     service = SimpleNamespace(name="evil", tenant="mallory")
     made = SimpleNamespace(number=1, image=image, service=service, worker=worker, streams={})
@@ -68,7 +69,7 @@ def machine(*upstreams: str) -> tuple[Any, list[Frame]]:
 async def ask(upstreams: Upstreams, guest: Any, url: str, number: int = 1) -> None:
     """The guest's request to `url`, until it is over."""
     block = f"Method\0GET\0URL\0{url}\0\0".encode()
-    upstreams.on_frame(guest, Frame(frames.SUBREQUEST, frames.FLAG_END, 1, abi.EXCHANGE_BIT | number, block))
+    upstreams.on_subrequest(guest, Subrequest(1, abi.EXCHANGE_BIT | number, True, block))
     exchange = upstreams.of(guest)[abi.EXCHANGE_BIT | number]
     await asyncio.sleep(0)  # it begins at the end of this turn
     await asyncio.wait_for(exchange.task, PATIENCE_S)
@@ -85,7 +86,7 @@ def test_no_spelling_of_this_machine_is_reached(host: str) -> None:
             await ask(upstreams, guest, origin + "/-/drain")
             await upstreams.close()
             assert secret.asked == 0
-            assert [frame.type for frame in sent] == [frames.RESET]
+            assert [type(message) for message in sent] == [Reset]
             assert counters.upstream_requests == {"refused": 1}
 
     run(test)
@@ -127,7 +128,7 @@ def test_no_guest_reaches_the_edge_s_own_listeners_whatever_the_operator_opened(
             upstreams = Upstreams(UpstreamPolicy.parse("public, 127.0.0.0/8, ::1/128"), 2, 2, Counters())
             upstreams.forbid([(bound, edge.port)])
             await ask(upstreams, guest, origins[0] + "/-/drain", 1)
-            assert [frame.type for frame in sent] == [frames.RESET]
+            assert [type(message) for message in sent] == [Reset]
             assert edge.asked == 0
             await ask(upstreams, guest, origins[1] + "/", 2)
             await upstreams.close()

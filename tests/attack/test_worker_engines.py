@@ -1,6 +1,5 @@
 """Which engines a worker takes, in its sandbox, by what the host's KVM does and what the operator allows."""
 
-import json
 import socket
 import subprocess
 import sys
@@ -11,7 +10,9 @@ import pytest
 from edge.vmm.engines.kvm import facts
 from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
-from edge.vmm.wire import frames
+from edge.vmm.wire import messages
+from edge.vmm.wire.frames import Splitter
+from edge.vmm.wire.vitals import Hello
 
 
 def hello(*options: str) -> dict[str, Any]:
@@ -24,16 +25,15 @@ def hello(*options: str) -> dict[str, Any]:
             command = [sys.executable, "-m", "edge.vmm.worker", "--frames-fd", str(numbers[0])]
             command += ["--images-fd", str(numbers[1]), *options]
             process = subprocess.Popen(command, pass_fds=numbers, env=layers.environment(), stdin=subprocess.DEVNULL)
-        buffer = bytearray()
+        splitter = Splitter()
         try:
             while True:
                 data = ours.recv(1 << 16)
                 assert data, f"the worker left with {process.wait()}"
-                buffer += data
-                for frame in frames.parse(buffer):
-                    assert frame.type == frames.HELLO
-                    about: dict[str, Any] = json.loads(frame.payload)
-                    return about
+                for frame in splitter.feed(data):
+                    said = messages.from_worker(frame)
+                    assert isinstance(said, Hello)
+                    return said.fields()
         finally:
             process.kill()
             process.wait()

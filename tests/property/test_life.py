@@ -288,7 +288,7 @@ class World(RuleBasedStateMachine):
     @rule(pick=PICK)
     def parked(self, pick: int) -> None:
         going = self.machines("parking")
-        self.life.parked(going[pick % len(going)], b"record", self.now)
+        self.life.parked(going[pick % len(going)], do.ParkedParts(b"record", b"", ()), self.now)
         self.settle()
 
     @precondition(lambda self: self.life.residents.closing)

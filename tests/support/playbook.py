@@ -19,7 +19,7 @@ from edge.supervisor.losses import Losses
 from edge.supervisor.openings import Held, Openings
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.waiting import Waiting
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.streams import Answer, Body, Credit
 from vmimage import abi
 from vmimage.errors import GuestFault, NunatakError
 from vmimage.terms import Limits, Rejuvenation
@@ -64,7 +64,16 @@ class Request(StreamState):
     def wake(self) -> None:
         raise AssertionError("a decision does no I/O")
 
-    def receive(self, frame: Frame, now: float) -> bool:
+    def on_answer(self, answer: Answer, now: float) -> None:
+        raise AssertionError("a decision does no I/O")
+
+    def on_body(self, body: Body) -> None:
+        raise AssertionError("a decision does no I/O")
+
+    def on_credit(self, credit: Credit, now: float) -> None:
+        raise AssertionError("a decision does no I/O")
+
+    def on_abort(self) -> None:
         raise AssertionError("a decision does no I/O")
 
 
@@ -171,10 +180,10 @@ class Playbook:
                 return next(name for name, room in self.rooms.items() if room is value)
             case Exception():
                 return type(value).__name__
+            case do.ParkedParts():
+                return f"{value.size} bytes"
             case tuple():
                 return " ".join(map(self._label, value))
-            case bytes():
-                return f"{len(value)} bytes"
             case str():
                 return value.split("@")[0]  # of a key: the service
             case float():
@@ -276,7 +285,8 @@ class Playbook:
 
     def parked(self, machine: str = "a#1", record: bytes = b"record") -> "Playbook":
         """The record comes."""
-        self._event().life.parked(self.machines[machine], record, self.now)
+        parts = do.ParkedParts(record, b"", ())
+        self._event().life.parked(self.machines[machine], parts, self.now)
         return self._look()
 
     def died(self, machine: str = "a#1", error: NunatakError | None = None, retry: tuple[int, ...] = ()) -> "Playbook":

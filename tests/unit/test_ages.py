@@ -4,19 +4,15 @@ import time
 
 import pytest
 
-from edge.content.ages import Age, split_age, with_age
+from edge.content.ages import began_us, lived_s
 
 
 def test_it_is_older_by_the_time_that_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
-    kept = with_age(b"record", Age(50.0, 7))
-    assert split_age(kept) == (Age(50.0, 7), b"record")
+    began = began_us(50.0)
+    assert lived_s(began) == 50.0
     monkeypatch.setattr(time, "time", lambda: 1_003_600.0)
-    assert split_age(kept) == (Age(3650.0, 7), b"record")
+    assert lived_s(began) == 3650.0
     monkeypatch.setattr(time, "time", lambda: 10.0)
-    assert split_age(kept) == (Age(0.0, 7), b"record"), "a clock that was set back"
-
-
-@pytest.mark.parametrize("kept", [b"", b"NKA1", b"\x28\xb5\x2f\xfd" + bytes(100)])
-def test_what_was_kept_otherwise_is_no_record(kept: bytes) -> None:
-    assert split_age(kept) is None
+    assert lived_s(began) == 0.0, "a clock that was set back"
+    assert began_us(50.0) == 0, "nothing is older than the clock"

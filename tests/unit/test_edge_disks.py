@@ -2,12 +2,11 @@
 
 import asyncio
 import errno
-import struct
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,14 +17,17 @@ from edge.content.seal import new_seal
 from edge.devices.disks import Attached, Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, DropDisk, Keep, Pages
+from edge.vmm.wire.messages import ToWorker
+from tests.support.parked import parked
+from tests.support.wire import to_worker
 from vmimage.disk import BLOCK_SIZE, DiskManifest, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import OriginUnreachable, VerificationError
 from vmimage.manifest import digest_of
 from vmimage.trust import ServiceRecord
 
+T = TypeVar("T")
 BLOCKS = [bytes([number]) * BLOCK_SIZE for number in range(1, 5)]
 
 
@@ -58,13 +60,13 @@ class Worker:
 
     def __init__(self) -> None:
         self.disks: set[int] = set()
-        self.sent: list[Frame] = []
+        self.sent: list[ToWorker] = []
 
     def send(self, data: bytes) -> None:
-        self.sent += frames.parse(bytearray(data))
+        self.sent += to_worker(data)
 
-    def of(self, type_: int) -> list[Frame]:
-        return [frame for frame in self.sent if frame.type == type_]
+    def of(self, kind: type[T]) -> list[T]:
+        return [message for message in self.sent if isinstance(message, kind)]
 
 
 def shop(tenant: str = "shop", **written: int) -> SimpleNamespace:
@@ -98,11 +100,10 @@ class Site:
         return machine
 
     def want(self, worker: Worker, disk: int, block_no: int) -> None:
-        self.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, disk, block_no, b""))  # type: ignore[arg-type]
+        self.disks.on_want(worker, BlockWant(disk, block_no))  # type: ignore[arg-type]
 
     def keep(self, machine: Any, pages: dict[int, bytes], *, place: int = 0) -> None:
-        payload = struct.pack("<I", place) + encode_pages(pages)
-        self.disks.on_write(machine, Frame(frames.KEEP, 0, machine.number, 7, payload))
+        self.disks.on_keep(machine, Keep(machine.number, 7, place, False, encode_pages(pages)))
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
@@ -116,11 +117,6 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge.devices.blocks, "PAUSE_S", 0.0)
 
 
-def status_of(frame: Frame) -> int:
-    value: int = struct.unpack("<i", frame.payload)[0]
-    return value
-
-
 def test_one_fetch_for_all_who_wait(tmp_path: Path) -> None:
     async def run() -> None:
         site, workers = Site(tmp_path), [Worker(), Worker()]
@@ -130,7 +126,7 @@ def test_one_fetch_for_all_who_wait(tmp_path: Path) -> None:
             site.want(worker, 1, 2)
         await site.quiet()
         for worker in workers:
-            assert [(f.machine, f.stream, f.payload) for f in worker.of(frames.BLOCK)] == [(1, 2, BLOCKS[2])]
+            assert worker.of(Block) == [Block(1, 2, BLOCKS[2])]
         assert site.origin.gets[site.origin.refs[2].digest] == 1
         assert site.origin.gets[site.origin.manifest.digest] == 1, "two machines, one disk"
 
@@ -154,12 +150,12 @@ def test_a_failed_fetch_is_tried_again_and_not_for_ever(
         site.origin.script = script
         site.want(worker, 1, 0)
         await site.quiet()
-        (answer,) = worker.of(frames.BLOCK)
-        assert (answer.payload, answer.flags) == ((BLOCKS[0], 0) if good else (b"", frames.FLAG_FAILED))
+        (answer,) = worker.of(Block)
+        assert answer.data == (BLOCKS[0] if good else None)
         assert site.origin.gets[site.origin.refs[0].digest] == gets
         site.want(worker, 1, 0)
         await site.quiet()
-        assert worker.of(frames.BLOCK)[-1].payload == BLOCKS[0], "asked again later, it is fetched again"
+        assert worker.of(Block)[-1].data == BLOCKS[0], "asked again later, it is fetched again"
 
     asyncio.run(run())
 
@@ -179,7 +175,7 @@ def test_a_worker_that_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="page set"):
             site.keep(writer, {1 << 20: b"x" * 4096})
         with pytest.raises(ValueError, match="that takes this"):
-            site.disks.on_write(writer, Frame(frames.APPEND, 0, writer.number, 1, bytes(4) + b"record"))
+            site.disks.on_append(writer, Append(writer.number, 1, 0, b"record"))
 
     asyncio.run(run())
 
@@ -194,10 +190,10 @@ def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path) -> None:
         site.origin = Origin("other")
         site.disks._store = site.disks.blocks._store = site.origin
         await site.open(worker)
-        assert [frame.machine for frame in worker.of(frames.DROP_DISK)] == [1]
+        assert worker.of(DropDisk) == [DropDisk(1)]
         assert worker.disks == {2}
         site.want(worker, 1, 0)
-        assert [frame.flags for frame in worker.of(frames.BLOCK)] == [frames.FLAG_FAILED]
+        assert [block.data for block in worker.of(Block)] == [None]
         assert first.digest != site.origin.manifest.digest
 
     asyncio.run(run())
@@ -212,11 +208,11 @@ def test_the_last_machine_opened_has_the_disk(tmp_path: Path) -> None:
         site.keep(old, {0: b"a" * 4096})
         await site.quiet()
         new = await site.open(worker, "cow")
-        assert worker.of(frames.PAGES)[-1].payload == encode_pages({0: b"a" * 4096})
+        assert worker.of(Pages)[-1].pages == encode_pages({0: b"a" * 4096})
         site.keep(old, {0: b"b" * 4096})
         site.keep(new, {1: b"c" * 4096})
         await site.quiet()
-        assert [(f.machine, status_of(f)) for f in worker.of(frames.DISK_DONE)] == [
+        assert [(done.machine, done.status) for done in worker.of(DiskDone)] == [
             (old.number, 0),
             (old.number, -errno.EIO),
             (new.number, 0),
@@ -224,7 +220,7 @@ def test_the_last_machine_opened_has_the_disk(tmp_path: Path) -> None:
         site.disks.forget(old)
         site.keep(new, {2: b"d" * 4096})
         await site.quiet()
-        assert status_of(worker.of(frames.DISK_DONE)[-1]) == 0
+        assert worker.of(DiskDone)[-1].status == 0
 
     asyncio.run(run())
 
@@ -234,15 +230,15 @@ def test_a_record_wakes_only_to_the_disk_that_it_knew(tmp_path: Path) -> None:
         site, worker = Site(tmp_path), Worker()
         machine = await site.open(worker, "cow")
         site.keep(machine, {0: b"a" * 4096})
-        record = site.disks.stamp(machine, b"record")
+        record = parked(site.disks.versions_for(machine))
 
         async def attached() -> list[Attached]:
             return await site.disks.prepare(machine.service, [site.ref("cow")])
 
-        assert site.disks.match(await attached(), record) == b"record"
+        assert site.disks.match(await attached(), record)
         site.keep(machine, {0: b"b" * 4096})
         await site.quiet()
-        assert site.disks.match(await attached(), record) is None
+        assert not site.disks.match(await attached(), record)
         assert site.counters.records_outdated == 1
         stale = await attached()
         site.keep(machine, {0: b"c" * 4096})

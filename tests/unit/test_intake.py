@@ -9,8 +9,8 @@ import pytest
 from edge.common.slices import SLICE_S, Slices
 from edge.vmm.devices.log import LINE_BYTES, PART_BYTES, PART_LINES, in_parts
 from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
 from edge.workers.intake import READ_BYTES, Intake
+from tests.support.wire import Frame
 
 
 class Connection:
@@ -24,9 +24,9 @@ class Connection:
         self.intake = Intake(Slices(lambda: self.now_s), self.take)
         self.intake.connected(self)  # type: ignore[arg-type]
 
-    def take(self, frame: Frame) -> None:
+    def take(self, frame: frames.RawFrame) -> None:
         self.now_s += SLICE_S / 4
-        self.taken.append(frame)
+        self.taken.append(Frame(*frame))
 
     def is_closing(self) -> bool:
         return self.closing

@@ -126,11 +126,11 @@ def test_a_turn_is_no_longer_than_the_room_that_is_left_allows() -> None:
 def test_sizes_are_told_that_changed_and_few_at_a_time() -> None:
     machines = [Machine(number, 2 * MIB) for number in range(10)]
     first = told_of(machines, 6)  # type: ignore[arg-type]
-    assert first == [[number, 2 * MIB] for number in range(6)]
+    assert first == tuple((number, 2 * MIB) for number in range(6))
     assert [number for number, _ in told_of(machines, 6)] == [6, 7, 8, 9]  # type: ignore[arg-type]
     machines[3].size += (64 << 10) - 1
     machines[4].size -= 64 << 10
-    assert told_of(machines, 6) == [[4, 2 * MIB - (64 << 10)]]  # type: ignore[arg-type]
+    assert told_of(machines, 6) == ((4, 2 * MIB - (64 << 10)),)  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not os.path.exists(STATM), reason="no /proc")

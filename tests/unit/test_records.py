@@ -11,11 +11,19 @@ import pytest
 from edge.common.counters import Counters
 from edge.content import records as module
 from edge.content.disk_tier import DiskTier
-from edge.content.records import Records
+from edge.content.records import Records, key_of
 from edge.content.seal import new_seal
+from tests.support.parked import parked
+from vmimage.parked import ParkedRecord
 
 RECORD_BYTES = 4096
 DISK_BYTES = 256 << 10
+
+
+def named(service: str, state: bytes) -> tuple[str, ParkedRecord]:
+    """A record and its name."""
+    record = parked(service=service, state=state)
+    return key_of(record), record
 
 
 def test_what_the_disk_evicts_is_no_longer_said_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,10 +34,10 @@ def test_what_the_disk_evicts_is_no_longer_said_to_be_there(tmp_path: Path, monk
         disk = DiskTier(tmp_path, DISK_BYTES, counters)
         records = Records(0, disk, new_seal(), ThreadPoolExecutor(1), counters)
         for number in range(200):
-            records.put(f"service-{number:03d}@1", os.urandom(RECORD_BYTES))
+            records.put(*named(f"service-{number:03d}", os.urandom(RECORD_BYTES)))
         await records.flush()
         await asyncio.sleep(0)  # what was written is told in callbacks
-        return disk.keys(), records.on_disk, records.tier_of("service-000@1")
+        return disk.keys(), records.on_disk, records.tier_of(named("service-000", b"-")[0])
 
     there, said, oldest = asyncio.run(fill())
     assert 20 < len(there) < DISK_BYTES / RECORD_BYTES
@@ -53,19 +61,15 @@ def test_a_disk_that_takes_nothing_loses_only_what_memory_has_no_room_for(tmp_pa
         records = Records(2000, disk, new_seal(), ThreadPoolExecutor(1), counters)
         disk.full = True
         for number in range(4):
-            records.put(f"s{number}@1", bytes(200))  # two have room in memory
+            records.put(*named(f"s{number}", bytes(200)))  # two have room in memory
         await records.flush()
         assert (counters.records_lost, records.unsaved, records.on_disk) == (2, 2, set())
         records.save()
         assert records.unsaved == 2, "not tried at once again: each try costs a write of everything"
         disk.full = False
         await records.flush()
-        assert (records.unsaved, disk.keys()) == (0, {"s2@1", "s3@1"})
-        assert [await records.get(f"s{number}@1") for number in range(4)] == [
-            None,
-            None,
-            (bytes(200), "parked"),
-            (bytes(200), "parked"),
-        ]
+        kept = [named(f"s{number}", bytes(200)) for number in range(4)]
+        assert (records.unsaved, disk.keys()) == (0, {key for key, _ in kept[2:]})
+        assert [await records.get(key) for key, _ in kept] == [None, None, *((r, "parked") for _, r in kept[2:])]
 
     asyncio.run(run())

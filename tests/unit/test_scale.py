@@ -15,6 +15,7 @@ from edge.content.seal import new_seal
 from edge.content.tiers import Tier
 from edge.vmm.turns.scheduler import Scheduler
 from edge.vmm.turns.sleepers import Sleepers
+from tests.support.parked import parked
 
 FEW, MANY = 100, 10_000
 
@@ -49,9 +50,9 @@ def records_of(count: int, folder: Path) -> tuple[Callable[[], object], ...]:
     disk = DiskTier(folder, 1 << 26, counters)
     records = Records(1 << 30, disk, new_seal(), ThreadPoolExecutor(1), counters)
     for number in range(count):
-        records.put(record_key(f"s{number:05d}", "sha256:0"), b"record")
+        records.put(record_key(f"s{number:05d}", "sha256:0"), parked())
     key = record_key("s00042", "sha256:0")
-    return lambda: now(records.get(key)), lambda: records.put(key, b"other"), lambda: records.tier_of(key)
+    return lambda: now(records.get(key)), lambda: records.put(key, parked()), lambda: records.tier_of(key)
 
 
 def residents_of(count: int, _: Path) -> tuple[Callable[[], object], ...]:

@@ -15,13 +15,17 @@ import numpy as np
 import zstandard
 from tuf.api.metadata import TargetFile
 
-from edge.vmm.wire import frames
+from edge.vmm.wire import messages
+from edge.vmm.wire.frames import RawFrame, Splitter
+from edge.vmm.wire.messages import FromWorker, ToWorker
 from origin.bake import files
+from tests.vectors.frames import FROM_WORKER, TO_WORKER
 from vmimage import abi, disk, requests, snapshot, symbols
 from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef
 from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, ImageManifest, Limits, Region, Rejuvenation, parse_manifest
+from vmimage.parked import ParkedRecord, decode_scratch, encode_scratch, is_sealed, parse_parked
 from vmimage.requests import OpenRequests, OpenStream, Record
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 from vmimage.symbols import Symbol, SymbolTable
@@ -40,6 +44,7 @@ class Vector:
     """
 
     name: str
+    rule: str  # what has to be raised when these bytes change, and who is hurt when it is not
     make: Callable[[], bytes]
     read: Callable[[bytes], object]
     compressed: bool = False
@@ -176,19 +181,61 @@ def read_targets(data: bytes) -> object:
     return [parse_target(path, TargetFile.from_dict(entry, path)) for path, entry in entries.items()]
 
 
-def every_frame() -> bytes:
-    """One of each type, whose number, flags, machine and stream differ."""
-    types = sorted({value for name, value in vars(frames).items() if name in FRAME_TYPES})
-    head = frames.TIMING.pack(1_000, 2_000, 1)
-    out = [frames.pack(kind, kind % 2, 0x01020304 + kind, 0x80000000 | kind, b"x" * (kind % 5)) for kind in types]
-    out.append(frames.pack(frames.HEAD, frames.FLAG_END, 1, 2, head + b"Status\x00200\0\0hello"))
-    out.append(frames.pack(frames.OPEN, 0, 1, 0, frames.with_json(b'{"image":1}', b"record")))
-    return b"".join(out)
+def parked() -> ParkedRecord:
+    """A parked machine with two disks, one of which was written to."""
+    versions = (0x0102030405060708, 0)
+    return ParkedRecord("shop", "acme", digest("manifest"), 1_700_000_000_000_000, 42, versions, b"state", b"scratch")
 
 
-FRAME_TYPES: Final = frozenset(
-    "HEAD BODY RESET CREDIT SUBREQUEST IMAGE DROP_IMAGE OPEN PARK CLOSE PING STOP DISK DROP_DISK BLOCK PAGES DISK_DONE "
-    "DISK_MORE HELLO PARKED DIED LOG PONG BLOCK_WANT KEEP APPEND".split()
+PARKED_KEY: Final = bytes(range(32))
+
+
+def _read_parked(data: bytes) -> object:
+    return parse_parked(data), is_sealed(data, PARKED_KEY)
+
+
+SCRATCH: Final = (PAGE_SET, {}, {3: b"\xa5" * abi.PAGE_SIZE})
+
+
+def frame(name: str, message: ToWorker | FromWorker, decode: Callable[[RawFrame], object]) -> Vector:
+    """One kind of message, packed where it is long."""
+    data = message.to_bytes()
+    if len(data) < LONG:
+        return Vector(f"frame-{name}.bin", FRAME, lambda: data, lambda found: decode(*Splitter().feed(found)))
+    return Vector(
+        f"frame-{name}.zst",
+        FRAME,
+        lambda: zstandard.compress(data),
+        lambda found: decode(*Splitter().feed(zstandard.decompress(found))),
+        compressed=True,
+    )
+
+
+LONG: Final = 1 << 10
+
+# Rules: "Versions" in vmimage/FORMAT.md has the reasons.
+IMAGE: Final = (
+    "images that exist keep their names and stay readable: a changed manifest, config, snapshot or symbols needs a new "
+    "media type, a changed architecture a higher abi.ABI_VERSION"
+)
+LIVE: Final = "raise snapshot.LIVE_VERSION; such a record goes from one machine to another and is in no store"
+DISK: Final = (
+    "disks that exist keep their names and stay readable: a changed list, block or manifest needs a new media type"
+)
+PAGES: Final = (
+    "pages in this form are in every edge's written.db and in parked records: read both forms, and raise parked.VERSION"
+)
+CATALOGUE: Final = (
+    "edges refuse entries with keys that they do not know: publishers, origins and edges have to be updated together, "
+    "and a key that may be left out leaves the entries of all others as they were"
+)
+PARKED: Final = (
+    "raise parked.VERSION: records of the old layout are then refused and counted, and their services start from their "
+    "images; without that an edge would read one as the other"
+)
+FRAME: Final = (
+    "frames are spoken by processes of one version and never kept, so nothing has to be raised: freeze them anew with "
+    "--replace, and check that both sides changed"
 )
 
 
@@ -198,29 +245,43 @@ def _read_state(data: bytes, *, live: bool = False) -> object:
 
 
 VECTORS: Final = (
-    Vector("record-v2.zst", lambda: snapshot.encode(state()), _read_state, compressed=True),
+    Vector("record-v2.zst", IMAGE, lambda: snapshot.encode(state()), _read_state, compressed=True),
     Vector(
         "record-v3.zst",
+        LIVE,
         lambda: snapshot.encode(state(live=True)),
         lambda data: _read_state(data, live=True),
         compressed=True,
     ),
-    Vector("open-requests.bin", lambda: requests.encode(opened()), requests.decode),
-    Vector("manifest-base.json", lambda: base_manifest().to_bytes(), parse_manifest),
-    Vector("manifest.json", lambda: manifest().to_bytes(), parse_manifest),
+    Vector("open-requests.bin", LIVE, lambda: requests.encode(opened()), requests.decode),
+    Vector("manifest-base.json", IMAGE, lambda: base_manifest().to_bytes(), parse_manifest),
+    Vector("manifest.json", IMAGE, lambda: manifest().to_bytes(), parse_manifest),
+    Vector("drives.json", IMAGE, lambda: canonical_json(json.loads(manifest().config)["disks"]), json.loads),
+    Vector("disk-manifest.json", DISK, disk_manifest, disk.parse_disk_manifest),
+    Vector("block-list.bin", DISK, lambda: block_list().data, lambda data: list(BlockList(data, len(data) // 68))),
+    Vector("block.zst", DISK, lambda: block_wire()[1], zstandard.decompress, compressed=True),
     Vector(
-        "drives.json", lambda: canonical_json(json.loads(manifest().config)["disks"]), lambda data: json.loads(data)
+        "page-set.bin", PAGES, lambda: disk.encode_pages(PAGE_SET), lambda data: disk.decode_pages(data, DISK_BYTES)
     ),
-    Vector("disk-manifest.json", disk_manifest, disk.parse_disk_manifest),
-    Vector("block-list.bin", lambda: block_list().data, lambda data: list(BlockList(data, len(data) // 68))),
-    Vector("block.zst", lambda: block_wire()[1], zstandard.decompress, compressed=True),
-    Vector("page-set.bin", lambda: disk.encode_pages(PAGE_SET), lambda data: disk.decode_pages(data, DISK_BYTES)),
     Vector(
-        "symbols.zst", lambda: symbols.encode(SYMBOLS), lambda data: list(SymbolTable.decode(data)), compressed=True
+        "symbols.zst",
+        IMAGE,
+        lambda: symbols.encode(SYMBOLS),
+        lambda data: list(SymbolTable.decode(data)),
+        compressed=True,
     ),
-    Vector("files.bin", lambda: files.pack(FILES), files.unpack),
-    Vector("targets.json", targets, read_targets),
-    Vector("frames.bin", every_frame, lambda data: frames.parse(bytearray(data))),
+    Vector("files.bin", IMAGE, lambda: files.pack(FILES), files.unpack),
+    Vector("targets.json", CATALOGUE, targets, read_targets),
+    Vector("parked-v1.bin", PARKED, lambda: parked().to_bytes(PARKED_KEY), _read_parked),
+    Vector(
+        "scratch.zst",
+        PARKED,
+        lambda: encode_scratch(SCRATCH),
+        lambda data: decode_scratch(data, [DISK_BYTES] * len(SCRATCH)),
+        compressed=True,
+    ),
+    *(frame(name, message, messages.to_worker) for name, message in TO_WORKER.items()),
+    *(frame(name, message, messages.from_worker) for name, message in FROM_WORKER.items()),
 )
 
 
@@ -240,7 +301,7 @@ def main() -> int:
         elif vector.plain(vector.path.read_bytes()) == vector.plain(made):
             continue
         elif not arguments.replace:
-            said, differ = "DIFFERS, kept; read Versions in vmimage/FORMAT.md", differ + 1
+            said, differ = f"DIFFERS, kept: {vector.rule}", differ + 1
         else:
             said = "replaced"
         if "DIFFERS" not in said:

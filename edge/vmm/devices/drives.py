@@ -5,29 +5,20 @@ once however many machines wait for the block. What goes wrong outside comes bac
 guest gets an I/O error and never waits for ever.
 """
 
-import json
-import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
-
-import zstandard
 
 from edge.vmm.devices.disk import Arrived, Disks, Done, Drive
 from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.turns.charges import APPEND_NS, BLOCK_WANT_NS, DISK_NS_PER_BYTE, KEEP_NS
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, DiskMore, DropDisk, Keep, NewDisk, Pages
+from edge.vmm.wire.machines import OpenDisk
 from vmimage import abi
-from vmimage.disk import ZERO_BLOCK, cut_pages, decode_pages, encode_pages
-from vmimage.drives import WRITTEN_MAX, DriveRef
-from vmimage.errors import FormatError
+from vmimage.disk import ZERO_BLOCK, cut_pages, decode_pages
+from vmimage.parked import decode_scratch, encode_scratch
 
 PART_PAGES: Final = 16  # of a flush at a time, 64 KiB: what other machines' answers may have before them
-_DRIVE: Final = struct.Struct("<I")
-_STATUS: Final = struct.Struct("<i")
-_LENGTH: Final = struct.Struct("<I")
-_SCRATCH_LEVEL: Final = 1  # zstd: parking is on somebody's critical path
 
 Send = Callable[[bytes], None]  # a frame
 ForMachine = Callable[..., None]  # number, action, arguments: what goes wrong in the action ends that machine alone
@@ -83,7 +74,7 @@ class Blocks:
         if waiting is None:
             waiting = self._wanted[disk, block_no] = []
             self.asked += 1
-            self._send(frames.pack(frames.BLOCK_WANT, 0, disk, block_no))
+            self._send(BlockWant(disk, block_no).to_bytes())
         return waiting
 
     def arrived(self, disk: int, block_no: int, block: bytes | None) -> None:
@@ -136,12 +127,12 @@ class _Backing:
             self._owner.send(frame)
 
     def _cut(self, drive: int, pages: dict[int, bytes], token: int) -> Iterator[bytes]:
-        place, parts = _DRIVE.pack(drive), cut_pages(pages, PART_PAGES)
+        parts = cut_pages(pages, PART_PAGES)
         part = next(parts)
         for following in parts:
-            yield frames.pack(frames.KEEP, frames.FLAG_MORE, self._machine, token, place + part)
+            yield Keep(self._machine, token, drive, True, part).to_bytes()
             part = following
-        yield frames.pack(frames.KEEP, 0, self._machine, token, place + part)
+        yield Keep(self._machine, token, drive, False, part).to_bytes()
 
     def on_more(self, token: int) -> None:
         """The supervisor is ready for the next part of a flush."""
@@ -150,10 +141,8 @@ class _Backing:
             self._owner.send(frame)
 
     def append(self, drive: int, record: bytes | None, done: Done) -> None:
-        flags = frames.FLAG_SYNC if record is None else 0
-        payload = _DRIVE.pack(drive) + (record or b"")
-        token = self._next(done, APPEND_NS + DISK_NS_PER_BYTE * len(payload))
-        self._owner.send(frames.pack(frames.APPEND, flags, self._machine, token, payload))
+        token = self._next(done, APPEND_NS + DISK_NS_PER_BYTE * len(record or b""))
+        self._owner.send(Append(self._machine, token, drive, record).to_bytes())
 
     def _charge(self, cost_ns: int) -> None:
         if self.disks is not None:
@@ -181,83 +170,72 @@ class Drives:
         """:param wake: lets a machine go on, by its number."""
         self.blocks = Blocks(send)
         self.send, self.wake, self.for_machine = send, wake, for_machine
-        self.handlers: Mapping[int, Callable[[Frame], None]] = {
-            frames.DISK: self._on_disk,
-            frames.DROP_DISK: lambda frame: self.blocks.drop(frame.machine),
-            frames.BLOCK: self._on_block,
-            frames.PAGES: self._on_pages,
-            frames.DISK_DONE: self._on_done,
-            frames.DISK_MORE: self._on_more,
-        }
         self._backings: dict[int, _Backing] = {}
         self._written: dict[int, dict[int, bytes]] = {}  # of machines that are about to be opened: page sets by drive
 
-    # Frames
+    # Messages
 
-    def _on_disk(self, frame: Frame) -> None:
-        about = json.loads(frame.payload)
-        self.blocks.budget_bytes = about["cache_bytes"]
-        self.blocks.add(frame.machine, about["blocks"])
+    def on_disk(self, new: NewDisk) -> None:
+        """Blocks of a disk may be asked for."""
+        self.blocks.budget_bytes = new.cache_bytes
+        self.blocks.add(new.disk, new.blocks)
 
-    def _on_block(self, frame: Frame) -> None:
-        size = len(frame.payload)
-        if frame.flags & frames.FLAG_FAILED or size not in (0, abi.DISK_BLOCK_SIZE):
-            self.blocks.arrived(frame.machine, frame.stream, None)
-        elif not frame.payload:
-            self.blocks.arrived(frame.machine, frame.stream, ZERO_BLOCK)
-        else:
-            self.blocks.arrived(frame.machine, frame.stream, frame.payload)
-        if size not in (0, abi.DISK_BLOCK_SIZE):  # those who waited for it get an I/O error
-            raise ValueError(f"a block of {abi.DISK_BLOCK_SIZE} bytes expected, got {size}")
+    def on_drop(self, drop: DropDisk) -> None:
+        """They may not any more."""
+        self.blocks.drop(drop.disk)
 
-    def _on_pages(self, frame: Frame) -> None:
-        self._written.setdefault(frame.machine, {})[frame.stream] = frame.payload
+    def on_block(self, block: Block) -> None:
+        """A block came, or cannot be had."""
+        self.blocks.arrived(block.disk, block.block_no, ZERO_BLOCK if block.data == b"" else block.data)
 
-    def _on_done(self, frame: Frame) -> None:
-        backing = self._backings.get(frame.machine)
+    def on_pages(self, written: Pages) -> None:
+        """What was written to a disk of a machine that is about to be opened."""
+        self._written.setdefault(written.machine, {})[written.place] = written.pages
+
+    def on_done(self, answer: DiskDone) -> None:
+        """What became of a flush or a record."""
+        backing = self._backings.get(answer.machine)
         if backing is not None:
-            backing.on_done(frame.stream, _STATUS.unpack(frame.payload)[0])
+            backing.on_done(answer.token, answer.status)
 
-    def _on_more(self, frame: Frame) -> None:
-        backing = self._backings.get(frame.machine)
+    def on_more(self, more: DiskMore) -> None:
+        """The next part of a flush may go."""
+        backing = self._backings.get(more.machine)
         if backing is not None:
-            backing.on_more(frame.stream)
+            backing.on_more(more.token)
 
     # Machines
 
-    def open(
-        self, machine: int, memory: GuestMemory, about: Sequence[Mapping[str, Any]], parked: bytes | None
-    ) -> tuple[bytes | None, Disks | None]:
-        """The disks of a machine that is being opened, if it has any, and its record alone.
+    def open(self, machine: int, memory: GuestMemory, disks: Sequence[OpenDisk], scratch: bytes) -> Disks | None:
+        """The disks of a machine that is being opened, if it has any.
 
-        :param about: from OPEN: each disk's number (None: nothing lies under it), and what its manifest says.
-        :param parked: what PARKED carried.
-        :raises FormatError: pages or record do not parse.
+        :param scratch: what PARKED carried of them.
+        :raises FormatError: pages do not parse.
         """
         written = self._written.pop(machine, {})
-        if not about:
-            return parked, None
-        record, scratch = _split(parked) if parked else (None, b"")
-        drives = [Drive(DriveRef(a["bytes"], a["digest"], a["kind"], a["name"])) for a in about]
+        drives = [Drive(disk.ref) for disk in disks]
         for number, drive in enumerate(drives):
             if number in written:
                 drive.pages = decode_pages(written[number], drive.ref.bytes)
-        for drive, pages in zip(_scratch(drives), _unpack_scratch(scratch, _scratch(drives)), strict=True):
+        held = _scratch(drives)
+        for drive, pages in zip(held, decode_scratch(scratch, [drive.ref.bytes for drive in held]), strict=True):
             drive.pages = pages
-        backing = self._backings[machine] = _Backing(self, machine, [a["number"] for a in about])
+        if not drives:
+            return None
+        backing = self._backings[machine] = _Backing(self, machine, [disk.number for disk in disks])
         backing.disks = Disks(memory, drives, backing)
-        return record, backing.disks
+        return backing.disks
 
-    def park(self, machine: int, record: bytes) -> bytes:
-        """What PARKED carries: the record, and what scratch disks hold. Sends what cow disks hold that is not kept."""
+    def park(self, machine: int) -> bytes:
+        """What scratch disks hold, for PARKED. Sends what cow disks hold that is not kept."""
         backing = self._backings.get(machine)
         if backing is None or backing.disks is None:
-            return record
+            return b""
         drives = backing.disks.drives
         for number, drive in enumerate(drives):
             if drive.unkept:
                 backing.keep_unasked(number, drive.take_unkept())
-        return _LENGTH.pack(len(record)) + record + _pack_scratch(_scratch(drives))
+        return encode_scratch([drive.pages for drive in _scratch(drives)])
 
     def forget(self, machine: int) -> None:
         """The machine is gone."""
@@ -270,50 +248,6 @@ class Drives:
         """Of blocks, which have a budget of their own."""
         return len(self.blocks) * abi.DISK_BLOCK_SIZE
 
-    def statistics(self) -> dict[str, int]:
-        """For PONG."""
-        return {"blocks": len(self.blocks), "block_hits": self.blocks.hits, "block_misses": self.blocks.misses}
-
-
-def _split(parked: bytes) -> tuple[bytes, bytes]:
-    """The record of a machine with disks, and what its scratch disks held; see `Drives.park`.
-
-    :raises FormatError: shorter than it says.
-    """
-    if len(parked) < _LENGTH.size or (length := _LENGTH.unpack_from(parked)[0]) > len(parked) - _LENGTH.size:
-        raise FormatError(f"record: its length and so many bytes expected, got {len(parked)}")
-    return parked[_LENGTH.size : _LENGTH.size + length], parked[_LENGTH.size + length :]
-
 
 def _scratch(drives: Sequence[Drive]) -> list[Drive]:
     return [drive for drive in drives if drive.ref.kind == "scratch"]
-
-
-def _pack_scratch(drives: Sequence[Drive]) -> bytes:
-    if not any(drive.pages for drive in drives):
-        return b""
-    sets = [encode_pages(drive.pages) for drive in drives]
-    raw = b"".join(_LENGTH.pack(len(data)) + data for data in sets)
-    return zstandard.ZstdCompressor(level=_SCRATCH_LEVEL).compress(raw)
-
-
-def _unpack_scratch(data: bytes, drives: Sequence[Drive]) -> list[dict[int, bytes]]:
-    if not data:
-        return [{} for _ in drives]
-    limit = len(drives) * (WRITTEN_MAX + WRITTEN_MAX // 512)
-    try:
-        if not 0 <= zstandard.frame_content_size(data) <= limit:
-            raise FormatError(f"record: scratch pages of at most {limit} bytes expected")
-        raw = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompress(
-            data, max_output_size=limit, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise FormatError(f"record: scratch pages in a zstd frame expected: {error}") from None
-    found = []
-    for drive in drives:
-        part, rest = _split(raw)
-        found.append(decode_pages(part, drive.ref.bytes))
-        raw = rest
-    if raw:
-        raise FormatError(f"record: scratch pages of {len(drives)} disks expected, {len(raw)} bytes are left")
-    return found

@@ -5,15 +5,14 @@ whole machine; outside of the machine a number is never used twice. What crosses
 answer never reaches an exchange that it was not meant for.
 """
 
-import struct
 from dataclasses import dataclass
 from typing import Final
 
 from edge.vmm.devices.ring import Record
+from edge.vmm.wire.frames import CREDIT_AMOUNT
 from vmimage import abi
 from vmimage.errors import GuestViolation, OutputTooLarge
 
-_CREDIT: Final = struct.Struct("<I")
 _NUMBERS: Final = abi.EXCHANGE_BIT - 1
 
 
@@ -64,9 +63,9 @@ class Exchanges:
         if kind == abi.RECORD_RESET:
             self._end(exchange)
         elif kind == abi.RECORD_CREDIT:
-            if len(payload) != _CREDIT.size or _CREDIT.unpack(payload)[0] > exchange.owed:
+            if len(payload) != CREDIT_AMOUNT.size or CREDIT_AMOUNT.unpack(payload)[0] > exchange.owed:
                 raise GuestViolation(f"gate out: credit of at most {exchange.owed} expected on exchange {number:#x}")
-            exchange.owed -= _CREDIT.unpack(payload)[0]
+            exchange.owed -= CREDIT_AMOUNT.unpack(payload)[0]
         else:
             self._take(exchange, record)
         return Record(kind, flags, exchange.outer_number, payload)
@@ -101,7 +100,7 @@ class Exchanges:
         if kind == abi.RECORD_RESET:
             self._end(exchange)
         elif kind == abi.RECORD_CREDIT:
-            exchange.credit += _CREDIT.unpack(payload)[0]
+            exchange.credit += CREDIT_AMOUNT.unpack(payload)[0]
         else:
             exchange.answer_ended = bool(flags & abi.FLAG_END)
             self._end_if_done(exchange)

@@ -6,19 +6,17 @@ response has ended or either side resets it; what the guest still says of a forg
 may cross. Streams whose number has EXCHANGE_BIT are the guest's own requests: see `exchanges`.
 """
 
-import struct
 from collections import deque
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from edge.vmm.devices.exchanges import Exchange, Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
 from edge.vmm.turns.charges import RECORD_NS, Account
+from edge.vmm.wire.frames import CREDIT_AMOUNT
 from vmimage import abi, requests
 from vmimage.errors import FormatError, GuestViolation, OutputTooLarge, Unmovable
 from vmimage.requests import OpenRequests, OpenStream
-
-_CREDIT: Final = struct.Struct("<I")
 
 
 @dataclass(slots=True)
@@ -197,7 +195,7 @@ class Gate:
                     waiting.append(record)
             return
         if record.type == abi.RECORD_CREDIT:
-            stream.credit += _CREDIT.unpack(record.payload)[0]
+            stream.credit += CREDIT_AMOUNT.unpack(record.payload)[0]
         self._enqueue(stream, record)
 
     def _enqueue(self, stream: Stream, record: Record) -> None:
@@ -228,7 +226,7 @@ class Gate:
             stream = self.streams[number] = Stream()
             for record in self._waiting.pop(number):
                 if record.type == abi.RECORD_CREDIT:
-                    stream.credit += _CREDIT.unpack(record.payload)[0]
+                    stream.credit += CREDIT_AMOUNT.unpack(record.payload)[0]
                 self._enqueue(stream, record)
 
     def drain(self, guest_head: int) -> list[Record]:
@@ -274,9 +272,9 @@ class Gate:
             if stream.credit < 0:
                 raise GuestViolation(f"gate out: stream {number} sent {-stream.credit} bytes more than its window")
         elif kind == abi.RECORD_CREDIT:
-            if len(payload) != _CREDIT.size or _CREDIT.unpack(payload)[0] > stream.owed:
+            if len(payload) != CREDIT_AMOUNT.size or CREDIT_AMOUNT.unpack(payload)[0] > stream.owed:
                 raise GuestViolation(f"gate out: credit of at most {stream.owed} expected on stream {number}")
-            stream.owed -= _CREDIT.unpack(payload)[0]
+            stream.owed -= CREDIT_AMOUNT.unpack(payload)[0]
             return None if stream.request_ended else record
         elif kind == abi.RECORD_RESET:
             self.completed += 1

@@ -1,17 +1,14 @@
 """The images a worker holds: bases from sealed memfds, small derived ones from their frames for as long as they run."""
 
 import functools
-import json
 import os
 import socket
 import struct
-from typing import Any, Final
+from typing import Final
 
 from edge.vmm.memory.guest_memory import BaseMemory, PageTemplate, page_template
 from edge.vmm.shells.shell import Image
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
-from vmimage.manifest import Region
+from edge.vmm.wire.images import Layout, NewImage
 
 _NUMBER: Final = struct.Struct("<I")
 
@@ -31,27 +28,27 @@ class HeldImages:
     def __getitem__(self, number: int) -> Image:
         return self._images[number]
 
-    def take(self, frame: Frame) -> None:
-        """An IMAGE frame came.
+    def take(self, new: NewImage) -> None:
+        """An image was announced.
 
         :raises ValueError: the memfd that goes with it is not there.
         """
-        head, record = frames.split_json(frame.payload)
-        about, template = _facts(head)
-        descriptor = self._receive_memfd(frame.machine) if about["bytes"] else -1
-        if about["kind"] == "base":
+        layout, record = new.layout, new.record
+        template = _template(layout)
+        descriptor = self._receive_memfd(new.image) if layout.memfd_bytes else -1
+        if layout.base is None:
             try:
                 base = BaseMemory(descriptor)
             except BaseException:
                 os.close(descriptor)
                 raise
-            self._images[frame.machine] = Image(base, template)
+            self._images[new.image] = Image(base, template)
             return
-        if about["bytes"]:
+        if layout.memfd_bytes:
             with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
-                record = file.read(about["bytes"])
-        self._images[frame.machine] = Image(self._images[about["base"]].base, template, record)
+                record = file.read(layout.memfd_bytes)
+        self._images[new.image] = Image(self._images[layout.base].base, template, record)
 
     def drop(self, number: int) -> Image | None:
         """Forget it; what it was."""
@@ -86,7 +83,6 @@ class HeldImages:
 
 
 @functools.lru_cache(maxsize=16)
-def _facts(head: bytes) -> tuple[dict[str, Any], PageTemplate]:
-    """The JSON of an IMAGE frame, and its layout; those of most images of a program are the same, byte for byte."""
-    about = json.loads(head)
-    return about, page_template(tuple(Region(*region) for region in about["regions"]), about["memory_bytes"])
+def _template(layout: Layout) -> PageTemplate:
+    """Page tables of a layout; that of most images of a program is the same."""
+    return page_template(layout.regions, layout.memory_bytes)

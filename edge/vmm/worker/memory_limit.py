@@ -123,14 +123,14 @@ def _trim() -> None:
         _libc.malloc_trim(0)
 
 
-def told(residents: Iterable[Resident], most: int) -> list[list[int]]:
-    """[number, bytes] of machines whose size changed by TOLD_STEP or more since that was last told."""
-    found: list[list[int]] = []
+def told(residents: Iterable[Resident], most: int) -> tuple[tuple[int, int], ...]:
+    """(number, bytes) of machines whose size changed by TOLD_STEP or more since that was last told."""
+    found: list[tuple[int, int]] = []
     for resident in residents:
         size = resident.measure()
         if abs(size - resident.told_bytes) >= TOLD_STEP:
             if len(found) == most:
                 break
             resident.told_bytes = size
-            found.append([resident.number, size])
-    return found
+            found.append((resident.number, size))
+    return tuple(found)

@@ -1,18 +1,19 @@
 """What a worker says: frames gathered until its turn is over, and the bill for those that guests cause."""
 
 import contextlib
-import json
 import socket
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from edge.vmm.devices.log import in_parts
 from edge.vmm.machine.resident import Resident
 from edge.vmm.turns.charges import LOG_LINE_NS
-from edge.vmm.wire import frames
+from edge.vmm.wire.frames import CREDIT_AMOUNT
+from edge.vmm.wire.machines import MESSAGE_MAX, RETRY_MAX, Died, Log, Report
+from edge.vmm.wire.messages import FromWorker
+from edge.vmm.wire.streams import ENGINES, Answer, Body, Credit, Reset, Subrequest
 from vmimage import abi
-from vmimage.errors import NunatakError
-
-MESSAGE_MAX: Final = 1000  # characters of what an error says
+from vmimage.errors import GuestError, NunatakError
 
 
 class Outbox:
@@ -23,9 +24,9 @@ class Outbox:
         self._out = bytearray()
         self.append = self._out.extend  # a frame that is made already
 
-    def send(self, type_: int, machine: int, payload: bytes) -> None:
-        """:raises ValueError: a payload that no frame may have."""
-        self._out += frames.pack(type_, 0, machine, 0, payload)
+    def send(self, message: FromWorker) -> None:
+        """:raises ValueError: it is larger than a frame."""
+        self._out += message.to_bytes()
 
     def flush(self) -> None:
         """Write all of it.
@@ -41,16 +42,17 @@ class Outbox:
         """Pass on what a guest sent; how many bytes that was."""
         machine, out = resident.machine, self._out
         before = len(out)
-        for record in machine.records:
-            payload = record.payload
-            if record.type == abi.RECORD_HEAD:
+        for kind, flags, stream, payload in machine.records:
+            end = flags & abi.FLAG_END != 0
+            if kind == abi.RECORD_HEAD:
                 guest_us = (machine.virtual_ns - resident.reported_ns) // 1000
-                engine = frames.ENGINES.index(machine.shell.engine_name)
-                times = resident.restore_us & 0xFFFFFFFF, guest_us & 0xFFFFFFFF
-                payload = frames.TIMING.pack(*times, engine) + payload
+                engine = ENGINES.index(machine.shell.engine_name)
+                out += Answer.encode(resident.number, stream, end, resident.restore_us, guest_us, engine, payload)
                 resident.restore_us = 0
-            out += frames.HEADER.pack(len(payload), record.type, record.flags, 0, resident.number, record.stream)
-            out += payload
+            elif kind == abi.RECORD_BODY:
+                out += Body.encode(resident.number, stream, end, payload)
+            else:
+                out += _OTHERS[kind](resident.number, stream, end, payload)
         if machine.records:
             resident.reported_ns = machine.virtual_ns
             machine.records.clear()
@@ -58,13 +60,23 @@ class Outbox:
             text, lines = machine.guest_log.take()
             machine.account.add(lines * LOG_LINE_NS)
             for part in in_parts(text):
-                self.send(frames.LOG, resident.number, part)
+                self.send(Log(resident.number, part))
         return len(out) - before
 
-    def died(self, machine: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:
+    def died(self, machine: int, error: NunatakError, retry: Iterable[int]) -> None:
         """A machine ended, or did not begin."""
-        about = {"error": type(error).__name__, "message": str(error)[:MESSAGE_MAX], "report": report, "retry": retry}
-        payload = b""
-        with contextlib.suppress(Exception):  # a report is worth something, but not that the end goes unsaid
-            payload = json.dumps(about).encode()
-        self.send(frames.DIED, machine, payload or json.dumps(about | {"report": {}}).encode())
+        message, report = str(error)[:MESSAGE_MAX], None
+        if isinstance(error, GuestError) and error.report:
+            with contextlib.suppress(Exception):  # it is worth something, but not that the end goes unsaid
+                report = Report.parse({**error.report, "message": message})
+        self.send(Died(machine, type(error).__name__, message, report, tuple(retry)[:RETRY_MAX]))
+
+
+# What a guest says beside answers: flags and payloads that a record may have and means nothing by are left out.
+_OTHERS: Final[Mapping[int, Callable[[int, int, bool, bytes], bytes]]] = {
+    abi.RECORD_CREDIT: lambda machine, stream, _, payload: Credit.encode(
+        machine, stream, *CREDIT_AMOUNT.unpack(payload)
+    ),
+    abi.RECORD_RESET: lambda machine, stream, *_: Reset(machine, stream).to_bytes(),
+    abi.RECORD_SUBREQUEST: lambda *record: Subrequest(*record).to_bytes(),
+}

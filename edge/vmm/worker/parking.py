@@ -8,7 +8,7 @@ from typing import Final
 from edge.vmm.devices.drives import Drives
 from edge.vmm.machine.resident import Resident
 from edge.vmm.shells.shell import of_thread
-from edge.vmm.wire import frames
+from edge.vmm.wire.machines import Parked
 from edge.vmm.worker.outbox import Outbox
 from vmimage import snapshot
 
@@ -63,6 +63,6 @@ class Parking:
         state = machine.capture(bytes_max=resident.record_bytes)
         machine.guest_log.end()
         self._outbox.emit(resident)
-        record = self._drives.park(resident.number, snapshot.encode(state, level=1, zstd=of_thread.zstd))
-        self._outbox.send(frames.PARKED, resident.number, record)
+        record = snapshot.encode(state, level=1, zstd=of_thread.zstd)
+        self._outbox.send(Parked(resident.number, record, self._drives.park(resident.number)))
         self._forget(resident)

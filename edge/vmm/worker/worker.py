@@ -1,4 +1,4 @@
-"""A worker: what holds shells and machines, and gives each its turn; `edge.vmm.wire.frames` is how it is told.
+"""A worker: what holds shells and machines, and gives each its turn; `edge.vmm.wire` is how it is told.
 
 A plain blocking loop: receive what there is, let each machine that has something to do work for a slice, send what they
 made, sleep when nobody has anything. It knows no network and no files: frames come over one Unix socket, images as
@@ -6,48 +6,37 @@ sealed memfds over another. Nothing that a guest or its image does ends a worker
 supervisor says so or is gone, and when frames are out of step, which only a defect of the supervisor brings about.
 """
 
-import json
-import logging
 import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 from edge.vmm.devices.drives import Drives
-from edge.vmm.devices.ring import Record
-from edge.vmm.machine.machine import Idle, Machine, Ready, Runnable
+from edge.vmm.machine.machine import Idle, Ready, Runnable
 from edge.vmm.machine.resident import Resident
 from edge.vmm.shells.held_images import HeldImages
 from edge.vmm.shells.shell import Image, Shell
 from edge.vmm.shells.shell_pool import ShellPool
 from edge.vmm.shells.tiering import Tiering
-from edge.vmm.turns.scheduler import Entity, Quota, Scheduler
+from edge.vmm.turns.scheduler import Entity, Scheduler
 from edge.vmm.turns.sleepers import Sleepers, seconds_until
 from edge.vmm.turns.watchdog import TICK_NS, watchdog
-from edge.vmm.wire import frames
-from edge.vmm.wire.attribution import Attribution
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.attribution import NOBODY, Attribution
+from edge.vmm.wire.frames import Splitter
+from edge.vmm.wire.vitals import Hello
+from edge.vmm.worker.duties import OF_MACHINES, Duties
 from edge.vmm.worker.guard import Guard
 from edge.vmm.worker.memory_limit import MemoryLimit, own_bytes
 from edge.vmm.worker.outbox import Outbox
 from edge.vmm.worker.parking import Parking
 from edge.vmm.worker.placement import Placement
 from edge.vmm.worker.vitals import Vitals
-from vmimage.errors import GuestError, NunatakError, OperatorError
-from vmimage.manifest import Limits
+from vmimage.errors import NunatakError, OperatorError
 
 RECEIVE_BYTES: Final = 1 << 20
 LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
-NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
-
-# Frames whose header names a machine: what goes wrong with one ends that.
-OF_MACHINES: Final = frozenset(
-    (frames.HEAD, frames.BODY, frames.CREDIT, frames.RESET, frames.OPEN, frames.PARK, frames.CLOSE)
-) | {frames.PAGES, frames.DISK_DONE, frames.DISK_MORE}
-
-log = logging.getLogger("nunatak.worker")
 
 
 class Worker:
@@ -64,7 +53,7 @@ class Worker:
     ) -> None:
         """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
         self._socket = frames_socket
-        self._buffer = bytearray()
+        self._in = Splitter()
         self._outbox = Outbox(frames_socket)
         self._guard = Guard(Attribution(attribution_fd), self._fail)
         self._images = HeldImages(images_socket)
@@ -74,32 +63,30 @@ class Worker:
         self._sleepers = Sleepers()  # by resident's number
         self._rests = 0  # times it slept because nobody had work
         self._shells = ShellPool()
-        self._spare_for = 0  # the machine that took the last shell of its kind
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
         self._tiering = make()
         self._placement = Placement(self._tiering, self._shells)
-        self._stopping = False
         self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
         self._parking = Parking(self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget)
         self._statm = statm
         self._memory = MemoryLimit(memory_bytes, self._own_bytes) if memory_bytes else None
         parts = (self._sleepers, self._watchdog, self._tiering, self._placement, self._guard, self._memory)
         self._vitals = Vitals(self._residents, self._shells, self._images, self._drives, *parts)
-        self._handlers: dict[int, Callable[[Frame], None]] = {
-            frames.HEAD: self._on_record,
-            frames.BODY: self._on_record,
-            frames.CREDIT: self._on_record,
-            frames.RESET: self._on_record,
-            frames.IMAGE: self._on_image,
-            frames.DROP_IMAGE: self._on_drop_image,
-            frames.OPEN: self._on_open,
-            frames.PARK: self._on_park,
-            frames.CLOSE: self._on_close,
-            frames.PING: self._on_ping,
-            frames.STOP: self._on_stop,
-            **self._drives.handlers,
-        }
+        self._duties = Duties(
+            images=self._images,
+            shells=self._shells,
+            tiering=self._tiering,
+            placement=self._placement,
+            drives=self._drives,
+            parking=self._parking,
+            scheduler=self._scheduler,
+            residents=self._residents,
+            enter=self._enter,
+            forget=self._forget,
+            wake=self._make_runnable,
+            pong=self._pong,
+        )
 
     def serve(self) -> None:
         """Until STOP, or until the supervisor is gone.
@@ -109,10 +96,9 @@ class Worker:
         if self._tiering.fixed == "kvm" and not self._tiering.kvm:
             raise OperatorError(f"engine kvm: {self._tiering.calibration.kvm_missing}")
         engines = ["unicorn", "kvm"] if self._tiering.kvm else ["unicorn"]
-        about = {"pid": os.getpid(), "engines": engines, "calibration": asdict(self._tiering.calibration)}
-        self._outbox.send(frames.HELLO, 0, json.dumps(about).encode())
+        self._outbox.send(Hello(os.getpid(), tuple(engines), asdict(self._tiering.calibration)))
         self._outbox.flush()
-        while not self._stopping and self._receive():
+        while not self._duties.stopping and self._receive():
             turn = self._scheduler.next(time.monotonic_ns())
             if turn is not None:
                 resident = self._by_entity[turn[0]]
@@ -142,17 +128,13 @@ class Worker:
             return True
         if not data:
             return False
-        self._buffer += data
-        for frame in frames.parse(self._buffer):
-            self._take(frame)
+        for frame in self._in.feed(data):
+            if frame[0] in OF_MACHINES and frame[2] != NOBODY:
+                self._guard.for_machine(frame[2], self._duties.take, frame)
+            else:
+                self._guard.for_nobody(self._duties.take, frame)
         self._wake_sleepers()
         return True
-
-    def _take(self, frame: Frame) -> None:
-        if frame.type in OF_MACHINES:
-            self._guard.for_machine(frame.machine, self._handlers[frame.type], frame)
-        else:
-            self._guard.for_nobody(self._handlers.get(frame.type, _unknown), frame)
 
     def _seconds_to_wake(self) -> float | None:
         """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
@@ -172,79 +154,14 @@ class Worker:
     def _make_runnable(self, resident: Resident) -> None:
         self._scheduler.wake(resident.entity, time.monotonic_ns())
 
-    # Frames
-
-    def _on_record(self, frame: Frame) -> None:
-        resident = self._residents.get(frame.machine)
-        if resident is not None:  # else it died or was closed while the frame was under way
-            resident.machine.offer(Record(frame.type, frame.flags, frame.stream, frame.payload))
-            self._make_runnable(resident)
-
-    def _on_image(self, frame: Frame) -> None:
-        self._images.take(frame)
-        self._placement.bases = self._images.bases()
-
-    def _on_drop_image(self, frame: Frame) -> None:
-        if frame.flags & frames.FLAG_END:
-            self._tiering.forget(frame.machine)
-        image = self._images.drop(frame.machine)
-        if image is not None and image.is_base:
-            self._shells.drop(image)
-            self._placement.bases = self._images.bases()
-
-    def _on_open(self, frame: Frame) -> None:
-        head, parked = frames.split_json(frame.payload)
-        about: dict[str, Any] = json.loads(head)
-        if frame.machine in self._residents:
-            raise ValueError(f"a machine that is not there yet expected, got {frame.machine} again")
-        image = self._images[about["image"]]
-        if self._parking and not self._shells.has_free(image):
-            self._parking.next()
-        shell = self._shells.take(image)
-        if self._shells.short_of is image:
-            self._spare_for = frame.machine
-        try:
-            self._open(frame.machine, about, parked, image, shell)
-        except Exception as error:
-            shell.broken |= not isinstance(error, NunatakError)
-            self._shells.release(shell, image)
-            raise
-
-    def _open(self, number: int, about: dict[str, Any], parked: bytes, image: Image, shell: Shell) -> None:
-        started_ns = time.perf_counter_ns()
-        limits = Limits(**about["limits"])
-        self._placement.choose(shell, self._tiering.engine_for(about["image"], id(image.base)))
-        record, disks = self._drives.open(number, shell.memory, about["disks"], parked or None)
-        machine = Machine(shell, image, limits, fresh=about["fresh"], disks=disks)
-        machine.restore(record)
-        quota = Quota(limits.cpu_percent * NS_PER_PERCENT) if limits.cpu_percent else None
-        entity = self._scheduler.add(about["tenant"], tenant_weight=about["weight"], quota=quota)
-        resident = Resident(number, about["image"], machine, entity)
-        resident.tenant, resident.growth_bytes = about["tenant"], about["growth_bytes"]
-        resident.record_bytes = min(about.get("record_bytes", frames.RECORD_BYTES_MAX), frames.RECORD_BYTES_MAX)
-        resident.restore_us = (time.perf_counter_ns() - started_ns) // 1000
-        resident.reported_ns = machine.virtual_ns
-        self._residents[number] = self._by_entity[entity] = resident
-
-    def _on_park(self, frame: Frame) -> None:
-        resident = self._residents.get(frame.machine)
-        if resident is not None:
-            self._parking.ask(resident)
-
-    def _on_close(self, frame: Frame) -> None:
-        resident = self._residents.get(frame.machine)
-        if resident is not None:
-            self._forget(resident)
-
-    def _on_ping(self, frame: Frame) -> None:
+    def _pong(self, token: str) -> None:
         self._measure()
-        statistics = self._vitals.statistics() | {"ping": frame.payload.decode(), "rests": self._rests}
-        self._outbox.send(frames.PONG, 0, json.dumps(statistics).encode())
-
-    def _on_stop(self, frame: Frame) -> None:
-        self._stopping = True
+        self._outbox.send(self._vitals.pong(token, self._rests))
 
     # Machines
+
+    def _enter(self, resident: Resident) -> None:
+        self._residents[resident.number] = self._by_entity[resident.entity] = resident
 
     def _prepare_shell(self) -> None:
         """Make a spare one, with the engine that machines of its base mostly want and the pages that they write."""
@@ -252,7 +169,7 @@ class Worker:
         if image is None:
             return
         made: list[Shell] = []
-        if not self._guard.for_shell(self._spare_for, self._make_spare, image, made):
+        if not self._guard.for_shell(self._duties.spare_for, self._make_spare, image, made):
             for shell in made:
                 self._shells.discard(shell, image)
 
@@ -336,11 +253,10 @@ class Worker:
 
     def _fail(self, machine: int, error: NunatakError, *, spoilt: bool) -> None:
         """The end of a machine, or of one that was to be opened: see `guard`."""
-        report = error.report if isinstance(error, GuestError) else {}
         resident = self._residents.get(machine)
         if resident is None:
             self._drives.forget(machine)
-            self._outbox.died(machine, error, report, [])
+            self._outbox.died(machine, error, ())
             return
         resident.machine.shell.broken |= spoilt
         try:
@@ -348,9 +264,5 @@ class Worker:
             self._outbox.emit(resident)
         finally:
             never_seen = resident.machine.never_seen()
-            self._outbox.died(machine, error, report, never_seen)
+            self._outbox.died(machine, error, never_seen)
             self._forget(resident)
-
-
-def _unknown(frame: Frame) -> None:
-    raise ValueError(f"a frame type for a worker expected, got {frame.type}")

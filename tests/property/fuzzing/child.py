@@ -1,6 +1,5 @@
 """A worker process as an edge starts it, driven from here over its two sockets without an event loop."""
 
-import json
 import os
 import select
 import socket
@@ -8,17 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from edge.content.image import Image
 from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
-from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
-from vmimage.canonical import canonical_json
+from edge.vmm.wire import frames, messages
+from edge.vmm.wire.machines import Open, OpenDisk
+from edge.vmm.wire.messages import FromWorker
+from edge.vmm.wire.vitals import Hello
 from vmimage.manifest import Limits
 
 COMMAND: Final = (sys.executable, "-m", "edge.vmm.worker")
@@ -33,6 +31,10 @@ class WorkerEnded(Exception):
     def __init__(self, status: int | None, said: str) -> None:
         super().__init__(f"the worker ended with status {status}")
         self.status, self.said = status, said
+
+
+class WorkerLied(Exception):
+    """The worker said what its supervisor would end it for."""
 
 
 class Child:
@@ -55,14 +57,13 @@ class Child:
             )
         ours.setblocking(False)
         self._socket = ours
-        self._in = bytearray()
+        self._in = frames.Splitter()
         self.last_said = ""  # the end of its stderr, once it is closed
-        self.hello: dict[str, Any] = {}
         first = self.receive(HELLO_S, until=1)
-        if not first or first[0].type != frames.HELLO:
+        if not first or not isinstance(first[0], Hello):
             self.close()
-            raise RuntimeError(f"HELLO expected, got {first}: {self.said()}")
-        self.hello = json.loads(first[0].payload)
+            raise RuntimeError(f"HELLO expected, got {first}: {self.last_said}")
+        self.hello = first[0]
 
     def __enter__(self) -> Self:
         return self
@@ -75,10 +76,11 @@ class Child:
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - 4000))
         return self._stderr.read().decode(errors="replace")
 
-    def send(self, data: bytes, *, patience_s: float = 60.0) -> list[Frame]:
+    def send(self, data: bytes, *, patience_s: float = 60.0) -> list[FromWorker]:
         """Send frames; what came meanwhile.
 
         :raises WorkerEnded: it is gone.
+        :raises WorkerLied: it said what no worker says.
         :raises TimeoutError: it does not read.
         """
         view, came = memoryview(data), []
@@ -98,12 +100,12 @@ class Child:
                     self._ended()
         return came
 
-    def receive(self, patience_s: float, *, until: int = 1) -> list[Frame]:
+    def receive(self, patience_s: float, *, until: int = 1) -> list[FromWorker]:
         """At least so many frames, or what came in that time.
 
         :raises WorkerEnded: it is gone.
         """
-        came: list[Frame] = []
+        came: list[FromWorker] = []
         deadline = time.monotonic() + patience_s
         while len(came) < until and (left := deadline - time.monotonic()) > 0:
             if select.select([self._socket], [], [], left)[0]:
@@ -142,7 +144,7 @@ class Child:
             self._stderr.close()
         return self.process.returncode
 
-    def _take(self) -> list[Frame]:
+    def _take(self) -> list[FromWorker]:
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
@@ -151,8 +153,10 @@ class Child:
             data = b""
         if not data:
             self._ended()
-        self._in += data
-        return frames.parse(self._in)
+        try:
+            return [messages.from_worker(frame) for frame in self._in.feed(data)]
+        except ValueError as error:
+            raise WorkerLied(str(error)) from None
 
     def _ended(self) -> None:
         try:
@@ -165,23 +169,14 @@ class Child:
 def open_frame(
     machine: int,
     image: int,
-    record: bytes = b"",
+    state: bytes = b"",
+    scratch: bytes = b"",
     *,
     limits: Limits,
     record_bytes: int = frames.RECORD_BYTES_MAX,
     fresh: bool = False,
     tenant: str = "fuzz",
-    disks: Sequence[object] = (),
+    disks: tuple[OpenDisk, ...] = (),
 ) -> bytes:
     """OPEN as `edge.supervisor.driver` sends it."""
-    about = {
-        "image": image,
-        "tenant": tenant,
-        "weight": 1,
-        "limits": asdict(limits),
-        "growth_bytes": 0,
-        "record_bytes": record_bytes,
-        "fresh": fresh,
-        "disks": list(disks),
-    }
-    return frames.pack(frames.OPEN, 0, machine, 0, frames.with_json(canonical_json(about), record))
+    return Open(machine, image, tenant, 1, limits, 0, record_bytes, fresh, disks, state, scratch).to_bytes()

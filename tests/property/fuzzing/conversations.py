@@ -7,23 +7,29 @@ take much memory, or be another worker afterwards than it was.
 
 import contextlib
 import json
-import struct
 import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
 from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import Block, DiskDone, DiskMore, DropDisk, NewDisk, Pages
+from edge.vmm.wire.fields import dump
+from edge.vmm.wire.images import DropImage
+from edge.vmm.wire.machines import Close, Died, OpenDisk, Park, Parked
+from edge.vmm.wire.streams import Body, Credit, Head, Reset
+from edge.vmm.wire.vitals import Ping, Pong
 from tests.property.fuzzing import mutate, neighbours
 from tests.property.fuzzing.case import DATA, Case
-from tests.property.fuzzing.child import Child, WorkerEnded, open_frame
+from tests.property.fuzzing.child import Child, WorkerEnded, WorkerLied, open_frame
 from tests.property.fuzzing.mutate import Rng
 from tests.property.fuzzing.session import Failure
+from tests.support.wire import Frame, split
 from vmimage import abi, disk, snapshot
-from vmimage.canonical import canonical_json
+from vmimage.drives import DriveRef
 from vmimage.manifest import Limits
 from vmimage.pages import no_pages
+from vmimage.parked import encode_scratch
 
 ANSWER_S: Final = 30.0
 LEAVE_S: Final = 10.0  # after the supervisor has gone
@@ -49,46 +55,43 @@ def conversation(rng: Rng) -> list[Frame]:
     for number in IMAGES:
         case = Case(code=CODE, gpr=(0, 0, 0, DATA, DATA + 0x8000, *(0,) * 11), data=bytes(64))
         sent.append(neighbours.hostile(number, case).announcement())
-    sent.append(frames.pack(frames.DISK, 0, DISK, 0, canonical_json({"blocks": 4, "cache_bytes": 1 << 20})))
+    sent.append(NewDisk(DISK, 4, 1 << 20).to_bytes())
     for machine in MACHINES:
-        disks = []
+        disks: tuple[OpenDisk, ...] = ()
+        state = scratch = b""
         if rng.random() < 0.5:
-            name = {"bytes": 4 * disk.BLOCK_SIZE, "digest": "sha256:" + "0" * 64, "kind": "cow", "name": "data"}
-            disks = [
-                {"number": DISK, **name},
-                {"number": None, **name, "kind": "scratch", "digest": None, "name": "tmp"},
-            ]
-            pages = disk.encode_pages({1: b"x" * abi.PAGE_SIZE})
-            sent.append(frames.pack(frames.PAGES, 0, machine, 0, pages))
-        record = b""
+            size = 4 * disk.BLOCK_SIZE
+            disks = (
+                OpenDisk(DISK, DriveRef(size, "sha256:" + "0" * 64, "cow", "data")),
+                OpenDisk(None, DriveRef(size, None, "scratch", "tmp")),
+            )
+            sent.append(Pages(machine, 0, disk.encode_pages({1: b"x" * abi.PAGE_SIZE})).to_bytes())
         if rng.random() < 0.3:
-            record = _record()
-            record = struct.pack("<I", len(record)) + record if disks else record
-        sent.append(
-            open_frame(machine, rng.choice(IMAGES), record, limits=LIMITS, disks=disks, fresh=rng.random() < 0.2)
-        )
+            state = _record()
+            scratch = encode_scratch([{2: b"y" * abi.PAGE_SIZE}]) if disks and rng.random() < 0.5 else b""
+        fresh = rng.random() < 0.2
+        sent.append(open_frame(machine, rng.choice(IMAGES), state, scratch, limits=LIMITS, disks=disks, fresh=fresh))
     for _ in range(rng.randrange(2, 12)):
         machine, stream = rng.choice(MACHINES), rng.randrange(1, 4)
-        sent.append(
-            rng.choice(
-                (
-                    frames.pack(frames.HEAD, rng.randrange(2), machine, stream, b"PATH_INFO\0/\0\0"),
-                    frames.pack(frames.BODY, rng.randrange(2), machine, stream, rng.randbytes(100)),
-                    frames.pack(frames.CREDIT, 0, machine, stream, struct.pack("<I", 1000)),
-                    frames.pack(frames.RESET, 0, machine, stream),
-                    frames.pack(frames.BLOCK, 0, DISK, rng.randrange(4), rng.choice((b"", bytes(disk.BLOCK_SIZE)))),
-                    frames.pack(frames.DISK_DONE, 0, machine, rng.randrange(4), struct.pack("<i", 0)),
-                    frames.pack(frames.DISK_MORE, 0, machine, rng.randrange(4)),
-                    frames.pack(frames.HEAD, 1, machine, abi.EXCHANGE_BIT | 1, b"Status\x00200\0\0"),
-                    frames.pack(frames.PING, 0, 0, 0, b"p"),
-                    frames.pack(frames.PARK, 0, machine, 0),
-                )
+        said = rng.choice(
+            (
+                Head(machine, stream, rng.random() < 0.5, b"PATH_INFO\0/\0\0"),
+                Body(machine, stream, rng.random() < 0.5, rng.randbytes(100)),
+                Credit(machine, stream, 1000),
+                Reset(machine, stream),
+                Block(DISK, rng.randrange(4), rng.choice((b"", bytes(disk.BLOCK_SIZE), None))),
+                DiskDone(machine, rng.randrange(4), rng.choice((0, -5))),
+                DiskMore(machine, rng.randrange(4)),
+                Head(machine, abi.EXCHANGE_BIT | 1, True, b"Status\x00200\0\0"),
+                Ping("p"),
+                Park(machine),
             )
         )
-    sent += [frames.pack(rng.choice((frames.PARK, frames.CLOSE)), 0, machine, 0) for machine in MACHINES]
-    sent.append(frames.pack(frames.DROP_DISK, 0, DISK, 0))
-    sent += [frames.pack(frames.DROP_IMAGE, frames.FLAG_END, image, 0) for image in IMAGES]
-    return frames.parse(bytearray(b"".join(sent)))
+        sent.append(said.to_bytes())
+    sent += [rng.choice((Park, Close))(machine).to_bytes() for machine in MACHINES]
+    sent.append(DropDisk(DISK).to_bytes())
+    sent += [DropImage(image, True).to_bytes() for image in IMAGES]
+    return split(b"".join(sent))
 
 
 def _record() -> bytes:
@@ -114,9 +117,9 @@ def change(rng: Rng, good: list[Frame]) -> Changed:
         elif kind == 3:
             sent[place] = frame._replace(type=rng.choice((*range(48), rng.randrange(256))))
         elif kind == 4:
-            sent[place] = frame._replace(machine=rng.choice((0, *IMAGES, *MACHINES, DISK, 2**32 - 1)))
+            sent[place] = frame._replace(first=rng.choice((0, *IMAGES, *MACHINES, DISK, 2**32 - 1)))
         elif kind == 5:
-            sent[place] = frame._replace(stream=rng.choice((0, 1, 2, 2**31, 2**31 + 1, 2**32 - 1)))
+            sent[place] = frame._replace(second=rng.choice((0, 1, 2, 2**31, 2**31 + 1, 2**32 - 1)))
         elif kind == 6:
             sent[place] = frame._replace(flags=rng.randrange(256))
         elif kind == 7:
@@ -133,15 +136,15 @@ def change(rng: Rng, good: list[Frame]) -> Changed:
 def _other_json(rng: Rng, payload: bytes) -> bytes:
     """JSON in a payload with a value changed."""
     try:
-        head, rest = frames.split_json(payload)
+        head, rest = frames.split_head(payload)
         about = json.loads(head)
-    except (struct.error, ValueError):
+    except ValueError:
         try:
-            return json.dumps(mutate.value(rng, json.loads(payload))).encode()
+            return dump(mutate.value(rng, json.loads(payload)))
         except ValueError:
             return mutate.data(rng, payload)
-    head = json.dumps(mutate.value(rng, about)).encode()
-    return frames.with_json(head, rest)
+    head = dump(mutate.value(rng, about))
+    return frames.with_head(head, rest)
 
 
 class Listener:
@@ -181,6 +184,8 @@ class Listener:
             status = child.close()
             self._judge(status, error.said, changed.in_step)
             return
+        except WorkerLied as error:
+            raise Failure("protocol", str(error), child.said()) from None
         except TimeoutError:
             raise Failure("wedged", f"no answer in {ANSWER_S} s", child.said()) from None
         self._refuse_size(child)
@@ -200,24 +205,25 @@ class Listener:
 
     def _look(self, child: Child) -> None:
         """It answers, and a machine that is opened now runs and is parked."""
-        token = b"look"
+        token = "look"
         case = Case(code=CODE)
         image = neighbours.hostile(999, case)
-        child.send(child.give(image) + open_frame(999, 999, limits=LIMITS) + frames.pack(frames.RESET, 0, 999, 9))
-        child.send(frames.pack(frames.PARK, 0, 999, 0) + frames.pack(frames.PING, 0, 0, 0, token))
-        wanted, until = {frames.PARKED, frames.PONG}, time.monotonic() + ANSWER_S
+        child.send(child.give(image) + open_frame(999, 999, limits=LIMITS) + Reset(999, 9).to_bytes())
+        child.send(Park(999).to_bytes() + Ping(token).to_bytes())
+        wanted, until = {Parked, Pong}, time.monotonic() + ANSWER_S
         while wanted:
             if time.monotonic() > until:
                 raise TimeoutError
-            for frame in child.receive(1.0):
-                if frame.type == frames.PONG and json.loads(frame.payload).get("ping") == token.decode():
-                    wanted.discard(frames.PONG)
-                elif frame.machine == 999 and frame.type == frames.PARKED:
-                    wanted.discard(frames.PARKED)
-                elif frame.machine == 999 and frame.type == frames.DIED:
-                    raise Failure("neighbour", f"a machine that does nothing wrong died: {frame.payload[:300]!r}")
-        clean = [frames.pack(frames.CLOSE, 0, machine, 0) for machine in MACHINES]
-        clean += [frames.pack(frames.DROP_IMAGE, frames.FLAG_END, image, 0) for image in (*IMAGES, 999)]
+            for message in child.receive(1.0):
+                match message:
+                    case Pong() if message.token == token:
+                        wanted.discard(Pong)
+                    case Parked(machine=999):
+                        wanted.discard(Parked)
+                    case Died(machine=999):
+                        raise Failure("neighbour", f"a machine that does nothing wrong died: {message}")
+        clean = [Close(machine).to_bytes() for machine in MACHINES]
+        clean += [DropImage(image, True).to_bytes() for image in (*IMAGES, 999)]
         child.send(b"".join(clean))
         self._refuse_size(child)
 

@@ -82,7 +82,7 @@ def main() -> int:
     elif defect == "keeps registers":
         _before(Shell, "bind", keep_registers)
     elif defect == "spoils a neighbour":
-        _before(worker.Worker, "_on_ping", spoil)
+        _before(worker.Worker, "_pong", spoil)
     else:
         raise SystemExit(f"a defect expected, got {defect!r}")
     return process.main()

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from edge.content.image import Image, prepare
-from edge.vmm.wire import frames
+from edge.vmm.wire.streams import Head
 from tests.property.fuzzing import instructions
 from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout
 from tests.support.guests import EXAMPLES, bake, baker, head_block
@@ -101,7 +101,7 @@ def hello_images() -> tuple[Image, Image]:
 def hello_request(machine: int, stream: int) -> bytes:
     """A whole request."""
     variables = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "guest.test"}
-    return frames.pack(frames.HEAD, frames.FLAG_END, machine, stream, head_block(variables))
+    return Head(machine, stream, True, head_block(variables)).to_bytes()
 
 
 def hello_answer(count: int) -> bytes:

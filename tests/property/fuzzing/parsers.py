@@ -13,7 +13,7 @@ import tarfile
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -28,7 +28,6 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import TargetFile
 
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
-from edge.content.ages import split_age
 from edge.content.image import prepare
 from edge.devices import upstreams
 from edge.front import cgi
@@ -37,19 +36,25 @@ from edge.model.routes import Route
 from edge.vmm.devices.drives import Drives
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
+from edge.vmm.wire import messages
+from edge.vmm.wire.fields import dump
+from edge.vmm.wire.frames import RawFrame, Splitter, pack, split_head, with_head
+from edge.vmm.wire.machines import OpenDisk
 from origin.bake import files
 from origin.bake.elf import parse_program
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.vectors import make as vectors
+from tests.vectors.frames import FROM_WORKER, TO_WORKER
 from vmimage import abi, disk, requests, snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.canonical import Blob, canonical_json, digest_of
 from vmimage.disk import BlockList, BlockRef
-from vmimage.drives import parse_drives
+from vmimage.drives import DriveRef, parse_drives
 from vmimage.errors import FormatError, GuestViolation, PublisherError, VerificationError
 from vmimage.manifest import SNAPSHOT_TYPE, ImageManifest, Region, parse_manifest
 from vmimage.pages import pages_digest
+from vmimage.parked import ParkedRecord, decode_scratch, parse_parked
 from vmimage.symbols import SymbolTable
 from vmimage.trust import KEY_ROLES, Trust, initial_metadata, parse_target, sign_bin
 
@@ -245,9 +250,9 @@ def _prepare(data: bytes) -> object:
 
 # What a machine with disks was parked as
 
-_DRIVES: Final = (
-    {"number": 1, "bytes": 1 << 20, "digest": vectors.digest("cow"), "kind": "cow", "name": "mine"},
-    {"number": None, "bytes": 64 << 10, "digest": None, "kind": "scratch", "name": "tmp"},
+_DISKS: Final = (
+    OpenDisk(1, DriveRef(1 << 20, vectors.digest("cow"), "cow", "mine")),
+    OpenDisk(None, DriveRef(64 << 10, None, "scratch", "tmp")),
 )
 
 
@@ -260,20 +265,85 @@ def _length(data: bytes) -> bytes:
 
 
 def _with_scratch(rng: Rng) -> bytes:
-    """A record, and the pages of a scratch disk behind it, one of them changed."""
+    """The pages of a scratch disk, some of them changed."""
     pages = disk.encode_pages({2: b"x" * abi.PAGE_SIZE, 9: bytes(range(256)) * 16})
     if rng.random() < 0.7:
         pages = mutate.data(rng, pages)
-    data = _length(frozen("record-v2.zst")) + zstandard.compress(_length(pages), 1)
+    data = zstandard.compress(_length(pages), 1)
     return data if rng.random() < 0.7 else mutate.data(rng, data)
 
 
-def _open_with_disks(data: bytes) -> bytes | None:
+def _open_with_disks(data: bytes) -> object:
     drives = Drives(*(_nothing for _ in signature(Drives).parameters))  # nobody is told of anything
-    record, disks = drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), _DRIVES, data)
+    disks = drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), _DISKS, data)
     assert disks is not None
+    again = drives.park(1)
     drives.forget(1)
-    return record
+    return [pages for pages in decode_scratch(again, [64 << 10]) if pages]
+
+
+def _parked(rng: Rng) -> bytes:
+    """A parked record with changed bytes, as a disk that is not ours would give it."""
+    seeds = (frozen("parked-v1.bin"), ParkedRecord("s", "", vectors.digest("i"), 0, 0, (), b"x").to_bytes())
+    return mutate.data(rng, rng.choice(seeds), seeds)
+
+
+def _same_parked(data: bytes, record: ParkedRecord) -> bool:
+    """All of it is in the value, but for the check."""
+    again = record.to_bytes()
+    return again[:8] + again[40:] == data[:8] + data[40:]
+
+
+# Frames
+
+
+def _frames(messages_by_name: Mapping[str, Any]) -> Callable[[Rng], bytes]:
+    """A frame with its length right and something changed: in its header, its bytes, or its JSON."""
+    seeds = [Splitter().feed(message.to_bytes())[0] for message in messages_by_name.values()]
+    seeds = [seed for seed in seeds if len(seed[4]) < 1 << 14]  # a block's bytes say nothing
+
+    def make(rng: Rng) -> bytes:
+        header, payload = list(rng.choice(seeds)[:4]), rng.choice(seeds)[4]
+        if rng.random() < 0.9:
+            *header, payload = rng.choice(seeds)
+        if rng.random() < 0.4:
+            place = rng.randrange(4)
+            header[place] = rng.choice((0, 1, 2, 255)) if place < 2 else rng.choice((*mutate.INTERESTING, 5, 2**31 + 3))
+        kind = rng.random()
+        if kind < 0.3:
+            payload = mutate.data(rng, payload)
+        elif kind < 0.8:
+            payload = _other_json(rng, payload)
+        return pack(*header, payload)
+
+    return make
+
+
+def _other_json(rng: Rng, payload: bytes) -> bytes:
+    """A payload with its JSON changed, where it has any."""
+    for head, rest in (_split(payload), (payload, None)):
+        try:
+            data = dump(mutate.value(rng, json.loads(head)))
+        except ValueError:
+            continue
+        return data if rest is None else with_head(data, rest)
+    return payload
+
+
+def _split(payload: bytes) -> tuple[bytes, bytes]:
+    try:
+        return split_head(payload)
+    except ValueError:
+        return b"", b""
+
+
+def _decode(decode: Callable[[RawFrame], Any]) -> Callable[[bytes], Any]:
+    return lambda data: decode(*Splitter().feed(data))
+
+
+def _same_frame(data: bytes, message: Any) -> bool:
+    """A message is all of its frame: nothing was passed over."""
+    return bool(message.to_bytes() == data)
 
 
 # Catalogue
@@ -525,7 +595,9 @@ def targets() -> Sequence[Target]:
             (FormatError,),
             lambda data, value: requests.encode(value) == data,
         ),
-        Target("aged-record", from_seeds(struct.pack("<4sdQ", b"NKA1", 1e9, 7) + record), split_age, ()),
+        Target("parked", _parked, parse_parked, (FormatError,), _same_parked),
+        Target("frame-to-worker", _frames(TO_WORKER), _decode(messages.to_worker), (ValueError,), _same_frame),
+        Target("frame-from-worker", _frames(FROM_WORKER), _decode(messages.from_worker), (ValueError,), _same_frame),
         Target(
             "manifest",
             changed_manifest(frozen("manifest.json"), frozen("manifest-base.json")),

@@ -4,7 +4,6 @@ A batch is sent in one go, as a busy supervisor would, and is over when the work
 `_take` (every frame) and `_look_round` (after a batch); whatever does not is a `Failure`.
 """
 
-import json
 import random
 import re
 import struct
@@ -18,10 +17,15 @@ import zstandard
 
 from edge.content.image import Image
 from edge.vmm.wire import frames
-from edge.vmm.wire.frames import Frame
+from edge.vmm.wire.disks import BlockWant
+from edge.vmm.wire.images import DropImage
+from edge.vmm.wire.machines import Close, Died, Park, Parked
+from edge.vmm.wire.messages import FromWorker
+from edge.vmm.wire.streams import Answer, Body, Reset
+from edge.vmm.wire.vitals import Hello, Ping, Pong
 from tests.property.fuzzing import neighbours
 from tests.property.fuzzing.case import AT_ONCE, AT_REST, Case
-from tests.property.fuzzing.child import Child, WorkerEnded, open_frame
+from tests.property.fuzzing.child import Child, WorkerEnded, WorkerLied, open_frame
 from vmimage import errors, snapshot
 from vmimage.errors import FormatError, NunatakError
 from vmimage.manifest import Limits
@@ -36,12 +40,6 @@ ASK_S: Final = (0.001, 0.016)  # between two PINGs: at first, and at most
 SECRET_EVERY: Final = 4  # batches
 INTERNAL: Final = "the machine could not go on"  # what an exception in the VMM itself is reported as
 
-_FROM_WORKER: Final = frozenset(
-    (
-        *(frames.HEAD, frames.BODY, frames.RESET, frames.CREDIT, frames.SUBREQUEST, frames.PARKED, frames.DIED),
-        *(frames.LOG, frames.PONG, frames.BLOCK_WANT, frames.KEEP, frames.APPEND),
-    )
-)
 _VECTOR: Final = re.compile(r"\(vector (\d+)")
 EXCEPTIONS: Final = 32  # vectors below are processors' own
 _SECRET_WORDS: Final = frozenset(struct.unpack("<QQ", neighbours.SECRET))
@@ -80,7 +78,7 @@ class Session:
         self._machines: dict[int, _Live] = {}
         self._number = self._image_number = neighbours.FIRST_NUMBER
         self._pings = self._batches = 0
-        self._pongs: dict[str, dict[str, Any]] = {}
+        self._pongs: dict[str, Pong] = {}
         self._looking: dict[int, neighbours.Looking] = {}
         self._hello = self._hellos = 0
         try:
@@ -113,6 +111,8 @@ class Session:
                 step()
         except WorkerEnded as error:
             raise Failure("died", f"the worker ended with status {error.status}", error.said) from None
+        except WorkerLied as error:
+            raise Failure("protocol", str(error), self._child.said()) from None
         except TimeoutError:
             self._child.process.kill()  # it would not leave
             raise Failure("wedged", f"no answer in {WEDGED_S} s", self._child.said()) from None
@@ -128,12 +128,12 @@ class Session:
             out += [frames.pack(kind, flags, number, stream, payload) for kind, flags, stream, payload in case.sent]
             out.append(_wake(number))
             if case.park == AT_ONCE:
-                out.append(frames.pack(frames.PARK, 0, number, 0))
+                out.append(Park(number).to_bytes())
             mine.append(number)
         self._send(b"".join(out))
         self._settle(mine)
         resting = [number for number in mine if self._lives(number) and self._case_of(number).park == AT_REST]
-        self._send(b"".join(frames.pack(frames.PARK, 0, number, 0) for number in resting))
+        self._send(b"".join(Park(number).to_bytes() for number in resting))
         self._settle(resting)
         out, reopened = [], []
         for number in mine:
@@ -144,7 +144,7 @@ class Session:
             record = live.parked if case.reopen == 1 else _changed(live.parked, case.reopen)
             other = self._enter(case, live.image)
             out.append(_open(other, live.image, case, record))
-            out += [_wake(other), frames.pack(frames.PARK, 0, other, 0)]
+            out += [_wake(other), Park(other).to_bytes()]
             reopened.append(other)
         self._send(b"".join(out))
         self._settle(reopened)
@@ -161,11 +161,11 @@ class Session:
         for number in numbers:
             live = self._machines[number]
             if live.parked is None and not live.died:
-                out.append(frames.pack(frames.CLOSE, 0, number, 0))
+                out.append(Close(number).to_bytes())
                 self.outcomes["goes on"] += 1
             if live.image is not None:
                 images.add(live.image.number)
-        out += [frames.pack(frames.DROP_IMAGE, frames.FLAG_END, image, 0) for image in sorted(images)]
+        out += [DropImage(image, True).to_bytes() for image in sorted(images)]
         self._send(b"".join(out))
         self._ping()
         for number in numbers:
@@ -177,9 +177,9 @@ class Session:
             return
         until, pause_s = time.monotonic() + SETTLED_S, ASK_S[0]
         before = now = self._ping()
-        enough_ns = before["cpu_ns"] + BATCH_NS + CASE_NS * len(numbers)
+        enough_ns = before.cpu_ns + BATCH_NS + CASE_NS * len(numbers)
         while any(self._lives(number) for number in numbers):
-            if now["rests"] > before["rests"] or now["cpu_ns"] > enough_ns or time.monotonic() > until:
+            if now.rests > before.rests or now.cpu_ns > enough_ns or time.monotonic() > until:
                 return
             self._take(self._child.receive(pause_s, until=1000))
             now = self._ping()
@@ -203,10 +203,10 @@ class Session:
     def _send(self, data: bytes) -> None:
         self._take(self._child.send(data))
 
-    def _ping(self) -> dict[str, Any]:
+    def _ping(self) -> Pong:
         self._pings += 1
         token = str(self._pings)
-        self._send(frames.pack(frames.PING, 0, 0, 0, token.encode()))
+        self._send(Ping(token).to_bytes())
         deadline = time.monotonic() + WEDGED_S
         while token not in self._pongs:
             left = deadline - time.monotonic()
@@ -215,32 +215,30 @@ class Session:
             self._take(self._child.receive(left))
         return self._pongs.pop(token)
 
-    def _take(self, batch: Sequence[Frame]) -> None:
-        """What holds for every frame of a worker: a type, a machine and a payload that there may be; no secrets."""
-        for frame in batch:
-            if frame.type not in _FROM_WORKER:
-                raise Failure("protocol", f"a frame type from a worker expected, got {frame.type}")
-            if frame.type == frames.PONG:
-                statistics = json.loads(frame.payload)
-                self._pongs[statistics["ping"]] = statistics
+    def _take(self, batch: Sequence[FromWorker]) -> None:
+        """What holds for every message of a worker: it names a machine that there may be, and holds no secrets."""
+        for message in batch:
+            if isinstance(message, Pong):
+                self._pongs[message.token] = message
                 continue
-            live = self._machines.get(frame.machine)
+            if isinstance(message, Hello | BlockWant):
+                raise Failure("protocol", f"a message of a machine expected, got {message}")
+            live = self._machines.get(message.machine)
             if live is None or live.died or live.parked is not None:
-                raise Failure("protocol", f"a machine that is there expected, got type {frame.type} of {frame.machine}")
+                raise Failure("protocol", f"a machine that is there expected, got {message}")
             if live.case is not _SECRET_CASE:
-                _refuse_secret(frame)
-            if frame.type == frames.DIED:
-                live.died = self._on_died(live, frame.payload)
-            elif frame.type == frames.PARKED:
-                live.parked = frame.payload
+                _refuse_secret(message)
+            if isinstance(message, Died):
+                live.died = self._on_died(live, message)
+            elif isinstance(message, Parked):
+                live.parked = message.state
                 self.outcomes["parked"] += 1
-                if live.case is not _SECRET_CASE and neighbours.SECRET in _unpacked(frame.payload):
+                if live.case is not _SECRET_CASE and neighbours.SECRET in _unpacked(message.state):
                     raise Failure("leak", "the record of a machine holds what belongs to another")
                 self._refuse_unreadable(live)
-            elif frame.type in (frames.HEAD, frames.BODY):
-                payload = frame.payload[frames.TIMING.size :] if frame.type == frames.HEAD else frame.payload
-                live.body += payload[-200:] if live.case is not None else payload
-                live.answered |= bool(frame.flags & frames.FLAG_END)
+            elif isinstance(message, Answer | Body):
+                live.body += message.payload[-200:] if live.case is not None else message.payload
+                live.answered |= message.end
 
     def _refuse_unreadable(self, live: _Live) -> None:
         """What a machine is parked as must be what the next worker takes."""
@@ -251,20 +249,19 @@ class Session:
         except FormatError as error:
             raise Failure("record", f"a record that can be read expected: {error}") from None
 
-    def _on_died(self, live: _Live, payload: bytes) -> str:
-        about = json.loads(payload)
-        kind = getattr(errors, about["error"], None)
+    def _on_died(self, live: _Live, died: Died) -> str:
+        kind = getattr(errors, died.error, None)
         if not (isinstance(kind, type) and issubclass(kind, NunatakError)):
-            raise Failure("error", f"an error class of ours expected, got {about['error']}: {about['message']}")
-        if about["message"].startswith(INTERNAL):
-            raise Failure("internal", f"{about['error']}: {about['message']}", self._child.said())
+            raise Failure("error", f"an error class of ours expected, got {died.error}: {died.message}")
+        if died.message.startswith(INTERNAL):
+            raise Failure("internal", f"{died.error}: {died.message}", self._child.said())
         if live.case is None:
-            raise Failure("neighbour", f"a machine that did nothing died: {about['error']}: {about['message']}")
-        registers = about["report"].get("registers", {})
+            raise Failure("neighbour", f"a machine that did nothing died: {died.error}: {died.message}")
+        registers = died.report.registers if died.report is not None else {}
         if _SECRET_WORDS & set(registers.values()):
             raise Failure("leak", f"the registers of a machine hold what belongs to another: {registers}")
-        self.outcomes[_word(about["error"], about["message"])] += 1
-        return str(about["error"])
+        self.outcomes[_word(died.error, died.message)] += 1
+        return died.error
 
     # Neighbours
 
@@ -312,7 +309,7 @@ class Session:
         self._send(open_frame(number, looking.image.number, limits=neighbours.LOOKING_LIMITS, tenant="neighbour"))
         self._send(_wake(number))
         self._settle([number])
-        self._send(frames.pack(frames.PARK, 0, number, 0))
+        self._send(Park(number).to_bytes())
         if wrong := neighbours.what_it_saw(self._parked(number), looking):
             raise Failure("leak", f"in a shell of {memory_bytes >> 20} MiB: {wrong}")
 
@@ -321,7 +318,7 @@ class Session:
         self._send(_open(self._secret, self._secret_image, _SECRET_CASE))
 
     def _check_secret(self) -> None:
-        self._send(frames.pack(frames.PARK, 0, self._secret, 0))
+        self._send(Park(self._secret).to_bytes())
         record = self._parked(self._secret)
         state = snapshot.decode(record, memory_bytes=self._secret_image.manifest.memory_bytes)
         if len(state.page_nos):
@@ -344,7 +341,7 @@ _SECRET_CASE: Final = neighbours.secret_case()
 
 def _wake(machine: int) -> bytes:
     """Lets a machine run that nothing is asked of: a RESET of a stream that it does not have."""
-    return frames.pack(frames.RESET, 0, machine, 0x7FFF_FFFF)
+    return Reset(machine, 0x7FFF_FFFF).to_bytes()
 
 
 def _open(machine: int, image: Image, case: Case, record: bytes = b"") -> bytes:
@@ -352,9 +349,10 @@ def _open(machine: int, image: Image, case: Case, record: bytes = b"") -> bytes:
     return open_frame(machine, image.number, record, limits=Limits(**case.limits), **more)
 
 
-def _refuse_secret(frame: Frame) -> None:
-    if neighbours.SECRET in frame.payload or neighbours.SECRET.hex().encode() in frame.payload:
-        raise Failure("leak", f"a frame of type {frame.type} holds what belongs to another machine")
+def _refuse_secret(message: FromWorker) -> None:
+    frame = message.to_bytes()
+    if neighbours.SECRET in frame or neighbours.SECRET.hex().encode() in frame:
+        raise Failure("leak", f"{type(message).__name__} holds what belongs to another machine")
 
 
 def _unpacked(record: bytes) -> bytes:
