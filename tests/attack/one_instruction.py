@@ -43,10 +43,10 @@ def cases() -> Iterator[bytes]:
             for opcode, modrm in itertools.product(range(256), SOME):
                 yield prefix + lead + bytes([opcode, modrm]) + TAIL
         for lead, groups in ((b"", GROUPS), (b"\x0f", GROUPS_0F)):
-            for opcode, modrm in itertools.product(groups, range(256)):
-                yield prefix + lead + bytes([opcode, modrm]) + TAIL
-    for lead, second, third in itertools.product((0xC4, 0xC5, 0x62, 0x8F), range(256), range(0, 256, 17)):
-        yield bytes([lead, second, third]) + bytes.fromhex("58c1223344556677")
+            for code, modrm in itertools.product(groups, range(256)):
+                yield prefix + lead + bytes([code, modrm]) + TAIL
+    for first, second, third in itertools.product((0xC4, 0xC5, 0x62, 0x8F), range(256), range(0, 256, 17)):
+        yield bytes([first, second, third]) + bytes.fromhex("58c1223344556677")
 
 
 class Bench:

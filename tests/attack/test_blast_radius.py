@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,9 +57,9 @@ class Victim:
         assert frame.payload.endswith(b"hello from /, request %d\n" % self._served)
 
 
-def statistics(worker: SandboxedWorker) -> dict[str, object]:
+def statistics(worker: SandboxedWorker) -> dict[str, Any]:
     worker.send(frames.PING)
-    found: dict[str, object] = json.loads(worker.expect(frames.PONG).payload)
+    found: dict[str, Any] = json.loads(worker.expect(frames.PONG).payload)
     return found
 
 
@@ -361,14 +362,14 @@ def test_sizes_are_told_when_they_change() -> None:
     with running("unicorn") as worker:
         victim = Victim(worker)
         victim.serves()
-        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        told = dict(statistics(worker)["resident"])
         assert set(told) == {VICTIM}
         assert statistics(worker)["resident"] == []
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000)
         worker.request(EVIL, 1, "/fill?n=8192")
         worker.response()
         victim.serves()
-        told = dict(statistics(worker)["resident"])  # type: ignore[call-overload]
+        told = dict(statistics(worker)["resident"])
         assert set(told) == {EVIL}
         assert 8 << 20 < told[EVIL] < 11 << 20
         worker.stop()

@@ -62,7 +62,7 @@ def test_signs_of_life_are_believed_only_of_one_that_reads() -> None:
         owner: Any = None
         worker = Worker(0, owner)
         sent: list[Frame] = []
-        worker.send = lambda data: sent.extend(frames.parse(bytearray(data)))  # type: ignore[method-assign]
+        worker.send = lambda frame: sent.extend(frames.parse(bytearray(frame)))  # type: ignore[method-assign]
 
         def pong(said: object) -> None:
             worker.on_pong(json.dumps(said).encode())

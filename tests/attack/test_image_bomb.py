@@ -11,11 +11,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
-from edge.content.image import held_bytes, machine_bytes, prepare, preparing_bytes
-from edge.content.images import Images
+from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.images import PREPARING_MIN, Images
 from tests.support.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -142,7 +141,7 @@ def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> No
         victim = honest().manifest
         origin, counters = Origin(honest(), *bombs), Counters()
         most = 2 * preparing_bytes(bombs[0].manifest) + 1000
-        assert most > edge.content.images.PREPARING_MIN
+        assert most > PREPARING_MIN
         images = Images(origin, threads, most, counters)
         await images.load(baker().base.manifest.digest)
         origin.blobs.clear()
@@ -168,7 +167,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _prepared(bundle: ImageBundle, base: edge.content.images.Image | None) -> edge.content.images.Image:
+def _prepared(bundle: ImageBundle, base: Image | None) -> Image:
     return prepare(1, bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest], base)
 
 

@@ -125,7 +125,7 @@ def test_names_that_a_tenant_waits_for_are_bounded_and_given_back(monkeypatch: p
         assert isinstance(again[0], socket.gaierror), "all places are free again"
         await lookups.close()
 
-    asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))
 
 
 def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:

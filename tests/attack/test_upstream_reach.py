@@ -52,7 +52,7 @@ class Secret:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 6 * PATIENCE_S))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(test(), 6 * PATIENCE_S))
 
 
 def machine(*upstreams: str) -> tuple[Any, list[Frame]]:

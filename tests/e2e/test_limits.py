@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,12 @@ from tests.support.edges import admin, eventually, metrics
 from tests.support.guests import PROGRAMS
 
 LIMITS = PROGRAMS / "limits.c"
-CONFIG = {"refresh": 0.2, "request_timeout": 3, "isolation": "alone", "weights": "alone=3"}
+CONFIG: Mapping[str, int | float | str | bool] = {
+    "refresh": 0.2,
+    "request_timeout": 3,
+    "isolation": "alone",
+    "weights": "alone=3",
+}
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,10 @@ def test_a_worker_has_the_masters_options_and_the_master_its_counts(site: Site, 
             said, _ = master.communicate(timeout=90)
             assert [generator.wait(timeout=20) for generator in generators] == [0, 0]
         finally:
-            for process in (master, *generators):
-                process.kill()
-                process.wait()
+            master.kill()
+            for generator in generators:
+                generator.kill()
+                generator.wait()
     assert master.returncode == 0, said
     outcome = _outcome(kept)
     assert outcome["generators"] == 2

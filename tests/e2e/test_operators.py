@@ -5,7 +5,7 @@ import os
 import signal
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -155,7 +155,11 @@ def test_a_hangup_has_an_edge_read_anew_what_it_read_once(own_site: Site, tmp_pa
     token = tmp_path / "operators-token"
     token.write_text(TOKEN)
     token.chmod(0o600)
-    config = {"admin_listen": "127.0.0.1:0", "admin_token": str(token), "refresh": 3600}
+    config: Mapping[str, int | float | str | bool] = {
+        "admin_listen": "127.0.0.1:0",
+        "admin_token": str(token),
+        "refresh": 3600,
+    }
     edge = own_site.add_edge(config=config)
 
     def health(secret: str, method: str = "GET", page: str = "health") -> int:

@@ -2,7 +2,7 @@
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -82,7 +82,7 @@ def upstream() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def open_site(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator[Site]:
     """An edge whose guests may reach this machine, and the service that asks the upstream and the edge itself."""
-    config = {"refresh": 0.2, "upstreams": "127.0.0.0/8"}
+    config: Mapping[str, int | float | str | bool] = {"refresh": 0.2, "upstreams": "127.0.0.0/8"}
     with Site(tmp_path_factory.mktemp("open"), edge_config=config) as site:
         image = site.build(
             PROGRAMS / "upstream.c", "--upstream", upstream, "--upstream", site.edges[0].url, "--cpu-ms", "5000"

@@ -166,8 +166,7 @@ def test_a_client_that_leaves_does_not_disturb_the_buffer(guest: Guest, edge: Ed
     guest.run()
     guest.machine.offer(Record(abi.RECORD_RESET, 0, stream, b""))
     guest.run()
-    assert edge.device.outstanding == 1, "the block is still under way"
-    assert guest.machine.busy
+    assert (edge.device.outstanding, guest.machine.busy) == (1, True), "the block is still under way"
     edge.bring()
     guest.run()
     assert not guest.machine.busy

@@ -6,6 +6,7 @@ import struct
 import time
 from functools import cache
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -15,7 +16,7 @@ from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
 from origin.bake.bake import Baker
-from tests.support.guests import RUNS_MAX, Guest, Response, head_block
+from tests.support.guests import RUNS_MAX, Bounds, Guest, Response, head_block
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfMemory, OutOfTime, PublisherError
@@ -42,7 +43,7 @@ def image() -> Image:
 class Worker(Guest):
     """A machine with the worker, as a real one is run: with a watchdog, and until it has answered."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Unpack[Bounds]) -> None:
         super().__init__(image(), **limits)
         self.exchanges: list[Record] = []
 

@@ -3,9 +3,10 @@
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Final, TypedDict, Unpack
 
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
@@ -25,6 +26,7 @@ PROGRAMS = Path(__file__).parents[1] / "guest" / "programs"
 EXAMPLES = Path(__file__).parents[2] / "libos" / "examples"
 ENGINE: ContextVar[EngineName] = ContextVar("ENGINE", default="unicorn")  # of shells that tests do not make themselves
 RUNS_MAX = 2000  # entries a test's guest may need; a hang becomes a failure
+LIMITS: Final = Limits(cpu_ms=5000)  # of a guest whose test says nothing else
 
 
 @cache
@@ -106,6 +108,14 @@ class Response:
         self.ended = self.ended or bool(record.flags & abi.FLAG_END)
 
 
+class Bounds(TypedDict, total=False):
+    """Limits that a test gives its guest, by their names in a manifest."""
+
+    cpu_ms: int
+    output_bytes: int
+    streams: int
+
+
 class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
@@ -118,11 +128,11 @@ class Guest:
         shell: Shell | None = None,
         fresh: bool = False,
         disks: Callable[[GuestMemory], Disks] | None = None,
-        **limits: int,
+        **limits: Unpack[Bounds],
     ) -> None:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
         device = disks(self.shell.memory) if disks is not None else None
-        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh, disks=device)
+        self.machine = Machine(self.shell, image, replace(LIMITS, **limits), fresh=fresh, disks=device)
         self.machine.restore(parked, live=live)
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
@@ -185,7 +195,7 @@ class Guest:
         self.run()
         return self.responses[stream]
 
-    def move(self, engine: EngineName | None = None, **limits: int) -> "Guest":
+    def move(self, engine: EngineName | None = None, **limits: Unpack[Bounds]) -> "Guest":
         """Go on in another machine, in a shell of its own, with what is open: the edge's side stays as it is."""
         record = snapshot.encode(self.machine.capture(live=True))
         image, name = self.machine.image, engine or self.shell.engine_name

@@ -17,10 +17,13 @@ PAIR_NS = RECORD_NS[abi.RECORD_SUBREQUEST] + RECORD_NS[abi.RECORD_RESET]
 
 def test_a_turn_ends_when_enough_was_caused_and_all_of_it_is_owed() -> None:
     account = Account()
-    account.add(TURN_NS - 1)
-    assert not account.used_up
-    account.add(5)
-    assert account.used_up
+
+    def used_up_after(cost_ns: int) -> bool:
+        account.add(cost_ns)
+        return account.used_up
+
+    assert not used_up_after(TURN_NS - 1)
+    assert used_up_after(5)
     account.begin_turn()
     assert not account.used_up
     assert (account.take(), account.take()) == (TURN_NS + 4, 0)

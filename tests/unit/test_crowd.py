@@ -69,7 +69,7 @@ def test_a_flood_looks_at_few_places_each_time() -> None:
 
     class Watched(Client):
         @property
-        def idle_since(self) -> float | None:  # type: ignore[override]
+        def idle_since(self) -> float | None:
             nonlocal looked
             looked += 1
             return None

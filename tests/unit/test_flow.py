@@ -1,5 +1,6 @@
 """The decisions about a request: tables, routing, refusals, replay and back-off."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
 @pytest.mark.parametrize(
     ("table", "first"), [(flow.REQUEST_FLOW, "waiting"), (flow.SERVICE_FLOW, "cold"), (flow.QUARANTINE_FLOW, "trusted")]
 )
-def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(table: dict, first: str) -> None:
+def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(
+    table: Mapping[str, Mapping[str, str]], first: str
+) -> None:
     reached, frontier = {first}, [first]
     while frontier:
         for after in table[frontier.pop()].values():

@@ -305,7 +305,7 @@ def _bin(rng: Rng) -> bytes:
     if kind < 0.8:
         signed = mutate.value(rng, signed)
     try:
-        signature = publisher.sign(encode_canonical(signed).encode())
+        signature = publisher.sign(str(encode_canonical(signed)).encode())
         data = json.dumps({"signatures": [signature.to_dict()], "signed": signed}).encode()
     except Exception:  # what has no canonical form cannot be signed
         data = json.dumps({"signatures": [], "signed": signed}).encode()
