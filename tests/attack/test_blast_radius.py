@@ -146,7 +146,7 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
         worker.request(EVIL, 1)
         worker.response()
         head = frames.pack(frames.HEAD, 0, EVIL, 2, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"}))
-        worker._frames.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
+        worker.channel.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
         assert died(worker, EVIL) == "GuestFault"
         worker.open(EVIL, EVIL + 1, "hello.c")
         worker.send(frames.OPEN, EVIL, payload=frames.with_json(b"{}", b""))  # it is there already
@@ -159,7 +159,7 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
 def test_only_frames_out_of_step_end_a_worker() -> None:
     with running("unicorn") as worker:
         Victim(worker).serves()
-        worker._frames.sendall(frames.HEADER.pack(frames.PAYLOAD_MAX + 1, frames.PING, 0, 0, 0, 0))
+        worker.channel.sendall(frames.HEADER.pack(frames.PAYLOAD_MAX + 1, frames.PING, 0, 0, 0, 0))
         said = worker.process.communicate(timeout=20)[1]
         assert worker.process.returncode == 1
         assert "frame of" in said

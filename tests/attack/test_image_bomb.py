@@ -91,7 +91,7 @@ def test_an_image_that_cannot_fit_is_refused_before_its_blob_is_fetched(hint: bo
         with pytest.raises(ImageTooLarge, match=rf"at most {32 * MIB} bytes expected, .* got {preparing_bytes(large)}"):
             await images.load(large.digest, expected=large.snapshot if hint else None)
         assert origin.blobs == []
-        assert (set(images.held), images._preparing.held, images._ahead.held) == (before, 0, 0)
+        assert (set(images.held), images.under_way_bytes) == (before, 0)
         assert counters.images_too_large == 1
         with pytest.raises(ImageTooLarge):
             await images.load(large.digest)  # remembered, and not counted again
@@ -149,14 +149,14 @@ def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> No
         loads = [asyncio.create_task(images.load(each.manifest.digest, party="mallory")) for each in bombs]
         await _settle()
         assert len(origin.blobs) == 2, "two fit, six wait, and nothing of theirs is here"
-        assert images._preparing.held <= most
+        assert images.under_way_bytes <= most
         mine = asyncio.create_task(images.load(victim.digest, party="alice"))
         await _settle()
         origin.open.set()
         await asyncio.gather(*loads, mine)
         order = origin.blobs.index(victim.snapshot.digest)
         assert order <= 4, "of the first turns after the two that were under way, one is hers"
-        assert images._preparing.held == 0
+        assert images.under_way_bytes == 0
         images.close()
 
     run(test)

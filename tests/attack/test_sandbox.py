@@ -273,9 +273,9 @@ class SandboxedWorker:
         """:param arguments: of the program: the engine first. :param pass_fds: that it keeps.
         :param descriptors: that it may have; 0: as many as a worker takes.
         """
-        self._frames, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._frames.settimeout(TIMEOUT_S)
+        self.channel.settimeout(TIMEOUT_S)
         fds = (theirs.fileno(), their_images.fileno())
         limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
         command = [*limited, sys.executable, "-m", program, *arguments]
@@ -338,7 +338,7 @@ class SandboxedWorker:
         self.send(frames.OPEN, machine, payload=struct.pack("<I", len(data)) + data + parked)
 
     def send(self, type_: int, machine: int = 0, stream: int = 0, payload: bytes = b"", flags: int = 0) -> None:
-        self._frames.sendall(frames.pack(type_, flags, machine, stream, payload))
+        self.channel.sendall(frames.pack(type_, flags, machine, stream, payload))
 
     def request(self, machine: int, stream: int, path: str = "/") -> None:
         path, _, query = path.partition("?")
@@ -359,7 +359,7 @@ class SandboxedWorker:
         """The next frame."""
         while not self._waiting:
             try:
-                data = self._frames.recv(1 << 20)
+                data = self.channel.recv(1 << 20)
             except ConnectionResetError:
                 data = b""
             assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
@@ -390,7 +390,7 @@ class SandboxedWorker:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        self._frames.close()
+        self.channel.close()
         self._images.close()
 
 
@@ -524,5 +524,5 @@ def test_a_record_with_open_requests_ends_its_machine_alone(worker: SandboxedWor
 
 
 def test_worker_leaves_with_its_supervisor(worker: SandboxedWorker) -> None:
-    worker._frames.shutdown(socket.SHUT_RDWR)
+    worker.channel.shutdown(socket.SHUT_RDWR)
     assert worker.process.wait(TIMEOUT_S) == 0

@@ -51,7 +51,7 @@ class Worker(Guest):
         for _ in range(RUNS_MAX):
             with watchdog().watching(self.machine.shell.engine):
                 outcome = self.machine.run()
-            given = self._collect(credit)
+            given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:
                 waits = outcome.until_ns is not None and not all(r.ended or r.reset for r in self.responses.values())
                 if not waits:
@@ -60,11 +60,11 @@ class Worker(Guest):
                 time.sleep(max(0, outcome.until_ns - time.monotonic_ns()) / 1e9)
         raise AssertionError("the worker does not come to rest")
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
         own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
         self.machine.records[:] = [record for record in self.machine.records if record not in own]
         self.exchanges += own
-        return super()._collect(credit)
+        return super().collect(credit)
 
     def text(self, path: str, **options: object) -> str:
         return bytes(self.get(path, **options).body).decode()
@@ -110,7 +110,7 @@ def test_bodies_come_back(worker: Worker, path: str, size: int) -> None:
         for _ in range(3):
             with watchdog().watching(worker.machine.shell.engine):
                 worker.machine.run()
-            worker._collect(True)
+            worker.collect(True)
     worker.push(stream, b"", end=True)
     worker.run()
     assert bytes(worker.responses[stream].body) == data

@@ -71,7 +71,7 @@ def test_moving_after_every_entry(engine: EngineName) -> None:
             guest.push(stream, DATA[sent : sent + room], end=sent + room == len(DATA))
             sent += room
         guest.machine.run()
-        guest._collect(credit=True)
+        guest.collect(credit=True)
         if guest.responses[stream].ended:
             break
         if engine == "unicorn" or moves < 10:  # a shell on KVM takes its time
@@ -107,7 +107,7 @@ def test_waiting_on_a_timer(move: Move) -> None:
     moves = 0
     for _ in range(RUNS_MAX):
         outcome = guest.machine.run()
-        guest._collect(credit=True)
+        guest.collect(credit=True)
         if guest.responses[stream].ended:
             break
         if isinstance(outcome, Idle) and moves < 5:

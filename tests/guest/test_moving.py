@@ -44,7 +44,7 @@ def test_moves_in_the_middle_of_a_request() -> None:
             guest.push(stream, data[sent : sent + room], end=sent + room == len(data))
             sent += room
         idle = isinstance(guest.machine.run(), Idle)
-        guest._collect(credit=True)
+        guest.collect(credit=True)
         guest.shell.use(other(guest.shell.engine_name))  # type: ignore[arg-type]
         moves += 1
         if idle and guest.responses[stream].ended:

@@ -17,11 +17,11 @@ class Outside(Guest):
         super().__init__(image_of(SOURCE))
         self.exchanges: list[Record] = []
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
         own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
         self.machine.records[:] = [record for record in self.machine.records if record not in own]
         self.exchanges += own
-        return super()._collect(credit)
+        return super().collect(credit)
 
     def begin(self, path: str = "/?url=http://a.test/x", **options: object) -> tuple[int, int]:
         """A request, and the exchange it began."""

@@ -137,12 +137,12 @@ class Guest:
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
         self.log = b""
-        self._stream = 0
+        self.last_stream = 0
 
     def send(self, path: str = "/", *, method: str = "GET", body: bytes | None = b"", **variables: str) -> int:
         """Offer a request and return its stream; with `body=None` the request stays open for `push`."""
         path, _, query = path.partition("?")
-        self._stream += 1
+        self.last_stream += 1
         pairs = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
@@ -153,10 +153,10 @@ class Guest:
             **variables,
         }
         flags = 0 if body is None else abi.FLAG_END
-        self.machine.offer(Record(abi.RECORD_HEAD, flags, self._stream, head_block(pairs) + (body or b"")))
-        self.responses[self._stream] = Response()
-        self.credit[self._stream] = abi.STREAM_WINDOW
-        return self._stream
+        self.machine.offer(Record(abi.RECORD_HEAD, flags, self.last_stream, head_block(pairs) + (body or b"")))
+        self.responses[self.last_stream] = Response()
+        self.credit[self.last_stream] = abi.STREAM_WINDOW
+        return self.last_stream
 
     def push(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Offer a piece of a request's body."""
@@ -167,12 +167,13 @@ class Guest:
         """Run until the guest idles; return credit for what it sends when `credit` says so."""
         for _ in range(RUNS_MAX):
             outcome = self.machine.run()
-            given = self._collect(credit)
+            given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:
                 return
         raise AssertionError("the guest does not come to rest")
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
+        """Take what the guest has said; whether it was given credit for some of it."""
         given = False
         for record in self.machine.records:
             if record.type == abi.RECORD_CREDIT:
@@ -202,7 +203,7 @@ class Guest:
         shell = Shell(image.base, image.memory_bytes, name)
         there = type(self)(image, parked=record, live=True, shell=shell, **limits)
         there.responses, there.credit, there.log = self.responses, self.credit, self.log
-        there._stream = self._stream
+        there.last_stream = self.last_stream
         return there
 
     def park(self) -> bytes:
