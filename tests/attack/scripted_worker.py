@@ -10,9 +10,9 @@ that is too large, `fat...` with a record that is; they and `grown...` say that 
 
 import json
 import os
+import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 from edge.vmm.wire import frames
@@ -59,7 +59,8 @@ def obey(machine: int, stream: int, order: str) -> None:
             send(200, machine)
         case ["wedge"]:
             page.set(machine)
-            time.sleep(60)
+            while True:
+                signal.pause()
         case ["once"] if not (folder / "asked").exists():
             (folder / "asked").touch()
         case _:

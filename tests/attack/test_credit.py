@@ -29,7 +29,7 @@ def run(test: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("amounts", [(ALL,), (UNDER_WAY_MAX - abi.STREAM_WINDOW, 1)])
-def test_a_request_s_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[int, ...]) -> None:
+def test_a_request_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[int, ...]) -> None:
     async def test() -> None:
         service: Any = None
         stream = Stream(service, "POST", b"", False, 0.0)
@@ -42,7 +42,7 @@ def test_a_request_s_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[
     run(test)
 
 
-def test_an_upstream_s_answer_is_passed_on_no_faster_than_it_can_be_taken() -> None:
+def test_an_upstream_answer_is_passed_on_no_faster_than_it_can_be_taken() -> None:
     async def test() -> None:
         sent: list[Frame] = []
         worker = SimpleNamespace(send=lambda data: sent.extend(frames.parse(bytearray(data))))

@@ -28,6 +28,7 @@ from edge.vmm.sandbox import layers, seccomp
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from tests.attack import intruder
+from tests.support.edges import eventually
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -88,13 +89,13 @@ def outcomes(mode: str, user: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", REFUSED)
-def test_is_refused(name: str, user: int) -> None:
+def test_a_system_call_of_no_use_to_a_worker_is_refused(name: str, user: int) -> None:
     assert outcomes("whole", user)[name] == "EPERM"
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", DEADLY)
-def test_ends_the_worker(name: str, user: int) -> None:
+def test_a_system_call_of_an_intruder_ends_the_worker(name: str, user: int) -> None:
     assert outcomes("whole", user)[name] == "SIGSYS"
 
 
@@ -348,12 +349,12 @@ class SandboxedWorker:
 
     def await_free_shell(self) -> None:
         """A spare one is made when there is nothing else to do."""
-        for _ in range(100):
+
+        def has_one() -> bool:
             self.send(frames.PING)
-            if json.loads(self.expect(frames.PONG).payload)["free_shells"]:
-                return
-            time.sleep(0.05)
-        raise AssertionError("no spare shell")
+            return bool(json.loads(self.expect(frames.PONG).payload)["free_shells"])
+
+        eventually(has_one, "a spare shell")
 
     def next(self) -> Frame:
         """The next frame."""
@@ -407,7 +408,7 @@ def test_a_worker_takes_no_huge_pages(worker: SandboxedWorker) -> None:
     assert "THP_enabled:\t0" in status
 
 
-def test_worker_serves(worker: SandboxedWorker) -> None:
+def test_a_worker_serves_inside_the_sandbox(worker: SandboxedWorker) -> None:
     worker.open(1, 2, "hello.c")
     for stream in range(1, 4):
         worker.request(1, stream)

@@ -338,7 +338,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
     run(test)
 
 
-def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: Path) -> None:
+def test_flushes_of_a_tenant_are_answered_no_faster_than_it_may_flush(tmp_path: Path) -> None:
     async def test() -> None:
         worker, order = Worker(), list[int]()
         site = Edge(tmp_path, Store(base := Origin("base", 400)))
@@ -361,7 +361,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
     run(test)
 
 
-def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_path: Path) -> None:
+def test_blocks_beyond_the_rate_of_a_tenant_come_later_and_do_not_delay_others(tmp_path: Path) -> None:
     async def test() -> None:
         large, small = Origin("large", 100), Origin("small", 8)
         store, worker = Store(large, small), Worker()

@@ -119,7 +119,7 @@ def test_a_connection_that_was_made_all_the_same_carries_no_byte() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:7f00:1]"])
 @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
-def test_no_guest_reaches_the_edge_s_own_listeners_whatever_the_operator_opened(host: str, bound: str) -> None:
+def test_no_guest_reaches_the_listeners_of_the_edge_whatever_the_operator_opened(host: str, bound: str) -> None:
     async def test() -> None:
         async with Secret() as edge, Secret() as upstream:
             origins = [f"http://{host}:{server.port}" for server in (edge, upstream)]

@@ -106,7 +106,7 @@ def test_a_socket_that_a_killed_edge_left_is_replaced_and_a_live_one_is_not(own_
     assert not socket.exists()
 
 
-def test_a_cache_folder_deeper_than_a_socket_s_address(own_site: Site, tmp_path: Path) -> None:
+def test_a_cache_folder_with_a_path_too_long_for_a_socket_address(own_site: Site, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 120) / "cache"
     edge = own_site.edges[0]
     edge.stop()

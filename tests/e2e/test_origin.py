@@ -207,7 +207,7 @@ def test_publish_and_rollback(origin: Site) -> None:
     assert refused.value.exit_code == 2
 
 
-def test_a_batch(origin: Site) -> None:
+def test_a_batch_of_a_hundred_services_is_in_the_catalogue(origin: Site) -> None:
     path = _image(origin, "shared")
     origin.publish_batch(Publication(path, f"batch{i}", (f"batch{i}.example",)) for i in range(100))
     catalogue = _catalogue(origin, "batch-edge")

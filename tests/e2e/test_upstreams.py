@@ -117,14 +117,14 @@ def test_a_body_goes_through(client: Client, upstream: str, size: int) -> None:
     assert answer.body == f"{size} guest".encode()
 
 
-def test_an_upstream_that_breaks_off_is_an_error_of_the_guest_s_own(client: Client, upstream: str) -> None:
+def test_an_upstream_that_breaks_off_is_an_error_in_that_guest_alone(client: Client, upstream: str) -> None:
     answer = client.get(ask(upstream + "/cut"), host="ask.test")
     assert answer.status == 200
     assert answer.body.startswith(b"only this")
     assert len(answer.body) > len(b"only this"), "and why it broke off"
 
 
-def test_nobody_listens(client: Client, open_site: Site) -> None:
+def test_an_upstream_where_nobody_listens_is_502_and_counted(client: Client, open_site: Site) -> None:
     before = metrics(open_site.edges[0]).get("upstream_requests_total{refused}", 0)
     assert client.get(ask("http://127.0.0.1:1/"), host="ask.test").status == 502
     assert metrics(open_site.edges[0])["upstream_requests_total{refused}"] == before + 1

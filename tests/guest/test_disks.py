@@ -114,7 +114,7 @@ def test_the_table_and_what_was_read_while_baking(guest: Guest, edge: Edge) -> N
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 16), (BLOCK - 5, 10), (1000, 250_000), (len(DATA) - 7, 100)])
-def test_reads(guest: Guest, edge: Edge, offset: int, size: int) -> None:
+def test_a_read_fetches_the_blocks_it_covers_and_no_others(guest: Guest, edge: Edge, offset: int, size: int) -> None:
     assert ask(guest, edge, f"/read?offset={offset}&size={size}") == DATA[offset : offset + size]
     assert set(edge.fetched) == set(range(offset // BLOCK, (min(offset + size, len(DATA)) - 1) // BLOCK + 1))
 

@@ -25,14 +25,14 @@ FRAMES = st.lists(
 
 
 @given(FRAMES)
-def test_whole(sent: list[Frame]) -> None:
+def test_frames_parse_to_what_was_packed(sent: list[Frame]) -> None:
     buffer = bytearray(b"".join(frames.pack(*frame) for frame in sent))
     assert frames.parse(buffer) == sent
     assert not buffer
 
 
 @given(FRAMES, st.integers(1, 40))
-def test_in_pieces(sent: list[Frame], size: int) -> None:
+def test_frames_in_pieces_of_any_size_are_the_same_frames(sent: list[Frame], size: int) -> None:
     data = b"".join(frames.pack(*frame) for frame in sent)
     buffer, got = bytearray(), []
     for start in range(0, len(data), size):
@@ -43,7 +43,7 @@ def test_in_pieces(sent: list[Frame], size: int) -> None:
 
 
 @given(st.binary(max_size=400))
-def test_anything(data: bytes) -> None:
+def test_arbitrary_bytes_are_frames_or_an_error_and_none_is_lost(data: bytes) -> None:
     buffer, got = bytearray(data), []
     with suppress(ValueError):
         got = frames.parse(buffer)

@@ -118,7 +118,7 @@ def _frozen(memory: GuestMemory) -> bytes:
     return b"".join(memory.ram[start : start + size] for start, size in spans)
 
 
-def test_hostile_rings() -> None:
+def test_hostile_rings_are_served_or_a_violation() -> None:
     dice = random.Random(11)
     memory, disks, backing = _device(dice)
     before, written = _frozen(memory), memory.entries & (PRESENT | WRITABLE) == PRESENT

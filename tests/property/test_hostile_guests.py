@@ -41,7 +41,7 @@ def hostile_record(rng: random.Random) -> bytes:
     return bytes(record)
 
 
-def test_ring_records() -> None:
+def test_hostile_ring_records_are_parsed_or_a_violation() -> None:
     rng = random.Random(2)
     refused = 0
     for _ in range(RING_CASES):
@@ -144,8 +144,8 @@ def test_registers_at_every_hypercall(engine: str) -> None:
     assert bytes(Guest(image_of(EXAMPLES / "hello.c")).get("/").body) == b"hello from /, request 1\n"
 
 
-def test_parked_records_that_a_guest_s_worker_made_up() -> None:
-    """Mutated records: refused, or a machine that runs and may die, but nothing else."""
+def test_a_mutated_record_is_refused_or_describes_a_machine() -> None:
+    """Nothing but a FormatError leaves the decoder, whatever a worker made of a record."""
     rng = random.Random(6)
     guest = Guest(image_of(EXAMPLES / "hello.c"))
     guest.get()

@@ -53,7 +53,9 @@ def streams(draw: st.DrawFn) -> tuple[OpenStream, ...]:
 
 
 @given(streams(), st.booleans(), st.integers(0, 2**63 - 1), st.data())
-def test_round_trip(opened: tuple[OpenStream, ...], used: bool, charged_ns: int, data: st.DataObject) -> None:
+def test_open_requests_decode_to_what_was_encoded(
+    opened: tuple[OpenStream, ...], used: bool, charged_ns: int, data: st.DataObject
+) -> None:
     ready = []
     for one in opened[:8]:
         for payload in data.draw(st.lists(st.binary(max_size=40), max_size=4)):

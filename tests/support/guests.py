@@ -1,6 +1,7 @@
 """Guests without an edge around them: bake a program, put it into a machine, talk to its gate."""
 
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,11 @@ def load(bundle: ImageBundle) -> Image:
     manifest = bundle.manifest
     record = bundle.blobs[manifest.snapshot.digest]
     return Image(base_memory(), page_template(manifest.regions, manifest.memory_bytes), record)
+
+
+def wait_until(deadline_ns: int) -> None:
+    """Sleep until the deadline for which a machine is idle, as a worker would."""
+    time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
 
 
 def head_block(pairs: Mapping[str, str]) -> bytes:

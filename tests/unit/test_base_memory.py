@@ -44,7 +44,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_ram_is_the_base_s_and_what_is_touched_stays_out_of_its_file(layout: str) -> None:
+def test_ram_holds_the_pages_of_the_base_and_writes_stay_out_of_its_file(layout: str) -> None:
     page_nos = LAYOUTS[layout]
     base = base_of(page_nos)
     before = allocated(base)

@@ -143,7 +143,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-def test_lines_beyond_a_second_s_are_counted_and_said_once(clock: list[int]) -> None:
+def test_lines_beyond_the_rate_are_counted_and_reported_once(clock: list[int]) -> None:
     log = GuestLog(16 << 20)
     told = b""
     for _ in range(50):
@@ -182,7 +182,7 @@ def test_pieces_of_one_line_written_in_one_turn_are_one_line(clock: list[int]) -
 # Without a request.
 
 
-def test_work_without_a_request_is_a_share_and_one_request_s_worth_at_once(clock: list[int]) -> None:
+def test_work_without_a_request_has_a_share_and_a_burst_of_one_request(clock: list[int]) -> None:
     background = Background(cpu_ms=100)
     background.spend(100 * MS)
     with pytest.raises(OutOfBackgroundTime, match="at most 100 ms"):

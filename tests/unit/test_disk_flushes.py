@@ -125,7 +125,7 @@ def test_a_machine_that_goes_leaves_no_flush_behind_that_begins_another() -> Non
 
 
 @pytest.mark.parametrize("count", [10, 60])
-def test_requests_beyond_a_turn_s_worth_wait_in_the_ring_and_none_is_lost(count: int) -> None:
+def test_requests_beyond_what_a_turn_takes_wait_in_the_ring_and_none_is_lost(count: int) -> None:
     machine = Machine("log")
     ids = [machine.ask(abi.DISK_APPEND, length=8) for _ in range(count)]
     turns = 0

@@ -78,7 +78,7 @@ def test_the_drawing_in_the_docs_is_the_tables() -> None:
         ("a.test", "/~x", ("host", "a.test", "", "/~x", "")),
     ],
 )
-def test_route(host: str | None, target: str, expected: tuple[str, ...]) -> None:
+def test_a_host_and_a_target_lead_to_a_service(host: str | None, target: str, expected: tuple[str, ...]) -> None:
     route = flow.route(host, target, "names.test")
     assert route is not None
     assert (route.kind, route.name, route.script_name, route.path, route.query) == expected
@@ -162,7 +162,7 @@ def test_what_an_operator_cannot_name_as_a_host(text: str) -> None:
         (ZeroDivisionError("x"), 500, "internal"),
     ],
 )
-def test_refusal(error: Exception, status: int, reason: str) -> None:
+def test_each_error_has_its_status_and_reason(error: Exception, status: int, reason: str) -> None:
     assert flow.refusal(error)[:2] == (status, reason)
 
 
@@ -195,7 +195,7 @@ def replay(**changes: object) -> bool:
     return flow.may_replay(**case)  # type: ignore[arg-type]
 
 
-def test_replay() -> None:
+def test_a_request_is_replayed_only_when_it_cannot_have_had_an_effect() -> None:
     assert replay(), "the worker died, nothing was sent, GET"
     assert not replay(method="POST"), "a POST may have had its effect"
     assert replay(method="POST", seen=False), "the guest never had it"
@@ -230,7 +230,7 @@ HERE = {1, 2, 3}
         ("defect", 2, 1, flow.NOBODY),  # we stumbled, whoever it was that sent it
     ],
 )
-def test_blame(cause: flow.Cause, page: int, frame: int, expected: int) -> None:
+def test_the_evidence_decides_which_machine_is_blamed(cause: flow.Cause, page: int, frame: int, expected: int) -> None:
     assert flow.blame(cause, page=page, frame=frame, machines=HERE) == expected
 
 

@@ -165,7 +165,7 @@ def test_credit_for_what_is_delivered_is_passed_on() -> None:
     assert guest.send(CREDIT, 0, 1, struct.pack("<I", 1000)) == [Record(CREDIT, 0, 1, struct.pack("<I", 1000))]
 
 
-def test_the_same_of_an_upstream_s_answer() -> None:
+def test_an_upstream_answer_is_released_as_the_guest_gives_credit() -> None:
     guest, number = Guest(), abi.EXCHANGE_BIT | 5
     (asked,) = guest.send(abi.RECORD_SUBREQUEST, END, number, b"block")
     piece = bytes(abi.RECORD_PAYLOAD_MAX)

@@ -45,7 +45,7 @@ def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> byte
     return canonical_json(outer)
 
 
-def test_round_trip() -> None:
+def test_a_manifest_parses_to_what_was_encoded() -> None:
     for manifest in (BASE.manifest, DERIVED, replace(DERIVED, symbols=None), replace(DERIVED, regions=())):
         assert parse_manifest(manifest.to_bytes()) == manifest
 
@@ -150,7 +150,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
-def test_refused(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+def test_a_manifest_with_a_wrong_field_is_refused(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
     with pytest.raises(FormatError, match="expected"):
         parse_manifest(_reencoded(change))
 

@@ -88,7 +88,7 @@ def test_the_config_blob_that_registries_expect_is_here_too(store: Store) -> Non
     assert store.blob_path(BASE.manifest.config_blob.digest).read_bytes() == BASE.manifest.config
 
 
-def test_tags(store: Store) -> None:
+def test_a_tag_names_a_manifest_and_tags_are_listed_in_order(store: Store) -> None:
     assert (store.tagged("v1"), store.tags()) == (None, [])
     store.put_tag("v1", DIGEST)
     store.put_tag("v0", DIGEST)

@@ -39,7 +39,7 @@ def test_long_work_moves_to_the_processor() -> None:
     assert settle(Tiering(NESTED), 12_000_000) == "kvm"
 
 
-def test_nothing_assumes_the_exit_s_cost() -> None:
+def test_short_work_runs_on_kvm_where_its_exits_are_cheap() -> None:
     assert settle(Tiering(BARE_METAL), 10_000) == "kvm"
 
 
