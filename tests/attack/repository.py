@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, TargetFile, Targets
@@ -245,9 +246,9 @@ class Mirror:
                 if name in self.dripping:
                     self.freed.wait(0.01)
 
-    def catalogue(self, folder: Path, **options: object) -> Catalogue:
+    def catalogue(self, folder: Path, **options: Any) -> Catalogue:
         """What an edge makes of this mirror."""
-        return Catalogue(folder, self.url, self.repository.root, **options)  # type: ignore[arg-type]
+        return Catalogue(folder, self.url, self.repository.root, **options)
 
     def asked(self) -> list[str]:
         """Names asked for since the last call."""

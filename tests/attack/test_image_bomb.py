@@ -3,10 +3,11 @@
 import asyncio
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,9 +75,9 @@ class Origin:
         return ref.check(self.contents[ref.digest])
 
 
-def run(test: Callable[[ThreadPoolExecutor], object]) -> None:
+def run(test: Callable[[ThreadPoolExecutor], Coroutine[Any, Any, None]]) -> None:
     with ThreadPoolExecutor(2) as threads:
-        asyncio.run(test(threads))  # type: ignore[arg-type]
+        asyncio.run(test(threads))
 
 
 @pytest.mark.parametrize("hint", [False, True], ids=["", "the catalogue names its blob"])

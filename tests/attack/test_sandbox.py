@@ -363,7 +363,7 @@ class SandboxedWorker:
                 data = self.channel.recv(1 << 20)
             except ConnectionResetError:
                 data = b""
-            assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
+            assert data, f"the worker ended: {self.process.communicate()}"
             self._received += data
             self._waiting = frames.parse(self._received)
         return self._waiting.pop(0)

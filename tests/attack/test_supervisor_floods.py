@@ -7,7 +7,7 @@ import asyncio
 import errno
 import os
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,8 +82,8 @@ def machine(number: int, tenant: str, worker: Worker) -> Any:
     return Guest(number=number, service=service, image=image, worker=worker, exchanges={}, streams={}, log_lines=0)
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
 
 
 # Exchanges.

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from loadtest.site.fetch import Client
@@ -22,11 +23,16 @@ def worker(edge: Server) -> dict[str, int]:
     return found
 
 
+def has_reported(edge: Server, rests: int | None) -> bool:
+    """Whether the worker has said that it rested once more: each report wakes it."""
+    return worker(edge).get("rests") != rests
+
+
 def await_report(edge: Server) -> None:
     """Until the worker has reported twice, since the first report may have been under way already."""
     for _ in range(2):
-        used_ns = worker(edge)["cpu_ns"]
-        eventually(lambda used_ns=used_ns: worker(edge)["cpu_ns"] != used_ns, "the worker reports")  # type: ignore[misc]
+        rests = worker(edge).get("rests")
+        eventually(partial(has_reported, edge, rests), "the worker reports")
 
 
 def switches(pid: int) -> int:

@@ -16,7 +16,7 @@ from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
 from tests.support.guests import PROGRAMS, Guest, bake, load
 from vmimage import abi
-from vmimage.drives import DriveRef
+from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import Unmovable
 
 DATA = b"the disk's first" + random.Random(3).randbytes(300_000) + bytes(200_000) + b"the end"
@@ -29,8 +29,8 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> list[LocalDrive]:
     (folder / "data").write_bytes(DATA)
     manifest = pack_disk(folder / "data", "data", folder / "data.disk")
     disk = DiskFile(folder / "data.disk")
-    kinds = (("data", "shared"), ("mine", "cow"))
-    refs = [LocalDrive(DriveRef(len(DATA), manifest.digest, kind, name), disk) for name, kind in kinds]  # type: ignore[arg-type]
+    kinds: dict[str, DriveKind] = {"data": "shared", "mine": "cow"}
+    refs = [LocalDrive(DriveRef(len(DATA), manifest.digest, kind, name), disk) for name, kind in kinds.items()]
     return [
         *refs,
         LocalDrive(DriveRef(1 << 20, None, "scratch", "tmp"), None),

@@ -1,6 +1,7 @@
 """A guest's own requests, with the test in the place of the edge."""
 
 import struct
+from typing import Any
 
 from edge.vmm.devices.ring import Record
 from tests.support.guests import PROGRAMS, Guest, Response, head_block, image_of
@@ -23,9 +24,9 @@ class Outside(Guest):
         self.exchanges += own
         return super().collect(credit)
 
-    def begin(self, path: str = "/?url=http://a.test/x", **options: object) -> tuple[int, int]:
+    def begin(self, path: str = "/?url=http://a.test/x", **options: Any) -> tuple[int, int]:
         """A request, and the exchange it began."""
-        stream = self.send(path, **options)  # type: ignore[arg-type]
+        stream = self.send(path, **options)
         self.run()
         assert self.exchanges[-1].type in (abi.RECORD_SUBREQUEST, abi.RECORD_BODY)
         return stream, self.exchanges[-1].stream

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
@@ -196,9 +196,9 @@ class Guest:
         self.machine.log.clear()
         return given
 
-    def get(self, path: str = "/", **options: object) -> Response:
+    def get(self, path: str = "/", **options: Any) -> Response:
         """One request, answered."""
-        stream = self.send(path, **options)  # type: ignore[arg-type]
+        stream = self.send(path, **options)
         self.run()
         return self.responses[stream]
 

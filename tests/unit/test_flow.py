@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,7 +184,7 @@ def test_a_worker_cannot_name_anything_else(name: str) -> None:
 
 
 def replay(**changes: object) -> bool:
-    case = {
+    case: dict[str, Any] = {
         "state": "asked",
         "method": "GET",
         "whole": True,
@@ -192,7 +193,7 @@ def replay(**changes: object) -> bool:
         "guest_fault": False,
         **changes,
     }
-    return flow.may_replay(**case)  # type: ignore[arg-type]
+    return flow.may_replay(**case)
 
 
 def test_a_request_is_replayed_only_when_it_cannot_have_had_an_effect() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from origin.registry.store import Store
 from tests.support.synthetic import BASE, image
+from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import digest_of
 
@@ -21,10 +22,10 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def _put(store: Store, bundle: object = BASE) -> None:
-    for digest, data in bundle.blobs.items():  # type: ignore[attr-defined]
+def _put(store: Store, bundle: ImageBundle = BASE) -> None:
+    for digest, data in bundle.blobs.items():
         store.put_blob(digest, data)
-    store.put_manifest(bundle.manifest.to_bytes())  # type: ignore[attr-defined]
+    store.put_manifest(bundle.manifest.to_bytes())
 
 
 def _files(folder: Path) -> list[str]:
