@@ -97,8 +97,9 @@ def test_an_image_that_cannot_fit_is_refused_before_its_blob_is_fetched(hint: bo
         with pytest.raises(ImageTooLarge):
             await images.load(large.digest)  # remembered, and not counted again
         assert counters.images_too_large == 1
-        image, _ = await images.load(honest().manifest.digest)
+        image, _ = await images.load(honest().manifest.digest, expected=honest().manifest.snapshot)
         assert image.manifest == honest().manifest, "others are served as before"
+        assert images.under_way_bytes == 0, "also what was fetched ahead is given back"
         images.close()
 
     run(test)
