@@ -15,7 +15,7 @@ from loadtest.traffic.zipf import DECILES
 from tests.support.edges import metrics
 
 SERVICES = 30
-LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadtest" / "locustfile.py"
+LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadtest" / "traffic" / "locustfile.py"
 LOCUST = (sys.executable, "-m", "locust", "-f", str(LOCUSTFILE))
 
 
