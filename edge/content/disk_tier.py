@@ -121,10 +121,16 @@ class DiskTier:
     logged, never raised. A cache that cannot be opened, on a full disk for example, is tried again later.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, counters: Counters) -> None:
-        """:raises OperatorError: the folder cannot be made, or belongs to another user."""
+    def __init__(
+        self, folder: Path, limit_bytes: int, counters: Counters, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """:param clock: seconds, which tell when a cache that could not be opened is tried again.
+
+        :raises OperatorError: the folder cannot be made, or belongs to another user.
+        """
         self._folder, self._limit_bytes, self._counters = folder, limit_bytes, counters
         self._name = folder.name
+        self._clock = clock
         self._lock = threading.Lock()
         self._cache: Any = None
         self._open_again_s = 0.0  # not before
@@ -208,8 +214,8 @@ class DiskTier:
         if self._cache is not None:
             return self._cache
         with self._lock:
-            if self._cache is None and time.monotonic() >= self._open_again_s:
-                self._open_again_s = time.monotonic() + REOPEN_S
+            if self._cache is None and self._clock() >= self._open_again_s:
+                self._open_again_s = self._clock() + REOPEN_S
                 try:
                     self._cache = self._open_checked()
                 except (OSError, sqlite3.Error, diskcache.Timeout) as error:

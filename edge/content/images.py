@@ -65,6 +65,11 @@ class Images:
         self._ahead = Turns(self._preparing.capacity // AHEAD_SHARE)
         self._numbers = count(1)
 
+    @property
+    def under_way_bytes(self) -> int:
+        """What images take that are not here yet: those being prepared, and blobs fetched ahead."""
+        return self._preparing.held + self._ahead.held
+
     async def load(
         self, digest: str, size: int | None = None, expected: Blob | None = None, party: str = ""
     ) -> tuple[Image, Trip | None]:

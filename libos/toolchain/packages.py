@@ -15,10 +15,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -37,16 +36,17 @@ class Package:
     sha256: str  # of the archive, hex
 
 
-def source_tree(package: Package) -> Path:
+def source_tree(package: Package, *, fetch: Callable[[Package, Path], Path] | None = None) -> Path:
     """The folder that holds the package's files, without the archive's own top folder where it has one.
 
+    :param fetch: what brings the archive into a folder and says where it lies; pip and npm without it.
     :raises OperatorError: it cannot be fetched, or its bytes are not the pinned ones.
     """
     place = cache_folder() / "packages" / package.sha256
     if place.is_dir():
         return place
     with writing_cache(), _scratch(place.parent) as scratch:
-        archive = _fetch(package, Path(scratch))
+        archive = (fetch or _fetch)(package, Path(scratch))
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         if got != package.sha256:
             raise OperatorError(f"{package.name} {package.version}: SHA-256 {package.sha256} expected, got {got}")
@@ -122,13 +122,7 @@ def cache_folder() -> Path:
 
     :raises OperatorError: no such place can be written.
     """
-    return _usable_folder(os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", ""))
-
-
-@lru_cache(maxsize=8)
-def _usable_folder(configured: str, home: str) -> Path:
-    """:param home: beside the environment's, a user without it may be known to the system or not."""
-    if configured:
+    if configured := os.environ.get("XDG_CACHE_HOME"):
         return _made(Path(configured) / "nunatak")
     try:
         return _made(Path.home() / ".cache" / "nunatak")

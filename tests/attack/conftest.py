@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.catalogue.catalogue import Catalogue
+from edge.common.counters import Counters
 from tests.attack.repository import Mirror, Repository, record
 
 
@@ -21,9 +22,14 @@ def repository(mirror: Mirror) -> Repository:
 
 
 @pytest.fixture
-def victim(mirror: Mirror, repository: Repository, tmp_path: Path) -> Catalogue:
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+def victim(mirror: Mirror, repository: Repository, counters: Counters, tmp_path: Path) -> Catalogue:
     """An edge that has seen version 2 of hello, after version 1: snapshot 3, timestamp 3."""
-    catalogue = mirror.catalogue(tmp_path)
+    catalogue = mirror.catalogue(tmp_path, counters=counters)
     for version in (1, 2):
         repository.publish(record("hello", version))
         catalogue.refresh()

@@ -10,8 +10,6 @@ import itertools
 import os
 import struct
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +18,7 @@ import numpy as np
 from edge.vmm.engines.engine import EngineFailure
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.turns.watchdog import watchdog
 from vmimage import abi
 from vmimage.manifest import Region
 from vmimage.snapshot import RFLAGS_FIXED, Registers
@@ -27,7 +26,7 @@ from vmimage.snapshot import RFLAGS_FIXED, Registers
 CODE, DATA = abi.LIBOS_ADDRESS, abi.PROGRAM_ADDRESS
 EXIT: Final = b"\xe6\x10\xeb\xfc"  # out 0x10,al; jmp back
 TAIL: Final = bytes.fromhex("0000000011223344")  # displacement and immediate
-STOP_S: Final = 0.2  # a jump may find a loop
+STOP_NS: Final = 200_000_000  # a jump may find a loop
 PREFIXES: Final = (b"", b"\x66", b"\xf2", b"\xf3", b"\x48")
 LOCKS: Final = (b"\xf0", b"\xf0\x48", b"\x66\xf0\x2e", b"\xf0\xf3\x67\x41")
 SOME: Final = bytes.fromhex("00 05 0c 44 85 c0 c9 d2 db e6 ed f3 ff")  # ModRM
@@ -43,10 +42,10 @@ def cases() -> Iterator[bytes]:
             for opcode, modrm in itertools.product(range(256), SOME):
                 yield prefix + lead + bytes([opcode, modrm]) + TAIL
         for lead, groups in ((b"", GROUPS), (b"\x0f", GROUPS_0F)):
-            for opcode, modrm in itertools.product(groups, range(256)):
-                yield prefix + lead + bytes([opcode, modrm]) + TAIL
-    for lead, second, third in itertools.product((0xC4, 0xC5, 0x62, 0x8F), range(256), range(0, 256, 17)):
-        yield bytes([lead, second, third]) + bytes.fromhex("58c1223344556677")
+            for code, modrm in itertools.product(groups, range(256)):
+                yield prefix + lead + bytes([code, modrm]) + TAIL
+    for first, second, third in itertools.product((0xC4, 0xC5, 0x62, 0x8F), range(256), range(0, 256, 17)):
+        yield bytes([first, second, third]) + bytes.fromhex("58c1223344556677")
 
 
 class Bench:
@@ -60,23 +59,14 @@ class Bench:
         gpr = [DATA + abi.PAGE_SIZE] * 16
         gpr[4] = DATA + 3 * abi.PAGE_SIZE
         self._registers = Registers(tuple(gpr), CODE, RFLAGS_FIXED, DATA, 0, Registers().fxsave)
-        self._began_s = 0.0
-        threading.Thread(target=self._stop, daemon=True).start()
-
-    def _stop(self) -> None:
-        while True:
-            time.sleep(STOP_S / 2)
-            if self._began_s and time.monotonic() - self._began_s > STOP_S:
-                self._engine.stop()
 
     def contained(self, code: bytes) -> bool:
         """Run it; whether Unicorn would have ended the process."""
         self._memory.write(CODE, code + EXIT)
         self._engine.flush_code(np.array([CODE // abi.PAGE_SIZE], dtype=np.uint32))
         self._engine.load(self._registers)
-        self._began_s = time.monotonic()
-        reason = self._engine.run()
-        self._began_s = 0.0
+        with watchdog().watching(self._engine, STOP_NS):
+            reason = self._engine.run()
         self._engine.save()
         return isinstance(reason, EngineFailure) and "translate" in reason.message
 

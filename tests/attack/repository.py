@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, TargetFile, Targets
@@ -95,10 +96,10 @@ class Repository:
     def fast_forward(self, to: int) -> None:
         """With the online keys: snapshot and timestamp of an absurd version, over the bins that there are."""
         self.snapshot_version = to - 1
-        self.files[f"{to - 1}.snapshot.json"] = self._renumbered(
+        self.files[f"{to - 1}.snapshot.json"] = self.renumbered(
             f"{self._newest('snapshot')}.snapshot.json", "snapshot", to - 1
         )
-        self.files["timestamp.json"] = self._renumbered("timestamp.json", "timestamp", to - 1)
+        self.files["timestamp.json"] = self.renumbered("timestamp.json", "timestamp", to - 1)
         self.timestamp_version = to - 1
         self.sign_snapshot()
         self.sign_timestamp()
@@ -106,7 +107,7 @@ class Repository:
     def fast_forward_bin(self, role: str, to: int) -> None:
         """With the publisher's key: a bin of an absurd version."""
         version = self.bin_versions[role]
-        self.files[f"{to}.{role}.json"] = self._renumbered(f"{version}.{role}.json", "publisher", to)
+        self.files[f"{to}.{role}.json"] = self.renumbered(f"{version}.{role}.json", "publisher", to)
         self.bin_versions[role] = to
 
     def rotate(self, *roles: str, keep_old: bool = False) -> None:
@@ -134,7 +135,7 @@ class Repository:
         self.sign_targets()
         self.trust = Trust(self.roots, self.files[f"{self.targets_version}.targets.json"])
         for role, version in list(self.bin_versions.items()) if sign_bins else ():
-            self.files[f"{version + 1}.{role}.json"] = self._renumbered(
+            self.files[f"{version + 1}.{role}.json"] = self.renumbered(
                 f"{version}.{role}.json", "publisher", version + 1
             )
             self.bin_versions[role] = version + 1
@@ -155,8 +156,8 @@ class Repository:
 
     def restart_online(self, snapshot: int, timestamp: int, **bins: int) -> None:
         """Go on from these versions, as an operator's own store has them: what a thief signed above is not known."""
-        self.files["timestamp.json"] = self._renumbered("timestamp.json", "timestamp", timestamp)
-        self.files[f"{snapshot}.snapshot.json"] = self._renumbered(f"{snapshot}.snapshot.json", "snapshot", snapshot)
+        self.files["timestamp.json"] = self.renumbered("timestamp.json", "timestamp", timestamp)
+        self.files[f"{snapshot}.snapshot.json"] = self.renumbered(f"{snapshot}.snapshot.json", "snapshot", snapshot)
         self.snapshot_version, self.timestamp_version = snapshot, timestamp
         self.sign_snapshot(**bins)
         self.sign_timestamp()
@@ -164,7 +165,7 @@ class Repository:
     def _newest(self, role: str) -> int:
         return max(int(name.split(".")[0]) for name in self.files if name.endswith(f".{role}.json"))
 
-    def _renumbered(self, name: str, signer: str, version: int) -> bytes:
+    def renumbered(self, name: str, signer: str, version: int) -> bytes:
         """A file's content under another version, signed by the present key of a role."""
         metadata: Metadata[Targets] = Metadata.from_bytes(self.files[name])
         metadata.signed.version = version
@@ -245,9 +246,9 @@ class Mirror:
                 if name in self.dripping:
                     self.freed.wait(0.01)
 
-    def catalogue(self, folder: Path, **options: object) -> Catalogue:
+    def catalogue(self, folder: Path, **options: Any) -> Catalogue:
         """What an edge makes of this mirror."""
-        return Catalogue(folder, self.url, self.repository.root, **options)  # type: ignore[arg-type]
+        return Catalogue(folder, self.url, self.repository.root, **options)
 
     def asked(self) -> list[str]:
         """Names asked for since the last call."""

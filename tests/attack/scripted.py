@@ -8,5 +8,5 @@ from edge import main, serve
 
 folder = sys.argv.pop(1)
 command = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"), folder)
-serve.serve = partial(serve.serve, worker_command=command)  # type: ignore[assignment]
+serve.serve = partial(serve.serve, worker_command=command)
 main.main()

@@ -10,9 +10,9 @@ that they take a GiB; with `talks-nonsense...` the worker's PONG is none.
 """
 
 import os
+import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -68,7 +68,8 @@ def obey(machine: int, stream: int, order: str) -> None:
             connection.sendall(LIES[kind](machine))
         case ["wedge"]:
             page.set(machine)
-            time.sleep(60)
+            while True:
+                signal.pause()
         case ["once"] if not (folder / "asked").exists():
             (folder / "asked").touch()
         case _:

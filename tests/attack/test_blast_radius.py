@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from edge.vmm.wire.streams import Answer, Head, Subrequest
 from edge.vmm.wire.vitals import Ping, Pong, Stop
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.test_sandbox import SandboxedWorker
+from tests.support.edges import eventually
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.snapshot import Snapshot
@@ -64,6 +64,10 @@ def statistics(worker: SandboxedWorker) -> Pong:
     return worker.expect(Pong)
 
 
+def await_count(worker: SandboxedWorker, name: str, least: int) -> None:
+    eventually(lambda: getattr(statistics(worker), name) >= least, f"{name}: {least}")
+
+
 def died(worker: SandboxedWorker, machine: int) -> str:
     died = worker.expect(Died)
     assert died.machine == machine
@@ -101,10 +105,7 @@ def test_whatever_is_raised_for_a_spare_shell_ends_that_shell() -> None:
         victim = Victim(worker)
         victim.serves()
         for number in range(len(ERRORS)):
-            for _ in range(200):  # the last shell was taken: one more is made
-                if statistics(worker).failures == number + 1:
-                    break
-                time.sleep(0.01)
+            await_count(worker, "failures", number + 1)  # the last shell was taken: one more is made
             assert statistics(worker).failures == number + 1
             victim.serves()
             worker.open(EVIL + number, EVIL + number, "hello.c")
@@ -147,7 +148,7 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
         worker.request(EVIL, 1)
         worker.response()
         head = Head(EVIL, 2, False, head_block({"REQUEST_METHOD": "GET", "PATH_INFO": "/"})).to_bytes()
-        worker._frames.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
+        worker.channel.sendall(head + frames.pack(frames.CREDIT, 0, EVIL, 2, b"x"))  # at once: before it is answered
         assert died(worker, EVIL) == "GuestFault"
         worker.open(EVIL, EVIL + 1, "hello.c")
         worker.open(EVIL, EVIL + 2, "hello.c")  # it is there already
@@ -160,7 +161,7 @@ def test_frames_that_cannot_be_understood_end_nothing_else() -> None:
 def test_only_frames_out_of_step_end_a_worker() -> None:
     with running("unicorn") as worker:
         Victim(worker).serves()
-        worker._frames.sendall(frames.HEADER.pack(frames.PAYLOAD_MAX + 1, frames.PING, 0, 0, 0, 0))
+        worker.channel.sendall(frames.HEADER.pack(frames.PAYLOAD_MAX + 1, frames.PING, 0, 0, 0, 0))
         said = worker.process.communicate(timeout=20)[1]
         assert worker.process.returncode == 1
         assert "frame of" in said
@@ -178,11 +179,7 @@ def test_a_deadline_at_the_end_of_time_wakes_nobody_and_harms_nobody(path: str, 
             worker.open(machine, machine, "hostile.c", folder=PROGRAMS)
             worker.request(machine, 1, f"{path}?stream=1&n={deadline}")
             worker.expect(Answer)
-            before = statistics(worker).rests
-            for _ in range(200):  # until it has slept, with nothing but that deadline to wake for
-                time.sleep(0.01)
-                if statistics(worker).rests != before:
-                    break
+            await_count(worker, "rests", statistics(worker).rests + 1)  # with but that deadline to wake for
             victim.serves()
         said = statistics(worker)
         assert said.machines == len(deadlines) + 1
@@ -206,7 +203,7 @@ def test_work_without_a_request_has_a_limit_of_its_own(path: str, engine: str) -
         worker.stop()
 
 
-def test_ready_does_not_begin_a_request_s_time_anew() -> None:
+def test_ready_does_not_restart_the_time_limit_of_a_request() -> None:
     with running("unicorn") as worker:
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=50)
         worker.request(EVIL, 1, "/spin")
@@ -260,21 +257,17 @@ def test_it_says_for_whom_it_works_and_for_nobody_when_it_rests() -> None:
     try:
         with running("unicorn", "--attribution-fd", str(page), pass_fds=(page,)) as worker:
             Victim(worker).serves()
-            for _ in range(200):
-                if attribution.read(page) == NOBODY:
-                    break
-                time.sleep(0.01)
-            assert attribution.read(page) == NOBODY
+            eventually(lambda: attribution.read(page) == NOBODY, "it rests")
             worker.open(EVIL, EVIL, "spin.c", cpu_ms=60_000)
             worker.request(EVIL, 1, "/spin")
-            seen = set()
-            for _ in range(200):
-                seen.add(attribution.read(page))
-                time.sleep(0.005)
-                if EVIL in seen:
-                    break
-            assert EVIL in seen
-            assert seen <= {EVIL, NOBODY}
+            seen: list[int] = []
+
+            def works_for_evil() -> bool:
+                seen.append(attribution.read(page))
+                return seen[-1] == EVIL
+
+            eventually(works_for_evil, "it works for the one that spins")
+            assert set(seen) <= {EVIL, NOBODY}
             worker.process.send_signal(signal.SIGSTOP)
             os.waitpid(worker.process.pid, os.WUNTRACED)
             worker.process.kill()
@@ -307,12 +300,12 @@ def test_a_flood_of_exchanges_slows_its_tenant_alone() -> None:
         worker.open(EVIL, EVIL, "hostile.c", folder=PROGRAMS, cpu_ms=5000, tenant="evil")
         worker.request(EVIL, 1, "/exchanges?n=100000")
         begun, served = 0, 0
-        for _ in range(20):
+        while begun <= 100 or served < 20:
             worker.request(VICTIM, served := served + 1)
-            while not isinstance(message := worker.next(), Answer) or message.machine == EVIL:
+            while (message := worker.next()).machine == EVIL:  # type: ignore[union-attr]
                 begun += isinstance(message, Subrequest)
-            time.sleep(0.01)
-        assert 100 < begun < 1000
+            assert isinstance(message, Answer)
+        assert begun < 1000
         worker.send(Ping("look"))
         while not isinstance(message := worker.next(), Pong):
             pass

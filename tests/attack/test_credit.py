@@ -20,7 +20,8 @@ from vmimage.requests import UNDER_WAY_MAX
 
 ALL = (1 << 32) - 1
 LISTS: dict[str, Any] = {"token": "", "resident": (), "throttled": (), "grown": ()}
-PONG = Pong(**LISTS, **{field.name: 0 for field in fields(Pong) if field.name not in LISTS})
+COUNTS: dict[str, Any] = {field.name: 0 for field in fields(Pong) if field.name not in LISTS}
+PONG = Pong(**LISTS, **COUNTS)
 
 
 def credit(number: int, amount: int) -> Credit:
@@ -32,7 +33,7 @@ def run(test: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("amounts", [(ALL,), (UNDER_WAY_MAX - abi.STREAM_WINDOW, 1)])
-def test_a_request_s_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[int, ...]) -> None:
+def test_a_request_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[int, ...]) -> None:
     async def test() -> None:
         service: Any = None
         stream = Stream(service, "POST", b"", False, 0.0)
@@ -45,7 +46,7 @@ def test_a_request_s_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[
     run(test)
 
 
-def test_an_upstream_s_answer_is_passed_on_no_faster_than_it_can_be_taken() -> None:
+def test_an_upstream_answer_is_passed_on_no_faster_than_it_can_be_taken() -> None:
     async def test() -> None:
         sent: list[ToWorker] = []
         worker = SimpleNamespace(send=lambda data: sent.extend(to_worker(data)))
@@ -65,7 +66,7 @@ def test_signs_of_life_are_believed_only_of_one_that_reads() -> None:
         owner: Any = None
         worker = Worker(0, owner)
         sent: list[ToWorker] = []
-        worker.send = lambda data: sent.extend(to_worker(data))  # type: ignore[method-assign]
+        worker.send = lambda frame: sent.extend(to_worker(frame))  # type: ignore[method-assign]
 
         def pong(token: str, machines: int) -> None:
             worker.on_pong(replace(PONG, token=token, machines=machines))

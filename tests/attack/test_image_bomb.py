@@ -3,20 +3,19 @@
 import asyncio
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
-import edge.content.image
-import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
-from edge.content.image import held_bytes, machine_bytes, prepare, preparing_bytes
-from edge.content.images import Images
+from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.images import PREPARING_MIN, Images
 from tests.support.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -76,9 +75,9 @@ class Origin:
         return ref.check(self.contents[ref.digest])
 
 
-def run(test: Callable[[ThreadPoolExecutor], object]) -> None:
+def run(test: Callable[[ThreadPoolExecutor], Coroutine[Any, Any, None]]) -> None:
     with ThreadPoolExecutor(2) as threads:
-        asyncio.run(test(threads))  # type: ignore[arg-type]
+        asyncio.run(test(threads))
 
 
 @pytest.mark.parametrize("hint", [False, True], ids=["", "the catalogue names its blob"])
@@ -93,13 +92,14 @@ def test_an_image_that_cannot_fit_is_refused_before_its_blob_is_fetched(hint: bo
         with pytest.raises(ImageTooLarge, match=rf"at most {32 * MIB} bytes expected, .* got {preparing_bytes(large)}"):
             await images.load(large.digest, expected=large.snapshot if hint else None)
         assert origin.blobs == []
-        assert (set(images.held), images._preparing.held, images._ahead.held) == (before, 0, 0)
+        assert (set(images.held), images.under_way_bytes) == (before, 0)
         assert counters.images_too_large == 1
         with pytest.raises(ImageTooLarge):
             await images.load(large.digest)  # remembered, and not counted again
         assert counters.images_too_large == 1
-        image, _ = await images.load(honest().manifest.digest)
+        image, _ = await images.load(honest().manifest.digest, expected=honest().manifest.snapshot)
         assert image.manifest == honest().manifest, "others are served as before"
+        assert images.under_way_bytes == 0, "also what was fetched ahead is given back"
         images.close()
 
     run(test)
@@ -143,7 +143,7 @@ def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> No
         victim = honest().manifest
         origin, counters = Origin(honest(), *bombs), Counters()
         most = 2 * preparing_bytes(bombs[0].manifest) + 1000
-        assert most > edge.content.images.PREPARING_MIN
+        assert most > PREPARING_MIN
         images = Images(origin, threads, most, counters)
         await images.load(baker().base.manifest.digest)
         origin.blobs.clear()
@@ -151,14 +151,14 @@ def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> No
         loads = [asyncio.create_task(images.load(each.manifest.digest, party="mallory")) for each in bombs]
         await _settle()
         assert len(origin.blobs) == 2, "two fit, six wait, and nothing of theirs is here"
-        assert images._preparing.held <= most
+        assert images.under_way_bytes <= most
         mine = asyncio.create_task(images.load(victim.digest, party="alice"))
         await _settle()
         origin.open.set()
         await asyncio.gather(*loads, mine)
         order = origin.blobs.index(victim.snapshot.digest)
         assert order <= 4, "of the first turns after the two that were under way, one is hers"
-        assert images._preparing.held == 0
+        assert images.under_way_bytes == 0
         images.close()
 
     run(test)
@@ -169,7 +169,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _prepared(bundle: ImageBundle, base: edge.content.image.Image | None) -> edge.content.image.Image:
+def _prepared(bundle: ImageBundle, base: Image | None) -> Image:
     return prepare(1, bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest], base)
 
 

@@ -63,7 +63,8 @@ def test_the_attacks_leave_something_within_one_machine() -> None:
     """Else the tests above would hold of any engine."""
     base = BaseMemory(None)
     shell = Shell(base, abi.MEMORY_MIN)
-    clean, dirty = [], []
+    clean: list[int | bytes] = []
+    dirty: list[int | bytes] = []
     for code, found in ((TELL_SEGMENTS + TELL_X87, clean), (SET_SEGMENTS + SET_X87 + TELL_SEGMENTS + TELL_X87, dirty)):
         shell.bind(image(base, code + OUT), None)
         assert shell.engine.run() == Hypercall(0x10)

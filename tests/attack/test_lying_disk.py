@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def blob_of(site: Site, digest: str) -> Path:
     return site.store / "blobs" / "sha256" / hexdigits[:2] / hexdigits
 
 
-LIES = {
+LIES: dict[str, Callable[[bytes, bytes], bytes]] = {
     "another block": lambda wire, other: other,
     "one bit": lambda wire, other: wire[:100] + bytes([wire[100] ^ 1]) + wire[101:],
     "cut short": lambda wire, other: wire[:-10],

@@ -72,7 +72,7 @@ def quarantined(site: Site) -> list[str]:
 def worker_of(site: Site, name: str) -> int:
     edge = site.edges[0]
     (index,) = [service["worker"] for service in admin(edge, "services") if service["service"] == name]
-    return next(worker["pid"] for worker in admin(edge, "workers") if worker["index"] == index)
+    return int(next(worker["pid"] for worker in admin(edge, "workers") if worker["index"] == index))
 
 
 def test_its_own_machine_is_blamed_and_its_request_is_not_repeated(scripted: MakeSite) -> None:
@@ -150,7 +150,7 @@ def test_neighbours_requests_are_asked_once_more_where_that_is_right(scripted: M
     site = scripted("evil")
     got: dict[str, int] = {}
     asking = [
-        threading.Thread(target=lambda n=name, m=method: got.update({m: get(site, n, "/once", m).status}))  # type: ignore[misc]
+        threading.Thread(target=lambda n=name, m=method: got.update({m: get(site, n, "/once", m).status}))
         for name, method in (("v0", "GET"), ("v1", "POST"))
     ]
     marker = site.folder.parent / "asked"

@@ -51,6 +51,13 @@ def guest(tenant: str, *upstreams: str) -> tuple[Any, list[ToWorker]]:
     return SimpleNamespace(number=next(NUMBERS), image=image, service=service, worker=worker, streams={}), sent
 
 
+def task_of(upstreams: Upstreams, guest: Any, number: int) -> "asyncio.Task[None]":
+    """Of an exchange that has begun."""
+    task = upstreams.of(guest)[number].task
+    assert task is not None
+    return task
+
+
 async def serving(routes: list[web.RouteDef]) -> web.AppRunner:
     """An upstream on loopback; its port is in `addresses`."""
     app = web.Application()
@@ -87,7 +94,7 @@ def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: 
             stuck = list(servers.begun)
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
-            await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            await asyncio.wait_for(task_of(upstreams, alice, abi.EXCHANGE_BIT | 1), PATIENCE_S / 4)
             assert [type(message) for message in sent] == [Head, Body, Body]
             assert servers.begun == [*stuck, "good.test"]
             assert len(stuck) == EACH
@@ -128,7 +135,7 @@ def test_names_that_a_tenant_waits_for_are_bounded_and_given_back(monkeypatch: p
         assert isinstance(again[0], socket.gaierror), "all places are free again"
         await lookups.close()
 
-    asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(test(), 2 * PATIENCE_S))
 
 
 def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
@@ -156,7 +163,7 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
                 await asyncio.wait_for(arrived.acquire(), PATIENCE_S / 4)
             ask(upstreams, alice, good, 1)
             await asyncio.sleep(0)
-            await asyncio.wait_for(upstreams.of(alice)[abi.EXCHANGE_BIT | 1].task, PATIENCE_S / 4)
+            await asyncio.wait_for(task_of(upstreams, alice, abi.EXCHANGE_BIT | 1), PATIENCE_S / 4)
             assert [type(message) for message in sent] == [Head, Body, Body]
         finally:
             go_on.set()
@@ -185,7 +192,7 @@ def test_connections_that_are_kept_alive_are_used_again_by_the_same_tenant_only(
             for number, tenant in enumerate(["mallory", "alice", "mallory", "alice"]):
                 ask(upstreams, machines[tenant], upstream, number)
                 await asyncio.sleep(0)
-                await asyncio.wait_for(upstreams.of(machines[tenant])[abi.EXCHANGE_BIT | number].task, PATIENCE_S / 4)
+                await asyncio.wait_for(task_of(upstreams, machines[tenant], abi.EXCHANGE_BIT | number), PATIENCE_S / 4)
             mallory, alice = peers[0::2], peers[1::2]
             assert (len(mallory), len(alice)) == (2, 2)
             assert len(set(mallory)) == len(set(alice)) == 1, "the same tenant's connection is used again"

@@ -157,13 +157,13 @@ def test_who_fills_the_listener_or_sends_bodies_holds_nobody_else_up(fort: Site,
             parts = urlsplit(edge.admin_url)
             many.append(socket.create_connection((parts.hostname or "", parts.port), timeout=PATIENCE_S))
         else:
-            client = socket.socket(socket.AF_UNIX)
-            client.settimeout(PATIENCE_S)
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(PATIENCE_S)
             folder, name = os.path.split(edge.admin_url.removeprefix("unix:"))
             at = os.open(folder, os.O_RDONLY)
-            client.connect(f"/proc/self/fd/{at}/{name}")
+            connection.connect(f"/proc/self/fd/{at}/{name}")
             os.close(at)
-            many.append(client)
+            many.append(connection)
         with suppress(ConnectionError):
             many[-1].sendall(b"GET /-/he")  # and no end
     with Client(edge.admin_url) as client:  # one that has asked nothing yet makes room

@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ KILL_EVERY_S = 0.02
 @pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
 def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(site_module, "NUNATAK", (sys.executable, str(LAUNCHER)))
-    config = {"refresh": 0.2, "engine": "unicorn"}
+    config: Mapping[str, int | float | str | bool] = {"refresh": 0.2, "engine": "unicorn"}
     with Site(tmp_path, workers=request.param, edge_config=config) as running:
         yield running
 

@@ -31,6 +31,7 @@ from edge.vmm.wire.messages import FromWorker, ToWorker
 from edge.vmm.wire.streams import Answer, Head
 from edge.vmm.wire.vitals import Hello, Ping, Pong, Stop
 from tests.attack import intruder
+from tests.support.edges import eventually
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, Response, bake, baker, head_block, image_of
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -92,13 +93,13 @@ def outcomes(mode: str, user: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", REFUSED)
-def test_is_refused(name: str, user: int) -> None:
+def test_a_system_call_of_no_use_to_a_worker_is_refused(name: str, user: int) -> None:
     assert outcomes("whole", user)[name] == "EPERM"
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("name", DEADLY)
-def test_ends_the_worker(name: str, user: int) -> None:
+def test_a_system_call_of_an_intruder_ends_the_worker(name: str, user: int) -> None:
     assert outcomes("whole", user)[name] == "SIGSYS"
 
 
@@ -277,9 +278,9 @@ class SandboxedWorker:
         """:param arguments: of the program: the engine first. :param pass_fds: that it keeps.
         :param descriptors: that it may have; 0: as many as a worker takes.
         """
-        self._frames, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._images, their_images = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._frames.settimeout(TIMEOUT_S)
+        self.channel.settimeout(TIMEOUT_S)
         fds = (theirs.fileno(), their_images.fileno())
         limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
         command = [*limited, sys.executable, "-m", program, *arguments]
@@ -333,11 +334,11 @@ class SandboxedWorker:
         self.send(Open(machine, image, *terms, (), *state))
 
     def send(self, *said: ToWorker) -> None:
-        self._frames.sendall(b"".join(message.to_bytes() for message in said))
+        self.channel.sendall(b"".join(message.to_bytes() for message in said))
 
     def send_raw(self, type_: int, first: int = 0, second: int = 0, payload: bytes = b"", flags: int = 0) -> None:
         """A frame that a supervisor may not send."""
-        self._frames.sendall(frames.pack(type_, flags, first, second, payload))
+        self.channel.sendall(frames.pack(type_, flags, first, second, payload))
 
     def request(self, machine: int, stream: int, path: str = "/") -> None:
         path, _, query = path.partition("?")
@@ -347,21 +348,21 @@ class SandboxedWorker:
 
     def await_free_shell(self) -> None:
         """A spare one is made when there is nothing else to do."""
-        for _ in range(100):
+
+        def has_one() -> bool:
             self.send(Ping("shells"))
-            if self.expect(Pong).free_shells:
-                return
-            time.sleep(0.05)
-        raise AssertionError("no spare shell")
+            return bool(self.expect(Pong).free_shells)
+
+        eventually(has_one, "a spare shell")
 
     def next(self) -> FromWorker:
         """The next message."""
         while not self._waiting:
             try:
-                data = self._frames.recv(1 << 20)
+                data = self.channel.recv(1 << 20)
             except ConnectionResetError:
                 data = b""
-            assert data, f"the worker ended with {self.process.wait()}: {self.process.stderr.read()}"  # type: ignore[union-attr]
+            assert data, f"the worker ended: {self.process.communicate()}"
             self._waiting = [messages.from_worker(frame) for frame in self._in.feed(data)]
         return self._waiting.pop(0)
 
@@ -388,7 +389,7 @@ class SandboxedWorker:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
-        self._frames.close()
+        self.channel.close()
         self._images.close()
 
 
@@ -405,7 +406,7 @@ def test_a_worker_takes_no_huge_pages(worker: SandboxedWorker) -> None:
     assert "THP_enabled:\t0" in status
 
 
-def test_worker_serves(worker: SandboxedWorker) -> None:
+def test_a_worker_serves_inside_the_sandbox(worker: SandboxedWorker) -> None:
     worker.open(1, 2, "hello.c")
     for stream in range(1, 4):
         worker.request(1, stream)
@@ -522,5 +523,5 @@ def test_a_record_with_open_requests_ends_its_machine_alone(worker: SandboxedWor
 
 
 def test_worker_leaves_with_its_supervisor(worker: SandboxedWorker) -> None:
-    worker._frames.shutdown(socket.SHUT_RDWR)
+    worker.channel.shutdown(socket.SHUT_RDWR)
     assert worker.process.wait(TIMEOUT_S) == 0

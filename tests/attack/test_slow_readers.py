@@ -64,6 +64,6 @@ def test_who_does_not_read_goes_before_memory_does(loops: str) -> None:
     if loops == "uvloop":
         uvloop = pytest.importorskip("uvloop")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(asyncio.wait_for(test(), PATIENCE_S))  # type: ignore[arg-type]
+            runner.run(asyncio.wait_for(test(), PATIENCE_S))
     else:
-        asyncio.run(asyncio.wait_for(test(), PATIENCE_S))  # type: ignore[arg-type]
+        asyncio.run(asyncio.wait_for(test(), PATIENCE_S))

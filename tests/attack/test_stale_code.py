@@ -12,6 +12,7 @@ from edge.vmm.shells.shell import EngineName, Image, Shell
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
 from vmimage.manifest import Access, Region
+from vmimage.pages import Pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 PAGE = abi.PROGRAM_ADDRESS
@@ -72,7 +73,7 @@ FORBIDDEN = (
 ALLOWED = (abi.CONTROL_ADDRESS, abi.GATE_IN_ADDRESS, abi.GATE_OUT_ADDRESS, PAGE + abi.PAGE_SIZE)
 
 
-def code(port: int) -> np.ndarray:  # type: ignore[type-arg]
+def code(port: int) -> Pages:
     rows = np.zeros((1, 512), dtype=np.uint64)
     rows.view(np.uint8)[0, :4] = (0xE6, port, 0xEB, 0xFE)
     return rows

@@ -6,7 +6,7 @@ The real parts, told by frames what a worker would tell them; what another tenan
 import asyncio
 import errno
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +23,10 @@ from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.devices.disks import Disks
 from edge.devices.flushes import FLUSHES_EACH
 from edge.devices.overlays import Overlays
-from edge.devices.spool import LINE_BYTES, Spool, first_lines
+from edge.devices.spool import Spool, first_lines
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
 from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
+from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
 from edge.vmm.wire.machines import Log
 from edge.vmm.wire.messages import ToWorker
@@ -67,7 +68,7 @@ class Worker:
         await enough.wait()
 
     def take(self, kind: type[T]) -> list[T]:
-        found = [message for message in self.sent if isinstance(message, kind)]
+        found: list[T] = [message for message in self.sent if isinstance(message, kind)]
         self.sent.clear()
         return found
 
@@ -75,7 +76,8 @@ class Worker:
 class Guest(SimpleNamespace):
     """A machine; one is another, whatever they have."""
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:  # type: ignore[override]
+        return id(self)
 
 
 def machine(number: int, tenant: str, worker: Worker) -> Any:
@@ -86,8 +88,8 @@ def machine(number: int, tenant: str, worker: Worker) -> Any:
     return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0)
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
 
 
 # Exchanges.
@@ -131,6 +133,7 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
         begin(upstreams, victim, 1)
         exchange = upstreams.of(victim)[BIT | 1]
         await asyncio.sleep(0)
+        assert exchange.task is not None
         await exchange.task
         assert upstreams.of(victim) == {}
         assert counters.upstream_requests["refused"] == 1, "it had its turn; the operator lets nobody reach anything"
@@ -149,7 +152,7 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
             arrived += 1
             await going.wait()
 
-        upstreams._exchange = slow  # type: ignore[method-assign] # in place of an upstream that says nothing
+        upstreams._exchange = slow  # type: ignore[method-assign,assignment] # in place of an upstream that says nothing
         evil = [machine(number, "mallory", worker) for number in range(8)]
         victim = machine(9, "alice", worker)
         for guest in evil:
@@ -168,7 +171,7 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
             await asyncio.sleep(0)
         assert arrived == 2 * CONNECTIONS_EACH + 1, "who is gone makes room, also one that waited"
         going.set()
-        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in list(upstreams.of(guest).values())))
+        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in upstreams.of(guest).values() if e.task))
         assert upstreams._turns.held == upstreams._turns.waiting == 0
 
     run(test)
@@ -254,6 +257,11 @@ class Edge:
         while self.disks.tasks._running or len(self.disks.slices):
             await asyncio.gather(*self.disks.tasks._running)
             await asyncio.sleep(0)
+
+
+def tokens(data: bytes) -> list[int]:
+    """Of the answers to flushes."""
+    return [message.token for message in to_worker(data) if isinstance(message, DiskDone)]
 
 
 def statuses(worker: Worker) -> dict[int, int]:
@@ -343,7 +351,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
     run(test)
 
 
-def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: Path) -> None:
+def test_flushes_of_a_tenant_are_answered_no_faster_than_it_may_flush(tmp_path: Path) -> None:
     async def test() -> None:
         worker, order = Worker(), list[int]()
         site = Edge(tmp_path, Store(base := Origin("base", 400)))
@@ -351,7 +359,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "cow", base)
         await site.open(victim, "cow", base)
-        worker.send = lambda data: order.extend(message.token for message in to_worker(data))  # type: ignore[method-assign]
+        worker.send = lambda data: order.extend(tokens(data))  # type: ignore[method-assign]
         for token in range(8):
             site.flush(evil, token, 0, 1024)  # 4 MiB each: a second
         for token in (100, 101):
@@ -366,7 +374,7 @@ def test_a_tenant_s_flushes_are_answered_no_faster_than_it_may_flush(tmp_path: P
     run(test)
 
 
-def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_path: Path) -> None:
+def test_blocks_beyond_the_rate_of_a_tenant_come_later_and_do_not_delay_others(tmp_path: Path) -> None:
     async def test() -> None:
         large, small = Origin("large", 100), Origin("small", 8)
         store, worker = Store(large, small), Worker()

@@ -53,7 +53,7 @@ class Secret:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(test(), 6 * PATIENCE_S))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(test(), 6 * PATIENCE_S))
 
 
 def machine(*upstreams: str) -> tuple[Any, list[ToWorker]]:
@@ -72,6 +72,7 @@ async def ask(upstreams: Upstreams, guest: Any, url: str, number: int = 1) -> No
     upstreams.on_subrequest(guest, Subrequest(1, abi.EXCHANGE_BIT | number, True, block))
     exchange = upstreams.of(guest)[abi.EXCHANGE_BIT | number]
     await asyncio.sleep(0)  # it begins at the end of this turn
+    assert exchange.task is not None
     await asyncio.wait_for(exchange.task, PATIENCE_S)
 
 
@@ -120,7 +121,7 @@ def test_a_connection_that_was_made_all_the_same_carries_no_byte() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:7f00:1]"])
 @pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
-def test_no_guest_reaches_the_edge_s_own_listeners_whatever_the_operator_opened(host: str, bound: str) -> None:
+def test_no_guest_reaches_the_listeners_of_the_edge_whatever_the_operator_opened(host: str, bound: str) -> None:
     async def test() -> None:
         async with Secret() as edge, Secret() as upstream:
             origins = [f"http://{host}:{server.port}" for server in (edge, upstream)]

@@ -38,7 +38,7 @@ def ask(town: Site, edge: int, path: str, host: str) -> Answer:
 
 
 @pytest.mark.parametrize("edge", [0, 1, 2], ids=["no host for names", "a host for names", "the bank's host for names"])
-def test_on_a_tenant_s_host_every_path_is_that_tenant_s(town: Site, edge: int) -> None:
+def test_every_path_on_the_host_of_a_tenant_belongs_to_that_tenant(town: Site, edge: int) -> None:
     for path in ("/~service/thief/", "/~service/thief/../thief/", "/%7Eservice/thief/", "/-/services", "/-/drain"):
         answer = ask(town, edge, path, "bank.test")
         assert answer.status == 200
@@ -68,7 +68,7 @@ def test_on_the_host_for_names_nobody_says_what_holds_for_the_others(town: Site)
 
 
 @pytest.mark.parametrize(("path", "host"), [("/", "thief.test"), ("/~service/thief/", NAMES)])
-def test_nothing_is_said_in_the_edge_s_name(town: Site, path: str, host: str) -> None:
+def test_a_guest_cannot_speak_in_the_name_of_the_edge(town: Site, path: str, host: str) -> None:
     ask(town, 1, path, host)
     answer = ask(town, 1, path, host)
     assert {"x-nunatak-error", "x-accel-redirect"}.isdisjoint(answer.headers)
@@ -77,16 +77,16 @@ def test_nothing_is_said_in_the_edge_s_name(town: Site, path: str, host: str) ->
     assert answer.timing_ms["guest"] > 0.001
 
 
-def test_a_host_for_names_that_is_published_later_is_that_service_s_from_then_on(town: Site) -> None:
+def test_a_service_host_that_a_service_publishes_later_belongs_to_that_service(town: Site) -> None:
     edge = town.add_edge(config={"service_host": "later.test"})
     with Client(edge.url) as client:
         assert client.get("/~service/bank/x", host="later.test").body.startswith(b"hello from /x,")
         town.publish(town.folder / "images" / "hello.oci.tar", "claimer", "later.test", tenant="claimer")
 
-        def is_the_claimer_s() -> bool:
+        def claimed() -> bool:
             return client.get("/~service/thief/", host="later.test").body.startswith(b"hello from /~service/thief/,")
 
-        eventually(is_the_claimer_s, "the edge has looked at the catalogue")
+        eventually(claimed, "the edge has looked at the catalogue")
         assert client.get("/~service/bank/x", host="later.test").body.startswith(b"hello from /~service/bank/x,")
     eventually(lambda: "service_host_taken host=later.test service=claimer" in edge.log.read_text(), "a line says so")
     assert "service_host_taken host=bank.test service=bank" in town.edges[2].log.read_text()

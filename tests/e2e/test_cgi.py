@@ -37,7 +37,7 @@ def test_a_path_in_place_of_an_answer_is_answered_by_the_edge(site: Site) -> Non
     assert (endless.status, endless.headers["x-nunatak-error"]) == (502, "guest_violation")
 
 
-def test_a_path_that_is_not_the_service_s_own_is_left_to_the_client(site: Site) -> None:
+def test_a_redirect_to_a_path_of_another_service_is_left_to_the_client(site: Site) -> None:
     site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", "--env", "COLOUR=blue", name="bounds"), "bounds")
     client = Client(site.edges[0].url)
     for target in ("/-/metrics", "/~service/other/"):  # paths of its own, like any other

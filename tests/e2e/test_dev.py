@@ -37,7 +37,8 @@ class Dev:
 
     def until(self, text: str) -> list[Answer]:
         """Ask until an answer holds `text`; all answers, that one last."""
-        answers, deadline = [], time.monotonic() + PATIENCE_S
+        answers: list[Answer] = []
+        deadline = time.monotonic() + PATIENCE_S
         while not answers or text.encode() not in answers[-1].body:
             assert time.monotonic() < deadline, f"{text!r} never came\n{self.server.tail()}"
             answers.append(self.get())

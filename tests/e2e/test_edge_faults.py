@@ -14,7 +14,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Publication, Site, example
-from tests.e2e import edges
+from tests.support import edges
 from tests.support.edges import eventually, metrics
 
 Image = Callable[..., Path]
@@ -290,7 +290,7 @@ def test_a_request_in_flight_is_finished_before_the_end(own_site: Site) -> None:
         got: list[Any] = []
         headers = {"Content-Length": "200000"}
         request = threading.Thread(
-            target=lambda: got.append(client.request("POST", "/", host="echo.test", body=body(), headers=headers))  # type: ignore[arg-type]
+            target=lambda: got.append(client.request("POST", "/", host="echo.test", body=body(), headers=headers))
         )
         request.start()
         assert half.wait(30)

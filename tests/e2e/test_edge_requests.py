@@ -167,7 +167,7 @@ def test_http_1_0(site: Site, echo: str) -> None:
     assert got == body
 
 
-def test_expect_continue(site: Site, echo: str) -> None:
+def test_a_client_that_expects_100_continue_gets_it(site: Site, echo: str) -> None:
     head = (
         b"POST / HTTP/1.1\r\nHost: rq-echo.test\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n"
     )
@@ -232,7 +232,7 @@ def test_an_unknown_service_is_421(client: Client, path: str, host: str) -> None
     assert answer.body.decode() == f"421 Misdirected Request, request {answer.headers['x-request-id']}\n"
 
 
-def test_admin_pages(site: Site, echo: str) -> None:
+def test_admin_pages_answer_for_what_they_are(site: Site, echo: str) -> None:
     client = site.admin()
     assert client.get("/-/health").body == b"ok\n"
     assert client.get("/-/no-such").status == client.get("/health").status == 404

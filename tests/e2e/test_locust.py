@@ -15,7 +15,7 @@ from loadtest.traffic.zipf import DECILES
 from tests.support.edges import metrics
 
 SERVICES = 30
-LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadtest" / "locustfile.py"
+LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadtest" / "traffic" / "locustfile.py"
 LOCUST = (sys.executable, "-m", "locust", "-f", str(LOCUSTFILE))
 
 
@@ -114,9 +114,10 @@ def test_a_worker_has_the_masters_options_and_the_master_its_counts(site: Site, 
             said, _ = master.communicate(timeout=90)
             assert [generator.wait(timeout=20) for generator in generators] == [0, 0]
         finally:
-            for process in (master, *generators):
-                process.kill()
-                process.wait()
+            master.kill()
+            for generator in generators:
+                generator.kill()
+                generator.wait()
     assert master.returncode == 0, said
     outcome = _outcome(kept)
     assert outcome["generators"] == 2

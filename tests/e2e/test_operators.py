@@ -5,7 +5,7 @@ import os
 import signal
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -106,7 +106,7 @@ def test_a_socket_that_a_killed_edge_left_is_replaced_and_a_live_one_is_not(own_
     assert not socket.exists()
 
 
-def test_a_cache_folder_deeper_than_a_socket_s_address(own_site: Site, tmp_path: Path) -> None:
+def test_a_cache_folder_with_a_path_too_long_for_a_socket_address(own_site: Site, tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 120) / "cache"
     edge = own_site.edges[0]
     edge.stop()
@@ -155,7 +155,11 @@ def test_a_hangup_has_an_edge_read_anew_what_it_read_once(own_site: Site, tmp_pa
     token = tmp_path / "operators-token"
     token.write_text(TOKEN)
     token.chmod(0o600)
-    config = {"admin_listen": "127.0.0.1:0", "admin_token": str(token), "refresh": 3600}
+    config: Mapping[str, int | float | str | bool] = {
+        "admin_listen": "127.0.0.1:0",
+        "admin_token": str(token),
+        "refresh": 3600,
+    }
     edge = own_site.add_edge(config=config)
 
     def health(secret: str, method: str = "GET", page: str = "health") -> int:

@@ -207,7 +207,7 @@ def test_publish_and_rollback(origin: Site) -> None:
     assert refused.value.exit_code == 2
 
 
-def test_a_batch(origin: Site) -> None:
+def test_a_batch_of_a_hundred_services_is_in_the_catalogue(origin: Site) -> None:
     path = _image(origin, "shared")
     origin.publish_batch(Publication(path, f"batch{i}", (f"batch{i}.example",)) for i in range(100))
     catalogue = _catalogue(origin, "batch-edge")
@@ -217,7 +217,7 @@ def test_a_batch(origin: Site) -> None:
 def test_a_batch_may_name_a_tenant_for_each(origin: Site) -> None:
     path, batch = str(_image(origin, "shared")), origin.folder / "tenants.jsonl"
     lines = ({"image": path, "service": f"of{n}", "hosts": []} for n in range(3))
-    told = ({}, {"tenant": "crowd"}, {"tenant": ""})
+    told: tuple[dict[str, str], ...] = ({}, {"tenant": "crowd"}, {"tenant": ""})
     batch.write_text("\n".join(json.dumps(line | tenant) for line, tenant in zip(lines, told, strict=True)))
     origin.run("publish", "--batch", str(batch), "--origin", origin.origin.url, "--keys", str(origin.keys))
     found = [_catalogue(origin, "tenant-edge").find_service(f"of{n}") for n in range(3)]

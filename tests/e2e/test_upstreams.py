@@ -2,7 +2,7 @@
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -82,7 +82,7 @@ def upstream() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def open_site(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator[Site]:
     """An edge whose guests may reach this machine, and the service that asks the upstream and the edge itself."""
-    config = {"refresh": 0.2, "upstreams": "127.0.0.0/8"}
+    config: Mapping[str, int | float | str | bool] = {"refresh": 0.2, "upstreams": "127.0.0.0/8"}
     with Site(tmp_path_factory.mktemp("open"), edge_config=config) as site:
         image = site.build(
             PROGRAMS / "upstream.c", "--upstream", upstream, "--upstream", site.edges[0].url, "--cpu-ms", "5000"
@@ -117,14 +117,14 @@ def test_a_body_goes_through(client: Client, upstream: str, size: int) -> None:
     assert answer.body == f"{size} guest".encode()
 
 
-def test_an_upstream_that_breaks_off_is_an_error_of_the_guest_s_own(client: Client, upstream: str) -> None:
+def test_an_upstream_that_breaks_off_is_an_error_in_that_guest_alone(client: Client, upstream: str) -> None:
     answer = client.get(ask(upstream + "/cut"), host="ask.test")
     assert answer.status == 200
     assert answer.body.startswith(b"only this")
     assert len(answer.body) > len(b"only this"), "and why it broke off"
 
 
-def test_nobody_listens(client: Client, open_site: Site) -> None:
+def test_an_upstream_where_nobody_listens_is_502_and_counted(client: Client, open_site: Site) -> None:
     before = metrics(open_site.edges[0]).get("upstream_requests_total{refused}", 0)
     assert client.get(ask("http://127.0.0.1:1/"), host="ask.test").status == 502
     assert metrics(open_site.edges[0])["upstream_requests_total{refused}"] == before + 1

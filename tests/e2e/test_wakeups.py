@@ -4,12 +4,13 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
-from loadtest.site.site import Site
-from tests.support.edges import PATIENCE_S, admin, eventually, metrics
+from loadtest.site.site import Site, example
+from tests.support.edges import admin, eventually, metrics
 
 Image = Callable[..., Path]
 MACHINES = 12
@@ -22,15 +23,29 @@ def worker(edge: Server) -> dict[str, int]:
     return found
 
 
+def has_reported(edge: Server, rests: int | None) -> bool:
+    """Whether the worker has said that it rested once more: each report wakes it."""
+    return worker(edge).get("rests") != rests
+
+
+def await_report(edge: Server) -> None:
+    """Until the worker has reported twice, since the first report may have been under way already."""
+    for _ in range(2):
+        rests = worker(edge).get("rests")
+        eventually(partial(has_reported, edge, rests), "the worker reports")
+
+
 def switches(pid: int) -> int:
     """How often threads of a process went to sleep and were woken (voluntary switches, proc_pid_status(5))."""
     statuses = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)[1]) for text in statuses)  # type: ignore[index]
+    return sum(
+        int(count) for text in statuses for count in re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", text, re.M)
+    )
 
 
 def test_machines_without_work_do_not_wake_their_worker(own_site: Site) -> None:
     edge = own_site.edges[0]
-    names = own_site.world(Path("libos/examples/hello.c"), MACHINES, "idle")
+    names = own_site.world(example("hello"), MACHINES, "idle")
     with Client(edge.url) as client:
         for name in names:
             assert client.get(f"/~service/{name}/").status == 200
@@ -52,11 +67,10 @@ def test_a_machine_that_ticks_is_woken_once_for_each_deadline(site: Site, image:
     with Client(edge.url) as client:
         first = client.get("/~service/wk-metronome/idle?beats=1")
         assert (first.status, first.error) == (200, ""), first.headers
-        time.sleep(1.2)  # the statistics of a worker come once a second
+        await_report(edge)
         before = metrics(edge)["wakeups"]
         answer = client.get(f"/~service/wk-metronome/idle?beats={beats}")
         waited = int(answer.body.split()[-2])
-    deadline = time.monotonic() + PATIENCE_S
-    while (woken := metrics(edge)["wakeups"] - before) < waited - 1 and time.monotonic() < deadline:
-        time.sleep(0.1)
+    await_report(edge)
+    woken = metrics(edge)["wakeups"] - before
     assert waited - 1 <= woken <= waited, "a deadline that passes on the way into IDLE wakes nobody"

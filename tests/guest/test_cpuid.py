@@ -38,7 +38,7 @@ def assert_answer(guest: Guest, name: EngineName) -> None:
         assert body == PINNED
 
 
-def test_what_was_chosen_while_baking_is_the_architecture_s(engine: EngineName) -> None:
+def test_cpuid_read_while_baking_is_that_of_the_architecture(engine: EngineName) -> None:
     assert_answer(Guest(image_of(SOURCE)), engine)
 
 

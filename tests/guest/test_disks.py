@@ -16,7 +16,7 @@ from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
 from tests.support.guests import PROGRAMS, Guest, bake, load
 from vmimage import abi
-from vmimage.drives import DriveRef
+from vmimage.drives import DriveKind, DriveRef
 from vmimage.errors import Unmovable
 
 DATA = b"the disk's first" + random.Random(3).randbytes(300_000) + bytes(200_000) + b"the end"
@@ -29,8 +29,8 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> list[LocalDrive]:
     (folder / "data").write_bytes(DATA)
     manifest = pack_disk(folder / "data", "data", folder / "data.disk")
     disk = DiskFile(folder / "data.disk")
-    kinds = (("data", "shared"), ("mine", "cow"))
-    refs = [LocalDrive(DriveRef(len(DATA), manifest.digest, kind, name), disk) for name, kind in kinds]  # type: ignore[arg-type]
+    kinds: dict[str, DriveKind] = {"data": "shared", "mine": "cow"}
+    refs = [LocalDrive(DriveRef(len(DATA), manifest.digest, kind, name), disk) for name, kind in kinds.items()]
     return [
         *refs,
         LocalDrive(DriveRef(1 << 20, None, "scratch", "tmp"), None),
@@ -114,7 +114,7 @@ def test_the_table_and_what_was_read_while_baking(guest: Guest, edge: Edge) -> N
 
 
 @pytest.mark.parametrize(("offset", "size"), [(0, 16), (BLOCK - 5, 10), (1000, 250_000), (len(DATA) - 7, 100)])
-def test_reads(guest: Guest, edge: Edge, offset: int, size: int) -> None:
+def test_a_read_fetches_the_blocks_it_covers_and_no_others(guest: Guest, edge: Edge, offset: int, size: int) -> None:
     assert ask(guest, edge, f"/read?offset={offset}&size={size}") == DATA[offset : offset + size]
     assert set(edge.fetched) == set(range(offset // BLOCK, (min(offset + size, len(DATA)) - 1) // BLOCK + 1))
 
@@ -166,8 +166,7 @@ def test_a_client_that_leaves_does_not_disturb_the_buffer(guest: Guest, edge: Ed
     guest.run()
     guest.machine.offer(Record(abi.RECORD_RESET, 0, stream, b""))
     guest.run()
-    assert edge.device.outstanding == 1, "the block is still under way"
-    assert guest.machine.busy
+    assert (edge.device.outstanding, guest.machine.busy) == (1, True), "the block is still under way"
     edge.bring()
     guest.run()
     assert not guest.machine.busy

@@ -56,11 +56,11 @@ def test_there_are_acts() -> None:
 
 
 @pytest.mark.parametrize("path", ["/flags", "/timeline"])
-def test_is_answered(path: str, shell: Shell) -> None:
+def test_a_harmless_act_succeeds(path: str, shell: Shell) -> None:
     assert bytes(Guest(image_of(SOURCE), shell=shell).get(path).body) == b"SUCCESS"
 
 
-def test_cpuid_is_the_architecture_s_own(shell: Shell, engine: str) -> None:
+def test_cpuid_answers_as_the_architecture_says(shell: Shell, engine: str) -> None:
     found = {}
     for line in bytes(Guest(image_of(SOURCE), shell=shell).get("/cpuid").body).decode().splitlines():
         leaf, *values = (int(word, 16) for word in line.split())

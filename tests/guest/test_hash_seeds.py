@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.vmm.machine.machine import Idle
 from edge.vmm.shells.shell import Image
@@ -16,6 +17,8 @@ from vmimage.manifest import DEFAULT_TERMS
 # The interpreter is compiled by the first test that needs it.
 pytestmark = pytest.mark.timeout(900)
 
+Hashes = NDArray[np.uint32]
+
 SEED = 0x6E756E61  # luai_makeseed in libos/runtimes/lua/tuning.h
 BLOCKS, BLOCK = 13, 3  # 39 bytes: strings up to 40 are kept in one table (LUAI_MAXSHORTLEN)
 PAGE = """
@@ -27,7 +30,7 @@ end
 """
 
 
-def step(hashes: np.ndarray, byte: np.ndarray) -> np.ndarray:
+def step(hashes: Hashes, byte: Hashes) -> Hashes:
     """luaS_hash of Lua 5.4 (lstring.c), for one byte; it goes from a string's end to its beginning."""
     return hashes ^ ((hashes << np.uint32(5)) + (hashes >> np.uint32(2)) + byte)
 

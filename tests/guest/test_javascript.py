@@ -3,9 +3,9 @@
 import hashlib
 import json
 import struct
-import time
 from functools import cache
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -15,7 +15,8 @@ from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
 from origin.bake.bake import Baker
-from tests.support.guests import RUNS_MAX, Guest, Response, head_block
+from tests.support.edges import eventually
+from tests.support.guests import RUNS_MAX, Bounds, Guest, Response, head_block, wait_until
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfMemory, OutOfTime, PublisherError
@@ -42,7 +43,7 @@ def image() -> Image:
 class Worker(Guest):
     """A machine with the worker, as a real one is run: with a watchdog, and until it has answered."""
 
-    def __init__(self, **limits: int) -> None:
+    def __init__(self, **limits: Unpack[Bounds]) -> None:
         super().__init__(image(), **limits)
         self.exchanges: list[Record] = []
 
@@ -50,20 +51,20 @@ class Worker(Guest):
         for _ in range(RUNS_MAX):
             with watchdog().watching(self.machine.shell.engine):
                 outcome = self.machine.run()
-            given = self._collect(credit)
+            given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:
                 waits = outcome.until_ns is not None and not all(r.ended or r.reset for r in self.responses.values())
                 if not waits:
                     return
                 assert outcome.until_ns is not None
-                time.sleep(max(0, outcome.until_ns - time.monotonic_ns()) / 1e9)
+                wait_until(outcome.until_ns)
         raise AssertionError("the worker does not come to rest")
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
         own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
         self.machine.records[:] = [record for record in self.machine.records if record not in own]
         self.exchanges += own
-        return super()._collect(credit)
+        return super().collect(credit)
 
     def text(self, path: str, **options: object) -> str:
         return bytes(self.get(path, **options).body).decode()
@@ -88,7 +89,7 @@ def test_requests_and_their_urls(worker: Worker) -> None:
     assert worker.get("/no/such/path").status == 404
 
 
-def test_header_fields(worker: Worker) -> None:
+def test_header_fields_reach_the_handler_and_the_client(worker: Worker) -> None:
     response = worker.get("/headers", HTTP_X_GIVEN="given")
     assert (response.status, response.headers["x-got"], bytes(response.body)) == (201, "given", b"")
     assert response.headers["set-cookie"] == "b=2", "the last of two fields"
@@ -109,13 +110,13 @@ def test_bodies_come_back(worker: Worker, path: str, size: int) -> None:
         for _ in range(3):
             with watchdog().watching(worker.machine.shell.engine):
                 worker.machine.run()
-            worker._collect(True)
+            worker.collect(True)
     worker.push(stream, b"", end=True)
     worker.run()
     assert bytes(worker.responses[stream].body) == data
 
 
-def test_a_form(worker: Worker) -> None:
+def test_a_form_is_parsed(worker: Worker) -> None:
     found = worker.json("/form", method="POST", body=b"a=1&b=x+y%21", CONTENT_TYPE="application/x-www-form-urlencoded")
     assert found == [["a", "1"], ["b", "x y!"]]
 
@@ -128,7 +129,7 @@ def test_a_large_answer_under_credit(worker: Worker) -> None:
     assert worker.text("/large") == "0123456789abcdef" * (1 << 16)
 
 
-def test_digests(worker: Worker) -> None:
+def test_digests_are_those_of_hashlib(worker: Worker) -> None:
     expected = [hashlib.new(name, b"abc").hexdigest() for name in ("sha1", "sha256", "sha384", "sha512")]
     assert worker.json("/digest") == expected
 
@@ -137,20 +138,20 @@ def test_digests(worker: Worker) -> None:
     ("path", "expected"),
     [("/base64", "aOlsbG8= hi"), ("/utf8", "grüße 🏔"), ("/abort", "AbortError"), ("/deep", "RangeError")],
 )
-def test_small_parts(worker: Worker, path: str, expected: str) -> None:
+def test_each_small_part_of_the_platform_works(worker: Worker, path: str, expected: str) -> None:
     assert worker.text(path) == expected
 
 
-def test_structured_clone(worker: Worker) -> None:
+def test_structured_clone_copies_what_it_can(worker: Worker) -> None:
     assert worker.json("/clone") == [True, True, 5, True, "/x/g"]
 
 
-def test_redirect(worker: Worker) -> None:
+def test_a_redirect_has_its_status_and_location(worker: Worker) -> None:
     response = worker.get("/redirect")
     assert (response.status, response.headers["location"]) == (303, "http://other.test/x")
 
 
-def test_settings(worker: Worker) -> None:
+def test_settings_of_the_image_reach_the_handler(worker: Worker) -> None:
     assert worker.json("/env") == {"COLOUR": "green"}
 
 
@@ -180,9 +181,12 @@ def test_errors_are_500_and_told_with_their_line(path: str, said: str) -> None:
 def test_what_goes_on_after_the_answer() -> None:
     worker = Worker()
     assert worker.text("/later") == "now"
-    time.sleep(0.005)
-    worker.text("/plain")
-    assert 'after the answer { a: [ 1, "b" ] }' in worker.log.decode()
+
+    def said() -> bool:
+        worker.text("/plain")
+        return 'after the answer { a: [ 1, "b" ] }' in worker.log.decode()
+
+    eventually(said, "what it does 1 ms later")
 
 
 def test_an_unhandled_rejection_is_told() -> None:
@@ -270,7 +274,7 @@ def test_patched_prototypes_harm_only_their_own_worker() -> None:
     assert Worker().text("/plain") == "plain"
 
 
-def test_sizes() -> None:
+def test_a_small_worker_makes_a_small_image_and_a_small_record() -> None:
     """A small worker's image is a small part of its base's, and what it parks is less than 32 KiB."""
     bundle = bake(b"export default { fetch() { return new Response('hello'); } };")
     base = baker().base.manifest

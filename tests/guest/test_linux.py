@@ -99,6 +99,7 @@ def test_cgi_redirects_streams_and_reports_its_exit_code() -> None:
 
 def test_without_an_entry_syscall_is_an_invalid_opcode() -> None:
     guest = Guest(load(bake_linux("linux_service.c")))
-    guest.machine._ram[abi.CONTROL_ADDRESS + abi.CONTROL_SYSCALL :][:8] = bytes(8)
+    entry = abi.CONTROL_ADDRESS + abi.CONTROL_SYSCALL
+    guest.shell.memory.ram[entry : entry + 8] = bytes(8)
     with pytest.raises(GuestFault, match=r"invalid opcode \(vector 6\)"):
         guest.get()

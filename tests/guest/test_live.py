@@ -2,7 +2,6 @@
 
 import random
 import struct
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -13,7 +12,7 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.machine.machine import Idle, Phase
 from edge.vmm.shells.shell import EngineName
 from edge.vmm.turns.watchdog import watchdog
-from tests.support.guests import EXAMPLES, PROGRAMS, RUNS_MAX, Guest, Response, image_of
+from tests.support.guests import EXAMPLES, PROGRAMS, RUNS_MAX, Guest, Response, image_of, wait_until
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, OutOfTime, OutputTooLarge, Unmovable
 
@@ -71,7 +70,7 @@ def test_moving_after_every_entry(engine: EngineName) -> None:
             guest.push(stream, DATA[sent : sent + room], end=sent + room == len(DATA))
             sent += room
         guest.machine.run()
-        guest._collect(credit=True)
+        guest.collect(credit=True)
         if guest.responses[stream].ended:
             break
         if engine == "unicorn" or moves < 10:  # a shell on KVM takes its time
@@ -107,7 +106,7 @@ def test_waiting_on_a_timer(move: Move) -> None:
     moves = 0
     for _ in range(RUNS_MAX):
         outcome = guest.machine.run()
-        guest._collect(credit=True)
+        guest.collect(credit=True)
         if guest.responses[stream].ended:
             break
         if isinstance(outcome, Idle) and moves < 5:
@@ -116,7 +115,7 @@ def test_waiting_on_a_timer(move: Move) -> None:
             guest, moves = move(guest), moves + 1
             assert guest.machine.phase is Phase.IDLE, "it waits there for the rest of the time"
         elif isinstance(outcome, Idle) and outcome.until_ns is not None:
-            time.sleep(max(0, outcome.until_ns - time.monotonic_ns()) / 1e9)
+            wait_until(outcome.until_ns)
     assert moves == 5
     assert bytes(guest.responses[stream].body).startswith(b"30 beats, ")
 

@@ -156,7 +156,7 @@ def test_request_is_a_table_and_state_is_kept(guest: Guest) -> None:
         ("/gone", 200, "nilnilnil"),
     ],
 )
-def test_answers(guest: Guest, path: str, status: int, body: str) -> None:
+def test_a_page_in_lua_answers_with_status_and_body(guest: Guest, path: str, status: int, body: str) -> None:
     answer = guest.get(path)
     assert (answer.status, bytes(answer.body).decode()) == (status, body)
 

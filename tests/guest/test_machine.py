@@ -20,7 +20,7 @@ from vmimage.snapshot import decode
 HELLO, CLOCK, ECHO = EXAMPLES / "hello.c", EXAMPLES / "clock.c", EXAMPLES / "echo.c"
 
 
-def test_hello_counts() -> None:
+def test_a_guest_keeps_its_state_between_requests() -> None:
     guest = Guest(image_of(HELLO))
     assert bytes(guest.get("/a").body) == b"hello from /a, request 1\n"
     assert bytes(guest.get("/b").body) == b"hello from /b, request 2\n"
@@ -176,7 +176,7 @@ def test_an_image_has_no_time_in_it() -> None:
 # Bodies
 
 
-def test_bodies_larger_than_the_rings_and_the_memory_s_windows() -> None:
+def test_bodies_larger_than_the_rings_and_the_windows_in_memory() -> None:
     guest = Guest(image_of(ECHO))
     data = bytes(range(256)) * 4096  # 1 MiB
     stream = guest.send("/x?q=1", method="PUT", body=None, CONTENT_TYPE="image/x")

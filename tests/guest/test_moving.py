@@ -5,7 +5,7 @@ import random
 import pytest
 
 from edge.vmm.machine.machine import Idle
-from edge.vmm.shells.shell import Shell
+from edge.vmm.shells.shell import EngineName, Shell
 from tests.support.guests import EXAMPLES, RUNS_MAX, Guest, image_of
 from vmimage import abi, snapshot
 
@@ -19,7 +19,7 @@ PATHS = {
 }
 
 
-def other(name: str) -> str:
+def other(name: EngineName) -> EngineName:
     return "kvm" if name == "unicorn" else "unicorn"
 
 
@@ -44,8 +44,8 @@ def test_moves_in_the_middle_of_a_request() -> None:
             guest.push(stream, data[sent : sent + room], end=sent + room == len(data))
             sent += room
         idle = isinstance(guest.machine.run(), Idle)
-        guest._collect(credit=True)
-        guest.shell.use(other(guest.shell.engine_name))  # type: ignore[arg-type]
+        guest.collect(credit=True)
+        guest.shell.use(other(guest.shell.engine_name))
         moves += 1
         if idle and guest.responses[stream].ended:
             break
@@ -55,9 +55,10 @@ def test_moves_in_the_middle_of_a_request() -> None:
 
 def test_a_record_made_on_one_engine_goes_on_on_the_other() -> None:
     image = image_of(EXAMPLES / "hello.c")
-    record, engine = None, "unicorn"
+    record: bytes | None = None
+    engine: EngineName = "unicorn"
     for turn in range(1, 9):
-        guest = Guest(image, parked=record, shell=Shell(image.base, image.memory_bytes, engine))  # type: ignore[arg-type]
+        guest = Guest(image, parked=record, shell=Shell(image.base, image.memory_bytes, engine))
         assert bytes(guest.get("/").body) == f"hello from /, request {turn}\n".encode()
         record, engine = snapshot.encode(guest.machine.capture()), other(engine)
         guest.shell.close()
@@ -68,5 +69,5 @@ def test_registers_come_through_a_move_unchanged() -> None:
     guest.get()
     before = guest.shell.engine.save()
     for _ in range(4):
-        guest.shell.use(other(guest.shell.engine_name))  # type: ignore[arg-type]
+        guest.shell.use(other(guest.shell.engine_name))
         assert guest.shell.engine.save() == before

@@ -44,7 +44,7 @@ INSTRUCTIONS = {
 
 @pytest.mark.parametrize("before", [b"", MOV_SS], ids=["", "after MOV SS"])
 @pytest.mark.parametrize("name", INSTRUCTIONS)
-def test_it_faults(name: str, before: bytes, engine: str) -> None:
+def test_a_privileged_instruction_faults(name: str, before: bytes, engine: str) -> None:
     cpu = bare.engine_over(before + bytes.fromhex(INSTRUCTIONS[name]) + OUT)
     start = abi.PROGRAM_ADDRESS
     cpu.load(Registers(gpr=(0, 0, 0, 0, start + 0x800, 0, 0, 0, *[0] * 8), rip=start))

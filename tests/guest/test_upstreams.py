@@ -1,6 +1,7 @@
 """A guest's own requests, with the test in the place of the edge."""
 
 import struct
+from typing import Any
 
 from edge.vmm.devices.ring import Record
 from tests.support.guests import PROGRAMS, Guest, Response, head_block, image_of
@@ -17,15 +18,15 @@ class Outside(Guest):
         super().__init__(image_of(SOURCE))
         self.exchanges: list[Record] = []
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
         own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
         self.machine.records[:] = [record for record in self.machine.records if record not in own]
         self.exchanges += own
-        return super()._collect(credit)
+        return super().collect(credit)
 
-    def begin(self, path: str = "/?url=http://a.test/x", **options: object) -> tuple[int, int]:
+    def begin(self, path: str = "/?url=http://a.test/x", **options: Any) -> tuple[int, int]:
         """A request, and the exchange it began."""
-        stream = self.send(path, **options)  # type: ignore[arg-type]
+        stream = self.send(path, **options)
         self.run()
         assert self.exchanges[-1].type in (abi.RECORD_SUBREQUEST, abi.RECORD_BODY)
         return stream, self.exchanges[-1].stream

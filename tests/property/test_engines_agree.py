@@ -252,7 +252,7 @@ def test_one_kind_of_instruction(template: Callable[[Rng], bytes], pair: Pair) -
         compare(pair, code, rng, f"{template.__name__} seed {seed}")
 
 
-def test_sequences(pair: Pair) -> None:
+def test_sequences_of_instructions_end_alike_on_both_engines(pair: Pair) -> None:
     for seed in range(SEEDS):
         rng = random.Random(1_000_000 + seed)
         code = b"".join(rng.choice(TEMPLATES)(rng) for _ in range(LENGTH)) + EXIT

@@ -43,12 +43,12 @@ EVERY = [(decode, name, message) for decode, all_of_them in DIRECTIONS for name,
 
 
 @given(FRAMES)
-def test_whole(sent: list[Frame]) -> None:
+def test_frames_parse_to_what_was_packed(sent: list[Frame]) -> None:
     assert split(b"".join(frame.to_bytes() for frame in sent)) == sent
 
 
 @given(FRAMES, st.integers(1, 40))
-def test_in_pieces(sent: list[Frame], size: int) -> None:
+def test_frames_in_pieces_of_any_size_are_the_same_frames(sent: list[Frame], size: int) -> None:
     data = b"".join(frame.to_bytes() for frame in sent)
     splitter, got = Splitter(), []
     for start in range(0, len(data), size):
@@ -57,7 +57,7 @@ def test_in_pieces(sent: list[Frame], size: int) -> None:
 
 
 @given(st.binary(max_size=400), st.integers(1, 400))
-def test_anything(data: bytes, cut: int) -> None:
+def test_arbitrary_bytes_are_frames_or_an_error_whole_or_in_two_pieces(data: bytes, cut: int) -> None:
     """Whole or in two pieces, the same frames come of it, or it is out of step."""
     whole: list[RawFrame] | None = None
     with suppress(ValueError):
@@ -135,7 +135,7 @@ def test_no_machine_no_image_and_no_disk_has_the_number_0() -> None:
 BIT = abi.EXCHANGE_BIT
 MORE = bytes(abi.RECORD_PAYLOAD_MAX + 1)
 NONE = frames.with_head(b"")
-OUT_OF_RANGE: tuple[tuple[Callable[[RawFrame], Any], Frame], ...] = (
+OUT_OF_RANGE: tuple[tuple[Callable[[RawFrame], Any], Any], ...] = (
     (messages.from_worker, Frame(frames.HEAD, 1, 1, BIT | 3, bytes(9) + b"Status")),  # an answer to nobody's request
     (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8) + b"\x02Status")),  # an engine that there is not
     (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8))),

@@ -15,7 +15,7 @@ def test_what_once_failed() -> None:
     assert not campaign.replay_corpus("kvm")
 
 
-def test_generated_code() -> None:
+def test_generated_code_harms_no_neighbour() -> None:
     assert campaign.run("kvm", SEED, 0, CASES).wrong(CASES) == ""
 
 

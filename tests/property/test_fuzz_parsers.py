@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
-def test_parser(target: Target) -> None:
+def test_each_parser_gives_a_value_or_an_error_of_ours(target: Target) -> None:
     for path in parsers.kept(target):
         parsers.try_one(target, path.read_bytes(), measured=True)
     ends = parsers.run(target, SEED, 0, SLOW.get(target.name, CASES))
@@ -50,7 +50,7 @@ def test_http_heads_that_once_failed() -> None:
         http_heads.try_one(path.read_bytes())
 
 
-def test_http_heads() -> None:
+def test_mutated_heads_of_http_are_taken_or_refused() -> None:
     ends = http_heads.run(SEED, 0, HTTP_CASES)
     assert min(ends[word] for word in ("refused", "1 taken", "2 taken", "3 taken")) > HTTP_CASES // 200
 

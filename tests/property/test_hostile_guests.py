@@ -15,7 +15,7 @@ from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, RingProducer, encode_record, parse_records
 from edge.vmm.machine.machine import Idle, Machine, Phase, Ready, Runnable
 from edge.vmm.memory.guest_memory import BaseMemory, page_template
-from edge.vmm.shells.shell import Image, Shell
+from edge.vmm.shells.shell import EngineName, Image, Shell
 from tests.support.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError, GuestError, GuestViolation
@@ -41,7 +41,7 @@ def hostile_record(rng: random.Random) -> bytes:
     return bytes(record)
 
 
-def test_ring_records() -> None:
+def test_hostile_ring_records_are_parsed_or_a_violation() -> None:
     rng = random.Random(2)
     refused = 0
     for _ in range(RING_CASES):
@@ -102,7 +102,7 @@ def test_what_the_guest_consumed() -> None:
 
 
 @pytest.mark.parametrize("engine", ["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)])
-def test_registers_at_every_hypercall(engine: str) -> None:
+def test_registers_at_every_hypercall(engine: EngineName) -> None:
     """`out` to each port with anything in the registers, and anything in the control page; then a real service."""
     rng = random.Random(5)
     base = BaseMemory(None)
@@ -121,7 +121,7 @@ def test_registers_at_every_hypercall(engine: str) -> None:
     )
     page_nos = np.array([code // abi.PAGE_SIZE], dtype=np.uint32)
     record = snapshot.encode(Snapshot(Registers(rip=code), DeviceState(), page_nos, contents))
-    shell = Shell(base, abi.MEMORY_MIN, engine)  # type: ignore[arg-type]
+    shell = Shell(base, abi.MEMORY_MIN, engine)
     image = Image(base, page_template(regions, abi.MEMORY_MIN), record)
     ended = 0
     for _ in range(REGISTER_CASES):
@@ -144,8 +144,8 @@ def test_registers_at_every_hypercall(engine: str) -> None:
     assert bytes(Guest(image_of(EXAMPLES / "hello.c")).get("/").body) == b"hello from /, request 1\n"
 
 
-def test_parked_records_that_a_guest_s_worker_made_up() -> None:
-    """Mutated records: refused, or a machine that runs and may die, but nothing else."""
+def test_a_mutated_record_is_refused_or_describes_a_machine() -> None:
+    """Nothing but a FormatError leaves the decoder, whatever a worker made of a record."""
     rng = random.Random(6)
     guest = Guest(image_of(EXAMPLES / "hello.c"))
     guest.get()

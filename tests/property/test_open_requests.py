@@ -4,6 +4,7 @@ import random
 import struct
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import zstandard
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge.vmm.devices.gate import Gate
 from edge.vmm.machine.machine import Machine, Phase
+from edge.vmm.shells.shell import EngineName
 from edge.vmm.turns.watchdog import watchdog
 from tests.support.guests import EXAMPLES, Guest, image_of
 from vmimage import abi, requests, snapshot
@@ -25,8 +27,8 @@ MUTATIONS = 4000
 RESTORED = 300
 
 
-def stream(number: int = 1, **changes: int) -> OpenStream:
-    return replace(OpenStream(number, False, False, WINDOW, 0, 0), **changes)  # type: ignore[arg-type]
+def stream(number: int = 1, **changes: Any) -> OpenStream:
+    return replace(OpenStream(number, False, False, WINDOW, 0, 0), **changes)
 
 
 EXAMPLE = OpenRequests(
@@ -53,7 +55,9 @@ def streams(draw: st.DrawFn) -> tuple[OpenStream, ...]:
 
 
 @given(streams(), st.booleans(), st.integers(0, 2**63 - 1), st.data())
-def test_round_trip(opened: tuple[OpenStream, ...], used: bool, charged_ns: int, data: st.DataObject) -> None:
+def test_open_requests_decode_to_what_was_encoded(
+    opened: tuple[OpenStream, ...], used: bool, charged_ns: int, data: st.DataObject
+) -> None:
     ready = []
     for one in opened[:8]:
         for payload in data.draw(st.lists(st.binary(max_size=40), max_size=4)):
@@ -173,12 +177,12 @@ def _live_record() -> bytes:
 
 
 @pytest.mark.parametrize("engine", ["unicorn", pytest.param("kvm", marks=pytest.mark.kvm)])
-def test_mutated_records_in_a_machine(engine: str) -> None:
+def test_mutated_records_in_a_machine(engine: EngineName) -> None:
     """Refused with nothing restored, or a machine that runs and may die of it; the shell is as good as before."""
     dice = random.Random(8)
     guest = _live_guest()
     raw = zstandard.decompress(snapshot.encode(guest.machine.capture(live=True)))
-    guest.shell.choose(engine)  # type: ignore[arg-type]
+    guest.shell.choose(engine)
     opened = struct.unpack_from("<I", raw, _count_at() + 4)[0]
     image, refused, died = guest.machine.image, 0, 0
     for _ in range(RESTORED):

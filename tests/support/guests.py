@@ -1,11 +1,13 @@
 """Guests without an edge around them: bake a program, put it into a machine, talk to its gate."""
 
 import struct
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any, Final, TypedDict, Unpack
 
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.ring import Record
@@ -25,6 +27,7 @@ PROGRAMS = Path(__file__).parents[1] / "guest" / "programs"
 EXAMPLES = Path(__file__).parents[2] / "libos" / "examples"
 ENGINE: ContextVar[EngineName] = ContextVar("ENGINE", default="unicorn")  # of shells that tests do not make themselves
 RUNS_MAX = 2000  # entries a test's guest may need; a hang becomes a failure
+LIMITS: Final = Limits(cpu_ms=5000)  # of a guest whose test says nothing else
 
 
 @cache
@@ -73,6 +76,11 @@ def load(bundle: ImageBundle) -> Image:
     return Image(base_memory(), page_template(manifest.regions, manifest.memory_bytes), record)
 
 
+def wait_until(deadline_ns: int) -> None:
+    """Sleep until the deadline for which a machine is idle, as a worker would."""
+    time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
+
+
 def head_block(pairs: Mapping[str, str]) -> bytes:
     """A key-value block."""
     return b"".join(f"{name}\0{value}\0".encode() for name, value in pairs.items()) + b"\0"
@@ -106,6 +114,14 @@ class Response:
         self.ended = self.ended or bool(record.flags & abi.FLAG_END)
 
 
+class Bounds(TypedDict, total=False):
+    """Limits that a test gives its guest, by their names in a manifest."""
+
+    cpu_ms: int
+    output_bytes: int
+    streams: int
+
+
 class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
@@ -118,21 +134,21 @@ class Guest:
         shell: Shell | None = None,
         fresh: bool = False,
         disks: Callable[[GuestMemory], Disks] | None = None,
-        **limits: int,
+        **limits: Unpack[Bounds],
     ) -> None:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
         device = disks(self.shell.memory) if disks is not None else None
-        self.machine = Machine(self.shell, image, Limits(**{"cpu_ms": 5000, **limits}), fresh=fresh, disks=device)
+        self.machine = Machine(self.shell, image, replace(LIMITS, **limits), fresh=fresh, disks=device)
         self.machine.restore(parked, live=live)
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
         self.log = b""
-        self._stream = 0
+        self.last_stream = 0
 
     def send(self, path: str = "/", *, method: str = "GET", body: bytes | None = b"", **variables: str) -> int:
         """Offer a request and return its stream; with `body=None` the request stays open for `push`."""
         path, _, query = path.partition("?")
-        self._stream += 1
+        self.last_stream += 1
         pairs = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
@@ -143,10 +159,10 @@ class Guest:
             **variables,
         }
         flags = 0 if body is None else abi.FLAG_END
-        self.machine.offer(Record(abi.RECORD_HEAD, flags, self._stream, head_block(pairs) + (body or b"")))
-        self.responses[self._stream] = Response()
-        self.credit[self._stream] = abi.STREAM_WINDOW
-        return self._stream
+        self.machine.offer(Record(abi.RECORD_HEAD, flags, self.last_stream, head_block(pairs) + (body or b"")))
+        self.responses[self.last_stream] = Response()
+        self.credit[self.last_stream] = abi.STREAM_WINDOW
+        return self.last_stream
 
     def push(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Offer a piece of a request's body."""
@@ -157,12 +173,13 @@ class Guest:
         """Run until the guest idles; return credit for what it sends when `credit` says so."""
         for _ in range(RUNS_MAX):
             outcome = self.machine.run()
-            given = self._collect(credit)
+            given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:
                 return
         raise AssertionError("the guest does not come to rest")
 
-    def _collect(self, credit: bool) -> bool:
+    def collect(self, credit: bool) -> bool:
+        """Take what the guest has said; whether it was given credit for some of it."""
         given = False
         for record in self.machine.records:
             if record.type == abi.RECORD_CREDIT:
@@ -179,20 +196,20 @@ class Guest:
         self.machine.log.clear()
         return given
 
-    def get(self, path: str = "/", **options: object) -> Response:
+    def get(self, path: str = "/", **options: Any) -> Response:
         """One request, answered."""
-        stream = self.send(path, **options)  # type: ignore[arg-type]
+        stream = self.send(path, **options)
         self.run()
         return self.responses[stream]
 
-    def move(self, engine: EngineName | None = None, **limits: int) -> "Guest":
+    def move(self, engine: EngineName | None = None, **limits: Unpack[Bounds]) -> "Guest":
         """Go on in another machine, in a shell of its own, with what is open: the edge's side stays as it is."""
         record = snapshot.encode(self.machine.capture(live=True))
         image, name = self.machine.image, engine or self.shell.engine_name
         shell = Shell(image.base, image.memory_bytes, name)
         there = type(self)(image, parked=record, live=True, shell=shell, **limits)
         there.responses, there.credit, there.log = self.responses, self.credit, self.log
-        there._stream = self._stream
+        there.last_stream = self.last_stream
         return there
 
     def park(self) -> bytes:

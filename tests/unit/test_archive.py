@@ -30,7 +30,8 @@ def _tar(members: dict[str, bytes]) -> bytes:
 
 def _members() -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(PACKED)) as tar:
-        return {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+        files = ((info.name, tar.extractfile(info)) for info in tar)
+        return {name: file.read() for name, file in files if file is not None}
 
 
 def test_round_trip_base_first() -> None:

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.vmm.memory.base_memory import EXTENTS_MAX, BaseMemory
 from edge.vmm.memory.guest_memory import RESET_COPY_PAGES, GuestMemory, PageTemplate
@@ -11,7 +12,6 @@ from edge.vmm.memory.image_memory import GAPS_CLOSED, base_memfd
 from vmimage import abi
 from vmimage.errors import FormatError
 from vmimage.manifest import MEMORY_STEP, Region
-from vmimage.pages import PageNos
 
 SIZE = 4 << 20
 PAGES = SIZE // abi.PAGE_SIZE
@@ -28,7 +28,7 @@ def allocated(base: BaseMemory) -> int:
     return os.fstat(base.fd).st_blocks
 
 
-def expected(page_nos: list[int]) -> PageNos:
+def expected(page_nos: list[int]) -> NDArray[np.uint64]:
     words = np.zeros(PAGES, dtype=np.uint64)
     inside = [n for n in page_nos if n < PAGES]
     words[inside] = inside
@@ -44,7 +44,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_ram_is_the_base_s_and_what_is_touched_stays_out_of_its_file(layout: str) -> None:
+def test_ram_holds_the_pages_of_the_base_and_writes_stay_out_of_its_file(layout: str) -> None:
     page_nos = LAYOUTS[layout]
     base = base_of(page_nos)
     before = allocated(base)

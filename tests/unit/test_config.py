@@ -13,7 +13,7 @@ from vmimage.errors import OperatorError
 NEEDED = {"origin": "http://127.0.0.1:1", "trust": "root.json", "cache": "cache"}
 
 
-def test_defaults() -> None:
+def test_the_defaults_are_those_of_the_class_and_share_out_the_memory() -> None:
     config = load_config(None, NEEDED)
     assert config == EdgeConfig(origin="http://127.0.0.1:1", trust=Path("root.json"), cache=Path("cache"))
     assert config.resident_bytes + config.image_bytes + config.parked_bytes == config.memory

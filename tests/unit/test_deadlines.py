@@ -1,5 +1,6 @@
 """Deadlines that a guest names: whatever they are, the host waits for one that comes within a year, or for none."""
 
+import threading
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from edge.vmm.devices.clock import FAR_NS, Clock
 from edge.vmm.machine.phases import Runnable
 from edge.vmm.turns import watchdog
 from edge.vmm.turns.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
+from tests.support.edges import PATIENCE_S
 from tests.support.guests import PROGRAMS, Guest, image_of
 from vmimage import abi
 from vmimage.snapshot import DeviceState
@@ -56,34 +58,37 @@ def test_far_deadlines_of_some_hide_no_near_one_of_another() -> None:
     assert list(sleepers.due(100)) == [len(EVER)]
 
 
-def test_a_watchdog_waits_for_no_slice_that_poll_cannot() -> None:
+def test_a_watchdog_waits_for_no_slice_that_poll_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+
     class Engine:
         def stop(self) -> None:
             """See `Engine.stop`."""
+            stopped.set()
 
+    assert watchdog.SLICE_MAX_NS // 1_000_000 < 2**31, "milliseconds that poll(2) takes"
+    monkeypatch.setattr(watchdog, "SLICE_MAX_NS", 5_000_000)
     dog = watchdog.watchdog()
     with dog.watching(Engine(), 2**70):  # type: ignore[arg-type]
-        assert dog._slice_ns == watchdog.SLICE_MAX_NS
+        assert stopped.wait(PATIENCE_S), "after the longest slice there is"
+    dog.rest()
 
 
 def test_a_watchdog_outlives_an_engine_that_cannot_be_stopped() -> None:
-    stops: list[int] = []
+    stops: list[threading.Event] = [threading.Event(), threading.Event()]
 
     class Engine:
         def stop(self) -> None:
             """See `Engine.stop`."""
-            stops.append(1)
-            if len(stops) == 1:
+            if not stops[0].is_set():
+                stops[0].set()
                 raise OSError("no such thread")
+            stops[1].set()
 
     dog = watchdog.watchdog()
-    for count in (1, 2):
+    for stopped in stops:
         with dog.watching(Engine(), 1_000_000):  # type: ignore[arg-type]
-            for _ in range(1000):
-                if len(stops) >= count:
-                    break
-                time.sleep(0.01)
-        assert len(stops) >= count
+            assert stopped.wait(PATIENCE_S)
     dog.rest()
 
 

@@ -9,7 +9,7 @@ from edge.vmm.devices.disk import Disks, Done, Drive
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.turns.charges import TURN_NS, Account
 from vmimage import abi
-from vmimage.drives import DriveRef
+from vmimage.drives import DriveKind, DriveRef
 from vmimage.manifest import Region
 
 DATA = abi.PROGRAM_ADDRESS
@@ -36,11 +36,11 @@ class Supervisor:
 class Machine:
     """A guest's side of the disks."""
 
-    def __init__(self, kind: str = "cow") -> None:
+    def __init__(self, kind: DriveKind = "cow") -> None:
         self.memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
         self.memory.bind(PageTemplate([Region(abi.DISK_OUT_ADDRESS, abi.MEMORY_MIN, "rw")], abi.MEMORY_MIN))
         self.backing = Supervisor()
-        ref = DriveRef(16 << 20, None if kind == "log" else "sha256:" + "0" * 64, kind, "d")  # type: ignore[arg-type]
+        ref = DriveRef(16 << 20, None if kind == "log" else "sha256:" + "0" * 64, kind, "d")
         self.disks = self.backing.disks = Disks(self.memory, [Drive(ref)], self.backing)  # type: ignore[arg-type]
         self.disks.account = Account()
         self.disks.restore()
@@ -125,7 +125,7 @@ def test_a_machine_that_goes_leaves_no_flush_behind_that_begins_another() -> Non
 
 
 @pytest.mark.parametrize("count", [10, 60])
-def test_requests_beyond_a_turn_s_worth_wait_in_the_ring_and_none_is_lost(count: int) -> None:
+def test_requests_beyond_what_a_turn_takes_wait_in_the_ring_and_none_is_lost(count: int) -> None:
     machine = Machine("log")
     ids = [machine.ask(abi.DISK_APPEND, length=8) for _ in range(count)]
     turns = 0

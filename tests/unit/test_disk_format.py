@@ -3,6 +3,7 @@
 import hashlib
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -73,9 +74,9 @@ def test_a_damaged_block_is_refused(damage: int) -> None:
         unpack_block(bytes(broken), ref)
 
 
-def _lie(content: bytes, *, sha: bytes | None = None, **options: object) -> tuple[bytes, BlockRef]:
+def _lie(content: bytes, *, sha: bytes | None = None, **options: Any) -> tuple[bytes, BlockRef]:
     """A blob whose wire digest is right, though it is not a block."""
-    wire = zstandard.ZstdCompressor(**options).compress(content)  # type: ignore[arg-type]
+    wire = zstandard.ZstdCompressor(**options).compress(content)
     return wire, BlockRef(sha or hashlib.sha256(content).digest(), hashlib.sha256(wire).digest(), len(wire))
 
 

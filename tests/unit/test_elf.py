@@ -118,7 +118,7 @@ def test_sorted_and_without_symbols() -> None:
         (elf(TEXT, *(Part(DATA + i * 0x1000, b"x", R) for i in range(64))), "segments"),
     ],
 )
-def test_refused(data: bytes, reason: str) -> None:
+def test_a_program_that_cannot_be_loaded_is_refused_with_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PublisherError, match=reason) as refused:
         parse_program(data)
     assert "\n" not in str(refused.value)

@@ -94,7 +94,7 @@ def test_credit_lets_the_guest_send_on() -> None:
     ],
     ids=["twice", "after the end", "head", "unknown", "credit not owed", "credit malformed", "too many"],
 )
-def test_violations(records: list[Record]) -> None:
+def test_records_out_of_order_or_beyond_the_limits_are_violations(records: list[Record]) -> None:
     exchanges = Exchanges(1 << 20)
     for record in records[:-1]:
         exchanges.accept(record)
@@ -109,7 +109,7 @@ def test_the_output_limit_holds_here_too() -> None:
         exchanges.accept(Record(abi.RECORD_BODY, 0, BIT | 1, b"123456789"))
 
 
-def test_fields_of_the_connection_are_not_the_guest_s() -> None:
+def test_fields_of_the_connection_are_not_taken_from_the_guest() -> None:
     block = b"Method\0POST\0URL\0https://a.test/\0Host\0b.test\0X-Own\0yes\0Transfer-Encoding\0chunked\0\0"
     assert _parse(block) == ("POST", "https://a.test/", [("X-Own", "yes")])
 

@@ -1,6 +1,8 @@
 """The decisions about a request: tables, routing, refusals, replay and back-off."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
 @pytest.mark.parametrize(
     ("table", "first"), [(flow.REQUEST_FLOW, "waiting"), (flow.SERVICE_FLOW, "cold"), (flow.QUARANTINE_FLOW, "trusted")]
 )
-def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(table: dict, first: str) -> None:
+def test_every_state_of_a_table_is_reached_and_every_target_is_a_state(
+    table: Mapping[str, Mapping[str, str]], first: str
+) -> None:
     reached, frontier = {first}, [first]
     while frontier:
         for after in table[frontier.pop()].values():
@@ -62,7 +66,7 @@ def test_the_drawing_in_the_docs_is_the_tables() -> None:
         (ZeroDivisionError("x"), 500, "internal"),
     ],
 )
-def test_refusal(error: Exception, status: int, reason: str) -> None:
+def test_each_error_has_its_status_and_reason(error: Exception, status: int, reason: str) -> None:
     assert flow.refusal(error)[:2] == (status, reason)
 
 
@@ -83,7 +87,7 @@ def test_a_worker_cannot_name_anything_else(name: str) -> None:
 
 
 def replay(**changes: object) -> bool:
-    case = {
+    case: dict[str, Any] = {
         "state": "asked",
         "method": "GET",
         "whole": True,
@@ -92,10 +96,10 @@ def replay(**changes: object) -> bool:
         "guest_fault": False,
         **changes,
     }
-    return flow.may_replay(**case)  # type: ignore[arg-type]
+    return flow.may_replay(**case)
 
 
-def test_replay() -> None:
+def test_a_request_is_replayed_only_when_it_cannot_have_had_an_effect() -> None:
     assert replay(), "the worker died, nothing was sent, GET"
     assert not replay(method="POST"), "a POST may have had its effect"
     assert replay(method="POST", seen=False), "the guest never had it"
@@ -130,7 +134,7 @@ HERE = {1, 2, 3}
         ("defect", 2, 1, flow.NOBODY),  # we stumbled, whoever it was that sent it
     ],
 )
-def test_blame(cause: flow.Cause, page: int, frame: int, expected: int) -> None:
+def test_the_evidence_decides_which_machine_is_blamed(cause: flow.Cause, page: int, frame: int, expected: int) -> None:
     assert flow.blame(cause, page=page, frame=frame, machines=HERE) == expected
 
 

@@ -99,7 +99,7 @@ def record_of(rows: list[list[str]]) -> bytes:
     """Field after field, each at the offset that its row names, with the type and size that it says."""
     texts = {name: value.encode() if isinstance(value, str) else value for name, value in VALUES.items()}
     sizes = {f"{name}_bytes": len(texts[name]) for name in ("state", "scratch", "service", "tenant")}
-    values = {**texts, **sizes, "disks": len(VALUES["disk_versions"]), "zero": 0, "check": bytes(32)}
+    values: dict[str, Any] = {**texts, **sizes, "disks": len(VALUES["disk_versions"]), "zero": 0, "check": bytes(32)}
     out = b""
     for offset, size, kind, name, what in rows:
         if name in ("magic", "version"):  # the row itself says them

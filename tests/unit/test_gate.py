@@ -1,6 +1,7 @@
 """The rules of a stream: what a guest may say when, and what the gate does with it."""
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,8 @@ class Guest:
         self.in_tail = head
         return parse_records(bytes(data), start, abi.GATE_SIZE)
 
-    def send(self, *record: object) -> list[Record]:
-        data = encode_record(*record)  # type: ignore[arg-type]
+    def send(self, *record: Any) -> list[Record]:
+        data = encode_record(*record)
         offset = abi.GATE_OUT_ADDRESS + self.out_head % abi.GATE_SIZE
         self.ram[offset : offset + len(data)] = data
         self.out_head += len(data)
@@ -165,7 +166,7 @@ def test_credit_for_what_is_delivered_is_passed_on() -> None:
     assert guest.send(CREDIT, 0, 1, struct.pack("<I", 1000)) == [Record(CREDIT, 0, 1, struct.pack("<I", 1000))]
 
 
-def test_the_same_of_an_upstream_s_answer() -> None:
+def test_an_upstream_answer_is_released_as_the_guest_gives_credit() -> None:
     guest, number = Guest(), abi.EXCHANGE_BIT | 5
     (asked,) = guest.send(abi.RECORD_SUBREQUEST, END, number, b"block")
     piece = bytes(abi.RECORD_PAYLOAD_MAX)

@@ -146,3 +146,78 @@ def test_no_background_task_is_without_its_guardian() -> None:
             elif isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & BARE_TASKS:
                 bare.append(f"{name}:{node.lineno}: an import of it")
     assert not bare
+
+
+# Private names that somebody documents for use, and what they are.
+DOCUMENTED = {
+    "_exit": "os: an end of the process without clean-up",
+    "_replace": "a named tuple: the same with some fields changed",
+}
+# Tests of code that is being rewritten, which still reach into it.
+STILL_INSIDE = {
+    "attack/test_kept_state.py",
+    "attack/test_supervisor_floods.py",
+    "property/fuzzing/defective_worker.py",
+    "property/fuzzing/parsers.py",
+    "unit/test_edge_disks.py",
+    "unit/test_exchanges.py",
+    "unit/test_logs.py",
+    "unit/test_overlays.py",
+    "unit/test_reports.py",
+    "unit/test_waiting.py",
+}
+OWN = {"self", "cls", "super()"}
+BY_NAME = {"setattr", "getattr", "delattr", "hasattr", "setitem", "patch", "object"}  # builtins', pytest's, mock's
+
+
+def is_private(dotted: str) -> bool:
+    parts = dotted.split(".")
+    return any(part.startswith("_") and not part.endswith("__") and part not in DOCUMENTED for part in parts)
+
+
+def private_uses(node: ast.AST) -> list[str]:
+    """Private names that this node takes from somebody else."""
+    if isinstance(node, ast.Attribute):
+        return [node.attr] if is_private(node.attr) and ast.unparse(node.value) not in OWN else []
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names if is_private(alias.name)]
+    if isinstance(node, ast.ImportFrom):
+        return [name for name in (node.module or "", *(alias.name for alias in node.names)) if is_private(name)]
+    if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in BY_NAME:
+        texts = (argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant))
+        return [text for text in texts if isinstance(text, str) and is_private(text)]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("store._lines", 1),
+        ("store.logs._lines.clear()", 1),
+        ("from origin.registry.logs import _by_service", 1),
+        ("from edge._inner import Thing", 1),
+        ("import edge._inner", 1),
+        ("setattr(store, '_lines', [])", 1),
+        ("monkeypatch.setattr(store, '_lines', [])", 1),
+        ("monkeypatch.setattr('edge.devices.spool._lines', [])", 1),
+        ("mock.patch.object(store, '_lines')", 1),
+        ("self._lines, cls._lines, super()._lines, store.__dict__, _own, os._exit(1), record._replace(a=1)", 0),
+        ("from __future__ import annotations", 0),
+    ],
+)
+def test_a_private_name_is_found_however_it_is_used(code: str, found: int) -> None:
+    assert len([name for node in ast.walk(ast.parse(code)) for name in private_uses(node)]) == found
+
+
+def test_no_test_reaches_inside_what_it_tests() -> None:
+    """What a test needs, a program that uses the code needs too: a name without an underscore, or a parameter."""
+    inside: dict[str, list[str]] = {}
+    for path in tracked():
+        if path.suffix != ".py" or not path.is_relative_to(ROOT / "tests"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for name in private_uses(node):
+                where = f"{path.relative_to(ROOT / 'tests')}"
+                inside.setdefault(where, []).append(f"{where}:{getattr(node, 'lineno', 0)}: {name}")
+    assert [use for where, uses in inside.items() if where not in STILL_INSIDE for use in uses] == []
+    assert set(inside) >= STILL_INSIDE, "a file that reaches inside no more is taken off the list"

@@ -34,7 +34,7 @@ def variables(data: bytes) -> dict[bytes, bytes]:
     return dict(zip(names, parts[1:-1:2], strict=True))
 
 
-def test_request_variables() -> None:
+def test_a_request_becomes_the_meta_variables_of_cgi() -> None:
     got = variables(block((b"Content-Type", b"text/x"), (b"X-A", b"1"), method="POST", length=5))
     assert got == {
         b"REQUEST_METHOD": b"POST",
@@ -105,7 +105,7 @@ def answer(*pairs: tuple[bytes, bytes], on_service_host: bool = False) -> cgi.An
     return cgi.answer_head(block, on_service_host)
 
 
-def test_answer_head() -> None:
+def test_the_head_of_a_guest_becomes_status_and_header_lines() -> None:
     head = answer((b"Status", b"404 Nothing here"), (b"Content-Type", b" text/x "), (b"Content-Length", b"3"))
     assert head == (404, b"Content-Type: text/x\r\n", 3, "")
 
@@ -176,7 +176,7 @@ def test_a_guest_gives_no_orders_to_a_server_in_front_of_the_edge(name: bytes) -
 
 
 @pytest.mark.parametrize("name", sorted(cgi.NOT_ON_SERVICE_HOST))
-def test_what_holds_for_a_whole_origin_is_a_service_s_own_matter_on_its_host_only(name: bytes) -> None:
+def test_a_service_says_what_holds_for_a_whole_origin_only_on_its_own_host(name: bytes) -> None:
     pairs = ((b"Status", b"200"), (name.title(), b"x"), (b"X-Own", b"1"))
     for _ in range(2):  # the second time it may come from memory
         assert answer(*pairs).fields == b"%b: x\r\nX-Own: 1\r\n" % name.title()
@@ -210,7 +210,7 @@ def test_cookies_of_the_service_host_go_to_no_service() -> None:
         (b"a b", False),
     ],
 )
-def test_a_guest_s_timings_are_never_taken_for_the_edge_s(value: bytes, passed: bool) -> None:
+def test_timings_of_a_guest_are_never_taken_for_those_of_the_edge(value: bytes, passed: bool) -> None:
     assert bool(answer((b"Status", b"200"), (b"server-Timing", value)).fields) is passed
 
 

@@ -28,7 +28,7 @@ class Caller(SimpleNamespace):
         self.slept.append(deadline_ns)
 
     def ready(self) -> bool:
-        return self.baking
+        return bool(self.baking)
 
 
 def test_every_port_of_the_architecture_is_in_the_table() -> None:

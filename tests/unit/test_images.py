@@ -80,7 +80,7 @@ def test_manifest_and_snapshot_are_fetched_at_once() -> None:
     ],
     ids=["size", "nowhere", "another"],
 )
-def test_the_manifest_s_word_counts(wrong: Callable[[], Blob]) -> None:
+def test_where_manifest_and_catalogue_disagree_the_manifest_decides(wrong: Callable[[], Blob]) -> None:
     assert _load(Contents(), wrong()).blob == bundle().blobs[snapshot().digest]
 
 

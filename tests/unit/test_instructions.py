@@ -30,7 +30,7 @@ def test_immediates_and_operands_are_no_opcodes(text: str) -> None:
     ("text", "kind"),
     [("c5f877", "AVX"), ("62f17c4858c1", "AVX"), ("0f31", "RDTSC"), ("480fc7f0", "RDRAND"), ("0f01d0", "XGETBV")],
 )
-def test_found(text: str, kind: str) -> None:
+def test_an_instruction_that_no_guest_may_use_is_found_with_its_kind(text: str, kind: str) -> None:
     assert next(questionable(b"\x90\x55" + bytes.fromhex(text) + b"\xc3")) == (2, kind)
 
 

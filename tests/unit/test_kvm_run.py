@@ -32,7 +32,8 @@ def test_the_archive_is_one_that_a_kernel_unpacks(tmp_path: Path) -> None:
         archive.add(tmp_path / "link" / "file")
         archive.add(tmp_path / "alias")
         archive.end()
-    found, data, at = {}, out.read_bytes(), 0
+    found: dict[str, bytes] = {}
+    data, at = out.read_bytes(), 0
     while at < len(data):
         assert data[at : at + 6] == b"070701"
         fields = [int(data[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]

@@ -1,5 +1,7 @@
 """A service's life, played: what happens, and in exact order what is done for it. See `tests.support.playbook`."""
 
+from typing import Any
+
 import pytest
 
 from edge.common import backoff
@@ -130,7 +132,7 @@ def still_right(
     begun: Playbook, worker: Worker | None = None, *, key: str = "", current: bool = True, machines: int = 1
 ) -> bool:
     service, cost_bytes = begun.services["a"], machines * MACHINE_BYTES
-    return begun.openings.still_right(service, key or service.key, worker or begun.workers[0], cost_bytes, current)  # type: ignore[arg-type]
+    return begun.openings.still_right(service, key or service.key, worker or begun.workers[0], cost_bytes, current)
 
 
 def test_an_opening_begins_anew_where_something_it_was_prepared_with_is_gone() -> None:
@@ -292,7 +294,7 @@ def test_a_request_is_replayed_once() -> None:
 
 
 @pytest.mark.parametrize("about", [{"method": "POST"}, {"whole": False}])
-def test_a_request_that_may_have_had_its_effect_or_is_not_whole_is_not_replayed(about: dict[str, object]) -> None:
+def test_a_request_that_may_have_had_its_effect_or_is_not_whole_is_not_replayed(about: dict[str, Any]) -> None:
     busy = resident().asked(1, **about).expect("Dispatch(a#1, 1)")
     busy.worker_lost().expect("StatesLost(a)", "Leave(a#1)", "Fail(1, WorkerLost)").state("parked")
 

@@ -17,7 +17,6 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edge.devices.spool
 from edge.common import log
 from edge.common.counters import Counters
 from edge.devices.spool import SEGMENT_BYTES, Spool
@@ -206,16 +205,14 @@ def test_a_full_disk_takes_whole_lines_or_none(tmp_path: Path) -> None:
 def test_a_spool_on_a_full_disk_starts_and_goes_on_when_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = edge.devices.spool.write_private
-
     def full(path: Path, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(edge.devices.spool, "write_private", full)
+    monkeypatch.setattr("edge.devices.spool.write_private", full)
     kept = spool(tmp_path)
     assert not kept.append("shop", "", b"lost", ROOM)
     assert asyncio.run(kept.sync()) == -errno.EIO
-    monkeypatch.setattr(edge.devices.spool, "write_private", real)
+    monkeypatch.undo()
     kept._open_again_s = 0.0
     assert kept.append("shop", "", b"kept", ROOM)
     kept.close()

@@ -45,7 +45,7 @@ def _reencoded(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> byte
     return canonical_json(outer)
 
 
-def test_round_trip() -> None:
+def test_a_manifest_parses_to_what_was_encoded() -> None:
     for manifest in (BASE.manifest, DERIVED, replace(DERIVED, symbols=None), replace(DERIVED, regions=())):
         assert parse_manifest(manifest.to_bytes()) == manifest
 
@@ -150,7 +150,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
-def test_refused(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
+def test_a_manifest_with_a_wrong_field_is_refused(change: Callable[[dict[str, Any], dict[str, Any]], None]) -> None:
     with pytest.raises(FormatError, match="expected"):
         parse_manifest(_reencoded(change))
 
@@ -181,10 +181,11 @@ def test_another_spelling_is_refused(data: bytes) -> None:
 
 @given(st.integers(0, len(DERIVED.to_bytes()) - 1), st.integers(1, 255))
 def test_a_changed_byte_never_gives_the_same_image(position: int, flip: int) -> None:
-    data = bytearray(DERIVED.to_bytes())
-    data[position] ^= flip
+    changed = bytearray(DERIVED.to_bytes())
+    changed[position] ^= flip
+    data = bytes(changed)
     with suppress(FormatError):
-        assert parse_manifest(bytes(data)).digest == digest_of(data) != DERIVED.digest
+        assert parse_manifest(data).digest == digest_of(data) != DERIVED.digest
 
 
 def test_a_quoted_value_is_short() -> None:

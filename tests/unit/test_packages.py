@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+import os
 import tarfile
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,42 +23,43 @@ def archive(folder: Path, name: str, text: bytes) -> Path:
     return place
 
 
+class Index:
+    """An index that has one archive, whatever the name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.archive = archive(folder, "package/a.c", b"int a;")
+        self.asked: list[Package] = []
+
+    def fetch(self, package: Package, folder: Path) -> Path:
+        self.asked.append(package)
+        return self.archive
+
+
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Package]:
-    """What was asked of an index that has one archive, whatever its name."""
-    asked: list[Package] = []
-
-    def fetch(package: Package, folder: Path) -> Path:
-        asked.append(package)
-        return archive(folder, "package/a.c", b"int a;")
-
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(packages, "_fetch", fetch)
-    return asked
+    return Index(tmp_path)
 
 
-def test_other_bytes_are_refused_and_not_kept(fetched: list[Package], tmp_path: Path) -> None:
+def test_other_bytes_are_refused_and_not_kept(index: Index, tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="SHA-256 0000"):
-        source_tree(Package("npm", "a", "1", "0" * 64))
+        source_tree(Package("npm", "a", "1", "0" * 64), fetch=index.fetch)
     assert list((tmp_path / "nunatak" / "packages").iterdir()) == []
 
 
-def test_pinned_bytes_are_unpacked_once(
-    fetched: list[Package], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    digest = hashlib.sha256(archive(tmp_path, "package/a.c", b"int a;").read_bytes()).hexdigest()
-    monkeypatch.setattr(packages, "_fetch", lambda package, folder: fetched.append(package) or tmp_path / "package.tgz")
+def test_pinned_bytes_are_unpacked_once(index: Index) -> None:
+    digest = hashlib.sha256(index.archive.read_bytes()).hexdigest()
     package = Package("npm", "a", "1", digest)
     for _ in range(2):
-        assert (source_tree(package) / "a.c").read_bytes() == b"int a;"
-    assert fetched == [package]
+        assert (source_tree(package, fetch=index.fetch) / "a.c").read_bytes() == b"int a;"
+    assert index.asked == [package]
 
 
 # Where it is all kept.
 
 
 @pytest.fixture
-def unknown_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def unknown_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A user whom the system does not know, without a home; the place for temporary files."""
 
     def no_home() -> Path:
@@ -66,10 +68,8 @@ def unknown_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Pa
     for name in ("XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", no_home)
-    monkeypatch.setattr(packages.tempfile, "gettempdir", lambda: str(tmp_path))
-    packages._usable_folder.cache_clear()
-    yield tmp_path / f"nunatak-{packages.os.geteuid()}"
-    packages._usable_folder.cache_clear()
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    return tmp_path / f"nunatak-{os.geteuid()}"
 
 
 def test_a_user_without_a_home_gets_a_private_folder(unknown_user: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_folder_that_another_user_may_have_made_is_not_used(
         unknown_user.write_text("")
     else:
         unknown_user.mkdir(mode=0o700)
-        number = packages.os.geteuid()
-        monkeypatch.setattr(packages.os, "geteuid", lambda: number + 1)
+        number = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: number + 1)
         unknown_user.rename(tmp_path / f"nunatak-{number + 1}")
     with pytest.raises(OperatorError, match="XDG_CACHE_HOME names one"):
         packages.cache_folder()

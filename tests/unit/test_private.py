@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edge.common import private
 from edge.common.private import private_folder, set_aside, write_private
 from vmimage.errors import OperatorError
 
@@ -43,7 +42,7 @@ def test_what_an_earlier_edge_left_open_is_closed_and_nothing_outside(tmp_path: 
 
 
 def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(private.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(OperatorError, match="this user's own"):
         private_folder(tmp_path)
 
@@ -56,7 +55,7 @@ def test_a_small_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(private.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_private(path, b"two")
     assert [file.name for file in tmp_path.iterdir()] == ["key"]

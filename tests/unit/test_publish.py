@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tuf.api.metadata import Targets
+from tuf.api.metadata import TargetFile, Targets
 
 from edge.catalogue.catalogue import Catalogue
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response
@@ -164,7 +164,7 @@ def _until_roles(exchange: Exchange) -> Exchange:
 
 def _signed(store: Store, keys: Keys) -> dict[str, bytes]:
     """The bins that point both services at their new images."""
-    changes: dict[str, dict[str, object]] = {}
+    changes: dict[str, dict[str, TargetFile | None]] = {}
     first = {"hello": ONE.image, "other": publication("other").image}
     for service, digest in (("hello", TWO.image), ("other", publication("other", content=b"new").image)):
         size = store.manifest_size(digest)
@@ -176,7 +176,7 @@ def _signed(store: Store, keys: Keys) -> dict[str, bytes]:
     for role, change in changes.items():
         before = store.read_metadata(f"1.{role}.json")
         previous: Targets | None = keys.trust.verify_bin(role, before) if before else None
-        signed[role] = sign_bin(previous, change, keys.publisher, NOW)  # type: ignore[arg-type]
+        signed[role] = sign_bin(previous, change, keys.publisher, NOW)
     return signed
 
 
@@ -354,7 +354,7 @@ def test_roles_are_published_all_or_none(keys: Keys) -> None:
     record = ServiceRecord("hello", (), "sha256:" + "ab" * 32, 1000, 1)
     path = service_path("hello")
     role = keys.trust.bin_of(path)
-    good = sign_bin(None, make_targets(record, ()), keys.publisher, NOW)  # type: ignore[arg-type]
+    good = sign_bin(None, make_targets(record, ()), keys.publisher, NOW)
     files, new = accept(state, {role: good}, {record.manifest_digest: 1000}.get, keys.online, NOW)
     assert [name for name, _ in files] == [f"1.{role}.json", "2.snapshot.json", "timestamp.json"]
     for bad, sizes, why in (

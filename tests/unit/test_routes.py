@@ -36,7 +36,7 @@ from vmimage import errors
         ("a.test", "/~x", ("host", "a.test", "", "/~x", "")),
     ],
 )
-def test_route(host: str | None, target: str, expected: tuple[str, ...]) -> None:
+def test_a_host_and_a_target_lead_to_a_service(host: str | None, target: str, expected: tuple[str, ...]) -> None:
     route = routes.route(host, target, "names.test")
     assert route is not None
     assert (route.kind, route.name, route.script_name, route.path, route.query) == expected

@@ -73,11 +73,17 @@ def sleepers_of(count: int, _: Path) -> tuple[Callable[[], object], ...]:
     entities = [scheduler.add(str(number)) for number in range(count)]
     for number in range(count):
         sleepers.add(number, 10**18 + number)
+
+    def one_turn() -> None:
+        scheduler.wake(entities[42], 0)
+        scheduler.next(0)
+        scheduler.sleep(entities[42], 1)
+
     return (
         lambda: list(sleepers.due(10**17)),
         lambda: sleepers.next_ns(),
         lambda: scheduler.next(0),
-        lambda: (scheduler.wake(entities[42], 0), scheduler.next(0), scheduler.sleep(entities[42], 1)),
+        one_turn,
     )
 
 

@@ -75,7 +75,8 @@ def test_the_base_that_was_wanted_longest_ago_gives_one_up(bases: list[Image], c
 def test_a_spare_is_made_when_the_last_was_taken(bases: list[Image]) -> None:
     pool = ShellPool()
     shell = pool.take(bases[0])
-    assert pool.short_of is bases[0]
+    short_of = pool.short_of
+    assert short_of is bases[0]
     spare = pool.prepare()
     assert spare is not None
     assert pool.short_of is None
@@ -134,7 +135,7 @@ def test_a_spare_shell_does_not_take_what_a_greedy_machine_took() -> None:
     touched: list[int] = []
     for like in (modest, greedy):
         spare = Shell(image.base, abi.MEMORY_MIN)
-        spare.memory.touch = lambda pages: touched.append(len(pages))  # type: ignore[method-assign]
+        spare.memory.touch = lambda page_nos: touched.append(len(page_nos))  # type: ignore[method-assign]
         spare.warm_up(image, like)
         spare.close()
     assert touched == [44]

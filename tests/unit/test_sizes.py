@@ -9,7 +9,7 @@ from vmimage.sizes import format_size, parse_size
     ("text", "size"),
     [("64", 64), ("0", 0), ("64B", 64), ("8KiB", 8192), (" 1.5 GiB ", 3 << 29), ("2TiB", 2 << 40), ("0.5KiB", 512)],
 )
-def test_sizes(text: str, size: int) -> None:
+def test_a_size_is_a_number_with_a_binary_unit(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 

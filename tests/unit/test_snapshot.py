@@ -27,7 +27,7 @@ def same(a: Snapshot, b: Snapshot) -> bool:
     return pages and (a.registers, a.devices) == (b.registers, b.devices)
 
 
-def test_round_trip() -> None:
+def test_a_record_decodes_to_what_was_encoded() -> None:
     assert same(snapshot.decode(snapshot.encode(example()), memory_bytes=MEMORY), example())
 
 

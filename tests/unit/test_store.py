@@ -8,6 +8,7 @@ import pytest
 
 from origin.registry.store import Store
 from tests.support.synthetic import BASE, image
+from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import digest_of
 
@@ -21,10 +22,10 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def _put(store: Store, bundle: object = BASE) -> None:
-    for digest, data in bundle.blobs.items():  # type: ignore[attr-defined]
+def _put(store: Store, bundle: ImageBundle = BASE) -> None:
+    for digest, data in bundle.blobs.items():
         store.put_blob(digest, data)
-    store.put_manifest(bundle.manifest.to_bytes())  # type: ignore[attr-defined]
+    store.put_manifest(bundle.manifest.to_bytes())
 
 
 def _files(folder: Path) -> list[str]:
@@ -88,7 +89,7 @@ def test_the_config_blob_that_registries_expect_is_here_too(store: Store) -> Non
     assert store.blob_path(BASE.manifest.config_blob.digest).read_bytes() == BASE.manifest.config
 
 
-def test_tags(store: Store) -> None:
+def test_a_tag_names_a_manifest_and_tags_are_listed_in_order(store: Store) -> None:
     assert (store.tagged("v1"), store.tags()) == (None, [])
     store.put_tag("v1", DIGEST)
     store.put_tag("v0", DIGEST)

@@ -38,7 +38,7 @@ def test_what_does_something_is_shown_instead(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["plain", "tab\tstays", "größe 雪 ❄️ 👩‍🚀", "שלום", "می‌خواهم"])
-def test_text_stays(text: str) -> None:
+def test_printable_text_is_unchanged(text: str) -> None:
     assert plain(text) == text
 
 

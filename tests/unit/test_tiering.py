@@ -9,6 +9,7 @@ import pytest
 from edge.vmm.engines.engine import Hypercall
 from edge.vmm.engines.kvm_facts import KvmFacts
 from edge.vmm.memory.guest_memory import GuestMemory
+from edge.vmm.shells.shell import EngineName
 from edge.vmm.shells.tiering import Calibration, Tiering, calibrate
 from vmimage import abi
 from vmimage.snapshot import Registers
@@ -38,7 +39,7 @@ def test_long_work_moves_to_the_processor() -> None:
     assert settle(Tiering(NESTED), 12_000_000) == "kvm"
 
 
-def test_nothing_assumes_the_exit_s_cost() -> None:
+def test_short_work_runs_on_kvm_where_its_exits_are_cheap() -> None:
     assert settle(Tiering(BARE_METAL), 10_000) == "kvm"
 
 
@@ -50,16 +51,17 @@ def test_a_machine_that_changes_its_ways_comes_back() -> None:
 
 def test_work_near_the_threshold_does_not_swing() -> None:
     """Costs that are alike within the margin never move a machine, from whichever side it comes."""
-    for engine in ("unicorn", "kvm"):
+    costs: dict[EngineName, int] = {"unicorn": 80_000, "kvm": 73_000}
+    for engine, cpu in costs.items():
         tiering = Tiering(NESTED)
-        cpu = {"unicorn": 80_000, "kvm": 73_000}[engine]
-        assert all(tiering.observe(1, engine, cpu, 1) == engine for _ in range(50))  # type: ignore[arg-type]
+        assert all(tiering.observe(1, engine, cpu, 1) == engine for _ in range(50))
 
 
 def test_the_way_into_an_engine_counts_where_machines_come_for_one_request() -> None:
     far = replace(NESTED, kvm_way_ns=100_000)
     for comes, place in ((True, "unicorn"), (False, "kvm")):
-        tiering, engine = Tiering(far), "unicorn"
+        tiering = Tiering(far)
+        engine: EngineName = "unicorn"
         for _ in range(20):
             engine = tiering.observe(1, engine, 200_000, 1, comes=comes)
         assert engine == place

@@ -11,8 +11,9 @@ from hypothesis.strategies import integers, sampled_from
 
 from edge.common.counters import Counters
 from edge.content import disk_tier as module
-from edge.content.disk_tier import DISK_MIN_FILE_BYTES, USE_NOTED_S, DiskTier, open_disk
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, REOPEN_S, USE_NOTED_S, DiskTier, open_disk
 from edge.content.tiers import Tier
+from tests.support.room import files_up_to
 
 
 class TierAgainstDict(RuleBasedStateMachine):
@@ -144,15 +145,23 @@ def test_disk_stays_within_its_limit_and_drops_the_least_recently_used(tmp_path:
 # The same, as an edge uses it: never an obstacle.
 
 
+class Parked(DiskTier):
+    """A tier with what a test looks at beside it."""
+
+    def __init__(self, folder: Path, counters: Counters) -> None:
+        super().__init__(folder, 1 << 24, counters)
+        self.folder, self.counters = folder, counters
+
+
 @pytest.fixture
-def tier(tmp_path: Path) -> DiskTier:
-    tier = DiskTier(tmp_path / "parked", 1 << 24, Counters())
+def tier(tmp_path: Path) -> Parked:
+    tier = Parked(tmp_path / "parked", Counters())
     assert tier.put_all({"small": b"s", "large": b"l" * DISK_MIN_FILE_BYTES})
     return tier
 
 
-def again(tier: DiskTier) -> DiskTier:
-    return DiskTier(tier._folder, 1 << 24, tier._counters)
+def again(tier: Parked) -> Parked:
+    return Parked(tier.folder, tier.counters)
 
 
 def overwrite(path: Path, start: int, size: int) -> None:
@@ -164,15 +173,15 @@ def overwrite(path: Path, start: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(("start", "size"), [(0, 512), (0, 1 << 30), (4096, 1 << 30), (100, 8)])
-def test_a_damaged_index_is_made_anew(tier: DiskTier, start: int, size: int) -> None:
+def test_a_damaged_index_is_made_anew(tier: Parked, start: int, size: int) -> None:
     tier.close()
-    overwrite(tier._folder / "cache.db", start, min(size, (tier._folder / "cache.db").stat().st_size - start))
+    overwrite(tier.folder / "cache.db", start, min(size, (tier.folder / "cache.db").stat().st_size - start))
     other = again(tier)
     assert other.get("small") is None
-    assert tier._counters.caches_rebuilt == 1
+    assert tier.counters.caches_rebuilt == 1
     assert other.put("small", b"new")
     assert again(other).get("small") == b"new"
-    assert not list(tier._folder.glob("*/*/*.val")), "files that no index names would stay for ever"
+    assert not list(tier.folder.glob("*/*/*.val")), "files that no index names would stay for ever"
 
 
 @pytest.mark.parametrize(
@@ -186,9 +195,9 @@ def test_a_damaged_index_is_made_anew(tier: DiskTier, start: int, size: int) -> 
         "INSERT INTO Settings VALUES ('sqlite_journal_mode', 'nonsense')",
     ],
 )
-def test_a_strange_index_is_used_or_made_anew(tier: DiskTier, statement: str) -> None:
+def test_a_strange_index_is_used_or_made_anew(tier: Parked, statement: str) -> None:
     tier.close()
-    with sqlite3.connect(tier._folder / "cache.db") as database:
+    with sqlite3.connect(tier.folder / "cache.db") as database:
         database.execute(statement.replace("INSERT", "INSERT OR REPLACE"))
     database.close()
     other = again(tier)
@@ -198,44 +207,34 @@ def test_a_strange_index_is_used_or_made_anew(tier: DiskTier, statement: str) ->
     assert isinstance(len(other), int)
 
 
-def test_an_index_that_is_damaged_while_it_is_used(tier: DiskTier) -> None:
-    with sqlite3.connect(tier._folder / "cache.db") as database:
+def test_an_index_that_is_damaged_while_it_is_used(tier: Parked) -> None:
+    with sqlite3.connect(tier.folder / "cache.db") as database:
         database.execute("DROP TABLE Cache")
     database.close()
     assert tier.get("small") is None
-    assert tier._counters.caches_rebuilt == 1
+    assert tier.counters.caches_rebuilt == 1
     assert tier.put("small", b"new")
     assert tier.get("small") == b"new"
 
 
-def test_a_full_disk_keeps_nothing_more_and_loses_nothing(tier: DiskTier) -> None:
-    (pages,) = tier._cache._sql("PRAGMA page_count").fetchone()
-    tier._cache._sql(f"PRAGMA max_page_count = {pages}")  # SQLite says the same of a full disk
-    assert not tier.put_all({f"k{number}": b"x" * 4000 for number in range(100)})
-    assert tier._counters.storage_errors["parked"] >= 1
-    assert tier.get("k0") is None, "all or none"
-    assert (tier.get("small"), tier.get("large")) == (b"s", b"l" * DISK_MIN_FILE_BYTES)
-    tier._cache._sql("PRAGMA max_page_count = 1000000")
+def test_a_full_disk_keeps_nothing_more_and_loses_nothing(tier: Parked) -> None:
+    with files_up_to(DISK_MIN_FILE_BYTES):
+        assert not tier.put_all({f"k{number}": b"x" * 4000 for number in range(100)})
+        assert tier.counters.storage_errors["parked"] >= 1
+        assert tier.get("k0") is None, "all or none"
+        assert (tier.get("small"), tier.get("large")) == (b"s", b"l" * DISK_MIN_FILE_BYTES)
     assert tier.put("k0", b"there is room again")
     assert tier.get("k0") == b"there is room again"
 
 
-def test_a_file_that_finds_no_room_leaves_no_half(tier: DiskTier, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = set(tier._folder.rglob("*.val"))
-    real = module.diskcache.Disk._write
-
-    def half(self: object, path: str, iterator: object, mode: str, encoding: None = None) -> None:
-        real(self, path, [b"half of it"], mode, encoding)
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module.diskcache.Disk, "_write", half)
-    assert not tier.put("more", b"x" * 2 * DISK_MIN_FILE_BYTES)
-    monkeypatch.undo()
-    (pages,) = tier._cache._sql("PRAGMA page_count").fetchone()
-    tier._cache._sql(f"PRAGMA max_page_count = {pages}")
-    values = {f"k{number}": b"x" * DISK_MIN_FILE_BYTES for number in range(200)}
-    assert not tier.put_all(values), "the files have room, their index has none"
-    assert set(tier._folder.rglob("*.val")) == before
+def test_a_file_that_finds_no_room_leaves_no_half(tier: Parked) -> None:
+    before = set(tier.folder.rglob("*.val"))
+    with files_up_to(DISK_MIN_FILE_BYTES):
+        assert not tier.put("more", b"x" * 2 * DISK_MIN_FILE_BYTES)
+        assert set(tier.folder.rglob("*.val")) == before
+        values = {f"k{number}": b"x" * DISK_MIN_FILE_BYTES for number in range(200)}
+        assert not tier.put_all(values), "the files have room, their index has none"
+    assert set(tier.folder.rglob("*.val")) == before
 
 
 def test_a_cache_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,30 +242,34 @@ def test_a_cache_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatc
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(module, "open_disk", full)
-    tier = DiskTier(tmp_path / "blobs", 1 << 24, Counters())
+    now_s, counters = [0.0], Counters()
+    tier = DiskTier(tmp_path / "blobs", 1 << 24, counters, clock=lambda: now_s[0])
     assert not tier.put("k", b"v")
     assert (tier.get("k"), len(tier), tier.keys()) == (None, 0, set())
     monkeypatch.undo()
     assert not tier.put("k", b"v"), "not asked at once: opening takes time that somebody waits for"
-    tier._open_again_s = 0.0
+    now_s[0] += REOPEN_S
     assert tier.put("k", b"v")
-    assert tier._counters.caches_rebuilt == 0
+    assert counters.caches_rebuilt == 0
 
 
-def test_a_use_is_noted_now_and_then_and_reading_writes_nothing(tier: DiskTier) -> None:
-    cache = tier._opened()
+def test_a_use_is_noted_now_and_then_and_reading_writes_nothing(tier: Parked) -> None:
+    def ask(question: str) -> None:
+        with sqlite3.connect(tier.folder / "cache.db") as database:
+            database.execute(question)
 
     def noted() -> float:
-        ((at,),) = cache._sql("SELECT access_time FROM Cache WHERE key = 'large'").fetchall()
+        with sqlite3.connect(tier.folder / "cache.db") as database:
+            ((at,),) = database.execute("SELECT access_time FROM Cache WHERE key = 'large'").fetchall()
         return float(at)
 
     first = noted()
     assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
     assert noted() == first
-    cache._sql("UPDATE Cache SET access_time = ? WHERE key = 'large'", (first - 2 * USE_NOTED_S,))
+    ask(f"UPDATE Cache SET access_time = {first - 2 * USE_NOTED_S} WHERE key = 'large'")
     assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
     assert noted() >= first
-    cache._sql("UPDATE Cache SET access_time = 'planted' WHERE key = 'large'")
+    ask("UPDATE Cache SET access_time = 'planted' WHERE key = 'large'")
     assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
     assert noted() >= first
     assert tier.get("unknown") is None

@@ -128,7 +128,7 @@ def _changed(change: Callable[[dict[str, Any]], object]) -> TargetFile:
         TargetFile(TARGET.length, TARGET.hashes | {"sha512": "00" * 64}, PATH, {"custom": TARGET.custom}),
     ],
 )
-def test_malformed_entries(target: TargetFile) -> None:
+def test_a_malformed_entry_is_refused(target: TargetFile) -> None:
     with pytest.raises(VerificationError, match="expected"):
         TRUST.verify_bin(BIN, _bin({PATH: target}))
 
@@ -200,6 +200,6 @@ def test_targets_must_delegate_and_be_signed() -> None:
         Trust([ROOT], _bin({}, "targets"))
 
 
-def test_hosts() -> None:
+def test_hosts_are_lower_case_names_without_port() -> None:
     assert all(map(is_host, ("a", "localhost", "a-b.example", "10.0.0.1", "a" * 253)))
     assert not any(map(is_host, ("", "A", "a.", ".a", "a..b", "a:80", "[::1]", "a/b", "a b", "a" * 254, "a\n")))

@@ -219,7 +219,7 @@ def test_own_listeners_are_never_reached() -> None:
 
 
 @pytest.mark.parametrize("bound", ["0.0.0.0", "::"])
-def test_a_listener_on_all_addresses_is_one_on_each_of_this_machine_s(bound: str) -> None:
+def test_a_listener_on_all_addresses_is_a_listener_on_each_local_address(bound: str) -> None:
     guard = Guard(EVERYTHING, lambda: [(bound, 8080)])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel chooses the address that it would send from

@@ -44,7 +44,7 @@ def drive(digest: str, *, name: str = "data", kind: DriveKind = "cow", size: int
         (replace(SHOP, written=()), [drive(A)], [drive(B)], "keep", (("data", 0),)),
     ],
 )
-def test_decided(
+def test_what_becomes_of_a_written_disk_is_decided_by_old_and_new_drives(
     before: ServiceRecord | None,
     old: list[DriveRef] | None,
     new: list[DriveRef],
@@ -66,7 +66,9 @@ def test_decided(
         (None, [drive(B)], "keep", "a known size before expected"),
     ],
 )
-def test_refused(old: list[DriveRef] | None, new: list[DriveRef], choice: Choice | None, why: str) -> None:
+def test_keeping_what_cannot_be_kept_is_refused(
+    old: list[DriveRef] | None, new: list[DriveRef], choice: Choice | None, why: str
+) -> None:
     with pytest.raises(PublisherError, match=why):
         decide(SHOP, old, new, choice, "shop")
 

@@ -194,7 +194,7 @@ def _read_parked(data: bytes) -> object:
     return parse_parked(data), is_sealed(data, PARKED_KEY)
 
 
-SCRATCH: Final = (PAGE_SET, {}, {3: b"\xa5" * abi.PAGE_SIZE})
+SCRATCH: Final[tuple[dict[int, bytes], ...]] = (PAGE_SET, {}, {3: b"\xa5" * abi.PAGE_SIZE})
 
 
 def frame(name: str, message: ToWorker | FromWorker, decode: Callable[[RawFrame], object]) -> Vector:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
 from edge.common import backoff
 from edge.common.slices import Slices
@@ -31,15 +32,25 @@ def _worker(
     return Worker(index, owner, command if place == SHARED else REAL, place, slices)
 
 
+INSTEAD: Final[dict[ModuleType, dict[str, object]]] = {
+    fleet: {"Worker": _worker, "QUARANTINE_GAP_S": PAUSE_S, "UNUSED_S": CONFINED_S},
+    quarantine: {
+        "PAUSE_FIRST_S": PAUSE_S,
+        "PAUSE_MAX_S": PAUSE_S,
+        "HEALTHY_FIRST_S": CONFINED_S,
+        "HEALTHY_MAX_S": CONFINED_S,
+        "TENANT_SERVICES": sys.maxsize,  # one publisher has all services here
+    },
+}
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     folder, seed, origin, root = sys.argv[1:]
     logging.basicConfig(level=logging.INFO)
     backoff.after_crash = _soon
-    fleet.Worker = _worker  # type: ignore[assignment, misc]
-    fleet.QUARANTINE_GAP_S = quarantine.PAUSE_FIRST_S = quarantine.PAUSE_MAX_S = PAUSE_S
-    fleet.UNUSED_S = quarantine.HEALTHY_FIRST_S = quarantine.HEALTHY_MAX_S = CONFINED_S
-    quarantine.TENANT_SERVICES = sys.maxsize  # one publisher has all services here
+    for module, others in INSTEAD.items():
+        vars(module).update(others)
     options = {
         "origin": origin,
         "trust": root,

@@ -139,19 +139,19 @@ class Liar:
         if kind == frames.HEAD:
             return struct.pack("<IIB", 1, 2, rng.choice((0, 1, 7, 255))) + rng.choice(HEADS)
         if kind == frames.DIED:
-            report = rng.choice(({}, {"frames": [1, "x", -5, 2**70], "code": 5, "registers": []}, 5, [], None))
+            reports: tuple[object, ...] = ({}, {"frames": [1, "x", -5, 2**70], "code": 5, "registers": []}, 5, [], None)
             retry = rng.choice(([], [1], 5, "x", [[1]], None, {"a": 1}))
             about = {
                 "error": rng.choice(ERRORS),
                 "message": "m" * rng.choice((1, 2000)),
-                "report": report,
+                "report": rng.choice(reports),
                 "retry": retry,
             }
             return json.dumps(about).encode()
         if kind == frames.PONG:
-            some = rng.choice(([], [1], "x", [1.5], 5, None, [2**70], {"a": []}))
+            some: tuple[object, ...] = ([], [1], "x", [1.5], 5, None, [2**70], {"a": []})
             names = ("throttled", "grown", "wakeups", "cpu_ns", "machines", "resident_bytes", "blocks", "ping")
-            return json.dumps(dict.fromkeys(rng.sample(names, 3), some)).encode()
+            return json.dumps(dict.fromkeys(rng.sample(names, 3), rng.choice(some))).encode()
         if kind in (frames.KEEP, frames.APPEND, frames.CREDIT):
             return struct.pack("<I", rng.choice((0, 1, 7, 2**31, 2**32 - 1))) + rng.randbytes(rng.choice((0, 8, 4100)))
         if kind == frames.SUBREQUEST:

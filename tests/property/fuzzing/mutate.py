@@ -11,7 +11,7 @@ Rng = random.Random
 INTERESTING: Final = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0xFFFF, 0x10000, 2**31 - 1, 2**31, 2**32 - 1)
 BIG: Final = (2**53, 2**63 - 1, 2**63, 2**64 - 1)
 BYTES: Final = b"\0\x01 \t\r\n\x7f\x80\xff/:%?#\"'\\{}[],=;&."
-JSON_VALUES: Final = (
+JSON_VALUES: Final[tuple[object, ...]] = (
     *(None, True, False, 0, 1, -1, 1.5, 1e308, 2**31, 2**53, 2**63, 2**64, 10**30, "", "a", "\0", "é", "a" * 300),
     *([], [[]], {}, {"": 0}, "sha256:" + "0" * 64, "sha256:" + "A" * 64, "../x", "-1", " 1", "NaN"),
 )

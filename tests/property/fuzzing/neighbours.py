@@ -18,7 +18,7 @@ from tests.property.fuzzing import instructions
 from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout
 from tests.support.guests import EXAMPLES, bake, baker, head_block
 from vmimage import abi, snapshot
-from vmimage.manifest import SNAPSHOT_TYPE, Blob, ImageManifest, Limits, Region, digest_of
+from vmimage.manifest import SNAPSHOT_TYPE, Blob, ImageManifest, Kind, Limits, Region, digest_of
 from vmimage.pages import Pages, pages_digest
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
@@ -39,13 +39,13 @@ _MOST: Final = tuple(
 
 
 def _manifest(
-    kind: str, layout: Layout, blob: bytes, base: Image | None, contents: tuple[np.ndarray, Pages] | None
+    kind: Kind, layout: Layout, blob: bytes, base: Image | None, contents: tuple[np.ndarray, Pages] | None
 ) -> ImageManifest:
     page_nos, pages = contents if contents is not None else (np.zeros(0, np.uint32), np.zeros((0, 512), np.uint64))
     return ImageManifest(
         name="fuzz",
         abi=abi.ABI_VERSION,
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         base=base.manifest.digest if base else None,
         memory_bytes=layout.memory_bytes,
         regions=layout.regions,

@@ -314,7 +314,8 @@ def _frames(messages_by_name: Mapping[str, Any]) -> Callable[[Rng], bytes]:
             payload = mutate.data(rng, payload)
         elif kind < 0.8:
             payload = _other_json(rng, payload)
-        return pack(*header, payload)
+        type_, flags, first, second = header
+        return pack(type_, flags, first, second, payload)
 
     return make
 
@@ -376,7 +377,7 @@ def _bin(rng: Rng) -> bytes:
     if kind < 0.8:
         signed = mutate.value(rng, signed)
     try:
-        signature = publisher.sign(encode_canonical(signed).encode())
+        signature = publisher.sign(str(encode_canonical(signed)).encode())
         data = json.dumps({"signatures": [signature.to_dict()], "signed": signed}).encode()
     except Exception:  # what has no canonical form cannot be signed
         data = json.dumps({"signatures": [], "signed": signed}).encode()

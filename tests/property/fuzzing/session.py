@@ -24,7 +24,7 @@ from edge.vmm.wire.messages import FromWorker
 from edge.vmm.wire.streams import Answer, Body, Reset
 from edge.vmm.wire.vitals import Hello, Ping, Pong
 from tests.property.fuzzing import neighbours
-from tests.property.fuzzing.case import AT_ONCE, AT_REST, Case
+from tests.property.fuzzing.case import AT_ONCE, AT_REST, LAYOUTS, Case
 from tests.property.fuzzing.child import Child, WorkerEnded, WorkerLied, open_frame
 from vmimage import errors, snapshot
 from vmimage.errors import FormatError, NunatakError
@@ -270,7 +270,7 @@ class Session:
         self._send(b"".join(self._child.give(image) for image in (neighbours.base_image(), below, hello)))
         self._hello = self._enter(None, None)
         self._send(open_frame(self._hello, hello.number, limits=Limits(cpu_ms=5000), tenant="neighbour"))
-        for memory_bytes in sorted({layout.memory_bytes for layout in neighbours.LAYOUTS}):
+        for memory_bytes in sorted({layout.memory_bytes for layout in LAYOUTS}):
             looking = neighbours.looking(self._next_image(), memory_bytes, self.engine)
             self._looking[memory_bytes] = looking
             self._send(self._child.give(looking.image))
