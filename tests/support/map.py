@@ -62,7 +62,7 @@ def _section(graph: grimp.ImportGraph, nodes: Iterable[str], parent: str, except
     yield "\n```mermaid\nflowchart TD\n"
     for node in nodes:
         yield f"    {_name(node, parent)}\n"
-    for a, b in sorted(_reduced(plain)):
+    for a, b in sorted(reduced(plain)):
         yield f"    {_name(a, parent)} --> {_name(b, parent)}\n"
     for a, b in sorted(odd):
         yield f"    {_name(a, parent)} -.-> {_name(b, parent)}\n"
@@ -92,7 +92,7 @@ def _crossing(arrows: Arrows) -> Iterator[tuple[str, str]]:
     yield from ((a, ", ".join(others)) for a, others in found.items())
 
 
-def _reduced(arrows: Arrows) -> Arrows:
+def reduced(arrows: Arrows) -> Arrows:
     """Without arrows that a longer way implies."""
     after: dict[str, set[str]] = {}
     for a, b in arrows:
