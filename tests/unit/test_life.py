@@ -620,6 +620,15 @@ def test_what_such_a_machine_wrote_is_kept_and_its_record_is_not() -> None:
     both.parked("a#2").expect("Leave(a#2)").state("opening")
 
 
+def test_what_is_replayed_does_not_go_to_another_machine_in_the_worker_that_has_ended() -> None:
+    """One of the version before and one of this one were in it, and the end of the first is told first."""
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)").changed()
+    busy.expect("ForgetRecord(a)", "Count(replaced)", "WantSoon(a)").asked(2).expect("Open(a)")
+    busy.opened().expect("Dispatch(a#2, 2)").worker_lost()
+    busy.expect("StatesLost(a)", "Leave(a#1)", "Replay(1)", "Leave(a#2)", "Replay(2)", "Open(a)")
+    busy.opened().expect("Dispatch(a#3, 2)", "Dispatch(a#3, 1)")
+
+
 def test_a_state_that_is_as_its_record_is_not_lost() -> None:
     back = resident().park().expect("Park(a#1)").parked()
     back.expect("KeepRecord(a, a#1, 6 bytes, 0 s, 1)", "Leave(a#1)", "Count(parks)").asked(1).expect("Open(a)")
