@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-kvm bench fmt fuzz lock clean
+.PHONY: help demo test test-kvm bench fmt map fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,10 +35,14 @@ fuzz: $(VENV)/.installed  ## hostile guest code, frames and bytes without end; F
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench
 
-fmt: $(VENV)/.installed  ## format, repair what ruff can, draw docs/flow.md
+fmt: $(VENV)/.installed map  ## format, fix what ruff can, draw docs/flow.md and docs/map.md, write docs/reference
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/python -m edge.model.flow > docs/flow.md
+	$(BIN)/python -m tests.support.reference
+
+map: $(VENV)/.installed  ## draw docs/map.md: which package imports which
+	$(BIN)/python -m tests.support.map
 
 # Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
 lock:  ## resolve requirements.lock anew (needs uv)

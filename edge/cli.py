@@ -1,6 +1,5 @@
 """`nunatak edge`: run an edge node. Its options are the fields of `EdgeConfig`."""
 
-import dataclasses
 import inspect
 import logging
 import sys
@@ -9,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.common import log
 from edge.config.options import Option, load_config, options
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
@@ -18,10 +18,11 @@ ADMIN_TIMEOUT_S = 60.0  # for an edge to park everything; see `supervisor.PARK_S
 app = typer.Typer()
 
 
-def edge(config: Path | None, verbose: bool, **given: str | None) -> None:
+def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: str) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
-    SIGTERM drains: requests in flight are finished and machines parked on disk, then it leaves.
+    An option's name in the file is the one here with _ for -; what is given here goes before the file. SIGTERM drains:
+    the edge finishes requests in flight, parks its machines on disk and ends.
     """
     import uvloop
 
@@ -30,30 +31,36 @@ def edge(config: Path | None, verbose: bool, **given: str | None) -> None:
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    output = log.Output(sys.stderr)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    loaded = load_config(config, {name: text for name, text in given.items() if text is not None})
+    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     uvloop.run(serve(loaded))
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, if only with its default: then it goes before the file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _option(option: Option) -> inspect.Parameter:
-    required = option.default is dataclasses.MISSING
-    help_ = option.sentence + (" Must be given, here or in the file." if required else "")
-    if option.default_text and not required:
-        help_ += f" Default {option.default_text}."
-    return _parameter(
-        option.name, Annotated[str | None, typer.Option(option.flag, help=help_, show_default=False)], None
-    )
+    help_ = option.sentence + (" It must be given, here or in the file." if option.required else "")
+    shown = option.about.unset or not option.required
+    about = typer.Option(option.flag, help=help_, metavar=option.form, show_default=shown)
+    return _parameter(option.name, Annotated[str, about], option.default_text)
 
 
+_CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")
 _PARAMETERS = [
+    _parameter("context", typer.Context),
     *map(_option, options()),
-    _parameter("config", Annotated[Path | None, typer.Option(help="TOML file with the same names as keys.")], None),
-    _parameter("verbose", Annotated[bool, typer.Option(help="Log at level DEBUG.")], False),
+    _parameter("config", Annotated[Path | None, _CONFIG], None),
+    _parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
 ]
 # typer reads a command's options from its signature; this one comes from the configuration's fields.
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
@@ -63,14 +70,24 @@ app.command("edge")(edge)
 
 @app.command()
 def admin(
-    page: Annotated[str, typer.Argument(help="metrics, services, reports, workers, health, park or drain.")],
-    cache: Annotated[Path | None, typer.Option(help="The edge's cache folder.", metavar="DIR")] = None,
-    socket: Annotated[
-        Path | None, typer.Option(help="The edge's socket, if it is not admin.sock in that folder.", metavar="PATH")
+    page: Annotated[
+        str,
+        typer.Argument(
+            help="Page to print (metrics, services, reports, workers, health) or action (park, drain).", metavar="PAGE"
+        ),
+    ],
+    cache: Annotated[
+        Path | None, typer.Option(help="Cache folder of the edge.", metavar="FOLDER", show_default="none")
     ] = None,
-    service: Annotated[str, typer.Option(help="For park: this service only.")] = "",
+    socket: Annotated[
+        Path | None, typer.Option(help="Socket of the edge.", metavar="FILE", show_default="admin.sock in --cache")
+    ] = None,
+    service: Annotated[str, typer.Option(help="Service to park.", metavar="NAME", show_default="all services")] = "",
 ) -> None:
-    """Print a page of an edge on this machine, or have it park machines or drain; exit code 1 if it would not."""
+    """Print an operators' page of an edge on this machine, park its machines, or drain it.
+
+    The exit code is 1 if the edge refuses.
+    """
     import http.client
     from urllib.parse import quote, urlencode
 
@@ -96,9 +113,17 @@ def admin(
 
 @app.command()
 def doctor(
-    config: Annotated[Path | None, typer.Option(help="The edge's TOML file, for what it allows.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of the edge, which says whether KVM is allowed.", metavar="FILE", show_default="none"
+        ),
+    ] = None,
 ) -> None:
-    """Say what this machine gives an edge, what it lacks, and what would fix it; exit code 1 if an edge cannot run."""
+    """Say what this machine offers an edge, what it lacks, and how to fix that.
+
+    The exit code is 1 if no edge can run here.
+    """
     from rich.console import Console
     from rich.table import Table
 

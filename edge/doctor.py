@@ -121,7 +121,7 @@ def about_kvm(known: KvmFacts, *, allowed: bool) -> Iterator[Finding]:
     if known.cpuid_is_ours:
         yield Finding("kvm: CPUID", "ok", "guests see the architecture's")
     else:
-        fix = "say --engine unicorn where that must stay hidden; images are baked on Unicorn and run all the same"
+        fix = "use --engine unicorn where that must stay hidden; images are baked on Unicorn and run all the same"
         yield Finding("kvm: CPUID", "warn", "guests see the host's: this KVM cannot make CPUID fault", fix)
 
 

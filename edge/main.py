@@ -1,20 +1,42 @@
 """The `nunatak` command: one door for the commands that edge, origin and load tester bring.
 
-Each program names its commands in the entry point group "nunatak.commands", so that this module imports none of them by
-name. Rules for them: raise a `NunatakError` for what the user can repair; it leaves here as one line and exit code 2.
+Each program names its commands in the entry point group "nunatak.commands", so that this module imports none of them.
+Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line and exit code 2.
 """
 
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points, version
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from vmimage.errors import NunatakError, OperatorError
 from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
+
+# Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
+    "Publisher: say what a service is": ("keygen", "publish", "rollback", "token", "disk", "logs"),
+    "Operator: run origins and edges": ("origin", "edge", "admin", "doctor"),
+    "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
+}
+_GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
+
+
+class Commands(TyperGroup):
+    """The commands in the order of `GROUPS`; one that stands in no group comes last."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        known = [name for name in _GROUP_OF if name in self.commands]
+        for name in known:
+            self.commands[name].rich_help_panel = _GROUP_OF[name]  # type: ignore[attr-defined]
+        self.commands = {name: self.commands[name] for name in (*known, *self.commands)}
 
 
 def _print_version(wanted: bool) -> None:
@@ -25,7 +47,7 @@ def _print_version(wanted: bool) -> None:
 
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """A content delivery network whose edge caches hold virtual machines instead of files."""
@@ -37,18 +59,23 @@ def build_app() -> typer.Typer:
     :raises OperatorError: nothing is installed under the entry point group.
     """
     app = typer.Typer(
-        name="nunatak", callback=_root, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+        name="nunatak",
+        cls=Commands,
+        callback=_root,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
     )
-    groups = sorted(entry_points(group="nunatak.commands"), key=lambda entry: entry.name)
-    if not groups:
+    programs = entry_points(group="nunatak.commands")
+    if not programs:
         raise OperatorError("commands expected, none found: nunatak is not installed (pip install -e .)")
-    for entry in groups:
-        app.add_typer(entry.load())
+    for program in programs:
+        app.add_typer(program.load())
     return app
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its exit code."""
     try:
         build_app()()
     except NunatakError as error:

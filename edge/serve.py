@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import resource
 import signal
@@ -18,15 +19,15 @@ from edge.common.counters import Counters
 from edge.common.private import private_folder
 from edge.config.options import EdgeConfig
 from edge.content.blobs import DiskStore, OriginStore
+from edge.content.disk_tier import DiskTier
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.content.seal import load_seal
-from edge.content.tiers import DiskTier
 from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
 from edge.front.http import Front
-from edge.model import flow
+from edge.model import routes
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
@@ -90,7 +91,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     parking_thread = ThreadPoolExecutor(1, "parked")
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
-    service_host = flow.named_host(config.service_host) if config.service_host else ""
+    service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
     blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
@@ -115,6 +116,7 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
 
     await supervisor.start()
+    gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
     host, port = config.address
     await front.listen(host, port)
     await operators.listen()

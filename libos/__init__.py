@@ -1,0 +1,1 @@
+"""An operating system as a library, in C; in Python its build: compilers, packages from their sources, languages."""

@@ -14,11 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.report.rows import Measurement, save, show
-from loadtest.scenarios import experiments
-from loadtest.scenarios.experiments import FULL, BenchFailed, Samples, Scale
+from loadtest.scenarios import contest, fairness, memory, popularity, restored, scale, warm, zipf_scale
+from loadtest.scenarios.scales import FULL, Samples, Scale
+from loadtest.site.checks import NotServed
 from loadtest.site.server import ServerFailed
-from loadtest.site.site import CommandFailed
+from loadtest.site.site import CommandFailed, example
 from loadtest.traffic.pressure import client_name
+
+BALLAST: Final = example("ballast")  # of the size of a JavaScript service
 
 
 @dataclass(frozen=True)
@@ -40,26 +43,42 @@ class Scenario:
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     scenario.name: scenario
     for scenario in (
-        Scenario("warm", "a resident machine: throughput and added latency", experiments.measure_warm, ["aiohttp"]),
+        Scenario("warm", "a resident machine: throughput and added latency", warm.measure_warm, ["aiohttp"]),
+        Scenario("vmm", "engines, exits, reset, park and restore, without HTTP", warm.measure_vmm, ["native code"]),
+        Scenario("parked", "from a record in memory to the first byte", restored.measure_parked),
+        Scenario("cold", "from nothing on the edge to the first byte, stage by stage", restored.measure_cold),
+        Scenario("wire", "bytes that a second service of a base costs", restored.measure_wire),
+        Scenario("memory", "memory of parked services, and two thousand of them in turn", memory.measure_memory),
         Scenario(
-            "vmm", "engines, exits, reset, park and restore, without HTTP", experiments.measure_vmm, ["native code"]
+            "scale",
+            "first byte, CPU and memory with ever more parked services",
+            lambda much: scale.measure_population(BALLAST, much.population),
         ),
-        Scenario("parked", "from a record in memory to the first byte", experiments.measure_parked),
-        Scenario("cold", "from nothing on the edge to the first byte, stage by stage", experiments.measure_cold),
-        Scenario("wire", "bytes that a second service of a base costs", experiments.measure_wire),
-        Scenario("memory", "memory of parked services, and two thousand of them in turn", experiments.measure_memory),
-        Scenario("scale", "first byte, CPU and memory with ever more parked services", experiments.measure_scale),
-        Scenario("multitude", "the same with 100,000 (takes minutes)", experiments.measure_multitude, always=False),
-        Scenario("fairness", "a victim's tail beside hostile neighbours", experiments.measure_fairness),
-        Scenario("zipf", "throughput against number of services", experiments.measure_zipf_scale),
-        Scenario("popularity", "visitors by Zipf's law on tiers that are too small", experiments.measure_popularity),
+        Scenario(
+            "multitude",
+            "the same with 100,000 (takes minutes)",
+            lambda much: scale.measure_population(BALLAST, much.multitude),
+            always=False,
+        ),
+        Scenario(
+            "fairness",
+            "a victim's tail beside hostile neighbours",
+            lambda much: fairness.measure_fairness(much.rounds, much.visits),
+        ),
+        Scenario("zipf", "throughput against number of services", lambda much: zipf_scale.measure_zipf(much.curve)),
+        Scenario("popularity", "visitors by Zipf's law on tiers that are too small", popularity.measure_popularity),
         Scenario(
             "peers",
             "the same pages from others",
-            experiments.measure_peers,
+            lambda much: contest.measure_contest(much.rounds, much.seconds),
             ["workerd", "nginx", "wasmtime", "CGI", "aiohttp"],
         ),
-        Scenario("js", "JavaScript from far and from a record", experiments.measure_js, ["workerd"]),
+        Scenario(
+            "js",
+            "JavaScript from far and from a record",
+            lambda much: contest.measure_javascript(much.fresh_services, much.rounds),
+            ["workerd"],
+        ),
     )
 }
 
@@ -77,10 +96,10 @@ def show_scenarios(console: Console) -> None:
 def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[str]) -> Sequence[Measurement]:
     """Run the scenarios (all that are always run, or those named), print the table and keep the samples.
 
-    :raises BenchFailed: no such scenario; or, after all have had their turn, one met a page that was not served.
+    :raises NotServed: no such scenario; or, after all have had their turn, one met a page that was not served.
     """
     if unknown := sorted(set(only) - SCENARIOS.keys()):
-        raise BenchFailed(f"scenario {' or '.join(SCENARIOS)} expected, got {unknown[0]!r}")
+        raise NotServed(f"scenario {' or '.join(SCENARIOS)} expected, got {unknown[0]!r}")
     chosen = [SCENARIOS[name] for name in only] or [scenario for scenario in SCENARIOS.values() if scenario.always]
     measurements: list[Measurement] = []
     took_s: dict[str, float] = {}
@@ -91,7 +110,7 @@ def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[st
             try:
                 with console.status(f"measuring {scenario.name}: {scenario.measures}"):
                     samples = scenario.run(scale)
-            except (BenchFailed, CommandFailed, ServerFailed) as error:
+            except (NotServed, CommandFailed, ServerFailed) as error:
                 failed.append(f"{scenario.name}: {error}")
                 console.print(f"[red]✗[/] {failed[-1]}")
                 continue
@@ -105,5 +124,5 @@ def run_bench(console: Console, scale: Scale, json_file: Path, only: Sequence[st
         save(json_file, measurements, client=client_name(), took_s=took_s, quick=scale is not FULL)
         console.print(f"samples in {json_file}")
     if failed:
-        raise BenchFailed("; ".join(failed))
+        raise NotServed("; ".join(failed))
     return measurements

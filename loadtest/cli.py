@@ -19,9 +19,9 @@ EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
 @app.command()
 def demo(
-    serve: Annotated[bool, typer.Option("--serve", help="Stay up afterwards and print where to look.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Go on serving afterwards and print the addresses.")] = False,
 ) -> None:
-    """Start an origin and an edge on this machine and show the whole way, from key to page."""
+    """Start an origin and an edge on this machine and show every step from a key to a page."""
     from loadtest.scenarios.demo import StepFailed, run_demo
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
@@ -35,24 +35,40 @@ def demo(
 
 @app.command()
 def bench(
-    only: Annotated[list[str] | None, typer.Option(help="Just this scenario; may be repeated.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few samples: to try the bench, not to quote it.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Say what there is to measure, and measure nothing.")] = False,
-    baseline: Annotated[Path | None, typer.Option(help="JSON of a run to compare with.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 if a row is worse than the baseline's.")
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Scenario to measure; may be repeated.", metavar="SCENARIO", show_default="all of them"),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Take few samples, to see whether the bench runs; not to be quoted.")
     ] = False,
-    json_file: Annotated[Path, typer.Option("--json", help="Where the samples go.")] = Path("build/bench.json"),
-    report: Annotated[Path, typer.Option(help="Folder of the report: a page and its pictures.")] = Path("build/report"),
+    list_: Annotated[bool, typer.Option("--list", help="List the scenarios and measure nothing.")] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of an earlier run to compare with.", metavar="FILE", show_default="none"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 1 if a row is worse than the baseline's.")
+    ] = False,
+    json_file: Annotated[Path, typer.Option("--json", help="File for the samples.", metavar="FILE")] = Path(
+        "build/bench.json"
+    ),
+    report: Annotated[Path, typer.Option(help="Folder for the report, a page with pictures.", metavar="FOLDER")] = Path(
+        "build/report"
+    ),
 ) -> None:
-    """Measure what SPECIFICATION.md promises: medians and spread, both sides of a comparison in one run."""
+    """Measure what SPECIFICATION.md promises.
+
+    Figures are medians with their spread, and both sides of a comparison are measured in one run.
+    """
     import subprocess
 
     from loadtest.bench import run_bench, show_scenarios
     from loadtest.report.baseline import compare, show_changes
     from loadtest.report.html_report import write_report
     from loadtest.report.rows import load
-    from loadtest.scenarios.experiments import FULL, QUICK, BenchFailed
+    from loadtest.scenarios.scales import FULL, QUICK
+    from loadtest.site.checks import NotServed
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
 
@@ -68,7 +84,7 @@ def bench(
         finally:
             if json_file.exists():
                 console.print(f"report in {write_report(load(json_file), report)}")
-    except (BenchFailed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
+    except (NotServed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
         _complain("bench", error)
     if before is not None:
         changes = compare(load(json_file)["rows"], before)
@@ -79,23 +95,45 @@ def bench(
 
 @app.command()
 def soak(
-    minutes: Annotated[float, typer.Option(min=0.1, max=10_080, help="How long.")] = 10.0,
-    services: Annotated[int, typer.Option(min=150, max=100_000, help="How many services.")] = 1000,
-    load: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of what the edge can do.")] = 0.7,
-    rate: Annotated[float, typer.Option(min=0, help="Requests a second in place of that share; 0: the share.")] = 0.0,
-    mix: Annotated[str, typer.Option(help="What `nunatak world --mix` takes.")] = "c=3,js=2,lua=1",
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes of the edge.")] = 1,
-    seed: Annotated[int, typer.Option(help="The same seed is the same traffic.")] = 1,
-    json_file: Annotated[Path, typer.Option("--json", help="Where figures and samples go.")] = Path("build/soak.json"),
-    plot: Annotated[Path, typer.Option(help="Where the picture goes.")] = Path("build/soak.png"),
+    minutes: Annotated[float, typer.Option(min=0.1, max=10_080, help="How long to load it.", metavar="MINUTES")] = 10.0,
+    services: Annotated[int, typer.Option(min=150, max=100_000, help="Number of services.", metavar="COUNT")] = 1000,
+    load: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Load, as a share of what the edge can do.", metavar="SHARE")
+    ] = 0.7,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Load, as requests in a second.",
+            metavar="COUNT",
+            show_default="0, the share that --load says",
+        ),
+    ] = 0.0,
+    mix: Annotated[
+        str, typer.Option(help="Programs of the services, as in `nunatak world --mix`.", metavar="PROGRAM=WEIGHT,...")
+    ] = "c=3,js=2,lua=1",
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Number of worker processes of the edge.", metavar="COUNT")
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the traffic; the same seed gives the same traffic.", metavar="NUMBER")
+    ] = 1,
+    json_file: Annotated[Path, typer.Option("--json", help="File for figures and samples.", metavar="FILE")] = Path(
+        "build/soak.json"
+    ),
+    plot: Annotated[Path, typer.Option(help="File for the picture.", metavar="FILE")] = Path("build/soak.png"),
 ) -> None:
-    """Load an edge whose every tier is too small, for long; exit code 1 if anything fails, grows or is not evicted."""
+    """Load an edge whose every tier is too small, for a long time.
+
+    The exit code is 1 if a request fails, if memory, open files or disk grow, or if a tier evicts nothing.
+    """
     import json
     import tempfile
 
-    from loadtest.scenarios.soak import Plan, SoakFailed
+    from loadtest.scenarios.soak import Plan
     from loadtest.scenarios.soak import soak as run_soak
     from loadtest.scenarios.soak_report import draw, lines
+    from loadtest.site.checks import NotServed
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
 
@@ -108,7 +146,7 @@ def soak(
         json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
         plot.parent.mkdir(parents=True, exist_ok=True)
         draw(result, plot)
-    except (SoakFailed, ServerFailed, CommandFailed, ImportError, OSError) as error:
+    except (NotServed, ServerFailed, CommandFailed, ImportError, OSError) as error:
         _complain("soak", error)
     typer.echo("\n".join(lines(result)))
     typer.echo(f"samples in {json_file}, picture in {plot}")

@@ -1,4 +1,4 @@
 """What publishers and operators of origins run: keys, bake, publish, and the server that edges fetch from.
 
-`bake` makes images, `publish` brings them to an origin, `registry` is that origin; the three know only `model` in common.
+`bake` makes images, `publish` brings them to an origin, `registry` is that origin. They share only `model`.
 """

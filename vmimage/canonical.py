@@ -65,6 +65,22 @@ def config_bytes(what: str, value: object, media_type: str) -> bytes:
     return data
 
 
+def parse_outer(what: str, data: bytes, at_most: int, types: tuple[str, str, str]) -> tuple[object, bytes]:
+    """An OCI manifest's layers, unchecked, and its config's bytes, checked against their descriptor.
+
+    :param at_most: bytes of the manifest. :param types: of the manifest, the artifact and the config.
+    :raises FormatError: no such manifest.
+    """
+    outer = load_json(what, data, at_most)
+    keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
+    fields = require_object(what, outer, keys)
+    media_type, artifact_type, config_type = types
+    require_same(f"{what} mediaType", media_type, fields["mediaType"])
+    require_same(f"{what} artifactType", artifact_type, fields["artifactType"])
+    require_same(f"{what} schemaVersion", 2, fields["schemaVersion"])
+    return fields["layers"], config_bytes(f"{what} config", fields["config"], config_type)
+
+
 def inline_config(blob: Blob, data: bytes) -> dict[str, Any]:
     """A config's descriptor with the config itself in "data", so that one GET is enough."""
     return {**descriptor(blob), "data": base64.b64encode(data).decode("ascii")}

@@ -5,13 +5,13 @@ block, the SHA-256 of what is on the wire (zstd), and its length there. A block 
 equal blocks are one blob. An image names its disks by the digest of their manifest, so the chain of trust from the
 signed catalogue reaches every block. `vmimage/FORMAT.md` describes every field.
 
-Pages that a machine wrote over a disk travel as a page set (`encode_pages`): its writer is a worker, so its parser
-assumes a hostile one.
+Pages that a machine wrote over a disk travel as a page set (`encode_pages`), whole or in parts (`cut_pages`): its
+writer is a worker, so its parser assumes a hostile one.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,18 +23,19 @@ from vmimage import abi
 from vmimage.canonical import (
     Blob,
     canonical_json,
-    config_bytes,
     descriptor,
     digest_of,
     inline_config,
     is_disk_name,
     load_json,
     parse_blob,
+    parse_outer,
     refuse,
     require_integer,
     require_object,
     require_same,
 )
+from vmimage.compression import unpack
 from vmimage.errors import FormatError
 from vmimage.manifest import MANIFEST_MAX, MANIFEST_TYPE
 
@@ -152,13 +153,7 @@ def parse_disk_manifest(data: bytes) -> DiskManifest:
 
     :raises FormatError: anything but the canonical bytes of a disk within the limits above.
     """
-    outer = load_json("disk manifest", data, MANIFEST_MAX)
-    keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
-    fields = require_object("disk manifest", outer, keys)
-    require_same("disk manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
-    require_same("disk manifest artifactType", DISK_TYPE, fields["artifactType"])
-    require_same("disk manifest schemaVersion", 2, fields["schemaVersion"])
-    config = config_bytes("disk manifest config", fields["config"], DISK_CONFIG_TYPE)
+    layers, config = parse_outer("disk manifest", data, MANIFEST_MAX, (MANIFEST_TYPE, DISK_TYPE, DISK_CONFIG_TYPE))
     c = require_object(
         "disk config", load_json("disk config", config, MANIFEST_MAX), {"block_bytes", "disk_bytes", "name"}
     )
@@ -166,7 +161,6 @@ def parse_disk_manifest(data: bytes) -> DiskManifest:
     if not isinstance(c["name"], str) or not is_disk_name(c["name"]):
         refuse("disk config name", "1 to 47 of a-z 0-9 . _ -", c["name"])
     disk_bytes = require_integer("disk config disk_bytes", c["disk_bytes"], 1, DISK_BYTES_MAX)
-    layers = fields["layers"]
     if not isinstance(layers, list) or len(layers) != 1:
         refuse("disk manifest layers", "a block list", layers)
     list_bytes = -(-disk_bytes // BLOCK_SIZE) * _ENTRY.size
@@ -207,49 +201,60 @@ def unpack_block(wire: bytes, ref: BlockRef) -> bytes:
         return ZERO_BLOCK
     if len(wire) != ref.wire_bytes or hashlib.sha256(wire).digest() != ref.wire_sha256:
         raise FormatError(f"block: {ref.digest} of {ref.wire_bytes} bytes expected, got {len(wire)} others")
-    try:
-        size = zstandard.frame_content_size(wire)
-        if size != BLOCK_SIZE:
-            raise FormatError(f"block: {BLOCK_SIZE} bytes of content expected, the frame says {size}")
-        block = zstandard.ZstdDecompressor(max_window_size=1 << 20).decompress(
-            wire, max_output_size=BLOCK_SIZE, allow_extra_data=False
-        )
-    except zstandard.ZstdError as error:
-        raise FormatError(f"block: a zstd frame expected: {error}") from None
-    if len(block) != BLOCK_SIZE or hashlib.sha256(block).digest() != ref.sha256:
-        raise FormatError(f"block: content {ref.sha256.hex()} expected, got other {len(block)} bytes")
+    block = unpack("block", wire, BLOCK_SIZE, at_least=BLOCK_SIZE)
+    if hashlib.sha256(block).digest() != ref.sha256:
+        raise FormatError(f"block: content {ref.sha256.hex()} expected, got another")
     return block
 
 
 def encode_pages(pages: Mapping[int, bytes]) -> bytes:
     """A page set as bytes: u32 count, page numbers in increasing order (u32 each), then 4096 bytes each."""
     numbers = sorted(pages)
-    head = struct.pack(f"<{len(numbers) + 1}I", len(numbers), *numbers)
-    return b"".join((head, *(pages[number] for number in numbers)))
+    return b"".join((_head(numbers), *(pages[number] for number in numbers)))
 
 
-def page_numbers(data: bytes | memoryview, disk_bytes: int) -> tuple[int, ...]:
-    """The numbers of a page set's pages, of a disk of so many bytes; the pages are where `data` says, and not copied.
+def cut_pages(pages: Mapping[int, bytes], part_pages: int) -> Iterator[bytes]:
+    """A page set in parts: what `encode_pages` gives, cut between pages.
 
-    :raises FormatError: not exactly a page set, or a page beyond the disk.
+    One that has no more than `part_pages` pages is one part; of any other the first part is the head alone.
+    """
+    numbers = sorted(pages)
+    if len(numbers) <= part_pages:
+        yield encode_pages(pages)
+        return
+    yield _head(numbers)
+    for place in range(0, len(numbers), part_pages):
+        yield b"".join([pages[number] for number in numbers[place : place + part_pages]])
+
+
+def _head(numbers: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(numbers) + 1}I", len(numbers), *numbers)
+
+
+def page_set_head(data: bytes | memoryview, disk_bytes: int) -> tuple[tuple[int, ...], int]:
+    """The numbers of a page set's pages, of a disk of so many bytes, and where in `data` the pages begin.
+
+    :raises FormatError: not the head of a page set, or a page beyond the disk.
     """
     count = _COUNT.unpack_from(data)[0] if len(data) >= _COUNT.size else -1
     page_max = -(-disk_bytes // abi.PAGE_SIZE)
-    if not 0 <= count <= page_max or len(data) != _COUNT.size + count * (_COUNT.size + abi.PAGE_SIZE):
-        raise FormatError(f"page set: at most {page_max} pages and no byte more expected, got {len(data)} bytes")
+    if not 0 <= count <= page_max or len(data) < _COUNT.size * (count + 1):
+        raise FormatError(f"page set: at most {page_max} pages expected, got {count} in {len(data)} bytes")
     numbers = struct.unpack_from(f"<{count}I", data, _COUNT.size)
     if count and (numbers[-1] >= page_max or any(a >= b for a, b in pairwise(numbers))):
         raise FormatError(f"page set: page numbers that increase below {page_max} expected")
-    return numbers
+    return numbers, _COUNT.size * (count + 1)
 
 
 def decode_pages(data: bytes | memoryview, disk_bytes: int) -> dict[int, bytes]:
     """The page set that `data` holds, of a disk of so many bytes.
 
-    :raises FormatError: see `page_numbers`.
+    :raises FormatError: not exactly a page set, or a page beyond the disk.
     """
-    numbers = page_numbers(data, disk_bytes)
-    start = _COUNT.size * (len(numbers) + 1)
+    numbers, start = page_set_head(data, disk_bytes)
+    size = start + len(numbers) * abi.PAGE_SIZE
+    if len(data) != size:
+        raise FormatError(f"page set: {size} bytes expected, got {len(data)}")
     return {
         number: bytes(data[start + place * abi.PAGE_SIZE : start + (place + 1) * abi.PAGE_SIZE])
         for place, number in enumerate(numbers)

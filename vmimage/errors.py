@@ -1,25 +1,28 @@
 """What can go wrong, by who is at fault. Caller mistakes inside the program stay `ValueError` and `TypeError`.
 
-Every class carries the HTTP status a client gets and the name its counter has in the metrics. A message says what was
-expected and what was found, in one line; it goes to logs and to the CLI, never into a response body.
+Every class carries the HTTP status a client gets, the name its counter has in the metrics, and what can be done about
+it; its sentence is the cause. docs/reference/errors.md is made of them. A message says what was expected and what was
+found, in one line; it goes to logs and to the CLI, never into a response body.
 """
 
 from typing import Any, ClassVar
 
 
 class NunatakError(Exception):
-    """Root of every error that this project raises on purpose."""
+    """Any error that this project raises on purpose; one of no other class is a defect of the edge."""
 
     http_status: ClassVar[int] = 500
     counter: ClassVar[str] = "internal"
     limit: ClassVar[str] = ""  # of `vmimage.terms.Limits`, where one was hit
     limit_value: str = ""  # that limit with its value, once it is known: "cpu_ms=200"
+    remedy: ClassVar[str] = "Read the edge's log at the request's identifier; it is a defect of the edge."
 
 
 class PublisherError(NunatakError):
     """The publisher's source, image or command cannot be used."""
 
     counter = "publisher"
+    remedy = "Follow the message: it names the source, option or file and what was expected."
 
 
 class ImageTooLarge(PublisherError):
@@ -27,6 +30,7 @@ class ImageTooLarge(PublisherError):
 
     http_status = 507
     counter = "image_too_large"
+    remedy = "Give the edge more memory or image_memory, or build a smaller image."
 
 
 class OriginError(NunatakError):
@@ -34,12 +38,14 @@ class OriginError(NunatakError):
 
     http_status = 502
     counter = "origin"
+    remedy = "Look at the origin's log and at `origin` in the edge's options."
 
 
 class OriginUnreachable(OriginError):
     """No connection, or the connection broke."""
 
     counter = "origin_unreachable"
+    remedy = "Check that the origin runs and that the edge reaches its address."
 
 
 class OriginTimeout(OriginError):
@@ -47,24 +53,28 @@ class OriginTimeout(OriginError):
 
     http_status = 504
     counter = "origin_timeout"
+    remedy = "Check the network to the origin, or raise origin_timeout."
 
 
 class VerificationError(OriginError):
     """Bytes are not what the signed catalogue promises. Nothing of them is kept or run."""
 
     counter = "unverifiable"
+    remedy = "Compare the origin with its backup and look for a mirror that lies; publish the image again."
 
 
 class FormatError(VerificationError):
     """Bytes whose digest is right, or not yet checked, do not parse within the limits."""
 
     counter = "malformed"
+    remedy = "Build and publish the image with the version of nunatak that the edge has."
 
 
 class OperatorError(NunatakError):
     """The configuration or the machine cannot do what is asked."""
 
     counter = "operator"
+    remedy = "Follow the message: it names the option or the part of the machine and what was expected."
 
 
 class GuestError(NunatakError):
@@ -72,6 +82,7 @@ class GuestError(NunatakError):
 
     http_status = 502
     counter = "guest"
+    remedy = "Read the crash report: `nunatak admin reports`, or `nunatak dev` with the same program."
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -82,18 +93,21 @@ class GuestFault(GuestError):
     """A processor exception: vector, error code, RIP, CR2."""
 
     counter = "guest_fault"
+    remedy = "Find the source line in the crash report and fix the program."
 
 
 class GuestViolation(GuestError):
     """A malformed hypercall, ring index or record."""
 
     counter = "guest_violation"
+    remedy = "Use the functions of nunatak.h; the message names the record or field that was wrong."
 
 
 class GuestExited(GuestError):
     """The guest called EXIT, with this code, or idled for ever with requests open."""
 
     counter = "guest_exited"
+    remedy = "Let the handler return or answer an error; the message has the exit code."
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -106,6 +120,7 @@ class OutOfTime(GuestError):
     http_status = 504
     counter = "out_of_time"
     limit = "cpu_ms"
+    remedy = "Make the handler faster, or build with a larger --cpu-ms."
 
 
 class OutOfMemory(GuestError):
@@ -114,6 +129,7 @@ class OutOfMemory(GuestError):
     http_status = 507
     counter = "out_of_memory"
     limit = "memory_bytes"
+    remedy = "Free memory, build with a larger --memory, or with --rejuvenate growth=SIZE."
 
 
 class OutputTooLarge(GuestError):
@@ -121,6 +137,7 @@ class OutputTooLarge(GuestError):
 
     counter = "output_too_large"
     limit = "output_bytes"
+    remedy = "Answer less, or build with a larger --response."
 
 
 class RecordTooLarge(GuestError):
@@ -128,6 +145,7 @@ class RecordTooLarge(GuestError):
 
     http_status = 507
     counter = "record_too_large"
+    remedy = "Change less memory after the start, or keep large tables on a disk."
 
 
 class MemoryPressure(GuestError):
@@ -135,6 +153,7 @@ class MemoryPressure(GuestError):
 
     http_status = 507
     counter = "memory_pressure"
+    remedy = "Give the edge more memory, or ask the tenant to run fewer or smaller machines."
 
 
 class OutOfBackgroundTime(GuestError):
@@ -142,6 +161,7 @@ class OutOfBackgroundTime(GuestError):
 
     http_status = 504
     counter = "out_of_background_time"
+    remedy = "Let the program work while a request is open, and idle otherwise."
 
 
 class OverBudget(NunatakError):
@@ -149,6 +169,7 @@ class OverBudget(NunatakError):
 
     http_status = 507
     counter = "over_budget"
+    remedy = "Give the edge more memory, or build with a smaller --memory."
 
 
 class UnknownService(NunatakError):
@@ -156,6 +177,7 @@ class UnknownService(NunatakError):
 
     http_status = 421
     counter = "unknown_service"
+    remedy = "Publish the service with this host (`nunatak publish --host`), or wait for the next `refresh`."
 
 
 class Unavailable(NunatakError):
@@ -163,18 +185,21 @@ class Unavailable(NunatakError):
 
     http_status = 503
     counter = "unavailable"
+    remedy = "Ask again after Retry-After; if it lasts, look at `nunatak admin health` and the edge's log."
 
 
 class WorkerFull(Unavailable):
     """A worker has no descriptors, memory or mappings left for one more machine."""
 
     counter = "worker_full"
+    remedy = "Raise the limit of open files and the memory, or run more workers."
 
 
 class Unmovable(Unavailable):
     """A machine cannot be captured with its requests now: it waits for what only its own worker can bring it."""
 
     counter = "unmovable"
+    remedy = "Ask again: the machine is captured when its disk or upstream has answered."
 
 
 class Throttled(Unavailable):
@@ -182,3 +207,4 @@ class Throttled(Unavailable):
 
     counter = "throttled"
     limit = "cpu_percent"
+    remedy = "Build with a larger --cpu-percent, or ask less often."

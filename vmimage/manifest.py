@@ -14,7 +14,6 @@ from vmimage import abi
 from vmimage.canonical import (
     Blob,
     canonical_json,
-    config_bytes,
     descriptor,
     digest_of,
     inline_config,
@@ -22,6 +21,7 @@ from vmimage.canonical import (
     is_name,
     load_json,
     parse_blob,
+    parse_outer,
     refuse,
     require_digest,
     require_integer,
@@ -64,6 +64,8 @@ ARTIFACT_TYPE: Final = "application/vnd.nunatak.image.v1+json"
 CONFIG_TYPE: Final = "application/vnd.nunatak.config.v1+json"
 SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v2+zstd"  # of `snapshot.VERSION`
 SYMBOLS_TYPE: Final = "application/vnd.nunatak.symbols.v1+zstd"
+
+REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
 
 # Limits on sizes, in bytes: checked before a byte is parsed, fetched or decompressed.
 MANIFEST_MAX: Final = 64 << 10
@@ -188,14 +190,7 @@ def parse_manifest(data: bytes) -> ImageManifest:
 
     :raises FormatError: anything but the canonical bytes of an image this version can run within the limits above.
     """
-    outer = load_json("manifest", data, MANIFEST_MAX)
-    keys = {"artifactType", "config", "layers", "mediaType", "schemaVersion"}
-    fields = require_object("manifest", outer, keys)
-    require_same("manifest mediaType", MANIFEST_TYPE, fields["mediaType"])
-    require_same("manifest artifactType", ARTIFACT_TYPE, fields["artifactType"])
-    require_same("manifest schemaVersion", 2, fields["schemaVersion"])
-    config = config_bytes("manifest config", fields["config"], CONFIG_TYPE)
-    layers = fields["layers"]
+    layers, config = parse_outer("manifest", data, MANIFEST_MAX, (MANIFEST_TYPE, ARTIFACT_TYPE, CONFIG_TYPE))
     if not isinstance(layers, list) or not 1 <= len(layers) <= 2:
         refuse("manifest layers", "a snapshot and at most symbols", layers)
     snapshot = parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX)

@@ -23,6 +23,7 @@ import numpy as np
 import zstandard
 
 from vmimage import abi, requests
+from vmimage.compression import WINDOW_MAX, content_size, unpack
 from vmimage.errors import FormatError
 from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages
 from vmimage.requests import REQUESTS_MAX, OpenRequests
@@ -33,7 +34,6 @@ LIVE_VERSION: Final = 3  # with open requests
 FXSAVE_SIZE: Final = 512
 GPR_COUNT: Final = 16
 SLICE_PAGES: Final = 256  # of `Slices`: 1 MiB at a time, large against the cost of a call, small against any budget
-WINDOW_MAX: Final = 1 << 27  # bytes; what `zstd --long` uses, the most a decoder here allocates
 
 _HEADER: Final = struct.Struct("<II")
 _REGISTERS: Final = struct.Struct("<20Q512s")
@@ -184,7 +184,8 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd |
     :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
-    raw = _decompress(record, record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live, zstd or Zstd())
+    limit = record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live
+    raw = unpack("record", record, limit, decompressor=zstd.decompressor if zstd is not None else None)
     registers, devices, count, opened_bytes = _parse_fixed(raw, len(raw), memory_bytes, live=live)
     pages_end = record_size(count)
     page_nos = _parse_page_nos(raw, _FIXED, count, memory_bytes)
@@ -203,15 +204,9 @@ class Slices:
 
     def __init__(self, record: bytes, *, memory_bytes: int) -> None:
         """:raises FormatError: as `decode`, but for what is wrong with the pages, which shows when they are read."""
-        try:
-            size = zstandard.frame_content_size(record)
-        except zstandard.ZstdError as error:
-            raise FormatError(f"record: a zstd frame expected: {error}") from None
-        limit = record_size(memory_bytes // abi.PAGE_SIZE)
-        if not 0 <= size <= limit:
-            raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
-        unpack = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
-        self._source = unpack.stream_reader(record, read_across_frames=True)  # so that what follows the frame shows
+        size = content_size("record", record, record_size(memory_bytes // abi.PAGE_SIZE))
+        context = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
+        self._source = context.stream_reader(record, read_across_frames=True)  # so that what follows the frame shows
         fixed = self._read(_FIXED)
         self.registers, self.devices, count, _ = _parse_fixed(fixed, size, memory_bytes, live=False)
         self.page_nos = _parse_page_nos(self._read(count * 4 + 7 & ~7), 0, count, memory_bytes)
@@ -266,16 +261,6 @@ def _parse_page_nos(raw: bytes, offset: int, count: int, memory_bytes: int) -> P
     if count and (page_nos[0] < first or page_nos[-1] >= last or bool((page_nos[1:] <= page_nos[:-1]).any())):
         raise FormatError(f"record: page numbers must increase within {first}..{last - 1}")
     return page_nos
-
-
-def _decompress(record: bytes, limit: int, zstd: Zstd) -> bytes:
-    try:
-        size = zstandard.frame_content_size(record)
-        if not 0 <= size <= limit:
-            raise FormatError(f"record: at most {limit} bytes of content expected, the frame says {size}")
-        return zstd.decompressor.decompress(record, max_output_size=size, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise FormatError(f"record: a zstd frame expected: {error}") from None
 
 
 def _check_registers(registers: Registers) -> None:

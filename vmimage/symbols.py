@@ -9,13 +9,14 @@ lines there are, and a line may be six bytes.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from vmimage.elf import Symbol
+from vmimage.compression import content_size, unpack
 from vmimage.errors import FormatError
 from vmimage.manifest import SYMBOLS_RAW_MAX
 
@@ -27,6 +28,15 @@ _NO_DIGIT: Final = 0xFF
 _HEX: Final = np.full(256, _NO_DIGIT, dtype=np.uint8)  # value of a digit's byte
 for _digit in range(16):
     _HEX[[ord(f"{_digit:x}"), ord(f"{_digit:X}")]] = _digit
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A function, an object, or a line of a function ("name (file.c:12)"); `size` in bytes, 0 when nobody says."""
+
+    address: int
+    size: int
+    name: str
 
 
 def encode(symbols: Iterable[Symbol]) -> bytes:
@@ -76,12 +86,7 @@ class SymbolTable:
 
         :raises FormatError: not zstd, larger than `SYMBOLS_RAW_MAX` unpacked, too many lines, or a line that is none.
         """
-        try:
-            size = raw_bytes(blob)
-            unpack = zstandard.ZstdDecompressor(max_window_size=SYMBOLS_RAW_MAX)
-            return cls(unpack.decompress(blob, max_output_size=size, allow_extra_data=False))
-        except zstandard.ZstdError as error:
-            raise FormatError(f"symbols: a zstd frame expected: {error}") from None
+        return cls(unpack("symbols", blob, SYMBOLS_RAW_MAX))
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol]) -> "SymbolTable":
@@ -122,13 +127,7 @@ def raw_bytes(blob: bytes) -> int:
 
     :raises FormatError: it does not say so, or more than `SYMBOLS_RAW_MAX`.
     """
-    try:
-        size: int = zstandard.frame_content_size(blob)
-    except zstandard.ZstdError as error:
-        raise FormatError(f"symbols: a zstd frame expected: {error}") from None
-    if not 0 <= size <= SYMBOLS_RAW_MAX:
-        raise FormatError(f"symbols: at most {SYMBOLS_RAW_MAX} bytes expected, the frame says {size}")
-    return size
+    return content_size("symbols", blob, SYMBOLS_RAW_MAX)
 
 
 def _numbers(raw: NDArray[np.uint8], starts: NDArray[np.uint32]) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:

@@ -316,14 +316,8 @@ class Catalogue:
     def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
         """:param durable: must outlive a power cut, so as not to go back a version; a lost bin is fetched again."""
         try:
-            if durable:
-                write_private(path, data)
-                self._failing = False
-                return
-            new = self._dir / f"new-{threading.get_ident()}"
-            with new.open("wb") as file:
-                file.write(data)
-            new.replace(path)
+            write_private(path, data, durable=durable)
+            self._failing &= not durable
         except OSError as error:
             self._note(error)
 

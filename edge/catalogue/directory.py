@@ -11,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, Literal, Protocol
 
+from cachetools import TTLCache
+
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.services import Service
 from vmimage.errors import NunatakError, Unavailable, UnknownService
@@ -53,18 +56,18 @@ class Directory:
         self.service_host = service_host  # "" while the catalogue gives it to a service
         self.names_served = False  # at `service_host`: it is known to be no service's own
         self._configured_host: Final = service_host
-        self._checking: asyncio.Task[None] | None = None
         self._changes = 0  # of the catalogue
         self._checked_at = -1  # that number, when the service host was looked up last
         self.tasks = Tasks(counters)
+        self._lookups: SingleFlight[tuple[Kind, str], Service] = SingleFlight(self.tasks, "look_up")
+        self._checks: SingleFlight[None, None] = SingleFlight(self.tasks, "service_host")
+        self._refreshes: SingleFlight[None, bool] = SingleFlight(self.tasks, "refresh")
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
         self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
         self._thread = ThreadPoolExecutor(1, "catalogue")
-        self._lookups: dict[tuple[Kind, str], asyncio.Task[Service]] = {}
-        self._nowhere: dict[tuple[Kind, str], tuple[float, NunatakError]] = {}
+        self._nowhere: TTLCache[tuple[Kind, str], NunatakError] = TTLCache(REMEMBERED_MAX, negative_s)
         self._fresh_until = 0.0
-        self._refreshing: asyncio.Task[bool] | None = None
         self._awake = asyncio.Event()
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
@@ -83,16 +86,11 @@ class Directory:
         if known is not None:
             return known
         key = (kind, name)
-        until, error = self._nowhere.get(key, (0.0, None))
-        if error is not None and time.monotonic() < until:
+        if (error := self._nowhere.get(key)) is not None:
             raise error
-        task = self._lookups.get(key)
-        if task is None:
-            if len(self._lookups) >= LOOKUPS_MAX:
-                raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
-            task = self._lookups[key] = self.tasks.spawn("look_up", self._find(kind, name), awaited=True)
-            task.add_done_callback(lambda _: self._lookups.pop(key))
-        return await asyncio.shield(task)
+        if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
+            raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
+        return await self._lookups.do(key, lambda: self._find(kind, name))
 
     async def _find(self, kind: Kind, name: str) -> Service:
         try:
@@ -103,9 +101,7 @@ class Directory:
             if release is None:
                 raise UnknownService(f"{kind} {name!r}")
         except NunatakError as error:
-            if len(self._nowhere) >= REMEMBERED_MAX:
-                self._nowhere.clear()
-            self._nowhere[kind, name] = time.monotonic() + self._negative_s, error
+            self._nowhere[kind, name] = error
             if not isinstance(error, UnknownService):
                 self._counters.add(self._counters.origin_errors, error.counter)
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
@@ -122,10 +118,7 @@ class Directory:
         :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
         """
         while self._configured_host and self._checked_at != self._changes:
-            if self._checking is None:
-                self._checking = self.tasks.spawn("service_host", self._check_host(), awaited=True)
-                self._checking.add_done_callback(lambda _: setattr(self, "_checking", None))
-            await asyncio.shield(self._checking)
+            await self._checks.do(None, self._check_host)
         return self.names_served
 
     async def _check_host(self) -> None:
@@ -133,14 +126,14 @@ class Directory:
         host, changes = self._configured_host, self._changes
         if not host or self._checked_at == changes:
             return
-        until, error = self._nowhere.get(("host", host), (0.0, None))
-        if error is not None and not isinstance(error, UnknownService) and time.monotonic() < until:
+        error = self._nowhere.get(("host", host))
+        if error is not None and not isinstance(error, UnknownService):
             raise error
         try:
             owner = await self._look_up("host", host)
         except NunatakError as error:
             self.names_served, self.service_host = False, host
-            self._nowhere["host", host] = time.monotonic() + self._negative_s, error
+            self._nowhere["host", host] = error
             raise
         if changes != self._changes:
             return  # who changed the catalogue looks again
@@ -160,10 +153,7 @@ class Directory:
 
         :raises OriginError: the origin cannot be asked, or its metadata does not verify.
         """
-        if self._refreshing is None:
-            self._refreshing = self.tasks.spawn("refresh", self._refresh(), awaited=True)
-            self._refreshing.add_done_callback(lambda _: setattr(self, "_refreshing", None))
-        return await asyncio.shield(self._refreshing)
+        return await self._refreshes.do(None, self._refresh)
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
@@ -229,9 +219,8 @@ class Directory:
 
     def close(self) -> None:
         """End the thread, and what waits for it."""
-        for task in (self._refreshing, *self._lookups.values()):
-            if task is not None:
-                task.cancel()
+        self._refreshes.cancel()
+        self._lookups.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

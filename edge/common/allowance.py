@@ -24,16 +24,19 @@ class Rate(NamedTuple):
 
 # A request to an upstream costs the event loop some 0.4 ms (aiohttp client, measured), so this is a fifth of its time.
 EXCHANGES: Final = Rate(500, 500)
-# A line of a guest costs some 40 µs (formatting, writing, spooling), so this is under a hundredth of the loop's time.
+# A line of a guest costs some 30 µs (formatting, spooling, its part of two writes), so this is under a hundredth of the
+# loop's time.
 LOG_LINES: Final = Rate(200, 400)
 # A record for a log disk costs some 25 µs (JSON, a write), so this is an eighth of the loop's time.
 LOG_RECORDS: Final = Rate(5000, 5000)
-# Bytes that are flushed to copy-on-write disks. A flush of 2 MiB keeps the event loop for some 3 ms (it is read, parsed
-# and cut into pages), so this is an eightieth of its time, and as much as a disk that spins can write.
+# Bytes that are flushed to copy-on-write disks. A page of 4 KiB costs the event loop some 7 µs, in parts of 64 KiB, and
+# the thread that writes it 25 µs, so this is a thirtieth of the loop's time and a tenth of a thread's, and as much as a
+# disk that spins can write.
 FLUSH_BYTES: Final = Rate(16 << 20, 64 << 20)
-# A block of a disk costs some 0.3 ms (from the cache, verified, sent on), so this is a sixth of the loop's time; the
-# burst is 64 MiB, for a machine that has just begun to read.
-BLOCKS: Final = Rate(500, 1024)
+# A block of a disk costs some 0.2 ms of the event loop and 0.3 ms of threads that contend with it (from the cache,
+# verified, sent on), so this is a fifteenth of the loop's time and a sixth of a processor; the burst is 32 MiB, for a
+# machine that has just begun to read.
+BLOCKS: Final = Rate(333, 512)
 # To fetch an image's symbols and name the frames of a crash is worth it for the first crashes, not for each of a loop.
 NAMINGS: Final = Rate(1 / 10, 3)
 

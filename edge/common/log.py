@@ -3,10 +3,55 @@
 import json
 import logging
 import re
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Final, TextIO
 
 _PLAIN: Final = re.compile(r"[!#-<>-~]+")  # printable ASCII without blank, quote and '='
 VALUE_MAX: Final = 500  # characters; messages quote guests, publishers and clients
+
+
+class Output(logging.StreamHandler[TextIO]):
+    """A stream of log lines; those of a `gathered` block leave in one write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._gathered: list[str] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """logging.Handler."""
+        if self._gathered is None:
+            super().emit(record)
+            return
+        try:
+            self._gathered.append(self.format(record) + self.terminator)
+        except Exception:
+            self.handleError(record)
+
+    def gather(self) -> None:
+        """Keep lines until `write_gathered`."""
+        self._gathered = []
+
+    def write_gathered(self) -> None:
+        """Write what was kept, at once."""
+        with self.lock or nullcontext():  # another thread may be about to add a line
+            lines, self._gathered = self._gathered or [], None
+            with suppress(OSError, ValueError):  # as little to be said of it as of a single line
+                self.stream.write("".join(lines))
+                self.flush()
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Many lines at once: a write for each would take most of their time."""
+    outputs = [handler for handler in logging.getLogger().handlers if isinstance(handler, Output)]
+    for output in outputs:
+        output.gather()
+    try:
+        yield
+    finally:
+        for output in outputs:
+            output.write_gathered()
 
 
 def logger(part: str) -> logging.Logger:

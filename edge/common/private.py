@@ -57,9 +57,10 @@ def _close(path: Path | str, mode: int, wanted: int) -> int:
     return 1
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write or replace a small file, whole or not at all, and durably.
+def write_private(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write or replace a small file, whole or not at all.
 
+    :param durable: it must outlive a power cut.
     :raises OSError: it cannot be written; what was there stays.
     """
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -68,9 +69,11 @@ def write_private(path: Path, data: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         os.replace(new, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     finally:
         new.unlink(missing_ok=True)
 

@@ -11,11 +11,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
 
-from edge.config.upstream_policy import UpstreamPolicy
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
+from vmimage.sizes import format_size, parse_size
+
+if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
+    from edge.config.upstream_policy import UpstreamPolicy
 
 Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
@@ -25,7 +28,7 @@ TOKEN_MAX: Final = 256
 _GONE: Final = {
     "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
 }
-_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_FORMS: Final[Mapping[Unit, str]] = {"bytes": "SIZE", "s": "SECONDS", "": "COUNT"}
 
 
 class About(NamedTuple):
@@ -35,10 +38,12 @@ class About(NamedTuple):
     unit: Unit = ""
     low: float = 0
     high: float = 0
+    form: str = ""  # how a value is written, where its type and unit do not say so
+    unset: str = ""  # what a default of 0 or an empty text stands for
 
 
 class Option(NamedTuple):
-    """One field, as the command line and the file see it."""
+    """One field, as the command line, the file and the reference see it."""
 
     name: str
     type: Any
@@ -51,9 +56,21 @@ class Option(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
     @property
+    def required(self) -> bool:
+        """Whether the edge cannot start without it."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def form(self) -> str:
+        """How a value is written: SIZE, SECONDS, a choice."""
+        return self.about.form or "|".join(get_args(self.type)) or _FORMS[self.about.unit]
+
+    @property
     def default_text(self) -> str:
-        """The default as it would be written."""
-        return _text(self.default, self.about.unit)
+        """The default as it would be written; empty where there is none."""
+        if self.required:
+            return ""
+        return f"{self.default:g}" if self.about.unit == "s" else _text(self.default, self.about.unit)
 
     @property
     def sentence(self) -> str:
@@ -61,69 +78,143 @@ class Option(NamedTuple):
         about = self.about
         if not about.high:
             return about.help
-        return f"{about.help} {_text(about.low, about.unit)} to {_text(about.high, about.unit)}."
+        high = _text(about.high, about.unit)
+        if not about.low:
+            return f"{about.help} At most {high}."
+        return f"{about.help} From {_text(about.low, about.unit)} to {high}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeConfig:
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
-    origin: Annotated[str, About("URL of the origin, or of a mirror of it.")]
-    trust: Annotated[Path, About("The origin's root.json, had in a way that can be trusted.")]
-    cache: Annotated[Path, About("Folder for verified images, parked machines and signed metadata.")]
-    listen: Annotated[str, About("ADDRESS:PORT to serve HTTP on; port 0 takes a free one.")] = "127.0.0.1:8080"
+    origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
+    trust: Annotated[Path, About("The origin's root.json, obtained in a way that you trust.", form="FILE")]
+    cache: Annotated[
+        Path, About("Folder for verified images, parked machines and the signed catalogue.", form="FOLDER")
+    ]
+    listen: Annotated[str, About("Address and port that serve HTTP; port 0 takes a free one.", form="ADDRESS:PORT")] = (
+        "127.0.0.1:8080"
+    )
     memory: Annotated[
         int,
-        About("For machines: half resident, a quarter each for images and parked.", "bytes", 16 << 20, 1 << 40),
+        About(
+            "Memory for resident machines, images and parked machines together; half of it is for resident machines.",
+            "bytes",
+            16 << 20,
+            1 << 40,
+        ),
     ] = 256 << 20
     parked_memory: Annotated[
-        int, About("Of that, for parked machines; 0 is a quarter. The rest of them is on disk.", "bytes", 0, 1 << 40)
+        int,
+        About(
+            "Share of memory for parked machines; those that do not fit are on disk.",
+            "bytes",
+            0,
+            1 << 40,
+            unset="0, a quarter of memory",
+        ),
     ] = 0
-    image_memory: Annotated[int, About("Of that, for verified images; 0 is a quarter.", "bytes", 0, 1 << 40)] = 0
-    disk: Annotated[int, About("Disk for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
-    parked_disk: Annotated[int, About("Disk for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
+    image_memory: Annotated[
+        int, About("Share of memory for verified images.", "bytes", 0, 1 << 40, unset="0, a quarter of memory")
+    ] = 0
+    disk: Annotated[int, About("Disk space for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
+    parked_disk: Annotated[int, About("Disk space for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
     written_disk: Annotated[
-        int, About("Disk for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
+        int, About("Disk space for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
     ] = 1 << 30
-    log_disk: Annotated[int, About("Disk for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = 64 << 20
-    log_token: Annotated[str, About("File with the key folder's log-token: logs are sent to the origin.")] = ""
-    block_cache: Annotated[int, About("Memory for blocks of disks, each worker.", "bytes", 1 << 20, 1 << 40)] = 32 << 20
-    workers: Annotated[int, About("Worker processes; 0 is one a processor.", "", 0, 256)] = 0
-    engine: Annotated[str, About("What machines run on: auto (what is cheaper for each), unicorn or kvm.")] = "auto"
+    log_disk: Annotated[int, About("Disk space for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = (
+        64 << 20
+    )
+    log_token: Annotated[
+        str,
+        About(
+            "File with the log token of the key folder; with it logs are sent to the origin.",
+            form="FILE",
+            unset="none, logs stay on the edge",
+        ),
+    ] = ""
+    block_cache: Annotated[int, About("Memory of each worker for blocks of disks.", "bytes", 1 << 20, 1 << 40)] = (
+        32 << 20
+    )
+    workers: Annotated[int, About("Number of worker processes.", "", 0, 256, unset="0, one for each processor")] = 0
+    engine: Annotated[
+        Literal["auto", "unicorn", "kvm"],
+        About("Engine that machines run on; auto takes the cheaper one for each machine."),
+    ] = "auto"
     kvm_ring0: Annotated[
-        str, About("Use KVM also where guests' system calls land in ring 0, as on VMX and SVM: on or off.")
+        Literal["on", "off"],
+        About("Whether to use KVM also where system calls of guests arrive in ring 0, as with VMX and SVM."),
     ] = "off"
     weights: Annotated[
-        str, About("Shares of CPU time by tenant, comma-separated TENANT=WEIGHT, 1 to 10000; 1 for the others.")
+        str,
+        About(
+            "Shares of CPU time by tenant, each from 1 to 10000.",
+            form="TENANT=WEIGHT,...",
+            unset="none, every tenant has weight 1",
+        ),
     ] = ""
     isolation: Annotated[
-        str, About("Who has workers of their own: nobody, tenant (each tenant), or tenants by name, comma-separated.")
+        str,
+        About(
+            "Tenants that have workers of their own: nobody, every tenant (tenant), or those that are named.",
+            form="nobody|tenant|NAME,...",
+        ),
     ] = "nobody"
     admin_listen: Annotated[
         str,
-        About("Operators' pages: unix:PATH, from the cache folder on if relative, or ADDRESS:PORT with admin_token."),
+        About(
+            "Where operators' pages are: a Unix socket, whose path may begin in the cache folder, or an address, which "
+            "needs admin_token.",
+            form="unix:PATH|ADDRESS:PORT",
+        ),
     ] = "unix:admin.sock"
     admin_token: Annotated[
-        str, About("File with the token that operators' pages on ADDRESS:PORT are asked for with; mode 0600.")
+        str,
+        About(
+            "File of mode 0600 with the token that operators' pages on an address ask for.",
+            form="FILE",
+            unset="none, a Unix socket needs no token",
+        ),
     ] = ""
     admin_hosts: Annotated[
-        str, About("Names that those may be asked under besides ADDRESS and loopback addresses, comma-separated.")
+        str,
+        About(
+            "Host names that operators' pages may be asked for under, beside their address and loopback addresses.",
+            form="NAME,...",
+            unset="none",
+        ),
     ] = ""
     service_host: Annotated[
-        str, About("Host under which /~service/NAME/ is service NAME, if no service has that host; without one, none.")
+        str,
+        About(
+            "Host under which /~service/NAME/ leads to the service NAME, unless a service has that host.",
+            form="HOST",
+            unset="none, services are reached by their own hosts only",
+        ),
     ] = ""
     upstreams: Annotated[
-        str, About("Networks that guests' own requests may reach, comma-separated; public is the internet.")
+        str,
+        About(
+            "Networks that guests' own requests may reach; public stands for the internet.", form="NETWORK,...|public"
+        ),
     ] = "public"
-    request_timeout: Annotated[float, About("A request without progress for so long is given up.", "s", 0.1, 3600)] = 30
-    keepalive_timeout: Annotated[float, About("An idle client connection is closed after.", "s", 1, 3600)] = 75
+    request_timeout: Annotated[
+        float, About("A request that makes no progress for this time is given up.", "s", 0.1, 3600)
+    ] = 30
+    keepalive_timeout: Annotated[
+        float, About("A client connection that is idle for this time is closed.", "s", 1, 3600)
+    ] = 75
     origin_timeout: Annotated[float, About("Longest wait for one blob of the origin.", "s", 0.1, 600)] = 10
-    refresh: Annotated[float, About("Time between looks at the signed catalogue.", "s", 0.1, 3600)] = 5
-    negative: Annotated[float, About("No such service, origin down, image refused: remembered for.", "s", 0, 600)] = 1
+    refresh: Annotated[float, About("Time between two looks at the signed catalogue.", "s", 0.1, 3600)] = 5
+    negative: Annotated[
+        float,
+        About("How long it is remembered that a service is unknown, the origin down or an image refused.", "s", 0, 600),
+    ] = 1
     drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
-    max_body: Annotated[int, About("Largest request body.", "bytes", 0, 1 << 40)] = 64 << 20
-    max_queue: Annotated[int, About("Requests that may wait for one service.", "", 1, 1 << 20)] = 1024
-    wedged: Annotated[float, About("A worker that does not answer a ping for so long is killed.", "s", 0.5, 600)] = 5
+    max_body: Annotated[int, About("Largest body of a request.", "bytes", 0, 1 << 40)] = 64 << 20
+    max_queue: Annotated[int, About("Number of requests that may wait for one service.", "", 1, 1 << 20)] = 1024
+    wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property
     def address(self) -> tuple[str, int]:
@@ -145,8 +236,10 @@ class EdgeConfig:
         return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
 
     @property
-    def upstream_policy(self) -> UpstreamPolicy:
+    def upstream_policy(self) -> "UpstreamPolicy":
         """`upstreams`, parsed."""
+        from edge.config.upstream_policy import UpstreamPolicy
+
         return UpstreamPolicy.parse(self.upstreams)
 
     @property
@@ -242,22 +335,11 @@ def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
         raise OperatorError(f"configuration key {gone[0]!r} is no more: {_GONE[gone[0]]}")
     if unknown := sorted(values.keys() - known.keys()):
         raise OperatorError(f"unknown configuration key {unknown[0]!r}, one of {', '.join(known)} expected")
-    if missing := [o.flag for o in known.values() if o.default is dataclasses.MISSING and o.name not in values]:
+    if missing := [option.flag for option in known.values() if option.required and option.name not in values]:
         raise OperatorError(f"{', '.join(missing)} must be given")
     config = EdgeConfig(**{name: _read(known[name], value) for name, value in values.items()})
     _check(config)
     return config
-
-
-def parse_size(text: str) -> int:
-    """Bytes from "64", "64KiB", "1.5 GiB".
-
-    :raises ValueError: another form.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]iB|B|)\s*", text)
-    if match is None:
-        raise ValueError(f"a size such as 256MiB expected, got {text!r}")
-    return int(float(match[1]) * _SIZES[match[2]])
 
 
 def _read(option: Option, value: object) -> Any:
@@ -269,6 +351,10 @@ def _read(option: Option, value: object) -> Any:
             raise ValueError(f"a whole number expected, got {value}")
         if type_ is Path:
             return Path(str(value)).expanduser()
+        if choices := get_args(type_):
+            if value not in choices:
+                raise ValueError(f"{' or '.join((', '.join(choices[:-1]), choices[-1]))} expected, got {value!r}")
+            return value
         if type_ is str:
             return str(value)
         number = parse_size(value) if about.unit == "bytes" and isinstance(value, str) else type_(value)
@@ -295,10 +381,6 @@ def _check(config: EdgeConfig) -> None:
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
-    if config.engine not in ("auto", "unicorn", "kvm"):
-        raise OperatorError(f"engine: auto, unicorn or kvm expected, got {config.engine!r}")
-    if config.kvm_ring0 not in ("on", "off"):
-        raise OperatorError(f"kvm_ring0: on or off expected, got {config.kvm_ring0!r}")
     try:
         config.tenant_weights  # noqa: B018
     except ValueError as error:
@@ -314,10 +396,5 @@ def _is_address(text: str) -> bool:
     return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
 
 
-def _text(value: Any, unit: Unit) -> str:
-    if unit == "s":
-        return f"{value:g} s"
-    if unit == "bytes":
-        name = next(name for name, size in reversed(_SIZES.items()) if value >= size or size == 1)
-        return f"{value // _SIZES[name]}{name}"
-    return str(value)
+def _text(value: float, unit: Unit) -> str:
+    return f"{value:g} s" if unit == "s" else format_size(int(value)) if unit == "bytes" else str(value)

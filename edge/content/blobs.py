@@ -5,6 +5,7 @@ were checked, whoever had them. What the bytes mean is `images`' and `disks`' bu
 """
 
 import asyncio
+import hashlib
 import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -15,11 +16,10 @@ import aiohttp
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
-from edge.content.tiers import DiskTier
+from edge.content.disk_tier import DiskTier
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import Blob, digest_of
+from vmimage.manifest import REPOSITORY, Blob, digest_of
 
-REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
 WRITES_WAITING: Final = 16 << 20  # bytes on their way to the disk, from which on what comes is not kept there
 _CHUNK: Final = 256 << 10  # bytes read from the origin at a time
 
@@ -34,14 +34,15 @@ class Ref(NamedTuple):
     size: int
     exact: bool = True
 
-    def check(self, data: bytes) -> bytes:
+    def check(self, data: bytes, digest: str = "") -> bytes:
         """`data`, verified.
 
+        :param digest: of it, where it was computed already.
         :raises VerificationError: another length or SHA-256.
         """
         if len(data) != self.size if self.exact else len(data) > self.size:
             raise VerificationError(f"{self.digest}: {self.size} bytes expected, got {len(data)}")
-        if (got := digest_of(data)) != self.digest:
+        if (got := digest or digest_of(data)) != self.digest:
             raise VerificationError(f"{self.digest} expected, got {got}")
         return data
 
@@ -84,14 +85,15 @@ class OriginStore:
         trip.from_origin = True
         self._counters.origin_fetches += 1
         try:
-            data = await self._fetch(ref)
+            data, digest = await self._fetch(ref)
             self._counters.origin_bytes += len(data)
-            return ref.check(data)
+            return ref.check(data, digest)
         except OriginError as error:
             self._counters.add(self._counters.origin_errors, error.counter)
             raise
 
-    async def _fetch(self, ref: Ref) -> bytes:
+    async def _fetch(self, ref: Ref) -> tuple[bytes, str]:
+        """Bytes and their digest, computed as they come: to hash a large blob is a long turn of the event loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout)
         url = f"{self._url}/v2/{REPOSITORY}/{ref.kind}/{ref.digest}"
@@ -99,12 +101,13 @@ class OriginStore:
             async with self._session.get(url, headers={"Accept-Encoding": "identity"}) as response:
                 if response.status != 200:
                     raise OriginError(f"{url}: status 200 expected, got {response.status}")
-                data = bytearray()
+                data, sha = bytearray(), hashlib.sha256()
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     data += chunk
+                    sha.update(chunk)
                     if len(data) > ref.size:
                         raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
-                return bytes(data)
+                return bytes(data), f"sha256:{sha.hexdigest()}"
         except TimeoutError as error:
             raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
         except (aiohttp.ClientError, OSError) as error:

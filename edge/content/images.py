@@ -8,95 +8,34 @@ could never hold is refused, others wait in turn, by tenant, until what is being
 """
 
 import asyncio
-import hashlib
-import mmap
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import Final
 
-import numpy as np
+from cachetools import TTLCache
 
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.common.turns import Turns
 from edge.content.blobs import Ref, Store, Trip, ref_of
+from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes, wire_bytes
 from edge.content.tiers import Tier
-from edge.vmm.memory.image_memory import base_memfd_of, sealed_memfd
-from edge.vmm.wire import frames
-from vmimage import abi, snapshot
-from vmimage.errors import FormatError, ImageTooLarge, OriginError, VerificationError
-from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, Region, canonical_json, parse_manifest
-from vmimage.pages import PageNos, Pages, page_view
+from vmimage.errors import ImageTooLarge, OriginError
+from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, parse_manifest
 
-IMAGE_OVERHEAD_BYTES: Final = (
-    4 << 10
-)  # manifest, service, catalogue and tier entries; measured 3.7 KB for each of 1,500
-INLINE_MAX: Final = 256 << 10  # bytes of a derived image that travels in a frame: copying them takes about 50 µs
 # What is being prepared may take as much as what is held, and on a small edge as much as a base with JavaScript needs:
 # 5.5 MB measured. What is fetched ahead, by the catalogue's word alone, takes no more than a quarter of that.
 PREPARING_MIN: Final = 8 << 20
 AHEAD_SHARE: Final = 4
 
+REFUSED_MAX: Final = 1024  # images whose refusal is remembered
+
 _logger: Final = log.logger("images")
-
-
-@dataclass(eq=False, slots=True)
-class Image:
-    """A verified image, ready for workers."""
-
-    number: int  # on the wire to workers; never used twice
-    manifest: ImageManifest
-    base: "Image | None"
-    blob: bytes = field(repr=False)  # of a derived image: its record as it was on the wire, and goes to workers
-    base_fd: int  # of a base: sealed memfd with its memory; else -1
-    pages: Pages | None = field(repr=False)  # of a base: that memory, for those derived from it
-    page_nos: PageNos | None = field(repr=False, default=None)  # of a base: those that it has
-    pins: int = 0  # machines and derived images that need it
-
-    @property
-    def cost_bytes(self) -> int:
-        """Memory it takes, here and in a worker."""
-        if self.pages is not None:
-            return self.manifest.page_count * abi.PAGE_SIZE + IMAGE_OVERHEAD_BYTES
-        return len(self.blob) * (1 if self.inline else 2) + IMAGE_OVERHEAD_BYTES
-
-    @property
-    def inline(self) -> bool:
-        """Whether it travels in its frame, as often as it is wanted, and not as a memfd, once."""
-        return self.pages is None and len(self.blob) <= INLINE_MAX
-
-    def memfd(self) -> int:
-        """A sealed memfd for a worker; the caller closes it. Bases keep theirs."""
-        if self.pages is not None:
-            return os.dup(self.base_fd)
-        return sealed_memfd(f"nunatak-{self.manifest.name}", self.blob)
-
-    def announcement(self) -> bytes:
-        """The IMAGE frame, after the memfd if it is not `inline`."""
-        m = self.manifest
-        size = 0 if self.inline else len(self.blob) if self.pages is None else abi.MEMORY_MAX
-        facts = _facts(m.kind, self.base.number if self.base else None, m.memory_bytes, m.regions, size)
-        return frames.pack(frames.IMAGE, 0, self.number, 0, frames.with_json(facts, self.blob if self.inline else b""))
-
-    def close(self) -> None:
-        """Give the memory back. Workers keep what they were given until they are told."""
-        if self.pages is not None:
-            self.pages = None
-            os.close(self.base_fd)
-
-
-@lru_cache(maxsize=256)
-def _facts(kind: str, base: int | None, memory_bytes: int, regions: tuple[Region, ...], size: int) -> bytes:
-    """What an IMAGE frame says before the record. Thousands of images say the same, one at every restore."""
-    layout = [[region.start, region.end, region.access] for region in regions]
-    return canonical_json({"kind": kind, "base": base, "memory_bytes": memory_bytes, "regions": layout, "bytes": size})
 
 
 class Images:
@@ -119,9 +58,8 @@ class Images:
         self.tasks = Tasks(counters)
         self.held: Tier[str, Image] = Tier(budget_bytes)
         self.on_drop = on_drop
-        self._remember_s = remember_s
-        self._loading: dict[str, asyncio.Task[tuple[Image, Trip]]] = {}
-        self._refused: dict[str, tuple[float, OriginError | ImageTooLarge]] = {}
+        self._loads: SingleFlight[str, tuple[Image, Trip]] = SingleFlight(self.tasks, "image")
+        self._refused: TTLCache[str, OriginError | ImageTooLarge] = TTLCache(REFUSED_MAX, remember_s, timer=clock)
         self._machine_bytes = machine_bytes
         self._preparing = Turns(max(budget_bytes, PREPARING_MIN))
         self._ahead = Turns(self._preparing.capacity // AHEAD_SHARE)
@@ -142,26 +80,17 @@ class Images:
         image = self.held.get(digest)
         if image is not None:
             return image, None
-        if digest in self._refused:
-            until, error = self._refused[digest]
-            if self._clock() < until:
-                raise error
-            del self._refused[digest]
-        task = self._loading.get(digest)
-        if task is None:
-            load = self._load(digest, size, expected, party)
-            task = self._loading[digest] = self.tasks.spawn("image", load, awaited=True)
-            task.add_done_callback(lambda _: self._loading.pop(digest))
-        else:
-            self._counters.collapsed += 1
-        return await asyncio.shield(task)
+        if (error := self._refused.get(digest)) is not None:
+            raise error
+        self._counters.collapsed += digest in self._loads
+        return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
     async def _load(self, digest: str, size: int | None, expected: Blob | None, party: str) -> tuple[Image, Trip]:
         trip, base, ahead = Trip(), None, None
         with ExitStack() as stack:
             try:
-                if expected is not None and self._ahead.take_now(party, _wire_bytes(expected)):
-                    stack.callback(self._ahead.give_back, party, _wire_bytes(expected))
+                if expected is not None and self._ahead.take_now(party, wire_bytes(expected)):
+                    stack.callback(self._ahead.give_back, party, wire_bytes(expected))
                     ahead = self.tasks.spawn("snapshot", self._store.get(ref_of(expected), trip), awaited=True)
                     stack.callback(_abandon, ahead)
                 manifest = parse_manifest(
@@ -183,9 +112,7 @@ class Images:
                     )
                     trip.verify_s += self._clock() - began
             except (OriginError, ImageTooLarge) as error:
-                now = self._clock()
-                self._refused = {other: entry for other, entry in self._refused.items() if now < entry[0]}
-                self._refused[digest] = now + self._remember_s, error
+                self._refused[digest] = error
                 self._counters.images_too_large += isinstance(error, ImageTooLarge)
                 _logger.error(log.line("image_refused", image=digest, error=error.counter, reason=error))
                 self._unpin(base)
@@ -238,7 +165,7 @@ class Images:
         :raises OriginError: it cannot be had.
         :raises ImageTooLarge: there is never room for it.
         """
-        if (needed := _wire_bytes(blob)) > self._preparing.capacity:
+        if (needed := wire_bytes(blob)) > self._preparing.capacity:
             raise ImageTooLarge(f"{blob.digest}: at most {self._preparing.capacity} bytes expected, got {needed}")
         async with self._preparing.taken(party, needed):
             return await self._store.get(ref_of(blob), Trip())
@@ -273,72 +200,3 @@ def _abandon(task: "asyncio.Task[bytes]") -> None:
     """Nobody waits for it any more, if it is not done."""
     task.cancel()
     task.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-
-def _wire_bytes(blob: Blob) -> int:
-    """What it takes to fetch a blob: as it arrives, and whole."""
-    return 2 * blob.size
-
-
-def held_bytes(manifest: ImageManifest) -> int:
-    """What an image takes for as long as it is held, here and in a worker; see `Image.cost_bytes`."""
-    if manifest.kind == "base":
-        return manifest.page_count * abi.PAGE_SIZE
-    return manifest.snapshot.size * (1 if manifest.snapshot.size <= INLINE_MAX else 2)
-
-
-def preparing_bytes(manifest: ImageManifest) -> int:
-    """What it takes at most to fetch and verify an image: blob, window of its frame, a slice; of a base, its memory."""
-    window = min(manifest.snapshot_bytes, snapshot.WINDOW_MAX)
-    pages = manifest.page_count * abi.PAGE_SIZE if manifest.kind == "base" else 0
-    slice_bytes = min(manifest.page_count, snapshot.SLICE_PAGES) * abi.PAGE_SIZE
-    return _wire_bytes(manifest.snapshot) + window + slice_bytes + pages
-
-
-def machine_bytes(manifest: ImageManifest) -> int:
-    """What a worker takes to bring up a machine of a derived image: its record, decoded, and its pages in memory."""
-    return 0 if manifest.kind == "base" else manifest.snapshot_bytes + manifest.page_count * abi.PAGE_SIZE
-
-
-def prepare(number: int, manifest: ImageManifest, blob: bytes, base: Image | None) -> Image:
-    """Decode a verified blob, check its pages, and keep what workers need. Blocking: runs in a thread.
-
-    No more than a slice of the pages is held; a base's go to their memfd as they are checked.
-
-    :raises FormatError: the blob is no record that fits its manifest.
-    :raises VerificationError: the pages are not what the manifest names.
-    """
-    if base is not None and (base.manifest.kind != "base" or base.pages is None):
-        raise FormatError(f"{manifest.digest}: a base image expected as its base, got {base.manifest.kind}")
-    record = snapshot.Slices(blob, memory_bytes=manifest.memory_bytes)
-    if len(record.page_nos) != manifest.page_count:
-        raise FormatError(f"{manifest.digest}: {manifest.page_count} pages expected, got {len(record.page_nos)}")
-    checked = _checked(record, manifest, base)
-    if base is not None:
-        for _ in checked:
-            pass
-        return Image(number, manifest, base, blob, -1, None)
-    fd = base_memfd_of(record.page_nos, checked)  # mapped privately: before Linux 6.7 a sealed one cannot be shared
-    pages = page_view(mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ))
-    return Image(number, manifest, None, b"", fd, pages, record.page_nos.copy())
-
-
-def _checked(record: snapshot.Slices, manifest: ImageManifest, base: Image | None) -> Iterator[tuple[PageNos, Pages]]:
-    """The contents of a record's pages, in slices.
-
-    :raises VerificationError: after the last, they were not what the manifest names.
-    """
-    sha = hashlib.sha256(record.page_nos.astype("<u4").tobytes())  # as `pages.pages_digest`
-    for numbers, rows in record:
-        contents = rows
-        if base is not None:
-            assert base.pages is not None
-            assert base.page_nos is not None
-            # Only pages that the base has: to read one that it has not would make one in the memfd, of zeros.
-            shared = np.isin(numbers, base.page_nos)
-            contents = rows.copy()
-            contents[shared] ^= base.pages[numbers[shared]]
-        sha.update(contents.data)
-        yield numbers, contents
-    if (got := f"sha256:{sha.hexdigest()}") != manifest.pages_digest:
-        raise VerificationError(f"{manifest.digest}: pages {manifest.pages_digest} expected, got {got}")

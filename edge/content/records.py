@@ -18,8 +18,9 @@ from typing import Final, Literal
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
+from edge.content.disk_tier import DiskTier
 from edge.content.seal import Seal
-from edge.content.tiers import DiskTier, Tier
+from edge.content.tiers import Tier
 
 KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
 RECOUNT_S: Final = 5.0  # between two lists of what is on disk, while it evicts: 100,000 keys take 0.1 s of a thread

@@ -1,12 +1,8 @@
-"""Disks of machines: loaded and verified like images, their blocks fetched one by one when a machine reads them.
+"""Disks of machines: loaded and verified like images, attached to machines, told apart when their frames come.
 
-One fetch however many machines, in however many workers, wait for a block; what came is kept on disk with the images'
-blobs, under the same limit, and verified again whenever it is taken from there. A block that cannot be had after some
-tries becomes an I/O error in the guest. What machines write goes to `overlays`, what they log to `logs`.
-
-All of it is charged to the tenant: places to fetch in go round by tenant, and a flush or a record of a tenant of which
-too much waits already is refused with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
-Blocks and answers to flushes come no faster than a tenant may cause them.
+Blocks that machines read are `blocks`' business. What machines write goes to `flushes` and `overlays`, what they log to
+`logs`. All of it is charged to the tenant: a flush or a record of a tenant of which too much waits already is refused
+with EAGAIN, so that nothing of it is held; the guest has it still, and may ask again.
 """
 
 import asyncio
@@ -14,20 +10,19 @@ import errno
 import hashlib
 import struct
 import time
-from collections import Counter
 from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final, NamedTuple
-from weakref import WeakSet
 
 from edge.common import log
-from edge.common.allowance import BLOCKS, LOG_RECORDS, Allowance, Rotation
+from edge.common.allowance import LOG_RECORDS, Allowance
 from edge.common.counters import Counters
+from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.content.blobs import Ref, Store, Trip
 from edge.content.tiers import Tier
+from edge.devices.blocks import Blocks, Disk, give
 from edge.devices.flushes import Flushes, Place, answer, outcome
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
@@ -37,38 +32,19 @@ from edge.vmm.wire.frames import Frame
 from edge.workers.process import Worker
 from vmimage.disk import (
     BlockList,
-    BlockRef,
-    DiskManifest,
     decode_pages,
     parse_disk_manifest,
-    unpack_block,
 )
 from vmimage.drives import DriveRef
-from vmimage.errors import FormatError, OriginError, VerificationError
+from vmimage.errors import FormatError, VerificationError
 from vmimage.manifest import MANIFEST_MAX, canonical_json
 
 LISTS_BYTES: Final = 64 << 20  # of block lists in memory: 60 GiB of disks
-FETCHES_AT_ONCE: Final = 16
-WANTS_MAX: Final = 4096  # blocks that one tenant may have waiting: four machines with all the reads that they may have
-TRIES: Final = 3
-PAUSE_S: Final = 0.2  # after the first failure; twice that after the second
 _DRIVE: Final = struct.Struct("<I")
 _VERSION: Final = struct.Struct("<Q")
 _NEVER: Final = _VERSION.pack((1 << 64) - 1)  # a version that no disks have
 
 _logger: Final = log.logger("disks")
-
-
-@dataclass(eq=False, slots=True)
-class Disk:
-    """A verified disk: its blocks' names, not the blocks."""
-
-    number: int  # on the wire to workers; never used twice
-    manifest: DiskManifest
-    blocks: BlockList = field(repr=False)
-    users: int = 0  # machines
-    tenants: dict[str, int] = field(default_factory=dict)  # whose they are, and how many
-    workers: WeakSet[Link] = field(default_factory=WeakSet, repr=False)  # that know it
 
 
 class Attached(NamedTuple):
@@ -103,15 +79,11 @@ class Disks:
         self._by_number: dict[int, Disk] = {}
         self._numbers = count(1)
         self._loading: dict[str, asyncio.Task[Disk]] = {}
-        self._fetching: dict[tuple[int, int], list[Worker]] = {}
-        self._wants: Rotation[tuple[Disk, int]] = Rotation()  # blocks that nobody fetches yet
-        self._fetches = 0  # under way
-        self._early: Counter[str] = Counter()  # blocks that are wanted sooner than a party may have them
-        self._closing = False
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
-        self._blocks = Allowance(BLOCKS, time.monotonic)
         self.tasks = Tasks(counters)
         self.flushes = Flushes(overlays, self.tasks, counters)
+        self.slices = Slices()  # in which blocks are given out, and what workers say is taken
+        self.blocks = Blocks(store, threads, self.tasks, self.slices, counters)
         self._attached: dict[int, Sequence[Attached]] = {}  # by machine
         self._owners: dict[int, int] = {}  # machine that may write, by overlay: the last one that was opened
 
@@ -206,7 +178,12 @@ class Disks:
     # Records: one that does not know the last thing its disks were told would wake to a disk that it never saw.
 
     def stamp(self, machine: Machine, record: bytes) -> bytes:
-        """A parked machine's record, with the state of its disks that it goes with."""
+        """A parked machine's record, with the state of its disks that it goes with.
+
+        :raises ValueError: a flush of it is not here as a whole, and no worker parks a machine that waits for one.
+        """
+        if self.flushes.is_coming(machine.number):
+            raise ValueError(f"machine {machine.number}: the rest of a flush expected, got PARKED")
         attached = self._attached.get(machine.number)
         if self.flushes.refused(machine.number):
             return _NEVER + record  # its next machine finds the disks as they were last flushed, as after a crash
@@ -262,6 +239,7 @@ class Disks:
         disk = self._held.pop(digest)
         assert disk is not None
         del self._by_number[disk.number]
+        disk.dropped = True
         for worker in disk.workers:
             worker.disks.discard(disk.number)
             worker.send(frames.pack(frames.DROP_DISK, 0, disk.number, 0))
@@ -275,42 +253,11 @@ class Disks:
         """
         disk = self._by_number.get(frame.machine)
         if disk is None:  # dropped, with all its machines gone, while the frame was under way
-            self._answer([worker], frame.machine, frame.stream, None)
+            give([worker], frame.machine, frame.stream, None)
             return
         if disk.number not in worker.disks or frame.stream >= len(disk.blocks):
             raise ValueError(f"a block of a disk that the worker has expected, got {frame.machine}: {frame.stream}")
-        self._counters.blocks_wanted += 1
-        key = (disk.number, frame.stream)
-        waiting = self._fetching.get(key)
-        if waiting is not None:
-            self._counters.blocks_collapsed += 1
-            if worker not in waiting:  # however often it asks
-                waiting.append(worker)
-            return
-        party = next(iter(disk.tenants)) if len(disk.tenants) == 1 else f"disk {disk.number}"
-        if self._wants.waiting(party) + self._early[party] >= WANTS_MAX:
-            self._counters.block_errors += 1
-            self._answer([worker], disk.number, frame.stream, None)
-            return
-        self._fetching[key] = [worker]
-        if (wait_s := self._blocks.owe(party, 1)) > 0:
-            self._early[party] += 1
-            asyncio.get_running_loop().call_later(wait_s, self._in_time, party, (disk, frame.stream))
-            return
-        self._wants.put(party, (disk, frame.stream))
-        self._fetch_next()
-
-    def _in_time(self, party: str, want: tuple[Disk, int]) -> None:
-        self._early[party] -= 1
-        if not self._early[party]:
-            del self._early[party]
-        self._wants.put(party, want)
-        self._fetch_next()
-
-    def _fetch_next(self) -> None:
-        while self._fetches < FETCHES_AT_ONCE and not self._closing and (want := self._wants.pop()) is not None:
-            self._fetches += 1
-            self._spawn(self._fetch(*want))
+        self.blocks.want(worker, disk, frame.stream)
 
     def on_write(self, machine: Machine, frame: Frame) -> None:
         """KEEP or APPEND.
@@ -324,10 +271,9 @@ class Disks:
             raise ValueError(f"a disk of machine {machine.number} that takes this expected, got {place}: {kind}")
         a, payload = attached[place], memoryview(frame.payload)[_DRIVE.size :]
         if frame.type == frames.KEEP:
-            if machine.service.withdrawn or self._owners.get(a.key) != machine.number:  # a newer machine has the disk
-                answer(machine, frame.stream, -errno.EIO)
-            else:
-                self.flushes.take(machine, frame.stream, Place(machine.number, place), a.key, payload, a.ref.bytes)
+            newer = self._owners.get(a.key) != machine.number  # another machine has the disk
+            key = 0 if machine.service.withdrawn or newer else a.key
+            self.flushes.take(machine, frame, Place(machine.number, place), key, payload, a.ref.bytes)
         elif not self._log_records.take(machine.service.tenant):
             answer(machine, frame.stream, -errno.EAGAIN)
         elif frame.flags & frames.FLAG_SYNC:
@@ -340,48 +286,10 @@ class Disks:
     async def _settle(self, machine: Machine, token: int, work: Awaitable[int]) -> None:
         answer(machine, token, await outcome(machine, work))
 
-    # Blocks.
-
-    async def _fetch(self, disk: Disk, block_no: int) -> None:
-        block: bytes | None = None
-        try:
-            if disk.number in self._by_number:  # else nobody has it any more
-                block = await self._block(disk.blocks[block_no])
-        except OriginError as error:
-            self._counters.block_errors += 1
-            _logger.error(log.line("block_refused", disk=disk.manifest.name, block=block_no, reason=error))
-        finally:
-            self._fetches -= 1
-            self._answer(self._fetching.pop((disk.number, block_no)), disk.number, block_no, block)
-            self._fetch_next()
-
-    async def _block(self, ref: BlockRef) -> bytes:
-        if not ref.wire_bytes:
-            return b""
-        loop = asyncio.get_running_loop()
-        for attempt in range(TRIES):
-            try:
-                wire = await self._store.get(Ref("blobs", ref.digest, ref.wire_bytes), Trip())
-                block = await loop.run_in_executor(self._threads, unpack_block, wire, ref)
-                self._counters.block_wire_bytes += ref.wire_bytes
-                return block
-            except FormatError:
-                raise  # the bytes are what was promised, and no block: asking again brings the same
-            except OriginError:
-                if attempt == TRIES - 1:
-                    raise
-            await asyncio.sleep(PAUSE_S * 2**attempt)
-        raise AssertionError("unreachable")
-
-    def _answer(self, workers: Sequence[Worker], disk: int, block_no: int, block: bytes | None) -> None:
-        flags = frames.FLAG_FAILED if block is None else 0
-        for worker in dict.fromkeys(workers):
-            worker.send(frames.pack(frames.BLOCK, flags, disk, block_no, block or b""))
-
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         self.tasks.spawn("disk", coroutine)
 
     async def close(self) -> None:
         """Wait for what is being written, end the rest."""
-        self._closing = True
+        self.blocks.close()
         await self.tasks.close()

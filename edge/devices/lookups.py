@@ -9,11 +9,14 @@ Which addresses may be reached is `upstream_policy`'s business.
 import asyncio
 import errno
 import socket
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
+from cachetools import TTLCache
+
 from edge.common.counters import Counters
+from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.common.turns import Turns
 
@@ -41,8 +44,9 @@ class Lookups:
         self._threads = ThreadPoolExecutor(THREADS, "lookups")
         self._turns = Turns(THREADS, EACH)
         self._waiting: Counter[str] = Counter()  # by tenant
-        self._under_way: dict[tuple[str, _Name], asyncio.Task[Found]] = {}  # by tenant: nobody waits in another's queue
-        self._known: OrderedDict[_Name, tuple[float, Found]] = OrderedDict()  # until when, and what
+        # By tenant and name: nobody waits in another's queue.
+        self._under_way: SingleFlight[tuple[str, _Name], Found] = SingleFlight(self.tasks, "lookup")
+        self._known: TTLCache[_Name, Found] = TTLCache(KNOWN_MAX, FRESH_S)
 
     async def find(self, party: str, host: str, port: int, family: socket.AddressFamily) -> Found:
         """Addresses of a name, for a tenant.
@@ -50,32 +54,24 @@ class Lookups:
         :raises OSError: there are none, or the tenant waits for too many names.
         """
         name = _Name(host, port, family)
-        until, found = self._known.get(name, (0.0, []))
-        if self._loop.time() < until:
+        if (found := self._known.get(name)) is not None:
             return found
-        task = self._under_way.get((party, name))
-        if task is None:
+        if (party, name) not in self._under_way:
             if self._waiting[party] >= WAITING_EACH:
                 raise OSError(errno.EAGAIN, f"at most {WAITING_EACH} names looked up at once expected of one tenant")
             self._waiting[party] += 1
-            task = self._under_way[party, name] = self.tasks.spawn("lookup", self._find(party, name), awaited=True)
-            task.add_done_callback(lambda _: self._done(party, name))
-        return await asyncio.shield(task)
+        return await self._under_way.do((party, name), lambda: self._find(party, name))
 
     async def _find(self, party: str, name: _Name) -> Found:
-        async with self._turns.taken(party, 1):
-            found = await self._loop.run_in_executor(self._threads, _look_up, name)
-        self._known[name] = self._loop.time() + FRESH_S, found
-        self._known.move_to_end(name)
-        if len(self._known) > KNOWN_MAX:
-            self._known.popitem(last=False)
+        try:
+            async with self._turns.taken(party, 1):
+                found = await self._loop.run_in_executor(self._threads, _look_up, name)
+        finally:
+            self._waiting[party] -= 1
+            if not self._waiting[party]:
+                del self._waiting[party]
+        self._known[name] = found
         return found
-
-    def _done(self, party: str, name: _Name) -> None:
-        del self._under_way[party, name]
-        self._waiting[party] -= 1
-        if not self._waiting[party]:
-            del self._waiting[party]
 
     async def close(self) -> None:
         """No more of them; threads that still work are not waited for."""

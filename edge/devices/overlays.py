@@ -17,8 +17,9 @@ import asyncio
 import errno
 import sqlite3
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,7 @@ from vmimage import abi
 from vmimage.disk import encode_pages
 from vmimage.errors import OperatorError, Unavailable
 
+PAGES_AT_ONCE: Final = 64  # that are copied, checked and written together
 REOPEN_S: Final = 10.0  # between two tries to open a file that could not be opened
 
 _logger: Final = log.logger("overlays")
@@ -239,8 +241,11 @@ class Overlays:
             raise Damaged("it was deleted a moment ago")
         return encode_pages(self._file.read(self._opened(), overlay))
 
-    def put(self, key: int, pages: Mapping[int, bytes]) -> "asyncio.Future[int]":
-        """Write; when it is done, 0 or a negative errno. The version is the new one at once."""
+    def put(self, key: int, pages: Iterable[tuple[int, bytes]]) -> "asyncio.Future[int]":
+        """Write; when it is done, 0 or a negative errno. The version is the new one at once.
+
+        :param pages: numbers and 4096 bytes each, no number twice; read in the thread.
+        """
         loop = asyncio.get_running_loop()
         overlay = self._overlays.get(key)
         if overlay is None:  # it was aside, and its room was needed, while an old machine finished its requests
@@ -261,7 +266,7 @@ class Overlays:
         loop: asyncio.AbstractEventLoop,
         overlay: Overlay,
         about: tuple[str, str, Aside, int],
-        pages: Mapping[int, bytes],
+        pages: Iterable[tuple[int, bytes]],
     ) -> int:
         database, key = self._opened(), overlay.number
         new = Overlay(key, overlay.service, overlay.disk, overlay.since, *about)
@@ -269,15 +274,21 @@ class Overlays:
         dropped: dict[int, int] = {}
         try:
             database.execute("BEGIN IMMEDIATE")
-            for number, data in pages.items():
-                old = database.execute(
-                    "SELECT tag FROM page WHERE overlay = ? AND number = ?", (key, number)
-                ).fetchone()
-                tag = self._file.page_tag(key, number, data)
-                before = int.from_bytes(old[0], "little") if old else 0
-                new.total = (new.total - before + int.from_bytes(tag, "little")) % TOTALS
-                new.pages += not old
-                database.execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?, ?)", (key, number, data, tag))
+            rest = iter(pages)
+            while some := dict(islice(rest, PAGES_AT_ONCE)):
+                between = (key, min(some), max(some))
+                old = dict(
+                    database.execute(
+                        "SELECT number, tag FROM page WHERE overlay = ? AND number BETWEEN ? AND ?", between
+                    )
+                )
+                tags = {number: self._file.page_tag(key, number, data) for number, data in some.items()}
+                for number, tag in tags.items():
+                    before = int.from_bytes(old[number], "little") if number in old else 0
+                    new.total = (new.total - before + int.from_bytes(tag, "little")) % TOTALS
+                    new.pages += number not in old
+                rows = [(key, number, data, tags[number]) for number, data in some.items()]
+                database.executemany("INSERT OR REPLACE INTO page VALUES (?, ?, ?, ?)", rows)
             grown = new.pages - overlay.pages
             if grown > 0:
                 dropped = self._make_room(database, grown, key)

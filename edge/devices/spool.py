@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final, TypeVar
 
@@ -26,13 +27,13 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import private_folder, write_private
 from edge.common.tasks import Tasks
+from edge.vmm.devices.log import LINE_BYTES
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.urls import is_guarded
 
 SHIP_S: Final = 1.0
 SEGMENT_BYTES: Final = 1 << 20
-LINE_BYTES: Final = 8 << 10  # kept of a line; what syslog relays must take is 2 KiB (RFC 5424 section 6.1)
 NEVER: Final = (400, 413)  # what an origin says of a batch that it will not take, however often it is sent
 PAUSE_MAX_S: Final = 30.0  # between tries while the origin is away
 RESERVED: Final = 1000  # numbers of segments at a time: noting one takes a sync, for which everybody would wait
@@ -73,6 +74,7 @@ class Spool:
         self._syncing: asyncio.Task[int] | None = None
         self._sync_after: asyncio.Task[int] | None = None  # begins when that one has ended
         self._file: IO[bytes] | None = None  # the newest segment; None: none could be made
+        self._end = 0  # bytes of it
         self._open_again_s = 0.0  # not before
         self._reserved = 0  # numbers below were noted as used
         private_folder(folder)
@@ -131,6 +133,7 @@ class Spool:
         if self._file is not None:
             self._file.close()
         self._file, self._next = file, number + 1
+        self._end = file.tell()
         self._segments.append(number)
         self._in_segment[number], self._parties_in[number] = {}, {}
         return True
@@ -142,60 +145,81 @@ class Spool:
         self._failing = str(error)
 
     def append(self, service: str, name: str, record: bytes, limit_bytes: int, party: str = "") -> bool:
-        """Take a record; False when there is no room for it, here, in what this log may have waiting, or its tenant.
+        """Take one record; see `append_all`."""
+        return self.append_all(service, name, [record], limit_bytes, party) == 1
+
+    def append_all(self, service: str, name: str, records: Sequence[bytes], limit_bytes: int, party: str = "") -> int:
+        """Take records, the first so many of them, in as few writes as there are segments; how many.
+
+        The others find no room: here, in what this log may have waiting, or in what their tenant may.
 
         :param name: of the log disk; "" for lines of `nk_log` and the console.
         :param party: the tenant: it may have no more waiting than is still free then, so others always find room.
         """
-        line: dict[str, object] = {"at": round(time.time(), 3), "log": name, "service": service}
-        try:
-            line["text"] = record.decode()
-        except UnicodeDecodeError:
-            line["data"] = base64.b64encode(record).decode()
-        encoded = json.dumps(line, separators=(",", ":")).encode() + b"\n"
-        key, size = (service, name), len(record)
-        waiting = self._pending.get(key, 0)
-        mine, free = self._of_party.get(party, 0), self._limit_bytes - self.used_bytes - len(encoded)
-        if waiting + size > limit_bytes or mine + len(encoded) > free:
-            self._counters.log_refused += 1
-            return False
-        if not self._write(encoded):
-            self._counters.log_refused += 1
-            return False
+        taken = 0
+        while taken < len(records):
+            lines, size = self._fitting(service, name, records[taken:], limit_bytes, party)
+            if not lines or not self._write(b"".join(lines)):
+                break
+            self._count((service, name), size, party, sum(map(len, lines)))
+            taken += len(lines)
+        self._counters.log_records += taken
+        self._counters.log_refused += len(records) - taken
+        return taken
+
+    def _fitting(
+        self, service: str, name: str, records: Sequence[bytes], limit_bytes: int, party: str
+    ) -> tuple[list[bytes], int]:
+        """Lines of the first records, as far as there is room and this segment goes; and the bytes of those records."""
+        lines: list[bytes] = []
+        size = length = 0
+        at = round(time.time(), 3)
+        waiting, mine = self._pending.get((service, name), 0), self._of_party.get(party, 0)
+        free = self._limit_bytes - self.used_bytes
+        for record in records:
+            line: dict[str, object] = {"at": at, "log": name, "service": service}
+            try:
+                line["text"] = record.decode()
+            except UnicodeDecodeError:
+                line["data"] = base64.b64encode(record).decode()
+            encoded = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+            after = length + len(encoded)
+            if waiting + size + len(record) > limit_bytes or mine + after > free - after:
+                break
+            lines.append(encoded)
+            size, length = size + len(record), after
+            if self._end + length >= SEGMENT_BYTES:
+                break
+        return lines, size
+
+    def _count(self, key: tuple[str, str], size: int, party: str, length: int) -> None:
+        """Records of `size` bytes are in the newest segment, as lines of `length` bytes."""
         self._failing = ""
-        self.used_bytes += len(encoded)
-        self._pending[key] = waiting + size
-        tally = self._in_segment[self._segments[-1]]
-        tally[key] = tally.get(key, 0) + size
-        self._of_party[party] = mine + len(encoded)
-        parties = self._parties_in[self._segments[-1]]
-        parties[party] = parties.get(party, 0) + len(encoded)
-        self._counters.log_records += 1
-        if self._filled >= SEGMENT_BYTES:
+        self.used_bytes += length
+        newest = self._segments[-1]
+        _more(self._pending, key, size)
+        _more(self._in_segment[newest], key, size)
+        _more(self._of_party, party, length)
+        _more(self._parties_in[newest], party, length)
+        if self._end >= SEGMENT_BYTES:
             self._begin()
-        return True
 
-    @property
-    def _filled(self) -> int:
-        """Bytes of the newest segment."""
-        return self._file.tell() if self._file is not None else 0
-
-    def _write(self, line: bytes) -> bool:
-        """All of a line, or nothing."""
+    def _write(self, lines: bytes) -> bool:
+        """All of them, or nothing."""
         if self._file is None and not self._begin():
             return False
         assert self._file is not None
-        before = self._file.tell()
         try:
-            if self._file.write(line) == len(line):
+            if self._file.write(lines) == len(lines):
+                self._end += len(lines)
                 return True
             error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as raised:
             error = raised
         self._note(error)
         try:
-            self._file.truncate(before)  # the half of a line that found room
-            self._file.seek(before)
+            self._file.truncate(self._end)  # the half of them that found room
+            self._file.seek(self._end)
         except OSError as raised:
             self._note(raised)
             self._file.close()
@@ -254,7 +278,7 @@ class Spool:
     async def _ship_one(self, session: aiohttp.ClientSession) -> bool:
         """Send the oldest segment; False when there is nothing left to send."""
         newest = self._segments[-1:] if self._file is not None else []
-        if self._segments == newest and self._filled:
+        if self._segments == newest and self._file is not None and self._end:
             newest = self._segments[-1:] if self._begin() else newest
         if self._segments == newest:
             return False
@@ -287,6 +311,10 @@ class Spool:
         """Before the end of the process."""
         if self._file is not None:
             self._file.close()
+
+
+def _more(sums: dict[K, int], key: K, size: int) -> None:
+    sums[key] = sums.get(key, 0) + size
 
 
 def _less(sums: dict[K, int], gone: dict[K, int]) -> None:

@@ -31,6 +31,8 @@ from edge.config.upstream_policy import (
     UpstreamRefused,
 )
 from edge.devices.lookups import Found, Lookups
+from edge.model import loops
+from edge.model.fields import HOP_BY_HOP
 from edge.model.services import Machine
 from edge.model.streams import wake
 from edge.vmm.wire import frames
@@ -38,18 +40,19 @@ from edge.vmm.wire.frames import Frame
 from vmimage import abi
 from vmimage.errors import NunatakError
 
-LOOP_TOKEN: Final = "nunatak"  # in CDN-Loop (RFC 8586), once for each edge that a request has passed through
 FIELDS_MAX: Final = 100
 CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
 CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
 _CREDIT: Final = struct.Struct("<I")
 _TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
-# Of one connection only (RFC 9110 section 7.6.1), or ours to say.
-_NOT_FORWARDED: Final = frozenset(
-    "connection content-length expect host http2-settings keep-alive proxy-authenticate proxy-authorization "
-    "proxy-connection te trailer transfer-encoding upgrade cdn-loop".split()
-)
+# Of one connection only, or ours to say.
+_NOT_FORWARDED: Final = frozenset(name.decode() for name in HOP_BY_HOP) | {
+    "content-length",
+    "expect",
+    "host",
+    "cdn-loop",
+}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 _PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant whose names and connections they are
@@ -272,7 +275,7 @@ class Upstreams:
         upstreams = exchange.machine.image.manifest.upstreams
         target = self._policy.check(url, upstreams)
         passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
-        fields.append(("CDN-Loop", ", ".join([LOOP_TOKEN] * passed)))
+        fields.append(("CDN-Loop", ", ".join([loops.TOKEN] * passed)))
         known = {name.lower() for name, _ in fields}
         # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
         fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
@@ -325,13 +328,6 @@ class Upstreams:
         await self._lookups.close()
 
 
-def loops(fields: str | None) -> int:
-    """How many edges a request has passed through, by its CDN-Loop field (RFC 8586)."""
-    if not fields:
-        return 0
-    return sum(part.split(";")[0].strip() == LOOP_TOKEN for part in fields.split(","))
-
-
 def _parse(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
     """Method, URL and fields of a SUBREQUEST's key-value block.
 
@@ -368,12 +364,9 @@ def _head_block(response: aiohttp.ClientResponse) -> bytes:
     """
     parts = [b"Status", str(response.status).encode()]
     for name, value in response.raw_headers:
-        if name.lower().decode("latin-1") not in _HOP_BY_HOP and b"\0" not in value:
+        if name.lower() not in HOP_BY_HOP and b"\0" not in value:
             parts += [name, value]
     block = b"\0".join([*parts, b"", b""])
     if len(block) > _PIECE:
         raise ValueError(f"an answer's head of at most {_PIECE} bytes expected, got {len(block)}")
     return block
-
-
-_HOP_BY_HOP: Final = _NOT_FORWARDED - {"content-length", "expect", "host", "cdn-loop"}

@@ -11,15 +11,12 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from edge.model.flow import ClientError, Route, host_name
+from edge.model.fields import HOP_BY_HOP
+from edge.model.flow import ClientError
+from edge.model.routes import Route, host_name
 from vmimage.abi import RECORD_PAYLOAD_MAX
 from vmimage.errors import GuestViolation
 
-# Fields about one connection, not about the message (RFC 9110 section 7.6.1, and what has been seen in its place).
-HOP_BY_HOP: Final = frozenset(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding"
-    b" upgrade".split()
-)
 # `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours;
 # the host is the one the request was routed by.
 NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"host", b"proxy", b"expect", b"content-length", b"x-request-id"}

@@ -24,7 +24,7 @@ HEADERS_MAX: Final = 100
 HEAD_MAX: Final = abi.RECORD_PAYLOAD_MAX  # bytes of a target, names and values: more does not fit into the gate
 # Bytes without a whole head, or between two parts of a body: the parser holds them. A head with all that it may have
 # besides, four bytes a field, is well below.
-FRUITLESS_MAX: Final = 2 * HEAD_MAX
+UNFINISHED_MAX: Final = 2 * HEAD_MAX
 WRITE_WAITING_MAX: Final = 1 << 14  # bytes for a client that does not read, from which on we wait for it and count
 PIPELINED_MAX: Final = 8  # requests that wait for the one before them, from which on the client waits
 HELD_MAX: Final = 1 << 16  # bytes of requests that wait, from which on the client waits: some 40 ordinary heads
@@ -39,7 +39,7 @@ _NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
 _LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
 
 
-class Taker(Protocol):
+class Handler(Protocol):
     """Who answers requests."""
 
     connections: "Crowd[Connection]"
@@ -57,21 +57,21 @@ class Connection(asyncio.BufferedProtocol):
     :param keepalive_s: a connection without a request, or one whose head does not come, is closed after that.
     """
 
-    def __init__(self, taker: Taker, keepalive_s: float) -> None:
+    def __init__(self, handler: Handler, keepalive_s: float) -> None:
         self.remote = ""
         self.lost = False
-        self._taker, self._keepalive_s = taker, keepalive_s
+        self._handler, self._keepalive_s = handler, keepalive_s
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._parsed: Request | None = None  # the head or body of this one is arriving
         self._in_head = False
-        self._fruitless_bytes = 0
+        self._unfinished_bytes = 0
         self._refused: ClientError | None = None  # by a callback of the parser
         self._head_left = HEAD_MAX  # bytes that the head which is arriving may still have
         self._body_left = 0  # bytes of the body that is arriving, where that is known
         self._counted = 0  # bytes that all connections know this one to hold
-        self._deaf = False  # what still comes is not looked at
-        self._unfed = b""
+        self._input_ignored = False  # what still comes is not looked at
+        self._unparsed = b""
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
         self._lingering: Request | None = None  # answered, and its body not yet complete
@@ -90,59 +90,59 @@ class Connection(asyncio.BufferedProtocol):
         connected: socket.socket | None = transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._timer = self._loop.call_later(self._keepalive_s, self._look)
-        self._deaf = not self._taker.connections.add(self)
+        self._timer = self._loop.call_later(self._keepalive_s, self._close_if_idle)
+        self._input_ignored = not self._handler.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = self._deaf = True
+        self.lost = self._input_ignored = True
         self._timer.cancel()
-        self._taker.connections.discard(self)
-        self._taker.connections.hold(-self._counted)
+        self._handler.connections.discard(self)
+        self._handler.connections.hold(-self._counted)
         self._counted = 0
         self._waiting.clear()
         wake(self._writable)
         request, self._current = self._current, None
         if request is not None:
-            self._taker.gone(request)
+            self._handler.gone(request)
 
     def pause_writing(self) -> None:
         self._writable = self._loop.create_future()
-        self._taker.connections.reads_not(self, self._transport.get_write_buffer_size())
+        self._handler.connections.stopped_reading(self, self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         writable, self._writable = self._writable, None
-        self._taker.connections.reads(self)
+        self._handler.connections.resumed_reading(self)
         wake(writable)
         self._next()
         self.read_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        crowd = self._taker.connections
+        crowd = self._handler.connections
         return crowd.buffer[:HELD_EACH_MIN] if crowd.full else crowd.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._taker.connections.buffer[:nbytes]))
+        self.data_received(bytes(self._handler.connections.buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._deaf:
+        if self._input_ignored:
             return
-        if self._unfed:
-            self._unfed += data
+        if self._unparsed:
+            self._unparsed += data
             return
         self._feed(data)
         self._next()
         current = self._current
-        if self._waiting or self._parsed is not None or self._unfed or (current is not None and current.holds_body):
+        if self._waiting or self._parsed is not None or self._unparsed or (current is not None and current.holds_body):
             self.read_on()
 
     def _feed(self, data: bytes) -> None:
         start, size = 0, len(data)
         while start < size:
-            if self._deaf:
+            if self._input_ignored:
                 return
             if (self._waiting or self._parsed is not None) and self._holds_much():
-                self._unfed = data[start:]
+                self._unparsed = data[start:]
                 return
             end = self._end_of_piece(data, start)
             piece = data if end - start == size else data[start:end]
@@ -159,8 +159,8 @@ class Connection(asyncio.BufferedProtocol):
                 self._break()
             else:
                 if self._parsed is not None:
-                    self._fruitless_bytes += len(piece)
-                    if self._fruitless_bytes > FRUITLESS_MAX:
+                    self._unfinished_bytes += len(piece)
+                    if self._unfinished_bytes > UNFINISHED_MAX:
                         self._break()
 
     def _end_of_piece(self, data: bytes, start: int) -> int:
@@ -179,7 +179,7 @@ class Connection(asyncio.BufferedProtocol):
     # From the parser.
 
     def on_message_begin(self) -> None:
-        self._parsed, self._in_head, self._fruitless_bytes, self._target = Request(self), True, 0, b""
+        self._parsed, self._in_head, self._unfinished_bytes, self._target = Request(self), True, 0, b""
         self._head_left, self._since = HEAD_MAX, self._loop.time()
 
     def on_url(self, part: bytes) -> None:
@@ -245,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, data: bytes) -> None:
         assert self._parsed is not None
-        self._fruitless_bytes = 0
+        self._unfinished_bytes = 0
         self._body_left -= len(data)
         self._parsed.arrive(data)
 
@@ -263,12 +263,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _upgrade(self) -> None:
         """The client would like another protocol: it is answered in this one, and what follows is not read."""
-        self._deaf = True
+        self._input_ignored = True
         self._waiting[-1].keep_alive = False
 
     def _break(self) -> None:
         """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
-        self._deaf = True
+        self._input_ignored = True
         request, self._parsed = self._parsed, None
         if request is not None and not self._in_head and self._refused is None:  # a body
             request.keep_alive = False
@@ -277,7 +277,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.close()
             return
         broken = Request(self)  # of what has arrived of it nothing is kept
-        too_large = self._in_head and self._fruitless_bytes > FRUITLESS_MAX
+        too_large = self._in_head and self._unfinished_bytes > UNFINISHED_MAX
         refusal = ClientError(431, "head_too_large") if too_large else ClientError(400, "bad_request")
         broken.error = self._refused or refusal
         self._waiting.append(broken)
@@ -291,7 +291,7 @@ class Connection(asyncio.BufferedProtocol):
         self._starting = True
         while self._waiting and not (self._current or self._lingering or self._writable or self._closed):
             self._current = self._waiting.popleft()
-            self._taker.take(self._current)
+            self._handler.take(self._current)
         self._starting = False
 
     def finished(self, request: Request) -> None:
@@ -304,7 +304,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             request.forget_body()
             self._lingering = request
-            self._loop.call_later(LINGER_S, self._linger_no_more, request)
+            self._loop.call_later(LINGER_S, self._stop_lingering, request)
             self.read_on()
 
     def _after(self, request: Request) -> None:
@@ -315,11 +315,11 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.close()
 
-    def _linger_no_more(self, request: Request) -> None:
+    def _stop_lingering(self, request: Request) -> None:
         if self._lingering is request:
             self.close()
 
-    def _look(self) -> None:
+    def _close_if_idle(self) -> None:
         """Close a connection that nothing is asked of."""
         left = self._keepalive_s
         if self._current is None and self._lingering is None:
@@ -327,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
             if left <= 0:
                 self.close() if self._writable is None else self.abort()
                 return
-        self._timer = self._loop.call_later(left, self._look)
+        self._timer = self._loop.call_later(left, self._close_if_idle)
 
     @property
     def idle_since(self) -> float | None:
@@ -354,8 +354,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close when all that was written is sent."""
-        self._deaf = self._closed = True
-        self._unfed = b""
+        self._input_ignored = self._closed = True
+        self._unparsed = b""
         self._transport.close()
 
     def abort(self) -> None:
@@ -368,7 +368,7 @@ class Connection(asyncio.BufferedProtocol):
         """Of requests that wait, and of the one that is arriving or whose body waits; without what is not yet fed."""
         held = sum(request.held_bytes for request in self._waiting)
         if self._parsed is not None and self._in_head:
-            held += len(self._parsed.headers) * FIELD_BYTES + self._fruitless_bytes
+            held += len(self._parsed.headers) * FIELD_BYTES + self._unfinished_bytes
         current = self._current
         return held + current.held_bytes if current is not None and current.holds_body else held
 
@@ -378,20 +378,20 @@ class Connection(asyncio.BufferedProtocol):
             return False
         if waiting >= PIPELINED_MAX or (parsed is not None and parsed.holds_much):
             return True
-        held, crowd = self._held_bytes(), self._taker.connections
+        held, crowd = self._held_bytes(), self._handler.connections
         return (waiting > 0 and held >= HELD_MAX) or (crowd.full and held >= crowd.share_bytes)
 
     def read_on(self) -> None:
         """Read from the client, or let it wait, by what is held of it."""
-        while self._unfed and not self._holds_much() and not self._deaf:
-            data, self._unfed = self._unfed, b""
+        while self._unparsed and not self._holds_much() and not self._input_ignored:
+            data, self._unparsed = self._unparsed, b""
             self._feed(data)
             self._next()
-        held = self._held_bytes() + len(self._unfed)
+        held = self._held_bytes() + len(self._unparsed)
         if held != self._counted and not self.lost:
-            self._taker.connections.hold(held - self._counted)
+            self._handler.connections.hold(held - self._counted)
             self._counted = held
-        reads = not (self._unfed or self._holds_much())
+        reads = not (self._unparsed or self._holds_much())
         if reads is not self._reading and not self._transport.is_closing():
             self._reading = reads
             if reads:

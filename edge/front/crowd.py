@@ -127,7 +127,7 @@ class Crowd(Generic[M]):
 
     def discard(self, member: M) -> None:
         """A connection is gone; a no-op for one that is not here."""
-        self.reads(member)
+        self.resumed_reading(member)
         party = self._members.pop(member, None)
         if party is None:
             return
@@ -161,18 +161,18 @@ class Crowd(Generic[M]):
 
     # Answers that are not read.
 
-    def reads_not(self, member: M, size: int) -> None:
+    def stopped_reading(self, member: M, size: int) -> None:
         """So many bytes of answers wait for a client: who has read nothing for longest goes where that is too much."""
-        self.reads(member)
+        self.resumed_reading(member)
         self._unread[member] = size
         self.unread_bytes += size
         while self.unread_bytes > self.unread_max_bytes:
             slowest = next(iter(self._unread))
-            self.reads(slowest)
+            self.resumed_reading(slowest)
             self._counters.connections_unread += 1
             slowest.abort()
 
-    def reads(self, member: M) -> None:
+    def resumed_reading(self, member: M) -> None:
         """It has read most of it, or is gone; a no-op for one that always did."""
         self.unread_bytes -= self._unread.pop(member, 0)
 

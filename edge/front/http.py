@@ -14,13 +14,12 @@ from typing import Final
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
-from edge.devices.upstreams import loops
 from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
-from edge.front.request import Request, Wire
-from edge.model import flow
+from edge.front.request import ClientConnection, Request
+from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
@@ -30,7 +29,6 @@ from vmimage import abi
 from vmimage.errors import GuestViolation, NunatakError, OperatorError
 
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
-LOOPS_MAX: Final = 8  # edges that a request may have passed through
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
 _UNDER_WAY: Final = ("waiting", "asked", "answering")
 
@@ -46,7 +44,7 @@ class Front(Answers):
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
-        self.busy: set[Wire] = set()  # those with a request in flight
+        self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: asyncio.Server | None = None
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
@@ -181,36 +179,36 @@ class Front(Answers):
 
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
-        route = flow.route(request.host, target, self.directory.service_host)
+        route = routes.route(request.host, target, self.directory.service_host)
         if route is None or self._known(route) is not stream.service:
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
-        request.send_elsewhere(target)
+        request.redirect_to(target)
         return True
 
-    def _route(self, request: Request) -> flow.Route | None:
-        route = flow.route(request.host, request.target, self.directory.service_host)
+    def _route(self, request: Request) -> routes.Route | None:
+        route = routes.route(request.host, request.target, self.directory.service_host)
         if route is not None:
             request.host = route.authority  # what an absolute target names, also for what follows from the request
             request.on_service_host = route.kind == "service"
         return route
 
-    def _known(self, route: flow.Route) -> Service | None:
+    def _known(self, route: routes.Route) -> Service | None:
         """The service of a route, where nobody has to be asked."""
         if route.kind == "host":
             return self._by_host.get(route.name)
         return self._by_name.get(route.name) if self.directory.names_served else None
 
     def _done(self, request: Request) -> None:
-        if request.again:
-            request.again = False
+        if request.redirected:
+            request.redirected = False
             request.task = self._tasks.spawn("request", self.take_in_task(request))
             return
         self._not_busy(request.connection)
         request.connection.finished(request)
 
-    def _not_busy(self, connection: Wire) -> None:
+    def _not_busy(self, connection: ClientConnection) -> None:
         self.busy.discard(connection)
         if self.draining is not None and not self.busy:
             wake(self.draining)
@@ -254,8 +252,8 @@ class Front(Answers):
             self._note(service, error)
             await self.explain(request, error)
 
-    def _block(self, request: Request, route: flow.Route) -> bytes:
-        if request.loops and loops(request.loops) >= LOOPS_MAX:
+    def _block(self, request: Request, route: routes.Route) -> bytes:
+        if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
             raise ClientError(508, "loop")
         length = request.content_length
         if length is not None and length > self._config.max_body:
@@ -267,11 +265,11 @@ class Front(Answers):
     def _submit(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
-            stream.loops = loops(request.loops)
+            stream.loops = loops.passed(request.loops)
         self._supervisor.submit(stream)
         return stream
 
-    async def _serve(self, request: Request, route: flow.Route, service: Service) -> None:
+    async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
         block, length = self._block(request, route), request.content_length
         whole = not request.has_body
         if not whole:

@@ -10,7 +10,7 @@ from edge.model.streams import Stream, wake
 BODY_WAITING_MAX: Final = 1 << 16  # bytes of a body that nobody has taken, from which on the client waits
 
 
-class Wire(Protocol):
+class ClientConnection(Protocol):
     """What a request needs of its connection; see `connection.Connection`."""
 
     remote: str
@@ -37,7 +37,7 @@ class Request:
     complete = False  # all of it is here
     sent = 0  # bytes written in answer
     redirects = 0  # by programs, to other paths of their service
-    again = False  # it was redirected, and is to be taken anew
+    redirected = False  # to another path, for which it is taken anew
     stream: Stream | None = None  # set while no task has the request
     task: "asyncio.Task[None] | None" = None
     id = b""
@@ -48,7 +48,7 @@ class Request:
 
     head_bytes = 0  # what the head takes in memory, once it is complete
 
-    def __init__(self, connection: Wire) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.method = ""
         self.target = ""
@@ -121,9 +121,9 @@ class Request:
         """Whether the client should wait before it sends more."""
         return self._waiting_bytes >= BODY_WAITING_MAX
 
-    def send_elsewhere(self, target: str) -> None:
+    def redirect_to(self, target: str) -> None:
         """Ask for another path in place of this one, as RFC 3875 section 6.2.2 has it: without the body."""
-        self.target, self.redirects, self.again = target, self.redirects + 1, True
+        self.target, self.redirects, self.redirected = target, self.redirects + 1, True
         self.method = "HEAD" if self.method == "HEAD" else "GET"
         self.content_length, self.chunked = None, False
         self.headers = [(name, value) for name, value in self.headers if not name.lower().startswith(b"content-")]

@@ -1,15 +1,12 @@
-"""What may follow from what: the states of requests and services, routes, refusals, replay, and blame.
+"""What may follow from what: the states of requests and services, refusals, replay, and blame.
 
 Tables and small functions without I/O, clock or state. Which event happens to whom, and when, is decided in
 `supervisor.life`, which keeps to these tables. They are the documentation of a request's and a service's life;
 `drawing()` renders them for `docs/flow.md`, and a test keeps that file true.
 """
 
-import ipaddress
 import math
-import re
 from collections.abc import Container, Mapping
-from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from vmimage import errors
@@ -141,99 +138,6 @@ def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str,
     return [(state, event, after) for state, row in table.items() for event, after in row.items()]
 
 
-# Routing.
-
-SERVICE_PREFIX: Final = "/~service/"
-AUTHORITY_MAX: Final = 253 + len(":65535")  # of a name with a port; what clients make up longer is not remembered
-NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); services keep to the same
-
-
-class Route(NamedTuple):
-    """Whom a request is for.
-
-    `kind` says how to read `name`: one of a service's hosts, or on the operator's service host a service's own name.
-    `authority` is the Host field, or what stands in its place; `script_name` the part of the path that led here and
-    `path` the rest, both still percent-encoded.
-    """
-
-    kind: Literal["host", "service"]
-    name: str
-    authority: str
-    script_name: str
-    path: str
-    query: str
-
-
-def route(host: str | None, target: str, service_host: str = "") -> Route | None:
-    """Host field and request target to a route; None for what is malformed.
-
-    An empty host is well-formed (RFC 9110 section 7.2): its route leads to no service.
-
-    :param target: origin-form or absolute-form (RFC 9112 section 3.2); the latter's authority wins over `host`.
-    :param service_host: under which services go by their own names, as `host_name` gives it; empty for none.
-    """
-    authority = host or ""
-    name = host_name(authority)
-    if name is None:
-        return None
-    if target == "*":  # the server as a whole (OPTIONS); here that is the service
-        target = ""
-    elif not target.startswith("/"):
-        absolute = _ABSOLUTE.fullmatch(target)
-        if absolute is None:
-            return None
-        authority, target = absolute[1], absolute[2]
-        name = host_name(authority)
-        if not name:  # an http URI without a host is invalid (RFC 9110 section 4.2.1)
-            return None
-        if not target.startswith("/"):
-            target = "/" + target
-    path, _, query = target.partition("?")
-    if name == service_host and name and path.startswith(SERVICE_PREFIX):
-        service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
-        if not service or len(service) > NAME_MAX:
-            return None
-        return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query)
-    return Route("host", name, authority, "", path, query)
-
-
-def host_name(host: str) -> str | None:
-    """The name in a Host field or an authority: lower case, no port, no final dot; None when it is malformed.
-
-    Stricter than RFC 3986 section 3.2.2 where that costs nobody anything: registered names are of unreserved
-    characters, since no service can have a host of others, and an IP literal is an IPv6 address without a zone.
-    """
-    return _host_name(host) if len(host) <= AUTHORITY_MAX else None
-
-
-@lru_cache(maxsize=1024)
-def _host_name(host: str) -> str | None:
-    match = _HOST.fullmatch(host)
-    if match is None or len(match[2] or "") > NAME_MAX or int(match[3] or 0) > 65535:
-        return None
-    if match[1] is None:
-        return str(match[2]).lower().removesuffix(".")
-    try:
-        return f"[{ipaddress.IPv6Address(match[1])}]"  # one name for each address (RFC 5952)
-    except ValueError:
-        return None
-
-
-def named_host(text: str) -> str:
-    """A host that an operator names, as `host_name` gives it. An IPv6 address may do without its brackets.
-
-    :raises OperatorError: no host name or address, or one with a port.
-    """
-    bare = text.strip().removeprefix("[").removesuffix("]")
-    name = host_name(f"[{bare}]" if ":" in bare else bare)
-    if not name:
-        raise errors.OperatorError(f"a host name or address without a port expected, got {text!r}")
-    return name
-
-
-_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([A-Za-z0-9._~-]*))(?::([0-9]{0,5}))?")
-_ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]*)(.*)", re.DOTALL)
-
 # Errors to answers.
 
 
@@ -258,6 +162,7 @@ class BackingOff(errors.Unavailable):
     """The service crashed and is not restarted yet."""
 
     counter = "backing_off"
+    remedy = "Ask again after Retry-After; read the crash report and publish a version that does not crash."
 
     def __init__(self, pause_s: float) -> None:
         super().__init__(f"back-off for another {pause_s:.1f} s")
@@ -269,18 +174,21 @@ class GuestSilent(errors.GuestError):
 
     http_status = 504
     counter = "guest_silent"
+    remedy = "Find out what the handler waits for, or raise request_timeout."
 
 
 class QuarantineFull(BackingOff):
     """The service may run only in a worker of its own, and there are as many of those as there may be."""
 
     counter = "quarantine_full"
+    remedy = "Publish versions of the quarantined services that do not end their worker."
 
 
 class QueueFull(errors.Unavailable):
     """The tenant's waiting requests hold as much memory as they may."""
 
     counter = "queue_full"
+    remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
 
 
 def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
@@ -295,6 +203,7 @@ class WorkerLost(errors.NunatakError):
 
     http_status = 502
     counter = "worker_lost"
+    remedy = "Ask again; if a service is blamed, read its report and the edge's log."
 
 
 def refusal(error: BaseException) -> Refusal:

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from edge.content.blobs import Trip
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
 from edge.vmm.wire.frames import Frame

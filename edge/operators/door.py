@@ -26,7 +26,7 @@ from edge.front.connection import Connection
 from edge.front.crowd import Crowd
 from edge.front.page import Page
 from edge.front.request import Request
-from edge.model import flow
+from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.operators.audit import Audit
 from edge.operators.pages import Admin
@@ -106,7 +106,7 @@ class Operators(Answers):
         self.where = ""  # for people: unix:PATH, or a URL; set when bound
         self._admin, self._audit, self._config = admin, audit, config
         self._token = config.admin_secret
-        self._names = [flow.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
+        self._names = [routes.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._tasks = Tasks(counters)
@@ -174,7 +174,7 @@ class Operators(Answers):
         """The client left. What it asked for is done all the same, and noted."""
 
     async def _take(self, request: Request) -> None:
-        route = None if request.error is not None else flow.route(request.host, request.target)
+        route = None if request.error is not None else routes.route(request.host, request.target)
         page: Page | None = None
         try:
             page = await self._page(request, route)
@@ -196,7 +196,7 @@ class Operators(Answers):
             self.refuse(request, refusal)
         request.connection.finished(request)
 
-    async def _page(self, request: Request, route: flow.Route | None) -> Page:
+    async def _page(self, request: Request, route: routes.Route | None) -> Page:
         if request.error is not None:
             raise request.error
         if route is None:

@@ -14,7 +14,8 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.content.ages import Age, split_age, with_age
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Attached, Disks
 from edge.devices.upstreams import Upstreams

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from edge.common import log
 from edge.common.allowance import NAMINGS, Allowance
-from edge.content.images import Image, Images
+from edge.common.single_flight import SingleFlight
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.tiers import Tier
 from vmimage.errors import GuestError, NunatakError
 from vmimage.manifest import Blob
@@ -38,7 +40,7 @@ class Reports:
         self._naming: set[asyncio.Task[None]] = set()
         self._allowed = Allowance(NAMINGS, clock)
         self._tables: Tier[str, SymbolTable] = Tier(TABLES_BYTES)  # by the blob's digest
-        self._loading: dict[str, asyncio.Task[SymbolTable]] = {}
+        self._loads: SingleFlight[str, SymbolTable] = SingleFlight(images.tasks, "symbols")
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._kept)
@@ -85,12 +87,7 @@ class Reports:
         table = self._tables.get(symbols.digest)
         if table is not None:
             return table
-        loading = self._loading.get(symbols.digest)
-        if loading is None:
-            load = self._load(symbols, party)
-            loading = self._loading[symbols.digest] = self._images.tasks.spawn("symbols", load, awaited=True)
-            loading.add_done_callback(lambda _: self._loading.pop(symbols.digest))
-        return await asyncio.shield(loading)
+        return await self._loads.do(symbols.digest, lambda: self._load(symbols, party))
 
     async def _load(self, symbols: Blob, party: str) -> SymbolTable:
         blob = await self._images.blob(symbols, party)

@@ -7,7 +7,7 @@ those: what is to be done is left in `out`.
 from collections import deque
 from collections.abc import Callable
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.model.services import Link, Machine, Service
 from edge.supervisor import commands as do
 from edge.supervisor.budget import Budget, Room

@@ -15,7 +15,8 @@ from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.spool import first_lines
@@ -67,7 +68,7 @@ class Supervisor:
         limit = str(worker_bytes(config.resident_bytes))
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
         command = (*command, "--memory-bytes", limit)
-        self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks)
+        self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
         self.reports = Reports(images)
         self.life = Life(
@@ -186,10 +187,12 @@ class Supervisor:
         lines, count = first_lines(payload, allowed)
         machine.log_lines += len(lines)
         self.counters.log_lines_dropped += count - len(lines)
-        for line in lines:
-            text = line.decode("utf-8", "replace")
-            _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
-            self.disks.logs.append(service.name, "", text.encode(), LOG_BYTES_WAITING, service.tenant)
+        texts = [line.decode("utf-8", "replace") for line in lines]
+        with log.gathered():
+            for text in texts:
+                _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
+        kept = [text.encode() for text in texts]
+        self.disks.logs.append_all(service.name, "", kept, LOG_BYTES_WAITING, service.tenant)
 
     def on_defect(self, worker: Worker, error: Exception) -> None:
         """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""

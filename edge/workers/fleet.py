@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from edge.common import backoff, log
+from edge.common.single_flight import SingleFlight
+from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.model.flow import QUARANTINE_RETRY_S, SHARED, BackingOff, Place, QuarantineFull
 from edge.model.services import Service
@@ -40,12 +42,18 @@ class Fleet:
     """Workers by index; iteration sees those that take work."""
 
     def __init__(
-        self, count: int, owner: Owner, command: Sequence[str], place_of: Callable[[Service], Place], tasks: Tasks
+        self,
+        count: int,
+        owner: Owner,
+        command: Sequence[str],
+        place_of: Callable[[Service], Place],
+        tasks: Tasks,
+        slices: Slices,
     ) -> None:
-        """:param place_of: which workers a service's machines may be in."""
+        """:param place_of: which workers a service's machines may be in. :param slices: in which all are heard."""
         self._count, self._owner, self._command, self.place_of = count, owner, command, place_of
-        self._tasks = tasks
-        self._starting: dict[Place, asyncio.Task[None]] = {}
+        self._tasks, self._slices = tasks, slices
+        self._starts: SingleFlight[Place, None] = SingleFlight(tasks, "worker_start")
         self._failures: dict[Place, _Failures] = {}
         self._next_index = count
         self._next_quarantine = 0.0  # loop time
@@ -65,7 +73,7 @@ class Fleet:
 
         :raises OperatorError: none came up.
         """
-        workers = [Worker(index, self._owner, self._command) for index in range(self._count)]
+        workers = [Worker(index, self._owner, self._command, slices=self._slices) for index in range(self._count)]
         results = await asyncio.gather(*(worker.start() for worker in workers), return_exceptions=True)
         for worker, result in zip(workers, results, strict=True):
             if result is None and worker.alive:
@@ -103,17 +111,14 @@ class Fleet:
     # Workers that are not for all.
 
     async def _start_own(self, place: Place) -> None:
-        task = self._starting.get(place)
-        if task is None:
+        if place not in self._starts:
             now = self._loop.time()
             failures = self._failures.get(place)
             if failures is not None and now < failures.pause_until:
                 raise BackingOff(failures.pause_until - now)
             if place.kind == "quarantine":
                 self._make_place(now)
-            task = self._starting[place] = self._tasks.spawn("worker_start", self._add_own(place), awaited=True)
-            task.add_done_callback(lambda _: self._starting.pop(place))
-        await asyncio.shield(task)
+        await self._starts.do(place, lambda: self._add_own(place))
 
     def _make_place(self, now: float) -> None:
         """Let another worker in quarantine begin.
@@ -123,7 +128,7 @@ class Fleet:
         if now < self._next_quarantine:
             raise QuarantineFull(self._next_quarantine - now)
         here = [worker for worker in self._workers.values() if worker.place.kind == "quarantine"]
-        coming = sum(place.kind == "quarantine" for place in self._starting)
+        coming = sum(place.kind == "quarantine" for place in self._starts)
         if len(here) + coming >= QUARANTINE_WORKERS:
             unused = (worker for worker in here if not worker.machines)
             idle = next((worker for worker in unused if now - worker.unused_since > QUARANTINE_GAP_S), None)
@@ -134,7 +139,7 @@ class Fleet:
 
     async def _add_own(self, place: Place) -> None:
         self._next_index += 1
-        worker = Worker(self._next_index - 1, self._owner, self._command, place)
+        worker = Worker(self._next_index - 1, self._owner, self._command, place, self._slices)
         try:
             await worker.start()
         except OperatorError as error:
@@ -162,7 +167,7 @@ class Fleet:
             elif now - worker.unused_since > UNUSED_S:
                 self._dismiss(worker)
         for place, failures in list(self._failures.items()):
-            if now - failures.pause_until > backoff.HEALTHY_S and place not in self._starting:
+            if now - failures.pause_until > backoff.HEALTHY_S and place not in self._starts:
                 del self._failures[place]
 
     # The end of workers.
@@ -185,7 +190,7 @@ class Fleet:
     async def _restart(self, index: int, failures: int, pause_s: float) -> None:
         while True:
             await asyncio.sleep(pause_s)
-            worker = Worker(index, self._owner, self._command)
+            worker = Worker(index, self._owner, self._command, slices=self._slices)
             worker.failures = failures
             try:
                 await worker.start()

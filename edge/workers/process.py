@@ -4,6 +4,7 @@ When it has ended, `cause`, `page` and `frame` are the evidence for whose behalf
 
 Frames are gathered until the event loop's turn is over and leave in one write. What a worker sends is bounds-checked;
 one that breaks the protocol or stops answering is killed, alone. What frames mean is the owner's business.
+However much it sends, one turn of the event loop takes little of it: see `edge.workers.intake`.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from edge.common import log
-from edge.content.images import Image
+from edge.common.slices import Slices
+from edge.content.image import Image
 from edge.model.flow import NOBODY, SHARED, Cause, Place, WorkerLost
 from edge.model.services import Machine
 from edge.model.streams import wake
@@ -27,6 +29,7 @@ from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
 from edge.vmm.wire import attribution, frames
 from edge.vmm.wire.frames import Frame
+from edge.workers.intake import Intake
 from vmimage.errors import OperatorError
 
 HELLO_S: Final = 20.0  # an interpreter with its engines calibrated; about 1 s here
@@ -61,11 +64,18 @@ class Owner(Protocol):
         """The worker is gone; called once, and not for a worker that was asked to stop."""
 
 
-class Worker(asyncio.Protocol):
+class Worker(asyncio.BufferedProtocol):
     """One worker process and the machines in it."""
 
-    def __init__(self, index: int, owner: Owner, command: Sequence[str] = COMMAND, place: Place = SHARED) -> None:
-        """:param place: whose machines alone it takes."""
+    def __init__(
+        self,
+        index: int,
+        owner: Owner,
+        command: Sequence[str] = COMMAND,
+        place: Place = SHARED,
+        slices: Slices | None = None,
+    ) -> None:
+        """:param place: whose machines alone it takes. :param slices: that it shares with other workers."""
         self.index = index
         self.place = place
         self.machines: dict[int, Machine] = {}
@@ -95,7 +105,7 @@ class Worker(asyncio.Protocol):
         self._images: set[int] = set()
         self._users: dict[int, int] = {}  # machines here by image
         self.disks: set[int] = set()  # disks it knows, by number
-        self._in = bytearray()
+        self._intake = Intake(Slices() if slices is None else slices, self._take)
         self._out: list[bytes] = []
         self._sent = 0.0  # time.perf_counter() of the last frames to it
         self._answers_soon = self._polling = False
@@ -262,29 +272,38 @@ class Worker(asyncio.Protocol):
     # Receiving.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio.Protocol."""
+        """asyncio.BufferedProtocol."""
         self._transport = cast(asyncio.Transport, transport)
+        self._intake.connected(self._transport)
 
-    def data_received(self, data: bytes) -> None:
-        """asyncio.Protocol."""
-        self._in += data
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """asyncio.BufferedProtocol."""
+        return self._intake.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio.BufferedProtocol."""
         self._answers_soon = time.perf_counter() < self._sent + POLL_S
         try:
-            batch = frames.parse(self._in)
+            self._intake.updated(nbytes)
+        except ValueError as error:
+            self.kill(f"protocol: {error}", "protocol")
+
+    def _take(self, frame: Frame) -> None:
+        try:
             if self.alive:
-                self._owner.on_frames(self, batch)
-            elif batch:
-                self._greet(batch)
+                self._owner.on_frames(self, (frame,))
+            else:
+                self._greet(frame)
         except ValueError as error:  # also JSON and UTF-8 that do not decode
             self.kill(f"protocol: {error}", "protocol")
         except Exception as error:  # whatever made us stumble ends the worker it came from, and no other
             self._owner.on_defect(self, error)
             self.kill(f"defect: {error!r}", "defect")
 
-    def _greet(self, batch: Sequence[Frame]) -> None:
-        if len(batch) != 1 or batch[0].type != frames.HELLO:
-            raise ValueError(f"HELLO expected, got type {batch[0].type}")
-        self.facts = json_object(batch[0].payload)
+    def _greet(self, frame: Frame) -> None:
+        if frame.type != frames.HELLO:
+            raise ValueError(f"HELLO expected, got type {frame.type}")
+        self.facts = json_object(frame.payload)
         if not self._hello.done():
             self._hello.set_result(None)
 
@@ -303,6 +322,7 @@ class Worker(asyncio.Protocol):
 
     def kill(self, reason: str, cause: Cause) -> None:
         """End the process now; `on_lost` follows."""
+        self._intake.drop()
         if self._process is not None and self._process.poll() is None:
             self.fault, self.cause = reason, cause
             _logger.error(log.line("worker_killed", worker=self.index, pid=self.pid, reason=reason))
@@ -311,7 +331,8 @@ class Worker(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """asyncio.Protocol."""
+        """asyncio.BufferedProtocol."""
+        self._intake.end()
         was_alive, self.alive, self._transport = self.alive, False, None
         self._out.clear()
         self._read_page()

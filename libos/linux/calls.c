@@ -114,7 +114,9 @@ static linux_function *const table[CALLS] = {
     [439] = sys_faccessat,
 };
 
-/* For `nunatak run --strace`, which knows the names. */
+bool linux_tracing;
+
+/* `nunatak run --strace` knows the names. */
 static void trace(uint64_t number, const uint64_t *a, int64_t result) {
     cgi_trace((const uint64_t[8]){number, a[0], a[1], a[2], a[3], a[4], a[5], (uint64_t)result});
 }

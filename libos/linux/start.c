@@ -1,92 +1,18 @@
 /*
- * From the program's image to its first instruction: the stack of a fresh process (System V AMD64 ABI, section 3.4.1),
- * with arguments and environment as the image was built with.
- *
- * A service runs main() while its image is baked. A CGI program is entered when its request is there.
+ * The Linux part takes over from boot: memory, descriptors, the place where SYSCALL goes on, and threads for the request
+ * loop to run. A service runs main() while its image is baked. A CGI program is entered when its request is there.
  */
 #include "linux.h"
 
-#define STACK_TOP (NK_STACK_ADDRESS + NK_STACK_SIZE - 0x8000) /* above it: boot, the request loop, linux_begin() */
-#define HWCAP 0x0781A11D                                      /* CPUID leaf 1, EDX: of the architecture */
-#define PROGRAM_HEADER_SIZE 56
-#define POINTERS_MAX 2048
-
-bool linux_tracing;
-
-uint32_t linux_kind(void) {
-    return NK_INFO->program_kind;
-}
-
-/* The arguments follow the environment: "ARGUMENT\0" repeated, ended by an empty one. */
-static const char *first_argument(void) {
-    const char *at = (const char *)NK_ENV_ADDRESS;
-    while (*at)
-        at += strlen(at) + 1;
-    return at + 1;
-}
-
-static void *push_bytes(uintptr_t *stack, const void *from, size_t size) {
-    *stack -= size;
-    return memcpy((void *)*stack, from, size);
-}
-
-/* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated. */
-_Noreturn void linux_begin(const char *variables) {
-    static const char platform[] = "x86_64";
-    uintptr_t stack = STACK_TOP;
-    uint64_t pointers[POINTERS_MAX];
-    unsigned count = 1, arguments = 0;
-    const char *name = NULL;
-    for (const char *at = first_argument(); *at && count < 256; at += strlen(at) + 1, arguments++) {
-        pointers[count++] = (uint64_t)(uintptr_t)push_bytes(&stack, at, strlen(at) + 1);
-        name = name ? name : (const char *)pointers[1];
-    }
-    pointers[0] = arguments;
-    pointers[count++] = 0;
-    for (const char *at = env_next(NULL); at && count < POINTERS_MAX - 64; at = env_next(at))
-        pointers[count++] = (uint64_t)(uintptr_t)at;
-    for (const char *at = variables; at && *at && count < POINTERS_MAX - 64; at += strlen(at) + 1)
-        pointers[count++] = (uint64_t)(uintptr_t)at;
-    pointers[count++] = 0;
-
-    uint8_t seed[16];
-    random_fill(seed, sizeof seed); /* a stack canary and a heap's check, before anything else: cannot wait */
-    const uint64_t auxiliary[] = {
-        AT_PHDR,     NK_INFO->phdr,
-        AT_PHENT,    PROGRAM_HEADER_SIZE,
-        AT_PHNUM,    NK_INFO->phnum,
-        AT_PAGESZ,   NK_PAGE_SIZE,
-        AT_BASE,     0,
-        AT_FLAGS,    0,
-        AT_ENTRY,    NK_INFO->entry,
-        AT_UID,      0,
-        AT_EUID,     0,
-        AT_GID,      0,
-        AT_EGID,     0,
-        AT_SECURE,   0,
-        AT_CLKTCK,   100,
-        AT_HWCAP,    HWCAP,
-        AT_RANDOM,   (uint64_t)(uintptr_t)push_bytes(&stack, seed, sizeof seed),
-        AT_PLATFORM, (uint64_t)(uintptr_t)platform,
-        AT_EXECFN,   (uint64_t)(uintptr_t)(name ? name : platform),
-        AT_NULL,     0,
-    };
-    stack &= ~15ull;
-    if ((count + sizeof auxiliary / 8) % 2)
-        stack -= 8;
-    push_bytes(&stack, auxiliary, sizeof auxiliary);
-    push_bytes(&stack, pointers, 8 * count);
-    linux_enter(NK_INFO->entry, stack);
-}
-
 _Noreturn void linux_start(void) {
     const char *trace = env_value("NUNATAK_STRACE");
-    linux_tracing = trace && *trace == '1' && linux_kind() == NK_PROGRAM_RUN;
+    linux_tracing = trace && *trace == '1' && NK_INFO->program_kind == NK_PROGRAM_RUN;
     memory_begin();
     files_begin();
+    thread_hooks = (struct thread_hooks){.pause = thread_pause, .idle = thread_idle};
     NK_CONTROL->syscall = (uint64_t)(uintptr_t)linux_entry;
-    if (linux_kind() == NK_PROGRAM_LINUX)
-        linux_begin(NULL);
+    if (NK_INFO->program_kind == NK_PROGRAM_LINUX)
+        program_begin(NULL);
     serve(cgi_handler);
     panic("linux: the request loop returned");
 }

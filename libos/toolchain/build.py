@@ -16,12 +16,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from libos.toolchain.packages import cache_folder, writing_cache
+from libos.toolchain.packages import cache_folder, keep_in_cache
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
 HERE: Final = Path(__file__).resolve().parents[1]
-CRT: Final = (HERE / "crt.c", HERE / "crt.S")
+TOOLCHAIN: Final = HERE / "toolchain"
+CRT: Final = (TOOLCHAIN / "crt.c", TOOLCHAIN / "crt.S")
+# The libOS's folders from the lowest up: a file calls none of a folder after its own.
+LAYERS: Final = ("base", "rings", "requests", "linux/abi", "linux/memory", "linux/task", "linux/fs", "linux", "boot")
 
 # Freestanding, without unwind tables (crash reports walk frame pointers), nothing newer than x86-64-v2: the emulator
 # misdecodes AVX.
@@ -44,8 +47,8 @@ def libos_elf() -> bytes:
     :raises OperatorError: no compiler.
     :raises PublisherError: it does not compile (with $NUNATAK_CC).
     """
-    sources = sorted(path for folder in (HERE, HERE / "linux") for kind in ("*.c", "*.S") for path in folder.glob(kind))
-    return _build([path for path in sources if path not in CRT], HERE / "link.ld", LIBOS_CFLAGS, ())
+    sources = [path for layer in LAYERS for path in sorted((HERE / layer).glob("*.[cS]"))]
+    return _build(sources, TOOLCHAIN / "link.ld", LIBOS_CFLAGS, ())
 
 
 def compile_guest(source: Path) -> bytes:
@@ -59,7 +62,7 @@ def compile_guest(source: Path) -> bytes:
     if source.is_file() and source.suffix not in (".c", ".S"):
         raise PublisherError(f"{source}: expected a .c file or a folder of them")
     if source.is_file():
-        return _build([source, *CRT], HERE / "program.ld", PROGRAM_CFLAGS, (source.parent,))
+        return _build([source, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source.parent,))
     if not source.is_dir():
         raise PublisherError(f"{source}: expected a C file or a folder, found nothing")
     with tempfile.TemporaryDirectory(prefix="nunatak-") as prepared:
@@ -69,13 +72,14 @@ def compile_guest(source: Path) -> bytes:
         sources = sorted(path for folder in (source, out) for kind in ("*.c", "*.S") for path in folder.glob(kind))
         if not sources:
             raise PublisherError(f"{source}: expected *.c files, found none")
-        return _build([*sources, *CRT], HERE / "program.ld", PROGRAM_CFLAGS, (source, out))
+        return _build([*sources, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source, out))
 
 
 def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders: Sequence[Path]) -> bytes:
     """Compile and link, or answer from the cache. `folders` are searched for headers and data; the key covers them."""
     compiler, linker = _tools()
-    inputs = {*sources, script, *(HERE / "include").iterdir(), HERE / "libos.h", *(HERE / "linux").glob("*.h")}
+    inputs = {*sources, script, *(HERE / "include").iterdir()}
+    inputs |= {header for layer in LAYERS for header in (HERE / layer).glob("*.h")}
     if len(folders) > 1:
         inputs |= {path for folder in folders for path in folder.rglob("*") if path.is_file()}
     elif folders:
@@ -104,10 +108,7 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
         run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
         data = elf.read_bytes()
-    with writing_cache(), tempfile.TemporaryDirectory(prefix="nunatak-", dir=cached.parent) as scratch:
-        made = Path(scratch) / cached.name
-        made.write_bytes(data)
-        os.replace(made, cached)
+    keep_in_cache(cached, data)
     return data
 
 

@@ -66,6 +66,17 @@ def source_tree(package: Package) -> Path:
     return place
 
 
+def keep_in_cache(place: Path, data: bytes) -> None:
+    """Write a file of the cache folder, whole or not at all, whoever else writes it meanwhile.
+
+    :raises OperatorError: the folder takes nothing.
+    """
+    with writing_cache(), _scratch(place.parent) as scratch:
+        made = Path(scratch) / place.name
+        made.write_bytes(data)
+        os.replace(made, place)
+
+
 @contextmanager
 def _scratch(parent: Path) -> Iterator[str]:
     parent.mkdir(parents=True, exist_ok=True)

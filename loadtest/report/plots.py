@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from loadtest.report.rows import TIERS
+
 Rows = Mapping[str, Mapping[str, Any]]  # by name, as `report.save` writes them
 
 # Okabe and Ito's colours, which people with any kind of colour vision tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2 #E69F00 #009E73 #D55E00 #CC79A7 #56B4E9 #F0E442 #000000".split()
 )
-TIERS: Final = {"resident": GREEN, "parked": SKY, "disk": YELLOW, "blob": ORANGE, "origin": RED}
+TIER_COLOURS: Final = dict(zip(TIERS, (GREEN, SKY, YELLOW, ORANGE, RED), strict=True))
 
 
 ALL_FIT_PERCENT: Final = 99.0  # of answers from resident machines, from which on all of them fit
@@ -110,7 +112,7 @@ def deciles(axes: Any, rows: Rows) -> None:
 def tiers(axes: Any, rows: Rows) -> None:
     """Who answered the crowd."""
     at = 0.0
-    for tier, colour in TIERS.items():
+    for tier, colour in TIER_COLOURS.items():
         share = _row(rows, f"crowd-tier-{tier}")["median"]
         axes.barh(0, share, left=at, color=colour, label=f"{tier} {share:.1f} %")
         at += share
@@ -201,7 +203,7 @@ def zipf_curve(axes: Any, rows: Rows) -> None:
 
 def zipf_tiers(axes: Any, rows: Rows) -> None:
     """What moves the cliff: where answers come from; visitors' least skew as lines, their most dashed."""
-    for tier, colour in TIERS.items():
+    for tier, colour in TIER_COLOURS.items():
         curves = list(_zipf(rows, tier).items())
         if not any(share for _, points in curves for _, share in points):
             continue

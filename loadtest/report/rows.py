@@ -8,10 +8,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
+
+TIERS: Final = ("resident", "parked", "disk", "blob", "origin")  # where an answer may come from, the nearest first
 
 
 @dataclass(frozen=True)

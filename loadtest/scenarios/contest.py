@@ -12,10 +12,11 @@ from rich.console import Console
 
 from loadtest.peers.peers import WORKER, Cgi, Nginx, Peer, PeerMissing, Wasmtime, Workerd
 from loadtest.report.rows import Row
+from loadtest.site.checks import NotServed, require
 from loadtest.site.fetch import Client, fetch
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from loadtest.traffic.pressure import Pressure, press
+from loadtest.traffic.pressure import press, require_clean
 
 PEERS: Final[tuple[type[Peer], ...]] = (Workerd, Nginx, Wasmtime, Cgi)
 Samples = Mapping[Row, Sequence[float]]
@@ -33,14 +34,10 @@ PARKED_JS: Final = Row("parked-js", "JavaScript parked -> first byte, p50", "ms"
 DELTA_JS: Final = Row("delta-js", "a small worker on the wire, of its whole image with the base", "%", "lower", 3)
 
 
-class Lost(Exception):
-    """Somebody did not answer as they must."""
-
-
 def measure_contest(rounds: int, seconds: float) -> Samples:
     """Throughput of each, in turn.
 
-    :raises Lost: an answer that is not what it must be.
+    :raises NotServed: an answer that is not what it must be.
     """
     samples: dict[Row, list[float]] = {row: [] for row in (HELLO_C, HELLO_JS, JSON_JS, BARE)}
     with tempfile.TemporaryDirectory(prefix="nunatak-contest-") as folder, ExitStack() as stack:
@@ -74,10 +71,10 @@ def measure_contest(rounds: int, seconds: float) -> Samples:
         for url in targets.values():
             for _ in range(50):
                 if fetch(url).status != 200:
-                    raise Lost(f"{url}: status 200 expected")
+                    raise NotServed(f"{url}: status 200 expected")
         for _ in range(rounds):
             for row, url in targets.items():
-                samples[row].append(_clean(press(url, seconds=seconds), row).requests_per_s)
+                samples[row].append(require_clean(press(url, seconds=seconds), row.title).requests_per_s)
     found: dict[Row, Sequence[float]] = dict(samples)
     by_name = {row.name: values for row, values in samples.items()}
     for ratio, own, other in (
@@ -92,7 +89,7 @@ def measure_contest(rounds: int, seconds: float) -> Samples:
 def measure_javascript(services: int, starts: int) -> Samples:
     """Cold and parked workers, beside what a fresh workerd takes.
 
-    :raises Lost: an answer that is not what it must be.
+    :raises NotServed: an answer that is not what it must be.
     """
     found: dict[Row, Sequence[float]] = {}
     with tempfile.TemporaryDirectory(prefix="nunatak-js-") as folder:
@@ -104,12 +101,13 @@ def measure_javascript(services: int, starts: int) -> Samples:
             whole = base["snapshot_wire_bytes"] + own["snapshot_wire_bytes"]
             found[DELTA_JS] = [100 * own["snapshot_wire_bytes"] / whole]
             site.publish(image, "worker")
-            _answered(client, "/~service/worker/")
-            found[COLD_JS] = [_answered(client, f"/~service/{name}/") for name in site.world(WORKER, services, "cold")]
+            require(client.get("/~service/worker/"), "worker")
+            names = site.world(WORKER, services, "cold")
+            found[COLD_JS] = [require(client.get(f"/~service/{name}/"), name).first_byte_ms for name in names]
             times = []
             for _ in range(services):
                 site.park("worker")
-                times.append(_answered(client, "/~service/worker/json"))
+                times.append(require(client.get("/~service/worker/json"), "/~service/worker/json").first_byte_ms)
             found[PARKED_JS] = times
         try:
             fresh, first = [], []
@@ -117,22 +115,9 @@ def measure_javascript(services: int, starts: int) -> Samples:
                 began = time.perf_counter()
                 with Workerd(Path(folder) / f"workerd-{number}") as peer:
                     with Client(peer.url) as own_client:
-                        first.append(_answered(own_client, "/"))
+                        first.append(require(own_client.get("/"), "/").first_byte_ms)
                     fresh.append((time.perf_counter() - began) * 1e3)
             found[COLD_WORKERD], found[FIRST_WORKERD] = fresh, first
         except PeerMissing as error:
             Console(stderr=True).print(f"[yellow]not measured:[/] {error}")
     return found
-
-
-def _answered(client: Client, path: str) -> float:
-    answer = client.get(path)
-    if answer.status != 200:
-        raise Lost(f"{path}: status 200 expected, got {answer.status} {answer.error}")
-    return answer.first_byte_ms
-
-
-def _clean(pressure: Pressure, row: Row) -> Pressure:
-    if pressure.errors or not pressure.requests_per_s:
-        raise Lost(f"{row.title}: answers without errors expected, got {pressure}")
-    return pressure

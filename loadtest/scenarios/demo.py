@@ -89,7 +89,7 @@ class Demo:
         self._say("a fault (502), an endless loop (504), a memory eater (507): their neighbour did not notice")
 
     def flipped_byte(self) -> None:
-        """One bit of a stored blob flips at the origin: refused, and the client is not told why. Mended: served."""
+        """One bit of a stored blob flips at the origin: refused, and the client is not told why. Fixed: served."""
         before = set(_content(self._site.store))
         self._site.publish(self._site.build(example("hello"), "--env", "NAME=damaged", name="damaged"), "damaged")
         blob = _snapshot(set(_content(self._site.store)) - before)

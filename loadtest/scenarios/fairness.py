@@ -26,10 +26,12 @@ from urllib.parse import urlsplit
 import uvloop
 
 from loadtest.report.rows import Row
+from loadtest.site.checks import NotServed, require
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
 
 READ_BYTES: Final = 1 << 20
+VISITS_PER_S: Final = 40.0  # of the victim's one client
 SETTLE_S: Final = 0.5  # until a neighbour's requests are all there
 LARGE_BYTES: Final = 48 << 20  # of the disk whose blocks are wanted: half as much again as a worker's cache of blocks
 OWN_BYTES: Final = 4 << 20  # of the disk that is flushed
@@ -66,15 +68,11 @@ NEIGHBOURS: Final[Mapping[str, Neighbour | None]] = {
 }
 
 
-class Unfair(Exception):
-    """The victim, or a neighbour, was not served as it must be."""
-
-
 def measure_neighbours(rounds: int, requests: int, rate: float, workers: int = 2) -> dict[str, list[list[float]]]:
     """The victim's times to the first byte in milliseconds, sorted, by case and round.
 
     :param requests: of the victim in each case of a round. :param rate: of them per second.
-    :raises Unfair: the victim got another answer than its page.
+    :raises NotServed: the victim got another answer than its page.
     """
     found: dict[str, list[list[float]]] = {case: [] for case in NEIGHBOURS}
     with tempfile.TemporaryDirectory(prefix="nunatak-fair-") as folder, Site(Path(folder), workers=workers) as site:
@@ -83,8 +81,7 @@ def measure_neighbours(rounds: int, requests: int, rate: float, workers: int = 2
         publish_neighbours(site, NEIGHBOURS)
         with Client(url) as client:
             for service in (*(case for case, neighbour in NEIGHBOURS.items() if neighbour), "victim"):
-                if (answer := client.get(f"/~service/{service}/")).status != 200:
-                    raise Unfair(f"{service}: status 200 expected, got {answer.status} {answer.error}")
+                require(client.get(f"/~service/{service}/"), service)
             _visit(client, requests // 4, rate)  # the first turns fill caches
             for _ in range(rounds):
                 for case, neighbour in NEIGHBOURS.items():
@@ -117,6 +114,11 @@ def _disk(site: Site, name: str, data: bytes) -> Path:
     return disk
 
 
+def measure_fairness(rounds: int, requests: int) -> dict[Row, list[float]]:
+    """The victim's tail beside each of its neighbours, against its tail alone; see `measure_neighbours`."""
+    return rows(measure_neighbours(rounds, requests, VISITS_PER_S))
+
+
 def rows(found: Mapping[str, list[list[float]]]) -> dict[Row, list[float]]:
     """One p99 a round for each case, and its ratio to that round's p99 alone."""
     samples: dict[Row, list[float]] = {}
@@ -141,9 +143,7 @@ def _visit(client: Client, requests: int, rate: float) -> list[float]:
     """Ask at a steady rate; the wait before a late request counts for none but itself."""
     times = []
     for _ in range(requests):
-        answer = client.get("/~service/victim/")
-        if answer.status != 200 or answer.tier != "resident":
-            raise Unfair(f"victim: its page from a resident machine expected, got {answer.status} {answer.error}")
+        answer = require(client.get("/~service/victim/"), "victim", ("resident",))
         times.append(answer.first_byte_ms)
         time.sleep(max(0.0, 1 / rate - answer.total_ms / 1e3))
     return sorted(times)
@@ -164,13 +164,13 @@ def _beside(url: str, neighbour: Neighbour | None) -> Iterator[None]:
             time.sleep(SETTLE_S)
             yield
             if process.poll() is not None:
-                raise Unfair(f"a neighbour that goes on expected, its client ended with {process.returncode}")
+                raise NotServed(f"a neighbour that goes on expected, its client ended with {process.returncode}")
         finally:
             process.stdin.close()
             answers = process.stdout.read()
             process.wait()
     if not int(answers or 0):
-        raise Unfair(f"a neighbour that is served expected, {neighbour.title} had no answer")
+        raise NotServed(f"a neighbour that is served expected, {neighbour.title} had no answer")
 
 
 async def _bother(url: str, connections: int, heads: int) -> None:

@@ -18,20 +18,18 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.report.rows import Row
-from loadtest.site.fetch import Answer, Client
+from loadtest.site.checks import metric, require
+from loadtest.site.fetch import Client
 from loadtest.site.server import Server, tree_cpu_s, tree_memory_bytes
 from loadtest.site.site import Site
-from loadtest.site.vitals import metrics
 
 CLIENTS: Final = 4  # that ask all services for the first time; one client asks when times are taken
 PARKED_BYTES: Final = 15 << 10  # of memory for a parked record: 13.5 KB measured for `ballast`, and room
 IMAGE_BYTES: Final = 14 << 10  # the same for an image: 13.1 KB
 RESIDENT_BYTES: Final = 64 << 20  # for machines that run: some forty
 SETTLE_S: Final = 1.5  # until the records of the last second are on disk
-
-
-class NotParked(Exception):
-    """A service did not answer as it must."""
+# One asked twice may still be there. What must not be is an answer from disk or from the image.
+FROM_MEMORY: Final = ("parked", "resident")
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Population:
 def measure_population(source: Path, population: Population) -> dict[Row, list[float]]:
     """Samples at each count.
 
-    :raises NotParked: an answer was not 200, or came from elsewhere than a parked record.
+    :raises NotServed: an answer was not 200, or came from elsewhere than a parked record.
     """
     samples: dict[Row, list[float]] = {}
     names: list[str] = []
@@ -66,14 +64,14 @@ def measure_population(source: Path, population: Population) -> dict[Row, list[f
             met = time.monotonic()
             names += fresh
             with site.admin(edge) as client:
-                _served(client.request("POST", "/-/park"), "/-/park")
+                require(client.request("POST", "/-/park"), "/-/park")
             time.sleep(SETTLE_S)
             asked = [dice.choice(names) for _ in range(population.asked)]
-            cpu_before, opened = tree_cpu_s(edge.pid), _metric(edge, "opens_total")
+            cpu_before, opened = tree_cpu_s(edge.pid), metric(edge, "opens_total")
             with Client(edge.url) as client:
-                answers = [_parked(client.get(f"/~service/{name}/"), name) for name in asked]
+                answers = [require(client.get(f"/~service/{name}/"), name, FROM_MEMORY) for name in asked]
             cpu_s = tree_cpu_s(edge.pid) - cpu_before
-            opens = _metric(edge, "opens_total") - opened
+            opens = metric(edge, "opens_total") - opened
             times = sorted(answer.first_byte_ms for answer in answers if answer.tier == "parked")
             memory = tree_memory_bytes(edge.pid)
             share = sum(answer.tier == "parked" for answer in answers) / len(answers)
@@ -133,28 +131,7 @@ def ask_all(edge: Server, names: Sequence[str]) -> None:
     def ask(part: Sequence[str]) -> None:
         with closing(Client(edge.url)) as client:
             for name in part:
-                _served(client.get(f"/~service/{name}/"), name)
+                require(client.get(f"/~service/{name}/"), name)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         list(pool.map(ask, [names[start::CLIENTS] for start in range(CLIENTS)]))
-
-
-def _served(answer: Answer, name: str) -> Answer:
-    if answer.status != 200:
-        raise NotParked(f"{name}: status 200 expected, got {answer.status} {answer.error}")
-    return answer
-
-
-def _parked(answer: Answer, name: str) -> Answer:
-    """One asked twice may still be there: resident. What must not be is an answer from disk or from the image."""
-    _served(answer, name)
-    if answer.tier not in ("parked", "resident"):
-        raise NotParked(f"{name}: an answer from a parked record expected, got {answer.tier or 'no tier'}")
-    return answer
-
-
-def _metric(edge: Server, name: str) -> float:
-    found = metrics(edge).get(name)
-    if found is None:
-        raise NotParked(f"metric nunatak_{name} expected, none found")
-    return found

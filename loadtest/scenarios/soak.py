@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtest.scenarios.growth import Budget, judge
+from loadtest.site.checks import NotServed
 from loadtest.site.site import Site
 from loadtest.site.vitals import Vitals, look
 from loadtest.traffic.paced import NAME as GENERATOR
@@ -45,10 +46,6 @@ BUDGETS: Final = (
     Budget("open files of the origin", "", share=0, floor=8, swing=0, swing_floor=40),
     Budget("disk of the edge", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=16),
 )
-
-
-class SoakFailed(Exception):
-    """The load could not be made."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +200,7 @@ class Result:
 def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
     """Do all of it; `say` gets a line now and then.
 
-    :raises SoakFailed: nothing was answered, or the generator ended before its time.
+    :raises NotServed: nothing was answered, or the generator ended before its time.
     :raises ServerFailed, CommandFailed: the site did not come up.
     """
     with _site(folder, plan) as site:
@@ -235,7 +232,7 @@ def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
             for report in reports:
                 result.add(Sample(*report, look(site)))
         if not result.samples or result.samples[-1].at_s < plan.seconds - plan.every_s:
-            raise SoakFailed(f"reports for {plan.seconds:.0f} s expected from {GENERATOR}, it ended before")
+            raise NotServed(f"reports for {plan.seconds:.0f} s expected from {GENERATOR}, it ended before")
         _rest(site, result)
         return result
 
@@ -255,13 +252,13 @@ def _site(folder: Path, plan: Plan) -> Site:
 def _capacity(order: Order) -> float:
     """Requests a second in the second half of a closed loop's time, when all services were met or soon are.
 
-    :raises SoakFailed: an answer was an error.
+    :raises NotServed: an answer was an error.
     """
     with generator(order) as reports:
         found = [report for report in reports if report.at_s <= order.seconds * 1.1]
     errors = sum((report.tally.errors for report in found), Counter[str]())
     if errors or not found:
-        raise SoakFailed(f"answers without error expected while capacity is measured, got {dict(errors) or 'none'}")
+        raise NotServed(f"answers without error expected while capacity is measured, got {dict(errors) or 'none'}")
     later = [report for report in found if report.at_s > order.seconds / 2]
     return sum(report.tally.requests for report in later) / (later[-1].at_s - found[len(found) - len(later) - 1].at_s)
 

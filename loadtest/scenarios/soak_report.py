@@ -4,9 +4,8 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from loadtest.report.rows import TIERS
 from loadtest.scenarios.soak import BUDGETS, Result
-
-TIERS = ("resident", "parked", "disk", "blob", "origin")  # the nearest first
 
 
 def lines(result: Result) -> list[str]:

@@ -16,27 +16,22 @@ from typing import Final
 
 from rich.console import Console
 
-from loadtest.report.rows import Row
+from loadtest.report.rows import TIERS, Row
 from loadtest.scenarios.scale import ask_all
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
 from loadtest.site.vitals import metrics
-from loadtest.traffic.pressure import Pressure, press
+from loadtest.traffic.pressure import Pressure, press, require_clean
 
 DRAWS: Final = 100_000  # requests in turn, then again from the first
 SEED: Final = 20_021_209
 PREFIX: Final = "zipf"
-TIERS: Final = ("resident", "parked", "disk", "blob", "origin")
 MIB: Final = 1 << 20
 RESIDENT: Final = 48 * MIB  # for machines: some dozens of them
 PARKED: Final = 4 * MIB  # for records in memory: some thousands
 IMAGES: Final = 96 * MIB
 
 Samples = Mapping[Row, Sequence[float]]
-
-
-class Broken(Exception):
-    """Answers were wrong or missing."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def script(count: int, alpha: float, draws: int = DRAWS, part: int = 0) -> str:
 def measure_zipf(curve: Curve) -> Samples:
     """Requests per second and share of answers by tier at each point; nothing where there is no wrk.
 
-    :raises Broken: an answer that is not a page.
+    :raises NotServed: an answer that is not a page.
     """
     if shutil.which("wrk") is None:
         Console(stderr=True).print("[yellow]not measured:[/] throughput by Zipf's law: wrk: apt-get install wrk")
@@ -111,10 +106,7 @@ def measure_zipf(curve: Curve) -> Samples:
 def _ask(edge: Server, folder: Path, curve: Curve, count: int, alpha: float, part: int = 0) -> Pressure:
     lua = folder / "draws.lua"
     lua.write_text(script(count, alpha, part=part))
-    found = press(edge.url, seconds=curve.seconds, script=lua)
-    if found.errors or not found.requests_per_s:
-        raise Broken(f"{count} services, alpha {alpha}: answers without errors expected, got {found}")
-    return found
+    return require_clean(press(edge.url, seconds=curve.seconds, script=lua), f"{count} services, alpha {alpha}")
 
 
 def rows(

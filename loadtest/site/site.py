@@ -8,7 +8,9 @@ through it takes the ends of the logs along as notes.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -238,3 +240,10 @@ class Site:
         for server in servers:
             if tail := server.tail():
                 error.add_note(f"the end of {server.name}'s log:\n{tail}")
+
+
+@contextmanager
+def bench_site(*, memory: str = "256MiB") -> Iterator[Site]:
+    """A site of one edge in a folder of its own, with so much memory."""
+    with tempfile.TemporaryDirectory(prefix="nunatak-bench-") as folder, Site(Path(folder), memory=memory) as site:
+        yield site

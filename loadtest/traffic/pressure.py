@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 
 import uvloop
 
+from loadtest.site.checks import NotServed
+
 GRACE_S: Final = 30.0  # for a client to start and to give its figures, beyond the time it measures
 
 _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
@@ -146,3 +148,13 @@ async def _press(url: str, connections: int, seconds: float) -> Pressure:
 
 if __name__ == "__main__":
     print(json.dumps(asdict(uvloop.run(_press(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))))
+
+
+def require_clean(pressure: Pressure, what: str) -> Pressure:
+    """The pressure, under which nothing failed.
+
+    :raises NotServed: something did.
+    """
+    if pressure.errors or not pressure.requests_per_s:
+        raise NotServed(f"{what}: answers without errors expected, got {pressure}")
+    return pressure

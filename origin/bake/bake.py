@@ -1,9 +1,10 @@
 """Bake: run a program's initialisation once, in a real machine, and keep what memory then holds as an image.
 
-The one module outside of the edge that imports the VMM. A base image is the libOS after its own boot; an image of a
-program is derived from it: restore the base, load the program, let it run to READY, keep what differs. Nothing random
-and no clock is visible while baking, so the same source gives the same bytes; a program that needs random bytes before
-it is ready is kept as it stands there, and each machine goes on with bytes of its own (`origin.bake.entropy`).
+Outside of the edge only this room and `origin.dev` import the VMM. A base image is the libOS after its own boot; an
+image of a program is derived from it: restore the base, load the program, let it run to READY, keep what differs.
+Nothing random and no clock is visible while baking, so the same source gives the same bytes; a program that needs
+random bytes before it is ready is kept as it stands there, and each machine goes on with bytes of its own
+(`origin.bake.entropy`).
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ from edge.vmm.memory.image_memory import base_memfd
 from edge.vmm.shells.shell import Image, Shell
 from edge.vmm.turns.watchdog import watchdog
 from origin.bake import entropy
+from origin.bake import files as archive
 from origin.bake.bundle import bundle_of, environment
 from origin.bake.disks import DISK_REGIONS, LocalDrive, drives_for_bake
+from origin.bake.elf import Program, Segment, parse_program
 from origin.bake.layout import device_regions, segment_regions
 from origin.bake.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
-from vmimage import files as archive
 from vmimage.archive import ImageBundle
-from vmimage.elf import Program, Segment, Symbol, parse_program
 from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import DEFAULT_TERMS, MEMORY_STEP, Limits, Region, Terms
 from vmimage.pages import no_pages
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
+from vmimage.symbols import Symbol
 
 LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
@@ -128,7 +130,7 @@ class Baker:
 
         :param kind: abi.PROGRAM_*.
         :param arguments: of a Linux program, its name first.
-        :param files: an archive of `vmimage.files`.
+        :param files: an archive of `origin.bake.files`.
         :param bake_entropy: the program has random bytes of this host, and every machine what it made of them.
         :param warn: gets what a publisher should know; as `progress` if not given.
 

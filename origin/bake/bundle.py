@@ -7,11 +7,11 @@ from edge.vmm.machine.machine import Machine
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.drives import DriveRef
-from vmimage.elf import Symbol
 from vmimage.errors import PublisherError
 from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Region, Terms, digest_of
 from vmimage.pages import pages_digest
 from vmimage.snapshot import Snapshot
+from vmimage.symbols import Symbol
 from vmimage.symbols import encode as encode_symbols
 
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small

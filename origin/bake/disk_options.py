@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Final, cast
 
 from origin.bake.disks import LocalDrive
+from origin.bake.sizes import size_option
 from origin.model.diskfile import DiskFile
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.drives import parse_drives as check_drives
 from vmimage.errors import FormatError, PublisherError
 
 _DRIVE: Final = re.compile(r"([a-z0-9._-]{1,47})=(?:(.+):(shared|cow)|(scratch|log)(?::(.+))?)", re.ASCII)
-_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
-_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _DEFAULT_BYTES: Final = {"scratch": 8 << 20, "log": 1 << 20}
 
 
@@ -35,17 +34,10 @@ def parse_drives(entries: list[str]) -> list[LocalDrive]:
                 ref = DriveRef(opened.manifest.disk_bytes, opened.manifest.digest, cast("DriveKind", kind), name)
             else:
                 ref = DriveRef(
-                    _parse_size(size) if size else _DEFAULT_BYTES[empty], None, cast("DriveKind", empty), name
+                    size_option("disk", size) if size else _DEFAULT_BYTES[empty], None, cast("DriveKind", empty), name
                 )
             drives.append(LocalDrive(ref, opened))
             check_drives([asdict(drive.ref) for drive in drives])
         except FormatError as error:
             raise PublisherError(f"--disk {entry}: {error}") from None
     return drives
-
-
-def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise PublisherError(f"--disk: a size such as 8MiB expected, got {text!r}")
-    return int(match[1]) * _UNITS[match[2]]

@@ -11,9 +11,9 @@ from typing import Final
 
 from edge.vmm.devices.info_page import FRESH_BYTES
 from edge.vmm.shells.shell import Shell
+from origin.bake.elf import Program, Segment
 from vmimage import abi
-from vmimage.elf import Program, Segment, Symbol
-from vmimage.symbols import SymbolTable
+from vmimage.symbols import Symbol, SymbolTable
 
 _FRAMES_MAX: Final = 16
 _GAP_MAX: Final = 1024  # bytes between two frames; a system call's registers and a C library's function take some 300

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from origin.bake.elf import Segment
 from vmimage import abi
-from vmimage.elf import Segment
 from vmimage.manifest import Access, Region
 
 

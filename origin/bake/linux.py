@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from vmimage import files as archive
-from vmimage.elf import Program, check_instructions, parse_program
+from origin.bake import files as archive
+from origin.bake.elf import Program, parse_program
+from origin.bake.instructions import check_instructions
 from vmimage.errors import PublisherError
 
 SOURCES = (".c", ".cc", ".cpp", ".cxx")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from origin.bake.sizes import size_option
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from vmimage.archive import ImageBundle
     from vmimage.terms import InstanceMode, Rejuvenation
-
-_SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KiB|MiB|GiB)?", re.ASCII)
-_UNITS: Final = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def images_of(
@@ -62,20 +60,20 @@ def images_of(
     if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     if not source.exists():
-        raise PublisherError(f"source: a .c file or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     return build_image(
         source,
         name=name or name_of(source),
         env=parse_environment(env or []),
-        memory_bytes=parse_size("memory", memory),
+        memory_bytes=size_option("memory", memory),
         terms=Terms(
             instance=instance,
             limits=Limits(
                 cpu_ms=cpu_ms,
-                output_bytes=parse_size("response", response, OUTPUT_MAX),
+                output_bytes=size_option("response", response, OUTPUT_MAX),
                 streams=streams,
                 cpu_percent=cpu_percent,
-                log_bytes=parse_size("log-rate", log_rate, LOG_MAX),
+                log_bytes=size_option("log-rate", log_rate, LOG_MAX),
             ),
             upstreams=_parse_upstreams(upstream or []),
             pool=pool,
@@ -128,7 +126,7 @@ def _parse_causes(text: str | None) -> Rejuvenation:
             elif name == "hours":
                 found["seconds"] = round(float(value) * 3600)
             elif name == "growth":
-                found["growth_bytes"] = parse_size("rejuvenate", value)
+                found["growth_bytes"] = size_option("rejuvenate", value)
             else:
                 raise ValueError
         except (ValueError, OverflowError):
@@ -138,14 +136,3 @@ def _parse_causes(text: str | None) -> Rejuvenation:
     if not all(0 < value <= COUNT_MAX for value in found.values()):
         raise PublisherError(f"--rejuvenate: numbers above 0 expected, got {text!r}")
     return Rejuvenation(**found)
-
-
-def parse_size(option: str, text: str, at_most: int | None = None) -> int:
-    """Bytes of a size such as 32MiB, given with an option."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise PublisherError(f"--{option}: a size such as 32MiB expected, got {text!r}")
-    size = int(match[1]) * _UNITS[match[2]]
-    if at_most is not None and size > at_most:
-        raise PublisherError(f"--{option}: at most {at_most} bytes expected, got {text!r}")
-    return size

@@ -17,8 +17,8 @@ from edge.vmm.machine.report import unknown_calls
 from edge.vmm.shells.shell import EngineName, Shell
 from edge.vmm.turns.watchdog import watchdog
 from origin.bake.bake import Baker
+from origin.bake.elf import Program
 from vmimage import abi
-from vmimage.elf import Program
 from vmimage.errors import GuestExited
 from vmimage.linux_calls import name_of
 from vmimage.manifest import DEFAULT_TERMS, Limits

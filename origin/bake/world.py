@@ -9,10 +9,10 @@ from pathlib import Path
 from libos.runtimes import Language, language_of, program_text
 from libos.toolchain.build import compile_guest
 from origin.bake.bake import Baker
+from origin.bake.elf import Program, parse_program
 from origin.bake.linux import read_folder
 from origin.model.publication import Publication
 from vmimage.archive import ImageBundle
-from vmimage.elf import Program, parse_program
 from vmimage.errors import PublisherError
 from vmimage.manifest import DEFAULT_TERMS, Terms, is_name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from origin.commands.build_cli import build, inspect
 from origin.commands.run_cli import run
+from origin.commands.shared import (
+    KeysOption,
+    OriginOption,
+    PlainOption,
+    TenantOption,
+    TokenOption,
+    WrittenOption,
+)
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -26,33 +34,13 @@ app = typer.Typer()
 app.add_typer(token, name="token")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
-
-KeysOption = Annotated[
-    Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
-]
-OriginOption = Annotated[
-    str, typer.Option("--origin", envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")
-]
-TokenOption = Annotated[
-    Path | None, typer.Option("--token-file", help="File with the upload token; KEYS/token if not given.")
-]
-WrittenOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Where a copy-on-write disk has another base than before: keep what services wrote on edges, on top of "
-        "the new one, or drop it.",
-        metavar="keep|drop",
-    ),
-]
-PlainOption = Annotated[
-    bool,
-    typer.Option("--plain-http", envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine."),
-]
+app.command()(build)
+app.command()(inspect)
 
 
 @app.command()
-def keygen(folder: Annotated[Path, typer.Argument(help="New folder for the keys.", metavar="DIR")]) -> None:
-    """Make a key folder: five Ed25519 keys, the trust root for edges, and an upload token."""
+def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")]) -> None:
+    """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
     from origin.model import keys
 
     keys.generate(folder, _now())
@@ -62,19 +50,22 @@ def keygen(folder: Annotated[Path, typer.Argument(help="New folder for the keys.
 
 @app.command()
 def origin(
-    store: Annotated[Path, typer.Option(help="Folder for images and catalogue; made if missing.", metavar="DIR")],
+    store: Annotated[
+        Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
+    ],
     keys: KeysOption,
-    listen: Annotated[str, typer.Option(help="Where to listen; port 0 takes a free one.", metavar="ADDR:PORT")] = (
-        "127.0.0.1:8700"
-    ),
+    listen: Annotated[
+        str, typer.Option(help="Address and port to listen on; port 0 takes a free one.", metavar="ADDRESS:PORT")
+    ] = "127.0.0.1:8700",
     token_file: TokenOption = None,
     timestamp_minutes: Annotated[
-        int, typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.")
+        int,
+        typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
-    SIGTERM and Ctrl-C let requests under way finish, then leave. SIGHUP reads the tokens' files again.
+    On SIGTERM and Ctrl-C it finishes the requests in flight and ends. On SIGHUP it reads the files of the tokens again.
     """
     import asyncio
     import logging
@@ -125,29 +116,48 @@ def origin(
 def publish(
     origin: OriginOption,
     keys: KeysOption,
-    image: Annotated[Path | None, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")] = None,
-    service: Annotated[str | None, typer.Option(help="Name of the service.")] = None,
+    image: Annotated[
+        Path | None,
+        typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE", show_default="none, see --batch"),
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="Name of the service, which goes with IMAGE.", metavar="NAME", show_default="none"),
+    ] = None,
     host: Annotated[
-        list[str] | None, typer.Option(help="Host name it answers for, in place of those it has; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Host that the service answers for, in place of those it has; may be repeated.",
+            metavar="HOST",
+            show_default="the hosts it has",
+        ),
     ] = None,
     disk: Annotated[
         list[Path] | None,
-        typer.Option(help="Disk file that the image names, unless the origin has it; may be repeated.", metavar="DISK"),
+        typer.Option(
+            help="Disk file that the image names and the origin does not have yet; may be repeated.",
+            metavar="DISK",
+            show_default="none",
+        ),
     ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
-            help='Many at once: a file of JSON lines {"image": path, "service": name, "hosts": [...]}, also "tenant".'
+            help="File that publishes many services at once, a JSON object in each line with the keys image (a path), "
+            "service (a name), hosts (a list) and, if wanted, tenant.",
+            metavar="FILE",
+            show_default="none",
         ),
     ] = None,
-    tenant: Annotated[
-        str, typer.Option(help="Who shares CPU time and workers with it; itself alone if never given.", metavar="NAME")
-    ] = "",
+    tenant: TenantOption = "",
     written: WrittenOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Make an image what a service is, from now on. Stopped at any instant, the old version stays served."""
+    """Publish an image as the new version of a service.
+
+    Edges serve the version before until everything of the new one is at the origin, also if this is interrupted.
+    """
     from dataclasses import replace
 
     from origin.model.keys import load_signer, load_trust
@@ -180,18 +190,20 @@ def publish(
 
 @app.command()
 def rollback(
-    service: Annotated[str, typer.Option(help="Name of the service.")],
+    service: Annotated[str, typer.Option(help="Name of the service.", metavar="NAME")],
     origin: OriginOption,
     keys: KeysOption,
     to: Annotated[
         int | None,
-        typer.Option(min=1, help="Version to go back to; if not given, the one before, so twice changes nothing."),
+        typer.Option(
+            min=1, help="Version to go back to.", metavar="VERSION", show_default="the one before the current version"
+        ),
     ] = None,
     written: WrittenOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Make an earlier image what a service is, as a new version."""
+    """Publish an earlier image of a service again, as a new version."""
     from origin.model.keys import load_signer, load_trust
     from origin.publish import publish as publishing
 
@@ -204,112 +216,6 @@ def rollback(
         token_file,
         plain_http,
     )
-
-
-@app.command()
-def build(
-    source: Annotated[
-        Path,
-        typer.Argument(help="A .c or .lua file, a folder of them, or a static Linux program (ELF).", metavar="SOURCE"),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
-    name: Annotated[str | None, typer.Option(help="Name of the image; the source's if not given.")] = None,
-    env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
-    memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
-    cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time a request may take.")] = 200,
-    cpu_percent: Annotated[int, typer.Option(min=0, max=100, help="CPU time over time; 0: what is left over.")] = 0,
-    log_rate: Annotated[str, typer.Option(help="Log and console output in a second.", metavar="SIZE")] = "64KiB",
-    streams: Annotated[int, typer.Option(min=1, max=64, help="Requests at once in a machine.")] = 64,
-    response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
-    pool: Annotated[int, typer.Option(min=1, max=64, help="Machines that may serve at once.")] = 1,
-    rejuvenate: Annotated[
-        str | None,
-        typer.Option(help="Start anew after requests=N, hours=H, growth=SIZE, comma-separated.", metavar="CAUSES"),
-    ] = None,
-    disk: Annotated[
-        list[str] | None,
-        typer.Option(help="A disk: NAME=DISK:shared, NAME=DISK:cow, NAME=scratch[:SIZE], NAME=log; may be repeated."),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
-    upstream: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Where it may send requests of its own, https://HOST[:PORT]; may be repeated.", metavar="URL"
-        ),
-    ] = None,
-    linux: Annotated[
-        bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
-    ] = False,
-    cgi: Annotated[
-        bool, typer.Option("--cgi", help="A Linux program that speaks CGI (RFC 3875), run anew for every request.")
-    ] = False,
-    arg: Annotated[list[str] | None, typer.Option(help="Argument of a Linux program; may be repeated.")] = None,
-    files: Annotated[
-        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
-    ] = None,
-    bake_entropy: Annotated[
-        bool,
-        typer.Option(
-            "--bake-entropy", help="Random bytes while it is built: all machines share what the program makes of them."
-        ),
-    ] = False,
-) -> None:
-    """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from origin.bake.recipe import images_of
-    from vmimage.archive import pack_archive
-    from vmimage.text import plain
-
-    console = Console(stderr=True)
-    with console.status("building") as status:
-        images = images_of(
-            source,
-            progress=lambda step: status.update(f"building: {escape(plain(step))}"),
-            name=name,
-            env=env,
-            memory=memory,
-            cpu_ms=cpu_ms,
-            cpu_percent=cpu_percent,
-            log_rate=log_rate,
-            streams=streams,
-            response=response,
-            pool=pool,
-            rejuvenate=rejuvenate,
-            fresh=fresh,
-            upstream=upstream,
-            disk=disk,
-            linux=linux,
-            cgi=cgi,
-            arg=arg,
-            files=files,
-            bake_entropy=bake_entropy,
-            warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
-        )
-    data = pack_archive(images)
-    _write(output, data)
-    manifest = images[-1].manifest
-    typer.echo(
-        f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
-    )
-
-
-@app.command()
-def inspect(
-    image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    symbols: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to show.")] = 8,
-) -> None:
-    """Show what an image holds: sizes, memory and its permissions, limits, symbols, base."""
-    from origin.bake.inspect import describe, render
-    from origin.publish.image_files import read_image
-
-    images = [describe(bundle, symbols) for bundle in read_image(image)]
-    if as_json:
-        typer.echo(json.dumps({"file": str(image), "bytes": image.stat().st_size, "images": images}, indent=2))
-    else:
-        render(images)
 
 
 def _carry_out(
@@ -331,19 +237,6 @@ def _choice(text: str | None) -> Choice | None:
     raise PublisherError(f"--written: keep or drop expected, got {text!r}")
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: an interrupted build leaves the old image."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise PublisherError(f"output: a writable place expected, got {path}: {error.strerror}") from None
-
-
 def _token(keys: Path, token_file: Path | None) -> str:
     from origin.model.keys import TOKEN_FILE, load_token
 
@@ -355,12 +248,6 @@ def _parse_listen(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
     return host.strip("[]"), int(port)
-
-
-def _size(size: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(size)
 
 
 def _now() -> datetime:

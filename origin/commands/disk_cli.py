@@ -10,11 +10,12 @@ from typing import Annotated, Final
 
 import typer
 
+from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenOption
 from vmimage.errors import OriginError, OriginUnreachable, PublisherError
 from vmimage.text import plain
 
 app = typer.Typer()
-disk = typer.Typer(help="Disk images: files that machines read block by block.", no_args_is_help=True)
+disk = typer.Typer(help="Make and inspect disks, whose blocks machines read one by one.", no_args_is_help=True)
 app.add_typer(disk, name="disk")
 
 FOLLOW_WAIT_S: Final = 20
@@ -22,9 +23,11 @@ FOLLOW_WAIT_S: Final = 20
 
 @disk.command("build")
 def build_disk(
-    source: Annotated[Path, typer.Argument(help="Any file: a database, a table.", metavar="FILE")],
+    source: Annotated[Path, typer.Argument(help="File to make a disk of, such as a database.", metavar="FILE")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Disk file to write.", metavar="DISK")],
-    name: Annotated[str | None, typer.Option(help="Name of the disk; the file's if not given.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the disk.", metavar="NAME", show_default="the name of FILE")
+    ] = None,
 ) -> None:
     """Cut a file into blocks that edges fetch one by one. Programs get it with `nunatak build --disk`."""
     from rich.console import Console
@@ -76,18 +79,21 @@ def inspect_disk(
 
 @app.command()
 def logs(
-    service: Annotated[str, typer.Argument(help="Name of the service.")],
-    origin: Annotated[str, typer.Option("--origin", envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")],
-    keys: Annotated[
-        Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder with the upload token.", metavar="DIR")
-    ],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
-    log: Annotated[str | None, typer.Option(help="Only this log disk; - for lines of nk_log and the console.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines as edges wrote them.")] = False,
-    token_file: Annotated[Path | None, typer.Option(help="File with the token; KEYS/token if not given.")] = None,
-    plain_http: Annotated[
-        bool, typer.Option(envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine.")
-    ] = False,
+    service: Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")],
+    origin: OriginOption,
+    keys: KeysOption,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing as lines come.")] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            help="Log disk to print alone; - stands for lines of nk_log and the console.",
+            metavar="NAME",
+            show_default="all of them",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as edges wrote them.")] = False,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
 ) -> None:
     """Print what a service has logged, on all edges."""
     from origin.model.exchange import refuse_plain_http

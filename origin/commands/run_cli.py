@@ -8,31 +8,40 @@ from typing import Annotated
 
 import typer
 
+from origin.commands.shared import EnvOption, FilesOption
 from vmimage.errors import PublisherError
 
 
 def run(
-    program: Annotated[Path, typer.Argument(help="A static Linux program (ELF), or C or C++.", metavar="PROGRAM")],
-    arguments: Annotated[list[str] | None, typer.Argument(help="Its arguments.", metavar="[ARGUMENT]...")] = None,
-    env: Annotated[list[str] | None, typer.Option(help="Environment, NAME=VALUE; may be repeated.")] = None,
-    files: Annotated[
-        Path | None, typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER")
+    program: Annotated[
+        Path, typer.Argument(help="Static Linux program (ELF), or its source in C or C++.", metavar="PROGRAM")
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="Arguments of the program.", metavar="[ARGUMENT]...", show_default="none"),
     ] = None,
-    stdin: Annotated[bool, typer.Option("--stdin", help="Give it our standard input; else it finds none.")] = False,
-    strace: Annotated[
-        bool, typer.Option("--strace", help="Tell every system call on standard error, and count them.")
+    env: EnvOption = None,
+    files: FilesOption = None,
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Pass standard input on to the program; without this it finds none.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="unicorn or kvm.")] = "unicorn",
+    strace: Annotated[
+        bool, typer.Option("--strace", help="Print every system call on standard error, and count them.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="Engine to run it on.", metavar="unicorn|kvm")] = "unicorn",
     memory: Annotated[str, typer.Option(help="Memory of the machine.", metavar="SIZE")] = "32MiB",
-    cpu_ms: Annotated[int, typer.Option(min=1, max=60_000, help="CPU time it may take.")] = 60_000,
+    cpu_ms: Annotated[
+        int, typer.Option(min=1, max=60_000, help="CPU time that the program may take.", metavar="MILLISECONDS")
+    ] = 60_000,
 ) -> None:
-    """Run a static Linux program in a machine here and now; its exit code is ours.
+    """Run a static Linux program in a machine on this computer and exit with its exit code.
 
-    What it writes is passed on byte for byte, as of any program that is run: escapes for the terminal too.
+    Its output is passed on byte for byte, with any escapes for the terminal that are in it.
     """
     from origin.bake.linux import linux_program, packed
-    from origin.bake.recipe import parse_environment, parse_size
+    from origin.bake.recipe import parse_environment
     from origin.bake.run import Run
+    from origin.bake.sizes import size_option
     from vmimage.manifest import Limits
 
     if engine not in ("unicorn", "kvm"):
@@ -45,7 +54,7 @@ def run(
         env=parse_environment(env or []),
         files=packed(files),
         engine="kvm" if engine == "kvm" else "unicorn",
-        memory_bytes=parse_size("memory", memory),
+        memory_bytes=size_option("memory", memory),
         limits=Limits(cpu_ms=cpu_ms, output_bytes=1 << 30),
         trace=strace,
     )

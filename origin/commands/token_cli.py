@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from origin.commands.shared import KeysOption
 from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
     from origin.model.tokens import For
 
-token = typer.Typer(help="Tokens of tenants, for uploads, and of edges, for logs.", no_args_is_help=True)
-
-KeysOption = Annotated[
-    Path, typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
-]
+token = typer.Typer(
+    help="Make, list and remove tokens: of tenants for uploads, of edges for logs.", no_args_is_help=True
+)
 
 
 @token.command()
 def add(
     keys: KeysOption,
     tenant: Annotated[
-        str | None, typer.Option(help="For uploads of this tenant's services and hosts, and no others.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Tenant whose services and hosts, and no others, it opens for uploads.",
+            metavar="NAME",
+            show_default="none",
+        ),
     ] = None,
     edge: Annotated[
-        str | None, typer.Option(help="For logs that this edge sends (--log-token).", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Edge that sends logs with it (--log-token).",
+            metavar="NAME",
+            show_default="none",
+        ),
     ] = None,
 ) -> None:
-    """Make a token and print it, this once. A running origin takes it at once."""
+    """Make a token and print it, which happens only once. A running origin accepts it from now on."""
     from origin.model.tokens import TOKENS_FILE
     from origin.model.tokens import add as add_token
 
@@ -44,7 +52,7 @@ def add(
 
 @token.command("list")
 def list_(keys: KeysOption) -> None:
-    """Show which tokens there are: identifier, whom for, and since when. Nobody can show the tokens themselves."""
+    """List the tokens: identifier, tenant or edge, and when it was made. The tokens themselves cannot be shown."""
     from origin.model.tokens import TOKENS_FILE, load
 
     for entry in load(keys / TOKENS_FILE):
@@ -53,9 +61,12 @@ def list_(keys: KeysOption) -> None:
 
 @token.command()
 def remove(
-    id_: Annotated[str, typer.Argument(help="Identifier, see `nunatak token list`.", metavar="ID")], keys: KeysOption
+    id_: Annotated[
+        str, typer.Argument(help="Identifier of the token, which `nunatak token list` shows.", metavar="ID")
+    ],
+    keys: KeysOption,
 ) -> None:
-    """Take a token away. A running origin refuses it at once."""
+    """Remove a token. A running origin refuses it from now on."""
     from origin.model.tokens import TOKENS_FILE
     from origin.model.tokens import remove as remove_token
 

@@ -9,40 +9,47 @@ from typing import Annotated
 
 import typer
 
+from origin.commands.shared import KeysOption, OriginOption, PlainOption, TenantOption, TokenOption
 from vmimage.errors import PublisherError
 
 
 def world(
     source: Annotated[
-        Path | None, typer.Argument(help="One program for all: a .c, .js or .lua file, or a folder.", metavar="SOURCE")
+        Path | None,
+        typer.Argument(
+            help="One program for all services: a .c, .js or .lua file, or a folder.",
+            metavar="SOURCE",
+            show_default="none, see --mix",
+        ),
     ] = None,
     mix: Annotated[
         str | None,
         typer.Option(
-            help="Several: c, js, lua (small samples) or paths, comma-separated, NAME=WEIGHT; c=3,js=2,lua=1 unless "
-            "SOURCE is given.",
+            help="Several programs with their weights: c, js and lua are small samples, anything else is a path.",
+            metavar="PROGRAM=WEIGHT,...",
+            show_default="c=3,js=2,lua=1 unless SOURCE is given",
         ),
     ] = None,
-    origin: Annotated[
-        str, typer.Option(envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")
-    ] = "http://127.0.0.1:8700",
-    keys: Annotated[
-        Path, typer.Option(envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="DIR")
-    ] = Path("keys"),
-    services: Annotated[int, typer.Option(min=1, max=200_000, help="How many.")] = 1000,
-    images: Annotated[int | None, typer.Option(min=1, help="No more images than so many, in turn.")] = None,
-    prefix: Annotated[str, typer.Option(help="Names are PREFIX-00000 and on.")] = "world",
-    tenant: Annotated[
-        str, typer.Option(help="Who shares CPU time and workers with them; each itself alone if not given.")
-    ] = "",
-    token_file: Annotated[
-        Path | None, typer.Option(help="File with the upload token; KEYS/token if not given.")
+    origin: OriginOption = "http://127.0.0.1:8700",
+    keys: KeysOption = Path("keys"),
+    services: Annotated[int, typer.Option(min=1, max=200_000, help="Number of services.", metavar="COUNT")] = 1000,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of images that the services have in turn.",
+            metavar="COUNT",
+            show_default="one for each service",
+        ),
     ] = None,
-    plain_http: Annotated[
-        bool, typer.Option(envvar="NUNATAK_PLAIN_HTTP", help="Send the token also by http to another machine.")
-    ] = False,
+    prefix: Annotated[
+        str, typer.Option(help="What the names of services begin with, as in PREFIX-00000.", metavar="PREFIX")
+    ] = "world",
+    tenant: TenantOption = "",
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
 ) -> None:
-    """Build and publish many services at one instant, each with an image of its own or in turn, for load tests."""
+    """Build and publish many services at once, as something to load."""
     from rich.console import Console
     from rich.progress import Progress
 

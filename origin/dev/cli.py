@@ -2,34 +2,36 @@
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from origin.bake.disk_options import parse_drives
-from origin.bake.recipe import images_of, name_of
-from origin.commands import cli as origin
-from origin.dev.terminal import Progress
-from vmimage.archive import ImageBundle
+from origin.commands.build_cli import build as build_command
 from vmimage.errors import PublisherError
+
+if TYPE_CHECKING:
+    from origin.dev.terminal import Progress
+    from vmimage.archive import ImageBundle
 
 app = typer.Typer()
 
 
 def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
-    """Build a program, serve it on 127.0.0.1 with an edge's own worker and limits, and build it again when it changes.
+    """Build a program, serve it on this machine as an edge would, and build it again whenever it changes.
 
-    The terminal shows every request, what the guest writes, and where it died. Ctrl-C ends it.
+    The terminal shows every request, what the program writes, and where it crashed. Ctrl-C ends it.
     """
     import uvloop
 
+    from origin.bake.disk_options import parse_drives
+    from origin.bake.recipe import images_of, name_of
     from origin.dev.serve import quiet_logs, serve
 
-    def build(progress: Progress) -> list[ImageBundle]:
+    def build(progress: "Progress") -> "list[ImageBundle]":
         return images_of(source, progress=progress, **options)
 
     if not source.exists():
-        raise PublisherError(f"source: a file or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
     quiet_logs()
     uvloop.run(
@@ -41,11 +43,15 @@ def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-_PORT = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+_PORT = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.", metavar="PORT")]
 _UPSTREAMS = Annotated[
-    str, typer.Option(help="Networks that its own requests may reach, as an edge's; public is the internet.")
+    str,
+    typer.Option(
+        help="Networks that requests of the program may reach; public stands for the internet.",
+        metavar="NETWORK,...|public",
+    ),
 ]
-_BUILD = inspect.signature(origin.build, eval_str=True).parameters
+_BUILD = inspect.signature(build_command, eval_str=True).parameters
 _PARAMETERS = [
     *(
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)

@@ -35,7 +35,7 @@ class About:
 
     def line(self, method: str, path: str, request: Request) -> str:
         """A line in the log; of an answer it counts the body's bytes, with its framing where it is chunked."""
-        outcome = f"goes on at {request.target}" if request.again else str(self.status or "client gone")
+        outcome = f"goes on at {request.target}" if request.redirected else str(self.status or "client gone")
         words = [method, path, outcome, f"{request.sent - self.head} B"]
         if self.guest_us is not None:
             words.append(f"guest {self.guest_us / 1000:.3f} ms on {self.engine}")

@@ -20,10 +20,10 @@ from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
+from edge.content.disk_tier import DiskTier
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.content.seal import new_seal
-from edge.content.tiers import DiskTier
 from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool

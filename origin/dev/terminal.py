@@ -27,7 +27,7 @@ def problem(what: Problem) -> None:
 
 
 def note(line: str) -> None:
-    """A word of ours."""
+    """A line of the development server's own."""
     click.secho(f"{_now()} {plain(line)}", fg="cyan")
 
 

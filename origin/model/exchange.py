@@ -6,9 +6,9 @@ from typing import Final
 from urllib.parse import quote
 
 from vmimage.errors import OriginError, PublisherError
+from vmimage.manifest import REPOSITORY
 from vmimage.urls import is_guarded
 
-REPOSITORY: Final = "images"  # the OCI repository name under which an origin keeps everything
 TIMESTAMP_FILE: Final = "timestamp.json"  # of the catalogue: the one role whose name has no version
 
 

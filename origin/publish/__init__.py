@@ -1,1 +1,4 @@
-"""Publishing: which requests bring images, disks and signed metadata to an origin, decided without I/O; and their client."""
+"""Publishing: which requests bring images, disks and signed metadata to an origin, and the client that sends them.
+
+What to send, and in which order, is decided without I/O.
+"""

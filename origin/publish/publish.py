@@ -15,14 +15,14 @@ from typing import Final
 from securesystemslib.signer import Signer
 from tuf.api.metadata import MetaFile, TargetFile, Targets
 
-from origin.model.exchange import REPOSITORY, TIMESTAMP_FILE, Request, Response, expect, is_present, upload_request
+from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect, is_present, upload_request
 from origin.model.publication import Publication
 from origin.publish.upload_disks import upload_disks
 from origin.publish.written import Choice, decide
 from vmimage.archive import ImageBundle, checked_layers
 from vmimage.drives import DriveRef
 from vmimage.errors import OriginError, PublisherError, VerificationError
-from vmimage.manifest import MANIFEST_TYPE, Blob, ImageManifest, digest_of, parse_manifest
+from vmimage.manifest import MANIFEST_TYPE, REPOSITORY, Blob, ImageManifest, digest_of, parse_manifest
 from vmimage.trust import (
     ServiceRecord,
     Trust,

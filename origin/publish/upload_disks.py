@@ -7,9 +7,9 @@ its blocks are asked for and sent in groups, each read from the disk file when i
 from collections.abc import Generator, Iterable, Sequence
 from typing import Final
 
-from origin.model.exchange import REPOSITORY, Request, Response, expect, is_present, upload_request
+from origin.model.exchange import Request, Response, expect, is_present, upload_request
 from origin.model.publication import Disk
-from vmimage.manifest import MANIFEST_TYPE
+from vmimage.manifest import MANIFEST_TYPE, REPOSITORY
 
 GROUP_BLOCKS: Final = 256  # 16 MiB uncompressed
 

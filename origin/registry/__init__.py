@@ -1,1 +1,4 @@
-"""The origin's server: an OCI registry and the TUF catalogue beside it, what may change in them, and what is kept on disk."""
+"""The origin's server: an OCI registry and the TUF catalogue beside it.
+
+What may change in them is decided here, and what is kept on disk is kept durably.
+"""

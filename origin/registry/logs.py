@@ -1,8 +1,9 @@
 """Logs of services, as edges send them: kept per service, bounded, read by publishers from any place on.
 
-    logs/<service>/<first byte>.jsonl   lines in the order they came; the two newest files stay
-    logs/edges/<edge>                   number of the last batch that this edge sent: none is taken twice; for a token
-                                        of one edge <name>.<edge>, so that another's numbers are out of its reach
+    logs/services/<service>/<first byte>.jsonl   lines in the order they came; the two newest files stay
+    logs/edges/<edge>                            number of the last batch that this edge sent: none is taken twice; for
+                                                 a token of one edge <name>.<edge>, so that another's numbers are out of
+                                                 its reach
 
 POST /logs           an edge's batch of lines, with the log token or one of its own: either lets it append, to any log
 GET /logs/<service>  lines from byte `after` on, with an upload token that may; `wait` seconds if there are none
@@ -13,7 +14,6 @@ what is gone gets what there is.
 
 import asyncio
 import errno
-import hmac
 import json
 import os
 import re
@@ -24,6 +24,7 @@ from typing import Final
 from aiohttp import web
 
 from origin.model.tokens import Tokens
+from origin.registry.bearer import bearer
 from origin.registry.refusal import OciError
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
@@ -88,13 +89,9 @@ class Logs:
 
     def _prefix(self, authorization: str) -> str:
         """Of the names of edges that the token may send for."""
-        expected = f"Bearer {self.token}" if self.token is not None else ""
-        shared = hmac.compare_digest(authorization.encode("utf-8", "surrogateescape"), expected.encode())
-        own = self._tokens.find("edge", authorization.removeprefix("Bearer ")) if self._tokens is not None else None
-        if shared and self.token is not None:
-            return ""
-        if own is not None and authorization.startswith("Bearer "):
-            return f"{own}."
+        whose = bearer(authorization, self.token, self._tokens, "edge")
+        if whose is not None:
+            return f"{whose}." if whose else ""
         raise OciError(401, "UNAUTHORIZED", "the origin's log token expected as Bearer, got none or another")
 
     def _keep(self, edge: str, number: int, services: dict[str, bytes]) -> bool:

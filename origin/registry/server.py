@@ -12,7 +12,6 @@ catalogue at a time.
 
 import asyncio
 import contextlib
-import hmac
 import json
 import logging
 import re
@@ -25,8 +24,9 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.model.exchange import REPOSITORY, TIMESTAMP_FILE
+from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
+from origin.registry.bearer import bearer
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
@@ -34,7 +34,7 @@ from origin.registry.roles import Files, Online, Published, accept, found, outda
 from origin.registry.store import TAG_NAME, Store, Upload
 from origin.registry.uploads import Uploads
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
-from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, digest_of, is_digest
+from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, REPOSITORY, digest_of, is_digest
 from vmimage.trust import Trust, parse_target, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
@@ -283,14 +283,9 @@ class Origin:
         """On whose behalf a request is made, by the token that it shows."""
         if self._token is None and self._tokens is None:
             raise OciError(403, "DENIED", "this origin takes no uploads: it was started without a token")
-        given = request.headers.get("Authorization", "")
-        expected = f"Bearer {self._token}" if self._token is not None else ""
-        operator = hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
-        tenant = self._tokens.find("tenant", given.removeprefix("Bearer ")) if self._tokens is not None else None
-        if operator and self._token is not None:
-            return Submitter(operator=True)
-        if tenant is not None and given.startswith("Bearer "):
-            return Submitter(tenant)
+        whose = bearer(request.headers.get("Authorization", ""), self._token, self._tokens, "tenant")
+        if whose is not None:
+            return Submitter(whose, operator=not whose)
         raise OciError(401, "UNAUTHORIZED", "the origin's upload token expected as Bearer, got none or another")
 
     async def _authorise_reader(self, request: web.Request, service: str) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from edge.vmm.sandbox import layers
 from edge.vmm.shells.tiering import Tiering
-from edge.vmm.worker import worker
+from edge.vmm.worker.process import main
 
 T = TypeVar("T")
 
@@ -33,4 +33,4 @@ engine = sys.argv.pop(1)
 really_enter = layers.enter
 layers.enter = enter
 Tiering.observe = lambda *_, **__: engine  # type: ignore[assignment,method-assign]
-sys.exit(worker.main())
+sys.exit(main())

@@ -11,10 +11,12 @@ from functools import cache
 import numpy as np
 import pytest
 
+import edge.content.image
 import edge.content.images
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
-from edge.content.images import Images, held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.image import held_bytes, machine_bytes, prepare, preparing_bytes
+from edge.content.images import Images
 from tests.support.guests import EXAMPLES, bake, baker
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -167,7 +169,7 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
-def _prepared(bundle: ImageBundle, base: edge.content.images.Image | None) -> edge.content.images.Image:
+def _prepared(bundle: ImageBundle, base: edge.content.image.Image | None) -> edge.content.image.Image:
     return prepare(1, bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest], base)
 
 

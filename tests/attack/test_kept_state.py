@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge.common.counters import Counters
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, DiskTier
 from edge.content.records import Records
 from edge.content.seal import KEY_BYTES, Seal, load_seal, new_seal
-from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier
 from edge.devices.overlays import Overlays
 from vmimage.disk import decode_pages
 
@@ -148,7 +148,7 @@ class Written:
         async def put() -> None:
             store = self.start()
             for pages in flushes:
-                assert await store.put(store.find(service, "data", 1, service, "sha256:00"), pages) == 0
+                assert await store.put(store.find(service, "data", 1, service, "sha256:00"), pages.items()) == 0
             store.close()
 
         asyncio.run(put())

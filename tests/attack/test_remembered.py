@@ -4,8 +4,9 @@ import pytest
 
 from edge.front import cgi
 from edge.front.connection import HEADERS_MAX
-from edge.model import flow
-from edge.model.flow import ClientError, Route
+from edge.model import flow, routes
+from edge.model.flow import ClientError
+from edge.model.routes import Route
 
 REMEMBERED = 1024  # of each kind
 BYTES_EACH = 1 << 10  # of one that is remembered, with what it leads to
@@ -17,7 +18,7 @@ def block(route: Route, *fields: tuple[bytes, bytes]) -> bytes:
 
 @pytest.mark.parametrize("kind", ["host", "service"])
 def test_long_names_of_fields_are_refused_before_they_are_remembered(kind: str) -> None:
-    route = flow.route("a.test", "/~service/a/", "" if kind == "host" else "a.test")
+    route = routes.route("a.test", "/~service/a/", "" if kind == "host" else "a.test")
     assert route is not None
     assert route.kind == kind
     memos = (cgi._variable, cgi._variable_on_service_host)
@@ -36,12 +37,12 @@ def test_long_names_of_fields_are_refused_before_they_are_remembered(kind: str) 
 def test_long_hosts_are_refused_before_they_are_remembered() -> None:
     flow._host_name.cache_clear()
     for number in range(2 * HEADERS_MAX):
-        name = f"{number}." + "a" * flow.AUTHORITY_MAX
-        assert flow.route(name, "/") is None
-        assert flow.route("a.test", f"http://{name}/") is None
+        name = f"{number}." + "a" * routes.AUTHORITY_MAX
+        assert routes.route(name, "/") is None
+        assert routes.route("a.test", f"http://{name}/") is None
     assert flow._host_name.cache_info().currsize == 1  # a.test
     assert flow._host_name.cache_info().maxsize == REMEMBERED
-    longest = "a" * flow.NAME_MAX
-    assert flow.host_name(f"{longest}:65535") == longest
-    assert flow.host_name(f"{longest}a:65535") is None
-    assert flow.AUTHORITY_MAX < BYTES_EACH
+    longest = "a" * routes.NAME_MAX
+    assert routes.host_name(f"{longest}:65535") == longest
+    assert routes.host_name(f"{longest}a:65535") is None
+    assert routes.AUTHORITY_MAX < BYTES_EACH

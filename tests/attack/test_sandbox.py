@@ -177,7 +177,7 @@ def test_attempts_are_all_expected() -> None:
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """A program that can import from the repository."""
-    command = [sys.executable, "-c", "from edge.vmm import sandbox\n" + textwrap.dedent(code)]
+    command = [sys.executable, "-c", "from edge.vmm.sandbox import layers\n" + textwrap.dedent(code)]
     return subprocess.run(command, cwd=ROOT, env=layers.environment(), capture_output=True, text=True)
 
 

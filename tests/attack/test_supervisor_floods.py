@@ -19,7 +19,8 @@ from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
 from edge.content.blobs import Ref, Trip
 from edge.content.seal import new_seal
-from edge.devices.disks import FETCHES_AT_ONCE, WANTS_MAX, Disks
+from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
+from edge.devices.disks import Disks
 from edge.devices.flushes import FLUSHES_EACH
 from edge.devices.overlays import Overlays
 from edge.devices.spool import LINE_BYTES, Spool, first_lines
@@ -232,7 +233,7 @@ class Edge:
         self.disks = Disks(store, self.pool, overlays, spool, 1 << 20, self.counters)
         self.now_s = 0.0
         endless = Rate(1e12, 1e12)  # a test of one rate sets it
-        self.disks._blocks = self.disks.flushes.allowed = Allowance(endless, lambda: self.now_s)
+        self.disks.blocks.allowed = self.disks.flushes.allowed = Allowance(endless, lambda: self.now_s)
 
     async def open(self, guest: Any, kind: DriveKind, origin: Origin | None = None, size: int = 32 << 20) -> None:
         digest = origin.manifest.digest if origin is not None else None
@@ -245,8 +246,9 @@ class Edge:
         self.disks.on_write(guest, Frame(frames.KEEP, 0, guest.number, token, payload))
 
     async def quiet(self) -> None:
-        while self.disks.tasks._running:
+        while self.disks.tasks._running or len(self.disks.slices):
             await asyncio.gather(*self.disks.tasks._running)
+            await asyncio.sleep(0)
 
 
 def statuses(worker: Worker) -> dict[int, int]:
@@ -273,7 +275,7 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         places = [place for place, name in enumerate(store.asked) if name == "small"]
         assert places[-1] < FETCHES_AT_ONCE + 2 * 4 + FETCHES_AT_ONCE, "every other turn is hers"
         assert len(worker.take(frames.BLOCK)) == 2004
-        assert site.disks._fetches == 0
+        assert site.disks.blocks.fetches == 0
 
     run(test)
 
@@ -365,7 +367,7 @@ def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_
         store, worker = Store(large, small), Worker()
         store.open.set()
         site = Edge(tmp_path, store)
-        site.disks._blocks = Allowance(Rate(per_s=BLOCKS.per_s, burst=10), lambda: 0.0)
+        site.disks.blocks.allowed = Allowance(Rate(per_s=BLOCKS.per_s, burst=10), lambda: 0.0)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "shared", large)
         await site.open(victim, "shared", small)
@@ -373,12 +375,12 @@ def test_blocks_beyond_a_tenant_s_rate_come_later_and_do_not_hold_up_others(tmp_
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 1, number, b""))  # type: ignore[arg-type]
         for number in range(8):
             site.disks.on_want(worker, Frame(frames.BLOCK_WANT, 0, 2, number, b""))  # type: ignore[arg-type]
-        assert site.disks._early == {"mallory": 90}
+        assert site.disks.blocks.early == {"mallory": 90}
         await asyncio.wait_for(worker.has(108, frames.BLOCK), 30)
         blocks = [frame.machine for frame in worker.take(frames.BLOCK)]
         assert sorted(blocks) == [1] * 100 + [2] * 8
         assert 2 not in blocks[18 + 20 :], "hers come among the first"
-        assert site.disks._early == {}
+        assert site.disks.blocks.early == {}
 
     run(test)
 
@@ -443,7 +445,7 @@ def test_one_sync_is_enough_for_all_who_ask_while_another_is_under_way(
     async def test() -> None:
         spool = Spool(tmp_path, 1 << 20, "http://127.0.0.1:1", "", Counters())
         synced: list[int] = []
-        monkeypatch.setattr(spool.os, "fsync", synced.append)
+        monkeypatch.setattr("edge.devices.spool.os.fsync", synced.append)
         assert await asyncio.gather(*(spool.sync() for _ in range(100))) == [0] * 100
         assert len(synced) == 2, "the first, and one more that began after all others had asked"
         assert await spool.sync() == 0
@@ -474,7 +476,7 @@ def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[
 
 def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() -> None:
     taken: list[tuple[str, bytes]] = []
-    spool = SimpleNamespace(append=lambda service, _, line, *__: taken.append((service, line)))
+    spool = SimpleNamespace(append_all=lambda service, _, lines, *__: taken.extend((service, line) for line in lines))
     counters, worker = Counters(), Worker()
     supervisor: Any = SimpleNamespace(
         counters=counters, disks=SimpleNamespace(logs=spool), _log_lines=Allowance(LOG_LINES, lambda: 0.0)

@@ -15,12 +15,12 @@ import pytest
 from libos.toolchain.build import compile_guest
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
+from origin.bake.elf import parse_program
 from origin.bake.linux import checked
 from tests.attack.one_instruction import cases
 from tests.support.edges import eventually, metrics
 from vmimage import snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
-from vmimage.elf import parse_program
 from vmimage.errors import PublisherError
 from vmimage.manifest import digest_of
 from vmimage.pages import page_view, pages_digest
@@ -97,7 +97,7 @@ def test_an_abort_elsewhere_is_an_abort() -> None:
     """Outside of a run the library's `abort` is the C library's, also when a run has ended by it before."""
     script = (
         "import ctypes\n"
-        "from edge.vmm import unicorn_aborts as guard\n"
+        "from edge.vmm.engines import unicorn_aborts as guard\n"
         "from tests.attack.one_instruction import Bench\n"
         f"assert Bench().contained(bytes.fromhex('{KILL.hex()}'))\n"
         "library = ctypes.CDLL(guard.uclib._name)\n"

@@ -5,11 +5,13 @@ must still harm nobody but the service that brought it about, since the next way
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from edge import main, serve
-from vmimage import elf
+from origin.bake import instructions
 
-elf.questionable = lambda code: iter(())
-serve.serve.__kwdefaults__["worker_command"] = (sys.executable, str(Path(__file__).with_name("uncontained_worker.py")))
+command = (sys.executable, str(Path(__file__).with_name("uncontained_worker.py")))
+instructions.questionable = lambda code: iter(())
+serve.serve = partial(serve.serve, worker_command=command)
 main.main()

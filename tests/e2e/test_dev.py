@@ -68,7 +68,7 @@ def test_old_answers_until_the_new_one_is_ready(dev: Dev) -> None:
 
 
 @pytest.mark.parametrize("dev", [("crash",)], indirect=True)
-def test_build_error_is_shown_until_it_is_mended(dev: Dev) -> None:
+def test_build_error_is_shown_until_it_is_fixed(dev: Dev) -> None:
     dev.until("alive")
     dev.replace("int main(void) {", "int main(void) { broken")
     shown = dev.until("app.c:")[-1]

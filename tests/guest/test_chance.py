@@ -8,11 +8,11 @@ from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, Language
 from libos.toolchain.compile_linux import compile_linux
 from origin.bake.bake import Baker
+from origin.bake.elf import parse_program
 from tests.support.guests import PROGRAMS, Guest, baker, elf, load
 from tests.support.linux import program
 from vmimage import abi
 from vmimage.archive import ImageBundle
-from vmimage.elf import parse_program
 from vmimage.errors import PublisherError
 from vmimage.manifest import DEFAULT_TERMS, Limits, Terms, parse_manifest
 

@@ -7,9 +7,9 @@ from edge.vmm.machine.machine import Idle
 from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
 from libos.runtimes import LANGUAGES
+from origin.bake import files
 from origin.bake.bake import Baker
 from tests.support.guests import RUNS_MAX, Guest
-from vmimage import files
 from vmimage.errors import OutOfTime
 from vmimage.manifest import DEFAULT_TERMS
 

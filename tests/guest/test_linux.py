@@ -7,10 +7,10 @@ import pytest
 
 from libos.toolchain.build import ZIG
 from libos.toolchain.packages import cache_folder
+from origin.bake.elf import parse_program
 from tests.support.guests import PROGRAMS, Guest, load
 from tests.support.linux import bake_linux, program, run
 from vmimage import abi
-from vmimage.elf import parse_program
 from vmimage.errors import GuestFault
 
 THEMES = ("memory", "files", "threads", "signals", "poll", "hostile")

@@ -8,9 +8,10 @@ import pytest
 from edge.vmm.shells.shell import Image
 from libos.runtimes import LANGUAGES, lua
 from libos.toolchain.packages import source_tree
+from origin.bake import files
 from origin.bake.bake import BAKE_CPU_MS, Baker
 from tests.support.guests import Guest
-from vmimage import abi, files
+from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.errors import OutOfMemory, PublisherError
 from vmimage.terms import Terms

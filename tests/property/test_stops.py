@@ -11,9 +11,9 @@ from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.engines.unicorn_stops import stop_between_blocks
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
+from origin.bake.elf import parse_program
 from tests.support.guests import EXAMPLES, baker, elf
 from vmimage import abi
-from vmimage.elf import parse_program
 from vmimage.manifest import DEFAULT_TERMS, Region
 from vmimage.snapshot import Registers
 

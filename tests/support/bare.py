@@ -13,9 +13,9 @@ from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate, page_template
 from edge.vmm.shells.shell import Image
+from origin.bake.elf import Program, parse_program
 from tests.support.guests import ENGINE, elf
 from vmimage import abi, snapshot
-from vmimage.elf import Program, parse_program
 from vmimage.manifest import Region
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 

@@ -16,9 +16,9 @@ from edge.vmm.shells.shell import EngineName, Image, Shell
 from libos.toolchain.build import compile_guest
 from origin.bake.bake import Baker
 from origin.bake.disks import LocalDrive
+from origin.bake.elf import parse_program
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
-from vmimage.elf import parse_program
 from vmimage.manifest import Limits, Terms
 
 PROGRAMS = Path(__file__).parents[1] / "guest" / "programs"

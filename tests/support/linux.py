@@ -5,12 +5,12 @@ from functools import cache
 from pathlib import Path
 
 from libos.toolchain.compile_linux import compile_linux
+from origin.bake.elf import Program, parse_program
+from origin.bake.files import FILE_MODE, FOLDER_MODE, pack
 from origin.bake.run import Result, Run
 from tests.support.guests import ENGINE, PROGRAMS, baker
 from vmimage import abi
 from vmimage.archive import ImageBundle
-from vmimage.elf import Program, parse_program
-from vmimage.files import FILE_MODE, FOLDER_MODE, pack
 from vmimage.manifest import DEFAULT_TERMS, Limits
 
 FILES = pack(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.common.counters import Counters
-from edge.front.connection import FRUITLESS_MAX, HEAD_MAX, HEADERS_MAX, HELD_MAX, LINE_MAX, PIPELINED_MAX, Connection
+from edge.front.connection import HEAD_MAX, HEADERS_MAX, HELD_MAX, LINE_MAX, PIPELINED_MAX, UNFINISHED_MAX, Connection
 from edge.front.crowd import READ_BYTES, Crowd
 from edge.front.request import BODY_WAITING_MAX, Request
 from edge.model.flow import ClientError
@@ -254,7 +254,7 @@ def test_what_never_ends_is_not_kept(start: bytes, drip: bytes, status: int) -> 
     async def scenario() -> None:
         wire = Wire()
         wire.feed(start)
-        for _ in range(FRUITLESS_MAX // len(drip) + 2):
+        for _ in range(UNFINISHED_MAX // len(drip) + 2):
             wire.feed(drip)
         (request,) = wire.taken
         assert request.error is not None
@@ -302,7 +302,7 @@ def test_what_waits_behind_a_slow_answer_is_bounded_however_it_is_sent(size: int
                 wire.feed(stream[start : start + READ_BYTES])
         assert not wire.transport.reading
         connection = wire.connection
-        held = sum(request.held_bytes for request in (*connection._waiting, *wire.taken)) + len(connection._unfed)
+        held = sum(request.held_bytes for request in (*connection._waiting, *wire.taken)) + len(connection._unparsed)
         assert len(connection._waiting) <= PIPELINED_MAX
         assert held <= HELD_MAX + 2 * HEAD_MAX + 3 * READ_BYTES
         assert wire.clerk.connections.held_bytes <= held

@@ -155,17 +155,17 @@ def test_who_reads_nothing_for_longest_goes_when_too_much_is_unread() -> None:
     for client in clients:
         assert all_.add(client)
     for client in (slow, still, gone):
-        all_.reads_not(client, 30)
-    all_.reads(slow)  # it takes some
+        all_.stopped_reading(client, 30)
+    all_.resumed_reading(slow)  # it takes some
     all_.discard(gone)
     assert all_.unread_bytes == 30
-    all_.reads_not(slow, 40)
-    all_.reads_not(slow, 40)  # told twice, counted once
+    all_.stopped_reading(slow, 40)
+    all_.stopped_reading(slow, 40)  # told twice, counted once
     assert (all_.unread_bytes, [client.aborted for client in clients]) == (70, [False] * 4)
-    all_.reads_not(late, 60)
+    all_.stopped_reading(late, 60)
     assert [client.aborted for client in clients] == [True, False, False, False], "as much as is needed, no more"
     assert (all_.unread_bytes, counters.connections_unread) == (100, 1)
-    all_.reads(late)
-    all_.reads(slow)
-    all_.reads(slow)
+    all_.resumed_reading(late)
+    all_.resumed_reading(slow)
+    all_.resumed_reading(slow)
     assert all_.unread_bytes == 0

@@ -8,13 +8,13 @@ import pytest
 
 from edge.content.blobs import Ref, Trip
 from libos.toolchain.build import compile_guest
+from origin.bake.elf import parse_program
 from origin.dev.local import LocalOrigin
 from origin.dev.page import Problem, run_problem
 from origin.dev.terminal import say
 from origin.dev.watch import changed, stamp
 from tests.support.synthetic import image
 from vmimage.archive import ImageBundle
-from vmimage.elf import parse_program
 from vmimage.errors import GuestFault, OriginError, OutOfMemory, OutOfTime, VerificationError
 from vmimage.symbols import SymbolTable, encode
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import edge.devices.disks
+import edge.devices.blocks
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
 from edge.content.seal import new_seal
@@ -106,13 +106,14 @@ class Site:
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
-        while self.disks.tasks._running:
+        while self.disks.tasks._running or len(self.disks.slices):
             await asyncio.gather(*self.disks.tasks._running)
+            await asyncio.sleep(0)
 
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge.devices.disks, "PAUSE_S", 0.0)
+    monkeypatch.setattr(edge.devices.blocks, "PAUSE_S", 0.0)
 
 
 def status_of(frame: Frame) -> int:
@@ -191,7 +192,7 @@ def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path) -> None:
         site.disks.forget(machine)
         first = site.origin.manifest
         site.origin = Origin("other")
-        site.disks._store = site.origin
+        site.disks._store = site.disks.blocks._store = site.origin
         await site.open(worker)
         assert [frame.machine for frame in worker.of(frames.DROP_DISK)] == [1]
         assert worker.disks == {2}

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from origin.bake.elf import Segment, parse_program
 from vmimage import abi
-from vmimage.elf import Segment, Symbol, parse_program
 from vmimage.errors import PublisherError
+from vmimage.symbols import Symbol
 
 R, W, X = 4, 2, 1
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from edge.config.upstream_policy import UpstreamRefused
-from edge.devices.upstreams import _parse, loops
+from edge.devices.upstreams import _parse
 from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record
 from vmimage import abi
@@ -132,8 +132,3 @@ def test_fields_of_the_connection_are_not_the_guest_s() -> None:
 def test_malformed_blocks_are_refused(block: bytes) -> None:
     with pytest.raises(UpstreamRefused):
         _parse(block)
-
-
-def test_edges_that_a_request_has_passed() -> None:
-    assert loops(None) == 0
-    assert loops("other, nunatak; v=1, nunatak") == 2

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from origin.bake.files import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, pack, unpack
 from origin.bake.linux import read_folder
 from vmimage import abi
 from vmimage.errors import FormatError, PublisherError
-from vmimage.files import FILE_MODE, FOLDER_MODE, PROGRAM_MODE, pack, unpack
 
 TREE = {
     "": (FOLDER_MODE, b""),

@@ -1,4 +1,4 @@
-"""Is the repository what DESIGN says it is, and nothing of the machine it was written on in it?
+"""Does the repository hold what belongs in it, and nothing of the machine it was written on?
 
 The arrows between packages are import-linter's (pyproject.toml); here is checked that its contracts cover them.
 """
@@ -21,6 +21,7 @@ TOP_LEVEL = {
     ".ci",
     ".gitignore",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",
@@ -50,7 +51,7 @@ def _needs_git() -> None:
         pytest.skip("no git repository here: a source package")
 
 
-def test_top_level_holds_what_design_names_and_nothing_else() -> None:
+def test_top_level_holds_packages_and_the_usual_small_files() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in tracked()} == TOP_LEVEL
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.front import cgi
-from edge.model import flow
+from edge.model import flow, routes
 from vmimage import abi
 from vmimage.errors import GuestViolation
 
@@ -17,7 +17,7 @@ def block(
     length: int | None = None,
     host: str = "a.test:81",
 ) -> bytes:
-    route = flow.route(host, target)
+    route = routes.route(host, target)
     assert route is not None
     return cgi.request_block(route, method, (1, 1), headers, 8080, "192.0.2.1", b"id-1", length)
 
@@ -186,7 +186,7 @@ def test_what_holds_for_a_whole_origin_is_a_service_s_own_matter_on_its_host_onl
 def test_cookies_of_the_service_host_go_to_no_service() -> None:
     headers = [(b"Cookie", b"a=1"), (b"X-A", b"1"), (b"cookie", b"b=2")]
     for host, there in (("a.test", True), ("names.test", False)):
-        route = flow.route(host, "/~service/s1/", "names.test")
+        route = routes.route(host, "/~service/s1/", "names.test")
         assert route is not None
         got = variables(cgi.request_block(route, "GET", (1, 1), headers, 80, "192.0.2.1", b"id-1", None))
         assert (b"HTTP_COOKIE" in got) is there

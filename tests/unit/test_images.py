@@ -10,7 +10,8 @@ import pytest
 
 from edge.common.counters import Counters
 from edge.content.blobs import Ref, Trip
-from edge.content.images import Image, Images
+from edge.content.image import Image
+from edge.content.images import Images
 from tests.support.guests import EXAMPLES, bake, baker
 from vmimage.archive import ImageBundle
 from vmimage.canonical import Blob

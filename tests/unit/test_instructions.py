@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from libos.toolchain.compile_linux import compile_linux
+from origin.bake.elf import parse_program
+from origin.bake.instructions import check_instructions, questionable
 from tests.support.linux import program
-from vmimage.elf import check_instructions, parse_program
 from vmimage.errors import PublisherError
-from vmimage.instructions import questionable
 
 # Encodings with bytes that would begin a VEX or EVEX instruction, were they taken for an opcode.
 HARMLESS = (
     "48b8c5c5c5c5c5c5c5c5 b8c4c4c4c4 66b8c5c5 b062 6ac5 68c5c5c5c5 6668c5c5 e8c5c5c5c5 0f84c5c5c5c5 74c5 81c5c5c5c5c5",
     "488b84c5c5c5c5c5 8d4562 c705c5c5c5c5c4c4c4c4 66c705c5c5c5c5c4c4 f605c5c5c5c5c4 f7c0c5c5c5c5 0fbae0c5 c8c4c4c5",
-    "0f3a0fc5c4 660f3a0fc5c5 0f38f0c5 660f70c5c5 480fc7c8 48a1c5c5c5c5c5c5c5c5 c2c5c5 6669c0c4c4 69c0c5c5c5c5 f30f5ac5",
+    "0f3a0fc5c4 660f3a0fc5c5 0f38f007 660f70c5c5 480fc70f 48a1c5c5c5c5c5c5c5c5 c2c5c5 6669c0c4c4 69c0c5c5c5c5 f30f5ac5",
 )
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import errno
+import io
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import aiohttp
 import pytest
@@ -16,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge.devices.spool
+from edge.common import log
 from edge.common.counters import Counters
-from edge.devices.spool import Spool
+from edge.devices.spool import SEGMENT_BYTES, Spool
 from origin.registry.logs import Logs, _by_service
 from origin.registry.refusal import OciError
 
@@ -295,3 +298,83 @@ def test_old_lines_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.startswith(b'{"text":"0')
     assert len(list((tmp_path / "logs" / "services" / "shop").iterdir())) == 2
     assert end <= 19 * 42
+
+
+class Writes:
+    """A segment that counts writes, and takes so many bytes of one."""
+
+    def __init__(self, file: Any, takes: int = 1 << 30) -> None:
+        self._file, self._takes, self.sizes = file, takes, list[int]()
+
+    def write(self, data: bytes) -> int:
+        self.sizes.append(len(data))
+        return int(self._file.write(data[: self._takes]))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def test_many_lines_are_one_write_and_are_there_after_it(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    writes = kept._file = Writes(kept._file)  # type: ignore[assignment]
+    lines = [f"line {number}".encode() for number in range(100)]
+    assert kept.append_all("shop", "", lines, ROOM, "alice") == 100
+    assert len(writes.sizes) == 1
+    written = kept._path(kept._segments[-1]).read_bytes().splitlines()
+    assert [json.loads(line)["text"].encode() for line in written] == lines
+    assert kept.used_bytes == sum(writes.sizes)
+
+
+def test_of_many_lines_those_that_fit_are_taken(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    assert kept.append_all("shop", "", [b"x" * 30] * 5, 100, "alice") == 3
+    assert kept.append_all("shop", "", [b"x" * 30], 100, "alice") == 0
+    assert kept.append_all("shop", "", [], 100, "alice") == 0
+    assert kept._counters.log_refused == 3
+
+
+def test_half_of_many_lines_is_taken_back(tmp_path: Path) -> None:
+    kept = spool(tmp_path)
+    assert kept.append("shop", "", b"before", ROOM)
+    path, size = kept._path(kept._segments[-1]), kept.used_bytes
+    whole = kept._file
+    kept._file = Writes(whole, takes=100)  # type: ignore[assignment]
+    assert kept.append_all("shop", "", [b"x" * 80] * 4, ROOM) == 0
+    assert path.stat().st_size == size == kept.used_bytes
+    kept._file = whole
+    assert kept.append_all("shop", "", [b"after"] * 2, ROOM) == 2
+    assert [json.loads(line)["text"] for line in path.read_bytes().splitlines()] == ["before", "after", "after"]
+
+
+def test_many_lines_go_on_in_the_next_segment(tmp_path: Path) -> None:
+    kept = Spool(tmp_path, 64 << 20, "http://127.0.0.1:1", "", Counters())
+    first = kept._segments[-1]
+    assert kept.append_all("shop", "", [b"x" * 8000] * 300, 16 << 20) == 300
+    assert len(kept._segments) == 3
+    sizes = [kept._path(number).stat().st_size for number in kept._segments]
+    assert kept._segments[0] == first
+    assert all(SEGMENT_BYTES <= size < SEGMENT_BYTES + 9000 for size in sizes[:-1])
+
+
+def test_gathered_lines_of_the_log_leave_in_one_write() -> None:
+    class Stream(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    stream, logger = Stream(), logging.getLogger("nunatak.test.gathered")
+    output = log.Output(stream)
+    logging.getLogger().addHandler(output)
+    try:
+        with log.gathered():
+            for number in range(50):
+                logger.warning("line %d", number)
+            assert stream.getvalue() == ""
+        assert stream.writes == 1
+        assert stream.getvalue().splitlines() == [f"line {number}" for number in range(50)]
+        logger.warning("alone")
+        assert stream.getvalue().endswith("line 49\nalone\n")
+    finally:
+        logging.getLogger().removeHandler(output)

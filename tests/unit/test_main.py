@@ -21,6 +21,13 @@ def test_every_program_brings_its_commands() -> None:
     assert [name for name in COMMANDS if f" {name} " not in done.stdout] == []
 
 
+def test_help_waits_for_no_library_that_only_a_command_needs() -> None:
+    heavy = ("aiohttp", "numpy", "unicorn", "tuf", "uvloop", "cryptography", "zstandard")
+    code = f"import edge.main, sys; edge.main.build_app(); print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_version_is_told() -> None:
     assert _nunatak("--version").stdout.startswith("nunatak 0.")
 

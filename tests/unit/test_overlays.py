@@ -50,8 +50,8 @@ def test_pages_outlive_the_process(tmp_path: Path) -> None:
         store = overlays(tmp_path)
         key = shop(store)
         assert await store.load(key) == (0, bytes(4))
-        assert await store.put(key, {1: A, 5: A}) == 0
-        assert await store.put(key, {5: B}) == 0
+        assert await store.put(key, {1: A, 5: A}.items()) == 0
+        assert await store.put(key, {5: B}.items()) == 0
         assert store.used_bytes == 2 * 4096
         versions.append(store.version(key))
 
@@ -73,10 +73,10 @@ def test_a_write_that_does_not_fit_leaves_everything_as_it_was(tmp_path: Path) -
     async def run() -> None:
         store = overlays(tmp_path, limit_bytes=2 * 4096)
         key = shop(store)
-        assert await store.put(key, {1: A, 2: A}) == 0
-        assert await store.put(key, {2: B, 3: B}) == -errno.ENOSPC
+        assert await store.put(key, {1: A, 2: A}.items()) == 0
+        assert await store.put(key, {2: B, 3: B}.items()) == -errno.ENOSPC
         assert pages(await store.load(key)) == {1: A, 2: A}
-        assert await store.put(key, {1: B}) == 0, "what replaces takes no more"
+        assert await store.put(key, {1: B}.items()) == 0, "what replaces takes no more"
         assert pages(await store.load(key)) == {1: B, 2: A}
 
     asyncio.run(run())
@@ -86,7 +86,7 @@ def test_a_version_names_one_state_and_no_other(tmp_path: Path) -> None:
     async def run() -> None:
         store = overlays(tmp_path)
         key = shop(store)
-        writing = store.put(key, {1: A})
+        writing = store.put(key, {1: A}.items())
         begun = store.version(key)
         assert begun != 0
         await writing
@@ -102,9 +102,9 @@ def test_a_version_names_one_state_and_no_other(tmp_path: Path) -> None:
 def test_a_withdrawn_service_leaves_nothing_and_it_is_counted(tmp_path: Path) -> None:
     async def run() -> None:
         store = overlays(tmp_path)
-        await store.put(shop(store), {1: A})
+        await store.put(shop(store), {1: A}.items())
         other = shop(store, service="shop2")
-        await store.put(other, {1: A})
+        await store.put(other, {1: A}.items())
         store.forget("shop")
         assert await store.load(shop(store)) == (0, bytes(4))
         assert pages(await store.load(other)) == {1: A}
@@ -145,7 +145,7 @@ def test_pages_that_are_kept_go_over_to_the_new_base_also_after_a_restart(tmp_pa
     async def run() -> None:
         store = overlays(tmp_path)
         key = shop(store)
-        await store.put(key, {1: A})
+        await store.put(key, {1: A}.items())
         before = store.version(key)
         assert shop(store, OTHER) == key
         assert store.version(key) not in (0, before), "a machine parked over the old base must not wake to the new one"
@@ -163,21 +163,21 @@ def test_pages_that_are_dropped_are_kept_aside_until_their_room_is_needed(tmp_pa
     async def run() -> None:
         store = overlays(tmp_path, limit_bytes=3 * 4096)
         old = shop(store)
-        await store.put(old, {1: A, 2: A})
+        await store.put(old, {1: A, 2: A}.items())
         new = shop(store, OTHER, since=2)
         assert new != old
         assert await store.load(new) == (0, bytes(4))
         assert shop(store, OTHER, since=2) == new, "said and counted once"
         assert store._counters.overlays_set_aside == {"dropped": 1}
         assert [(d["aside"], d["bytes"]) for d in store.describe("shop")] == [("dropped", 2 * 4096)]
-        assert await store.put(new, {7: B}) == 0
+        assert await store.put(new, {7: B}.items()) == 0
         assert store.used_bytes == 3 * 4096
-        assert await store.put(new, {8: B}) == 0
+        assert await store.put(new, {8: B}.items()) == 0
         assert store.used_bytes == 2 * 4096
         await asyncio.sleep(0)
         assert store._counters.overlay_pages_dropped == {"room for newer": 2}
         assert [d["aside"] for d in store.describe("shop")] == [""]
-        assert await store.put(old, {1: B}) == -errno.EIO, "an old machine still finishes its requests"
+        assert await store.put(old, {1: B}.items()) == -errno.EIO, "an old machine still finishes its requests"
 
     asyncio.run(run())
 
@@ -185,8 +185,8 @@ def test_pages_that_are_dropped_are_kept_aside_until_their_room_is_needed(tmp_pa
 def test_nothing_that_is_in_use_makes_room(tmp_path: Path) -> None:
     async def run() -> None:
         store = overlays(tmp_path, limit_bytes=2 * 4096)
-        await store.put(shop(store), {1: A, 2: A})
-        assert await store.put(shop(store, service="other"), {1: B}) == -errno.ENOSPC
+        await store.put(shop(store), {1: A, 2: A}.items())
+        assert await store.put(shop(store, service="other"), {1: B}.items()) == -errno.ENOSPC
         assert pages(await store.load(shop(store))) == {1: A, 2: A}
         assert store._counters.overlays_full == 1
 
@@ -202,7 +202,7 @@ def test_a_file_that_is_none_is_kept_under_another_name(tmp_path: Path, damage: 
         path = tmp_path / "written.db"
         path.write_bytes(damage)
         store = overlays(tmp_path)
-        assert await store.put(shop(store), {1: A}) == 0
+        assert await store.put(shop(store), {1: A}.items()) == 0
         aside = tmp_path / "written.db.damaged-1"
         assert aside.exists() == bool(damage), "an empty file is what a first start that was cut off leaves"
         assert not damage or aside.read_bytes() == damage
@@ -214,7 +214,7 @@ def test_a_file_that_is_none_is_kept_under_another_name(tmp_path: Path, damage: 
 def test_a_file_whose_tables_are_others_is_kept_under_another_name(tmp_path: Path, statement: str) -> None:
     async def run() -> None:
         store = overlays(tmp_path)
-        await store.put(shop(store), {1: A})
+        await store.put(shop(store), {1: A}.items())
         store.close()
         with sqlite3.connect(tmp_path / "written.db") as database:
             database.execute(statement)
@@ -273,6 +273,6 @@ def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch
         store._open_again_s = 0.0
         monkeypatch.setattr(WrittenFile, "connect", real)
         await store.ready()
-        assert await store.put(shop(store), {1: A}) == 0
+        assert await store.put(shop(store), {1: A}.items()) == 0
 
     asyncio.run(run())

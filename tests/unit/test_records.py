@@ -10,9 +10,9 @@ import pytest
 
 from edge.common.counters import Counters
 from edge.content import records as module
+from edge.content.disk_tier import DiskTier
 from edge.content.records import Records
 from edge.content.seal import new_seal
-from edge.content.tiers import DiskTier
 
 RECORD_BYTES = 4096
 DISK_BYTES = 256 << 10

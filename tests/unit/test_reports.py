@@ -12,10 +12,9 @@ from edge.common.allowance import NAMINGS
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.supervisor.reports import KEPT, NAMING_MAX, Reports
-from vmimage.elf import Symbol
 from vmimage.errors import GuestFault, OriginUnreachable
 from vmimage.manifest import SYMBOLS_TYPE, Blob, digest_of
-from vmimage.symbols import encode
+from vmimage.symbols import Symbol, encode
 
 FRAMES = {"frames": [0x1004]}
 

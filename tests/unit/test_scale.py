@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from edge.common.counters import Counters
+from edge.content.disk_tier import DiskTier
 from edge.content.records import Records, record_key
 from edge.content.seal import new_seal
-from edge.content.tiers import DiskTier, Tier
+from edge.content.tiers import Tier
 from edge.vmm.turns.scheduler import Scheduler
 from edge.vmm.turns.sleepers import Sleepers
 

@@ -8,10 +8,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmimage.elf import Symbol
 from vmimage.errors import FormatError
 from vmimage.manifest import SYMBOLS_RAW_MAX
-from vmimage.symbols import LINES_MAX, NAME_MAX, SymbolTable, encode, is_line
+from vmimage.symbols import LINES_MAX, NAME_MAX, Symbol, SymbolTable, encode, is_line
 
 MIB = 1 << 20
 
@@ -112,7 +111,7 @@ def test_what_is_too_large_is_refused_before_it_is_unpacked() -> None:
     assert len(bomb) < 16 << 10
     tracemalloc.start()
     try:
-        with pytest.raises(FormatError, match=f"at most {SYMBOLS_RAW_MAX} bytes expected"):
+        with pytest.raises(FormatError, match=f"at most {SYMBOLS_RAW_MAX} bytes of content expected"):
             SymbolTable.decode(bomb)
         assert tracemalloc.get_traced_memory()[1] < MIB
     finally:

@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from hypothesis.strategies import integers, sampled_from
 
 from edge.common.counters import Counters
-from edge.content import tiers as module
-from edge.content.tiers import DISK_MIN_FILE_BYTES, DiskTier, Tier, open_disk
+from edge.content import disk_tier as module
+from edge.content.disk_tier import DISK_MIN_FILE_BYTES, USE_NOTED_S, DiskTier, open_disk
+from edge.content.tiers import Tier
 
 
 class TierAgainstDict(RuleBasedStateMachine):
@@ -250,3 +251,22 @@ def test_a_cache_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatc
     tier._open_again_s = 0.0
     assert tier.put("k", b"v")
     assert tier._counters.caches_rebuilt == 0
+
+
+def test_a_use_is_noted_now_and_then_and_reading_writes_nothing(tier: DiskTier) -> None:
+    cache = tier._opened()
+
+    def noted() -> float:
+        ((at,),) = cache._sql("SELECT access_time FROM Cache WHERE key = 'large'").fetchall()
+        return float(at)
+
+    first = noted()
+    assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
+    assert noted() == first
+    cache._sql("UPDATE Cache SET access_time = ? WHERE key = 'large'", (first - 2 * USE_NOTED_S,))
+    assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
+    assert noted() >= first
+    cache._sql("UPDATE Cache SET access_time = 'planted' WHERE key = 'large'")
+    assert tier.get("large") == b"l" * DISK_MIN_FILE_BYTES
+    assert noted() >= first
+    assert tier.get("unknown") is None

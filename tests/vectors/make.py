@@ -16,7 +16,8 @@ import zstandard
 from tuf.api.metadata import TargetFile
 
 from edge.vmm.wire import frames
-from vmimage import abi, disk, files, requests, snapshot, symbols
+from origin.bake import files
+from vmimage import abi, disk, requests, snapshot, symbols
 from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef
@@ -187,7 +188,7 @@ def every_frame() -> bytes:
 
 FRAME_TYPES: Final = frozenset(
     "HEAD BODY RESET CREDIT SUBREQUEST IMAGE DROP_IMAGE OPEN PARK CLOSE PING STOP DISK DROP_DISK BLOCK PAGES DISK_DONE "
-    "HELLO PARKED DIED LOG PONG BLOCK_WANT KEEP APPEND".split()
+    "DISK_MORE HELLO PARKED DIED LOG PONG BLOCK_WANT KEEP APPEND".split()
 )
 
 

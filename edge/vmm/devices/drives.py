@@ -8,7 +8,7 @@ guest gets an I/O error and never waits for ever.
 import json
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import zstandard
@@ -19,10 +19,11 @@ from edge.vmm.turns.charges import APPEND_NS, BLOCK_WANT_NS, DISK_NS_PER_BYTE, K
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from vmimage import abi
-from vmimage.disk import ZERO_BLOCK, decode_pages, encode_pages
+from vmimage.disk import ZERO_BLOCK, cut_pages, decode_pages, encode_pages
 from vmimage.drives import WRITTEN_MAX, DriveRef
 from vmimage.errors import FormatError
 
+PART_PAGES: Final = 16  # of a flush at a time, 64 KiB: what other machines' answers may have before them
 _DRIVE: Final = struct.Struct("<I")
 _STATUS: Final = struct.Struct("<i")
 _LENGTH: Final = struct.Struct("<I")
@@ -103,6 +104,7 @@ class _Backing:
         self._token = 0
         self.disks: Disks | None = None
         self.asked: dict[int, Done] = {}
+        self._parts: dict[int, Iterator[bytes]] = {}  # frames of flushes that are not sent yet, by token
 
     def block(self, drive: int, block_no: int) -> bytes | None:
         disk = self._disks[drive]
@@ -122,24 +124,51 @@ class _Backing:
         self._owner.wake(self._machine)
 
     def keep(self, drive: int, pages: dict[int, bytes], done: Done) -> None:
-        self._ask(frames.KEEP, 0, _DRIVE.pack(drive) + encode_pages(pages), done, KEEP_NS)
+        """A flush goes a part at a time, as the supervisor asks for it: to refuse one costs it next to nothing."""
+        token = self._next(done, KEEP_NS + DISK_NS_PER_BYTE * abi.PAGE_SIZE * len(pages))
+        self._parts[token] = self._cut(drive, pages, token)
+        self.on_more(token)
+
+    def keep_unasked(self, drive: int, pages: dict[int, bytes]) -> None:
+        """Send a whole flush: there is no other time for it."""
+        token = self._next(lambda _: None, 0)
+        for frame in self._cut(drive, pages, token):
+            self._owner.send(frame)
+
+    def _cut(self, drive: int, pages: dict[int, bytes], token: int) -> Iterator[bytes]:
+        place, parts = _DRIVE.pack(drive), cut_pages(pages, PART_PAGES)
+        part = next(parts)
+        for following in parts:
+            yield frames.pack(frames.KEEP, frames.FLAG_MORE, self._machine, token, place + part)
+            part = following
+        yield frames.pack(frames.KEEP, 0, self._machine, token, place + part)
+
+    def on_more(self, token: int) -> None:
+        """The supervisor is ready for the next part of a flush."""
+        frame = next(self._parts.get(token, iter(())), None)
+        if frame is not None:
+            self._owner.send(frame)
 
     def append(self, drive: int, record: bytes | None, done: Done) -> None:
         flags = frames.FLAG_SYNC if record is None else 0
-        self._ask(frames.APPEND, flags, _DRIVE.pack(drive) + (record or b""), done, APPEND_NS)
+        payload = _DRIVE.pack(drive) + (record or b"")
+        token = self._next(done, APPEND_NS + DISK_NS_PER_BYTE * len(payload))
+        self._owner.send(frames.pack(frames.APPEND, flags, self._machine, token, payload))
 
     def _charge(self, cost_ns: int) -> None:
         if self.disks is not None:
             self.disks.account.add(cost_ns)
 
-    def _ask(self, type_: int, flags: int, payload: bytes, done: Done, cost_ns: int) -> None:
-        self._charge(cost_ns + DISK_NS_PER_BYTE * len(payload))
+    def _next(self, done: Done, cost_ns: int) -> int:
+        """A token for what costs the supervisor so much."""
+        self._charge(cost_ns)
         self._token = token = self._token + 1 & 0xFFFFFFFF
         self.asked[token] = done
-        self._owner.send(frames.pack(type_, flags, self._machine, token, payload))
+        return token
 
     def on_done(self, token: int, status: int) -> None:
         """The supervisor's answer."""
+        self._parts.pop(token, None)
         done = self.asked.pop(token, None)
         if done is not None:
             self._answer(done, status)
@@ -158,6 +187,7 @@ class Drives:
             frames.BLOCK: self._on_block,
             frames.PAGES: self._on_pages,
             frames.DISK_DONE: self._on_done,
+            frames.DISK_MORE: self._on_more,
         }
         self._backings: dict[int, _Backing] = {}
         self._written: dict[int, dict[int, bytes]] = {}  # of machines that are about to be opened: page sets by drive
@@ -187,6 +217,11 @@ class Drives:
         backing = self._backings.get(frame.machine)
         if backing is not None:
             backing.on_done(frame.stream, _STATUS.unpack(frame.payload)[0])
+
+    def _on_more(self, frame: Frame) -> None:
+        backing = self._backings.get(frame.machine)
+        if backing is not None:
+            backing.on_more(frame.stream)
 
     # Machines
 
@@ -221,7 +256,7 @@ class Drives:
         drives = backing.disks.drives
         for number, drive in enumerate(drives):
             if drive.unkept:
-                backing.keep(number, drive.take_unkept(), lambda _: None)
+                backing.keep_unasked(number, drive.take_unkept())
         return _LENGTH.pack(len(record)) + record + _pack_scratch(_scratch(drives))
 
     def forget(self, machine: int) -> None:

@@ -6,11 +6,7 @@ ends as a `GuestError` with a report, never as another exception. Parking and ba
 
 import contextlib
 import os
-import struct
 import time
-from typing import Final
-
-import numpy as np
 
 from edge.vmm.devices import info_page
 from edge.vmm.devices.clock import Clock
@@ -18,8 +14,10 @@ from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import GuestLog
 from edge.vmm.devices.ring import Record, RingConsumer
+from edge.vmm.devices.shared_pages import SharedPages
 from edge.vmm.engines import interrupts
-from edge.vmm.engines.engine import SLICE_OVER, EngineFailure, Fault, Hypercall, SliceOver
+from edge.vmm.engines.engine import SLICE_OVER, Engine, EngineFailure, Fault, Hypercall, SliceOver
+from edge.vmm.machine import hypercalls
 from edge.vmm.machine.background import RUN_NS, Background
 from edge.vmm.machine.phases import RUNNABLE, TRANSITIONS
 from edge.vmm.machine.phases import Idle as Idle
@@ -36,27 +34,12 @@ from vmimage.errors import (
     GuestError,
     GuestExited,
     GuestFault,
-    GuestViolation,
-    OutOfMemory,
     OutOfTime,
     RecordTooLarge,
     Unmovable,
 )
 from vmimage.manifest import Limits
-from vmimage.pages import PageNos
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
-
-_CONTROL_RINGS: Final = struct.Struct("<3I")
-
-
-def _pages_of(address: int, size: int) -> PageNos:
-    return np.arange(address // abi.PAGE_SIZE, (address + size) // abi.PAGE_SIZE, dtype=np.uint32)
-
-
-_INFO_PAGES: Final = _pages_of(abi.INFO_ADDRESS, abi.PAGE_SIZE)
-_GATE_IN_PAGES: Final = _pages_of(abi.GATE_IN_ADDRESS, abi.GATE_SIZE)
-_GATE_OUT_PAGES: Final = _pages_of(abi.GATE_OUT_ADDRESS, abi.GATE_SIZE)
-_CONSOLE_PAGES: Final = _pages_of(abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE)
 
 
 class Machine:
@@ -83,7 +66,7 @@ class Machine:
         self.guest_log = GuestLog(limits.log_bytes)
         self.log = self.guest_log.parts  # log lines and console output, for the caller to take
         self.disks = disks
-        self._baking = baking
+        self.baking = baking
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
         self.account = Account(limited=not baking)  # of the supervisor's time
@@ -98,6 +81,7 @@ class Machine:
         )
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
+        self._shared = SharedPages(self._ram, self._gate, self._console)
         self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
@@ -164,7 +148,7 @@ class Machine:
 
     def _write_info_page(self) -> None:
         size = info_page.FRESH_BYTES  # the same source must give the same image: no entropy while baking
-        fresh = bytes(size) if self._baking else os.urandom(size)
+        fresh = bytes(size) if self.baking else os.urandom(size)
         info_page.write_facts(self._ram, self.image.memory_bytes, self.limits, self._program, fresh)
         if self.disks is not None:
             self.disks.restore()
@@ -192,33 +176,21 @@ class Machine:
             idle_until_ns=self._idle_until_ns if self.phase is Phase.IDLE else 0,
             **self._program.fields(),
         )
-        if not self._baking:
+        if not self.baking:
             self.clock.save(devices)
         pages_max = None if bytes_max is None else bytes_max // abi.PAGE_SIZE
-        page_nos, pages = self.shell.changed_pages(self.image, self._stateless_pages(), pages_max)
+        page_nos, pages = self.shell.changed_pages(self.image, self._shared.stateless(), pages_max)
         if pages_max is not None and len(page_nos) > pages_max:
             raise RecordTooLarge(f"at most {pages_max} changed pages expected in a machine that is parked, got more")
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages, requests)
 
     def has_grown(self, limit_bytes: int) -> bool:
         """Whether more memory than this differs from the image's; costs what a capture of so much does."""
-        return self.shell.changes_more(self.image, self._stateless_pages(), limit_bytes // abi.PAGE_SIZE)
+        return self.shell.changes_more(self.image, self._shared.stateless(), limit_bytes // abi.PAGE_SIZE)
 
     def resident_bytes(self) -> int:
         """Host memory it takes: its shell's, and what it wrote to its disks."""
         return self.shell.resident_bytes() + (self.disks.written_bytes if self.disks is not None else 0)
-
-    def _stateless_pages(self) -> PageNos:
-        """The info page is made anew at every restore; bytes of an empty ring mean nothing."""
-        in_tail, out_head, console_head = self._guest_positions()
-        pages = [_INFO_PAGES]
-        if not self._gate.pending(in_tail):
-            pages.append(_GATE_IN_PAGES)
-        if out_head == self._gate.out_tail:
-            pages.append(_GATE_OUT_PAGES)
-        if console_head == self._console.tail:
-            pages.append(_CONSOLE_PAGES)
-        return np.concatenate(pages)
 
     # Work
 
@@ -240,6 +212,16 @@ class Machine:
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
         return self._gate.used and (self.disks is None or not self.disks.busy)
+
+    @property
+    def engine(self) -> Engine:
+        """Of the shell that it is in, which may move it to another."""
+        return self.shell.engine
+
+    @property
+    def memory_bytes(self) -> int:
+        """Guest memory."""
+        return self.image.memory_bytes
 
     @property
     def virtual_ns(self) -> int:
@@ -274,9 +256,9 @@ class Machine:
             if self._backlog:
                 return RUNNABLE
         while True:
-            in_tail = self._guest_positions()[0]
+            in_tail = self._shared.positions()[0]
             self._gate.fill(in_tail)
-            serves = self._baking or bool(self._gate.streams)
+            serves = self.baking or bool(self._gate.streams)
             pending = self._pending(in_tail)
             if self.phase is Phase.IDLE:
                 if not pending and clock.mono_ns() < self._idle_until_ns:
@@ -296,7 +278,7 @@ class Machine:
                 self._background.spend(spent_ns if self.last_entries > 1 else spent_ns + RUN_NS)
             match reason:
                 case Hypercall(port):
-                    if self._hypercall(port):
+                    if hypercalls.carry_out(self, port):
                         self._drain()  # an image holds no log, whenever the guest was stopped on its way here
                         return Ready()
                 case Fault():
@@ -338,43 +320,20 @@ class Machine:
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
             raise OutOfTime(f"at most {self.limits.cpu_ms} ms of CPU time expected for a request")
 
-    def _hypercall(self, port: int) -> bool:
-        """Carry out a hypercall; True for READY while baking."""
-        engine = self.shell.engine
-        if port == abi.PORT_IDLE:
-            self._idle_until_ns = engine.argument(0)
-            self._enter_phase("idle")
-        elif port == abi.PORT_READY:
-            if self._baking:
-                self._charged_ns = 0
-            engine.set_result(0)
-            return self._baking
-        elif port == abi.PORT_TIMER:
-            engine.set_result(self.clock.set_timer(engine.argument(0), engine.argument(1)))
-        elif port in (abi.PORT_CLOCK, abi.PORT_NOTIFY):
-            engine.set_result(0)  # every exit refreshes the clocks and drains the rings
-        elif port == abi.PORT_SET_FS:
-            address = engine.argument(0)
-            if address >= self.image.memory_bytes:
-                raise GuestViolation(
-                    f"SET_FS: an address below {self.image.memory_bytes:#x} expected, got {address:#x}"
-                )
-            engine.set_fs_base(address)
-            engine.set_result(0)
-        elif port == abi.PORT_EXIT:
-            code = engine.argument(0)
-            if code == abi.EXIT_NO_MEMORY:
-                raise OutOfMemory(f"the guest ran out of its {self.image.memory_bytes >> 20} MiB of memory")
-            raise GuestExited(f"the guest left with exit code {code}", code)
-        else:
-            raise GuestViolation(f"a hypercall port of the architecture expected, got {port:#x}")
-        return False
+    # What hypercalls do, see `hypercalls`.
+
+    def sleep_until(self, deadline_ns: int) -> None:
+        """The guest idles until then (monotonic), or until something comes; 0: until something comes."""
+        self._idle_until_ns = deadline_ns
+        self._enter_phase("idle")
+
+    def ready(self) -> bool:
+        """The guest has prepared all that it can; whether a run ends with that, as it does while an image is made."""
+        if self.baking:
+            self._charged_ns = 0
+        return self.baking
 
     # Pages shared with the guest
-
-    def _guest_positions(self) -> tuple[int, int, int]:
-        """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
-        return _CONTROL_RINGS.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IN_TAIL)
 
     def _pending(self, in_tail: int) -> int:
         gate = abi.IRQ_GATE if self._gate.pending(in_tail) else 0
@@ -383,11 +342,11 @@ class Machine:
 
     def _write_info(self, pending: int) -> None:
         clock = self.clock
-        times = (0, 0, 0) if self._baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
+        times = (0, 0, 0) if self.baking else (time.time_ns(), clock.mono_ns(), clock.virtual_ns)
         info_page.write_state(self._ram, pending, times, (self._gate.in_head, self._gate.out_tail, self._console.tail))
 
     def _drain(self) -> None:
-        _, out_head, console_head = self._guest_positions()
+        _, out_head, console_head = self._shared.positions()
         for record in self._gate.drain(out_head):
             if record.type == abi.RECORD_LOG:
                 self.guest_log.append(record.payload + b"\n")

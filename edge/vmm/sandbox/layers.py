@@ -304,7 +304,8 @@ def no_more_processes(config: Config, own_user: bool) -> str:
     if machines and not own_user:
         raise OperatorError("threads of KVM cannot be told from those of the same user's other processes")
     lower(resource.RLIMIT_NPROC, threads + machines)
-    return f"{threads} threads" + (f" and {machines} of KVM" if machines else "")
+    beside = f", and {machines} that KVM makes for machines" if machines else ""
+    return f"no new ones; {threads} of its own threads{beside}"
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ another of the same base is copying a few pages back.
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
+from cachetools import LRUCache
 
 from edge.vmm.engines.engine import Engine
 from edge.vmm.engines.kvm import KvmEngine
@@ -38,39 +39,11 @@ DESCRIPTORS: Final[Mapping[EngineName, int]] = {"unicorn": 0, "kvm": 3}
 log = logging.getLogger("nunatak.worker")
 
 
-class Decoded:
-    """Images' states, those that were wanted last."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes, self._bytes = limit_bytes, 0
-        self._states: OrderedDict[Image, Snapshot] = OrderedDict()
-
-    def get(self, image: "Image") -> Snapshot | None:
-        """An image's, if it is here still."""
-        state = self._states.get(image)
-        if state is not None:
-            self._states.move_to_end(image)
-        return state
-
-    def put(self, image: "Image", state: Snapshot) -> None:
-        """Keep it, in place of those that were wanted longest ago; one that is too large for that is not kept."""
-        self._states[image] = state
-        self._bytes += state.pages.nbytes
-        while self._bytes > self._limit_bytes:
-            self._bytes -= self._states.popitem(last=False)[1].pages.nbytes
-
-    def drop(self, image: "Image") -> None:
-        """The image is gone."""
-        state = self._states.pop(image, None)
-        if state is not None:
-            self._bytes -= state.pages.nbytes
-
-
 class OfThread(threading.local):
     """What a thread that handles many machines keeps."""
 
     def __init__(self) -> None:
-        self.decoded = Decoded(DECODED_BYTES)
+        self.decoded: LRUCache[Image, Snapshot] = LRUCache(DECODED_BYTES, getsizeof=lambda state: state.pages.nbytes)
         self.zstd = snapshot.Zstd()
 
 
@@ -105,12 +78,13 @@ class Image:
         state = of_thread.decoded.get(self)
         if state is None:
             state = snapshot.decode(self._record, memory_bytes=self.memory_bytes, zstd=of_thread.zstd)
-            of_thread.decoded.put(self, state)
+            with suppress(ValueError):  # too large to be kept at all
+                of_thread.decoded[self] = state
         return state
 
     def forget(self) -> None:
         """No machine is made of it any more."""
-        of_thread.decoded.drop(self)
+        of_thread.decoded.pop(self, None)
 
     def contents(self, page_nos: PageNos, decoded: Snapshot) -> Pages:
         """What the image has in those pages; `decoded` is its own `snapshot()`."""

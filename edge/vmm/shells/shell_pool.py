@@ -33,11 +33,11 @@ class ShellPool:
         return sum(map(len, self._free.values()))
 
     def has_free(self, image: Image) -> bool:
-        """Whether one need not be made for it."""
+        """Whether a free shell is there for the image."""
         return bool(self._free.get(_kind(image)))
 
     def take(self, image: Image) -> Shell:
-        """One for a machine of this image.
+        """A shell for a machine of this image.
 
         :raises OSError: the host has nothing left for another.
         :raises UcError: the same, or a defect.
@@ -52,7 +52,10 @@ class ShellPool:
         return shell
 
     def prepare(self) -> Shell | None:
-        """Make a spare one, which is most of what a machine's first start takes: that one, if there was need of it."""
+        """Make a spare shell for the base that was last short of one, which saves the next machine most of its start.
+
+        None if no base was short of one.
+        """
         image, self.short_of = self.short_of, None
         if image is None:
             return None

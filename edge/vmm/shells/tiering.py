@@ -142,26 +142,28 @@ class Tiering:
     promotions: int = 0
     demotions: int = 0
     _work_ns: dict[int, float] = field(default_factory=dict)  # by image: work per entry, in Unicorn's time
-    _comings: dict[int, float] = field(default_factory=dict)  # by image: share of runs that begin a machine's stay
-    _kin: dict[int, int] = field(default_factory=dict)  # by image: the base it is derived from
-    _kin_ns: dict[int, float] = field(default_factory=dict)  # by base: work per entry of all that are derived from it
+    _arrivals: dict[int, float] = field(default_factory=dict)  # by image: share of runs that begin a machine's stay
+    _base_of: dict[int, int] = field(default_factory=dict)  # by image: the base it is derived from
+    _base_work_ns: dict[int, float] = field(
+        default_factory=dict
+    )  # by base: work per entry of all that are derived from it
 
     @property
     def kvm(self) -> bool:
         """Whether there is a choice."""
         return not self.calibration.kvm_missing
 
-    def engine_for(self, image: int, kin: int) -> EngineName:
-        """Where a new machine of this image starts; one that is not known yet, where its kin clearly belong."""
-        self._kin[image] = kin
+    def engine_for(self, image: int, base: int) -> EngineName:
+        """Where a new machine of this image starts; one not known yet, where others of its base clearly belong."""
+        self._base_of[image] = base
         known = image in self._work_ns and self.fixed is None
-        return self.observe(image, "unicorn", 0, 0) if known else self.engine_of_kin(kin)
+        return self.observe(image, "unicorn", 0, 0) if known else self.engine_of_kin(base)
 
-    def engine_of_kin(self, kin: int) -> EngineName:
+    def engine_of_kin(self, base: int) -> EngineName:
         """Where machines of a base mostly belong: those of a language do alike, and their first run is the dearest."""
         if self.fixed is not None:
             return self.fixed
-        clearly = self._kin_ns.get(kin, 0.0) > CLEARLY * self.calibration.threshold_ns
+        clearly = self._base_work_ns.get(base, 0.0) > CLEARLY * self.calibration.threshold_ns
         return "kvm" if self.kvm and clearly else "unicorn"
 
     def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int, *, comes: bool = False) -> EngineName:
@@ -179,16 +181,16 @@ class Tiering:
             work_ns = cpu_ns / entries
             work_ns = work_ns - c.unicorn_exit_ns if engine == "unicorn" else (work_ns - c.kvm_exit_ns) * c.speedup
             work_ns = max(0.0, work_ns)
-            kin = self._kin.get(image, -1)
-            of_kin = self._kin_ns.get(kin, work_ns)
-            known = self._work_ns.get(image, min(work_ns, of_kin))  # a first run that was disturbed decides nothing
+            base = self._base_of.get(image, -1)
+            of_base = self._base_work_ns.get(base, work_ns)
+            known = self._work_ns.get(image, min(work_ns, of_base))  # a first run that was disturbed decides nothing
             self._work_ns[image] = known + WEIGHT * (work_ns - known)
-            self._kin_ns[kin] = of_kin + WEIGHT * (work_ns - of_kin)
-            share = self._comings.get(image, float(comes))
-            self._comings[image] = share + WEIGHT * (comes - share)
-        work_ns, comings = self._work_ns.get(image, 0.0), self._comings.get(image, 0.0)
-        on_unicorn = c.unicorn_exit_ns + comings * c.unicorn_way_ns + work_ns
-        on_kvm = c.kvm_exit_ns + comings * c.kvm_way_ns + work_ns / c.speedup
+            self._base_work_ns[base] = of_base + WEIGHT * (work_ns - of_base)
+            share = self._arrivals.get(image, float(comes))
+            self._arrivals[image] = share + WEIGHT * (comes - share)
+        work_ns, arrivals = self._work_ns.get(image, 0.0), self._arrivals.get(image, 0.0)
+        on_unicorn = c.unicorn_exit_ns + arrivals * c.unicorn_way_ns + work_ns
+        on_kvm = c.kvm_exit_ns + arrivals * c.kvm_way_ns + work_ns / c.speedup
         if engine == "unicorn":
             return "kvm" if on_kvm * MARGIN < on_unicorn else "unicorn"
         return "unicorn" if on_unicorn * MARGIN < on_kvm else "kvm"
@@ -208,8 +210,8 @@ class Tiering:
     def forget(self, image: int) -> None:
         """The image is gone."""
         self._work_ns.pop(image, None)
-        self._comings.pop(image, None)
-        self._kin.pop(image, None)
+        self._arrivals.pop(image, None)
+        self._base_of.pop(image, None)
 
 
 def measured(engine: EngineName | None, *, ring_0: bool) -> Tiering:

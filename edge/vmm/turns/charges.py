@@ -13,12 +13,12 @@ from edge.vmm.turns.token_bucket import Quota
 from vmimage import abi
 
 # CPU time of the supervisor's thread for one frame, in nanoseconds, measured with its own handlers over some thousand
-# frames each: 23 µs a log line; 114 µs a flush of one page, and 0.8 ns for each byte of a large one; 6 µs a log record,
-# and 3.7 ns a byte; 132 µs a block of 64 KiB that is verified and unpacked; 54 µs a request to an upstream that is
+# frames each: 23 µs a log line; 114 µs a flush of one page, and 1.6 ns for each byte of a large one; 6 µs a log record,
+# and 3.7 ns a byte; 200 µs a block of 64 KiB, and 300 µs of threads; 54 µs a request to an upstream that is
 # refused, several hundred for one that is answered; 16 µs to begin one and drop it. Rounded up: in the loop of an edge
 # with much to do caches are colder.
 LOG_LINE_NS: Final = 30_000
-BLOCK_WANT_NS: Final = 150_000
+BLOCK_WANT_NS: Final = 300_000
 KEEP_NS: Final = 120_000
 APPEND_NS: Final = 10_000
 DISK_NS_PER_BYTE: Final = 4
@@ -30,7 +30,7 @@ RECORD_NS: Final[Mapping[int, int]] = {  # by type of a gate record; answers are
 
 # Of one tenant in one worker: a tenth of the one processor that the supervisor has, and as much at once after a second
 # without. A flood then makes others' answers later by a tenth; it is still 600 requests to upstreams in a second, 800
-# flushes, or 40 MiB of a disk that is read for the first time.
+# flushes, or 20 MiB of a disk that is read for the first time.
 TENANT_QUOTA: Final = Quota(100_000_000, burst_ns=100_000_000)
 TURN_NS: Final = 1_000_000  # caused in one turn, after which the machine gives way: what others wait for at a time
 
@@ -46,7 +46,7 @@ class Account:
         self._owed_ns = self._turn_ns = 0
 
     def add(self, cost_ns: int) -> None:
-        """It has caused so much."""
+        """Charge the machine with work that it caused in the supervisor."""
         self._owed_ns += cost_ns
         self._turn_ns += cost_ns
 

@@ -78,7 +78,10 @@ class FairQueue(Generic[N]):
             self._dismiss(node)
 
     def pick(self) -> N | None:
-        """Who is next; somebody, if anybody has work: the mean of starts cannot be below all of them."""
+        """The node whose turn it is, None only if none has work.
+
+        Virtual time is a mean of the members' starts, so it is never below all of them: somebody is due.
+        """
         if self._solo is not None:
             return self._solo
         due = self._due

@@ -111,7 +111,7 @@ class Scheduler:
                 self._keep_outside(tenant, now_ns)
 
     def wake(self, entity: Entity, now_ns: int) -> None:
-        """It has work. Harmless when it had some."""
+        """An entity has work. Nothing changes if it had some already."""
         if not entity.awake:
             entity.awake = True
             entity.since_ns = now_ns

@@ -8,6 +8,7 @@ payload is the gate's key-value block and body bytes.
 """
 
 import struct
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 HEADER: Final = struct.Struct("<IBBHII")
@@ -16,12 +17,14 @@ LENGTH: Final = struct.Struct("<I")  # of JSON, where bytes follow it in one pay
 TIMING: Final = struct.Struct("<IIB")
 ENGINES: Final = ("unicorn", "kvm")
 PAYLOAD_MAX: Final = 64 << 20  # OPEN with the largest record, and what scratch disks hold, which `drives` bounds
+SMALL_MAX: Final = 128 << 10  # from a worker, but for PARKED and PONG; an answer's body has up to 64 KiB in a frame
 # Changed pages of a machine that may still be parked, uncompressed: with 16 MiB of written disk pages, page numbers,
 # all JSON and no gain by compression it fits an OPEN.
 RECORD_BYTES_MAX: Final = 32 << 20
 
 FLAG_SYNC: Final = 1  # APPEND: no record, but let all before be on disk
 FLAG_FAILED: Final = 1  # BLOCK: it cannot be had
+FLAG_MORE: Final = 1  # KEEP: the page set goes on in the next one
 FLAG_END: Final = 1  # HEAD, BODY: last of the stream in this direction (equals abi.FLAG_END)
 
 # Both ways, per stream.
@@ -50,6 +53,8 @@ BLOCK: Final = 25  # header: disk's number, block's number; the block; nothing i
 PAGES: Final = 26  # before OPEN: what was written to a cow disk; header's stream is its place among the machine's disks
 DISK_DONE: Final = 27  # header's stream is the token of a KEEP or APPEND; i32: 0 or a negative errno
 
+DISK_MORE: Final = 28  # header's stream is the token of a KEEP with FLAG_MORE: its next part may come
+
 # From the worker.
 HELLO: Final = 32  # JSON: pid, engines
 PARKED: Final = 33  # the record; empty when the machine had nothing that differs from its image
@@ -59,8 +64,15 @@ DIED: Final = (
 LOG: Final = 35  # UTF-8 lines from the guest's console or log records
 PONG: Final = 36  # JSON statistics, see `vitals`; below 64 KiB
 BLOCK_WANT: Final = 37  # header: disk's number, block's number; answered by BLOCK
-KEEP: Final = 38  # header's stream is a token; u32 place of the disk, then a page set; answered by DISK_DONE
+# Header's stream is a token; u32 place of the disk, then a page set, or a part of one, cut between pages: all parts
+# have that token, all but the last FLAG_MORE, and the first has the whole head, so that it says all that a flush may be
+# refused for. The whole is answered by DISK_DONE, which may come before its end: then no part need follow. DISK_MORE
+# asks for the next part; when a machine is parked, all follow unasked.
+KEEP: Final = 38
 APPEND: Final = 39  # header's stream is a token; u32 place of the disk, then a log record; answered by DISK_DONE
+
+
+LARGE: Final = frozenset((PARKED, PONG))  # from a worker: see SMALL_MAX
 
 
 class Frame(NamedTuple):
@@ -94,23 +106,36 @@ def pack(type_: int, flags: int, machine: int, stream: int, payload: bytes = b""
     return HEADER.pack(len(payload), type_, flags, 0, machine, stream) + payload
 
 
-def parse(buffer: bytearray) -> list[Frame]:
+def parse(buffer: bytearray, large: Collection[int] | None = None) -> list[Frame]:
     """Take every whole frame off the front of `buffer`.
 
-    :raises ValueError: a length above PAYLOAD_MAX; the connection cannot be used further.
+    :param large: see `scan`. :raises ValueError: likewise.
+    """
+    with memoryview(buffer) as view:
+        found, used = scan(view, large)
+    if used:
+        del buffer[:used]
+    return found
+
+
+def scan(data: memoryview, large: Collection[int] | None = None) -> tuple[list[Frame], int]:
+    """Every whole frame at the front of `data`, and how many bytes they take.
+
+    :param large: types of which payloads may be larger than SMALL_MAX; None: all.
+    :raises ValueError: a length above what there may be; the connection cannot be used further.
     """
     frames: list[Frame] = []
-    position, end = 0, len(buffer)
+    position, end = 0, len(data)
     header_size, unpack_from = HEADER.size, HEADER.unpack_from
     while end - position >= header_size:
-        length, type_, flags, _, machine, stream = unpack_from(buffer, position)
-        if length > PAYLOAD_MAX:
-            raise ValueError(f"frame of {length} bytes, at most {PAYLOAD_MAX} expected")
+        length, type_, flags, _, machine, stream = unpack_from(data, position)
+        if length > SMALL_MAX:
+            most = PAYLOAD_MAX if large is None or type_ in large else SMALL_MAX
+            if length > most:
+                raise ValueError(f"frame of {length} bytes, at most {most} expected")
         start = position + header_size
         if end - start < length:
             break
         position = start + length
-        frames.append(Frame(type_, flags, machine, stream, bytes(buffer[start:position])))
-    if position:
-        del buffer[:position]
-    return frames
+        frames.append(Frame(type_, flags, machine, stream, bytes(data[start:position])))
+    return frames, position

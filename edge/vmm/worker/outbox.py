@@ -5,6 +5,7 @@ import json
 import socket
 from typing import Any, Final
 
+from edge.vmm.devices.log import in_parts
 from edge.vmm.machine.resident import Resident
 from edge.vmm.turns.charges import LOG_LINE_NS
 from edge.vmm.wire import frames
@@ -56,8 +57,8 @@ class Outbox:
         if machine.log or machine.guest_log.ended:
             text, lines = machine.guest_log.take()
             machine.account.add(lines * LOG_LINE_NS)
-            if text:
-                self.send(frames.LOG, resident.number, text)
+            for part in in_parts(text):
+                self.send(frames.LOG, resident.number, part)
         return len(out) - before
 
     def died(self, machine: int, error: NunatakError, report: dict[str, Any], retry: list[int]) -> None:

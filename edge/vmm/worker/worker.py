@@ -45,7 +45,7 @@ NS_PER_PERCENT: Final = 10_000_000  # of a processor's second
 # Frames whose header names a machine: what goes wrong with one ends that.
 OF_MACHINES: Final = frozenset(
     (frames.HEAD, frames.BODY, frames.CREDIT, frames.RESET, frames.OPEN, frames.PARK, frames.CLOSE)
-) | {frames.PAGES, frames.DISK_DONE}
+) | {frames.PAGES, frames.DISK_DONE, frames.DISK_MORE}
 
 log = logging.getLogger("nunatak.worker")
 

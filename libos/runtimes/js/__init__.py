@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Final
 
 from libos.toolchain.compile_linux import compile_linux
-from libos.toolchain.packages import Package, cache_folder, source_tree, writing_cache
+from libos.toolchain.packages import Package, cache_folder, keep_in_cache, source_tree
 
 HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
@@ -44,9 +43,5 @@ def _prelude() -> Path:
     )
     place = cache_folder() / "js" / hashlib.sha256(code.encode()).hexdigest() / "prelude.c"
     if not place.exists():
-        with writing_cache():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            scratch = place.with_suffix(f".{os.getpid()}")
-            scratch.write_text(code)
-            os.replace(scratch, place)
+        keep_in_cache(place, code.encode())
     return place

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Self
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.vmm.kernel import host
 from edge.vmm.sandbox import layers
 from edge.vmm.wire import frames

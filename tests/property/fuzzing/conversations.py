@@ -78,6 +78,7 @@ def conversation(rng: Rng) -> list[Frame]:
                     frames.pack(frames.RESET, 0, machine, stream),
                     frames.pack(frames.BLOCK, 0, DISK, rng.randrange(4), rng.choice((b"", bytes(disk.BLOCK_SIZE)))),
                     frames.pack(frames.DISK_DONE, 0, machine, rng.randrange(4), struct.pack("<i", 0)),
+                    frames.pack(frames.DISK_MORE, 0, machine, rng.randrange(4)),
                     frames.pack(frames.HEAD, 1, machine, abi.EXCHANGE_BIT | 1, b"Status\x00200\0\0"),
                     frames.pack(frames.PING, 0, 0, 0, b"p"),
                     frames.pack(frames.PARK, 0, machine, 0),

@@ -11,7 +11,7 @@ import numpy as np
 from edge.vmm.machine.machine import Machine
 from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Shell
-from edge.vmm.worker import worker
+from edge.vmm.worker import process, worker
 from vmimage import abi
 
 DEFECTIVE: Final = b"\xf0\x0f"  # how code begins that is not done right: locked, of two bytes; one case in a hundred
@@ -85,7 +85,7 @@ def main() -> int:
         _before(worker.Worker, "_on_ping", spoil)
     else:
         raise SystemExit(f"a defect expected, got {defect!r}")
-    return worker.main()
+    return process.main()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.common import backoff
+from edge.common.slices import Slices
 from edge.config.options import load_config
 from edge.model.flow import SHARED, Place
 from edge.serve import serve
@@ -23,9 +24,11 @@ def _soon(*_: Any, **__: Any) -> tuple[int, float]:
     return 1, PAUSE_S
 
 
-def _worker(index: int, owner: Owner, command: tuple[str, ...], place: Place = SHARED) -> Worker:
+def _worker(
+    index: int, owner: Owner, command: tuple[str, ...], place: Place = SHARED, slices: Slices | None = None
+) -> Worker:
     """Who lies is among those for all: in quarantine it would have but one service, and seldom a request."""
-    return Worker(index, owner, command if place == SHARED else REAL, place)
+    return Worker(index, owner, command if place == SHARED else REAL, place, slices)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from edge.content.images import Image, prepare
+from edge.content.image import Image, prepare
 from edge.vmm.wire import frames
 from tests.property.fuzzing import instructions
 from tests.property.fuzzing.case import DATA_BYTES, LAYOUTS, Case, Layout

@@ -29,22 +29,24 @@ from tuf.api.metadata import TargetFile
 
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
 from edge.content.ages import split_age
-from edge.content.images import prepare
+from edge.content.image import prepare
 from edge.devices import upstreams
 from edge.front import cgi
-from edge.model.flow import ClientError, Route
+from edge.model.flow import ClientError
+from edge.model.routes import Route
 from edge.vmm.devices.drives import Drives
 from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
+from origin.bake import files
+from origin.bake.elf import parse_program
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.vectors import make as vectors
-from vmimage import abi, disk, files, requests, snapshot
+from vmimage import abi, disk, requests, snapshot
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.canonical import Blob, canonical_json, digest_of
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import parse_drives
-from vmimage.elf import parse_program
 from vmimage.errors import FormatError, GuestViolation, PublisherError, VerificationError
 from vmimage.manifest import SNAPSHOT_TYPE, ImageManifest, Region, parse_manifest
 from vmimage.pages import pages_digest

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 import zstandard
 
-from edge.content.images import Image
+from edge.content.image import Image
 from edge.vmm.wire import frames
 from edge.vmm.wire.frames import Frame
 from tests.property.fuzzing import neighbours

@@ -1,0 +1,46 @@
+"""The pages that a guest and its VMM share: where the guest stands in its rings, and what in them means nothing."""
+
+import struct
+from typing import Final
+
+import numpy as np
+
+from edge.vmm.devices.gate import Gate
+from edge.vmm.devices.ring import RingConsumer
+from vmimage import abi
+from vmimage.pages import PageNos
+
+_CONTROL_RINGS: Final = struct.Struct("<3I")
+
+
+def _pages_of(address: int, size: int) -> PageNos:
+    return np.arange(address // abi.PAGE_SIZE, (address + size) // abi.PAGE_SIZE, dtype=np.uint32)
+
+
+_INFO_PAGES: Final = _pages_of(abi.INFO_ADDRESS, abi.PAGE_SIZE)
+_GATE_IN_PAGES: Final = _pages_of(abi.GATE_IN_ADDRESS, abi.GATE_SIZE)
+_GATE_OUT_PAGES: Final = _pages_of(abi.GATE_OUT_ADDRESS, abi.GATE_SIZE)
+_CONSOLE_PAGES: Final = _pages_of(abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE)
+
+
+class SharedPages:
+    """Those of one machine."""
+
+    def __init__(self, ram: memoryview, gate: Gate, console: RingConsumer) -> None:
+        self._ram, self._gate, self._console = ram, gate, console
+
+    def positions(self) -> tuple[int, int, int]:
+        """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
+        return _CONTROL_RINGS.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IN_TAIL)
+
+    def stateless(self) -> PageNos:
+        """What no record needs: the info page is made anew at every restore, an empty ring's bytes mean nothing."""
+        in_tail, out_head, console_head = self.positions()
+        pages = [_INFO_PAGES]
+        if not self._gate.pending(in_tail):
+            pages.append(_GATE_IN_PAGES)
+        if out_head == self._gate.out_tail:
+            pages.append(_GATE_OUT_PAGES)
+        if console_head == self._console.tail:
+            pages.append(_CONSOLE_PAGES)
+        return np.concatenate(pages)

@@ -1,0 +1,128 @@
+/*
+ * One response: head and body gather in the fiber's memory. What fits there leaves as one record when the handler
+ * returns; what does not is streamed under the stream's credit, large pieces straight from the program's memory.
+ */
+#include "requests.h"
+
+static const char status_line[] = "Status\000200"; /* with its NUL; first in every head */
+#define STATUS_DIGITS 7                            /* where "200" is */
+
+void response_begin(struct nk_request *request) {
+    request->body_begun = request->head_sent = false;
+    request->window = NK_STREAM_WINDOW;
+    memcpy(request->out, status_line, sizeof status_line);
+    request->out_length = sizeof status_line;
+}
+
+int response_status(nk_request *request, int code) {
+    if (request->body_begun || code < 200 || code > 599)
+        return -1;
+    char *digits = request->out + STATUS_DIGITS;
+    digits[0] = (char)('0' + code / 100);
+    digits[1] = (char)('0' + code / 10 % 10);
+    digits[2] = (char)('0' + code % 10);
+    return 0;
+}
+
+int response_header(nk_request *request, const char *name, const char *value) {
+    size_t name_size = printable_span(name), value_size = printable_span(value);
+    if (request->body_begun || !name_size || name[name_size] || value[value_size])
+        return -1;
+    if (name_size + value_size + 2 > RESPONSE_SIZE - 1024 - request->out_length) /* keeps room for printf */
+        return -1;
+    char *at = request->out + request->out_length;
+    memcpy(at, name, name_size + 1);
+    memcpy(at + name_size + 1, value, value_size + 1);
+    request->out_length += (uint32_t)(name_size + value_size + 2);
+    return 0;
+}
+
+static void begin_body(nk_request *request) {
+    if (!request->body_begun) {
+        request->body_begun = true;
+        request->out[request->out_length++] = 0;
+    }
+}
+
+/* Sends body bytes as the stream's credit allows. Waits. */
+static int send_body(nk_request *request, const char *data, size_t size, uint16_t flags) {
+    do {
+        while (size && !request->window && !request->aborted)
+            fiber_wait(FIBER_WAITS_CREDIT);
+        if (request->aborted)
+            return -1;
+        uint32_t piece = (uint32_t)MIN(MIN(size, request->window), NK_RECORD_PAYLOAD_MAX);
+        gate_send(NK_RECORD_BODY, piece == size ? flags : 0, request->stream, data, piece);
+        request->window -= piece;
+        data += piece;
+        size -= piece;
+    } while (size);
+    return 0;
+}
+
+/* Sends what is buffered. */
+static int send_buffered(nk_request *request, uint16_t flags) {
+    uint32_t length = request->out_length;
+    if (request->aborted)
+        return -1;
+    if (request->head_sent) {
+        if (send_body(request, request->out, length, flags))
+            return -1;
+    } else { /* what a HEAD carries is outside of the window */
+        gate_send(NK_RECORD_HEAD, flags, request->stream, request->out, length);
+        request->head_sent = true;
+    }
+    request->out_length = 0;
+    return 0;
+}
+
+void response_end(struct nk_request *request) {
+    begin_body(request);
+    send_buffered(request, NK_FLAG_END);
+}
+
+int response_flush(nk_request *request) {
+    begin_body(request);
+    if (request->head_sent && !request->out_length)
+        return request->aborted ? -1 : 0;
+    return send_buffered(request, 0);
+}
+
+int response_write(nk_request *request, const void *data, size_t size) {
+    if (request->aborted)
+        return -1;
+    begin_body(request);
+    if (size > RESPONSE_SIZE - request->out_length) {
+        if (response_flush(request))
+            return -1;
+        if (size > RESPONSE_SIZE)
+            return send_body(request, data, size, 0);
+    }
+    memcpy(request->out + request->out_length, data, size);
+    request->out_length += (uint32_t)size;
+    return 0;
+}
+
+static bool flush_sink(struct sink *sink) {
+    nk_request *request = sink->owner;
+    request->out_length = (uint32_t)(sink->at - request->out);
+    if (response_flush(request))
+        return false;
+    sink->at = request->out;
+    return true;
+}
+
+int response_printf(nk_request *request, const char *format, ...) {
+    if (request->aborted)
+        return -1;
+    begin_body(request);
+    struct sink sink = {request->out + request->out_length, request->out + RESPONSE_SIZE, flush_sink, request};
+    va_list arguments;
+    va_start(arguments, format);
+    format_to(&sink, format, arguments);
+    va_end(arguments);
+    if (request->aborted)
+        return -1;
+    request->out_length = (uint32_t)(sink.at - request->out);
+    return 0;
+}

@@ -1,0 +1,65 @@
+"""A resident machine: what the edge adds to a bare server, and what the VMM costs by itself."""
+
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Final
+
+from loadtest.report.rows import Row
+from loadtest.scenarios.scales import Samples, Scale
+from loadtest.site.checks import NotServed, require
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import bench_site, example
+from loadtest.traffic.pressure import press, require_clean
+
+HELLO: Final = example("hello")
+VMM_BENCH_TIMEOUT_S: Final = 300.0
+
+WARM_HELLO = Row("warm-hello", "hello warm through the edge, 32 connections", "req/s", "higher")
+BARE = Row("bare-aiohttp", "bare aiohttp, same client, same run", "req/s", "higher")
+WARM_SHARE = Row("warm-share", "hello warm as a share of bare aiohttp", "%", "higher", 45)
+ADDED_P50 = Row("added-p50", "added to a bare aiohttp response, 1 connection, p50", "µs", "lower", 100)
+WARM = Row("warm-first-byte", "hello warm through the edge, 1 connection -> first byte, p50", "ms", "lower")
+
+
+def measure_warm(scale: Scale) -> Samples:
+    """Hello from a resident machine against a handler that only answers, side by side."""
+    samples: dict[Row, list[float]] = {WARM_HELLO: [], BARE: [], WARM_SHARE: [], ADDED_P50: [], WARM: []}
+    with bench_site() as site, Server("bare", [sys.executable, "-m", "loadtest.peers.bare"], site.folder) as bare:
+        site.publish(site.build(HELLO), "hello")
+        edge, path = site.edges[0], "/~service/hello/"
+        with Client(bare.url) as plain, Client(edge.url) as through:
+            require(through.get(path), "first hello")
+            for _ in range(100):  # the first turns of both loops fill caches
+                plain.get("/"), through.get(path)
+            for _ in range(scale.rounds):
+                plain_ms = statistics.median(plain.get("/").first_byte_ms for _ in range(scale.requests))
+                times = [
+                    require(through.get(path), "warm hello", ("resident",)).first_byte_ms for _ in range(scale.requests)
+                ]
+                samples[ADDED_P50].append((statistics.median(times) - plain_ms) * 1e3)
+                samples[WARM] += times
+        for _ in range(scale.rounds):
+            yardstick = require_clean(press(bare.url + "/", seconds=scale.seconds), "bare aiohttp")
+            warm = require_clean(press(edge.url + path, seconds=scale.seconds), "warm hello")
+            samples[BARE].append(yardstick.requests_per_s)
+            samples[WARM_HELLO].append(warm.requests_per_s)
+            samples[WARM_SHARE].append(100 * warm.requests_per_s / yardstick.requests_per_s)
+    return samples
+
+
+def measure_vmm(_: Scale) -> Samples:
+    """What the VMM measures of itself, without HTTP: a JSON list of objects with the fields of `Row` and "samples"."""
+    command = [sys.executable, "-m", "edge.vmm.bench.costs", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=VMM_BENCH_TIMEOUT_S, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or ["nothing on stderr"]
+        raise NotServed(f"edge.vmm.bench.costs: exit code {done.returncode}: {last[0]}")
+    known = {field.name for field in fields(Row)}
+    return {
+        Row(**{key: value for key, value in entry.items() if key in known}): entry["samples"]
+        for entry in json.loads(done.stdout)
+    }

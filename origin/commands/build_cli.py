@@ -1,0 +1,170 @@
+"""The commands `nunatak build` and `nunatak inspect`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from origin.commands.shared import EnvOption, FilesOption
+from vmimage.errors import PublisherError
+
+
+def build(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Program: a .c, .js or .lua file, a folder that holds one, or an ELF file, a static Linux program.",
+            metavar="SOURCE",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Image file to write.", metavar="IMAGE")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the image.", metavar="NAME", show_default="the name of SOURCE")
+    ] = None,
+    env: EnvOption = None,
+    memory: Annotated[str, typer.Option(help="Memory of a machine.", metavar="SIZE")] = "32MiB",
+    cpu_ms: Annotated[
+        int, typer.Option(min=1, max=60_000, help="CPU time that a request may take.", metavar="MILLISECONDS")
+    ] = 200,
+    cpu_percent: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Share of a processor that a machine may use over time.",
+            metavar="PERCENT",
+            show_default="0, whatever others leave",
+        ),
+    ] = 0,
+    log_rate: Annotated[str, typer.Option(help="Log and console output in a second.", metavar="SIZE")] = "64KiB",
+    streams: Annotated[
+        int, typer.Option(min=1, max=64, help="Requests that a machine may have open at once.", metavar="COUNT")
+    ] = 64,
+    response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
+    pool: Annotated[
+        int, typer.Option(min=1, max=64, help="Machines that may serve at once on an edge.", metavar="COUNT")
+    ] = 1,
+    rejuvenate: Annotated[
+        str | None,
+        typer.Option(
+            help="When a new machine takes the place of one: after requests=COUNT, hours=HOURS or growth=SIZE.",
+            metavar="CAUSE=NUMBER,...",
+            show_default="never",
+        ),
+    ] = None,
+    disk: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Disk of the machine: NAME=FILE:shared is read-only, NAME=FILE:cow keeps what is written, "
+            "NAME=scratch[:SIZE] is empty at every start, NAME=log takes records; may be repeated.",
+            metavar="NAME=KIND",
+            show_default="none",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Give every request a machine that has served none.")] = False,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Origin that the program may send requests of its own to, https://HOST[:PORT]; may be repeated.",
+            metavar="URL",
+            show_default="none",
+        ),
+    ] = None,
+    linux: Annotated[
+        bool, typer.Option("--linux", help="Compile C or C++ as a Linux program with musl; it calls nk_serve.")
+    ] = False,
+    cgi: Annotated[
+        bool,
+        typer.Option("--cgi", help="Run a Linux program that speaks CGI (RFC 3875) anew for every request."),
+    ] = False,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(help="Argument of a Linux program; may be repeated.", metavar="TEXT", show_default="none"),
+    ] = None,
+    files: FilesOption = None,
+    bake_entropy: Annotated[
+        bool,
+        typer.Option(
+            "--bake-entropy",
+            help="Give the program random bytes while it is built; all machines share what it makes of them.",
+        ),
+    ] = False,
+) -> None:
+    """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from origin.bake.recipe import images_of
+    from vmimage.archive import pack_archive
+    from vmimage.text import plain
+
+    console = Console(stderr=True)
+    with console.status("building") as status:
+        images = images_of(
+            source,
+            progress=lambda step: status.update(f"building: {escape(plain(step))}"),
+            name=name,
+            env=env,
+            memory=memory,
+            cpu_ms=cpu_ms,
+            cpu_percent=cpu_percent,
+            log_rate=log_rate,
+            streams=streams,
+            response=response,
+            pool=pool,
+            rejuvenate=rejuvenate,
+            fresh=fresh,
+            upstream=upstream,
+            disk=disk,
+            linux=linux,
+            cgi=cgi,
+            arg=arg,
+            files=files,
+            bake_entropy=bake_entropy,
+            warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+        )
+    data = pack_archive(images)
+    _write(output, data)
+    manifest = images[-1].manifest
+    typer.echo(
+        f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
+    )
+
+
+def inspect(
+    image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    symbols: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to show.", metavar="COUNT")] = 8,
+) -> None:
+    """Show what an image holds: its sizes, memory with permissions, limits, symbols and base."""
+    from origin.bake.inspect import describe, render
+    from origin.publish.image_files import read_image
+
+    images = [describe(bundle, symbols) for bundle in read_image(image)]
+    if as_json:
+        typer.echo(json.dumps({"file": str(image), "bytes": image.stat().st_size, "images": images}, indent=2))
+    else:
+        render(images)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all: an interrupted build leaves the old image."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise PublisherError(f"output: a writable place expected, got {path}: {error.strerror}") from None
+
+
+def _size(size: int) -> str:
+    from rich.filesize import decimal
+
+    return decimal(size)

@@ -1,0 +1,51 @@
+"""Options that several commands take, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+KeysOption = Annotated[
+    Path,
+    typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="FOLDER"),
+]
+OriginOption = Annotated[
+    str, typer.Option("--origin", envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")
+]
+TokenOption = Annotated[
+    Path | None,
+    typer.Option("--token-file", help="File with the token.", metavar="FILE", show_default="token in the key folder"),
+]
+PlainOption = Annotated[
+    bool,
+    typer.Option(
+        "--plain-http",
+        envvar="NUNATAK_PLAIN_HTTP",
+        help="Send the token over plain HTTP to another machine, where others may read it.",
+    ),
+]
+TenantOption = Annotated[
+    str,
+    typer.Option(
+        help="Tenant that owns it: services of one tenant share CPU time and workers.",
+        metavar="NAME",
+        show_default="the tenant it has, else a tenant of its own",
+    ),
+]
+WrittenOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What becomes of pages that a service wrote to a copy-on-write disk whose base changes: keep lays them "
+        "on top of the new base, drop begins with the new base alone.",
+        metavar="keep|drop",
+        show_default="none, such a change is refused",
+    ),
+]
+FilesOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER", show_default="none"),
+]
+EnvOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Variable of its environment; may be repeated.", metavar="NAME=VALUE", show_default="none"),
+]

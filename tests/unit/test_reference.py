@@ -1,0 +1,31 @@
+"""Is docs/reference what the code says?"""
+
+import pytest
+
+from tests.support import reference
+from vmimage.errors import NunatakError
+
+
+@pytest.mark.parametrize("name", reference.pages())
+def test_a_page_is_current(name: str) -> None:
+    assert (reference.TARGET / name).read_text("utf-8") == reference.pages()[name], "`make fmt` writes it anew"
+
+
+def test_nothing_else_is_there() -> None:
+    assert {path.name for path in reference.TARGET.iterdir()} == reference.pages().keys()
+
+
+@pytest.mark.parametrize("error", reference.error_classes(), ids=lambda error: str(error.__name__))
+def test_each_error_says_its_cause_and_what_to_do_about_it(error: type[NunatakError]) -> None:
+    assert (error.__doc__ or "").rstrip().endswith(".")
+    assert "remedy" in vars(error)
+    assert error.remedy.endswith(".")
+
+
+def test_no_two_errors_have_one_counter() -> None:
+    counters = [error.counter for error in reference.error_classes()]
+    assert len(counters) == len(set(counters))
+
+
+def test_each_reason_that_a_client_is_told_is_explained() -> None:
+    assert reference.client_reasons().keys() == reference.REASONS.keys()
