@@ -124,7 +124,8 @@ class Life:
         if not service.queue:
             return
         if service.state == "resident" and service.machine is not None:
-            self.pump(service.machine, now)
+            if service.machine.worker.alive:  # else its loss is told in a moment
+                self.pump(service.machine, now)
             return
         try:
             self._want(service, now)

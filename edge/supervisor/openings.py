@@ -93,7 +93,8 @@ class Openings:
 
     def still_wanted(self, service: Service, first: Machine, worker: Link, cost_bytes: int) -> bool:
         """Whether a machine beside the first, for which `Grow` began, is to open in a worker."""
-        return service.machine is first and self._takes(worker, service, cost_bytes)
+        serves = service.machine is first and service.state == "resident"  # else it is being parked: nothing to do
+        return serves and self._takes(worker, service, cost_bytes)
 
     def grown(self, machine: Machine, now: float) -> None:
         """A worker was told to open the machine beside a first, and what waits is given to it."""

@@ -340,6 +340,11 @@ class Playbook:
         self.life.measured(by_number, [(machine.number, size) for machine, size in machines], self.now)
         return self._look()
 
+    def grew(self, machine: str = "a#1") -> "Playbook":
+        """A worker says that a machine differs more from its image than it may."""
+        self._event().life.worn(self.machines[machine], "growth_bytes", self.now)
+        return self._look()
+
     def tick(self, patience_s: float = 30.0) -> "Playbook":
         """What is done once a second."""
         self._event()

@@ -8,6 +8,7 @@ import pytest
 
 from edge.model import flow
 from edge.supervisor.waiting import may_wait
+from tests.support.playbook import Playbook
 from vmimage import errors
 
 FLOW_MD = Path(__file__).parents[2] / "docs" / "flow.md"
@@ -43,6 +44,23 @@ def test_a_service_can_be_replaced_in_every_state() -> None:
 def test_an_event_that_cannot_happen_is_a_defect_and_says_what_could() -> None:
     with pytest.raises(RuntimeError, match=r"'head' in state 'waiting', one of .*dispatch.* expected"):
         flow.step(flow.REQUEST_FLOW, "waiting", "head")
+
+
+@pytest.mark.parametrize("event", ["dispatch", "head", "end"])
+def test_an_event_as_a_table_is_as_strict_as_a_step(event: flow.RequestEvent) -> None:
+    table = flow.after(event)
+    for state, row in flow.REQUEST_FLOW.items():
+        if event in row:
+            assert table[state] == flow.step(flow.REQUEST_FLOW, state, event)
+        else:
+            with pytest.raises(RuntimeError, match=f"'{event}' in state '{state}'"):
+                table[state]
+
+
+def test_a_machine_takes_no_request_that_is_with_another() -> None:
+    busy = Playbook().asked(1).expect("Open(a)").opened().expect("Dispatch(a#1, 1)")
+    with pytest.raises(RuntimeError, match="'dispatch' in state 'asked'"):
+        busy.machines["a#1"].add(busy.requests[1])
 
 
 def test_the_drawing_in_the_docs_is_the_tables() -> None:

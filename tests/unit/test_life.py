@@ -362,9 +362,16 @@ def test_who_is_to_blame_for_silence(throttled: bool, whole: bool, error: str) -
     busy.tick().expect("Reset(a#1, 1)", *limit, f"Fail(1, {error})")
 
 
+def test_a_request_that_is_over_is_told_nothing_more() -> None:
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)")
+    busy.requests[1].step("end")  # and its frame broke the protocol all the same
+    busy.worker_lost(blamed="a#1").expect("Count(crashes, worker_lost)", "Leave(a#1)", "ForgetRecord(a)")
+
+
 def test_a_request_waits_so_long_and_not_longer() -> None:
     begun = play().asked(1).expect("Open(a)").wait(20).asked(2).expect().wait(10).tick().expect().wait(0.1)
     begun.tick().expect("Fail(1, Unavailable)").wait(20).tick().expect("Fail(2, Unavailable)")
+    assert list(begun.life.waiting) == [], "no service is looked at for which nothing waits"
 
 
 # Worn, changed, withdrawn.
@@ -382,6 +389,18 @@ def test_a_worn_machine_finishes_what_it_has_and_the_next_request_finds_a_new_on
     )
     worn.state("cold").asked(2).expect("Open(a)").answered(1).expect("Close(a#1)", "Leave(a#1)")
     worn.opened().expect("Dispatch(a#2, 2)")
+
+
+def test_a_machine_is_worn_once() -> None:
+    worn = (
+        resident()
+        .asked(1)
+        .expect("Dispatch(a#1, 1)")
+        .grew()
+        .expect("Count(rejuvenations, growth_bytes)", "ForgetRecord(a)")
+    )
+    worn.grew().expect().answered(1).expect("Close(a#1)", "Leave(a#1)")
+    resident().park().expect("Park(a#1)").grew().expect().state("parking")
 
 
 def test_what_waits_for_a_place_in_a_machine_that_is_worn_goes_to_a_new_one_at_once() -> None:
@@ -448,12 +467,12 @@ def test_nobody_waits_for_what_a_withdrawn_service_wrote() -> None:
 # Pools.
 
 
-def grown(**about: object) -> Playbook:
-    """Service a has machines a#1 with requests 1 and 2, and a#2 in another worker."""
+def grown(worker: int = 1, **about: object) -> Playbook:
+    """Service a has machines a#1 with requests 1 and 2, and a#2, in another worker if nothing else is said."""
     busy = resident(pool=2, **about).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Dispatch(a#1, 2)")
     assert GROW_AT == 2
     more = busy.asked(3).expect("Grow(a, a#1)", "Dispatch(a#1, 3)").asked(4).expect("Dispatch(a#1, 4)")
-    return more.grown().expect("Count(pool_grown)").answered(3, 4).expect()
+    return more.grown(worker=worker).expect("Count(pool_grown)").answered(3, 4).expect()
 
 
 def test_a_machine_opens_beside_one_that_has_too_much_and_the_least_busy_one_is_next() -> None:
@@ -477,6 +496,12 @@ def test_a_machine_beside_the_first_is_not_wanted_where_that_is_gone_or_the_work
     worker.alive = True
     busy.changed().expect("ForgetRecord(a)", "Count(replaced)", "WantSoon(a)")
     assert not busy.openings.still_wanted(service, first, worker, MACHINE_BYTES)
+
+
+def test_a_machine_beside_the_first_is_not_wanted_where_that_is_being_parked() -> None:
+    busy = resident(pool=2).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Dispatch(a#1, 2)")
+    busy.asked(3).expect("Grow(a, a#1)", "Dispatch(a#1, 3)").answered(1, 2, 3).expect().park().expect("Park(a#1)")
+    assert not busy.openings.still_wanted(busy.services["a"], busy.machines["a#1"], busy.workers[1], MACHINE_BYTES)  # type: ignore[arg-type]
 
 
 def test_one_that_did_not_open_is_tried_again() -> None:
@@ -593,6 +618,20 @@ def test_machines_of_a_blamed_service_in_other_workers_leave_them() -> None:
     idle.expect("Count(crashes, worker_lost)", "Leave(a#2)", "Park(a#1)")
 
 
+def test_machines_of_a_blamed_service_in_the_same_worker_are_lost_like_all_others() -> None:
+    busy = grown(worker=0).asked(5).expect("Dispatch(a#2, 5)").worker_lost(blamed="a#2")
+    busy.expect(
+        "Count(crashes, worker_lost)",
+        "Leave(a#2)",
+        "Fail(5, WorkerLost)",
+        "StatesLost(a)",
+        "Leave(a#1)",
+        "Replay(2)",
+        "Replay(1)",
+        "Open(a)",
+    )
+
+
 def test_what_such_a_machine_wrote_is_kept_and_its_record_is_not() -> None:
     """The blamed one is of the version before; that record comes when the service has begun to open anew."""
     busy = (
@@ -614,6 +653,15 @@ def test_what_such_a_machine_wrote_is_kept_and_its_record_is_not() -> None:
         "Open(a)",
     )
     both.parked("a#2").expect("Leave(a#2)").state("opening")
+
+
+def test_what_is_replayed_does_not_go_to_another_machine_in_the_worker_that_has_ended() -> None:
+    """One of the version before and one of this one were in it, and the end of the first is told first."""
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)").changed()
+    busy.expect("ForgetRecord(a)", "Count(replaced)", "WantSoon(a)").asked(2).expect("Open(a)")
+    busy.opened().expect("Dispatch(a#2, 2)").worker_lost()
+    busy.expect("StatesLost(a)", "Leave(a#1)", "Replay(1)", "Leave(a#2)", "Replay(2)", "Open(a)")
+    busy.opened().expect("Dispatch(a#3, 2)", "Dispatch(a#3, 1)")
 
 
 def test_a_state_that_is_as_its_record_is_not_lost() -> None:
