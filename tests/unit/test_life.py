@@ -501,7 +501,7 @@ def test_a_machine_beside_the_first_is_not_wanted_where_that_is_gone_or_the_work
 def test_a_machine_beside_the_first_is_not_wanted_where_that_is_being_parked() -> None:
     busy = resident(pool=2).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Dispatch(a#1, 2)")
     busy.asked(3).expect("Grow(a, a#1)", "Dispatch(a#1, 3)").answered(1, 2, 3).expect().park().expect("Park(a#1)")
-    assert not busy.openings.still_wanted(busy.services["a"], busy.machines["a#1"], busy.workers[1], MACHINE_BYTES)  # type: ignore[arg-type]
+    assert not busy.openings.still_wanted(busy.services["a"], busy.machines["a#1"], busy.workers[1], MACHINE_BYTES)
 
 
 def test_one_that_did_not_open_is_tried_again() -> None:
