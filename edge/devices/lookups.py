@@ -74,7 +74,7 @@ class Lookups:
         return found
 
     async def close(self) -> None:
-        """No more of them; threads that still work are not waited for."""
+        """Begin no more, and wait for no thread that still works."""
         await self.tasks.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 

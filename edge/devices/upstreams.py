@@ -323,7 +323,7 @@ class Upstreams:
         return self._session
 
     async def close(self) -> None:
-        """No more of them."""
+        """Begin no more, and end those that are under way."""
         if self._session is not None:
             await self._session.close()
         await self._lookups.close()

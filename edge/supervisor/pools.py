@@ -46,11 +46,11 @@ class Pools:
 
     def promote(self, service: Service) -> bool:
         """The first machine is gone: another takes its place, if there is one."""
-        heir = next((machine for machine in service.others if machine.worker.alive), None)
-        if heir is None:
+        successor = next((machine for machine in service.others if machine.worker.alive), None)
+        if successor is None:
             return False
-        self.leave(heir)
-        service.machine = heir
+        self.leave(successor)
+        service.machine = successor
         return True
 
     def idle(self, now: float) -> Iterator[Machine]:

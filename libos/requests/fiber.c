@@ -35,7 +35,7 @@ void fiber_prepare(struct fiber *fiber, void (*run)(void)) {
     void **top = (void **)fiber_request(fiber);
     top[-1] = NULL; /* where run() would return to: ends a backtrace */
     top[-2] = (void *)run;
-    fiber->stack = memset(top - 8, 0, 6 * sizeof *top); /* RBP and its kin for fiber_switch to pop */
+    fiber->stack = memset(top - 8, 0, 6 * sizeof *top); /* the registers that fiber_switch pops */
 }
 
 /* Runs the fiber until it waits or its request is done. From the loop only. */

@@ -94,7 +94,7 @@ class Published:
         return targets.targets.get(path) if targets is not None else None
 
 
-def found(trust: Trust, targets: bytes, online: Online, now: datetime) -> tuple[Files, Published]:
+def first_roles(trust: Trust, targets: bytes, online: Online, now: datetime) -> tuple[Files, Published]:
     """The first state: no services."""
     snapshot = sign_snapshot(None, {"targets": meta_file(trust.targets.version, targets)}, online.snapshot, now)
     timestamp = sign_timestamp(None, meta_file(1, snapshot), online.timestamp, now, online.lifetime)

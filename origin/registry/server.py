@@ -30,7 +30,7 @@ from origin.registry.bearer import bearer
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
-from origin.registry.roles import Files, Online, Published, accept, found, outdated, renew, renew_after, resume
+from origin.registry.roles import Files, Online, Published, accept, first_roles, outdated, renew, renew_after, resume
 from origin.registry.store import TAG_NAME, Store, Upload
 from origin.registry.uploads import Uploads
 from vmimage.errors import FormatError, NunatakError, OperatorError, VerificationError
@@ -80,7 +80,7 @@ class Origin:
         if state is None:
             for name, data in metadata.items():
                 store.write_metadata(name, data)
-            files, state = found(trust, metadata["1.targets.json"], online, clock())
+            files, state = first_roles(trust, metadata["1.targets.json"], online, clock())
         else:
             files, state = renew(state, online, clock())
         self._write(files)

@@ -19,7 +19,7 @@ from origin.publish.client import carry_out
 from origin.publish.publish import publish
 from origin.registry.logs import Logs
 from origin.registry.names import NameRefused, Submitter
-from origin.registry.roles import Published, accept, found
+from origin.registry.roles import Published, accept, first_roles
 from origin.registry.store import Store
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
@@ -41,7 +41,7 @@ class Site:
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
-        self.state: Published = found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
+        self.state: Published = first_roles(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
 
     def submit(self, *changes: Changes, submitter: Submitter = Submitter()) -> None:  # noqa: B008  # a value
         roles: dict[str, dict[str, TargetFile | None]] = {}

@@ -7,7 +7,7 @@ import pytest
 from tuf.api.metadata import Metadata, Targets
 
 from origin.registry.names import Submitter
-from origin.registry.roles import Published, accept, found
+from origin.registry.roles import Published, accept, first_roles
 from origin.registry.store import Store
 from origin.registry.uploads import UPLOADS_MAX, Uploads
 from tests.support.synthetic import NOW, Keys
@@ -65,7 +65,7 @@ def submit(state: Published, keys: Keys, life: timedelta, later: timedelta = tim
 
 @pytest.mark.parametrize("life", [timedelta(seconds=30), timedelta(days=30), OFFLINE_LIFETIME / 2 - timedelta(1)])
 def test_a_bin_that_others_are_in_is_not_made_to_end_early(keys: Keys, life: timedelta) -> None:
-    state = found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
+    state = first_roles(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
     with pytest.raises(VerificationError, match="good until"):
         submit(state, keys, life)
     state = submit(state, keys, OFFLINE_LIFETIME)
@@ -76,7 +76,7 @@ def test_a_bin_that_others_are_in_is_not_made_to_end_early(keys: Keys, life: tim
 
 
 def test_one_that_is_about_to_end_need_not_live_longer_than_it_would(keys: Keys) -> None:
-    state = found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
+    state = first_roles(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)[1]
     state = submit(state, keys, OFFLINE_LIFETIME)
     left = timedelta(days=20)
     with pytest.raises(VerificationError, match="good until"):

@@ -19,7 +19,7 @@ from origin.model.exchange import TIMESTAMP_FILE, Request, Response
 from origin.model.publication import Publication
 from origin.publish.client import carry_out
 from origin.publish.publish import Exchange, publish, rollback
-from origin.registry.roles import VERSIONS_KEPT, accept, found, outdated, renew
+from origin.registry.roles import VERSIONS_KEPT, accept, first_roles, outdated, renew
 from origin.registry.server import Origin
 from origin.registry.store import Store
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
@@ -350,7 +350,7 @@ def test_a_store_of_other_keys_is_refused(store: Store, keys: Keys, tmp_path: Pa
 
 
 def test_roles_are_published_all_or_none(keys: Keys) -> None:
-    _, state = found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)
+    _, state = first_roles(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)
     record = ServiceRecord("hello", (), "sha256:" + "ab" * 32, 1000, 1)
     path = service_path("hello")
     role = keys.trust.bin_of(path)
@@ -374,7 +374,7 @@ def test_roles_are_published_all_or_none(keys: Keys) -> None:
 
 
 def test_renewal_signs_a_snapshot_only_when_it_is_old(keys: Keys) -> None:
-    _, state = found(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)
+    _, state = first_roles(keys.trust, keys.metadata["1.targets.json"], keys.online, NOW)
     files, soon = renew(state, keys.online, NOW + timedelta(minutes=10))
     assert [name for name, _ in files] == ["timestamp.json"]
     assert (soon.timestamp.version, soon.snapshot) == (2, state.snapshot)

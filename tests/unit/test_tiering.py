@@ -58,12 +58,12 @@ def test_work_near_the_threshold_does_not_swing() -> None:
 
 
 def test_the_way_into_an_engine_counts_where_machines_come_for_one_request() -> None:
-    far = replace(NESTED, kvm_way_ns=100_000)
-    for comes, place in ((True, "unicorn"), (False, "kvm")):
+    far = replace(NESTED, kvm_switch_ns=100_000)
+    for first_run, place in ((True, "unicorn"), (False, "kvm")):
         tiering = Tiering(far)
         engine: EngineName = "unicorn"
         for _ in range(20):
-            engine = tiering.observe(1, engine, 200_000, 1, comes=comes)
+            engine = tiering.observe(1, engine, 200_000, 1, first_run=first_run)
         assert engine == place
         assert tiering.engine_for(1, 7) == place
 
@@ -99,8 +99,8 @@ def test_this_machine_can_be_calibrated() -> None:
     for cost_ns in (
         found.unicorn_exit_ns,
         found.kvm_exit_ns,
-        found.unicorn_way_ns,
-        found.kvm_way_ns,
+        found.unicorn_switch_ns,
+        found.kvm_switch_ns,
         found.kvm_work_ns,
     ):
         assert 0 < cost_ns < inf

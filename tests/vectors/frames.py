@@ -69,8 +69,8 @@ FROM_WORKER: Final[Mapping[str, FromWorker]] = {
         {
             "unicorn_exit_ns": 1.5,
             "kvm_exit_ns": 2.5,
-            "unicorn_way_ns": 3.5,
-            "kvm_way_ns": 4.5,
+            "unicorn_switch_ns": 3.5,
+            "kvm_switch_ns": 4.5,
             "kvm_work_ns": float("inf"),
             "speedup": 5.5,
             "kvm_missing": "no device",

@@ -45,8 +45,8 @@ class Calibration:
 
     unicorn_exit_ns: float
     kvm_exit_ns: float = float("inf")
-    unicorn_way_ns: float = 0.0  # of registers into the engine and out of it
-    kvm_way_ns: float = 0.0
+    unicorn_switch_ns: float = 0.0  # of registers into the engine and out of it
+    kvm_switch_ns: float = 0.0
     kvm_work_ns: float = float("inf")  # of the calibration's loop
     speedup: float = 1.0
     kvm_missing: str = ""  # why there is no KVM
@@ -73,7 +73,7 @@ def calibrate(*, kvm: bool = True, ring_0: bool = False) -> Calibration:
     :param kvm: `False` leaves KVM alone.
     :param ring_0: the operator allows KVM where guests' system calls land in ring 0.
     """
-    unicorn_exit_ns, unicorn_way_ns, unicorn_work_ns = _measure(UnicornEngine)
+    unicorn_exit_ns, unicorn_switch_ns, unicorn_work_ns = _measure(UnicornEngine)
     known: KvmFacts | None = None
     try:
         if not kvm:
@@ -81,14 +81,14 @@ def calibrate(*, kvm: bool = True, ring_0: bool = False) -> Calibration:
         known = facts()
         if why := refusal(known, ring_0=ring_0):
             raise OperatorError(why)
-        kvm_exit_ns, kvm_way_ns, kvm_work_ns = _measure(KvmEngine)
+        kvm_exit_ns, kvm_switch_ns, kvm_work_ns = _measure(KvmEngine)
     except OperatorError as error:
         return Calibration(unicorn_exit_ns, kvm_missing=str(error), kvm=known)
     except Exception as error:  # a kernel that nobody has seen may do anything
         missing = f"KVM failed when it was tried: {type(error).__name__}: {error}"
         return Calibration(unicorn_exit_ns, kvm_missing=missing, kvm=known)
     speedup = max(1.0, unicorn_work_ns / kvm_work_ns)
-    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_way_ns, kvm_way_ns, kvm_work_ns, speedup, kvm=known)
+    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_switch_ns, kvm_switch_ns, kvm_work_ns, speedup, kvm=known)
 
 
 def refusal(known: KvmFacts, *, ring_0: bool) -> str:
@@ -157,20 +157,22 @@ class Tiering:
         """Where a new machine of this image starts; one not known yet, where others of its base clearly belong."""
         self._base_of[image] = base
         known = image in self._work_ns and self.fixed is None
-        return self.observe(image, "unicorn", 0, 0) if known else self.engine_of_kin(base)
+        return self.observe(image, "unicorn", 0, 0) if known else self.engine_of_base(base)
 
-    def engine_of_kin(self, base: int) -> EngineName:
+    def engine_of_base(self, base: int) -> EngineName:
         """Where machines of a base mostly belong: those of a language do alike, and their first run is the dearest."""
         if self.fixed is not None:
             return self.fixed
         clearly = self._base_work_ns.get(base, 0.0) > CLEARLY * self.calibration.threshold_ns
         return "kvm" if self.kvm and clearly else "unicorn"
 
-    def observe(self, image: int, engine: EngineName, cpu_ns: int, entries: int, *, comes: bool = False) -> EngineName:
+    def observe(
+        self, image: int, engine: EngineName, cpu_ns: int, entries: int, *, first_run: bool = False
+    ) -> EngineName:
         """Take a run as a sample and say where the machine should be next.
 
         :param entries: how often the guest was entered in that run; 0 takes no sample.
-        :param comes: it is the machine's first since it was restored.
+        :param first_run: it is the machine's first since it was restored.
         """
         c = self.calibration
         if self.fixed is not None:
@@ -186,11 +188,11 @@ class Tiering:
             known = self._work_ns.get(image, min(work_ns, of_base))  # a first run that was disturbed decides nothing
             self._work_ns[image] = known + WEIGHT * (work_ns - known)
             self._base_work_ns[base] = of_base + WEIGHT * (work_ns - of_base)
-            share = self._arrivals.get(image, float(comes))
-            self._arrivals[image] = share + WEIGHT * (comes - share)
+            share = self._arrivals.get(image, float(first_run))
+            self._arrivals[image] = share + WEIGHT * (first_run - share)
         work_ns, arrivals = self._work_ns.get(image, 0.0), self._arrivals.get(image, 0.0)
-        on_unicorn = c.unicorn_exit_ns + arrivals * c.unicorn_way_ns + work_ns
-        on_kvm = c.kvm_exit_ns + arrivals * c.kvm_way_ns + work_ns / c.speedup
+        on_unicorn = c.unicorn_exit_ns + arrivals * c.unicorn_switch_ns + work_ns
+        on_kvm = c.kvm_exit_ns + arrivals * c.kvm_switch_ns + work_ns / c.speedup
         if engine == "unicorn":
             return "kvm" if on_kvm * MARGIN < on_unicorn else "unicorn"
         return "unicorn" if on_unicorn * MARGIN < on_kvm else "kvm"

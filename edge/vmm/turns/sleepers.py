@@ -50,7 +50,7 @@ class Sleepers:
 
 def seconds_until(deadlines_ns: Iterable[int | None], now_ns: int) -> float | None:
     """How long to sleep until the first of these, whatever they are; `None` for as long as nothing else comes."""
-    some_day = [deadline_ns for deadline_ns in deadlines_ns if deadline_ns is not None]
-    if not some_day:
+    due_ns = [deadline_ns for deadline_ns in deadlines_ns if deadline_ns is not None]
+    if not due_ns:
         return None
-    return min(max(0, min(some_day) - now_ns), SLEEP_MAX_NS) / 1e9 + LATE_S
+    return min(max(0, min(due_ns) - now_ns), SLEEP_MAX_NS) / 1e9 + LATE_S

@@ -52,8 +52,8 @@ def _kvm(what: str, value: object) -> dict[str, Any] | None:
 CALIBRATION: Final[Mapping[str, Callable[[str, object], object]]] = {
     "unicorn_exit_ns": _cost,
     "kvm_exit_ns": _cost,
-    "unicorn_way_ns": _cost,
-    "kvm_way_ns": _cost,
+    "unicorn_switch_ns": _cost,
+    "kvm_switch_ns": _cost,
     "kvm_work_ns": _cost,
     "speedup": _cost,
     "kvm_missing": lambda what, value: require_text(what, value, REASON_MAX),

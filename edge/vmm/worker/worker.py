@@ -61,7 +61,7 @@ class Worker:
         self._scheduler = Scheduler()
         self._by_entity: dict[Entity, Resident] = {}
         self._sleepers = Sleepers()  # by resident's number
-        self._rests = 0  # times it slept because nobody had work
+        self._sleeps = 0  # times it slept because nobody had work
         self._shells = ShellPool()
         self._watchdog = watchdog()
         self._watchdog.listen(frames_socket.fileno())
@@ -116,7 +116,7 @@ class Worker:
         """Take what has come; wait only when no machine can go on. False when the supervisor is gone."""
         idle = not self._scheduler.runnable
         rests = idle and self._shells.short_of is None and not self._parking
-        self._rests += rests
+        self._sleeps += rests
         self._socket.settimeout(self._seconds_to_wake() if rests else 0)
         try:
             data = self._socket.recv(RECEIVE_BYTES)
@@ -156,7 +156,7 @@ class Worker:
 
     def _pong(self, token: str) -> None:
         self._measure()
-        self._outbox.send(self._vitals.pong(token, self._rests))
+        self._outbox.send(self._vitals.pong(token, self._sleeps))
 
     # Machines
 
@@ -178,7 +178,7 @@ class Worker:
         if shell is None:
             return
         made.append(shell)
-        self._placement.choose(shell, self._tiering.engine_of_kin(id(image.base)))
+        self._placement.choose(shell, self._tiering.engine_of_base(id(image.base)))
         others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
         like = next((machine.shell for machine in others if machine.image.base is image.base), None)
         shell.warm_up(image, like)
@@ -216,7 +216,7 @@ class Worker:
         shell = machine.shell
         entries = machine.last_entries if shell.warm else 0  # else most of it was the translation of code
         place = self._tiering.observe(
-            resident.image, shell.engine_name, machine.last_cpu_ns, entries, comes=not resident.has_run
+            resident.image, shell.engine_name, machine.last_cpu_ns, entries, first_run=not resident.has_run
         )
         shell.warm = resident.has_run = True
         self._placement.choose(shell, place, move=True)

@@ -65,7 +65,7 @@ def spoil(resident_worker: worker.Worker, *_: Any) -> None:
     """A byte in the memory of the oldest machine of the smallest size changes."""
     for resident in resident_worker._residents.values():
         shell = resident.machine.shell
-        if shell.memory.memory_bytes == abi.MEMORY_MIN and resident_worker._rests > 20:
+        if shell.memory.memory_bytes == abi.MEMORY_MIN and resident_worker._sleeps > 20:
             shell.memory.write(abi.PROGRAM_ADDRESS + 0x10000 + 77, b"!")
             return
 
