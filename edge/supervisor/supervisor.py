@@ -1,8 +1,8 @@
 """The edge's one trusted party, put together: it knows every service, machine, record and worker.
 
 A request for a resident machine goes `submit`, `Life.asked`, `Routing.on_frames`: one frame each way, nothing awaited.
-What follows from what is decided in `life`, `openings` and `losses`, and done by `driver`. No HTTP here: `http` makes
-streams and reads answers.
+What follows from what is decided in `life`, `residents`, `openings` and `losses`, and done by `driver`. No HTTP here:
+`http` makes streams and reads answers.
 """
 
 import asyncio
