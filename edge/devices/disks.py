@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from edge.common import log
 from edge.common.allowance import LOG_RECORDS, Allowance
 from edge.common.counters import Counters
+from edge.common.single_flight import SingleFlight
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
 from edge.content.blobs import Ref, Store, Trip
@@ -76,9 +77,9 @@ class Disks:
         self._held: Tier[str, Disk] = Tier(LISTS_BYTES)
         self._by_number: dict[int, Disk] = {}
         self._numbers = count(1)
-        self._loading: dict[str, asyncio.Task[Disk]] = {}
         self._log_records = Allowance(LOG_RECORDS, time.monotonic)
         self.tasks = Tasks(counters)
+        self._loads: SingleFlight[str, Disk] = SingleFlight(self.tasks, "disk_load")
         self.flushes = Flushes(overlays, self.tasks, counters)
         self.slices = Slices()  # in which blocks are given out, and what workers say is taken
         self.blocks = Blocks(store, threads, self.tasks, self.slices, counters)
@@ -196,12 +197,8 @@ class Disks:
         assert ref.digest is not None
         disk = self._held.get(ref.digest)
         if disk is None:
-            task = self._loading.get(ref.digest)
-            if task is None:
-                load = self._fetch_disk(ref.digest)
-                task = self._loading[ref.digest] = self.tasks.spawn("disk_load", load, awaited=True)
-                task.add_done_callback(lambda _: self._loading.pop(str(ref.digest)))
-            disk = await asyncio.shield(task)
+            digest = ref.digest
+            disk = await self._loads.do(digest, lambda: self._fetch_disk(digest))
         if ref.bytes < disk.manifest.disk_bytes or (ref.kind == "shared" and ref.bytes != disk.manifest.disk_bytes):
             raise VerificationError(f"disk {ref.name}: {ref.bytes} bytes expected, got {disk.manifest.disk_bytes}")
         return disk
