@@ -1,4 +1,4 @@
-"""An edge put together: every part made once, wired in one place, run until it is told to drain."""
+"""An edge as operators run it: a node with the signed catalogue, listeners and files, until it is told to drain."""
 
 import asyncio
 import fcntl
@@ -20,18 +20,13 @@ from edge.common.private import private_folder
 from edge.config.options import EdgeConfig
 from edge.content.blobs import DiskStore, OriginStore
 from edge.content.disk_tier import DiskTier
-from edge.content.images import Images
-from edge.content.records import Records
 from edge.content.seal import load_seal
-from edge.devices.disks import Disks
-from edge.devices.overlays import Overlays
-from edge.devices.spool import Spool
 from edge.front.http import Front
 from edge.model import routes
+from edge.node import running_node
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
-from edge.supervisor.supervisor import Supervisor
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
 from vmimage.errors import OperatorError
@@ -87,58 +82,35 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     counters = Counters()
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
-    parked = DiskTier(config.cache / "parked", config.parked_disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
-    parking_thread = ThreadPoolExecutor(1, "parked")
     catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     origin = OriginStore(config.origin, config.origin_timeout, counters)
-    blob_store = DiskStore(blobs, threads, keeping_thread, origin, counters)
-    images = Images(
-        blob_store,
-        threads,
-        config.image_bytes,
-        counters,
-        machine_bytes=config.resident_bytes,
-        remember_s=config.negative,
-    )
-    records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
-    writing_thread = ThreadPoolExecutor(1, "written")
-    overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
-    if overlays.is_open:
-        seal.settle()
-    logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
-    disks = Disks(blob_store, threads, overlays, logs, config.block_cache, counters)
-    supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)
-    front = Front(supervisor, config, counters)
+    store = DiskStore(blobs, threads, keeping_thread, origin, counters)
     audit = Audit(config.cache / "audit.jsonl")
-    operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
+    async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
+        gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
+        front = Front(supervisor, config, counters)
+        operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
+        host, port = config.address
+        await front.listen(host, port)
+        await operators.listen()
+        supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
+        loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
+        print(f"nunatak edge: operators' pages on {operators.where}", flush=True)
+        shown = f"[{host}]" if ":" in host else host
+        print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
 
-    await supervisor.start()
-    gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
-    host, port = config.address
-    await front.listen(host, port)
-    await operators.listen()
-    supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
-    loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
-    print(f"nunatak edge: operators' pages on {operators.where}", flush=True)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
-
-    await stop.wait()
-    _logger.info(log.line("draining", in_flight=len(front.busy)))
-    supervisor.draining = True
-    await front.drain(config.drain)
-    await operators.close()
-    await supervisor.drain()
+        await stop.wait()
+        _logger.info(log.line("draining", in_flight=len(front.busy)))
+        supervisor.draining = True
+        await front.drain(config.drain)
+        await operators.close()
     await origin.close()
-    for pool in (threads, keeping_thread, parking_thread, writing_thread):
+    for pool in (threads, keeping_thread):
         pool.shutdown(wait=True)
-    overlays.close()
-    logs.close()
-    for disk in (blobs, parked):
-        disk.close()
+    blobs.close()
     audit.close()
     lock.close()
     sys.stdout.flush()

@@ -9,15 +9,15 @@ from typing import Final
 
 from edge.content.tiers import Tier
 from edge.model.services import Machine
+from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
 from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import OverBudget
 from vmimage.manifest import ImageManifest
 
-# What a resident machine costs beside its own pages: an engine with an 8 MiB translation buffer that is hardly touched
-# (1.2 MiB measured on unicorn 2.1.4), page tables, and rings.
-SHELL_BYTES: Final = 3 << 19
+# What a resident machine costs beside its own pages: its shell, and a quarter of a MiB of page tables and rings.
+SHELL_BYTES: Final = SHELL_OVERHEAD_BYTES + (1 << 18)
 PATIENCE_S: Final = 2.0  # with busy machines, until one of a greedy tenant ends; well below what a request waits
 GREEDY_SHARE: Final = 4  # of the budget, a quarter: a tenant with less is in nobody's way
 # Raw bytes of changed pages in a record: a quarter of the memory for records, so that one machine never drives all

@@ -20,15 +20,9 @@ from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
-from edge.content.disk_tier import DiskTier
-from edge.content.images import Images
-from edge.content.records import Records
 from edge.content.seal import new_seal
-from edge.devices.disks import Disks
-from edge.devices.overlays import Overlays
-from edge.devices.spool import Spool
 from edge.devices.upstreams import Upstreams
-from edge.supervisor.supervisor import Supervisor
+from edge.node import running_node
 from origin.dev import terminal
 from origin.dev.front import DevFront
 from origin.dev.local import LocalOrigin
@@ -66,40 +60,16 @@ async def serve(
             trust=Path(folder),
             cache=Path(folder),
             listen=f"{LOOPBACK}:{port}",
+            negative=0.0,  # what was refused is another build in a moment
             workers=1,
             upstreams=upstreams,
         )
         counters, local = Counters(), LocalOrigin(name, disks)
-        parked, seal = DiskTier(config.cache / "parked", config.parked_disk, counters), new_seal()
-        with (
-            ThreadPoolExecutor(2, "images") as threads,
-            ThreadPoolExecutor(1, "parked") as parking_thread,
-            ThreadPoolExecutor(1, "written") as writing_thread,
-        ):
-            directory = Directory(local, counters, 0.0)
-            images = Images(
-                local,
-                threads,
-                config.image_bytes,
-                counters,
-                machine_bytes=config.resident_bytes,
-                remember_s=0.0,
-            )
-            records = Records(config.parked_bytes, parked, seal, parking_thread, counters)
-            overlays = Overlays(config.cache / "written.db", config.written_disk, writing_thread, seal, counters)
-            logs = Spool(config.cache / "logs", config.log_disk, config.origin, "", counters)
-            drives = Disks(local, threads, overlays, logs, config.block_cache, counters)
-            supervisor = Supervisor(config, counters, directory, images, records, drives)
-            front = DevFront(supervisor, config, counters, terminal.say)
-            await supervisor.start()
-            try:
+        directory = Directory(local, counters, config.negative)
+        with ThreadPoolExecutor(2, "images") as threads:
+            async with running_node(config, counters, directory, local, new_seal(), threads) as supervisor:
+                front = DevFront(supervisor, config, counters, terminal.say)
                 await _answer(front, supervisor.upstreams, supervisor.tasks, config, source, build, local, stop)
-            finally:
-                supervisor.draining = True
-                await supervisor.drain()
-        overlays.close()
-        logs.close()
-        parked.close()
 
 
 async def _answer(

@@ -18,13 +18,12 @@ from edge.vmm.engines.engine import Engine
 from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
 from vmimage.pages import PageNos, Pages, difference, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-# Host memory of an idle shell beside its pages: Unicorn instance and tables, measured 1.2 MiB without huge pages.
-SHELL_OVERHEAD_BYTES: Final = 5 << 18
 # Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
 DECODED_BYTES: Final = 8 << 20
 
