@@ -30,6 +30,17 @@ def test_a_timer_reaches_the_handler_and_the_interrupted_code_does_not_notice(pa
         assert ask(guest, path) == "taken 1, pending 2, now 0, bad 0, wrong 0"
 
 
+def test_a_stop_that_is_forgotten_ends_no_run() -> None:
+    """It is for the turn in which it came: the machine that is next must not pay for it."""
+    guest = Guest(image_of(SOURCE))
+    engine = guest.shell.engine
+    guest.send("/masked")
+    engine.stop()
+    engine.forget_stop()
+    guest.machine.run()
+    assert guest.machine.last_entries > 1, "its hypercalls came back, and no stop"
+
+
 def test_a_masked_interrupt_stays_pending() -> None:
     guest = Guest(image_of(SOURCE))
     assert ask(guest, "/masked") == "taken 0, pending 0, now 2, bad 0, wrong 0"

@@ -1,7 +1,8 @@
 """Deadlines that a guest names: whatever they are, the host waits for one that comes within a year, or for none."""
 
-import threading
+import contextlib
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -9,7 +10,6 @@ from edge.vmm.devices.clock import FAR_NS, Clock
 from edge.vmm.machine.phases import Runnable
 from edge.vmm.turns import watchdog
 from edge.vmm.turns.sleepers import SLEEP_MAX_NS, Sleepers, seconds_until
-from tests.support.edges import PATIENCE_S
 from tests.support.guests import PROGRAMS, Guest, image_of
 from vmimage import abi
 from vmimage.snapshot import DeviceState
@@ -58,38 +58,86 @@ def test_far_deadlines_of_some_hide_no_near_one_of_another() -> None:
     assert list(sleepers.due(100)) == [len(EVER)]
 
 
+class Stoppable:
+    """An engine in which a guest spins; what stops it may be made to fail."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.stops = self.forgotten = 0
+        self._failures = list(failures)
+
+    def stop(self) -> None:
+        """See `Engine.stop`."""
+        if self._failures:
+            raise self._failures.pop()
+        self.stops += 1
+
+    def forget_stop(self) -> None:
+        """See `Engine.forget_stop`."""
+        self.forgotten += 1
+
+    def spin(self, for_ns: int, until_stopped: bool = True) -> None:
+        """Take so much CPU time, or less where it is stopped."""
+        until_ns = time.thread_time_ns() + for_ns
+        while time.thread_time_ns() < until_ns and not (until_stopped and self.stops):
+            pass
+
+
+def watched(engine: Stoppable, slice_ns: int) -> contextlib.AbstractContextManager[None]:
+    """A turn of it."""
+    return watchdog.watchdog().watching(engine, slice_ns)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def at_rest() -> Iterator[None]:
+    yield
+    watchdog.watchdog().rest()
+
+
 def test_a_watchdog_waits_for_no_slice_that_poll_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = threading.Event()
-
-    class Engine:
-        def stop(self) -> None:
-            """See `Engine.stop`."""
-            stopped.set()
-
     assert watchdog.SLICE_MAX_NS // 1_000_000 < 2**31, "milliseconds that poll(2) takes"
     monkeypatch.setattr(watchdog, "SLICE_MAX_NS", 5_000_000)
-    dog = watchdog.watchdog()
-    with dog.watching(Engine(), 2**70):  # type: ignore[arg-type]
-        assert stopped.wait(PATIENCE_S), "after the longest slice there is"
-    dog.rest()
+    engine = Stoppable()
+    with watched(engine, 2**70):
+        engine.spin(SECOND_NS)
+    assert engine.stops, "after the longest slice there is"
 
 
 def test_a_watchdog_outlives_an_engine_that_cannot_be_stopped() -> None:
-    stops: list[threading.Event] = [threading.Event(), threading.Event()]
+    engine = Stoppable(OSError("no such thread"))
+    with watched(engine, 1_000_000):
+        engine.spin(SECOND_NS)
+    assert engine.stops, "at the next tick"
 
-    class Engine:
-        def stop(self) -> None:
-            """See `Engine.stop`."""
-            if not stops[0].is_set():
-                stops[0].set()
-                raise OSError("no such thread")
-            stops[1].set()
 
+def test_a_turn_is_not_stopped_for_the_time_that_others_have_the_processor() -> None:
+    engine = Stoppable()
+    with watched(engine, 2_000_000):
+        time.sleep(0.05)
+    assert not engine.stops
+
+
+def test_no_turn_is_stopped_before_a_tick_of_its_own() -> None:
+    """Ticks that went by while the turn before it was watched are not counted for it."""
     dog = watchdog.watchdog()
-    for stopped in stops:
-        with dog.watching(Engine(), 1_000_000):  # type: ignore[arg-type]
-            assert stopped.wait(PATIENCE_S)
-    dog.rest()
+    for _ in range(200):
+        long, short = Stoppable(), Stoppable()
+        with watched(long, 1_000_000):
+            long.spin(SECOND_NS)
+        with watched(short, 1):
+            short.spin(watchdog.TICK_NS // 2, until_stopped=False)
+        assert not short.stops
+        assert not dog.cut
+
+
+def test_a_stop_is_forgotten_with_the_turn_that_it_was_for() -> None:
+    engine = Stoppable()
+    with watched(engine, 1_000_000):
+        engine.spin(SECOND_NS)
+    assert engine.stops
+    assert engine.forgotten == 1
+    with watched(engine, SECOND_NS):
+        pass
+    assert engine.forgotten == 1, "none came"
 
 
 def test_a_guest_that_makes_hypercalls_gives_way_when_it_is_told_to() -> None:

@@ -97,7 +97,7 @@ def test_slices_are_long_for_few_and_short_for_many() -> None:
     for others in (1, 3, 99):
         while bench.scheduler.runnable < others + 1:
             bench.awake(f"tenant {bench.scheduler.runnable}")
-        for _ in range(2 * others + 2):
+        for _ in range(8 * (others + 1)):  # who is new begins with short ones
             bench.turn()
         turn = bench.scheduler.next(bench.now_ns)
         assert turn is not None
@@ -127,6 +127,38 @@ def test_who_wakes_is_next_and_gets_no_more_than_its_share(hogs: int) -> None:
     assert bench.turn() is sleeper
     bench.run(SECOND)
     assert sleeper.cpu_ns - slept_cpu_ns <= others[0].cpu_ns - hog_cpu_ns + 2 * LATENCY_NS, "no credit for being away"
+
+
+@pytest.mark.parametrize("hogs", [1, 2, 5])
+@pytest.mark.parametrize("work_ns", [300 * US, MS, 4 * MS])
+def test_a_page_that_takes_more_than_one_turn_waits_for_no_long_slice(hogs: int, work_ns: int) -> None:
+    bench = Bench()
+    sleeper = bench.awake("sleeper")
+    bench.turn()
+    bench.scheduler.sleep(sleeper, bench.now_ns)
+    for number in range(hogs):
+        bench.awake(f"hog {number}")
+    bench.run(SECOND)
+    bench.scheduler.wake(sleeper, bench.now_ns)
+    woke_ns, done_ns = bench.now_ns, sleeper.cpu_ns + work_ns
+    while sleeper.cpu_ns < done_ns:
+        bench.turn()
+    ideal_ns = work_ns * (hogs + 1)  # as if all went on at once
+    assert bench.now_ns - woke_ns <= 2 * ideal_ns + FLOOR_NS * hogs
+
+
+def test_a_turn_that_is_cut_short_costs_its_machine_no_long_wait() -> None:
+    bench = Bench()
+    hog, sleeper = bench.awake("hog"), bench.awake("sleeper")
+    bench.run(SECOND)
+    bench.scheduler.sleep(sleeper, bench.now_ns)
+    bench.run(SECOND)
+    bench.scheduler.wake(sleeper, bench.now_ns)
+    assert bench.turn(50 * US) is sleeper
+    cut_ns = bench.now_ns
+    while bench.turn() is hog:
+        pass
+    assert bench.now_ns - cut_ns <= 2 * FLOOR_NS
 
 
 def test_a_nap_wipes_out_no_debt() -> None:

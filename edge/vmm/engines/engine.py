@@ -77,7 +77,10 @@ class Engine(Protocol):
         """Execute in ring 3 until something needs the VMM."""
 
     def stop(self) -> None:
-        """Make a `run` under way in another thread return soon; harmless when there is none."""
+        """Make a `run` under way in another thread return soon; with none under way perhaps the next one."""
+
+    def forget_stop(self) -> None:
+        """The next `run` is not ended by a `stop` that came before."""
 
     def argument(self, index: int) -> int:
         """RDI or RSI (index 0 or 1) of the hypercall that was returned last."""

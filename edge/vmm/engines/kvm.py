@@ -278,6 +278,12 @@ class KvmEngine:
                 self._run_page[RUN_IMMEDIATE_EXIT] = 1
                 signal.pthread_kill(self._thread, KICK)
 
+    def forget_stop(self) -> None:
+        """See `Engine.forget_stop`. The signal has no effect but on KVM_RUN: it needs no forgetting."""
+        if self._stop_wanted and self._cpu >= 0:
+            self._stop_wanted = False
+            self._run_page[RUN_IMMEDIATE_EXIT] = 0
+
     def argument(self, index: int) -> int:
         """See `Engine.argument`."""
         return self._register((kvm.RDI, kvm.RSI)[index])

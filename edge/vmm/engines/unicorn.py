@@ -197,6 +197,9 @@ class UnicornEngine:
                 self._stopping = True
                 self._uc.emu_stop()
 
+    def forget_stop(self) -> None:
+        """See `Engine.forget_stop`: each `run` begins without one."""
+
     def argument(self, index: int) -> int:
         """See `Engine.argument`."""
         return self._arguments[index]

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 from typing import Final, Protocol
 
 LINUX: bool = sys.platform == "linux"
@@ -101,6 +102,14 @@ class SleepingThread:
         """Until the next tick."""
         self._runs.wait()
         select.select([], [], [], self._interval_s)
+
+
+def thread_cpu_ns(ident: int) -> int:
+    """CPU time that a thread of this process has had, which may be another than the caller's.
+
+    :raises OSError: it has ended.
+    """
+    return time.clock_gettime_ns(time.pthread_getcpuclockid(ident)) if LINUX else time.monotonic_ns()
 
 
 def ask_for_short_slices(slice_ns: int) -> bool:

@@ -32,6 +32,11 @@ class Node:
         self.request_ns = 0  # what it asks for at `start`, which makes its deadline
         self.ticket = 0  # of its entry in a heap; entries with another ticket are void
 
+    @property
+    def deadline(self) -> int:
+        """Virtual time by which the fluid ideal would have given it what it asks for."""
+        return self.start + (self.request_ns << _SHIFT) // self.weight
+
 
 N = TypeVar("N", bound=Node)
 
@@ -92,6 +97,21 @@ class FairQueue(Generic[N]):
             heappop(due)
         return None
 
+    def until_more_urgent_ns(self, node: N) -> int | None:
+        """Service to `node`, whose turn it is, after which one that has had its share for now goes before it.
+
+        None where nobody does: only the first of those that become due is looked at. The others come later.
+        """
+        ahead = self._ahead
+        while ahead and ahead[0][1] != ahead[0][2].ticket:
+            heappop(ahead)
+        if not ahead:
+            return None
+        start, _, first = ahead[0]
+        if not first.wants or first.deadline >= node.deadline:
+            return None
+        return (start - self.virtual) * self._weight >> _SHIFT
+
     def charge(self, node: N, service_ns: int, request_ns: int) -> None:
         """Service that a node has had, whether it was its turn or not; its next request is for so much."""
         node.request_ns = request_ns
@@ -128,12 +148,15 @@ class FairQueue(Generic[N]):
         self._members += 1
 
     def _dismiss(self, node: N) -> None:
+        """It is a member no longer; what it was owed, and what is left over for fewer now, goes to those who stay."""
+        self._take_out(node)
+        self._advance(max(0, self.virtual - node.start) * node.weight)
+
+    def _take_out(self, node: N) -> None:
         node.member = False
         node.ticket = 0
         self._weight -= node.weight
         self._members -= 1
-        if node.start < self.virtual:
-            self._advance((self.virtual - node.start) * node.weight)
 
     def _place(self, node: N) -> None:
         """Enter a member whose start or virtual time has changed where it belongs."""
@@ -141,7 +164,7 @@ class FairQueue(Generic[N]):
         if node.start > self.virtual:
             heap, key = self._ahead, node.start
         elif node.wants:
-            heap, key = self._due, node.start + (node.request_ns << _SHIFT) // node.weight
+            heap, key = self._due, node.deadline
         else:
             self._dismiss(node)
             return
@@ -161,11 +184,11 @@ class FairQueue(Generic[N]):
                 if gap > service:
                     break
                 if node.wants:
-                    heappush(self._due, (start + (node.request_ns << _SHIFT) // node.weight, ticket, node))
+                    heappush(self._due, (node.deadline, ticket, node))
                 else:  # out of debt at this very moment: the rest goes to the others alone
                     self.virtual = start
                     service -= gap
-                    self._dismiss(node)
+                    self._take_out(node)
             heappop(ahead)
         if self._weight:
             step, self._rest = divmod(service, self._weight)

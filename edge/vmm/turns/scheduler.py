@@ -146,6 +146,9 @@ class Scheduler:
         slice_ns = self._slice_ns()
         if self.runnable > 1:
             slice_ns = min(slice_ns, entity.request_ns, tenant.request_ns)
+            for until_ns in (self._root.until_more_urgent_ns(tenant), tenant.queue.until_more_urgent_ns(entity)):
+                if until_ns is not None:
+                    slice_ns = min(slice_ns, max(until_ns, self.floor_ns))
         if entity.bucket is not None:
             slice_ns = min(slice_ns, entity.bucket.holds_ns(now_ns))
         entity.slices += 1
@@ -162,7 +165,7 @@ class Scheduler:
         entity.cpu_ns += cost_ns
         entity.since_ns = now_ns
         tenant = entity.tenant
-        request_ns = self._slice_ns()
+        request_ns = min(self._slice_ns(), max(2 * cost_ns, self.floor_ns // 2))
         tenant.queue.charge(entity, cost_ns, request_ns)
         self._root.charge(tenant, cost_ns, request_ns)
         if outside_ns:

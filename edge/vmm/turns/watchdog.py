@@ -1,9 +1,9 @@
 """Ends turns from outside: a guest that does not come back by itself, or one that others wait behind.
 
-A timer ticks while a worker has work, and a thread that reads it looks at the run under way. One that has lasted two
-ticks is given the rest of its slice, but no more as soon as there is input for the worker; then its engine is stopped.
-A stop that comes too late hits a run that had just begun: that costs it one turn. No signals, so nothing else in the
-process is disturbed, and no ticks while nothing runs.
+A timer ticks while a worker has work, and a thread that reads it looks at the turn under way. One that has had a tick's
+CPU time is given the rest of its slice, but no more as soon as there is input for the worker; then its engine is
+stopped. A stop is for one turn alone: it is given while that turn is watched, and what came too late to be seen is
+forgotten with it. No ticks while nothing runs.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import logging
 import select
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.vmm.engines.engine import Engine
 from edge.vmm.kernel import host
@@ -20,6 +20,23 @@ from edge.vmm.kernel import host
 TICK_NS: Final = 500_000
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
 SLICE_MAX_NS: Final = 1_000_000_000  # whatever a caller says: poll(2) takes an int, and nobody means to wait for longer
+
+
+class Turn(NamedTuple):
+    """What runs, for how long at most, and since when: CPU time of the thread that runs it."""
+
+    engine: Engine
+    slice_ns: int
+    thread: int
+    began_ns: int
+
+    def used_ns(self) -> int:
+        """What it has had by now.
+
+        :raises OSError: its thread has ended.
+        """
+        return host.thread_cpu_ns(self.thread) - self.began_ns
+
 
 log = logging.getLogger("nunatak.watchdog")
 
@@ -34,12 +51,11 @@ class Watchdog:
     """Got by `watchdog()`; one run at a time."""
 
     def __init__(self) -> None:
-        self.stopped = 0  # runs that were stopped, ever
+        self.stopped = 0  # turns that were stopped, ever
         self.ticking = False
-        self.cut = False  # the run under way is to end: its engine was stopped, or had just come back by itself
-        self._engine: Engine | None = None
-        self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
-        self._slice_ns = 0
+        self.cut = False  # the turn under way is to end: its engine was stopped, or had just come back by itself
+        self._lock = threading.Lock()  # held where a turn ends, and where its engine is stopped
+        self._turn: Turn | None = None
         self._input: select.poll | None = None
         self._ticker = host.ticker()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -54,14 +70,16 @@ class Watchdog:
         """Stop `engine` when it runs for longer than its slice."""
         if not self.ticking:
             self._set(TICK_NS)
-        self._slice_ns = min(slice_ns, SLICE_MAX_NS)
-        self._run += 1
         self.cut = False
-        self._engine = engine
+        thread = threading.get_ident()
+        self._turn = Turn(engine, min(slice_ns, SLICE_MAX_NS), thread, host.thread_cpu_ns(thread))
         try:
             yield
         finally:
-            self._engine = None
+            with self._lock:
+                self._turn = None
+            if self.cut:
+                engine.forget_stop()
 
     def rest(self) -> None:
         """No ticks until the next run."""
@@ -74,30 +92,31 @@ class Watchdog:
 
     def _watch(self) -> None:
         """For as long as the process lives: without this thread the next guest that spins would never give way."""
-        seen = 0
         while True:
             try:
-                seen = self._tick(seen)
+                self._tick()
             except Exception:
                 log.exception("event=watchdog_failed")
-                seen = self._run
 
-    def _tick(self, seen: int) -> int:
-        """Wait for a tick and look at the run under way; the number of that run.
-
-        :param seen: the run that the last tick saw.
-        """
+    def _tick(self) -> None:
+        """Wait for a tick and look at the turn under way."""
         self._ticker.wait()
-        engine, run = self._engine, self._run
-        if engine is None or run != seen:
-            return run
-        rest_ms = (self._slice_ns - TICK_NS) / 1e6
-        if self._input is not None and rest_ms > 0:
-            self._input.poll(rest_ms)
-        elif rest_ms > 0:
-            select.select([], [], [], rest_ms / 1e3)
-        if self._engine is engine and self._run == run:
-            self.stopped += 1
-            self.cut = True
-            engine.stop()
-        return seen
+        turn = self._turn
+        if turn is None or (used_ns := turn.used_ns()) < TICK_NS:
+            return
+        rest_ns = turn.slice_ns - used_ns
+        if rest_ns > 0 and not self._input_within(rest_ns / 1e9):
+            rest_ns = turn.slice_ns - turn.used_ns()  # it had less of the processor than time went by, or has ended
+            if rest_ns > 0:
+                return
+        with self._lock:
+            if self._turn is turn:
+                self.stopped += 1
+                self.cut = True
+                turn.engine.stop()
+
+    def _input_within(self, wait_s: float) -> bool:
+        if self._input is None:
+            select.select([], [], [], wait_s)
+            return False
+        return bool(self._input.poll(wait_s * 1e3))
