@@ -107,7 +107,7 @@ class Site:
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
-        while self.disks.tasks._running or len(self.disks.slices):
+        while self.disks.tasks._running or len(self.disks.slices) or len(self.disks.blocks):
             await asyncio.gather(*self.disks.tasks._running)
             await asyncio.sleep(0)
 
@@ -129,6 +129,27 @@ def test_one_fetch_for_all_who_wait(tmp_path: Path) -> None:
             assert worker.of(Block) == [Block(1, 2, BLOCKS[2])]
         assert site.origin.gets[site.origin.refs[2].digest] == 1
         assert site.origin.gets[site.origin.manifest.digest] == 1, "two machines, one disk"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("gap_s", "begun"), [(0.0, len(BLOCKS)), (3600.0, 1)])
+def test_fetches_do_not_begin_all_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gap_s: float, begun: int
+) -> None:
+    """However many are wanted in one turn of the event loop: what comes is then not taken in one turn either."""
+    monkeypatch.setattr(edge.devices.blocks, "GAP_S", gap_s)
+
+    async def run() -> None:
+        site, worker = Site(tmp_path), Worker()
+        await site.open(worker)
+        for block_no in range(len(BLOCKS)):
+            site.want(worker, 1, block_no)
+        while site.disks.tasks._running:
+            await asyncio.gather(*site.disks.tasks._running)
+        assert sum(site.origin.gets[ref.digest] for ref in site.origin.refs) == begun
+        assert len(site.disks.blocks) == len(BLOCKS) - begun
+        site.disks.blocks.close()
 
     asyncio.run(run())
 

@@ -112,8 +112,10 @@ def thread_cpu_ns(ident: int) -> int:
     return time.clock_gettime_ns(time.pthread_getcpuclockid(ident)) if LINUX else time.monotonic_ns()
 
 
-def ask_for_short_slices(slice_ns: int) -> bool:
-    """Have the kernel run this thread soon after it wakes, for turns no longer than this; whether it will.
+def ask_for_short_slices(slice_ns: int, thread: int = 0) -> bool:
+    """Have the kernel run a thread soon after it wakes, for turns no longer than this; whether it will.
+
+    :param thread: its number in the system (`Thread.native_id`); 0: the one that asks.
 
     Linux since 6.12 takes `sched_runtime` of an ordinary thread as its slice, from 0.1 to 100 ms, and lets a
     thread that wakes preempt one with a longer slice (kernel/sched/fair.c, PREEMPT_SHORT). It takes no more time in all
@@ -124,7 +126,7 @@ def ask_for_short_slices(slice_ns: int) -> bool:
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, _SCHED_OTHER, _RESET_ON_FORK, nice, 0, slice_ns, 0, 0)
     libc = ctypes.CDLL(None, use_errno=True)
-    return int(libc.syscall(_SYS_SCHED_SETATTR, 0, attributes, 0)) == 0
+    return int(libc.syscall(_SYS_SCHED_SETATTR, thread, attributes, 0)) == 0
 
 
 def small_pages() -> None:

@@ -19,6 +19,8 @@ from edge.vmm.kernel import host
 
 TICK_NS: Final = 500_000
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
+# Of the watchdog's thread: the kernel lets it preempt the one in which a guest spins, and not only at a tick (4 ms).
+KERNEL_SLICE_NS: Final = 100_000
 SLICE_MAX_NS: Final = 1_000_000_000  # whatever a caller says: poll(2) takes an int, and nobody means to wait for longer
 
 
@@ -58,7 +60,9 @@ class Watchdog:
         self._turn: Turn | None = None
         self._input: select.poll | None = None
         self._ticker = host.ticker()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        thread.start()
+        host.ask_for_short_slices(KERNEL_SLICE_NS, thread.native_id or 0)
 
     def listen(self, descriptor: int) -> None:
         """Cut turns short while this descriptor has something to read."""
