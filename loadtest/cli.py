@@ -48,7 +48,7 @@ def bench(
         typer.Option(help="JSON file of an earlier run to compare with.", metavar="FILE", show_default="none"),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with code 1 if a row is worse than the baseline's.")
+        bool, typer.Option("--strict", help="Exit with code 1 if a row is worse than what it is compared with.")
     ] = False,
     json_file: Annotated[Path, typer.Option("--json", help="File for the samples.", metavar="FILE")] = Path(
         "build/bench.json"
@@ -56,14 +56,19 @@ def bench(
     report: Annotated[Path, typer.Option(help="Folder for the report, a page with pictures.", metavar="FOLDER")] = Path(
         "build/report"
     ),
+    trend: Annotated[
+        Path, typer.Option(help="File to which each run's medians are added, a line of JSON each.", metavar="FILE")
+    ] = Path("build/bench-trend.jsonl"),
 ) -> None:
     """Measure what SPECIFICATION.md promises.
 
-    Figures are medians with their spread, and both sides of a comparison are measured in one run.
+    Figures are medians with their spread, and both sides of a comparison are measured in one run. Without --baseline
+    they are compared with the last runs on this machine that the trend file has.
     """
     import subprocess
 
     from loadtest.bench import run_bench, show_scenarios
+    from loadtest.report import trend as trends
     from loadtest.report.baseline import compare, show_changes
     from loadtest.report.html_report import write_report
     from loadtest.report.rows import load
@@ -84,10 +89,13 @@ def bench(
         finally:
             if json_file.exists():
                 console.print(f"report in {write_report(load(json_file), report)}")
+        run = load(json_file)
+        compared = before if before is not None else trends.usual(trend, run)
+        trends.append(trend, run)
     except (NotServed, ServerFailed, CommandFailed, OSError, ValueError, subprocess.SubprocessError) as error:
         _complain("bench", error)
-    if before is not None:
-        changes = compare(load(json_file)["rows"], before)
+    if compared:
+        changes = compare(run["rows"], compared)
         show_changes(console, changes)
         if strict and any(change.verdict == "worse" for change in changes):
             raise typer.Exit(EXIT_NOT_SHOWN)

@@ -1,37 +1,30 @@
 """Others who answer the same pages: each a small class that starts it on this machine, or says what it lacks.
 
-A peer serves `/` with a greeting and, where it can, `/json` with ten objects. Processes end with the `with` block.
+A peer serves `/` with a greeting and, where it can, `/json` with ten objects and `/page`, rendered from fifty. Each is
+set up as its own documentation advises for this. Processes end with the `with` block.
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
+from loadtest.peers.npm import BUN, DENO, WORKERD, PeerMissing, fetched
+from loadtest.site.server import tree_cpu_s
+
 PAGES: Final = Path(str(files("loadtest.peers"))) / "pages"
 WORKER: Final = PAGES / "worker.js"
 START_S: Final = 20.0
-FETCH_S: Final = 300.0
 LOOPBACK: Final = "127.0.0.1"
-
-WORKERD: Final = ("@cloudflare/workerd-linux-64", "1.20261117.1")
-WORKERD_SHA256: Final = "b7fa7bcbde8fc42e97cab6e6e72967b518e71f787e74d1599ee36c0f1c019bb9"
-
-
-class PeerMissing(Exception):
-    """The peer is not on this machine; the message says how to get it."""
 
 
 class Peer(ABC):
@@ -47,6 +40,15 @@ class Peer(ABC):
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
+    def cpu_s(self) -> float:
+        """CPU time that its processes have had, in seconds."""
+        assert self._process is not None
+        return tree_cpu_s(self._process.pid)
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables of its own."""
+        return {}
+
     @abstractmethod
     def command(self) -> Sequence[str]:
         """The command line; whatever files it needs are written to the folder first.
@@ -58,7 +60,14 @@ class Peer(ABC):
         self.folder.mkdir(parents=True, exist_ok=True)
         command = self.command()
         with (self.folder / f"{self.name}.log").open("wb") as log:
-            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, **self.environment()},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
         try:
             self._wait()
         except BaseException:
@@ -88,10 +97,10 @@ class Peer(ABC):
 
 
 class Workerd(Peer):
-    """Cloudflare's runtime of Workers, its one worker configured: from npm, pinned."""
+    """Cloudflare's runtime of Workers, its one worker configured."""
 
     name = "workerd"
-    pages = ("/", "/json")
+    pages = ("/", "/json", "/page")
 
     def __init__(self, folder: Path, worker: Path = WORKER) -> None:
         super().__init__(folder)
@@ -107,7 +116,44 @@ class Workerd(Peer):
             '    compatibilityDate = "2026-01-01"))],\n'
             f'  sockets = [(name = "http", address = "{LOOPBACK}:{self.port}", http = (), service = "main")]);\n'
         )
-        return [str(workerd_binary()), "serve", str(self.folder / "config.capnp")]
+        return [str(fetched(WORKERD)), "serve", str(self.folder / "config.capnp")]
+
+
+class Deno(Peer):
+    """`deno serve`: the same file, in one process with one thread for JavaScript."""
+
+    name = "deno"
+    pages = ("/", "/json", "/page")
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        options = ["--no-config", "--cached-only", "--no-check", f"--host={LOOPBACK}", f"--port={self.port}"]
+        return [str(fetched(DENO)), "serve", *options, str(_worker_in(self.folder))]
+
+    def environment(self) -> Mapping[str, str]:
+        """See Peer."""
+        return {"DENO_DIR": str(self.folder / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
+
+
+class Bun(Peer):
+    """`bun run`: the same file, in one process with one thread for JavaScript."""
+
+    name = "bun"
+    pages = ("/", "/json", "/page")
+
+    def command(self) -> Sequence[str]:
+        """See Peer."""
+        return [str(fetched(BUN)), "run", str(_worker_in(self.folder))]
+
+    def environment(self) -> Mapping[str, str]:
+        """See Peer."""
+        return {"BUN_PORT": str(self.port), "NODE_ENV": "production", "DO_NOT_TRACK": "1"}
+
+
+def _worker_in(folder: Path) -> Path:
+    place = folder / "worker.mjs"
+    place.write_bytes(WORKER.read_bytes())
+    return place
 
 
 class Nginx(Peer):
@@ -130,9 +176,10 @@ class Nginx(Peer):
         )
         (self.folder / "nginx.conf").write_text(
             f"{'user root; ' if os.geteuid() == 0 else ''}daemon off; pid {self.folder}/pid;\n"
-            "error_log stderr; worker_processes 1;\n"
-            "events { worker_connections 1024; }\n"
+            "error_log stderr; worker_processes auto; worker_cpu_affinity auto;\n"
+            "events { worker_connections 1024; multi_accept on; }\n"
             f"http {{ access_log off; {scratch} default_type text/plain;\n"
+            "  sendfile on; tcp_nopush on; open_file_cache max=100 inactive=60s; open_file_cache_valid 60s;\n"
             f"  server {{ listen {LOOPBACK}:{self.port}; root {root}; keepalive_requests 1000000; }} }}\n"
         )
         return [nginx, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
@@ -166,41 +213,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def peer_cache() -> Path:
-    """Where peers keep what they fetched or compiled, by hash; it may not be there yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nunatak" / "peers"
-
-
-def workerd_binary() -> Path:
-    """workerd's program, fetched once.
-
-    :raises PeerMissing: npm is not there, or what it brings is not what was pinned.
-    """
-    cache = peer_cache()
-    place = cache / WORKERD_SHA256 / "workerd"
-    if place.exists():
-        return place
-    npm = shutil.which("npm")
-    if npm is None:
-        raise PeerMissing(f"workerd: npm is needed to fetch {'@'.join(WORKERD)}: apt-get install npm")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", scratch, "@".join(WORKERD)]
-        try:
-            subprocess.run(command, check=True, capture_output=True, timeout=FETCH_S)
-        except subprocess.SubprocessError as error:
-            raise PeerMissing(f"workerd: not fetched: {error}") from None
-        (archive,) = Path(scratch).glob("*.tgz")
-        if (got := hashlib.sha256(archive.read_bytes()).hexdigest()) != WORKERD_SHA256:
-            raise PeerMissing(f"workerd: SHA-256 {WORKERD_SHA256} expected, got {got}")
-        with tarfile.open(archive) as tar:
-            member = tar.extractfile("package/bin/workerd")
-            assert member is not None
-            program = Path(scratch) / "workerd"
-            program.write_bytes(member.read())
-        program.chmod(0o755)
-        place.parent.mkdir(exist_ok=True)
-        os.replace(program, place)
-    return place

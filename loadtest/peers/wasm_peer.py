@@ -16,7 +16,8 @@ from typing import Any, Final
 import uvloop
 from aiohttp import web
 
-from loadtest.peers.peers import PAGES, peer_cache
+from loadtest.peers.npm import peer_cache
+from loadtest.peers.peers import PAGES
 
 SOURCE: Final = PAGES / "hello_wasm.c"
 FLAGS: Final = ("-target", "wasm32-freestanding", "-O2", "-nostdlib", "-Wl,--no-entry")

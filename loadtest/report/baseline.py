@@ -47,7 +47,7 @@ def _change(now: Mapping[str, Any], before: Mapping[str, Any]) -> Change:
 
 def show_changes(console: Console, changes: Sequence[Change]) -> None:
     """Print what changed; rows that did not are counted."""
-    table = Table(title="against the baseline", title_justify="left", title_style="dim")
+    table = Table(title="against earlier figures", title_justify="left", title_style="dim")
     for header in ("what", "before", "now", "ratio", ""):
         table.add_column(header, justify="left" if header in ("what", "") else "right")
     changed = [change for change in changes if change.verdict != "same"]
@@ -62,4 +62,4 @@ def show_changes(console: Console, changes: Sequence[Change]) -> None:
         )
     if changed:
         console.print(table)
-    console.print(f"{len(changes) - len(changed)} of {len(changes)} rows as in the baseline, within spread")
+    console.print(f"{len(changes) - len(changed)} of {len(changes)} rows as before, within spread")

@@ -16,38 +16,45 @@ from loadtest.site.site import bench_site, example
 from loadtest.traffic.pressure import press, require_clean
 
 HELLO: Final = example("hello")
+HOST: Final = "hello.test"
 VMM_BENCH_TIMEOUT_S: Final = 300.0
 
 WARM_HELLO = Row("warm-hello", "hello warm through the edge, 32 connections", "req/s", "higher")
 BARE = Row("bare-aiohttp", "bare aiohttp, same client, same run", "req/s", "higher")
 WARM_SHARE = Row("warm-share", "hello warm as a share of bare aiohttp", "%", "higher", 45)
 ADDED_P50 = Row("added-p50", "added to a bare aiohttp response, 1 connection, p50", "µs", "lower", 100)
+WARM_CPU = Row("warm-cpu", "hello warm, 32 connections: CPU of all the edge's processes for a request", "µs", "lower")
+BARE_CPU = Row("bare-cpu", "bare aiohttp: the same", "µs", "lower")
 WARM = Row("warm-first-byte", "hello warm through the edge, 1 connection -> first byte, p50", "ms", "lower")
 
 
 def measure_warm(scale: Scale) -> Samples:
-    """Hello from a resident machine against a handler that only answers, side by side."""
-    samples: dict[Row, list[float]] = {WARM_HELLO: [], BARE: [], WARM_SHARE: [], ADDED_P50: [], WARM: []}
+    """Hello from a resident machine against a handler that only answers, side by side, each asked for by a name."""
+    samples: dict[Row, list[float]] = {
+        row: [] for row in (WARM_HELLO, BARE, WARM_SHARE, WARM_CPU, BARE_CPU, ADDED_P50, WARM)
+    }
     with bench_site() as site, Server("bare", [sys.executable, "-m", "loadtest.peers.bare"], site.folder) as bare:
-        site.publish(site.build(HELLO), "hello")
-        edge, path = site.edges[0], "/~service/hello/"
+        site.publish(site.build(HELLO), "hello", HOST)
+        edge = site.edges[0]
         with Client(bare.url) as plain, Client(edge.url) as through:
-            require(through.get(path), "first hello")
+            require(through.get("/", host=HOST), "first hello")
             for _ in range(100):  # the first turns of both loops fill caches
-                plain.get("/"), through.get(path)
+                plain.get("/", host=HOST), through.get("/", host=HOST)
             for _ in range(scale.rounds):
-                plain_ms = statistics.median(plain.get("/").first_byte_ms for _ in range(scale.requests))
-                times = [
-                    require(through.get(path), "warm hello", ("resident",)).first_byte_ms for _ in range(scale.requests)
-                ]
+                plain_ms = statistics.median(plain.get("/", host=HOST).first_byte_ms for _ in range(scale.requests))
+                answers = [through.get("/", host=HOST) for _ in range(scale.requests)]
+                times = [require(answer, "warm hello", ("resident",)).first_byte_ms for answer in answers]
                 samples[ADDED_P50].append((statistics.median(times) - plain_ms) * 1e3)
                 samples[WARM] += times
         for _ in range(scale.rounds):
-            yardstick = require_clean(press(bare.url + "/", seconds=scale.seconds), "bare aiohttp")
-            warm = require_clean(press(edge.url + path, seconds=scale.seconds), "warm hello")
-            samples[BARE].append(yardstick.requests_per_s)
-            samples[WARM_HELLO].append(warm.requests_per_s)
-            samples[WARM_SHARE].append(100 * warm.requests_per_s / yardstick.requests_per_s)
+            rates = []
+            for server, rate, cpu in ((bare, BARE, BARE_CPU), (edge, WARM_HELLO, WARM_CPU)):
+                before_s = server.cpu_s()
+                found = require_clean(press(server.url + "/", host=HOST, seconds=scale.seconds), rate.title)
+                samples[cpu].append((server.cpu_s() - before_s) / found.requests * 1e6)
+                samples[rate].append(found.requests_per_s)
+                rates.append(found.requests_per_s)
+            samples[WARM_SHARE].append(100 * rates[1] / rates[0])
     return samples
 
 

@@ -57,6 +57,10 @@ class Server:
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
 
+    def cpu_s(self) -> float:
+        """CPU time that its processes have had, in seconds."""
+        return tree_cpu_s(self.pid)
+
     @property
     def running(self) -> bool:
         """Whether the process is there."""

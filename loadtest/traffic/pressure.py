@@ -2,7 +2,7 @@
 
 `wrk` does it when the machine has it: one thread of C takes little from the server beside it. Without it a Python
 client in a process of its own does, which takes more; both sides of a comparison get the same one, and results name it.
-Run as `python -m loadtest.traffic.pressure URL CONNECTIONS SECONDS` this module is that client.
+Run as `python -m loadtest.traffic.pressure URL CONNECTIONS SECONDS [HOST]` this module is that client.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ _UNIT_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _RATE = re.compile(r"Requests/sec:\s*([0-9.]+)")
 _MEDIAN = re.compile(r"50%\s+([0-9.]+)(us|ms|s)")
 _TAIL = re.compile(r"99%\s+([0-9.]+)(us|ms|s)")
+_REQUESTS = re.compile(r"(\d+) requests in")
 _REFUSED = re.compile(r"Non-2xx or 3xx responses:\s*(\d+)")
 _BROKEN = re.compile(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -34,8 +35,9 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Pressure:
-    """What came out: requests per second, latencies in milliseconds, answers that were not 2xx or did not come."""
+    """What came out: answers, per second too, latencies in milliseconds, answers that were not 2xx or did not come."""
 
+    requests: int
     requests_per_s: float
     p50_ms: float
     p99_ms: float
@@ -47,19 +49,22 @@ def client_name() -> str:
     return "wrk -t1" if shutil.which("wrk") else "python -m loadtest.traffic.pressure"
 
 
-def press(url: str, *, connections: int = 32, seconds: float = 3.0, script: Path | None = None) -> Pressure:
+def press(
+    url: str, *, host: str = "", connections: int = 32, seconds: float = 3.0, script: Path | None = None
+) -> Pressure:
     """Ask `url` for `seconds` over `connections` kept connections.
 
-    :param script: for wrk, in Lua: which requests to make.
+    :param host: the name to ask by; that of the URL if empty. :param script: for wrk, in Lua: which requests to make.
     :raises FileNotFoundError: a script, and no wrk to run it.
     :raises subprocess.SubprocessError: the client failed or did not end.
     """
     if shutil.which("wrk") or script:
         # wrk takes whole seconds only.
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+        command += ["-H", f"Host: {host}"] if host else []
         command += ["-s", str(script), url] if script else [url]
         return _parse_wrk(_output(command, seconds))
-    command = [sys.executable, "-m", "loadtest.traffic.pressure", url, str(connections), str(seconds)]
+    command = [sys.executable, "-m", "loadtest.traffic.pressure", url, str(connections), str(seconds), host]
     return Pressure(**json.loads(_output(command, seconds)))
 
 
@@ -69,10 +74,12 @@ def _output(command: list[str], seconds: float) -> str:
 
 def _parse_wrk(said: str) -> Pressure:
     rate, median, tail = _RATE.search(said), _MEDIAN.search(said), _TAIL.search(said)
-    if rate is None or median is None or tail is None:
+    count = _REQUESTS.search(said)
+    if rate is None or median is None or tail is None or count is None:
         raise ValueError(f"wrk's figures expected, got {said!r}")
     refused, broken = _REFUSED.search(said), _BROKEN.search(said)
     return Pressure(
+        requests=int(count.group(1)),
         requests_per_s=float(rate.group(1)),
         p50_ms=float(median.group(1)) * _UNIT_MS[median.group(2)],
         p99_ms=float(tail.group(1)) * _UNIT_MS[tail.group(2)],
@@ -123,9 +130,9 @@ class _Asker(asyncio.Protocol):
         self._transport.write(self._request)
 
 
-async def _press(url: str, connections: int, seconds: float) -> Pressure:
+async def _press(url: str, connections: int, seconds: float, host: str = "") -> Pressure:
     parts = urlsplit(url)
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {host or parts.netloc}\r\n\r\n".encode()
     latencies: list[float] = []
     start = time.perf_counter()
     loop = asyncio.get_running_loop()
@@ -139,6 +146,7 @@ async def _press(url: str, connections: int, seconds: float) -> Pressure:
     elapsed = time.perf_counter() - start
     latencies.sort()
     return Pressure(
+        requests=len(latencies),
         requests_per_s=len(latencies) / elapsed,
         p50_ms=latencies[len(latencies) // 2] * 1e3 if latencies else 0.0,
         p99_ms=latencies[len(latencies) * 99 // 100] * 1e3 if latencies else 0.0,
@@ -147,7 +155,7 @@ async def _press(url: str, connections: int, seconds: float) -> Pressure:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(_press(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))))
+    print(json.dumps(asdict(uvloop.run(_press(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])))))
 
 
 def require_clean(pressure: Pressure, what: str) -> Pressure:

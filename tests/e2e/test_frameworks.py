@@ -10,7 +10,8 @@ import pytest
 
 from libos.toolchain.bundle import bundle
 from libos.toolchain.packages import Package
-from loadtest.peers.peers import PeerMissing, Workerd
+from loadtest.peers.npm import PeerMissing
+from loadtest.peers.peers import Workerd
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
 from vmimage.errors import OperatorError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.peers.peers import Wasmtime, peer_cache
+from loadtest.peers.npm import PeerMissing, peer_cache
+from loadtest.peers.peers import Bun, Cgi, Deno, Nginx, Peer, Wasmtime, Workerd
 from loadtest.peers.wasm_peer import compile_page
 from loadtest.site.fetch import Client
 from loadtest.site.site import NUNATAK
@@ -26,7 +27,18 @@ def test_demo_shows_every_step_and_exits_0() -> None:
 
 def test_bench_measures_keeps_samples_reports_and_compares(tmp_path: Path) -> None:
     kept, page = tmp_path / "bench.json", tmp_path / "report" / "index.html"
-    options = ("--quick", "--only", "parked", "--only", "wire", "--report", str(page.parent), "--json")
+    options = (
+        "--quick",
+        "--only",
+        "parked",
+        "--only",
+        "wire",
+        "--report",
+        str(page.parent),
+        "--trend",
+        str(tmp_path / "t"),
+        "--json",
+    )
     done = _run("bench", *options, str(kept))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data:image/png;base64," in page.read_text()
@@ -82,6 +94,20 @@ def test_throughput_by_number_of_services_is_measured_point_by_point(tmp_path: P
         assert rows[f"zipf-0.9-{count}-rate"] > 0
         shares = [rows[f"zipf-0.9-{count}-{tier}"] for tier in ("resident", "parked", "disk", "blob", "origin")]
         assert sum(shares) == pytest.approx(100)
+
+
+@pytest.mark.parametrize("kind", [Workerd, Deno, Bun, Nginx, Wasmtime, Cgi])
+def test_a_peer_answers_its_pages_by_any_name_and_its_cpu_time_is_known(kind: type[Peer], tmp_path: Path) -> None:
+    try:
+        with kind(tmp_path) as peer, Client(peer.url) as client:
+            for page in kind.pages:
+                answer = client.get(page, host="a.test")
+                assert (answer.status, bool(answer.body)) == (200, True)
+                assert (b"item 49 &lt;&quot;/page&quot;&gt;" in answer.body) == (page == "/page")
+            while not peer.cpu_s():
+                client.get("/", host="a.test")
+    except PeerMissing as error:
+        pytest.skip(str(error))
 
 
 def test_a_fresh_webassembly_instance_answers_each_request(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.peers.peers import PeerMissing, Workerd
+from loadtest.peers.npm import PeerMissing
+from loadtest.peers.peers import Workerd
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Site
 

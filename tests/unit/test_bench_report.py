@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from loadtest.bench import SCENARIOS
+from loadtest.report import trend
 from loadtest.report.baseline import compare
 from loadtest.report.html_report import write_report
 from loadtest.report.plots import PICTURES
@@ -87,6 +88,34 @@ def test_other_json_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(ValueError, match="samples of `nunatak bench` expected"):
         load(tmp_path / "other.json")
+
+
+def run(*rows: dict[str, Any], machine: str = "one", quick: bool = False) -> dict[str, Any]:
+    """As `rows.load` gives it."""
+    return {"machine": machine, "quick": quick, "rows": list(rows)}
+
+
+def test_a_run_is_compared_with_the_median_of_the_last_ones_on_its_machine(tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "trend.jsonl"
+    assert trend.usual(file, run(row("a", 9))) == [], "nothing is known yet"
+    trend.append(file, run(row("a", 1000)))  # too long ago
+    for median in (10, 11, 50, 12, 9):  # the third had a bad day
+        trend.append(file, run(row("a", median), row("b", 1)))
+    trend.append(file, run(row("a", 500), machine="another"))
+    trend.append(file, run(row("a", 700), quick=True))
+    (usual,) = trend.usual(file, run(row("a", 30), row("never before", 1)))
+    assert (usual["median"], usual["spread"]) == (11, pytest.approx((9 * 0.98, 50 * 1.02)))
+    assert [change.verdict for change in compare([row("a", 60)], [usual])] == ["worse"]
+    assert [change.verdict for change in compare([row("a", 30)], [usual])] == ["same"], "as on the bad day"
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"machine": "one"}', '{"rows": {}}'])
+def test_a_damaged_trend_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "trend.jsonl"
+    trend.append(file, run(row("a", 1)))
+    file.write_text(file.read_text() + line + "\n")
+    with pytest.raises(ValueError, match="in line 2"):
+        trend.usual(file, run(row("a", 1)))
 
 
 def test_every_scenario_says_what_it_measures() -> None:

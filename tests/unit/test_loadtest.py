@@ -76,7 +76,7 @@ def test_wrk_figures_are_read_with_their_units(tmp_path: Path, monkeypatch: pyte
     wrk.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     figures = pressure.press("http://127.0.0.1:36261/")
-    assert figures == pressure.Pressure(14921.17, p50_ms=0.98, p99_ms=5.82, errors=7)
+    assert figures == pressure.Pressure(45010, 14921.17, p50_ms=0.98, p99_ms=5.82, errors=7)
 
 
 def test_python_client_presses_a_real_server_and_counts_what_fails(tmp_path: Path) -> None:

@@ -82,7 +82,9 @@ def test_wrk_asks_for_what_was_drawn_in_turn_and_then_again_from_the_first(tmp_p
 def test_a_point_has_each_tiers_share_of_the_answers_since_the_look_before() -> None:
     before = {"answers_total{resident}": 1000.0, "answers_total{parked}": 50.0, "answers_total{error}": 7.0}
     after = {"answers_total{resident}": 1060.0, "answers_total{parked}": 80.0, "answers_total{disk}": 10.0}
-    figures = {row.name: values for row, values in rows(100, 0.9, Pressure(5000.0, 1.5, 9.0, 0), before, after).items()}
+    figures = {
+        row.name: values for row, values in rows(100, 0.9, Pressure(20_000, 5000.0, 1.5, 9.0, 0), before, after).items()
+    }
     shares = {name.rpartition("-")[2]: values for name, values in figures.items()}
     assert shares == {
         "rate": [5000.0],
@@ -98,5 +100,5 @@ def test_a_point_has_each_tiers_share_of_the_answers_since_the_look_before() -> 
 
 
 def test_a_point_without_answers_has_no_shares() -> None:
-    figures = rows(10, 0.7, Pressure(0.0, 0.0, 0.0, 0), {}, {})
+    figures = rows(10, 0.7, Pressure(0, 0.0, 0.0, 0.0, 0), {}, {})
     assert all(values == [0.0] for values in figures.values())
