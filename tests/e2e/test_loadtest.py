@@ -53,7 +53,8 @@ def test_bench_measures_keeps_samples_reports_and_compares(tmp_path: Path) -> No
     assert again.returncode == 1, again.stdout + again.stderr
     assert "worse" in again.stdout
     rows = {row["name"]: row for row in json.loads(kept.read_text())["rows"]}
-    assert rows.keys() == {"parked-first-byte", "second-service-wire", "second-service-bytes"}
+    streams = {"stream-first", "stream-chunk"}
+    assert rows.keys() == {"parked-first-byte", "second-service-wire", "second-service-bytes", *streams}
     assert len(rows["parked-first-byte"]["samples"]) == 20
     assert 0 < rows["second-service-bytes"]["median"] < 16 << 10
 
