@@ -59,23 +59,28 @@ class Losses:
             self._out.append(do.ForgetRecord(service.key))  # the cause may be in it
             service.pause_until = blame.pause_until
             service.step("blamed")
-        others = self._elsewhere(service) if new else []
+        others = self._elsewhere(service.name) if new else []
         for other in others:
             self._pools.leave(other)
-            if service.machine is other:
+            if other.service.machine is other:
                 self.states([other])
-                service.machine = None
-                service.step("worker_lost")
+                other.service.machine = None
+                other.service.step("worker_lost")
             self._residents.close(other)
         for gone in (machine, *others):
             self._life.end_streams(gone, error, now, blamed=gone is machine)
         if new:
             self._find_misplaced()
 
-    def _elsewhere(self, service: Service) -> list[Machine]:
-        """Machines of a service in other workers, that must not be there any more; one that can be parked is."""
-        self._residents.park(service)
-        return [m for m in self._here() if m.service is service and not self._residents.parking(m)]
+    def _elsewhere(self, name: str) -> list[Machine]:
+        """Machines in other workers that must not be there any more; one that can be parked is.
+
+        By the name, as quarantine has it: a service that was withdrawn and published anew is another `Service`.
+        """
+        here = [machine for machine in self._here() if machine.service.name == name]
+        for service in {machine.service: None for machine in here}:
+            self._residents.park(service)
+        return [machine for machine in here if not self._residents.parking(machine)]
 
     def _here(self) -> list[Machine]:
         """Machines whose workers have not ended."""

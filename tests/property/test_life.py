@@ -468,3 +468,18 @@ World.TestCase.settings = settings(
     max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLife = World.TestCase
+
+
+def test_who_was_withdrawn_and_published_anew_leaves_with_the_old_one() -> None:
+    """Found by the above: a service is blamed by its name, whichever of the two the machine was of."""
+    world = World()
+    world.publish(names={"a"})
+    world.ask(pick=0, count=1, method="GET", whole=False)
+    world.open_all()
+    world.change(pick=0, withdrawn=True)
+    world.ask(pick=0, count=1, method="GET", whole=False)
+    world.open_all()
+    assert len(world.machines()) == 2
+    world.lose_worker(pick=0, blame=True)
+    world.one_that_is_blamed_is_alone()
+    assert not world.machines()
