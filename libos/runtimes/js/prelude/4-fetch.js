@@ -18,11 +18,15 @@
     }
     static _of(list) { const headers = new Headers(); headers._list = list; return headers; }
     #name(name) {
+      const quick = nk.name(name); // undefined: what has to be converted, or refused
+      if (quick !== undefined) return quick;
       name = String(name);
       if (!NAME.test(name)) throw new TypeError(`Invalid header name: ${name}`);
       return name.toLowerCase();
     }
     #value(value) {
+      const quick = nk.value(value);
+      if (quick !== undefined) return quick;
       value = String(value).replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
       if (BAD_VALUE.test(value)) throw new TypeError("Invalid header value.");
       return value;
@@ -220,10 +224,10 @@
 
   const METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
   class Request extends Body {
-    #method = "GET"; #url; #headers = null; #signal = null; #redirect = "follow"; #fields; #cf;
+    #method = "GET"; #url; #headers = null; #signal = null; #redirect = "follow"; #about; #cf;
     constructor(input, init = {}) {
       super();
-      if (input === share.incoming) { this.#method = init[0]; this.#url = init[1]; this.#fields = init; return; } // from the gate: see 5-loop
+      if (input === share.incoming) { this.#method = init[0]; this.#url = init[1]; this.#about = init; return; } // from the gate: what nk.about() said
       if (input instanceof Request) {
         this.#url = input.url; this.#method = input.method; this.#headers = new Headers(input.headers); this.#signal = input.#signal; this.#redirect = input.redirect;
         if (init.body === undefined && input._raw !== null) {
@@ -251,12 +255,7 @@
     get method() { return this.#method; }
     get url() { return this.#url; }
     get headers() {
-      if (!this.#headers) { // from the gate: [method, url, host, name, value, ...]
-        const list = new Array(this.#fields.length - 3);
-        for (let n = 3; n < this.#fields.length; n++) list[n - 3] = this.#fields[n];
-        this.#headers = Headers._of(list);
-      }
-      return this.#headers;
+      return (this.#headers ??= Headers._of(nk.fields(this.#about[2])));
     }
     get signal() { return (this.#signal ??= new AbortSignal()); }
     get redirect() { return this.#redirect; }
