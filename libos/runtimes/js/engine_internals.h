@@ -14,9 +14,13 @@ _Static_assert(QJS_VERSION_MAJOR == 0 && QJS_VERSION_MINOR == 17 && QJS_VERSION_
 
 #define IS(expression, type) _Static_assert(__builtin_types_compatible_p(__typeof__(expression), type), #expression)
 #define FIELD(of, name) (((of *)0)->name)
+#define BITS(of, name) IS(FIELD(of, name) + 0, int) /* a field of bits */
 
 /* A string: `len` characters of 8 bits or of 16 (`is_wide_char`); halves of a pair may stand alone. */
 _Static_assert(sizeof(JSString) == 24, "JSString");
+BITS(JSString, len);
+BITS(JSString, is_wide_char);
+IS(JS_VALUE_GET_STRING((JSValue){0}), JSString *);
 IS(str8, uint8_t *(JSString *));
 IS(str16, uint16_t *(JSString *));
 IS(is_surrogate, bool(uint32_t));
@@ -37,7 +41,10 @@ IS(string_buffer_free, void(StringBuffer *));
 /* An object: its shape has prototype, names and flags, `prop` the values in the same order. Names that were deleted are
  * JS_ATOM_NULL. A fast array has its elements in u.array, without holes, and its length as the first property. */
 _Static_assert(sizeof(JSObject) == 72 && sizeof(JSProperty) == 16 && sizeof(JSShapeProperty) == 8, "JSObject");
+IS(JS_VALUE_GET_OBJ((JSValue){0}), JSObject *);
 IS(FIELD(JSObject, class_id), uint16_t);
+BITS(JSObject, is_exotic); /* properties are not, or not all, in the shape; of arrays only their elements */
+BITS(JSObject, fast_array);
 IS(FIELD(JSObject, shape), JSShape *);
 IS(FIELD(JSObject, prop), JSProperty *);
 IS(FIELD(JSObject, u.array.count), uint32_t);
@@ -46,6 +53,7 @@ IS(FIELD(JSProperty, u.value), JSValue);
 IS(FIELD(JSShape, proto), JSObject *);
 IS(FIELD(JSShape, prop_count), int);
 IS(FIELD(JSShapeProperty, atom), JSAtom);
+BITS(JSShapeProperty, flags);
 IS(get_shape_prop, JSShapeProperty *(JSShape *));
 IS(find_own_property, JSShapeProperty *(JSProperty **, JSObject *, JSAtom));
 IS(JS_GetOwnPropertyNamesInternal, int(JSContext *, JSPropertyEnum **, uint32_t *, JSObject *, int));
@@ -63,15 +71,17 @@ IS(JS_AtomGetKind, JSAtomKindEnum(JSContext *, JSAtom));
 IS(JS_AtomIsArrayIndex, bool(JSContext *, uint32_t *, JSAtom));
 _Static_assert(JS_ATOM_NULL == 0 && JS_ATOM_toJSON > 0 && JS_ATOM_KIND_STRING == 0, "names");
 
-/* Numbers in text; what is kept free of the stack; and the function in whose place json.c puts its own. */
+/* Numbers in text; what is kept free of the stack; a hint for the compiler; and the function in whose place json.c puts its own. */
 IS(u64toa, size_t(char *, uint64_t));
 IS(i32toa, size_t(char *, int32_t));
 IS(i64toa, size_t(char *, int64_t));
 IS(js_dtoa, int(char *, double, int, int, int, JSDTOATempMem *));
 _Static_assert(JS_DTOA_FORMAT_FREE == 0, "js_dtoa");
 IS(js_check_stack_overflow, bool(JSRuntime *, size_t));
+IS(likely(1), __typeof__(__builtin_expect(1, 1)));
 IS(js_json_stringify, JSValue(JSContext *, JSValueConst, int, JSValueConst *));
 
 #undef IS
 #undef FIELD
+#undef BITS
 #endif

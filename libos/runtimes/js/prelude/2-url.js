@@ -278,12 +278,12 @@
     set port(text) { const u = URL.#record(this), n = /^[0-9]*/.exec(String(text))[0]; if (n === "" ? String(text) === "" : +n <= 65535) u.port = n === "" || String(+n) === PORTS[u.scheme] ? "" : String(+n); }
     get pathname() { return this.#u ? pathOf(this.#u) : this.#of[TEXT].slice(this.#of[HOST_END], this.#of[PATH_END]); }
     set pathname(text) { const u = URL.#record(this); if (typeof u.path !== "string") u.path = normalPath("/" + String(text).replace(/^[/\\]/, ""), u.scheme in PORTS); }
-    #query() { return this.#u ? this.#u.query ?? "" : this.#of[TEXT].slice(this.#of[PATH_END] + 1); }
-    get search() { const query = this.#query(); return query ? "?" + query : ""; }
+    static #query(url) { return url.#u ? url.#u.query ?? "" : url.#of[TEXT].slice(url.#of[PATH_END] + 1); }
+    get search() { const query = URL.#query(this); return query ? "?" + query : ""; }
     set search(text) { const u = URL.#record(this), q = String(text).replace(/^\?/, ""); u.query = String(text) === "" ? null : (u.scheme in PORTS ? inSpecialQuery : inQuery)(q); this.#params?._read(u.query ?? ""); }
     get hash() { return this.#u?.fragment ? "#" + this.#u.fragment : ""; }
     set hash(text) { URL.#record(this).fragment = String(text) === "" ? null : inFragment(String(text).replace(/^#/, "")); }
-    get searchParams() { return (this.#params ??= URLSearchParams._of(this.#query(), (text) => { URL.#record(this).query = text === "" ? null : text; })); }
+    get searchParams() { return (this.#params ??= URLSearchParams._of(URL.#query(this), (text) => { URL.#record(this).query = text === "" ? null : text; })); }
     toString() { return this.href; }
     toJSON() { return this.href; }
     get [Symbol.toStringTag]() { return "URL"; }
