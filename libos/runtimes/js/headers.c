@@ -19,7 +19,8 @@ static void fields_free(JSRuntime *runtime, JSValueConst value) {
 }
 
 static bool is_field(const char *name) {
-    return !strncmp(name, "HTTP_", 5) || !strcmp(name, "CONTENT_TYPE") || !strcmp(name, "CONTENT_LENGTH");
+    return *name == 'H' ? !strncmp(name, "HTTP_", 5)
+                        : *name == 'C' && (!strcmp(name, "CONTENT_TYPE") || !strcmp(name, "CONTENT_LENGTH"));
 }
 
 JSValue headers_copy(JSContext *ctx, nk_request *request) {
