@@ -1,5 +1,8 @@
-"""JSON.stringify of the JavaScript runtime beside the engine's own: the same text, the same errors, and the same calls of
-the program's functions in the same order, for values as plain and as strange as hypothesis makes them."""
+"""JSON.stringify of the JavaScript runtime beside the engine's own.
+
+The same text, the same errors, and the same calls of the program's functions in the same order, for values as plain and
+as strange as hypothesis makes them.
+"""
 
 import hashlib
 import json
@@ -44,7 +47,8 @@ class Engine:
         self.evaluate(HARNESS)
 
     def evaluate(self, line: str) -> str:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         said = self.process.stdout.readline()
@@ -172,7 +176,8 @@ def strange(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         return f"{{a: 1, toJSON(key) {{ log.push(key, typeof this); return {value}; }}}}"
 
     def as_proxy(value: str) -> str:
-        return f"new Proxy(Object({value}), {{get: (t, k) => (log.push(String(k)), t[k]), ownKeys: (t) => (log.push('keys'), Reflect.ownKeys(t))}})"
+        get, keys = "(log.push(String(k)), t[k])", "(log.push('keys'), Reflect.ownKeys(t))"
+        return f"new Proxy(Object({value}), {{get: (t, k) => {get}, ownKeys: (t) => {keys}}})"
 
     return st.one_of(
         containers(values),
@@ -261,18 +266,20 @@ def test_no_memory_at_any_point_is_an_error_and_no_more(engine: Engine) -> None:
     engine.evaluate(f"globalThis.data = {value}; JSON.stringify(data)")
     ways = set()
     for room in range(0, 120_000, 500):
-        line = f"limit({room + 1}); try {{ said = typeof JSON.stringify(data) }} catch (e) {{ said = e }} limit(0); String(said)"
-        ways.add(engine.evaluate(f"var said; {line}"))
+        attempt = "try { said = typeof JSON.stringify(data) } catch (error) { said = error }"
+        ways.add(engine.evaluate(f"var said; limit({room + 1}); {attempt} limit(0); String(said)"))
     told = {"InternalError: out of memory", "InternalError", "null"}  # as far as there is memory to tell it
-    assert "string" in ways and "InternalError: out of memory" in ways and ways <= {"string", *told}
+    assert ways >= {"string", "InternalError: out of memory"}
+    assert ways <= {"string", *told}
     assert engine.compare("data") == "short"
 
 
 def test_the_function_looks_like_the_engines(engine: Engine) -> None:
-    about = "[f.name, f.length, String(f), 'prototype' in f, Object.getOwnPropertyNames(f)].join()"
+    about = "[f.name, f.length, escape(f), 'prototype' in f, Object.getOwnPropertyNames(f)].join()"
     ours, theirs = (engine.evaluate(f"(f => {about})({name})") for name in ("JSON.stringify", "theirs"))
     assert ours == theirs
-    names = "Object.entries(Object.getOwnPropertyDescriptors(JSON)).map(([k, d]) => [k, d.writable, d.enumerable, d.configurable]).join()"
-    assert engine.evaluate(names) == (
+    descriptors = "Object.entries(Object.getOwnPropertyDescriptors(JSON))"
+    names = "map(([name, d]) => [name, d.writable, d.enumerable, d.configurable]).join()"
+    assert engine.evaluate(f"{descriptors}.{names}") == (
         "isRawJSON,true,false,true,parse,true,false,true,rawJSON,true,false,true,stringify,true,false,true"
     )
