@@ -58,7 +58,7 @@ static JSValue field_name(JSContext *ctx, const char *variable) {
     return JS_NewStringLen(ctx, name, size);
 }
 
-/* fields(copy) -> [name, value, ...] */
+/* fields(copy) -> [name, value, ...], defined, so that no setter of a patched prototype hears of them */
 static JSValue fields(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     struct fields *from = JS_GetOpaque2(ctx, arguments[0], fields_class);
@@ -66,8 +66,8 @@ static JSValue fields(JSContext *ctx, JSValueConst self, int count, JSValueConst
     uint32_t at = 0;
     for (const char *name = from ? from->text : NULL, *value; from && name < from->text + from->size;) {
         value = name + strlen(name) + 1;
-        JS_SetPropertyUint32(ctx, result, at++, field_name(ctx, name));
-        JS_SetPropertyUint32(ctx, result, at++, JS_NewString(ctx, value));
+        JS_DefinePropertyValueUint32(ctx, result, at++, field_name(ctx, name), JS_PROP_C_W_E);
+        JS_DefinePropertyValueUint32(ctx, result, at++, JS_NewString(ctx, value), JS_PROP_C_W_E);
         name = value + strlen(value) + 1;
     }
     return result;

@@ -190,7 +190,7 @@
       return this.#stream;
     }
     get bodyUsed() {
-      if (this.#used || typeof this.#raw === "string" && !this.#stream) return this.#used;
+      if (this.#used || (typeof this.#raw === "string" && !this.#stream)) return this.#used;
       return (this.#stream ?? (this.#raw instanceof ReadableStream ? this.#raw : null))?._disturbed === true;
     }
     async #all() { // string or Uint8Array
@@ -231,17 +231,15 @@
     constructor(input, init = {}) {
       super();
       if (input === share.incoming) { this.#about = init; return; }
-      this.#about = ["GET", null];
       if (input instanceof Request) {
-        this.#about[0] = input.method; this.#about[1] = input.url;
-        this.#headers = new Headers(input.headers);
+        this.#about = [input.method, input.url]; this.#headers = new Headers(input.headers);
         if (input.#options) this.#options = { ...input.#options, cf: undefined };
         if (init.body === undefined && input._raw !== null) {
           if (input.bodyUsed) throw new TypeError("Cannot construct a Request with a Request object that has already been used.");
           this._raw = input._stream ?? input._raw;
           if (this._raw instanceof ReadableStream) input._used = true;
         }
-      } else this.#about[1] = new URL(String(input)).href;
+      } else this.#about = ["GET", new URL(String(input)).href];
       if (init.method !== undefined) {
         const method = String(init.method), upper = method.toUpperCase();
         if (!NAME.test(method) || upper === "CONNECT" || upper === "TRACE") throw new TypeError(`Invalid HTTP method string: ${method}`);
