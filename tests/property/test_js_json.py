@@ -121,51 +121,62 @@ def containers(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 PLAIN = st.recursive(st.one_of(PLAIN_LEAVES, ABSENT), containers, max_leaves=20)
-STRANGE_LEAVES = st.sampled_from(
-    [
-        *(
-            "10n",
-            "Object(1)",
-            "Object('s')",
-            "Object(true)",
-            "Object(1n)",
-            "Object(Symbol())",
-            "new Date(5)",
-            "new Date(NaN)",
-        ),
-        *(
-            "new Map([[1, 2]])",
-            "/x/g",
-            "new Error('e')",
-            "new Uint8Array(3)",
-            "new ArrayBuffer(2)",
-            "Promise.resolve(1)",
-        ),
-        *("JSON.rawJSON('1e5')", "[1, , 3]", "Object.assign([1], {length: 3})", "Object.assign([1, 2], {x: 1})"),
-        *("(function () { return arguments; })(1, 2)", "Object.freeze([1, {a: 2}])", "Object.freeze({a: 1})"),
-        *("globalThis.Reflect", "Math", "JSON", "Object.create({a: 1})", "Object.create(null, {a: {value: 1}})"),
-        *("new (class { #p = 1; q = 2; get r() { return 3; } })", "new (class extends Array {})(3)"),
-        *(
-            "Object.setPrototypeOf([1, 2], {toJSON() { log.push('proto'); return 7; }})",
-            "Object.setPrototypeOf([1], null)",
-        ),
-        *("Object.setPrototypeOf({a: 1}, [])", "Object.setPrototypeOf({a: 1}, new String('abc'))"),
-        *("{[Symbol('k')]: 1, a: 2}", "(() => { const o = {a: 1, b: 2, c: 3}; delete o.b; o.b = 4; return o; })()"),
-        *(
-            "Object.defineProperty({a: 1}, 'hidden', {value: 2})",
-            "Object.defineProperty([1, 2], 0, {value: 3, enumerable: false})",
-        ),
-        *(
-            "(() => { const o = {a: 1}; o.self = o; return o; })()",
-            "(() => { const a = [1]; a.push([a]); return a; })()",
-        ),
-        *("(() => { const s = {x: 1}; return [s, s, {s}]; })()", "Object.assign(() => 1, {toJSON: () => 'f'})"),
-        *("(() => { const p = Proxy.revocable([], {}); p.revoke(); return p.proxy; })()",),
-        *("(() => { let o = 1; for (let n = 0; n < 63; n++) o = [o]; return o; })()",),
-        *("(() => { let o = 1; for (let n = 0; n < 64; n++) o = {o}; return o; })()",),
-        *("(() => { let o = 1; for (let n = 0; n < 65; n++) o = n & 1 ? [o] : {o}; return o; })()",),
-    ]
+STRANGE_VALUES = (
+    *(
+        "10n",
+        "Object(1)",
+        "Object('s')",
+        "Object(true)",
+        "Object(1n)",
+        "Object(Symbol())",
+        "new Date(5)",
+        "new Date(NaN)",
+    ),
+    *(
+        "new Map([[1, 2]])",
+        "/x/g",
+        "new Error('e')",
+        "new Uint8Array(3)",
+        "new ArrayBuffer(2)",
+        "Promise.resolve(1)",
+    ),
+    *("JSON.rawJSON('1e5')", "[1, , 3]", "Object.assign([1], {length: 3})", "Object.assign([1, 2], {x: 1})"),
+    *("(function () { return arguments; })(1, 2)", "Object.freeze([1, {a: 2}])", "Object.freeze({a: 1})"),
+    *("globalThis.Reflect", "Math", "JSON", "Object.create({a: 1})", "Object.create(null, {a: {value: 1}})"),
+    *("new (class { #p = 1; q = 2; get r() { return 3; } })", "new (class extends Array {})(3)"),
+    *(
+        "Object.setPrototypeOf([1, 2], {toJSON() { log.push('proto'); return 7; }})",
+        "Object.setPrototypeOf([1], null)",
+    ),
+    *("Object.setPrototypeOf({a: 1}, [])", "Object.setPrototypeOf({a: 1}, new String('abc'))"),
+    *("{[Symbol('k')]: 1, a: 2}", "(() => { const o = {a: 1, b: 2, c: 3}; delete o.b; o.b = 4; return o; })()"),
+    *(
+        "Object.defineProperty({a: 1}, 'hidden', {value: 2})",
+        "Object.defineProperty([1, 2], 0, {value: 3, enumerable: false})",
+    ),
+    *(
+        "(() => { const o = {a: 1}; o.self = o; return o; })()",
+        "(() => { const a = [1]; a.push([a]); return a; })()",
+    ),
+    *("(() => { const s = {x: 1}; return [s, s, {s}]; })()", "Object.assign(() => 1, {toJSON: () => 'f'})"),
+    *("(() => { const p = Proxy.revocable([], {}); p.revoke(); return p.proxy; })()",),
+    *("(() => { let o = 1; for (let n = 0; n < 63; n++) o = [o]; return o; })()",),
+    *("(() => { let o = 1; for (let n = 0; n < 64; n++) o = {o}; return o; })()",),
+    *("(() => { let o = 1; for (let n = 0; n < 65; n++) o = n & 1 ? [o] : {o}; return o; })()",),
+    *(
+        "new Proxy(() => 1, {get: (t, k) => void log.push(String(k))})",
+        "new (class { get a() { log.push('a'); return 1; } })",
+    ),
+    *(
+        "Object.create(new Proxy({}, {get: (t, k) => (log.push(String(k)), () => 5)}))",
+        "Object.create(new Uint8Array(1))",
+    ),
+    *(
+        "Object.setPrototypeOf([1], new Proxy([], {get: (t, k) => void log.push(String(k))}))",
+        "Object(() => 1).bind(null)",
+    ),
 )
+STRANGE_LEAVES = st.sampled_from(STRANGE_VALUES)
 
 
 def strange(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -189,16 +200,14 @@ def strange(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 STRANGE = st.recursive(st.one_of(PLAIN_LEAVES, ABSENT, STRANGE_LEAVES), strange, max_leaves=15)
-PATCHES = st.sampled_from(
-    [
-        "",
-        "Object.prototype.toJSON = function (key) { log.push('o' + key); return typeof this; }",
-        "Array.prototype.toJSON = function (key) { log.push('a' + key); return this.length; }",
-        "String.prototype.toJSON = Number.prototype.toJSON = () => log.push('never')",
-        "BigInt.prototype.toJSON = function () { return String(this); }",
-        "Array.prototype[1] = 'filled'",
-        "Object.defineProperty(Object.prototype, 'toJSON', {get() { log.push('get'); }, configurable: true})",
-    ]
+PATCHES = (
+    "",
+    "Object.prototype.toJSON = function (key) { log.push('o' + key); return typeof this; }",
+    "Array.prototype.toJSON = function (key) { log.push('a' + key); return this.length; }",
+    "String.prototype.toJSON = Number.prototype.toJSON = () => log.push('never')",
+    "BigInt.prototype.toJSON = function () { return String(this); }",
+    "Array.prototype[1] = 'filled'",
+    "Object.defineProperty(Object.prototype, 'toJSON', {get() { log.push('get'); }, configurable: true})",
 )
 OPTIONS = st.sampled_from(
     [
@@ -224,6 +233,11 @@ OPTIONS = st.sampled_from(
 )
 
 
+def patched(patch: str, value: str) -> str:
+    """A value that is made after a prototype was patched."""
+    return f"({patch}, {value})" if patch else f"({value})"
+
+
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(value=PLAIN)
 def test_plain_values_go_the_short_way(engine: Engine, value: str) -> None:
@@ -231,10 +245,16 @@ def test_plain_values_go_the_short_way(engine: Engine, value: str) -> None:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(value=STRANGE, patch=PATCHES, options=OPTIONS)
+@given(value=STRANGE, patch=st.sampled_from(PATCHES), options=OPTIONS)
 def test_any_value_gives_what_the_engine_gives(engine: Engine, value: str, patch: str, options: str) -> None:
-    before = f"({patch}, " if patch else "("
-    assert engine.compare(f"{before}{value}){options}") in ("short", "long")
+    assert engine.compare(patched(patch, value) + options) in ("short", "long")
+
+
+@pytest.mark.parametrize("value", STRANGE_VALUES)
+def test_each_strange_value_gives_what_the_engine_gives(engine: Engine, value: str) -> None:
+    for patch in PATCHES:
+        for place in (value, f"[1, {value}]", f"{{a: {value}, b: 2, 1: {value}}}"):
+            assert engine.compare(patched(patch, place)) in ("short", "long")
 
 
 @pytest.mark.parametrize(
