@@ -12,7 +12,7 @@ HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
     "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 )
-ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c", "quickjs.c")
+ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
 FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything")
 STACK_BYTES: Final = 384 << 10
 

@@ -46,46 +46,61 @@ static const uint8_t *bytes_of(JSContext *ctx, JSValueConst value, size_t *size)
     return data ? data + offset : (const uint8_t *)"";
 }
 
-/* about(request) -> [method, path, host, name, value, ...]: header fields by the names of their variables. */
+/* The variables that make a request's URL. */
+enum { METHOD, RAW_PATH, PATH, QUERY, HOST, WANTED };
+static const char *const wanted[WANTED] = {"REQUEST_METHOD", "NUNATAK_RAW_PATH", "PATH_INFO", "QUERY_STRING", "HTTP_HOST"};
+
+static void look_up(nk_request *request, const char *found[WANTED]) {
+    const char *name = NULL, *value;
+    while (nk_next_var(request, &name, &value))
+        for (int n = 0; n < WANTED; n++)
+            if (*name == *wanted[n] && !strcmp(name, wanted[n]))
+                found[n] = value;
+}
+
+/* Takes the values; an exception if one of them is. */
+static JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
+    for (int n = 0; n < count; n++)
+        if (JS_IsException(values[n])) {
+            for (n = 0; n < count; n++)
+                JS_FreeValue(ctx, values[n]);
+            return JS_EXCEPTION;
+        }
+    return JS_NewArrayFrom(ctx, count, values);
+}
+
+/* about(request) -> [method, URL, fields, where the URL's host name, its host and its path end]: 0, 0, 0 where the parser
+ * has to say. Fields are for fields(). */
 static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     nk_request *request = request_of(ctx, arguments[0]);
-    const char *name = NULL, *value, *path = nk_var(request, "NUNATAK_RAW_PATH");
-    const char *query = nk_var(request, "QUERY_STRING"), *host = nk_var(request, "HTTP_HOST");
-    if (!path)
-        path = nk_var(request, "PATH_INFO");
-    JSValue result = JS_NewArray(ctx);
-    uint32_t at = 0;
-    JS_SetPropertyUint32(ctx, result, at++, JS_NewString(ctx, nk_var(request, "REQUEST_METHOD")));
-    size_t path_size = path ? strlen(path) : 0, query_size = query ? strlen(query) : 0;
-    char *target = js_malloc(ctx, path_size + query_size + 3);
-    if (!target)
+    const char *found[WANTED] = {[METHOD] = "", [PATH] = "", [QUERY] = "", [HOST] = "localhost"};
+    look_up(request, found);
+    const char *path = found[RAW_PATH] ? found[RAW_PATH] : found[PATH];
+    const char *const texts[] = {"http://", found[HOST], *path == '/' ? "" : "/", path, *found[QUERY] ? "?" : "", found[QUERY]};
+    size_t size = 0, sizes[sizeof texts / sizeof *texts];
+    for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
+        size += sizes[n] = strlen(texts[n]);
+    char *url = js_malloc(ctx, size + 1), *at = url;
+    if (!url)
         return JS_EXCEPTION;
-    size_t end = 0;
-    if (!path_size || *path != '/')
-        target[end++] = '/';
-    memcpy(target + end, path, path_size);
-    end += path_size;
-    if (query_size) {
-        target[end++] = '?';
-        memcpy(target + end, query, query_size);
-        end += query_size;
-    }
-    JS_SetPropertyUint32(ctx, result, at++, JS_NewStringLen(ctx, target, end));
-    js_free(ctx, target);
-    JS_SetPropertyUint32(ctx, result, at++, JS_NewString(ctx, host ? host : "localhost"));
-    while (nk_next_var(request, &name, &value)) {
-        bool field = !strncmp(name, "HTTP_", 5);
-        if (!field && strcmp(name, "CONTENT_TYPE") && strcmp(name, "CONTENT_LENGTH"))
-            continue;
-        char lower[256];
-        size_t size = 0;
-        for (const char *from = field ? name + 5 : name; *from && size < sizeof lower; from++)
-            lower[size++] = *from == '_' ? '-' : *from >= 'A' && *from <= 'Z' ? *from + 32 : *from;
-        JS_SetPropertyUint32(ctx, result, at++, JS_NewStringLen(ctx, lower, size));
-        JS_SetPropertyUint32(ctx, result, at++, JS_NewString(ctx, value));
-    }
-    return result;
+    for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
+        at = (char *)memcpy(at, texts[n], sizes[n]) + sizes[n];
+    struct url_parts parts = {0};
+    url_parts(url, size, sizes[1], &parts);
+    JSValue values[] = {
+        JS_NewString(ctx, found[METHOD]), JS_NewStringLen(ctx, url, size), headers_copy(ctx, request),
+        JS_NewInt32(ctx, parts.name_end), JS_NewInt32(ctx, parts.host_end), JS_NewInt32(ctx, parts.path_end)};
+    js_free(ctx, url);
+    return array_of(ctx, sizeof values / sizeof *values, values);
+}
+
+/* settled(value) -> what a promise has come to, where nobody could tell that it was not waited for: it is fulfilled, and
+ * no job of the program is left that would run before. Else undefined. */
+static JSValue settled(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count;
+    bool fulfilled = JS_IsPromise(arguments[0]) && JS_PromiseState(ctx, arguments[0]) == JS_PROMISE_FULFILLED;
+    return fulfilled && !JS_IsJobPending(JS_GetRuntime(ctx)) ? JS_PromiseResult(ctx, arguments[0]) : JS_UNDEFINED;
 }
 
 /* read(request) -> ArrayBuffer, null at the end, undefined: later, false: the client is gone. */
@@ -324,7 +339,8 @@ static JSValue up_close(JSContext *ctx, JSValueConst self, int count, JSValueCon
 }
 
 static const JSCFunctionListEntry functions[] = {
-    JS_CFUNC_DEF("about", 1, about),         JS_CFUNC_DEF("read", 1, read_body),   JS_CFUNC_DEF("head", 3, head),
+    JS_CFUNC_DEF("about", 1, about),         JS_CFUNC_DEF("settled", 1, settled),
+    JS_CFUNC_DEF("read", 1, read_body),   JS_CFUNC_DEF("head", 3, head),
     JS_CFUNC_DEF("write", 3, write_body),    JS_CFUNC_DEF("end", 2, end),          JS_CFUNC_DEF("gone", 1, gone),
     JS_CFUNC_DEF("log", 1, log_line),        JS_CFUNC_DEF("serving", 0, is_serving), JS_CFUNC_DEF("wall", 0, wall_ms),
     JS_CFUNC_DEF("mono", 0, mono_ms),        JS_CFUNC_DEF("random", 1, fill_random), JS_CFUNC_DEF("number", 0, random_number),
@@ -337,5 +353,8 @@ static const JSCFunctionListEntry functions[] = {
 void bridge_begin(JSContext *ctx, JSValue global) {
     JSValue nk = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
+    headers_begin(ctx, nk);
+    url_begin();
+    json_begin(ctx);
     JS_SetPropertyStr(ctx, global, "__nk", nk);
 }

@@ -7,12 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "quickjs.h"
 
 /* bridge.c: what the prelude finds as `__nk` */
 void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
+
+/* headers.c */
+void headers_begin(JSContext *ctx, JSValue nk);
+JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
+
+/* url.c */
+#define URL_SCHEME_SIZE 7 /* "http://" */
+struct url_parts {
+    int name_end, host_end, path_end; /* offsets from the URL's start; the host has the port */
+};
+void url_begin(void);
+bool url_parts(const char *url, size_t size, size_t host_size, struct url_parts *parts);
 
 /* digest.c */
 size_t digest(const char *name, const uint8_t *data, size_t size, uint8_t out[64]);

@@ -102,24 +102,7 @@
   };
 
   // A record: {scheme, user, password, host (null: none), port, path (list, or string if opaque), query, fragment}
-  // A request's own URL, which nearly every worker parses, is mostly plain: then its parts are known.
-  const PLAIN = /^\/[A-Za-z0-9_~/-]*(\?[A-Za-z0-9_~/=&+%.-]*)?$/, PLAIN_HOST = /^[a-z0-9.-]*[a-z](:[0-9]+)?$/;
-  const known = (request) => {
-    const { host, target } = request;
-    if (!PLAIN.test(target) || !PLAIN_HOST.test(host)) return null;
-    const mark = target.indexOf("?"), colon = host.indexOf(":"), port = colon < 0 ? "" : host.slice(colon + 1);
-    return {
-      scheme: "http:", user: "", password: "", host: colon < 0 ? host : host.slice(0, colon), port: port === "80" ? "" : port,
-      path: (mark < 0 ? target.slice(1) : target.slice(1, mark)).split("/"), query: mark < 0 ? null : target.slice(mark + 1), fragment: null,
-    };
-  };
-  share.request = { text: null, host: "", target: "" };
-
   const parse = (input, base) => {
-    if (base === null && input === share.request.text) {
-      const found = known(share.request);
-      if (found) return found;
-    }
     let text = input.replace(/^[\x00-\x20]+|[\x00-\x20]+$/g, "").replace(/[\t\n\r]/g, "");
     const url = { scheme: "", user: "", password: "", host: null, port: "", path: [], query: null, fragment: null };
     const cut = text.indexOf("#");
@@ -201,9 +184,12 @@
     return out;
   };
 
+  const formDecode = (text) => decode(text.includes("+") ? text.replace(/\+/g, " ") : text);
+
   class URLSearchParams {
     #list = []; #changed = null;
     constructor(init = "") {
+      if (init === "") return;
       if (typeof init === "object" && init !== null) {
         if (typeof init[Symbol.iterator] === "function")
           for (const pair of init) {
@@ -220,10 +206,15 @@
         if (part === "") continue;
         const at = part.indexOf("=");
         const name = at < 0 ? part : part.slice(0, at), value = at < 0 ? "" : part.slice(at + 1);
-        this.#list.push([decode(name.replace(/\+/g, " ")), decode(value.replace(/\+/g, " "))]);
+        this.#list.push([formDecode(name), formDecode(value)]);
       }
     }
-    _watch(changed) { this.#changed = changed; return this; }
+    static _of(query, changed) {
+      const params = new URLSearchParams();
+      if (query !== "") params._read(query);
+      params.#changed = changed;
+      return params;
+    }
     #tell() { this.#changed?.(this.toString()); }
     get size() { return this.#list.length; }
     append(name, value) { this.#list.push([String(name), String(value)]); this.#tell(); }
@@ -247,36 +238,52 @@
     get [Symbol.toStringTag]() { return "URLSearchParams"; }
   }
 
+  // A request's own URL is mostly written as it would be written back; then `nk.about` knows where its parts end, and it
+  // is parsed only if somebody changes it. `share.request` is what `nk.about` said of the last request.
+  const TEXT = 1, NAME_END = 3, HOST_END = 4, PATH_END = 5, NAME_START = "http://".length;
+  share.request = null;
+
   class URL {
-    #u; #params = null;
+    #of = null; #u = null; #params = null; // offsets; the record once there is one
     constructor(text, base) {
-      const start = base === undefined ? null : base instanceof URL ? base.#u : parse(String(base), null);
+      const { request } = share;
+      if (base === undefined && request !== null && text === request[TEXT] && request[NAME_END] > 0) { this.#of = request; return; }
+      const start = base === undefined ? null : base instanceof URL ? URL.#record(base) : parse(String(base), null);
       this.#u = parse(String(text), start);
     }
+    static #record(url) { return (url.#u ??= parse(url.#of[TEXT], null)); }
     static canParse(text, base) { try { new URL(text, base); return true; } catch { return false; } }
     static parse(text, base) { try { return new URL(text, base); } catch { return null; } }
-    get href() { return write(this.#u); }
+    get href() { return this.#u ? write(this.#u) : this.#of[TEXT]; }
     set href(text) { this.#u = parse(String(text), null); this.#params?._read(this.#u.query ?? ""); }
-    get origin() { return this.#u.scheme in PORTS && this.#u.scheme !== "file:" ? `${this.#u.scheme}//${hostOf(this.#u)}` : "null"; }
-    get protocol() { return this.#u.scheme; }
-    set protocol(text) { const s = /^([a-zA-Z][a-zA-Z0-9+.-]*)/.exec(text); if (s && (s[1].toLowerCase() + ":" in PORTS) === (this.#u.scheme in PORTS)) { this.#u.scheme = s[1].toLowerCase() + ":"; if (this.#u.port === PORTS[this.#u.scheme]) this.#u.port = ""; } }
-    get username() { return this.#u.user; }
-    set username(text) { if (this.#u.host) this.#u.user = inUser(String(text)); }
-    get password() { return this.#u.password; }
-    set password(text) { if (this.#u.host) this.#u.password = inUser(String(text)); }
-    get host() { return hostOf(this.#u); }
-    set host(text) { const m = /^([^:/?#]*|\[[^\]]*\])(?::([0-9]*))?/.exec(String(text)); try { this.#u.host = parseHost(m[1], this.#u.scheme in PORTS); if (m[2]) this.port = m[2]; } catch {} }
-    get hostname() { return this.#u.host ?? ""; }
-    set hostname(text) { try { this.#u.host = parseHost(String(text), this.#u.scheme in PORTS); } catch {} }
-    get port() { return this.#u.port; }
-    set port(text) { const n = /^[0-9]*/.exec(String(text))[0]; if (n === "" ? String(text) === "" : +n <= 65535) this.#u.port = n === "" || String(+n) === PORTS[this.#u.scheme] ? "" : String(+n); }
-    get pathname() { return pathOf(this.#u); }
-    set pathname(text) { if (typeof this.#u.path !== "string") this.#u.path = normalPath("/" + String(text).replace(/^[/\\]/, ""), this.#u.scheme in PORTS); }
-    get search() { return this.#u.query ? "?" + this.#u.query : ""; }
-    set search(text) { const q = String(text).replace(/^\?/, ""); this.#u.query = String(text) === "" ? null : (this.#u.scheme in PORTS ? inSpecialQuery : inQuery)(q); this.#params?._read(this.#u.query ?? ""); }
-    get hash() { return this.#u.fragment ? "#" + this.#u.fragment : ""; }
-    set hash(text) { this.#u.fragment = String(text) === "" ? null : inFragment(String(text).replace(/^#/, "")); }
-    get searchParams() { return (this.#params ??= new URLSearchParams(this.#u.query ?? "")._watch((text) => { this.#u.query = text === "" ? null : text; })); }
+    get origin() {
+      const u = this.#u;
+      if (!u) return this.#of[TEXT].slice(0, this.#of[HOST_END]);
+      return u.scheme in PORTS && u.scheme !== "file:" ? `${u.scheme}//${hostOf(u)}` : "null";
+    }
+    get protocol() { return this.#u ? this.#u.scheme : "http:"; }
+    set protocol(text) {
+      const u = URL.#record(this), s = /^([a-zA-Z][a-zA-Z0-9+.-]*)/.exec(text);
+      if (s && (s[1].toLowerCase() + ":" in PORTS) === (u.scheme in PORTS)) { u.scheme = s[1].toLowerCase() + ":"; if (u.port === PORTS[u.scheme]) u.port = ""; }
+    }
+    get username() { return this.#u ? this.#u.user : ""; }
+    set username(text) { const u = URL.#record(this); if (u.host) u.user = inUser(String(text)); }
+    get password() { return this.#u ? this.#u.password : ""; }
+    set password(text) { const u = URL.#record(this); if (u.host) u.password = inUser(String(text)); }
+    get host() { return this.#u ? hostOf(this.#u) : this.#of[TEXT].slice(NAME_START, this.#of[HOST_END]); }
+    set host(text) { const u = URL.#record(this), m = /^([^:/?#]*|\[[^\]]*\])(?::([0-9]*))?/.exec(String(text)); try { u.host = parseHost(m[1], u.scheme in PORTS); if (m[2]) this.port = m[2]; } catch {} }
+    get hostname() { return this.#u ? this.#u.host ?? "" : this.#of[TEXT].slice(NAME_START, this.#of[NAME_END]); }
+    set hostname(text) { const u = URL.#record(this); try { u.host = parseHost(String(text), u.scheme in PORTS); } catch {} }
+    get port() { return this.#u ? this.#u.port : this.#of[TEXT].slice(this.#of[NAME_END] + 1, this.#of[HOST_END]); }
+    set port(text) { const u = URL.#record(this), n = /^[0-9]*/.exec(String(text))[0]; if (n === "" ? String(text) === "" : +n <= 65535) u.port = n === "" || String(+n) === PORTS[u.scheme] ? "" : String(+n); }
+    get pathname() { return this.#u ? pathOf(this.#u) : this.#of[TEXT].slice(this.#of[HOST_END], this.#of[PATH_END]); }
+    set pathname(text) { const u = URL.#record(this); if (typeof u.path !== "string") u.path = normalPath("/" + String(text).replace(/^[/\\]/, ""), u.scheme in PORTS); }
+    static #query(url) { return url.#u ? url.#u.query ?? "" : url.#of[TEXT].slice(url.#of[PATH_END] + 1); }
+    get search() { const query = URL.#query(this); return query ? "?" + query : ""; }
+    set search(text) { const u = URL.#record(this), q = String(text).replace(/^\?/, ""); u.query = String(text) === "" ? null : (u.scheme in PORTS ? inSpecialQuery : inQuery)(q); this.#params?._read(u.query ?? ""); }
+    get hash() { return this.#u?.fragment ? "#" + this.#u.fragment : ""; }
+    set hash(text) { URL.#record(this).fragment = String(text) === "" ? null : inFragment(String(text).replace(/^#/, "")); }
+    get searchParams() { return (this.#params ??= URLSearchParams._of(URL.#query(this), (text) => { URL.#record(this).query = text === "" ? null : text; })); }
     toString() { return this.href; }
     toJSON() { return this.href; }
     get [Symbol.toStringTag]() { return "URL"; }

@@ -18,11 +18,15 @@
     }
     static _of(list) { const headers = new Headers(); headers._list = list; return headers; }
     #name(name) {
+      const quick = nk.name(name); // undefined: what has to be converted, or refused
+      if (quick !== undefined) return quick;
       name = String(name);
       if (!NAME.test(name)) throw new TypeError(`Invalid header name: ${name}`);
       return name.toLowerCase();
     }
     #value(value) {
+      const quick = nk.value(value);
+      if (quick !== undefined) return quick;
       value = String(value).replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
       if (BAD_VALUE.test(value)) throw new TypeError("Invalid header value.");
       return value;
@@ -162,34 +166,37 @@
     set _stream(stream) { this.#stream = stream; }
     _take(body) { // what the constructor was given; the content type that follows from it
       if (body === null || body === undefined) return null;
-      if (typeof body === "string") { this._raw = body; return "text/plain;charset=UTF-8"; }
+      if (typeof body === "string") { this.#raw = body; return "text/plain;charset=UTF-8"; }
       const bytes = bytesOf(body);
-      if (bytes) { this._raw = bytes.slice(); return null; }
+      if (bytes) { this.#raw = bytes.slice(); return null; }
       if (body instanceof ReadableStream) {
         if (body.locked || body._disturbed) throw new TypeError("This ReadableStream is disturbed (has already been read from), and cannot be used as a body.");
-        this._raw = body;
+        this.#raw = body;
         return null;
       }
-      if (body instanceof URLSearchParams) { this._raw = body.toString(); return "application/x-www-form-urlencoded;charset=UTF-8"; }
-      if (body instanceof Blob) { this._raw = body._bytes; return body.type || null; }
-      if (body instanceof FormData) { const [data, type] = writeForm(body); this._raw = data; return type; }
-      this._raw = String(body);
+      if (body instanceof URLSearchParams) { this.#raw = body.toString(); return "application/x-www-form-urlencoded;charset=UTF-8"; }
+      if (body instanceof Blob) { this.#raw = body._bytes; return body.type || null; }
+      if (body instanceof FormData) { const [data, type] = writeForm(body); this.#raw = data; return type; }
+      this.#raw = String(body);
       return "text/plain;charset=UTF-8";
     }
     get body() {
-      if (this._raw === null) return null;
-      if (this._raw instanceof ReadableStream) return this._raw;
-      if (!this._stream) {
-        const raw = this._raw;
-        this._stream = new ReadableStream({ start(c) { const bytes = typeof raw === "string" ? nk.encode(raw) : raw; if (bytes.length) c.enqueue(bytes); c.close(); } });
+      if (this.#raw === null) return null;
+      if (this.#raw instanceof ReadableStream) return this.#raw;
+      if (!this.#stream) {
+        const raw = this.#raw;
+        this.#stream = new ReadableStream({ start(c) { const bytes = typeof raw === "string" ? nk.encode(raw) : raw; if (bytes.length) c.enqueue(bytes); c.close(); } });
       }
-      return this._stream;
+      return this.#stream;
     }
-    get bodyUsed() { return this._used || (this._stream ?? (this._raw instanceof ReadableStream ? this._raw : null))?._disturbed === true; }
+    get bodyUsed() {
+      if (this.#used || (typeof this.#raw === "string" && !this.#stream)) return this.#used;
+      return (this.#stream ?? (this.#raw instanceof ReadableStream ? this.#raw : null))?._disturbed === true;
+    }
     async #all() { // string or Uint8Array
       if (this.bodyUsed) throw new TypeError("Body has already been used. It can only be used once. Use tee() first if you need to read it twice.");
-      this._used = true;
-      const raw = this._raw;
+      this.#used = true;
+      const raw = this.#raw;
       if (raw === null) return "";
       if (!(raw instanceof ReadableStream)) return raw;
       const reader = raw.getReader(), parts = [];
@@ -212,65 +219,60 @@
     async formData() { const type = this.headers.get("content-type") ?? ""; return readForm(await this.bytes(), type); }
     _clone(to) {
       if (this.bodyUsed) throw new TypeError("Cannot clone a body that has been used.");
-      const stream = this._stream ?? (this._raw instanceof ReadableStream ? this._raw : null);
-      if (stream) { const [a, b] = stream.tee(); this._raw = a; this._stream = null; to._raw = b; } else to._raw = this._raw;
+      const stream = this.#stream ?? (this.#raw instanceof ReadableStream ? this.#raw : null);
+      if (stream) { const [a, b] = stream.tee(); this.#raw = a; this.#stream = null; to._raw = b; } else to._raw = this.#raw;
       return to;
     }
   }
 
   const METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
   class Request extends Body {
-    #method = "GET"; #url; #headers = null; #signal = null; #redirect = "follow"; #fields; #cf;
+    #about; #headers = null; #options = null; // [method, URL], from the gate what nk.about() says; what few requests have
     constructor(input, init = {}) {
       super();
-      if (input === share.incoming) { this.#method = init[0]; this.#url = init[1]; this.#fields = init; return; } // from the gate: see 5-loop
+      if (input === share.incoming) { this.#about = init; return; }
       if (input instanceof Request) {
-        this.#url = input.url; this.#method = input.method; this.#headers = new Headers(input.headers); this.#signal = input.#signal; this.#redirect = input.redirect;
+        this.#about = [input.method, input.url]; this.#headers = new Headers(input.headers);
+        if (input.#options) this.#options = { ...input.#options, cf: undefined };
         if (init.body === undefined && input._raw !== null) {
           if (input.bodyUsed) throw new TypeError("Cannot construct a Request with a Request object that has already been used.");
           this._raw = input._stream ?? input._raw;
           if (this._raw instanceof ReadableStream) input._used = true;
         }
-      } else this.#url = new URL(String(input)).href;
+      } else this.#about = ["GET", new URL(String(input)).href];
       if (init.method !== undefined) {
         const method = String(init.method), upper = method.toUpperCase();
         if (!NAME.test(method) || upper === "CONNECT" || upper === "TRACE") throw new TypeError(`Invalid HTTP method string: ${method}`);
-        this.#method = METHODS.includes(upper) ? upper : method;
+        this.#about[0] = METHODS.includes(upper) ? upper : method;
       }
       if (init.headers !== undefined) this.#headers = new Headers(init.headers);
       this.#headers ??= new Headers();
-      if (init.signal) this.#signal = init.signal;
-      if (init.redirect !== undefined) this.#redirect = init.redirect;
-      if (init.cf !== undefined) this.#cf = init.cf;
+      if (init.signal) Request.#more(this).signal = init.signal;
+      if (init.redirect !== undefined) Request.#more(this).redirect = init.redirect;
+      if (init.cf !== undefined) Request.#more(this).cf = init.cf;
       if (init.body !== undefined && init.body !== null) {
-        if (this.#method === "GET" || this.#method === "HEAD") throw new TypeError("Request with a GET or HEAD method cannot have a body.");
+        if (this.method === "GET" || this.method === "HEAD") throw new TypeError("Request with a GET or HEAD method cannot have a body.");
         const type = this._take(init.body);
         if (type && !this.#headers.has("content-type")) this.#headers.append("content-type", type);
       }
     }
-    get method() { return this.#method; }
-    get url() { return this.#url; }
-    get headers() {
-      if (!this.#headers) { // from the gate: [method, url, host, name, value, ...]
-        const list = new Array(this.#fields.length - 3);
-        for (let n = 3; n < this.#fields.length; n++) list[n - 3] = this.#fields[n];
-        this.#headers = Headers._of(list);
-      }
-      return this.#headers;
-    }
-    get signal() { return (this.#signal ??= new AbortSignal()); }
-    get redirect() { return this.#redirect; }
-    get cf() { return this.#cf; }
+    static #more(request) { return (request.#options ??= { signal: null, redirect: "follow", cf: undefined }); }
+    get method() { return this.#about[0]; }
+    get url() { return this.#about[1]; }
+    get headers() { return (this.#headers ??= Headers._of(nk.fields(this.#about[2]))); }
+    get signal() { return (Request.#more(this).signal ??= new AbortSignal()); }
+    get redirect() { return this.#options ? this.#options.redirect : "follow"; }
+    get cf() { return this.#options?.cf; }
     get integrity() { return ""; }
     get keepalive() { return false; }
     get cache() { return undefined; }
-    clone() { return this._clone(new Request(this.#url, { method: this.#method, headers: this.headers, signal: this.#signal, redirect: this.#redirect })); }
+    clone() { return this._clone(new Request(this.url, { method: this.method, headers: this.headers, signal: this.#options?.signal, redirect: this.redirect })); }
     get [Symbol.toStringTag]() { return "Request"; }
   }
 
   const TEXTS = { 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone", 418: "I'm a teapot", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout" };
   class Response extends Body {
-    #status = 200; #text; #headers; #url = ""; #redirected = false;
+    #status = 200; #text; #headers; #fetched = null; // {url, redirected}, of what fetch() brought
     constructor(body = null, init = undefined) {
       super();
       if (init instanceof Response) init = { status: init.status, statusText: init.statusText, headers: init.headers };
@@ -284,17 +286,19 @@
         if (init.headers !== undefined) this.#headers = new Headers(init.headers);
       }
       this.#headers ??= new Headers();
-      if (body !== null && body !== undefined) {
-        if (this.#status === 101 || this.#status === 204 || this.#status === 205 || this.#status === 304) throw new TypeError(`Response with null body status (101, 204, 205, or 304) cannot have a body.`);
-        const type = this._take(body);
-        if (type && !this.#headers.has("content-type")) { const list = this.#headers._list; list[list.length] = "content-type"; list[list.length] = type; }
-      }
+      if (body !== null && body !== undefined) Response.#fill(this, body, null);
+    }
+    static #fill(response, body, kind) { // kind: the content type in place of the one that follows from the body
+      const status = response.#status;
+      if (status === 101 || status === 204 || status === 205 || status === 304) throw new TypeError(`Response with null body status (101, 204, 205, or 304) cannot have a body.`);
+      const type = response._take(body), list = response.#headers._list;
+      if (type && (list.length === 0 || !response.#headers.has("content-type"))) { list[list.length] = "content-type"; list[list.length] = kind ?? type; }
     }
     static json(value, init) {
       const text = JSON.stringify(value);
       if (text === undefined) throw new TypeError("Value is not JSON serializable");
-      const response = new Response(text, init);
-      if (!init?.headers || !new Headers(init.headers).has("content-type")) response.#headers.set("content-type", "application/json");
+      const response = new Response(null, init);
+      Response.#fill(response, text, "application/json");
       return response;
     }
     static redirect(url, status = 302) {
@@ -304,18 +308,18 @@
     static error() { const response = new Response(); response.#status = 0; return response; }
     static _of(status, list, url, redirected) {
       const response = new Response();
-      response.#status = status; response.#headers = Headers._of(list); response.#url = url; response.#redirected = redirected;
+      response.#status = status; response.#headers = Headers._of(list); response.#fetched = { url, redirected };
       return response;
     }
     get status() { return this.#status; }
     get ok() { return this.#status >= 200 && this.#status < 300; }
     get statusText() { return this.#text ?? TEXTS[this.#status] ?? ""; }
     get headers() { return this.#headers; }
-    get url() { return this.#url; }
-    get redirected() { return this.#redirected; }
+    get url() { return this.#fetched ? this.#fetched.url : ""; }
+    get redirected() { return this.#fetched ? this.#fetched.redirected : false; }
     get type() { return this.#status === 0 ? "error" : "default"; }
     get webSocket() { return null; }
-    clone() { const to = this._clone(new Response(null, { status: this.#status, statusText: this.#text, headers: this.#headers })); to.#url = this.#url; return to; }
+    clone() { const to = this._clone(new Response(null, { status: this.#status, statusText: this.#text, headers: this.#headers })); to.#fetched = this.#fetched && { url: this.url, redirected: false }; return to; }
     get [Symbol.toStringTag]() { return "Response"; }
   }
 

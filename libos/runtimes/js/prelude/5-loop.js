@@ -3,6 +3,7 @@
 (() => {
   const share = globalThis.__share;
   const { nk, expose, deferred, bytesOf, show, Request, Response, Headers } = share;
+  const NativePromise = Promise;
   const WHOLE_MAX = 2400; // characters of a body that fit one record with the head, at three bytes each
   share.incoming = Symbol("from the gate");
 
@@ -136,10 +137,13 @@
     nk.write(handle.at, "Internal Server Error", 0);
     finish(handle, true);
   };
+  const answer = (handle, response) => {
+    try { respond(handle, response); } catch (error) { nk.log(`uncaught: ${show(error)}`); finish(handle, false); }
+  };
   const settle = async (handle, promise) => {
     let response;
     try { response = await promise; } catch (error) { nk.log(`uncaught: ${show(error)}`); return failed(handle); }
-    try { respond(handle, response); } catch (error) { nk.log(`uncaught: ${show(error)}`); finish(handle, false); }
+    answer(handle, response);
   };
 
   const rejections = new Map();
@@ -155,18 +159,15 @@
     },
     onRequest(at) {
       const handle = { at, ended: false, turn: -1 };
-      const about = nk.about(at);
-      const known = share.request;
-      known.host = about[2];
-      known.target = about[1];
-      known.text = about[1] = "http://" + about[2] + about[1];
+      const about = (share.request = nk.about(at));
       const request = new Request(share.incoming, about);
       if (about[0] !== "GET" && about[0] !== "HEAD") request._raw = bodyOf(handle);
       let response;
       try { response = worker.fetch(request, env, new ExecutionContext()); } catch (error) { nk.log(`uncaught: ${show(error)}`); return failed(handle); }
-      if (response instanceof Response) {
-        try { respond(handle, response); } catch (error) { nk.log(`uncaught: ${show(error)}`); finish(handle, false); }
-      } else settle(handle, response);
+      if (response instanceof Response) return answer(handle, response);
+      const now = nk.settled(response); // an async function that did not wait
+      if (now instanceof Response && response.constructor === NativePromise) return answer(handle, now);
+      settle(handle, response);
     },
     poll() {
       turn++;

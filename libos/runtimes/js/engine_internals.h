@@ -1,0 +1,87 @@
+/* What json.c uses of QuickJS beside quickjs.h. The engine's source is part of json.c's unit: it comes in here.
+ *
+ * Nothing promises that these names stay or mean what they mean. So the engine is the one whose quickjs.c has this
+ * SHA-256, each name below is checked as far as a compiler can, and tests/unit/test_js_internals.py fails where the pin
+ * has moved or where json.c uses a name that is not here. After a change of the pin: read each of them in the new
+ * source, what json.c says about it, and run tests/property/test_js_json.py; then write the new digest here. */
+#ifndef ENGINE_INTERNALS_H
+#define ENGINE_INTERNALS_H
+
+#include "quickjs.c"
+
+#define ENGINE_SOURCE_SHA256 "9fd0e0e68856d165e2872140ac38889845b53eb1bc55150f8598a53eb86948f5"
+_Static_assert(QJS_VERSION_MAJOR == 0 && QJS_VERSION_MINOR == 17 && QJS_VERSION_PATCH == 0, "another QuickJS");
+
+#define IS(expression, type) _Static_assert(__builtin_types_compatible_p(__typeof__(expression), type), #expression)
+#define FIELD(of, name) (((of *)0)->name)
+#define BITS(of, name) IS(FIELD(of, name) + 0, int) /* a field of bits */
+
+/* A string: `len` characters of 8 bits or of 16 (`is_wide_char`); halves of a pair may stand alone. */
+_Static_assert(sizeof(JSString) == 24, "JSString");
+BITS(JSString, len);
+BITS(JSString, is_wide_char);
+IS(JS_VALUE_GET_STRING((JSValue){0}), JSString *);
+IS(str8, uint8_t *(JSString *));
+IS(str16, uint16_t *(JSString *));
+IS(is_surrogate, bool(uint32_t));
+IS(is_hi_surrogate, bool(uint32_t));
+IS(is_lo_surrogate, bool(uint32_t));
+
+/* A string that grows. Once one of these has failed the exception is thrown and the others do nothing. */
+IS(FIELD(StringBuffer, len), int);
+IS(FIELD(StringBuffer, error_status), int);
+IS(string_buffer_init, int(JSContext *, StringBuffer *, int));
+IS(string_buffer_putc8, int(StringBuffer *, uint32_t));
+IS(string_buffer_write8, int(StringBuffer *, const uint8_t *, int));
+IS(string_buffer_write16, int(StringBuffer *, const uint16_t *, int));
+IS(string_buffer_set_error, int(StringBuffer *));
+IS(string_buffer_end, JSValue(StringBuffer *));
+IS(string_buffer_free, void(StringBuffer *));
+
+/* An object: its shape has prototype, names and flags, `prop` the values in the same order. Names that were deleted are
+ * JS_ATOM_NULL. A fast array has its elements in u.array, without holes, and its length as the first property. */
+_Static_assert(sizeof(JSObject) == 72 && sizeof(JSProperty) == 16 && sizeof(JSShapeProperty) == 8, "JSObject");
+IS(JS_VALUE_GET_OBJ((JSValue){0}), JSObject *);
+IS(FIELD(JSObject, class_id), uint16_t);
+BITS(JSObject, is_exotic); /* properties are not, or not all, in the shape; of arrays only their elements */
+BITS(JSObject, fast_array);
+IS(FIELD(JSObject, shape), JSShape *);
+IS(FIELD(JSObject, prop), JSProperty *);
+IS(FIELD(JSObject, u.array.count), uint32_t);
+IS(FIELD(JSObject, u.array.u.values), JSValue *);
+IS(FIELD(JSProperty, u.value), JSValue);
+IS(FIELD(JSShape, proto), JSObject *);
+IS(FIELD(JSShape, prop_count), int);
+IS(FIELD(JSShapeProperty, atom), JSAtom);
+BITS(JSShapeProperty, flags);
+IS(get_shape_prop, JSShapeProperty *(JSShape *));
+IS(find_own_property, JSShapeProperty *(JSProperty **, JSObject *, JSAtom));
+IS(JS_GetOwnPropertyNamesInternal, int(JSContext *, JSPropertyEnum **, uint32_t *, JSObject *, int));
+IS(js_free_prop_enum, void(JSContext *, JSPropertyEnum *, uint32_t));
+_Static_assert(JS_CLASS_OBJECT == 1 && JS_CLASS_ARRAY == 2, "classes");
+_Static_assert(JS_PROP_NORMAL == 0 && JS_PROP_TMASK == 0x30, "flags");
+
+/* A name: an integer, or an index into the runtime's strings and symbols. */
+IS(FIELD(JSContext, rt), JSRuntime *);
+IS(FIELD(JSRuntime, atom_array), JSAtomStruct **);
+IS((JSString *)0, JSAtomStruct *);
+IS(__JS_AtomIsTaggedInt, bool(JSAtom));
+IS(__JS_AtomToUInt32, uint32_t(JSAtom));
+IS(JS_AtomGetKind, JSAtomKindEnum(JSContext *, JSAtom));
+IS(JS_AtomIsArrayIndex, bool(JSContext *, uint32_t *, JSAtom));
+_Static_assert(JS_ATOM_NULL == 0 && JS_ATOM_toJSON > 0 && JS_ATOM_KIND_STRING == 0, "names");
+
+/* Numbers in text; what is kept free of the stack; a hint for the compiler; and the function in whose place json.c puts its own. */
+IS(u64toa, size_t(char *, uint64_t));
+IS(i32toa, size_t(char *, int32_t));
+IS(i64toa, size_t(char *, int64_t));
+IS(js_dtoa, int(char *, double, int, int, int, JSDTOATempMem *));
+_Static_assert(JS_DTOA_FORMAT_FREE == 0, "js_dtoa");
+IS(js_check_stack_overflow, bool(JSRuntime *, size_t));
+IS(likely(1), __typeof__(__builtin_expect(1, 1)));
+IS(js_json_stringify, JSValue(JSContext *, JSValueConst, int, JSValueConst *));
+
+#undef IS
+#undef FIELD
+#undef BITS
+#endif
