@@ -475,7 +475,8 @@ def test_who_was_withdrawn_and_published_anew_leaves_with_the_old_one() -> None:
     world = World()
     world.publish(names={"a"})
     world.ask(pick=0, count=1, method="GET", whole=False)
-    world.open_all()
+    for _ in range(2):  # room, then the machine, in the first worker
+        world.open(pick=2)
     world.change(pick=0, withdrawn=True)
     world.ask(pick=0, count=1, method="GET", whole=False)
     world.open_all()
