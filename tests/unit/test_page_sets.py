@@ -68,6 +68,19 @@ def test_pages_are_put_back_and_compared(
     assert native.differences(here, wanted, base, present[: PAGES - 3], layers, page_nos, differ) == 0
 
 
+@given(st.lists(st.integers(0, (1 << 64) - 1), max_size=20), st.integers(0, 19), st.integers(0, 63), st.booleans())
+def test_words_that_differ_in_what_counts_are_told_apart(words: list[int], at: int, bit: int, ignored: bool) -> None:
+    these = np.array(words, dtype=np.uint64)
+    those = these.copy()
+    those[at : at + 1] ^= np.uint64(1 << bit)
+    expected = ignored or at >= len(words)
+    for same in (native.same_words, page_sets.same_words_with_numpy):
+        assert same(these, these, 0)
+        assert same(these, those, 1 << bit if ignored else 0) == expected
+    with pytest.raises(ValueError, match="as many"):
+        native.same_words(these, np.zeros(len(words) + 1, dtype=np.uint64), 0)
+
+
 OUTSIDE = np.array([1, PAGES], dtype=np.uint32)
 DISORDER = np.array([2, 1], dtype=np.uint32)
 FINE = np.array([1, 2], dtype=np.uint32)

@@ -269,7 +269,35 @@ end:
     return result;
 }
 
+/* same_words(these, those, ignored) -> whether all 64-bit words are alike, but for some bits */
+static PyObject *same_words(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Buffers buffers = {.count = 0};
+    PyObject *result = NULL;
+    Py_ssize_t count, other_count;
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "three arguments expected");
+        return NULL;
+    }
+    const uint64_t *these = take(&buffers, args[0], 0, sizeof *these, &count);
+    const uint64_t *those = these == NULL ? NULL : take(&buffers, args[1], 0, sizeof *those, &other_count);
+    uint64_t ignored = PyLong_AsUnsignedLongLong(args[2]), differ = 0;
+    if (those == NULL || PyErr_Occurred())
+        goto end;
+    if (count != other_count) {
+        PyErr_SetString(PyExc_ValueError, "as many words expected");
+        goto end;
+    }
+    for (Py_ssize_t n = 0; n < count; n++)
+        differ |= these[n] ^ those[n];
+    result = PyBool_FromLong((differ & ~ignored) == 0);
+end:
+    give_back(&buffers);
+    return result;
+}
+
 static PyMethodDef methods[] = {
+    {"same_words", (PyCFunction)(void (*)(void))same_words, METH_FASTCALL, NULL},
     {"find_dirty", (PyCFunction)(void (*)(void))find_dirty, METH_FASTCALL, NULL},
     {"write_back", (PyCFunction)(void (*)(void))write_back, METH_FASTCALL, NULL},
     {"differences", (PyCFunction)(void (*)(void))differences, METH_FASTCALL, NULL},

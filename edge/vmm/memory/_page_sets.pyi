@@ -8,6 +8,7 @@ from edge.vmm.memory.page_sets import Layers, PageNos, Pages
 def find_dirty(
     entries: NDArray[np.uint64], found: PageNos, skip: PageNos | None, first_bare: int, changeable: bool, /
 ) -> int: ...
+def same_words(these: NDArray[np.uint64], those: NDArray[np.uint64], ignored: int, /) -> bool: ...
 def write_back(
     pages: Pages,
     page_nos: PageNos,

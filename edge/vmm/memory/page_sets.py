@@ -1,5 +1,7 @@
 """The loops over a machine's pages: which were written, putting back what they shall hold, and what differs from it.
 
+`same_words` is one over what tells of pages, their table entries.
+
 What pages shall hold is said by a base's memory and by layers over it, an image's and a parked machine's: page numbers
 that increase, and for each a row that is XORed. A loop takes a few microseconds in C (`_page_sets.c`, built with the
 package where there is a compiler) and some ten times that with numpy, as below; tests compare the two.
@@ -63,6 +65,12 @@ def differences_with_numpy(
     return len(numbers)
 
 
+def same_words_with_numpy(these: NDArray[np.uint64], those: NDArray[np.uint64], ignored: int) -> bool:
+    """Whether all are alike, but for some bits."""
+    differ = np.bitwise_or.reduce(np.bitwise_xor(these, those))
+    return int(differ) & ~ignored == 0
+
+
 def contents(page_nos: PageNos, base: Pages | None, present: Mask, layers: Layers) -> Pages:
     """What these pages shall hold: the base's, zeros where it has none, under the layers."""
     rows = np.zeros((len(page_nos), WORDS_PER_PAGE), dtype=np.uint64)
@@ -81,9 +89,11 @@ def contents(page_nos: PageNos, base: Pages | None, present: Mask, layers: Layer
 try:
     from edge.vmm.memory._page_sets import differences as differences
     from edge.vmm.memory._page_sets import find_dirty as find_dirty
+    from edge.vmm.memory._page_sets import same_words as same_words
     from edge.vmm.memory._page_sets import write_back as write_back
 
     IN_C = True
 except ImportError:
     find_dirty, write_back, differences = find_dirty_with_numpy, write_back_with_numpy, differences_with_numpy
+    same_words = same_words_with_numpy
     IN_C = False
