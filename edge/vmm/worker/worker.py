@@ -182,12 +182,11 @@ class Worker:
         self._placement.choose(shell, self._tiering.engine_of_base(id(image.base)))
         others = [r.machine for r in self._residents.values() if r.has_run and r.machine.image.base is image.base]
         shell.warm_up(image, others[-1].shell if others else None)
-        if worth_it(shell, image, (machine.image for machine in others)):
+        resident = self._residents.get(self._duties.spare_for)  # who needed one: pays for the next, and is to blame
+        if resident is not None and worth_it(shell, image, (machine.image for machine in others)):
             slice_ns = SLICE_NS if self._memory is None else self._memory.slice_ns(SLICE_NS)
             cpu_ns = rehearse(shell, image, self._watchdog, slice_ns)
-            resident = self._residents.get(self._duties.spare_for)
-            if resident is not None:  # who needed one pays for the next
-                self._scheduler.charge(resident.entity, cpu_ns, time.monotonic_ns())
+            self._scheduler.charge(resident.entity, cpu_ns, time.monotonic_ns())
 
     def _forget(self, resident: Resident) -> None:
         self._residents.pop(resident.number, None)
