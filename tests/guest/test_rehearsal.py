@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from edge.vmm.engines.kvm import KvmEngine
+from edge.vmm.memory.guest_memory import BaseMemory, page_template
 from edge.vmm.shells.shell import Image, Shell
 from edge.vmm.turns.watchdog import watchdog
 from edge.vmm.worker.rehearsal import rehearse, worth_it
 from tests.support.guests import ENGINE, EXAMPLES, Guest, image_of
-from vmimage import abi
+from vmimage import abi, snapshot
+from vmimage.manifest import Region
+from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 HELLO, SPIN, CRASH = (EXAMPLES / f"{name}.c" for name in ("hello", "spin", "crash"))
 SLICE_NS = 5_000_000
@@ -60,3 +63,21 @@ def test_on_kvm_it_is_done_only_where_machines_are_laid_out_alike() -> None:
     assert worth_it(shell, image, [image, image])
     assert worth_it(shell, image, [])
     assert worth_it(shell, image, [image, other]) == (ENGINE.get() == "unicorn")
+
+
+def test_a_guest_that_breaks_its_shell_is_told_of(engine: str) -> None:
+    if engine != "unicorn":
+        pytest.skip("the processor runs what Unicorn cannot translate")
+    rows = np.zeros((1, 512), dtype=np.uint64)
+    rows.view(np.uint8)[0, :4] = tuple(bytes.fromhex("f00fabc0"))  # lock bts %eax, %eax
+    page_nos = np.array([abi.PROGRAM_ADDRESS // abi.PAGE_SIZE], dtype=np.uint32)
+    state = Snapshot(Registers(rip=abi.PROGRAM_ADDRESS), DeviceState(), page_nos, rows)
+    regions = (
+        Region(abi.CONTROL_ADDRESS, abi.CONTROL_ADDRESS + abi.PAGE_SIZE, "rw"),
+        Region(abi.PROGRAM_ADDRESS, abi.PROGRAM_ADDRESS + abi.PAGE_SIZE, "rx"),
+    )
+    bad = Image(BaseMemory(None), page_template(regions, abi.MEMORY_MIN), snapshot.encode(state))
+    shell = new_shell(bad)
+    rehearse(shell, bad, watchdog(), SLICE_NS)
+    assert shell.broken, "who has it is to discard it"
+    assert not shell.warm

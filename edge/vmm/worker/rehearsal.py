@@ -34,7 +34,7 @@ def worth_it(shell: Shell, image: Image, others: Iterable[Image]) -> bool:
 
 
 def rehearse(shell: Shell, image: Image, watchdog: Watchdog, slice_ns: int = SLICE_NS) -> int:
-    """Run it once in a shell that no machine is in; CPU time in nanoseconds that it took.
+    """Run it once in a shell that no machine is in; CPU time in nanoseconds that it took. The shell may be broken then.
 
     :raises FormatError: the image cannot be bound.
     """

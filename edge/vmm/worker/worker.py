@@ -170,8 +170,9 @@ class Worker:
         if image is None:
             return
         made: list[Shell] = []
-        if not self._guard.for_shell(self._duties.spare_for, self._make_spare, image, made):
-            for shell in made:
+        fine = self._guard.for_shell(self._duties.spare_for, self._make_spare, image, made)
+        for shell in made:
+            if not fine or shell.broken:  # by a guest that was rehearsed in it
                 self._shells.discard(shell, image)
 
     def _make_spare(self, image: Image, made: list[Shell]) -> None:
