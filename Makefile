@@ -52,11 +52,14 @@ lock:  ## resolve requirements.lock anew (needs uv)
 clean:  ## remove everything that make made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find edge -name '*.so' -delete
 
-# --no-build-isolation: the editable install is built by the locked setuptools, so nothing unpinned is fetched.
-$(VENV)/.installed: requirements.lock pyproject.toml
+# --no-build-isolation: the editable install is built by the locked setuptools, so nothing unpinned is fetched; its loops
+# over pages by the locked compiler, for any processor of this kind.
+$(VENV)/.installed: requirements.lock pyproject.toml edge/vmm/memory/_page_sets.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer expected, got " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	CC="$(abspath $(BIN))/python -m ziglang cc -mcpu=baseline" \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

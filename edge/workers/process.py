@@ -30,6 +30,7 @@ from edge.vmm.wire import attribution, messages
 from edge.vmm.wire.frames import RawFrame
 from edge.vmm.wire.images import DropImage
 from edge.vmm.wire.vitals import Hello, Ping, Pong, Stop
+from edge.workers.given_images import GivenImages
 from edge.workers.intake import Intake
 from vmimage.errors import OperatorError
 
@@ -100,8 +101,7 @@ class Worker(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._image_socket: socket.socket | None = None
         self._image_turn = asyncio.Lock()
-        self._images: set[int] = set()
-        self._users: dict[int, int] = {}  # machines here by image
+        self._given = GivenImages()
         self.disks: set[int] = set()  # disks it knows, by number
         self._intake = Intake(Slices() if slices is None else slices, self._take)
         self._out: list[bytes] = []
@@ -194,7 +194,7 @@ class Worker(asyncio.BufferedProtocol):
         if image.base is not None:
             await self.give(image.base)
         async with self._image_turn:
-            if image.number in self._images:
+            if image in self._given:
                 return
             if not image.inline:
                 fd = image.memfd()
@@ -203,7 +203,7 @@ class Worker(asyncio.BufferedProtocol):
                         await self._image_socket_writable()
                 finally:
                     os.close(fd)
-            self._images.add(image.number)
+            self._given.add(image)
             self.send(image.announcement())
 
     def _send_fd(self, number: int, fd: int) -> bool:
@@ -235,27 +235,22 @@ class Worker(asyncio.BufferedProtocol):
     def enter(self, machine: Machine) -> None:
         """A machine is in this worker from now on."""
         self.machines[machine.number] = machine
-        self._users[machine.image.number] = self._users.get(machine.image.number, 0) + 1
+        self._given.enter(machine.image)
 
     def leave(self, machine: Machine) -> bool:
-        """It is gone, and a small image with the last machine of it: a parked service costs no worker anything.
+        """It is gone, and small images that have had no machine for the longest time.
 
         :return: whether it was here.
         """
         if self.machines.pop(machine.number, None) is None:
             return False
-        image = machine.image
-        self._users[image.number] -= 1
-        if not self._users[image.number]:
-            del self._users[image.number]
-            if image.inline:
-                self.drop(image)
+        for image in self._given.leave(machine.image):
+            self.drop(image)
         return True
 
     def drop(self, image: Image, *, for_good: bool = False) -> None:
         """Tell the worker to forget an image, and `for_good` what it has learned of it."""
-        if image.number in self._images or for_good:
-            self._images.discard(image.number)
+        if self._given.discard(image) or for_good:
             self.send(DropImage(image.number, for_good).to_bytes())
 
     def ping(self, wedged_s: float) -> None:

@@ -46,7 +46,7 @@ TARGETS: Final = (
         "cold-first-byte", "not on this edge to first byte, base cached", "", "The catalogue's bin and two fetches."
     ),
     Target(
-        "cold-js", "the same for a JavaScript worker", "cold-workerd", "Its first run translates QuickJS on Unicorn."
+        "cold-js", "the same for a JavaScript worker", "cold-workerd", "The catalogue's bin, two fetches, verification."
     ),
     Target("parked-memory", "memory per parked service, all of it"),
     Target("scale-10000-first-byte", "10,000 parked services in 512 MiB: one of them to first byte, p50"),

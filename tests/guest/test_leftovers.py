@@ -4,13 +4,18 @@ Every part of the processor's state that ring 3 can reach is set by one machine 
 image. Parts that the processor does not have, or that the engine does not let a guest reach, fault on both sides.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from edge.vmm.engines.engine import Exit, Fault
+from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Image, Shell
 from tests.support import bare
 from tests.support.bare import BASE, MEMORY_BYTES
 from tests.support.guests import ENGINE, PROGRAMS
+from vmimage.pages import no_pages
+from vmimage.snapshot import DeviceState, Snapshot
 
 # Unicorn has no state of a thread, and AVX neither.
 pytestmark = [pytest.mark.kvm, pytest.mark.parametrize("engine", ["kvm"], indirect=True, scope="module")]
@@ -47,6 +52,46 @@ def test_nothing_is_left(act: str, where: str, shells: tuple[Shell, Shell]) -> N
         other.bind(image(act), None)
         other.engine.run()
         assert [look(mine, image) for image in images] == before
+
+
+@pytest.mark.parametrize("parked", ["parked", "gone"])
+@pytest.mark.parametrize("act", ACTS)
+def test_nothing_is_left_for_another_machine_of_the_image(
+    act: str, parked: str, shells: tuple[Shell, Shell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shell is not bound anew, and the engine writes only what differs from what it knows of the last machine."""
+    shell, one = shells[0], image("main")
+
+    def enter(start: str) -> tuple[Exit, bytes]:
+        registers = replace(one.snapshot().registers, rip=bare.address(SOURCE, start))
+        shell.bind(one, Snapshot(registers, DeviceState(), *no_pages()))
+        reason, at = shell.engine.run(), bare.address(SOURCE, "found")
+        found = shell.memory.ram[at : at + FOUND_BYTES]
+        if parked == "parked":
+            shell.engine.save()
+        return reason, found
+
+    before = [enter(look) for look in LOOKS]
+
+    def bind(*_: object) -> None:
+        raise AssertionError("this is of machines that find the image's pages there")
+
+    monkeypatch.setattr(GuestMemory, "bind", bind)
+    for _ in range(2):
+        enter(act)
+        assert [enter(look) for look in LOOKS] == before
+
+
+def test_a_machine_that_finds_the_processor_as_it_left_it_goes_on_with_all_of_it(shells: tuple[Shell, Shell]) -> None:
+    """What is not written because it is there already is just what the machine was parked with."""
+    shell, one = shells[0], image("act_sse")
+    shell.bind(one, None)
+    shell.engine.run()
+    left = shell.engine.save()
+    assert left.fxsave[160:176] == b"BBBBAAAA" * 2
+    for registers in (left, one.snapshot().registers, left, left):
+        shell.bind(one, Snapshot(registers, DeviceState(), *no_pages()))
+        assert shell.engine.save().fxsave == registers.fxsave
 
 
 def test_the_looks_can_see(shells: tuple[Shell, Shell]) -> None:

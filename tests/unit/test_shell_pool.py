@@ -10,7 +10,9 @@ from edge.vmm.memory.guest_memory import BaseMemory, page_template
 from edge.vmm.shells.shell import EngineName, Image, Shell
 from edge.vmm.shells.shell_pool import SPARE_SHELLS, ShellPool
 from loadtest.site.server import tree_memory_bytes
-from vmimage import abi
+from vmimage import abi, snapshot
+from vmimage.pages import no_pages
+from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 
 @pytest.fixture
@@ -46,6 +48,25 @@ def test_a_shell_is_used_again_by_its_base_alone(bases: list[Image], closed: lis
     assert {*map(id, _use(pool, bases[0], 3))} == {*map(id, first)}
     assert not {*map(id, _use(pool, bases[1], 3))} & {*map(id, first)}
     assert not closed
+
+
+def test_the_shell_that_had_the_last_machine_of_an_image_is_taken_first() -> None:
+    base, template = BaseMemory(None), page_template((), abi.MEMORY_MIN)
+    record = snapshot.encode(Snapshot(Registers(), DeviceState(), *no_pages()))
+    images = [Image(base, template, record) for _ in range(4)]
+    pool = ShellPool()
+    had = [pool.take(image) for image in images[:3]]
+    for shell, image in zip(had, images, strict=False):
+        shell.bind(image, None)
+    for shell, image in zip(had, images, strict=False):
+        pool.release(shell, image)
+    assert pool.take(images[1]) is had[1]
+    assert pool.take(images[3]) is had[2], "nobody's: the one that was used last"
+    assert pool.take(images[1]) is had[0]
+    for shell, image in zip(had, images, strict=False):
+        pool.release(shell, image)
+    had[0].bind(images[1], None)
+    assert pool.take(images[0]) is not had[0], "another came since"
 
 
 def test_bases_that_take_turns_share_what_machines_have_needed(bases: list[Image], closed: list[Shell]) -> None:

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Literal, TypeVar
 
-from edge.vmm.engines import kvm_facts, monitor, system_call
+from edge.vmm.engines import kvm_facts, kvm_floats, monitor, system_call
 from edge.vmm.engines.engine import HYPERCALLS, SLICE_OVER, EngineFailure, Exit, Fault, Hypercall, cpuid, limited
 from edge.vmm.engines.kvm_facts import KvmFacts, set_cpuid, special_registers
 from edge.vmm.kernel import kvm_api as kvm
@@ -33,7 +33,7 @@ from vmimage import abi
 from vmimage.errors import OperatorError
 from vmimage.manifest import Region
 from vmimage.pages import PageNos
-from vmimage.snapshot import FXSAVE_SIZE, RFLAGS_FIXED, RFLAGS_GUEST, Registers
+from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
 
 # `Registers` has RAX RCX RDX RBX RSP RBP RSI RDI; see `kvm_api.REGS` for the kernel's order.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
@@ -47,7 +47,6 @@ KICK: Final = signal.SIGUSR1  # only so that KVM_RUN comes back; see `stop`
 PROBE_S: Final = 2.0  # a probe takes some microseconds; one that takes this long has met a KVM that cannot be used
 
 _NO_STUB: Final = EngineFailure("an `out` of the guest's own")
-
 
 T = TypeVar("T")
 
@@ -141,6 +140,8 @@ class KvmEngine:
                 undo.pop_all()
         except OSError as error:
             raise OperatorError(f"KVM: {error.strerror}") from error
+        self._sregs_known = False  # the run page has them, as they are or will be at the next entry
+        self._floats = b""  # what the kernel holds of x87 and SSE, as far as is known
         struct.pack_into("<Q", self._run_page, kvm.RUN_VALID_REGS, kvm.SYNC_REGS)
 
     def _map(self, slot: int, address: int, size: int, pointer: int) -> None:
@@ -156,6 +157,7 @@ class KvmEngine:
         """See `Engine.run`."""
         page = self._run_page
         self.entered = True
+        self._sregs_known, self._floats = False, b""
         if self._facts.ring == 3:
             clear_selectors()
         while True:  # until there is something for the VMM
@@ -260,14 +262,17 @@ class KvmEngine:
         return list(REGS.unpack_from(self._run_page, RUN_REGS))
 
     def _complete(self) -> None:
-        """Let the kernel finish the `out` of the last exit without running the guest: then registers are whole."""
+        """Let the kernel finish the `out` of the last exit without running the guest: then all registers are known."""
         if self._io_open:
             self._run_page[RUN_IMMEDIATE_EXIT] = 1
+            self._run_page[kvm.RUN_VALID_REGS] = kvm.SYNC_REGS | kvm.SYNC_SREGS
             with contextlib.suppress(InterruptedError):
                 fcntl.ioctl(self._cpu, kvm.RUN)
             self._run_page[RUN_IMMEDIATE_EXIT] = 0
             if self._stop_wanted:  # it came meanwhile: the next entry ends at once
                 self._run_page[RUN_IMMEDIATE_EXIT] = 1
+            self._run_page[kvm.RUN_VALID_REGS] = kvm.SYNC_REGS
+            self._sregs_known = True
             self._io_open = False
 
     def stop(self) -> None:
@@ -291,14 +296,14 @@ class KvmEngine:
     def set_result(self, value: int) -> None:
         """See `Engine.set_result`."""
         struct.pack_into("<Q", self._run_page, RUN_REGS + 8 * kvm.RAX, value & 0xFFFF_FFFF_FFFF_FFFF)
-        struct.pack_into("<Q", self._run_page, kvm.RUN_DIRTY_REGS, kvm.SYNC_REGS)
+        self._run_page[kvm.RUN_DIRTY_REGS] |= kvm.SYNC_REGS
 
     def set_fs_base(self, address: int) -> None:
         """See `Engine.set_fs_base`."""
         self._complete()
         sregs = self._sregs()
         struct.pack_into("<Q", sregs, kvm.SREGS_FS_BASE, address)
-        fcntl.ioctl(self._cpu, kvm.SET_SREGS, bytes(sregs))
+        self._set_sregs(sregs)
 
     def load(self, registers: Registers) -> None:
         """See `Engine.load`. Everything is written that ring 3 can have changed, not only what the contract has."""
@@ -307,51 +312,51 @@ class KvmEngine:
         words = [*(gpr[n] for n in _KERNEL), registers.rip, registers.rflags]
         if self._facts.ring == 3:
             system_call.clear_word(self._memory)
-        # An exception that the kernel was about to raise when the last run was stopped is not this machine's.
-        fcntl.ioctl(self._cpu, kvm.SET_VCPU_EVENTS, kvm.NO_EVENTS)
         self._set(words, registers.fs_base, registers.gs_base)
-        # Only x87 and SSE are present, so whatever else a guest may have reached is put to its initial state.
-        area = bytearray(kvm.XSAVE_SIZE)
-        area[:FXSAVE_SIZE] = registers.fxsave
-        area[kvm.XSAVE_BV] = 3
-        fcntl.ioctl(self._cpu, kvm.SET_XSAVE, area)
+        # An exception that the kernel was about to raise when the last run was stopped is not this machine's.
+        self._run_page[kvm.RUN_EVENTS : kvm.RUN_EVENTS_END] = kvm.NO_EVENTS
+        self._run_page[kvm.RUN_DIRTY_REGS] |= kvm.SYNC_EVENTS
+        if not kvm_floats.holds(self._floats, registers.fxsave):
+            area = kvm_floats.area_of(registers.fxsave)
+            fcntl.ioctl(self._cpu, kvm.SET_XSAVE, area)
+            self._floats = bytes(area[: kvm_floats.KNOWN_SIZE])
 
     def _sregs(self) -> bytearray:
+        if self._sregs_known:
+            return bytearray(self._run_page[kvm.RUN_SREGS : kvm.RUN_EVENTS])
         sregs = bytearray(kvm.SREGS_SIZE)
         fcntl.ioctl(self._cpu, kvm.GET_SREGS, sregs)
         return sregs
+
+    # What is written to the run page and marked there the kernel takes at the next entry, before all else.
 
     def _set(self, words: list[int], fs_base: int, gs_base: int) -> None:
         sregs = bytearray(self._special)
         struct.pack_into("<Q", sregs, kvm.SREGS_FS_BASE, fs_base)
         struct.pack_into("<Q", sregs, kvm.SREGS_GS_BASE, gs_base)
-        fcntl.ioctl(self._cpu, kvm.SET_SREGS, bytes(sregs))
+        self._set_sregs(sregs)
         REGS.pack_into(self._run_page, RUN_REGS, *words)
-        struct.pack_into("<Q", self._run_page, kvm.RUN_DIRTY_REGS, 0)
-        fcntl.ioctl(self._cpu, kvm.SET_REGS, REGS.pack(*words))
+        self._run_page[kvm.RUN_DIRTY_REGS] |= kvm.SYNC_REGS
+
+    def _set_sregs(self, sregs: bytearray) -> None:
+        self._run_page[kvm.RUN_SREGS : kvm.RUN_EVENTS] = bytes(sregs)
+        self._run_page[kvm.RUN_DIRTY_REGS] |= kvm.SYNC_SREGS
+        self._sregs_known = True
 
     def save(self) -> Registers:
         """See `Engine.save`."""
-        dirty = self._run_page[kvm.RUN_DIRTY_REGS]
-        if dirty and not self._io_open:
-            fcntl.ioctl(self._cpu, kvm.SET_REGS, self._run_page[RUN_REGS : RUN_REGS + REGS.size])
         self._complete()
-        regs, sregs, area = bytearray(REGS.size), self._sregs(), bytearray(kvm.XSAVE_SIZE)
-        fcntl.ioctl(self._cpu, kvm.GET_REGS, regs)
+        words, sregs, area = list(REGS.unpack_from(self._run_page, RUN_REGS)), self._sregs(), bytearray(kvm.XSAVE_SIZE)
         fcntl.ioctl(self._cpu, kvm.GET_XSAVE, area)
-        words = list(REGS.unpack(regs))
+        self._floats = bytes(area[: kvm_floats.KNOWN_SIZE])
         if system_call.in_stub(words[kvm.RIP]):  # stopped there: the call is made again
             _before_call(words)
-        fxsave = area[:FXSAVE_SIZE]
-        fxsave[6:24] = bytes(18)  # last instruction and operand: not part of the contract
-        struct.pack_into("<I", fxsave, 28, 0xFFFF)
-        fxsave[416:] = bytes(FXSAVE_SIZE - 416)
         return Registers(
             tuple(words[n] for n in _ENCODING),
             words[kvm.RIP],
             words[kvm.RFLAGS] & RFLAGS_GUEST | RFLAGS_FIXED,
             *_bases(sregs),
-            bytes(fxsave),
+            kvm_floats.contract_of(area),
         )
 
     def changed(self, template: PageTemplate) -> bool:

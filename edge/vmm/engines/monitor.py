@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge.vmm.engines import system_call
 from edge.vmm.memory import guest_memory as layout
 from edge.vmm.memory.guest_memory import MONITOR_ADDRESS, GuestMemory, PageTemplate
+from edge.vmm.memory.page_sets import same_words
 from vmimage import abi
 from vmimage.snapshot import RFLAGS_FIXED
 
@@ -116,9 +117,5 @@ def lay(memory: GuestMemory, ring: int) -> None:
 def changed(memory: GuestMemory, ring: int, template: PageTemplate) -> bool:
     """Whether anything is not as `lay` left it, or an entry of the last level says other than `template`."""
     found = np.frombuffer(memory.monitor, dtype=np.uint64, count=SIZE // 8)
-    if not np.array_equal(found, _words(memory.memory_bytes, ring)):
-        return True
-    differ = np.bitwise_xor(memory.entries, template.entries)
-    return bool(
-        np.bitwise_and(differ, np.uint64(~(_ACCESSED | layout.DIRTY) & 0xFFFF_FFFF_FFFF_FFFF), out=differ).any()
-    )
+    as_laid = same_words(found, _words(memory.memory_bytes, ring), 0)
+    return not (as_laid and same_words(memory.entries, template.entries, _ACCESSED | layout.DIRTY))

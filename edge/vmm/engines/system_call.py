@@ -31,6 +31,7 @@ STUB_RING_0_ADDRESS: Final = MONITOR_ADDRESS + STUB_RING_0
 SIZE: Final = 2  # of a SYSCALL instruction, bytes
 PORT: Final = 0x21
 
+_NOTHING: Final = bytes(abi.PAGE_SIZE)
 _EXIT: Final = bytes((0xE6, PORT, 0xF4))  # out; hlt
 # mov [WORD], cs; testb $3, [WORD]; jz 2f; cmpq $0, [FIELD]; je 1f; jmp *[FIELD]; 1: ud2; 2: the exit
 _RING_3: Final = (
@@ -95,7 +96,7 @@ def leave_at_every_call(memory: GuestMemory) -> None:
 
 def clear_word(memory: GuestMemory) -> None:
     """Leave nothing on the page that the stub of ring 3 keeps its word on, which the guest can write."""
-    memory.monitor[STUB_WORD : STUB_WORD + abi.PAGE_SIZE] = bytes(abi.PAGE_SIZE)
+    memory.monitor[STUB_WORD : STUB_WORD + abi.PAGE_SIZE] = _NOTHING
 
 
 def in_stub(rip: int) -> bool:

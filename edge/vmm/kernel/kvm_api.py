@@ -35,11 +35,9 @@ CREATE_VCPU: Final = 0xAE41
 SET_TSS_ADDR: Final = 0xAE47
 RUN: Final = 0xAE80
 SET_USER_MEMORY_REGION: Final = _iow(0x46, 32)
-GET_REGS, SET_REGS = _ior(0x81, 144), _iow(0x82, 144)
-GET_SREGS, SET_SREGS = _ior(0x83, 312), _iow(0x84, 312)
+GET_SREGS: Final = _ior(0x83, 312)
 SET_CPUID2: Final = _iow(0x90, 8)
 SET_MSRS: Final = _iow(0x89, 8)
-SET_VCPU_EVENTS: Final = _iow(0xA0, 64)
 GET_XSAVE, SET_XSAVE = _ior(0xA4, 4096), _iow(0xA5, 4096)
 CAP_SYNC_REGS: Final = 74
 CAP_IMMEDIATE_EXIT: Final = 136
@@ -52,7 +50,11 @@ RUN_IO_DIRECTION: Final = 32
 RUN_VALID_REGS: Final = 288
 RUN_DIRTY_REGS: Final = 296
 RUN_REGS: Final = 304
-SYNC_REGS: Final = 1
+# struct kvm_sync_regs from there on: registers, special registers, events; and the bits that stand for them.
+RUN_SREGS: Final = RUN_REGS + 144
+RUN_EVENTS: Final = RUN_SREGS + 312
+RUN_EVENTS_END: Final = RUN_EVENTS + 64
+SYNC_REGS, SYNC_SREGS, SYNC_EVENTS = 1, 2, 4
 EXIT_IO: Final = 2
 
 # struct kvm_regs: RAX RBX RCX RDX RSI RDI RSP RBP R8..R15 RIP RFLAGS

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edge.vmm.memory.page_sets import contents
 from vmimage import abi
 from vmimage.pages import PageNos, Pages, no_pages, page_view
 
@@ -44,16 +46,16 @@ class BaseMemory:
         self.fd = fd
         self.extents: Sequence[Extent] = ()  # that RAM maps; besides these and `strays` all is zero
         self.strays: PageNos = no_pages()[0]  # pages that it has outside of them
-        self._present = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
-        self._pages: Pages | None = None
+        self.present: NDArray[np.bool_] = np.zeros(abi.MEMORY_MAX // abi.PAGE_SIZE, dtype=bool)
+        self.pages: Pages | None = None  # by number; only those that are present may be read: the others stay holes
         if fd is None:
             return
         if os.fstat(fd).st_size != abi.MEMORY_MAX:
             raise ValueError(f"base memfd of {abi.MEMORY_MAX} bytes expected, got {os.fstat(fd).st_size}")
-        self._pages = page_view(mmap.mmap(fd, abi.MEMORY_MAX, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
+        self.pages = page_view(mmap.mmap(fd, abi.MEMORY_MAX, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
         found = list(_data_extents(fd))
         for start, end in found:
-            self._present[start // abi.PAGE_SIZE : end // abi.PAGE_SIZE] = True
+            self.present[start // abi.PAGE_SIZE : end // abi.PAGE_SIZE] = True
         largest = sorted(found, key=lambda extent: extent[0] - extent[1])
         self.extents = tuple(sorted(largest[:EXTENTS_MAX]))
         strays = [np.arange(s // abi.PAGE_SIZE, e // abi.PAGE_SIZE, dtype=np.uint32) for s, e in largest[EXTENTS_MAX:]]
@@ -62,11 +64,7 @@ class BaseMemory:
 
     def contents(self, page_nos: PageNos) -> Pages:
         """A copy of those pages; pages that the base does not have are zero and stay holes."""
-        rows = np.zeros((len(page_nos), abi.PAGE_SIZE // 8), dtype=np.uint64)
-        present = self._present[page_nos]
-        if self._pages is not None and present.any():
-            rows[present] = self._pages[page_nos[present]]
-        return rows
+        return contents(page_nos, self.pages, self.present, ())
 
     def within(self, memory_bytes: int) -> tuple[Sequence[Extent], PageNos]:
         """Extents and strays of a machine with so much memory, which may be less than the base's."""

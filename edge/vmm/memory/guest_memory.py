@@ -21,10 +21,17 @@ from numpy.typing import NDArray
 from edge.vmm.kernel import host
 from edge.vmm.memory.base_memory import BaseMemory as BaseMemory
 from edge.vmm.memory.base_memory import map_ram
+from edge.vmm.memory.entry_bits import DIRTY as DIRTY
+from edge.vmm.memory.entry_bits import LARGE as LARGE
+from edge.vmm.memory.entry_bits import NO_EXECUTE as NO_EXECUTE
+from edge.vmm.memory.entry_bits import PRESENT as PRESENT
+from edge.vmm.memory.entry_bits import USER as USER
+from edge.vmm.memory.entry_bits import WRITABLE as WRITABLE
+from edge.vmm.memory.page_sets import Layers, Mask, differences, find_dirty, write_back
 from vmimage import abi
 from vmimage.errors import FormatError
 from vmimage.manifest import MEMORY_STEP, Region
-from vmimage.pages import PageNos, Pages, page_view
+from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages, page_view
 
 # Guest-physical, above any RAM; supervisor-only in the tables.
 MONITOR_ADDRESS: Final = abi.MEMORY_MAX
@@ -38,13 +45,6 @@ ENTRY_STUB: Final = 0x5000
 ENTRY_FRAME: Final = 0x5800
 PT_RAM: Final = 0x10000
 
-# Page table entry bits (Intel SDM volume 3, section 4.5).
-PRESENT: Final = 1
-WRITABLE: Final = 1 << 1
-USER: Final = 1 << 2
-DIRTY: Final = 1 << 6
-LARGE: Final = 1 << 7
-NO_EXECUTE: Final = 1 << 63
 _TABLE: Final = PRESENT | WRITABLE | USER
 _ACCESS: Final = {
     "r": PRESENT | USER | NO_EXECUTE,
@@ -62,6 +62,8 @@ VMM_WRITES: Final = ((abi.INFO_ADDRESS, abi.PAGE_SIZE), (abi.GATE_IN_ADDRESS, ab
 
 # Read-only to the guest, and part of its state: rings to it. The info page is not, it is made anew at every restore.
 VMM_FILLS: Final = ((abi.GATE_IN_ADDRESS, abi.GATE_SIZE), (abi.DISK_IN_ADDRESS, abi.PAGE_SIZE))
+
+_FIRST_BARE: Final = abi.LIBOS_ADDRESS // abi.PAGE_SIZE  # from here on the VMM fills no page while a guest runs
 
 CODE_SELECTOR: Final = 0x2B  # ring 3, 64-bit
 DATA_SELECTOR: Final = 0x23
@@ -126,9 +128,7 @@ class GuestMemory:
         self._copy_strays()
         entry_count = memory_bytes // abi.PAGE_SIZE
         self.entries = np.frombuffer(self.monitor, dtype=np.uint64, count=entry_count, offset=PT_RAM)
-        # Kept, since fresh memory for every scan would cost more in page faults than the scan: 11 µs for 32 MiB of RAM.
-        self._masked = np.empty_like(self.entries)
-        self._is_dirty = np.empty(entry_count, dtype=bool)
+        self._found = np.empty(entry_count, dtype=np.uint32)  # kept, since fresh memory would cost page faults
         self.ram_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.ram))
         self.monitor_pointer = ctypes.addressof(ctypes.c_char.from_buffer(self.monitor))
         self._template_key = b""
@@ -146,25 +146,72 @@ class GuestMemory:
         # Selectors 0x08 and 0x10: ring 0 code and data; 0x20 and 0x28: ring 3 data and 64-bit code.
         put(GDT, 0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
 
-    def bind(self, template: PageTemplate, keep_dirty: int = KEEP_DIRTY_PAGES) -> bool:
-        """Reset every dirty page to the base, and lay the page tables of an image where they are not laid already.
+    def bind(
+        self,
+        template: PageTemplate,
+        layers: Layers = (),
+        keep_dirty: int = KEEP_DIRTY_PAGES,
+        watched: Mask | None = None,
+    ) -> tuple[bool, PageNos]:
+        """Reset every page that was written to the base under `layers`, whose own pages count as written.
+
+        The page tables of an image are laid where they are not laid already.
 
         :param keep_dirty: dirty bits stay while there are no more pages than this.
-        :return: whether an entry changed other than by gaining bits: engines must then forget what they know of them.
+        :param watched: pages of which the caller wants to know.
+        :return: whether an entry changed other than by gaining bits: engines must then forget what they know of them;
+            and the numbers of watched pages that may hold something else now.
         :raises ValueError: the image is for another memory size.
         """
         if template.memory_bytes != self.memory_bytes:
             raise ValueError(f"image of {template.memory_bytes} bytes on a shell of {self.memory_bytes}")
         dirty = self.dirty_pages()
-        if len(dirty) > RESET_COPY_PAGES and host.LINUX:  # elsewhere MADV_DONTNEED is a hint and drops nothing
+        drop = len(dirty) > RESET_COPY_PAGES and host.LINUX  # elsewhere MADV_DONTNEED is a hint and drops nothing
+        lay = template.key != self._template_key or len(dirty) > keep_dirty
+        if drop:
             self._give_back()
-        else:
-            self.pages[dirty] = self.base.contents(dirty)
-        if template.key == self._template_key and len(dirty) <= keep_dirty:
+            self._lay(template)
+        self._mark(layers)
+        written = self.dirty_pages()
+        changed = self._write_back(written, layers, watched)
+        if drop and watched is not None:  # what they held before is gone
+            changed = np.union1d(dirty, written)
+            changed = changed[watched[changed]]
+        elif lay:
+            self._lay(template)
+            self._mark(layers)
+        return lay or drop, changed
+
+    def renew(self, layers: Layers, pages_max: int) -> bool:
+        """The same for another machine of the image that is bound: nobody can have changed its code and its files.
+
+        :param layers: the image's is the first.
+        :return: False when more than `pages_max` were written: then this would take longer than `bind`.
+        """
+        self._mark(layers[1:])
+        written = self.dirty_pages(changeable=True)
+        if len(written) > pages_max:
             return False
+        self._write_back(written, layers, None)
+        return True
+
+    def _lay(self, template: PageTemplate) -> None:
         self.entries[:] = template.entries
         self._template_key = template.key
-        return True
+
+    def _mark(self, layers: Layers) -> None:
+        for page_nos, _ in layers:
+            self.mark_dirty(page_nos)
+
+    def _write_back(self, page_nos: PageNos, layers: Layers, watched: Mask | None) -> PageNos:
+        base = self.base
+        return np.array(write_back(self.pages, page_nos, base.pages, base.present, layers, watched), dtype=np.uint32)
+
+    def differences(self, page_nos: PageNos, layers: Layers) -> tuple[PageNos, Pages]:
+        """Those of the pages that differ from the base under `layers`, and how, as XOR."""
+        found, rows = np.empty_like(page_nos), np.empty((len(page_nos), WORDS_PER_PAGE), dtype=np.uint64)
+        count = differences(self.pages, page_nos, self.base.pages, self.base.present, layers, found, rows)
+        return found[:count], rows[:count]
 
     def give_back(self) -> None:
         """No machine is in it: free what much was written, which `bind` would do when the next one comes."""
@@ -191,16 +238,18 @@ class GuestMemory:
         return len(self._strays) * abi.PAGE_SIZE
 
     def lay_anew(self) -> None:
-        """Whatever the entries say, the next `bind` writes them all."""
+        """Whatever the entries say, the next `bind` writes them all, and all of RAM is the base's again."""
         self._template_key = b""
+        self.entries |= np.uint64(DIRTY)
 
-    def dirty_pages(self, skip: PageNos | None = None) -> PageNos:
-        """Numbers of the pages written since `bind`, by the guest or the VMM, but for those to `skip`."""
-        np.bitwise_and(self.entries, np.uint64(DIRTY), out=self._masked)
-        np.not_equal(self._masked, 0, out=self._is_dirty)
-        if skip is not None:
-            self._is_dirty[skip] = False
-        return self._is_dirty.nonzero()[0].astype(np.uint32)
+    def dirty_pages(self, skip: PageNos | None = None, *, changeable: bool = False) -> PageNos:
+        """Numbers of the pages written since `bind`, by the guest or the VMM, but for those to `skip`.
+
+        :param changeable: only those that the guest may write, and the devices' own, below the libOS, which the VMM
+            writes.
+        """
+        count = find_dirty(self.entries, self._found, skip, _FIRST_BARE, changeable)
+        return self._found[:count].copy()
 
     def touch(self, page_nos: PageNos) -> None:
         """Have pages of its own there, as if they had been written, and map what the base has to be read."""
@@ -209,20 +258,9 @@ class GuestMemory:
             with contextlib.suppress(OSError):  # Linux before 5.14, and other systems: a fault for each page then
                 self.ram.madvise(MADV_POPULATE_READ, start, end - start)
 
-    def changeable(self, page_nos: PageNos) -> PageNos:
-        """Those of the pages that the guest may write, and the devices' own, below the libOS, which the VMM writes."""
-        kept = (self.entries[page_nos] & np.uint64(WRITABLE) != 0) | (page_nos < abi.LIBOS_ADDRESS // abi.PAGE_SIZE)
-        chosen: PageNos = page_nos[kept]
-        return chosen
-
     def mark_dirty(self, page_nos: PageNos | slice | int) -> None:
         """Say that the VMM wrote these pages."""
         self.entries[page_nos] |= np.uint64(DIRTY)
-
-    def apply(self, page_nos: PageNos, xored: Pages) -> None:
-        """XOR these rows into memory."""
-        self.pages[page_nos] ^= xored
-        self.mark_dirty(page_nos)
 
     def write(self, address: int, data: bytes) -> None:
         """Write for the VMM (a loader), wherever the guest's own permissions are.

@@ -8,8 +8,8 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Final, Literal
+from weakref import ref
 
 import numpy as np
 from cachetools import LRUCache
@@ -18,16 +18,17 @@ from edge.vmm.engines.engine import Engine
 from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
+from edge.vmm.memory.page_sets import Layers, Mask
 from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
-from vmimage.pages import PageNos, Pages, difference, no_pages
+from vmimage.pages import PageNos, Pages, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 # Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
 DECODED_BYTES: Final = 8 << 20
 
-# A reset keeps what it copies back, up to 16 MiB; a machine that wrote more is bound anew.
+# A reset puts back up to 16 MiB; a machine that wrote more is bound anew.
 RESET_KEEP_PAGES: Final = 4096
 PORTION_PAGES: Final = 1024  # 4 MiB: a look at all that a machine changed copies no more at a time
 
@@ -58,7 +59,6 @@ class Image:
         self.memory_bytes = template.memory_bytes
         self.template = template
         self._record = record
-        self._code: PageNos | None = None
 
     @property
     def is_base(self) -> bool:
@@ -85,33 +85,6 @@ class Image:
         """No machine is made of it any more."""
         of_thread.decoded.pop(self, None)
 
-    def contents(self, page_nos: PageNos, decoded: Snapshot) -> Pages:
-        """What the image has in those pages; `decoded` is its own `snapshot()`."""
-        rows = self.base.contents(page_nos)
-        places = np.searchsorted(decoded.page_nos, page_nos)
-        inside = places < len(decoded.page_nos)
-        inside[inside] = decoded.page_nos[places[inside]] == page_nos[inside]
-        rows[inside] ^= decoded.pages[places[inside]]
-        return rows
-
-    def code_pages(self, decoded: Snapshot) -> PageNos:
-        """Executable pages that are not the base's."""
-        if self._code is None:
-            self._code = decoded.page_nos[self.template.executable[decoded.page_nos]]
-        return self._code
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """What a reset puts back: an image's registers and devices, and its contents of the pages that were ever dirty."""
-
-    image: Image
-    registers: Registers
-    devices: DeviceState
-    page_nos: PageNos
-    pages: Pages
-    dirty_count: int = 0  # of which they were chosen
-
 
 class Shell:
     """One memory, and the engines that work on it: at any time the machine is in one of them."""
@@ -122,8 +95,9 @@ class Shell:
         self._engines: dict[EngineName, Engine] = {}
         self._name: EngineName = engine
         self.engine: Engine = self._engine(engine)
-        self._code: PageNos = no_pages()[0]  # executable pages of the last image, perhaps still translated
-        self._fresh: Fresh | None = None
+        self._last: ref[Image] | None = None  # whose pages it has, but for those that are dirty
+        self._template: PageTemplate | None = None  # the last one's
+        self._code: Mask | None = None  # pages that were executable in the last image, perhaps still translated
         self.warm = False  # a guest has run in it: what all of its base run is translated
         self.broken = False  # the engine failed: close it, do not use it again
 
@@ -162,27 +136,35 @@ class Shell:
         """
         decoded = image.snapshot()
         state = decoded if parked is None else parked
+        layers = _layers(image)
         if parked is not None:
             _check_parked(image, parked)
-        code = image.code_pages(decoded)
-        translated = code if np.array_equal(self._code, code) else np.union1d(self._code, code)
-        before = self.memory.pages[translated]
-        self._leave_last(image)
+            layers += ((parked.page_nos, parked.pages),)
+        trusted = self._is_trusted()
+        if not (trusted and self.last_held(image) and self.memory.renew(layers, RESET_COPY_PAGES)):
+            self._bind_anew(image, layers)
+        self.engine.load(state.registers)
+        return state.devices
+
+    def last_held(self, image: Image) -> bool:
+        """Whether the last machine here was of this image, so that there is less to put back."""
+        return self._last is not None and self._last() is image
+
+    def _bind_anew(self, image: Image, layers: Layers) -> None:
+        self._last = None
+        template = image.template
+        code = template.executable
+        if self._code is not None and self._code is not code:
+            code = code | self._code
         keep_dirty = RESET_COPY_PAGES if "kvm" in self._engines else KEEP_DIRTY_PAGES
-        if self.memory.bind(image.template, keep_dirty):
+        tables, changed = self.memory.bind(template, layers, keep_dirty, code)
+        if tables:
             self._tables_changed()
-        self.memory.apply(decoded.page_nos, decoded.pages)
-        if parked is not None:
-            self.memory.apply(state.page_nos, state.pages)
         # Often the next service runs the same program: only code that really changed is translated again.
-        changed, _ = difference(translated, self.memory.pages[translated], before)
         if len(changed):
             for engine in self._engines.values():
                 engine.flush_code(changed)
-        self._code = code
-        self._fresh = Fresh(image, decoded.registers, decoded.devices, *no_pages())
-        self.engine.load(state.registers)
-        return state.devices
+        self._last, self._template, self._code = ref(image), template, template.executable
 
     def warm_up(self, image: Image, like: "Shell | None") -> None:
         """Take what the first machine would else wait for: page tables, and faults on pages that its kind writes.
@@ -204,7 +186,11 @@ class Shell:
         written = np.arange(address // abi.PAGE_SIZE, -(-(address + len(data)) // abi.PAGE_SIZE), dtype=np.uint32)
         for engine in self._engines.values():
             engine.flush_code(written)
-        self._code = np.union1d(self._code, written)
+        code = (
+            np.zeros(self.memory.memory_bytes // abi.PAGE_SIZE, dtype=bool) if self._code is None else self._code.copy()
+        )
+        code[written] = True
+        self._last, self._code = None, code
 
     def _tables_changed(self) -> None:
         """Unicorn forgets what it cached; a KVM engine, which cannot, ends and is made anew when it is next wanted."""
@@ -216,32 +202,28 @@ class Shell:
             engine.flush_tables()
         self.engine = self._engine(self._name)
 
-    def _leave_last(self, image: Image) -> None:
-        """Before another image comes: had a guest ring 0, what it left in the virtual machine goes with it."""
-        last, kvm = self._fresh, self._engines.get("kvm")
-        if last is None or last.image is image or not isinstance(kvm, KvmEngine) or not kvm.entered:
-            return
-        if kvm.changed(last.image.template):
-            log.error("event=monitor_changed: a guest had ring 0, its virtual machine is thrown away")
-            kvm.lay_monitor()
-            self.memory.lay_anew()
+    def _is_trusted(self) -> bool:
+        """Whether no guest has had ring 0 here. Had one, what it left in the virtual machine goes with it."""
+        template, kvm = self._template, self._engines.get("kvm")
+        if template is None or not isinstance(kvm, KvmEngine) or not kvm.entered or not kvm.changed(template):
+            return True
+        log.error("event=monitor_changed: a guest had ring 0, its virtual machine is thrown away")
+        kvm.lay_monitor()
+        self.memory.lay_anew()
+        return False
 
     def reset(self) -> DeviceState:
         """Make memory and CPU those of the bound image again: for a fresh machine at every request.
 
         Dirty bits stay: they mean "ever dirty since bound", so the engine keeps its TLB and its translated code, and
-        the pages to copy back are soon the same ones every time.
+        the pages to put back are soon the same ones every time.
         """
-        fresh, dirty = self._fresh, self.memory.dirty_pages()
-        if fresh is None:
+        image = self._last() if self._last is not None else None
+        if image is None:
             raise ValueError("a shell that was never bound cannot be reset")
-        if len(dirty) > RESET_KEEP_PAGES:
-            return self.bind(fresh.image, None)
-        if len(dirty) != fresh.dirty_count:
-            page_nos = self.memory.changeable(dirty)  # not code and read-only files, which nobody can have changed
-            contents = fresh.image.contents(page_nos, fresh.image.snapshot())
-            fresh = self._fresh = replace(fresh, dirty_count=len(dirty), page_nos=page_nos, pages=contents)
-        self.memory.pages[fresh.page_nos] = fresh.pages
+        fresh = image.snapshot()
+        if not self.memory.renew(((fresh.page_nos, fresh.pages),), RESET_KEEP_PAGES):
+            return self.bind(image, None)
         self.engine.load(fresh.registers)
         return fresh.devices
 
@@ -251,9 +233,9 @@ class Shell:
         :param limit: of pages; one more may be found and then no further ones are looked for. A caller that sets it
             pays for no copy that is much larger.
         """
-        decoded, parts, count = image.snapshot(), [no_pages()], 0
-        for dirty in _portions(self.memory.dirty_pages(skip)):
-            found = difference(dirty, self.memory.pages[dirty], image.contents(dirty, decoded))
+        layers, parts, count = _layers(image), [no_pages()], 0
+        for dirty in _portions(self._changeable(image, skip)):
+            found = self.memory.differences(dirty, layers)
             parts.append(found)
             count += len(found[0])
             if limit is not None and count > limit:
@@ -264,18 +246,21 @@ class Shell:
 
     def changes_more(self, image: Image, skip: PageNos, limit: int) -> bool:
         """Whether more pages than this differ from the image's; keeps no copy of them."""
-        decoded, count = image.snapshot(), 0
-        for dirty in _portions(self.memory.dirty_pages(skip)):
-            count += len(difference(dirty, self.memory.pages[dirty], image.contents(dirty, decoded))[0])
+        layers, count = _layers(image), 0
+        for dirty in _portions(self._changeable(image, skip)):
+            count += len(self.memory.differences(dirty, layers)[0])
             if count > limit:
                 return True
         return False
 
+    def _changeable(self, image: Image, skip: PageNos) -> PageNos:
+        """Pages that may differ from the image's: of what was bound, none that the guest cannot write."""
+        return self.memory.dirty_pages(skip, changeable=self.last_held(image))
+
     def resident_bytes(self) -> int:
         """Host memory this shell takes for itself."""
         written = len(self.memory.dirty_pages()) * abi.PAGE_SIZE
-        kept = 0 if self._fresh is None else self._fresh.pages.nbytes
-        return SHELL_OVERHEAD_BYTES + written + self.memory.stray_bytes + kept
+        return SHELL_OVERHEAD_BYTES + written + self.memory.stray_bytes
 
     def descriptors(self) -> int:
         """Of the process, that its engines hold."""
@@ -288,12 +273,16 @@ class Shell:
     def give_back(self) -> None:
         """No machine is in it: free what the last one took and the next need not have."""
         self.memory.give_back()
-        self._fresh = None
 
     def close(self) -> None:
         """Free the engines; memory goes with the last reference, or by `memory.free`."""
         for engine in self._engines.values():
             engine.close()
+
+
+def _layers(image: Image) -> Layers:
+    decoded = image.snapshot()
+    return ((decoded.page_nos, decoded.pages),)
 
 
 def _check_parked(image: Image, parked: Snapshot) -> None:

@@ -37,13 +37,13 @@ class ShellPool:
         return bool(self._free.get(_kind(image)))
 
     def take(self, image: Image) -> Shell:
-        """A shell for a machine of this image.
+        """A shell for a machine of this image: one that had the last machine of it, or the one that was used last.
 
         :raises OSError: the host has nothing left for another.
         :raises UcError: the same, or a defect.
         """
         free = self._of(image)
-        shell = free.pop() if free else Shell(image.base, image.memory_bytes)
+        shell = _best_of(free, image) if free else Shell(image.base, image.memory_bytes)
         if not free:
             self.short_of = image
         self._in_use.add(shell)
@@ -114,6 +114,13 @@ class ShellPool:
         room = min(FREE_SHELLS_MAX, self._most_taken + SPARE_SHELLS - len(self._in_use))
         for _ in range(len(self) - room):
             self.close_one()
+
+
+def _best_of(free: list[Shell], image: Image) -> Shell:
+    for place in range(len(free) - 1, -1, -1):
+        if free[place].last_held(image):
+            return free.pop(place)
+    return free.pop()
 
 
 def _kind(image: Image) -> _Kind:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 from edge.vmm.wire import frames
 from edge.vmm.wire.fields import (
@@ -26,6 +27,7 @@ WEIGHT_MAX: Final = 10_000  # `edge.config.options`
 ERROR_MAX: Final = 64  # characters of a class name in `vmimage.errors`
 MESSAGE_MAX: Final = 1000  # characters of what an error says
 RETRY_MAX: Final = 4096  # streams; a machine has 64 open, and no more wait than were asked for in one breath
+KEPT_ABOUTS: Final = 256  # descriptions of machines that are kept, encoded and decoded
 REPORT_FRAMES_MAX: Final = 33  # addresses: where it stopped, and 32 return addresses
 REPORT_HEX_MAX: Final = 1024  # characters of code or stack
 REPORT_NAMES_MAX: Final = 64  # characters in a name of a register or a call
@@ -61,43 +63,62 @@ class Open:
 
         :raises ValueError: state and scratch pages are larger than a frame.
         """
-        about = {
-            "disks": [asdict(disk.ref) | {"number": disk.number} for disk in self.disks],
-            "fresh": self.fresh,
-            "growth_bytes": self.growth_bytes,
-            "image": self.image,
-            "limits": asdict(self.limits),
-            "record_bytes": self.record_bytes,
-            "tenant": self.tenant,
-            "weight": self.weight,
-        }
-        parts = with_head(dump(about), with_head(self.state, self.scratch))
-        return frames.pack(frames.OPEN, 0, self.machine, 0, parts)
+        about = self.weight, self.limits, self.growth_bytes, self.record_bytes, self.fresh, self.disks
+        parts = with_head(_encode_about(*about), with_head(self.tenant.encode(), with_head(self.state, self.scratch)))
+        return frames.pack(frames.OPEN, 0, self.machine, self.image, parts)
 
     @staticmethod
     @strict
-    def parse(flags: int, machine: int, second: int, payload: bytes) -> "Open":
+    def parse(flags: int, machine: int, image: int, payload: bytes) -> "Open":
         """:raises ValueError: no such frame."""
-        require_plain("OPEN", flags, second)
+        require_plain("OPEN", flags)
         head, parts = split_head(payload)
-        keys = {"disks", "fresh", "growth_bytes", "image", "limits", "record_bytes", "tenant", "weight"}
-        about = load_object("OPEN", head, keys)
+        tenant, parts = split_head(parts)
         state, scratch = split_head(parts)
         if scratch and not state:
             raise ValueError("OPEN: scratch pages with a state expected, got them alone")
         return Open(
-            machine=require_number("OPEN machine", machine),
-            image=require_number("OPEN image", about["image"]),
-            tenant=require_text("OPEN tenant", about["tenant"], TENANT_MAX),
-            weight=require_integer("OPEN weight", about["weight"], 1, WEIGHT_MAX),
-            limits=parse_limits(about["limits"]),
-            growth_bytes=require_integer("OPEN growth_bytes", about["growth_bytes"], 0, COUNT_MAX),
-            record_bytes=require_integer("OPEN record_bytes", about["record_bytes"], 0, RECORD_BYTES_MAX),
-            fresh=require_bool("OPEN fresh", about["fresh"]),
-            disks=_parse_disks(about["disks"]),
-            state=state,
-            scratch=scratch,
+            require_number("OPEN machine", machine),
+            require_number("OPEN image", image),
+            require_text("OPEN tenant", tenant.decode(), TENANT_MAX),
+            *_decode_about(head),
+            state,
+            scratch,
         )
+
+
+# What OPEN says of a machine beside whose it is and what it holds. That of most machines is the same.
+_About: TypeAlias = tuple[int, Limits, int, int, bool, tuple[OpenDisk, ...]]
+
+
+@lru_cache(maxsize=KEPT_ABOUTS)
+def _encode_about(
+    weight: int, limits: Limits, growth_bytes: int, record_bytes: int, fresh: bool, disks: tuple[OpenDisk, ...]
+) -> bytes:
+    return dump(
+        {
+            "disks": [asdict(disk.ref) | {"number": disk.number} for disk in disks],
+            "fresh": fresh,
+            "growth_bytes": growth_bytes,
+            "limits": asdict(limits),
+            "record_bytes": record_bytes,
+            "weight": weight,
+        }
+    )
+
+
+@lru_cache(maxsize=KEPT_ABOUTS)
+def _decode_about(head: bytes) -> _About:
+    keys = {"disks", "fresh", "growth_bytes", "limits", "record_bytes", "weight"}
+    about = load_object("OPEN", head, keys)
+    return (
+        require_integer("OPEN weight", about["weight"], 1, WEIGHT_MAX),
+        parse_limits(about["limits"]),
+        require_integer("OPEN growth_bytes", about["growth_bytes"], 0, COUNT_MAX),
+        require_integer("OPEN record_bytes", about["record_bytes"], 0, RECORD_BYTES_MAX),
+        require_bool("OPEN fresh", about["fresh"]),
+        _parse_disks(about["disks"]),
+    )
 
 
 def _parse_disks(value: object) -> tuple[OpenDisk, ...]:

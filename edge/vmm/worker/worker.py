@@ -32,6 +32,7 @@ from edge.vmm.worker.memory_limit import MemoryLimit, own_bytes
 from edge.vmm.worker.outbox import Outbox
 from edge.vmm.worker.parking import Parking
 from edge.vmm.worker.placement import Placement
+from edge.vmm.worker.rehearsal import SLICE_NS, rehearse, worth_it
 from edge.vmm.worker.vitals import Vitals
 from vmimage.errors import NunatakError, OperatorError
 
@@ -169,8 +170,9 @@ class Worker:
         if image is None:
             return
         made: list[Shell] = []
-        if not self._guard.for_shell(self._duties.spare_for, self._make_spare, image, made):
-            for shell in made:
+        fine = self._guard.for_shell(self._duties.spare_for, self._make_spare, image, made)
+        for shell in made:
+            if not fine or shell.broken:  # by a guest that was rehearsed in it
                 self._shells.discard(shell, image)
 
     def _make_spare(self, image: Image, made: list[Shell]) -> None:
@@ -179,9 +181,13 @@ class Worker:
             return
         made.append(shell)
         self._placement.choose(shell, self._tiering.engine_of_base(id(image.base)))
-        others = (r.machine for r in reversed(self._residents.values()) if r.has_run)
-        like = next((machine.shell for machine in others if machine.image.base is image.base), None)
-        shell.warm_up(image, like)
+        others = [r.machine for r in self._residents.values() if r.has_run and r.machine.image.base is image.base]
+        shell.warm_up(image, others[-1].shell if others else None)
+        resident = self._residents.get(self._duties.spare_for)  # who needed one: pays for the next, and is to blame
+        if resident is not None and worth_it(shell, image, (machine.image for machine in others)):
+            slice_ns = SLICE_NS if self._memory is None else self._memory.slice_ns(SLICE_NS)
+            cpu_ns = rehearse(shell, image, self._watchdog, slice_ns)
+            self._scheduler.charge(resident.entity, cpu_ns, time.monotonic_ns())
 
     def _forget(self, resident: Resident) -> None:
         self._residents.pop(resident.number, None)
