@@ -108,8 +108,10 @@ class Front(Answers):
             block = self._block(request, route)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
-            stream = request.stream = self._submit(request, service, block + request.body(), whole=True)
-            stream.answer.add_done_callback(partial(self._answered, request, stream))
+            stream = self._stream(request, service, block + request.body(), whole=True)
+            stream.taker = partial(self._answered, request)
+            self._supervisor.submit(stream)
+            request.stream = stream
         except (ClientError, NunatakError) as error:
             self.refuse(request, flow.refusal(error))
             self._done(request)
@@ -117,14 +119,20 @@ class Front(Answers):
             self._defect(request)
         return True
 
-    def _answered(self, request: Request, stream: Stream, answer: asyncio.Future[Answer]) -> None:
-        """The answer to what was passed on at once."""
-        if request.connection.lost:
-            answer.exception()  # seen
-            return
-        request.stream = None
+    def _answered(self, request: Request, said: Answer | BaseException) -> None:
+        """The answer to what was passed on at once, or why there is none. What fails here is no fault of its worker."""
+        stream, request.stream = request.stream, None
+        if stream is None:
+            return  # the client has left
         try:
-            said = answer.result()
+            self._finish(request, stream, said)
+        except Exception:
+            self._defect(request)
+
+    def _finish(self, request: Request, stream: Stream, said: Answer | BaseException) -> None:
+        try:
+            if not isinstance(said, Answer):
+                raise said
             if not stream.ended:
                 request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
@@ -132,9 +140,6 @@ class Front(Answers):
         except (ClientError, NunatakError) as error:
             self._note(stream.service, error)
             self.refuse(request, flow.refusal(error))
-        except Exception:
-            self._defect(request)
-            return
         self._done(request)
 
     def request_id(self) -> bytes:
@@ -173,9 +178,10 @@ class Front(Answers):
         if request.task is not None:
             request.task.cancel()
         elif request.stream is not None:
-            self._left(request.stream)
-            if request.stream.state in _UNDER_WAY:
-                self._supervisor.abandon(request.stream)
+            stream, request.stream = request.stream, None
+            self._left(stream)
+            if stream.state in _UNDER_WAY:
+                self._supervisor.abandon(stream)
 
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
@@ -262,11 +268,10 @@ class Front(Answers):
             route, request.method, request.version, request.headers, self.port, request.remote, request.id, length
         )
 
-    def _submit(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
+    def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
             stream.loops = loops.passed(request.loops)
-        self._supervisor.submit(stream)
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
@@ -278,7 +283,8 @@ class Front(Answers):
                 request.sent = 0  # the answer proper has not begun
             if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
                 block, whole = block + await self._small_body(request, length), True
-        stream = self._submit(request, service, block, whole=whole)
+        stream = self._stream(request, service, block, whole=whole)
+        self._supervisor.submit(stream)
         sender = None
         try:
             if not whole:

@@ -86,6 +86,10 @@ class StreamState(ABC):
         """The answer begins."""
 
     @abstractmethod
+    def hand_over(self, answer: Answer) -> None:
+        """Give it to the one who waits for it, after all that follows from it for others."""
+
+    @abstractmethod
     def on_body(self, body: Body) -> None:
         """More of the answer."""
 

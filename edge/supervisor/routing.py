@@ -78,6 +78,7 @@ class Routing:
             stream.on_answer(message, now)
             if message.end:
                 self._ended(machine, stream, now)
+            stream.hand_over(message)
 
     def _on_body(self, worker: Worker, message: Body) -> None:
         machine = worker.machines.get(message.machine)

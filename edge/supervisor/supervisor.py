@@ -132,7 +132,7 @@ class Supervisor:
     # Requests, from `http`.
 
     def submit(self, stream: Stream) -> None:
-        """Give a request to its service's machine, or queue it until there is one. `stream.answer` is what to await.
+        """Give a request to its service's machine, or queue it until there is one. See `stream.taker`, `answer`.
 
         :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
         :raises OverBudget: no machine of the service can be here.
