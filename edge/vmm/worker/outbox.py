@@ -34,7 +34,6 @@ class Outbox:
         :raises OSError: the supervisor is gone.
         """
         if self._out:
-            self._socket.settimeout(None)
             self._socket.sendall(self._out)
             self._out.clear()
 
