@@ -1,25 +1,34 @@
 """Ends turns from outside: a guest that does not come back by itself, or one that others wait behind.
 
-A timer ticks while a worker has work, and a thread that reads it looks at the run under way. One that has lasted two
-ticks is given the rest of its slice, but no more as soon as there is input for the worker; then its engine is stopped.
-A stop that comes too late hits a run that had just begun: that costs it one turn. No signals, so nothing else in the
-process is disturbed, and no ticks while nothing runs.
+A timer ticks while a worker has work, and a thread that reads it looks at the run under way. One that has lasted for
+half a millisecond is given the rest of its slice, but no more as soon as there is input for the worker; then its engine
+is stopped. A stop that comes too late hits a run that had just begun: that costs it one turn. No signals, so nothing
+else in the process is disturbed, and no ticks while nothing runs.
+
+Most runs end by themselves, long before anybody looks. While that is so, and no slice is short, there are few ticks: a
+tick wakes a thread, which costs as much as a small request. The first long run may then last for some milliseconds
+longer; it brings back the fine ticks, and they stay for a second after the last run that was long.
 """
 
-import contextlib
 import functools
 import logging
 import select
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from typing import Final
 
 from edge.vmm.engines.engine import Engine
 from edge.vmm.kernel import host
 
 TICK_NS: Final = 500_000
+CALM_TICK_NS: Final = 4_000_000  # half of a slice of one who is alone: see `scheduler.LATENCY_NS`
+FINE_NS: Final = 1_000_000_000  # fine ticks after a long run: who is long once a second may take 0.4 % of others' time
+LINGER_NS: Final = 20_000_000  # ticks go on for so long after the last run: setting the timer costs more than a few
 SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
 SLICE_MAX_NS: Final = 1_000_000_000  # whatever a caller says: poll(2) takes an int, and nobody means to wait for longer
+
+_NOTHING: Final = select.poll()  # to wait for; poll is what a worker's sandbox allows
 
 log = logging.getLogger("nunatak.watchdog")
 
@@ -30,18 +39,29 @@ def watchdog() -> "Watchdog":
     return Watchdog()
 
 
+def interval_ns(slice_ns: int, now_ns: int, fine_until_ns: int) -> int:
+    """How often to look at runs of such a slice.
+
+    :param fine_until_ns: a second after the last time that some run was long or had a short slice.
+    """
+    return TICK_NS if slice_ns < CALM_TICK_NS or now_ns < fine_until_ns else CALM_TICK_NS
+
+
 class Watchdog:
     """Got by `watchdog()`; one run at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, ticker: host.Ticker | None = None, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.stopped = 0  # runs that were stopped, ever
-        self.ticking = False
         self.cut = False  # the run under way is to end: its engine was stopped, or had just come back by itself
         self._engine: Engine | None = None
-        self._run = 0  # counts runs, so that a tick can tell whether it still sees the one the last tick saw
+        self._run = 0  # counts runs, so that the thread can tell whether it still sees the same one
+        self._began_ns = 0  # of the last run
         self._slice_ns = 0
+        self._fine_until_ns = 0
         self._input: select.poll | None = None
-        self._ticker = host.ticker()
+        self._interval_ns = 0
+        self._ticker, self._clock_ns = ticker or host.ticker(), clock_ns
+        self._setting = threading.Lock()  # of the ticker, from both threads
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def listen(self, descriptor: int) -> None:
@@ -49,55 +69,76 @@ class Watchdog:
         self._input = select.poll()
         self._input.register(descriptor, select.POLLIN)
 
-    @contextlib.contextmanager
-    def watching(self, engine: Engine, slice_ns: int = SLICE_NS) -> Iterator[None]:
-        """Stop `engine` when it runs for longer than its slice."""
-        if not self.ticking:
-            self._set(TICK_NS)
+    def watching(self, engine: Engine, slice_ns: int = SLICE_NS) -> "Watchdog":
+        """Stop `engine` when it runs for longer than its slice, until the `with` block that this begins is left."""
+        now_ns = self._began_ns = self._clock_ns()
+        wanted_ns = interval_ns(slice_ns, now_ns, self._fine_until_ns)
+        if slice_ns < CALM_TICK_NS:
+            self._fine_until_ns = now_ns + FINE_NS
         self._slice_ns = min(slice_ns, SLICE_MAX_NS)
         self._run += 1
         self.cut = False
-        self._engine = engine
-        try:
-            yield
-        finally:
-            self._engine = None
+        self._engine = engine  # before the look at the interval: see `_rest_unless_needed`
+        if self._interval_ns != wanted_ns:
+            with self._setting:
+                self._set(wanted_ns)
+        return self
+
+    def __enter__(self) -> None:
+        """The run has begun already."""
+
+    def __exit__(self, *_: object) -> None:
+        self._engine = None
 
     def rest(self) -> None:
         """No ticks until the next run."""
-        if self.ticking:
-            self._set(0)
+        if self._interval_ns:
+            with self._setting:
+                self._set(0)
 
     def _set(self, interval_ns: int) -> None:
         self._ticker.set(interval_ns)
-        self.ticking = interval_ns > 0
+        self._interval_ns = interval_ns
+
+    def _rest_unless_needed(self) -> None:
+        """No ticks until the next run; one that has begun meanwhile may have seen that there are some."""
+        with self._setting:
+            self._set(0)
+            if self._engine is not None:
+                self._set(TICK_NS)
 
     def _watch(self) -> None:
         """For as long as the process lives: without this thread the next guest that spins would never give way."""
-        seen = 0
         while True:
             try:
-                seen = self._tick(seen)
+                self._ticker.wait()
+                self._look()
             except Exception:
                 log.exception("event=watchdog_failed")
-                seen = self._run
 
-    def _tick(self, seen: int) -> int:
-        """Wait for a tick and look at the run under way; the number of that run.
-
-        :param seen: the run that the last tick saw.
-        """
-        self._ticker.wait()
+    def _look(self) -> None:
+        """Look at the run under way, and see to its end if it is long."""
         engine, run = self._engine, self._run
-        if engine is None or run != seen:
-            return run
-        rest_ms = (self._slice_ns - TICK_NS) / 1e6
-        if self._input is not None and rest_ms > 0:
-            self._input.poll(rest_ms)
-        elif rest_ms > 0:
-            select.select([], [], [], rest_ms / 1e3)
-        if self._engine is engine and self._run == run:
+        lasted_ns = self._clock_ns() - self._began_ns
+        if engine is None:
+            if lasted_ns >= LINGER_NS:
+                self._rest_unless_needed()
+            return
+        if lasted_ns < TICK_NS:
+            if self._interval_ns == TICK_NS:
+                return  # the next tick sees it again, if it is still there
+            _NOTHING.poll(1)  # a millisecond
+            if not self._runs(engine, run):
+                return
+            lasted_ns = self._clock_ns() - self._began_ns
+        self._fine_until_ns = self._clock_ns() + FINE_NS
+        rest_ms = (self._slice_ns - lasted_ns) / 1e6
+        if rest_ms > 0:
+            (self._input or _NOTHING).poll(rest_ms)
+        if self._runs(engine, run):
             self.stopped += 1
             self.cut = True
             engine.stop()
-        return seen
+
+    def _runs(self, engine: Engine, run: int) -> bool:
+        return self._engine is engine and self._run == run

@@ -37,7 +37,6 @@ from edge.vmm.worker.vitals import Vitals
 from vmimage.errors import NunatakError, OperatorError
 
 RECEIVE_BYTES: Final = 1 << 20
-LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
 
 
 class Worker:
@@ -111,7 +110,6 @@ class Worker:
             if self._parking and (turn is None or self._parking.is_due()):
                 self._parking.next()
             self._outbox.flush()
-        self._watchdog.rest()
 
     # Input
 
@@ -124,7 +122,6 @@ class Worker:
         if data is None:
             if idle and not self._parking:
                 self._prepare_shell()
-                self._watchdog.rest()
             self._wake_sleepers()
             return True
         if not data:
@@ -152,9 +149,8 @@ class Worker:
             return None
 
     def _seconds_to_wake(self) -> float | None:
-        """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
-        wait_s = seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
-        return min(wait_s or LINGER_S, LINGER_S) if self._watchdog.ticking else wait_s
+        """Until a timer or a quota lets some machine go on."""
+        return seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
 
     def _wake_sleepers(self) -> None:
         for number in self._sleepers.due(time.monotonic_ns()):
