@@ -7,9 +7,13 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 import asyncio
 import os
 import resource
+import socket
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -35,6 +39,7 @@ _UNDER_WAY: Final = ("waiting", "asked", "answering")
 _logger: Final = log.logger("http")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Front(Answers):
     """All client connections. They reach services and nothing else: operators' pages have a listener of their own."""
 
@@ -46,7 +51,7 @@ class Front(Answers):
         self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
-        self._server: asyncio.Server | None = None
+        self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
@@ -63,7 +68,8 @@ class Front(Answers):
             self._server = await self._loop.create_server(self._connect, host, port, backlog=BACKLOG)
         except OSError as error:
             raise OperatorError(f"listen {host}:{port}: {error.strerror or error}") from error
-        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        sockets: Sequence[socket.socket] = self._server.sockets  # a list in uvloop, whatever asyncio's types say
+        self.listeners = [bound.getsockname()[:2] for bound in sockets]
         self.port = self.listeners[0][1]
 
     def _connect(self) -> Connection:
