@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if install().kind == "compiled":
         for item in items:
             if item.get_closest_marker("plain"):
-                item.add_marker(pytest.mark.skip(reason="replaces a part of a compiled module"))
+                item.add_marker(pytest.mark.skip(reason="stands in for a part of compiled modules"))
     if why := kvm_missing():
         for item in items:
             if item.get_closest_marker("kvm"):
