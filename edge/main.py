@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from edge.compiled.interpreter import description
 from vmimage.errors import NunatakError, OperatorError
 from vmimage.text import plain
 
@@ -41,7 +42,7 @@ class Commands(TyperGroup):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"nunatak {version('nunatak')}")
+        typer.echo(f"nunatak {version('nunatak')}, {description()}")
         raise typer.Exit
 
 

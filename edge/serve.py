@@ -17,6 +17,8 @@ from edge.catalogue.directory import Directory
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import private_folder
+from edge.compiled.finder import install
+from edge.compiled.interpreter import description
 from edge.config.options import EdgeConfig
 from edge.content.blobs import DiskStore, OriginStore
 from edge.content.disk_tier import DiskTier
@@ -67,6 +69,8 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each
     sys.setswitchinterval(THREAD_SWITCH_S)
     ask_for_short_slices(SLICE_NS)
+    say = _logger.warning if install().kind == "stale" else _logger.info
+    say(log.line("program", runs=description()))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.compiled.finder import install
+from edge.compiled.interpreter import description
 from loadtest.site.site import Site, example
 
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
@@ -31,11 +33,16 @@ def kvm_missing() -> str:
 def pytest_report_header() -> str:
     """Say aloud which engines the run covers."""
     why = kvm_missing()
-    return f"engines: unicorn only, KVM IS NOT TESTED HERE ({why})" if why else "engines: unicorn, kvm usable"
+    engines = f"engines: unicorn only, KVM IS NOT TESTED HERE ({why})" if why else "engines: unicorn, kvm usable"
+    return f"{engines}; {description()}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs KVM on a machine without it."""
+    """Skip what needs KVM on a machine without it, and what needs plain Python where modules are compiled."""
+    if install().kind == "compiled":
+        for item in items:
+            if item.get_closest_marker("plain"):
+                item.add_marker(pytest.mark.skip(reason="stands in for a part of compiled modules"))
     if why := kvm_missing():
         for item in items:
             if item.get_closest_marker("kvm"):

@@ -28,7 +28,8 @@ class Tier(Generic[Key, Value]):
 
     def values(self) -> Iterator[Value]:
         """Values, the coldest first."""
-        return (value for value, _ in self._entries.values())
+        for value, _ in self._entries.values():
+            yield value
 
     def put(self, key: Key, value: Value, size_bytes: int) -> None:
         """Enter or replace as the most recently used. The budget may be passed: see `coldest`."""

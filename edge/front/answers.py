@@ -9,6 +9,8 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from edge.common import log
 from edge.common.counters import Counters
 from edge.front import cgi
@@ -31,6 +33,7 @@ _CACHE_STATUS: Final = {
 _logger: Final = log.logger("http")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Answers:
     """Writes answers on the connections that they are for."""
 

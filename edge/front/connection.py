@@ -11,6 +11,7 @@ from collections import deque
 from typing import Final, Protocol
 
 import httptools
+from mypy_extensions import mypyc_attr
 
 from edge.front.codings import coding_problem
 from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
@@ -51,6 +52,7 @@ class Handler(Protocol):
         """The client left before that; `finished` need not be called."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Connection(asyncio.BufferedProtocol):
     """One client connection.
 
@@ -58,8 +60,7 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     def __init__(self, handler: Handler, keepalive_s: float) -> None:
-        self.remote = ""
-        self.lost = False
+        self.remote, self.lost = "", False
         self._handler, self._keepalive_s = handler, keepalive_s
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -85,9 +86,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_WAITING_MAX)
-        peer = transport.get_extra_info("peername")
+        peer, connected = transport.get_extra_info("peername"), transport.get_extra_info("socket")
         self.remote = peer[0] if isinstance(peer, tuple) else ""
-        connected: socket.socket | None = transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._timer = self._loop.call_later(self._keepalive_s, self._close_if_idle)

@@ -7,9 +7,13 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 import asyncio
 import os
 import resource
+import socket
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -35,6 +39,7 @@ _UNDER_WAY: Final = ("waiting", "asked", "answering")
 _logger: Final = log.logger("http")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Front(Answers):
     """All client connections. They reach services and nothing else: operators' pages have a listener of their own."""
 
@@ -46,7 +51,7 @@ class Front(Answers):
         self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
-        self._server: asyncio.Server | None = None
+        self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
@@ -63,7 +68,8 @@ class Front(Answers):
             self._server = await self._loop.create_server(self._connect, host, port, backlog=BACKLOG)
         except OSError as error:
             raise OperatorError(f"listen {host}:{port}: {error.strerror or error}") from error
-        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        sockets: Sequence[socket.socket] = self._server.sockets  # a list in uvloop, whatever asyncio's types say
+        self.listeners = [bound.getsockname()[:2] for bound in sockets]
         self.port = self.listeners[0][1]
 
     def _connect(self) -> Connection:
@@ -108,8 +114,10 @@ class Front(Answers):
             block = self._block(request, route)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
-            stream = request.stream = self._submit(request, service, block + request.body(), whole=True)
-            stream.answer.add_done_callback(partial(self._answered, request, stream))
+            stream = self._stream(request, service, block + request.body(), whole=True)
+            stream.taker = partial(self._answered, request)
+            self._supervisor.submit(stream)
+            request.stream = stream
         except (ClientError, NunatakError) as error:
             self.refuse(request, flow.refusal(error))
             self._done(request)
@@ -117,14 +125,20 @@ class Front(Answers):
             self._defect(request)
         return True
 
-    def _answered(self, request: Request, stream: Stream, answer: asyncio.Future[Answer]) -> None:
-        """The answer to what was passed on at once."""
-        if request.connection.lost:
-            answer.exception()  # seen
-            return
-        request.stream = None
+    def _answered(self, request: Request, said: Answer | BaseException) -> None:
+        """The answer to what was passed on at once, or why there is none. What fails here is no fault of its worker."""
+        stream, request.stream = request.stream, None
+        if stream is None:
+            return  # the client has left
         try:
-            said = answer.result()
+            self._finish(request, stream, said)
+        except Exception:
+            self._defect(request)
+
+    def _finish(self, request: Request, stream: Stream, said: Answer | BaseException) -> None:
+        try:
+            if not isinstance(said, Answer):
+                raise said
             if not stream.ended:
                 request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
@@ -132,9 +146,6 @@ class Front(Answers):
         except (ClientError, NunatakError) as error:
             self._note(stream.service, error)
             self.refuse(request, flow.refusal(error))
-        except Exception:
-            self._defect(request)
-            return
         self._done(request)
 
     def request_id(self) -> bytes:
@@ -173,9 +184,10 @@ class Front(Answers):
         if request.task is not None:
             request.task.cancel()
         elif request.stream is not None:
-            self._left(request.stream)
-            if request.stream.state in _UNDER_WAY:
-                self._supervisor.abandon(request.stream)
+            stream, request.stream = request.stream, None
+            self._left(stream)
+            if stream.state in _UNDER_WAY:
+                self._supervisor.abandon(stream)
 
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
@@ -262,11 +274,10 @@ class Front(Answers):
             route, request.method, request.version, request.headers, self.port, request.remote, request.id, length
         )
 
-    def _submit(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
+    def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
             stream.loops = loops.passed(request.loops)
-        self._supervisor.submit(stream)
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
@@ -278,7 +289,8 @@ class Front(Answers):
                 request.sent = 0  # the answer proper has not begun
             if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
                 block, whole = block + await self._small_body(request, length), True
-        stream = self._submit(request, service, block, whole=whole)
+        stream = self._stream(request, service, block, whole=whole)
+        self._supervisor.submit(stream)
         sender = None
         try:
             if not whole:

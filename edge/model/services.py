@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from edge.content.blobs import Trip
 from edge.content.image import Image
 from edge.content.records import record_key
@@ -40,6 +42,7 @@ class Link(Protocol):
         """It is gone; whether it was here."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StreamState(ABC):
     """A request as decisions see it. Attributes that most requests never set are class attributes until they are."""
 
@@ -84,6 +87,10 @@ class StreamState(ABC):
     @abstractmethod
     def on_answer(self, answer: Answer, now: float) -> None:
         """The answer begins."""
+
+    @abstractmethod
+    def hand_over(self, answer: Answer) -> None:
+        """Give it to the one who waits for it, after all that follows from it for others."""
 
     @abstractmethod
     def on_body(self, body: Body) -> None:

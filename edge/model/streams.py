@@ -30,6 +30,10 @@ class Stream(StreamState):
     """A request and its answer. Attributes that most requests never set are class attributes until they are."""
 
     abort: Callable[[], None] | None = None  # breaks the client's connection; set once the answer has begun
+    # Is given the answer, or why there is none, once: within the frame that brought it, or in a turn of its own. Set
+    # before the request is submitted, by who does not await `answer`.
+    taker: Callable[[Answer | BaseException], None] | None = None
+    _answer: "asyncio.Future[Answer] | None" = None
 
     # The request's body, where it is not in the head's frame.
     _credit = abi.STREAM_WINDOW  # bytes that may be sent to the worker
@@ -49,7 +53,13 @@ class Stream(StreamState):
         self.payload = payload
         self.whole = whole
         self.since = now  # loop time of the last progress
-        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    @property
+    def answer(self) -> "asyncio.Future[Answer]":
+        """To await where there is no taker."""
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        return self._answer
 
     def wake(self) -> None:
         """Something has changed for those who send or read a body."""
@@ -59,10 +69,13 @@ class Stream(StreamState):
 
     def tell(self, error: BaseException) -> None:
         """Let the client know, after the step that says so, that no (further) answer will come."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        taker, self.taker = self.taker, None
+        if taker is not None:
+            asyncio.get_running_loop().call_soon(taker, error)  # it may be in the middle of giving us this request
         elif self.abort is not None:
             self.abort()
+        elif not (self.ended or self.parts is not None or self.answer.done()):
+            self.answer.set_exception(error)
         self.wake()
 
     # To the worker.
@@ -98,7 +111,7 @@ class Stream(StreamState):
     # From the worker.
 
     def on_answer(self, answer: Answer, now: float) -> None:
-        """The answer begins.
+        """The answer begins; `hand_over` follows.
 
         :raises ValueError: a worker cannot say that now; it enforces all of this on its guests.
         """
@@ -108,7 +121,13 @@ class Stream(StreamState):
         self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
         if not end:
             self.parts, self.since = deque(), now
-        if not self.answer.done():  # cancelled: the client has left, and its handler will say so in a moment
+
+    def hand_over(self, answer: Answer) -> None:
+        """Give the answer to the one who waits for it."""
+        taker, self.taker = self.taker, None
+        if taker is not None:
+            taker(answer)
+        elif not self.answer.done():  # cancelled: the client has left, and its handler will say so in a moment
             self.answer.set_result(answer)
 
     def on_body(self, body: Body) -> None:

@@ -1,7 +1,7 @@
 """What workers say, to the ones whom it concerns, by its type. What is for one that is gone is dropped."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from edge.devices.disks import Disks
@@ -48,24 +48,19 @@ class Routing:
             Hello: self._on_hello,
         }
 
-    def on_frames(self, worker: Worker, batch: Sequence[RawFrame]) -> None:
-        """Frames from a worker.
+    def on_frame(self, worker: Worker, frame: RawFrame) -> None:
+        """A frame from a worker.
 
         :raises ValueError: what a worker cannot say.
         """
-        handlers, out = self._handlers, self._out
         try:
-            for frame in batch:
-                try:
-                    message = from_worker(frame)
-                    handlers[type(message)](worker, message)
-                except ValueError:
-                    worker.frame = machine_of(frame)
-                    raise
-                if out:
-                    self._carry_out()
+            message = from_worker(frame)
+            self._handlers[type(message)](worker, message)
+        except ValueError:
+            worker.frame = machine_of(frame)
+            raise
         finally:
-            if out:
+            if self._out:
                 self._carry_out()
 
     # Requests and exchanges.
@@ -78,6 +73,7 @@ class Routing:
             stream.on_answer(message, now)
             if message.end:
                 self._ended(machine, stream, now)
+            stream.hand_over(message)
 
     def _on_body(self, worker: Worker, message: Body) -> None:
         machine = worker.machines.get(message.machine)

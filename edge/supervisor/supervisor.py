@@ -1,6 +1,6 @@
 """The edge's one trusted party, put together: it knows every service, machine, record and worker.
 
-A request for a resident machine goes `submit`, `Life.asked`, `Routing.on_frames`: one frame each way, nothing awaited.
+A request for a resident machine goes `submit`, `Life.asked`, `Routing.on_frame`: one frame each way, nothing awaited.
 What follows from what is decided in `life`, `residents`, `openings` and `losses`, and done by `driver`. No HTTP here:
 `http` makes streams and reads answers.
 """
@@ -105,7 +105,7 @@ class Supervisor:
             config.wedged,
         )
         self.on_lost = reaping.on_lost
-        self.on_frames = Routing(self.life, self.driver, disks, self.upstreams, self._on_log).on_frames
+        self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, self._on_log).on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
@@ -132,7 +132,7 @@ class Supervisor:
     # Requests, from `http`.
 
     def submit(self, stream: Stream) -> None:
-        """Give a request to its service's machine, or queue it until there is one. `stream.answer` is what to await.
+        """Give a request to its service's machine, or queue it until there is one. See `stream.taker`, `answer`.
 
         :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
         :raises OverBudget: no machine of the service can be here.

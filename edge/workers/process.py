@@ -50,8 +50,8 @@ _logger: Final = log.logger("workers")
 class Owner(Protocol):
     """Who a worker reports to."""
 
-    def on_frames(self, worker: "Worker", batch: Sequence[RawFrame]) -> None:
-        """Frames in order, to be decoded one after the other, so that what came before a broken one counts.
+    def on_frame(self, worker: "Worker", frame: RawFrame) -> None:
+        """The next frame, to be decoded and acted on, so that what came before a broken one counts.
 
         :raises ValueError: the worker broke the protocol.
         """
@@ -284,7 +284,7 @@ class Worker(asyncio.BufferedProtocol):
     def _take(self, frame: RawFrame) -> None:
         try:
             if self.alive:
-                self._owner.on_frames(self, (frame,))
+                self._owner.on_frame(self, frame)
             else:
                 self._greet(frame)
         except ValueError as error:

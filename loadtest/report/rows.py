@@ -1,10 +1,13 @@
 """Measured numbers as values, as a table and as JSON: median and spread, beside what was promised."""
 
+import functools
 import json
 import os
 import platform
 import re
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -108,10 +111,14 @@ def _machine() -> str:
     kind = f", {found[1]}" if (found := re.search(r"^model name\s*: (.+)$", _read("/proc/cpuinfo"), re.M)) else ""
     hypervisor = ", in a virtual machine" if re.search(r"^flags.* hypervisor\b", _read("/proc/cpuinfo"), re.M) else ""
     kvm = "with KVM" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "without KVM"
-    return (
-        f"{os.cpu_count()} processors{kind}{hypervisor}, {kvm}, {system.system} {system.release}, "
-        f"Python {platform.python_version()}"
-    )
+    return f"{os.cpu_count()} processors{kind}{hypervisor}, {kvm}, {system.system} {system.release}, {_program()}"
+
+
+@functools.cache
+def _program() -> str:
+    """Which version runs, on which Python, compiled or not: what `nunatak --version` says."""
+    asked = [sys.executable, "-m", "edge.main", "--version"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "no nunatak"
 
 
 def _read(path: str) -> str:

@@ -32,6 +32,7 @@ def run(test: Callable[[], Any]) -> None:
     asyncio.run(asyncio.wait_for(test(), 20))
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize("amounts", [(ALL,), (UNDER_WAY_MAX - abi.STREAM_WINDOW, 1)])
 def test_a_request_body_is_sent_no_faster_than_it_can_be_taken(amounts: tuple[int, ...]) -> None:
     async def test() -> None:
@@ -61,6 +62,7 @@ def test_an_upstream_answer_is_passed_on_no_faster_than_it_can_be_taken() -> Non
     run(test)
 
 
+@pytest.mark.plain
 def test_signs_of_life_are_believed_only_of_one_that_reads() -> None:
     async def test() -> None:
         owner: Any = None

@@ -485,6 +485,7 @@ def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[
     assert first_lines(data, most) == (lines, count)
 
 
+@pytest.mark.plain
 def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() -> None:
     taken: list[tuple[str, bytes]] = []
     spool = SimpleNamespace(append_all=lambda service, _, lines, *__: taken.extend((service, line) for line in lines))

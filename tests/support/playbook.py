@@ -67,6 +67,9 @@ class Request(StreamState):
     def on_answer(self, answer: Answer, now: float) -> None:
         raise AssertionError("a decision does no I/O")
 
+    def hand_over(self, answer: Answer) -> None:
+        raise AssertionError("a decision does no I/O")
+
     def on_body(self, body: Body) -> None:
         raise AssertionError("a decision does no I/O")
 

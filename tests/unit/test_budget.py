@@ -154,6 +154,7 @@ def test_at_the_end_small_ones_go_first_and_few_at_once() -> None:
     assert list(budget.batches([])) == []
 
 
+@pytest.mark.plain
 def test_a_machine_that_is_gone_is_charged_nothing() -> None:
     gone: Any = SimpleNamespace(number=9)
     assert Budget(1, 0).size_of(gone) == 0

@@ -63,6 +63,7 @@ def test_some_are_only_a_reason_to_leave(port: int) -> None:
     assert caller.results == [0]
 
 
+@pytest.mark.plain
 def test_a_timer_answers_with_what_the_clock_says() -> None:
     caller = Caller(3, 4)
     assert not carry_out(caller, abi.PORT_TIMER)

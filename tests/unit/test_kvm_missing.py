@@ -48,6 +48,7 @@ def test_whatever_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -
     assert calibrate().kvm_missing
 
 
+@pytest.mark.plain
 @pytest.mark.kvm
 @pytest.mark.parametrize("request_", ["SET_CPUID2", "SET_MSRS", "SET_XSAVE", "RUN"])
 def test_a_kernel_that_refuses_a_request(request_: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,13 +116,13 @@ class KvmEngine:
         self._facts = known or facts()
         self._memory = memory
         self._close_lock = threading.Lock()
-        self._thread = threading.main_thread().ident or 0
+        self._runs_in = threading.main_thread().ident or 0
         self._special = special_registers(self._facts.guards)
         self._io_open = False  # the last exit was an `out` that the kernel completes at the next entry
         self._stop_wanted = False
         self.entered = False  # a guest has run: the processor may hold what the page tables said
         self.cpuid_answers = 0
-        signal.signal(KICK, lambda *_: None)
+        signal.signal(KICK, _kicked)
         device = kvm.open_kvm()
         try:
             with contextlib.ExitStack() as undo:
@@ -281,7 +281,7 @@ class KvmEngine:
             if self._cpu >= 0:
                 self._stop_wanted = True
                 self._run_page[RUN_IMMEDIATE_EXIT] = 1
-                signal.pthread_kill(self._thread, KICK)
+                signal.pthread_kill(self._runs_in, KICK)
 
     def forget_stop(self) -> None:
         """See `Engine.forget_stop`. The signal has no effect but on KVM_RUN: it needs no forgetting."""
@@ -398,6 +398,10 @@ class KvmEngine:
                 os.close(self._cpu)
                 os.close(self._vm)
                 self._cpu = self._vm = -1
+
+
+def _kicked(_signal: int, _frame: object) -> None:
+    """That it came is all: it ended KVM_RUN."""
 
 
 def _bases(sregs: bytearray) -> tuple[int, int]:

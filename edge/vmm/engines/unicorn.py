@@ -57,6 +57,7 @@ _INTO_CALL_SLOTS: Final = struct.Struct("<Q8xQ8xQ8x")
 class UnicornEngine:
     """One Unicorn instance bound to one shell's memory for life."""
 
+    __deletable__ = ("_clean", "_memory")  # for mypyc: see `close`
     name = "unicorn"
 
     def __init__(self, memory: GuestMemory) -> None:
@@ -171,10 +172,14 @@ class UnicornEngine:
         )  # it adds its length
         self._into_call.write()
 
-    def run(self) -> Exit:
-        """See `Engine.run`."""
+    def _enter(self) -> None:
+        """Nothing has happened yet. In `run` itself, types would have it that nothing ever does."""
         self._exit = None
         self._stopping = False
+
+    def run(self) -> Exit:
+        """See `Engine.run`."""
+        self._enter()
         try:
             self._uc.emu_start(self._rip, 0)
         except UcError as error:

@@ -163,7 +163,11 @@ def enter(config: Config, start: Callable[[], T]) -> tuple[Report, T]:
 
 def environment() -> dict[str, str]:
     """The environment to start a worker with: none of the supervisor's secrets, and numpy without threads."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "LC_", "LD_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PYTHON", "LC_", "LD_", "NUNATAK_COMPILED"))
+    }
     return {**kept, "PATH": os.defpath, "LANG": os.environ.get("LANG", "C.UTF-8"), "OPENBLAS_NUM_THREADS": "1"}
 
 

@@ -22,7 +22,6 @@ from vmimage.errors import OperatorError
 AT_EMPTY_PATH: Final = 0x1000
 F_DUPFD_CLOEXEC: Final = 1030  # Python keeps a descriptor of its own for each mapping
 FIOCLEX: Final = 0x5451
-FIONBIO: Final = 0x5421  # how Python sets a socket's timeout
 
 
 def _calls(text: str) -> dict[str, int]:
@@ -88,10 +87,10 @@ def checked_calls(ioctls: Collection[int]) -> dict[int, Argument]:
     """Calls that are allowed only with certain arguments: these requests, a look at or another number
     for a descriptor, signals to oneself, `fstat`.
 
-    :param ioctls: beside those that Python makes on a socket.
+    :param ioctls: beside the one that Python makes on a descriptor that it receives.
     """
     return {
-        IOCTL: Argument(1, (*ioctls, FIONBIO, FIOCLEX)),
+        IOCTL: Argument(1, (*ioctls, FIOCLEX)),
         FCNTL: Argument(1, (F_DUPFD_CLOEXEC,)),
         TGKILL: Argument(0, (os.getpid(),)),
         NEWFSTATAT: Argument(3, (AT_EMPTY_PATH,)),

@@ -20,7 +20,7 @@ _SHIFT: Final = 20  # virtual time counts 2**-20 ns at weight 1: 100 units for a
 class Node:
     """What a `FairQueue` shares service among. Its lag is what it is owed: (virtual time - start) * weight."""
 
-    __slots__ = ("__weakref__", "member", "request_ns", "start", "ticket", "wants", "weight")
+    __slots__ = ("member", "request_ns", "start", "ticket", "wants", "weight")
 
     def __init__(self, weight: int) -> None:
         if not 1 <= weight <= WEIGHT_MAX:

@@ -10,7 +10,6 @@ O(log n) of those that are awake or still in debt, amortised; those that sleep c
 
 from heapq import heappop, heappush
 from typing import Final
-from weakref import WeakValueDictionary
 
 from edge.vmm.turns.charges import TENANT_QUOTA
 from edge.vmm.turns.fair_queue import FairQueue, Node
@@ -72,8 +71,8 @@ class Scheduler:
         self._latency_ns = latency_ns
         self._io_ns_per_byte = io_ns_per_byte
         self._root: FairQueue[Tenant] = FairQueue()
-        # A tenant lives as long as it has services, or the root queue keeps it for its debt.
-        self._tenants: WeakValueDictionary[str, Tenant] = WeakValueDictionary()
+        self._tenants: dict[str, Tenant] = {}  # that have services, or had some and may still be in debt: see `remove`
+        self._gone: dict[str, Tenant] = {}  # of these, those without services: one is looked at in each turn
         self._outside: dict[str, Bucket] = {}  # of tenants without services, until they are full again
         self.runnable = 0  # entities that have work and are not throttled
         self._throttled: list[tuple[int, int, Entity]] = []  # by release, a heap; void entries as in `FairQueue`
@@ -87,6 +86,7 @@ class Scheduler:
         if quota is not None and (quota.cpu_ns_per_s < 1 or quota.burst_ns < self.floor_ns):
             raise ValueError(f"a rate above 0 and a burst of at least {self.floor_ns} ns expected, got {quota}")
         node = self._tenants.get(tenant)
+        self._gone.pop(tenant, None)
         if node is None:
             outside = self._outside.pop(tenant, None)
             node = self._tenants[tenant] = Tenant(tenant, tenant_weight, outside or Bucket(TENANT_QUOTA))
@@ -109,6 +109,7 @@ class Scheduler:
             tenant.queue = FairQueue()  # nobody is left to be fair to
             if tenant.short or not tenant.outside.is_full(now_ns):
                 self._keep_outside(tenant, now_ns)
+            self._gone[tenant.name] = tenant
 
     def wake(self, entity: Entity, now_ns: int) -> None:
         """An entity has work. Nothing changes if it had some already."""
@@ -135,6 +136,8 @@ class Scheduler:
         """
         if self._throttled:
             self._release(now_ns)
+        if self._gone:
+            self._look_at_gone()
         while True:
             tenant = self._root.pick()
             entity = tenant.queue.pick() if tenant is not None else None
@@ -221,6 +224,15 @@ class Scheduler:
         if len(self._outside) >= OUTSIDE_KEPT:
             self._outside = {name: bucket for name, bucket in self._outside.items() if not bucket.is_full(now_ns)}
         self._outside[tenant.name] = tenant.outside
+
+    def _look_at_gone(self) -> None:
+        """Forget the first of the tenants without services, unless the root queue still has it for its debt."""
+        name, tenant = next(iter(self._gone.items()))
+        del self._gone[name]
+        if tenant.member:
+            self._gone[name] = tenant
+        else:
+            del self._tenants[name]
 
     def _release(self, now_ns: int) -> None:
         while (release_ns := self.next_release_ns()) is not None and release_ns <= now_ns:

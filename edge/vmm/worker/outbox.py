@@ -34,7 +34,6 @@ class Outbox:
         :raises OSError: the supervisor is gone.
         """
         if self._out:
-            self._socket.settimeout(None)
             self._socket.sendall(self._out)
             self._out.clear()
 
@@ -72,11 +71,21 @@ class Outbox:
         self.send(Died(machine, type(error).__name__, message, report, tuple(retry)[:RETRY_MAX]))
 
 
+def _credit(machine: int, stream: int, _: bool, payload: bytes) -> bytes:
+    return Credit.encode(machine, stream, *CREDIT_AMOUNT.unpack(payload))
+
+
+def _reset(machine: int, stream: int, _end: bool, _payload: bytes) -> bytes:
+    return Reset(machine, stream).to_bytes()
+
+
+def _subrequest(machine: int, stream: int, end: bool, payload: bytes) -> bytes:
+    return Subrequest(machine, stream, end, payload).to_bytes()
+
+
 # What a guest says beside answers: flags and payloads that a record may have and means nothing by are left out.
 _OTHERS: Final[Mapping[int, Callable[[int, int, bool, bytes], bytes]]] = {
-    abi.RECORD_CREDIT: lambda machine, stream, _, payload: Credit.encode(
-        machine, stream, *CREDIT_AMOUNT.unpack(payload)
-    ),
-    abi.RECORD_RESET: lambda machine, stream, *_: Reset(machine, stream).to_bytes(),
-    abi.RECORD_SUBREQUEST: lambda *record: Subrequest(*record).to_bytes(),
+    abi.RECORD_CREDIT: _credit,
+    abi.RECORD_RESET: _reset,
+    abi.RECORD_SUBREQUEST: _subrequest,
 }

@@ -7,6 +7,7 @@ supervisor says so or is gone, and when frames are out of step, which only a def
 """
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -37,7 +38,6 @@ from edge.vmm.worker.vitals import Vitals
 from vmimage.errors import NunatakError, OperatorError
 
 RECEIVE_BYTES: Final = 1 << 20
-LINGER_S: Final = 0.02  # ticks go on for so long after the last run: setting the timer costs more than a few of them
 
 
 class Worker:
@@ -54,6 +54,8 @@ class Worker:
     ) -> None:
         """The last three: see `attribution` (-1: nobody reads) and `memory_limit` (0 bytes: no limit)."""
         self._socket = frames_socket
+        self._readable = select.poll()
+        self._readable.register(frames_socket, select.POLLIN)
         self._in = Splitter()
         self._outbox = Outbox(frames_socket)
         self._guard = Guard(Attribution(attribution_fd), self._fail)
@@ -109,7 +111,6 @@ class Worker:
             if self._parking and (turn is None or self._parking.is_due()):
                 self._parking.next()
             self._outbox.flush()
-        self._watchdog.rest()
 
     # Input
 
@@ -118,13 +119,10 @@ class Worker:
         idle = not self._scheduler.runnable
         rests = idle and self._shells.short_of is None and not self._parking
         self._sleeps += rests
-        self._socket.settimeout(self._seconds_to_wake() if rests else 0)
-        try:
-            data = self._socket.recv(RECEIVE_BYTES)
-        except (BlockingIOError, TimeoutError):
+        data = self._read(self._seconds_to_wake() if rests else 0)
+        if data is None:
             if idle and not self._parking:
                 self._prepare_shell()
-                self._watchdog.rest()
             self._wake_sleepers()
             return True
         if not data:
@@ -137,10 +135,23 @@ class Worker:
         self._wake_sleepers()
         return True
 
+    def _read(self, wait_s: float | None) -> bytes | None:
+        """What has come, or comes within this time (None: whenever it does); None for nothing, b"" for the end.
+
+        The socket itself always blocks: to change that would be a system call for each request, or two.
+        """
+        if wait_s is None:
+            return self._socket.recv(RECEIVE_BYTES)
+        if wait_s and not self._readable.poll(wait_s * 1e3):
+            return None
+        try:
+            return self._socket.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+
     def _seconds_to_wake(self) -> float | None:
-        """Until a timer or a quota lets some machine go on; not long after a run, so that the ticks end soon."""
-        wait_s = seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
-        return min(wait_s or LINGER_S, LINGER_S) if self._watchdog.ticking else wait_s
+        """Until a timer or a quota lets some machine go on."""
+        return seconds_until((self._sleepers.next_ns(), self._scheduler.next_release_ns()), time.monotonic_ns())
 
     def _wake_sleepers(self) -> None:
         for number in self._sleepers.due(time.monotonic_ns()):
