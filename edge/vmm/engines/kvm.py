@@ -38,7 +38,6 @@ from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
 # `Registers` has RAX RCX RDX RBX RSP RBP RSI RDI; see `kvm_api.REGS` for the kernel's order.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
 _KERNEL: Final = (0, 3, 1, 2, 6, 7, 4, 5, *range(8, 16))
-_ADDRESS: Final = (1 << 47) - 1
 
 SCRATCH_ADDRESS: Final = 0x5000_0000  # guest-physical, in no slot: three pages that old processors want for real mode
 GENERAL_PROTECTION: Final = 13
@@ -49,12 +48,6 @@ PROBE_S: Final = 2.0  # a probe takes some microseconds; one that takes this lon
 _NO_STUB: Final = EngineFailure("an `out` of the guest's own")
 
 T = TypeVar("T")
-
-
-def _before_call(words: list[int]) -> None:
-    """Back to the SYSCALL that led into its stub; a guest that jumped there may have anything in RCX and R11."""
-    words[kvm.RIP] = words[kvm.RCX] - system_call.SIZE & _ADDRESS
-    words[kvm.RFLAGS] = words[kvm.R11] & RFLAGS_GUEST | RFLAGS_FIXED
 
 
 @functools.cache
@@ -224,8 +217,8 @@ class KvmEngine:
             words[kvm.RIP] = rip + length
             self.cpuid_answers += 1
         if system_call.in_stub(rip):
-            _before_call(words)
-        self._set(words, *_bases(sregs))
+            system_call.go_back(words)
+        self._set(words, *kvm.bases(sregs))
         if length:
             return None
         cr2 = struct.unpack_from("<Q", sregs, kvm.SREGS_CR2)[0] if vector == PAGE_FAULT else 0
@@ -247,15 +240,15 @@ class KvmEngine:
     def _invalid_call(self) -> Exit:
         """SYSCALL of a guest that has no entry for it."""
         words = self._words_in_stub()
-        _before_call(words)
-        self._set(words, *_bases(self._sregs()))
+        system_call.go_back(words)
+        self._set(words, *kvm.bases(self._sregs()))
         return Fault(6, 0, words[kvm.RIP], 0)
 
     def _go_on_at(self, rip: int) -> None:
         """Leave the stub of a SYSCALL for ring 3."""
         words = self._words_in_stub()
         words[kvm.RIP], words[kvm.RFLAGS] = rip, words[kvm.R11] & RFLAGS_GUEST | RFLAGS_FIXED
-        self._set(words, *_bases(self._sregs()))
+        self._set(words, *kvm.bases(self._sregs()))
 
     def _words_in_stub(self) -> list[int]:
         self._complete()
@@ -350,12 +343,12 @@ class KvmEngine:
         fcntl.ioctl(self._cpu, kvm.GET_XSAVE, area)
         self._floats = bytes(area[: kvm_floats.KNOWN_SIZE])
         if system_call.in_stub(words[kvm.RIP]):  # stopped there: the call is made again
-            _before_call(words)
+            system_call.go_back(words)
         return Registers(
             tuple(words[n] for n in _ENCODING),
             words[kvm.RIP],
             words[kvm.RFLAGS] & RFLAGS_GUEST | RFLAGS_FIXED,
-            *_bases(sregs),
+            *kvm.bases(sregs),
             kvm_floats.contract_of(area),
         )
 
@@ -402,9 +395,3 @@ class KvmEngine:
 
 def _kicked(_signal: int, _frame: object) -> None:
     """That it came is all: it ended KVM_RUN."""
-
-
-def _bases(sregs: bytearray) -> tuple[int, int]:
-    """FS and GS."""
-    (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (kvm.SREGS_FS_BASE, kvm.SREGS_GS_BASE))
-    return fs_base, gs_base

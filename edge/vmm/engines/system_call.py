@@ -15,9 +15,11 @@ what an instruction means are cleared by the processor on its way (IA32_FMASK, a
 import struct
 from typing import Final
 
+from edge.vmm.kernel import kvm_api as kvm
 from edge.vmm.memory import guest_memory as layout
 from edge.vmm.memory.guest_memory import MONITOR_ADDRESS, GuestMemory
 from vmimage import abi
+from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST
 
 FIELD: Final = abi.CONTROL_ADDRESS + abi.CONTROL_SYSCALL
 
@@ -31,6 +33,7 @@ STUB_RING_0_ADDRESS: Final = MONITOR_ADDRESS + STUB_RING_0
 SIZE: Final = 2  # of a SYSCALL instruction, bytes
 PORT: Final = 0x21
 
+_ADDRESS: Final = (1 << 47) - 1  # as far as a guest's own go
 _NOTHING: Final = bytes(abi.PAGE_SIZE)
 _EXIT: Final = bytes((0xE6, PORT, 0xF4))  # out; hlt
 # mov [WORD], cs; testb $3, [WORD]; jz 2f; cmpq $0, [FIELD]; je 1f; jmp *[FIELD]; 1: ud2; 2: the exit
@@ -105,3 +108,12 @@ def in_stub(rip: int) -> bool:
         STUB_ADDRESS <= rip < STUB_ADDRESS + abi.PAGE_SIZE
         or STUB_RING_0_ADDRESS <= rip < STUB_RING_0_ADDRESS + abi.PAGE_SIZE
     )
+
+
+def go_back(words: list[int]) -> None:
+    """Registers as before the call that led into its stub; a guest that jumped there may have anything in RCX and R11.
+
+    :param words: in the order of `kvm_api.REGS`.
+    """
+    words[kvm.RIP] = words[kvm.RCX] - SIZE & _ADDRESS
+    words[kvm.RFLAGS] = words[kvm.R11] & RFLAGS_GUEST | RFLAGS_FIXED

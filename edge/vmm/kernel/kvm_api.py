@@ -161,3 +161,9 @@ def segment(
 
 # struct kvm_segment that cannot be used: its selector is null. FS and GS keep their bases in 64-bit mode all the same.
 NO_SEGMENT: Final = struct.pack("<QIHBBBBBBBBBB", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
+
+
+def bases(sregs: bytearray) -> tuple[int, int]:
+    """FS and GS of special registers as the kernel gives them."""
+    (fs_base,), (gs_base,) = (struct.unpack_from("<Q", sregs, at) for at in (SREGS_FS_BASE, SREGS_GS_BASE))
+    return fs_base, gs_base
