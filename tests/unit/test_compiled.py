@@ -165,7 +165,7 @@ print("here")
 
 @pytest.mark.parametrize("how", ["cancelled", "timed_out", "dropped", "thrown_into", "left_waiting"])
 def test_a_coroutine_that_is_abandoned_ends_no_process(how: str) -> None:
-    """What is thrown into compiled coroutines, and those that nobody awaits to the end, was a weak spot of mypyc (#12867)."""
+    """Coroutines into which something is thrown, or that nobody awaits to the end: a weak spot of mypyc (#12867)."""
     command = [sys.executable, "-c", ABANDONED, how]
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "here\n"), done.stderr
