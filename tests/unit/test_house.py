@@ -166,7 +166,6 @@ STILL_INSIDE = {
     "unit/test_logs.py",
     "unit/test_overlays.py",
     "unit/test_reports.py",
-    "unit/test_waiting.py",
 }
 OWN = {"self", "cls", "super()"}
 BY_NAME = {"setattr", "getattr", "delattr", "hasattr", "setitem", "patch", "object"}  # builtins', pytest's, mock's
