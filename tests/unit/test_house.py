@@ -161,7 +161,6 @@ STILL_INSIDE = {
     "property/fuzzing/parsers.py",
     "unit/test_edge_disks.py",
     "unit/test_exchanges.py",
-    "unit/test_intake.py",
     "unit/test_logs.py",
 }
 OWN = {"self", "cls", "super()"}
