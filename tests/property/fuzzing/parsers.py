@@ -514,7 +514,7 @@ _POLICY: Final = UpstreamPolicy.parse("public")
 
 
 def _subrequest(data: bytes) -> tuple[str, str, list[tuple[str, str]]]:
-    method, url, fields = upstreams._parse(data)
+    method, url, fields = upstreams.parse_subrequest(data)
     checked = _POLICY.check(url, ("https://api.example", "http://127.0.0.1:8080"))
     return method, str(checked), fields
 
