@@ -157,10 +157,7 @@ DOCUMENTED = {
 STILL_INSIDE = {
     "attack/test_flush_parts.py",
     "attack/test_supervisor_floods.py",
-    "property/fuzzing/defective_worker.py",
-    "property/fuzzing/parsers.py",
     "unit/test_edge_disks.py",
-    "unit/test_exchanges.py",
     "unit/test_logs.py",
 }
 OWN = {"self", "cls", "super()"}
