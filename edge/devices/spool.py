@@ -27,7 +27,6 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import private_folder, write_private
 from edge.common.tasks import Tasks
-from edge.vmm.devices.log import LINE_BYTES
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.urls import is_guarded
@@ -43,17 +42,6 @@ _EDGE: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 K = TypeVar("K", str, tuple[str, str])
 
 _logger: Final = log.logger("logs")
-
-
-def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
-    """The first lines of what a guest wrote, and how many there are in all; those that are not asked for cost nothing.
-
-    :param most: how many to give; each is cut at `LINE_BYTES`.
-    """
-    count = data.count(b"\n") + bool(data and not data.endswith(b"\n"))
-    kept = min(count, most)
-    lines = data.split(b"\n", kept)[:kept] if kept > 0 else []
-    return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
 
 
 class Spool:

@@ -5,9 +5,13 @@ The real parts, told by frames what a worker would tell them; what another tenan
 
 import asyncio
 import errno
+import json
 import struct
-from collections.abc import Callable, Coroutine
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -22,16 +26,17 @@ from edge.content.seal import new_seal
 from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.devices.disks import Disks
 from edge.devices.flushes import FLUSHES_EACH
+from edge.devices.lines import LINES_A_TICK, Lines, first_lines
 from edge.devices.overlays import Overlays
-from edge.devices.spool import Spool, first_lines
+from edge.devices.spool import Spool
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
 from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
 from edge.vmm.wire.machines import Log
 from edge.vmm.wire.messages import ToWorker
 from edge.vmm.wire.streams import Body, Credit, Reset, Subrequest
 from tests.support.parked import parked
+from tests.support.quiet import others, tasks_done
 from tests.support.wire import to_worker
 from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
@@ -41,7 +46,6 @@ from vmimage.trust import ServiceRecord
 
 T = TypeVar("T")
 BIT = abi.EXCHANGE_BIT
-BLOCK = b"Method\0GET\0URL\0http://192.0.2.1\0\0"
 
 
 class Worker:
@@ -92,37 +96,80 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
+@pytest.fixture
+def time_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nobody is allowed more because the test took long; of event loops too, so no timer of theirs fires."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)
+
+
+@pytest.fixture(autouse=True)
+def _no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetches of blocks begin as soon as they may, not one after the other: that has a test of its own."""
+    monkeypatch.setattr("edge.devices.blocks.GAP_S", 0.0)
+
+
 # Exchanges.
 
 
-def begin(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_subrequest(guest, Subrequest(guest.number, BIT | number, True, BLOCK))
+class Upstream:
+    """An upstream that takes requests and says nothing until it is let go."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []  # paths, in the order they came
+        self.going = asyncio.Event()
+        self._more = asyncio.Condition()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Its URL."""
+        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        async with server:
+            yield "http://{}:{}".format(*server.sockets[0].getsockname())
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        async with self._more:
+            self.asked.append(head.split()[1].decode())
+            self._more.notify_all()
+        await self.going.wait()
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async def has(self, count: int) -> None:
+        """Until so many were asked."""
+        async with self._more:
+            await asyncio.wait_for(self._more.wait_for(lambda: len(self.asked) >= count), 30)
+
+
+def ask_for(url: str) -> bytes:
+    return b"Method\0GET\0URL\0" + url.encode() + b"\0\0"
+
+
+def begin(upstreams: Upstreams, guest: Any, number: int, url: str = "http://192.0.2.1", *, ended: bool = True) -> None:
+    upstreams.on_subrequest(guest, Subrequest(guest.number, BIT | number, ended, ask_for(url)))
 
 
 def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
     upstreams.on_abort(guest, Reset(guest.number, BIT | number))
 
 
+@pytest.mark.usefixtures("time_stands")
 def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
         upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 1, counters)
         evil, other_of_evil, victim = (machine(n, t, worker) for n, t in enumerate(("mallory", "mallory", "alice")))
-        tasks = len(asyncio.all_tasks())
         burst, pairs = int(EXCHANGES.burst), 2000
         for number in range(pairs):
             begin(upstreams, evil, number)
             reset(upstreams, evil, number)
+        assert others() == set()
         await asyncio.sleep(0)
-        assert len(asyncio.all_tasks()) == tasks
         assert worker.take(Reset) == [], "what it dropped itself it is not told of"
-        too_many = counters.upstream_requests["too_many"]
-        assert pairs - 2 * burst < too_many <= pairs - burst
-        assert counters.upstream_requests == {"abandoned": pairs - too_many, "too_many": too_many}
+        assert counters.upstream_requests == {"abandoned": burst, "too_many": pairs - burst}
         assert upstreams.of(evil) == {}
 
-        upstreams._begun = Allowance(EXCHANGES, lambda: 0.0)
-        assert upstreams._begun.take("mallory", burst) == burst
         begin(upstreams, other_of_evil, 1)
         await asyncio.sleep(0)
         (told,) = worker.take(Reset)
@@ -131,10 +178,8 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
         )
         assert b"requests to upstreams a second" in told.reason
         begin(upstreams, victim, 1)
-        exchange = upstreams.of(victim)[BIT | 1]
         await asyncio.sleep(0)
-        assert exchange.task is not None
-        await exchange.task
+        await tasks_done()
         assert upstreams.of(victim) == {}
         assert counters.upstream_requests["refused"] == 1, "it had its turn; the operator lets nobody reach anything"
 
@@ -143,36 +188,50 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
 
 def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
     async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 30, counters)
-        going, arrived = asyncio.Event(), 0
+        worker, upstream = Worker(), Upstream()
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 30, Counters())
+        each = CONNECTIONS_EACH // abi.MAX_EXCHANGES  # machines that take all of a tenant's
 
-        async def slow(_: object) -> None:
-            nonlocal arrived
-            arrived += 1
-            await going.wait()
+        def flood(url: str, guests: list[Any]) -> None:
+            for guest in guests:
+                guest.image.manifest.upstreams = (url,)
+                for number in range(abi.MAX_EXCHANGES):
+                    begin(upstreams, guest, number, f"{url}/{guest.number}")
 
-        upstreams._exchange = slow  # type: ignore[method-assign,assignment] # in place of an upstream that says nothing
-        evil = [machine(number, "mallory", worker) for number in range(8)]
-        victim = machine(9, "alice", worker)
-        for guest in evil:
-            for number in range(abi.MAX_EXCHANGES):
-                begin(upstreams, guest, number)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert arrived == CONNECTIONS_EACH
-        begin(upstreams, victim, 1)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert arrived == CONNECTIONS_EACH + 1, "hers did not wait for theirs"
-        for guest in evil[:4]:
-            upstreams.forget(guest)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert arrived == 2 * CONNECTIONS_EACH + 1, "who is gone makes room, also one that waited"
-        going.set()
-        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in upstreams.of(guest).values() if e.task))
-        assert upstreams._turns.held == upstreams._turns.waiting == 0
+        def arrived() -> dict[str, int]:
+            return dict(Counter(upstream.asked))
+
+        def all_of(guests: list[Any]) -> dict[str, int]:
+            return {f"/{guest.number}": abi.MAX_EXCHANGES for guest in guests}
+
+        async with upstream.serving() as url:
+            evil = [machine(number, "mallory", worker) for number in range(2 * each)]
+            victim = machine(99, "alice", worker)
+            flood(url, evil)
+            await upstream.has(CONNECTIONS_EACH)
+            victim.image.manifest.upstreams = (url,)
+            begin(upstreams, victim, 1, f"{url}/hers")
+            await upstream.has(CONNECTIONS_EACH + 1)
+            there = all_of(evil[:each]) | {"/hers": 1}
+            assert arrived() == there, "hers did not wait for theirs"
+
+            waited = evil.pop(each)
+            for guest in (*evil[: each - 1], waited):
+                upstreams.forget(guest)
+            there |= all_of(evil[each:])
+            await upstream.has(sum(there.values()))
+            assert arrived() == there, "who is gone makes room, and who waited and is gone takes none"
+
+            upstream.going.set()
+            await asyncio.gather(*(e.task for guest in (*evil, victim) for e in upstreams.of(guest).values() if e.task))
+            assert [upstreams.of(guest) for guest in (*evil, victim)] == [{}] * (len(evil) + 1)
+            upstream.going.clear()
+            again = [machine(number, "mallory", worker) for number in range(100, 100 + each)]
+            flood(url, again)
+            there |= all_of(again)
+            await upstream.has(sum(there.values()))
+            assert arrived() == there, "all places are free again"
+            await upstreams.close()
 
     run(test)
 
@@ -187,18 +246,20 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
 )
 def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
     async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 0.05, counters)
-        upstreams._exchange = lambda _: asyncio.sleep(3600)  # type: ignore[method-assign,assignment]
-        guest = machine(1, "mallory", worker)
-        upstreams.on_subrequest(guest, Subrequest(1, BIT | 1, False, BLOCK))
-        for _ in range(2000):
-            upstreams.on_message(guest, nothing)
-            await asyncio.sleep(0.001)
-            if not upstreams.of(guest):
-                break
-        assert upstreams.of(guest) == {}, "it is given up for silence"
-        assert counters.upstream_requests == {"failed": 1}
+        counters, upstream = Counters(), Upstream()
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 0.2, counters)
+        async with upstream.serving() as url:
+            guest = machine(1, "mallory", Worker())
+            guest.image.manifest.upstreams = (url,)
+            begin(upstreams, guest, 1, url, ended=False)
+            for _ in range(2000):
+                upstreams.on_message(guest, nothing)
+                await asyncio.sleep(0.001)
+                if not upstreams.of(guest):
+                    break
+            assert upstreams.of(guest) == {}, "it is given up for silence"
+            assert counters.upstream_requests == {"failed": 1}
+            await upstreams.close()
 
     run(test)
 
@@ -254,8 +315,8 @@ class Edge:
         self.disks.on_keep(guest, Keep(guest.number, token, 0, False, written))
 
     async def quiet(self) -> None:
-        while self.disks.tasks._running or len(self.disks.slices):
-            await asyncio.gather(*self.disks.tasks._running)
+        while others() or len(self.disks.slices):
+            await tasks_done()
             await asyncio.sleep(0)
 
 
@@ -279,8 +340,7 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         for number in range(2000):
             site.disks.on_want(worker, BlockWant(1, number))  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        tasks = len(site.disks.tasks._running)
-        assert (len(store.asked), tasks) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
+        assert (len(store.asked), len(others())) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
         for number in range(4):
             site.disks.on_want(worker, BlockWant(2, number))  # type: ignore[arg-type]
         store.open.set()
@@ -294,9 +354,11 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
 
 
 def test_wants_without_end_are_answered_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.devices.disks.LISTS_BYTES", 1)
+
     async def test() -> None:
-        large, small = Origin("large", WANTS_MAX + 100), Origin("small", 8)
-        store, worker = Store(large, small), Worker()
+        large, small, third = Origin("large", WANTS_MAX + 100), Origin("small", 8), Origin("third", 8)
+        store, worker = Store(large, small, third), Worker()
         site = Edge(tmp_path, store)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "shared", large)
@@ -310,7 +372,8 @@ def test_wants_without_end_are_answered_with_an_error(tmp_path: Path, monkeypatc
         assert worker.take(Block) == []
         await asyncio.sleep(0)
         site.disks.forget(evil)
-        site.disks._drop(large.manifest.digest)  # as when room is needed: nobody has it any more
+        await site.open(machine(3, "carol", worker), "shared", third)
+        assert 1 not in worker.disks, "room is needed, and nobody has it any more"
         store.open.set()
         await site.quiet()
         answers = worker.take(Block)
@@ -337,7 +400,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         assert site.disks.flushes.waiting.held_by("mallory") <= FLUSHES_EACH
         assert statuses(worker) == dict.fromkeys(range(fit, 20), -errno.EAGAIN)
         assert site.counters.flushes_refused == 20 - fit
-        assert len(site.disks.tasks._running) == fit
+        assert len(others()) == fit
         site.flush(victim, 100, 0, 4)
         assert statuses(worker) == {}
         blocked.set()
@@ -429,12 +492,11 @@ def test_a_machine_whose_flush_was_refused_does_not_wake_to_disks_that_it_never_
     run(test)
 
 
-def test_records_for_a_log_disk_have_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("time_stands")
+def test_records_for_a_log_disk_have_a_rate(tmp_path: Path) -> None:
     async def test() -> None:
         worker = Worker()
         site = Edge(tmp_path, Store())
-        now_s = 0.0
-        site.disks._log_records = Allowance(LOG_RECORDS, lambda: now_s)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "log", size=1 << 20)
         await site.open(victim, "log", size=1 << 20)
@@ -485,24 +547,28 @@ def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[
     assert first_lines(data, most) == (lines, count)
 
 
-def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() -> None:
-    taken: list[tuple[str, bytes]] = []
-    spool = SimpleNamespace(append_all=lambda service, _, lines, *__: taken.extend((service, line) for line in lines))
+@pytest.mark.usefixtures("time_stands")
+def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant(tmp_path: Path) -> None:
     counters, worker = Counters(), Worker()
-    supervisor: Any = SimpleNamespace(
-        counters=counters, disks=SimpleNamespace(logs=spool), _log_lines=Allowance(LOG_LINES, lambda: 0.0)
-    )
-    evil = [machine(number, "mallory", worker) for number in range(8)]
-    for guest in evil:
-        Supervisor._on_log(supervisor, guest, Log(guest.number, b"\n" * 1_000_000))
-    burst = int(LOG_LINES.burst)
-    assert [guest.log_lines for guest in evil] == [LOG_LINES_A_TICK] * (burst // LOG_LINES_A_TICK) + [0] * (
-        8 - burst // LOG_LINES_A_TICK
-    )
-    assert len(taken) == burst
-    assert counters.log_lines_dropped == 8_000_000 - burst
-    Supervisor._on_log(supervisor, machine(9, "alice", worker), Log(9, b"hello\nworld\n"))
-    assert taken[burst:] == [("alice-9", b"hello"), ("alice-9", b"world")]
+    spool = Spool(tmp_path, 1 << 30, "http://127.0.0.1:1", "", counters)
+
+    async def test() -> None:
+        lines = Lines(spool, counters)
+        evil = [machine(number, "mallory", worker) for number in range(8)]
+        for guest in evil:
+            lines.on_log(guest, Log(guest.number, b"\n" * 1_000_000))
+        burst = int(LOG_LINES.burst)
+        full, none = burst // LINES_A_TICK, 8 - burst // LINES_A_TICK
+        assert [guest.log_lines for guest in evil] == [LINES_A_TICK] * full + [0] * none
+        assert counters.log_lines_dropped == 8_000_000 - burst
+        lines.on_log(machine(9, "alice", worker), Log(9, b"hello\nworld\n"))
+
+    run(test)
+    spool.close()
+    written = b"".join(file.read_bytes() for file in tmp_path.glob("*.jsonl"))
+    taken = [(line["service"], line["text"]) for line in map(json.loads, written.splitlines())]
+    assert len(taken) == int(LOG_LINES.burst) + 2
+    assert taken[-2:] == [("alice-9", "hello"), ("alice-9", "world")]
 
 
 def test_lines_of_one_tenant_leave_room_for_those_of_others(tmp_path: Path) -> None:
