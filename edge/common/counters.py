@@ -132,6 +132,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "overlay_aside_bytes": "Bytes of their pages.",
     "written_services": "Services with pages of their own on this edge: other edges have others.",
     "log_bytes": "Bytes of log lines that wait for the origin.",
+    "logs_waiting": "Logs that have such lines, written since the edge started.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",

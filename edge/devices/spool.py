@@ -75,6 +75,11 @@ class Spool:
         self.edge, self._next = self._identity()
         self._begin()
 
+    @property
+    def logs_waiting(self) -> int:
+        """How many logs have lines that wait, of those that said something since this edge started."""
+        return len(self._pending)
+
     def _identity(self) -> tuple[str, int]:
         """Name of this edge at the origin, and number of the next segment.
 
@@ -254,14 +259,22 @@ class Spool:
             while True:
                 await asyncio.sleep(pause_s)
                 try:
-                    while await self._ship_one(session):
-                        pass
+                    await self.ship_waiting(session)
                     failing, pause_s = "", SHIP_S
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     pause_s = min(pause_s * 2, PAUSE_MAX_S)
                     if str(error) != failing:
                         _logger.warning(log.line("logs_not_shipped", error=error or type(error).__name__))
                     failing = str(error)
+
+    async def ship_waiting(self, session: aiohttp.ClientSession) -> None:
+        """Send all that waits now, the oldest first.
+
+        :raises aiohttp.ClientError | OSError | TimeoutError: the origin is away, or does not take it now; what it has
+            not taken waits further.
+        """
+        while await self._ship_one(session):
+            pass
 
     async def _ship_one(self, session: aiohttp.ClientSession) -> bool:
         """Send the oldest segment; False when there is nothing left to send."""
