@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final, Protocol
 
-from edge.content.blobs import Trip
+from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
@@ -59,7 +59,7 @@ class StreamState(ABC):
     # How it came to its machine, for the client to read.
     loops = 0  # edges that the request has passed through before, by CDN-Loop
     tier: flow.Tier = "resident"
-    trip: Trip | None = None  # the image load it waited for
+    load: Load | None = None  # the image load it waited for
     collapsed = False  # that another request had begun
 
     def step(self, event: flow.RequestEvent) -> None:

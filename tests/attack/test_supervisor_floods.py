@@ -21,7 +21,7 @@ import pytest
 from edge.common.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
 from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.seal import new_seal
 from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.devices.disks import Disks
@@ -285,7 +285,7 @@ class Store:
         self.asked: list[str] = []
         self.open = asyncio.Event()
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         if ref.digest in self.names:
             self.asked.append(self.names[ref.digest])
             await self.open.wait()

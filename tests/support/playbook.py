@@ -253,8 +253,8 @@ class Playbook:
         here, where = self.services[service], self.workers[worker] if isinstance(worker, int) else worker
         key = self.openings.begin(here)
         assert self.openings.still_right(here, key, where, MACHINE_BYTES, True)
-        trip: Any = SimpleNamespace(from_origin=True) if from_origin else None
-        self.openings.opened(self._enter(here, where), held, trip, self.now)
+        load: Any = SimpleNamespace(from_origin=True) if from_origin else None
+        self.openings.opened(self._enter(here, where), held, load, self.now)
         return self._look()
 
     def open_failed(self, error: Exception, service: str = "a") -> "Playbook":

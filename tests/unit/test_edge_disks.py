@@ -12,7 +12,7 @@ import pytest
 
 import edge.devices.blocks
 from edge.common.counters import Counters
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.seal import new_seal
 from edge.devices.disks import Attached, Disks
 from edge.devices.overlays import Overlays
@@ -50,7 +50,7 @@ class Origin:
         self.contents |= {ref.digest: wire for ref, wire in packed}
         self.refs = [ref for ref, _ in packed]
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         self.gets[ref.digest] += 1
         await asyncio.sleep(0)
         said = self.script.pop(0) if self.script else "ok"
