@@ -71,9 +71,7 @@ class Counters:
     limit_hits: Annotated[Tally, "Requests and machines that ended at a limit of their image.", By("limit")] = field(
         default_factory=dict
     )
-    rejuvenations: Annotated[Tally, "Machines replaced because they were worn, by cause.", By("cause")] = field(
-        default_factory=dict
-    )
+    rejuvenations: Annotated[Tally, "Machines rejuvenated, by cause.", By("cause")] = field(default_factory=dict)
     pool_grown: Annotated[int, "Machines opened beside a service's first, because that had too much to do."] = 0
     replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
     workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0

@@ -43,7 +43,7 @@ class Openings:
 
     def may_use(self, service: Service, manifest: ImageManifest, held: Held) -> bool:
         """Whether the next machine may go on from a record. One that it may not is dropped."""
-        if cause := flow.worn(manifest.rejuvenate, held.served, held.lived_s):
+        if cause := flow.rejuvenation_cause(manifest.rejuvenate, held.served, held.lived_s):
             self._out += (do.ForgetRecord(service.key), do.Count("rejuvenations", cause))
             return False
         if held.size_bytes > PAYLOAD_MAX - OPEN_ROOM:  # no worker would take it

@@ -142,7 +142,7 @@ class Routing:
             machine.throttled = number in throttled
         for number in message.grown:
             if number in worker.machines:
-                self._life.worn(worker.machines[number], "growth_bytes", now)
+                self._life.rejuvenate(worker.machines[number], "growth_bytes", now)
         self._life.measured(worker.machines, message.resident, now)
 
 

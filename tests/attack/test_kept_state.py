@@ -99,7 +99,7 @@ def retold(parked: Parked) -> None:
 
 
 def aged(parked: Parked) -> None:
-    """The time at which it started, and so when it is worn."""
+    """The time at which it started, and so when it is rejuvenated."""
     with sqlite3.connect(parked.folder / "parked" / "cache.db") as database:
         ((value,),) = database.execute("SELECT value FROM Cache WHERE key = ?", (KEY,)).fetchall()
         later = value[:72] + b"\xff" + value[73:]

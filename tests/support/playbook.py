@@ -342,7 +342,7 @@ class Playbook:
 
     def grew(self, machine: str = "a#1") -> "Playbook":
         """A worker says that a machine differs more from its image than it may."""
-        self._event().life.worn(self.machines[machine], "growth_bytes", self.now)
+        self._event().life.rejuvenate(self.machines[machine], "growth_bytes", self.now)
         return self._look()
 
     def tick(self, patience_s: float = 30.0) -> "Playbook":

@@ -114,7 +114,7 @@ def test_a_record_makes_the_machine_as_old_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(("limit", "cause"), [({"requests": 3}, "requests"), ({"seconds": 5}, "seconds")])
-def test_a_worn_record_is_dropped(limit: dict[str, int], cause: str) -> None:
+def test_the_record_of_a_machine_that_is_to_be_rejuvenated_is_dropped(limit: dict[str, int], cause: str) -> None:
     begun = play(**limit).asked(1).expect("Open(a)")
     assert not begun.record(RECORD)
     begun.expect("ForgetRecord(a)", f"Count(rejuvenations, {cause})")
@@ -374,36 +374,36 @@ def test_a_request_waits_so_long_and_not_longer() -> None:
     assert list(begun.life.waiting) == [], "no service is looked at for which nothing waits"
 
 
-# Worn, changed, withdrawn.
+# Rejuvenated, changed, withdrawn.
 
 
 @pytest.mark.parametrize(("limit", "cause"), [({"requests": 2}, "requests"), ({"seconds": 60}, "seconds")])
-def test_a_worn_machine_finishes_what_it_has_and_the_next_request_finds_a_new_one(
+def test_a_machine_that_is_rejuvenated_finishes_what_it_has_and_the_next_request_finds_a_new_one(
     limit: dict[str, int], cause: str
 ) -> None:
-    worn = (
+    play = (
         resident(**limit)
         .wait(60)
         .asked(1)
         .expect(f"Count(rejuvenations, {cause})", "ForgetRecord(a)", "Dispatch(a#1, 1)")
     )
-    worn.state("cold").asked(2).expect("Open(a)").answered(1).expect("Close(a#1)", "Leave(a#1)")
-    worn.opened().expect("Dispatch(a#2, 2)")
+    play.state("cold").asked(2).expect("Open(a)").answered(1).expect("Close(a#1)", "Leave(a#1)")
+    play.opened().expect("Dispatch(a#2, 2)")
 
 
-def test_a_machine_is_worn_once() -> None:
-    worn = (
+def test_a_machine_is_rejuvenated_once() -> None:
+    play = (
         resident()
         .asked(1)
         .expect("Dispatch(a#1, 1)")
         .grew()
         .expect("Count(rejuvenations, growth_bytes)", "ForgetRecord(a)")
     )
-    worn.grew().expect().answered(1).expect("Close(a#1)", "Leave(a#1)")
+    play.grew().expect().answered(1).expect("Close(a#1)", "Leave(a#1)")
     resident().park().expect("Park(a#1)").grew().expect().state("parking")
 
 
-def test_what_waits_for_a_place_in_a_machine_that_is_worn_goes_to_a_new_one_at_once() -> None:
+def test_what_waits_for_a_place_in_a_machine_that_is_rejuvenated_goes_to_a_new_one_at_once() -> None:
     full = resident(streams=1, requests=3).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect().asked(3).expect()
     full.answered(1).expect("Count(rejuvenations, requests)", "ForgetRecord(a)", "Open(a)", "Dispatch(a#1, 2)")
     full.opened().expect("Dispatch(a#2, 3)").answered(2).expect("Close(a#1)", "Leave(a#1)")
@@ -543,7 +543,7 @@ def test_a_new_version_retires_all_of_a_pool() -> None:
     busy.answered(1).expect().answered(2).expect("Close(a#1)", "Leave(a#1)")
 
 
-def test_a_worn_first_leaves_its_place_to_another() -> None:
+def test_a_first_that_is_rejuvenated_leaves_its_place_to_another() -> None:
     busy = grown(requests=8).asked(5).expect("Dispatch(a#2, 5)").asked(6).expect("Dispatch(a#2, 6)").asked(7)
     busy.expect("Dispatch(a#1, 7)").asked(8).expect("Dispatch(a#2, 8)").asked(9)
     busy.expect("Dispatch(a#1, 9)").answered(7).expect().asked(10)
