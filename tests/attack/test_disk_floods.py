@@ -1,270 +1,40 @@
-"""Guests that make the supervisor work without end: what is begun, held and answered for them has bounds by tenant.
+"""Guests that read, flush and log to disks without end: what is fetched, held and answered has bounds by tenant.
 
 The real parts, told by frames what a worker would tell them; what another tenant gets meanwhile is what it got before.
 """
 
 import asyncio
 import errno
-import json
 import struct
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from edge.common.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
+from edge.common.allowance import BLOCKS, LOG_RECORDS, Allowance, Rate
 from edge.common.counters import Counters
-from edge.config.upstream_policy import UpstreamPolicy
 from edge.content.blobs import Load, Ref
 from edge.content.seal import new_seal
 from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.devices.disks import Disks
 from edge.devices.flushes import FLUSHES_EACH
-from edge.devices.lines import LINES_A_TICK, Lines, first_lines
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
-from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
-from edge.vmm.wire.machines import Log
-from edge.vmm.wire.messages import ToWorker
-from edge.vmm.wire.streams import Body, Credit, Reset, Subrequest
+from tests.attack.flooding import Worker, machine, run
 from tests.support.parked import parked
 from tests.support.quiet import others, tasks_done
 from tests.support.wire import to_worker
-from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.manifest import digest_of
-from vmimage.trust import ServiceRecord
-
-T = TypeVar("T")
-BIT = abi.EXCHANGE_BIT
-
-
-class Worker:
-    """What a worker is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[ToWorker] = []
-        self.disks: set[int] = set()
-
-    def send(self, data: bytes) -> None:
-        self.sent += to_worker(data)
-
-    async def has(self, count: int, kind: type) -> None:
-        """Until it was sent so many."""
-        enough = asyncio.Event()
-        send = self.send
-
-        def watched(data: bytes) -> None:
-            send(data)
-            if sum(isinstance(message, kind) for message in self.sent) >= count:
-                enough.set()
-
-        self.send = watched  # type: ignore[method-assign]
-        await enough.wait()
-
-    def take(self, kind: type[T]) -> list[T]:
-        found: list[T] = [message for message in self.sent if isinstance(message, kind)]
-        self.sent.clear()
-        return found
-
-
-class Guest(SimpleNamespace):
-    """A machine; one is another, whatever they have."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-
-def machine(number: int, tenant: str, worker: Worker) -> Any:
-    name = f"{tenant}-{number}"
-    release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
-    service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
-    image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",)))
-    return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0)
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(test())
-
-
-@pytest.fixture
-def time_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So nobody is allowed more because the test took long; of event loops too, so no timer of theirs fires."""
-    now_s = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now_s)
 
 
 @pytest.fixture(autouse=True)
 def _no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetches of blocks begin as soon as they may, not one after the other: that has a test of its own."""
     monkeypatch.setattr("edge.devices.blocks.GAP_S", 0.0)
-
-
-# Exchanges.
-
-
-class Upstream:
-    """An upstream that takes requests and says nothing until it is let go."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []  # paths, in the order they came
-        self.going = asyncio.Event()
-        self._more = asyncio.Condition()
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Its URL."""
-        server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        async with server:
-            yield "http://{}:{}".format(*server.sockets[0].getsockname())
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        async with self._more:
-            self.asked.append(head.split()[1].decode())
-            self._more.notify_all()
-        await self.going.wait()
-        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
-        writer.close()
-
-    async def has(self, count: int) -> None:
-        """Until so many were asked."""
-        async with self._more:
-            await asyncio.wait_for(self._more.wait_for(lambda: len(self.asked) >= count), 30)
-
-
-def ask_for(url: str) -> bytes:
-    return b"Method\0GET\0URL\0" + url.encode() + b"\0\0"
-
-
-def begin(upstreams: Upstreams, guest: Any, number: int, url: str = "http://192.0.2.1", *, ended: bool = True) -> None:
-    upstreams.on_subrequest(guest, Subrequest(guest.number, BIT | number, ended, ask_for(url)))
-
-
-def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_abort(guest, Reset(guest.number, BIT | number))
-
-
-@pytest.mark.usefixtures("time_stands")
-def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
-    async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 1, counters)
-        evil, other_of_evil, victim = (machine(n, t, worker) for n, t in enumerate(("mallory", "mallory", "alice")))
-        burst, pairs = int(EXCHANGES.burst), 2000
-        for number in range(pairs):
-            begin(upstreams, evil, number)
-            reset(upstreams, evil, number)
-        assert others() == set()
-        await asyncio.sleep(0)
-        assert worker.take(Reset) == [], "what it dropped itself it is not told of"
-        assert counters.upstream_requests == {"abandoned": burst, "too_many": pairs - burst}
-        assert upstreams.of(evil) == {}
-
-        begin(upstreams, other_of_evil, 1)
-        await asyncio.sleep(0)
-        (told,) = worker.take(Reset)
-        assert (told.machine, told.stream) == (other_of_evil.number, BIT | 1), (
-            "all machines of a tenant have one allowance"
-        )
-        assert b"requests to upstreams a second" in told.reason
-        begin(upstreams, victim, 1)
-        await asyncio.sleep(0)
-        await tasks_done()
-        assert upstreams.of(victim) == {}
-        assert counters.upstream_requests["refused"] == 1, "it had its turn; the operator lets nobody reach anything"
-
-    run(test)
-
-
-def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
-    async def test() -> None:
-        worker, upstream = Worker(), Upstream()
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 30, Counters())
-        each = CONNECTIONS_EACH // abi.MAX_EXCHANGES  # machines that take all of a tenant's
-
-        def flood(url: str, guests: list[Any]) -> None:
-            for guest in guests:
-                guest.image.manifest.upstreams = (url,)
-                for number in range(abi.MAX_EXCHANGES):
-                    begin(upstreams, guest, number, f"{url}/{guest.number}")
-
-        def arrived() -> dict[str, int]:
-            return dict(Counter(upstream.asked))
-
-        def all_of(guests: list[Any]) -> dict[str, int]:
-            return {f"/{guest.number}": abi.MAX_EXCHANGES for guest in guests}
-
-        async with upstream.serving() as url:
-            evil = [machine(number, "mallory", worker) for number in range(2 * each)]
-            victim = machine(99, "alice", worker)
-            flood(url, evil)
-            await upstream.has(CONNECTIONS_EACH)
-            victim.image.manifest.upstreams = (url,)
-            begin(upstreams, victim, 1, f"{url}/hers")
-            await upstream.has(CONNECTIONS_EACH + 1)
-            there = all_of(evil[:each]) | {"/hers": 1}
-            assert arrived() == there, "hers did not wait for theirs"
-
-            waited = evil.pop(each)
-            for guest in (*evil[: each - 1], waited):
-                upstreams.forget(guest)
-            there |= all_of(evil[each:])
-            await upstream.has(sum(there.values()))
-            assert arrived() == there, "who is gone makes room, and who waited and is gone takes none"
-
-            upstream.going.set()
-            await asyncio.gather(*(e.task for guest in (*evil, victim) for e in upstreams.of(guest).values() if e.task))
-            assert [upstreams.of(guest) for guest in (*evil, victim)] == [{}] * (len(evil) + 1)
-            upstream.going.clear()
-            again = [machine(number, "mallory", worker) for number in range(100, 100 + each)]
-            flood(url, again)
-            there |= all_of(again)
-            await upstream.has(sum(there.values()))
-            assert arrived() == there, "all places are free again"
-            await upstreams.close()
-
-    run(test)
-
-
-@pytest.mark.parametrize(
-    "nothing",
-    [
-        Credit(1, BIT | 1, 0),
-        Body(1, BIT | 1, False, b""),
-    ],
-    ids=["credit of nothing", "body of nothing"],
-)
-def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
-    async def test() -> None:
-        counters, upstream = Counters(), Upstream()
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 0.2, counters)
-        async with upstream.serving() as url:
-            guest = machine(1, "mallory", Worker())
-            guest.image.manifest.upstreams = (url,)
-            begin(upstreams, guest, 1, url, ended=False)
-            for _ in range(2000):
-                upstreams.on_message(guest, nothing)
-                await asyncio.sleep(0.001)
-                if not upstreams.of(guest):
-                    break
-            assert upstreams.of(guest) == {}, "it is given up for silence"
-            assert counters.upstream_requests == {"failed": 1}
-            await upstreams.close()
-
-    run(test)
-
-
-# Disks.
 
 
 class Origin:
@@ -510,76 +280,3 @@ def test_records_for_a_log_disk_have_a_rate(tmp_path: Path) -> None:
         assert statuses(worker) == {1: 0}
 
     run(test)
-
-
-def test_one_sync_is_enough_for_all_who_ask_while_another_is_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test() -> None:
-        spool = Spool(tmp_path, 1 << 20, "http://127.0.0.1:1", "", Counters())
-        synced: list[int] = []
-        monkeypatch.setattr("edge.devices.spool.os.fsync", synced.append)
-        assert await asyncio.gather(*(spool.sync() for _ in range(100))) == [0] * 100
-        assert len(synced) == 2, "the first, and one more that began after all others had asked"
-        assert await spool.sync() == 0
-        assert len(synced) == 3
-
-    run(test)
-
-
-# Lines.
-
-
-@pytest.mark.parametrize(
-    ("data", "most", "lines", "count"),
-    [
-        (b"", 5, [], 0),
-        (b"a\nb\n", 5, [b"a", b"b"], 2),
-        (b"a\nb", 5, [b"a", b"b"], 2),
-        (b"a\r\nb", 1, [b"a"], 2),
-        (b"\n\n\n", 2, [b"", b""], 3),
-        (b"a\nb\nc\n", 0, [], 3),
-        (b"a\nb\nc\n", -4, [], 3),
-        (b"x" * (LINE_BYTES + 9) + b"\ny\n", 2, [b"x" * LINE_BYTES, b"y"], 2),
-    ],
-)
-def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[bytes], count: int) -> None:
-    assert first_lines(data, most) == (lines, count)
-
-
-@pytest.mark.usefixtures("time_stands")
-def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant(tmp_path: Path) -> None:
-    counters, worker = Counters(), Worker()
-    spool = Spool(tmp_path, 1 << 30, "http://127.0.0.1:1", "", counters)
-
-    async def test() -> None:
-        lines = Lines(spool, counters)
-        evil = [machine(number, "mallory", worker) for number in range(8)]
-        for guest in evil:
-            lines.on_log(guest, Log(guest.number, b"\n" * 1_000_000))
-        burst = int(LOG_LINES.burst)
-        full, none = burst // LINES_A_TICK, 8 - burst // LINES_A_TICK
-        assert [guest.log_lines for guest in evil] == [LINES_A_TICK] * full + [0] * none
-        assert counters.log_lines_dropped == 8_000_000 - burst
-        lines.on_log(machine(9, "alice", worker), Log(9, b"hello\nworld\n"))
-
-    run(test)
-    spool.close()
-    written = b"".join(file.read_bytes() for file in tmp_path.glob("*.jsonl"))
-    taken = [(line["service"], line["text"]) for line in map(json.loads, written.splitlines())]
-    assert len(taken) == int(LOG_LINES.burst) + 2
-    assert taken[-2:] == [("alice-9", "hello"), ("alice-9", "world")]
-
-
-def test_lines_of_one_tenant_leave_room_for_those_of_others(tmp_path: Path) -> None:
-    """However many logs it has: the origin is away, and nothing of what waits goes."""
-    spool = Spool(tmp_path / "spool", 1 << 20, "http://127.0.0.1:1", "", Counters())
-
-    def flood(tenant: str) -> int:
-        return sum(spool.append(f"{tenant}{n % 50}", "", bytes(1000), 1 << 20, tenant) for n in range(2000))
-
-    first, second, third = flood("mallory"), flood("eve"), flood("trudy")
-    assert first > second > third > 0
-    assert spool.append("hers", "", b"one line", 1 << 20, "alice")
-    assert spool.used_bytes < 1 << 20
-    spool.close()
