@@ -29,7 +29,7 @@ test: $(VENV)/.installed  ## format, lint, types, import contracts, all tests
 # What compilation could change: the unit tests, hostile input, and the edge's own way from request to answer. Not here:
 # tests with a worker that fails at a place, since what they put there is not called by compiled code.
 COMPILED_TESTS := $(addprefix attack/test_,lying_worker.py http_smuggling.py credit.py slow_readers.py uploads.py \
-  supervisor_floods.py worker_engines.py) $(addprefix property/test_,stops.py open_requests.py frames.py) \
+  disk_floods.py line_floods.py exchange_floods.py worker_engines.py) $(addprefix property/test_,stops.py open_requests.py frames.py) \
   e2e/test_edge_requests.py e2e/test_wakeups.py
 
 test-fast: fast  ## the tests of the edge with its hot modules compiled

@@ -71,9 +71,7 @@ class Counters:
     limit_hits: Annotated[Tally, "Requests and machines that ended at a limit of their image.", By("limit")] = field(
         default_factory=dict
     )
-    rejuvenations: Annotated[Tally, "Machines replaced because they were worn, by cause.", By("cause")] = field(
-        default_factory=dict
-    )
+    rejuvenations: Annotated[Tally, "Machines rejuvenated, by cause.", By("cause")] = field(default_factory=dict)
     pool_grown: Annotated[int, "Machines opened beside a service's first, because that had too much to do."] = 0
     replaced: Annotated[int, "Machines closed because the catalogue names another version."] = 0
     workers_lost: Annotated[int, "Worker processes that ended unasked."] = 0
@@ -132,6 +130,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "overlay_aside_bytes": "Bytes of their pages.",
     "written_services": "Services with pages of their own on this edge: other edges have others.",
     "log_bytes": "Bytes of log lines that wait for the origin.",
+    "logs_waiting": "Logs that have such lines, written since the edge started.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
     "workers": "Worker processes that take work.",

@@ -48,7 +48,7 @@ class Ref(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trip:
+class Load:
     """Where the time of one load went, and whether the origin was asked."""
 
     fetch_s: float = 0.0
@@ -59,7 +59,7 @@ class Trip:
 class Store(Protocol):
     """Content by digest."""
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         """Verified bytes.
 
         :raises OriginError: they cannot be had.
@@ -77,12 +77,12 @@ class OriginStore:
         self._session: aiohttp.ClientSession | None = None
         self._counters = counters
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         """Fetch and verify; never reads more than the size that was promised.
 
         :raises OriginError: no answer, a wrong one, or bytes that do not verify.
         """
-        trip.from_origin = True
+        load.from_origin = True
         self._counters.origin_fetches += 1
         try:
             data, digest = await self._fetch(ref)
@@ -128,7 +128,7 @@ class DiskStore:
         self._writer = writer
         self._writing, self._lock = 0, threading.Lock()  # bytes that wait to be written
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         """From disk, else from the inner store, whose answer is kept.
 
         :raises OriginError: see the inner store.
@@ -136,7 +136,7 @@ class DiskStore:
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(self._threads, self._read, ref)
         if data is None:
-            data = await self._inner.get(ref, trip)
+            data = await self._inner.get(ref, load)
             if self._writing + len(data) <= WRITES_WAITING or not self._writing:  # else the next miss asks the origin
                 with self._lock:
                     self._writing += len(data)

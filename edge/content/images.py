@@ -22,7 +22,7 @@ from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.common.turns import Turns
-from edge.content.blobs import Ref, Store, Trip, ref_of
+from edge.content.blobs import Load, Ref, Store, ref_of
 from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes, wire_bytes
 from edge.content.tiers import Tier
 from vmimage.errors import ImageTooLarge, OriginError
@@ -58,7 +58,7 @@ class Images:
         self.tasks = Tasks(counters)
         self.held: Tier[str, Image] = Tier(budget_bytes)
         self.on_drop = on_drop
-        self._loads: SingleFlight[str, tuple[Image, Trip]] = SingleFlight(self.tasks, "image")
+        self._loads: SingleFlight[str, tuple[Image, Load]] = SingleFlight(self.tasks, "image")
         self._refused: TTLCache[str, OriginError | ImageTooLarge] = TTLCache(REFUSED_MAX, remember_s, timer=clock)
         self._machine_bytes = machine_bytes
         self._preparing = Turns(max(budget_bytes, PREPARING_MIN))
@@ -72,8 +72,8 @@ class Images:
 
     async def load(
         self, digest: str, size: int | None = None, expected: Blob | None = None, party: str = ""
-    ) -> tuple[Image, Trip | None]:
-        """The image and, where it was not in memory, the trip that brought it. The caller pins it before it awaits.
+    ) -> tuple[Image, Load | None]:
+        """The image and, where it was not in memory, the load that brought it. The caller pins it before it awaits.
 
         :param digest: of its manifest, from the catalogue or from a verified manifest.
         :param size: of its manifest in bytes, where the catalogue says it.
@@ -90,32 +90,32 @@ class Images:
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
-    async def _load(self, digest: str, size: int | None, expected: Blob | None, party: str) -> tuple[Image, Trip]:
-        trip, base, ahead = Trip(), None, None
+    async def _load(self, digest: str, size: int | None, expected: Blob | None, party: str) -> tuple[Image, Load]:
+        load, base, ahead = Load(), None, None
         with ExitStack() as stack:
             try:
                 if expected is not None and self._ahead.take_now(party, wire_bytes(expected)):
                     stack.callback(self._ahead.give_back, party, wire_bytes(expected))
-                    ahead = self.tasks.spawn("snapshot", self._store.get(ref_of(expected), trip), awaited=True)
+                    ahead = self.tasks.spawn("snapshot", self._store.get(ref_of(expected), load), awaited=True)
                     stack.callback(_abandon, ahead)
                 manifest = parse_manifest(
-                    await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), trip)
+                    await self._get(Ref("manifests", digest, size or MANIFEST_MAX, size is not None), load)
                 )
                 self._admit(manifest)
                 if manifest.base is not None:
-                    base, base_trip = await self.load(manifest.base, party=party)
+                    base, base_load = await self.load(manifest.base, party=party)
                     base.pins += 1
-                    if base_trip is not None:
-                        trip.fetch_s += base_trip.fetch_s
-                        trip.verify_s += base_trip.verify_s
-                        trip.from_origin |= base_trip.from_origin
+                    if base_load is not None:
+                        load.fetch_s += base_load.fetch_s
+                        load.verify_s += base_load.verify_s
+                        load.from_origin |= base_load.from_origin
                 async with self._preparing.taken(party, preparing_bytes(manifest)):
-                    blob = await self._snapshot(manifest, expected, ahead, trip)
+                    blob = await self._snapshot(manifest, expected, ahead, load)
                     began = self._clock()
                     image = await asyncio.get_running_loop().run_in_executor(
                         self._threads, prepare, next(self._numbers), manifest, blob, base
                     )
-                    trip.verify_s += self._clock() - began
+                    load.verify_s += self._clock() - began
             except (OriginError, ImageTooLarge) as error:
                 self._refused[digest] = error
                 self._counters.images_too_large += isinstance(error, ImageTooLarge)
@@ -130,7 +130,7 @@ class Images:
         image.pins += 1  # what is evicted to make place for it is another
         self.trim()
         image.pins -= 1
-        return image, trip
+        return image, load
 
     def _admit(self, manifest: ImageManifest) -> None:
         """:raises ImageTooLarge: this edge could not hold it, prepare it, or run a machine of it."""
@@ -147,22 +147,22 @@ class Images:
                 )
 
     async def _snapshot(
-        self, manifest: ImageManifest, expected: Blob | None, ahead: "asyncio.Task[bytes] | None", trip: Trip
+        self, manifest: ImageManifest, expected: Blob | None, ahead: "asyncio.Task[bytes] | None", load: Load
     ) -> bytes:
         """What the manifest names, which is perhaps on its way already."""
         if ahead is None or expected != manifest.snapshot:
-            return await self._get(ref_of(manifest.snapshot), trip)
-        return await self._timed(ahead, trip)
+            return await self._get(ref_of(manifest.snapshot), load)
+        return await self._timed(ahead, load)
 
-    async def _get(self, ref: Ref, trip: Trip) -> bytes:
-        return await self._timed(self._store.get(ref, trip), trip)
+    async def _get(self, ref: Ref, load: Load) -> bytes:
+        return await self._timed(self._store.get(ref, load), load)
 
-    async def _timed(self, fetch: Awaitable[bytes], trip: Trip) -> bytes:
+    async def _timed(self, fetch: Awaitable[bytes], load: Load) -> bytes:
         began = self._clock()
         try:
             return await fetch
         finally:
-            trip.fetch_s += self._clock() - began
+            load.fetch_s += self._clock() - began
 
     async def blob(self, blob: Blob, party: str = "") -> bytes:
         """Any other blob of a verified manifest, for that tenant.
@@ -173,7 +173,7 @@ class Images:
         if (needed := wire_bytes(blob)) > self._preparing.capacity:
             raise ImageTooLarge(f"{blob.digest}: at most {self._preparing.capacity} bytes expected, got {needed}")
         async with self._preparing.taken(party, needed):
-            return await self._store.get(ref_of(blob), Trip())
+            return await self._store.get(ref_of(blob), Load())
 
     def trim(self) -> None:
         """Drop the coldest images nobody uses until the budget holds."""

@@ -20,7 +20,7 @@ from edge.common.allowance import BLOCKS, Allowance, Rotation
 from edge.common.counters import Counters
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
-from edge.content.blobs import Ref, Store, Trip
+from edge.content.blobs import Load, Ref, Store
 from edge.model.services import Link
 from edge.vmm.wire.disks import Block
 from vmimage.disk import BlockList, BlockRef, DiskManifest, unpack_block
@@ -138,7 +138,7 @@ class Blocks:
         loop = asyncio.get_running_loop()
         for attempt in range(TRIES):
             try:
-                wire = await self._store.get(Ref("blobs", ref.digest, ref.wire_bytes), Trip())
+                wire = await self._store.get(Ref("blobs", ref.digest, ref.wire_bytes), Load())
                 block = await loop.run_in_executor(self._threads, unpack_block, wire, ref)
                 self._counters.block_wire_bytes += ref.wire_bytes
                 return block

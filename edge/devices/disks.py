@@ -19,7 +19,7 @@ from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
-from edge.content.blobs import Ref, Store, Trip
+from edge.content.blobs import Load, Ref, Store
 from edge.content.tiers import Tier
 from edge.devices.blocks import Blocks, Disk, give
 from edge.devices.flushes import Flushes, answer, outcome
@@ -204,9 +204,9 @@ class Disks:
         return disk
 
     async def _fetch_disk(self, digest: str) -> Disk:
-        data = await self._store.get(Ref("manifests", digest, MANIFEST_MAX, exact=False), Trip())
+        data = await self._store.get(Ref("manifests", digest, MANIFEST_MAX, exact=False), Load())
         manifest = parse_disk_manifest(data)
-        listing = await self._store.get(Ref("blobs", manifest.block_list.digest, manifest.block_list.size), Trip())
+        listing = await self._store.get(Ref("blobs", manifest.block_list.digest, manifest.block_list.size), Load())
         loop = asyncio.get_running_loop()
         blocks = await loop.run_in_executor(self._threads, BlockList, listing, manifest.blocks)
         disk = Disk(next(self._numbers), manifest, blocks)

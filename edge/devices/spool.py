@@ -27,7 +27,6 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import private_folder, write_private
 from edge.common.tasks import Tasks
-from edge.vmm.devices.log import LINE_BYTES
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.urls import is_guarded
@@ -43,17 +42,6 @@ _EDGE: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 K = TypeVar("K", str, tuple[str, str])
 
 _logger: Final = log.logger("logs")
-
-
-def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
-    """The first lines of what a guest wrote, and how many there are in all; those that are not asked for cost nothing.
-
-    :param most: how many to give; each is cut at `LINE_BYTES`.
-    """
-    count = data.count(b"\n") + bool(data and not data.endswith(b"\n"))
-    kept = min(count, most)
-    lines = data.split(b"\n", kept)[:kept] if kept > 0 else []
-    return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
 
 
 class Spool:
@@ -86,6 +74,11 @@ class Spool:
             raise OperatorError(f"--cache: a folder for logs expected at {folder}: {error}") from None
         self.edge, self._next = self._identity()
         self._begin()
+
+    @property
+    def logs_waiting(self) -> int:
+        """How many logs have lines that wait, of those that said something since this edge started."""
+        return len(self._pending)
 
     def _identity(self) -> tuple[str, int]:
         """Name of this edge at the origin, and number of the next segment.
@@ -266,14 +259,22 @@ class Spool:
             while True:
                 await asyncio.sleep(pause_s)
                 try:
-                    while await self._ship_one(session):
-                        pass
+                    await self.ship_waiting(session)
                     failing, pause_s = "", SHIP_S
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     pause_s = min(pause_s * 2, PAUSE_MAX_S)
                     if str(error) != failing:
                         _logger.warning(log.line("logs_not_shipped", error=error or type(error).__name__))
                     failing = str(error)
+
+    async def ship_waiting(self, session: aiohttp.ClientSession) -> None:
+        """Send all that waits now, the oldest first.
+
+        :raises aiohttp.ClientError | OSError | TimeoutError: the origin is away, or does not take it now; what it has
+            not taken waits further.
+        """
+        while await self._ship_one(session):
+            pass
 
     async def _ship_one(self, session: aiohttp.ClientSession) -> bool:
         """Send the oldest segment; False when there is nothing left to send."""

@@ -271,7 +271,7 @@ class Upstreams:
             exchange.send(Reset(machine.number, exchange.number, reason.encode("utf-8", "replace")[:500]).to_bytes())
 
     async def _exchange(self, exchange: Exchange) -> None:
-        method, url, fields = _parse(exchange.block)
+        method, url, fields = parse_subrequest(exchange.block)
         upstreams = exchange.machine.image.manifest.upstreams
         target = self._policy.check(url, upstreams)
         passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
@@ -329,9 +329,10 @@ class Upstreams:
         await self._lookups.close()
 
 
-def _parse(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
+def parse_subrequest(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
     """Method, URL and fields of a SUBREQUEST's key-value block.
 
+    :return: the URL as the guest says it; of the fields those that are forwarded, in their order.
     :raises UpstreamRefused: malformed, or with what could smuggle a second request into the connection.
     """
     parts = block.split(b"\0")

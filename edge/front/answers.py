@@ -58,14 +58,14 @@ class Answers:
     def _head(self, request: Request, stream: Stream, said: Answer, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
-        trip = stream.trip
+        load = stream.load
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
         return b"%b%b%b%bServer-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\nX-Request-Id: %b\r\n%b" % (
             cgi.STATUS_LINES[answer.status],
             self.date(),
             answer.fields,
             _CACHE_STATUS[stream.tier, stream.collapsed],
-            b"" if trip is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (trip.fetch_s * 1e3, trip.verify_s * 1e3),
+            b"" if load is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (load.fetch_s * 1e3, load.verify_s * 1e3),
             said.restore_us / 1000,
             said.guest_us / 1000,
             request.id,

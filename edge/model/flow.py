@@ -38,7 +38,7 @@ ServiceEvent = Literal[
     "crashed",
     "worker_lost",
     "blamed",
-    "worn",
+    "rejuvenate",
     "pause_over",
     "replaced",
 ]
@@ -47,14 +47,14 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
     "cold": {"request": "opening", "replaced": "cold"},
     # its image or record is on the way to a worker; requests queue
     "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
-    # worn: it has served for long enough, the next one starts from the image
+    # rejuvenate: it has served for long enough, the next one starts from the image
     # worker_lost: it goes back to its last record; blamed: its worker ended while it ran, so that record is not trusted
     "resident": {
         "park": "parking",
         "crashed": "backoff",
         "worker_lost": "parked",
         "blamed": "backoff",
-        "worn": "cold",
+        "rejuvenate": "cold",
         "replaced": "cold",
     },
     # a worker writes the record; requests queue
@@ -232,7 +232,7 @@ def died_error(class_name: str, message: str) -> errors.NunatakError:
 # Rejuvenation.
 
 
-def worn(after: Rejuvenation, served: int, lived_s: float) -> str:
+def rejuvenation_cause(after: Rejuvenation, served: int, lived_s: float) -> str:
     """Why a machine has been in use for long enough: a name of `Rejuvenation`, empty if it has not."""
     if 0 < after.requests <= served:
         return "requests"

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
-from edge.content.blobs import Trip
+from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
@@ -62,7 +62,7 @@ class StreamState(ABC):
     # How it came to its machine, for the client to read.
     loops = 0  # edges that the request has passed through before, by CDN-Loop
     tier: flow.Tier = "resident"
-    trip: Trip | None = None  # the image load it waited for
+    load: Load | None = None  # the image load it waited for
     collapsed = False  # that another request had begun
 
     def step(self, event: flow.RequestEvent) -> None:
@@ -123,14 +123,14 @@ class Machine:
         self.served = 0  # requests since then
         self.kept = 0  # of these, requests that the record it came from has seen: all others are lost with its worker
         self.throttled = False  # waits for its share of CPU time, by the worker's last word
-        self._worn_at = manifest.rejuvenate.requests or math.inf
-        self._worn_after_s = manifest.rejuvenate.seconds or math.inf
+        self._rejuvenate_at = manifest.rejuvenate.requests or math.inf
+        self._rejuvenate_after_s = manifest.rejuvenate.seconds or math.inf
         self.retiring = False  # takes no more requests; closes with its last stream
         self.log_lines = 0  # since the last tick
         self._next_stream = 0
 
     def add(self, stream: StreamState) -> bool:
-        """Give it a request; whether it has been in use for long enough now, as its image says (`flow.worn`)."""
+        """Give it a request; whether it has been in use for long enough now (`flow.rejuvenation_cause` says why)."""
         stream.state = _DISPATCHED[stream.state]
         self._next_stream = number = (self._next_stream + 1) % abi.EXCHANGE_BIT
         stream.machine, stream.number = self, number
@@ -138,7 +138,7 @@ class Machine:
         self.worker.open_streams += 1
         self.served += 1
         self.used = used = stream.since
-        return self.served >= self._worn_at or used - self.began >= self._worn_after_s
+        return self.served >= self._rejuvenate_at or used - self.began >= self._rejuvenate_after_s
 
     def remove(self, stream: StreamState) -> None:
         """A request is over; a no-op for one that is not here."""

@@ -105,6 +105,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "overlay_aside_bytes": sum(overlay.pages for overlay in aside) * abi.PAGE_SIZE,
         "written_services": supervisor.disks.overlays.services,
         "log_bytes": supervisor.disks.logs.used_bytes,
+        "logs_waiting": supervisor.disks.logs.logs_waiting,
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
         "workers": len(supervisor.workers),

@@ -169,7 +169,7 @@ class Driver:
         """False when the worker ended, or the service became another version, meanwhile."""
         openings, release = self._openings, service.release
         key = openings.begin(service)
-        image, trip = await self._images.load(
+        image, load = await self._images.load(
             release.manifest_digest, release.manifest_size, release.snapshot, service.tenant
         )
         manifest = image.manifest
@@ -189,7 +189,7 @@ class Driver:
             if record is not None and not self._disks.match(attached, record):
                 held = record = None
             machine = self._start(service, image, worker, cost_bytes, attached, record)
-            openings.opened(machine, held, trip, self._loop.time())
+            openings.opened(machine, held, load, self._loop.time())
         finally:
             image.pins -= 1
         return True

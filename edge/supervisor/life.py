@@ -1,4 +1,4 @@
-"""A service's life: who waits, who is opened, given a request, parked, replayed, replaced, worn, ended, refused.
+"""A service's life: who waits, who is opened, given a request, parked, replayed, replaced, rejuvenated, ended, refused.
 
 Events in, commands out. Each public method is an event; it changes the state of services, machines and requests at once
 and leaves in `out` what is to be done for it (`commands`), which `driver` does in order. No I/O, no clock and no tasks:
@@ -63,7 +63,7 @@ class Life:
             if len(machine.streams) < machine.limit:
                 self._touch(machine.number)
                 if machine.add(stream):
-                    self._worn_out(machine, stream.since)
+                    self._rejuvenate_due(machine, stream.since)
                 return machine
         if len(service.queue) >= self._max_queue:
             raise Unavailable(f"{service.name}: {self._max_queue} requests wait")
@@ -157,7 +157,7 @@ class Life:
             stream = self.waiting.next(service)
             self._touch(machine.number)
             if machine.add(stream):
-                self._worn_out(machine, now)
+                self._rejuvenate_due(machine, now)
             self.out.append(do.Dispatch(machine, stream))
 
     def _fail(self, stream: StreamState, error: Exception) -> None:
@@ -236,7 +236,7 @@ class Life:
             self.pools.leave(machine)
             self.residents.close(machine)
 
-    def worn(self, machine: Machine, cause: str, now: float) -> None:
+    def rejuvenate(self, machine: Machine, cause: str, now: float) -> None:
         """A machine finishes what it has; the next request finds one that is new from the image."""
         service = machine.service
         if machine.retiring or self.residents.parking(machine):
@@ -247,12 +247,12 @@ class Life:
             service.machine = None
             self.out.append(do.ForgetRecord(service.key))
             if not self.pools.promote(service):
-                service.step("worn")
+                service.step("rejuvenate")
             self.wanted(service, now)  # what waits for a place in this one is not to wait for the next request
 
-    def _worn_out(self, machine: Machine, now: float) -> None:
-        cause = flow.worn(machine.image.manifest.rejuvenate, machine.served, machine.used - machine.began)
-        self.worn(machine, cause, now)
+    def _rejuvenate_due(self, machine: Machine, now: float) -> None:
+        cause = flow.rejuvenation_cause(machine.image.manifest.rejuvenate, machine.served, machine.used - machine.began)
+        self.rejuvenate(machine, cause, now)
 
     def retire(self, machine: Machine) -> None:
         """A machine gets no more requests, and closes with its last."""

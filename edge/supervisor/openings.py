@@ -6,7 +6,7 @@ becomes another version or another tenant's. So each step says whether what was 
 
 from typing import Literal, NamedTuple
 
-from edge.content.blobs import Trip
+from edge.content.blobs import Load
 from edge.model import flow
 from edge.model.services import Link, Machine, Service
 from edge.supervisor import commands as do
@@ -43,7 +43,7 @@ class Openings:
 
     def may_use(self, service: Service, manifest: ImageManifest, held: Held) -> bool:
         """Whether the next machine may go on from a record. One that it may not is dropped."""
-        if cause := flow.worn(manifest.rejuvenate, held.served, held.lived_s):
+        if cause := flow.rejuvenation_cause(manifest.rejuvenate, held.served, held.lived_s):
             self._out += (do.ForgetRecord(service.key), do.Count("rejuvenations", cause))
             return False
         if held.size_bytes > PAYLOAD_MAX - OPEN_ROOM:  # no worker would take it
@@ -61,22 +61,22 @@ class Openings:
         same = not service.withdrawn and service.key == key
         return same and disks_current and self._takes(worker, service, cost_bytes)
 
-    def opened(self, machine: Machine, held: Held | None, trip: Trip | None, now: float) -> None:
+    def opened(self, machine: Machine, held: Held | None, load: Load | None, now: float) -> None:
         """A worker was told to open the machine, and what waits is given to it.
 
         :param held: the record that it goes on from: it may be used, and fits its disks.
-        :param trip: the way of the image, where it was not in memory.
+        :param load: of the image, where it was not in memory.
         """
         service = machine.service
         service.machine = machine
-        tier: flow.Tier = "origin" if trip is not None and trip.from_origin else "blob"
+        tier: flow.Tier = "origin" if load is not None and load.from_origin else "blob"
         if held is not None:
             tier = held.tier
             machine.began, machine.served = now - held.lived_s, held.served
             machine.kept = machine.served
         service.step("opened")
         for place, stream in enumerate(service.queue):
-            stream.tier, stream.trip = tier, trip
+            stream.tier, stream.load = tier, load
             stream.collapsed = tier == "origin" and place > 0
             if stream.collapsed:
                 self._out.append(do.Count("collapsed"))

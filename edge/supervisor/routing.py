@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from edge.devices.disks import Disks
+from edge.devices.lines import Lines
 from edge.devices.upstreams import Upstreams
 from edge.model import flow
 from edge.model.services import Machine, StreamState
@@ -26,9 +27,7 @@ _EXCHANGE: Final = abi.EXCHANGE_BIT
 class Routing:
     """Which method a message is for."""
 
-    def __init__(
-        self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, on_log: Callable[[Machine, Log], None]
-    ) -> None:
+    def __init__(self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, lines: Lines) -> None:
         self._life, self._over, self._carry_out, self._out = life, life.over, driver.carry_out, life.out
         self._disks, self._upstreams = disks, upstreams
         self._loop = asyncio.get_running_loop()
@@ -40,7 +39,7 @@ class Routing:
             Subrequest: _of_machine(upstreams.on_subrequest),
             Parked: _of_machine(self._on_parked),
             Died: _of_machine(self._on_died),
-            Log: _of_machine(on_log),
+            Log: _of_machine(lines.on_log),
             Keep: _of_machine(disks.on_keep),
             Append: _of_machine(disks.on_append),
             BlockWant: disks.on_want,
@@ -139,7 +138,7 @@ class Routing:
             machine.throttled = number in throttled
         for number in message.grown:
             if number in worker.machines:
-                self._life.worn(worker.machines[number], "growth_bytes", now)
+                self._life.rejuvenate(worker.machines[number], "growth_bytes", now)
         self._life.measured(worker.machines, message.resident, now)
 
 

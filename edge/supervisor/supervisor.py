@@ -11,7 +11,6 @@ from typing import Final
 
 from edge.catalogue.directory import Directory
 from edge.common import log
-from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
@@ -19,9 +18,9 @@ from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
-from edge.devices.spool import first_lines
+from edge.devices.lines import Lines
 from edge.devices.upstreams import Upstreams
-from edge.model.services import Machine, Service
+from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
@@ -33,20 +32,15 @@ from edge.supervisor.reports import Reports
 from edge.supervisor.routing import Routing
 from edge.supervisor.upkeep import Upkeep
 from edge.supervisor.waiting import Waiting, waiting_bytes
-from edge.vmm.wire.machines import Log
 from edge.vmm.wire.streams import Head
 from edge.workers.fleet import Fleet
 from edge.workers.process import COMMAND, Worker
 from vmimage.trust import ServiceRecord
 
-LOG_LINES_A_TICK: Final = 100  # of one machine; the rest is counted and dropped; see also `allowance.LOG_LINES`
-
-LOG_BYTES_WAITING: Final = 1 << 20  # of such lines of one service, for the origin
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
 
 _logger: Final = log.logger("supervisor")
 _machines_logger: Final = log.logger("machines")
-_guest_logger: Final = log.logger("guest")
 
 
 class Supervisor:
@@ -105,11 +99,11 @@ class Supervisor:
             config.wedged,
         )
         self.on_lost = reaping.on_lost
-        self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, self._on_log).on_frame
+        lines = Lines(disks.logs, counters)
+        self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, lines).on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
-        self._log_lines = Allowance(LOG_LINES, self._loop.time)
         directory.on_change = self._on_change
         images.on_drop = self._on_image_drop
 
@@ -178,21 +172,6 @@ class Supervisor:
     def _on_image_drop(self, image: Image) -> None:
         for worker in self.workers:
             worker.drop(image, for_good=True)
-
-    def _on_log(self, machine: Machine, message: Log) -> None:
-        service, payload = machine.service, message.text
-        allowed = LOG_LINES_A_TICK - machine.log_lines
-        if allowed > 0:
-            allowed = self._log_lines.take(service.tenant, min(allowed, payload.count(b"\n") + 1))
-        lines, count = first_lines(payload, allowed)
-        machine.log_lines += len(lines)
-        self.counters.log_lines_dropped += count - len(lines)
-        texts = [line.decode("utf-8", "replace") for line in lines]
-        with log.gathered():
-            for text in texts:
-                _guest_logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
-        kept = [text.encode() for text in texts]
-        self.disks.logs.append_all(service.name, "", kept, LOG_BYTES_WAITING, service.tenant)
 
     def on_defect(self, worker: Worker, error: Exception) -> None:
         """A frame of a worker met a mistake of ours: counted, and blamed on nobody."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OriginError
@@ -66,7 +66,7 @@ class LocalOrigin:
 
     # edge.content.blobs.Store
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         """Bytes of a build or of a disk.
 
         :raises OriginError: of none that is here.

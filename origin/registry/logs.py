@@ -78,7 +78,7 @@ class Logs:
             data += more
         if len(data) > BATCH_MAX:
             raise OciError(413, "SIZE_INVALID", f"a batch of at most {BATCH_MAX} bytes expected")
-        services = _by_service(data)
+        services = lines_by_service(data)
         async with self._writing:
             taken = await asyncio.to_thread(self._keep, prefix + batch[1], int(batch[2]), services)
         for service in services if taken else ():
@@ -183,7 +183,7 @@ def _files(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal())
 
 
-def _by_service(data: bytes) -> dict[str, bytes]:
+def lines_by_service(data: bytes) -> dict[str, bytes]:
     """A batch's lines by service.
 
     :raises OciError: a line that is not JSON with the name of a service.

@@ -1,5 +1,6 @@
-"""A lying repository and an edge's catalogue of it."""
+"""A lying repository and an edge's catalogue of it; time that stands."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +36,10 @@ def victim(mirror: Mirror, repository: Repository, counters: Counters, tmp_path:
         catalogue.refresh()
         assert catalogue.find_service("hello") == catalogue.find_host("hello.example") == record("hello", version)
     return catalogue
+
+
+@pytest.fixture
+def time_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nobody is allowed more because the test took long; of event loops too, so no timer of theirs fires."""
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)

@@ -17,7 +17,7 @@ from edge.vmm.wire.machines import Close, Died, Log, Park, Parked
 from edge.vmm.wire.streams import Answer, Head, Subrequest
 from edge.vmm.wire.vitals import Ping, Pong, Stop
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
-from tests.attack.test_sandbox import SandboxedWorker
+from tests.attack.worker_process import SandboxedWorker
 from tests.support.edges import eventually
 from tests.support.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
 from vmimage import abi, snapshot

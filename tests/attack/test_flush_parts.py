@@ -17,10 +17,11 @@ from edge.content.seal import new_seal
 from edge.devices.flushes import FLUSHES_EACH, PAGES_MAX, Flushes, Place
 from edge.devices.overlays import Overlays
 from edge.vmm.devices.drives import PART_PAGES, Drives
-from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory
 from edge.vmm.wire.disks import DiskDone, DiskMore, Keep
 from edge.vmm.wire.machines import OpenDisk
 from edge.vmm.wire.messages import FromWorker, ToWorker
+from tests.support.disk_guest import DiskGuest, disk_memory
+from tests.support.quiet import tasks_done
 from tests.support.wire import from_worker, to_worker
 from vmimage import abi
 from vmimage.disk import cut_pages, decode_pages
@@ -68,8 +69,7 @@ class Site:
         return sum(isinstance(message, DiskMore) for message in self.sent)
 
     async def written(self, key: int | None = None) -> dict[int, bytes]:
-        while self.tasks._running:
-            await asyncio.gather(*self.tasks._running)
+        await tasks_done()
         loaded = await self.overlays.load(self.key if key is None else key)
         assert loaded is not None
         return decode_pages(loaded[1], DISK_BYTES)
@@ -224,21 +224,25 @@ def test_what_is_refused_is_refused_at_its_head_and_the_rest_is_dropped(tmp_path
 # The worker's side.
 
 
-class Guest:
+class Guest(DiskGuest):
     """A machine of a worker with one disk, and what it sends."""
 
     def __init__(self) -> None:
         self.sent: list[FromWorker] = []
+        memory = disk_memory()
         self.drives = Drives(
             lambda data: self.sent.extend(from_worker(data)),
             lambda _: None,
             lambda _, action, *arguments: action(*arguments),
         )
         attached = (OpenDisk(None, DriveRef(DISK_BYTES, None, "cow", "d")),)
-        disks = self.drives.open(1, GuestMemory(BaseMemory(None), abi.MEMORY_MIN), attached, b"")
+        disks = self.drives.open(1, memory, attached, b"")
         assert disks is not None
-        self.drive, self.backing = disks.drives[0], disks._backing
-        self.done: list[int] = []
+        super().__init__(memory, disks)
+
+    def write_all(self, pages: dict[int, bytes]) -> None:
+        for number, data in pages.items():
+            self.write(number, data)
 
     @property
     def parts(self) -> list[tuple[bool, bytes]]:
@@ -247,7 +251,8 @@ class Guest:
 
 def test_a_worker_sends_a_part_when_it_is_asked_for_and_no_other() -> None:
     guest = Guest()
-    guest.backing.keep(0, PAGES, guest.done.append)
+    guest.write_all(PAGES)
+    flush = guest.flush()
     assert guest.parts == [(True, HEAD)]
     for count in range(2, len(PARTS) + 1):
         guest.drives.on_more(DiskMore(1, 1))
@@ -257,32 +262,34 @@ def test_a_worker_sends_a_part_when_it_is_asked_for_and_no_other() -> None:
     guest.drives.on_more(DiskMore(1, 1))
     guest.drives.on_more(DiskMore(1, 5))
     assert len(guest.sent) == len(PARTS)
+    assert guest.answers() == {}
     guest.drives.on_done(DiskDone(1, 1, 0))
-    assert guest.done == [0]
+    assert guest.answers() == {flush: 0}
 
 
 def test_a_flush_that_is_refused_is_not_sent() -> None:
     guest = Guest()
-    large = {number: bytes(4096) for number in range(512)}
+    guest.write_all({number: bytes(4096) for number in range(512)})
     for token in range(1, 4):
-        guest.backing.keep(0, large, guest.done.append)
+        flush = guest.flush()
         guest.drives.on_done(DiskDone(1, token, -errno.EAGAIN))
         guest.drives.on_more(DiskMore(1, token))
-    assert guest.done == [-errno.EAGAIN] * 3
-    assert sum(len(part) for _, part in guest.parts) < 3 * 4096, "three heads of 6 MiB"
+        assert guest.answers() == {flush: -errno.EAGAIN}
+    assert len(guest.parts) == 3
+    assert sum(len(part) for _, part in guest.parts) < 3 * 4096, "the heads of three times 2 MiB"
 
 
 def test_a_small_flush_is_one_frame() -> None:
     guest = Guest()
-    guest.backing.keep(0, {3: b"x" * 4096}, guest.done.append)
+    guest.write(3, b"x" * 4096)
+    guest.flush()
     ((more, part),) = guest.parts
     assert (more, decode_pages(part, DISK_BYTES)) == (False, {3: b"x" * 4096})
 
 
 def test_what_a_parked_machine_had_not_flushed_leaves_as_a_whole_before_its_record() -> None:
     guest = Guest()
-    guest.drive.pages.update(PAGES)
-    guest.drive.unkept.update(PAGES)
+    guest.write_all(PAGES)
     guest.drives.park(1)
     assert [part for _, part in guest.parts] == PARTS
     assert {keep.token for keep in guest.sent if isinstance(keep, Keep)} == {1}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.common.counters import Counters
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes
 from edge.content.images import PREPARING_MIN, Images
 from tests.support.guests import EXAMPLES, bake, baker
@@ -68,7 +68,7 @@ class Origin:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         if ref.kind == "blobs":
             self.blobs.append(ref.digest)
             await self.open.wait()

@@ -99,7 +99,7 @@ def retold(parked: Parked) -> None:
 
 
 def aged(parked: Parked) -> None:
-    """The time at which it started, and so when it is worn."""
+    """The time at which it started, and so when it is rejuvenated."""
     with sqlite3.connect(parked.folder / "parked" / "cache.db") as database:
         ((value,),) = database.execute("SELECT value FROM Cache WHERE key = ?", (KEY,)).fetchall()
         later = value[:72] + b"\xff" + value[73:]
@@ -183,10 +183,10 @@ class Written:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.seal = folder / "written.db", Seal(bytes(KEY_BYTES), fresh=False)
-        self.counters = Counters()
+        self.counters, self.thread = Counters(), ThreadPoolExecutor(1)
 
     def start(self) -> Overlays:
-        return Overlays(self.path, 1 << 20, ThreadPoolExecutor(1), self.seal, self.counters)
+        return Overlays(self.path, 1 << 20, self.thread, self.seal, self.counters)
 
     def put(self, service: str, *flushes: dict[int, bytes]) -> None:
         async def put() -> None:
@@ -202,7 +202,7 @@ class Written:
             store = self.start()
             loaded = await store.load(store.find(service, "data", 1, service, "sha256:00"))
             again = await store.load(store.find(service, "data", 1, service, "sha256:00"))
-            store._thread.shutdown()
+            self.thread.submit(lambda: None).result()  # what was set aside is noted in the file
             store.close()
             assert loaded is not None or again == (0, bytes(4)), "the service begins with the disk as it was published"
             return decode_pages(loaded[1], 1 << 20) if loaded is not None else None

@@ -145,13 +145,13 @@ def test_a_crash_in_a_pool_leaves_the_others(site: Site, edge: Server) -> None:
         assert client.get(pool + "/").status == 200
 
 
-def test_a_machine_that_is_worn_is_replaced_and_no_request_is_lost(site: Site, edge: Server) -> None:
-    worn = publish(site, "li-worn", "--rejuvenate", "requests=5")
+def test_a_machine_in_use_for_long_is_replaced_and_no_request_is_lost(site: Site, edge: Server) -> None:
+    aging = publish(site, "li-aging", "--rejuvenate", "requests=5")
     with Client(edge.url) as client:
-        served = [client.get(worn + "/") for _ in range(23)]
+        served = [client.get(aging + "/") for _ in range(23)]
     assert {answer.status for answer in served} == {200}
     assert [int(answer.body.split()[1]) for answer in served] == [n % 5 + 1 for n in range(23)]
-    assert {answer.status for answer in at_once(edge, [f"{worn}/wait?ms=20"] * 16)} == {200}
+    assert {answer.status for answer in at_once(edge, [f"{aging}/wait?ms=20"] * 16)} == {200}
     assert metrics(edge)["rejuvenations_total{requests}"] >= 4
 
 
@@ -176,14 +176,14 @@ def test_a_machine_is_as_old_after_a_restart_of_the_edge(own_site: Site) -> None
     assert [answer.tier for answer in served][3] == "disk"
 
 
-def test_a_worn_record_is_not_woken(site: Site, edge: Server) -> None:
-    worn = publish(site, "li-parked", "--rejuvenate", "hours=0.0003")
+def test_a_record_of_a_machine_that_is_to_be_rejuvenated_is_not_woken(site: Site, edge: Server) -> None:
+    aging = publish(site, "li-parked", "--rejuvenate", "hours=0.0003")
     with Client(edge.url) as client:
-        first = client.get(worn + "/").body.split()[0]
+        first = client.get(aging + "/").body.split()[0]
         site.park("li-parked")
 
         def another() -> bool:
-            answered = client.get(worn + "/").body.split()[0]
+            answered = client.get(aging + "/").body.split()[0]
             site.park("li-parked")
             return answered != first
 

@@ -11,13 +11,14 @@ import pytest
 
 from tests.property.fuzzing import http_heads, parsers
 from tests.property.fuzzing.parsers import ParserFailure, Target
+from tests.property.fuzzing.targets import targets
 from vmimage.errors import FormatError
 
 SEED = 1
 CASES = 2_000
 SLOW = {"archive": 200, "elf": 60}  # milliseconds each
 HTTP_CASES = 5_000
-TARGETS = parsers.targets()
+TARGETS = targets()
 
 pytestmark = pytest.mark.timeout(600)
 

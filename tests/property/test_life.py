@@ -29,7 +29,8 @@ MAX_QUEUE = 6
 WAITING_BYTES = 12 * STREAM_BYTES
 PATIENCE_S = 30.0
 TENANTS = {"a": "alice", "b": "alice", "c": "carol", "d": "dave"}
-IMAGES = {  # of a service: few places, so that requests wait; one is worn soon, one has a pool, one writes to a disk
+# Of a service: few places, so that requests wait; one is rejuvenated soon, one has a pool, one writes to a disk.
+IMAGES = {
     "a": image(streams=2, requests=5),
     "b": image(streams=1),
     "c": image(streams=3, pool=2),

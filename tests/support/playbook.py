@@ -256,8 +256,8 @@ class Playbook:
         here, where = self.services[service], self.workers[worker] if isinstance(worker, int) else worker
         key = self.openings.begin(here)
         assert self.openings.still_right(here, key, where, MACHINE_BYTES, True)
-        trip: Any = SimpleNamespace(from_origin=True) if from_origin else None
-        self.openings.opened(self._enter(here, where), held, trip, self.now)
+        load: Any = SimpleNamespace(from_origin=True) if from_origin else None
+        self.openings.opened(self._enter(here, where), held, load, self.now)
         return self._look()
 
     def open_failed(self, error: Exception, service: str = "a") -> "Playbook":
@@ -345,7 +345,7 @@ class Playbook:
 
     def grew(self, machine: str = "a#1") -> "Playbook":
         """A worker says that a machine differs more from its image than it may."""
-        self._event().life.worn(self.machines[machine], "growth_bytes", self.now)
+        self._event().life.rejuvenate(self.machines[machine], "growth_bytes", self.now)
         return self._look()
 
     def tick(self, patience_s: float = 30.0) -> "Playbook":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from libos.toolchain.build import compile_guest
 from origin.bake.elf import parse_program
 from origin.dev.local import LocalOrigin
@@ -93,7 +93,7 @@ def test_builds_are_versions_and_the_last_two_are_kept() -> None:
 
     def get(build: ImageBundle, size: int | None = None) -> bytes:
         blob = build.manifest.snapshot
-        return asyncio.run(local.get(Ref("blobs", blob.digest, size or blob.size), Trip()))
+        return asyncio.run(local.get(Ref("blobs", blob.digest, size or blob.size), Load()))
 
     assert [get(build) for build in builds[1:]] == [build.blobs[build.manifest.snapshot.digest] for build in builds[1:]]
     with pytest.raises(OriginError):

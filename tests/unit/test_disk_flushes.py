@@ -1,18 +1,14 @@
 """Flushes of a copy-on-write disk that a guest does not wait for: its supervisor holds each page once, none is lost."""
 
 import errno
-import struct
 
 import pytest
 
 from edge.vmm.devices.disk import Disks, Done, Drive
-from edge.vmm.memory.guest_memory import BaseMemory, GuestMemory, PageTemplate
 from edge.vmm.turns.charges import TURN_NS, Account
+from tests.support.disk_guest import DiskGuest, disk_memory
 from vmimage import abi
 from vmimage.drives import DriveKind, DriveRef
-from vmimage.manifest import Region
-
-DATA = abi.PROGRAM_ADDRESS
 
 
 class Supervisor:
@@ -33,67 +29,30 @@ class Supervisor:
         self.keep(drive, {}, done)
 
 
-class Machine:
-    """A guest's side of the disks."""
+class Machine(DiskGuest):
+    """A guest with one disk on such a backing."""
 
     def __init__(self, kind: DriveKind = "cow") -> None:
-        self.memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
-        self.memory.bind(PageTemplate([Region(abi.DISK_OUT_ADDRESS, abi.MEMORY_MIN, "rw")], abi.MEMORY_MIN))
-        self.backing = Supervisor()
+        self.backing, memory = Supervisor(), disk_memory()
         ref = DriveRef(16 << 20, None if kind == "log" else "sha256:" + "0" * 64, kind, "d")
-        self.disks = self.backing.disks = Disks(self.memory, [Drive(ref)], self.backing)  # type: ignore[arg-type]
-        self.disks.account = Account()
-        self.disks.restore()
-        self.head = 0
-
-    def ask(self, op: int, *, page: int = 0, length: int = 0, byte: int = 0) -> int:
-        id_ = self.head
-        self.memory.write(DATA, bytes([byte]) * abi.PAGE_SIZE)
-        request = struct.pack("<IHHQQII", id_, op, 0, page * abi.PAGE_SIZE, DATA, length, 0)
-        at = abi.DISK_OUT_ADDRESS + abi.DISK_REQUESTS + id_ % abi.DISK_SLOTS * abi.DISK_REQUEST_SIZE
-        self.memory.ram[at : at + len(request)] = request
-        self.head += 1
-        struct.pack_into("<I", self.memory.ram, abi.DISK_OUT_ADDRESS, self.head)
-        return id_
-
-    def write(self, page: int, byte: int) -> None:
-        self.ask(abi.DISK_WRITE, page=page, length=abi.PAGE_SIZE, byte=byte)
-        self.disks.drain()
-
-    def flush(self) -> int:
-        id_ = self.ask(abi.DISK_FLUSH)
-        self.disks.drain()
-        return id_
-
-    def answers(self) -> dict[int, int]:
-        """Completed requests and their results; consumed."""
-        found = {}
-        (head,) = struct.unpack_from("<I", self.memory.ram, abi.DISK_IN_ADDRESS)
-        (tail,) = struct.unpack_from("<I", self.memory.ram, abi.DISK_OUT_ADDRESS + abi.DISK_IN_TAIL)
-        while tail != head:
-            at = abi.DISK_IN_ADDRESS + abi.DISK_COMPLETIONS + tail % abi.DISK_SLOTS * abi.DISK_COMPLETION_SIZE
-            id_, result = struct.unpack_from("<Ii", self.memory.ram, at)
-            found[id_] = result
-            tail += 1
-        struct.pack_into("<I", self.memory.ram, abi.DISK_OUT_ADDRESS + abi.DISK_IN_TAIL, tail)
-        return found
+        self.backing.disks = Disks(memory, [Drive(ref)], self.backing)  # type: ignore[arg-type]
+        self.backing.disks.account = Account()
+        super().__init__(memory, self.backing.disks)
 
 
 def test_flushes_that_come_during_one_share_the_next() -> None:
     machine = Machine()
-    machine.write(0, 1)
-    machine.answers()
+    machine.write(0, b"1" * 4096)
     first = machine.flush()
-    machine.write(1, 2)
-    machine.write(0, 3)
-    machine.answers()
+    machine.write(1, b"2" * 4096)
+    machine.write(0, b"3" * 4096)
     others = [machine.flush() for _ in range(20)]
     assert [sorted(pages) for pages in machine.backing.kept] == [[0]]
     assert machine.answers() == {}
     machine.backing.asked.pop(0)(0)
     assert machine.answers() == {first: 0}
     assert [sorted(pages) for pages in machine.backing.kept] == [[0], [0, 1]]
-    assert machine.backing.kept[1][0][0] == 3
+    assert machine.backing.kept[1][0] == b"3" * 4096
     machine.backing.asked.pop(0)(0)
     assert machine.answers() == dict.fromkeys(others, 0)
     assert machine.disks.outstanding == 0
@@ -101,8 +60,7 @@ def test_flushes_that_come_during_one_share_the_next() -> None:
 
 def test_a_flush_is_not_over_before_what_was_written_before_it_is_kept() -> None:
     machine = Machine()
-    machine.write(0, 1)
-    machine.answers()
+    machine.write(0, b"1" * 4096)
     machine.flush()
     second = machine.flush()  # of nothing new, and the first is still under way
     assert machine.answers() == {}
@@ -115,9 +73,9 @@ def test_a_flush_is_not_over_before_what_was_written_before_it_is_kept() -> None
 
 def test_a_machine_that_goes_leaves_no_flush_behind_that_begins_another() -> None:
     machine = Machine()
-    machine.write(0, 1)
+    machine.write(0, b"1" * 4096)
     machine.flush()
-    machine.write(1, 1)
+    machine.write(1, b"1" * 4096)
     machine.flush()
     machine.disks.close()
     machine.backing.asked.pop(0)(0)

@@ -12,7 +12,7 @@ import pytest
 
 import edge.devices.blocks
 from edge.common.counters import Counters
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.seal import new_seal
 from edge.devices.disks import Attached, Disks
 from edge.devices.overlays import Overlays
@@ -20,6 +20,7 @@ from edge.devices.spool import Spool
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, DropDisk, Keep, Pages
 from edge.vmm.wire.messages import ToWorker
 from tests.support.parked import parked
+from tests.support.quiet import others, tasks_done
 from tests.support.wire import to_worker
 from vmimage.disk import BLOCK_SIZE, DiskManifest, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
@@ -34,17 +35,22 @@ BLOCKS = [bytes([number]) * BLOCK_SIZE for number in range(1, 5)]
 class Origin:
     """A store that fails when it is told to: "ok", "down", "wrong", a word for each get."""
 
-    def __init__(self, name: str = "data") -> None:
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.gets: Counter[str] = Counter()
+        self.script: list[str] = []
+        self.publish("data")
+
+    def publish(self, name: str) -> None:
+        """One more disk; from now on it is what machines are opened with."""
         packed = [pack_block(block) for block in BLOCKS]
         self.manifest: DiskManifest
         self.manifest, listing = pack_list(name, len(BLOCKS) * BLOCK_SIZE, [ref for ref, _ in packed])
-        self.contents = {self.manifest.digest: self.manifest.to_bytes(), digest_of(listing): listing}
+        self.contents |= {self.manifest.digest: self.manifest.to_bytes(), digest_of(listing): listing}
         self.contents |= {ref.digest: wire for ref, wire in packed}
         self.refs = [ref for ref, _ in packed]
-        self.gets: Counter[str] = Counter()
-        self.script: list[str] = []
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         self.gets[ref.digest] += 1
         await asyncio.sleep(0)
         said = self.script.pop(0) if self.script else "ok"
@@ -107,8 +113,8 @@ class Site:
 
     async def quiet(self) -> None:
         """Until nothing is under way."""
-        while self.disks.tasks._running or len(self.disks.slices) or len(self.disks.blocks):
-            await asyncio.gather(*self.disks.tasks._running)
+        while others() or len(self.disks.slices) or len(self.disks.blocks):
+            await tasks_done()
             await asyncio.sleep(0)
 
 
@@ -145,8 +151,7 @@ def test_fetches_do_not_begin_all_at_once(
         await site.open(worker)
         for block_no in range(len(BLOCKS)):
             site.want(worker, 1, block_no)
-        while site.disks.tasks._running:
-            await asyncio.gather(*site.disks.tasks._running)
+        await tasks_done()
         assert sum(site.origin.gets[ref.digest] for ref in site.origin.refs) == begun
         assert len(site.disks.blocks) == len(BLOCKS) - begun
         site.disks.blocks.close()
@@ -201,21 +206,22 @@ def test_a_worker_that_asks_for_what_it_cannot_know(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path) -> None:
+def test_a_disk_that_nobody_uses_is_dropped_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.devices.disks.LISTS_BYTES", 1)
+
     async def run() -> None:
         site, worker = Site(tmp_path), Worker()
         machine = await site.open(worker)
-        site.disks._held.budget_bytes = 1
+        site.origin.publish("other")
+        await site.open(worker)
+        assert worker.of(DropDisk) == [], "both are in use"
         site.disks.forget(machine)
-        first = site.origin.manifest
-        site.origin = Origin("other")
-        site.disks._store = site.disks.blocks._store = site.origin
+        site.origin.publish("third")
         await site.open(worker)
         assert worker.of(DropDisk) == [DropDisk(1)]
-        assert worker.disks == {2}
+        assert worker.disks == {2, 3}
         site.want(worker, 1, 0)
         assert [block.data for block in worker.of(Block)] == [None]
-        assert first.digest != site.origin.manifest.digest
 
     asyncio.run(run())
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from edge.config.upstream_policy import UpstreamRefused
-from edge.devices.upstreams import _parse
+from edge.devices.upstreams import parse_subrequest
 from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record
 from vmimage import abi
@@ -111,7 +111,7 @@ def test_the_output_limit_holds_here_too() -> None:
 
 def test_fields_of_the_connection_are_not_taken_from_the_guest() -> None:
     block = b"Method\0POST\0URL\0https://a.test/\0Host\0b.test\0X-Own\0yes\0Transfer-Encoding\0chunked\0\0"
-    assert _parse(block) == ("POST", "https://a.test/", [("X-Own", "yes")])
+    assert parse_subrequest(block) == ("POST", "https://a.test/", [("X-Own", "yes")])
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_fields_of_the_connection_are_not_taken_from_the_guest() -> None:
 )
 def test_malformed_blocks_are_refused(block: bytes) -> None:
     with pytest.raises(UpstreamRefused):
-        _parse(block)
+        parse_subrequest(block)

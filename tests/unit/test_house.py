@@ -153,21 +153,6 @@ DOCUMENTED = {
     "_exit": "os: an end of the process without clean-up",
     "_replace": "a named tuple: the same with some fields changed",
 }
-# Tests of code that is being rewritten, which still reach into it.
-STILL_INSIDE = {
-    "attack/test_flush_parts.py",
-    "attack/test_kept_state.py",
-    "attack/test_supervisor_floods.py",
-    "property/fuzzing/defective_worker.py",
-    "property/fuzzing/parsers.py",
-    "unit/test_edge_disks.py",
-    "unit/test_exchanges.py",
-    "unit/test_intake.py",
-    "unit/test_logs.py",
-    "unit/test_overlays.py",
-    "unit/test_reports.py",
-    "unit/test_waiting.py",
-}
 OWN = {"self", "cls", "super()"}
 BY_NAME = {"setattr", "getattr", "delattr", "hasattr", "setitem", "patch", "object"}  # builtins', pytest's, mock's
 
@@ -213,13 +198,11 @@ def test_a_private_name_is_found_however_it_is_used(code: str, found: int) -> No
 
 def test_no_test_reaches_inside_what_it_tests() -> None:
     """What a test needs, a program that uses the code needs too: a name without an underscore, or a parameter."""
-    inside: dict[str, list[str]] = {}
-    for path in tracked():
-        if path.suffix != ".py" or not path.is_relative_to(ROOT / "tests"):
-            continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            for name in private_uses(node):
-                where = f"{path.relative_to(ROOT / 'tests')}"
-                inside.setdefault(where, []).append(f"{where}:{getattr(node, 'lineno', 0)}: {name}")
-    assert [use for where, uses in inside.items() if where not in STILL_INSIDE for use in uses] == []
-    assert set(inside) >= STILL_INSIDE, "a file that reaches inside no more is taken off the list"
+    inside = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {name}"
+        for path in tracked()
+        if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in private_uses(node)
+    ]
+    assert inside == []

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from edge.common.counters import Counters
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.image import Image
 from edge.content.images import Images
 from tests.support.guests import EXAMPLES, bake, baker
@@ -39,7 +39,7 @@ class Contents:
         self.asked: list[str] = []
         self._first, self._was_asked = first, asyncio.Event()
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         self.asked.append(ref.digest)
         if ref.digest == self._first:
             self._was_asked.set()
@@ -56,9 +56,9 @@ def _load(store: Contents, expected: Blob | None) -> Image:
         with ThreadPoolExecutor(1) as threads:
             images = Images(store, threads, 1 << 26, Counters())
             manifest = bundle().manifest
-            image, trip = await images.load(manifest.digest, len(manifest.to_bytes()), expected)
-            assert trip is not None
-            assert trip.fetch_s < PATIENCE_S
+            image, load = await images.load(manifest.digest, len(manifest.to_bytes()), expected)
+            assert load is not None
+            assert load.fetch_s < PATIENCE_S
             images.close()
             return image
 

@@ -6,10 +6,10 @@ import errno
 import io
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 import aiohttp
 import pytest
@@ -20,15 +20,38 @@ from hypothesis import strategies as st
 from edge.common import log
 from edge.common.counters import Counters
 from edge.devices.spool import SEGMENT_BYTES, Spool
-from origin.registry.logs import Logs, _by_service
+from origin.registry.logs import Logs, lines_by_service
 from origin.registry.refusal import OciError
 
 TOKEN = "an-edges-token"
 ROOM = 1 << 20
 
 
-def spool(folder: Path, url: str = "http://127.0.0.1:1", *, limit_bytes: int = ROOM, token: str = TOKEN) -> Spool:
-    return Spool(folder / "spool", limit_bytes, url, token, Counters())
+def spool(
+    folder: Path, url: str = "http://127.0.0.1:1", *, limit_bytes: int = ROOM, counters: Counters | None = None
+) -> Spool:
+    return Spool(folder / "spool", limit_bytes, url, TOKEN, counters or Counters())
+
+
+def segments(folder: Path) -> list[Path]:
+    """What the spool there consists of, the newest last."""
+    return sorted((folder / "spool").glob("*.jsonl"), key=lambda path: int(path.stem))
+
+
+def spooled(folder: Path) -> list[str]:
+    """The lines there, as far as they are text."""
+    return [json.loads(line)["text"] for path in segments(folder) for line in path.read_bytes().splitlines()]
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """As on a disk that is full: of what is written beyond so many bytes of a file nothing is taken."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @asynccontextmanager
@@ -69,10 +92,29 @@ def test_lines_arrive_in_order(tmp_path: Path) -> None:
             for number in range(5):
                 assert kept.append("shop", "audit", f"line {number}".encode(), ROOM)
                 assert kept.append("other", "", b"another's", ROOM)
-            while await kept._ship_one(session):
-                pass
+            assert kept.logs_waiting == 2
+            await kept.ship_waiting(session)
             assert await lines(session, url, "shop") == [f"line {number}" for number in range(5)]
-            assert (kept.used_bytes, kept._pending, kept._of_party) == (0, {}, {})
+            assert (kept.used_bytes, kept.logs_waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_what_was_sent_makes_room_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            kept = spool(tmp_path, url, limit_bytes=10_000)
+
+            def fill(limit_bytes: int) -> int:
+                return sum(kept.append("shop", "", b"x" * 100, limit_bytes, "alice") for _ in range(200))
+
+            for limit_bytes in (1000, ROOM):  # what bounds is the log first, and then the tenant
+                taken = fill(limit_bytes)
+                assert 0 < taken < 200
+                assert fill(limit_bytes) == 0
+                await kept.ship_waiting(session)
+                assert fill(limit_bytes) == taken
+                await kept.ship_waiting(session)
 
     asyncio.run(run())
 
@@ -82,14 +124,12 @@ def test_a_batch_whose_answer_was_lost_is_there_once(tmp_path: Path) -> None:
         async with origin(tmp_path) as (url, session):
             kept = spool(tmp_path, url)
             kept.append("shop", "", b"once", ROOM)
-            kept._begin()
-            path = kept._path(kept._segments[0])
-            data = path.read_bytes()
-            assert await kept._ship_one(session)
-            path.write_bytes(data)
+            (segment,) = segments(tmp_path)
+            data = segment.read_bytes()
+            await kept.ship_waiting(session)
+            segment.write_bytes(data)
             again = spool(tmp_path, url)  # an edge that ended before it could delete what it had sent
-            while await again._ship_one(session):
-                pass
+            await again.ship_waiting(session)
             assert await lines(session, url, "shop") == ["once"]
 
     asyncio.run(run())
@@ -102,8 +142,7 @@ def test_what_was_taken_outlives_the_edge(tmp_path: Path) -> None:
         assert after.append("shop", "", b"after", ROOM)
         async with origin(tmp_path) as (url, session):
             last = spool(tmp_path, url)
-            while await last._ship_one(session):
-                pass
+            await last.ship_waiting(session)
             assert await lines(session, url, "shop") == ["before", "after"]
 
     asyncio.run(run())
@@ -112,14 +151,14 @@ def test_what_was_taken_outlives_the_edge(tmp_path: Path) -> None:
 def test_a_batch_that_is_refused_for_ever_does_not_stop_the_others(tmp_path: Path) -> None:
     async def run() -> None:
         async with origin(tmp_path) as (url, session):
-            kept = spool(tmp_path, url)
-            assert kept._file is not None
-            kept._file.write(b'{"service":"shop","text":"%s"}\n' % (b"x" * (3 << 20)))
-            kept._begin()
-            kept.append("shop", "", b"after it", ROOM)
-            while await kept._ship_one(session):
-                pass
+            spool(tmp_path).close()
+            (segment,) = segments(tmp_path)
+            segment.write_bytes(b'{"service":"shop","text":"%s"}\n' % (b"x" * (3 << 20)))
+            kept = spool(tmp_path, url, limit_bytes=8 << 20)
+            assert kept.append("shop", "", b"after it", ROOM)
+            await kept.ship_waiting(session)
             assert await lines(session, url, "shop") == ["after it"]
+            assert kept.used_bytes == 0
 
     asyncio.run(run())
 
@@ -127,17 +166,16 @@ def test_a_batch_that_is_refused_for_ever_does_not_stop_the_others(tmp_path: Pat
 def test_lines_that_were_damaged_here_are_counted_and_the_others_arrive(tmp_path: Path) -> None:
     async def run() -> None:
         async with origin(tmp_path) as (url, session):
-            kept = spool(tmp_path, url)
-            assert kept._file is not None
-            kept.append("shop", "", b"before", ROOM)
-            kept._file.write(b"\0" * 100 + b"\n" + b'{"service":"../x"}\n' + b'{"service":7}\n')
-            kept.append("shop", "", b"after", ROOM)
-            kept._file.write(b'{"service":"shop","text":"cut o')
-            kept._begin()
-            while await kept._ship_one(session):
-                pass
+            kept, counters = spool(tmp_path), Counters()
+            kept.append_all("shop", "", [b"before", b"after"], ROOM)
+            kept.close()
+            (segment,) = segments(tmp_path)
+            before, after = segment.read_bytes().splitlines(keepends=True)
+            damaged = b"\0" * 100 + b"\n" + b'{"service":"../x"}\n' + b'{"service":7}\n'
+            segment.write_bytes(before + damaged + after + b'{"service":"shop","text":"cut o')
+            await spool(tmp_path, url, counters=counters).ship_waiting(session)
             assert await lines(session, url, "shop") == ["before", "after"]
-            assert kept._counters.log_damaged == 4
+            assert counters.log_damaged == 4
 
     asyncio.run(run())
 
@@ -150,71 +188,56 @@ def test_a_lost_identity_is_replaced_and_nothing_is_taken_for_old(tmp_path: Path
         async with origin(tmp_path) as (url, session):
             kept = spool(tmp_path, url)
             kept.append("shop", "", b"before", ROOM)
-            while await kept._ship_one(session):
-                pass
+            await kept.ship_waiting(session)
             kept.close()
             (tmp_path / "spool" / name).write_bytes(damage)
             again = spool(tmp_path, url)
             again.append("shop", "", b"after", ROOM)
-            while await again._ship_one(session):
-                pass
+            await again.ship_waiting(session)
             assert await lines(session, url, "shop") == ["before", "after"]
             assert again.edge != kept.edge
 
     asyncio.run(run())
 
 
-def test_numbers_go_on_after_a_kill(tmp_path: Path) -> None:
+def test_numbers_go_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.devices.spool.SEGMENT_BYTES", 100)
     first = spool(tmp_path)
     for _ in range(5):
-        first._begin()
-    for path in (tmp_path / "spool").glob("*.jsonl"):
+        assert first.append("shop", "", b"x" * 100, ROOM)
+    used = [int(path.stem) for path in segments(tmp_path)]
+    assert len(used) == 6
+    for path in segments(tmp_path):
         path.unlink()  # all sent
-    assert spool(tmp_path)._segments[-1] > first._segments[-1]
-
-
-class Full:
-    """A file on a disk that has room for so many bytes more."""
-
-    def __init__(self, file: IO[bytes], room: int) -> None:
-        self._file, self.room = file, room
-
-    def write(self, data: bytes) -> int:
-        if not self.room:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        taken = self._file.write(data[: self.room])
-        self.room -= taken
-        return taken
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._file, name)
+    spool(tmp_path)
+    (segment,) = segments(tmp_path)
+    assert int(segment.stem) > used[-1]
 
 
 def test_a_full_disk_takes_whole_lines_or_none(tmp_path: Path) -> None:
-    kept = spool(tmp_path)
-    assert kept._file is not None
-    kept._file = full = Full(kept._file, 150)  # type: ignore[assignment]
-    assert [kept.append("shop", "", b"x" * 30, ROOM) for _ in range(3)] == [True, False, False]
-    assert kept._counters.log_refused == 2
-    full.room = 1000
+    counters = Counters()
+    kept = spool(tmp_path, counters=counters)
+    assert kept.append("shop", "", b"before", ROOM)
+    (segment,), size = segments(tmp_path), kept.used_bytes
+    for room in (10, 0):  # for half of the line, and for nothing
+        with no_file_beyond(size + room):
+            assert not kept.append("shop", "", b"lost", ROOM)
+        assert segment.stat().st_size == size == kept.used_bytes
+    assert (counters.log_refused, counters.storage_errors) == (2, {"logs": 2})
     assert kept.append("shop", "", b"there is room again", ROOM)
-    texts = [json.loads(line)["text"] for line in kept._path(kept._segments[-1]).read_bytes().splitlines()]
-    assert texts == ["x" * 30, "there is room again"]
+    assert spooled(tmp_path) == ["before", "there is room again"]
 
 
-def test_a_spool_on_a_full_disk_starts_and_goes_on_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pause_s", [0.0, 3600.0])
+def test_a_spool_on_a_full_disk_starts_and_goes_on_after_a_pause_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause_s: float
 ) -> None:
-    def full(path: Path, data: bytes) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("edge.devices.spool.write_private", full)
-    kept = spool(tmp_path)
-    assert not kept.append("shop", "", b"lost", ROOM)
-    assert asyncio.run(kept.sync()) == -errno.EIO
-    monkeypatch.undo()
-    kept._open_again_s = 0.0
-    assert kept.append("shop", "", b"kept", ROOM)
+    monkeypatch.setattr("edge.devices.spool.OPEN_AGAIN_S", pause_s)
+    with no_file_beyond(0):
+        kept = spool(tmp_path)
+        assert not kept.append("shop", "", b"lost", ROOM)
+        assert asyncio.run(kept.sync()) == -errno.EIO
+    assert kept.append("shop", "", b"kept", ROOM) == (pause_s == 0)
     kept.close()
 
 
@@ -234,7 +257,8 @@ def test_one_log_does_not_take_all_the_room(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text_come_back(tmp_path: Path) -> None:
     kept = spool(tmp_path)
     kept.append("shop", "", b"\xff\0", ROOM)
-    (line,) = kept._path(kept._segments[-1]).read_bytes().splitlines()
+    (segment,) = segments(tmp_path)
+    (line,) = segment.read_bytes().splitlines()
     assert base64.b64decode(json.loads(line)["data"]) == b"\xff\0"
 
 
@@ -243,14 +267,13 @@ def test_reading_goes_on_where_it_was_and_waits(tmp_path: Path) -> None:
         async with origin(tmp_path) as (url, session):
             kept = spool(tmp_path, url)
             kept.append("shop", "", b"one", ROOM)
-            await kept._ship_one(session)
+            await kept.ship_waiting(session)
             async with session.get(f"{url}/logs/shop") as answer:
                 place = answer.headers["Nunatak-Next"]
             waiting = asyncio.create_task(lines(session, url, "shop", f"?after={place}&wait=20"))
             await asyncio.sleep(0)
             kept.append("shop", "", b"two", ROOM)
-            while await kept._ship_one(session):
-                pass
+            await kept.ship_waiting(session)
             assert await waiting == ["two"]
 
     asyncio.run(run())
@@ -280,7 +303,7 @@ def test_what_an_origin_does_not_take(tmp_path: Path, headers: dict[str, str], b
 @settings(max_examples=300, deadline=None)
 def test_no_batch_surprises_the_parser(data: bytes) -> None:
     try:
-        for service, text in _by_service(data).items():
+        for service, text in lines_by_service(data).items():
             assert text.endswith(b"\n"), service
     except OciError:
         pass
@@ -288,68 +311,61 @@ def test_no_batch_surprises_the_parser(data: bytes) -> None:
 
 def test_old_lines_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("origin.registry.logs.FILE_BYTES", 100)
-    logs = Logs(tmp_path / "logs", TOKEN)
-    for number in range(1, 20):
-        logs._keep("0" * 16, number, {"shop": b'{"text":"%030d"}\n' % number})
-    data, end = logs._lines("shop", 0)
-    assert data.startswith(b'{"text":"0')
+
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            for number in range(1, 20):
+                headers = {"Nunatak-Batch": f"{'0' * 16}/{number}", "Authorization": f"Bearer {TOKEN}"}
+                data = b'{"service":"shop","text":"%d"}\n' % number
+                async with session.post(f"{url}/logs", data=data, headers=headers) as answer:
+                    assert answer.status == 204
+            found, place, data = list[int](), 0, b"?"
+            while data:
+                async with session.get(f"{url}/logs/shop?after={place}") as answer:
+                    data, place = await answer.read(), int(answer.headers["Nunatak-Next"])
+                found += [int(json.loads(line)["text"]) for line in data.splitlines()]
+            assert found == list(range(found[0], 20))
+            assert found[0] > 1
+
+    asyncio.run(run())
     assert len(list((tmp_path / "logs" / "services" / "shop").iterdir())) == 2
-    assert end <= 19 * 42
 
 
-class Writes:
-    """A segment that counts writes, and takes so many bytes of one."""
-
-    def __init__(self, file: Any, takes: int = 1 << 30) -> None:
-        self._file, self._takes, self.sizes = file, takes, list[int]()
-
-    def write(self, data: bytes) -> int:
-        self.sizes.append(len(data))
-        return int(self._file.write(data[: self._takes]))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-def test_many_lines_are_one_write_and_are_there_after_it(tmp_path: Path) -> None:
+def test_many_lines_are_there_as_soon_as_they_are_taken(tmp_path: Path) -> None:
     kept = spool(tmp_path)
-    writes = kept._file = Writes(kept._file)  # type: ignore[assignment]
-    lines = [f"line {number}".encode() for number in range(100)]
-    assert kept.append_all("shop", "", lines, ROOM, "alice") == 100
-    assert len(writes.sizes) == 1
-    written = kept._path(kept._segments[-1]).read_bytes().splitlines()
-    assert [json.loads(line)["text"].encode() for line in written] == lines
-    assert kept.used_bytes == sum(writes.sizes)
+    lines = [f"line {number}" for number in range(100)]
+    assert kept.append_all("shop", "", [line.encode() for line in lines], ROOM, "alice") == 100
+    assert spooled(tmp_path) == lines
+    assert kept.used_bytes == sum(path.stat().st_size for path in segments(tmp_path))
 
 
 def test_of_many_lines_those_that_fit_are_taken(tmp_path: Path) -> None:
-    kept = spool(tmp_path)
+    counters = Counters()
+    kept = spool(tmp_path, counters=counters)
     assert kept.append_all("shop", "", [b"x" * 30] * 5, 100, "alice") == 3
     assert kept.append_all("shop", "", [b"x" * 30], 100, "alice") == 0
     assert kept.append_all("shop", "", [], 100, "alice") == 0
-    assert kept._counters.log_refused == 3
+    assert counters.log_refused == 3
 
 
-def test_half_of_many_lines_is_taken_back(tmp_path: Path) -> None:
+def test_many_lines_are_one_write_and_half_of_it_is_taken_back(tmp_path: Path) -> None:
     kept = spool(tmp_path)
-    assert kept.append("shop", "", b"before", ROOM)
-    path, size = kept._path(kept._segments[-1]), kept.used_bytes
-    whole = kept._file
-    kept._file = Writes(whole, takes=100)  # type: ignore[assignment]
-    assert kept.append_all("shop", "", [b"x" * 80] * 4, ROOM) == 0
-    assert path.stat().st_size == size == kept.used_bytes
-    kept._file = whole
+    assert kept.append("shop", "", b"x" * 80, ROOM)
+    (segment,), size = segments(tmp_path), kept.used_bytes
+    with no_file_beyond(3 * size + size // 2):
+        assert kept.append_all("shop", "", [b"x" * 80] * 4, ROOM) == 0, "two would have found room one by one"
+    assert segment.stat().st_size == size == kept.used_bytes
     assert kept.append_all("shop", "", [b"after"] * 2, ROOM) == 2
-    assert [json.loads(line)["text"] for line in path.read_bytes().splitlines()] == ["before", "after", "after"]
+    assert spooled(tmp_path) == ["x" * 80, "after", "after"]
 
 
 def test_many_lines_go_on_in_the_next_segment(tmp_path: Path) -> None:
-    kept = Spool(tmp_path, 64 << 20, "http://127.0.0.1:1", "", Counters())
-    first = kept._segments[-1]
+    kept = spool(tmp_path, limit_bytes=64 << 20)
+    (first,) = segments(tmp_path)
     assert kept.append_all("shop", "", [b"x" * 8000] * 300, 16 << 20) == 300
-    assert len(kept._segments) == 3
-    sizes = [kept._path(number).stat().st_size for number in kept._segments]
-    assert kept._segments[0] == first
+    assert len(segments(tmp_path)) == 3
+    assert segments(tmp_path)[0] == first
+    sizes = [path.stat().st_size for path in segments(tmp_path)]
     assert all(SEGMENT_BYTES <= size < SEGMENT_BYTES + 9000 for size in sizes[:-1])
 
 

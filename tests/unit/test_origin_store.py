@@ -7,7 +7,7 @@ import uvloop
 from aiohttp import web
 
 from edge.common.counters import Counters
-from edge.content.blobs import OriginStore, Ref, Trip
+from edge.content.blobs import Load, OriginStore, Ref
 
 BLOB = b"x" * 600_000  # more than a client reads at once, so that it pauses reading and goes on later
 TIMEOUT_S = 0.4
@@ -24,7 +24,7 @@ async def _fetch_with_pauses() -> list[int]:
     sizes = []
     try:
         for _ in range(8):
-            sizes.append(len(await store.get(ref, Trip())))
+            sizes.append(len(await store.get(ref, Load())))
             await asyncio.sleep(TIMEOUT_S * 1.2)
     finally:
         await store.close()

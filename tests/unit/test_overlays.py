@@ -21,8 +21,8 @@ A, B = b"a" * 4096, b"b" * 4096
 SEAL = Seal(bytes(range(32)), fresh=False)
 
 
-def overlays(path: Path, limit_bytes: int = 1 << 20, seal: Seal = SEAL) -> Overlays:
-    return Overlays(path / "written.db", limit_bytes, ThreadPoolExecutor(1), seal, Counters())
+def overlays(path: Path, limit_bytes: int = 1 << 20, seal: Seal = SEAL, counters: Counters | None = None) -> Overlays:
+    return Overlays(path / "written.db", limit_bytes, ThreadPoolExecutor(1), seal, counters or Counters())
 
 
 def killed(path: Path) -> Path:
@@ -101,7 +101,8 @@ def test_a_version_names_one_state_and_no_other(tmp_path: Path) -> None:
 
 def test_a_withdrawn_service_leaves_nothing_and_it_is_counted(tmp_path: Path) -> None:
     async def run() -> None:
-        store = overlays(tmp_path)
+        counters = Counters()
+        store = overlays(tmp_path, counters=counters)
         await store.put(shop(store), {1: A}.items())
         other = shop(store, service="shop2")
         await store.put(other, {1: A}.items())
@@ -109,7 +110,7 @@ def test_a_withdrawn_service_leaves_nothing_and_it_is_counted(tmp_path: Path) ->
         assert await store.load(shop(store)) == (0, bytes(4))
         assert pages(await store.load(other)) == {1: A}
         assert store.used_bytes == 4096
-        assert store._counters.overlay_pages_dropped == {"withdrawn": 1}
+        assert counters.overlay_pages_dropped == {"withdrawn": 1}
 
     asyncio.run(run())
 
@@ -143,7 +144,8 @@ def test_which_pages_are_in_use(found: list[Overlay], since: int | None, base: s
 
 def test_pages_that_are_kept_go_over_to_the_new_base_also_after_a_restart(tmp_path: Path) -> None:
     async def run() -> None:
-        store = overlays(tmp_path)
+        counters = Counters()
+        store = overlays(tmp_path, counters=counters)
         key = shop(store)
         await store.put(key, {1: A}.items())
         before = store.version(key)
@@ -151,31 +153,32 @@ def test_pages_that_are_kept_go_over_to_the_new_base_also_after_a_restart(tmp_pa
         assert store.version(key) not in (0, before), "a machine parked over the old base must not wake to the new one"
         assert pages(await store.load(key)) == {1: A}
         carried = store.version(key)
-        after = overlays(killed(tmp_path))
+        assert counters.overlays_carried == 1
+        after = overlays(killed(tmp_path), counters=counters)
         assert after.version(shop(after, OTHER)) == carried
-        assert after._counters.overlays_carried == 0
-        assert store._counters.overlays_carried == 1
+        assert counters.overlays_carried == 1, "once"
 
     asyncio.run(run())
 
 
 def test_pages_that_are_dropped_are_kept_aside_until_their_room_is_needed(tmp_path: Path) -> None:
     async def run() -> None:
-        store = overlays(tmp_path, limit_bytes=3 * 4096)
+        counters = Counters()
+        store = overlays(tmp_path, limit_bytes=3 * 4096, counters=counters)
         old = shop(store)
         await store.put(old, {1: A, 2: A}.items())
         new = shop(store, OTHER, since=2)
         assert new != old
         assert await store.load(new) == (0, bytes(4))
         assert shop(store, OTHER, since=2) == new, "said and counted once"
-        assert store._counters.overlays_set_aside == {"dropped": 1}
+        assert counters.overlays_set_aside == {"dropped": 1}
         assert [(d["aside"], d["bytes"]) for d in store.describe("shop")] == [("dropped", 2 * 4096)]
         assert await store.put(new, {7: B}.items()) == 0
         assert store.used_bytes == 3 * 4096
         assert await store.put(new, {8: B}.items()) == 0
         assert store.used_bytes == 2 * 4096
         await asyncio.sleep(0)
-        assert store._counters.overlay_pages_dropped == {"room for newer": 2}
+        assert counters.overlay_pages_dropped == {"room for newer": 2}
         assert [d["aside"] for d in store.describe("shop")] == [""]
         assert await store.put(old, {1: B}.items()) == -errno.EIO, "an old machine still finishes its requests"
 
@@ -184,11 +187,12 @@ def test_pages_that_are_dropped_are_kept_aside_until_their_room_is_needed(tmp_pa
 
 def test_nothing_that_is_in_use_makes_room(tmp_path: Path) -> None:
     async def run() -> None:
-        store = overlays(tmp_path, limit_bytes=2 * 4096)
+        counters = Counters()
+        store = overlays(tmp_path, limit_bytes=2 * 4096, counters=counters)
         await store.put(shop(store), {1: A, 2: A}.items())
         assert await store.put(shop(store, service="other"), {1: B}.items()) == -errno.ENOSPC
         assert pages(await store.load(shop(store))) == {1: A, 2: A}
-        assert store._counters.overlays_full == 1
+        assert counters.overlays_full == 1
 
     asyncio.run(run())
 
@@ -255,23 +259,32 @@ def test_a_file_of_an_earlier_edge_is_taken_over_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("pause_s", "tries"), [(0.0, 2), (3600.0, 1)])
+def test_a_file_that_cannot_be_opened_is_tried_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause_s: float, tries: int
+) -> None:
     async def run() -> None:
-        real = WrittenFile.connect
+        real, tried = WrittenFile.connect, 0
 
         def full(self: WrittenFile) -> sqlite3.Connection:
+            nonlocal tried
+            tried += 1
             error = sqlite3.OperationalError("database or disk is full")
             error.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise error
 
+        monkeypatch.setattr("edge.devices.overlays.REOPEN_S", pause_s)
         monkeypatch.setattr(WrittenFile, "connect", full)
         store = overlays(tmp_path)
         assert not store.is_open
-        monkeypatch.setattr("edge.devices.overlays.REOPEN_S", 0.0)
         with pytest.raises(Unavailable, match="cannot be opened now"):
             await store.ready()
-        store._open_again_s = 0.0
+        assert tried == tries
         monkeypatch.setattr(WrittenFile, "connect", real)
+        if pause_s:
+            with pytest.raises(Unavailable, match="cannot be opened now"):
+                await store.ready()
+            return
         await store.ready()
         assert await store.put(shop(store), {1: A}.items()) == 0
 

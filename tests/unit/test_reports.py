@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-import edge.supervisor.reports
 from edge.common.allowance import NAMINGS
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.supervisor.reports import KEPT, NAMING_MAX, Reports
 from vmimage.errors import GuestFault, OriginUnreachable
 from vmimage.manifest import SYMBOLS_TYPE, Blob, digest_of
-from vmimage.symbols import Symbol, encode
+from vmimage.symbols import Symbol, SymbolTable, encode
 
 FRAMES = {"frames": [0x1004]}
 
@@ -100,7 +99,7 @@ def test_a_service_that_crashes_again_and_again_has_its_first_crashes_named() ->
     run(test)
 
 
-def test_few_reports_wait_for_symbols_at_once_and_few_tables_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_reports_wait_for_symbols_at_once() -> None:
     async def test() -> None:
         desk = Desk()
         desk.images.open.clear()
@@ -113,13 +112,25 @@ def test_few_reports_wait_for_symbols_at_once_and_few_tables_are_kept(monkeypatc
         desk.images.open.set()
         named = [trace for trace in await desk.traces() if trace]
         assert len(named) == NAMING_MAX
-        assert desk.reports._tables.used_bytes <= edge.supervisor.reports.TABLES_BYTES
 
-        one = desk.reports._tables.used_bytes // NAMING_MAX
-        desk.reports._tables.budget_bytes = 2 * one + one // 2
-        desk.crash("late", images[-1])
-        assert (await desk.traces())[-1] == [f"f{KEPT - 1}+0x4"]
-        assert len(desk.reports._tables) == 2
+    run(test)
+
+
+def test_only_the_tables_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = SymbolTable.decode(encode([Symbol(0x1000, 16, "f0")])).cost_bytes
+    monkeypatch.setattr("edge.supervisor.reports.TABLES_BYTES", 2 * one + one // 2)
+
+    async def test() -> None:
+        desk = Desk()
+        images = [desk.images.image(f"f{number}") for number in range(3)]
+        gets = [desk.images.gets[image.manifest.symbols.digest] for image in images]
+        for crash, (number, fetched) in enumerate(
+            [(0, True), (1, True), (0, False), (2, True), (0, False), (2, False), (1, True), (0, True)]
+        ):
+            desk.crash(f"s{crash}", images[number])
+            assert (await desk.traces())[-1] == [f"f{number}+0x4"]
+            gets[number] += fetched
+            assert [desk.images.gets[image.manifest.symbols.digest] for image in images] == gets
 
     run(test)
 

@@ -1,44 +1,29 @@
 """Requests that wait: what they hold is summed rightly, bounded, and one tenant's do not take the room of all."""
 
-import asyncio
 import random
-from collections.abc import Iterator
 
 import pytest
 
 from edge.model import flow
 from edge.model.services import Service
-from edge.model.streams import Stream
 from edge.supervisor.waiting import STREAM_BYTES, Waiting, waiting_bytes
+from tests.support.playbook import Request
 from vmimage.trust import ServiceRecord
-
-
-@pytest.fixture(autouse=True)
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Streams make futures."""
-    running = asyncio.new_event_loop()
-    asyncio.set_event_loop(running)
-    running.call_soon(running.stop)
-    asyncio._set_running_loop(running)
-    yield running
-    asyncio._set_running_loop(None)
-    asyncio.set_event_loop(None)
-    running.close()
 
 
 def service(name: str, tenant: str = "") -> Service:
     return Service(ServiceRecord(name, (f"{name}.test",), "sha256:" + "0" * 64, 100, 1, owner=tenant))
 
 
-def stream(of: Service, size: int = 100) -> Stream:
-    return Stream(of, "GET", bytes(size), True, 0.0)
+def request(of: Service, size: int = 100) -> Request:
+    return Request(1, of, 0.0, size=size)
 
 
 def fill(waiting: Waiting, of: Service, size: int = 100) -> int:
     """Let requests wait until there is no room; how many bytes they hold."""
     for _ in range(10_000):
         try:
-            waiting.add(stream(of, size))
+            waiting.add(request(of, size))
         except flow.QueueFull:
             return waiting.bytes_of(of.tenant)
     raise AssertionError("no bound")
@@ -46,13 +31,13 @@ def fill(waiting: Waiting, of: Service, size: int = 100) -> int:
 
 def test_the_order_is_that_of_the_queue_and_what_comes_back_goes_first() -> None:
     waiting, one = Waiting(1 << 20), service("a")
-    streams = [stream(one) for _ in range(3)]
-    for each in streams:
+    requests = [request(one) for _ in range(3)]
+    for each in requests:
         waiting.add(each)
     first = waiting.next(one)
     waiting.again(first)
-    waiting.remove(streams[1])
-    assert [waiting.next(one), waiting.next(one)] == [streams[0], streams[2]]
+    waiting.remove(requests[1])
+    assert [waiting.next(one), waiting.next(one)] == [requests[0], requests[2]]
     assert (waiting.used_bytes, waiting.bytes_of("a")) == (0, 0)
 
 
@@ -69,8 +54,8 @@ def test_services_of_one_tenant_share_its_room() -> None:
     waiting = Waiting(100 * (STREAM_BYTES + 100))
     full = fill(waiting, service("a", "alice"))
     with pytest.raises(flow.QueueFull, match=f"its tenant hold {full} bytes"):
-        waiting.add(stream(service("b", "alice")))
-    waiting.add(stream(service("c", "bob")))
+        waiting.add(request(service("b", "alice")))
+    waiting.add(request(service("c", "bob")))
 
 
 def test_small_requests_are_not_free() -> None:
@@ -81,11 +66,11 @@ def test_small_requests_are_not_free() -> None:
 def test_sums_stay_right_in_any_order_also_when_a_service_changes_its_tenant() -> None:
     waiting, dice = Waiting(1 << 30), random.Random(3)
     services = [service(f"s{number}", f"t{number % 3}") for number in range(6)]
-    there: list[Stream] = []
+    there: list[Request] = []
     for _ in range(3000):
         match dice.randrange(5):
             case 0 | 1:
-                there.append(stream(dice.choice(services), dice.randrange(500)))
+                there.append(request(dice.choice(services), dice.randrange(500)))
                 waiting.add(there[-1])
             case 2 if there:
                 there.append(again := there.pop(dice.randrange(len(there))))

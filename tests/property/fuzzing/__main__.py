@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.property.fuzzing import campaign, conversations, http_heads, lies, marathon, parsers
 from tests.property.fuzzing.case import Case
 from tests.property.fuzzing.session import Failure
+from tests.property.fuzzing.targets import targets
 
 
 def _code(arguments: argparse.Namespace) -> int:
@@ -39,7 +40,7 @@ def _code(arguments: argparse.Namespace) -> int:
 
 
 def _parser(arguments: argparse.Namespace) -> int:
-    given = {target.name: target for target in parsers.targets()}
+    given = {target.name: target for target in targets()}
     numbers = arguments.seed, arguments.first, arguments.count
     data = arguments.file.read_bytes() if arguments.file else bytes.fromhex(arguments.hex)
     try:

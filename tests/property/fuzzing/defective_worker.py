@@ -2,6 +2,7 @@
 
 import os
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -9,12 +10,15 @@ from typing import Any, Final
 import numpy as np
 
 from edge.vmm.machine.machine import Machine
+from edge.vmm.machine.resident import Resident
 from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Shell
-from edge.vmm.worker import process, worker
+from edge.vmm.worker import process
 from vmimage import abi
 
 DEFECTIVE: Final = b"\xf0\x0f"  # how code begins that is not done right: locked, of two bytes; one case in a hundred
+
+_here: Final[list[weakref.ref[Resident]]] = []
 
 
 def _before(owner: type, name: str, act: Callable[..., None]) -> None:
@@ -61,12 +65,19 @@ def keep_registers(shell: Shell, *_: Any) -> None:
     engine.load = load_most  # type: ignore[method-assign]
 
 
-def spoil(resident_worker: worker.Worker, *_: Any) -> None:
-    """A byte in the memory of the oldest machine of the smallest size changes."""
-    for resident in resident_worker._residents.values():
-        shell = resident.machine.shell
-        if shell.memory.memory_bytes == abi.MEMORY_MIN and resident_worker._sleeps > 20:
-            shell.memory.write(abi.PROGRAM_ADDRESS + 0x10000 + 77, b"!")
+def note(resident: Resident, *_: Any) -> None:
+    """Remember who is here, the oldest first, for as long as the worker does."""
+    _here.append(weakref.ref(resident))
+
+
+def spoil(machine: Machine, *_: Any) -> None:
+    """A byte in the memory of the oldest machine of the smallest size that has not run changes."""
+    if machine.virtual_ns or _code(machine) != DEFECTIVE:
+        return
+    for resident in filter(None, [reference() for reference in _here]):
+        memory = resident.machine.shell.memory
+        if memory.memory_bytes == abi.MEMORY_MIN and not resident.has_run:
+            memory.write(abi.PROGRAM_ADDRESS + 0x10000 + 77, b"!")
             return
 
 
@@ -82,7 +93,8 @@ def main() -> int:
     elif defect == "keeps registers":
         _before(Shell, "bind", keep_registers)
     elif defect == "spoils a neighbour":
-        _before(worker.Worker, "_pong", spoil)
+        _before(Resident, "__init__", note)
+        _before(Machine, "run", spoil)
     else:
         raise SystemExit(f"a defect expected, got {defect!r}")
     return process.main()

@@ -12,6 +12,7 @@ from typing import Final
 from tests.conftest import kvm_missing
 from tests.property.fuzzing import campaign, conversations, http_heads, parsers
 from tests.property.fuzzing.session import Failure
+from tests.property.fuzzing.targets import targets
 
 # Cases of a piece of work, chosen so that one takes some seconds on a busy machine.
 PIECES: Final = {"unicorn": 4096, "kvm": 1024, "auto": 1024, "frames": 100, "parsers": 200, "http": 2000}
@@ -49,7 +50,7 @@ class Piece:
     @property
     def cases(self) -> int:
         """All of them."""
-        return self.size * (len(parsers.targets()) if self.kind == "parsers" else 1)
+        return self.size * (len(targets()) if self.kind == "parsers" else 1)
 
 
 def work(piece: Piece, seed: int, until: float) -> Done:
@@ -70,7 +71,7 @@ def work(piece: Piece, seed: int, until: float) -> Done:
             done.ends = http_heads.run(seed, first, size)
             done.cases = size
         else:
-            for target in parsers.targets():
+            for target in targets():
                 done.ends.update(parsers.run(target, seed, first, size))
                 done.cases += size
     except parsers.ParserFailure as failure:

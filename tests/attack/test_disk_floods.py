@@ -1,4 +1,4 @@
-"""Guests that make the supervisor work without end: what is begun, held and answered for them has bounds by tenant.
+"""Guests that read, flush and log to disks without end: what is fetched, held and answered has bounds by tenant.
 
 The real parts, told by frames what a worker would tell them; what another tenant gets meanwhile is what it got before.
 """
@@ -6,204 +6,35 @@ The real parts, told by frames what a worker would tell them; what another tenan
 import asyncio
 import errno
 import struct
-from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from edge.common.allowance import BLOCKS, EXCHANGES, LOG_LINES, LOG_RECORDS, Allowance, Rate
+from edge.common.allowance import BLOCKS, LOG_RECORDS, Allowance, Rate
 from edge.common.counters import Counters
-from edge.config.upstream_policy import UpstreamPolicy
-from edge.content.blobs import Ref, Trip
+from edge.content.blobs import Load, Ref
 from edge.content.seal import new_seal
 from edge.devices.blocks import FETCHES_AT_ONCE, WANTS_MAX
 from edge.devices.disks import Disks
 from edge.devices.flushes import FLUSHES_EACH
 from edge.devices.overlays import Overlays
-from edge.devices.spool import Spool, first_lines
-from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
-from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
-from edge.vmm.devices.log import LINE_BYTES
+from edge.devices.spool import Spool
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
-from edge.vmm.wire.machines import Log
-from edge.vmm.wire.messages import ToWorker
-from edge.vmm.wire.streams import Body, Credit, Reset, Subrequest
+from tests.attack.flooding import Worker, machine, run
 from tests.support.parked import parked
+from tests.support.quiet import others, tasks_done
 from tests.support.wire import to_worker
-from vmimage import abi
 from vmimage.disk import BLOCK_SIZE, encode_pages, pack_block, pack_list
 from vmimage.drives import DriveKind, DriveRef
 from vmimage.manifest import digest_of
-from vmimage.trust import ServiceRecord
-
-T = TypeVar("T")
-BIT = abi.EXCHANGE_BIT
-BLOCK = b"Method\0GET\0URL\0http://192.0.2.1\0\0"
 
 
-class Worker:
-    """What a worker is sent."""
-
-    def __init__(self) -> None:
-        self.sent: list[ToWorker] = []
-        self.disks: set[int] = set()
-
-    def send(self, data: bytes) -> None:
-        self.sent += to_worker(data)
-
-    async def has(self, count: int, kind: type) -> None:
-        """Until it was sent so many."""
-        enough = asyncio.Event()
-        send = self.send
-
-        def watched(data: bytes) -> None:
-            send(data)
-            if sum(isinstance(message, kind) for message in self.sent) >= count:
-                enough.set()
-
-        self.send = watched  # type: ignore[method-assign]
-        await enough.wait()
-
-    def take(self, kind: type[T]) -> list[T]:
-        found: list[T] = [message for message in self.sent if isinstance(message, kind)]
-        self.sent.clear()
-        return found
-
-
-class Guest(SimpleNamespace):
-    """A machine; one is another, whatever they have."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return id(self)
-
-
-def machine(number: int, tenant: str, worker: Worker) -> Any:
-    name = f"{tenant}-{number}"
-    release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
-    service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
-    image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",)))
-    return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0)
-
-
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(test())
-
-
-# Exchanges.
-
-
-def begin(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_subrequest(guest, Subrequest(guest.number, BIT | number, True, BLOCK))
-
-
-def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
-    upstreams.on_abort(guest, Reset(guest.number, BIT | number))
-
-
-def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
-    async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 1, counters)
-        evil, other_of_evil, victim = (machine(n, t, worker) for n, t in enumerate(("mallory", "mallory", "alice")))
-        tasks = len(asyncio.all_tasks())
-        burst, pairs = int(EXCHANGES.burst), 2000
-        for number in range(pairs):
-            begin(upstreams, evil, number)
-            reset(upstreams, evil, number)
-        await asyncio.sleep(0)
-        assert len(asyncio.all_tasks()) == tasks
-        assert worker.take(Reset) == [], "what it dropped itself it is not told of"
-        too_many = counters.upstream_requests["too_many"]
-        assert pairs - 2 * burst < too_many <= pairs - burst
-        assert counters.upstream_requests == {"abandoned": pairs - too_many, "too_many": too_many}
-        assert upstreams.of(evil) == {}
-
-        upstreams._begun = Allowance(EXCHANGES, lambda: 0.0)
-        assert upstreams._begun.take("mallory", burst) == burst
-        begin(upstreams, other_of_evil, 1)
-        await asyncio.sleep(0)
-        (told,) = worker.take(Reset)
-        assert (told.machine, told.stream) == (other_of_evil.number, BIT | 1), (
-            "all machines of a tenant have one allowance"
-        )
-        assert b"requests to upstreams a second" in told.reason
-        begin(upstreams, victim, 1)
-        exchange = upstreams.of(victim)[BIT | 1]
-        await asyncio.sleep(0)
-        assert exchange.task is not None
-        await exchange.task
-        assert upstreams.of(victim) == {}
-        assert counters.upstream_requests["refused"] == 1, "it had its turn; the operator lets nobody reach anything"
-
-    run(test)
-
-
-def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
-    async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 30, counters)
-        going, arrived = asyncio.Event(), 0
-
-        async def slow(_: object) -> None:
-            nonlocal arrived
-            arrived += 1
-            await going.wait()
-
-        upstreams._exchange = slow  # type: ignore[method-assign,assignment] # in place of an upstream that says nothing
-        evil = [machine(number, "mallory", worker) for number in range(8)]
-        victim = machine(9, "alice", worker)
-        for guest in evil:
-            for number in range(abi.MAX_EXCHANGES):
-                begin(upstreams, guest, number)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert arrived == CONNECTIONS_EACH
-        begin(upstreams, victim, 1)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert arrived == CONNECTIONS_EACH + 1, "hers did not wait for theirs"
-        for guest in evil[:4]:
-            upstreams.forget(guest)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert arrived == 2 * CONNECTIONS_EACH + 1, "who is gone makes room, also one that waited"
-        going.set()
-        await asyncio.gather(*(e.task for guest in (*evil, victim) for e in upstreams.of(guest).values() if e.task))
-        assert upstreams._turns.held == upstreams._turns.waiting == 0
-
-    run(test)
-
-
-@pytest.mark.parametrize(
-    "nothing",
-    [
-        Credit(1, BIT | 1, 0),
-        Body(1, BIT | 1, False, b""),
-    ],
-    ids=["credit of nothing", "body of nothing"],
-)
-def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
-    async def test() -> None:
-        counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 0.05, counters)
-        upstreams._exchange = lambda _: asyncio.sleep(3600)  # type: ignore[method-assign,assignment]
-        guest = machine(1, "mallory", worker)
-        upstreams.on_subrequest(guest, Subrequest(1, BIT | 1, False, BLOCK))
-        for _ in range(2000):
-            upstreams.on_message(guest, nothing)
-            await asyncio.sleep(0.001)
-            if not upstreams.of(guest):
-                break
-        assert upstreams.of(guest) == {}, "it is given up for silence"
-        assert counters.upstream_requests == {"failed": 1}
-
-    run(test)
-
-
-# Disks.
+@pytest.fixture(autouse=True)
+def _no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetches of blocks begin as soon as they may, not one after the other: that has a test of its own."""
+    monkeypatch.setattr("edge.devices.blocks.GAP_S", 0.0)
 
 
 class Origin:
@@ -224,7 +55,7 @@ class Store:
         self.asked: list[str] = []
         self.open = asyncio.Event()
 
-    async def get(self, ref: Ref, trip: Trip) -> bytes:
+    async def get(self, ref: Ref, load: Load) -> bytes:
         if ref.digest in self.names:
             self.asked.append(self.names[ref.digest])
             await self.open.wait()
@@ -254,8 +85,8 @@ class Edge:
         self.disks.on_keep(guest, Keep(guest.number, token, 0, False, written))
 
     async def quiet(self) -> None:
-        while self.disks.tasks._running or len(self.disks.slices):
-            await asyncio.gather(*self.disks.tasks._running)
+        while others() or len(self.disks.slices):
+            await tasks_done()
             await asyncio.sleep(0)
 
 
@@ -279,8 +110,7 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
         for number in range(2000):
             site.disks.on_want(worker, BlockWant(1, number))  # type: ignore[arg-type]
         await asyncio.sleep(0)
-        tasks = len(site.disks.tasks._running)
-        assert (len(store.asked), tasks) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
+        assert (len(store.asked), len(others())) == (FETCHES_AT_ONCE, FETCHES_AT_ONCE), "no task for who waits"
         for number in range(4):
             site.disks.on_want(worker, BlockWant(2, number))  # type: ignore[arg-type]
         store.open.set()
@@ -294,9 +124,11 @@ def test_blocks_are_fetched_for_all_tenants_in_turn(tmp_path: Path) -> None:
 
 
 def test_wants_without_end_are_answered_with_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.devices.disks.LISTS_BYTES", 1)
+
     async def test() -> None:
-        large, small = Origin("large", WANTS_MAX + 100), Origin("small", 8)
-        store, worker = Store(large, small), Worker()
+        large, small, third = Origin("large", WANTS_MAX + 100), Origin("small", 8), Origin("third", 8)
+        store, worker = Store(large, small, third), Worker()
         site = Edge(tmp_path, store)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "shared", large)
@@ -310,7 +142,8 @@ def test_wants_without_end_are_answered_with_an_error(tmp_path: Path, monkeypatc
         assert worker.take(Block) == []
         await asyncio.sleep(0)
         site.disks.forget(evil)
-        site.disks._drop(large.manifest.digest)  # as when room is needed: nobody has it any more
+        await site.open(machine(3, "carol", worker), "shared", third)
+        assert 1 not in worker.disks, "room is needed, and nobody has it any more"
         store.open.set()
         await site.quiet()
         answers = worker.take(Block)
@@ -337,7 +170,7 @@ def test_flushes_without_end_are_refused_and_nothing_of_them_is_held(tmp_path: P
         assert site.disks.flushes.waiting.held_by("mallory") <= FLUSHES_EACH
         assert statuses(worker) == dict.fromkeys(range(fit, 20), -errno.EAGAIN)
         assert site.counters.flushes_refused == 20 - fit
-        assert len(site.disks.tasks._running) == fit
+        assert len(others()) == fit
         site.flush(victim, 100, 0, 4)
         assert statuses(worker) == {}
         blocked.set()
@@ -429,12 +262,11 @@ def test_a_machine_whose_flush_was_refused_does_not_wake_to_disks_that_it_never_
     run(test)
 
 
-def test_records_for_a_log_disk_have_a_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("time_stands")
+def test_records_for_a_log_disk_have_a_rate(tmp_path: Path) -> None:
     async def test() -> None:
         worker = Worker()
         site = Edge(tmp_path, Store())
-        now_s = 0.0
-        site.disks._log_records = Allowance(LOG_RECORDS, lambda: now_s)
         evil, victim = machine(1, "mallory", worker), machine(2, "alice", worker)
         await site.open(evil, "log", size=1 << 20)
         await site.open(victim, "log", size=1 << 20)
@@ -448,73 +280,3 @@ def test_records_for_a_log_disk_have_a_rate(tmp_path: Path, monkeypatch: pytest.
         assert statuses(worker) == {1: 0}
 
     run(test)
-
-
-def test_one_sync_is_enough_for_all_who_ask_while_another_is_under_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def test() -> None:
-        spool = Spool(tmp_path, 1 << 20, "http://127.0.0.1:1", "", Counters())
-        synced: list[int] = []
-        monkeypatch.setattr("edge.devices.spool.os.fsync", synced.append)
-        assert await asyncio.gather(*(spool.sync() for _ in range(100))) == [0] * 100
-        assert len(synced) == 2, "the first, and one more that began after all others had asked"
-        assert await spool.sync() == 0
-        assert len(synced) == 3
-
-    run(test)
-
-
-# Lines.
-
-
-@pytest.mark.parametrize(
-    ("data", "most", "lines", "count"),
-    [
-        (b"", 5, [], 0),
-        (b"a\nb\n", 5, [b"a", b"b"], 2),
-        (b"a\nb", 5, [b"a", b"b"], 2),
-        (b"a\r\nb", 1, [b"a"], 2),
-        (b"\n\n\n", 2, [b"", b""], 3),
-        (b"a\nb\nc\n", 0, [], 3),
-        (b"a\nb\nc\n", -4, [], 3),
-        (b"x" * (LINE_BYTES + 9) + b"\ny\n", 2, [b"x" * LINE_BYTES, b"y"], 2),
-    ],
-)
-def test_only_lines_that_are_kept_are_split(data: bytes, most: int, lines: list[bytes], count: int) -> None:
-    assert first_lines(data, most) == (lines, count)
-
-
-@pytest.mark.plain
-def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant() -> None:
-    taken: list[tuple[str, bytes]] = []
-    spool = SimpleNamespace(append_all=lambda service, _, lines, *__: taken.extend((service, line) for line in lines))
-    counters, worker = Counters(), Worker()
-    supervisor: Any = SimpleNamespace(
-        counters=counters, disks=SimpleNamespace(logs=spool), _log_lines=Allowance(LOG_LINES, lambda: 0.0)
-    )
-    evil = [machine(number, "mallory", worker) for number in range(8)]
-    for guest in evil:
-        Supervisor._on_log(supervisor, guest, Log(guest.number, b"\n" * 1_000_000))
-    burst = int(LOG_LINES.burst)
-    assert [guest.log_lines for guest in evil] == [LOG_LINES_A_TICK] * (burst // LOG_LINES_A_TICK) + [0] * (
-        8 - burst // LOG_LINES_A_TICK
-    )
-    assert len(taken) == burst
-    assert counters.log_lines_dropped == 8_000_000 - burst
-    Supervisor._on_log(supervisor, machine(9, "alice", worker), Log(9, b"hello\nworld\n"))
-    assert taken[burst:] == [("alice-9", b"hello"), ("alice-9", b"world")]
-
-
-def test_lines_of_one_tenant_leave_room_for_those_of_others(tmp_path: Path) -> None:
-    """However many logs it has: the origin is away, and nothing of what waits goes."""
-    spool = Spool(tmp_path / "spool", 1 << 20, "http://127.0.0.1:1", "", Counters())
-
-    def flood(tenant: str) -> int:
-        return sum(spool.append(f"{tenant}{n % 50}", "", bytes(1000), 1 << 20, tenant) for n in range(2000))
-
-    first, second, third = flood("mallory"), flood("eve"), flood("trudy")
-    assert first > second > third > 0
-    assert spool.append("hers", "", b"one line", 1 << 20, "alice")
-    assert spool.used_bytes < 1 << 20
-    spool.close()

@@ -1,0 +1,13 @@
+"""All parsers that are fuzzed."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from tests.property.fuzzing import http_parsers, machine_parsers, published_parsers
+from tests.property.fuzzing.parsers import Target
+
+
+@cache
+def targets() -> Sequence[Target]:
+    """Of all modules."""
+    return (*machine_parsers.targets(), *published_parsers.targets(), *http_parsers.targets())
