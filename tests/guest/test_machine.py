@@ -118,15 +118,34 @@ def test_nothing_of_a_tenant_is_left_for_the_next(after: str) -> None:
     assert np.array_equal(shell.memory.pages, alone.shell.memory.pages)
 
 
-def test_a_machine_that_wrote_most_of_its_memory_is_reset_too() -> None:
+@pytest.mark.parametrize("between", ["nothing", "given back", "given back and warmed up"])
+def test_a_machine_that_wrote_most_of_its_memory_is_reset_too(between: str) -> None:
     image = image_of(EXAMPLES / "hog.c")
     shell = Shell(image.base, image.memory_bytes, ENGINE.get())
     assert bytes(Guest(image, shell=shell).get("/touch?mib=20").body) == b"touched 20 MiB\n"
     assert len(shell.memory.dirty_pages()) > 20 * 256
-    Guest(image, shell=shell)
+    if between != "nothing":
+        shell.give_back()  # as the pool does, and with it goes what the image has over its base
+    if between == "given back and warmed up":
+        shell.warm_up(image, None)
+    again = Guest(image, shell=shell)
     pages = np.arange(abi.PROGRAM_ADDRESS // abi.PAGE_SIZE, image.memory_bytes // abi.PAGE_SIZE, dtype=np.uint32)
     fresh = Guest(image).shell
     assert np.array_equal(shell.memory.pages[pages], fresh.memory.pages[pages])
+    assert bytes(again.get("/touch?mib=1").body) == b"touched 1 MiB\n"
+
+
+@pytest.mark.parametrize("parked", [False, True])
+def test_pages_of_an_image_that_no_guest_can_write_come_back_after_they_were_given_back(parked: bool) -> None:
+    """Much that the image has over its base, and little that the machine changed."""
+    image = image_of(PROGRAMS / "much_data.c")
+    shell = Shell(image.base, image.memory_bytes, ENGINE.get())
+    guest = Guest(image, shell=shell)
+    sum_of_all = bytes(guest.get().body)
+    record = guest.park()
+    shell.give_back()  # as the pool does where more was written than is copied
+    again = Guest(image, parked=record if parked else None, shell=shell)
+    assert bytes(again.get().body) == sum_of_all
 
 
 def test_a_busy_machine_is_not_captured() -> None:

@@ -213,10 +213,15 @@ class GuestMemory:
         count = differences(self.pages, page_nos, self.base.pages, self.base.present, layers, found, rows)
         return found[:count], rows[:count]
 
-    def give_back(self) -> None:
-        """No machine is in it: free what much was written, which `bind` would do when the next one comes."""
-        if host.LINUX and len(self.dirty_pages()) > RESET_COPY_PAGES:
+    def give_back(self) -> bool:
+        """No machine is in it: free what much was written, which `bind` would do when the next one comes.
+
+        :return: whether it did, so that the last image's own pages are gone too.
+        """
+        much = host.LINUX and len(self.dirty_pages()) > RESET_COPY_PAGES
+        if much:
             self._give_back()
+        return much
 
     def free(self) -> None:
         """Give all of it back to the host at once, whoever still refers to it; it is not used any more."""

@@ -272,7 +272,8 @@ class Shell:
 
     def give_back(self) -> None:
         """No machine is in it: free what the last one took and the next need not have."""
-        self.memory.give_back()
+        if self.memory.give_back():
+            self._last = None
 
     def close(self) -> None:
         """Free the engines; memory goes with the last reference, or by `memory.free`."""
