@@ -101,8 +101,11 @@ nk_request *event_next(void) {
     return request;
 }
 
-/* Takes in what has come; if nothing had, sleeps until something does or mono_ns is here. */
+/* Takes in what has come; if nothing had, sleeps until something does or mono_ns is here. What was written before and
+ * not ended leaves now. */
 void event_wait(uint64_t mono_ns) {
+    for (nk_request *request = open_first; request; request = request->next_open)
+        response_push(request);
     disk_collect();
     if (take_all())
         return;
@@ -117,7 +120,7 @@ ptrdiff_t event_write(nk_request *request, const void *data, size_t size) {
     if (request->aborted)
         return -1;
     if (!request->head_sent) {
-        if (request->out_length + size < RESPONSE_SIZE)
+        if (request->out_length + size < request->out_size)
             return response_write(request, data, size) ? -1 : (ptrdiff_t)size;
         response_flush(request);
     }

@@ -169,6 +169,7 @@ globalThis.__share = (() => {
       if (this.aborted) return;
       this.aborted = true;
       this.reason = reason;
+      share.again = true; // who waits for the gate may have waited for this
       const event = new Event("abort");
       this.onabort?.(event);
       this.dispatchEvent(event);
