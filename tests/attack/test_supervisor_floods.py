@@ -25,6 +25,7 @@ from edge.devices.flushes import FLUSHES_EACH
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool, first_lines
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
+from edge.model.flow import Patience
 from edge.supervisor.supervisor import LOG_LINES_A_TICK, Supervisor
 from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.disks import Append, Block, BlockWant, DiskDone, Keep
@@ -106,7 +107,7 @@ def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
 def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 1, counters)
+        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, Patience(1, 1), counters)
         evil, other_of_evil, victim = (machine(n, t, worker) for n, t in enumerate(("mallory", "mallory", "alice")))
         tasks = len(asyncio.all_tasks())
         burst, pairs = int(EXCHANGES.burst), 2000
@@ -144,7 +145,7 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
 def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 30, counters)
+        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, Patience(30, 30), counters)
         going, arrived = asyncio.Event(), 0
 
         async def slow(_: object) -> None:
@@ -188,7 +189,7 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
 def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 0.05, counters)
+        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, Patience(0.05, 0.05), counters)
         upstreams._exchange = lambda _: asyncio.sleep(3600)  # type: ignore[method-assign,assignment]
         guest = machine(1, "mallory", worker)
         upstreams.on_subrequest(guest, Subrequest(1, BIT | 1, False, BLOCK))

@@ -22,6 +22,9 @@ bool run_jobs(void); /* those of promises, until none is left: whether there wer
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
 
+/* inflate.c */
+void inflate_begin(JSContext *ctx, JSValue nk);
+
 /* url.c */
 #define URL_SCHEME_SIZE 7 /* "http://" */
 struct url_parts {

@@ -7,7 +7,7 @@
 
   class ReadableStream {
     #queue = []; #state = "readable"; #error; #pulling = false; #again = false; #started = false; #waiting = []; #source; #closing = false;
-    #reader = null; #closed = deferred(); #high; #disturbed = false;
+    #reader = null; #closed = deferred(); #high; #disturbed = false; #wire = null;
     constructor(source = {}, strategy = {}) {
       this.#source = source;
       this.#high = strategy.highWaterMark ?? (source.type === "bytes" ? 0 : 1);
@@ -82,6 +82,8 @@
     }
     get _closed() { return this.#closed.promise; }
     get _disturbed() { return this.#disturbed; }
+    get _wire() { return this.#wire; } // of a body that fetch() takes apart: {coding, stream}, as it came
+    set _wire(wire) { this.#wire = wire; }
     get _open() { return this.#state === "readable" && !this.#closing; }
     _release() { this.#reader = null; }
     get locked() { return this.#reader !== null; }
@@ -140,7 +142,7 @@
         }
         if (!preventClose) await writer.close();
         else await writer._settled;
-        if (end && end.from !== "destination") throw end.error;
+        if (end && (preventClose || end.from !== "destination")) throw end.error;
       } catch (error) {
         if (!preventAbort && end?.from !== "destination") await quietly(writer.abort(error));
         if (!preventCancel && end) await quietly(reader.cancel(error));

@@ -6,6 +6,7 @@
   const { expose, bytesOf, nk, Request, Response } = share;
   const FIELDS_MAX = 15 << 10; // bytes: a record holds them beside method and URL
   const HELD_MAX = 256 << 10; // bytes of an answer that nobody reads, held while others wait for its place
+  const CODINGS = ["gzip", "x-gzip", "deflate"]; // that answers are decoded of
   const REDIRECTS = [301, 302, 303, 307, 308];
 
   const open = []; // that have one of the machine's places, oldest first
@@ -26,7 +27,7 @@
 
   class Exchange {
     up = 0; over = false; reason = null; // of its end, for who waits
-    stream = null; // the answer's body, once there is an answer
+    streams = null; // the answer's body, once there is an answer: as it came, and as it is read
     #parts = []; #held = 0; #whole = false; // what was taken in before it was asked for
     #signal; #abort; #among;
     constructor(signal) {
@@ -100,11 +101,14 @@
       for (let n = 0; n < list.length; n += 2) list[n] = list[n].toLowerCase();
       return [status, list];
     }
-    body() {
-      return (this.stream = new ReadableStream({
+    body(coding) {
+      const stream = new ReadableStream({
         pull: (controller) => this.#pull(controller),
         cancel: (reason) => this.end(reason),
-      }, { highWaterMark: 0 }));
+      }, { highWaterMark: 0 });
+      this.streams = [stream];
+      if (!CODINGS.includes(coding)) return stream;
+      return (this.streams[1] = decoded(stream, coding));
     }
     async #pull(controller) {
       let part = this.#parts.length ? this.#parts.shift() : this.#whole ? null : undefined;
@@ -117,7 +121,7 @@
       this.end(null);
       controller.close();
     }
-    get idle() { return this.stream !== null && !this.stream.locked; } // answered, and nobody reads
+    get idle() { return !this.streams[0].locked && this.streams[1]?.locked !== true; } // nobody reads
     hold() { // takes in what has come, so that its place becomes free; whether it cannot hold more
       for (let part; this.#held < HELD_MAX && (part = nk.upRead(this.up)) !== undefined && part !== false; ) {
         if (part === null) { this.#whole = true; this.end(null); return false; }
@@ -133,7 +137,7 @@
     if (queue.length === 0) return;
     let oldest = null, asked = 0;
     for (const exchange of [...open]) {
-      if (exchange.stream === null) asked++;
+      if (exchange.streams === null) asked++;
       else if (exchange.idle && exchange.hold()) oldest ??= exchange;
     }
     if (oldest !== null && asked === 0) oldest.end(new TypeError("fetch failed: its body was not read while others waited for its place"));
@@ -144,9 +148,35 @@
     for (const exchange of [...list]) exchange.end(reason);
   };
 
+  // Of the codings that a browser would take, those that can be taken apart here (RFC 9110, section 12.5.3).
+  const acceptable = (value) => value.split(",").filter((one) => [...CODINGS, "identity"].includes(one.split(";")[0].trim().toLowerCase())).join(",").trim() || "identity";
+  const decoded = (stream, coding) => {
+    let reader = null, part = null;
+    const state = nk.inflater(coding !== "deflate");
+    const body = new ReadableStream({
+      async pull(controller) {
+        reader ??= stream.getReader();
+        for (;;) {
+          const out = nk.inflate(state, part);
+          part = null;
+          if (out) return controller.enqueue(new Uint8Array(out));
+          const { value, done } = await reader.read();
+          if (done && out !== null) throw new TypeError("fetch failed: a compressed body broke off");
+          if (done) return controller.close();
+          part = value.buffer;
+        }
+      },
+      cancel: (reason) => (reader ?? stream).cancel(reason),
+    }, { highWaterMark: 0 });
+    body._wire = { coding, stream };
+    return body;
+  };
+
   const block = (headers) => {
     let text = "";
-    for (let n = 0; n < headers.length; n += 2) if (headers[n] !== "content-length" && headers[n] !== "host") text += headers[n] + "\0" + headers[n + 1] + "\0";
+    for (let n = 0; n < headers.length; n += 2)
+      if (headers[n] !== "content-length" && headers[n] !== "host")
+        text += headers[n] + "\0" + (headers[n] === "accept-encoding" ? acceptable(headers[n + 1]) : headers[n + 1]) + "\0";
     const bytes = nk.encode(text + "\0\0");
     if (bytes.length > FIELDS_MAX) throw new TypeError(`fetch failed: at most ${FIELDS_MAX} bytes of header fields expected, got ${bytes.length}`);
     return bytes;
@@ -173,7 +203,7 @@
       const answer = Response._of(status, list, url, hops > 0);
       const location = REDIRECTS.includes(status) ? answer.headers.get("location") : null;
       if (location === null || request.redirect === "manual") {
-        if (!(method === "HEAD" || status === 204 || status === 304)) answer._raw = exchange.body(); else exchange.end(null);
+        if (!(method === "HEAD" || status === 204 || status === 304)) answer._raw = exchange.body(answer.headers.get("content-encoding")); else exchange.end(null);
         return answer;
       }
       exchange.end(null);

@@ -4,6 +4,7 @@
   const share = globalThis.__share;
   const { nk, expose, deferred, bytesOf, show, Request, Response, Headers } = share;
   const NativePromise = Promise;
+  const LOOK_MS = 60_000; // requests that wait for nothing here may wait for another, or for their client to leave
   const WHOLE_MAX = 2400; // characters of a body that fit one record with the head, at three bytes each
   share.incoming = Symbol("from the gate");
 
@@ -143,13 +144,21 @@
     }
     return false;
   };
-  const stream = async (handle, body) => {
+  const stream = async (handle, response, body, coding) => {
     const reader = (handle.reader = body.getReader());
-    nk.write(handle.at, "", 0); // the head is complete
+    let begun = coding === null; // the head is complete: else the first bytes say whether the body has that coding
+    if (begun) nk.write(handle.at, "", 0);
     try {
       for (;;) {
         const { value, done } = await reader.read();
-        if (done || handle.ended) break;
+        if (handle.ended) return;
+        if (!begun) {
+          const first = done ? new Uint8Array(0) : typeof value === "string" ? nk.encode(value) : bytesOf(value) ?? new Uint8Array(0);
+          if (!sayHead(handle, response, body, looksPlain(first, coding))) return void cancel(reader, new TypeError("The response's header fields are too large"));
+          nk.write(handle.at, "", 0);
+          begun = true;
+        }
+        if (done) break;
         const bytes = typeof value === "string" ? nk.encode(value) : bytesOf(value);
         if (!bytes) throw new TypeError("TransformStream, ReadableStream: bytes expected in a response's body");
         if (!(await write(handle, bytes))) return;
@@ -164,16 +173,41 @@
   };
   const rest = async (handle, bytes) => { if (await write(handle, bytes)) finish(handle, true); };
 
-  // The length is the edge's to say. A worker's holds where there is no body to measure: an answer to HEAD.
-  const fields = (handle, response, raw) => {
-    const list = response.headers._list;
+  // The length is the edge's to say: a worker's holds where there is no body to measure, as in an answer to HEAD. So is a
+  // coding that the body does not have: that of an upstream's answer, with a new body.
+  const fields = (handle, response, raw, plain) => {
+    const list = response.headers._list, head = handle.head || (response.status === 304 && raw === null);
     for (let n = 0; n < list.length; n += 2)
-      if (list[n] === "content-length" && !(handle.head || (response.status === 304 && raw === null))) {
+      if ((list[n] === "content-length" && !head) || (list[n] === "content-encoding" && plain)) {
         const kept = [];
-        for (let m = 0; m < list.length; m += 2) if (list[m] !== "content-length") { kept[kept.length] = list[m]; kept[kept.length] = list[m + 1]; }
+        for (let m = 0; m < list.length; m += 2)
+          if (!((list[m] === "content-length" && !head) || (list[m] === "content-encoding" && plain))) { kept[kept.length] = list[m]; kept[kept.length] = list[m + 1]; }
         return kept;
       }
     return list;
+  };
+  const looksPlain = (bytes, coding) => (coding === "gzip" || coding === "x-gzip" ? bytes[0] !== 0x1f || bytes[1] !== 0x8b : coding === "deflate" && ((bytes[0] & 15) !== 8 || ((bytes[0] << 8) | bytes[1]) % 31 !== 0));
+  const codingOf = (response) => {
+    const list = response.headers._list;
+    for (let n = 0; n < list.length; n += 2) if (list[n] === "content-encoding") return list[n + 1].toLowerCase();
+    return null;
+  };
+  const sayHead = (handle, response, raw, plain) => {
+    const fit = nk.head(handle.at, response.status || 500, fields(handle, response, raw, plain)) !== false;
+    if (!fit) failed(handle, "uncaught: RangeError: the response's header fields are too large");
+    return fit;
+  };
+  const respondInParts = (handle, response, raw, coding) => {
+    const wire = raw._wire;
+    let body = raw, same = coding === null;
+    if (!same && wire !== null && wire.coding === coding && !raw._disturbed) { body = wire.stream; same = true; } // as it came
+    response._used = true;
+    if (!handle.head) {
+      if (same && !sayHead(handle, response, body, false)) return void cancel(body, new TypeError("The response's header fields are too large"));
+      return void stream(handle, response, body, same ? null : coding);
+    }
+    if (sayHead(handle, response, raw, false)) finish(handle, true);
+    cancel(body, new DOMException("HEAD has no body", "AbortError"));
   };
   const respond = (handle, response) => {
     if (!(response instanceof Response)) return failed(handle, `uncaught: TypeError: Incorrect type for Promise: the Promise did not resolve to 'Response'.`);
@@ -184,14 +218,11 @@
     }
     if (response.bodyUsed) return failed(handle, "uncaught: TypeError: Body has already been used. It can only be used once. Use tee() first if you need to read it twice.");
     if (raw instanceof ReadableStream && raw.locked) return failed(handle, "uncaught: TypeError: This ReadableStream is currently locked to a reader.");
-    if (nk.head(handle.at, response.status || 500, fields(handle, response, raw)) === false) return failed(handle, "uncaught: RangeError: the response's header fields are too large");
+    const coding = codingOf(response);
+    if (raw instanceof ReadableStream) return respondInParts(handle, response, raw, coding);
+    if (!sayHead(handle, response, raw, coding !== null && raw !== null && (typeof raw === "string" || looksPlain(raw, coding)))) return;
     if (raw === null || raw === "") return finish(handle, true);
     response._used = true;
-    if (raw instanceof ReadableStream) {
-      if (!handle.head) return void stream(handle, raw);
-      finish(handle, true);
-      return void cancel(raw, new DOMException("HEAD has no body", "AbortError"));
-    }
     if (typeof raw === "string" && raw.length <= WHOLE_MAX) {
       nk.write(handle.at, raw, 0);
       return finish(handle, true);
@@ -255,7 +286,8 @@
       if (timers.length) runTimers();
       if (rejections.size) tellRejections();
       if (share.again) return 0;
-      return timers.length ? Math.max(0, timers[0].at - nk.mono()) : -1;
+      const ms = timers.length ? Math.max(0, timers[0].at - nk.mono()) : -1;
+      return unanswered.length && (ms < 0 || ms > LOOK_MS) ? LOOK_MS : ms;
     },
   };
   const tellRejections = () => {

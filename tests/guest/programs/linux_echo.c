@@ -1,0 +1,14 @@
+/* A CGI program that answers while it is asked: it writes what it has read, and reads on. */
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void) {
+    char buffer[1000];
+    ssize_t size;
+    printf("Content-Type: text/plain\n\n");
+    fflush(stdout);
+    while ((size = read(0, buffer, sizeof buffer)) > 0)
+        if (write(1, buffer, (size_t)size) != size)
+            return 1;
+    return 0;
+}
