@@ -67,4 +67,5 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .event_gone = event_gone,
     .event_end = event_end,
     .restart = response_restart,
+    .event_owes = event_owes,
 };

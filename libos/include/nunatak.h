@@ -110,8 +110,9 @@ struct nk_table {
     bool (*event_gone)(nk_request *request);
     void (*event_end)(nk_request *request, bool complete);
 
-    /* The response, once more. */
+    /* The response, once more; and events, once more. */
     int (*restart)(nk_request *request);
+    void (*event_owes)(bool owes);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -290,5 +291,7 @@ static inline ptrdiff_t nk_event_write(nk_request *request, const void *data, si
 static inline bool nk_event_gone(nk_request *request) { return NK->event_gone(request); }
 /* The response is complete, or is given up. */
 static inline void nk_event_end(nk_request *request, bool complete) { NK->event_end(request, complete); }
+/* Whether work is under way that outlives its request: the machine is parked a little later then. */
+static inline void nk_event_owes(bool owes) { NK->event_owes(owes); }
 
 #endif

@@ -161,6 +161,11 @@ void event_end(nk_request *request, bool complete) {
         heap_free(request);
 }
 
+/* Work goes on that outlives its request: who would park the machine waits a little. */
+void event_owes(bool owes) {
+    NK_CONTROL->owes = owes;
+}
+
 /* A runtime without a program: the memory as it is now is the base that programs are derived from. */
 void event_base(void) {
     HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);

@@ -139,6 +139,7 @@ void event_wait(uint64_t mono_ns);
 ptrdiff_t event_write(nk_request *request, const void *data, size_t size);
 bool event_gone(nk_request *request);
 void event_end(nk_request *request, bool complete);
+void event_owes(bool owes);
 
 /* ---- text.c: query strings, HTML, JSON ---- */
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);

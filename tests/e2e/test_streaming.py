@@ -3,11 +3,13 @@
 What is asserted is order: what was there before the next was let go.
 """
 
+import gzip
 import http.client
 import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,11 +27,23 @@ WORKER = Path(__file__).parent / "workers" / "streams.js"
 LARGE = 1 << 20  # more than a machine's window
 
 
+TEXT = b"the same again and again, " * 100_000  # 2.6 MB, in 8 KB
+PACKED = {
+    "gzip": gzip.compress(TEXT),
+    "gzip-members": gzip.compress(TEXT[:100_000]) + gzip.compress(TEXT[100_000:]),
+    "gzip-cut": gzip.compress(TEXT)[:-20],
+    "gzip-bad": b"\x1f\x8b\x08\x00 no such thing",
+    "deflate": zlib.compress(TEXT),
+    "deflate-bare": zlib.compress(TEXT)[2:-4],
+}
+
+
 class Upstream(BaseHTTPRequestHandler):
     """Says a lot, a little, nothing for long, or where else to ask."""
 
     protocol_version = "HTTP/1.1"
     left = threading.Event()  # somebody who was told nothing has gone
+    owed = threading.Event()  # somebody did what it had promised
     events = threading.Semaphore(0)  # that may be sent
 
     def do_GET(self) -> None:
@@ -56,8 +70,23 @@ class Upstream(BaseHTTPRequestHandler):
                 self.wfile.write(b"data: %d\n\n" % number)
                 self.wfile.flush()
             return
+        if self.path == "/owed":
+            self.owed.set()
+        if self.path.startswith("/packed?"):
+            self._packed(self.path.partition("?")[2])
+            return
         body = bytes(LARGE) if self.path == "/large" else b"some " * 20_000
         self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _packed(self, coding: str) -> None:
+        asked = [one.partition(";")[0].strip() for one in (self.headers["Accept-Encoding"] or "").split(",")]
+        body = PACKED[coding]
+        self.send_response(200)
+        self.send_header("Content-Encoding", coding.partition("-")[0])
+        self.send_header("X-Asked", " ".join(asked))
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -288,6 +317,39 @@ def test_what_wait_until_keeps_is_done_after_the_answer(client: Client) -> None:
     before = counts(client)
     assert say(client, "/kept") == "now"
     rise(client, "finished", before)
+
+
+def test_what_was_promised_is_done_before_the_machine_is_parked(streams: Site, client: Client) -> None:
+    Upstream.owed.clear()
+    assert say(client, "/owed") == "now"
+    streams.park("streams")
+    assert Upstream.owed.is_set()
+    assert client.get("/counts", host="streams.test").tier == "parked"
+
+
+@pytest.mark.parametrize("coding", [name for name in PACKED if name not in ("gzip-cut", "gzip-bad")])
+def test_compressed_answers_are_decoded(client: Client, coding: str) -> None:
+    answer = client.get(f"/packed?as={coding}", host="streams.test")
+    assert (answer.status, answer.body) == (200, TEXT)
+
+
+@pytest.mark.parametrize("coding", ["gzip-cut", "gzip-bad"])
+def test_what_is_compressed_wrongly_is_an_error(client: Client, coding: str) -> None:
+    assert client.get(f"/packed?as={coding}", host="streams.test").status == 500
+
+
+def test_a_compressed_answer_that_is_passed_on_keeps_its_bytes(streams: Site) -> None:
+    got = {}
+    for path in ("/packed-proxy?as=gzip", "/packed-changed?as=gzip&text", "/packed-changed?as=gzip"):
+        parts = urlsplit(streams.edges[0].url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)
+        connection.request("GET", path, headers={"Host": "streams.test", "Accept-Encoding": "gzip, br;q=1.0, zstd"})
+        response = connection.getresponse()
+        assert response.headers["X-Asked"] == "gzip", "what could not be decoded is not asked for"
+        got[path] = response.headers["Content-Encoding"], response.read()
+        connection.close()
+    changed = None, TEXT
+    assert list(got.values()) == [("gzip", PACKED["gzip"]), changed, changed]
 
 
 def test_a_redirect_is_the_browsers_where_its_request_is_passed_on(client: Client) -> None:

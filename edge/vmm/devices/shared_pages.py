@@ -33,6 +33,12 @@ class SharedPages:
         """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
         return _CONTROL_RINGS.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IN_TAIL)
 
+    @property
+    def owes(self) -> bool:
+        """Whether the guest says that work is under way which outlives its request."""
+        at = abi.CONTROL_ADDRESS + abi.CONTROL_OWES
+        return any(self._ram[at : at + 4])
+
     def stateless(self) -> PageNos:
         """What no record needs: the info page is made anew at every restore, an empty ring's bytes mean nothing."""
         in_tail, out_head, console_head = self.positions()

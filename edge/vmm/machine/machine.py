@@ -7,6 +7,7 @@ ends as a `GuestError` with a report, never as another exception. Parking and ba
 import contextlib
 import os
 import time
+from typing import Final
 
 from edge.vmm.devices import info_page
 from edge.vmm.devices.clock import Clock
@@ -40,6 +41,10 @@ from vmimage.errors import (
 )
 from vmimage.manifest import Limits
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
+
+# After the last answer, for work that was promised (`waitUntil` of JavaScript): less than all parking may take when an
+# edge ends, `supervisor.PARK_S`, and more than most such work does.
+OWED_NS: Final = 8_000_000_000
 
 
 class Machine:
@@ -86,6 +91,7 @@ class Machine:
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
+        self._answered_ns = 0  # time.monotonic_ns() when a request was last completed
         self._background = Background(limits.cpu_ms)
         self._idle_until_ns = 0
         self._program = ProgramPlace()
@@ -204,6 +210,10 @@ class Machine:
         gate = self._gate
         return gate.busy or (self.disks is not None and self.disks.busy)
 
+    def owes_until_ns(self) -> int:
+        """Until when (time.monotonic_ns()) it is better not parked, for what it has promised to do; 0: it may be."""
+        return self._answered_ns + OWED_NS if self._shared.owes else 0
+
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
         return self._gate.never_seen()
@@ -315,6 +325,7 @@ class Machine:
         """
         if self._gate.completed != self._completed:
             self._completed = self._gate.completed
+            self._answered_ns = time.monotonic_ns()
             self._charged_ns = 0
             self._background.renew()
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:

@@ -176,6 +176,13 @@ static JSValue jobs(JSContext *ctx, JSValueConst self, int count, JSValueConst *
     return JS_UNDEFINED;
 }
 
+/* owes(whether work is under way that outlives its request) */
+static JSValue owes(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count;
+    nk_event_owes(JS_ToBool(ctx, arguments[0]));
+    return JS_UNDEFINED;
+}
+
 static JSValue gone(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     return JS_NewBool(ctx, nk_event_gone(request_of(ctx, arguments[0])));
@@ -360,7 +367,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
     JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
-    JS_CFUNC_DEF("jobs", 0, jobs),
+    JS_CFUNC_DEF("jobs", 0, jobs), JS_CFUNC_DEF("owes", 1, owes),
 };
 
 void bridge_begin(JSContext *ctx, JSValue global) {

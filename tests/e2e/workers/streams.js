@@ -61,6 +61,13 @@ const paths = {
     try { await fetch(env.UPSTREAM + "/silent", { signal: controller.signal }); } catch (error) { return new Response(error.message); }
   },
   "/left": async (request, env) => { try { await fetch(new Request(env.UPSTREAM + "/silent", request)); } catch { counts.failed++; } return new Response("late"); },
+  "/owed": (request, env, ctx) => { ctx.waitUntil((async () => { for (let n = 0; n < 10; n++) await later(50); await (await fetch(env.UPSTREAM + "/owed")).text(); })()); return new Response("now"); },
+  "/packed": async (request, env, ctx, url) => new Response(await (await fetch(env.UPSTREAM + "/packed?" + url.searchParams.get("as"))).text()),
+  "/packed-proxy": (request, env, ctx, url) => fetch(new Request(env.UPSTREAM + "/packed?" + url.searchParams.get("as"), request)),
+  "/packed-changed": async (request, env, ctx, url) => {
+    const answer = await fetch(new Request(env.UPSTREAM + "/packed?" + url.searchParams.get("as"), request));
+    return new Response(url.searchParams.has("text") ? await answer.text() : answer.body.pipeThrough(new TransformStream()), answer);
+  },
   "/kept": (request, env, ctx) => { ctx.waitUntil((async () => { await later(20); counts.finished += (await (await fetch(env.UPSTREAM + "/some")).text()).length > 0; })()); return new Response("now"); },
   "/login": (request, env) => fetch(new Request(env.UPSTREAM + "/redirect", request)),
   "/login-followed": async (request, env) => new Response((await fetch(env.UPSTREAM + "/redirect")).url.replace(env.UPSTREAM, "")),

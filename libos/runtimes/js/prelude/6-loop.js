@@ -75,7 +75,7 @@
   };
 
   // Requests. A handle: what is known of one while it is answered, and as long as waitUntil() keeps it.
-  let worker = null, env = null;
+  let worker = null, env = null, kept = 0; // what waitUntil() keeps, of all requests
   const unanswered = []; // that did not end in the call of fetch(): their clients may leave
   class ExecutionContext {
     #handle;
@@ -86,7 +86,9 @@
   }
   const keep = async (handle, promise) => {
     handle.kept++;
+    if (kept++ === 0) nk.owes(true);
     try { await promise; } catch (error) { nk.log(`waitUntil: ${show(error)}`); }
+    if (--kept === 0) nk.owes(false);
     if (--handle.kept === 0 && handle.ended) over(handle);
   };
   const over = (handle) => {
