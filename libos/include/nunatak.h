@@ -112,6 +112,7 @@ struct nk_table {
 
     /* The response, once more; and events, once more. */
     int (*restart)(nk_request *request);
+    void (*abort)(nk_request *request);
     void (*event_owes)(bool owes);
 };
 
@@ -173,6 +174,8 @@ static inline int nk_html(nk_request *request, const char *text) { return NK->ht
 static inline int nk_json(nk_request *request, const char *text) { return NK->json(request, text); }
 /* Forgets status, headers and body, where none of it has left: -1 where some has. */
 static inline int nk_restart(nk_request *request) { return NK->restart(request); }
+/* Gives the response up, in the middle or before: the client sees that it is not whole. */
+static inline void nk_abort(nk_request *request) { NK->abort(request); }
 /* Sends what is buffered now; before the machine sleeps it leaves by itself. Waits. */
 static inline int nk_flush(nk_request *request) { return NK->flush(request); }
 

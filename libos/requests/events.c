@@ -124,6 +124,12 @@ ptrdiff_t event_write(nk_request *request, const void *data, size_t size) {
             return response_write(request, data, size) ? -1 : (ptrdiff_t)size;
         response_flush(request);
     }
+    if (request->out_length + size <= MIN(request->out_size, request->window)) { /* joins what leaves with this turn */
+        memcpy(request->out + request->out_length, data, size);
+        request->out_length += (uint32_t)size;
+        return (ptrdiff_t)size;
+    }
+    response_push(request); /* all of it: no more is gathered than the window has */
     const char *at = data;
     size_t left = size;
     while (left && request->window) {
@@ -145,10 +151,8 @@ void event_end(nk_request *request, bool complete) {
     if (!request->aborted) {
         if (!complete)
             gate_send(NK_RECORD_RESET, 0, request->stream, "", 0);
-        else if (request->head_sent)
-            gate_send(NK_RECORD_BODY, NK_FLAG_END, request->stream, "", 0);
         else
-            response_end(request);
+            response_end(request); /* never waits here, as above */
     }
     request_end(request);
     nk_request **link = &open_first;

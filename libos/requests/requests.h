@@ -98,6 +98,7 @@ int response_write(nk_request *request, const void *data, size_t size);
 int response_flush(nk_request *request);
 void response_push(nk_request *request);
 int response_restart(nk_request *request);
+void response_abort(nk_request *request);
 int response_printf(nk_request *request, const char *format, ...);
 
 /* ---- backlog.c: requests without a fiber ---- */

@@ -68,6 +68,13 @@ int response_header(nk_request *request, const char *name, const char *value) {
     return 0;
 }
 
+/* Gives the response up: the client sees that it is not whole. */
+void response_abort(nk_request *request) {
+    if (!request->aborted)
+        gate_send(NK_RECORD_RESET, 0, request->stream, "", 0);
+    request->aborted = true;
+}
+
 static void begin_body(nk_request *request) {
     if (!request->body_begun) {
         request->body_begun = true;

@@ -11,6 +11,7 @@ from vmimage import abi
 from vmimage.pages import PageNos
 
 _CONTROL_RINGS: Final = struct.Struct("<3I")
+_OWES_AT: Final = abi.CONTROL_ADDRESS + abi.CONTROL_OWES
 
 
 def _pages_of(address: int, size: int) -> PageNos:
@@ -36,8 +37,7 @@ class SharedPages:
     @property
     def owes(self) -> bool:
         """Whether the guest says that work is under way which outlives its request."""
-        at = abi.CONTROL_ADDRESS + abi.CONTROL_OWES
-        return any(self._ram[at : at + 4])
+        return self._ram[_OWES_AT] != 0  # the lowest byte: asked after every run
 
     def stateless(self) -> PageNos:
         """What no record needs: the info page is made anew at every restore, an empty ring's bytes mean nothing."""

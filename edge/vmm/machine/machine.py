@@ -221,7 +221,8 @@ class Machine:
     @property
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
-        return self._gate.used and (self.disks is None or not self.disks.busy)
+        idle = self._gate.used and (self.disks is None or not self.disks.busy)
+        return idle and self.owes_until_ns() <= time.monotonic_ns()
 
     @property
     def engine(self) -> Engine:

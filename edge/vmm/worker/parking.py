@@ -62,8 +62,7 @@ class Parking:
         machine = resident.machine
         if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
             return
-        owes_until_ns = machine.owes_until_ns()
-        if owes_until_ns > time.monotonic_ns():
+        if (owes_until_ns := machine.owes_until_ns()) > time.monotonic_ns():
             self._wake(resident.number, owes_until_ns)
             return
         state = machine.capture(bytes_max=resident.record_bytes)

@@ -232,6 +232,9 @@ class Worker:
                 self._scheduler.sleep(resident.entity, now_ns)
                 if until_ns is not None:
                     self._sleepers.add(resident.number, until_ns)
+                owes_until_ns = machine.owes_until_ns()
+                if owes_until_ns > now_ns:
+                    self._wake_by(resident.number, owes_until_ns)
                 if machine.used:
                     machine.reset()
                     resident.reported_ns = machine.virtual_ns

@@ -98,6 +98,7 @@
   const finish = (handle, complete) => {
     if (handle.ended) return;
     handle.ended = true;
+    if (handle.listed) share.again = true; // who still reads the request's body is to know
     nk.end(handle.at, complete);
     if (handle.kept === 0) over(handle);
   };
