@@ -181,6 +181,36 @@ def test_wait_until_keeps_it(worker: Worker) -> None:
     assert worker.json("/seen") == ["answered"]
 
 
+@pytest.mark.parametrize("path", ["/stray", "/kept-late"])
+def test_one_that_is_begun_after_the_answer_is_nobodys_to_end(worker: Worker, path: str) -> None:
+    assert bytes(worker.get(path).body) == b"now"
+    assert not worker.ended()
+    worker.get("/text")
+    (exchange,) = worker.begun()
+    worker.say(exchange, body=b"answered")
+    assert worker.json("/seen") == ["answered"]
+
+
+def test_a_stray_that_nobody_reads_does_not_keep_its_place(worker: Worker) -> None:
+    worker.get("/stray")
+    (exchange,) = worker.begun()
+    worker.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": "200"})))
+    for _ in range(4):
+        worker.machine.offer(Record(abi.RECORD_BODY, 0, exchange.stream, b"x" * abi.RECORD_PAYLOAD_MAX))
+    worker.machine.run()
+    worker.machine.run()
+    worker.collect(True)
+    assert any(record.type == abi.RECORD_CREDIT for record in worker.asked), "it is taken in before it is read"
+
+
+def test_an_error_in_onabort_keeps_nothing_from_ending(worker: Worker) -> None:
+    stream = worker.send("/onabort")
+    worker.run()
+    worker.leave(stream)
+    assert b"in onabort" in worker.log
+    assert not worker.machine.busy
+
+
 def test_an_exchange_is_that_requests_whose_timer_led_to_it(worker: Worker) -> None:
     """Two requests at once: each one's exchange ends with its own client, whoever came first."""
     first, second = worker.send("/ask-late?ms=4&first"), worker.send("/ask-late?ms=1&second")

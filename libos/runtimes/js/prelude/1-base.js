@@ -171,7 +171,7 @@ globalThis.__share = (() => {
       this.reason = reason;
       share.again = true; // who waits for the gate may have waited for this
       const event = new Event("abort");
-      this.onabort?.(event);
+      try { this.onabort?.(event); } catch (error) { reportError(error); }
       this.dispatchEvent(event);
     }
     static abort(reason) { const signal = new AbortSignal(); signal._abort(reason); return signal; }

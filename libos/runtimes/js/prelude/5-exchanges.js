@@ -11,7 +11,7 @@
 
   const open = []; // that have one of the machine's places, oldest first
   const queue = []; // that wait for one
-  let strays = null; // begun when nobody was there whom they could end with: they end with the next request
+  const strays = []; // begun when nobody was there whom they could end with: what nobody reads of these is taken in
 
   const drop = (list, item) => { // no method of a prototype that a worker may have patched
     let to = 0;
@@ -20,7 +20,7 @@
   };
   const adopt = (exchange) => {
     const owner = share.current;
-    const list = owner !== null && !owner.over ? (owner.exchanges ??= []) : (strays ??= []);
+    const list = owner !== null && !owner.over ? (owner.exchanges ??= []) : strays;
     list[list.length] = exchange;
     return list;
   };
@@ -121,7 +121,7 @@
       this.end(null);
       controller.close();
     }
-    get idle() { return !this.streams[0].locked && this.streams[1]?.locked !== true; } // nobody reads
+    get idle() { return this.streams !== null && !this.streams[0].locked && this.streams[1]?.locked !== true; } // nobody reads
     hold() { // takes in what has come, so that its place becomes free; whether it cannot hold more
       for (let part; this.#held < HELD_MAX && (part = nk.upRead(this.up)) !== undefined && part !== false; ) {
         if (part === null) { this.#whole = true; this.end(null); return false; }
@@ -132,17 +132,19 @@
     }
   }
 
+  const unread = () => new TypeError("fetch failed: its body was not read, and its place is needed");
+
   // Called in every turn: answers that nobody reads must not keep others from being asked for.
   share.makePlaces = () => {
+    if (strays.length) for (const exchange of [...strays]) if (exchange.idle && exchange.hold()) exchange.end(unread());
     if (queue.length === 0) return;
     let oldest = null, asked = 0;
     for (const exchange of [...open]) {
       if (exchange.streams === null) asked++;
       else if (exchange.idle && exchange.hold()) oldest ??= exchange;
     }
-    if (oldest !== null && asked === 0) oldest.end(new TypeError("fetch failed: its body was not read while others waited for its place"));
+    if (oldest !== null && asked === 0) oldest.end(unread());
   };
-  share.takeStrays = () => { const list = strays; strays = null; return list; };
   share.endExchanges = (list) => {
     const reason = new TypeError("fetch failed: the request that it was begun for has ended");
     for (const exchange of [...list]) exchange.end(reason);

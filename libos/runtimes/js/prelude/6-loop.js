@@ -86,6 +86,7 @@
   }
   const keep = async (handle, promise) => {
     handle.kept++;
+    handle.over = false; // it may be asked for after the answer
     if (kept++ === 0) nk.owes(true);
     try { await promise; } catch (error) { nk.log(`waitUntil: ${show(error)}`); }
     if (--kept === 0) nk.owes(false);
@@ -268,7 +269,7 @@
     onRequest(at) {
       const about = (share.request = nk.about(at));
       const request = new Request(share.incoming, about), method = about[0];
-      const handle = { at, request, head: method === "HEAD", ended: false, over: false, left: false, listed: false, kept: 0, reader: null, exchanges: share.takeStrays() };
+      const handle = { at, request, head: method === "HEAD", ended: false, over: false, left: false, listed: false, kept: 0, reader: null, exchanges: null };
       if (method !== "GET" && method !== "HEAD") request._raw = bodyOf(handle);
       share.current = handle; // for what is due after this call, too
       let response;
