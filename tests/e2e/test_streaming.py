@@ -237,6 +237,20 @@ def test_head_of_a_c_program_ends_at_the_head(client: Client) -> None:
     assert (answer.status, answer.body) == (201, b"")
 
 
+def test_a_program_that_never_looks_ends_with_its_client(streams: Site, client: Client) -> None:
+    def crashes() -> float:
+        return sum(count for name, count in metrics(streams.edges[0]).items() if name.startswith("crashes"))
+
+    before = crashes()
+    for _ in range(3):
+        assert client.request("HEAD", "/?endless", host="echo.test").status == 200
+        reader = Reader(streams, "/?endless", "echo.test")
+        reader.until(b"more\n")
+        reader.leave()
+    assert client.get("/", host="echo.test").status == 200, "its one machine is free again"
+    assert crashes() == before
+
+
 def test_a_client_that_does_not_read_stops_the_source(streams: Site, client: Client) -> None:
     reader = Reader(streams, "/endless")
     reader.until(b"\r\n\r\n")

@@ -11,6 +11,7 @@
 
   const open = []; // that have one of the machine's places, oldest first
   const queue = []; // that wait for one
+  share.exchanges = 0; // that are not over
   const strays = []; // begun when nobody was there whom they could end with: what nobody reads of these is taken in
 
   const drop = (list, item) => { // no method of a prototype that a worker may have patched
@@ -20,7 +21,7 @@
   };
   const adopt = (exchange) => {
     const owner = share.current;
-    const list = owner !== null && !owner.over ? (owner.exchanges ??= []) : strays;
+    const list = owner !== null && !share.isOver(owner) ? (owner.exchanges ??= []) : strays;
     list[list.length] = exchange;
     return list;
   };
@@ -33,6 +34,7 @@
     constructor(signal) {
       this.#signal = signal;
       this.#among = adopt(this);
+      share.exchanges++;
       signal.addEventListener("abort", (this.#abort = () => this.end(signal.reason)));
     }
     end(reason) {
@@ -41,6 +43,7 @@
       this.reason = reason;
       this.#signal.removeEventListener("abort", this.#abort);
       drop(this.#among, this);
+      share.exchanges--;
       if (this.up) nk.upClose(this.up);
       drop(open, this);
       drop(queue, this);

@@ -4,6 +4,7 @@
   const share = globalThis.__share;
   const { nk, expose, deferred, bytesOf, show, Request, Response, Headers } = share;
   const NativePromise = Promise;
+  const TOO_LARGE = "uncaught: RangeError: the response's header fields are too large";
   const LOOK_MS = 60_000; // requests that wait for nothing here may wait for another, or for their client to leave
   const WHOLE_MAX = 2400; // characters of a body that fit one record with the head, at three bytes each
   share.incoming = Symbol("from the gate");
@@ -74,34 +75,34 @@
     }
   };
 
-  // Requests. A handle: what is known of one while it is answered, and as long as waitUntil() keeps it.
+  // Requests. A handle: what is known of one while it is answered, and as long as waitUntil() keeps it. What few of them
+  // need is theirs when they need it.
+  const Handle = { ended: false, left: false, listed: false, kept: 0, reader: null, exchanges: null };
+  share.isOver = (handle) => handle.ended && handle.kept === 0;
   let worker = null, env = null, kept = 0; // what waitUntil() keeps, of all requests
   const unanswered = []; // that did not end in the call of fetch(): their clients may leave
   class ExecutionContext {
     #handle;
-    props = {};
     constructor(handle) { this.#handle = handle; }
+    get props() { const value = {}; Object.defineProperty(this, "props", { value, writable: true, enumerable: true, configurable: true }); return value; }
     waitUntil(promise) { keep(this.#handle, promise); }
     passThroughOnException() {}
   }
   const keep = async (handle, promise) => {
     handle.kept++;
-    handle.over = false; // it may be asked for after the answer
     if (kept++ === 0) nk.owes(true);
     try { await promise; } catch (error) { nk.log(`waitUntil: ${show(error)}`); }
     if (--kept === 0) nk.owes(false);
-    if (--handle.kept === 0 && handle.ended) over(handle);
+    handle.kept--;
+    endIfOver(handle);
   };
-  const over = (handle) => {
-    handle.over = true;
-    if (handle.exchanges !== null) share.endExchanges(handle.exchanges);
-  };
+  const endIfOver = (handle) => { if (handle.exchanges !== null && share.isOver(handle)) share.endExchanges(handle.exchanges); };
   const finish = (handle, complete) => {
     if (handle.ended) return;
     handle.ended = true;
     if (handle.listed) share.again = true; // who still reads the request's body is to know
     nk.end(handle.at, complete);
-    if (handle.kept === 0) over(handle);
+    if (handle.exchanges !== null) endIfOver(handle);
   };
 
   const bodyOf = (handle) => new ReadableStream({
@@ -179,6 +180,10 @@
 
   // The length is the edge's to say: a worker's holds where there is no body to measure, as in an answer to HEAD. So is a
   // coding that the body does not have: that of an upstream's answer, with a new body.
+  const isSpecial = (list) => {
+    for (let n = 0; n < list.length; n += 2) if (list[n] === "content-length" || list[n] === "content-encoding") return true;
+    return false;
+  };
   const fields = (handle, response, raw, plain) => {
     const list = response.headers._list, head = handle.head || (response.status === 304 && raw === null);
     for (let n = 0; n < list.length; n += 2)
@@ -198,7 +203,7 @@
   };
   const sayHead = (handle, response, raw, plain) => {
     const fit = nk.head(handle.at, response.status || 500, fields(handle, response, raw, plain)) !== false;
-    if (!fit) failed(handle, "uncaught: RangeError: the response's header fields are too large");
+    if (!fit) failed(handle, TOO_LARGE);
     return fit;
   };
   const respondInParts = (handle, response, raw, coding) => {
@@ -222,9 +227,14 @@
     }
     if (response.bodyUsed) return failed(handle, "uncaught: TypeError: Body has already been used. It can only be used once. Use tee() first if you need to read it twice.");
     if (raw instanceof ReadableStream && raw.locked) return failed(handle, "uncaught: TypeError: This ReadableStream is currently locked to a reader.");
-    const coding = codingOf(response);
-    if (raw instanceof ReadableStream) return respondInParts(handle, response, raw, coding);
-    if (!sayHead(handle, response, raw, coding !== null && raw !== null && (typeof raw === "string" || looksPlain(raw, coding)))) return;
+    if (raw instanceof ReadableStream) return respondInParts(handle, response, raw, codingOf(response));
+    const list = response.headers._list;
+    if (!isSpecial(list)) {
+      if (nk.head(handle.at, response.status || 500, list) === false) return failed(handle, TOO_LARGE);
+    } else {
+      const coding = codingOf(response);
+      if (!sayHead(handle, response, raw, coding !== null && raw !== null && (typeof raw === "string" || looksPlain(raw, coding)))) return;
+    }
     if (raw === null || raw === "") return finish(handle, true);
     response._used = true;
     if (typeof raw === "string" && raw.length <= WHOLE_MAX) {
@@ -269,7 +279,7 @@
     onRequest(at) {
       const about = (share.request = nk.about(at));
       const request = new Request(share.incoming, about), method = about[0];
-      const handle = { at, request, head: method === "HEAD", ended: false, over: false, left: false, listed: false, kept: 0, reader: null, exchanges: null };
+      const handle = { __proto__: Handle, at, request, head: method === "HEAD" };
       if (method !== "GET" && method !== "HEAD") request._raw = bodyOf(handle);
       share.current = handle; // for what is due after this call, too
       let response;
@@ -284,7 +294,7 @@
       share.again = false;
       if (unanswered.length) lookAtClients();
       if (waiting.length) lookAround();
-      share.makePlaces();
+      if (share.exchanges) share.makePlaces();
     },
     runTimers() {
       if (timers.length) runTimers();
