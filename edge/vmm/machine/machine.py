@@ -19,7 +19,7 @@ from edge.vmm.devices.shared_pages import SharedPages
 from edge.vmm.engines import interrupts
 from edge.vmm.engines.engine import SLICE_OVER, Engine, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.machine import hypercalls
-from edge.vmm.machine.background import RUN_NS, Background
+from edge.vmm.machine.background import RUN_NS, Background, rested
 from edge.vmm.machine.phases import RUNNABLE, TRANSITIONS
 from edge.vmm.machine.phases import Idle as Idle
 from edge.vmm.machine.phases import Outcome as Outcome
@@ -91,6 +91,7 @@ class Machine:
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
+        self._slept_from_ns = time.monotonic_ns()  # when it last went to sleep
         self._answered_ns = 0  # time.monotonic_ns() when a request was last completed
         self._background = Background(limits.cpu_ms)
         self._idle_until_ns = 0
@@ -274,6 +275,7 @@ class Machine:
             if self.phase is Phase.IDLE:
                 if not pending and clock.mono_ns() < self._idle_until_ns:
                     return self._idle()
+                self._charged_ns = rested(self._charged_ns, time.monotonic_ns() - self._slept_from_ns)
                 self._enter_phase("wake")
             if pending:
                 interrupts.deliver(self.shell.engine, self._memory, pending)
@@ -320,7 +322,8 @@ class Machine:
         return Idle(deadline_ns)
 
     def _check_time(self) -> None:
-        """CPU time counts from the last completed request on: those that ride together do not pay for each other.
+        """CPU time counts from the last completed request on: those that ride together do not pay for each other. Sleep
+        gives some back: see `background.rested`.
 
         What it does after an answer, up to a request's limit, is still that request's.
         """
@@ -336,7 +339,7 @@ class Machine:
 
     def sleep_until(self, deadline_ns: int) -> None:
         """The guest idles until then (monotonic), or until something comes; 0: until something comes."""
-        self._idle_until_ns = deadline_ns
+        self._idle_until_ns, self._slept_from_ns = deadline_ns, time.monotonic_ns()
         self._enter_phase("idle")
 
     def ready(self) -> bool:
