@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from edge.common import log
-from edge.config.options import Option, load_config, options
+from edge.config.option import Option
+from edge.config.options import load_config, options
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
 

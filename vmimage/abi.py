@@ -78,6 +78,7 @@ CONTROL_IRQ_HANDLER: Final = 0x10  # u64, address
 CONTROL_IN_TAIL: Final = 0x18  # u32, gate in: bytes ever consumed
 CONTROL_OUT_HEAD: Final = 0x1C  # u32, gate out: bytes ever produced
 CONTROL_CONSOLE_HEAD: Final = 0x20  # u32, console: bytes ever produced
+CONTROL_OWES: Final = 0x24  # u32, 0 or 1: work that outlives its request is under way; parking waits a little
 CONTROL_SYSCALL: Final = 0x28  # u64, where SYSCALL goes on, RCX and R11 set as processors do; 0: an invalid opcode
 CONTROL_UNKNOWN_CALLS: Final = 0x30  # UNKNOWN_CALLS_MAX x {u32 number, u32 count}: Linux calls that the libOS lacks
 UNKNOWN_CALLS_MAX: Final = 32  # count 0: unused; the last one stands for all further numbers

@@ -11,16 +11,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
+from edge.config.option import About, Option, text_of
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
-from vmimage.sizes import format_size, parse_size
+from vmimage.sizes import parse_size
 
 if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
 
-Unit = Literal["", "bytes", "s"]
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 TOKEN_MIN: Final = 16  # characters: 64 bits even of one that is written in hex
 TOKEN_MAX: Final = 256
@@ -28,60 +28,6 @@ TOKEN_MAX: Final = 256
 _GONE: Final = {
     "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
 }
-_FORMS: Final[Mapping[Unit, str]] = {"bytes": "SIZE", "s": "SECONDS", "": "COUNT"}
-
-
-class About(NamedTuple):
-    """What an operator must know of a field. Without a range (`high` 0) any value of its type will do."""
-
-    help: str
-    unit: Unit = ""
-    low: float = 0
-    high: float = 0
-    form: str = ""  # how a value is written, where its type and unit do not say so
-    unset: str = ""  # what a default of 0 or an empty text stands for
-
-
-class Option(NamedTuple):
-    """One field, as the command line, the file and the reference see it."""
-
-    name: str
-    type: Any
-    about: About
-    default: Any  # dataclasses.MISSING: must be given
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def required(self) -> bool:
-        """Whether the edge cannot start without it."""
-        return self.default is dataclasses.MISSING
-
-    @property
-    def form(self) -> str:
-        """How a value is written: SIZE, SECONDS, a choice."""
-        return self.about.form or "|".join(get_args(self.type)) or _FORMS[self.about.unit]
-
-    @property
-    def default_text(self) -> str:
-        """The default as it would be written; empty where there is none."""
-        if self.required:
-            return ""
-        return f"{self.default:g}" if self.about.unit == "s" else _text(self.default, self.about.unit)
-
-    @property
-    def sentence(self) -> str:
-        """Help with the range."""
-        about = self.about
-        if not about.high:
-            return about.help
-        high = _text(about.high, about.unit)
-        if not about.low:
-            return f"{about.help} At most {high}."
-        return f"{about.help} From {_text(about.low, about.unit)} to {high}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +146,17 @@ class EdgeConfig:
         ),
     ] = "public"
     request_timeout: Annotated[
-        float, About("A request that makes no progress for this time is given up.", "s", 0.1, 3600)
+        float,
+        About(
+            "A request whose answer does not begin, or whose client does not go on, for this time is given up.",
+            "s",
+            0.1,
+            3600,
+        ),
     ] = 30
+    stream_timeout: Annotated[
+        float, About("An answer that has begun and in which nothing comes for this time is cut.", "s", 0.1, 86400)
+    ] = 600
     keepalive_timeout: Annotated[
         float, About("A client connection that is idle for this time is closed.", "s", 1, 3600)
     ] = 75
@@ -361,7 +316,7 @@ def _read(option: Option, value: object) -> Any:
     except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
         raise OperatorError(f"{option.name}: {error}") from None
     if not about.low <= number <= about.high:
-        low, high = _text(about.low, about.unit), _text(about.high, about.unit)
+        low, high = text_of(about.low, about.unit), text_of(about.high, about.unit)
         raise OperatorError(f"{option.name}: {low} to {high} expected, got {value}")
     return number
 
@@ -394,7 +349,3 @@ def _check(config: EdgeConfig) -> None:
 def _is_address(text: str) -> bool:
     host, _, port = text.rpartition(":")
     return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535
-
-
-def _text(value: float, unit: Unit) -> str:
-    return f"{value:g} s" if unit == "s" else format_size(int(value)) if unit == "bytes" else str(value)

@@ -32,6 +32,7 @@ from edge.config.upstream_policy import (
 from edge.devices.lookups import Found, Lookups
 from edge.model import loops
 from edge.model.fields import HOP_BY_HOP
+from edge.model.flow import Patience
 from edge.model.services import Machine
 from edge.model.streams import wake
 from edge.vmm.wire.streams import Body, Credit, Head, Reset, Subrequest
@@ -60,9 +61,9 @@ _logger: Final = log.logger("upstreams")
 class Exchange:
     """One request of a guest."""
 
-    def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience_s: float) -> None:
+    def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience: Patience) -> None:
         self.machine, self.number, self.block = machine, number, block
-        self._patience_s = patience_s
+        self._stream_s, self.patience_s = patience.stream_s, patience.answer_s
         self._patience: asyncio.Timeout | None = None  # ends the exchange when neither side sends or takes anything
         self.ended = ended  # the guest has sent all of it
         self.task: asyncio.Task[None] | None = None
@@ -102,12 +103,17 @@ class Exchange:
     def moved(self) -> None:
         """There was progress."""
         if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(asyncio.get_running_loop().time() + self._patience_s)
+            self._patience.reschedule(asyncio.get_running_loop().time() + self.patience_s)
+
+    def answered(self) -> None:
+        """The answer has begun: from here on it may pause for longer."""
+        self.patience_s = self._stream_s
+        self.moved()
 
     @asynccontextmanager
     async def moving(self) -> AsyncIterator[None]:
         """:raises TimeoutError: within it, when for too long there was no progress."""
-        async with asyncio.timeout(self._patience_s) as self._patience:
+        async with asyncio.timeout(self.patience_s) as self._patience:
             try:
                 yield
             finally:
@@ -153,9 +159,9 @@ _NONE: Final[Mapping[int, Exchange]] = {}
 class Upstreams:
     """All exchanges of an edge."""
 
-    def __init__(self, policy: UpstreamPolicy, connect_s: float, silence_s: float, counters: Counters) -> None:
-        """:param silence_s: an upstream that says nothing, or a guest that takes nothing, for so long is given up."""
-        self._silence_s = silence_s
+    def __init__(self, policy: UpstreamPolicy, connect_s: float, patience: Patience, counters: Counters) -> None:
+        """:param patience: with an upstream that says nothing, and a guest that takes nothing."""
+        self._patience = patience
         self._policy, self._counters = policy, counters
         self.own_listeners: Callable[[], Collection[Listener]] = lambda: ()  # of this edge: no guest may reach them
         self._guard = Guard(policy, lambda: self.own_listeners())
@@ -197,7 +203,7 @@ class Upstreams:
                 self._loop.call_soon(self._refuse)
             self._too_many[machine, number] = None
             return
-        exchange = Exchange(machine, number, message.payload, message.end, self._silence_s)
+        exchange = Exchange(machine, number, message.payload, message.end, self._patience)
         self._exchanges.setdefault(machine.number, {})[number] = exchange
         exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
 
@@ -261,7 +267,9 @@ class Upstreams:
         except aiohttp.ClientConnectorError as error:
             outcome = "refused" if isinstance(error.os_error, AddressRefused) else "failed"
             reason = str(error)
-        except (aiohttp.ClientError, OSError, TimeoutError, NunatakError, ValueError) as error:
+        except TimeoutError as error:  # aiohttp's, or ours, which says nothing
+            outcome, reason = "failed", str(error) or f"nothing came from the upstream for {exchange.patience_s:g} s"
+        except (aiohttp.ClientError, OSError, NunatakError, ValueError) as error:
             outcome, reason = "failed", str(error) or type(error).__name__
         if not self._end(exchange):
             return
@@ -291,6 +299,7 @@ class Upstreams:
             no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
             number = exchange.machine.number, exchange.number
             exchange.send(Head.encode(*number, no_body, _head_block(response)))
+            exchange.answered()
             if not no_body:
                 async for data in response.content.iter_any():
                     exchange.moved()

@@ -109,7 +109,10 @@ class Answers:
         self.write(request, b"%b\r\n%b" % (head, b"" if no_body else body))
 
     async def answer_in_parts(self, request: Request, stream: Stream, said: Answer) -> None:
-        """An answer whose body follows in frames: as they come, as fast as the client reads."""
+        """An answer whose body follows in frames: as they come, as fast as the client reads.
+
+        It may return before the guest is at its end, who is to be told so then: `stream.state` says it.
+        """
         block, start = cgi.split_block(said.payload)
         answer = cgi.answer_head(block, request.on_service_host)
         no_body = cgi.without_body(request.method, answer.status)
@@ -125,22 +128,26 @@ class Answers:
             head += b"Transfer-Encoding: chunked\r\n"
         stream.abort = request.connection.abort
         self.write(request, head + b"\r\n")
+        if no_body:
+            return  # it ends with its head, however long the guest would go on
         part: bytes | None = said.payload[start:]
         first = True  # bytes in the HEAD's own frame are outside the window
         try:
             while part is not None:
                 if left is not None:
                     left -= len(part)
-                    if left < 0 and not no_body:
+                    if left < 0:
                         raise GuestViolation(f"a body of {answer.content_length} bytes expected, got more")
-                if part and not no_body:
+                if part:
                     self.write(request, b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+                    stream.since, stream.reads = self._loop.time(), False
                     await request.connection.drained()
+                    stream.reads = True
                 if not first:
                     stream.took(len(part), self._loop.time())
                 first = False
                 part = await stream.next_part()
-            if left and not no_body:
+            if left:
                 raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {left} less")
             if chunked:
                 self.write(request, b"0\r\n\r\n")

@@ -170,11 +170,11 @@ class BackingOff(errors.Unavailable):
 
 
 class GuestSilent(errors.GuestError):
-    """No progress on a request for the configured time."""
+    """No answer began within the configured time, or nothing came within one for too long."""
 
     http_status = 504
     counter = "guest_silent"
-    remedy = "Find out what the handler waits for, or raise request_timeout."
+    remedy = "Find out what the handler waits for, or raise request_timeout, or stream_timeout where an answer was cut."
 
 
 class QuarantineFull(BackingOff):
@@ -191,11 +191,29 @@ class QueueFull(errors.Unavailable):
     remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
 
 
-def silence(request_sent: bool, waited_s: float, *, throttled: bool = False) -> Exception:
-    """Who is to blame for a request without progress: the guest, its quota, or the client whose body does not come."""
+class Patience(NamedTuple):
+    """How long a request may be without progress, in seconds."""
+
+    answer_s: float  # before the first byte of the answer, and whenever it is the client that is waited for
+    stream_s: float  # within an answer of which the client has all that there is
+
+
+def silence(
+    state: RequestState, request_sent: bool, reads: bool, waited_s: float, *, throttled: bool = False
+) -> Exception:
+    """Who is to blame for a request without progress: the guest, its quota, or the client that neither sends nor reads.
+
+    :param reads: the client has all that there is of the answer.
+    """
     if throttled:
-        return errors.Throttled(f"out of its share of CPU time for {waited_s} s")
-    return GuestSilent(f"no progress in {waited_s} s") if request_sent else ClientError(408, "client_silent")
+        return errors.Throttled(f"out of its share of CPU time for {waited_s:g} s")
+    if state == "answering":
+        if reads:
+            return GuestSilent(f"nothing came within the answer for {waited_s:g} s (stream_timeout)")
+        return ClientError(408, "client_silent")
+    if request_sent:
+        return GuestSilent(f"no answer began in {waited_s:g} s (request_timeout)")
+    return ClientError(408, "client_silent")
 
 
 class WorkerLost(errors.NunatakError):

@@ -58,6 +58,7 @@ class StreamState(ABC):
     replayed = False
     charged = ""  # the tenant that pays for the memory it takes while it waits
     body_sent = False  # where the request's body is not in the head's frame
+    reads = True  # the client has all that there is of the answer
 
     # How it came to its machine, for the client to read.
     loops = 0  # edges that the request has passed through before, by CDN-Loop

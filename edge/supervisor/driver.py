@@ -86,6 +86,8 @@ class Driver:
                 machine.worker.send(Head.encode(machine.number, stream.number, stream.whole, stream.payload))
                 stream.wake()
             case do.Fail(stream, error):
+                if stream.state == "cut":  # the client only sees that it is not whole
+                    _logger.warning(log.line("answer_cut", service=stream.service.name, reason=error))
                 stream.tell(error)
             case do.Reset(machine, stream):
                 machine.worker.send(Reset(machine.number, stream.number).to_bytes())

@@ -102,11 +102,16 @@ class Life:
         if machine is not None:
             self.over(machine, stream, now)
 
-    def no_progress(self, machine: Machine, patience_s: float, now: float) -> None:
+    def no_progress(self, machine: Machine, patience: flow.Patience, now: float) -> None:
         """Called every second or so: give up on a machine's requests without progress for so long."""
-        for stream in [stream for stream in machine.streams.values() if stream.since < now - patience_s]:
+        for stream in list(machine.streams.values()):
+            streams = stream.state == "answering" and stream.reads
+            patience_s = patience.stream_s if streams else patience.answer_s
+            if stream.since >= now - patience_s:
+                continue
             self.out.append(do.Reset(machine, stream))
-            error = flow.silence(stream.whole or stream.body_sent, patience_s, throttled=machine.throttled)
+            sent = stream.whole or stream.body_sent
+            error = flow.silence(stream.state, sent, stream.reads, patience_s, throttled=machine.throttled)
             if isinstance(error, NunatakError):
                 self._note_limit(machine, error)
             self._fail(stream, error)

@@ -20,6 +20,7 @@ from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.lines import Lines
 from edge.devices.upstreams import Upstreams
+from edge.model.flow import Patience
 from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
@@ -64,7 +65,8 @@ class Supervisor:
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
         command = (*command, "--memory-bytes", limit)
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
-        self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, config.request_timeout, counters)
+        patience = Patience(config.request_timeout, config.stream_timeout)
+        self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
         self.reports = Reports(images)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
@@ -95,7 +97,7 @@ class Supervisor:
             self.workers,
             records,
             self.tasks,
-            config.request_timeout,
+            patience,
             config.wedged,
         )
         self.on_lost = reaping.on_lost

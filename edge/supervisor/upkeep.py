@@ -9,6 +9,7 @@ from typing import Final
 
 from edge.common.tasks import Tasks
 from edge.content.records import Records
+from edge.model.flow import Patience
 from edge.supervisor.driver import Driver
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
@@ -29,14 +30,14 @@ class Upkeep:
         fleet: Fleet,
         records: Records,
         tasks: Tasks,
-        patience_s: float,
+        patience: Patience,
         wedged_s: float,
     ) -> None:
-        """:param patience_s: with a request that makes no progress.
+        """:param patience: with a request that makes no progress.
         :param wedged_s: with a worker that does not answer."""
         self._life, self._losses, self._driver = life, losses, driver
         self._fleet, self._records, self._tasks = fleet, records, tasks
-        self._patience_s, self._wedged_s = patience_s, wedged_s
+        self._patience, self._wedged_s = patience, wedged_s
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -54,7 +55,7 @@ class Upkeep:
         self._guarded(lambda: life.shrink(now))
         self._guarded(self._fleet.let_go)
         self._guarded(lambda: self._losses.tick(now))
-        self._guarded(lambda: life.waited(self._patience_s, now))
+        self._guarded(lambda: life.waited(self._patience.answer_s, now))
 
     def _guarded(self, duty: Callable[[], None]) -> None:
         try:
@@ -69,7 +70,7 @@ class Upkeep:
         for machine in list(worker.machines.values()):
             machine.log_lines = 0
             busy |= machine.used > now - TICK_S or bool(machine.streams) or life.residents.parking(machine)
-            life.no_progress(machine, self._patience_s, now)
+            life.no_progress(machine, self._patience, now)
             life.rest(machine, now)
         if busy or worker.was_busy:  # once more after the last work: its statistics are then complete
             worker.ping(self._wedged_s)

@@ -66,4 +66,7 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .event_write = event_write,
     .event_gone = event_gone,
     .event_end = event_end,
+    .restart = response_restart,
+    .abort = response_abort,
+    .event_owes = event_owes,
 };

@@ -68,6 +68,7 @@
 #define NK_CONTROL_IN_TAIL 0x18            /* u32, gate in: bytes ever consumed */
 #define NK_CONTROL_OUT_HEAD 0x1C           /* u32, gate out: bytes ever produced */
 #define NK_CONTROL_CONSOLE_HEAD 0x20       /* u32, console: bytes ever produced */
+#define NK_CONTROL_OWES 0x24               /* u32, 0 or 1: work that outlives its request is under way; parking waits a little */
 #define NK_CONTROL_SYSCALL 0x28            /* u64, where SYSCALL goes on, RCX and R11 set as processors do; 0: #UD */
 
 #define NK_CONTROL_UNKNOWN_CALLS 0x30      /* UNKNOWN_CALLS_MAX x {u32 number, u32 count}: Linux calls not known here */

@@ -37,7 +37,7 @@ struct nk_unknown_call {
 /* What the VMM reads of ours. */
 struct nk_control {
     uint64_t irq_enable, irq_mask, irq_handler;
-    uint32_t in_tail, out_head, console_head;
+    uint32_t in_tail, out_head, console_head, owes;
     uint64_t syscall;
     struct nk_unknown_call unknown_calls[NK_UNKNOWN_CALLS_MAX];
 };
@@ -122,6 +122,7 @@ NK_AT(nk_control, irq_handler, NK_CONTROL_IRQ_HANDLER);
 NK_AT(nk_control, in_tail, NK_CONTROL_IN_TAIL);
 NK_AT(nk_control, out_head, NK_CONTROL_OUT_HEAD);
 NK_AT(nk_control, console_head, NK_CONTROL_CONSOLE_HEAD);
+NK_AT(nk_control, owes, NK_CONTROL_OWES);
 NK_AT(nk_control, syscall, NK_CONTROL_SYSCALL);
 NK_AT(nk_control, unknown_calls, NK_CONTROL_UNKNOWN_CALLS);
 _Static_assert(sizeof(struct nk_record_header) == NK_RECORD_HEADER_SIZE, "record header");

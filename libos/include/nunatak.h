@@ -109,6 +109,11 @@ struct nk_table {
     ptrdiff_t (*event_write)(nk_request *request, const void *data, size_t size);
     bool (*event_gone)(nk_request *request);
     void (*event_end)(nk_request *request, bool complete);
+
+    /* The response, once more; and events, once more. */
+    int (*restart)(nk_request *request);
+    void (*abort)(nk_request *request);
+    void (*event_owes)(bool owes);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -153,7 +158,7 @@ static inline ptrdiff_t nk_read(nk_request *request, void *to, size_t size) { re
 
 /* 200 unless said otherwise. -1 once body bytes were written. */
 static inline int nk_status(nk_request *request, int code) { return NK->status(request, code); }
-/* -1 for an empty name, control characters, too many headers (7 KiB), or once body bytes were written. */
+/* -1 for an empty name, control characters, too many headers (15 KiB), or once body bytes were written. */
 static inline int nk_header(nk_request *request, const char *name, const char *value) {
     return NK->header(request, name, value);
 }
@@ -167,7 +172,11 @@ static inline int nk_write(nk_request *request, const void *data, size_t size) {
 static inline int nk_html(nk_request *request, const char *text) { return NK->html(request, text); }
 /* Text as a JSON string, quotes included. Waits. */
 static inline int nk_json(nk_request *request, const char *text) { return NK->json(request, text); }
-/* Sends what is buffered now, for responses that come slowly. Waits. */
+/* Forgets status, headers and body, where none of it has left: -1 where some has. */
+static inline int nk_restart(nk_request *request) { return NK->restart(request); }
+/* Gives the response up, in the middle or before: the client sees that it is not whole. */
+static inline void nk_abort(nk_request *request) { NK->abort(request); }
+/* Sends what is buffered now; before the machine sleeps it leaves by itself. Waits. */
 static inline int nk_flush(nk_request *request) { return NK->flush(request); }
 
 /* A value given with `nunatak build --env NAME=VALUE`, or NULL. */
@@ -285,5 +294,7 @@ static inline ptrdiff_t nk_event_write(nk_request *request, const void *data, si
 static inline bool nk_event_gone(nk_request *request) { return NK->event_gone(request); }
 /* The response is complete, or is given up. */
 static inline void nk_event_end(nk_request *request, bool complete) { NK->event_end(request, complete); }
+/* Whether work is under way that outlives its request: the machine is parked a little later then. */
+static inline void nk_event_owes(bool owes) { NK->event_owes(owes); }
 
 #endif

@@ -101,8 +101,11 @@ nk_request *event_next(void) {
     return request;
 }
 
-/* Takes in what has come; if nothing had, sleeps until something does or mono_ns is here. */
+/* Takes in what has come; if nothing had, sleeps until something does or mono_ns is here. What was written before and
+ * not ended leaves now. */
 void event_wait(uint64_t mono_ns) {
+    for (nk_request *request = open_first; request; request = request->next_open)
+        response_push(request);
     disk_collect();
     if (take_all())
         return;
@@ -117,10 +120,16 @@ ptrdiff_t event_write(nk_request *request, const void *data, size_t size) {
     if (request->aborted)
         return -1;
     if (!request->head_sent) {
-        if (request->out_length + size < RESPONSE_SIZE)
+        if (request->out_length + size < request->out_size)
             return response_write(request, data, size) ? -1 : (ptrdiff_t)size;
         response_flush(request);
     }
+    if (request->out_length + size <= MIN(request->out_size, request->window)) { /* joins what leaves with this turn */
+        memcpy(request->out + request->out_length, data, size);
+        request->out_length += (uint32_t)size;
+        return (ptrdiff_t)size;
+    }
+    response_push(request); /* all of it: no more is gathered than the window has */
     const char *at = data;
     size_t left = size;
     while (left && request->window) {
@@ -142,10 +151,8 @@ void event_end(nk_request *request, bool complete) {
     if (!request->aborted) {
         if (!complete)
             gate_send(NK_RECORD_RESET, 0, request->stream, "", 0);
-        else if (request->head_sent)
-            gate_send(NK_RECORD_BODY, NK_FLAG_END, request->stream, "", 0);
         else
-            response_end(request);
+            response_end(request); /* never waits here, as above */
     }
     request_end(request);
     nk_request **link = &open_first;
@@ -156,6 +163,11 @@ void event_end(nk_request *request, bool complete) {
         spare = request;
     else
         heap_free(request);
+}
+
+/* Work goes on that outlives its request: who would park the machine waits a little. */
+void event_owes(bool owes) {
+    NK_CONTROL->owes = owes;
 }
 
 /* A runtime without a program: the memory as it is now is the base that programs are derived from. */

@@ -22,6 +22,8 @@ void request_begin(struct nk_request *request, const struct record *head) {
 
 /* Forgets the body nobody read, and lets the client finish sending it. */
 void request_end(struct nk_request *request) {
+    heap_free(request->larger);
+    request->larger = NULL;
     uint32_t unread = request->consumed + (uint32_t)request->body_left;
     for (struct chunk *chunk; (chunk = request->first);) {
         unread += chunk->length - chunk->used;

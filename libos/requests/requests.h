@@ -65,8 +65,8 @@ struct nk_request {
     struct chunk *first, *last; /* body bytes after those */
     uint32_t consumed;          /* bytes read and not yet credited */
     uint32_t window;            /* bytes that may be sent without more credit */
-    uint32_t out_length;        /* bytes in `out` */
-    char *out;
+    uint32_t out_length, out_size; /* bytes in `out`, and room there */
+    char *out, *larger;            /* larger: on the heap, for a head that needs it */
     size_t size; /* of this block, the next two too only where requests are events */
     struct nk_request *next_open, *next_fresh;
     char head[];
@@ -74,6 +74,7 @@ struct nk_request {
 #define REQUEST_OFFSET 0x9800                      /* mid-page: stack and request share their first page */
 #define REQUEST_HEAD_MAX (NK_RECORD_PAYLOAD_MAX + 8) /* and zeros that end any walk */
 #define RESPONSE_SIZE 8192
+#define RESPONSE_SIZE_MAX NK_RECORD_PAYLOAD_MAX /* of a head that needs it, and of what joins it */
 
 static inline struct nk_request *fiber_request(const struct fiber *fiber) {
     return (struct nk_request *)(NK_FIBER_ADDRESS + (uintptr_t)(fiber - fibers) * NK_FIBER_STRIDE + REQUEST_OFFSET);
@@ -95,6 +96,9 @@ int response_status(nk_request *request, int code);
 int response_header(nk_request *request, const char *name, const char *value);
 int response_write(nk_request *request, const void *data, size_t size);
 int response_flush(nk_request *request);
+void response_push(nk_request *request);
+int response_restart(nk_request *request);
+void response_abort(nk_request *request);
 int response_printf(nk_request *request, const char *format, ...);
 
 /* ---- backlog.c: requests without a fiber ---- */
@@ -136,6 +140,7 @@ void event_wait(uint64_t mono_ns);
 ptrdiff_t event_write(nk_request *request, const void *data, size_t size);
 bool event_gone(nk_request *request);
 void event_end(nk_request *request, bool complete);
+void event_owes(bool owes);
 
 /* ---- text.c: query strings, HTML, JSON ---- */
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);

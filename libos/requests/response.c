@@ -1,17 +1,33 @@
 /*
  * One response: head and body gather in the fiber's memory. What fits there leaves as one record when the handler
- * returns; what does not is streamed under the stream's credit, large pieces straight from the program's memory.
+ * returns; what does not is streamed under the stream's credit, large pieces straight from the program's memory. What
+ * is there when the machine goes to sleep leaves then.
  */
 #include "requests.h"
 
 static const char status_line[] = "Status\000200"; /* with its NUL; first in every head */
 #define STATUS_DIGITS 7                            /* where "200" is */
 
-void response_begin(struct nk_request *request) {
-    request->body_begun = request->head_sent = false;
-    request->window = NK_STREAM_WINDOW;
+static void begin_head(struct nk_request *request) {
+    request->body_begun = false;
     memcpy(request->out, status_line, sizeof status_line);
     request->out_length = sizeof status_line;
+}
+
+void response_begin(struct nk_request *request) {
+    request->head_sent = false;
+    request->window = NK_STREAM_WINDOW;
+    request->out_size = RESPONSE_SIZE;
+    request->larger = NULL;
+    begin_head(request);
+}
+
+/* Forgets what was said of the response, while none of it has left. */
+int response_restart(nk_request *request) {
+    if (request->head_sent)
+        return -1;
+    begin_head(request);
+    return 0;
 }
 
 int response_status(nk_request *request, int code) {
@@ -24,17 +40,39 @@ int response_status(nk_request *request, int code) {
     return 0;
 }
 
+#define KEPT_FREE 1024 /* behind a head, for printf */
+
+/* Makes room for a head that does not fit into the fiber's memory; false where there is no memory for it. */
+static bool enlarge(nk_request *request) {
+    char *larger = request->larger ? NULL : heap_alloc(RESPONSE_SIZE_MAX);
+    if (!larger)
+        return false;
+    request->out = request->larger = memcpy(larger, request->out, request->out_length);
+    request->out_size = RESPONSE_SIZE_MAX;
+    return true;
+}
+
 int response_header(nk_request *request, const char *name, const char *value) {
     size_t name_size = printable_span(name), value_size = printable_span(value);
     if (request->body_begun || !name_size || name[name_size] || value[value_size])
         return -1;
-    if (name_size + value_size + 2 > RESPONSE_SIZE - 1024 - request->out_length) /* keeps room for printf */
+    if (name_size + value_size + 2 > RESPONSE_SIZE_MAX)
         return -1;
+    while (request->out_length + name_size + value_size + 2 > request->out_size - KEPT_FREE)
+        if (!enlarge(request))
+            return -1;
     char *at = request->out + request->out_length;
     memcpy(at, name, name_size + 1);
     memcpy(at + name_size + 1, value, value_size + 1);
     request->out_length += (uint32_t)(name_size + value_size + 2);
     return 0;
+}
+
+/* Gives the response up: the client sees that it is not whole. */
+void response_abort(nk_request *request) {
+    if (!request->aborted)
+        gate_send(NK_RECORD_RESET, 0, request->stream, "", 0);
+    request->aborted = true;
 }
 
 static void begin_body(nk_request *request) {
@@ -88,14 +126,31 @@ int response_flush(nk_request *request) {
     return send_buffered(request, 0);
 }
 
+/* Sends what is buffered of a body that has begun, as far as the client's credit goes: never waits. */
+void response_push(nk_request *request) {
+    if (!request->body_begun || request->aborted)
+        return;
+    if (!request->head_sent) {
+        send_buffered(request, 0);
+        return;
+    }
+    uint32_t piece = MIN(request->out_length, request->window);
+    if (!piece)
+        return;
+    gate_send(NK_RECORD_BODY, 0, request->stream, request->out, piece);
+    request->window -= piece;
+    request->out_length -= piece;
+    memmove(request->out, request->out + piece, request->out_length);
+}
+
 int response_write(nk_request *request, const void *data, size_t size) {
     if (request->aborted)
         return -1;
     begin_body(request);
-    if (size > RESPONSE_SIZE - request->out_length) {
+    if (size > request->out_size - request->out_length) {
         if (response_flush(request))
             return -1;
-        if (size > RESPONSE_SIZE)
+        if (size > request->out_size)
             return send_body(request, data, size, 0);
     }
     memcpy(request->out + request->out_length, data, size);
@@ -116,7 +171,7 @@ int response_printf(nk_request *request, const char *format, ...) {
     if (request->aborted)
         return -1;
     begin_body(request);
-    struct sink sink = {request->out + request->out_length, request->out + RESPONSE_SIZE, flush_sink, request};
+    struct sink sink = {request->out + request->out_length, request->out + request->out_size, flush_sink, request};
     va_list arguments;
     va_start(arguments, format);
     format_to(&sink, format, arguments);

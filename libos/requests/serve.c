@@ -115,6 +115,13 @@ static uint64_t wake_sleepers(void) {
     return next_ns;
 }
 
+/* What was written and not followed up leaves before the machine sleeps. Who waits for credit is sending already. */
+static void push_all(void) {
+    for (struct fiber *fiber = fibers; fiber < fibers + NK_FIBER_COUNT; fiber++)
+        if (fiber->state != FIBER_FREE && fiber->state != FIBER_WAITS_CREDIT)
+            response_push(fiber_request(fiber));
+}
+
 int serve(nk_handler *handler) {
     if (serve_handler)
         return -1;
@@ -133,8 +140,10 @@ int serve(nk_handler *handler) {
             uint64_t next_ns = wake_sleepers();
             if (thread_hooks.idle)
                 next_ns = thread_hooks.idle(next_ns);
-            if (next_ns && !(backlog_waits() && fiber_free()))
+            if (next_ns && !(backlog_waits() && fiber_free())) {
+                push_all();
                 HYPERCALL(NK_PORT_IDLE, next_ns, 0);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 struct nk_upstream {
     struct nk_upstream *next;
     uint32_t stream, window, consumed;
-    bool request_ended, answer_ended;
+    bool request_ended, answer_ended, over;
     struct fiber *waiter;
     struct chunk *head; /* the answer's status and fields */
     struct chunk *first, *last;
@@ -29,12 +29,21 @@ static struct nk_upstream *find(uint32_t stream) {
     return upstream;
 }
 
+/* What has ended both ways takes none of the places that a machine has, although its answer waits to be read. */
+static void end_if_done(nk_upstream *upstream) {
+    if (upstream->over || !upstream->request_ended || !upstream->answer_ended)
+        return;
+    upstream->over = true;
+    open_exchanges--;
+}
+
 static void fail(nk_upstream *upstream, const char *why, size_t size) {
     size = MIN(size, sizeof upstream->reason - 1);
     memcpy(upstream->reason, why, size);
     upstream->reason[size] = 0;
     upstream->error = upstream->reason;
     upstream->request_ended = upstream->answer_ended = true;
+    end_if_done(upstream);
 }
 
 static void keep(nk_upstream *upstream, const struct record *record) {
@@ -62,6 +71,7 @@ void upstream_take(const struct record *record) {
         upstream->answer_ended |= record->flags & NK_FLAG_END;
         if (record->length)
             keep(upstream, record);
+        end_if_done(upstream);
         break;
     case NK_RECORD_CREDIT:
         if (record->length != sizeof(uint32_t))
@@ -153,6 +163,7 @@ ptrdiff_t upstream_write(nk_upstream *upstream, const void *data, size_t size, b
         bool ends = last && piece == left;
         gate_send(NK_RECORD_BODY, ends ? NK_FLAG_END : 0, upstream->stream, at, piece);
         upstream->request_ended = ends;
+        end_if_done(upstream);
         upstream->window -= piece;
         at += piece;
         left -= piece;
@@ -214,13 +225,14 @@ const char *upstream_error(nk_upstream *upstream) {
 void upstream_close(nk_upstream *upstream) {
     if (!upstream)
         return;
-    if (!upstream->request_ended || !upstream->answer_ended)
+    if (!upstream->over) {
         gate_send(NK_RECORD_RESET, 0, upstream->stream, "", 0);
+        open_exchanges--;
+    }
     nk_upstream **link = &exchanges;
     while (*link != upstream)
         link = &(*link)->next;
     *link = upstream->next;
-    open_exchanges--;
     for (struct chunk *chunk; (chunk = upstream->first);) {
         upstream->first = chunk->next;
         heap_free(chunk);

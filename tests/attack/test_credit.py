@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edge.devices.upstreams import Exchange
+from edge.model.flow import Patience
 from edge.model.streams import Stream
 from edge.vmm.wire.messages import ToWorker
 from edge.vmm.wire.streams import Body, Credit
@@ -52,7 +53,7 @@ def test_an_upstream_answer_is_passed_on_no_faster_than_it_can_be_taken() -> Non
         sent: list[ToWorker] = []
         worker = SimpleNamespace(send=lambda data: sent.extend(to_worker(data)))
         machine: Any = SimpleNamespace(number=1, worker=worker)
-        exchange = Exchange(machine, abi.EXCHANGE_BIT | 1, b"", True, 10.0)
+        exchange = Exchange(machine, abi.EXCHANGE_BIT | 1, b"", True, Patience(10.0, 10.0))
         await exchange.pass_on(bytes(1000))
         exchange.receive(credit(exchange.number, 1000))
         with pytest.raises(ValueError, match="credit for what was sent expected"):

@@ -15,6 +15,7 @@ from edge.common.allowance import EXCHANGES
 from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
+from edge.model.flow import Patience
 from edge.vmm.wire.streams import Body, Credit, Reset, Subrequest
 from tests.attack.flooding import Worker, machine, run
 from tests.support.quiet import others, tasks_done
@@ -69,7 +70,7 @@ def reset(upstreams: Upstreams, guest: Any, number: int) -> None:
 def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() -> None:
     async def test() -> None:
         counters, worker = Counters(), Worker()
-        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, 1, counters)
+        upstreams = Upstreams(UpstreamPolicy.parse(""), 1, Patience(1, 1), counters)
         evil, other_of_evil, victim = (machine(n, t, worker) for n, t in enumerate(("mallory", "mallory", "alice")))
         burst, pairs = int(EXCHANGES.burst), 2000
         for number in range(pairs):
@@ -100,7 +101,7 @@ def test_exchanges_begun_and_dropped_make_no_task_and_are_counted_by_tenant() ->
 def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
     async def test() -> None:
         worker, upstream = Worker(), Upstream()
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 30, Counters())
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, Patience(30, 30), Counters())
         each = CONNECTIONS_EACH // abi.MAX_EXCHANGES  # machines that take all of a tenant's
 
         def flood(url: str, guests: list[Any]) -> None:
@@ -158,7 +159,7 @@ def test_one_tenant_has_a_share_of_the_connections_to_upstreams() -> None:
 def test_frames_that_say_nothing_are_no_sign_of_life(nothing: Body | Credit) -> None:
     async def test() -> None:
         counters, upstream = Counters(), Upstream()
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, 0.2, counters)
+        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.0/8"), 30, Patience(0.2, 0.2), counters)
         async with upstream.serving() as url:
             guest = machine(1, "mallory", Worker())
             guest.image.manifest.upstreams = (url,)

@@ -14,6 +14,7 @@ from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
 from edge.devices.lookups import EACH, THREADS, WAITING_EACH, Lookups
 from edge.devices.upstreams import CONNECTIONS_EACH, Upstreams
+from edge.model.flow import Patience
 from edge.vmm.wire.messages import ToWorker
 from edge.vmm.wire.streams import Body, Head, Subrequest
 from tests.support.wire import to_worker
@@ -82,7 +83,9 @@ def test_one_that_waits_for_its_own_names_keeps_nobody_from_others(monkeypatch: 
         good = f"http://good.test:{runner.addresses[0][1]}"
         names = [f"http://n{number}.evil.test" for number in range(2 * abi.MAX_EXCHANGES)]
         servers = NameServers(monkeypatch)
-        upstreams = Upstreams(UpstreamPolicy.parse("public, 127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        upstreams = Upstreams(
+            UpstreamPolicy.parse("public, 127.0.0.1/32"), PATIENCE_S / 2, Patience(PATIENCE_S, PATIENCE_S), Counters()
+        )
         mallory, _ = guest("mallory", good, *names)
         alice, sent = guest("alice", good)
         try:
@@ -152,7 +155,9 @@ def test_slow_requests_to_an_upstream_keep_no_other_tenant_from_it() -> None:
 
         runner = await serving([web.get("/slow/", slow), web.get("/", hello)])
         good = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        upstreams = Upstreams(
+            UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, Patience(PATIENCE_S, PATIENCE_S), Counters()
+        )
         mallory = [guest("mallory", good)[0] for _ in range(CONNECTIONS_EACH // abi.MAX_EXCHANGES)]
         alice, sent = guest("alice", good)
         try:
@@ -186,7 +191,9 @@ def test_connections_that_are_kept_alive_are_used_again_by_the_same_tenant_only(
 
         runner = await serving([web.get("/", hello)])
         upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        upstreams = Upstreams(UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, PATIENCE_S, Counters())
+        upstreams = Upstreams(
+            UpstreamPolicy.parse("127.0.0.1/32"), PATIENCE_S / 2, Patience(PATIENCE_S, PATIENCE_S), Counters()
+        )
         machines = {tenant: guest(tenant, upstream)[0] for tenant in ("mallory", "alice")}
         try:
             for number, tenant in enumerate(["mallory", "alice", "mallory", "alice"]):

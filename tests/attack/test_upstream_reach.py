@@ -16,6 +16,7 @@ from yarl import URL
 from edge.common.counters import Counters
 from edge.config.upstream_policy import Guard, UpstreamPolicy
 from edge.devices.upstreams import Upstreams
+from edge.model.flow import Patience
 from edge.vmm.wire.messages import ToWorker
 from edge.vmm.wire.streams import Reset, Subrequest
 from tests.support.wire import to_worker
@@ -83,7 +84,7 @@ def test_no_spelling_of_this_machine_is_reached(host: str) -> None:
             origin = f"http://{host}:{secret.port}"
             guest, sent = machine(origin)
             counters = Counters()
-            upstreams = Upstreams(UpstreamPolicy.parse("public"), 2, 2, counters)
+            upstreams = Upstreams(UpstreamPolicy.parse("public"), 2, Patience(2, 2), counters)
             await ask(upstreams, guest, origin + "/-/drain")
             await upstreams.close()
             assert secret.asked == 0
@@ -126,7 +127,7 @@ def test_no_guest_reaches_the_listeners_of_the_edge_whatever_the_operator_opened
         async with Secret() as edge, Secret() as upstream:
             origins = [f"http://{host}:{server.port}" for server in (edge, upstream)]
             guest, sent = machine(*origins)
-            upstreams = Upstreams(UpstreamPolicy.parse("public, 127.0.0.0/8, ::1/128"), 2, 2, Counters())
+            upstreams = Upstreams(UpstreamPolicy.parse("public, 127.0.0.0/8, ::1/128"), 2, Patience(2, 2), Counters())
             upstreams.forbid([(bound, edge.port)])
             await ask(upstreams, guest, origins[0] + "/-/drain", 1)
             assert [type(message) for message in sent] == [Reset]

@@ -62,6 +62,23 @@ local pages = {
         local n = 0
         return {body = function() n = n + 1; return n <= 300 and ("%04d"):format(n):rep(100) or nil end}
     end,
+    ["/slow"] = function()
+        local words = {"one", "two", "three"}
+        return {body = function()
+            local until_ = os.clock() + (#words < 3 and 0.05 or 0)
+            while os.clock() < until_ do for _ = 1, 10000 do end end
+            return table.remove(words, 1)
+        end}
+    end,
+    ["/large-head"] = function(request)
+        local fields = {}
+        for n = 1, tonumber(request.params.n) do fields["X-" .. n] = ("x"):rep(2000) end
+        return {headers = fields, body = "ok"}
+    end,
+    ["/breaks-off"] = function()
+        local n = 0
+        return {body = function() n = n + 1; return n < 3 and "part" or error("half way") end}
+    end,
     ["/breaks"] = function() return {body = function() error("half way") end} end,
     ["/nested"] = function()
         local function nest(depth) return depth == 0 and "deep" or select(2, pcall(nest, depth - 1)) end
@@ -159,6 +176,32 @@ def test_request_is_a_table_and_state_is_kept(guest: Guest) -> None:
 def test_a_page_in_lua_answers_with_status_and_body(guest: Guest, path: str, status: int, body: str) -> None:
     answer = guest.get(path)
     assert (answer.status, bytes(answer.body).decode()) == (status, body)
+
+
+def test_each_part_of_a_body_leaves_before_the_next_is_computed(guest: Guest) -> None:
+    stream, seen = guest.send("/slow"), []
+    response = guest.responses[stream]
+    while not response.ended:
+        guest.machine.run(1_000_000)
+        guest.collect(True)
+        if bytes(response.body) not in seen:
+            seen.append(bytes(response.body))
+    assert seen == [b"one", b"onetwo", b"onetwothree"]
+
+
+def test_a_body_that_breaks_off_is_not_whole(guest: Guest) -> None:
+    stream = guest.send("/breaks-off")
+    guest.run()
+    assert guest.responses[stream].reset
+    assert not guest.responses[stream].ended
+    assert guest.get("/breaks").status == 500, "nothing had left"
+
+
+@pytest.mark.parametrize(("fields", "status"), [(5, 200), (20, 500)])
+def test_a_large_head_arrives_or_is_an_error(guest: Guest, fields: int, status: int) -> None:
+    answer = guest.get(f"/large-head?n={fields}")
+    assert answer.status == status
+    assert sum(name.startswith("x-") for name in answer.headers) == (fields if status == 200 else 0)
 
 
 def test_a_body_in_parts_is_streamed(guest: Guest) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge.model.flow import SHARED, WorkerLost
+from edge.model.flow import SHARED, Patience, WorkerLost
 from edge.model.services import Machine, Service, StreamState
 from edge.supervisor import commands as do
 from edge.supervisor.budget import Budget, Room
@@ -27,7 +27,7 @@ from vmimage.errors import GuestFault, NunatakError, OriginUnreachable, OverBudg
 ROOM_FOR = 3
 MAX_QUEUE = 6
 WAITING_BYTES = 12 * STREAM_BYTES
-PATIENCE_S = 30.0
+PATIENCE = Patience(30.0, 600.0)
 TENANTS = {"a": "alice", "b": "alice", "c": "carol", "d": "dave"}
 # Of a service: few places, so that requests wait; one is rejuvenated soon, one has a pool, one writes to a disk.
 IMAGES = {
@@ -363,12 +363,12 @@ class World(RuleBasedStateMachine):
     def tick(self, seconds: float) -> None:
         self.now += seconds
         for machine in self.machines():
-            self.life.no_progress(machine, PATIENCE_S, self.now)
+            self.life.no_progress(machine, PATIENCE, self.now)
             self.life.rest(machine, self.now)
             self.settle()
         self.life.shrink(self.now)
         self.losses.tick(self.now)
-        self.life.waited(PATIENCE_S, self.now)
+        self.life.waited(PATIENCE.answer_s, self.now)
         self.settle()
 
     # What is promised.

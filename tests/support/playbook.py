@@ -10,7 +10,7 @@ if they were: `Dispatch` of a request that a machine takes at once, and `Refuse`
 from types import SimpleNamespace
 from typing import Any
 
-from edge.model.flow import SHARED, Place, WorkerLost
+from edge.model.flow import SHARED, Patience, Place, WorkerLost
 from edge.model.services import Machine, Service, StreamState
 from edge.supervisor import commands as do
 from edge.supervisor.budget import SHELL_BYTES, Budget, Room
@@ -27,6 +27,8 @@ from vmimage.trust import ServiceRecord
 
 MACHINE_BYTES = 2 << 20  # what each is charged when it opens
 _PAGES = (MACHINE_BYTES - SHELL_BYTES) // abi.PAGE_SIZE
+
+PATIENCE = Patience(30.0, 600.0)  # the defaults of an edge
 
 
 class Worker:
@@ -348,13 +350,13 @@ class Playbook:
         self._event().life.rejuvenate(self.machines[machine], "growth_bytes", self.now)
         return self._look()
 
-    def tick(self, patience_s: float = 30.0) -> "Playbook":
+    def tick(self, patience: Patience = PATIENCE) -> "Playbook":
         """What is done once a second."""
         self._event()
         for machine in list(self.life.residents.machines.values()):
-            self.life.no_progress(machine, patience_s, self.now)
+            self.life.no_progress(machine, patience, self.now)
             self.life.rest(machine, self.now)
         self.life.shrink(self.now)
         self.losses.tick(self.now)
-        self.life.waited(patience_s, self.now)
+        self.life.waited(patience.answer_s, self.now)
         return self._look()

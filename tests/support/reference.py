@@ -72,7 +72,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "Send a request as RFC 9112 says.",
     ),
     "body_too_large": ("The body is larger than max_body.", "Send less, or raise max_body."),
-    "client_silent": ("The body did not come within request_timeout.", "Send the body without pauses."),
+    "client_silent": (
+        "The request's body did not come within request_timeout, or its answer was not read for as long and cut.",
+        "Send the body and read the answer without such pauses.",
+    ),
     "foreign_host": ("Host is none that operators' pages have.", "Add the name to admin_hosts."),
     "from_a_web_page": ("The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."),
     "head_too_large": ("The head has more or longer fields than the edge takes.", "Send fewer and shorter fields."),

@@ -5,7 +5,7 @@ import pytest
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.log import LOG_LINES, GuestLog
 from edge.vmm.devices.ring import encode_record
-from edge.vmm.machine.background import BACKGROUND_PERCENT, Background
+from edge.vmm.machine.background import BACKGROUND_PERCENT, Background, rested
 from edge.vmm.turns.charges import RECORD_NS, TENANT_QUOTA, TURN_NS, Account
 from edge.vmm.turns.scheduler import Entity, Scheduler
 from edge.vmm.turns.token_bucket import Bucket
@@ -206,3 +206,15 @@ def test_a_request_that_was_completed_gives_its_machine_time_for_what_follows(cl
     background.spend(10 * MS)
     with pytest.raises(OutOfBackgroundTime):
         background.spend(9 * MS)
+
+
+def test_sleep_gives_a_request_some_of_its_time_back() -> None:
+    """An answer that streams for ever works a little after each nap, and is no endless loop for that."""
+    limit_ns, charged_ns = 200_000_000, 0
+    for _ in range(10_000):  # a millisecond of work each 25 ms: 4 %
+        charged_ns = rested(charged_ns + 1_000_000, 25_000_000)
+        assert charged_ns < limit_ns
+    for _ in range(10_000):  # each 10 ms: 10 %
+        charged_ns = rested(charged_ns + 1_000_000, 10_000_000)
+    assert charged_ns > limit_ns, "who works more than its share does not get it back"
+    assert rested(1_000_000, 10**12) == 0, "nobody saves up"

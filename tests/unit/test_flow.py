@@ -131,8 +131,10 @@ def test_a_request_is_replayed_only_when_it_cannot_have_had_an_effect() -> None:
 
 
 def test_the_one_who_stopped_is_blamed() -> None:
-    assert flow.refusal(flow.silence(True, 1.0)).status == 504
-    assert flow.refusal(flow.silence(False, 1.0)).status == 408
+    assert flow.refusal(flow.silence("asked", True, True, 1.0)).status == 504
+    assert flow.refusal(flow.silence("asked", False, True, 1.0)).status == 408
+    assert "stream_timeout" in str(flow.silence("answering", True, True, 600.0))
+    assert isinstance(flow.silence("answering", True, False, 30.0), flow.ClientError), "it does not read"
 
 
 HERE = {1, 2, 3}

@@ -331,6 +331,16 @@ def test_a_guest_without_progress_is_given_up_and_its_place_is_free() -> None:
     full.tick().expect("Reset(a#1, 1)", "Fail(1, GuestSilent)", "Dispatch(a#1, 2)")
 
 
+def test_an_answer_that_has_begun_may_pause_for_longer_while_its_client_reads() -> None:
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Dispatch(a#1, 2)")
+    for number in (1, 2):
+        busy.requests[number].step("head")
+    busy.requests[2].reads = False  # what came is still on its way to the client
+    busy.wait(30.1).tick().expect("Reset(a#1, 2)", "Fail(2, ClientError)").request(2, "cut")
+    busy.wait(569.8).tick().expect().request(1, "answering")
+    busy.wait(0.2).tick().expect("Reset(a#1, 1)", "Fail(1, GuestSilent)").request(1, "cut")
+
+
 @pytest.mark.parametrize(("throttled", "whole", "error"), [(True, True, "Throttled"), (False, False, "ClientError")])
 def test_who_is_to_blame_for_silence(throttled: bool, whole: bool, error: str) -> None:
     busy = resident().asked(1, whole=whole).expect("Dispatch(a#1, 1)").wait(30.1)

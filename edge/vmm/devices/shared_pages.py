@@ -11,6 +11,7 @@ from vmimage import abi
 from vmimage.pages import PageNos
 
 _CONTROL_RINGS: Final = struct.Struct("<3I")
+_OWES_AT: Final = abi.CONTROL_ADDRESS + abi.CONTROL_OWES
 
 
 def _pages_of(address: int, size: int) -> PageNos:
@@ -32,6 +33,11 @@ class SharedPages:
     def positions(self) -> tuple[int, int, int]:
         """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
         return _CONTROL_RINGS.unpack_from(self._ram, abi.CONTROL_ADDRESS + abi.CONTROL_IN_TAIL)
+
+    @property
+    def owes(self) -> bool:
+        """Whether the guest says that work is under way which outlives its request."""
+        return self._ram[_OWES_AT] != 0  # the lowest byte: asked after every run
 
     def stateless(self) -> PageNos:
         """What no record needs: the info page is made anew at every restore, an empty ring's bytes mean nothing."""

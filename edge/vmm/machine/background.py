@@ -18,6 +18,15 @@ RUN_NS: Final = 30_000
 _NS_PER_MS: Final = 1_000_000
 
 
+def rested(charged_ns: int, slept_ns: int) -> int:
+    """What is left of the CPU time that a request has used, after its machine slept for so long.
+
+    An answer that streams for hours works a little again and again: what it may do in all is what a machine without
+    requests may do over time, and what it may do at once is the limit of a request.
+    """
+    return max(0, charged_ns - slept_ns * BACKGROUND_PERCENT // 100)
+
+
 class Background:
     """One machine's; full at first."""
 

@@ -7,6 +7,7 @@ ends as a `GuestError` with a report, never as another exception. Parking and ba
 import contextlib
 import os
 import time
+from typing import Final
 
 from edge.vmm.devices import info_page
 from edge.vmm.devices.clock import Clock
@@ -18,7 +19,7 @@ from edge.vmm.devices.shared_pages import SharedPages
 from edge.vmm.engines import interrupts
 from edge.vmm.engines.engine import SLICE_OVER, Engine, EngineFailure, Fault, Hypercall, SliceOver
 from edge.vmm.machine import hypercalls
-from edge.vmm.machine.background import RUN_NS, Background
+from edge.vmm.machine.background import RUN_NS, Background, rested
 from edge.vmm.machine.phases import RUNNABLE, TRANSITIONS
 from edge.vmm.machine.phases import Idle as Idle
 from edge.vmm.machine.phases import Outcome as Outcome
@@ -40,6 +41,10 @@ from vmimage.errors import (
 )
 from vmimage.manifest import Limits
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
+
+# After the last answer, for work that was promised (`waitUntil` of JavaScript): less than all parking may take when an
+# edge ends, `supervisor.PARK_S`, and more than most such work does.
+OWED_NS: Final = 8_000_000_000
 
 
 class Machine:
@@ -86,6 +91,8 @@ class Machine:
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
         self._charged_ns = self._completed = 0  # CPU time since a request was last completed; how many were
+        self._slept_from_ns = time.monotonic_ns()  # when it last went to sleep
+        self._answered_ns = 0  # time.monotonic_ns() when a request was last completed
         self._background = Background(limits.cpu_ms)
         self._idle_until_ns = 0
         self._program = ProgramPlace()
@@ -204,6 +211,10 @@ class Machine:
         gate = self._gate
         return gate.busy or (self.disks is not None and self.disks.busy)
 
+    def owes_until_ns(self) -> int:
+        """Until when (time.monotonic_ns()) it is better not parked, for what it has promised to do; 0: it may be."""
+        return self._answered_ns + OWED_NS if self._shared.owes else 0
+
     def never_seen(self) -> list[int]:
         """Streams that the guest has not been told of."""
         return self._gate.never_seen()
@@ -211,7 +222,8 @@ class Machine:
     @property
     def used(self) -> bool:
         """Whether it has served its one request and must be reset before the next."""
-        return self._gate.used and (self.disks is None or not self.disks.busy)
+        idle = self._gate.used and (self.disks is None or not self.disks.busy)
+        return idle and self.owes_until_ns() <= time.monotonic_ns()
 
     @property
     def engine(self) -> Engine:
@@ -263,6 +275,7 @@ class Machine:
             if self.phase is Phase.IDLE:
                 if not pending and clock.mono_ns() < self._idle_until_ns:
                     return self._idle()
+                self._charged_ns = rested(self._charged_ns, time.monotonic_ns() - self._slept_from_ns)
                 self._enter_phase("wake")
             if pending:
                 interrupts.deliver(self.shell.engine, self._memory, pending)
@@ -309,12 +322,14 @@ class Machine:
         return Idle(deadline_ns)
 
     def _check_time(self) -> None:
-        """CPU time counts from the last completed request on: those that ride together do not pay for each other.
+        """CPU time counts from the last completed request on: those that ride together do not pay for each other. Sleep
+        gives some back: see `background.rested`.
 
         What it does after an answer, up to a request's limit, is still that request's.
         """
         if self._gate.completed != self._completed:
             self._completed = self._gate.completed
+            self._answered_ns = time.monotonic_ns()
             self._charged_ns = 0
             self._background.renew()
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
@@ -324,7 +339,7 @@ class Machine:
 
     def sleep_until(self, deadline_ns: int) -> None:
         """The guest idles until then (monotonic), or until something comes; 0: until something comes."""
-        self._idle_until_ns = deadline_ns
+        self._idle_until_ns, self._slept_from_ns = deadline_ns, time.monotonic_ns()
         self._enter_phase("idle")
 
     def ready(self) -> bool:

@@ -28,6 +28,10 @@ class Sleepers:
         else:
             heappush(self._heap, (wake_at_ns, number))
 
+    def of(self, number: int) -> int | None:
+        """When `number` is to be woken; None for never."""
+        return self._deadlines.get(number)
+
     def discard(self, number: int) -> None:
         """It is awake, or gone."""
         self._deadlines.pop(number, None)

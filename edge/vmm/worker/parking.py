@@ -26,10 +26,12 @@ class Parking:
         drives: Drives,
         for_machine: Callable[..., None],
         forget: Callable[[Resident], None],
+        wake: Callable[[int, int], None],
     ) -> None:
-        """:param for_machine: see `guard`. :param forget: called with what is parked."""
+        """:param for_machine: see `guard`. :param forget: called with what is parked.
+        :param wake: called with the number of one that is to be looked at again, and when."""
         self._residents, self._outbox, self._drives = residents, outbox, drives
-        self._for_machine, self._forget = for_machine, forget
+        self._for_machine, self._forget, self._wake = for_machine, forget, wake
         self._waiting: deque[Resident] = deque()
 
     def __len__(self) -> int:
@@ -59,6 +61,9 @@ class Parking:
         """
         machine = resident.machine
         if machine.busy or machine.used:  # used: it is reset first, what served one request is never kept
+            return
+        if (owes_until_ns := machine.owes_until_ns()) > time.monotonic_ns():
+            self._wake(resident.number, owes_until_ns)
             return
         state = machine.capture(bytes_max=resident.record_bytes)
         machine.guest_log.end()

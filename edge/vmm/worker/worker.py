@@ -71,7 +71,9 @@ class Worker:
         self._tiering = make()
         self._placement = Placement(self._tiering, self._shells)
         self._drives = Drives(self._outbox.append, self._wake, self._guard.for_machine)
-        self._parking = Parking(self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget)
+        self._parking = Parking(
+            self._residents, self._outbox, self._drives, self._guard.for_machine, self._forget, self._wake_by
+        )
         self._statm = statm
         self._memory = MemoryLimit(memory_bytes, self._own_bytes) if memory_bytes else None
         parts = (self._sleepers, self._watchdog, self._tiering, self._placement, self._guard, self._memory)
@@ -163,6 +165,11 @@ class Worker:
         if resident is not None:
             self._make_runnable(resident)
 
+    def _wake_by(self, number: int, at_ns: int) -> None:
+        """Wake a machine then, unless it is to be woken before."""
+        before_ns = self._sleepers.of(number)
+        self._sleepers.add(number, at_ns if before_ns is None else min(at_ns, before_ns))
+
     def _make_runnable(self, resident: Resident) -> None:
         self._scheduler.wake(resident.entity, time.monotonic_ns())
 
@@ -242,6 +249,9 @@ class Worker:
                 self._scheduler.sleep(resident.entity, now_ns)
                 if until_ns is not None:
                     self._sleepers.add(resident.number, until_ns)
+                owes_until_ns = machine.owes_until_ns()
+                if owes_until_ns > now_ns:
+                    self._wake_by(resident.number, owes_until_ns)
                 if machine.used:
                     machine.reset()
                     resident.reported_ns = machine.virtual_ns

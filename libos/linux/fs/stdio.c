@@ -13,10 +13,14 @@ static int64_t input_read(struct file *file, void *to, uint64_t size, int64_t at
 
 static int64_t output_write(struct file *file, const void *from, uint64_t size, int64_t at) {
     (void)file, (void)at;
-    if (in_request())
-        return cgi_write(from, size);
-    console_put(from, size);
-    return (int64_t)size;
+    if (!in_request()) {
+        console_put(from, size);
+        return (int64_t)size;
+    }
+    int64_t written = cgi_write(from, size);
+    if (written == -EPIPE) /* the client is gone: a program that does not look at results ends, as on Linux */
+        signal_raise(SIGPIPE);
+    return written;
 }
 
 static int64_t error_write(struct file *file, const void *from, uint64_t size, int64_t at) {

@@ -14,7 +14,7 @@
 static nk_request *request;
 static char line[HEADER_MAX];
 static uint32_t line_length;
-static bool body, failed, redirected, local, has_status;
+static bool body, failed, redirected, local, elsewhere, has_status; /* elsewhere: the edge answers for another path */
 static uint32_t fields;
 static char log_text[LOG_MAX + 1];
 static uint32_t log_length;
@@ -106,7 +106,8 @@ static uint64_t headers(const char *from, uint64_t size) {
                 fail();
             else if (redirected && !has_status)
                 response_status(request, 302);
-            if (local && fields == 1) /* section 6.2.2: the edge answers for that path; with more, the client follows */
+            elsewhere = local && fields == 1; /* section 6.2.2; with more, the client follows */
+            if (elsewhere)
                 response_header(request, "X-Nunatak-Local", "1");
             return i + 1;
         }
@@ -145,7 +146,8 @@ int64_t cgi_write(const void *from, uint64_t size) {
         done = headers(bytes, size);
     if (failed)
         return (int64_t)size; /* nothing of it reaches the client */
-    if (done < size && response_write(request, bytes + done, size - done))
+    bool rest = done < size || !elsewhere; /* an ordinary head may leave with nothing behind it */
+    if (body && rest && response_write(request, bytes + done, size - done))
         return -EPIPE;
     return (int64_t)size;
 }

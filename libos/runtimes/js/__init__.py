@@ -12,8 +12,12 @@ HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
     "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 )
+ZLIB: Final = Package(
+    "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
+)  # which has zlib 1.3.1 as it was published; nothing else of it is used
+INFLATE: Final = ("adler32.c", "crc32.c", "inffast.c", "inflate.c", "inftrees.c", "zutil.c")
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
-FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything")
+FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1")  # the last: small tables for CRCs
 STACK_BYTES: Final = 384 << 10
 
 
@@ -24,8 +28,9 @@ def program() -> bytes:
     :raises PublisherError: it does not compile.
     """
     engine = source_tree(QUICKJS) / "upstream-quickjs"
-    sources = [*(engine / name for name in ENGINE), *sorted(HERE.glob("*.c")), _prelude()]
-    return compile_linux(sources, include=[engine, HERE], flags=FLAGS)
+    zlib = source_tree(ZLIB) / "deps" / "zlib"
+    library = [*(engine / name for name in ENGINE), *(zlib / name for name in INFLATE)]
+    return compile_linux([*library, *sorted(HERE.glob("*.c")), _prelude()], include=[engine, zlib, HERE], flags=FLAGS)
 
 
 def _prelude() -> Path:

@@ -113,7 +113,7 @@ static JSValue read_body(JSContext *ctx, JSValueConst self, int count, JSValueCo
     return size == 0 ? JS_NULL : size == NK_WOULD_WAIT ? JS_UNDEFINED : JS_FALSE;
 }
 
-/* head(request, status, [name, value, ...]) */
+/* head(request, status, [name, value, ...]) -> false: the fields are too large, and none of them is there */
 static JSValue head(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     nk_request *request = request_of(ctx, arguments[0]);
@@ -125,12 +125,17 @@ static JSValue head(JSContext *ctx, JSValueConst self, int count, JSValueConst *
     for (uint32_t n = 0; n + 1 < length; n += 2) {
         JSValue name = JS_GetPropertyUint32(ctx, arguments[2], n), value = JS_GetPropertyUint32(ctx, arguments[2], n + 1);
         const char *name_text = JS_ToCString(ctx, name), *value_text = JS_ToCString(ctx, value);
-        if (name_text && value_text && nk_header(request, name_text, value_text))
-            nk_log("header %s left out: it does not fit, or has control characters", name_text);
+        bool fits = name_text && value_text && !nk_header(request, name_text, value_text);
+        if (!fits)
+            nk_log("header %s: at most 15 KiB in all, without control characters, expected", name_text ? name_text : "?");
         JS_FreeCString(ctx, name_text);
         JS_FreeCString(ctx, value_text);
         JS_FreeValue(ctx, name);
         JS_FreeValue(ctx, value);
+        if (!fits) {
+            nk_restart(request);
+            return JS_FALSE;
+        }
     }
     return JS_UNDEFINED;
 }
@@ -161,6 +166,20 @@ static JSValue write_body(JSContext *ctx, JSValueConst self, int count, JSValueC
 static JSValue end(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     nk_event_end(request_of(ctx, arguments[0]), JS_ToBool(ctx, arguments[1]));
+    return JS_UNDEFINED;
+}
+
+/* jobs(): what is due before anybody else has a turn */
+static JSValue jobs(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)ctx, (void)self, (void)count, (void)arguments;
+    run_jobs();
+    return JS_UNDEFINED;
+}
+
+/* owes(whether work is under way that outlives its request) */
+static JSValue owes(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count;
+    nk_event_owes(JS_ToBool(ctx, arguments[0]));
     return JS_UNDEFINED;
 }
 
@@ -348,12 +367,14 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
     JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
+    JS_CFUNC_DEF("jobs", 0, jobs), JS_CFUNC_DEF("owes", 1, owes),
 };
 
 void bridge_begin(JSContext *ctx, JSValue global) {
     JSValue nk = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
     headers_begin(ctx, nk);
+    inflate_begin(ctx, nk);
     url_begin();
     json_begin(ctx);
     JS_SetPropertyStr(ctx, global, "__nk", nk);

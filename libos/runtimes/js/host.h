@@ -15,9 +15,15 @@ void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
+/* main.c */
+bool run_jobs(void); /* those of promises, until none is left: whether there were any */
+
 /* headers.c */
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
+
+/* inflate.c */
+void inflate_begin(JSContext *ctx, JSValue nk);
 
 /* url.c */
 #define URL_SCHEME_SIZE 7 /* "http://" */

@@ -23,7 +23,7 @@ static _Noreturn void fail(const char *what, JSValue error) {
     nk_exit(1);
 }
 
-static bool run_jobs(void) {
+bool run_jobs(void) {
     JSContext *ctx;
     int more;
     bool any = false;

@@ -38,22 +38,38 @@ static bool read_body(struct job *job) {
     }
 }
 
+/* 500 where nothing has left; else the client sees that the answer is not whole. */
+static void say_failed(nk_request *request) {
+    if (nk_restart(request)) {
+        nk_abort(request);
+        return;
+    }
+    nk_status(request, 500);
+    nk_header(request, "Content-Type", "text/plain; charset=utf-8");
+    nk_printf(request, "Internal Server Error\n");
+}
+
 static void answer(nk_request *request) {
     struct job job = {.request = request};
     const char *method = nk_var(request, "REQUEST_METHOD");
     bool no_body = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (no_body || read_body(&job)) {
         on_lua_stack(job_begin, &job);
-        if (job.failed) {
-            nk_status(request, 500);
-            nk_header(request, "Content-Type", "text/plain; charset=utf-8");
-            nk_printf(request, "Internal Server Error\n");
-        }
+        uint64_t left_ns = 0; /* when something left last */
         while (job.piece && nk_write(request, job.piece, job.piece_size) == 0) {
+            bool said = job.piece_size;
             job.piece = NULL;
+            /* A function that computes for long between two pieces is entered again meanwhile: each leaves then. */
+            if (job.more && said && left_ns != nk_mono_ns()) {
+                if (nk_flush(request))
+                    break;
+                left_ns = nk_mono_ns();
+            }
             if (job.more)
                 on_lua_stack(job_next, &job);
         }
+        if (job.failed)
+            say_failed(request);
         on_lua_stack(job_end, &job);
     }
     free(job.body);

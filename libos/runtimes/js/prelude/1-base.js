@@ -169,8 +169,9 @@ globalThis.__share = (() => {
       if (this.aborted) return;
       this.aborted = true;
       this.reason = reason;
+      share.again = true; // who waits for the gate may have waited for this
       const event = new Event("abort");
-      this.onabort?.(event);
+      try { this.onabort?.(event); } catch (error) { reportError(error); }
       this.dispatchEvent(event);
     }
     static abort(reason) { const signal = new AbortSignal(); signal._abort(reason); return signal; }

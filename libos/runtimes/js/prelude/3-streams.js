@@ -3,9 +3,11 @@
 (() => {
   const { expose, deferred, bytesOf, nk } = globalThis.__share;
 
+  const quietly = async (promise) => { try { await promise; } catch {} };
+
   class ReadableStream {
     #queue = []; #state = "readable"; #error; #pulling = false; #again = false; #started = false; #waiting = []; #source; #closing = false;
-    #reader = null; #closed = deferred(); #high; #disturbed = false;
+    #reader = null; #closed = deferred(); #high; #disturbed = false; #wire = null;
     constructor(source = {}, strategy = {}) {
       this.#source = source;
       this.#high = strategy.highWaterMark ?? (source.type === "bytes" ? 0 : 1);
@@ -80,6 +82,9 @@
     }
     get _closed() { return this.#closed.promise; }
     get _disturbed() { return this.#disturbed; }
+    get _wire() { return this.#wire; } // of a body that fetch() takes apart: {coding, stream}, as it came
+    set _wire(wire) { this.#wire = wire; }
+    get _open() { return this.#state === "readable" && !this.#closing; }
     _release() { this.#reader = null; }
     get locked() { return this.#reader !== null; }
     getReader(options) {
@@ -91,38 +96,65 @@
     tee() {
       const reader = this.getReader();
       let reading = null;
-      const sides = [[], []], controllers = [];
+      const controllers = [null, null], reasons = [undefined, undefined], cancelled = deferred();
+      const each = (act) => { for (let n = 0; n < 2; n++) if (controllers[n] !== null) act(controllers[n]); }; // that wants more
       const branch = (n) => new ReadableStream({
         start(controller) { controllers[n] = controller; },
         async pull() {
           await (reading ??= (async () => {
             try {
               const { value, done } = await reader.read();
-              for (const controller of controllers) done ? controller.close() : controller.enqueue(value);
-            } catch (error) { for (const controller of controllers) controller.error(error); }
+              each((controller) => { if (!done) controller.enqueue(value); else controller.close(); });
+              if (done) cancelled.resolve();
+            } catch (error) { each((controller) => controller.error(error)); cancelled.resolve(); }
             reading = null;
           })());
         },
-        cancel(reason) { sides[n] = null; if (!sides[0] && !sides[1]) return reader.cancel(reason); },
+        cancel(reason) {
+          controllers[n] = null;
+          reasons[n] = reason;
+          if (controllers[1 - n] === null) (async () => { try { cancelled.resolve(await reader.cancel(reasons)); } catch (error) { cancelled.reject(error); } })();
+          return cancelled.promise;
+        },
       }, { highWaterMark: 0 });
       return [branch(0), branch(1)];
     }
-    async pipeTo(writable, { preventClose = false, preventAbort = false, preventCancel = false } = {}) {
+    async pipeTo(writable, { preventClose = false, preventAbort = false, preventCancel = false, signal } = {}) {
       const reader = this.getReader(), writer = writable.getWriter();
+      let end = null, interrupt = null; // end: {error} of the destination's side, or of the signal; also while the source is quiet
+      const stop = (error, from) => { end ??= { error, from }; interrupt?.(end.error); };
+      const abort = () => stop(signal.reason, "signal");
+      const step = (promise) => { // waits, but no longer than until the end
+        if (end) throw end.error;
+        const { promise: settled, resolve, reject } = deferred();
+        interrupt = reject;
+        (async () => { try { resolve(await promise); } catch (error) { reject(error); } })();
+        return settled;
+      };
+      (async () => { try { await writer.closed; stop(new TypeError("The destination is closed"), "destination"); } catch (error) { stop(error, "destination"); } })();
+      if (signal?.aborted) abort(); else signal?.addEventListener("abort", abort);
       try {
         for (;;) {
-          await writer.ready;
-          const { value, done } = await reader.read();
+          await step(writer.ready);
+          const { value, done } = await step(reader.read());
           if (done) break;
-          try { await writer.write(value); } catch (error) { if (!preventCancel) await reader.cancel(error); throw error; }
+          quietly(writer.write(value)); // an error of it is the destination's: it is closed with that
         }
         if (!preventClose) await writer.close();
+        else await writer._settled;
+        if (end && (preventClose || end.from !== "destination")) throw end.error;
       } catch (error) {
-        if (!preventAbort) await writer.abort(error).catch(() => {});
+        if (!preventAbort && end?.from !== "destination") await quietly(writer.abort(error));
+        if (!preventCancel && end) await quietly(reader.cancel(error));
         throw error;
-      } finally { reader.releaseLock(); writer.releaseLock(); }
+      } finally {
+        interrupt = null;
+        signal?.removeEventListener("abort", abort);
+        reader.releaseLock();
+        writer.releaseLock();
+      }
     }
-    pipeThrough({ writable, readable }, options) { this.pipeTo(writable, options).catch(() => {}); return readable; }
+    pipeThrough({ writable, readable }, options) { quietly(this.pipeTo(writable, options)); return readable; }
     async *values({ preventCancel = false } = {}) {
       const reader = this.getReader();
       let done = false;
@@ -199,8 +231,10 @@
       this._fail(reason);
       await this.#sink.abort?.(reason);
     }
+    get _failed() { return this.#state === "errored"; }
     get _closed() { return this.#closed.promise; }
     get _ready() { return this.#ready.promise; }
+    get _settled() { return this.#tail; } // what was written so far is done
     get _desired() { return this.#state === "errored" ? null : this.#state === "closed" ? 0 : this.#high - this.#waiting; }
     _release() { this.#writer = null; }
     get locked() { return this.#writer !== null; }
@@ -218,6 +252,7 @@
     get closed() { return this.#stream._closed; }
     get ready() { return this.#stream._ready; }
     get desiredSize() { return this.#stream._desired; }
+    get _settled() { return this.#stream._settled; }
     write(chunk) { return this.#stream ? this.#stream._write(chunk) : Promise.reject(new TypeError("The writer was released")); }
     close() { return this.#stream._close(); }
     abort(reason) { return this.#stream._abort(reason); }
@@ -226,29 +261,31 @@
 
   class TransformStream {
     constructor(transformer = {}, writableStrategy = {}, readableStrategy = {}) {
-      let controller, pulled = deferred(), wanted = false; // wanted: a reader asked since the last chunk went in
+      let controller, pulled = deferred(), wanted = false; // wanted: the reader's side has taken all that was passed on, and asks for more
+      const want = () => { wanted = true; pulled.resolve(); pulled = deferred(); };
+      const fail = (reason) => { this.writable._fail(reason); want(); };
       this.readable = new ReadableStream({
         start(c) { controller = c; },
-        pull() { wanted = true; pulled.resolve(); pulled = deferred(); },
-        cancel: (reason) => { this.writable._fail(reason ?? new TypeError("The readable side was cancelled")); return transformer.cancel?.(reason); },
+        pull: want,
+        cancel: (reason) => { fail(reason ?? new TypeError("The readable side was cancelled")); return transformer.cancel?.(reason); },
       }, { highWaterMark: readableStrategy.highWaterMark ?? 0 });
       const own = {
         get desiredSize() { return controller.desiredSize; },
-        enqueue: (chunk) => controller.enqueue(chunk),
-        error: (reason) => { controller.error(reason); this.writable._fail(reason); },
-        terminate: () => { controller.close(); this.writable._fail(new TypeError("The stream was terminated")); },
+        enqueue: (chunk) => { wanted = false; controller.enqueue(chunk); },
+        error: (reason) => { controller.error(reason); fail(reason); },
+        terminate: () => { controller.close(); fail(new TypeError("The stream was terminated")); },
       };
       this.writable = new WritableStream({
         start: () => transformer.start?.(own),
         write: async (chunk) => {
-          if (controller.desiredSize <= 0 && !wanted) await pulled.promise;
-          wanted = false;
+          while (controller.desiredSize <= 0 && !wanted && !this.writable._failed) await pulled.promise;
+          if (this.writable._failed) return;
           try { transformer.transform ? await transformer.transform(chunk, own) : own.enqueue(chunk); } catch (error) { controller.error(error); throw error; }
         },
         close: async () => {
-          try { await transformer.flush?.(own); controller.close(); } catch (error) { controller.error(error); throw error; }
+          try { await transformer.flush?.(own); if (this.readable._open) controller.close(); } catch (error) { controller.error(error); throw error; }
         },
-        abort: (reason) => controller.error(reason),
+        abort: (reason) => { controller.error(reason); return transformer.cancel?.(reason); },
       }, writableStrategy);
     }
     get [Symbol.toStringTag]() { return "TransformStream"; }

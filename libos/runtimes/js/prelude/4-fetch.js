@@ -1,4 +1,4 @@
-// Headers, Request, Response, fetch (the WHATWG Fetch Standard, as far as a server needs it).
+// Headers, Request, Response (the WHATWG Fetch Standard, as far as a server needs it).
 "use strict";
 (() => {
   const share = globalThis.__share;
@@ -233,7 +233,7 @@
       if (input === share.incoming) { this.#about = init; return; }
       if (input instanceof Request) {
         this.#about = [input.method, input.url]; this.#headers = new Headers(input.headers);
-        if (input.#options) this.#options = { ...input.#options, cf: undefined };
+        if (input.#options || input.#incoming) this.#options = { signal: input.signal, redirect: input.redirect, cf: undefined };
         if (init.body === undefined && input._raw !== null) {
           if (input.bodyUsed) throw new TypeError("Cannot construct a Request with a Request object that has already been used.");
           this._raw = input._stream ?? input._raw;
@@ -256,17 +256,22 @@
         if (type && !this.#headers.has("content-type")) this.#headers.append("content-type", type);
       }
     }
-    static #more(request) { return (request.#options ??= { signal: null, redirect: "follow", cf: undefined }); }
+    static #more(request) { return (request.#options ??= { signal: null, redirect: request.#incoming ? "manual" : "follow", cf: undefined }); }
+    get #incoming() { return this.#about.length > 2; }
+    static _left(request, reason) { // the client of one from the gate
+      const options = Request.#more(request);
+      options.signal ? options.signal._abort(reason) : (options.signal = AbortSignal.abort(reason));
+    }
     get method() { return this.#about[0]; }
     get url() { return this.#about[1]; }
     get headers() { return (this.#headers ??= Headers._of(nk.fields(this.#about[2]))); }
     get signal() { return (Request.#more(this).signal ??= new AbortSignal()); }
-    get redirect() { return this.#options ? this.#options.redirect : "follow"; }
+    get redirect() { return this.#options ? this.#options.redirect : this.#incoming ? "manual" : "follow"; } // redirects of what a client asks are its own
     get cf() { return this.#options?.cf; }
     get integrity() { return ""; }
     get keepalive() { return false; }
     get cache() { return undefined; }
-    clone() { return this._clone(new Request(this.url, { method: this.method, headers: this.headers, signal: this.#options?.signal, redirect: this.redirect })); }
+    clone() { return this._clone(new Request(this.url, { method: this.method, headers: this.headers, signal: this.signal, redirect: this.redirect })); }
     get [Symbol.toStringTag]() { return "Request"; }
   }
 
@@ -323,78 +328,7 @@
     get [Symbol.toStringTag]() { return "Response"; }
   }
 
-  // fetch: an exchange over the gate. The edge lets it reach only what the image names (`nunatak build --upstream`).
-  const exchange = async (method, url, headers, raw, signal) => {
-    const { when } = share;
-    let block = "";
-    for (let n = 0; n < headers.length; n += 2) if (headers[n] !== "content-length" && headers[n] !== "host") block += headers[n] + "\0" + headers[n + 1] + "\0";
-    const up = nk.upOpen(method, url, nk.encode(block + "\0\0"), raw !== null);
-    if (!up) throw new TypeError("fetch failed: too many requests to upstreams are under way");
-    let open = true;
-    const close = () => { if (open) { open = false; nk.upClose(up); } };
-    const failed = () => { const why = nk.upError(up); close(); return new TypeError(`fetch failed: ${why ?? "the connection was lost"}`); };
-    const watch = (look) => when(() => (signal?.aborted ? signal.reason ?? true : look()));
-    const aborted = () => { if (signal?.aborted) { close(); throw signal.reason; } };
-    const send = async (bytes, last) => {
-      for (let at = 0; ; ) {
-        const sent = nk.upWrite(up, bytes, at, last);
-        if (sent < 0) throw failed();
-        at += sent;
-        if (at >= bytes.length) return;
-        await watch(() => true);
-        aborted();
-      }
-    };
-    if (raw instanceof ReadableStream) {
-      const reader = raw.getReader();
-      for (;;) {
-        const { value, done } = await reader.read();
-        await send(done ? new Uint8Array(0) : typeof value === "string" ? nk.encode(value) : bytesOf(value), done);
-        if (done) break;
-      }
-    } else if (raw !== null) await send(typeof raw === "string" ? nk.encode(raw) : raw, true);
-    await watch(() => nk.upStatus(up) !== -2);
-    aborted();
-    const status = nk.upStatus(up);
-    if (status < 0) throw failed();
-    const list = nk.upFields(up);
-    for (let n = 0; n < list.length; n += 2) list[n] = list[n].toLowerCase();
-    const stream = new ReadableStream({
-      async pull(controller) {
-        let part;
-        await watch(() => (part = nk.upRead(up)) !== undefined);
-        if (signal?.aborted) { close(); controller.error(signal.reason); return; }
-        if (part === null) { close(); controller.close(); } else if (part === false) controller.error(failed());
-        else controller.enqueue(new Uint8Array(part));
-      },
-      cancel: close,
-    }, { highWaterMark: 0 });
-    return [status, list, stream, close];
-  };
-
-  const fetch = async (input, init) => {
-    share.onlyServing("fetch()");
-    const request = new Request(input, init);
-    if (request.bodyUsed) throw new TypeError("Body has already been used.");
-    let { url, method } = request, raw = request._raw, headers = request.headers._list;
-    if (request.signal.aborted) throw request.signal.reason;
-    request._used = raw !== null;
-    for (let hops = 0; ; hops++) {
-      const [status, list, stream, close] = await exchange(method, url, headers, raw, request.signal);
-      const answer = Response._of(status, list, url, hops > 0);
-      const location = [301, 302, 303, 307, 308].includes(status) ? answer.headers.get("location") : null;
-      if (location === null || request.redirect === "manual") {
-        if (!(method === "HEAD" || status === 204 || status === 304)) answer._raw = stream; else close();
-        return answer;
-      }
-      close();
-      if (request.redirect === "error" || hops >= 20) throw new TypeError("fetch failed: too many redirects");
-      if (raw instanceof ReadableStream && status !== 303) throw new TypeError("fetch failed: a body that was streamed cannot be sent again");
-      url = new URL(location, url).href;
-      if (status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST") { method = "GET"; raw = null; }
-    }
-  };
   class FetchEvent extends Event {}
   Object.assign(share, { Headers, Request, Response });
-  expose({ Headers, Request, Response, Blob, File, FormData, fetch, FetchEvent });
+  expose({ Headers, Request, Response, Blob, File, FormData, FetchEvent });
 })();

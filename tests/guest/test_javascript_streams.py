@@ -1,0 +1,246 @@
+"""Streams and exchanges of JavaScript workers: what leaves when, in how many records, and what ends with what."""
+
+import json
+import time
+from functools import cache
+from pathlib import Path
+from typing import Unpack
+
+import pytest
+
+from edge.vmm.devices.ring import Record
+from edge.vmm.machine.machine import Idle
+from edge.vmm.shells.shell import Image
+from libos.runtimes import LANGUAGES
+from origin.bake.bake import Baker
+from tests.support.guests import RUNS_MAX, Bounds, Guest, head_block, wait_until
+from vmimage import abi
+from vmimage.manifest import DEFAULT_TERMS
+
+WORKER = Path(__file__).parent / "workers" / "streams.js"
+END = abi.FLAG_END
+SOON_NS = 1_000_000_000  # what waits for longer waits for something else than its own timer
+
+
+@cache
+def image() -> Image:
+    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
+    return baker.image(
+        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
+    )
+
+
+class Worker(Guest):
+    """A machine that is run until nothing happens soon; it keeps what it says, and of its exchanges all."""
+
+    def __init__(self, **limits: Unpack[Bounds]) -> None:
+        super().__init__(image(), **limits)
+        self.said: list[Record] = []
+        self.asked: list[Record] = []
+
+    def run(self, *, credit: bool = True) -> None:
+        for _ in range(RUNS_MAX):
+            outcome = self.machine.run()
+            if isinstance(outcome, Idle) and not self.collect(credit):
+                if outcome.until_ns is None or outcome.until_ns > time.monotonic_ns() + SOON_NS:
+                    return
+                wait_until(outcome.until_ns)
+        raise AssertionError("the worker does not come to rest")
+
+    def collect(self, credit: bool) -> bool:
+        own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
+        self.machine.records[:] = [record for record in self.machine.records if record not in own]
+        self.asked += own
+        self.said += self.machine.records
+        return super().collect(credit)
+
+    def json(self, path: str) -> object:
+        return json.loads(bytes(self.get(path).body))
+
+    def begun(self) -> list[Record]:
+        return [record for record in self.asked if record.type == abi.RECORD_SUBREQUEST]
+
+    def ended(self) -> set[int]:
+        """Exchanges that the worker gave up."""
+        return {record.stream for record in self.asked if record.type == abi.RECORD_RESET}
+
+    def say(self, exchange: Record, *, body: bytes = b"", end: bool = True, status: str = "200") -> None:
+        self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": status})))
+        self.machine.offer(Record(abi.RECORD_BODY, END if end else 0, exchange.stream, body))
+        self.run()
+
+    def leave(self, stream: int) -> None:
+        self.machine.offer(Record(abi.RECORD_RESET, 0, stream, b""))
+        self.run()
+
+
+@pytest.fixture
+def worker(engine: str) -> Worker:
+    return Worker()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/text", b"text"), ("/async", b'{"a":1}'), ("/stream-at-once", b"one two")]
+)
+def test_what_is_there_in_one_turn_is_one_record(worker: Worker, path: str, body: bytes) -> None:
+    assert bytes(worker.get(path).body) == body
+    assert [(record.type, record.flags) for record in worker.said] == [(abi.RECORD_HEAD, END)]
+
+
+def test_the_head_leaves_before_there_is_a_body(worker: Worker) -> None:
+    stream = worker.send("/quiet")
+    worker.run()
+    assert [(record.type, record.flags) for record in worker.said] == [(abi.RECORD_HEAD, 0)]
+    assert worker.responses[stream].status == 201
+
+
+def test_what_a_turn_writes_is_one_record(worker: Worker) -> None:
+    stream = worker.send("/then")
+    worker.run()
+    assert bytes(worker.responses[stream].body) == b"first"
+    worker.get("/go")
+    assert bytes(worker.responses[stream].body) == b"first" + b"".join(b"%d " % n for n in range(100))
+    assert sum(record.stream == stream for record in worker.said) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/filter", ["c", "d"]),
+        ("/flush-only", ["abc"]),
+        ("/many-for-one", ["a", "b", "c", "d"]),
+        ("/decoder", ["\u20ac"]),
+        ("/terminate", ["a", "b"]),
+        ("/tee", ["a", "b"]),
+        ("/tee-both", ["teed cancelled: one,two"]),
+        ("/pipe-signal", ["stop", "piped cancelled: stop", "sink aborted: stop"]),
+        ("/pipe-errored", ["full", "piped cancelled: full"]),
+        ("/cancelled-writer", ["enough", "enough"]),
+        ("/order", ["timer 1", "microtask", "timer 2"]),
+    ],
+)
+def test_streams_pass_on_and_end_as_they_should(worker: Worker, path: str, expected: list[str]) -> None:
+    assert worker.json(path) == expected
+
+
+def test_an_error_of_a_transform_is_its_readers(worker: Worker) -> None:
+    assert bytes(worker.get("/transform-fails").body) == b"at a"
+
+
+def test_a_client_that_leaves_cancels_the_source(worker: Worker) -> None:
+    stream = worker.send("/quiet")
+    worker.run()
+    worker.leave(stream)
+    assert worker.json("/seen") == ["source cancelled: The client has left"]
+
+
+def test_signals_made_of_a_requests_are_aborted_with_it(worker: Worker) -> None:
+    stream = worker.send("/signal")
+    worker.run()
+    worker.leave(stream)
+    assert worker.json("/seen") == ["aborted: AbortError"]
+
+
+def test_who_reads_a_body_hears_that_its_client_has_left(worker: Worker) -> None:
+    stream = worker.send("/body-left", method="POST", body=None)
+    worker.push(stream, b"some")
+    worker.run()
+    worker.leave(stream)
+    assert worker.json("/seen") == ["The client has left"]
+
+
+def test_a_requests_redirects_are_its_clients(worker: Worker) -> None:
+    assert bytes(worker.get("/redirect").body) == b"manual,manual,manual,follow"
+
+
+# Exchanges.
+
+
+def test_an_unread_exchange_ends_with_its_request(worker: Worker) -> None:
+    for number in range(20):
+        stream = worker.send("/ask")
+        worker.run()
+        worker.say(worker.begun()[-1], body=b"x" * 1000, end=False)
+        assert bytes(worker.responses[stream].body) == b"200"
+        assert len(worker.ended()) == number + 1
+    assert not worker.machine.busy
+
+
+def test_one_that_was_forgotten_does_too(worker: Worker) -> None:
+    worker.get("/forget")
+    assert worker.ended() == {worker.begun()[0].stream}
+    assert worker.json("/seen") == ["fetch failed: the request that it was begun for has ended"]
+
+
+def test_wait_until_keeps_it(worker: Worker) -> None:
+    assert bytes(worker.get("/ask-kept").body) == b"now"
+    worker.run()
+    (exchange,) = worker.begun()
+    assert not worker.ended()
+    worker.say(exchange, body=b"answered")
+    assert worker.json("/seen") == ["answered"]
+
+
+@pytest.mark.parametrize("path", ["/stray", "/kept-late"])
+def test_one_that_is_begun_after_the_answer_is_nobodys_to_end(worker: Worker, path: str) -> None:
+    assert bytes(worker.get(path).body) == b"now"
+    assert not worker.ended()
+    worker.get("/text")
+    (exchange,) = worker.begun()
+    worker.say(exchange, body=b"answered")
+    assert worker.json("/seen") == ["answered"]
+
+
+def test_a_stray_that_nobody_reads_does_not_keep_its_place(worker: Worker) -> None:
+    worker.get("/stray")
+    (exchange,) = worker.begun()
+    worker.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": "200"})))
+    for _ in range(4):
+        worker.machine.offer(Record(abi.RECORD_BODY, 0, exchange.stream, b"x" * abi.RECORD_PAYLOAD_MAX))
+    worker.machine.run()
+    worker.machine.run()
+    worker.collect(True)
+    assert any(record.type == abi.RECORD_CREDIT for record in worker.asked), "it is taken in before it is read"
+
+
+def test_an_error_in_onabort_keeps_nothing_from_ending(worker: Worker) -> None:
+    stream = worker.send("/onabort")
+    worker.run()
+    worker.leave(stream)
+    assert b"in onabort" in worker.log
+    assert not worker.machine.busy
+
+
+def test_an_exchange_is_that_requests_whose_timer_led_to_it(worker: Worker) -> None:
+    """Two requests at once: each one's exchange ends with its own client, whoever came first."""
+    first, second = worker.send("/ask-late?ms=4&first"), worker.send("/ask-late?ms=1&second")
+    worker.run()
+    by_url = {record.payload.split(b"\0")[3].rpartition(b"&")[2]: record.stream for record in worker.begun()}
+    worker.leave(second)
+    assert worker.ended() == {by_url[b"second"]}
+    worker.leave(first)
+    assert worker.ended() == set(by_url.values())
+
+
+def test_what_has_no_place_waits_for_one(worker: Worker) -> None:
+    stream = worker.send("/ask-many")
+    worker.run()
+    assert len(worker.begun()) == abi.MAX_EXCHANGES
+    for number in range(20):
+        assert len(worker.begun()) == min(20, abi.MAX_EXCHANGES + number)
+        worker.say(worker.begun()[number])
+    assert json.loads(bytes(worker.responses[stream].body)) == [200] * 20
+
+
+def test_large_answers_that_nobody_reads_make_room_for_others(worker: Worker) -> None:
+    stream = worker.send("/ask-many")
+    worker.run()
+    for number in range(abi.MAX_EXCHANGES):
+        worker.say(worker.begun()[number], body=b"x" * abi.RECORD_PAYLOAD_MAX, end=False)
+    assert len(worker.begun()) == abi.MAX_EXCHANGES, "none is given up while it may still end"
+    for number in range(abi.MAX_EXCHANGES):
+        worker.machine.offer(Record(abi.RECORD_BODY, END, worker.begun()[number].stream, b"y"))
+    worker.run()
+    for number in range(abi.MAX_EXCHANGES, 20):
+        worker.say(worker.begun()[number])
+    assert json.loads(bytes(worker.responses[stream].body)) == [200] * 20
