@@ -64,7 +64,7 @@ class Watchdog:
         self._engine: Engine | None = None
         self._run = 0  # counts runs, so that the thread can tell whether it still sees the same one
         self._began_ns = 0  # of the last run
-        self._thread, self._cpu_before_ns = 0, 0  # that runs it, and what that had had of the processor
+        self._runner, self._cpu_before_ns = 0, 0  # that runs it, and what that had had of the processor
         self._slice_ns = 0
         self._fine_until_ns = 0
         self._input: select.poll | None = None
@@ -90,8 +90,8 @@ class Watchdog:
         self._slice_ns = min(slice_ns, SLICE_MAX_NS)
         self._run += 1
         self.cut = False
-        self._thread = threading.get_ident()
-        self._cpu_before_ns = self._cpu_ns(self._thread)
+        self._runner = threading.get_ident()
+        self._cpu_before_ns = self._cpu_ns(self._runner)
         self._engine = engine  # before the look at the interval: see `_rest_unless_needed`
         if self._interval_ns != wanted_ns:
             with self._setting:
@@ -159,7 +159,7 @@ class Watchdog:
 
     def _used_ns(self) -> int:
         """What the last run has had of the processor."""
-        return self._cpu_ns(self._thread) - self._cpu_before_ns
+        return self._cpu_ns(self._runner) - self._cpu_before_ns
 
     def _runs(self, engine: Engine, run: int) -> bool:
         return self._engine is engine and self._run == run
