@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge.common.counters import Counters
 from edge.common.slices import Slices
 from edge.common.tasks import Tasks
@@ -43,6 +41,15 @@ from vmimage.trust import ServiceRecord
 DERIVED = image("guest", base=BASE.manifest).manifest
 
 
+class OneWorker(Fleet):
+    """A fleet whose one worker is no process."""
+
+    worker: Worker
+
+    def at_hand(self, service: Service, *, beside: bool = False) -> Worker:
+        return self.worker
+
+
 class Bench:
     """A driver with one worker, and a service whose image is in memory; of the worker, what it is told."""
 
@@ -59,8 +66,8 @@ class Bench:
         budget = Budget(room_for * cost_of(DERIVED), 1 << 20)
         quarantine = Quarantine(lambda _: False)
         self.life = Life(budget, Waiting(1 << 20), quarantine, 8, disks.may_write, lambda _: False)
-        self.fleet = Fleet(0, self, (), lambda _: SHARED, self.tasks, Slices())
-        self.worker = self.fleet._workers[0] = Worker(0, self)
+        self.fleet = OneWorker(0, self, (), lambda _: SHARED, self.tasks, Slices())
+        self.worker = self.fleet.worker = Worker(0, self)
         known = self.life, self.fleet, self.images, self.records, disks
         self.driver = Driver(*known, nobody, nobody, {}, counters, self.tasks)
 
@@ -68,11 +75,12 @@ class Bench:
         ours, self.theirs = socket.socketpair(socket.AF_UNIX)
         self.theirs.settimeout(1.0)  # for what never comes
         await asyncio.get_running_loop().create_unix_connection(lambda: self.worker, sock=ours)
-        base = Image(1, BASE.manifest, None, b"", -1, np.zeros((0, 512), np.uint64))
+        base = Image(1, BASE.manifest, None, b"in a frame, for once", -1, None)
         derived = Image(2, DERIVED, base, b"blob", -1, None)
         self.images.held.put(DERIVED.digest, derived, derived.cost_bytes)
-        self.worker._given.add(base)
-        self.worker.alive = True
+        self.worker.alive = self.worker.give_at_once(base)
+        await asyncio.sleep(0)
+        self.theirs.recv(1 << 16)
 
     def service(self, name: str, *, state: bytes = b"") -> Service:
         """A service; with a state, one that is parked."""

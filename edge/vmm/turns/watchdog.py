@@ -68,7 +68,7 @@ class Watchdog:
         self._engine: Engine | None = None
         self._run = 0  # counts runs, so that the thread can tell whether it still sees the same one
         self._began_ns = 0  # of the last run
-        self._runner, self._cpu_before_ns = 0, 0  # that runs it, and what that had had of the processor
+        self._runner, self._cpu_before_ns = 0, 0  # the thread of it, and what that had had of the processor
         self._slice_ns = 0
         self._fine_until_ns = 0
         self._input: select.poll | None = None
