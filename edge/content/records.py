@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -28,6 +28,8 @@ from vmimage.parked import ParkedRecord, parse_parked
 KEY_OVERHEAD_BYTES: Final = 512  # of a record in memory: key, dictionary entry, object headers
 RECOUNT_S: Final = 5.0  # between two lists of what is on disk, while it evicts: 100,000 keys take 0.1 s of a thread
 SAVE_AGAIN_S: Final = 10.0  # after a disk took nothing
+
+Kept: TypeAlias = tuple[ParkedRecord, Literal["parked", "disk"]]  # a record, and the tier that it was found in
 
 _logger: Final = log.logger("records")
 
@@ -95,15 +97,19 @@ class Records:
         if unsaved:
             self._write(unsaved)
 
-    async def get(self, key: str) -> tuple[ParkedRecord, Literal["parked", "disk"]] | None:
-        """A record and where it was. It stays, as the one to come back to if a worker is lost."""
+    def at_hand(self, key: str) -> Kept | None:
+        """A record, as `get` gives it, where that needs no look at the disk; see `tier_of`."""
         record = self.memory.get(key)
         if record is not None:
             return record, "parked"
-        if key in self._writing:
-            return self._writing[key], "disk"
-        if key not in self.on_disk:
-            return None
+        record = self._writing.get(key)
+        return (record, "disk") if record is not None else None
+
+    async def get(self, key: str) -> Kept | None:
+        """A record and where it was. It stays, as the one to come back to if a worker is lost."""
+        kept = self.at_hand(key)
+        if kept is not None or key not in self.on_disk:
+            return kept
         record = await asyncio.get_running_loop().run_in_executor(self._threads, self._read, key)
         if record is None:
             self.on_disk.discard(key)

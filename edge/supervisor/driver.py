@@ -5,6 +5,7 @@ that a decision needs and that take time to get, an image, disks, a record, a wo
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, assert_never
@@ -15,7 +16,7 @@ from edge.common.tasks import Tasks
 from edge.content.ages import began_us, lived_s
 from edge.content.image import Image
 from edge.content.images import Images
-from edge.content.records import Records
+from edge.content.records import Kept, Records
 from edge.devices.disks import Attached, Disks
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import WorkerLost
@@ -68,9 +69,18 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._parked: dict[int, _Parked] = {}  # done when the record is here, by machine
         self._rooms: dict[Room, asyncio.Future[None]] = {}  # done when a machine has become idle
+        self._opens: deque[Service] = deque()  # after all other commands: what an opening leaves comes after those
 
     def carry_out(self) -> None:
         """Do all that there is to be done."""
+        self._empty_out()
+        while self._opens:
+            service = self._opens.popleft()
+            if not self._open_at_once(service):
+                self._tasks.spawn("open", self._open(service))
+            self._empty_out()
+
+    def _empty_out(self) -> None:
         out = self._out
         while out:
             command = out.popleft()
@@ -92,7 +102,7 @@ class Driver:
             case do.Reset(machine, stream):
                 machine.worker.send(Reset(machine.number, stream.number).to_bytes())
             case do.Open(service):
-                self._tasks.spawn("open", self._open(service))
+                self._opens.append(service)
             case do.Grow(service, first):
                 self._tasks.spawn("pool_grow", self._grow(service, first))
             case do.Park(machine):
@@ -155,15 +165,44 @@ class Driver:
 
     # Bringing machines up.
 
+    def _open_at_once(self, service: Service) -> bool:
+        """Bring up a machine where nothing has to be waited for, as after most parkings; else False, for `_open`."""
+        try:
+            return self._try_at_once(service)
+        except Exception as error:
+            self._not_opened(service, error)
+            return True
+
+    def _try_at_once(self, service: Service) -> bool:
+        key = self._openings.begin(service)
+        image, worker = self._images.held.get(service.release.manifest_digest), self._fleet.at_hand(service)
+        if image is None or worker is None or image.manifest.disks or service in self._residents.closing:
+            return False
+        kept = self._records.at_hand(key)
+        if kept is None and self._records.tier_of(key) is not None:
+            return False
+        cost_bytes = self._life.budget.admit(image.manifest)
+        if not worker.give_at_once(image) or not self._residents.free(cost_bytes):
+            return False
+        self._disks.overlays.leave(service.name, ())
+        held, record = self._usable(service, image, kept)
+        self._empty_out()  # who is parked for it goes first
+        machine = self._start(service, image, worker, cost_bytes, (), record)
+        self._openings.opened(machine, held, None, self._loop.time())
+        return True
+
+    def _not_opened(self, service: Service, error: Exception) -> None:
+        if not isinstance(error, NunatakError):
+            _logger.error(log.line("open_failed", service=service.name), exc_info=error)
+        self._openings.failed(service, error)
+
     async def _open(self, service: Service) -> None:
         """Bring up a machine for the requests in the service's queue."""
         try:
             while not await self._try_open(service):
                 pass
         except Exception as error:
-            if not isinstance(error, NunatakError):
-                _logger.exception(log.line("open_failed", service=service.name))
-            self._openings.failed(service, error)
+            self._not_opened(service, error)
         finally:
             self.carry_out()
 
@@ -196,16 +235,20 @@ class Driver:
             image.pins -= 1
         return True
 
-    async def _held(self, service: Service, image: Image, key: str) -> tuple[Held | None, ParkedRecord | None]:
+    async def _held(self, service: Service, image: Image, key: str) -> tuple[Held, ParkedRecord] | tuple[None, None]:
         """The record that the next machine is to go on from, and what is known of it."""
-        kept = await self._records.get(key)
+        found = self._usable(service, image, await self._records.get(key))
+        self.carry_out()
+        return found
+
+    def _usable(
+        self, service: Service, image: Image, kept: Kept | None
+    ) -> tuple[Held, ParkedRecord] | tuple[None, None]:
         if kept is None:
             return None, None
         record, tier = kept
         held = Held(tier, lived_s(record.began_us), record.served, record.size)
-        may_use = self._openings.may_use(service, image.manifest, held)
-        self.carry_out()
-        return (held, record) if may_use else (None, None)
+        return (held, record) if self._openings.may_use(service, image.manifest, held) else (None, None)
 
     def _start(
         self,

@@ -96,11 +96,17 @@ class Residents:
         """Park the coldest idle machines until one more fits; whether it does. If not, one who waits looks again."""
         if room in self.rooms:
             self.rooms.remove(room)
+        if not self.free(room.cost_bytes):
+            self.rooms.append(room)
+            return False
+        return True
+
+    def free(self, cost_bytes: int) -> bool:
+        """Park the coldest idle machines until one more of so many bytes fits; whether it does."""
         tier = self.budget.tier
-        while tier.over(room.cost_bytes) and len(tier):
+        while tier.over(cost_bytes) and len(tier):
             coldest = self.budget.coldest(self.may_park)
             if coldest is None:
-                self.rooms.append(room)
                 return False
             self.park(coldest.service)
         return True

@@ -89,10 +89,10 @@ class Fleet:
         :param beside: one without a machine of the service is better.
         :raises Unavailable: there is none, and none came in time.
         """
-        while not (candidates := self._candidates(place := self.place_of(service))):
+        while (worker := self.at_hand(service, beside=beside)) is None:
             if self._leaving:
                 raise Unavailable("the edge is about to end")
-            if place != SHARED:
+            if (place := self.place_of(service)) != SHARED:
                 await self._start_own(place)
                 continue
             waiter = self._loop.create_future()
@@ -101,6 +101,13 @@ class Fleet:
             if not done:
                 self._waiters.remove(waiter)
                 raise Unavailable("no worker")
+        return worker
+
+    def at_hand(self, service: Service, *, beside: bool = False) -> Worker | None:
+        """The one that `pick` gives, where nothing has to be waited for."""
+        candidates = self._candidates(self.place_of(service))
+        if len(candidates) <= 1:
+            return candidates[0] if candidates else None
         mine = (service.machine, *service.others) if beside else ()
         taken = {machine.worker for machine in mine if machine}
         return min(candidates, key=lambda worker: (worker in taken, len(worker.machines)))

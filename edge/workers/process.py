@@ -206,6 +206,15 @@ class Worker(asyncio.BufferedProtocol):
             self._given.add(image)
             self.send(image.announcement())
 
+    def give_at_once(self, image: Image) -> bool:
+        """As `give`, where that needs no waiting: the worker has the image, or it fits into a frame; else False."""
+        if image not in self._given:
+            if not image.inline or (image.base is not None and image.base not in self._given):
+                return False
+            self._given.add(image)
+            self.send(image.announcement())
+        return True
+
     def _send_fd(self, number: int, fd: int) -> bool:
         if self._image_socket is None:
             raise WorkerLost(f"worker {self.index} ended")

@@ -71,7 +71,10 @@ def short_run(dog: Watchdog, slice_ns: int = LONG_NS) -> None:
     ("slice_ns", "fine_until_ns", "expected_ns"),
     [
         (CALM_TICK_NS, 0, CALM_TICK_NS),
-        (CALM_TICK_NS - 1, 0, TICK_NS),  # its end must not be late by as much again
+        (CALM_TICK_NS - 1, 0, CALM_TICK_NS // 2),  # its end must not be late by as much again
+        (CALM_TICK_NS // 2 - 1, 0, CALM_TICK_NS // 4),
+        (2 * TICK_NS - 1, 0, TICK_NS),
+        (CALM_TICK_NS // 2, 101, TICK_NS),
         (LONG_NS, 101, TICK_NS),
         (LONG_NS, 100, CALM_TICK_NS),
     ],

@@ -5,7 +5,7 @@ millisecond of the processor is given the rest of its slice, but no more as soon
 its engine is stopped. A stop is for one run alone: it is given while that is watched, and what came too late to be seen
 is forgotten with it. No ticks while nothing runs.
 
-Most runs end by themselves, long before anybody looks. While that is so, and no slice is short, there are few ticks: a
+Most runs end by themselves, long before anybody looks. While that is so there are few ticks, one in a slice at least: a
 tick wakes a thread, which costs as much as a small request. The first long run may then last for some milliseconds
 longer; it brings back the fine ticks, and they stay for a second after the last run that was long.
 """
@@ -30,6 +30,8 @@ SLICE_NS: Final = 10_000_000  # of a machine that nobody schedules
 KERNEL_SLICE_NS: Final = 100_000
 SLICE_MAX_NS: Final = 1_000_000_000  # whatever a caller says: poll(2) takes an int, and nobody means to wait for longer
 
+_TICKS_NS: Final = (CALM_TICK_NS, CALM_TICK_NS // 2, CALM_TICK_NS // 4)  # the last is twice as long as a fine one
+
 _NOTHING: Final = select.poll()  # to wait for; poll is what a worker's sandbox allows
 
 log = logging.getLogger("nunatak.watchdog")
@@ -42,11 +44,13 @@ def watchdog() -> "Watchdog":
 
 
 def interval_ns(slice_ns: int, now_ns: int, fine_until_ns: int) -> int:
-    """How often to look at runs of such a slice.
+    """How often to look at runs of such a slice: few values, since to set the timer costs more than some ticks.
 
     :param fine_until_ns: a second after the last time that some run was long or had a short slice.
     """
-    return TICK_NS if slice_ns < CALM_TICK_NS or now_ns < fine_until_ns else CALM_TICK_NS
+    if now_ns < fine_until_ns:
+        return TICK_NS
+    return next((tick_ns for tick_ns in _TICKS_NS if slice_ns >= tick_ns), TICK_NS)
 
 
 class Watchdog:
@@ -85,7 +89,7 @@ class Watchdog:
         """Stop `engine` when it runs for longer than its slice, until the `with` block that this begins is left."""
         now_ns = self._began_ns = self._clock_ns()
         wanted_ns = interval_ns(slice_ns, now_ns, self._fine_until_ns)
-        if slice_ns < CALM_TICK_NS:
+        if slice_ns < _TICKS_NS[-1]:
             self._fine_until_ns = now_ns + FINE_NS
         self._slice_ns = min(slice_ns, SLICE_MAX_NS)
         self._run += 1
