@@ -1,4 +1,4 @@
-"""JavaScript on quickjs-ng: the engine from its published package, our host in C, our prelude in JavaScript."""
+"""JavaScript on quickjs-ng and C sources of pycryptodome, as published; our host in C, our prelude in JavaScript."""
 
 import hashlib
 import json
@@ -12,8 +12,16 @@ HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
     "pypi", "quickjs-ng", "0.17.0.2", "43d2e48272208721a7aaea8e3f02d4b9318f12ef20cc4f5421b59d9a470706ef"
 )
+PYCRYPTODOME: Final = Package(
+    "pypi", "pycryptodome", "4.4.0", "eab7620c60c85f3fa251d026ec06e094f036d96187bebb9752e46fbcebabbb55"
+)
+CRYPTOGRAPHY: Final = ("SHA1.c", "SHA256.c", "SHA384.c", "SHA512.c", "ghash_portable.c")
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
-FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything")
+# What pycryptodome's setup.py would find out; EC_NO_TABLES: no tables of a curve's multiples are made and kept.
+FLAGS: Final = (
+    *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything"),
+    *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DHAVE_UINT128", "-DSYS_BITS=64", "-DEC_NO_TABLES"),
+)
 STACK_BYTES: Final = 384 << 10
 
 
@@ -24,8 +32,11 @@ def program() -> bytes:
     :raises PublisherError: it does not compile.
     """
     engine = source_tree(QUICKJS) / "upstream-quickjs"
-    sources = [*(engine / name for name in ENGINE), *sorted(HERE.glob("*.c")), _prelude()]
-    return compile_linux(sources, include=[engine, HERE], flags=FLAGS)
+    cryptography = source_tree(PYCRYPTODOME) / "src"
+    theirs = [*(engine / name for name in ENGINE), *(cryptography / name for name in CRYPTOGRAPHY)]
+    return compile_linux(
+        [*theirs, *sorted(HERE.glob("*.c")), _prelude()], include=[engine, HERE, cryptography], flags=FLAGS
+    )
 
 
 def _prelude() -> Path:
