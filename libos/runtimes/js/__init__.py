@@ -17,10 +17,10 @@ PYCRYPTODOME: Final = Package(
 )
 CRYPTOGRAPHY: Final = ("SHA1.c", "SHA256.c", "SHA384.c", "SHA512.c", "ghash_portable.c")
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
-# What pycryptodome's setup.py would find out; EC_NO_TABLES: no tables of a curve's multiples are made and kept.
+# Macros: what pycryptodome's setup.py would find out.
 FLAGS: Final = (
     *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything"),
-    *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DHAVE_UINT128", "-DSYS_BITS=64", "-DEC_NO_TABLES"),
+    *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DSYS_BITS=64"),
 )
 STACK_BYTES: Final = 384 << 10
 
