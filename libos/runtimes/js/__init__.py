@@ -1,4 +1,4 @@
-"""JavaScript on quickjs-ng: the engine from its published package, our host in C, our prelude in JavaScript."""
+"""JavaScript on quickjs-ng and C sources of pycryptodome, as published; our host in C, our prelude in JavaScript."""
 
 import hashlib
 import json
@@ -16,8 +16,16 @@ ZLIB: Final = Package(
     "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
 )  # which has zlib 1.3.1 as it was published; nothing else of it is used
 INFLATE: Final = ("adler32.c", "crc32.c", "inffast.c", "inflate.c", "inftrees.c", "zutil.c")
+PYCRYPTODOME: Final = Package(
+    "pypi", "pycryptodome", "4.4.0", "eab7620c60c85f3fa251d026ec06e094f036d96187bebb9752e46fbcebabbb55"
+)
+CRYPTOGRAPHY: Final = ("SHA1.c", "SHA256.c", "SHA384.c", "SHA512.c", "ghash_portable.c")
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
-FLAGS: Final = ("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1")  # the last: small tables for CRCs
+# Small tables for CRCs in zlib, and macros that pycryptodome's setup.py would find out.
+FLAGS: Final = (
+    *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1"),
+    *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DSYS_BITS=64"),
+)
 STACK_BYTES: Final = 384 << 10
 
 
@@ -29,8 +37,14 @@ def program() -> bytes:
     """
     engine = source_tree(QUICKJS) / "upstream-quickjs"
     zlib = source_tree(ZLIB) / "deps" / "zlib"
-    library = [*(engine / name for name in ENGINE), *(zlib / name for name in INFLATE)]
-    return compile_linux([*library, *sorted(HERE.glob("*.c")), _prelude()], include=[engine, zlib, HERE], flags=FLAGS)
+    cryptography = source_tree(PYCRYPTODOME) / "src"
+    library = [
+        *(engine / name for name in ENGINE),
+        *(zlib / name for name in INFLATE),
+        *(cryptography / name for name in CRYPTOGRAPHY),
+    ]
+    sources = [*library, *sorted(HERE.glob("*.c")), _prelude()]
+    return compile_linux(sources, include=[engine, zlib, HERE, cryptography], flags=FLAGS)
 
 
 def _prelude() -> Path:

@@ -227,7 +227,7 @@ globalThis.__share = (() => {
     },
   });
 
-  // Web Crypto, as far as digests and random numbers go.
+  // Random numbers of Web Crypto; the rest of it is in 1a-subtle.js.
   const INTEGERS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
   const crypto = {
     getRandomValues(view) {
@@ -246,16 +246,6 @@ globalThis.__share = (() => {
       let text = "";
       for (let n = 0; n < 16; n++) text += (n === 4 || n === 6 || n === 8 || n === 10 ? "-" : "") + (b[n] < 16 ? "0" : "") + b[n].toString(16);
       return text;
-    },
-    subtle: {
-      async digest(algorithm, data) {
-        const name = String(algorithm?.name ?? algorithm).toUpperCase();
-        const bytes = share.bytesOf(data);
-        if (!bytes) throw new TypeError("bytes expected");
-        const result = nk.hash(name, bytes);
-        if (!result) throw new DOMException(`Unrecognized or unimplemented digest algorithm "${name}"`, "NotSupportedError");
-        return result;
-      },
     },
   };
   share.expose({ crypto, navigator: { userAgent: "nunatak" } });
