@@ -1,9 +1,8 @@
 /*
  * AES (FIPS 197) without tables and without branches on data: no key or text chooses an address.
  *
- * Of the packages that hold AES in C for any x86-64-v2, those that have both directions look bytes up in tables, whose
- * place in the cache tells of the key; and a machine has no AES instructions to count on. So this is our own, bit by
- * bit: `plane[k]` has bit k of 64 bytes, which are four blocks; a byte of a block is bit 16 * block + 4 * column + row.
+ * The AES in C of the package that the hashes are from looks bytes up in tables, whose place in the cache tells of the
+ * key; and a machine has no AES instructions to count on. So this is our own, bit by bit: `plane[k]` has bit k of 64 bytes, which are four blocks; a byte of a block is bit 16 * block + 4 * column + row.
  * SubBytes is the inverse in GF(2^8), x^254, and the affine map, as the standard defines it in its section 5.1.1.
  */
 #include <string.h>
