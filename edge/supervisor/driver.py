@@ -236,12 +236,13 @@ class Driver:
         return machine
 
     async def _grow(self, service: Service, first: Machine) -> None:
-        image = first.image
+        image, grown = first.image, False
         image.pins += 1
         try:
             worker = await self._fleet.pick(service, beside=True)
-            if self._life.budget.full(image.manifest):
-                return  # what others have parked for would be too dear
+            if not self._openings.may_grow(first):
+                return
+            self.carry_out()
             with suppress(WorkerLost):
                 await worker.give(image)
             # None of them is copy-on-write, or the service could have but one machine.
@@ -250,11 +251,12 @@ class Driver:
             if self._openings.still_wanted(service, first, worker, cost_bytes):
                 machine = self._start(service, image, worker, cost_bytes, attached, None)
                 self._openings.grown(machine, self._loop.time())
+                grown = True
         except NunatakError as error:
             _pools_logger.warning(log.line("pool_not_grown", service=service.name, reason=error))
         finally:
             image.pins -= 1
-            self._openings.grow_over(service)
+            self._openings.grow_over(service, grown=grown)
             self.carry_out()
 
     async def _closed(self, service: Service) -> None:
