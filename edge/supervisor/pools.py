@@ -30,6 +30,9 @@ class Pools:
 
         Where that has much to do, or as much as it may have, another machine is asked for.
         """
+        if service.queue:  # all have as much as they may
+            self._grow(service, first)
+            return first
         machine = min((first, *service.others), key=lambda machine: len(machine.streams))
         if len(machine.streams) >= min(GROW_AT, machine.limit):
             self._grow(service, first)
@@ -39,7 +42,7 @@ class Pools:
         """Requests wait although the service is resident: another machine is asked for, if it may have one."""
         first = service.machine
         if first is not None and first.pool > 1 and service.queue and service.state == "resident":
-            self.choose(service, first)
+            self._grow(service, first)
 
     def _grow(self, service: Service, first: Machine) -> None:
         if 1 + len(service.others) < first.pool and not service.growing:
