@@ -7,12 +7,14 @@ from vmimage import abi
 from vmimage.canonical import refuse, require_integer, require_object
 
 # "service": one machine is kept and serves requests as they come. "request": every request finds a machine fresh from
-# the image, reset after the one before. "pool": as "service", by up to `Terms.pool` machines when one is not enough;
-# they share nothing, so what one remembers the others do not know.
+# the image, reset after the one before, and up to `Terms.pool` of them serve one request each at once. "pool": as
+# "service", by up to `Terms.pool` machines when one is not enough; they share nothing, so what one remembers the others
+# do not know.
 InstanceMode = Literal["service", "request", "pool"]
 INSTANCE_MODES: Final = ("service", "request", "pool")
 
 POOL_MAX: Final = 64
+FRESH_POOL: Final = 16  # fresh machines at once, where a publisher does not say
 CPU_MS_MAX: Final = 60_000
 OUTPUT_MAX: Final = 1 << 30
 LOG_MAX: Final = 16 << 20
@@ -46,7 +48,7 @@ class Terms:
     instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
     upstreams: tuple[str, ...] = ()
-    pool: int = 1  # machines at most; above 1 only with instance "pool"
+    pool: int = 1  # machines at most; 1 with instance "service", above 1 with "pool"
     rejuvenate: Rejuvenation = field(default_factory=Rejuvenation)
 
 
@@ -57,7 +59,7 @@ def parse_instance(value: object, pool: object) -> tuple[InstanceMode, int]:
     """:raises FormatError: an unknown mode, or a number of machines that does not fit it."""
     if value not in INSTANCE_MODES:
         refuse("config instance", " or ".join(map(repr, INSTANCE_MODES)), value)
-    low, high = (2, POOL_MAX) if value == "pool" else (1, 1)
+    low, high = {"service": (1, 1), "request": (1, POOL_MAX), "pool": (2, POOL_MAX)}[value]
     return value, require_integer("config pool", pool, low, high)
 
 

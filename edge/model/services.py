@@ -117,7 +117,7 @@ class Machine:
         self.opened = now
         self.streams: dict[int, StreamState] = {}
         manifest = image.manifest
-        self.limit = manifest.limits.streams
+        self.limit = 1 if manifest.instance == "request" else manifest.limits.streams
         self.pool = manifest.pool  # machines that the service may have
         self.used = now  # loop time of the last request
         self.began = now  # loop time at which it started from its image
@@ -161,7 +161,7 @@ class Service:
         self.state: flow.ServiceState = "cold"
         self.machine: Machine | None = None  # the first: the one that is parked
         self.others: list[Machine] = []  # of a pool
-        self.growing = False
+        self.growing = False  # another is being opened, or was refused a moment ago
         self.queue: deque[StreamState] = deque()
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0

@@ -58,10 +58,15 @@ def greediest(used: Mapping[str, int], party: str, cost_bytes: int, budget_bytes
     :param used: bytes by tenant. :param party: who wants a machine. :param cost_bytes: of that machine.
     """
     most = max(used, key=lambda tenant: used[tenant], default=party)
-    equal_share, wanted = budget_bytes // len({*used, party}), used.get(party, 0) + cost_bytes
-    if most == party or used[most] <= max(budget_bytes // GREEDY_SHARE, equal_share, 2 * wanted):
+    share, wanted = share_of(len({*used, party}), budget_bytes), used.get(party, 0) + cost_bytes
+    if most == party or used[most] <= max(share, 2 * wanted):
         return None
     return most
+
+
+def share_of(tenants: int, budget_bytes: int) -> int:
+    """What one of so many tenants may have while others wait for room, in bytes: an equal part, or a quarter."""
+    return max(budget_bytes // GREEDY_SHARE, budget_bytes // tenants)
 
 
 class Room:
@@ -148,12 +153,24 @@ class Budget:
 
     def in_the_way(self, party: str, cost_bytes: int) -> Machine | None:
         """Whose end makes room where nobody comes to rest: the largest machine of a tenant that has too much."""
+        greedy = greediest(self._by_tenant(), party, cost_bytes, self.tier.budget_bytes)
+        theirs = (machine for machine in self.tier.values() if machine.service.tenant == greedy)
+        return max(theirs, key=self.size_of, default=None)
+
+    def within_share(self, party: str, cost_bytes: int, may_park: Callable[[Machine], bool]) -> bool:
+        """Whether a tenant that has machines keeps to its share with one of so many bytes more.
+
+        Those that may be parked are not counted: they make room for this one, or for whoever comes next.
+        """
+        mine = (machine for machine in self.tier.values() if machine.service.tenant == party)
+        used = sum(self.size_of(machine) for machine in mine if not may_park(machine))
+        return used + cost_bytes <= share_of(max(1, len(self._by_tenant())), self.tier.budget_bytes)
+
+    def _by_tenant(self) -> dict[str, int]:
         used: dict[str, int] = {}
         for machine in self.tier.values():
             used[machine.service.tenant] = used.get(machine.service.tenant, 0) + self.size_of(machine)
-        greedy = greediest(used, party, cost_bytes, self.tier.budget_bytes)
-        theirs = (machine for machine in self.tier.values() if machine.service.tenant == greedy)
-        return max(theirs, key=self.size_of, default=None)
+        return used
 
     def batches(self, machines: Iterable[Machine]) -> Iterator[list[Machine]]:
         """Machines of a worker in the order in which they are parked at the end, the small ones first and few at once.

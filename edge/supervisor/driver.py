@@ -182,7 +182,7 @@ class Driver:
         if kept is None and self._records.tier_of(key) is not None:
             return False
         cost_bytes = self._life.budget.admit(image.manifest)
-        if not worker.give_at_once(image) or not self._residents.free(cost_bytes):
+        if not worker.give_at_once(image) or not self._residents.park_coldest(cost_bytes):
             return False
         self._disks.overlays.leave(service.name, ())
         held, record = self._usable(service, image, kept)
@@ -281,12 +281,13 @@ class Driver:
         return machine
 
     async def _grow(self, service: Service, first: Machine) -> None:
-        image = first.image
+        image, grown = first.image, False
         image.pins += 1
         try:
             worker = await self._fleet.pick(service, beside=True)
-            if self._life.budget.full(image.manifest):
-                return  # what others have parked for would be too dear
+            if not self._openings.may_grow(first):
+                return
+            self.carry_out()
             with suppress(WorkerLost):
                 await worker.give(image)
             # None of them is copy-on-write, or the service could have but one machine.
@@ -295,11 +296,12 @@ class Driver:
             if self._openings.still_wanted(service, first, worker, cost_bytes):
                 machine = self._start(service, image, worker, cost_bytes, attached, None)
                 self._openings.grown(machine, self._loop.time())
+                grown = True
         except NunatakError as error:
             _pools_logger.warning(log.line("pool_not_grown", service=service.name, reason=error))
         finally:
             image.pins -= 1
-            self._openings.grow_over(service)
+            self._openings.grow_over(service, grown=grown)
             self.carry_out()
 
     async def _closed(self, service: Service) -> None:

@@ -7,6 +7,7 @@ and leaves in `out` what is to be done for it (`commands`), which `driver` does 
 How a machine is brought up is `openings`' business, the end of a worker that of `losses`; both are played as this is.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Literal
@@ -129,8 +130,9 @@ class Life:
         if not service.queue:
             return
         if service.state == "resident" and service.machine is not None:
-            if service.machine.worker.alive:  # else its loss is told in a moment
-                self.pump(service.machine, now)
+            for machine in (service.machine, *service.others):
+                if machine.worker.alive:  # else its loss is told in a moment
+                    self.pump(machine, now)
             return
         try:
             self._want(service, now)
@@ -164,6 +166,7 @@ class Life:
             if machine.add(stream):
                 self._rejuvenate_due(machine, now)
             self.out.append(do.Dispatch(machine, stream))
+        self.pools.relieve(service)
 
     def _fail(self, stream: StreamState, error: Exception) -> None:
         if not stream.over:
@@ -236,10 +239,14 @@ class Life:
             self.residents.park(machine.service)
 
     def shrink(self, now: float) -> None:
-        """Called every second or so: close machines beside a first that have nothing to do."""
+        """Called every second or so: close machines beside a first that have nothing to do; who was refused may ask."""
         for machine in self.pools.idle(now):
-            self.pools.leave(machine)
-            self.residents.close(machine)
+            self._let_go(machine)
+        self.pools.retry()
+
+    def _let_go(self, machine: Machine) -> None:
+        self.pools.leave(machine)
+        self.residents.close(machine)
 
     def rejuvenate(self, machine: Machine, cause: str, now: float) -> None:
         """A machine finishes what it has; the next request finds one that is new from the image."""
@@ -308,14 +315,22 @@ class Life:
         self.residents.relieve()
 
     def make_room(self, room: Room, now: float) -> bool:
-        """Park the coldest idle machines until one more fits; wait while all are busy, but not for ever.
+        """Park idle machines or close spare ones until one more fits; wait while all are busy, but not for ever.
 
         :return: whether it does. If not, it is to be asked again, at `LookAgain` or after a moment.
         """
         if now >= room.patient_until:
             room.patient_until = now + PATIENCE_S
             self._end_greedy(room, now)
-        return self.residents.make_room(room)
+        return self.residents.make_room(room) or (self._close_spare(room) and self.residents.make_room(room))
+
+    def _close_spare(self, room: Room) -> bool:
+        """Close machines beside a first that are idle at this moment, until there is room; whether there is."""
+        for machine in self.pools.idle(math.inf):
+            self._let_go(machine)
+            if not self.budget.tier.over(room.cost_bytes):
+                return True
+        return False
 
     def _end_greedy(self, room: Room, now: float) -> None:
         """Have busy machines end whose tenant has so much that others have to wait, until there is room for one."""

@@ -10,7 +10,7 @@ from edge.content.blobs import Load
 from edge.model import flow
 from edge.model.services import Link, Machine, Service
 from edge.supervisor import commands as do
-from edge.supervisor.budget import OPEN_ROOM
+from edge.supervisor.budget import OPEN_ROOM, cost_of
 from edge.supervisor.life import Life
 from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage.errors import OverBudget, UnknownService
@@ -91,10 +91,29 @@ class Openings:
 
     # Beside a service's first machine.
 
+    def may_grow(self, first: Machine) -> bool:
+        """Whether there is room for a machine beside the first, within the share of its tenant.
+
+        Idle machines of others are parked for a fresh one, without which requests wait for the end of one of their
+        own; for a second that is kept that would be too dear.
+        """
+        budget, residents, manifest = self._life.budget, self._life.residents, first.image.manifest
+        cost_bytes = cost_of(manifest)
+        if not budget.within_share(first.service.tenant, cost_bytes, residents.may_park):
+            return False
+        if manifest.instance != "request":
+            return not budget.full(manifest)
+        return self._waits(first.service, manifest) and residents.park_coldest(cost_bytes)
+
     def still_wanted(self, service: Service, first: Machine, worker: Link, cost_bytes: int) -> bool:
         """Whether a machine beside the first, for which `Grow` began, is to open in a worker."""
         serves = service.machine is first and service.state == "resident"  # else it is being parked: nothing to do
-        return serves and self._takes(worker, service, cost_bytes)
+        return serves and self._waits(service, first.image.manifest) and self._takes(worker, service, cost_bytes)
+
+    @staticmethod
+    def _waits(service: Service, manifest: ImageManifest) -> bool:
+        """Whether a request waits, where that is what a machine beside the first is for."""
+        return manifest.instance != "request" or bool(service.queue)
 
     def grown(self, machine: Machine, now: float) -> None:
         """A worker was told to open the machine beside a first, and what waits is given to it."""
@@ -102,9 +121,9 @@ class Openings:
         self._out.append(do.Count("pool_grown"))
         self._life.pump(machine, now)
 
-    def grow_over(self, service: Service) -> None:
-        """`Grow` is done, whatever came of it."""
-        service.growing = False
+    def grow_over(self, service: Service, *, grown: bool) -> None:
+        """`Grow` is done, and came to a machine or to nothing."""
+        self._life.pools.grow_over(service, grown=grown)
 
     def _takes(self, worker: Link, service: Service, cost_bytes: int) -> bool:
         fits = not self._life.budget.tier.over(cost_bytes)

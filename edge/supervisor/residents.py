@@ -96,12 +96,12 @@ class Residents:
         """Park the coldest idle machines until one more fits; whether it does. If not, one who waits looks again."""
         if room in self.rooms:
             self.rooms.remove(room)
-        if not self.free(room.cost_bytes):
+        if not self.park_coldest(room.cost_bytes):
             self.rooms.append(room)
             return False
         return True
 
-    def free(self, cost_bytes: int) -> bool:
+    def park_coldest(self, cost_bytes: int) -> bool:
         """Park the coldest idle machines until one more of so many bytes fits; whether it does."""
         tier = self.budget.tier
         while tier.over(cost_bytes) and len(tier):
@@ -128,9 +128,13 @@ class Residents:
         return [m for m in self.machines.values() if m.worker is worker and m.number in self.budget.tier]
 
     def last_batches(self, machines: list[Machine]) -> list[list[Machine]]:
-        """Those of them that may be parked, in the order in which they are, for good; others of pools are closed."""
+        """Those of them that may be parked, in the order in which they are, for good.
+
+        Others of pools are closed when they are idle.
+        """
         for machine in machines:
-            for other in machine.service.others:
+            others = machine.service.others
+            for other in [other for other in others if not other.streams]:
+                others.remove(other)
                 self.close(other)
-            machine.service.others.clear()
         return list(self.budget.batches(machine for machine in machines if self.may_park(machine)))

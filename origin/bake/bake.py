@@ -361,7 +361,7 @@ def build_image(
     progress("baking the base")
     baker = Baker(memory_bytes)
     if kind == abi.PROGRAM_CGI:
-        terms = replace(terms, instance="request", pool=1)
+        terms = replace(terms, instance="request")
     try:
         progress("baking")
         image = baker.bake(

@@ -76,7 +76,7 @@ def _summary(image: dict[str, Any]) -> Table:
     table.add_row("symbols", f"{image['symbol_count']:,}, {image['symbols_wire_bytes']:,} bytes compressed")
     kept = {
         "service": "one machine, kept",
-        "request": "a fresh machine for every request",
+        "request": f"a fresh machine for every request, up to {image['pool']} at once",
         "pool": f"up to {image['pool']} machines, kept",
     }
     table.add_row("instance", kept[image["instance"]])

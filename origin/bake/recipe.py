@@ -27,7 +27,7 @@ def images_of(
     log_rate: str,
     streams: int,
     response: str,
-    pool: int,
+    pool: int | None,
     rejuvenate: str | None,
     fresh: bool,
     upstream: list[str] | None,
@@ -41,6 +41,7 @@ def images_of(
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
+    :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
     :param warn: gets what a publisher should know; as `progress` if not given.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
@@ -49,16 +50,17 @@ def images_of(
     from origin.bake.disk_options import parse_drives
     from vmimage import abi
     from vmimage.manifest import Limits, Terms
-    from vmimage.terms import LOG_MAX, OUTPUT_MAX
+    from vmimage.terms import FRESH_POOL, LOG_MAX, OUTPUT_MAX
 
     if bake_entropy and cgi:
         raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
     drives = parse_drives(disk or [])
-    instance: InstanceMode = "request" if fresh else "pool" if pool > 1 else "service"
-    if pool > 1 and (fresh or cgi):
-        raise PublisherError("--pool: machines that are kept expected, got --fresh or --cgi, which need no second")
-    if pool > 1 and any(drive.ref.kind == "cow" for drive in drives):
+    one_writer = any(drive.ref.kind == "cow" for drive in drives)
+    if pool is None:
+        pool = FRESH_POOL if (fresh or cgi) and not one_writer else 1
+    if pool > 1 and one_writer:
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
+    instance: InstanceMode = "request" if fresh or cgi else "pool" if pool > 1 else "service"
     if not source.exists():
         raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     return build_image(

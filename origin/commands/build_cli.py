@@ -46,8 +46,15 @@ def build(
     ] = 64,
     response: Annotated[str, typer.Option(help="Largest body of a response.", metavar="SIZE")] = "64MiB",
     pool: Annotated[
-        int, typer.Option(min=1, max=64, help="Machines that may serve at once on an edge.", metavar="COUNT")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Machines that may serve at once on an edge.",
+            metavar="COUNT",
+            show_default="1, or 16 of one request each with --fresh or --cgi",
+        ),
+    ] = None,
     rejuvenate: Annotated[
         str | None,
         typer.Option(

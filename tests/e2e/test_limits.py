@@ -12,6 +12,7 @@ from loadtest.site.server import Server
 from loadtest.site.site import Site, example
 from tests.support.edges import admin, eventually, metrics
 from tests.support.guests import PROGRAMS
+from vmimage.terms import FRESH_POOL
 
 LIMITS = PROGRAMS / "limits.c"
 CONFIG: Mapping[str, int | float | str | bool] = {
@@ -121,6 +122,41 @@ def test_a_pool_grows_when_it_is_busy_and_shrinks_when_it_is_not(site: Site, edg
     assert metrics(edge)["pool_grown_total"] == 2
     before = machines(edge)
     eventually(lambda: machines(edge) <= before - 2, "those beside the first are closed")
+
+
+def spans(answers: list[Answer]) -> list[tuple[float, float]]:
+    """When the guests of these answers began and ended, by their own clocks, and each was the first request there."""
+    assert {(answer.status, answer.headers["x-served"]) for answer in answers} == {(201, "1")}
+    return [(float(began), float(ended)) for began, ended in (answer.body.split() for answer in answers)]
+
+
+def most_at_once(spans: list[tuple[float, float]]) -> int:
+    """How many were under way at some moment, at most."""
+    return max(sum(began <= moment <= ended for began, ended in spans) for moment, _ in spans)
+
+
+def test_fresh_machines_serve_as_many_at_once_as_their_image_says(site: Site, edge: Server) -> None:
+    cgi = publish(site, "li-cgi", "--cgi", source=PROGRAMS / "linux_cgi.c")
+    three = publish(site, "li-three", "--cgi", "--pool", "3", source=PROGRAMS / "linux_cgi.c")
+    before, grown = machines(edge), metrics(edge)["pool_grown_total"]
+    assert most_at_once(spans(at_once(edge, [f"{cgi}/?sleep=1500"] * FRESH_POOL))) == FRESH_POOL
+    opens = metrics(edge)["opens_total"]
+    assert metrics(edge)["pool_grown_total"] == grown + FRESH_POOL - 1
+    spans(at_once(edge, [f"{cgi}/?sleep=1"] * 64))
+    assert metrics(edge)["opens_total"] == opens, "each is reset, and takes the next"
+    assert most_at_once(spans(at_once(edge, [f"{three}/?sleep=300"] * 7))) == 3
+    eventually(lambda: machines(edge) <= before + 2, "those beside the first are closed")
+
+
+def test_a_quick_request_does_not_wait_for_a_slow_one_of_another_fresh_machine(site: Site, edge: Server) -> None:
+    cgi = publish(site, "li-slow", "--cgi", source=PROGRAMS / "linux_cgi.c")
+    with Client(edge.url) as client, ThreadPoolExecutor(1) as other:
+        spans([client.get(f"{cgi}/?sleep=1")])
+        before = requests(edge, "li-slow")
+        slow = other.submit(at_once, edge, [f"{cgi}/?sleep=2500"])
+        eventually(lambda: requests(edge, "li-slow") == before + 1, "the slow one is under way")
+        quick = spans([client.get(f"{cgi}/?sleep=1") for _ in range(3)])
+        assert max(ended for _, ended in quick) < spans(slow.result())[0][1]
 
 
 def test_a_crash_in_a_pool_leaves_the_others(site: Site, edge: Server) -> None:

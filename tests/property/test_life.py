@@ -28,13 +28,14 @@ ROOM_FOR = 3
 MAX_QUEUE = 6
 WAITING_BYTES = 12 * STREAM_BYTES
 PATIENCE = Patience(30.0, 600.0)
-TENANTS = {"a": "alice", "b": "alice", "c": "carol", "d": "dave"}
-# Of a service: few places, so that requests wait; one is rejuvenated soon, one has a pool, one writes to a disk.
+TENANTS = {"a": "alice", "b": "alice", "c": "carol", "d": "dave", "e": "dave"}
+# Of a service: few places, so that requests wait; one is rejuvenated soon, one has a pool, one writes, one is fresh.
 IMAGES = {
     "a": image(streams=2, requests=5),
     "b": image(streams=1),
     "c": image(streams=3, pool=2),
     "d": image(streams=2, seconds=60),
+    "e": image(fresh=True, pool=3),
 }
 WRITERS = {"b"}
 PEACE = 12  # events between two misfortunes
@@ -177,9 +178,12 @@ class World(RuleBasedStateMachine):
         if first is not None:
             self.opening.remove(opening)
             worker = self.worker_for(service, pick)
-            if self.openings.still_wanted(service, first, worker, MACHINE_BYTES):
+            room = self.openings.may_grow(first)
+            self.settle()
+            grown = room and self.openings.still_wanted(service, first, worker, MACHINE_BYTES)
+            if grown:
                 self.openings.grown(self.enter(service, worker, 0), self.now)
-            self.openings.grow_over(service)
+            self.openings.grow_over(service, grown=grown)
             self.settle()
             return
         try:
@@ -393,7 +397,8 @@ class World(RuleBasedStateMachine):
                     assert service.machine in self.asked_to_park
                 case "resident":
                     assert service.machine is not None
-                    assert any(machine.streams for machine in (service.machine, *service.others))
+                    for machine in (service.machine, *service.others):
+                        assert len(machine.streams) == machine.limit, "a place is free while requests wait"
                 case state:
                     raise AssertionError(f"requests wait while {service.name} is {state}")
 

@@ -280,8 +280,19 @@ class Playbook:
         assert here.machine is not None
         assert self.openings.still_wanted(here, here.machine, self.workers[worker], MACHINE_BYTES)
         self.openings.grown(self._enter(here, self.workers[worker]), self.now)
-        self.openings.grow_over(here)
+        self.openings.grow_over(here, grown=True)
         return self._look()
+
+    def not_grown(self, service: str = "a") -> "Playbook":
+        """What `Grow` needs cannot be had."""
+        self._event().openings.grow_over(self.services[service], grown=False)
+        return self._look()
+
+    def may_grow(self, service: str = "a") -> "Playbook":
+        """Whether there is room for what `Grow` is to bring."""
+        first = self._event().services[service].machine
+        assert first is not None
+        return self._look("Room" if self.openings.may_grow(first) else "NoRoom")
 
     def park(self, service: str = "a") -> "Playbook":
         """An operator asks for a record."""

@@ -142,6 +142,20 @@ def test_the_largest_machine_of_the_greediest_tenant_is_in_the_way() -> None:
     assert Budget(100, 0).in_the_way("new", 10) is None
 
 
+def test_a_tenant_keeps_to_its_share_and_what_may_be_parked_is_not_counted() -> None:
+    budget = Budget(100, 0)
+    busy, idle = machine(budget, 1, 40, "one"), machine(budget, 2, 40, "one")
+    assert budget.within_share("one", 60, lambda machine: machine is idle), "alone it has all"
+    assert not budget.within_share("one", 61, lambda machine: machine is idle)
+    machine(budget, 3, 5, "two")
+    assert budget.within_share("one", 10, lambda machine: machine is not busy), "half"
+    assert not budget.within_share("one", 11, lambda machine: machine is not busy)
+    for number, tenant in enumerate(("three", "four", "five"), 4):
+        machine(budget, number, 1, tenant)
+    assert budget.within_share("two", 20, lambda _: False), "where there are many, a quarter"
+    assert not budget.within_share("two", 21, lambda _: False)
+
+
 def test_who_wants_room_is_patient_for_a_while() -> None:
     assert Room("t", 1, 100.0).patient_until == 100.0 + PATIENCE_S
 

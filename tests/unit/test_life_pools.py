@@ -36,9 +36,22 @@ def test_a_machine_beside_the_first_is_not_wanted_where_that_is_being_parked() -
 
 def test_one_that_did_not_open_is_tried_again() -> None:
     busy = resident(pool=2).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Dispatch(a#1, 2)")
-    busy.asked(3).expect("Grow(a, a#1)", "Dispatch(a#1, 3)")
-    busy.openings.grow_over(busy.services["a"])
-    busy.asked(4).expect("Grow(a, a#1)", "Dispatch(a#1, 4)")
+    busy.asked(3).expect("Grow(a, a#1)", "Dispatch(a#1, 3)").not_grown().expect()
+    busy.asked(4).expect("Dispatch(a#1, 4)").tick().expect()  # once a second, however many come
+    busy.asked(5).expect("Grow(a, a#1)", "Dispatch(a#1, 5)").asked(6).expect("Dispatch(a#1, 6)")
+
+
+def test_a_pool_of_machines_that_take_one_request_grows_too() -> None:
+    busy = resident(pool=2, streams=1).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Grow(a, a#1)")
+    busy.grown().expect("Count(pool_grown)", "Dispatch(a#2, 2)")
+
+
+def test_what_a_machine_loses_goes_to_any_that_has_a_place() -> None:
+    busy = resident(pool=2, streams=1).asked(1).expect("Dispatch(a#1, 1)").asked(2).expect("Grow(a, a#1)")
+    busy.grown().expect("Count(pool_grown)", "Dispatch(a#2, 2)").answered(1).expect().asked(3).expect(
+        "Dispatch(a#1, 3)"
+    )
+    busy.answered(3).expect().worker_lost(1).expect("Leave(a#2)", "Replay(2)", "Dispatch(a#1, 2)")
 
 
 def test_machines_beside_the_first_close_when_they_have_had_nothing_to_do_and_then_the_first_may_be_parked() -> None:

@@ -136,6 +136,8 @@ REFUSED = {
     "a pool of one": _config(instance="pool", pool=1),
     "a pool without the mode": _config(pool=2),
     "a pool too large": _config(instance="pool", pool=POOL_MAX + 1),
+    "no fresh machine": _config(instance="request", pool=0),
+    "too many fresh machines": _config(instance="request", pool=POOL_MAX + 1),
     "a cause of wear below 0": _config(rejuvenate={"requests": -1, "seconds": 0, "growth_bytes": 0}),
     "unknown cause of wear": _config(rejuvenate={"requests": 1, "seconds": 0, "growth_bytes": 0, "mood": 1}),
     "baked entropy that is none": _config(baked_entropy=False),
@@ -157,6 +159,12 @@ def test_a_manifest_with_a_wrong_field_is_refused(change: Callable[[dict[str, An
 
 def test_the_change_that_the_refusals_rest_on_is_otherwise_harmless() -> None:
     assert parse_manifest(_reencoded(lambda outer, config: None)) == DERIVED
+
+
+@pytest.mark.parametrize("pool", [1, 2, POOL_MAX])
+def test_fresh_machines_are_one_or_several_at_once(pool: int) -> None:
+    manifest = parse_manifest(_reencoded(_config(instance="request", pool=pool)))
+    assert (manifest.instance, manifest.pool) == ("request", pool)
 
 
 @pytest.mark.parametrize(

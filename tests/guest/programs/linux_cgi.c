@@ -2,9 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int served;
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
 
 int main(void) {
     const char *query = getenv("QUERY_STRING");
@@ -35,6 +42,12 @@ int main(void) {
     if (!strcmp(query, "much")) {
         for (int i = 0; i < 40000; i++)
             printf("line %d\n", i);
+        return 0;
+    }
+    if (!strncmp(query, "sleep=", 6)) { /* when it began, and when it ended */
+        double began = now();
+        usleep(1000 * atoi(query + 6));
+        printf("%f %f\n", began, now());
         return 0;
     }
     printf("%s %s %s\n", getenv("REQUEST_METHOD"), getenv("PATH_INFO"), getenv("COLOUR"));
