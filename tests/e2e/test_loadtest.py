@@ -33,6 +33,8 @@ def test_bench_measures_keeps_samples_reports_and_compares(tmp_path: Path) -> No
         "parked",
         "--only",
         "wire",
+        "--only",
+        "stream",
         "--report",
         str(page.parent),
         "--trend",
@@ -63,8 +65,9 @@ def test_unknown_scenario_is_refused_by_name() -> None:
     done = _run("bench", "--only", "nothing")
     assert done.returncode == 1
     assert (
-        done.stderr == "nunatak bench: scenario warm or vmm or parked or cold or wire or memory or scale or multitude "
-        "or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
+        done.stderr
+        == "nunatak bench: scenario warm or vmm or parked or stream or cold or wire or memory or scale or multitude "
+        "multitude or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
     )
 
 

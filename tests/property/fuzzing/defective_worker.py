@@ -1,5 +1,6 @@
 """A worker with one defect, so that tests see whether fuzzing would find it: `defective_worker DEFECT ...`."""
 
+import gc
 import os
 import sys
 import weakref
@@ -11,6 +12,7 @@ import numpy as np
 
 from edge.vmm.machine.machine import Machine
 from edge.vmm.machine.resident import Resident
+from edge.vmm.memory.entry_bits import WRITABLE
 from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Shell
 from edge.vmm.worker import process
@@ -71,13 +73,15 @@ def note(resident: Resident, *_: Any) -> None:
 
 
 def spoil(machine: Machine, *_: Any) -> None:
-    """A byte in the memory of the oldest machine of the smallest size that has not run changes."""
+    """A byte that its guest may write changes in the oldest machine of the smallest size that has not run."""
     if machine.virtual_ns or _code(machine) != DEFECTIVE:
         return
+    gc.collect()  # what is gone may be held by the error that ended it
     for resident in filter(None, [reference() for reference in _here]):
         memory = resident.machine.shell.memory
         if memory.memory_bytes == abi.MEMORY_MIN and not resident.has_run:
-            memory.write(abi.PROGRAM_ADDRESS + 0x10000 + 77, b"!")
+            last = int((memory.entries & WRITABLE != 0).nonzero()[0][-1])
+            memory.write(last * abi.PAGE_SIZE + 77, b"!")
             return
 
 
