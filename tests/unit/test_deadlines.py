@@ -93,6 +93,7 @@ def at_rest() -> Iterator[None]:
     watchdog.watchdog().rest()
 
 
+@pytest.mark.plain
 def test_a_watchdog_waits_for_no_slice_that_poll_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
     assert watchdog.SLICE_MAX_NS // 1_000_000 < 2**31, "milliseconds that poll(2) takes"
     monkeypatch.setattr(watchdog, "SLICE_MAX_NS", 5_000_000)
