@@ -67,7 +67,7 @@ def test_unknown_scenario_is_refused_by_name() -> None:
     assert (
         done.stderr
         == "nunatak bench: scenario warm or vmm or parked or stream or cold or wire or memory or scale or multitude "
-        "multitude or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
+        "or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
     )
 
 
