@@ -1,7 +1,7 @@
 """Which modules are compiled: those of a request's way through supervisor and worker, and what they lean on.
 
-All are compiled together and call each other as C functions. What a test replaces in them is replaced for Python's
-eyes only: see `tests.support.compiled`. To add one, add it here, and run the suite both ways.
+All are compiled together and call each other as C functions, so what a test replaces in them is replaced for Python's
+eyes only: such a test is marked `plain`. To add a module, add it here, and run the suite both ways.
 
 Left out: `edge.model.flow`, which is run with -m to draw its tables, and costs next to nothing in a request; `vmimage`,
 which is imported without `edge`.

@@ -47,7 +47,6 @@ class Worker(Guest):
 
     def __init__(self, **limits: Unpack[Bounds]) -> None:
         super().__init__(image(), **limits)
-        self.exchanges: list[Record] = []
 
     def run(self, *, credit: bool = True) -> None:
         for _ in range(RUNS_MAX):
@@ -60,12 +59,6 @@ class Worker(Guest):
                     return
                 wait_until(outcome.until_ns)
         raise AssertionError("the worker does not come to rest")
-
-    def collect(self, credit: bool) -> bool:
-        own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
-        self.machine.records[:] = [record for record in self.machine.records if record not in own]
-        self.exchanges += own
-        return super().collect(credit)
 
     def text(self, path: str, **options: object) -> str:
         return bytes(self.get(path, **options).body).decode()

@@ -36,7 +36,6 @@ class Worker(Guest):
     def __init__(self, **limits: Unpack[Bounds]) -> None:
         super().__init__(image(), **limits)
         self.said: list[Record] = []
-        self.asked: list[Record] = []
 
     def run(self, *, credit: bool = True) -> None:
         for _ in range(RUNS_MAX):
@@ -48,21 +47,18 @@ class Worker(Guest):
         raise AssertionError("the worker does not come to rest")
 
     def collect(self, credit: bool) -> bool:
-        own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
-        self.machine.records[:] = [record for record in self.machine.records if record not in own]
-        self.asked += own
-        self.said += self.machine.records
+        self.said += [record for record in self.machine.records if not record.stream & abi.EXCHANGE_BIT]
         return super().collect(credit)
 
     def json(self, path: str) -> object:
         return json.loads(bytes(self.get(path).body))
 
     def begun(self) -> list[Record]:
-        return [record for record in self.asked if record.type == abi.RECORD_SUBREQUEST]
+        return [record for record in self.exchanges if record.type == abi.RECORD_SUBREQUEST]
 
     def ended(self) -> set[int]:
         """Exchanges that the worker gave up."""
-        return {record.stream for record in self.asked if record.type == abi.RECORD_RESET}
+        return {record.stream for record in self.exchanges if record.type == abi.RECORD_RESET}
 
     def say(self, exchange: Record, *, body: bytes = b"", end: bool = True, status: str = "200") -> None:
         self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": status})))
@@ -200,7 +196,7 @@ def test_a_stray_that_nobody_reads_does_not_keep_its_place(worker: Worker) -> No
     worker.machine.run()
     worker.machine.run()
     worker.collect(True)
-    assert any(record.type == abi.RECORD_CREDIT for record in worker.asked), "it is taken in before it is read"
+    assert any(record.type == abi.RECORD_CREDIT for record in worker.exchanges), "it is taken in before it is read"
 
 
 def test_an_error_in_onabort_keeps_nothing_from_ending(worker: Worker) -> None:

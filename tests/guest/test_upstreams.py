@@ -16,13 +16,6 @@ class Outside(Guest):
 
     def __init__(self) -> None:
         super().__init__(image_of(SOURCE))
-        self.exchanges: list[Record] = []
-
-    def collect(self, credit: bool) -> bool:
-        own = [record for record in self.machine.records if record.stream & abi.EXCHANGE_BIT]
-        self.machine.records[:] = [record for record in self.machine.records if record not in own]
-        self.exchanges += own
-        return super().collect(credit)
 
     def begin(self, path: str = "/?url=http://a.test/x", **options: Any) -> tuple[int, int]:
         """A request, and the exchange it began."""

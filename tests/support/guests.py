@@ -140,6 +140,7 @@ class Guest:
         device = disks(self.shell.memory) if disks is not None else None
         self.machine = Machine(self.shell, image, replace(LIMITS, **limits), fresh=fresh, disks=device)
         self.machine.restore(parked, live=live)
+        self.exchanges: list[Record] = []  # what it says of its own requests
         self.responses: dict[int, Response] = {}
         self.credit: dict[int, int] = {}  # request bytes that the guest has asked for, by stream
         self.log = b""
@@ -182,6 +183,9 @@ class Guest:
         """Take what the guest has said; whether it was given credit for some of it."""
         given = False
         for record in self.machine.records:
+            if record.stream & abi.EXCHANGE_BIT:
+                self.exchanges.append(record)
+                continue
             if record.type == abi.RECORD_CREDIT:
                 self.credit[record.stream] += struct.unpack("<I", record.payload)[0]
                 continue

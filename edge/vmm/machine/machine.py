@@ -322,10 +322,10 @@ class Machine:
         return Idle(deadline_ns)
 
     def _check_time(self) -> None:
-        """CPU time counts from the last completed request on: those that ride together do not pay for each other. Sleep
-        gives some back: see `background.rested`.
+        """CPU time counts from the last completed request on: those that ride together do not pay for each other.
 
-        What it does after an answer, up to a request's limit, is still that request's.
+        What it does after an answer, up to a request's limit, is still that request's. Sleep gives some of it back, see
+        `background.rested`.
         """
         if self._gate.completed != self._completed:
             self._completed = self._gate.completed

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge.common.counters import Counters
 from edge.front.connection import Connection
@@ -15,6 +15,7 @@ from edge.front.request import Request
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.property.fuzzing.parsers import ParserFailure
+from tests.support.connections import Transport
 
 CORPUS: Final = Path(__file__).parent / "corpus" / "http"
 KEEPALIVE_S: Final = 3600.0
@@ -50,35 +51,6 @@ class Outcome:
     def refused(self) -> bool:
         """Whether the last of them was."""
         return bool(self.requests) and self.requests[-1].refused
-
-
-class _Transport:
-    def __init__(self) -> None:
-        self.reading, self.closed = True, False
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def set_write_buffer_limits(self, high: int) -> None:
-        pass
-
-    def get_extra_info(self, name: str) -> Any:
-        return ("192.0.2.1", 1234) if name == "peername" else None
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = True
 
 
 class _Taker:
@@ -120,7 +92,7 @@ def feed(data: bytes, cuts: list[int], held_max_bytes: int = 1 << 30) -> Outcome
 
     :param held_max_bytes: for all connections; past it they are not read on.
     """
-    taker, transport = _Taker(held_max_bytes), _Transport()
+    taker, transport = _Taker(held_max_bytes), Transport()
     connection = Connection(taker, KEEPALIVE_S)
     connection.connection_made(transport)  # type: ignore[arg-type]
     edges = [0, *cuts, len(data)]
