@@ -155,7 +155,9 @@ def peers(axes: Any, rows: Rows) -> None:
         axes.hlines(place, low, high, color=BLACK)
         axes.text(high, place, f" {row['median']:,.0f}", va="center", fontsize=8)
     axes.set(yticks=range(len(known)), yticklabels=[row["title"].partition(",")[0] for row in known])
-    axes.set(xlabel="requests per second, 32 connections; bars are medians, lines first to third quartile")
+    axes.set_xlabel("requests per second, 32 connections; bars are medians, lines first to third quartile", loc="right")
+    axes.locator_params(axis="x", nbins=5)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.margins(x=0.12)
 
 
