@@ -1,7 +1,7 @@
 """Others who answer the same pages: each a small class that starts it on this machine, or says what it lacks.
 
-A peer serves `/` with a greeting and, where it can, `/json` with ten objects and `/page`, a table of fifty rows. Each is
-set up as its own documentation advises for this. Processes end with the `with` block.
+A peer serves `/` with a greeting and, where it can, `/json` with ten objects and `/page`, a table of fifty rows. Each
+is set up as its own documentation advises for this. Processes end with the `with` block.
 """
 
 import contextlib

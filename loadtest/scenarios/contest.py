@@ -22,7 +22,7 @@ from loadtest.site.site import Site, example
 from loadtest.traffic.pressure import press, require_clean
 
 PEERS: Final[tuple[type[Peer], ...]] = (Workerd, Deno, Bun, Nginx, Wasmtime, Cgi)
-PAGES: Final[Mapping[str, str]] = {"/": "hello", "/json": "JSON of ten objects", "/page": "a rendered page of fifty rows"}
+PAGES: Final[Mapping[str, str]] = {"/": "hello", "/json": "JSON of ten objects", "/page": "a page of fifty rows"}
 Samples = Mapping[Row, Sequence[float]]
 
 HELLO_RATIO: Final = Row("hello-against-workerd", "hello in C against workerd's hello", "x", "higher", 1.5)

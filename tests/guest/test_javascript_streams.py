@@ -60,8 +60,8 @@ class Worker(Guest):
         """Exchanges that the worker gave up."""
         return {record.stream for record in self.exchanges if record.type == abi.RECORD_RESET}
 
-    def say(self, exchange: Record, *, body: bytes = b"", end: bool = True, status: str = "200") -> None:
-        self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": status})))
+    def say(self, exchange: Record, *, body: bytes = b"", end: bool = True, status: str = "200", **more: str) -> None:
+        self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": status, **more})))
         self.machine.offer(Record(abi.RECORD_BODY, END if end else 0, exchange.stream, body))
         self.run()
 
@@ -143,6 +143,32 @@ def test_who_reads_a_body_hears_that_its_client_has_left(worker: Worker) -> None
     worker.run()
     worker.leave(stream)
     assert worker.json("/seen") == ["The client has left"]
+
+
+@pytest.mark.parametrize(
+    ("status", "place", "method", "fields"),
+    [
+        ("307", "/there", "POST", {"authorization": "secret", "cookie": "a=1", "content-type": "text/x"}),
+        ("303", "/there", "GET", {"authorization": "secret", "cookie": "a=1"}),
+        ("307", "http://other.test/there", "POST", {"content-type": "text/x"}),
+        ("302", "http://up.test:8080/there", "GET", {}),
+    ],
+)
+def test_credentials_do_not_follow_to_another_origin_nor_what_tells_of_a_body_without_one(
+    worker: Worker, status: str, place: str, method: str, fields: dict[str, str]
+) -> None:
+    worker.send("/ask-moved")
+    worker.run()
+    worker.say(worker.begun()[0], status=status, Location=place)
+    url = place if place.startswith("http") else f"http://up.test{place}"
+    assert worker.begun()[1].payload == head_block({"Method": method, "URL": url, **fields, "x-own": "yes"})
+
+
+def test_a_redirect_that_is_an_error_says_so(worker: Worker) -> None:
+    stream = worker.send("/ask-fixed")
+    worker.run()
+    worker.say(worker.begun()[0], status="302", Location="/there")
+    assert bytes(worker.responses[stream].body) == b"fetch failed: no redirect expected, got one"
 
 
 def test_a_requests_redirects_are_its_clients(worker: Worker) -> None:

@@ -8,6 +8,8 @@
   const HELD_MAX = 256 << 10; // bytes of an answer that nobody reads, held while others wait for its place
   const CODINGS = ["gzip", "x-gzip", "deflate"]; // that answers are decoded of
   const REDIRECTS = [301, 302, 303, 307, 308];
+  const CREDENTIALS = ["authorization", "cookie", "proxy-authorization"]; // not for another origin (Fetch, HTTP-redirect fetch)
+  const OF_BODIES = ["content-encoding", "content-language", "content-location", "content-type"]; // as there
 
   const open = []; // that have one of the machine's places, oldest first
   const queue = []; // that wait for one
@@ -177,6 +179,11 @@
     return body;
   };
 
+  const without = (headers, names) => {
+    const left = [];
+    for (let n = 0; n < headers.length; n += 2) if (!names.includes(headers[n])) left.push(headers[n], headers[n + 1]);
+    return left;
+  };
   const block = (headers) => {
     let text = "";
     for (let n = 0; n < headers.length; n += 2)
@@ -199,7 +206,7 @@
     const request = new Request(input, init);
     if (request.bodyUsed) throw new TypeError("Body has already been used.");
     let { url, method } = request, raw = request._stream ?? request._raw;
-    const headers = request.headers._list;
+    let headers = request.headers._list;
     if (request.signal.aborted) throw request.signal.reason;
     request._used = raw !== null;
     for (let hops = 0; ; hops++) {
@@ -212,10 +219,16 @@
         return answer;
       }
       exchange.end(null);
-      if (request.redirect === "error" || hops >= 20) throw new TypeError("fetch failed: too many redirects");
+      if (request.redirect === "error") throw new TypeError("fetch failed: no redirect expected, got one");
+      if (hops >= 20) throw new TypeError("fetch failed: at most 20 redirects expected");
       if (raw instanceof ReadableStream && status !== 303) throw new TypeError("fetch failed: a body that was streamed cannot be sent again");
-      url = new URL(location, url).href;
-      if (status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST") { method = "GET"; raw = null; }
+      const next = new URL(location, url);
+      if (next.origin !== new URL(url).origin) headers = without(headers, CREDENTIALS); // they were meant for another
+      url = next.href;
+      if (status === 303 ? method !== "HEAD" : (status === 301 || status === 302) && method === "POST") {
+        method = "GET"; raw = null;
+        headers = without(headers, OF_BODIES);
+      }
     }
   };
   expose({ fetch });
