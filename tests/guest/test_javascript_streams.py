@@ -1,5 +1,6 @@
 """Streams and exchanges of JavaScript workers: what leaves when, in how many records, and what ends with what."""
 
+import gzip
 import json
 import time
 from functools import cache
@@ -162,6 +163,27 @@ def test_credentials_do_not_follow_to_another_origin_nor_what_tells_of_a_body_wi
     worker.say(worker.begun()[0], status=status, Location=place)
     url = place if place.startswith("http") else f"http://up.test{place}"
     assert worker.begun()[1].payload == head_block({"Method": method, "URL": url, **fields, "x-own": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", ""),
+        (gzip.compress(b""), ""),
+        (gzip.compress(b"some"), "some"),
+        (gzip.compress(b"some") + gzip.compress(b" more"), "some more"),
+        (gzip.compress(b"some")[:-9], "fetch failed: a compressed body broke off"),
+        (gzip.compress(b"some")[:1], "fetch failed: a compressed body broke off"),
+    ],
+)
+def test_a_compressed_body_is_whole_or_an_error_and_an_empty_one_is_empty(
+    worker: Worker, body: bytes, text: str
+) -> None:
+    fields = {"Content-Encoding": "gzip"}
+    stream = worker.send("/ask-text")
+    worker.run()
+    worker.say(worker.begun()[0], body=body, **fields)
+    assert json.loads(bytes(worker.responses[stream].body)) == text
 
 
 def test_a_redirect_that_is_an_error_says_so(worker: Worker) -> None:

@@ -54,6 +54,7 @@ const paths = {
   "/ask-moved": async () => new Response(String((await fetch("http://up.test/", {
     method: "POST", body: "x", headers: { authorization: "secret", cookie: "a=1", "content-type": "text/x", "x-own": "yes" },
   })).status)),
+  "/ask-text": async () => { try { return Response.json(await (await fetch("http://up.test/")).text()); } catch (error) { return Response.json(error.message); } },
   "/ask-fixed": async () => { try { await fetch("http://up.test/", { redirect: "error" }); } catch (error) { return new Response(error.message); } },
   "/ask-kept": async (request, env, ctx) => { ctx.waitUntil(later(1).then(() => fetch("http://up.test/kept")).then((answer) => answer.text()).then((text) => seen.push(text))); return new Response("now"); },
   "/ask-late": async (request, env, ctx, url) => { await later(Number(url.searchParams.get("ms"))); await fetch(`http://up.test/${url.search}`); await new Promise((resolve) => { go = resolve; }); return new Response("late"); },

@@ -158,7 +158,7 @@
   // Of the codings that a browser would take, those that can be taken apart here (RFC 9110, section 12.5.3).
   const acceptable = (value) => value.split(",").filter((one) => [...CODINGS, "identity"].includes(one.split(";")[0].trim().toLowerCase())).join(",").trim() || "identity";
   const decoded = (stream, coding) => {
-    let reader = null, part = null;
+    let reader = null, part = null, empty = true;
     const state = nk.inflater(coding !== "deflate");
     const body = new ReadableStream({
       async pull(controller) {
@@ -168,9 +168,10 @@
           part = null;
           if (out) return controller.enqueue(new Uint8Array(out));
           const { value, done } = await reader.read();
-          if (done && out !== null) throw new TypeError("fetch failed: a compressed body broke off");
+          if (done && out !== null && !empty) throw new TypeError("fetch failed: a compressed body broke off");
           if (done) return controller.close();
           part = value.buffer;
+          empty &&= value.length === 0;
         }
       },
       cancel: (reason) => (reader ?? stream).cancel(reason),
