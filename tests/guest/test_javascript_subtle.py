@@ -114,6 +114,17 @@ def test_hmac_and_digests(subtle: Subtle, name: str, key: bytes, text: bytes) ->
     assert plain == reference.finalize()
 
 
+def test_what_a_worker_does_to_what_it_sees_of_a_key_does_not_change_the_key(subtle: Subtle) -> None:
+    _, _, signed, refused = subtle(
+        ["importKey", "raw", b"k", {"name": "HMAC", "hash": "SHA-256"}, True, ["sign"]],
+        ["change", of(0)],
+        ["sign", "HMAC", of(0), b"text"],
+        ["verify", "HMAC", of(0), b"", b"text"],
+    )
+    assert signed == hmac.digest(b"k", b"text", "sha256")
+    assert refused.startswith("InvalidAccessError")
+
+
 def test_a_key_says_what_it_is_and_keeps_to_it(subtle: Subtle) -> None:
     made, jwk, again, raw, refused, secret, kept = subtle(
         ["generateKey", {"name": "hmac", "hash": {"name": "sha-256"}}, True, ["verify", "sign"]],

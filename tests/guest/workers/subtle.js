@@ -20,7 +20,13 @@ export default {
     const made = [], shown = [];
     for (const [operation, ...given] of await request.json()) {
       try {
-        made.push(await crypto.subtle[operation](...revive(given, made)));
+        if (operation === "change") {
+          const [key] = revive(given, made);
+          key.usages.push("verify");
+          key.algorithm.name = "AES-CBC";
+          key.algorithm.hash.name = "SHA-1";
+        }
+        made.push(operation === "change" ? "changed" : await crypto.subtle[operation](...revive(given, made)));
         shown.push(show(made.at(-1)));
       } catch (error) {
         made.push(null);

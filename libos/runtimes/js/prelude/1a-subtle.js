@@ -21,11 +21,16 @@
       }
       get type() { return innerOf(this).type; }
       get extractable() { return innerOf(this).extractable; }
-      get algorithm() { return innerOf(this).algorithm; }
-      get usages() { return innerOf(this).usages; }
+      get algorithm() { return shownOf(this).algorithm; }
+      get usages() { return shownOf(this).usages; }
       get [Symbol.toStringTag]() { return "CryptoKey"; }
     }
     const innerOf = (key) => hidden.get(key) ?? (() => { throw new TypeError("CryptoKey expected"); })();
+
+    const shownOf = (key) => { // what a worker sees of it, and may change: the key itself stays what it is
+      const inner = innerOf(key), { hash } = inner.algorithm;
+      return (inner.shown ??= { algorithm: { ...inner.algorithm, ...(hash && { hash: { ...hash } }) }, usages: [...inner.usages] });
+    };
 
     // What the parts use. Bytes that a worker gave are copied before anything else happens.
     const bytes = (value, what = "data") => {
