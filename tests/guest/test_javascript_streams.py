@@ -61,8 +61,11 @@ class Worker(Guest):
         """Exchanges that the worker gave up."""
         return {record.stream for record in self.exchanges if record.type == abi.RECORD_RESET}
 
-    def say(self, exchange: Record, *, body: bytes = b"", end: bool = True, status: str = "200", **more: str) -> None:
-        self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block({"Status": status, **more})))
+    def say(
+        self, exchange: Record, fields: dict[str, str] | None = None, *, body: bytes = b"", end: bool = True
+    ) -> None:
+        head = {"Status": "200", **(fields or {})}
+        self.machine.offer(Record(abi.RECORD_HEAD, 0, exchange.stream, head_block(head)))
         self.machine.offer(Record(abi.RECORD_BODY, END if end else 0, exchange.stream, body))
         self.run()
 
@@ -160,7 +163,7 @@ def test_credentials_do_not_follow_to_another_origin_nor_what_tells_of_a_body_wi
 ) -> None:
     worker.send("/ask-moved")
     worker.run()
-    worker.say(worker.begun()[0], status=status, Location=place)
+    worker.say(worker.begun()[0], {"Status": status, "Location": place})
     url = place if place.startswith("http") else f"http://up.test{place}"
     assert worker.begun()[1].payload == head_block({"Method": method, "URL": url, **fields, "x-own": "yes"})
 
@@ -179,17 +182,16 @@ def test_credentials_do_not_follow_to_another_origin_nor_what_tells_of_a_body_wi
 def test_a_compressed_body_is_whole_or_an_error_and_an_empty_one_is_empty(
     worker: Worker, body: bytes, text: str
 ) -> None:
-    fields = {"Content-Encoding": "gzip"}
     stream = worker.send("/ask-text")
     worker.run()
-    worker.say(worker.begun()[0], body=body, **fields)
+    worker.say(worker.begun()[0], {"Content-Encoding": "gzip"}, body=body)
     assert json.loads(bytes(worker.responses[stream].body)) == text
 
 
 def test_a_redirect_that_is_an_error_says_so(worker: Worker) -> None:
     stream = worker.send("/ask-fixed")
     worker.run()
-    worker.say(worker.begun()[0], status="302", Location="/there")
+    worker.say(worker.begun()[0], {"Status": "302", "Location": "/there"})
     assert bytes(worker.responses[stream].body) == b"fetch failed: no redirect expected, got one"
 
 
