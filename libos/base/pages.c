@@ -113,3 +113,43 @@ bool pages_own(uint64_t address, uint64_t size, struct page_range *range) {
     *range = (struct page_range){(uint32_t)(address / NK_PAGE_SIZE), pages_in(size)};
     return range->first >= first && range->first + range->count <= end;
 }
+
+/* Those of these bytes' pages that lie between the program's end and the end of memory: *range, which may be empty. */
+void pages_clip(uint64_t address, uint64_t size, struct page_range *range) {
+    uint64_t from = address / NK_PAGE_SIZE, to = from + ALIGN_UP(size, NK_PAGE_SIZE) / NK_PAGE_SIZE;
+    from = from < first ? first : MIN(from, (uint64_t)end);
+    to = to < from ? from : MIN(to, (uint64_t)end);
+    *range = (struct page_range){(uint32_t)from, (uint32_t)(to - from)};
+}
+
+/* Takes the upper half of what is free at the end of memory, for who wants addresses that go on beyond it; NULL: none. */
+void *pages_take_end(void) {
+    uint32_t page = end;
+    while (page > first && !bit(taken, page - 1))
+        page--;
+    struct page_range half = {page + (end - page + 1) / 2, (end - page) / 2};
+    if (!half.count)
+        return NULL;
+    pages_take_range(half);
+    return (void *)((uintptr_t)half.first * NK_PAGE_SIZE);
+}
+
+/* The next run of taken pages from range->first on. */
+bool pages_next_run(struct page_range *range) {
+    uint32_t page = range->first < first ? first : range->first;
+    while (page < end && !bit(taken, page))
+        page++;
+    range->first = page;
+    while (page < end && bit(taken, page))
+        page++;
+    range->count = page - range->first;
+    return range->count;
+}
+
+/* Whether all of them are taken. */
+bool pages_are_taken(struct page_range range) {
+    for (uint32_t page = range.first; range.count; range.count--, page++)
+        if (page >= end || !bit(taken, page))
+            return false;
+    return true;
+}
