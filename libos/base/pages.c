@@ -122,16 +122,17 @@ void pages_clip(uint64_t address, uint64_t size, struct page_range *range) {
     *range = (struct page_range){(uint32_t)from, (uint32_t)(to - from)};
 }
 
-/* Takes the upper half of what is free at the end of memory, for who wants addresses that go on beyond it; NULL: none. */
-void *pages_take_end(void) {
-    uint32_t page = end;
-    while (page > first && !bit(taken, page - 1))
-        page--;
-    struct page_range half = {page + (end - page + 1) / 2, (end - page) / 2};
-    if (!half.count)
-        return NULL;
-    pages_take_range(half);
-    return (void *)((uintptr_t)half.first * NK_PAGE_SIZE);
+/* Takes the upper half of the last free run, for who wants to begin there what memory is too small for; false: none. */
+bool pages_take_half(struct page_range *range) {
+    uint32_t to = end;
+    while (to > first && bit(taken, to - 1))
+        to--;
+    uint32_t from = to;
+    while (from > first && !bit(taken, from - 1))
+        from--;
+    *range = (struct page_range){from + (to - from + 1) / 2, (to - from) / 2};
+    pages_take_range(*range);
+    return range->count;
 }
 
 /* The next run of taken pages from range->first on. */

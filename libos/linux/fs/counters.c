@@ -111,8 +111,10 @@ static const struct file_kind kind_timer = {.read = timerfd_read,
 
 static void expired(struct timer *timer, uint64_t times) {
     struct file *file = (struct file *)((char *)timer - offsetof(struct file, timer));
+    bool first = !file->value;
     file->value += times;
-    changed(&file->edges.in);
+    if (first) /* as on Linux: one that nobody reads tells of itself once */
+        changed(&file->edges.in);
 }
 
 int64_t sys_timerfd_create(const uint64_t *a, struct frame *frame) {

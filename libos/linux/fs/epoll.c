@@ -215,18 +215,19 @@ static int64_t wait_until(const uint64_t *a, uint64_t deadline_ns) {
     if ((int)a[2] <= 0)
         return -EINVAL;
     uint64_t max = MIN((uint64_t)(uint32_t)a[2], (uint64_t)FILES_MAX);
-    if (!can_write(a[1], max * sizeof(struct epoll_event)))
-        return -EFAULT;
+    bool writable = can_write(a[1], max * sizeof(struct epoll_event));
     if (!epoll)
         return -EBADF;
     if (epoll->kind != &kind_epoll)
         return -EINVAL;
     for (;;) {
-        int64_t found = collect(epoll, (struct epoll_event *)a[1], max);
+        if (!writable && epoll_ready(epoll))
+            return -EFAULT;
+        int64_t found = writable ? collect(epoll, (struct epoll_event *)a[1], max) : 0;
         if (found)
             return found;
         if (!wait_more(deadline_ns))
-            return interrupted(running) ? -EINTR : collect(epoll, (struct epoll_event *)a[1], max);
+            return interrupted(running) ? -EINTR : 0;
         if (file_of(a[0]) != epoll)
             return -EBADF;
     }

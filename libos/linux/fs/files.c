@@ -105,8 +105,8 @@ int64_t sys_lseek(const uint64_t *a, struct frame *frame) {
         return -EBADF;
     if (a[2] > SEEK_HOLE)
         return -EINVAL;
-    if (file->kind->mode == S_IFCHR)
-        return file->position = 0; /* devices without an end, as /dev/null */
+    if (file->kind->mode == S_IFCHR || (file->kind->name && !file->pipe))
+        return file->position = 0; /* devices without an end, as /dev/null; counters and the like */
     if (file->kind->mode != S_IFREG && file->kind->mode != S_IFDIR)
         return -ESPIPE;
     int64_t end = end_of(file), to;

@@ -155,6 +155,7 @@ bool is_link(const struct place *place);
 bool is_there(const struct place *place);
 void link_target(const struct place *place, char *to);
 int64_t may_make(const struct place *place);
+const char *working_folder(void);
 linux_function sys_getcwd, sys_chdir, sys_fchdir;
 
 /* ---- open.c, folders.c: opening, and what is in a folder ---- */

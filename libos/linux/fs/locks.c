@@ -43,12 +43,14 @@ static bool overlap(const struct lock *a, const struct lock *b) {
     return a->what == b->what && a->whole == b->whole && a->start <= b->end && b->start <= a->end;
 }
 
-/* Somebody else's lock that this one would have to wait for. */
+/* Somebody else's lock that this one would have to wait for, the first in the file. */
 static struct lock *conflict(const struct lock *wanted) {
+    struct lock *first = NULL;
     for (struct lock *lock = locks; lock; lock = lock->next)
-        if (lock->owner != wanted->owner && overlap(lock, wanted) && (lock->type == F_WRLCK || wanted->type == F_WRLCK))
-            return lock;
-    return NULL;
+        if (lock->owner != wanted->owner && overlap(lock, wanted) &&
+            (lock->type == F_WRLCK || wanted->type == F_WRLCK) && (!first || lock->start < first->start))
+            first = lock;
+    return first;
 }
 
 static bool add(const struct lock *lock) {

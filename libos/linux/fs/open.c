@@ -113,7 +113,7 @@ static int64_t open_place(struct place *place, uint64_t flags, uint64_t mode) {
     } else if ((flags & O_CREAT) && (flags & O_EXCL)) {
         return -EEXIST;
     } else if (is_link(place)) {
-        return -ELOOP; /* O_NOFOLLOW */
+        return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP; /* O_NOFOLLOW */
     }
     uint32_t kept = (uint32_t)flags | O_LARGEFILE;
     if (is_folder(place)) {

@@ -75,9 +75,9 @@ static void leave(struct place *place) {
     locate(place);
 }
 
-static int64_t start(uint64_t base, struct place *place) {
+static int64_t start(uint64_t base, bool here, struct place *place) {
     const char *path = working_path;
-    const struct node *node = working;
+    struct node *node = working;
     if ((int)base != AT_FDCWD) {
         const struct file *folder = file_of((uint32_t)base);
         if (!folder)
@@ -87,8 +87,17 @@ static int64_t start(uint64_t base, struct place *place) {
         path = folder->folder;
         node = folder->node;
     }
-    if (node && !node_path(node, place->path))
-        return -ENOENT;
+    if (node && !node_path(node, place->path)) { /* it was removed: only itself is left of it */
+        place->path[0] = '\0';
+        place->name = place->path;
+        place->entry = NULL;
+        place->special = NULL;
+        place->file = NULL;
+        place->folder = NULL;
+        place->slash = place->dot = false;
+        place->node = node;
+        return here ? 0 : -ENOENT;
+    }
     if (!node)
         format_buffer(place->path, PATH_MAX, "%s", path);
     place->length = strlen(place->path) == 1 ? 0 : strlen(place->path);
@@ -190,13 +199,14 @@ int64_t find_place(uint64_t base, uint64_t address, int how, struct place *place
     if (!*path && !(how & MAY_BE_EMPTY))
         return -ENOENT;
     memcpy(buffer, path, strlen(path) + 1);
+    bool here = !strcmp(path, ".");
     int64_t error = 0;
     place->length = 0;
     if (*path == '/')
         locate(place);
     else
-        error = start(base, place);
-    if (!error)
+        error = start(base, here, place);
+    if (!error && !(here && place->node && !place->length))
         error = walk(place, buffer, how & FOLLOW);
     if (!error && place->slash && is_there(place) && !is_folder(place))
         error = -ENOTDIR;
@@ -208,12 +218,19 @@ int64_t may_make(const struct place *place) {
     return place->folder ? 0 : -EROFS;
 }
 
+/* Its path; NULL: it was removed. */
+const char *working_folder(void) {
+    static char path[PATH_MAX];
+    if (!working)
+        return working_path;
+    return node_path(working, path) ? path : NULL;
+}
+
 int64_t sys_getcwd(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    static char path[PATH_MAX];
-    if (working && !node_path(working, path))
+    const char *from = working_folder();
+    if (!from)
         return -ENOENT;
-    const char *from = working ? path : working_path;
     size_t size = strlen(from) + 1;
     if (a[1] < size)
         return -ERANGE;

@@ -53,8 +53,8 @@ void print_statm(struct sink *sink) {
 
 void print_status(struct sink *sink) {
     unsigned user = file_user(), group = file_group();
-    print(sink, "Name:\t%s\nUmask:\t%04o\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t1\nTracerPid:\t0\n",
-          process_name(), file_mask, PROCESS_ID, PROCESS_ID);
+    print(sink, "Name:\t%s\nUmask:\t0%u%u%u\nState:\tR (running)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t1\nTracerPid:\t0\n",
+          process_name(), file_mask >> 6, file_mask >> 3 & 7, file_mask & 7, PROCESS_ID, PROCESS_ID);
     print(sink, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t \n", user, user, user, user, group,
           group, group, group, FILES_MAX);
     print(sink, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n", kib(used_bytes()),

@@ -14,8 +14,8 @@ static const char *root_target(void) {
 }
 
 static const char *working_target(void) {
-    static char path[PATH_MAX];
-    return sys_getcwd((const uint64_t[]){(uint64_t)(uintptr_t)path, PATH_MAX}, NULL) < 0 ? "/" : path;
+    const char *path = working_folder();
+    return path ? path : "(deleted)";
 }
 
 void print_cmdline(struct sink *sink), print_comm(struct sink *sink), print_environ(struct sink *sink);
@@ -50,7 +50,7 @@ const struct special specials[] = {
     {SELF "/cwd", LINK, 0, NULL, NULL, NULL, working_target},
     {SELF "/environ", S_IFREG | 0400, 0, NULL, print_environ, NULL, NULL},
     {SELF "/exe", LINK, 0, NULL, NULL, NULL, program_path},
-    {SELF "/fd", FOLDER, 0, NULL, NULL, NULL, NULL},
+    {SELF "/fd", S_IFDIR | 0500, 0, NULL, NULL, NULL, NULL},
     {SELF "/limits", TEXT, 0, NULL, print_limits, NULL, NULL},
     {SELF "/maps", TEXT, 0, NULL, print_maps, NULL, NULL},
     {SELF "/mounts", TEXT, 0, NULL, print_mounts, NULL, NULL},

@@ -38,9 +38,42 @@ uint64_t memory_brk(void) {
     return brk_now;
 }
 
-/* Address space for who will use little of it: from the last part of memory on, and beyond, where nothing is. */
+#define RESERVED_MAX 64
+
+/* Address space that is larger than memory: what lies in these pages can be used, the rest is not there. */
+static struct reserved {
+    struct page_range pages;
+    uint64_t size;
+} reserved[RESERVED_MAX];
+
+static struct reserved *reserved_at(uint64_t address) {
+    for (struct reserved *at = reserved; at < reserved + RESERVED_MAX; at++) {
+        uint64_t start = (uint64_t)at->pages.first * NK_PAGE_SIZE;
+        if (at->size && address >= start && address - start < at->size)
+            return at;
+    }
+    return NULL;
+}
+
+/* For who will use little of it; NULL: not even that can be had. */
 void *memory_reserve(uint64_t size) {
-    return size < 1ull << 46 ? pages_take_end() : NULL;
+    struct reserved *free = reserved;
+    while (free < reserved + RESERVED_MAX && free->size)
+        free++;
+    if (size >= 1ull << 46 || free == reserved + RESERVED_MAX || !pages_take_half(&free->pages))
+        return NULL;
+    free->size = size;
+    return (void *)((uintptr_t)free->pages.first * NK_PAGE_SIZE);
+}
+
+/* The pages of a range; of one that begins in a reservation, what belongs to that. */
+static struct page_range pages_of(uint64_t address, uint64_t size) {
+    struct page_range range;
+    const struct reserved *at = reserved_at(address);
+    pages_clip(address, size, &range);
+    if (at && range.first + range.count > at->pages.first + at->pages.count)
+        range.count = at->pages.first + at->pages.count - MIN(range.first, at->pages.first + at->pages.count);
+    return range;
 }
 
 /* Whether a range is of addresses at all, and begins a page. */
@@ -51,12 +84,14 @@ static bool is_range(uint64_t address, uint64_t size) {
 
 int64_t sys_munmap(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct page_range range;
     if (!a[1] || !is_range(a[0], a[1]))
         return -EINVAL;
     if (memory_mapped(a[0], -1))
         return 0; /* a file's: it goes with the file */
-    pages_clip(a[0], a[1], &range);
+    struct page_range range = pages_of(a[0], a[1]);
+    struct reserved *whole = reserved_at(a[0]);
+    if (whole && range.first == whole->pages.first && a[1] >= whole->size)
+        whole->size = 0;
     for (struct page_range one = {range.first, 1}; one.first < range.first + range.count; one.first++)
         if (!memory_is_kept((uint64_t)one.first * NK_PAGE_SIZE))
             pages_give_range(one);
@@ -127,7 +162,7 @@ int64_t sys_mprotect(const uint64_t *a, struct frame *frame) {
         return -EINVAL;
     if (!a[1])
         return 0;
-    if (!is_range(a[0], a[1]) || (a[2] && !can_read(a[0], a[1])) || (!a[2] && a[0] < NK_STACK_ADDRESS))
+    if (!is_range(a[0], a[1]) || (a[2] && !can_read(a[0], a[1])) || (!a[2] && !can_read(a[0], 1) && !reserved_at(a[0])))
         return -ENOMEM;
     return a[2] & PROT_EXEC ? -EPERM : 0;
 }
@@ -138,12 +173,11 @@ static bool is_advice(uint64_t advice) {
 
 int64_t sys_madvise(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct page_range range;
     if (!is_range(a[0], a[1]) || !is_advice(a[2]))
         return -EINVAL;
-    if (a[1] && a[0] < NK_MEMORY_MAX && !can_read(a[0], MIN(a[1], 1ull)))
+    if (a[1] && !can_read(a[0], 1) && !reserved_at(a[0]))
         return -ENOMEM;
-    pages_clip(a[0], a[1], &range);
+    struct page_range range = pages_of(a[0], a[1]);
     if (a[2] != MADV_DONTNEED)
         return 0;
     for (uint64_t page = range.first; range.count--; page++)
