@@ -7,13 +7,12 @@ from origin.bake.elf import Segment
 from vmimage import abi
 from vmimage.manifest import Access, Region
 
-
 STACK_MAX: Final = 8 << 20  # bytes; what Linux gives a first thread
 STACK_SHARE: Final = 8  # of memory, one in so many at most
 
 
 def stack_bytes(memory_bytes: int) -> int:
-    """The size of the first thread's stack in a Linux program, in whole pages: address space, which costs when touched."""
+    """The size of the first thread's stack in a Linux program, in whole pages; memory is taken as it is touched."""
     return min(STACK_MAX, memory_bytes // STACK_SHARE) // abi.PAGE_SIZE * abi.PAGE_SIZE
 
 

@@ -1,4 +1,4 @@
-"""The same static binary on this host's Linux and in a machine: what it prints, case by case, and where that may differ.
+"""The same static binary on this host's Linux and in a machine: what each case prints, and where that may differ.
 
 `python -m tests.support.differential` runs both and prints the page docs/linux.md.
 """
@@ -20,7 +20,7 @@ NATIVE_TIMEOUT_S: Final = 120
 # The lines of a case that may differ from Linux, and why. A line that does not differ has no place here.
 PERMITTED: Final[dict[str, dict[str, str]]] = {
     "executable_memory": {
-        "mmap(NULL, 4096, PROT_READ | PROT_EXEC": "EPERM: the image's code is all the code there is; no page is made executable"
+        "mmap(NULL, 4096, PROT_READ | PROT_EXEC": "EPERM: the image has all the code there is"
     },
     "files_larger_than_memory": {
         "ftruncate(": "EFBIG: a file is bytes in the machine's memory in one piece, holes too, and cannot be larger"
@@ -111,10 +111,14 @@ def page(native: dict[str, list[str]]) -> str:
             about = path.read_text().split("/* ", 1)[1].split(" */", 1)[0].rstrip(".")
             lines = sum(len(native[name]) for name in names)
             rows.append((path.name, about, len(names), lines, sum(len(PERMITTED.get(name, {})) for name in names)))
-    total = tuple(sum(row[column] for row in rows) for column in (2, 3, 4))
-    table = "".join(f"| {name} | {about} | {cases} | {lines} | {differ} |\n" for name, about, cases, lines, differ in rows)
+    total = [sum(row[2] for row in rows), sum(row[3] for row in rows), sum(row[4] for row in rows)]
+    table = "".join(
+        f"| {name} | {about} | {cases} | {lines} | {differ} |\n" for name, about, cases, lines, differ in rows
+    )
     reasons = "".join(
-        f"| {case} | `{line.replace('|', ',')}` | {why} |\n" for case, lines in sorted(PERMITTED.items()) for line, why in lines.items()
+        f"| {case} | `{line.replace('|', ',')}` | {why} |\n"
+        for case, lines in sorted(PERMITTED.items())
+        for line, why in lines.items()
     )
     return f"""# Linux programs: what is compared with Linux
 

@@ -50,7 +50,7 @@ _Noreturn void program_begin(const char *variables) {
     pointers[0] = arguments;
     pointers[count++] = 0;
     for (const char *at = env_next(NULL); at && count < POINTERS_MAX - 64; at = env_next(at))
-        pointers[count++] = (uint64_t)(uintptr_t)at;
+        pointers[count++] = (uint64_t)(uintptr_t)push_bytes(&stack, at, strlen(at) + 1); /* programs write there */
     for (const char *at = variables; at && *at && count < POINTERS_MAX - 64; at += strlen(at) + 1)
         pointers[count++] = (uint64_t)(uintptr_t)at;
     pointers[count++] = 0;
