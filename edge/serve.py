@@ -20,8 +20,9 @@ from edge.common.private import private_folder
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
 from edge.config.options import EdgeConfig
-from edge.content.blobs import DiskStore, OriginStore
+from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
+from edge.content.registry import OriginStore
 from edge.content.seal import load_seal
 from edge.front.http import Front
 from edge.model import routes

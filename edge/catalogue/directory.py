@@ -18,7 +18,7 @@ from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.services import Service
-from vmimage.errors import NunatakError, Unavailable, UnknownService
+from vmimage.errors import NunatakError, OriginBusy, Unavailable, UnknownService
 from vmimage.trust import ServiceRecord
 
 Kind = Literal["host", "service"]
@@ -199,6 +199,7 @@ class Directory:
         """Refresh for ever. What was verified is served however long the origin is away."""
         failing = ""
         while True:
+            pause_s = interval_s
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
@@ -209,9 +210,11 @@ class Directory:
                 if str(error) != failing:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
+                if isinstance(error, OriginBusy):
+                    pause_s = max(interval_s, error.wait_s)
             self._awake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), interval_s)
+                await asyncio.wait_for(self._awake.wait(), pause_s)
 
     def look_now(self) -> None:
         """Have `watch` refresh without waiting for its time."""

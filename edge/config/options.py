@@ -324,6 +324,8 @@ def _read(option: Option, value: object) -> Any:
 def _check(config: EdgeConfig) -> None:
     if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.origin):
         raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
+    if "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
+        raise OperatorError("origin: a URL without user and password expected: edges fetch without credentials")
     if not _is_address(config.listen):
         raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
     if not re.fullmatch(r"unix:.*[^/]", config.admin_listen):

@@ -41,7 +41,7 @@ app.command()(inspect)
 @app.command()
 def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")]) -> None:
     """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
-    from origin.model import keys
+    from origin import keys
 
     keys.generate(folder, _now())
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
@@ -74,7 +74,7 @@ def origin(
 
     import uvloop
 
-    from origin.model.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
@@ -160,7 +160,7 @@ def publish(
     """
     from dataclasses import replace
 
-    from origin.model.keys import load_signer, load_trust
+    from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
     from origin.publish.image_files import publication, read_batch, read_image
     from vmimage.manifest import is_name
@@ -204,7 +204,7 @@ def rollback(
     plain_http: PlainOption = False,
 ) -> None:
     """Publish an earlier image of a service again, as a new version."""
-    from origin.model.keys import load_signer, load_trust
+    from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
 
     choice, signer = _choice(written), load_signer(keys, "publisher")
@@ -238,7 +238,7 @@ def _choice(text: str | None) -> Choice | None:
 
 
 def _token(keys: Path, token_file: Path | None) -> str:
-    from origin.model.keys import TOKEN_FILE, load_token
+    from origin.keys import TOKEN_FILE, load_token
 
     return load_token(token_file or keys / TOKEN_FILE)
 

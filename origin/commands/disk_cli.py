@@ -97,7 +97,7 @@ def logs(
 ) -> None:
     """Print what a service has logged, on all edges."""
     from origin.model.exchange import refuse_plain_http
-    from origin.model.keys import TOKEN_FILE, load_token
+    from origin.keys import TOKEN_FILE, load_token
 
     refuse_plain_http(origin, plain_http)
     token = load_token(token_file or keys / TOKEN_FILE)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from origin.model.keys import generate, load_metadata, load_signer, load_trust
+from origin.keys import generate, load_metadata, load_signer, load_trust
 from origin.model.publication import Publication
 from origin.model.tokens import Tokens
 from origin.registry.logs import Logs
