@@ -117,7 +117,17 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed.", metavar="FILE", show_default="none"
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts and where its cache is.",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="root.json, of an edge or in a key folder: to say when what is signed by hand ends.",
+            metavar="FILE",
+            show_default="that of the configuration",
         ),
     ] = None,
 ) -> None:
@@ -133,8 +143,11 @@ def doctor(
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     table = Table(box=None, show_header=False)
     failed = False
-    kvm_ring0 = config is not None and load_config(config, {}).kvm_ring0 == "on"
-    for finding in examine(kvm_ring0=kvm_ring0):
+    loaded = load_config(config, {}) if config is not None else None
+    kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
+    kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
+    trust = trust or (loaded.trust if loaded is not None else None)
+    for finding in examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept):
         failed |= finding.state == "fail"
         table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.fix}[/]")
     Console().print(table)

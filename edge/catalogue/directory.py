@@ -6,9 +6,10 @@ What the catalogue does not know, or cannot say, is remembered for a moment, so 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Final, Literal, Protocol
 
 from cachetools import TTLCache
@@ -19,6 +20,7 @@ from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.services import Service
 from vmimage.errors import NunatakError, OriginBusy, Unavailable, UnknownService
+from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
 Kind = Literal["host", "service"]
@@ -34,6 +36,9 @@ class Names(Protocol):
     @property
     def expired(self) -> bool:
         """Whether it is too old to be believed in anything new."""
+
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
 
     def refresh(self) -> bool:
         """Learn what has changed; whether anything has."""
@@ -69,12 +74,23 @@ class Directory:
         self._nowhere: TTLCache[tuple[Kind, str], NunatakError] = TTLCache(REMEMBERED_MAX, negative_s)
         self._fresh_until = 0.0
         self._awake = asyncio.Event()
+        self._warned_on: date | None = None
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
     @property
     def expired(self) -> bool:
         """Whether the catalogue is past its date."""
         return self._catalogue.expired
+
+    @property
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
+        return self._catalogue.expiries()
+
+    def ending(self) -> list[str]:
+        """What has ended or ends soon of that, a line each with what to do."""
+        now, known = datetime.now(UTC), self.expiries
+        return [*ended(known, now), *ending(known, now)]
 
     async def find(self, kind: Kind, name: str) -> Service:
         """The service, asking the catalogue if it must; one look-up however many wait.
@@ -204,6 +220,7 @@ class Directory:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
                 failing = ""
+                self._warn()
                 await self._check_host()  # after the first look, which may find what was known before
             except NunatakError as error:
                 self._counters.add(self._counters.origin_errors, error.counter)
@@ -215,6 +232,13 @@ class Directory:
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)
+
+    def _warn(self) -> None:
+        """Once a day, by whatever clock: whoever sets it back reads the line again."""
+        if (today := datetime.now(UTC).date()) != self._warned_on:
+            self._warned_on = today
+            for line in self.ending():
+                _logger.warning(log.line("catalogue_ends", what=line))
 
     def look_now(self) -> None:
         """Have `watch` refresh without waiting for its time."""

@@ -137,6 +137,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "quarantined": "Services whose machines run in a worker of their own, since the end of one was blamed on them.",
     "waiting_bytes": "Memory held by requests that wait for a machine.",
     "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
+    "root_expires_timestamp_seconds": "When the trust root ends, in seconds since 1970; 0 when none is known.",
+    "targets_expires_timestamp_seconds": "When the role that says who publishes ends, in such seconds.",
+    "bins_expires_timestamp_seconds": "When the first of the catalogue's bins known here ends, in such seconds.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.shared import (
     KeysOption,
@@ -25,8 +26,11 @@ from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
+    from tuf.api.metadata import Root
+
     from origin.publish.publish import Exchange
     from origin.publish.written import Choice
+    from origin.registry.roles import Online
     from vmimage.trust import Trust
 
 
@@ -36,6 +40,7 @@ app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
 app.command()(build)
 app.command()(inspect)
+app.command()(renew)
 
 
 @app.command()
@@ -55,7 +60,11 @@ def origin(
     ],
     keys: KeysOption,
     listen: Annotated[
-        str, typer.Option(help="Address and port to listen on; port 0 takes a free one.", metavar="ADDRESS:PORT")
+        str,
+        typer.Option(
+            help="Address and port to listen on, or the path of a Unix socket; port 0 takes a free one.",
+            metavar="ADDRESS:PORT|unix:PATH",
+        ),
     ] = "127.0.0.1:8700",
     token_file: TokenOption = None,
     timestamp_minutes: Annotated[
@@ -76,6 +85,7 @@ def origin(
 
     from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
+    from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
     from origin.registry.server import Origin, serve
@@ -85,9 +95,12 @@ def origin(
         log_file = keys / LOG_TOKEN_FILE
         return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
-    host, port = _parse_listen(listen)
+    def online(root: Root) -> Online:
+        snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
+        return Online(snapshot, timestamp, timedelta(minutes=timestamp_minutes))
+
+    host, port = parse_listen(listen)
     token, log_token = shared_tokens()
-    online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
     kept = Store(store)
@@ -179,7 +192,7 @@ def publish(
         publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
         origin,
         keys,
@@ -209,7 +222,7 @@ def rollback(
 
     choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice),
+        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),
         origin,
         keys,
@@ -243,11 +256,8 @@ def _token(keys: Path, token_file: Path | None) -> str:
     return load_token(token_file or keys / TOKEN_FILE)
 
 
-def _parse_listen(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
-    return host.strip("[]"), int(port)
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)
 
 
 def _now() -> datetime:

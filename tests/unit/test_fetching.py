@@ -1,4 +1,4 @@
-"""What an answer means to who fetches: the table of redirects, pauses and refusals, and that both clients keep to it."""
+"""What an answer means to who fetches: redirects, pauses and refusals as a table, and that both clients keep to it."""
 
 import asyncio
 import hashlib
@@ -186,7 +186,9 @@ def test_redirects_are_counted() -> None:
 
 
 def test_a_busy_registry_is_asked_again_while_there_is_time() -> None:
-    def answer(request: web.BaseRequest, turns: Iterator[int] = iter((429, 503, 200))) -> web.Response:
+    turns = iter((429, 503, 200))
+
+    def answer(_: web.BaseRequest) -> web.Response:
         return web.Response(status=next(turns), body=BLOB, headers={"Retry-After": "0"})
 
     data, asked = fetched(answer)
