@@ -61,7 +61,9 @@ def parse_artifact(data: bytes, digest: str, content_type: str = "") -> Artifact
     if not isinstance(content, dict) or type(content.get("schemaVersion")) is not int or content["schemaVersion"] != 2:
         _refuse("an object with schemaVersion 2", str(content)[:80])
     sent, said = media_type(content_type), content.get("mediaType")
-    type_ = said if isinstance(said, str) else sent or (INDEX_TYPE if "manifests" in content else MANIFEST_TYPE)
+    if said is not None and not isinstance(said, str):
+        _refuse("a media type as mediaType", said)
+    type_ = said or sent or (INDEX_TYPE if "manifests" in content else MANIFEST_TYPE)
     if type_ in DOCKER_TYPES:
         _refuse(f"media type {MANIFEST_TYPE} or {INDEX_TYPE} (skopeo copy --format oci, docker buildx with oci)", type_)
     if type_ not in (MANIFEST_TYPE, INDEX_TYPE):

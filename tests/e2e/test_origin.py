@@ -368,10 +368,11 @@ def test_renewal_by_command(own_origin: Site) -> None:
     assert [line.split(" good until ")[0] for line in said.splitlines()] == [
         "root version 2 is",
         "targets version 2 is",
-        "1 bins are",
+        "2 bins are",
     ]
     site.run("renew", "--replace", "timestamp", "--replace", "root", "--replace", "publisher", *where)
     site.publish(_image(site, "two"), "hello")
+    site.origin.stop()
     site.restart(site.origin)
     site.publish(_image(site, "three"), "hello")
     (site.folder / "first.json").write_bytes(first)
