@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,12 +32,22 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
 
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
+    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     level = logging.DEBUG if verbose else logging.INFO
-    output = log.Output(sys.stderr)
+    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     uvloop.run(serve(loaded))
+
+
+def _log_file(path: str) -> logging.Handler:
+    before = os.umask(0o077)  # what services are asked for is nobody else's business
+    try:
+        return log.LogFile(path)
+    except OSError as error:
+        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -125,7 +136,7 @@ def doctor(
     trust: Annotated[
         Path | None,
         typer.Option(
-            help="root.json, of an edge or in a key folder: to say when what is signed by hand ends.",
+            help="Trust root (root.json) of an edge or a key folder, to say when what is signed by hand ends.",
             metavar="FILE",
             show_default="that of the configuration",
         ),

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import urllib3
@@ -15,6 +16,7 @@ from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
     DownloadLengthMismatchError,
+    ExpiredMetadataError,
     RepositoryError,
     UnsignedMetadataError,
 )
@@ -198,6 +200,10 @@ def translated() -> Iterator[None]:
         raise OriginError(str(error)) from error
     except UnsignedMetadataError as error:
         raise VerificationError(f"catalogue: {NOT_OURS}: {error}") from error
+    except ExpiredMetadataError as error:
+        now = datetime.now(UTC)
+        clock = f"by this machine's clock, {now:%Y-%m-%d %H:%M} UTC"
+        raise VerificationError(f"catalogue: {error} {clock}: is it right, does the origin renew?") from error
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
     except OSError as error:

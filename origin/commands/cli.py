@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,6 +79,7 @@ def origin(
     """
     import asyncio
     import logging
+    import resource
     import signal
     from datetime import timedelta
 
@@ -102,6 +104,8 @@ def origin(
     host, port = parse_listen(listen)
     token, log_token = shared_tokens()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each, and uploads
     os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
     kept = Store(store)
     tokens = Tokens(keys / TOKENS_FILE)
@@ -120,7 +124,7 @@ def origin(
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, host, port, lambda url: print(f"nunatak origin ready on {url}", flush=True), stop)
+        await serve(site, host, port, lambda url: _announce(f"nunatak origin ready on {url}"), stop)
 
     uvloop.run(run())
 
@@ -254,6 +258,11 @@ def _token(keys: Path, token_file: Path | None) -> str:
     from origin.keys import TOKEN_FILE, load_token
 
     return load_token(token_file or keys / TOKEN_FILE)
+
+
+def _announce(text: str) -> None:
+    with suppress(OSError, ValueError):  # nobody reads it any more
+        print(text, flush=True)
 
 
 def _warn(line: str) -> None:

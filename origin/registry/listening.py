@@ -11,6 +11,7 @@ from aiohttp import web
 from vmimage.errors import OperatorError
 
 SOCKET_MODE: Final = 0o666  # whoever may enter its folder, as an address is for all of a machine; changes need a token
+EVERYWHERE: Final = "*"  # all addresses of both families
 PATH_MAX: Final = 107  # octets in an address (unix(7))
 _PROBE_S: Final = 1.0  # a listener answers a connection at once, its queue being the kernel's
 
@@ -25,7 +26,8 @@ def parse_listen(text: str) -> tuple[str | Path, int]:
     host, _, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if bracketed else host
-    if not bare or (":" in bare) != bracketed or not port.isascii() or not port.isdigit() or int(port) > 65535:
+    named = bool(bare) and not set(bare) & set("[]/") and (":" in bare) == bracketed
+    if not named or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise OperatorError(f"--listen: ADDR:PORT ([ADDR]:PORT for IPv6) or unix:PATH expected, got {text!r}")
     return bare, int(port)
 
@@ -43,7 +45,7 @@ async def listen(runner: web.AppRunner, host: str | Path, port: int) -> str:
             raise OperatorError(f"--listen unix:{host}: {error.strerror or error}") from None
         return f"unix:{host}"
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, None if host == EVERYWHERE else host, port).start()
     except OSError as error:
         raise OperatorError(f"a free address expected, got {host}:{port}: {_why(error)}") from None
     bound = runner.addresses[0]
@@ -58,6 +60,8 @@ def unlisten(host: str | Path) -> None:
 
 def _why(error: OSError) -> str:
     text = error.strerror or str(error)
+    if error.errno is not None and not isinstance(error, socket.gaierror):
+        text = os.strerror(error.errno)
     return f"{text}: ports below 1024 need CAP_NET_BIND_SERVICE" if isinstance(error, PermissionError) else text
 
 
