@@ -190,7 +190,7 @@ def accept(
         if size != length:
             raise VerificationError(f"manifest {digest} of {length} bytes expected at the origin, got {size}")
     _check_names(state, bins, submitter)
-    for line in ended(expiries(trust), now):
+    for line in ended(expiries(trust), now) if not signed_by_hand else ():  # else one of several may come first
         raise VerificationError(line)
     snapshot = sign_snapshot(state.snapshot, roles, online.snapshot, now)
     if len(snapshot) > SNAPSHOT_MAX:

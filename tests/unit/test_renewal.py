@@ -326,6 +326,27 @@ def test_an_origin_whose_chain_has_ended_takes_nothing(store: Store, keys: Keys)
         origin.publish_roles({"bin-00": sign_bin(None, {}, keys.publisher, late)}, OPERATOR)
 
 
+@pytest.mark.parametrize("order", [(ROLES,), (("targets",), ("root",)), (("root",), ("targets",))])
+def test_what_has_ended_can_still_be_renewed(
+    store: Store, keys: Keys, tmp_path: Path, order: Sequence[Sequence[str]]
+) -> None:
+    """In any order: an edge that was given a root which has expired since follows all the same."""
+    late = NOW + OFFLINE_LIFETIME + timedelta(days=5)
+    with running_origin(store, keys) as url:
+        published(url, keys, "before")
+    with running_origin(store, keys, now=late) as url:
+        with pytest.raises(PublisherError, match="has expired"):
+            published(url, keys, "after", now=late)
+        for roles in order:
+            renewed(url, keys, *roles, now=late)
+        renewed(url, keys, "bins", now=late)
+        published(url, keys, "after", now=late)
+        edge = Catalogue(tmp_path / "edge", f"{url}/tuf/", keys.root, clock=late.timestamp)
+        edge.refresh()
+        assert edge.find_service("after") is not None
+        assert edge.find_service("before") is not None
+
+
 @pytest.mark.parametrize(("days", "state"), [(0, "ok"), (320, "warn"), (366, "fail")])
 def test_the_doctor_says_when_trust_ends(keys: Keys, days: int, state: str) -> None:
     found = list(about_trust(keys.folder / "root.json", keys.folder, NOW + timedelta(days=days)))
