@@ -75,6 +75,7 @@ class Supervisor:
             config.max_queue,
             disks.may_write,
             lambda machine: bool(self.upstreams.of(machine)),
+            config.crash_pause,
         )
         self.driver = Driver(
             self.life,

@@ -81,6 +81,14 @@ def test_a_service_that_keeps_crashing_is_held_back(site: Site, image: Image) ->
         eventually(lambda: client.get("/", host="ft-loop.test").status == 200, "it is tried again")
 
 
+def test_a_url_that_crashes_leaves_the_rest_of_its_service_served(site: Site, image: Image) -> None:
+    site.publish(image("crash"), "ft-url")
+    with Client(site.edges[0].url) as client:
+        for _ in range(8):
+            assert client.get("/", host="ft-url.test").status == 200
+            assert client.get("/ud2", host="ft-url.test").status == 502
+
+
 def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:
     """Where the service's machine ran at that moment it is blamed, and its next worker is its own."""
     edge = own_site.edges[0]
