@@ -388,7 +388,7 @@ class Life:
                 service.crashes_in_row, pause_s = backoff.after_crash(*crashes)
                 service.pause_until = now + pause_s
                 service.step("crashed")
-        self.out.append(do.Report(machine, error, report))
+        self.out.append(do.Report(machine, error, report, tuple(machine.streams.values())))
         self.end_streams(machine, error, now, seen=seen, guest_fault=guest_fault)
 
     def _note_limit(self, machine: Machine, error: NunatakError) -> None:

@@ -67,6 +67,9 @@ def test_a_guest_that_fails_is_reported_and_its_neighbour_does_not_notice(
     assert report["message"]
     assert report["trace"]
     assert not report["trace"][0].startswith("0x"), "the function it happened in has a name"
+    assert report["requests"] == [{"method": "GET", "path": path, "id": answer.headers["x-request-id"]}]
+    said = f"the machine ended at GET {path} ({answer.headers['x-request-id']}): {error}:"
+    eventually(lambda: any(said in line for line in site.logs(name)), "its publisher is told")
     assert metrics(edge)["workers_lost_total"] == 0
 
 

@@ -179,7 +179,8 @@ class Playbook:
         return self
 
     def _show(self, command: do.Command) -> str:
-        return f"{type(command).__name__}({', '.join(text for value in command if (text := self._label(value)))})"
+        values = command[:2] if isinstance(command, do.Report) else command  # its requests are looked at elsewhere
+        return f"{type(command).__name__}({', '.join(text for value in values if (text := self._label(value)))})"
 
     def _label(self, value: object) -> str:
         match value:
