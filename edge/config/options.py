@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 from edge.config.option import About, Option, text_of
+from edge.config.places import host_port, is_address, is_origin, socket_path
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.sizes import parse_size
@@ -197,7 +197,7 @@ class EdgeConfig:
     @property
     def address(self) -> Path | tuple[str, int]:
         """`listen`: a Unix socket's path, or host and port."""
-        return _socket_path("listen", self.listen) if self.listen.startswith("unix:") else _host_port(self.listen)
+        return socket_path("listen", self.listen) if self.listen.startswith("unix:") else host_port(self.listen)
 
     @property
     def tenant_weights(self) -> dict[str, int]:
@@ -228,8 +228,8 @@ class EdgeConfig:
     def admin_address(self) -> Path | tuple[str, int]:
         """`admin_listen`: a Unix socket's path, or host and port."""
         if self.admin_listen.startswith("unix:"):
-            return self.cache / _socket_path("admin_listen", self.admin_listen)
-        return _host_port(self.admin_listen)
+            return self.cache / socket_path("admin_listen", self.admin_listen)
+        return host_port(self.admin_listen)
 
     @property
     def admin_secret(self) -> str:
@@ -340,12 +340,12 @@ def _read(option: Option, value: object) -> Any:
 
 
 def _check(config: EdgeConfig) -> None:
-    if not _is_origin(config.origin):
+    if not is_origin(config.origin):
         raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
     if "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
         raise OperatorError("origin: a URL without user and password expected: edges fetch without credentials")
     for option, text in (("listen", config.listen), ("admin_listen", config.admin_listen)):
-        if not re.fullmatch(r"unix:.*[^/]", text) and not _is_address(text):
+        if not re.fullmatch(r"unix:.*[^/]", text) and not is_address(text):
             form = "unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)"
             raise OperatorError(f"{option}: {form} expected, got {text!r}")
     if not config.admin_listen.startswith("unix:") and not config.admin_token:
@@ -361,36 +361,3 @@ def _check(config: EdgeConfig) -> None:
         config.upstream_policy  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"upstreams: {error}") from None
-
-
-def _socket_path(option: str, text: str) -> Path:
-    """Of unix:PATH."""
-    try:
-        return Path(text.removeprefix("unix:")).expanduser()
-    except RuntimeError as error:  # ~ of a user without a home
-        raise OperatorError(f"{option}: {error}") from None
-
-
-def _host_port(text: str) -> tuple[str, int]:
-    """Of ADDRESS:PORT."""
-    host, _, port = text.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _is_address(text: str) -> bool:
-    """Whether it is ADDRESS:PORT, an IPv6 address in brackets: without them it has no end (RFC 3986 section 3.2.2)."""
-    host, _, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    number = port.isascii() and port.isdigit() and int(port) <= 65535
-    return bool(bare) and number and not set(bare) & set("[]/") and (":" in bare) == (bare != host)
-
-
-def _is_origin(text: str) -> bool:
-    """Whether it is an http or https URL with a host, and no more than a path."""
-    try:
-        parts = urlsplit(text)
-        return (
-            re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", text) is not None and bool(parts.hostname) and parts.port != 0
-        )
-    except ValueError:
-        return False
