@@ -150,6 +150,8 @@ class _Exporter(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """One family a counter or gauge."""
+        for name, number in self._gauges().items():  # what is so comes before what has been
+            yield GaugeMetricFamily(PREFIX + name, GAUGES[name], value=number)
         for name, hint in get_type_hints(Counters, include_extras=True).items():
             value, (_, help_, *by) = getattr(self._counters, name), get_args(hint)
             if by:
@@ -159,8 +161,6 @@ class _Exporter(Collector):
                 yield family
             else:
                 yield CounterMetricFamily(PREFIX + name, help_, value=value)
-        for name, number in self._gauges().items():
-            yield GaugeMetricFamily(PREFIX + name, GAUGES[name], value=number)
 
 
 def exposition(counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> bytes:
