@@ -28,6 +28,7 @@ from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
 Kind = Literal["host", "service"]
+BUSY_MAX_S: Final = 300.0  # that an origin is left alone, whatever it asks for: a mirror may not freeze an edge
 LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
 REMEMBERED_MAX: Final = 10_000  # names that led nowhere
 # A look at the catalogue is one conditional GET. A name that was not asked for before waits for its look; one that led
@@ -94,6 +95,7 @@ class Directory:
         self._clock = clock
         self._awake = asyncio.Event()
         self._warned_on: date | None = None
+        self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
     @property
@@ -206,9 +208,15 @@ class Directory:
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
-        self._counters.catalogue_refreshes += 1
         began = self._clock()
-        changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        if began < self._asked_back_at:
+            raise OriginBusy("the origin has asked to be left alone for a while", self._asked_back_at - began)
+        self._counters.catalogue_refreshes += 1
+        try:
+            changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        except OriginBusy as error:
+            self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
+            raise
         self._looked_at = began
         if not changed:
             return False
@@ -262,7 +270,7 @@ class Directory:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
                 if isinstance(error, OriginBusy):
-                    pause_s = max(interval_s, error.wait_s)
+                    pause_s = max(interval_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)
