@@ -1,29 +1,40 @@
 """Which service a name or a host means now: what was looked up, on top of the signed catalogue.
 
 A request path that knows its service pays one dictionary look-up; everything else goes to the catalogue in one thread.
-What the catalogue does not know, or cannot say, is remembered for a moment, so a flood of unknown names stays cheap.
+A name is unknown only under a catalogue that was looked at after the request for it came, so what was published before
+the request is found. Such looks are shared by all who wait, and rationed; what led nowhere is remembered for a moment,
+so a flood of unknown names stays cheap.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Final, Literal, Protocol
 
 from cachetools import TTLCache
 
 from edge.common import log
+from edge.common.allowance import Allowance, Rate
 from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.services import Service
-from vmimage.errors import NunatakError, Unavailable, UnknownService
+from vmimage.errors import NunatakError, OriginBusy, Unavailable, UnknownService
+from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
 Kind = Literal["host", "service"]
+BUSY_MAX_S: Final = 300.0  # that an origin is left alone, whatever it asks for: a mirror may not freeze an edge
 LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
 REMEMBERED_MAX: Final = 10_000  # names that led nowhere
+# A look at the catalogue is one conditional GET. A name that was not asked for before waits for its look; one that led
+# nowhere a moment ago is looked up again while that is seldom, for who asks, publishes and asks again.
+LOOKS: Final = Rate(5, 50)
+REPEATED_LOOKS: Final = Rate(1, 10)
 
 _logger: Final = log.logger("directory")
 
@@ -34,6 +45,9 @@ class Names(Protocol):
     @property
     def expired(self) -> bool:
         """Whether it is too old to be believed in anything new."""
+
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
 
     def refresh(self) -> bool:
         """Learn what has changed; whether anything has."""
@@ -52,7 +66,15 @@ class Directory:
         a service; "" for none.
     """
 
-    def __init__(self, catalogue: Names, counters: Counters, negative_s: float, service_host: str = "") -> None:
+    def __init__(
+        self,
+        catalogue: Names,
+        counters: Counters,
+        negative_s: float,
+        service_host: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.service_host = service_host  # "" while the catalogue gives it to a service
         self.names_served = False  # at `service_host`: it is known to be no service's own
         self._configured_host: Final = service_host
@@ -64,11 +86,16 @@ class Directory:
         self._refreshes: SingleFlight[None, bool] = SingleFlight(self.tasks, "refresh")
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
-        self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
+        self._catalogue, self._counters = catalogue, counters
         self._thread = ThreadPoolExecutor(1, "catalogue")
         self._nowhere: TTLCache[tuple[Kind, str], NunatakError] = TTLCache(REMEMBERED_MAX, negative_s)
-        self._fresh_until = 0.0
+        self._looks: SingleFlight[None, None] = SingleFlight(self.tasks, "look")
+        self._looked_at = -math.inf  # when the last look at the catalogue that succeeded began
+        self._pace, self._repeats = Allowance(LOOKS, clock), Allowance(REPEATED_LOOKS, clock)
+        self._clock = clock
         self._awake = asyncio.Event()
+        self._warned_on: date | None = None
+        self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
     @property
@@ -76,8 +103,20 @@ class Directory:
         """Whether the catalogue is past its date."""
         return self._catalogue.expired
 
+    @property
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
+        return self._catalogue.expiries()
+
+    def ending(self) -> list[str]:
+        """What has ended or ends soon of that, a line each with what to do."""
+        now, known = datetime.now(UTC), self.expiries
+        return [*ended(known, now), *ending(known, now)]
+
     async def find(self, kind: Kind, name: str) -> Service:
         """The service, asking the catalogue if it must; one look-up however many wait.
+
+        There is none only where the catalogue did not have it at some time after this call.
 
         :raises UnknownService: there is none.
         :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
@@ -86,17 +125,24 @@ class Directory:
         if known is not None:
             return known
         key = (kind, name)
-        if (error := self._nowhere.get(key)) is not None:
+        error = self._nowhere.get(key)
+        if error is not None and not (isinstance(error, UnknownService) and self._repeats.take("")):
             raise error
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
-        return await self._lookups.do(key, lambda: self._find(kind, name))
+        asked_at = self._clock()
+        while True:
+            try:
+                return await self._lookups.do(key, lambda: self._find(kind, name))
+            except UnknownService:
+                if self._looked_at >= asked_at:
+                    raise  # else this look began before the request, for another one
 
     async def _find(self, kind: Kind, name: str) -> Service:
         try:
             release = await self._look_up(kind, name)
-            if release is None and time.monotonic() >= self._fresh_until:
-                await self.refresh()  # it may have been published a moment ago
+            if release is None:
+                await self._looks.do(None, self._look)
                 release = await self._look_up(kind, name)
             if release is None:
                 raise UnknownService(f"{kind} {name!r}")
@@ -111,6 +157,11 @@ class Directory:
         if kind == "host":
             self.by_host[name] = service
         return service
+
+    async def _look(self) -> None:
+        """One look at the catalogue for all names that are waited for, when it is time for another."""
+        await asyncio.sleep(self._pace.owe("", 1))
+        await self.refresh()
 
     async def serves_names(self) -> bool:
         """Whether `service_host` belongs to no service, asking the catalogue if it must.
@@ -157,9 +208,16 @@ class Directory:
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
+        began = self._clock()
+        if began < self._asked_back_at:
+            raise OriginBusy("the origin has asked to be left alone for a while", self._asked_back_at - began)
         self._counters.catalogue_refreshes += 1
-        self._fresh_until = time.monotonic() + self._negative_s
-        changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        try:
+            changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        except OriginBusy as error:
+            self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
+            raise
+        self._looked_at = began
         if not changed:
             return False
         self._counters.catalogue_changes += 1
@@ -199,19 +257,30 @@ class Directory:
         """Refresh for ever. What was verified is served however long the origin is away."""
         failing = ""
         while True:
+            pause_s = interval_s
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
                 failing = ""
+                self._warn()
                 await self._check_host()  # after the first look, which may find what was known before
             except NunatakError as error:
                 self._counters.add(self._counters.origin_errors, error.counter)
                 if str(error) != failing:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
+                if isinstance(error, OriginBusy):
+                    pause_s = max(interval_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), interval_s)
+                await asyncio.wait_for(self._awake.wait(), pause_s)
+
+    def _warn(self) -> None:
+        """Once a day, by whatever clock: whoever sets it back reads the line again."""
+        if (today := datetime.now(UTC).date()) != self._warned_on:
+            self._warned_on = today
+            for line in self.ending():
+                _logger.warning(log.line("catalogue_ends", what=line))
 
     def look_now(self) -> None:
         """Have `watch` refresh without waiting for its time."""
@@ -220,6 +289,7 @@ class Directory:
     def close(self) -> None:
         """End the thread, and what waits for it."""
         self._refreshes.cancel()
+        self._looks.cancel()
         self._lookups.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
