@@ -19,9 +19,7 @@ NATIVE_TIMEOUT_S: Final = 120
 
 # The lines of a case that may differ from Linux, and why. A line that does not differ has no place here.
 PERMITTED: Final[dict[str, dict[str, str]]] = {
-    "executable_memory": {
-        "mmap(NULL, 4096, PROT_READ | PROT_EXEC": "EPERM: the image has all the code there is"
-    },
+    "executable_memory": {"mmap(NULL, 4096, PROT_READ | PROT_EXEC": "EPERM: the image has all the code there is"},
     "files_larger_than_memory": {
         "ftruncate(": "EFBIG: a file is bytes in the machine's memory in one piece, holes too, and cannot be larger"
     },

@@ -5,8 +5,6 @@
 #define UTIME_OMIT 0x3FFFFFFE
 #define NS 1000000000
 
-uint32_t file_mask = 022;
-
 /* What an attribute is changed of: a node; or why it cannot be. */
 static int64_t changeable(uint64_t base, uint64_t path, uint64_t flags, struct node **node) {
     static struct place place;

@@ -37,7 +37,7 @@ static void epoll_close(struct file *file) {
 }
 
 /* A file is closed for good: whoever watches it stops. */
-void epoll_forget(const struct file *file) {
+static void epoll_forget(const struct file *file) {
     for (uint64_t number = 0; number < FILES_MAX; number++) {
         struct file *epoll = file_of(number);
         if (!epoll || epoll->kind != &kind_epoll)
@@ -161,6 +161,7 @@ static int64_t add(struct file *epoll, struct file *file, uint64_t descriptor, c
         last = &(*last)->next;
     *last = watch;
     file->watched = true;
+    file_hooks.forget = epoll_forget;
     return 0;
 }
 

@@ -5,6 +5,8 @@
 #define SEEK_HOLE 4
 #define CLOSE_RANGE_CLOEXEC 4
 
+struct file_hooks file_hooks;
+
 static struct file *descriptors[FILES_MAX];
 static uint64_t closes[FILES_MAX / 64]; /* a bit each: FD_CLOEXEC, which is kept for who asks; there is no exec */
 
@@ -35,7 +37,7 @@ void file_release(struct file *file) {
     if (--file->users)
         return;
     if (file->watched)
-        epoll_forget(file);
+        file_hooks.forget(file);
     if (file->kind->close)
         file->kind->close(file);
     heap_free(file);
@@ -74,7 +76,8 @@ int64_t sys_close(const uint64_t *a, struct frame *frame) {
     if (!file)
         return -EBADF;
     descriptors[number] = NULL;
-    locks_drop(file, file->users == 1);
+    if (file_hooks.unlock)
+        file_hooks.unlock(file, file->users == 1);
     file_release(file);
     return 0;
 }

@@ -46,6 +46,10 @@ struct file *file_new(const struct file_kind *kind, uint32_t flags);
 int64_t file_install(struct file *file, unsigned lowest, bool close_on_exec);
 int64_t file_open(const struct file_kind *kind, uint64_t flags); /* one that nobody can name, with a number */
 void file_release(struct file *file);
+extern struct file_hooks { /* of those that files.c does not know, once they have something to do */
+    void (*forget)(const struct file *file);        /* it is closed for good */
+    void (*unlock)(struct file *file, bool last);   /* one of its numbers is closed */
+} file_hooks;
 bool closes_on_exec(uint64_t descriptor);
 void close_on_exec(uint64_t descriptor, bool does);
 void files_begin(void);
@@ -53,8 +57,6 @@ linux_function sys_close, sys_lseek, sys_dup, sys_dup2, sys_dup3, sys_close_rang
     sys_fsync, sys_fadvise, sys_readahead;
 
 /* ---- transfer.c: reading and writing; copy.c: from file to file ---- */
-int64_t transfer(struct file *file, bool write, uint64_t address, uint64_t size, int64_t at);
-#define AT_POSITION (-1)
 linux_function sys_read, sys_write, sys_pread, sys_pwrite, sys_readv, sys_writev, sys_preadv, sys_pwritev, sys_preadv2,
     sys_pwritev2, sys_sendfile, sys_copy_file_range, sys_splice;
 
@@ -63,7 +65,6 @@ linux_function sys_fcntl, sys_ioctl;
 
 /* ---- locks.c: record locks and flock ---- */
 int64_t record_lock(struct file *file, uint64_t command, uint64_t address);
-void locks_drop(struct file *file, bool last);
 linux_function sys_flock;
 
 /* ---- stdio.c: standard input, output and error; /dev ---- */
@@ -104,6 +105,7 @@ bool node_name_path(const struct node *node, char *to); /* of anything else */
 bool node_within(const struct node *node, const struct node *folder);
 void node_changed(struct node *node, bool bytes);
 unsigned nodes_left(void);
+extern uint32_t file_mask; /* what is left out of the modes of new ones */
 
 /* ---- tmp.c: what is in such files ---- */
 extern const struct file_kind kind_tmp;
@@ -131,9 +133,25 @@ const char *special_target(const struct special *special);
 struct file *special_open(const struct special *special, uint32_t flags);
 struct file *descriptor_file(const char *path); /* of /proc/self/fd/NUMBER */
 void descriptor_target(const struct file *file, char *to);
-void print_maps(struct sink *sink);
-void print(struct sink *sink, const char *format, ...);
 const char *program_path(void);
+/* Each prints what a file of that name in /proc has. */
+void print_cmdline(struct sink *sink), print_comm(struct sink *sink), print_environ(struct sink *sink);
+void print_stat(struct sink *sink), print_statm(struct sink *sink), print_status(struct sink *sink);
+void print_limits(struct sink *sink), print_mounts(struct sink *sink), print_cgroup(struct sink *sink);
+void print_cpuinfo(struct sink *sink), print_meminfo(struct sink *sink), print_machine(struct sink *sink);
+void print_loadavg(struct sink *sink), print_uptime(struct sink *sink), print_version(struct sink *sink);
+void print_kinds(struct sink *sink), print_type(struct sink *sink), print_release(struct sink *sink);
+void print_host(struct sink *sink), print_boot(struct sink *sink), print_zero(struct sink *sink);
+void print_pids(struct sink *sink), print_entropy(struct sink *sink), print_maps_max(struct sink *sink);
+void print_processors(struct sink *sink), print_files_max(struct sink *sink), print_pipe_max(struct sink *sink);
+void print_one(struct sink *sink), print_uuid(struct sink *sink);
+void print_maps(struct sink *sink);
+
+/* ---- working.c: the working folder ---- */
+const char *working_folder(void); /* its path; NULL: it was removed */
+struct node *working_node(void);  /* NULL: it is none of /tmp's */
+int64_t work_in(struct node *node, const char *path);
+linux_function sys_getcwd;
 
 /* ---- paths.c: from a path to what it names ---- */
 struct place {
@@ -155,8 +173,7 @@ bool is_link(const struct place *place);
 bool is_there(const struct place *place);
 void link_target(const struct place *place, char *to);
 int64_t may_make(const struct place *place);
-const char *working_folder(void);
-linux_function sys_getcwd, sys_chdir, sys_fchdir;
+linux_function sys_chdir, sys_fchdir;
 
 /* ---- open.c, folders.c: opening, and what is in a folder ---- */
 extern const struct file_kind kind_folder, kind_path;
@@ -172,7 +189,6 @@ linux_function sys_stat, sys_lstat, sys_fstat, sys_newfstatat, sys_statx, sys_st
 /* ---- attributes.c: modes, owners and times ---- */
 linux_function sys_access, sys_faccessat, sys_faccessat2, sys_chmod, sys_fchmod, sys_fchmodat, sys_chown, sys_lchown,
     sys_fchown, sys_fchownat, sys_utimensat, sys_utime, sys_utimes, sys_futimesat, sys_umask;
-extern uint32_t file_mask;
 
 /* ---- pipe.c, counters.c ---- */
 int64_t wait_for_change(void); /* -EINTR for a signal */
@@ -186,7 +202,6 @@ linux_function sys_pipe, sys_pipe2, sys_eventfd, sys_eventfd2, sys_timerfd_creat
 unsigned ready_of(struct file *file);
 bool wait_more(uint64_t deadline_ns); /* false: the deadline, or a signal */
 uint64_t after_ms(int64_t ms);
-void epoll_forget(const struct file *file);
 linux_function sys_poll, sys_ppoll, sys_select, sys_pselect, sys_epoll_create, sys_epoll_create1, sys_epoll_ctl,
     sys_epoll_wait, sys_epoll_pwait, sys_epoll_pwait2;
 

@@ -92,6 +92,20 @@ static bool cut(const struct lock *range) {
     return true;
 }
 
+/* A number of the file is closed: the process loses its records of that file, and with the last the open file its own. */
+static void locks_drop(struct file *file, bool last) {
+    if (!count || !what_of(file))
+        return;
+    struct lock range = {.what = what_of(file), .end = INT64_MAX};
+    cut(&range);
+    for (int whole = 0; last && file->locks && whole < 2; whole++) {
+        range.owner = file;
+        range.whole = whole;
+        cut(&range);
+    }
+    files_changed();
+}
+
 static int64_t set(struct file *file, const struct lock *lock, bool wait) {
     if (lock->type != F_UNLCK)
         while (conflict(lock)) {
@@ -102,6 +116,7 @@ static int64_t set(struct file *file, const struct lock *lock, bool wait) {
     if (!cut(lock) || (lock->type != F_UNLCK && !add(lock)))
         return -ENOLCK;
     file->locks = true;
+    file_hooks.unlock = locks_drop;
     files_changed();
     return 0;
 }
@@ -166,18 +181,4 @@ int64_t sys_flock(const uint64_t *a, struct frame *frame) {
     struct lock lock = {.what = what_of(file), .owner = file, .whole = true, .end = INT64_MAX};
     lock.type = operation == LOCK_UN ? F_UNLCK : operation == LOCK_EX ? F_WRLCK : F_RDLCK;
     return lock.what ? set(file, &lock, !(a[1] & LOCK_NB)) : 0;
-}
-
-/* A number of the file is closed: the process loses its records of that file, and with the last the open file its own. */
-void locks_drop(struct file *file, bool last) {
-    if (!count || !what_of(file))
-        return;
-    struct lock range = {.what = what_of(file), .end = INT64_MAX};
-    cut(&range);
-    for (int whole = 0; last && file->locks && whole < 2; whole++) {
-        range.owner = file;
-        range.whole = whole;
-        cut(&range);
-    }
-    files_changed();
 }

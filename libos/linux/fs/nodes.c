@@ -5,6 +5,8 @@
  */
 #include "fs.h"
 
+uint32_t file_mask = 022;
+
 static struct node roots[2] = {
     {.inode = 1, .mode = S_IFDIR | 01777, .device = 2, .links = 1},
     {.inode = 1, .mode = S_IFDIR | 01777, .device = 3, .links = 1},

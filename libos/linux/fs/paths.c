@@ -4,9 +4,6 @@
 #define NAME_MAX 255
 #define LINKS_MAX 40 /* as on Linux */
 
-static struct node *working; /* a folder of /tmp; or */
-static char working_path[PATH_MAX] = "/";
-
 bool is_folder(const struct place *place) {
     if (place->file)
         return place->file->kind->mode == S_IFDIR;
@@ -76,8 +73,8 @@ static void leave(struct place *place) {
 }
 
 static int64_t start(uint64_t base, bool here, struct place *place) {
-    const char *path = working_path;
-    struct node *node = working;
+    struct node *node = working_node();
+    const char *path = node ? NULL : working_folder();
     if ((int)base != AT_FDCWD) {
         const struct file *folder = file_of((uint32_t)base);
         if (!folder)
@@ -216,41 +213,6 @@ int64_t find_place(uint64_t base, uint64_t address, int how, struct place *place
 /* Whether a name may be made there: in a folder of /tmp that is there. */
 int64_t may_make(const struct place *place) {
     return place->folder ? 0 : -EROFS;
-}
-
-/* Its path; NULL: it was removed. */
-const char *working_folder(void) {
-    static char path[PATH_MAX];
-    if (!working)
-        return working_path;
-    return node_path(working, path) ? path : NULL;
-}
-
-int64_t sys_getcwd(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    const char *from = working_folder();
-    if (!from)
-        return -ENOENT;
-    size_t size = strlen(from) + 1;
-    if (a[1] < size)
-        return -ERANGE;
-    if (!can_write(a[0], size))
-        return -EFAULT;
-    memcpy((void *)a[0], from, size);
-    return (int64_t)size;
-}
-
-static int64_t work_in(struct node *node, const char *path) {
-    if (node)
-        node->users++;
-    if (working) {
-        working->users--;
-        node_release(working);
-    }
-    working = node;
-    if (!node)
-        memmove(working_path, path, strlen(path) + 1);
-    return 0;
 }
 
 int64_t sys_chdir(const uint64_t *a, struct frame *frame) {

@@ -4,6 +4,13 @@
 #define NS 1000000000ull
 #define TICK 10000000ull /* nanoseconds of a clock tick: 100 a second */
 
+static void print(struct sink *sink, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    format_to(sink, format, arguments);
+    va_end(arguments);
+}
+
 static unsigned long kib(uint64_t bytes) {
     return (unsigned long)(bytes / 1024);
 }

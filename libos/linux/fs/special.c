@@ -18,17 +18,6 @@ static const char *working_target(void) {
     return path ? path : "(deleted)";
 }
 
-void print_cmdline(struct sink *sink), print_comm(struct sink *sink), print_environ(struct sink *sink);
-void print_stat(struct sink *sink), print_statm(struct sink *sink), print_status(struct sink *sink);
-void print_limits(struct sink *sink), print_mounts(struct sink *sink), print_cgroup(struct sink *sink);
-void print_cpuinfo(struct sink *sink), print_meminfo(struct sink *sink), print_machine(struct sink *sink);
-void print_loadavg(struct sink *sink), print_uptime(struct sink *sink), print_version(struct sink *sink);
-void print_kinds(struct sink *sink), print_type(struct sink *sink), print_release(struct sink *sink);
-void print_host(struct sink *sink), print_boot(struct sink *sink), print_zero(struct sink *sink);
-void print_pids(struct sink *sink), print_entropy(struct sink *sink), print_maps_max(struct sink *sink);
-void print_processors(struct sink *sink), print_files_max(struct sink *sink), print_pipe_max(struct sink *sink);
-void print_one(struct sink *sink), print_uuid(struct sink *sink);
-
 const struct special specials[] = {
     {"/dev", FOLDER, 0, NULL, NULL, NULL, NULL},
     {"/dev/fd", LINK, 0, NULL, NULL, "/proc/self/fd", NULL},
@@ -163,13 +152,6 @@ static void text_close(struct file *file) {
 }
 
 static const struct file_kind kind_text = {.read = text_read, .close = text_close, .mode = S_IFREG};
-
-void print(struct sink *sink, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    format_to(sink, format, arguments);
-    va_end(arguments);
-}
 
 /* An open file of a device, or of the text as it is now; NULL without memory, or where there is nothing to open. */
 struct file *special_open(const struct special *special, uint32_t flags) {

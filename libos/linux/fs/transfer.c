@@ -7,6 +7,8 @@
 #define RWF_NOWAIT 8
 #define RWF_APPEND 16
 
+#define AT_POSITION (-1)
+
 struct iovec {
     uint64_t base, size;
 };
@@ -21,7 +23,7 @@ static int64_t allowed(const struct file *file, bool write) {
     return 0;
 }
 
-int64_t transfer(struct file *file, bool write, uint64_t address, uint64_t size, int64_t at) {
+static int64_t transfer(struct file *file, bool write, uint64_t address, uint64_t size, int64_t at) {
     bool mine = at == AT_POSITION;
     int64_t error = allowed(file, write);
     if (error)

@@ -28,15 +28,6 @@ static uint8_t *floating_of(struct signal_frame *frame) {
     return (uint8_t *)ALIGN_UP((uintptr_t)frame->floating, 16);
 }
 
-/* As siginfo_t has it: 128 bytes, zero but for these. */
-void signal_tell(int *to, int number, const struct signal_information *information) {
-    memset(to, 0, 128);
-    to[0] = number;
-    to[2] = information->code;
-    to[4] = information->process;
-    memcpy(to + 6, &information->value, 8);
-}
-
 /* Calls that go on from the beginning after a handler that wants it so (signal(7)). */
 static bool restarts(uint64_t number) {
     static const uint8_t calls[] = {0, 1, 19, 20, 72, 73, 202};
@@ -56,7 +47,7 @@ static void restart(struct frame *frame, uint64_t number) {
 
 /* Makes the frame's return go to the handlers of what is pending, the last one first as on Linux, and theirs to the frame.
  * `call`: the number of the system call that returns. */
-void signal_deliver(struct frame *frame, uint64_t call) {
+static void signal_deliver(struct frame *frame, uint64_t call) {
     struct signal_information information;
     int number = signal_take(~running->blocked, &information);
     if (!number)

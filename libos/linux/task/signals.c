@@ -19,20 +19,14 @@ static struct queued {
     struct signal_information information;
 } queue[QUEUE_MAX];
 static unsigned queued;
-static uint64_t shared; /* pending for whichever thread takes it */
 static uint64_t sent;
 
 uint64_t signals_pending(void) {
-    return running->pending | shared;
+    return running->pending | shared_pending;
 }
 
 uint64_t signals_sent(void) {
     return sent;
-}
-
-/* Whether a thread that waits has to stop waiting. */
-bool interrupted(const struct thread *thread) {
-    return (thread->pending | shared) & (~thread->blocked | thread->awaits);
 }
 
 static bool ignored(int number) {
@@ -63,7 +57,7 @@ static struct thread *taker(struct thread *thread, int number) {
 
 /* To a thread, or with NULL to the process; -EAGAIN: too many are queued. */
 int64_t signal_send(struct thread *thread, int number, struct signal_information information) {
-    uint64_t bit = SIGNAL_BIT(number), *pending = thread ? &thread->pending : &shared;
+    uint64_t bit = SIGNAL_BIT(number), *pending = thread ? &thread->pending : &shared_pending;
     struct thread *to = taker(thread, number);
     bool free = ~to->blocked & bit;
     if (ignored(number) && free && !(to->awaits & bit))
@@ -89,7 +83,7 @@ void signal_raise(int number) {
 
 /* Takes one of these that is pending for the running thread, the lowest; 0: there is none. */
 int signal_take(uint64_t mask, struct signal_information *information) {
-    uint64_t set = (running->pending | shared) & mask;
+    uint64_t set = (running->pending | shared_pending) & mask;
     if (!set)
         return 0;
     int number = __builtin_ctzll(set) + 1;
@@ -111,7 +105,7 @@ int signal_take(uint64_t mask, struct signal_information *information) {
         i--;
     }
     if (!more)
-        *(thread ? &running->pending : &shared) &= ~bit;
+        *(thread ? &running->pending : &shared_pending) &= ~bit;
     return number;
 }
 
@@ -187,6 +181,15 @@ int64_t sys_rt_sigsuspend(const uint64_t *a, struct frame *frame) {
         return -EFAULT;
     int64_t error = mask_for_call(a[0], a[1]);
     return error ? error : sys_pause(a, frame);
+}
+
+/* As siginfo_t has it: 128 bytes, zero but for these. */
+void signal_tell(int *to, int number, const struct signal_information *information) {
+    memset(to, 0, 128);
+    to[0] = number;
+    to[2] = information->code;
+    to[4] = information->process;
+    memcpy(to + 6, &information->value, 8);
 }
 
 int64_t sys_rt_sigtimedwait(const uint64_t *a, struct frame *frame) {

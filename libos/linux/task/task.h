@@ -43,6 +43,12 @@ struct thread {
 #define THREADS_MAX 64
 extern struct thread threads[THREADS_MAX];
 extern struct thread *running;
+extern uint64_t shared_pending; /* signals for whichever thread takes them */
+
+/* Whether a thread that waits has to stop waiting. */
+static inline bool interrupted(const struct thread *thread) {
+    return (thread->pending | shared_pending) & (~thread->blocked | thread->awaits);
+}
 
 /* Somebody who waits; on its own stack. */
 struct waiter {
@@ -106,6 +112,9 @@ int64_t timer_change(struct timer *timer, bool absolute, uint64_t address, uint6
 int64_t timer_tell(const struct timer *timer, uint64_t address);
 bool timers_run(void);
 uint64_t timers_next(void);
+uint64_t timer_left(const struct timer *timer); /* nanoseconds; 0: it is not armed */
+
+/* ---- alarms.c: timers that send a signal ---- */
 linux_function sys_alarm, sys_getitimer, sys_setitimer, sys_timer_create, sys_timer_settime, sys_timer_gettime,
     sys_timer_getoverrun, sys_timer_delete;
 
@@ -140,7 +149,6 @@ struct signal_information {
     uint64_t value;
 };
 extern struct signal_action signal_actions[SIGNALS + 1];
-void signal_deliver(struct frame *frame, uint64_t call);
 void signals_after(struct frame *frame, uint64_t call);
 void signal_raise(int number);
 int64_t signal_send(struct thread *thread, int number, struct signal_information information);
@@ -148,7 +156,6 @@ int signal_take(uint64_t mask, struct signal_information *information);
 void signal_tell(int *to, int number, const struct signal_information *information);
 _Noreturn void signal_die(int number);
 uint64_t signals_pending(void), signals_sent(void);
-bool interrupted(const struct thread *thread);
 int64_t mask_for_call(uint64_t address, uint64_t size);
 linux_function sys_rt_sigaction, sys_rt_sigprocmask, sys_rt_sigreturn, sys_rt_sigpending, sys_rt_sigsuspend,
     sys_sigaltstack, sys_kill, sys_tkill, sys_tgkill, sys_pause, sys_rt_sigtimedwait, sys_rt_sigqueueinfo,

@@ -9,6 +9,7 @@
 
 struct thread threads[THREADS_MAX] = {{.tid = PROCESS_ID, .state = THREAD_READY}};
 struct thread *running = threads;
+uint64_t shared_pending;
 static struct waiter *waiters; /* oldest last */
 static int last_tid = PROCESS_ID;
 static unsigned live; /* threads beside the first */
