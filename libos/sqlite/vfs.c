@@ -32,6 +32,7 @@ struct file {
     int disk, level;
     bool writable;
     sqlite3_int64 size; /* SQLite's idea of it: 0 while a disk holds no database */
+    sqlite3_int64 room; /* of the disk */
 };
 
 static struct file *of(sqlite3_file *file) {
@@ -133,6 +134,8 @@ static int write_file(sqlite3_file *base, const void *from, int size, sqlite3_in
     struct file *file = of(base);
     const char *at = from;
     size_t left = (size_t)size;
+    if (offset + size > file->room)
+        return SQLITE_FULL;
     for (uint64_t place = (uint64_t)offset; left;) {
         size_t before = NK_PAGE_SIZE - place % NK_PAGE_SIZE, part = left < before ? left : before;
         if (part == NK_PAGE_SIZE)
@@ -226,8 +229,9 @@ static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base
     if (nk_disk_read(disk, magic, sizeof magic, 0) < 0)
         return SQLITE_IOERR_READ;
     *file = (struct file){.base.pMethods = &methods, .disk = disk, .writable = about.kind != NK_DISK_SHARED};
+    file->room = (sqlite3_int64)about.bytes;
     bool blank = file->writable && !memcmp(magic, zeros, sizeof zeros); /* where a database may begin */
-    file->size = blank ? 0 : (sqlite3_int64)about.bytes;
+    file->size = blank ? 0 : file->room;
     if (out_flags)
         *out_flags = file->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     return SQLITE_OK;

@@ -117,7 +117,9 @@ def _build(
             list(pool.map(compile_one, sources, places))
         elf = Path(objects) / "out.elf"
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
-        run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, [*places, *archives])], "link")
+        run_tool(
+            [*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, [*places, *archives])], "link"
+        )
         data = elf.read_bytes()
     keep_in_cache(cached, data)
     return data

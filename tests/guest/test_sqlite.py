@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -11,7 +12,7 @@ from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Image
 from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
-from tests.support.guests import PROGRAMS, Guest, bake, load
+from tests.support.guests import PROGRAMS, Bounds, Guest, bake, load
 from vmimage.drives import DriveKind, DriveRef
 
 SQL = PROGRAMS / "sql"
@@ -40,7 +41,7 @@ class Here:
         raise AssertionError("no log")
 
 
-def guest_of(kind: DriveKind, disk: DiskFile | None = None) -> tuple[Guest, Here]:
+def guest_of(kind: DriveKind, disk: DiskFile | None = None, **limits: Unpack[Bounds]) -> tuple[Guest, Here]:
     ref = DriveRef(disk.manifest.disk_bytes if disk else SCRATCH, disk.manifest.digest if disk else None, kind, "data")
     image: Image = load(bake(SQL, disks=[LocalDrive(ref, disk)]))
     here = Here(disk)
@@ -48,7 +49,7 @@ def guest_of(kind: DriveKind, disk: DiskFile | None = None) -> tuple[Guest, Here
     def device(memory: GuestMemory) -> Disks:
         return Disks(memory, [Drive(ref)], here)
 
-    return Guest(image, disks=device), here
+    return Guest(image, disks=device, **limits), here
 
 
 def run(guest: Guest, sql: str) -> str:
