@@ -1,4 +1,4 @@
-"""SQLite's mathematical functions: the C library musl's, as the pinned compiler brings them, in an archive to link with.
+"""SQLite's mathematical functions: the C library musl's, as the pinned compiler has them, in an archive to link with.
 
 The compiler's package holds musl's sources for some functions and has written others in its own language; together they
 are what a program for musl is linked with. They need nothing of an operating system.

@@ -233,7 +233,7 @@ static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base
     bool blank = file->writable && !memcmp(magic, zeros, sizeof zeros); /* where a database may begin */
     file->size = blank ? 0 : file->room;
     if (out_flags)
-        *out_flags = file->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+        *out_flags = file->writable && !(flags & SQLITE_OPEN_READONLY) ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     return SQLITE_OK;
 }
 

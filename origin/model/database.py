@@ -49,7 +49,7 @@ def _check_length(source: Path, header: bytes) -> None:
         )
     if counter == counter_of_pages and size < pages * page_bytes:
         raise PublisherError(
-            f"disk: {source}: an SQLite database of {pages * page_bytes} bytes expected, the file is cut off after {size}"
+            f"disk: {source}: an SQLite database of {pages * page_bytes} bytes expected, it is cut off after {size}"
         )
 
 
@@ -65,7 +65,7 @@ def _check_log(source: Path, log: Path) -> None:
 def _check_journal(source: Path, journal: Path) -> None:
     if _start(journal, len(_JOURNAL_MAGIC)) == _JOURNAL_MAGIC:
         raise PublisherError(
-            f"disk: {source}: {journal.name} beside it is of a transaction that has not ended: wait for the program that "
+            f"disk: {source}: {journal.name} beside it is of a transaction that has not ended: wait for who "
             f"writes, or roll it back: sqlite3 {source} 'SELECT count(*) FROM sqlite_schema'"
         )
 

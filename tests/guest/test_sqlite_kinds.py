@@ -203,7 +203,7 @@ def test_what_distributions_switch_on_is_there() -> None:
 
 
 def test_journal_modes_and_sorts_are_in_memory() -> None:
-    guest, here = guest_of("scratch")
+    guest, _ = guest_of("scratch")
     run(guest, FILL)
     said = run(guest, "PRAGMA journal_mode = WAL; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;")
     assert said == "memory\nexclusive\nmemory\n"
