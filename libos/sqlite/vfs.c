@@ -6,6 +6,7 @@
  * So no database has a write-ahead log here; one that was made in WAL mode is told as one with a rollback journal.
  * Several connections of one machine may be open at once, each on a fiber of its own; they lock each other out here.
  */
+#include <chance.h>
 #include <memory_file.h>
 
 #define DISKS NK_DISKS_MAX
@@ -295,7 +296,8 @@ static sqlite3_vfs disks = {
 };
 
 int sqlite3_os_init(void) {
-    return sqlite3_vfs_register(&disks, 1);
+    int code = sqlite3_vfs_register(&disks, 1);
+    return code == SQLITE_OK ? chance_begin() : code;
 }
 
 int sqlite3_os_end(void) {

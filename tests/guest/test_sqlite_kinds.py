@@ -14,7 +14,7 @@ from edge.vmm.devices.disk import Disks, Drive
 from edge.vmm.memory.guest_memory import GuestMemory
 from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
-from tests.guest.test_sqlite import SQL, Here, guest_of, on_host, run
+from tests.guest.test_sqlite import SCRATCH, SQL, Here, guest_of, on_host, run
 from tests.support.guests import Guest, bake, load
 from vmimage.drives import DriveRef
 
@@ -116,8 +116,8 @@ LIMITS = {
     "pattern": (f"SELECT '{'a' * 4995}' LIKE '{'%a' * 4995}'", "1"),
     "json": (f"SELECT length(json('{nested('[', '', ']', 900)}'))", "1800"),
     "trigger": (
-        "CREATE TABLE r (a); PRAGMA recursive_triggers = ON; CREATE TRIGGER s AFTER INSERT ON r WHEN new.a < 900 "
-        "BEGIN INSERT INTO r VALUES (new.a + 1); END; INSERT INTO r VALUES (1); SELECT count(*) FROM r;",
+        """CREATE TABLE r (a); PRAGMA recursive_triggers = ON; CREATE TRIGGER s AFTER INSERT ON r WHEN new.a < 900
+        BEGIN INSERT INTO r VALUES (new.a + 1); END; INSERT INTO r VALUES (1); SELECT count(*) FROM r;""",
         "900",
     ),
 }
@@ -143,8 +143,8 @@ def test_beyond_its_limits_sqlite_says_which_it_was() -> None:
 
 DATES = "'2024-01-31 03:04:05.678'"
 MODIFIERS = (
-    "'localtime'", "'utc'", "'+1 month'", "'-2 days'", "'start of month'", "'start of year'", "'start of day'", "'weekday 0'",
-    "'+1 year', '-1 second'", "'+00:30'", "'localtime', 'utc'",
+    "'localtime'", "'utc'", "'+1 month'", "'-2 days'", "'start of month'", "'start of year'", "'start of day'",
+    "'weekday 0'", "'+1 year', '-1 second'", "'+00:30'", "'localtime', 'utc'",
 )  # fmt: skip
 
 
@@ -155,7 +155,8 @@ def test_dates_and_their_modifiers() -> None:
         assert run(guest, sql) == host(sql), modifier
     for old in ("0001-01-01", "1899-12-31", "1969-12-31 23:59:59", "2000-02-29", "2100-03-01", "9999-12-31"):
         assert run(guest, f"SELECT datetime('{old}', 'localtime') = datetime('{old}')") == "1\n", old
-    numbers = "SELECT datetime(1704164645, 'auto'), datetime(1704164645, 'unixepoch', 'localtime'), datetime(2460311.5, 'auto')"
+    of_seconds = "datetime(1704164645, 'auto'), datetime(1704164645, 'unixepoch', 'localtime')"
+    numbers = f"SELECT {of_seconds}, datetime(2460311.5, 'auto')"
     assert run(guest, numbers) == host(numbers)
     assert run(guest, f"SELECT datetime({DATES}, 'subsec'), unixepoch({DATES}, 'subsec')") == (
         "2024-01-31 03:04:05.678|1706670245.678\n"
@@ -164,13 +165,9 @@ def test_dates_and_their_modifiers() -> None:
 
 
 MATH = (
-    (
-        "acos(.5) acosh(2) asin(.5) asinh(1) atan(1) atan2(1, 2) atanh(.5) cos(1) cosh(1) degrees(1) exp(1) ln(10) log(100) "
-        "log2(10) pow(2, .5) radians(180) sin(1) sinh(1) sqrt(2) tan(1) tanh(1) pi() sin(1e6) exp(-700) pow(10, 300)"
-    )
-    .replace(", ", ",")
-    .split()
-)
+    "acos(.5) acosh(2) asin(.5) asinh(1) atan(1) atan2(1,2) atanh(.5) cos(1) cosh(1) degrees(1) exp(1) ln(10) log(100) "
+    "log2(10) pow(2,.5) radians(180) sin(1) sinh(1) sqrt(2) tan(1) tanh(1) pi() sin(1e6) exp(-700) pow(10,300)"
+).split()
 EXACT = "ceil(1.2) floor(-1.2) trunc(-1.7) mod(7,3) sign(-2) acos(2) sqrt(-1) ln(0) pow(0,-1)".split()
 
 
@@ -190,10 +187,12 @@ def test_what_distributions_switch_on_is_there() -> None:
     assert len(switched) > 12
     assert set(switched) <= have
     statements = (
-        "CREATE VIRTUAL TABLE r USING rtree (id, a, b); INSERT INTO r VALUES (1, 0, 1), (2, 5, 6); SELECT id FROM r WHERE a < 3;",
-        "CREATE VIRTUAL TABLE f USING fts4 (x); INSERT INTO f VALUES ('one two'), ('two three');"
+        "CREATE VIRTUAL TABLE r USING rtree (id, a, b); INSERT INTO r VALUES (1, 0, 1), (2, 5, 6);",
+        "SELECT id FROM r WHERE a < 3;",
+        "CREATE VIRTUAL TABLE f USING fts4 (x); INSERT INTO f VALUES ('one two'), ('two three');",
         "SELECT x FROM f WHERE f MATCH 'two NOT one'; SELECT snippet(f) FROM f WHERE f MATCH 'three';",
-        "CREATE TABLE t (a); INSERT INTO t VALUES (3), (1), (2); DELETE FROM t ORDER BY a DESC LIMIT 1; SELECT sum(a) FROM t;",
+        "CREATE TABLE t (a); INSERT INTO t VALUES (3), (1), (2);",
+        "DELETE FROM t ORDER BY a DESC LIMIT 1; SELECT sum(a) FROM t;",
         "SELECT name FROM dbstat WHERE name = 't'; SELECT count(*) > 0 FROM sqlite_stmt;",
         """SELECT json_extract('{"a": [1, 2.5, "x"]}', '$.a[2]'), json_group_array(value) FROM json_each('[3, 4]');""",
         "SELECT soundex('robert'), \"text\";",
@@ -241,6 +240,23 @@ def test_several_databases_copies_and_their_limits(tmp_path: Path) -> None:
         "error: attempt to write a readonly database\n"
     )
     assert run(guest, ASK.replace("7'", "107'")) == "200|" + str(2 * sum(range(101, 301))) + "\n107\nok\n"
+
+
+def test_chance_is_new_in_every_machine_and_every_clone() -> None:
+    guest, _ = guest_of("scratch")
+    sql = "SELECT hex(randomblob(8)) || random()"
+    numbers = [run(guest, sql), run(guest, sql)]
+    record = guest.park()
+    image = load(bake(SQL, disks=[LocalDrive(DriveRef(SCRATCH, None, "scratch", "data"), None)]))
+
+    def device(memory: GuestMemory) -> Disks:
+        return Disks(memory, [Drive(DriveRef(SCRATCH, None, "scratch", "data"))], Here(None))
+
+    numbers += [run(Guest(image, parked=record, disks=device), sql) for _ in range(2)]
+    assert len(set(numbers)) == 4
+    other, _ = guest_of("scratch")
+    assert run(other, "SELECT length(randomblob(1000)), length(randomblob(-1)), typeof(random())") == "1000|1|integer\n"
+    assert run(other, "SELECT randomblob(2000000000)") == "error: string or blob too big\n"
 
 
 def test_what_does_not_fit_into_memory_is_an_error_and_not_the_end() -> None:

@@ -204,7 +204,7 @@ local function read_number(text, at)
     if fraction == "" and exponent == "" then
         return read_integer(text, digits, at), stop
     end
-    local number = tonumber(digits .. fraction .. exponent) + 0.0
+    local number = tonumber(digits .. fraction .. exponent) -- a float, as Lua says too
     if number == math.huge or number == -math.huge then
         fail(text, at, "a number up to 1.8e308")
     end
