@@ -16,8 +16,9 @@ from vmimage import abi
 from vmimage.symbols import Symbol, SymbolTable
 
 EARLY_TIME: Final = (
-    "the program asked for the time before it was ready: clocks stand still at 1970 while an image is built, and what it "
-    "keeps of that (a start time, a seed, a name) is the same in all machines; ask in the handler, or after random bytes"
+    "the program asked for the time before it was ready: clocks stand still at 1970 while an image is built, and what "
+    "it keeps of that (a start time, a seed, a name) is the same in all machines; ask in the handler, or after random "
+    "bytes"
 )
 _FRAMES_MAX: Final = 16
 _GAP_MAX: Final = 1024  # bytes between two frames; a system call's registers and a C library's function take some 300
