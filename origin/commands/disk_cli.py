@@ -30,7 +30,11 @@ def build_disk(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Size of the disk, such as 64M, for a database that grows.", show_default="the size of FILE"),
+        typer.Option(
+            help="Size of the disk, such as 64M, for a database that grows.",
+            metavar="SIZE",
+            show_default="the size of FILE",
+        ),
     ] = None,
 ) -> None:
     """Cut a file into blocks that edges fetch one by one. Programs get it with `nunatak build --disk`."""
