@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,12 @@ import typer
 from edge.common import log
 from edge.config.option import Option
 from edge.config.options import load_config, options
+from edge.operators.cli import app as operators
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
 
-ADMIN_TIMEOUT_S = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
-
 app = typer.Typer()
+app.add_typer(operators)  # admin, ps, top
 
 
 def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: str) -> None:
@@ -31,12 +32,22 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
 
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
+    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     level = logging.DEBUG if verbose else logging.INFO
-    output = log.Output(sys.stderr)
+    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     uvloop.run(serve(loaded))
+
+
+def _log_file(path: str) -> logging.Handler:
+    before = os.umask(0o077)  # what services are asked for is nobody else's business
+    try:
+        return log.LogFile(path)
+    except OSError as error:
+        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -70,54 +81,21 @@ app.command("edge")(edge)
 
 
 @app.command()
-def admin(
-    page: Annotated[
-        str,
-        typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health) or action (park, drain).", metavar="PAGE"
-        ),
-    ],
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder of the edge.", metavar="FOLDER", show_default="none")
-    ] = None,
-    socket: Annotated[
-        Path | None, typer.Option(help="Socket of the edge.", metavar="FILE", show_default="admin.sock in --cache")
-    ] = None,
-    service: Annotated[str, typer.Option(help="Service to park.", metavar="NAME", show_default="all services")] = "",
-) -> None:
-    """Print an operators' page of an edge on this machine, park its machines, or drain it.
-
-    The exit code is 1 if the edge refuses.
-    """
-    import http.client
-    from urllib.parse import quote, urlencode
-
-    from edge.common import unix_socket
-    from edge.operators.pages import ACTIONS, PREFIX
-
-    path = socket or (cache / "admin.sock" if cache else None)
-    if path is None:
-        raise OperatorError("--cache or --socket must be given")
-    target = PREFIX + quote(page) + (f"?{urlencode({'service': service})}" if service else "")
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = unix_socket.connect(path, ADMIN_TIMEOUT_S)
-    try:
-        connection.request("POST" if page in ACTIONS else "GET", target)
-        answer = connection.getresponse()
-        sys.stdout.buffer.write(answer.read())
-    except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{path}: an answer expected: {error}") from None
-    finally:
-        connection.close()
-    raise typer.Exit(int(answer.status >= 400))
-
-
-@app.command()
 def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed.", metavar="FILE", show_default="none"
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts and where its cache is.",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="Trust root (root.json) of an edge or a key folder, to say when what is signed by hand ends.",
+            metavar="FILE",
+            show_default="that of the configuration",
         ),
     ] = None,
 ) -> None:
@@ -133,8 +111,11 @@ def doctor(
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     table = Table(box=None, show_header=False)
     failed = False
-    kvm_ring0 = config is not None and load_config(config, {}).kvm_ring0 == "on"
-    for finding in examine(kvm_ring0=kvm_ring0):
+    loaded = load_config(config, {}) if config is not None else None
+    kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
+    kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
+    trust = trust or (loaded.trust if loaded is not None else None)
+    for finding in examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept):
         failed |= finding.state == "fail"
         table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.fix}[/]")
     Console().print(table)
