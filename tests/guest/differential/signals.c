@@ -150,7 +150,7 @@ CASE(signals_that_queue) {
 }
 
 static void *raise_soon(void *thread) {
-    pause_ms(5);
+    pause_ms(100); /* long enough for the other to wait in its call, on a busy host too */
     pthread_kill(*(pthread_t *)thread, SIGUSR1);
     return NULL;
 }
@@ -332,8 +332,12 @@ CASE(alarms) {
     TRY(alarm(50));
     TRY(alarm(0));
     TRY(alarm(0));
+    sigset_t none;
+    sigemptyset(&none);
+    block(SIG_BLOCK, SIGALRM); /* it must not come before it is waited for */
     TRY(setitimer(ITIMER_REAL, &timer, &old));
-    TRY(pause());
+    TRY(sigsuspend(&none));
+    block(SIG_UNBLOCK, SIGALRM);
     SAY("%d", signals_seen[SIGALRM]);
     timer.it_interval.tv_usec = 3000;
     TRY(setitimer(ITIMER_REAL, &timer, NULL));
@@ -417,8 +421,12 @@ CASE(program_timers) {
     struct sigaction action = {.sa_sigaction = inform, .sa_flags = SA_SIGINFO};
     sigaction(SIGUSR1, &action, NULL);
     TRY(timer_create(CLOCK_MONOTONIC, &event, &timer));
+    sigset_t none;
+    sigemptyset(&none);
+    block(SIG_BLOCK, SIGUSR1);
     TRY(timer_settime(timer, 0, &spec, NULL));
-    TRY(pause());
+    TRY(sigsuspend(&none));
+    block(SIG_UNBLOCK, SIGUSR1);
     SAY("%d %d %d", told.si_signo, told.si_code, told.si_value.sival_int);
     TRY(timer_gettime(timer, &now));
     SAY("%d", (int)now.it_value.tv_nsec);
