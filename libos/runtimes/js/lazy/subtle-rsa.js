@@ -1,9 +1,10 @@
 // crypto.subtle's RSASSA-PKCS1-v1_5, RSA-PSS and RSA-OAEP. A key's data is its DER: PKCS #8 of a private one, SPKI of a public one.
 const BITS_MIN = 512, BITS_MAX = 16384, BITS_STEP = 128; // of a modulus, as BoringSSL makes them
+const EXPONENTS = new Set(["03", "010001"]); // those that others know, too
 const PARTS = ["n", "e", "d", "p", "q", "dp", "dq", "qi"]; // of a JWK: RFC 7518, section 6.3
 
 export default ({ subtle }) => {
-  const { nk, fail, bytes, integer, hashOf, noFormat, newKey, checkUsages, checkType, pair, encode64, decode64, checkJwk } = subtle;
+  const { nk, fail, bytes, integer, hashOf, noFormat, newKey, checkUsages, checkUsed, only, checkType, pair, encode64, decode64, checkJwk } = subtle;
 
   const jwkParts = (jwk, extractable, usages, use, alg) => {
     checkJwk(jwk, "RSA", use, extractable, usages, alg);
@@ -25,9 +26,10 @@ export default ({ subtle }) => {
         const exponent = bytes(parameters.publicExponent);
         return (extractable, usages) => {
           checkUsages(usages, [...publicUse, ...privateUse]);
-          const fits = bits >= BITS_MIN && bits <= BITS_MAX && bits % BITS_STEP === 0;
-          const made = fits ? nk.rsaGenerate(bits, exponent) : null;
-          if (!made) fail("OperationError", `RSA: an odd exponent from 3 to 2^33, and a modulus of a multiple of ${BITS_STEP} bits from ${BITS_MIN} to ${BITS_MAX} expected`);
+          const fits = bits >= BITS_MIN && bits <= BITS_MAX && bits % BITS_STEP === 0 && EXPONENTS.has(exponent.toHex().replace(/^(00)+/, ""));
+          if (!fits) fail("OperationError", `RSA: 3 or 65537 as exponent, and a modulus of a multiple of ${BITS_STEP} bits from ${BITS_MIN} to ${BITS_MAX} expected`);
+          checkUsed(only(usages, privateUse)); // before it costs
+          const made = nk.rsaGenerate(bits, exponent) ?? fail("OperationError", "RSA: no key was found");
           const secret = new Uint8Array(made), parts = nk.rsaParts(secret, true);
           const open = new Uint8Array(nk.rsaKey(parts.slice(0, 2).map((part) => new Uint8Array(part))));
           return pair(algorithmOf(parts, hash), extractable, usages, publicUse, privateUse, open, secret);

@@ -1,6 +1,7 @@
 // crypto.subtle (W3C, Web Cryptography Level 2): keys, its methods with the checks that all algorithms have in common, and where
 // each algorithm is found. An algorithm's operation is called with the parameters that a worker gave and reads them; what it
 // returns is called with the key, once that is known to be the right one, and does the work.
+import { interfaces } from "./common/classes.js";
 import { tools } from "./subtle/tools.js";
 
 const EVERY_USAGE = ["encrypt", "decrypt", "sign", "verify", "deriveKey", "deriveBits", "wrapKey", "unwrapKey"];
@@ -19,7 +20,7 @@ export default (share) => {
   const BUILT = Symbol();
   const hidden = new WeakMap(); // of a CryptoKey: what it holds
 
-  class CryptoKey {
+  const { CryptoKey } = interfaces({ CryptoKey: class {
     constructor(built, type, extractable, algorithm, usages, data) {
       if (built !== BUILT) throw new TypeError("Illegal constructor");
       hidden.set(this, { type, extractable, algorithm, usages: EVERY_USAGE.filter((usage) => usages.includes(usage)), data });
@@ -28,8 +29,7 @@ export default (share) => {
     get extractable() { return innerOf(this).extractable; }
     get algorithm() { return shownOf(this).algorithm; }
     get usages() { return shownOf(this).usages; }
-    get [Symbol.toStringTag]() { return "CryptoKey"; }
-  }
+  } });
   const innerOf = (key) => hidden.get(key) ?? (() => { throw new TypeError("CryptoKey expected"); })();
   const newKey = (type, extractable, algorithm, usages, data) => new CryptoKey(BUILT, type, extractable, algorithm, usages, data);
 
@@ -74,7 +74,7 @@ export default (share) => {
   };
   const notEmpty = (made) => {
     const secret = made.privateKey ?? made;
-    if (secret.type !== "public" && !secret.usages.length) fail("SyntaxError", "Usages cannot be empty when creating a key");
+    if (secret.type !== "public") subtle.checkUsed(secret.usages);
     return made;
   };
   const given = (format, data) => {
@@ -94,7 +94,7 @@ export default (share) => {
     return format === "jwk" ? { ...out, key_ops: [...inner.usages], ext: inner.extractable } : out;
   };
 
-  class SubtleCrypto {
+  const { SubtleCrypto } = interfaces({ SubtleCrypto: class {
     constructor(built) { if (built !== BUILT) throw new TypeError("Illegal constructor"); }
     async digest(algorithm, data) {
       const input = bytes(data);
@@ -140,7 +140,6 @@ export default (share) => {
       if (one.byteLength !== other.byteLength) throw new TypeError("Input buffers must have the same byte length.");
       return nk.same(bytes(one), bytes(other));
     }
-    get [Symbol.toStringTag]() { return "SubtleCrypto"; }
-  }
+  } });
   return { CryptoKey, SubtleCrypto, subtle: new SubtleCrypto(BUILT) };
 };

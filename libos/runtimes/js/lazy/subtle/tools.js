@@ -31,6 +31,9 @@ export const tools = (share, innerOf, newKey) => {
   const checkUsages = (usages, allowed) => {
     for (const usage of usages) if (!allowed.includes(usage)) fail("SyntaxError", `Unsupported key usage "${usage}" for this kind of key`);
   };
+  const checkUsed = (usages) => {
+    if (!usages.length) fail("SyntaxError", "Usages cannot be empty when creating a key");
+  };
   const only = (usages, allowed) => usages.filter((usage) => allowed.includes(usage));
   const checkType = (inner, type) => {
     if (inner.type !== type) fail("InvalidAccessError", `A ${type} key expected, got a ${inner.type} one`);
@@ -77,7 +80,7 @@ export const tools = (share, innerOf, newKey) => {
     return out;
   };
   return {
-    nk, fail, bytes, integer, nameOf, hashOf, HASHES, noFormat, newKey, innerOf, checkUsages, only, checkType, pair, random, encode64, decode64,
+    nk, fail, bytes, integer, nameOf, hashOf, HASHES, noFormat, newKey, innerOf, checkUsages, checkUsed, only, checkType, pair, random, encode64, decode64,
     checkJwk, parsedJwk, firstBits,
   };
 };
