@@ -374,6 +374,7 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     JSValue nk = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
     headers_begin(ctx, nk);
+    compress_begin(ctx, nk);
     inflate_begin(ctx, nk);
     parts_begin(ctx, nk);
     subtle_begin(ctx, nk);

@@ -32,6 +32,9 @@ bool run_jobs(void); /* those of promises, until none is left: whether there wer
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
 
+/* compress.c */
+void compress_begin(JSContext *ctx, JSValue nk);
+
 /* inflate.c */
 void inflate_begin(JSContext *ctx, JSValue nk);
 

@@ -21,7 +21,8 @@ export default (share) => {
   const hidden = new WeakMap(); // of a CryptoKey: what it holds
 
   const { CryptoKey } = interfaces({ CryptoKey: class {
-    constructor(built, type, extractable, algorithm, usages, data) {
+    constructor(...given) {
+      const [built, type, extractable, algorithm, usages, data] = given;
       if (built !== BUILT) throw new TypeError("Illegal constructor");
       hidden.set(this, { type, extractable, algorithm, usages: EVERY_USAGE.filter((usage) => usages.includes(usage)), data });
     }
@@ -95,7 +96,7 @@ export default (share) => {
   };
 
   const { SubtleCrypto } = interfaces({ SubtleCrypto: class {
-    constructor(built) { if (built !== BUILT) throw new TypeError("Illegal constructor"); }
+    constructor(...given) { if (given[0] !== BUILT) throw new TypeError("Illegal constructor"); }
     async digest(algorithm, data) {
       const input = bytes(data);
       return nk.hash(hashOf(algorithm), input);

@@ -4,13 +4,17 @@
   const share = globalThis.__share, { nk, expose, lazyGlobal } = share;
   const INTEGERS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
 
+  const ours = (it) => { if (it !== crypto) throw new TypeError("Illegal invocation"); };
+
   class Crypto {
     constructor() { throw new TypeError("Illegal constructor"); }
     get subtle() {
-      if (this !== crypto) throw new TypeError("subtle is an attribute of crypto");
+      ours(this);
       return share.part("subtle").subtle;
     }
     getRandomValues(array) {
+      ours(this);
+      if (array === undefined) throw new TypeError("getRandomValues(): an integer typed array expected");
       share.onlyMachine("crypto.getRandomValues()");
       if (!INTEGERS.some((kind) => array instanceof kind)) throw new DOMException("The data in this object must be an integer typed array", "TypeMismatchError");
       if (array.byteLength > 65536) throw new DOMException("getRandomValues() only accepts buffers of size <= 64K", "QuotaExceededError");
@@ -18,6 +22,7 @@
       return array;
     }
     randomUUID() {
+      ours(this);
       share.onlyMachine("crypto.randomUUID()");
       const b = new Uint8Array(16);
       nk.random(b);
