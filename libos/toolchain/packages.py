@@ -94,7 +94,11 @@ def _fetch(package: Package, folder: Path) -> Path:
         # can do is told that there is none.
         kind = "--no-binary" if package.index == "pypi" else "--only-binary"
         options = ("--quiet", "--no-deps", kind, ":all:", "--no-build-isolation", "--require-hashes")
-        _run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)], exact, CXX="false")
+        _run(
+            [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)],
+            exact,
+            CXX="false",
+        )
     else:
         npm = shutil.which("npm")
         if npm is None:

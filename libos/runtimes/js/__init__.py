@@ -14,9 +14,7 @@ QUICKJS: Final = Package(
 ZLIB: Final = Package(
     "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
 )  # which has zlib 1.3.1 as it was published; nothing else of it is used
-DEFLATE: Final = (
-    *("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c"),
-)
+DEFLATE: Final = (*("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c"),)
 GRPC: Final = Package(
     "pypi", "grpcio", "1.68.1", "44a8502dd5de653ae6a73e2de50a401d84184f0331d0ac3daeb044e66d5c5054"
 )  # which has BoringSSL's sources in C; nothing else of it is used
