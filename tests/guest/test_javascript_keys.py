@@ -109,8 +109,14 @@ def test_an_rsa_key_in_each_format(subtle: Subtle) -> None:
     key, about = rsa_key(), {"name": "RSA-PSS", "hash": "SHA-256"}
     numbers = key.private_numbers()
     parts = {
-        "n": numbers.public_numbers.n, "e": 65537, "d": numbers.d, "p": numbers.p, "q": numbers.q,
-        "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp,
+        "n": numbers.public_numbers.n,
+        "e": 65537,
+        "d": numbers.d,
+        "p": numbers.p,
+        "q": numbers.q,
+        "dp": numbers.dmp1,
+        "dq": numbers.dmq1,
+        "qi": numbers.iqmp,
     }
     jwk = {"kty": "RSA", **{name: b64(number) for name, number in parts.items()}}
     made, pkcs8, shown, again, _, spki, wrong = subtle(
@@ -123,7 +129,10 @@ def test_an_rsa_key_in_each_format(subtle: Subtle) -> None:
         ["importKey", "jwk", {**jwk, "d": b64(numbers.d ^ 2)}, about, True, ["sign"]],
     )
     assert made["algorithm"] == {
-        "name": "RSA-PSS", "modulusLength": 2048, "publicExponent": b"\1\0\1", "hash": {"name": "SHA-256"}
+        "name": "RSA-PSS",
+        "modulusLength": 2048,
+        "publicExponent": b"\1\0\1",
+        "hash": {"name": "SHA-256"},
     }
     assert pkcs8 == key.private_bytes(*PKCS8)
     assert shown == {**jwk, "alg": "PS256", "key_ops": ["sign"], "ext": True}
@@ -433,10 +442,15 @@ def test_clones_of_a_machine_do_not_sign_with_the_same_nonce(subtle: Subtle) -> 
 def test_a_jwt_of_rfc_7515(subtle: Subtle) -> None:
     """Appendix A.3: ES256."""
     jwk = {
-        "kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
         "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
     }
-    text = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+    text = (
+        b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0"
+        b"cnVlfQ"
+    )
     proof = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q=="
     _, good = subtle(
         ["importKey", "jwk", jwk, {"name": "ECDSA", "namedCurve": "P-256"}, True, ["verify"]],

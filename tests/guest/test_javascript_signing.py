@@ -1,4 +1,4 @@
-"""Packages of npm that live on crypto.subtle, as they are published: jose, aws4fetch, and stripe's check of webhooks."""
+"""Packages of npm that use crypto.subtle, as they are published: jose, aws4fetch, and stripe's check of webhooks."""
 
 import hmac
 import json
@@ -46,8 +46,14 @@ def ask(guest: Guest, task: str, **given: object) -> Any:
 def rsa_jwk() -> dict[str, str]:
     numbers = rsa_key().private_numbers()
     parts = {
-        "n": numbers.public_numbers.n, "e": 65537, "d": numbers.d, "p": numbers.p, "q": numbers.q,
-        "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp,
+        "n": numbers.public_numbers.n,
+        "e": 65537,
+        "d": numbers.d,
+        "p": numbers.p,
+        "q": numbers.q,
+        "dp": numbers.dmp1,
+        "dq": numbers.dmq1,
+        "qi": numbers.iqmp,
     }
     return {"kty": "RSA", **{name: b64(number) for name, number in parts.items()}}
 
@@ -72,11 +78,9 @@ def parts_of(token: str) -> tuple[bytes, bytes]:
 def test_tokens_of_jose_are_what_others_verify(guest: Guest) -> None:
     curve, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
     okp = {
-
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "x": b64(int.from_bytes(edwards.public_key().public_bytes_raw(), "big"), 32)
-        ,
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "x": b64(int.from_bytes(edwards.public_key().public_bytes_raw(), "big"), 32),
         "d": b64(int.from_bytes(edwards.private_bytes_raw(), "big"), 32),
     }
     found = {

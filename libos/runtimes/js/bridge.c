@@ -58,8 +58,7 @@ static void look_up(nk_request *request, const char *found[WANTED]) {
                 found[n] = value;
 }
 
-/* Takes the values; an exception if one of them is. */
-static JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
+JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
     for (int n = 0; n < count; n++)
         if (JS_IsException(values[n])) {
             for (n = 0; n < count; n++)

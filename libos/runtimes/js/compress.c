@@ -7,6 +7,7 @@
 #include "zlib.h"
 
 #define PIECE (32 << 10) /* bytes of output at a time */
+#define HEADER 16        /* bytes before what zlib asked for, which say how many that are */
 #define MEMORY_LEVEL 8   /* zlib's default */
 
 static JSClassID class_id;
@@ -17,6 +18,23 @@ struct coder {
     int window;     /* as zlib says which format it is */
     bool compress, begun, ended;
 };
+
+/* zlib's memory, zero when it is given back: a parked machine's record keeps nothing of a stream that has ended. */
+static void *take(void *opaque, unsigned count, unsigned size) {
+    (void)opaque;
+    size_t bytes = (size_t)count * size, *at = malloc(HEADER + bytes);
+    if (!at)
+        return NULL;
+    *at = bytes;
+    return (char *)at + HEADER;
+}
+
+static void give_back(void *opaque, void *memory) {
+    (void)opaque;
+    size_t *at = (void *)((char *)memory - HEADER);
+    memset(memory, 0, *at);
+    free(at);
+}
 
 static void stop(struct coder *coder) {
     if (coder->begun)
@@ -52,6 +70,8 @@ static JSValue new_coder(JSContext *ctx, JSValueConst self, int count, JSValueCo
         return JS_ThrowOutOfMemory(ctx);
     }
     *coder = (struct coder){.window = window, .compress = JS_ToBool(ctx, arguments[1])};
+    coder->stream.zalloc = take;
+    coder->stream.zfree = give_back;
     JS_SetOpaque(result, coder);
     return result;
 }
@@ -67,7 +87,7 @@ static bool begin(struct coder *coder) {
 /* [output or null, whether there is more of this chunk] */
 static JSValue given(JSContext *ctx, const uint8_t *out, size_t size, bool more) {
     JSValue values[] = {size ? JS_NewArrayBufferCopy(ctx, out, size) : JS_NULL, JS_NewBool(ctx, more)};
-    return JS_IsException(values[0]) ? JS_EXCEPTION : JS_NewArrayFrom(ctx, 2, values);
+    return array_of(ctx, 2, values);
 }
 
 /* coded(state, chunk, last) -> [an ArrayBuffer or null, whether the same chunk is to be given again]. Throws where bytes are

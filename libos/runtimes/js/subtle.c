@@ -34,16 +34,6 @@ JSValue subtle_taken(JSContext *ctx, uint8_t *data, size_t size) {
     return result;
 }
 
-JSValue subtle_array(JSContext *ctx, int count, const JSValue *values) {
-    for (int n = 0; n < count; n++)
-        if (JS_IsException(values[n])) {
-            for (n = 0; n < count; n++)
-                JS_FreeValue(ctx, values[n]);
-            return JS_EXCEPTION;
-        }
-    return JS_NewArrayFrom(ctx, count, values);
-}
-
 JSValue subtle_null(void) {
     ERR_clear_error();
     return JS_NULL;

@@ -18,7 +18,6 @@ struct piece subtle_piece(JSContext *ctx, JSValueConst value);     /* nothing fo
 const EVP_MD *subtle_hash(JSContext *ctx, JSValueConst name);       /* NULL with an exception */
 JSValue subtle_bytes(JSContext *ctx, const uint8_t *data, size_t size); /* -> ArrayBuffer */
 JSValue subtle_taken(JSContext *ctx, uint8_t *data, size_t size);   /* the same, and wipes and frees what malloc() gave */
-JSValue subtle_array(JSContext *ctx, int count, const JSValue *values); /* takes them; an exception if one of them is */
 JSValue subtle_null(void);                                          /* and forgets BoringSSL's errors */
 
 EVP_PKEY *subtle_key(struct piece der, bool private, int type);     /* PKCS #8 or SPKI; NULL: not such a key */

@@ -70,7 +70,7 @@ static JSValue halves(JSContext *ctx, EC_KEY *key, bool private) {
         values[1] = subtle_bytes(ctx, scalar, EC_KEY_priv2oct(key, scalar, sizeof scalar));
     OPENSSL_cleanse(scalar, sizeof scalar);
     EC_KEY_free(key);
-    return subtle_array(ctx, private ? 2 : 1, values);
+    return array_of(ctx, private ? 2 : 1, values);
 }
 
 /* ecPoint(curve, point in any of its encodings) -> [point]; null: none of this curve's, or the one at infinity */

@@ -42,7 +42,7 @@ static JSValue rsa_parts(JSContext *ctx, JSValueConst self, int count, JSValueCo
     for (int n = 0; n < size; n++)
         values[n] = number(ctx, parts[n]);
     EVP_PKEY_free(key);
-    return subtle_array(ctx, size, values);
+    return array_of(ctx, size, values);
 }
 
 /* rsaKey([n, e] or [n, e, d, p, q, dp, dq, qi]) -> DER; null: they are no key */

@@ -14,7 +14,9 @@ globalThis.__share = (() => {
 
   // What lazy/NAME.js exports, made at its first use; and a global, or a member of `owner`, that is made from one then.
   const parts = { __proto__: null };
-  share.part = (name) => (parts[name] ??= nk.part(name)(share));
+  const read = { __proto__: null }; // its functions, where the base image holds them: machines that use it then have no copy
+  share.readPart = (name) => { read[name] = nk.part(name); };
+  share.part = (name) => (parts[name] ??= (read[name] ?? nk.part(name))(share));
   share.lazily = (owner, name, part, enumerable = false) => {
     const become = (value) => Object.defineProperty(owner, name, { value, writable: true, configurable: true, enumerable });
     Object.defineProperty(owner, name, {

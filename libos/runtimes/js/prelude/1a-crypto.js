@@ -37,6 +37,7 @@
   for (const name of ["subtle", "getRandomValues", "randomUUID"]) Object.defineProperty(Crypto.prototype, name, { enumerable: true });
   const crypto = Object.create(Crypto.prototype);
   expose({ Crypto, crypto });
+  for (const part of ["subtle", "subtle-secret", "subtle-rsa", "subtle-ec", "subtle-okp"]) share.readPart(part);
   lazyGlobal("CryptoKey", "subtle");
   lazyGlobal("SubtleCrypto", "subtle");
 })();
