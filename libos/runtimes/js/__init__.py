@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from libos.runtimes.js.bytecode import bytecode
-from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.compile_linux import compile_linux, compile_objects
 from libos.toolchain.packages import Package, source_tree
 
 HERE: Final = Path(__file__).resolve().parent
@@ -47,11 +47,13 @@ def program() -> bytes:
     engine = source_tree(QUICKJS) / "upstream-quickjs"
     zlib = source_tree(ZLIB) / "deps" / "zlib"
     cryptography = source_tree(GRPC) / "third_party" / "boringssl-with-bazel" / "src"
-    library = [
+    theirs = [engine, zlib, cryptography, cryptography / "include"]
+    files = [
         *(engine / name for name in ENGINE),
         *(zlib / name for name in DEFLATE),
         *(cryptography / "crypto" / name for name in CRYPTOGRAPHY),
     ]
+    library = compile_objects(files, include=theirs, flags=FLAGS)
     scripts = bytecode(engine, [engine / name for name in ("quickjs.c", *ENGINE)], FLAGS)
     sources = [*library, *sorted(HERE.glob("*.c")), scripts]
-    return compile_linux(sources, include=[engine, zlib, HERE, cryptography, cryptography / "include"], flags=FLAGS)
+    return compile_linux(sources, include=[HERE, *theirs], flags=FLAGS)
