@@ -21,13 +21,18 @@ GRPC: Final = Package(
 # Beside what boringssl.c includes. DSA is here since the table of keys that can be read names it.
 CRYPTOGRAPHY: Final = (
     *("bn_extra/bn_asn1.c", "bn_extra/convert.c", "buf/buf.c", "bytestring/asn1_compat.c", "bytestring/ber.c"),
-    *("bytestring/cbb.c", "bytestring/cbs.c", "crypto.c", "curve25519/curve25519.c", "digest_extra/digest_extra.c"),
+    *("bytestring/cbb.c", "bytestring/cbs.c", "crypto.c", "digest_extra/digest_extra.c"),
     *("dsa/dsa.c", "dsa/dsa_asn1.c", "ec_extra/ec_asn1.c", "ecdh_extra/ecdh_extra.c", "ecdsa_extra/ecdsa_asn1.c"),
     *("engine/engine.c", "err/err.c", "evp/evp.c", "evp/evp_asn1.c", "evp/evp_ctx.c", "evp/p_dsa_asn1.c"),
     *("evp/p_ec.c", "evp/p_ec_asn1.c", "evp/p_ed25519.c", "evp/p_ed25519_asn1.c", "evp/p_hkdf.c", "evp/p_rsa.c"),
     *("evp/p_rsa_asn1.c", "evp/p_x25519.c", "evp/p_x25519_asn1.c", "evp/pbkdf.c", "ex_data.c", "mem.c", "refcount.c"),
     *("rsa_extra/rsa_asn1.c", "rsa_extra/rsa_crypt.c", "stack/stack.c", "thread.c", "thread_none.c"),
 )
+CURVE25519: Final = "curve25519/curve25519.c"
+SMALL: Final = (
+    "-Os",
+    "-DOPENSSL_SMALL",
+)  # its tables of multiples, and a copy of its arithmetic in each place, are 90 KiB
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
 # Small tables for CRCs in zlib; BoringSSL without assembler, whose instructions an emulated machine need not have, and
 # without threads.
@@ -53,7 +58,10 @@ def program() -> bytes:
         *(zlib / name for name in DEFLATE),
         *(cryptography / "crypto" / name for name in CRYPTOGRAPHY),
     ]
-    library = compile_objects(files, include=theirs, flags=FLAGS)
+    library = [
+        *compile_objects(files, include=theirs, flags=FLAGS),
+        *compile_objects([cryptography / "crypto" / CURVE25519], include=theirs, flags=(*FLAGS, *SMALL)),
+    ]
     scripts = bytecode(engine, [engine / name for name in ("quickjs.c", *ENGINE)], FLAGS)
     sources = [*library, *sorted(HERE.glob("*.c")), scripts]
     return compile_linux(sources, include=[HERE, *theirs], flags=FLAGS)
