@@ -68,7 +68,7 @@ terminal. The options of `nunatak edge` are in [options](options.md)."""
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_body": ("The body breaks off, or its chunks are not what RFC 9112 says.", "Send the body whole."),
     "bad_request": (
-        "The head is not HTTP/1.1, or its Host or target is malformed.",
+        "The head is not HTTP, or its Host or target is malformed.",
         "Send a request as RFC 9112 says.",
     ),
     "body_too_large": ("The body is larger than max_body.", "Send less, or raise max_body."),
@@ -76,15 +76,26 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "The request's body did not come within request_timeout, or its answer was not read for as long and cut.",
         "Send the body and read the answer without such pauses.",
     ),
+    "expectation_failed": ("Expect asks for more than 100-continue.", "Send the request without it."),
     "foreign_host": ("Host is none that operators' pages have.", "Add the name to admin_hosts."),
     "from_a_web_page": ("The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."),
-    "head_too_large": ("The head has more or longer fields than the edge takes.", "Send fewer and shorter fields."),
+    "head_too_large": (
+        "The head has more or longer fields than the edge takes; X-Nunatak-Limit names the limit.",
+        "Send fewer and shorter fields.",
+    ),
     "loop": ("The request went through this edge before.", "Look at the upstreams of the services it went through."),
     "method_not_allowed": ("The page is asked for with GET, the action with POST.", "Use the other method."),
+    "method_refused": ("CONNECT and TRACE are for proxies; an edge is none.", "Use another method."),
     "no_body_expected": ("Operators' pages take no body.", "Send none."),
     "no_such_page": ("Operators have no such page.", "See [operate an edge](../how-to/operate-an-edge.md)."),
     "unauthorized": ("Operators' pages on an address ask for the token.", "Send `Authorization: Bearer TOKEN`."),
+    "target_too_long": (
+        "The request target is longer than the edge takes; X-Nunatak-Limit names the limit.",
+        "Send what is long in a body.",
+    ),
     "unknown_coding": ("The body has a transfer coding other than chunked.", "Send it chunked or with its length."),
+    "unknown_method": ("The method is none that the edge knows.", "Use another method."),
+    "unknown_version": ("The request is in another version of HTTP than 1.0 and 1.1.", "Send it as HTTP/1.1."),
     "unknown_service": ("The edge has met no service of that name.", "See `nunatak admin services`."),
 }
 

@@ -22,8 +22,9 @@ static void *push_bytes(uintptr_t *stack, const void *from, size_t size) {
     return memcpy((void *)*stack, from, size);
 }
 
-/* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated. */
-_Noreturn void program_begin(const char *variables) {
+/* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated, and
+ * `last` one more unless it is empty. */
+_Noreturn void program_begin(const char *variables, const char *last) {
     static const char platform[] = "x86_64";
     uintptr_t stack = STACK_TOP;
     uint64_t pointers[POINTERS_MAX];
@@ -39,6 +40,8 @@ _Noreturn void program_begin(const char *variables) {
         pointers[count++] = (uint64_t)(uintptr_t)at;
     for (const char *at = variables; at && *at && count < POINTERS_MAX - 64; at += strlen(at) + 1)
         pointers[count++] = (uint64_t)(uintptr_t)at;
+    if (*last)
+        pointers[count++] = (uint64_t)(uintptr_t)last;
     pointers[count++] = 0;
 
     uint8_t seed[16];
