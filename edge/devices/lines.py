@@ -11,7 +11,7 @@ from edge.common import log
 from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.devices.spool import Spool
-from edge.model.services import Machine
+from edge.model.services import Machine, Service
 from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.machines import Log
 
@@ -30,6 +30,12 @@ def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
     kept = min(count, most)
     lines = data.split(b"\n", kept)[:kept] if kept > 0 else []
     return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
+
+
+def say_end(spool: Spool, service: Service, why: object) -> None:
+    """Tell a service's publisher, in its log, why a machine of it ended."""
+    text = f"nunatak: the machine ended: {why}"
+    spool.append_all(service.name, "", [text.encode()[:LINE_BYTES]], WAITING_BYTES, service.tenant)
 
 
 class Lines:

@@ -160,10 +160,14 @@ def _joined(parts: list[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=1024)
 def _server_variables(authority: str, port: int) -> bytes:
-    """Where the request was sent. Who names no host has no variable that says one."""
+    """Where the request was sent. HTTP_HOST is always there, for programs that count on it; empty where none was said."""
     name = host_name(authority)
-    host = b"HTTP_HOST\0%b\0" % authority.encode() if name else b""
-    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0%b" % ((name or "localhost").encode(), port, host)
+    said = authority if name else ""
+    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0HTTP_HOST\0%b\0" % (
+        (name or "localhost").encode(),
+        port,
+        said.encode(),
+    )
 
 
 class AnswerHead(NamedTuple):

@@ -18,6 +18,7 @@ from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Kept, Records
 from edge.devices.disks import Attached, Disks
+from edge.devices.lines import say_end
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import WorkerLost
 from edge.model.services import Machine, Service
@@ -131,6 +132,7 @@ class Driver:
                     setattr(counters, counter, getattr(counters, counter) + 1)
             case do.Report(machine, error, details):
                 self._reports.add(machine.service.name, machine.image, error, details)
+                say_end(self._disks.logs, machine.service, error)
             case do.StatesLost(services):
                 self._states_lost(services)
             case do.RecordTooLarge(service, size_bytes):

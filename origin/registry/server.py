@@ -27,6 +27,7 @@ from aiohttp import web
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.bearer import bearer
+from origin.registry.hosts import one_host
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
@@ -88,7 +89,7 @@ class Origin:
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
-        app = web.Application(middlewares=[self._answer_errors], client_max_size=ROLES_BODY_MAX)
+        app = web.Application(middlewares=[self._answer_errors, one_host], client_max_size=ROLES_BODY_MAX)
         at = f"/v2/{REPOSITORY}"
         uploads = f"{at}/blobs/uploads"
         app.add_routes(

@@ -188,6 +188,10 @@ enum cgi_head cgi_head_take(nk_request *request, const char *from, uint64_t size
 
 void cgi_head_end(nk_request *request) {
     if (length)
+        whole_line(request);
+    if (state != CGI_HEAD_OPEN)
+        return;
+    if (length)
         fail(request, "an empty line after the header, before the program ends,", line, length);
     else
         fail(request, "a header such as \"Content-Type: text/plain\" and an empty line before the program ends",
