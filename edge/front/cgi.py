@@ -160,7 +160,7 @@ def _joined(parts: list[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=1024)
 def _server_variables(authority: str, port: int) -> bytes:
-    """Where the request was sent. HTTP_HOST is always there, for programs that count on it; empty where none was said."""
+    """Where the request was sent. HTTP_HOST is always there, since programs count on it; empty where none was said."""
     name = host_name(authority)
     said = authority if name else ""
     return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0HTTP_HOST\0%b\0" % (

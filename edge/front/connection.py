@@ -260,8 +260,8 @@ class Connection(asyncio.BufferedProtocol):
         broken = Request(self)  # of what has arrived of it nothing is kept
         too_large = self._in_head and self._unfinished_bytes > UNFINISHED_MAX
         broken.error = self._refused or (heads.head_too_large() if too_large else heads.unparsed(self._start))
-        if self._in_head and self._target:
-            broken.method = self._parser.get_method().decode()  # no answer to HEAD has a body
+        if self._start.lstrip(b"\r\n").startswith(b"HEAD "):
+            broken.method = "HEAD"  # whose answer has no body
         self._waiting.append(broken)
 
     # One request after the other.
