@@ -1,4 +1,4 @@
-"""Lines that guests say, with `nk_log` or on their consoles: rationed, shown in the edge's log, and spooled.
+"""Lines that guests say, with `nk_log` or on their consoles, and what is said of them: rationed, logged, and spooled.
 
 Too many of one machine, or of all machines of a tenant, are counted and dropped before anything is made of them. What
 a guest says is text that somebody else chose: it is decoded here, and escaped where it is shown (`edge.common.log`).
@@ -32,12 +32,6 @@ def first_lines(data: bytes, most: int) -> tuple[list[bytes], int]:
     return [line.removesuffix(b"\r")[:LINE_BYTES] for line in lines], count
 
 
-def say_end(spool: Spool, service: Service, why: object) -> None:
-    """Tell a service's publisher, in its log, why a machine of it ended."""
-    text = f"nunatak: the machine ended: {why}"
-    spool.append_all(service.name, "", [text.encode()[:LINE_BYTES]], WAITING_BYTES, service.tenant)
-
-
 class Lines:
     """Those of all guests of an edge."""
 
@@ -60,3 +54,10 @@ class Lines:
                 _logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
         kept = [text.encode() for text in texts]
         self._spool.append_all(service.name, "", kept, WAITING_BYTES, service.tenant)
+
+    def tell(self, service: Service, text: str) -> None:
+        """A line of the edge's own in the log of a service, for its publisher; the tenant pays for it."""
+        if self._allowed.take(service.tenant):
+            self._spool.append_all(service.name, "", [text.encode()], WAITING_BYTES, service.tenant)
+        else:
+            self._counters.log_lines_dropped += 1

@@ -18,7 +18,6 @@ from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Kept, Records
 from edge.devices.disks import Attached, Disks
-from edge.devices.lines import say_end
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import WorkerLost
 from edge.model.services import Machine, Service
@@ -130,9 +129,8 @@ class Driver:
                     counters.add(getattr(counters, counter), label)
                 else:
                     setattr(counters, counter, getattr(counters, counter) + 1)
-            case do.Report(machine, error, details):
-                self._reports.add(machine.service.name, machine.image, error, details)
-                say_end(self._disks.logs, machine.service, error)
+            case do.Report(machine, error, details, requests):
+                self._reports.add(machine.service, machine.image, error, details, requests)
             case do.StatesLost(services):
                 self._states_lost(services)
             case do.RecordTooLarge(service, size_bytes):

@@ -250,14 +250,6 @@ def test_a_program_that_ends_early_is_a_bad_gateway_and_its_publisher_is_told(
         eventually(lambda line=line: line in edge.log.read_text()[place:], line)  # type: ignore[misc]
 
 
-def test_a_crash_is_a_line_in_the_log_of_the_service(site: Site) -> None:
-    site.publish(site.build(PROGRAMS / "linux_cgi_raw.c", "--cgi", name="fault"), "fault")
-    with Client(site.edges[0].url) as client:
-        assert client.get("/?fault", host="fault.test").status == 502
-    options = ("--origin", site.origin.url, "--keys", str(site.keys))
-    eventually(lambda: "nunatak: the machine ended: " in site.run("logs", "fault", *options), "the edge says why")
-
-
 def test_a_program_that_does_not_read_its_body_answers_all_the_same(edge: Server) -> None:
     got = raw(
         edge,
