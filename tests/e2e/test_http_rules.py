@@ -151,7 +151,7 @@ def test_who_does_not_wait_gets_no_100_and_who_speaks_HTTP_1_0_neither(edge: Ser
     assert statuses(raw(edge, old)) == [200]
 
 
-def test_a_body_is_asked_for_when_a_machine_has_the_request_and_not_where_none_will(site: Site, edge: Server) -> None:
+def test_a_body_is_asked_for_when_a_machine_has_the_request(site: Site, edge: Server) -> None:
     site.publish(site.build(PROGRAMS / "linux_cgi_raw.c", "--cgi", "--env", "A=1", name="falls"), "falls")
     before = metrics(edge)["opens_total"]
     with closing(Wire(edge)) as wire:
@@ -160,12 +160,6 @@ def test_a_body_is_asked_for_when_a_machine_has_the_request_and_not_where_none_w
         assert metrics(edge)["opens_total"] == before + 1
         wire.send(b"A: 1\n")
         assert statuses(wire.until()) == [502]
-    for _ in range(3):
-        raw(edge, request("GET /?fault", host="falls.test"))
-    with closing(Wire(edge)) as wire:
-        wire.send(request("POST /", *BODY, host="falls.test", close=False))
-        got = wire.until(b", request ")
-    assert (statuses(got), field(got, "x-nunatak-error")) == ([503], "backing_off")
 
 
 # Methods and targets.
@@ -240,6 +234,25 @@ def test_answers_that_have_no_body_have_none_and_the_next_is_in_step(
     assert statuses(got) == [status, 200]
     assert field(got.partition(b"\r\n\r\n")[0] + b"\r\n", "content-length") == length
     assert got.split(b"\r\n\r\n")[1].startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_answer_says_in_one_way_where_it_ends(edge: Server) -> None:
+    large = b"z" * 100_000
+    for body, version, framing in ((b"z", "1.1", "length"), (large, "1.1", "chunked"), (large, "1.0", "close")):
+        head = f"POST / HTTP/{version}\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        got = raw(edge, head.encode() + body)
+        said = (field(got.partition(b"\r\n\r\n")[0], "content-length"), field(got, "transfer-encoding"))
+        assert said == {"length": ("1", ""), "chunked": ("", "chunked"), "close": ("", "")}[framing]
+        assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_nothing_is_read_after_the_last_request_of_a_connection(edge: Server) -> None:
+    assert statuses(raw(edge, request("GET /1", close=False) + request("GET /2") + request("GET /3"))) == [200, 200]
+    old = f"GET /1 HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode()
+    assert statuses(raw(edge, old + request("GET /2"))) == [200]
+    kept = old.replace(b"\r\n\r\n", b"\r\nConnection: Keep-Alive\r\n\r\n")
+    got = raw(edge, kept + request("GET /2"))
+    assert (statuses(got), field(got, "connection")) == ([200, 200], "keep-alive")
 
 
 # Who asks.

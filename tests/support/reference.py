@@ -16,6 +16,7 @@ import edge.model.flow
 from edge.common.counters import GAUGES, PREFIX, Counters
 from edge.config.options import options
 from edge.main import GROUPS, build_app
+from tests.support.requirements import REQUIREMENTS
 from vmimage import errors
 from vmimage.errors import NunatakError
 
@@ -59,6 +60,11 @@ The reasons of `nunatak admin` and of operators' pages are among them.
 
 | reason | status | cause | what to do |
 |---|---|---|---|"""
+REQUIREMENTS_HEAD: Final = """# Requirements
+
+What specifications demand (MUST) of a server and a gateway, and the test that holds it. Made from
+`tests/support/requirements.py` by `make fmt`; a test compares, and looks whether each named test is there. What is for
+clients, proxies and caches is left out: an edge is none of them, and what it says to a guest is not HTTP."""
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
@@ -114,6 +120,7 @@ def pages() -> dict[str, str]:
         "errors.md": _errors,
         "metrics.md": _metrics,
         "options.md": _options,
+        "requirements.md": _requirements,
     }
     return {name: "\n".join(maker()) + "\n" for name, maker in makers.items()}
 
@@ -148,6 +155,15 @@ def _errors() -> Iterator[str]:
         yield f"| `{reason}` | {', '.join(map(str, sorted(statuses)))} | {_cell(cause)} | {_cell(remedy)} |"
 
 
+def _requirements() -> Iterator[str]:
+    yield REQUIREMENTS_HEAD
+    for specification, rows in REQUIREMENTS.items():
+        yield f"\n## {specification}\n\n| section | what must be | test |\n|---|---|---|"
+        for row in rows:
+            file, _, function = row.test.partition("::")
+            yield f"| {row.section} | {_cell(row.demands)} | `{function}` in `tests/{file}` |"
+
+
 def error_classes() -> list[type[NunatakError]]:
     """Every error that has a counter of its own, the root first."""
     found = [NunatakError]
@@ -165,7 +181,7 @@ def client_reasons() -> dict[str, set[int]]:
     for path in sorted((ROOT / "edge").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
-                case ast.Call(ast.Name("ClientError"), [ast.Constant(int(status)), ast.Constant(str(reason))]):
+                case ast.Call(ast.Name("ClientError"), [ast.Constant(int(status)), ast.Constant(str(reason)), *_]):
                     found.setdefault(reason, set()).add(status)
     return found
 

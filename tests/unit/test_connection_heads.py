@@ -263,6 +263,38 @@ def test_what_is_no_request_is_refused_for_one_of_three_reasons(start: bytes) ->
     assert heads.unparsed(start).refusal.status in (400, 501, 505)
 
 
+@pytest.mark.parametrize(
+    ("chunks", "body"),
+    [
+        (b'3;a=b;c="d;"\r\nabc\r\n0\r\n\r\n', b"abc"),
+        (b"0003\r\nabc\r\n00;x\r\n\r\n", b"abc"),
+        (b"A\r\nabcdefghij\r\na\r\nabcdefghij\r\n0\r\n\r\n", b"abcdefghij" * 2),
+        (b"FFFFFFFFFFFFFFFFF\r\nabc\r\n0\r\n\r\n", None),
+        (b"10000000000000003\r\nabc\r\n0\r\n\r\n", None),
+        (b"-3\r\nabc\r\n0\r\n\r\n", None),
+        (b"0x3\r\nabc\r\n0\r\n\r\n", None),
+        (b"3\r\nabcd\r\n0\r\n\r\n", None),
+        (b"3\nabc\n0\n\n", None),
+        (b" 3\r\nabc\r\n0\r\n\r\n", None),
+    ],
+)
+def test_chunks_are_what_they_say_or_the_body_is_broken(chunks: bytes, body: bytes | None) -> None:
+    async def scenario() -> None:
+        wire = Wire()
+        wire.feed(post("Transfer-Encoding: chunked") + chunks + get("/next"))
+        request = wire.taken[0]
+        if body is None:
+            assert request.error is not None
+            assert request.error.refusal.status == 400
+            assert not request.keep_alive
+        else:
+            assert (request.complete, request.body()) == (True, body)
+        wire.clerk.answer(request)
+        assert [taken.target for taken in wire.taken] == (["/p"] if body is None else ["/p", "/next"])
+
+    run(scenario)
+
+
 def test_trailers_do_not_change_a_head_that_was_judged() -> None:
     async def scenario() -> None:
         wire = Wire()

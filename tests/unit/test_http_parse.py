@@ -283,3 +283,27 @@ def test_a_block_cut_anywhere_is_refused_or_shorter() -> None:
     for size in range(len(data)):
         with pytest.raises(GuestViolation):
             cgi.split_block(data[:size])
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "said", "size", "line"),
+    [
+        ("GET", 200, None, 3, b"3"),
+        ("GET", 200, None, 0, b"0"),
+        ("GET", 200, 3, 3, b"3"),
+        ("GET", 200, None, None, b""),
+        ("HEAD", 200, None, 3, b"3"),
+        ("HEAD", 200, 3, 0, b"3"),
+        ("HEAD", 200, 0, 0, b"0"),
+        ("HEAD", 200, None, 0, b""),  # perhaps the handler left the body out
+        ("GET", 204, 3, 3, b""),
+        ("GET", 205, None, 3, b"0"),
+        ("GET", 205, 3, None, b"0"),
+        ("GET", 304, None, 3, b""),
+        ("GET", 304, 7, 0, b"7"),
+        ("POST", 500, None, 0, b"0"),
+    ],
+)
+def test_the_length_of_an_answer(method: str, status: int, said: int | None, size: int | None, line: bytes) -> None:
+    expected = b"Content-Length: %b\r\n" % line if line else b""
+    assert cgi.length_line(method, status, said, size) == expected
