@@ -39,7 +39,7 @@ NOT_ON_SERVICE_HOST: Final = frozenset(
 
 # Bytes of a field's name. 1,024 names are remembered, and so this bounds what clients can have remembered for them.
 FIELD_NAME_MAX: Final = 256
-_OF_GATEWAY: Final = b"GATEWAY_INTERFACE\0CGI/1.1\0SERVER_SOFTWARE\0nunatak\0"  # the last variables of every block
+_END: Final = b"GATEWAY_INTERFACE\0CGI/1.1\0SERVER_SOFTWARE\0nunatak\0\0"  # of every block
 _USUAL_OPTIONS: Final = {b"keep-alive", b"close"}  # of Connection
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
@@ -71,9 +71,9 @@ def _names(*, shared: bool, trusted: bool) -> Callable[[bytes], bytes]:
     return lru_cache(maxsize=1024)(variable)
 
 
-_VARIABLES: Final = {
-    (shared, trusted): _names(shared=shared, trusted=trusted) for shared in (False, True) for trusted in (False, True)
-}
+_VARIABLES: Final = tuple(
+    tuple(_names(shared=shared, trusted=trusted) for trusted in (False, True)) for shared in (False, True)
+)
 
 
 def request_block(
@@ -96,7 +96,7 @@ def request_block(
     :param content_length: of its body; None if there is none, or it is `chunked` and nobody knows yet.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
-    variable_of = _VARIABLES[route.kind == "service", sender.trusted]
+    variable_of = _VARIABLES[route.kind == "service"][sender.trusted]
     raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)
@@ -142,8 +142,7 @@ def request_block(
         parts[place] = b"HTTP_CONTENT_TYPE"
     if repeated:
         parts = _joined(parts)
-    ends = (b"REQUEST_URI\0", route.target.encode(), b"\0", sender.variables, _OF_GATEWAY)
-    block = b"%b\0%b\0" % (b"\0".join(parts), b"".join(ends))
+    block = b"%b\0REQUEST_URI\0%b\0%b%b" % (b"\0".join(parts), route.target.encode(), sender.variables, _END)
     if len(block) > RECORD_PAYLOAD_MAX:
         raise ClientError(431, "head_too_large", f"head={RECORD_PAYLOAD_MAX}")
     return block

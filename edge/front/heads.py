@@ -119,7 +119,7 @@ def complete(request: Request, method: str, target: bytes, version: str, start: 
     except UnicodeDecodeError:
         return bad_request()
     known = _VERSIONS.get(version)
-    if known is None or ((b"RTSP/" in start or b"ICE/" in start) and _START.match(start) is None):
+    if known is None or (b"HTTP/" not in start[len(target) : len(target) + 40] and start and not _START.match(start)):
         return unparsed(start)  # the parser takes other protocols' names for ours
     request.version = known
     if not _NOT_IN_TARGET.isdisjoint(request.target) or (request.chunked and known == (1, 0)):

@@ -65,8 +65,8 @@ def route(host: str | None, target: str, service_host: str = "") -> Route | None
             target = "/" + target
     path, _, query = target.partition("?")
     if not path.startswith(SERVICE_PREFIX):
-        kind: Literal["host", "nobody"] = "nobody" if _means_a_service(path) else "host"
-        return Route(kind, name, authority, "", path, query, target)
+        odd = ("%" in path or "~service/" in path) and _means_a_service(path)
+        return Route("nobody" if odd else "host", name, authority, "", path, query, target)
     if name and name != service_host:
         return Route("nobody", name, authority, "", path, query, target)
     service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
@@ -77,8 +77,6 @@ def route(host: str | None, target: str, service_host: str = "") -> Route | None
 
 def _means_a_service(path: str) -> bool:
     """Whether a client that normalises paths (RFC 3986 section 6.2.2) sees a service's name in this one."""
-    if "%" not in path and "/." not in path and "//" not in path:
-        return False
     plain = unquote(path)
     return "~service/" in plain and ("/" + normpath(plain).lstrip("/")).startswith(SERVICE_PREFIX)
 
