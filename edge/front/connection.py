@@ -58,7 +58,8 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._parsed: Request | None = None  # the head or body of this one is arriving
-        self._start = b""  # what the head that is arriving began with, with its first line where that is known
+        # What the head that is arriving began with, its first line at least; empty where chunks were before it.
+        self._start = b""
         self._in_head = False
         self._offered = False  # another protocol, by that head
         self._unfinished_bytes = 0
@@ -143,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
             piece = data if end - start == size else data[start:end]
             if self._parsed is None:
                 self._start = piece
-            elif self._in_head and b"\n" not in self._start.lstrip(b"\r\n"):
+            elif self._in_head and self._start and b"\n" not in self._start.lstrip(b"\r\n"):
                 self._start += piece
             try:
                 self._parser.feed_data(piece)

@@ -295,6 +295,20 @@ def test_chunks_are_what_they_say_or_the_body_is_broken(chunks: bytes, body: byt
     run(scenario)
 
 
+@pytest.mark.parametrize("size", [1, 60, 100, 130, 1000])
+def test_requests_behind_chunks_are_the_same_wherever_pieces_end(size: int) -> None:
+    async def scenario() -> None:
+        wire = Wire(at_once=True)
+        data = post("Transfer-Encoding: chunked") + CHUNKED + get("/2", "X-A: 1") + get("/3") + get("/4")
+        for start in range(0, len(data), size):
+            wire.feed(data[start : start + size])
+        assert [(request.target, request.error) for request in wire.taken] == [
+            (target, None) for target in ("/p", "/2", "/3", "/4")
+        ]
+
+    run(scenario)
+
+
 def test_trailers_do_not_change_a_head_that_was_judged() -> None:
     async def scenario() -> None:
         wire = Wire()
