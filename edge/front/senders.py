@@ -28,6 +28,7 @@ OF_PROXIES: Final = OURS | frozenset(
     b" x-real-port x-scheme x-url-scheme front-end-https cloudfront-viewer-address akamai-client-ip"
     b" x-vercel-forwarded-for x-nf-client-connection-ip do-connecting-ip".split()
 )
+LOCAL: Final = "127.0.0.1"  # who comes through a Unix socket, and has no address: it is on this machine
 _ENTRY: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15})(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
 
 
@@ -73,7 +74,7 @@ class Senders:
         return self._behind(sender, fields) if sender.trusted else sender
 
     def _peer(self, peer: str) -> Sender:
-        address = address_of(peer)
+        address = address_of(peer or LOCAL)
         shown = str(address) if address is not None else peer
         return _sender(shown, shown, "", trusted=self._trusts(address))
 

@@ -28,6 +28,7 @@ def told(peer: str, *fields: tuple[str, str]) -> tuple[str, dict[str, str]]:
         ("2001:db8::1", "2001:db8::1"),
         ("::ffff:203.0.113.9", "203.0.113.9"),
         ("fe80::1%eth0", "fe80::1"),
+        ("", "127.0.0.1"),  # on a Unix socket
     ],
 )
 def test_a_client_is_who_is_at_the_other_end_whatever_it_says(peer: str, shown: str) -> None:
