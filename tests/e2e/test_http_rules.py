@@ -301,7 +301,7 @@ def test_each_door_wants_one_host(
     site: Site, edge: Server, door: str, status: int, version: str, fields: tuple[str, ...]
 ) -> None:
     named = tuple(name.replace("localhost", HOST) for name in fields) if door == "edge" else fields
-    path = {"edge": "/~service/rules/", "operators": "/-/health", "origin": "/v2/"}[door]
+    path = {"edge": "/~service/rules/", "operators": "/-/health", "origin": "/tuf/1.root.json"}[door]
     if door == "edge" and named == (f"Host: {HOST}",):
         path = "/"
     data = "\r\n".join((f"GET {path} HTTP/{version}", *named, "Connection: close", "", "")).encode()
