@@ -41,6 +41,9 @@ class Counters:
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
+    sockets_opened: Annotated[int, "WebSockets that services took."] = 0
+    sockets_ended: Annotated[Tally, "WebSockets that ended, by close code.", By("code")] = field(default_factory=dict)
+    socket_messages: Annotated[Tally, "Messages of WebSockets.", By("direction")] = field(default_factory=dict)
     replays: Annotated[int, "Requests given to a second machine because the first was gone before it saw them."] = 0
     collapsed: Annotated[int, "Requests that waited for an image another request was already fetching."] = 0
     origin_fetches: Annotated[int, "Manifests and blobs asked of the origin."] = 0

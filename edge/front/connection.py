@@ -14,7 +14,7 @@ import httptools
 from mypy_extensions import mypyc_attr
 
 from edge.front.codings import coding_problem
-from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
+from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Client, Crowd
 from edge.front.request import Request
 from edge.model.flow import ClientError
 from edge.model.streams import wake
@@ -43,7 +43,7 @@ _LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"conte
 class Handler(Protocol):
     """Who answers requests."""
 
-    connections: "Crowd[Connection]"
+    connections: Crowd[Client]
 
     def take(self, request: Request) -> None:
         """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""
@@ -263,7 +263,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _upgrade(self) -> None:
         """The client would like another protocol: it is answered in this one, and what follows is not read."""
-        self._input_ignored = True
+        self._input_ignored = self._waiting[-1].upgrades = True
         self._waiting[-1].keep_alive = False
 
     def _break(self) -> None:
@@ -361,6 +361,13 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close at once: what was sent is then visibly not whole."""
         self._transport.abort()
+
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Leave the connection to another protocol, which hears of its end in this one's place."""
+        self._current = None
+        self._transport.set_protocol(protocol)
+        self.connection_lost(None)
+        return self._transport
 
     # Flow control.
 

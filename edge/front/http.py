@@ -21,8 +21,9 @@ from edge.config.options import EdgeConfig
 from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
-from edge.front.crowd import Crowd
+from edge.front.crowd import Client, Crowd
 from edge.front.request import ClientConnection, Request
+from edge.front.sockets import Sockets
 from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -48,11 +49,12 @@ class Front(Answers):
         self.port = 0  # set when bound
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
+        self.connections: Crowd[Client] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
+        self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
@@ -90,6 +92,7 @@ class Front(Answers):
             await asyncio.wait([self.draining], timeout=timeout_s)
         for wire in list(self.busy):
             wire.abort()
+        await self.sockets.drain(timeout_s)
 
     # Requests, from connections.
 
@@ -199,6 +202,13 @@ class Front(Answers):
         request.redirect_to(target)
         return True
 
+    def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
+        """Whether a program takes the socket that it was offered; not while the edge drains."""
+        if self.draining is not None:
+            return False
+        fields = b"%bX-Request-Id: %b\r\n" % (self.date(), request.id)
+        return self.sockets.taken(request, stream, said, fields)
+
     def _route(self, request: Request) -> routes.Route | None:
         route = routes.route(request.host, request.target, self.directory.service_host)
         if route is not None:
@@ -275,6 +285,8 @@ class Front(Answers):
         )
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
+        if request.upgrades:
+            payload = self.sockets.offer(request, service, payload)
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
             stream.loops = loops.passed(request.loops)

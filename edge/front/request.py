@@ -2,10 +2,13 @@
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from edge.model.flow import ClientError
 from edge.model.streams import Stream, wake
+
+if TYPE_CHECKING:  # it stands on this
+    from edge.front.sockets import Offer
 
 BODY_WAITING_MAX: Final = 1 << 16  # bytes of a body that nobody has taken, from which on the client waits
 
@@ -22,6 +25,7 @@ class ClientConnection(Protocol):
     def finished(self, request: "Request") -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport: ...
 
 
 class Request:
@@ -33,6 +37,8 @@ class Request:
     content_length: int | None = None
     chunked = False
     expects_continue = False
+    upgrades = False  # it would like another protocol
+    offer: "Offer | None" = None  # of a socket, which the service may take
     error: ClientError | None = None  # what arrived is no request, or its body is broken
     complete = False  # all of it is here
     sent = 0  # bytes written in answer

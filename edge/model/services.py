@@ -14,7 +14,7 @@ from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
-from edge.vmm.wire.streams import Answer, Body, Credit
+from edge.vmm.wire.streams import Answer, Body, Credit, Piece
 from vmimage import abi
 from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
@@ -106,6 +106,18 @@ class StreamState(ABC):
         """The guest gave the request up."""
 
 
+class SocketState(ABC):
+    """A WebSocket of a client as decisions see it: it is its service's first machine's, resident or parked."""
+
+    @abstractmethod
+    def on_piece(self, piece: Piece) -> None:
+        """The guest sends its client something."""
+
+    @abstractmethod
+    def end(self, code: int) -> None:
+        """The machine that knows it is no more: close it, and say nothing of that to a guest."""
+
+
 class Machine:
     """A machine in a worker."""
 
@@ -163,6 +175,8 @@ class Service:
         self.others: list[Machine] = []  # of a pool
         self.growing = False  # another is being opened, or was refused a moment ago
         self.queue: deque[StreamState] = deque()
+        self.sockets: dict[int, SocketState] = {}  # by number
+        self.lineage = 0  # of machines that went on from one another, each knowing the sockets of the one before
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever

@@ -16,6 +16,7 @@ from edge.common import backoff
 from edge.model import flow
 from edge.model.flow import QUARANTINE_RETRY_S, BackingOff
 from edge.model.services import Machine, Service, StreamState
+from edge.model.sockets import INTERNAL_ERROR, SERVICE_RESTART
 from edge.supervisor import commands as do
 from edge.supervisor.budget import PATIENCE_S, Budget, Room
 from edge.supervisor.pools import Pools
@@ -258,6 +259,7 @@ class Life:
         if service.machine is machine:
             service.machine = None
             self.out.append(do.ForgetRecord(service.key))
+            self.residents.end_sockets(service, SERVICE_RESTART)
             if not self.pools.promote(service):
                 service.step("rejuvenate")
             self.wanted(service, now)  # what waits for a place in this one is not to wait for the next request
@@ -284,6 +286,7 @@ class Life:
         if self.quarantine.on_version(service):
             self.released(service.name, "new_version")
         service.step("replaced")
+        self.residents.end_sockets(service, SERVICE_RESTART)
         service.withdrawn = release is None
         for old in (machine, *list(service.others)):
             if old is not None:
@@ -375,6 +378,7 @@ class Life:
         self.pools.leave(machine)
         if service.machine is machine:
             self.out.append(do.ForgetRecord(service.key))  # the cause may be in it; the next starts from the image
+            self.residents.end_sockets(service, INTERNAL_ERROR)
             if not self.pools.promote(service):
                 service.machine = None
                 service.crashes_in_row, pause_s = backoff.after_crash(service.crashes_in_row, now - machine.opened)

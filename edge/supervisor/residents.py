@@ -90,6 +90,13 @@ class Residents:
         self._out.append(do.Close(machine))
         self.forget(machine)
 
+    def end_sockets(self, service: Service, code: int) -> None:
+        """The next machine of a service does not go on from the one that knows its sockets."""
+        service.lineage += 1
+        if service.sockets:
+            self._out.append(do.EndSockets(tuple(service.sockets.values()), code))
+            service.sockets = {}
+
     # Room.
 
     def make_room(self, room: Room) -> bool:

@@ -102,7 +102,8 @@ class Supervisor:
         )
         self.on_lost = reaping.on_lost
         lines = Lines(disks.logs, counters)
-        self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, lines).on_frame
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines)
+        self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
