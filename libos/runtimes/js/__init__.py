@@ -1,12 +1,11 @@
 """JavaScript on quickjs-ng and C sources of pycryptodome, as published; our host in C, our prelude in JavaScript."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Final
 
+from libos.runtimes.js.bytecode import bytecode
 from libos.toolchain.compile_linux import compile_linux
-from libos.toolchain.packages import Package, cache_folder, keep_in_cache, source_tree
+from libos.toolchain.packages import Package, source_tree
 
 HERE: Final = Path(__file__).resolve().parent
 QUICKJS: Final = Package(
@@ -43,24 +42,6 @@ def program() -> bytes:
         *(zlib / name for name in INFLATE),
         *(cryptography / name for name in CRYPTOGRAPHY),
     ]
-    sources = [*library, *sorted(HERE.glob("*.c")), _prelude()]
+    scripts = bytecode(engine, [engine / name for name in ("quickjs.c", *ENGINE)], FLAGS)
+    sources = [*library, *sorted(HERE.glob("*.c")), scripts]
     return compile_linux(sources, include=[engine, zlib, HERE, cryptography], flags=FLAGS)
-
-
-def _prelude() -> Path:
-    """The prelude's files as a C file of strings."""
-    files = sorted((HERE / "prelude").glob("*.js"))
-    texts = [path.read_text("ascii") for path in files]
-    names = ", ".join(json.dumps(f"prelude/{path.name}") for path in files)
-    rows = ",\n".join("\n".join(json.dumps(line) for line in text.splitlines(keepends=True)) for text in texts)
-    sizes = ", ".join(str(len(text)) for text in texts)
-    code = (
-        "#include <stddef.h>\n"
-        f"const char *const prelude_names[] = {{{names}, NULL}};\n"
-        f"const char *const prelude_sources[] = {{\n{rows}\n}};\n"
-        f"const size_t prelude_sizes[] = {{{sizes}}};\n"
-    )
-    place = cache_folder() / "js" / hashlib.sha256(code.encode()).hexdigest() / "prelude.c"
-    if not place.exists():
-        keep_in_cache(place, code.encode())
-    return place

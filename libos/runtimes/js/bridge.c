@@ -375,6 +375,7 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
     headers_begin(ctx, nk);
     inflate_begin(ctx, nk);
+    parts_begin(ctx, nk);
     subtle_begin(ctx, nk);
     url_begin();
     json_begin(ctx);

@@ -15,6 +15,16 @@ void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
+/* parts.c: scripts as bytecode of the engine; bytecode.py writes both tables, and a name of NULL ends them */
+struct script {
+    const char *name;
+    const uint8_t *code;
+    size_t size;
+};
+extern const struct script preludes[], parts[];
+JSValue script_run(JSContext *ctx, const struct script *script);
+void parts_begin(JSContext *ctx, JSValue nk);
+
 /* main.c */
 bool run_jobs(void); /* those of promises, until none is left: whether there were any */
 

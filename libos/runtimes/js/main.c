@@ -10,10 +10,6 @@
 #define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
 #define WORKER "/worker.js"
 
-extern const char *const prelude_names[];
-extern const char *const prelude_sources[];
-extern const size_t prelude_sizes[];
-
 static JSRuntime *runtime;
 static JSContext *context;
 static JSValue loop, on_rejection; /* the prelude's side of all this */
@@ -67,10 +63,10 @@ static void begin(void) {
     JSValue global = JS_GetGlobalObject(context);
     bridge_begin(context, global);
     JS_FreeValue(context, global);
-    for (int n = 0; prelude_names[n]; n++) {
-        JSValue done = JS_Eval(context, prelude_sources[n], prelude_sizes[n], prelude_names[n], JS_EVAL_TYPE_GLOBAL);
+    for (const struct script *prelude = preludes; prelude->name; prelude++) {
+        JSValue done = script_run(context, prelude);
         if (JS_IsException(done))
-            fail(prelude_names[n], JS_GetException(context));
+            fail(prelude->name, JS_GetException(context));
         JS_FreeValue(context, done);
     }
     loop = take_global("__loop");

@@ -12,6 +12,20 @@ globalThis.__share = (() => {
       Object.defineProperty(globalThis, name, { value: values[name], writable: true, configurable: true, enumerable: false });
   };
 
+  // What lazy/NAME.js exports, made at its first use; and a global, or a member of `owner`, that is made from one then.
+  const parts = { __proto__: null };
+  share.part = (name) => (parts[name] ??= nk.part(name)(share));
+  share.lazily = (owner, name, part, enumerable = false) => {
+    const become = (value) => Object.defineProperty(owner, name, { value, writable: true, configurable: true, enumerable });
+    Object.defineProperty(owner, name, {
+      get() { const value = share.part(part)[name]; become(value); return value; },
+      set: become,
+      configurable: true,
+      enumerable,
+    });
+  };
+  share.lazyGlobal = (name, part) => share.lazily(globalThis, name, part);
+
   share.deferred = () => {
     let resolve, reject;
     const promise = new NativePromise((yes, no) => { resolve = yes; reject = no; });

@@ -1,0 +1,126 @@
+"""The runtime's own JavaScript as bytecode of its engine, made when the runtime is built.
+
+`prelude/` is evaluated in the base image, in the order of its names. Each file of `lazy/` is an ES module whose
+default export is a function of the prelude's `share`; it may import its neighbours and the npm packages that `PACKAGES`
+names for it. esbuild makes one script of it, and a machine evaluates that at the first use of `share.part(NAME)`: until
+then a part is read-only bytes that all machines of a base have in common.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from libos.toolchain.build import run_tool
+from libos.toolchain.bundle import ESBUILD
+from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.packages import Package, cache_folder, keep_in_cache, source_tree
+from vmimage.errors import PublisherError
+
+HERE: Final = Path(__file__).resolve().parent
+LAZY: Final = HERE / "lazy"
+COMPILER: Final = HERE / "precompile" / "precompile.c"
+COMPILE_TIMEOUT_S: Final = 60
+# What each part imports from npm, with all that those packages import in turn.
+PACKAGES: Final[dict[str, Sequence[Package]]] = {}
+# A part is an expression: what the module exports by default. Names that esbuild puts at its top level stay inside.
+BUNDLE: Final = (
+    *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
+    *("--target=es2023", "--minify", "--charset=ascii", "--legal-comments=none", "--log-level=warning"),
+    *("--banner:js=((module)=>{", "--footer:js=;return module.exports.default})({exports:{}})"),
+)
+
+
+def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
+    """An assembler file with the preludes and parts, and the tables by which main.c and parts.c find them.
+
+    :param engine: folder of the engine's headers.
+    :param sources: the engine's C files.
+    :param flags: for the C compiler.
+    :raises OperatorError: a package cannot be had.
+    :raises PublisherError: esbuild or the engine refuses a file; with its message.
+    """
+    same = hashlib.sha256(COMPILER.read_bytes() + repr(flags).encode())
+    for path in sources:
+        same.update(path.read_bytes())
+    compiler = _Compiler(same.digest(), engine, sources, flags)
+    preludes = [
+        (f"prelude/{path.name}", compiler.compiled(f"prelude/{path.name}", path.read_bytes()))
+        for path in sorted((HERE / "prelude").glob("*.js"))
+    ]
+    parts = [(path.stem, compiler.compiled(f"lazy/{path.name}", _bundled(path))) for path in sorted(LAZY.glob("*.js"))]
+    lines = [*_table("preludes", preludes), *_table("parts", parts), '.section .note.GNU-stack,"",@progbits']
+    text = "".join(f"{line}\n" for line in lines).encode()
+    return _kept("S", text, text)
+
+
+class _Compiler:
+    """The engine's compiler as a program of this machine, built when the first script is not in the cache."""
+
+    def __init__(self, key: bytes, engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> None:
+        self._key = key
+        self._make = partial(compile_linux, [*sources, COMPILER], include=[engine], flags=flags)
+
+    def compiled(self, name: str, source: bytes) -> Path:
+        key = self._key + name.encode() + b"\0" + source
+        place = _place("bytecode", key)
+        if not place.exists():
+            with tempfile.TemporaryDirectory(prefix="nunatak-") as folder:
+                program = Path(folder) / "precompile"
+                program.write_bytes(self._make())
+                program.chmod(0o700)
+                done = subprocess.run(
+                    [program, name], input=source, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False
+                )
+            if done.returncode:
+                raise PublisherError(f"{name}: {done.stderr.decode(errors='replace').strip()}")
+            keep_in_cache(place, done.stdout)
+        return place
+
+
+def _bundled(part: Path) -> bytes:
+    packages = PACKAGES.get(part.stem, ())
+    about = repr((ESBUILD.sha256, BUNDLE, part.stem, [(each.name, each.sha256) for each in packages])).encode()
+    key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
+    place = _place("bundled.js", key)
+    if not place.exists():
+        with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
+            folder, out = Path(scratch) / "lazy", Path(scratch) / "out.js"
+            shutil.copytree(LAZY, folder)
+            for package in packages:
+                shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
+            esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
+            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, f"--outfile={out}"], "esbuild")
+            keep_in_cache(place, out.read_bytes())
+    return place.read_bytes()
+
+
+def _table(name: str, files: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """`const struct part NAME[]` of host.h: name, bytecode, size; the last one has no name."""
+    yield '.section .rodata,"a",@progbits'
+    for number, (file, code) in enumerate(files):
+        yield f".L{name}_name_{number}: .asciz {json.dumps(file)}"
+        yield f".L{name}_code_{number}: .incbin {json.dumps(str(code))}"
+    yield '.section .data.rel.ro,"aw",@progbits'
+    yield ".balign 8"
+    yield f".globl {name}"
+    yield f"{name}:"
+    for number, (_, code) in enumerate(files):
+        yield f".quad .L{name}_name_{number}, .L{name}_code_{number}, {code.stat().st_size}"
+    yield ".quad 0, 0, 0"
+
+
+def _kept(kind: str, key: bytes, data: bytes) -> Path:
+    place = _place(kind, key)
+    if not place.exists():
+        keep_in_cache(place, data)
+    return place
+
+
+def _place(kind: str, key: bytes) -> Path:
+    return cache_folder() / "js" / f"{hashlib.sha256(kind.encode() + key).hexdigest()}.{kind}"
