@@ -169,9 +169,10 @@ SOCKET_CLOSE: Final = 8
 SOCKET_REASON_MAX: Final = 123  # bytes (RFC 6455 section 5.5)
 
 # Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
-# terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
-# header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0"
-# first, then header fields, no body bytes; its answer's HEAD is as a response from the guest, without body bytes.
+# terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables
+# (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then fields; FLAG_END and body bytes may follow in
+# the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0" first, then header fields, no body bytes; its answer's
+# HEAD is as a response from the guest, without body bytes.
 
 # Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo
 # 2^32. A request is {u32 id, u16 op, u16 disk, u64 offset, u64 address, u32 length, u32 zero}: its disk is a place in

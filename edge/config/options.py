@@ -173,13 +173,18 @@ class EdgeConfig:
         int,
         About("Number of WebSockets of all services.", "", 0, 1 << 20, unset="0, half of all client connections"),
     ] = 0
-    service_sockets: Annotated[int, About("Number of WebSockets of one service, all of its machine.", "", 0, 1 << 20)] = 1024
-    socket_message: Annotated[
-        int, About("Largest message of a WebSocket's client.", "bytes", 125, 1 << 26)
-    ] = 1 << 20
+    service_sockets: Annotated[
+        int, About("Number of WebSockets of one service, all of its machine.", "", 0, 1 << 20)
+    ] = 1024
+    socket_message: Annotated[int, About("Largest message of a WebSocket's client.", "bytes", 125, 1 << 26)] = 1 << 20
     socket_ping: Annotated[
         float,
-        About("A WebSocket whose client is silent for this time is pinged, and after as much again given up.", "s", 0.1, 3600),
+        About(
+            "A WebSocket whose client is silent for this time is pinged, and after as much again given up.",
+            "s",
+            0.1,
+            3600,
+        ),
     ] = 30
     socket_idle: Annotated[
         float, About("A WebSocket without a message, either way, for this time is closed.", "s", 1, 1 << 20)

@@ -8,13 +8,13 @@ so what is held for a client stays near the bounds below; what all connections h
 import asyncio
 import socket
 from collections import deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 from mypy_extensions import mypyc_attr
 
 from edge.front.codings import coding_problem
-from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Client, Crowd
+from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
 from edge.front.request import Request
 from edge.model.flow import ClientError
 from edge.model.streams import wake
@@ -43,7 +43,7 @@ _LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"conte
 class Handler(Protocol):
     """Who answers requests."""
 
-    connections: Crowd[Client]
+    connections: Crowd[Any]  # of connections, and of what they were handed over to
 
     def take(self, request: Request) -> None:
         """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""

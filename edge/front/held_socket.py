@@ -1,8 +1,8 @@
 """One WebSocket of a client, held for its service's machine, which may be parked meanwhile. wsproto knows the frames.
 
 What comes from the client goes to the guest as requests, one at a time: while one is under way no more is read, so a
-client is as fast as its guest, and what is held for it is one message and one read. What the guest sends leaves at once;
-it keeps to a window of what the client has not taken. Pings, close frames and time are this file's business; whether a
+client is as fast as its guest, and what is held for it is one message and one read. What the guest sends leaves at
+once, within a window of what the client has not taken. Pings, close frames and time are this file's business; whether a
 service's sockets end with its machine is the supervisor's, see `end`.
 """
 
@@ -146,7 +146,7 @@ class HeldSocket(asyncio.BufferedProtocol):
             case Pong():
                 pass
 
-    def _take_part(self, event: Message) -> None:
+    def _take_part(self, event: TextMessage | BytesMessage) -> None:
         if self._end is not None or self._times.closing is not None:
             return  # after a close frame nothing counts
         part = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
@@ -244,7 +244,9 @@ class HeldSocket(asyncio.BufferedProtocol):
             text = self._text.decode(data, piece.end) if kind == abi.SOCKET_TEXT else None
             whole = piece.end
             self._write(
-                BytesMessage(data, message_finished=whole) if text is None else TextMessage(text, message_finished=whole)
+                BytesMessage(data, message_finished=whole)
+                if text is None
+                else TextMessage(text, message_finished=whole)
             )
         except (LocalProtocolError, TypeError, UnicodeDecodeError) as error:
             self._fail(sockets.INTERNAL_ERROR, f"its guest broke the rules: {error}")

@@ -85,8 +85,9 @@ class Front(Answers):
         if self._server is not None:
             self._server.close()
         self.draining = self._loop.create_future()
+        busy: set[object] = set(self.busy)
         for connection in list(self.connections):
-            if connection not in self.busy:
+            if connection not in busy:
                 connection.close()
         if self.busy:
             await asyncio.wait([self.draining], timeout=timeout_s)

@@ -45,6 +45,7 @@ class Offer(NamedTuple):
     """A socket that a guest may take, and the handshake that it then ends."""
 
     number: int
+    lineage: int  # of the machine that is asked
     handshake: H11Handshake
 
 
@@ -93,7 +94,7 @@ class Sockets:
         block = sockets.offer(block, number, self.run, service.lineage)
         if len(block) > abi.RECORD_PAYLOAD_MAX:
             raise ClientError(431, "head_too_large")
-        request.offer = Offer(number, handshake)
+        request.offer = Offer(number, service.lineage, handshake)
         return block
 
     def _check_room(self, service: Service) -> None:
@@ -112,10 +113,19 @@ class Sockets:
         offer, request.offer = request.offer, None
         if offer is None or not said.payload.startswith(_TAKEN):
             return False
+        try:
+            self._take(offer, request, stream, said, fields)
+        except NunatakError:
+            self._gone(stream.service, offer.number)
+            raise
+        return True
+
+    def _take(self, offer: Offer, request: Request, stream: Stream, said: Answer, fields: bytes) -> None:
         service, machine = stream.service, stream.machine
         if machine is None or machine.pool > 1 or machine.image.manifest.instance == "request":
             raise GuestViolation("a socket is for a machine that goes on and is its service's only one, got a pool")
-        if service.machine is not machine or machine.retiring or offer.number in service.sockets:
+        current = service.machine is machine and not machine.retiring and service.lineage == offer.lineage
+        if not current or offer.number in service.sockets:
             raise Unavailable(f"{service.name}: its machine is being replaced")
         self._check_room(service)
         head = _accept(offer.handshake, said, fields, request.on_service_host)
@@ -127,7 +137,6 @@ class Sockets:
         self.counters.sockets_opened += 1
         request.connection.write(request, head)
         socket.begin(request.connection.hand_over(socket))
-        return True
 
     # Those that are open.
 
@@ -139,15 +148,18 @@ class Sockets:
         if not self._open:
             wake(self._closed)
 
-    def on_stray(self, service: Service) -> None:
-        """A guest spoke to a socket that is none: let it know which run of sockets this is, though not all the time."""
+    def on_stray(self, service: Service, number: int) -> None:
+        """A guest spoke to a socket that is none: let it know, though not all the time."""
         now = self._loop.time()
         self._strays = {known: at for known, at in self._strays.items() if now - at < STRAY_S}
-        if service in self._strays:
-            return
-        self._strays[service] = now
-        block = sockets.event("roll", 0, self.run, service.lineage)
-        stream = Stream(service, sockets.METHOD, block, True, now)
+        if service not in self._strays:
+            self._strays[service] = now
+            self._gone(service, number)
+
+    def _gone(self, service: Service, number: int) -> None:
+        """Tell a guest that it has no such socket, and so which others it has no more."""
+        block = sockets.event("close", number, self.run, service.lineage, code=sockets.LOST)
+        stream = Stream(service, sockets.METHOD, block, True, self._loop.time())
         stream.taker = lambda said: None
         try:
             self.supervisor.submit(stream)

@@ -106,14 +106,12 @@ class StreamState(ABC):
         """The guest gave the request up."""
 
 
-class SocketState(ABC):
+class SocketState(Protocol):
     """A WebSocket of a client as decisions see it: it is its service's first machine's, resident or parked."""
 
-    @abstractmethod
     def on_piece(self, piece: Piece) -> None:
         """The guest sends its client something."""
 
-    @abstractmethod
     def end(self, code: int) -> None:
         """The machine that knows it is no more: close it, and say nothing of that to a guest."""
 

@@ -1,7 +1,7 @@
 """WebSockets of clients, decided: what a guest is told of them as requests, close codes, who has to wait, and time.
 
-Pure. `edge.front.socket` holds one and carries this out; what ends all of a service's sockets is `supervisor.residents`'
-to say. Numbers, events and pieces are those of `vmimage.abi`.
+Pure. `edge.front.held_socket` carries this out; what ends all of a service's sockets is `supervisor.residents`' to say.
+Numbers, events and pieces are those of `vmimage.abi`.
 """
 
 from typing import Final, Literal, NamedTuple
@@ -24,7 +24,7 @@ TRY_AGAIN: Final = 1013
 METHOD: Final = "SOCKET"  # of requests that are events: not one that a client can send
 WINDOW: Final = abi.STREAM_WINDOW  # bytes for a client that it has not taken yet
 
-Event = Literal["text", "binary", "close", "error", "taken", "roll"]
+Event = Literal["text", "binary", "close", "error", "taken"]
 
 
 def offer(block: bytes, number: int, run: str, lineage: int) -> bytes:
@@ -45,7 +45,11 @@ def event(
     :param taken: bytes that the client has taken since the socket began, modulo 2^64.
     :param code: with which it was closed.
     """
-    about = b"REQUEST_METHOD\0%b\0NUNATAK_EVENT\0%b\0%b" % (METHOD.encode(), kind.encode(), _about(number, run, lineage))
+    about = b"REQUEST_METHOD\0%b\0NUNATAK_EVENT\0%b\0%b" % (
+        METHOD.encode(),
+        kind.encode(),
+        _about(number, run, lineage),
+    )
     return b"%bNUNATAK_TAKEN\0%d\0NUNATAK_CODE\0%d\0NUNATAK_CLEAN\0%d\0\0" % (about, taken, code, clean)
 
 

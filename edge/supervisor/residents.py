@@ -92,8 +92,8 @@ class Residents:
 
     def end_sockets(self, service: Service, code: int) -> None:
         """The next machine of a service does not go on from the one that knows its sockets."""
-        service.lineage += 1
         if service.sockets:
+            service.lineage += 1
             self._out.append(do.EndSockets(tuple(service.sockets.values()), code))
             service.sockets = {}
 

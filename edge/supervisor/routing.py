@@ -31,7 +31,7 @@ class Routing:
         self._life, self._over, self._carry_out, self._out = life, life.over, driver.carry_out, life.out
         self._disks, self._upstreams = disks, upstreams
         # A guest speaks to a socket that is none (any more): set by who holds them.
-        self.on_stray: Callable[[Service], None] = lambda service: None
+        self.on_stray: Callable[[Service, int], None] = lambda service, number: None
         self._loop = asyncio.get_running_loop()
         self._handlers: Mapping[type, Callable[[Worker, Any], None]] = {
             Answer: self._on_answer,
@@ -120,7 +120,7 @@ class Routing:
         if socket is not None:
             socket.on_piece(message)
         else:
-            self.on_stray(service)
+            self.on_stray(service, message.socket)
 
     # Machines.
 

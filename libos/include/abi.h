@@ -152,9 +152,10 @@
 #define NK_SOCKET_REASON_MAX 123           /* bytes */
 
 /* Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
- * terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
- * header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then
- * header fields; the answer's HEAD is as a response's; neither has body bytes. */
+ * terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables
+ * (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then header fields; FLAG_END and body bytes may follow in
+ * the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then header fields; the answer's HEAD is as a response's;
+ * neither has body bytes. */
 
 /*
  * Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo

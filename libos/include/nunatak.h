@@ -301,7 +301,7 @@ static inline void nk_event_owes(bool owes) { NK->event_owes(owes); }
 /*
  * WebSockets. A request that asks for one has NUNATAK_SOCKET, its number; nk_status(request, 101) and the request's end
  * take it. What its client sends are then requests with the method SOCKET, one at a time: NUNATAK_EVENT is text, binary
- * (the body is the message), close or error (NUNATAK_CODE, NUNATAK_CLEAN, the body is the reason), taken, or roll;
+ * (the body is the message), close or error (NUNATAK_CODE, NUNATAK_CLEAN, the body is the reason), or taken;
  * NUNATAK_TAKEN counts the bytes that the client has taken of those sent to it, and no more than STREAM_WINDOW may be
  * under way. With another NUNATAK_LINEAGE all sockets that were known before are gone.
  */

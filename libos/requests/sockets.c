@@ -4,19 +4,12 @@
  */
 #include "requests.h"
 
-/* A message, or a part of one where more of it follows; SOCKET_CLOSE: {u16 code, reason}, whole. */
+#define PIECE_MAX (NK_RECORD_PAYLOAD_MAX - 1)
+
+/* A message, or a part of one of which more follows; SOCKET_CLOSE: {u16 code, reason}, whole. */
 void socket_send(uint32_t socket, int kind, const void *data, size_t size, bool last) {
     const char *at = data;
-    char *piece = heap_alloc(MIN(size, (size_t)NK_RECORD_PAYLOAD_MAX - 1) + 1);
-    if (!piece)
-        exit_now(NK_EXIT_NO_MEMORY); /* half a message would be taken for another */
-    do {
-        uint32_t length = (uint32_t)MIN(size, (size_t)NK_RECORD_PAYLOAD_MAX - 1);
-        piece[0] = (char)kind;
-        memcpy(piece + 1, at, length);
-        gate_send(NK_RECORD_SOCKET, last && length == size ? NK_FLAG_END : 0, socket, piece, length + 1);
-        at += length;
-        size -= length;
-    } while (size);
-    heap_free(piece);
+    for (; size > PIECE_MAX; at += PIECE_MAX, size -= PIECE_MAX)
+        gate_send_kind(NK_RECORD_SOCKET, 0, socket, (uint8_t)kind, at, PIECE_MAX);
+    gate_send_kind(NK_RECORD_SOCKET, last ? NK_FLAG_END : 0, socket, (uint8_t)kind, at, (uint32_t)size);
 }

@@ -54,7 +54,9 @@ BLOCK_WANT: Final = 37
 KEEP: Final = 38
 APPEND: Final = 39
 
-FLAG_END: Final = 1  # HEAD, BODY, SUBREQUEST: last of the stream in this direction; SOCKET: of the message (equals abi.FLAG_END)
+FLAG_END: Final = (
+    1  # HEAD, BODY, SUBREQUEST: last of the stream in this direction; SOCKET: of the message (equals abi.FLAG_END)
+)
 FLAG_FOR_GOOD: Final = 1  # DROP_IMAGE: it is not given again
 FLAG_MORE: Final = 1  # KEEP: the page set goes on in the next one
 FLAG_FAILED: Final = 1  # BLOCK: it cannot be had

@@ -277,18 +277,20 @@
 
   const TEXTS = { 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone", 418: "I'm a teapot", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout" };
   class Response extends Body {
-    #status = 200; #text; #headers; #fetched = null; // {url, redirected}, of what fetch() brought
+    #status = 200; #text; #headers; #socket = null; #fetched = null; // {url, redirected}, of what fetch() brought
     constructor(body = null, init = undefined) {
       super();
       if (init instanceof Response) init = { status: init.status, statusText: init.statusText, headers: init.headers };
       if (init !== undefined && init !== null) {
         if (init.status !== undefined) {
           const status = Number(init.status);
-          if (!(status >= 200 && status <= 599) && status !== 101) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+          if (!(status >= 200 && status <= 599) && (status !== 101 || (init.webSocket ?? null) === null)) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
           this.#status = Math.trunc(status);
         }
         if (init.statusText !== undefined) this.#text = String(init.statusText);
         if (init.headers !== undefined) this.#headers = new Headers(init.headers);
+        this.#socket = init.webSocket ?? null;
+        if (this.#socket !== null && this.#status !== 101) throw new RangeError("Responses with a WebSocket must have status code 101.");
       }
       this.#headers ??= new Headers();
       if (body !== null && body !== undefined) Response.#fill(this, body, null);
@@ -323,7 +325,7 @@
     get url() { return this.#fetched ? this.#fetched.url : ""; }
     get redirected() { return this.#fetched ? this.#fetched.redirected : false; }
     get type() { return this.#status === 0 ? "error" : "default"; }
-    get webSocket() { return null; }
+    get webSocket() { return this.#socket; }
     clone() { const to = this._clone(new Response(null, { status: this.#status, statusText: this.#text, headers: this.#headers })); to.#fetched = this.#fetched && { url: this.url, redirected: false }; return to; }
     get [Symbol.toStringTag]() { return "Response"; }
   }
