@@ -309,7 +309,9 @@ class HeldSocket(asyncio.BufferedProtocol):
                 self._times = self._times._replace(pinged=self._loop.time())
                 self._write(Ping())
             case "idle":
+                self._end = _End(sockets.GOING_AWAY, "idle", clean=True)
                 self._close(sockets.GOING_AWAY, "idle")
+                self._go_on()
                 return
             case "slow":
                 self._fail(sockets.POLICY, "a message that is complete in time expected")

@@ -9,7 +9,7 @@ const kinds = {
   hub(server) { server.onmessage = ({ data }) => { for (const other of open.values()) other.send(data); }; },
   flood(server) { server.onmessage = ({ data }) => { for (let n = 0; n < Number(data); n++) server.send(new Uint8Array(16384).fill(n)); }; },
   large(server) { server.onmessage = ({ data }) => server.send("x".repeat(Number(data))); },
-  crash(server) { server.onmessage = () => { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); }; },
+  crash(server) { server.onmessage = () => { for (;;) count++; }; },
   blob(server) { server.binaryType = "blob"; server.onmessage = async ({ data }) => server.send(await data.text()); },
   later(server) { server.onmessage = ({ data }) => setTimeout(() => server.send("later " + data), 20); },
   first(server) { server.send("before the answer"); },
