@@ -17,11 +17,29 @@ const kinds = {
   attach(server) { server.serializeAttachment({ name: "kept" }); server.onmessage = () => server.send(server.deserializeAttachment().name + " " + server.readyState + " " + server.bufferedAmount); },
 };
 
+const pair = async () => { // nobody's but the machine's own
+  const heard = [], { 0: a, 1: b } = new WebSocketPair();
+  for (const [name, end] of [["a", a], ["b", b]]) {
+    end.onmessage = ({ data }) => heard.push(`${name} hears ${typeof data === "string" ? data : `${data.byteLength} bytes`}`);
+    end.addEventListener("close", ({ code, reason, wasClean }) => heard.push(`${name} closed ${code} ${reason} ${wasClean}`));
+    end.accept();
+  }
+  a.send("one");
+  a.send(new Uint8Array(2));
+  b.send("two");
+  a.close(3000, "done");
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  heard.push(`${a.readyState} ${b.readyState}`);
+  try { a.send("late"); } catch (error) { heard.push(String(error)); }
+  return Response.json(heard);
+};
+
 export default {
   async fetch(request) {
     const url = new URL(request.url), kind = url.pathname.slice(1);
     if (kind === "log") return Response.json({ log: log.splice(0), open: [...open.keys()], count });
     if (kind === "say") { for (const other of open.values()) other.send("said"); return new Response("said"); }
+    if (kind === "pair") return pair();
     if (kind === "plain") return new Response("plain");
     const { 0: client, 1: server } = new WebSocketPair();
     server.accept();
