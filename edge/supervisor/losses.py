@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from edge.model.flow import WorkerLost
 from edge.model.services import Machine, Service
-from edge.model.sockets import INTERNAL_ERROR, SERVICE_RESTART
+from edge.model.sockets import SERVICE_RESTART
 from edge.supervisor import commands as do
 from edge.supervisor.life import Life
 
@@ -58,8 +58,7 @@ class Losses:
         self._pools.leave(machine)
         if service.machine is machine:
             service.machine = None
-            self._out.append(do.ForgetRecord(service.key))  # the cause may be in it
-            self._residents.end_sockets(service, INTERNAL_ERROR)
+            self._residents.end_lineage(service, crashed=True)  # the cause may be in it
             service.pause_until = blame.pause_until
             service.step("blamed")
         others = self._elsewhere(service.name) if new else []
