@@ -376,6 +376,7 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     headers_begin(ctx, nk);
     inflate_begin(ctx, nk);
     parts_begin(ctx, nk);
+    bodies_begin(ctx, nk);
     sockets_begin(ctx, nk);
     subtle_begin(ctx, nk);
     url_begin();

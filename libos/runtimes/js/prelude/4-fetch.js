@@ -91,6 +91,7 @@
   class File extends Blob {
     #name; #modified;
     constructor(parts, name, options = {}) { super(parts, options); this.#name = String(name); this.#modified = options.lastModified ?? 0; }
+    static _of(bytes, name, options) { const file = new File([], name, options); file._bytes = bytes; return file; } // without a copy
     get name() { return this.#name; }
     get lastModified() { return this.#modified; }
     get [Symbol.toStringTag]() { return "File"; }
@@ -135,24 +136,20 @@
     const boundary = /^multipart\/form-data.*boundary=(?:"([^"]+)"|([^;]+))/i.exec(type);
     if (!boundary) throw new TypeError("Unrecognized Content-Type header value: a form expected");
     const mark = nk.encode(`--${boundary[1] ?? boundary[2]}`);
-    const find = (what, from) => {
-      outer: for (let at = from; at <= bytes.length - what.length; at++) {
-        for (let n = 0; n < what.length; n++) if (bytes[at + n] !== what[n]) continue outer;
-        return at;
-      }
-      return -1;
-    };
+    const find = (what, from) => nk.find(bytes, what, from);
     const blank = nk.encode("\r\n\r\n");
     for (let at = find(mark, 0); at >= 0; ) {
       const start = at + mark.length + 2, next = find(mark, start), end = find(blank, start);
       if (next < 0 || end < 0) break;
-      const head = nk.decode(bytes.subarray(start, end)), data = bytes.slice(end + 4, next - 2);
+      const head = nk.decode(bytes.subarray(start, end)), data = bytes.subarray(end + 4, next - 2); // nobody else has these bytes
       const name = /name="([^"]*)"/i.exec(head)?.[1] ?? "", file = /filename="([^"]*)"/i.exec(head)?.[1];
-      form.append(name, file === undefined ? nk.decode(data) : new File([data], file, { type: /content-type:\s*([^\r\n]+)/i.exec(head)?.[1] ?? "" }));
+      form.append(name, file === undefined ? nk.decode(data) : File._of(data, file, { type: /content-type:\s*([^\r\n]+)/i.exec(head)?.[1] ?? "" }));
       at = next;
     }
     return form;
   };
+
+  const WHOLE = 3; // of a machine's memory, as a divisor: a body that is read whole is there twice for a moment
 
   // What Request and Response share. `_raw`: null, a string, a Uint8Array, or a ReadableStream of Uint8Arrays.
   class Body {
@@ -208,6 +205,7 @@
         if (!bytes) throw new TypeError("This stream's chunks are no bytes");
         parts.push(bytes);
         size += bytes.byteLength;
+        if (size > nk.memory() / WHOLE) throw new RangeError(`a body of at most ${Math.floor(nk.memory() / WHOLE)} bytes can be read whole in a machine of ${nk.memory() >> 20} MiB: read it as a stream, or build with --memory`);
       }
       return parts.length === 1 ? parts[0] : concat(parts, size);
     }
