@@ -62,16 +62,13 @@ IMAGES = {
 
 @pytest.mark.parametrize("language", IMAGES)
 @pytest.mark.parametrize(
-    ("size", "count"), [(2000, 5), (7600, 1), (10, 26), (16_300, 1), (16_384, 1), (1000, 64), (60_000, 1), (65_500, 1)]
+    ("size", "count"), [(2000, 5), (7600, 1), (20, 26), (16_300, 1), (16_384, 1), (1000, 64), (60_000, 1), (65_500, 1)]
 )
 def test_fields_of_up_to_64_kib_arrive(engine: str, language: str, size: int, count: int) -> None:
     guest = Heads(IMAGES[language]())
     answer = guest.get(f"/?size={size}&count={count}")
     (head,) = guest.heads
-    values = [value for name, value in answer.headers.items() if name.startswith("x-") and name != "x-first"]
-    repeated = head.payload.count(b"v" * size if language != "js" else b"0" * size)
     assert answer.status == 200
-    assert (len(values) == min(count, 26 if language == "c" else count)) or repeated >= 1
     lines = answer_head(head.payload[: head.payload.index(b"\0\0") + 2]).fields.split(b"\r\n")[:-1]
     assert sum(line.startswith(b"x-") and len(line) > size for line in lines) == count
 
@@ -115,7 +112,11 @@ def form(size: int) -> bytes:
 def post(guest: Guest, path: str, body: bytes) -> Response:
     """Send a body as an edge does: no more than the guest has given credit for."""
     stream = guest.send(
-        path, method="POST", body=None, CONTENT_TYPE=f"multipart/form-data; boundary={MARK}", HTTP_X="x"
+        path,
+        method="POST",
+        body=None,
+        CONTENT_TYPE=f"multipart/form-data; boundary={MARK}",
+        CONTENT_LENGTH=str(len(body)),
     )
     at = 0
     while at < len(body) and not guest.responses[stream].ended:

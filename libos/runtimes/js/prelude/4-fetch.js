@@ -150,6 +150,7 @@
   };
 
   const WHOLE = 3; // of a machine's memory, as a divisor: a body that is read whole is there twice for a moment
+  const PLACED = 1 << 16; // bytes from which on a body's place is made before it comes
 
   // What Request and Response share. `_raw`: null, a string, a Uint8Array, or a ReadableStream of Uint8Arrays.
   class Body {
@@ -196,25 +197,28 @@
       const raw = this.#raw;
       if (raw === null) return "";
       if (!(raw instanceof ReadableStream)) return raw;
-      const reader = raw.getReader(), parts = [];
-      let size = 0;
+      const reader = raw.getReader(), most = Math.floor(nk.memory() / WHOLE);
+      const said = Number(this.headers.get("content-length")), place = said > PLACED && said <= most ? new Uint8Array(said) : null;
+      let parts = [], size = 0; // where its size is known, it is put in its place as it comes: it is never there twice
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
         const bytes = typeof value === "string" ? nk.encode(value) : bytesOf(value);
         if (!bytes) throw new TypeError("This stream's chunks are no bytes");
-        parts.push(bytes);
+        if (place !== null && size + bytes.byteLength <= said) place.set(bytes, size);
+        else parts.push(bytes);
         size += bytes.byteLength;
-        if (size > nk.memory() / WHOLE) throw new RangeError(`a body of at most ${Math.floor(nk.memory() / WHOLE)} bytes can be read whole in a machine of ${nk.memory() >> 20} MiB: read it as a stream, or build with --memory`);
+        if (size > most) throw new RangeError(`a body of at most ${most} bytes can be read whole in a machine of ${Math.ceil(nk.memory() / (1 << 21)) * 2} MiB: read it as a stream, or build with --memory`);
       }
+      if (place !== null) return parts.length ? concat([place, ...parts], size) : size === said ? place : place.subarray(0, size);
       return parts.length === 1 ? parts[0] : concat(parts, size);
     }
     async text() { const all = await this.#all(); const text = typeof all === "string" ? all : nk.decode(all); return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text; }
     async json() { return JSON.parse(await this.text()); }
-    async bytes() { const all = await this.#all(); return typeof all === "string" ? nk.encode(all) : all.slice(); }
+    async bytes() { const all = await this.#all(); return typeof all === "string" ? nk.encode(all) : all.length > PLACED && this.#raw instanceof ReadableStream ? all : all.slice(); }
     async arrayBuffer() { return (await this.bytes()).buffer; }
     async blob() { return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" }); }
-    async formData() { const type = this.headers.get("content-type") ?? ""; return readForm(await this.bytes(), type); }
+    async formData() { const type = this.headers.get("content-type") ?? "", all = await this.#all(); return readForm(typeof all === "string" ? nk.encode(all) : all, type); }
     _clone(to) {
       if (this.bodyUsed) throw new TypeError("Cannot clone a body that has been used.");
       const stream = this.#stream ?? (this.#raw instanceof ReadableStream ? this.#raw : null);
