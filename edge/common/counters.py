@@ -136,6 +136,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "logs_waiting": "Logs that have such lines, written since the edge started.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
+    "sockets": "WebSockets of services that are open.",
     "workers": "Worker processes that take work.",
     "quarantined": "Services whose machines run in a worker of their own, since the end of one was blamed on them.",
     "waiting_bytes": "Memory held by requests that wait for a machine.",
