@@ -259,6 +259,11 @@ class HeldSocket(asyncio.BufferedProtocol):
             self._taken = self._sent
             self._go_on()
 
+    def broken(self) -> None:
+        """The guest sent what is not to be passed on."""
+        self._fail(sockets.INTERNAL_ERROR, "its guest broke the rules: more than its window, before it had answered")
+        self._go_on()
+
     def end(self, code: int) -> None:
         """The machine that knows it is no more: close it, and say nothing of that to a guest."""
         if self._silent:

@@ -84,7 +84,7 @@ class Front(Answers):
         """
         if self._server is not None:
             self._server.close()
-        self.draining = self._loop.create_future()
+        self.draining, self.sockets.draining = self._loop.create_future(), True
         busy: set[object] = set(self.busy)
         for connection in list(self.connections):
             if connection not in busy:
@@ -184,6 +184,7 @@ class Front(Answers):
 
     def gone(self, request: Request) -> None:
         """The client left before its answer was complete."""
+        self._withdraw(request)
         self._not_busy(request.connection)
         if request.task is not None:
             request.task.cancel()
@@ -204,11 +205,12 @@ class Front(Answers):
         return True
 
     def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
-        """Whether a program takes the socket that it was offered; not while the edge drains."""
-        if self.draining is not None:
-            return False
+        """Whether a program takes the socket that it was offered."""
         fields = b"%bX-Request-Id: %b\r\n" % (self.date(), request.id)
-        return self.sockets.taken(request, stream, said, fields)
+        if not self.sockets.taken(request, stream, said, fields):
+            return False
+        self.answering(request, stream, 101, said.guest_us, said.engine)
+        return True
 
     def _route(self, request: Request) -> routes.Route | None:
         route = routes.route(request.host, request.target, self.directory.service_host)
@@ -228,8 +230,13 @@ class Front(Answers):
             request.redirected = False
             request.task = self._tasks.spawn("request", self.take_in_task(request))
             return
+        self._withdraw(request)
         self._not_busy(request.connection)
         request.connection.finished(request)
+
+    def _withdraw(self, request: Request) -> None:
+        if request.offer is not None:
+            self.sockets.withdraw(request)
 
     def _not_busy(self, connection: ClientConnection) -> None:
         self.busy.discard(connection)

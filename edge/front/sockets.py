@@ -24,7 +24,7 @@ from edge.front.held_socket import HeldSocket
 from edge.front.request import Request
 from edge.model import sockets
 from edge.model.flow import ClientError
-from edge.model.services import Service
+from edge.model.services import Early, Service
 from edge.model.sockets import SERVICE_RESTART, Patience, SocketsFull
 from edge.model.streams import Stream, wake
 from edge.supervisor.supervisor import Supervisor
@@ -44,6 +44,7 @@ _OURS: Final = (b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-webs
 class Offer(NamedTuple):
     """A socket that a guest may take, and the handshake that it then ends."""
 
+    service: Service
     number: int
     lineage: int  # of the machine that is asked
     handshake: H11Handshake
@@ -67,6 +68,7 @@ class Sockets:
         self.most = config.sockets or connections.most // 2
         self._of_service = config.service_sockets
         self._open: set[HeldSocket] = set()
+        self.draining = False  # there are no more
         self._closed: asyncio.Future[None] | None = None
         self._strays: dict[Service, float] = {}  # when their guests were last told
         self._loop = asyncio.get_running_loop()
@@ -83,21 +85,29 @@ class Sockets:
         :raises ClientError: 400 or 426 for a handshake that is none, 431 for a head that is too large with the offer.
         :raises SocketsFull: there are as many as there may be.
         """
-        request.offer = None
+        self.withdraw(request)  # it was sent elsewhere, perhaps
         if not _asks(request):
             return block
         handshake = _handshake(request)
         self._check_room(service)
         number = secrets.randbits(31)
-        while not number or number in service.sockets:
+        while not number or number in service.sockets or number in service.offered:
             number = secrets.randbits(31)
         block = sockets.offer(block, number, self.run, service.lineage)
         if len(block) > abi.RECORD_PAYLOAD_MAX:
             raise ClientError(431, "head_too_large")
-        request.offer = Offer(number, service.lineage, handshake)
+        request.offer = Offer(service, number, service.lineage, handshake)
+        service.offered[number] = Early()
         return block
 
+    def withdraw(self, request: Request) -> Early:
+        """The request is over, taken or not. What its guest sent to the socket by then."""
+        offer, request.offer = request.offer, None
+        return Early() if offer is None else offer.service.offered.pop(offer.number, Early())
+
     def _check_room(self, service: Service) -> None:
+        if self.draining:
+            raise Unavailable("the edge is draining")
         if len(service.sockets) >= self._of_service:
             raise SocketsFull(f"{service.name}: at most {self._of_service} sockets expected (service_sockets)")
         if len(self._open) >= self.most:
@@ -110,17 +120,22 @@ class Sockets:
         :raises GuestViolation: it may not take one, or its fields do not fit the handshake.
         :raises Unavailable: its machine has been replaced meanwhile, or there are too many by now.
         """
-        offer, request.offer = request.offer, None
+        offer = request.offer
         if offer is None or not said.payload.startswith(_TAKEN):
             return False
         try:
-            self._take(offer, request, stream, said, fields)
+            socket = self._take(offer, request, stream, said, fields)
         except NunatakError:
             self._gone(stream.service, offer.number)
             raise
+        early = self.withdraw(request)
+        for piece in early.pieces:
+            socket.on_piece(piece)
+        if early.size > early.MOST:
+            socket.broken()
         return True
 
-    def _take(self, offer: Offer, request: Request, stream: Stream, said: Answer, fields: bytes) -> None:
+    def _take(self, offer: Offer, request: Request, stream: Stream, said: Answer, fields: bytes) -> HeldSocket:
         service, machine = stream.service, stream.machine
         if machine is None or machine.pool > 1 or machine.image.manifest.instance == "request":
             raise GuestViolation("a socket is for a machine that goes on and is its service's only one, got a pool")
@@ -137,6 +152,7 @@ class Sockets:
         self.counters.sockets_opened += 1
         request.connection.write(request, head)
         socket.begin(request.connection.hand_over(socket))
+        return socket
 
     # Those that are open.
 

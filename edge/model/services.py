@@ -116,6 +116,22 @@ class SocketState(Protocol):
         """The machine that knows it is no more: close it, and say nothing of that to a guest."""
 
 
+class Early:
+    """What a guest sends to a socket that it has taken, before the one who asked for it knows; that is a moment."""
+
+    MOST: Final = 4 * abi.STREAM_WINDOW  # bytes; beyond what its window allows it, in the smallest messages
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.size = 0
+
+    def add(self, piece: Piece) -> None:
+        """Keep it; not beyond MOST, which `size` tells."""
+        self.size += len(piece.payload) + 16
+        if self.size <= self.MOST:
+            self.pieces.append(piece)
+
+
 class Machine:
     """A machine in a worker."""
 
@@ -179,6 +195,7 @@ class Service:
         self.growing = False  # another is being opened, or was refused a moment ago
         self.queue: deque[StreamState] = deque()
         self.sockets: dict[int, SocketState] = {}  # by number
+        self.offered: dict[int, Early] = {}  # by number: requests that may become sockets
         self.lineage = 0  # of machines that went on from one another, each knowing the sockets of the one before
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0

@@ -116,9 +116,11 @@ class Routing:
         service = machine.service
         if service.machine is not machine:
             return  # it retires: its sockets have ended
-        socket = service.sockets.get(message.socket)
+        socket, early = service.sockets.get(message.socket), service.offered.get(message.socket)
         if socket is not None:
             socket.on_piece(message)
+        elif early is not None:
+            early.add(message)
         else:
             self.on_stray(service, message.socket)
 

@@ -84,6 +84,20 @@ def test_messages_come_back_as_they_were(site: Site, service: str) -> None:
     eventually(lambda: "echo 3001 für heute true" in told(site.edges[0], service)["log"], "the worker is told")
 
 
+def test_what_is_sent_before_the_answer_arrives_though_the_machine_was_cold(site: Site, worker: Path) -> None:
+    """The answer then takes a longer way than what follows it."""
+    site.publish(worker, "ws-cold")
+
+    async def scene(connect: Open) -> None:
+        for _ in range(2):
+            first = await connect("/first")
+            assert await first.receive_str() == "before the answer"
+            assert await first.receive_str() == "and more"
+            await asyncio.to_thread(site.park, "ws-cold", site.edges[0])
+
+    play(site.edges[0], "ws-cold", scene)
+
+
 def test_what_a_worker_can_do_with_one(site: Site, service: str) -> None:
     async def scene(connect: Open) -> None:
         first = await connect("/first")
@@ -163,7 +177,7 @@ def test_sockets_end_with_the_version_that_knows_them(site: Site, worker: Path) 
         first, second = await connect("/echo?name=a"), await connect("/echo?name=b")
         await asyncio.to_thread(site.park, name, edge)
         await asyncio.to_thread(site.publish, pool, name)
-        assert await asyncio.gather(closed(first), closed(second)) == [1012, 1012]
+        assert [*await asyncio.gather(closed(first), closed(second))] == [1012, 1012]
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await connect("/echo?name=new")
         assert refused.value.status == 502
@@ -181,7 +195,7 @@ def test_sockets_end_when_their_machine_crashes(site: Site, worker: Path) -> Non
     async def scene(connect: Open) -> None:
         bystander, culprit = await connect("/echo"), await connect("/crash")
         await culprit.send_str("")
-        assert await asyncio.gather(closed(culprit), closed(bystander)) == [1011, 1011]
+        assert [*await asyncio.gather(closed(culprit), closed(bystander))] == [1011, 1011]
 
     play(edge, name, scene)
 
@@ -220,9 +234,10 @@ def test_bounds_are_the_operators(tmp_path: Path, worker: Path) -> None:
             first, second = await connect("/echo?name=a"), await connect("/echo?name=b")
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
                 await connect("/echo")
+            assert refused.value.headers is not None
             assert (refused.value.status, refused.value.headers["X-Nunatak-Error"]) == (503, "sockets_full")
             await first.send_str("x" * 1001)
-            ends = await asyncio.gather(closed(first), closed(second))
+            ends = [*await asyncio.gather(closed(first), closed(second))]
             assert ends == [1009, 1001], "the second had no message for its time; pings it answered"
             await connect("/echo")
 

@@ -1,6 +1,7 @@
 """Responses whose fields do not fit into one record, and bodies as large as a machine: they arrive, or are refused."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Heads(Guest):
         return super().collect(credit)
 
 
-IMAGES = {
+IMAGES: dict[str, Callable[[], Image]] = {
     "c": lambda: image_of(HERE / "programs" / "large_heads.c"),
     "js": worker_image,
     "lua": lua_image,

@@ -12,7 +12,7 @@ const kinds = {
   crash(server) { server.onmessage = () => { for (;;) count++; }; },
   blob(server) { server.binaryType = "blob"; server.onmessage = async ({ data }) => server.send(await data.text()); },
   later(server) { server.onmessage = ({ data }) => setTimeout(() => server.send("later " + data), 20); },
-  first(server) { server.send("before the answer"); },
+  first(server) { server.send("before the answer"); server.send("and more"); },
   throws(server) { server.onmessage = ({ data }) => { if (data === "throw") throw new Error("meant"); server.send(data); }; },
   attach(server) { server.serializeAttachment({ name: "kept" }); server.onmessage = () => server.send(server.deserializeAttachment().name + " " + server.readyState + " " + server.bufferedAmount); },
 };
