@@ -54,7 +54,7 @@ class Front(Answers):
         self.directory: Final = supervisor.directory
         self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
-        self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks)
+        self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)

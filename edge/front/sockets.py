@@ -8,6 +8,7 @@ import asyncio
 import binascii
 import os
 import secrets
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from wsproto import ConnectionType
@@ -60,12 +61,15 @@ class Sockets:
         connections: Crowd[Client],
         counters: Counters,
         tasks: Tasks,
+        write: Callable[[Request, bytes], None],
     ) -> None:
+        """:param write: sends bytes of an answer."""
         self.supervisor, self.connections, self.counters, self.tasks = supervisor, connections, counters, tasks
         self.run = os.urandom(8).hex()
         self.message_max = config.socket_message
         self.patience = Patience(config.socket_ping, config.socket_idle, config.request_timeout, CLOSE_S)
         self.most = config.sockets or connections.most // 2
+        self._write = write
         self._of_service = config.service_sockets
         self._open: set[HeldSocket] = set()
         self.draining = False  # there are no more
@@ -150,7 +154,7 @@ class Sockets:
         service.sockets[offer.number] = socket
         self._open.add(socket)
         self.counters.sockets_opened += 1
-        request.connection.write(request, head)
+        self._write(request, head)
         socket.begin(request.connection.hand_over(socket))
         return socket
 

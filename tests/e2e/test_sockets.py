@@ -38,7 +38,7 @@ def play(edge: Server, service: str, scene: Callable[[Open], Awaitable[None]]) -
     """A scene with clients of one service."""
 
     async def run() -> None:
-        timeout = aiohttp.ClientWSTimeout(ws_close=PATIENCE_S)  # type: ignore[attr-defined]
+        timeout = aiohttp.ClientWSTimeout(ws_close=PATIENCE_S)
         async with aiohttp.ClientSession() as session:
 
             async def connect(path: str) -> ClientWebSocketResponse:
@@ -184,7 +184,12 @@ def test_sockets_end_with_the_version_that_knows_them(site: Site, worker: Path) 
 
     play(edge, name, scene)
     log: list[str] = []  # of two machines
-    eventually(lambda: bool(log.extend(told(edge, name)["log"])) or "new 1006  false" in log, "its worker is told")
+
+    def is_told() -> bool:
+        log.extend(told(edge, name)["log"])
+        return bool(log)
+
+    eventually(is_told, "its worker is told")
     assert log == ["new 1006  false"], "and knows nothing of the old one's"
 
 
