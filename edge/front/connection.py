@@ -149,8 +149,9 @@ class Connection(asyncio.BufferedProtocol):
             start = end
             try:
                 self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade:
-                self._upgrade()
+            except httptools.HttpParserUpgrade:  # what follows is not read, unless the offer is taken
+                self._input_ignored = self._waiting[-1].upgrades = True
+                self._waiting[-1].keep_alive = False
             except httptools.HttpParserCallbackError:
                 if self._refused is None:
                     raise  # a defect of ours
@@ -260,11 +261,6 @@ class Connection(asyncio.BufferedProtocol):
     def _refuse(self, error: ClientError | None = None) -> None:
         self._refused = error or ClientError(400, "bad_request")
         raise self._refused  # leaves the parser
-
-    def _upgrade(self) -> None:
-        """The client would like another protocol: it is answered in this one, and what follows is not read."""
-        self._input_ignored = self._waiting[-1].upgrades = True
-        self._waiting[-1].keep_alive = False
 
     def _break(self) -> None:
         """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
@@ -401,7 +397,4 @@ class Connection(asyncio.BufferedProtocol):
         reads = not (self._unparsed or self._holds_much())
         if reads is not self._reading and not self._transport.is_closing():
             self._reading = reads
-            if reads:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
+            (self._transport.resume_reading if reads else self._transport.pause_reading)()

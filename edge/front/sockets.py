@@ -24,9 +24,9 @@ from edge.front.crowd import Client, Crowd
 from edge.front.held_socket import HeldSocket
 from edge.front.request import Request
 from edge.model import sockets
-from edge.model.flow import ClientError
+from edge.model.flow import ClientError, SocketsFull
 from edge.model.services import Early, Service
-from edge.model.sockets import SERVICE_RESTART, Patience, SocketsFull
+from edge.model.sockets import SERVICE_RESTART, Patience
 from edge.model.streams import Stream, wake
 from edge.supervisor.supervisor import Supervisor
 from edge.vmm.wire.streams import Answer
@@ -216,8 +216,9 @@ def _handshake(request: Request) -> H11Handshake:
         key = binascii.a2b_base64(dict(fields).get(b"sec-websocket-key", b""), strict_mode=True)
         handshake.initiate_upgrade_connection([(b"host", b"edge"), *fields], b"/")
     except RemoteProtocolError as error:
-        status = getattr(error.event_hint, "status_code", 400)
-        raise ClientError(426 if status == 426 else 400, "bad_handshake") from None
+        if getattr(error.event_hint, "status_code", 400) == 426:
+            raise ClientError(426, "bad_handshake") from None
+        raise ClientError(400, "bad_handshake") from None
     except ValueError:  # no base64
         raise ClientError(400, "bad_handshake") from None
     if len(key) != KEY_BYTES:

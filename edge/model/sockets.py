@@ -75,13 +75,6 @@ def label_of(code: int) -> str:
     return str(code) if 1000 <= code < 1016 else "other"
 
 
-class SocketsFull(errors.Unavailable):
-    """The service, or the edge, has as many WebSockets open as it may."""
-
-    counter = "sockets_full"
-    remedy = "Raise service_sockets or sockets, or have clients close what they do not use."
-
-
 class Patience(NamedTuple):
     """How long a socket may be silent, in seconds."""
 

@@ -147,7 +147,7 @@ def with_socket(**about: object) -> Playbook:
 
 def ended(play: Playbook, code: int, *, times: int = 1) -> list[str]:
     """What came of the last event; the socket ended with a code, and the next machine is of another lineage."""
-    seen, play._seen = play._seen, []
+    seen = play.came()
     assert seen.count(f"EndSockets(socket, {code})") == times
     assert (play.services["a"].sockets, play.services["a"].lineage) == ({}, times)
     return seen
