@@ -2,13 +2,11 @@
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
+from edge.front.socket_offer import Offer
 from edge.model.flow import ClientError
 from edge.model.streams import Stream, wake
-
-if TYPE_CHECKING:  # it stands on this
-    from edge.front.sockets import Offer
 
 BODY_WAITING_MAX: Final = 1 << 16  # bytes of a body that nobody has taken, from which on the client waits
 
@@ -38,7 +36,7 @@ class Request:
     chunked = False
     expects_continue = False
     upgrades = False  # it would like another protocol
-    offer: "Offer | None" = None  # of a socket, which the service may take
+    offer: Offer | None = None  # of a socket, which the service may take
     error: ClientError | None = None  # what arrived is no request, or its body is broken
     complete = False  # all of it is here
     sent = 0  # bytes written in answer

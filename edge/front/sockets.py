@@ -9,7 +9,7 @@ import binascii
 import os
 import secrets
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from wsproto import ConnectionType
 from wsproto.events import AcceptConnection
@@ -23,6 +23,7 @@ from edge.front import cgi
 from edge.front.crowd import Client, Crowd
 from edge.front.held_socket import HeldSocket
 from edge.front.request import Request
+from edge.front.socket_offer import Offer
 from edge.model import sockets
 from edge.model.flow import ClientError, SocketsFull
 from edge.model.services import Early, Service
@@ -40,15 +41,6 @@ _TAKEN: Final = b"Status\x00101"
 _FIELDS: Final = (b"connection", b"upgrade", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol")
 _ONCE: Final = (b"upgrade", b"sec-websocket-key", b"sec-websocket-version")
 _OURS: Final = (b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol")
-
-
-class Offer(NamedTuple):
-    """A socket that a guest may take, and the handshake that it then ends."""
-
-    service: Service
-    number: int
-    lineage: int  # of the machine that is asked
-    handshake: H11Handshake
 
 
 class Sockets:
