@@ -14,7 +14,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
-from loadtest.site.site import Site
+from loadtest.site.site import Site, example
 from tests.support.edges import PATIENCE_S, eventually, metrics, raw
 
 WORKER = Path(__file__).parent / "workers" / "sockets.js"
@@ -255,6 +255,31 @@ def test_bounds_are_the_operators(tmp_path: Path, worker: Path) -> None:
         silent = raw(edge, HANDSHAKE.replace(b"ws-shared", b"small"))  # until the edge gives it up: it answers no ping
         assert b" 101 " in silent
         assert silent.endswith(b"\x89\x00")
+
+
+def test_the_chat_tells_everybody_and_remembers_across_a_park(site: Site) -> None:
+    edge, name = site.edges[0], "ws-chat"
+    site.publish(site.build(example("chat"), name=name), name)
+
+    async def scene(connect: Open) -> None:
+        ada = await connect("/room?name=ada")
+        assert json.loads(await ada.receive_str()) == {"kind": "before", "said": []}
+        await ada.send_str("hello")
+        await asyncio.to_thread(site.park, name, edge)
+        bob = await connect("/room?name=bob")
+        assert json.loads(await bob.receive_str())["said"] == [{"name": "ada", "text": "hello"}]
+        await bob.close()
+        heard = [json.loads(await ada.receive_str()) for _ in range(4)]
+        assert [message.get("names", message.get("text")) for message in heard] == [
+            ["ada"],
+            "hello",
+            ["ada", "bob"],
+            ["ada"],
+        ]
+
+    play(edge, name, scene)
+    with Client(edge.url) as client:
+        assert b"new WebSocket" in client.get("/", host=f"{name}.test").body
 
 
 HANDSHAKE = (
