@@ -109,6 +109,7 @@ static void send_head(struct nk_request *request, uint16_t flags) {
         gate_send(NK_RECORD_HEAD, NK_FLAG_MORE, request->stream, at, NK_RECORD_PAYLOAD_MAX);
     gate_send(NK_RECORD_HEAD, flags, request->stream, at, left);
     request->head_sent = true;
+    request->out_size = MIN(request->out_size, NK_RECORD_PAYLOAD_MAX); /* what joins from here on leaves as one record */
 }
 
 /* Sends what is buffered. */

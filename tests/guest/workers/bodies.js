@@ -11,6 +11,7 @@ export default {
     const headers = new Headers({ "x-first": "first" });
     for (let n = 0; n < count; n++) headers.append(`x-${n}`, String(n % 10).repeat(size));
     if (url.pathname === "/stream") return new Response(new ReadableStream({ start(c) { c.enqueue(new TextEncoder().encode("streamed")); c.close(); } }), { headers });
+    if (url.pathname === "/chunks") return new Response(new ReadableStream({ async start(c) { for (let n = 0; n < 8; n++) { c.enqueue(new Uint8Array(7000).fill(98)); if (n % 3 === 0) await null; } c.close(); } }), { headers });
     return new Response(url.pathname === "/body" ? "b".repeat(30000) : "ok", { headers });
   },
 };
