@@ -93,7 +93,9 @@ def test_a_body_behind_a_large_head_is_whole(engine: str, language: str) -> None
     assert [len(head.payload) <= abi.HEAD_MAX + abi.RECORD_PAYLOAD_MAX for head in guest.heads] == [True] * 5
 
 
-@pytest.mark.parametrize(("path", "body"), [("/body", b"b" * 30_000), ("/stream", b"streamed"), ("/chunks", b"b" * 56_000)])
+@pytest.mark.parametrize(
+    ("path", "body"), [("/body", b"b" * 30_000), ("/stream", b"streamed"), ("/chunks", b"b" * 56_000)]
+)
 def test_a_worker_answers_with_both(engine: str, path: str, body: bytes) -> None:
     answer = Heads(worker_image()).get(f"{path}?size=1000&count=40")
     assert (bytes(answer.body), len(answer.headers)) == (body, 43 if path == "/body" else 42)
