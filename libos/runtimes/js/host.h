@@ -50,6 +50,12 @@ bool url_parts(const char *url, size_t size, size_t host_size, struct url_parts 
 /* digest.c */
 size_t digest(const char *name, const uint8_t *data, size_t size, uint8_t out[64]);
 
+/* bodies.c */
+void bodies_begin(JSContext *ctx, JSValue nk);
+
+/* sockets.c */
+void sockets_begin(JSContext *ctx, JSValue nk);
+
 /* subtle.c */
 void subtle_begin(JSContext *ctx, JSValue nk);
 

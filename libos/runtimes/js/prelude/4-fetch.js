@@ -91,6 +91,7 @@
   class File extends Blob {
     #name; #modified;
     constructor(parts, name, options = {}) { super(parts, options); this.#name = String(name); this.#modified = options.lastModified ?? 0; }
+    static _of(bytes, name, options) { const file = new File([], name, options); file._bytes = bytes; return file; } // without a copy
     get name() { return this.#name; }
     get lastModified() { return this.#modified; }
     get [Symbol.toStringTag]() { return "File"; }
@@ -135,24 +136,21 @@
     const boundary = /^multipart\/form-data.*boundary=(?:"([^"]+)"|([^;]+))/i.exec(type);
     if (!boundary) throw new TypeError("Unrecognized Content-Type header value: a form expected");
     const mark = nk.encode(`--${boundary[1] ?? boundary[2]}`);
-    const find = (what, from) => {
-      outer: for (let at = from; at <= bytes.length - what.length; at++) {
-        for (let n = 0; n < what.length; n++) if (bytes[at + n] !== what[n]) continue outer;
-        return at;
-      }
-      return -1;
-    };
+    const find = (what, from) => nk.find(bytes, what, from);
     const blank = nk.encode("\r\n\r\n");
     for (let at = find(mark, 0); at >= 0; ) {
       const start = at + mark.length + 2, next = find(mark, start), end = find(blank, start);
       if (next < 0 || end < 0) break;
-      const head = nk.decode(bytes.subarray(start, end)), data = bytes.slice(end + 4, next - 2);
+      const head = nk.decode(bytes.subarray(start, end)), data = bytes.subarray(end + 4, next - 2); // nobody else has these bytes
       const name = /name="([^"]*)"/i.exec(head)?.[1] ?? "", file = /filename="([^"]*)"/i.exec(head)?.[1];
-      form.append(name, file === undefined ? nk.decode(data) : new File([data], file, { type: /content-type:\s*([^\r\n]+)/i.exec(head)?.[1] ?? "" }));
+      form.append(name, file === undefined ? nk.decode(data) : File._of(data, file, { type: /content-type:\s*([^\r\n]+)/i.exec(head)?.[1] ?? "" }));
       at = next;
     }
     return form;
   };
+
+  const WHOLE = 3; // of a machine's memory, as a divisor: a body that is read whole is there twice for a moment
+  const PLACED = 1 << 16; // bytes from which on a body's place is made before it comes
 
   // What Request and Response share. `_raw`: null, a string, a Uint8Array, or a ReadableStream of Uint8Arrays.
   class Body {
@@ -199,24 +197,28 @@
       const raw = this.#raw;
       if (raw === null) return "";
       if (!(raw instanceof ReadableStream)) return raw;
-      const reader = raw.getReader(), parts = [];
-      let size = 0;
+      const reader = raw.getReader(), most = Math.floor(nk.memory() / WHOLE);
+      const said = Number(this.headers.get("content-length")), place = said > PLACED && said <= most ? new Uint8Array(said) : null;
+      let parts = [], size = 0; // where its size is known, it is put in its place as it comes: it is never there twice
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
         const bytes = typeof value === "string" ? nk.encode(value) : bytesOf(value);
         if (!bytes) throw new TypeError("This stream's chunks are no bytes");
-        parts.push(bytes);
+        if (place !== null && size + bytes.byteLength <= said) place.set(bytes, size);
+        else parts.push(bytes);
         size += bytes.byteLength;
+        if (size > most) throw new RangeError(`a body of at most ${most} bytes can be read whole in a machine of ${Math.ceil(nk.memory() / (1 << 21)) * 2} MiB: read it as a stream, or build with --memory`);
       }
+      if (place !== null) return parts.length ? concat([place, ...parts], size) : size === said ? place : place.subarray(0, size);
       return parts.length === 1 ? parts[0] : concat(parts, size);
     }
     async text() { const all = await this.#all(); const text = typeof all === "string" ? all : nk.decode(all); return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text; }
     async json() { return JSON.parse(await this.text()); }
-    async bytes() { const all = await this.#all(); return typeof all === "string" ? nk.encode(all) : all.slice(); }
+    async bytes() { const all = await this.#all(); return typeof all === "string" ? nk.encode(all) : all.length > PLACED && this.#raw instanceof ReadableStream ? all : all.slice(); }
     async arrayBuffer() { return (await this.bytes()).buffer; }
     async blob() { return new Blob([await this.bytes()], { type: this.headers.get("content-type") ?? "" }); }
-    async formData() { const type = this.headers.get("content-type") ?? ""; return readForm(await this.bytes(), type); }
+    async formData() { const type = this.headers.get("content-type") ?? "", all = await this.#all(); return readForm(typeof all === "string" ? nk.encode(all) : all, type); }
     _clone(to) {
       if (this.bodyUsed) throw new TypeError("Cannot clone a body that has been used.");
       const stream = this.#stream ?? (this.#raw instanceof ReadableStream ? this.#raw : null);
@@ -277,18 +279,20 @@
 
   const TEXTS = { 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 410: "Gone", 418: "I'm a teapot", 422: "Unprocessable Entity", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout" };
   class Response extends Body {
-    #status = 200; #text; #headers; #fetched = null; // {url, redirected}, of what fetch() brought
+    #status = 200; #text; #headers; #socket = null; #fetched = null; // {url, redirected}, of what fetch() brought
     constructor(body = null, init = undefined) {
       super();
       if (init instanceof Response) init = { status: init.status, statusText: init.statusText, headers: init.headers };
       if (init !== undefined && init !== null) {
         if (init.status !== undefined) {
           const status = Number(init.status);
-          if (!(status >= 200 && status <= 599) && status !== 101) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+          if (!(status >= 200 && status <= 599) && (status !== 101 || (init.webSocket ?? null) === null)) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
           this.#status = Math.trunc(status);
         }
         if (init.statusText !== undefined) this.#text = String(init.statusText);
         if (init.headers !== undefined) this.#headers = new Headers(init.headers);
+        this.#socket = init.webSocket ?? null;
+        if (this.#socket !== null && this.#status !== 101) throw new RangeError("Responses with a WebSocket must have status code 101.");
       }
       this.#headers ??= new Headers();
       if (body !== null && body !== undefined) Response.#fill(this, body, null);
@@ -323,7 +327,7 @@
     get url() { return this.#fetched ? this.#fetched.url : ""; }
     get redirected() { return this.#fetched ? this.#fetched.redirected : false; }
     get type() { return this.#status === 0 ? "error" : "default"; }
-    get webSocket() { return null; }
+    get webSocket() { return this.#socket; }
     clone() { const to = this._clone(new Response(null, { status: this.#status, statusText: this.#text, headers: this.#headers })); to.#fetched = this.#fetched && { url: this.url, redirected: false }; return to; }
     get [Symbol.toStringTag]() { return "Response"; }
   }

@@ -220,6 +220,7 @@
   };
   const respond = (handle, response) => {
     if (!(response instanceof Response)) return failed(handle, `uncaught: TypeError: Incorrect type for Promise: the Promise did not resolve to 'Response'.`);
+    if (response.webSocket !== null) return giveSocket(handle, response);
     const raw = response._stream ?? response._raw;
     if (handle.ended) { // the client has left
       if (raw instanceof ReadableStream && !raw.locked) cancel(raw, new DOMException("The client has left", "AbortError"));
@@ -246,6 +247,18 @@
     if (sent === bytes.length || sent < 0) return finish(handle, true);
     rest(handle, bytes.subarray(sent));
   };
+  const giveSocket = (handle, response) => {
+    const sockets = share.part("sockets"), half = response.webSocket;
+    if (handle.ended) return;
+    try { sockets.give(handle, half); } catch (error) { return failed(handle, `uncaught: ${show(error)}`); }
+    if (nk.head(handle.at, 101, response.headers._list) === false) return failed(handle, TOO_LARGE);
+    finish(handle, true);
+    sockets.begin(half);
+  };
+  share.hold = (handle) => { handle.kept++; }; // beyond its request's end
+  share.release = (handle) => { handle.kept--; endIfOver(handle); };
+  share.runFor = runFor;
+  for (const name of ["WebSocket", "WebSocketPair", "MessageEvent", "CloseEvent"]) if (!(name in globalThis)) share.lazyGlobal(name, "sockets");
   const failed = (handle, why) => {
     nk.log(why);
     if (handle.ended) return;
@@ -278,6 +291,7 @@
     },
     onRequest(at) {
       const about = (share.request = nk.about(at));
+      if (about[0] === "SOCKET" && share.part("sockets").hear(at)) return;
       const request = new Request(share.incoming, about), method = about[0];
       const handle = { __proto__: Handle, at, request, head: method === "HEAD" };
       if (method !== "GET" && method !== "HEAD") request._raw = bodyOf(handle);
