@@ -1,9 +1,10 @@
 """The runtime's own JavaScript as bytecode of its engine, made when the runtime is built.
 
 `prelude/` is evaluated in the base image, in the order of its names. Each file of `lazy/` is an ES module whose
-default export is a function of the prelude's `share`; it may import its neighbours and the npm packages that `PACKAGES`
-names for it. esbuild makes one script of it, and a machine evaluates that at the first use of `share.part(NAME)`: until
-then a part is read-only bytes that all machines of a base have in common.
+default export is a function of the prelude's `share`, which is also a name that it finds; it may import its neighbours
+and the npm packages that `PACKAGES` names for it, and `require` what other parts have of Node's modules. esbuild makes
+one script of it, and a machine evaluates that at the first use of `share.part(NAME)`: until then a part is read-only
+bytes that all machines of a base have in common.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from libos.runtimes.js.node_packages import NODE_PACKAGES, node_options
 from libos.toolchain.build import run_tool
 from libos.toolchain.bundle import ESBUILD
 from libos.toolchain.compile_linux import compile_linux
@@ -27,12 +29,13 @@ LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
-PACKAGES: Final[dict[str, Sequence[Package]]] = {}
-# A part is an expression: what the module exports by default. Names that esbuild puts at its top level stay inside.
+PACKAGES: Final[dict[str, Sequence[Package]]] = {**NODE_PACKAGES}
+# A part is an expression: a function of `share`. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
     *("--target=es2023", "--minify", "--charset=ascii", "--legal-comments=none", "--log-level=warning"),
-    *("--banner:js=((module)=>{", "--footer:js=;return module.exports.default})({exports:{}})"),
+    "--banner:js=(share)=>{const module={exports:{}},require=share.require;",
+    "--footer:js=;return module.exports.default(share)}",
 )
 
 
@@ -85,7 +88,15 @@ class _Compiler:
 
 def _bundled(part: Path) -> bytes:
     packages = PACKAGES.get(part.stem, ())
-    about = repr((ESBUILD.sha256, BUNDLE, part.stem, [(each.name, each.sha256) for each in packages])).encode()
+    about = repr(
+        (
+            ESBUILD.sha256,
+            BUNDLE,
+            node_options(LAZY.relative_to(HERE), packages),
+            part.stem,
+            [(each.name, each.sha256) for each in packages],
+        )
+    ).encode()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
@@ -95,7 +106,10 @@ def _bundled(part: Path) -> bytes:
             for package in packages:
                 shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
-            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, f"--outfile={out}"], "esbuild")
+            run_tool(
+                [str(esbuild), str(folder / part.name), *BUNDLE, *node_options(folder, packages), f"--outfile={out}"],
+                "esbuild",
+            )
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
 

@@ -32,6 +32,9 @@ bool run_jobs(void); /* those of promises, until none is left: whether there wer
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
 
+/* modules.c */
+void modules_begin(JSContext *ctx, JSValue lookup); /* takes the function */
+
 /* inflate.c */
 void inflate_begin(JSContext *ctx, JSValue nk);
 
