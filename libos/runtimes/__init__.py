@@ -5,7 +5,7 @@ README.md in this folder says how to add one.
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,13 @@ class Language:
     suffixes: tuple[str, ...]
     place: str  # where the runtime finds the program, within the image's files
     program: Callable[[], bytes]  # the runtime as a static Linux program
+    locale_files: Callable[[Sequence[str]], Mapping[str, bytes]] | None = (
+        None  # an image's files for `--locale`, by path
+    )
 
 
 LANGUAGES = (
-    Language("js", (".js", ".mjs"), "worker.js", js.program),
+    Language("js", (".js", ".mjs"), "worker.js", js.program, js.locale_files),
     Language("lua", (".lua",), "main.lua", lua.program),
 )
 

@@ -310,6 +310,7 @@ def build_image(
     arguments: Sequence[str] = (),
     files: Path | None = None,
     bake_entropy: bool = False,
+    locales: Sequence[str] = (),
     progress: Progress = print,
     warn: Progress | None = None,
 ) -> list[ImageBundle]:
@@ -322,6 +323,7 @@ def build_image(
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
     :param bake_entropy: as for `Baker.bake`, and `warn` too.
+    :param locales: language tags that a JavaScript worker formats for, beside en-US.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     from libos.runtimes import language_of, program_text
@@ -329,6 +331,9 @@ def build_image(
 
     progress("compiling")
     language = language_of(source) if kind is None else None
+    known = language.locale_files if language is not None else None
+    if locales and known is None:
+        raise PublisherError("--locale: a JavaScript worker expected")
     if language is not None:
         progress("baking the base")
         baker = Baker(memory_bytes, language)
@@ -337,6 +342,8 @@ def build_image(
             more = {} if files is None else read_folder(files)
             if source.is_dir():
                 more = {**more, **read_folder(source)}
+            if known is not None:
+                more = {**more, **archive.in_folders(known(locales))}
             text = program_text(language, source)
             image = baker.bake_source(
                 text,

@@ -37,6 +37,7 @@ def images_of(
     arg: list[str] | None,
     files: Path | None,
     bake_entropy: bool = False,
+    locale: list[str] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
@@ -86,6 +87,7 @@ def images_of(
         arguments=arg or [],
         files=files,
         bake_entropy=bake_entropy,
+        locales=locale or [],
         progress=progress,
         warn=warn,
     )

@@ -1,9 +1,11 @@
 """JavaScript on quickjs-ng and C sources of pycryptodome, as published; our host in C, our prelude in JavaScript."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from libos.runtimes.js.bytecode import bytecode
+from libos.runtimes.js.intl_data import FOLDER, image_tables
 from libos.toolchain.compile_linux import compile_linux
 from libos.toolchain.packages import Package, source_tree
 
@@ -26,6 +28,15 @@ FLAGS: Final = (
     *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DSYS_BITS=64"),
 )
 STACK_BYTES: Final = 384 << 10
+
+
+def locale_files(locales: Sequence[str]) -> Mapping[str, bytes]:
+    """Files for an image whose worker formats for these locales, by path.
+
+    :raises OperatorError: CLDR's data cannot be had.
+    :raises PublisherError: no language tag, or a language of which CLDR knows nothing.
+    """
+    return {f"{FOLDER}/{name}": text for name, text in image_tables(locales).items()}
 
 
 def program() -> bytes:

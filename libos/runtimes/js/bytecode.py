@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from libos.runtimes.js.collation import collation_tables
+from libos.runtimes.js.intl_data import INTL_PACKAGES, runtime_tables
 from libos.runtimes.js.node_packages import NODE_PACKAGES, node_options
 from libos.toolchain.build import run_tool
 from libos.toolchain.bundle import ESBUILD
@@ -29,7 +31,7 @@ LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
-PACKAGES: Final[dict[str, Sequence[Package]]] = {**NODE_PACKAGES}
+PACKAGES: Final[dict[str, Sequence[Package]]] = {**NODE_PACKAGES, **INTL_PACKAGES}
 # A part is an expression: a function of `share`. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
@@ -40,7 +42,7 @@ BUNDLE: Final = (
 
 
 def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
-    """An assembler file with the preludes and parts, and the tables by which main.c and parts.c find them.
+    """An assembler file with the preludes, parts and tables of text, and how main.c and parts.c find them.
 
     :param engine: folder of the engine's headers.
     :param sources: the engine's C files.
@@ -57,7 +59,12 @@ def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Pat
         for path in sorted((HERE / "prelude").glob("*.js"))
     ]
     parts = [(path.stem, compiler.compiled(f"lazy/{path.name}", _bundled(path))) for path in sorted(LAZY.glob("*.js"))]
-    lines = [*_table("preludes", preludes), *_table("parts", parts), '.section .note.GNU-stack,"",@progbits']
+    lines = [
+        *_table("preludes", preludes),
+        *_table("parts", parts),
+        *_table("tables", _texts()),
+        '.section .note.GNU-stack,"",@progbits',
+    ]
     text = "".join(f"{line}\n" for line in lines).encode()
     return _kept("S", text, text)
 
@@ -84,6 +91,16 @@ class _Compiler:
                 raise PublisherError(f"{name}: {done.stderr.decode(errors='replace').strip()}")
             keep_in_cache(place, done.stdout)
         return place
+
+
+def _texts() -> list[tuple[str, Path]]:
+    """The tables of Intl, made anew where a package or how they are made has changed."""
+    key = b"".join((HERE / name).read_bytes() for name in ("intl_data.py", "collation.py"))
+    index = _place("tables", key)
+    if not index.exists():
+        made = [(name, _kept("table", text, text).name) for name, text in (*runtime_tables(), *collation_tables())]
+        keep_in_cache(index, json.dumps(made).encode())
+    return [(name, index.parent / file) for name, file in json.loads(index.read_bytes())]
 
 
 def _bundled(part: Path) -> bytes:

@@ -15,13 +15,13 @@ void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
-/* parts.c: scripts as bytecode of the engine; bytecode.py writes both tables, and a name of NULL ends them */
+/* parts.c: scripts as bytecode of the engine, and tables of text; bytecode.py writes the lists, and a name of NULL ends them */
 struct script {
     const char *name;
     const uint8_t *code;
     size_t size;
 };
-extern const struct script preludes[], parts[];
+extern const struct script preludes[], parts[], tables[];
 JSValue script_run(JSContext *ctx, const struct script *script);
 void parts_begin(JSContext *ctx, JSValue nk);
 
