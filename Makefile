@@ -45,7 +45,7 @@ FUZZ_MINUTES ?= 0
 fuzz: $(VENV)/.installed  ## hostile guest code, frames and bytes without end; FUZZ_MINUTES=10 ends it
 	$(BIN)/python -m tests.property.fuzzing all --cases $(FUZZ_CASES) --minutes $(FUZZ_MINUTES)
 
-# PARITY=hono asks only those whose names have it.
+# PARITY='hono zod' asks only those whose names have one of these.
 PARITY ?=
 
 parity: $(VENV)/.installed  ## the same small workers on packages of npm, asked on workerd and here; a table of what differs

@@ -232,3 +232,14 @@ def test_what_a_machine_has_not_is_refused_by_name(name: str) -> None:
 def test_settings_are_in_the_process(engine: str) -> None:
     source = b"export default { fetch: () => new Response([process.env.COLOUR, typeof Buffer, typeof global].join()) };"
     assert bytes(Worker(source).get("/").body) == b"green,function,object"
+
+
+def test_the_stack_of_an_error_takes_any_value(engine: str) -> None:
+    source = b"""export default { fetch() {
+      const error = new TypeError("said"), stack = typeof error.stack;
+      error.stack = undefined;
+      const other = new Error("x");
+      other.stack = "mine";
+      return Response.json([stack, error.stack === undefined, other.stack, Object.keys(error), String(error)]);
+    } };"""
+    assert json.loads(bytes(Worker(source).get("/").body)) == ["string", True, "mine", [], "TypeError: said"]

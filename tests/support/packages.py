@@ -189,9 +189,9 @@ def _ask_here(client: Client, worker: Path) -> list[Told]:
 
 
 def main() -> None:
-    """Print a table of all workers; the argument keeps those whose name has it."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    workers = sorted(path for path in WORKERS.glob("*.js") if wanted in path.stem)
+    """Print a table of all workers, or of those whose names have one of the arguments."""
+    wanted = sys.argv[1:] or [""]
+    workers = sorted(path for path in WORKERS.glob("*.js") if any(word in path.stem for word in wanted))
     with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
         same = 0
         print("| worker | difference |\n|---|---|")

@@ -59,9 +59,9 @@ MEMOIZE: Final = Package(
     "npm", "@formatjs/fast-memoize", "3.1.7", "c3c1959c517f5ff31774fc90d47a3d8bec6e5eb59e1388bfcb66ef21f6821a02"
 )
 INTL_PACKAGES: Final[dict[str, Sequence[Package]]] = {
-    "intl": (DATE, NUMBER, PLURAL, LIST, RELATIVE, CANONICAL, VALUES, MATCHER, DECIMAL, MEMOIZE),
+    "intl": (DATE, NUMBER, PLURAL, LIST, RELATIVE, MATCHER, DECIMAL, MEMOIZE),
     "intl_canonical": (CANONICAL,),
-    "intl_locale": (LOCALE, CANONICAL, VALUES, MEMOIZE),
+    "intl_locale": (LOCALE,),
     "intl_values": (VALUES, MEMOIZE),
     "intl_segmenter": (SEGMENTER, MATCHER, MEMOIZE),
 }

@@ -44,6 +44,7 @@ NODE_PACKAGES: Final[dict[str, Sequence[Package]]] = {
 MODULES: Final = (
     *("assert", "async_hooks", "buffer", "crypto", "events", "process", "punycode", "querystring", "stream"),
     *("string_decoder", "url", "util", "is-nan", "object-is"),
+    *("@formatjs/intl-getcanonicallocales", "@formatjs/intl-supportedvaluesof"),
 )
 # What the engine has, in place of the packages that bring it to old engines.
 ALIASES: Final = {

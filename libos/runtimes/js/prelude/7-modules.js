@@ -19,6 +19,7 @@
     ...["child_process", "cluster", "dgram", "dns", "dns/promises", "domain", "fs", "fs/promises", "http", "http2", "https", "inspector", "net", "readline"],
     ...["repl", "sqlite", "tls", "trace_events", "v8", "vm", "wasi", "worker_threads", "zlib"],
   ];
+  const SHARED = { __proto__: null, "@formatjs/intl-getcanonicallocales": "intl_canonical", "@formatjs/intl-supportedvaluesof": "intl_values" };
   const partOf = { __proto__: null };
   for (const part in PARTS) for (const name of PARTS[part]) partOf[name] = part;
   share.builtins = Object.keys(partOf);
@@ -32,6 +33,7 @@
   };
   // What packages within parts require of each other: with the slash that says npm's, too.
   share.require = (name) => {
+    if (SHARED[name] !== undefined) return share.part(SHARED[name])[name];
     const found = share.builtin(name.replace(/\/$/, ""));
     if (found === undefined) throw new ReferenceError(`no module '${name}'`);
     return found;

@@ -1,4 +1,7 @@
-import { type } from "arktype";
+import { configure } from "arktype/config";
+
+configure({ jitless: true });
+const { type } = await import("arktype");
 
 const answer = async (request) => {
 const User = type({ name: "string > 1", "age?": "number.integer" });

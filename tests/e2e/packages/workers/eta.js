@@ -1,4 +1,4 @@
-import { Eta } from "eta";
+import { Eta } from "eta/core";
 
 const answer = async (request) => {
 return new Eta().renderString("<%= it.name %> <%~ it.raw %>", { name: "<Kari>", raw: "<b>" });

@@ -1,7 +1,7 @@
 import { Redis } from "@upstash/redis/cloudflare";
 
 const answer = async (request) => {
-globalThis.fetch = async (url, init) => Response.json({ result: JSON.parse(init.body)[0] === "get" ? btoa(JSON.stringify({ a: 1 })) : "OK" });
+globalThis.fetch = async (url, init) => Response.json(JSON.parse(init.body).map(([command]) => ({ result: command === "get" ? btoa(JSON.stringify({ a: 1 })) : "OK" })));
   const redis = new Redis({ url: "https://r.example", token: "t" });
   return [await redis.set("k", { a: 1 }), await redis.get("k")];
 };
