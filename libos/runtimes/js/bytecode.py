@@ -31,7 +31,14 @@ LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
-PACKAGES: Final[dict[str, Sequence[Package]]] = {**NODE_PACKAGES, **INTL_PACKAGES}
+PACKAGES: Final[dict[str, Sequence[Package]]] = {
+    **NODE_PACKAGES,
+    **INTL_PACKAGES,
+    "html_rewriter": (
+        Package("npm", "htmlparser2", "12.0.0", "bd21df686ef9b29b6786aac9aa75a9d20e1e884ad3f3089882db1d576dd4aaa0"),
+        Package("npm", "css-what", "8.0.0", "1eccce8f4d523832253a082815495f823b8621d0aab6a2eea5853d0d37eb4417"),
+    ),
+}
 # A part is an expression: a function of `share`. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),

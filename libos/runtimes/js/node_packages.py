@@ -54,6 +54,7 @@ ALIASES: Final = {
     "object.assign/polyfill": "object_assign.js",
     "safe-buffer": "buffer.js",
     "qs": "querystring.js",
+    "entities/decode": "../../rewriter/no_entities.js",
 }
 
 

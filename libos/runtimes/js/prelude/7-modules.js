@@ -49,5 +49,6 @@
 
   share.lazyGlobal("Buffer", "node_buffer");
   share.lazyGlobal("process", "node_process");
+  share.lazyGlobal("HTMLRewriter", "html_rewriter");
   share.expose({ global: globalThis });
 })();
