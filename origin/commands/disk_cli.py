@@ -96,8 +96,8 @@ def logs(
     plain_http: PlainOption = False,
 ) -> None:
     """Print what a service has logged, on all edges."""
+    from origin.keys import TOKEN_FILE, load_token
     from origin.model.exchange import refuse_plain_http
-    from origin.model.keys import TOKEN_FILE, load_token
 
     refuse_plain_http(origin, plain_http)
     token = load_token(token_file or keys / TOKEN_FILE)
