@@ -301,9 +301,8 @@ class Baker:
 
 def _lines(machine: Machine) -> list[str]:
     """What the program has said since the last call."""
-    text = b"".join(machine.log).decode(errors="replace")
-    machine.log.clear()
-    return text.splitlines()
+    said, machine.log[:] = b"".join(machine.log), []
+    return said.decode(errors="replace").splitlines()
 
 
 def build_image(
@@ -331,36 +330,29 @@ def build_image(
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
     :param bake_entropy: as for `Baker.bake`, and `warn` too.
-    :param locales: language tags that a JavaScript worker formats for, beside en-US.
+    :param locales: as `libos.runtimes.locale_files` takes them.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
-    from libos.runtimes import language_of, program_text
+    from libos.runtimes import language_of, locale_files, program_text
     from libos.toolchain.build import compile_guest
 
     progress("compiling")
     language = language_of(source) if kind is None else None
-    known = language.locale_files if language is not None else None
-    if locales and known is None:
-        raise PublisherError("--locale: a JavaScript worker expected")
     if language is not None:
         progress("baking the base")
         baker = Baker(memory_bytes, language)
         try:
             progress("baking")
             more = {} if files is None else read_folder(files)
-            if source.is_dir():
-                more = {**more, **read_folder(source)}
-            if known is not None:
-                more = {**more, **archive.in_folders(known(locales))}
-            text = program_text(language, source)
+            own = read_folder(source) if source.is_dir() else {}
             image = baker.bake_source(
-                text,
+                program_text(language, source),
                 name=name,
                 env=env,
                 terms=terms,
                 disks=disks,
                 progress=progress,
-                files=more,
+                files={**more, **own, **archive.in_folders(locale_files(language, locales))},
                 bake_entropy=bake_entropy,
                 warn=warn,
             )
