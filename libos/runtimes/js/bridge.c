@@ -59,8 +59,7 @@ static void look_up(nk_request *request, const char *found[WANTED]) {
                 found[n] = value;
 }
 
-/* Takes the values; an exception if one of them is. */
-static JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
+JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
     for (int n = 0; n < count; n++)
         if (JS_IsException(values[n])) {
             for (n = 0; n < count; n++)
@@ -77,6 +76,8 @@ static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst 
     nk_request *request = request_of(ctx, arguments[0]);
     const char *found[WANTED] = {[METHOD] = "", [PATH] = "", [QUERY] = "", [HOST] = "localhost"};
     look_up(request, found);
+    if (!*found[HOST]) /* the client has said none */
+        found[HOST] = "localhost";
     const char *path = found[RAW_PATH] ? found[RAW_PATH] : found[PATH];
     const char *const texts[] = {"http://", found[HOST], *path == '/' ? "" : "/", path, *found[QUERY] ? "?" : "", found[QUERY]};
     size_t size = 0, sizes[sizeof texts / sizeof *texts];
@@ -384,6 +385,7 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     JSValue nk = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
     headers_begin(ctx, nk);
+    compress_begin(ctx, nk);
     inflate_begin(ctx, nk);
     parts_begin(ctx, nk);
     subtle_begin(ctx, nk);

@@ -13,6 +13,7 @@
 /* bridge.c: what the prelude finds as `__nk` */
 void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
+JSValue array_of(JSContext *ctx, int count, const JSValue *values); /* takes them; an exception if one of them is */
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
 /* parts.c: scripts as bytecode of the engine, and tables of text; bytecode.py writes the lists, and a name of NULL ends them */
@@ -34,6 +35,9 @@ JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
 
 /* modules.c */
 void modules_begin(JSContext *ctx, JSValue lookup); /* takes the function */
+
+/* compress.c */
+void compress_begin(JSContext *ctx, JSValue nk);
 
 /* inflate.c */
 void inflate_begin(JSContext *ctx, JSValue nk);
