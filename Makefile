@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast test test-fast test-kvm bench fmt map fuzz lock clean
+.PHONY: help demo fast test test-fast test-kvm parity bench fmt map fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -44,6 +44,12 @@ FUZZ_MINUTES ?= 0
 
 fuzz: $(VENV)/.installed  ## hostile guest code, frames and bytes without end; FUZZ_MINUTES=10 ends it
 	$(BIN)/python -m tests.property.fuzzing all --cases $(FUZZ_CASES) --minutes $(FUZZ_MINUTES)
+
+# PARITY='hono zod' asks only those whose names have one of these.
+PARITY ?=
+
+parity: $(VENV)/.installed  ## the same small workers on packages of npm, asked on workerd and here; a table of what differs
+	NUNATAK_COMPILED=no $(BIN)/python -m tests.support.packages $(PARITY)
 
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench

@@ -5,12 +5,13 @@ README.md in this folder says how to add one.
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from libos.runtimes import js, lua
 from libos.toolchain.build import PREPARE_TIMEOUT_S, run_tool
+from vmimage.errors import PublisherError
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Language:
     suffixes: tuple[str, ...]
     place: str  # where the runtime finds the program, within the image's files
     program: Callable[[], bytes]  # the runtime as a static Linux program
+    locale_files: Callable[[Sequence[str]], Mapping[str, bytes]] | None = (
+        None  # an image's files for `--locale`, by path
+    )
 
 
 LANGUAGES = (
-    Language("js", (".js", ".mjs"), "worker.js", js.program),
+    Language("js", (".js", ".mjs"), "worker.js", js.program, js.locale_files),
     Language("lua", (".lua",), "main.lua", lua.program),
 )
 
@@ -35,6 +39,18 @@ def language_of(source: Path) -> Language | None:
         if (source / language.place).is_file() if source.is_dir() else source.suffix in language.suffixes:
             return language
     return None
+
+
+def locale_files(language: Language | None, locales: Sequence[str]) -> Mapping[str, bytes]:
+    """Files, by path, for an image whose program formats for these locales beside the language's own.
+
+    :raises PublisherError: programs of the language format for none, or not for one of these.
+    """
+    if not locales:
+        return {}
+    if language is None or language.locale_files is None:
+        raise PublisherError("--locale: a JavaScript worker expected")
+    return language.locale_files(locales)
 
 
 def program_text(language: Language, source: Path) -> bytes:

@@ -6,6 +6,7 @@ is set up as its own documentation advises for this. Processes end with the `wit
 
 import contextlib
 import importlib.util
+import json
 import os
 import shutil
 import socket
@@ -102,9 +103,11 @@ class Workerd(Peer):
     name = "workerd"
     pages = ("/", "/json", "/page")
 
-    def __init__(self, folder: Path, worker: Path = WORKER) -> None:
+    def __init__(self, folder: Path, worker: Path = WORKER, flags: Sequence[str] = ()) -> None:
+        """:param flags: compatibility flags of the worker."""
         super().__init__(folder)
         self.worker = worker
+        self.flags = flags
 
     def command(self) -> Sequence[str]:
         """See Peer."""
@@ -113,7 +116,7 @@ class Workerd(Peer):
             'using Workerd = import "/workerd/workerd.capnp";\n'
             "const config :Workerd.Config = (\n"
             '  services = [(name = "main", worker = (modules = [(name = "worker.js", esModule = embed "worker.js")],\n'
-            '    compatibilityDate = "2026-01-01"))],\n'
+            f'    compatibilityDate = "2026-01-01", compatibilityFlags = {json.dumps(list(self.flags))}))],\n'
             f'  sockets = [(name = "http", address = "{LOOPBACK}:{self.port}", http = (), service = "main")]);\n'
         )
         return [str(fetched(WORKERD)), "serve", str(self.folder / "config.capnp")]

@@ -301,9 +301,8 @@ class Baker:
 
 def _lines(machine: Machine) -> list[str]:
     """What the program has said since the last call."""
-    text = b"".join(machine.log).decode(errors="replace")
-    machine.log.clear()
-    return text.splitlines()
+    said, machine.log[:] = b"".join(machine.log), []
+    return said.decode(errors="replace").splitlines()
 
 
 def build_image(
@@ -318,6 +317,7 @@ def build_image(
     arguments: Sequence[str] = (),
     files: Path | None = None,
     bake_entropy: bool = False,
+    locales: Sequence[str] = (),
     progress: Progress = print,
     warn: Progress | None = None,
 ) -> list[ImageBundle]:
@@ -330,9 +330,10 @@ def build_image(
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
     :param bake_entropy: as for `Baker.bake`, and `warn` too.
+    :param locales: as `libos.runtimes.locale_files` takes them.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
-    from libos.runtimes import language_of, program_text
+    from libos.runtimes import language_of, locale_files, program_text
     from libos.toolchain.build import compile_guest
 
     progress("compiling")
@@ -343,17 +344,15 @@ def build_image(
         try:
             progress("baking")
             more = {} if files is None else read_folder(files)
-            if source.is_dir():
-                more = {**more, **read_folder(source)}
-            text = program_text(language, source)
+            own = read_folder(source) if source.is_dir() else {}
             image = baker.bake_source(
-                text,
+                program_text(language, source),
                 name=name,
                 env=env,
                 terms=terms,
                 disks=disks,
                 progress=progress,
-                files=more,
+                files={**more, **own, **archive.in_folders(locale_files(language, locales))},
                 bake_entropy=bake_entropy,
                 warn=warn,
             )

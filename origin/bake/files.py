@@ -56,6 +56,15 @@ def pack(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     return bytes(head.ljust(position, b"\0") + contents)
 
 
+def in_folders(files: Mapping[str, bytes]) -> dict[str, tuple[int, bytes]]:
+    """Plain files by path, with the folders that they lie in."""
+    found = {path: (FILE_MODE, data) for path, data in files.items()}
+    for path in files:
+        parts = path.split("/")[:-1]
+        found |= {"/".join(parts[:size]): (FOLDER_MODE, b"") for size in range(1, len(parts) + 1)}
+    return found
+
+
 def unpack(archive: bytes) -> dict[str, tuple[int, bytes]]:
     """What `pack` took.
 

@@ -37,6 +37,7 @@ def images_of(
     arg: list[str] | None,
     files: Path | None,
     bake_entropy: bool = False,
+    locale: list[str] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
@@ -46,6 +47,7 @@ def images_of(
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
+    from libos.runtimes import language_of, locale_files
     from origin.bake.bake import build_image
     from origin.bake.disk_options import parse_drives
     from vmimage import abi
@@ -54,6 +56,7 @@ def images_of(
 
     if bake_entropy and cgi:
         raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
+    locale_files(language_of(source), locale or [])
     drives = parse_drives(disk or [])
     one_writer = any(drive.ref.kind == "cow" for drive in drives)
     if pool is None:
@@ -86,6 +89,7 @@ def images_of(
         arguments=arg or [],
         files=files,
         bake_entropy=bake_entropy,
+        locales=locale or [],
         progress=progress,
         warn=warn,
     )

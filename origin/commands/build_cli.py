@@ -100,6 +100,14 @@ def build(
             help="Give the program random bytes while it is built; all machines share what it makes of them.",
         ),
     ] = False,
+    locale: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Locale that a JavaScript worker formats for, beside en-US; may be repeated.",
+            metavar="TAG",
+            show_default="none",
+        ),
+    ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
@@ -132,6 +140,7 @@ def build(
             arg=arg,
             files=files,
             bake_entropy=bake_entropy,
+            locale=locale,
             warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
         )
     data = pack_archive(images)

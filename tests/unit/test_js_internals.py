@@ -1,4 +1,4 @@
-"""What json.c uses of the JavaScript engine's inside.
+"""What json.c and async_context_in_engine.h use of the JavaScript engine's inside.
 
 The engine is the one it was written against, and each name is said in engine_internals.h, where the compiler checks
 what it can.
@@ -26,6 +26,7 @@ ORDINARY = {
     *("bool", "break", "case", "char", "const", "continue", "default", "double", "else", "enum", "false", "for", "if"),
     *("inline", "int", "int64_t", "return", "size_t", "sizeof", "static", "struct", "switch", "true", "uint16_t"),
     *("uint32_t", "uint64_t", "uint8_t", "unsigned", "void", "NULL", "fabs", "isfinite", "llabs", "llrint"),
+    *("handlers", "job", "result"),
     *("about", "any", "arguments", "array", "before", "count", "ctx", "depth", "digits", "found", "from", "function"),
     *(
         "global",
@@ -77,10 +78,11 @@ def test_the_engine_is_the_one_whose_inside_was_read(engine: Path) -> None:
 
 
 def test_every_name_of_the_inside_is_listed(engine: Path) -> None:
-    public = words(engine / "quickjs.h") | words(js.HERE / "json.h")
+    public = words(engine / "quickjs.h") | words(js.HERE / "json.h") | words(js.HERE / "async_context.h")
     inside = words(engine / "quickjs.c") | words(engine / "quickjs-atom.h") | words(engine / "dtoa.h")
-    used = (words(js.HERE / "json.c") & inside) - public
-    assert {"find_own_property", "JSShapeProperty", "shape", "is_exotic"} <= used, "what is asked for is found"
+    used = ((words(js.HERE / "json.c") | words(js.HERE / "async_context_in_engine.h")) & inside) - public
+    wanted = {"find_own_property", "JSShapeProperty", "shape", "is_exotic", "promise_reaction_job"}
+    assert wanted <= used, "what is asked for is found"
     assert used - words(INTERNALS) - ORDINARY == set()
 
 
@@ -91,6 +93,8 @@ def test_every_name_of_the_inside_is_listed(engine: Path) -> None:
         ("QJS_VERSION_MINOR == 17", "QJS_VERSION_MINOR == 18"),
         ("js_json_stringify, JSValue(", "js_json_stringify, void("),
         ("JS_CLASS_ARRAY == 2", "JS_CLASS_ARRAY == 3"),
+        ("promise_reaction_job, JSValue(JSContext *, int", "promise_reaction_job, JSValue(JSContext *, long"),
+        ("engine_then, int(JSContext *, JSValueConst, ", "engine_then, int(JSContext *, "),
     ],
 )
 def test_the_compiler_refuses_another_inside(engine: Path, tmp_path: Path, was: str, becomes: str) -> None:
@@ -98,4 +102,14 @@ def test_the_compiler_refuses_another_inside(engine: Path, tmp_path: Path, was: 
     assert was in text
     (tmp_path / "probe.c").write_text(text.replace(was, becomes))
     with pytest.raises(PublisherError, match=r"static assertion|static_assert"):
-        compile_linux([tmp_path / "probe.c"], include=[engine], flags=js.FLAGS)
+        compile_linux([tmp_path / "probe.c"], include=[engine, js.HERE], flags=js.FLAGS)
+
+
+def test_the_engine_calls_the_hooks(engine: Path) -> None:
+    """Each call in the source has a first word that engine_hooks.h knows, and there is one definition."""
+    text = (engine / "quickjs.c").read_text("utf-8")
+    hooks = (js.HERE / "engine_hooks.h").read_text("ascii")
+    for name, prefix in (("perform_promise_then", "THEN"), ("JS_EnqueueJob", "ENQUEUE")):
+        firsts = re.findall(rf"\b{name}\((\w+)", text)
+        assert {f"{prefix}_{first}" for first in firsts} == set(re.findall(rf"#define ({prefix}_\w+)", hooks))
+        assert firsts.count("ctx") >= 4

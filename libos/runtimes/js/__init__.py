@@ -1,9 +1,11 @@
 """JavaScript on quickjs-ng, BoringSSL and zlib, as published; our host in C, our prelude in JavaScript."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from libos.runtimes.js.bytecode import bytecode
+from libos.runtimes.js.intl_data import FOLDER, image_tables
 from libos.toolchain.compile_linux import compile_linux, compile_objects
 from libos.toolchain.packages import Package, source_tree
 
@@ -41,6 +43,15 @@ FLAGS: Final = (
     *("-DNDEBUG", "-DOPENSSL_NO_ASM", "-DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED"),
 )
 STACK_BYTES: Final = 384 << 10
+
+
+def locale_files(locales: Sequence[str]) -> Mapping[str, bytes]:
+    """Files for an image whose worker formats for these locales, by path.
+
+    :raises OperatorError: CLDR's data cannot be had.
+    :raises PublisherError: no language tag, or a language of which CLDR knows nothing.
+    """
+    return {f"{FOLDER}/{name}": text for name, text in image_tables(locales).items()}
 
 
 def program() -> bytes:

@@ -2,6 +2,7 @@
  * prelude has: it deletes `__nk` from the global object before a worker runs. */
 #include <math.h>
 
+#include "async_context.h"
 #include "host.h"
 
 #define TEXT_MAX (64 << 10) /* a header's value; longer ones are cut by the VMM anyway */
@@ -174,6 +175,15 @@ static JSValue end(JSContext *ctx, JSValueConst self, int count, JSValueConst *a
 static JSValue jobs(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)ctx, (void)self, (void)count, (void)arguments;
     run_jobs();
+    return JS_UNDEFINED;
+}
+
+/* context() -> the value that goes with the work that runs now; context(value) sets it */
+static JSValue context(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self;
+    if (!count)
+        return async_context_get(ctx);
+    async_context_set(ctx, arguments[0]);
     return JS_UNDEFINED;
 }
 
@@ -368,7 +378,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
     JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
-    JS_CFUNC_DEF("jobs", 0, jobs), JS_CFUNC_DEF("owes", 1, owes),
+    JS_CFUNC_DEF("jobs", 0, jobs), JS_CFUNC_DEF("owes", 1, owes), JS_CFUNC_DEF("context", 0, context),
 };
 
 void bridge_begin(JSContext *ctx, JSValue global) {

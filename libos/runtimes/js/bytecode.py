@@ -1,9 +1,10 @@
 """The runtime's own JavaScript as bytecode of its engine, made when the runtime is built.
 
 `prelude/` is evaluated in the base image, in the order of its names. Each file of `lazy/` is an ES module whose
-default export is a function of the prelude's `share`; it may import its neighbours and the npm packages that `PACKAGES`
-names for it. esbuild makes one script of it, and a machine evaluates that at the first use of `share.part(NAME)`: until
-then a part is read-only bytes that all machines of a base have in common.
+default export is a function of the prelude's `share`, which is also a name that it finds; it may import its neighbours
+and the npm packages that `PACKAGES` names for it, and `require` what other parts have of Node's modules. esbuild makes
+one script of it, and a machine evaluates that at the first use of `share.part(NAME)`: until then a part is read-only
+bytes that all machines of a base have in common.
 """
 
 import hashlib
@@ -16,6 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from libos.runtimes.js.collation import collation_tables
+from libos.runtimes.js.intl_data import INTL_PACKAGES, runtime_tables
+from libos.runtimes.js.node_packages import NODE_PACKAGES, node_options
 from libos.toolchain.build import run_tool
 from libos.toolchain.bundle import ESBUILD
 from libos.toolchain.compile_linux import compile_linux
@@ -27,17 +31,25 @@ LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
-PACKAGES: Final[dict[str, Sequence[Package]]] = {}
-# A part is an expression: what the module exports by default. Names that esbuild puts at its top level stay inside.
+PACKAGES: Final[dict[str, Sequence[Package]]] = {
+    **NODE_PACKAGES,
+    **INTL_PACKAGES,
+    "html_rewriter": (
+        Package("npm", "htmlparser2", "12.0.0", "bd21df686ef9b29b6786aac9aa75a9d20e1e884ad3f3089882db1d576dd4aaa0"),
+        Package("npm", "css-what", "8.0.0", "1eccce8f4d523832253a082815495f823b8621d0aab6a2eea5853d0d37eb4417"),
+    ),
+}
+# A part is an expression: a function of `share`. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
     *("--target=es2023", "--minify", "--charset=ascii", "--legal-comments=none", "--log-level=warning"),
-    *("--banner:js=((module)=>{", "--footer:js=;return module.exports.default})({exports:{}})"),
+    "--banner:js=(share)=>{const module={exports:{}},require=share.require;",
+    "--footer:js=;return module.exports.default(share)}",
 )
 
 
 def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Path:
-    """An assembler file with the preludes and parts, and the tables by which main.c and parts.c find them.
+    """An assembler file with the preludes, parts and tables of text, and how main.c and parts.c find them.
 
     :param engine: folder of the engine's headers.
     :param sources: the engine's C files.
@@ -54,7 +66,12 @@ def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Pat
         for path in sorted((HERE / "prelude").glob("*.js"))
     ]
     parts = [(path.stem, compiler.compiled(f"lazy/{path.name}", _bundled(path))) for path in sorted(LAZY.glob("*.js"))]
-    lines = [*_table("preludes", preludes), *_table("parts", parts), '.section .note.GNU-stack,"",@progbits']
+    lines = [
+        *_table("preludes", preludes),
+        *_table("parts", parts),
+        *_table("tables", _texts()),
+        '.section .note.GNU-stack,"",@progbits',
+    ]
     text = "".join(f"{line}\n" for line in lines).encode()
     return _kept("S", text, text)
 
@@ -83,9 +100,27 @@ class _Compiler:
         return place
 
 
+def _texts() -> list[tuple[str, Path]]:
+    """The tables of Intl, made anew where a package or how they are made has changed."""
+    key = b"".join((HERE / name).read_bytes() for name in ("intl_data.py", "collation.py"))
+    index = _place("tables", key)
+    if not index.exists():
+        made = [(name, _kept("table", text, text).name) for name, text in (*runtime_tables(), *collation_tables())]
+        keep_in_cache(index, json.dumps(made).encode())
+    return [(name, index.parent / file) for name, file in json.loads(index.read_bytes())]
+
+
 def _bundled(part: Path) -> bytes:
     packages = PACKAGES.get(part.stem, ())
-    about = repr((ESBUILD.sha256, BUNDLE, part.stem, [(each.name, each.sha256) for each in packages])).encode()
+    about = repr(
+        (
+            ESBUILD.sha256,
+            BUNDLE,
+            node_options(LAZY.relative_to(HERE), packages),
+            part.stem,
+            [(each.name, each.sha256) for each in packages],
+        )
+    ).encode()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
@@ -95,7 +130,10 @@ def _bundled(part: Path) -> bytes:
             for package in packages:
                 shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
-            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, f"--outfile={out}"], "esbuild")
+            run_tool(
+                [str(esbuild), str(folder / part.name), *BUNDLE, *node_options(folder, packages), f"--outfile={out}"],
+                "esbuild",
+            )
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
 

@@ -1,4 +1,5 @@
-/* What json.c uses of QuickJS beside quickjs.h. The engine's source is part of json.c's unit: it comes in here.
+/* What json.c and async_context_in_engine.h use of QuickJS beside quickjs.h. The engine's source is part of json.c's
+ * unit: it comes in here.
  *
  * Nothing promises that these names stay or mean what they mean. So the engine is the one whose quickjs.c has this
  * SHA-256, each name below is checked as far as a compiler can, and tests/unit/test_js_internals.py fails where the pin
@@ -7,6 +8,7 @@
 #ifndef ENGINE_INTERNALS_H
 #define ENGINE_INTERNALS_H
 
+#include "engine_hooks.h"
 #include "quickjs.c"
 
 #define ENGINE_SOURCE_SHA256 "9fd0e0e68856d165e2872140ac38889845b53eb1bc55150f8598a53eb86948f5"
@@ -80,6 +82,18 @@ _Static_assert(JS_DTOA_FORMAT_FREE == 0, "js_dtoa");
 IS(js_check_stack_overflow, bool(JSRuntime *, size_t));
 IS(likely(1), __typeof__(__builtin_expect(1, 1)));
 IS(js_json_stringify, JSValue(JSContext *, JSValueConst, int, JSValueConst *));
+
+/* Jobs: a reaction's arguments are the two functions that settle the promise derived, the handler or undefined, whether
+ * it is a rejection, and the value. A C function's data are dup'ed into its record. */
+IS(engine_then, int(JSContext *, JSValueConst, JSValueConst *, JSValueConst *));
+IS(engine_enqueue, int(JSContext *, JSJobFunc *, int, JSValueConst *));
+IS(promise_reaction_job, JSValue(JSContext *, int, JSValueConst *));
+IS(js_promise_resolve_thenable_job, JSValue(JSContext *, int, JSValueConst *));
+IS(js_microtask_job, JSValue(JSContext *, int, JSValueConst *));
+IS(FIELD(JSCFunctionDataRecord, func), JSCFunctionData *);
+IS(FIELD(JSCFunctionDataRecord, data)[0], JSValue);
+_Static_assert(JS_CLASS_C_FUNCTION_DATA > 0, "classes");
+IS(vc((JSValue *)0), JSValueConst *);
 
 #undef IS
 #undef FIELD

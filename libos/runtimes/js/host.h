@@ -16,13 +16,13 @@ void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 JSValue array_of(JSContext *ctx, int count, const JSValue *values); /* takes them; an exception if one of them is */
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
-/* parts.c: scripts as bytecode of the engine; bytecode.py writes both tables, and a name of NULL ends them */
+/* parts.c: scripts as bytecode of the engine, and tables of text; bytecode.py writes the lists, and a name of NULL ends them */
 struct script {
     const char *name;
     const uint8_t *code;
     size_t size;
 };
-extern const struct script preludes[], parts[];
+extern const struct script preludes[], parts[], tables[];
 JSValue script_run(JSContext *ctx, const struct script *script);
 void parts_begin(JSContext *ctx, JSValue nk);
 
@@ -32,6 +32,9 @@ bool run_jobs(void); /* those of promises, until none is left: whether there wer
 /* headers.c */
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
+
+/* modules.c */
+void modules_begin(JSContext *ctx, JSValue lookup); /* takes the function */
 
 /* compress.c */
 void compress_begin(JSContext *ctx, JSValue nk);

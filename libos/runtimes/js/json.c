@@ -4,7 +4,11 @@
  * toJSON. At the first value that is not certain nothing has happened that anybody could see, and the engine's own
  * function does the whole of it instead; so does it where there are a replacer or spaces, cycles and great depth. */
 #include "engine_internals.h"
+
+#include "async_context.h"
 #include "json.h"
+
+#include "async_context_in_engine.h"
 
 #define DEPTH_MAX 64    /* objects within objects; real documents have less than ten */
 #define FRAME_BYTES 512 /* of the stack for each of them, more than it takes */

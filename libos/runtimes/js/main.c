@@ -5,6 +5,7 @@
  * from there: /worker.js is evaluated as a module, top level included, and nk_event_begin() ends the image. Then each
  * request is a call of the prelude's `onRequest`, and what waits is looked at by its `poll` after every wake-up.
  */
+#include "async_context.h"
 #include "host.h"
 
 #define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
@@ -23,10 +24,12 @@ bool run_jobs(void) {
     JSContext *ctx;
     int more;
     bool any = false;
+    async_context_leave(context);
     while ((more = JS_ExecutePendingJob(runtime, &ctx))) {
         any = true;
         if (more < 0)
             bridge_show_error(ctx, "uncaught", JS_GetException(ctx));
+        async_context_leave(ctx);
     }
     return any;
 }
@@ -36,12 +39,6 @@ static void rejected(JSContext *ctx, JSValueConst promise, JSValueConst reason, 
     JSValueConst arguments[] = {promise, reason, JS_NewBool(ctx, handled)};
     if (JS_IsFunction(ctx, on_rejection))
         JS_FreeValue(ctx, JS_Call(ctx, on_rejection, JS_UNDEFINED, 3, arguments));
-}
-
-static JSModuleDef *no_module(JSContext *ctx, const char *name, void *opaque) {
-    (void)opaque;
-    JS_ThrowReferenceError(ctx, "no module '%s': a worker is one file; bundle it first, with esbuild --bundle", name);
-    return NULL;
 }
 
 /* Takes a global away from the prelude: no worker shall find it. */
@@ -57,7 +54,6 @@ static JSValue take_global(const char *name) {
 static void begin(void) {
     runtime = JS_NewRuntime();
     JS_SetMaxStackSize(runtime, STACK_BYTES);
-    JS_SetModuleLoaderFunc(runtime, NULL, no_module, NULL);
     JS_SetHostPromiseRejectionTracker(runtime, rejected, NULL);
     context = JS_NewContext(runtime);
     JSValue global = JS_GetGlobalObject(context);
@@ -71,6 +67,7 @@ static void begin(void) {
     }
     loop = take_global("__loop");
     on_rejection = take_global("__rejected");
+    modules_begin(context, take_global("__module"));
     JS_FreeValue(context, take_global("__share"));
     run_jobs();
     JS_RunGC(runtime);
@@ -90,6 +87,7 @@ static JSValue load(void) {
         fail("worker.js", JS_GetException(context));
     JSModuleDef *definition = JS_VALUE_GET_PTR(module);
     JSValue done = JS_EvalFunction(context, module);
+    async_context_leave(context);
     run_jobs();
     if (JS_IsException(done))
         fail("worker.js", JS_GetException(context));
@@ -105,6 +103,7 @@ static JSValue call(JSValueConst object, const char *name, int count, JSValueCon
     JSValue function = JS_GetPropertyStr(context, object, name);
     JSValue result = JS_Call(context, function, JS_UNDEFINED, count, arguments);
     JS_FreeValue(context, function);
+    async_context_leave(context);
     if (JS_IsException(result))
         bridge_show_error(context, name, JS_GetException(context));
     return result;

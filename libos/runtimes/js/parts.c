@@ -1,18 +1,41 @@
-/* The parts of lazy/: bytecode in the program, evaluated once a worker uses what they bring. */
+/* The parts of lazy/: bytecode in the program, evaluated once a worker uses what they bring. And tables of text, in the
+ * program or in the image's files, which parts ask for by name. */
 #include "host.h"
+
+#define FOLDER "/.nunatak/intl/" /* intl_data.py writes there */
+
+static const struct script *find(const struct script *list, const char *name) {
+    while (list->name && strcmp(list->name, name))
+        list++;
+    return list;
+}
 
 /* The value of a part's script: the function that its module exports. */
 static JSValue part(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     const char *name = JS_ToCString(ctx, arguments[0]);
-    const struct script *found = parts;
-    while (name && found->name && strcmp(found->name, name))
-        found++;
+    const struct script *found = name ? find(parts, name) : NULL;
     JSValue result = !name         ? JS_EXCEPTION
                      : found->name ? script_run(ctx, found)
                                    : JS_ThrowReferenceError(ctx, "no part '%s'", name);
     JS_FreeCString(ctx, name);
     return result;
+}
+
+/* table(name) -> its text, undefined where there is none */
+static JSValue table(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count;
+    char path[128];
+    const char *name = JS_ToCString(ctx, arguments[0]);
+    if (!name)
+        return JS_EXCEPTION;
+    const struct script *found = find(tables, name);
+    const void *text = found->code;
+    size_t size = found->size;
+    snprintf(path, sizeof path, FOLDER "%s", name);
+    bool any = found->name || !nk_file(path, &text, &size);
+    JS_FreeCString(ctx, name);
+    return any ? JS_NewStringLen(ctx, text, size) : JS_UNDEFINED;
 }
 
 JSValue script_run(JSContext *ctx, const struct script *script) {
@@ -22,4 +45,5 @@ JSValue script_run(JSContext *ctx, const struct script *script) {
 
 void parts_begin(JSContext *ctx, JSValue nk) {
     JS_SetPropertyStr(ctx, nk, "part", JS_NewCFunction(ctx, part, "part", 1));
+    JS_SetPropertyStr(ctx, nk, "table", JS_NewCFunction(ctx, table, "table", 1));
 }

@@ -21,10 +21,13 @@
     share.onlyServing(repeat ? "setInterval()" : "setTimeout()");
     let delay = Math.max(0, Number(ms) || 0);
     if (nesting > NESTED && delay < NESTED_MS) delay = NESTED_MS;
+    const context = nk.context();
+    if (context !== undefined) callback = within(context, callback);
     const timer = { id: ++lastTimer, at: nk.mono() + delay, callback, values, every: repeat ? Math.max(1, delay) : 0, owner: share.current, depth: nesting + 1 };
     insert(timer);
     return timer.id;
   };
+  const within = (context, callback) => (...values) => { nk.context(context); callback(...values); }; // it ends with the job
   const insert = (timer) => {
     let place = timers.length;
     while (place && timers[place - 1].at > timer.at) { timers[place] = timers[place - 1]; place--; }
@@ -53,6 +56,7 @@
     setInterval: (callback, ms, ...values) => setTimer(callback, ms, values, true),
     clearTimeout: clear,
     clearInterval: clear,
+    clearImmediate: clear,
     setImmediate: (callback, ...values) => setTimer(callback, 0, values, false),
     scheduler: { wait: (ms) => { const { promise, resolve } = deferred(); setTimer(resolve, ms, [], false); return promise; } },
   });

@@ -1,0 +1,4 @@
+// Intl.Locale, as FormatJS has it.
+import { Locale } from "@formatjs/intl-locale";
+
+export default () => ({ Locale });

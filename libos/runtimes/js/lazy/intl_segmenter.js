@@ -1,0 +1,5 @@
+// Intl.Segmenter, as FormatJS has it.
+import { Segmenter } from "@formatjs/intl-segmenter";
+
+Segmenter.__defaultLocale = "en-US";
+export default () => ({ Segmenter });

@@ -1,0 +1,2 @@
+// abort-controller: the platform's own.
+module.exports = { AbortController, AbortSignal };

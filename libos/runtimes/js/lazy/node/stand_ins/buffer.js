@@ -1,0 +1,2 @@
+// safe-buffer: Buffer has been safe for long.
+module.exports = require("buffer");

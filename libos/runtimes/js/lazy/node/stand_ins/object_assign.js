@@ -1,0 +1,2 @@
+// object.assign/polyfill: the engine's own.
+module.exports = () => Object.assign;

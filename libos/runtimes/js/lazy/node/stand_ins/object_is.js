@@ -1,0 +1,2 @@
+// object-is/polyfill: the engine's own.
+module.exports = () => Object.is;
