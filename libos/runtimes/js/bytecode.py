@@ -139,8 +139,8 @@ def _bundled(part: Path) -> bytes:
 
 
 def _table(name: str, files: Sequence[tuple[str, Path]]) -> Iterator[str]:
-    """`const struct part NAME[]` of host.h: name, bytecode, size; the last one has no name."""
-    yield '.section .rodata,"a",@progbits'
+    """`const struct script NAME[]` of host.h: name, bytes, size; the last has no name. The base erases what it read."""
+    yield '.section .data,"aw",@progbits'
     for number, (file, code) in enumerate(files):
         yield f".L{name}_name_{number}: .asciz {json.dumps(file)}"
         yield f".L{name}_code_{number}: .incbin {json.dumps(str(code))}"

@@ -19,7 +19,7 @@ extern bool serving; /* false while the image is made: no clock, no randomness, 
 /* parts.c: scripts as bytecode of the engine, and tables of text; bytecode.py writes the lists, and a name of NULL ends them */
 struct script {
     const char *name;
-    const uint8_t *code;
+    uint8_t *code;
     size_t size;
 };
 extern const struct script preludes[], parts[], tables[];
@@ -27,6 +27,7 @@ JSValue script_run(JSContext *ctx, const struct script *script);
 void parts_begin(JSContext *ctx, JSValue nk);
 
 /* main.c */
+extern bool making_base; /* until the base image is complete */
 bool run_jobs(void); /* those of promises, until none is left: whether there were any */
 
 /* headers.c */

@@ -11,6 +11,7 @@
 #define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
 #define WORKER "/worker.js"
 
+bool making_base = true;
 static JSRuntime *runtime;
 static JSContext *context;
 static JSValue loop, on_rejection; /* the prelude's side of all this */
@@ -111,6 +112,7 @@ static JSValue call(JSValueConst object, const char *name, int count, JSValueCon
 
 int main(void) {
     begin();
+    making_base = false;
     nk_event_base();
 
     JSValue namespace = load();

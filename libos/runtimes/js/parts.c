@@ -40,6 +40,8 @@ static JSValue table(JSContext *ctx, JSValueConst self, int count, JSValueConst 
 
 JSValue script_run(JSContext *ctx, const struct script *script) {
     JSValue code = JS_ReadObject(ctx, script->code, script->size, JS_READ_OBJ_BYTECODE);
+    if (making_base) /* it is read once, and its functions are there: no image shall carry its bytes as well */
+        memset(script->code, 0, script->size);
     return JS_IsException(code) ? code : JS_EvalFunction(ctx, code);
 }
 
