@@ -27,7 +27,40 @@ LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
-PACKAGES: Final[dict[str, Sequence[Package]]] = {}
+STREAMS: Final = Package(
+    "npm", "web-streams-polyfill", "4.3.0", "79088822b40c14670896a9a803d981d4e26b66c5e2b4ca7d80cd9c143f6078c4"
+)
+URL: Final = Package("npm", "whatwg-url", "16.0.1", "170548044787ea12d16b1ddaca7c58b8bf83d376ec2ca68dda01db71d5d5fc31")
+IDNA: Final = (
+    Package("npm", "tr46", "6.0.0", "8737146639e92140a7bf77090b8a09539ec7610b60fcf9a412567cb7280e2881"),
+    Package("npm", "punycode", "2.3.1", "e4ce59f9fbac44349abab87279ab658f6b4614916bec5e088ae3be9323e193bb"),
+)
+URL_PATTERN: Final = Package(
+    "npm", "urlpattern-polyfill", "10.1.0", "501dc52bd98e42fe86831a84b805d4555d2f725405a7a27c9d6ef4ebef5b8750"
+)
+ENCODINGS: Final = Package(
+    "npm", "@exodus/bytes", "1.16.0", "bc5282c79f68d01e1516385aee4ffbe6ba955f023e685f3cf2fd3ffcb00c8841"
+)
+MIME_TYPES: Final = Package(
+    "npm", "whatwg-mimetype", "5.0.0", "381cefd6ed7b22bff38372719eb71c037b7554ad798ab71b8fd605763c37aed8"
+)
+PACKAGES: Final[dict[str, Sequence[Package]]] = {
+    "streams": (STREAMS,),
+    "url": (URL,),
+    "idna": IDNA,
+    "urlpattern": (URL_PATTERN,),
+    "encodings": (ENCODINGS,),
+    "encodings-east": (ENCODINGS,),
+    "mime": (MIME_TYPES,),
+}
+# What a part's packages import and do not get: a file of ours stands in its place.
+INSTEAD: Final[dict[str, dict[str, str]]] = {
+    "url": {
+        "tr46": "instead/tr46.js",
+        "@exodus/bytes/encoding.js": "instead/percent-encode.js",
+        "@exodus/bytes/whatwg.js": "instead/percent-encode.js",
+    },
+}
 # A part is an expression: what the module exports by default. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
@@ -84,8 +117,9 @@ class _Compiler:
 
 
 def _bundled(part: Path) -> bytes:
-    packages = PACKAGES.get(part.stem, ())
-    about = repr((ESBUILD.sha256, BUNDLE, part.stem, [(each.name, each.sha256) for each in packages])).encode()
+    packages, instead = PACKAGES.get(part.stem, ()), INSTEAD.get(part.stem, {})
+    sums = [(each.name, each.sha256) for each in packages]
+    about = repr((ESBUILD.sha256, BUNDLE, part.stem, sums, sorted(instead.items()))).encode()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
@@ -95,7 +129,8 @@ def _bundled(part: Path) -> bytes:
             for package in packages:
                 shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
-            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, f"--outfile={out}"], "esbuild")
+            aliases = [f"--alias:{name}={folder / file}" for name, file in instead.items()]
+            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, *aliases, f"--outfile={out}"], "esbuild")
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
 

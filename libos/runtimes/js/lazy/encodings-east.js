@@ -1,0 +1,2 @@
+import { TextDecoder } from "@exodus/bytes/encoding.js";
+export default () => ({ TextDecoder });
