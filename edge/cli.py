@@ -11,12 +11,12 @@ import typer
 from edge.common import log
 from edge.config.option import Option
 from edge.config.options import load_config, options
+from edge.operators.cli import app as operators
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
 
-ADMIN_TIMEOUT_S = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
-
 app = typer.Typer()
+app.add_typer(operators)  # admin, ps, top
 
 
 def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: str) -> None:
@@ -67,49 +67,6 @@ _PARAMETERS = [
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
 edge.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 app.command("edge")(edge)
-
-
-@app.command()
-def admin(
-    page: Annotated[
-        str,
-        typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health) or action (park, drain).", metavar="PAGE"
-        ),
-    ],
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder of the edge.", metavar="FOLDER", show_default="none")
-    ] = None,
-    socket: Annotated[
-        Path | None, typer.Option(help="Socket of the edge.", metavar="FILE", show_default="admin.sock in --cache")
-    ] = None,
-    service: Annotated[str, typer.Option(help="Service to park.", metavar="NAME", show_default="all services")] = "",
-) -> None:
-    """Print an operators' page of an edge on this machine, park its machines, or drain it.
-
-    The exit code is 1 if the edge refuses.
-    """
-    import http.client
-    from urllib.parse import quote, urlencode
-
-    from edge.common import unix_socket
-    from edge.operators.pages import ACTIONS, PREFIX
-
-    path = socket or (cache / "admin.sock" if cache else None)
-    if path is None:
-        raise OperatorError("--cache or --socket must be given")
-    target = PREFIX + quote(page) + (f"?{urlencode({'service': service})}" if service else "")
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = unix_socket.connect(path, ADMIN_TIMEOUT_S)
-    try:
-        connection.request("POST" if page in ACTIONS else "GET", target)
-        answer = connection.getresponse()
-        sys.stdout.buffer.write(answer.read())
-    except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{path}: an answer expected: {error}") from None
-    finally:
-        connection.close()
-    raise typer.Exit(int(answer.status >= 400))
 
 
 @app.command()

@@ -1,10 +1,13 @@
 """Which service a name or a host means now: what was looked up, on top of the signed catalogue.
 
 A request path that knows its service pays one dictionary look-up; everything else goes to the catalogue in one thread.
-What the catalogue does not know, or cannot say, is remembered for a moment, so a flood of unknown names stays cheap.
+A name is unknown only under a catalogue that was looked at after the request for it came, so what was published before
+the request is found. Such looks are shared by all who wait, and rationed; what led nowhere is remembered for a moment,
+so a flood of unknown names stays cheap.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +17,7 @@ from typing import Final, Literal, Protocol
 from cachetools import TTLCache
 
 from edge.common import log
+from edge.common.allowance import Allowance, Rate
 from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
@@ -24,6 +28,10 @@ from vmimage.trust import ServiceRecord
 Kind = Literal["host", "service"]
 LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
 REMEMBERED_MAX: Final = 10_000  # names that led nowhere
+# A look at the catalogue is one conditional GET. A name that was not asked for before waits for its look; one that led
+# nowhere a moment ago is looked up again while that is seldom, for who asks, publishes and asks again.
+LOOKS: Final = Rate(5, 50)
+REPEATED_LOOKS: Final = Rate(1, 10)
 
 _logger: Final = log.logger("directory")
 
@@ -52,7 +60,15 @@ class Directory:
         a service; "" for none.
     """
 
-    def __init__(self, catalogue: Names, counters: Counters, negative_s: float, service_host: str = "") -> None:
+    def __init__(
+        self,
+        catalogue: Names,
+        counters: Counters,
+        negative_s: float,
+        service_host: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.service_host = service_host  # "" while the catalogue gives it to a service
         self.names_served = False  # at `service_host`: it is known to be no service's own
         self._configured_host: Final = service_host
@@ -64,10 +80,13 @@ class Directory:
         self._refreshes: SingleFlight[None, bool] = SingleFlight(self.tasks, "refresh")
         self.by_name: dict[str, Service] = {}
         self.by_host: dict[str, Service] = {}
-        self._catalogue, self._counters, self._negative_s = catalogue, counters, negative_s
+        self._catalogue, self._counters = catalogue, counters
         self._thread = ThreadPoolExecutor(1, "catalogue")
         self._nowhere: TTLCache[tuple[Kind, str], NunatakError] = TTLCache(REMEMBERED_MAX, negative_s)
-        self._fresh_until = 0.0
+        self._looks: SingleFlight[None, None] = SingleFlight(self.tasks, "look")
+        self._looked_at = -math.inf  # when the last look at the catalogue that succeeded began
+        self._pace, self._repeats = Allowance(LOOKS, clock), Allowance(REPEATED_LOOKS, clock)
+        self._clock = clock
         self._awake = asyncio.Event()
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
@@ -79,6 +98,8 @@ class Directory:
     async def find(self, kind: Kind, name: str) -> Service:
         """The service, asking the catalogue if it must; one look-up however many wait.
 
+        There is none only where the catalogue did not have it at some time after this call.
+
         :raises UnknownService: there is none.
         :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
         """
@@ -86,17 +107,24 @@ class Directory:
         if known is not None:
             return known
         key = (kind, name)
-        if (error := self._nowhere.get(key)) is not None:
+        error = self._nowhere.get(key)
+        if error is not None and not (isinstance(error, UnknownService) and self._repeats.take("")):
             raise error
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
-        return await self._lookups.do(key, lambda: self._find(kind, name))
+        asked_at = self._clock()
+        while True:
+            try:
+                return await self._lookups.do(key, lambda: self._find(kind, name))
+            except UnknownService:
+                if self._looked_at >= asked_at:
+                    raise  # else this look began before the request, for another one
 
     async def _find(self, kind: Kind, name: str) -> Service:
         try:
             release = await self._look_up(kind, name)
-            if release is None and time.monotonic() >= self._fresh_until:
-                await self.refresh()  # it may have been published a moment ago
+            if release is None:
+                await self._looks.do(None, self._look)
                 release = await self._look_up(kind, name)
             if release is None:
                 raise UnknownService(f"{kind} {name!r}")
@@ -111,6 +139,11 @@ class Directory:
         if kind == "host":
             self.by_host[name] = service
         return service
+
+    async def _look(self) -> None:
+        """One look at the catalogue for all names that are waited for, when it is time for another."""
+        await asyncio.sleep(self._pace.owe("", 1))
+        await self.refresh()
 
     async def serves_names(self) -> bool:
         """Whether `service_host` belongs to no service, asking the catalogue if it must.
@@ -158,8 +191,9 @@ class Directory:
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
         self._counters.catalogue_refreshes += 1
-        self._fresh_until = time.monotonic() + self._negative_s
+        began = self._clock()
         changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        self._looked_at = began
         if not changed:
             return False
         self._counters.catalogue_changes += 1
@@ -220,6 +254,7 @@ class Directory:
     def close(self) -> None:
         """End the thread, and what waits for it."""
         self._refreshes.cancel()
+        self._looks.cancel()
         self._lookups.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 

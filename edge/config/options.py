@@ -166,6 +166,16 @@ class EdgeConfig:
         float,
         About("How long it is remembered that a service is unknown, the origin down or an image refused.", "s", 0, 600),
     ] = 1
+    crash_pause: Annotated[
+        float,
+        About(
+            "Longest pause before a service is started again whose machines crash without an answer; the pauses "
+            "double from 0.1 s.",
+            "s",
+            0,
+            3600,
+        ),
+    ] = 30
     drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
     max_body: Annotated[int, About("Largest body of a request.", "bytes", 0, 1 << 40)] = 64 << 20
     max_queue: Annotated[int, About("Number of requests that may wait for one service.", "", 1, 1 << 20)] = 1024

@@ -1,4 +1,4 @@
-"""Lines that guests say, with `nk_log` or on their consoles: rationed, shown in the edge's log, and spooled.
+"""Lines that guests say, with `nk_log` or on their consoles, and what is said of them: rationed, logged, and spooled.
 
 Too many of one machine, or of all machines of a tenant, are counted and dropped before anything is made of them. What
 a guest says is text that somebody else chose: it is decoded here, and escaped where it is shown (`edge.common.log`).
@@ -11,7 +11,7 @@ from edge.common import log
 from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.devices.spool import Spool
-from edge.model.services import Machine
+from edge.model.services import Machine, Service
 from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.machines import Log
 
@@ -54,3 +54,10 @@ class Lines:
                 _logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
         kept = [text.encode() for text in texts]
         self._spool.append_all(service.name, "", kept, WAITING_BYTES, service.tenant)
+
+    def tell(self, service: Service, text: str) -> None:
+        """A line of the edge's own in the log of a service, for its publisher; the tenant pays for it."""
+        if self._allowed.take(service.tenant):
+            self._spool.append_all(service.name, "", [text.encode()], WAITING_BYTES, service.tenant)
+        else:
+            self._counters.log_lines_dropped += 1

@@ -141,6 +141,11 @@ class Machine:
         self.used = used = stream.since
         return self.served >= self._rejuvenate_at or used - self.began >= self._rejuvenate_after_s
 
+    @property
+    def did_its_work(self) -> bool:
+        """Whether a request of it has ended before now, or it was for one request only."""
+        return (self.limit == 1 and self.image.manifest.instance == "request") or self.served > len(self.streams)
+
     def remove(self, stream: StreamState) -> None:
         """A request is over; a no-op for one that is not here."""
         if self.streams.pop(stream.number, None) is not None:

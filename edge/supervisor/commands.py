@@ -128,6 +128,7 @@ class Report(NamedTuple):
     machine: Machine
     error: NunatakError
     details: object
+    requests: tuple[StreamState, ...]  # that it had
 
 
 class StatesLost(NamedTuple):

@@ -129,8 +129,8 @@ class Driver:
                     counters.add(getattr(counters, counter), label)
                 else:
                     setattr(counters, counter, getattr(counters, counter) + 1)
-            case do.Report(machine, error, details):
-                self._reports.add(machine.service.name, machine.image, error, details)
+            case do.Report(machine, error, details, requests):
+                self._reports.add(machine.service, machine.image, error, details, requests)
             case do.StatesLost(services):
                 self._states_lost(services)
             case do.RecordTooLarge(service, size_bytes):

@@ -37,15 +37,17 @@ class Life:
         max_queue: int,
         may_write: Callable[[Machine], bool],
         has_exchanges: Callable[[Machine], bool],
+        crash_pause_max_s: float = backoff.BACKOFF_MAX_S,
     ) -> None:
         """:param max_queue: requests that may wait for one service.
         :param may_write: whether a machine has a disk on which its writes shall last.
-        :param has_exchanges: whether a machine has requests to upstreams under way."""
+        :param has_exchanges: whether a machine has requests to upstreams under way.
+        :param crash_pause_max_s: before a service is started again whose machines crash and answer nothing."""
         self.out: deque[do.Command] = deque()
         self.budget, self.waiting, self.quarantine = budget, waiting, quarantine
         self.residents = Residents(budget, may_write, self.out)
         self.pools = Pools(has_exchanges, self.out)
-        self._max_queue, self._has_exchanges = max_queue, has_exchanges
+        self._max_queue, self._has_exchanges, self._crash_pause_max_s = max_queue, has_exchanges, crash_pause_max_s
         self._touch, self._rooms = budget.touch, self.residents.rooms  # for each request: nothing between
 
     # Requests.
@@ -366,7 +368,11 @@ class Life:
         seen: Callable[[int], bool],
         guest_fault: bool,
     ) -> None:
-        """A machine ended by itself, or by what it did: its service backs off, and begins with the image."""
+        """A machine ended by itself, or by what it did: its service begins with the image.
+
+        It backs off first where that is a loop: machines that end again and again without one answer. A request that
+        crashes what answers others is one client's, and each restart is charged to the tenant like any other.
+        """
         service = machine.service
         self.residents.forget(machine)
         self.out.append(do.Count("crashes", error.counter))
@@ -377,10 +383,12 @@ class Life:
             self.out.append(do.ForgetRecord(service.key))  # the cause may be in it; the next starts from the image
             if not self.pools.promote(service):
                 service.machine = None
-                service.crashes_in_row, pause_s = backoff.after_crash(service.crashes_in_row, now - machine.opened)
+                lived_s = math.inf if machine.did_its_work else now - machine.opened
+                crashes = service.crashes_in_row, lived_s, self._crash_pause_max_s
+                service.crashes_in_row, pause_s = backoff.after_crash(*crashes)
                 service.pause_until = now + pause_s
                 service.step("crashed")
-        self.out.append(do.Report(machine, error, report))
+        self.out.append(do.Report(machine, error, report, tuple(machine.streams.values())))
         self.end_streams(machine, error, now, seen=seen, guest_fault=guest_fault)
 
     def _note_limit(self, machine: Machine, error: NunatakError) -> None:

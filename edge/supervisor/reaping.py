@@ -14,7 +14,7 @@ from edge.model.services import Machine
 from edge.supervisor.driver import Driver
 from edge.supervisor.losses import Losses
 from edge.supervisor.quarantine import Quarantine
-from edge.supervisor.reports import Reports
+from edge.supervisor.reports import Reports, Requests
 from edge.workers.fleet import Fleet
 from edge.workers.process import Worker
 
@@ -50,15 +50,17 @@ class Reaping:
         _logger.error(log.line("worker_lost", worker=worker.index, pid=worker.pid, cause=worker.cause, **about))
         self._fleet.lost(worker, blamed=blamed is not None)
         error = WorkerLost(f"worker {worker.index} ended")
+        had: Requests = ()
         if blamed is not None:
             here.remove(blamed)
             counters.add(counters.worker_ends, worker.cause)
+            had = tuple(blamed.streams.values())
             self._guarded(self._losses.blamed, blamed, error)
         self._losses.states(here)
         self._driver.carry_out()
         for machine in here:
             self._guarded(self._losses.lost, machine, error)
-        self._tasks.spawn("worker_end", self._see_off(worker, blamed))
+        self._tasks.spawn("worker_end", self._see_off(worker, blamed, had))
 
     def _guarded(
         self, handle: Callable[[Machine, WorkerLost, float], None], machine: Machine, error: WorkerLost
@@ -69,8 +71,8 @@ class Reaping:
             self._tasks.note("machine_lost", defect)
         self._driver.carry_out()
 
-    async def _see_off(self, worker: Worker, blamed: Machine | None) -> None:
-        """Wait for the process, and tell the publisher of a service that was blamed."""
+    async def _see_off(self, worker: Worker, blamed: Machine | None, had: Requests) -> None:
+        """Wait for the process, and tell the publisher of a service that was blamed, which had these requests."""
         status = await worker.reap()
         how = f"signal {_signal_name(-status)}" if status < 0 else f"exit status {status}"
         if status == -signal.SIGSYS:  # no part of a worker makes such a call: see docs/sandbox.md
@@ -84,7 +86,7 @@ class Reaping:
         details = {"cause": worker.cause, "end": how, "quarantined": True, "pause_s": pause_s}
         if blame is not None:
             details |= {"standing": blame.standing, "times": blame.times, "in_row": blame.in_row}
-        self._reports.add(service.name, blamed.image, error, details)
+        self._reports.add(service, blamed.image, error, details, had)
 
 
 def _signal_name(number: int) -> str:

@@ -1,5 +1,8 @@
 """Crash reports for publishers: what the worker saw, with the image's own names for the addresses.
 
+Operators see them whole; the service's log has a line of each: what ended, at which requests, why, where in the
+program, and what helps.
+
 Symbols are a blob of their own that no request ever needs, so they are fetched when a machine has died, only for the
 image of a report that is kept. A service that crashes again and again has its first crashes named and the others not;
 tables are kept for a while, under a budget of bytes, and one is unpacked at a time.
@@ -8,7 +11,7 @@ tables are kept for a while, under a budget of bytes, and one is unpacked at a t
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -18,6 +21,7 @@ from edge.common.single_flight import SingleFlight
 from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.tiers import Tier
+from edge.model.services import Service, StreamState
 from vmimage.errors import GuestError, NunatakError
 from vmimage.manifest import Blob
 from vmimage.symbols import SymbolTable
@@ -25,16 +29,25 @@ from vmimage.symbols import SymbolTable
 KEPT: Final = 100
 FRAMES_MAX: Final = 64  # named of one report; a worker sends 33 at most
 NAMING_MAX: Final = 16  # reports at once that wait for their symbols
+REQUESTS_MAX: Final = 3  # named of those that a machine had
+SAID_MAX: Final = 200  # characters of a client's URL, or of a message, in a line
+FRAMES_SAID: Final = 8
 TABLES_BYTES: Final = 4 << 20  # of symbols in memory: some six images with the JavaScript runtime
 
 _logger: Final = log.logger("reports")
 
 
+Requests = Sequence[StreamState]
+
+
 class Reports:
     """The latest reports, oldest first."""
 
-    def __init__(self, images: Images, clock: Callable[[], float] = time.monotonic) -> None:
-        self._images = images
+    def __init__(
+        self, images: Images, tell: Callable[[Service, str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """:param tell: puts a line into a service's log, if it may have another one now."""
+        self._images, self._tell = images, tell
         self._thread: Executor = ThreadPoolExecutor(1, "symbols")  # one table at a time
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._naming: set[asyncio.Task[None]] = set()
@@ -45,27 +58,33 @@ class Reports:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._kept)
 
-    def add(self, service: str, image: Image, error: NunatakError, details: object) -> None:
-        """Keep one, log its line, and name its frames as soon as the symbols are here, if it may have that."""
-        _logger.warning(log.line("machine_died", service=service, error=error.counter, message=error))
+    def add(self, service: Service, image: Image, error: NunatakError, details: object, requests: Requests) -> None:
+        """Keep one, log its line, and name its frames as soon as the symbols are here, if it may have that.
+
+        :param requests: those that the machine had when it ended.
+        """
+        _logger.warning(log.line("machine_died", service=service.name, error=error.counter, message=error))
         report: dict[str, Any] = {
             "time": time.time(),
-            "service": service,
+            "service": service.name,
             "image": image.manifest.digest,
             "error": type(error).__name__,
             "message": str(error),
             "report": details,
+            "requests": [_asked(stream.payload) for stream in requests[:REQUESTS_MAX]],
         }
         self._kept.append(report)
         if isinstance(error, GuestError):
             error.report = report
         frames = details.get("frames") if isinstance(details, dict) else None
-        if not isinstance(frames, list) or image.manifest.symbols is None:
-            return
-        if len(self._naming) >= NAMING_MAX or not self._allowed.take(service):
+        symbols = image.manifest.symbols
+        may_name = symbols is not None and len(self._naming) < NAMING_MAX and self._allowed.take(service.name)
+        if not isinstance(frames, list) or symbols is None or not may_name:
+            self._tell(service, line_of(report, error, len(requests)))
             return
         addresses = [address for address in frames[:FRAMES_MAX] if isinstance(address, int)]
-        task = self._images.tasks.spawn("trace", self._name(report, image.manifest.symbols, addresses))
+        named = self._name(service, report, symbols, addresses, error, len(requests))
+        task = self._images.tasks.spawn("trace", named)
         self._naming.add(task)
         task.add_done_callback(self._naming.discard)
 
@@ -73,14 +92,22 @@ class Reports:
         """Until the frames of all that were added have their names."""
         await asyncio.gather(*self._naming, return_exceptions=True)
 
-    async def _name(self, report: dict[str, Any], symbols: Blob, addresses: list[int]) -> None:
+    async def _name(
+        self,
+        service: Service,
+        report: dict[str, Any],
+        symbols: Blob,
+        addresses: list[int],
+        error: NunatakError,
+        requests: int,
+    ) -> None:
         try:
-            table = await self._table(symbols, report["service"])
-        except NunatakError as error:
-            _logger.warning(log.line("no_symbols", image=report["image"], reason=error))
-            return
-        report["trace"] = [table.name(address) for address in addresses]
-        _logger.warning(log.line("trace", service=report["service"], frames=" ".join(report["trace"][:8])))
+            table = await self._table(symbols, service.name)
+            report["trace"] = [table.name(address) for address in addresses]
+            _logger.warning(log.line("trace", service=service.name, frames=" ".join(report["trace"][:FRAMES_SAID])))
+        except NunatakError as missing:
+            _logger.warning(log.line("no_symbols", image=report["image"], reason=missing))
+        self._tell(service, line_of(report, error, requests))
 
     async def _table(self, symbols: Blob, party: str) -> SymbolTable:
         """The table of a blob: from memory, else fetched and unpacked once, however many crashes wait for it."""
@@ -98,3 +125,24 @@ class Reports:
             assert coldest is not None
             self._tables.pop(coldest)
         return table
+
+
+def line_of(report: dict[str, Any], error: NunatakError, requests: int) -> str:
+    """What the service's log says of a report.
+
+    :param requests: how many the machine had, named or not.
+    """
+    named = [f"{each['method']} {each['path']} ({each['id']})" for each in report["requests"]]
+    more = [f"{requests - len(named)} more"] if requests > len(named) else []
+    at = f" at {', '.join(named + more)}" if named else ""
+    trace = report.get("trace")
+    where = f" In {' < '.join(trace[:FRAMES_SAID])}." if trace else ""
+    return f"nunatak: the machine ended{at}: {error.counter}: {report['message'][:SAID_MAX]}.{where} {error.remedy}"
+
+
+def _asked(block: bytes) -> dict[str, str]:
+    """Method, path and identifier of a request, from its head as the front writes it: names and values with NULs."""
+    parts = block.split(b"\0")
+    fields = dict(zip(parts[0::2], parts[1::2], strict=False))
+    names = {"method": b"REQUEST_METHOD", "path": b"PATH_INFO", "id": b"HTTP_X_REQUEST_ID"}
+    return {name: fields.get(field, b"").decode("utf-8", "replace")[:SAID_MAX] for name, field in names.items()}

@@ -67,7 +67,8 @@ class Supervisor:
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
-        self.reports = Reports(images)
+        lines = Lines(disks.logs, counters)
+        self.reports = Reports(images, lines.tell)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
             Waiting(waiting_bytes(config.memory)),
@@ -75,6 +76,7 @@ class Supervisor:
             config.max_queue,
             disks.may_write,
             lambda machine: bool(self.upstreams.of(machine)),
+            config.crash_pause,
         )
         self.driver = Driver(
             self.life,
@@ -101,7 +103,6 @@ class Supervisor:
             config.wedged,
         )
         self.on_lost = reaping.on_lost
-        lines = Lines(disks.logs, counters)
         self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, lines).on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out

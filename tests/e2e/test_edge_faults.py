@@ -67,6 +67,9 @@ def test_a_guest_that_fails_is_reported_and_its_neighbour_does_not_notice(
     assert report["message"]
     assert report["trace"]
     assert not report["trace"][0].startswith("0x"), "the function it happened in has a name"
+    assert report["requests"] == [{"method": "GET", "path": path, "id": answer.headers["x-request-id"]}]
+    said = f"the machine ended at GET {path} ({answer.headers['x-request-id']}): {error}:"
+    eventually(lambda: any(said in line for line in site.logs(name)), "its publisher is told")
     assert metrics(edge)["workers_lost_total"] == 0
 
 
@@ -79,6 +82,14 @@ def test_a_service_that_keeps_crashing_is_held_back(site: Site, image: Image) ->
         assert refused.error == "backing_off"
         assert int(refused.headers["retry-after"]) >= 1
         eventually(lambda: client.get("/", host="ft-loop.test").status == 200, "it is tried again")
+
+
+def test_a_url_that_crashes_leaves_the_rest_of_its_service_served(site: Site, image: Image) -> None:
+    site.publish(image("crash"), "ft-url")
+    with Client(site.edges[0].url) as client:
+        for _ in range(8):
+            assert client.get("/", host="ft-url.test").status == 200
+            assert client.get("/ud2", host="ft-url.test").status == 502
 
 
 def test_a_worker_killed_under_load_is_replaced(own_site: Site) -> None:

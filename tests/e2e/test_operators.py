@@ -50,6 +50,28 @@ def test_on_a_public_listener_the_pages_are_paths_of_the_site(site: Site, image:
     assert admin(edge, "health").status == 200, "nothing has drained it"
 
 
+def test_ps_lists_services_and_top_watches_them(site: Site, image: Callable[..., Path]) -> None:
+    edge, cache = site.edges[0], str(cache_of(site, site.edges[0]))
+    site.publish(image("hello"), "op-seen")
+
+    def said(*words: str) -> str:
+        done = subprocess.run([*NUNATAK, *words], capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
+
+    with Client(edge.url) as client:
+        assert client.get("/", host="op-seen.test").status == 200
+        (row,) = [line.split() for line in said("ps", "--cache", cache).splitlines() if line.startswith("op-seen ")]
+        assert (row[1], row[2], row[5]) == ("1", "resident", "1")
+        watched = said("top", "--cache", cache, "--match", "op-seen", "--interval", "0.2", "--looks", "2")
+    assert watched.startswith("ok")
+    assert "op-seen" in watched
+    for wrong in (("ps", "--cache", "/nowhere"), ("ps",), ("top", "--cache", cache, "--sort", "size")):
+        refused = subprocess.run([*NUNATAK, *wrong], capture_output=True, text=True, timeout=60, check=False)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith("nunatak: ")
+        assert refused.stderr.count("\n") == 1
+
+
 def test_the_command_prints_pages_and_gives_orders(own_site: Site, image: Callable[..., Path]) -> None:
     edge, cache = own_site.edges[0], str(cache_of(own_site, own_site.edges[0]))
     own_site.publish(own_site.build(example("hello")), "op-hello")

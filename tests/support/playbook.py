@@ -115,7 +115,14 @@ class Playbook:
     """One play. Services are made when they are named first; each event is at `now`, which `wait` moves on."""
 
     def __init__(
-        self, *, room_for: int = 4, max_queue: int = 8, waiting_bytes: int = 1 << 20, isolates: str = "", **of: Any
+        self,
+        *,
+        room_for: int = 4,
+        max_queue: int = 8,
+        waiting_bytes: int = 1 << 20,
+        isolates: str = "",
+        crash_pause_max_s: float = 30,
+        **of: Any,
     ) -> None:
         """:param room_for: machines. :param isolates: a tenant with workers of its own. :param of: as `image` takes."""
         self.now = 1000.0
@@ -128,6 +135,7 @@ class Playbook:
             max_queue,
             lambda machine: self.name(machine) in self.writers,
             lambda machine: self.name(machine) in self.exchanging,
+            crash_pause_max_s,
         )
         self.openings, self.losses = Openings(self.life), Losses(self.life)
         self.workers = [Worker(0), Worker(1)]
@@ -171,7 +179,8 @@ class Playbook:
         return self
 
     def _show(self, command: do.Command) -> str:
-        return f"{type(command).__name__}({', '.join(text for value in command if (text := self._label(value)))})"
+        values = command[:2] if isinstance(command, do.Report) else command  # its requests are looked at elsewhere
+        return f"{type(command).__name__}({', '.join(text for value in values if (text := self._label(value)))})"
 
     def _label(self, value: object) -> str:
         match value:

@@ -10,7 +10,7 @@ from edge.supervisor.budget import OPEN_ROOM, PATIENCE_S, RECORD_SLACK
 from edge.supervisor.openings import Held
 from edge.supervisor.waiting import STREAM_BYTES
 from edge.vmm.wire import frames
-from tests.support.playbook import MACHINE_BYTES, Worker
+from tests.support.playbook import MACHINE_BYTES, Playbook, Worker
 from tests.support.plays import RECORD, play, resident, still_right
 from vmimage.errors import (
     OriginUnreachable,
@@ -247,6 +247,37 @@ def test_a_crash_is_told_to_who_waits_and_the_next_start_is_from_the_image_after
     again = crashed.asked(2).expect("Open(a)").opened().expect("Dispatch(a#2, 2)")
     again.died("a#2").expect(*(text.replace("#1", "#2") for text in crash), "Fail(2, GuestFault)")
     again.asked(3).expect("Refuse(3, BackingOff)").wait(backoff.BACKOFF_FIRST_S).asked(4).expect("Open(a)")
+
+
+def crashes(play: Playbook, machine: str, request: int) -> Playbook:
+    """The machine, which has this request, dies of it."""
+    end = (f"Leave({machine})", "Count(crashes, guest_fault)", "ForgetRecord(a)", f"Report({machine}, GuestFault)")
+    return play.died(machine).expect(*end, f"Fail({request}, GuestFault)").state("backoff")
+
+
+def test_a_request_that_crashes_what_answers_others_holds_nobody_back() -> None:
+    begun = resident()
+    for number in range(1, 20):
+        old, new = f"a#{number}", f"a#{number + 1}"
+        crashes(begun.asked(number).expect(f"Dispatch({old}, {number})"), old, number)
+        good = 100 + number
+        begun.asked(good).expect("Open(a)").opened().expect(f"Dispatch({new}, {good})").answered(good).expect()
+
+
+def test_machines_for_one_request_each_start_no_pause() -> None:
+    begun = play(fresh=True, streams=1)
+    for number in range(1, 20):
+        machine = f"a#{number}"
+        begun.asked(number).expect("Open(a)").opened().expect(f"Dispatch({machine}, {number})")
+        crashes(begun, machine, number)
+
+
+def test_the_longest_pause_is_as_configured() -> None:
+    begun = play(crash_pause_max_s=0.15)
+    for number in range(1, 20):
+        machine = f"a#{number}"
+        begun.asked(number).expect("Open(a)").opened().expect(f"Dispatch({machine}, {number})")
+        crashes(begun, machine, number).wait(0.15)
 
 
 def test_a_request_the_guest_had_not_seen_is_given_to_a_fresh_machine_in_its_order() -> None:

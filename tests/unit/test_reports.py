@@ -49,10 +49,16 @@ class Desk:
 
     def __init__(self) -> None:
         self.images, self.now_s = Images(), 0.0
-        self.reports = Reports(self.images, lambda: self.now_s)  # type: ignore[arg-type]
+        self.lines: list[tuple[str, str]] = []  # of services' logs
+        self.reports = Reports(self.images, self.tell, lambda: self.now_s)  # type: ignore[arg-type]
 
-    def crash(self, service: str, image: Any, details: object = FRAMES) -> None:
-        self.reports.add(service, image, GuestFault("a fault"), details)
+    def tell(self, service: Any, text: str) -> None:
+        self.lines.append((service.name, text))
+
+    def crash(self, service: str, image: Any, details: object = FRAMES, requests: int = 0) -> None:
+        head = b"REQUEST_METHOD\0GET\0PATH_INFO\0/a\0QUERY_STRING\0\0HTTP_X_REQUEST_ID\0abc\0\0"
+        had = [SimpleNamespace(payload=head) for _ in range(requests)]
+        self.reports.add(SimpleNamespace(name=service), image, GuestFault("a fault"), details, had)  # type: ignore[arg-type]
 
     async def traces(self) -> list[list[str] | None]:
         await asyncio.wait_for(self.reports.named(), 10)
@@ -156,5 +162,34 @@ def test_symbols_that_cannot_be_had_leave_a_report_without_names() -> None:
         desk.images.blobs[bad.manifest.symbols.digest] = b"no symbols"
         desk.crash("b", bad)
         assert await desk.traces() == [None, None]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("requests", "at"),
+    [(0, ""), (1, " at GET /a (abc)"), (5, " at GET /a (abc), GET /a (abc), GET /a (abc), 2 more")],
+)
+def test_the_log_of_the_service_says_what_ended_at_which_requests_where_and_what_helps(requests: int, at: str) -> None:
+    async def test() -> None:
+        desk = Desk()
+        desk.crash("a", desk.images.image("f"), requests=requests)
+        await desk.traces()
+        assert desk.lines == [
+            ("a", f"nunatak: the machine ended{at}: guest_fault: a fault. In f+0x4. {GuestFault.remedy}")
+        ]
+
+    run(test)
+
+
+@pytest.mark.parametrize("details", [{}, FRAMES])
+def test_the_log_has_its_line_also_where_nothing_can_be_named(details: dict[str, object]) -> None:
+    async def test() -> None:
+        desk = Desk()
+        image = desk.images.image("f")
+        desk.images.blobs.clear()
+        desk.crash("a", image, details)
+        await desk.traces()
+        assert desk.lines == [("a", f"nunatak: the machine ended: guest_fault: a fault. {GuestFault.remedy}")]
 
     run(test)
