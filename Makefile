@@ -38,7 +38,7 @@ test-fast: fast  ## the tests of the edge with its hot modules compiled
 test-kvm: $(VENV)/.installed  ## the guest suite on kvm_amd in an emulated machine, with QEMU and a kernel of Debian's
 	$(BIN)/python -m tests.kvm.run $(TESTS)
 
-# The tests are brought by who runs this: git clone --depth 1 https://github.com/web-platform-tests/wpt
+# The tests are brought by who runs this: a checkout of web-platform-tests/wpt on GitHub.
 wpt: $(VENV)/.installed  ## web-platform-tests here, on workerd and on Node, by folder; WPT=CHECKOUT, WPT_FLAGS='--only url'
 	$(BIN)/python -m tests.wpt.run "$(WPT)" $(WPT_FLAGS)
 
