@@ -53,18 +53,31 @@ PACKAGES: Final[dict[str, Sequence[Package]]] = {
     "encodings-east": (ENCODINGS,),
     "mime": (MIME_TYPES,),
 }
-# What a part's packages import and do not get: a file of ours stands in its place.
+# What a part imports and gets another file for: mostly one of ours, in place of what its packages import.
 INSTEAD: Final[dict[str, dict[str, str]]] = {
     "url": {
         "tr46": "instead/tr46.js",
         "@exodus/bytes/encoding.js": "instead/percent-encode.js",
         "@exodus/bytes/whatwg.js": "instead/percent-encode.js",
     },
+    "encodings": {"encodings-by-label": "node_modules/@exodus/bytes/fallback/encoding.js"},
+}
+# Large tables of packages.
+TABLES: Final[dict[str, Sequence[str]]] = {
+    "tr46": ("lib/mappingTable.json",),
+    "@exodus/bytes": ("fallback/multi-byte.encodings.json",),
 }
 # A part is an expression: what the module exports by default. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
-    *("--target=es2023", "--minify", "--charset=ascii", "--legal-comments=none", "--log-level=warning"),
+    *(
+        "--loader:.json=js",
+        "--target=es2023",
+        "--minify",
+        "--charset=ascii",
+        "--legal-comments=none",
+        "--log-level=warning",
+    ),
     *("--banner:js=((module)=>{", "--footer:js=;return module.exports.default})({exports:{}})"),
 )
 
@@ -119,7 +132,7 @@ class _Compiler:
 def _bundled(part: Path) -> bytes:
     packages, instead = PACKAGES.get(part.stem, ()), INSTEAD.get(part.stem, {})
     sums = [(each.name, each.sha256) for each in packages]
-    about = repr((ESBUILD.sha256, BUNDLE, part.stem, sums, sorted(instead.items()))).encode()
+    about = repr((ESBUILD.sha256, BUNDLE, TABLES, part.stem, sums, sorted(instead.items()))).encode()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
@@ -128,11 +141,19 @@ def _bundled(part: Path) -> bytes:
             shutil.copytree(LAZY, folder)
             for package in packages:
                 shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
+                for table in TABLES.get(package.name, ()):
+                    _keep_table_as_text(folder / "node_modules" / package.name / table)
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
             aliases = [f"--alias:{name}={folder / file}" for name, file in instead.items()]
             run_tool([str(esbuild), str(folder / part.name), *BUNDLE, *aliases, f"--outfile={out}"], "esbuild")
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
+
+
+def _keep_table_as_text(table: Path) -> None:
+    """A JSON file becomes a script that parses it: its text takes half of what its bytecode would."""
+    text = json.dumps(json.loads(table.read_text()), separators=(",", ":"))  # ASCII, a byte a character
+    table.write_text(f"module.exports = JSON.parse({json.dumps(text)});")
 
 
 def _table(name: str, files: Sequence[tuple[str, Path]]) -> Iterator[str]:

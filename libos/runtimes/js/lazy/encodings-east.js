@@ -1,2 +1,2 @@
-import { TextDecoder } from "@exodus/bytes/encoding.js";
-export default () => ({ TextDecoder });
+import { createMultibyteDecoder } from "@exodus/bytes/multi-byte.js";
+export default () => ({ createMultibyteDecoder });

@@ -104,7 +104,8 @@ globalThis.__share = (() => {
     return pairs;
   };
 
-  // What Web IDL converts arguments to.
+  // What Web IDL converts arguments to. Their number is not checked where it would cost: the engine makes an object of
+  // arguments for each call of a function that counts them.
   share.text = (value) => `${value}`.toWellFormed();
   share.options = (value, what) => {
     if (value === undefined || value === null) return {};

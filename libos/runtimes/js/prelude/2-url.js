@@ -56,24 +56,21 @@
     }
     #tell() { this.#changed?.(this.toString()); }
     get size() { return this.#list.length; }
-    append(name, value) { share.need(arguments.length, 2, "append()"); this.#list.push([text(name), text(value)]); this.#tell(); }
+    append(name, value) { this.#list.push([text(name), text(value)]); this.#tell(); }
     delete(name, value = undefined) {
-      share.need(arguments.length, 1, "delete()");
       name = text(name);
       if (value !== undefined) value = text(value);
       this.#list = this.#list.filter((pair) => pair[0] !== name || (value !== undefined && pair[1] !== value));
       this.#tell();
     }
-    get(name) { share.need(arguments.length, 1, "get()"); name = text(name); for (let n = 0; n < this.#list.length; n++) if (this.#list[n][0] === name) return this.#list[n][1]; return null; }
-    getAll(name) { share.need(arguments.length, 1, "getAll()"); name = text(name); return this.#list.filter((pair) => pair[0] === name).map((pair) => pair[1]); }
+    get(name) { name = text(name); for (let n = 0; n < this.#list.length; n++) if (this.#list[n][0] === name) return this.#list[n][1]; return null; }
+    getAll(name) { name = text(name); return this.#list.filter((pair) => pair[0] === name).map((pair) => pair[1]); }
     has(name, value = undefined) {
-      share.need(arguments.length, 1, "has()");
       name = text(name);
       if (value !== undefined) value = text(value);
       return this.#list.some((pair) => pair[0] === name && (value === undefined || pair[1] === value));
     }
     set(name, value) {
-      share.need(arguments.length, 2, "set()");
       name = text(name);
       value = text(value);
       const at = this.#list.findIndex((pair) => pair[0] === name);
@@ -95,7 +92,6 @@
     constructor(url, base = undefined) {
       const { request } = share;
       if (base === undefined && request !== null && url === request[TEXT] && request[NAME_END] > 0) { this.#of = request; return; }
-      if (arguments.length === 0) share.need(0, 1, "URL");
       url = text(url);
       const from = base === undefined ? null : typeof base === "object" && base !== null && #u in base ? base : new URL(base);
       this.#of = nk.plainUrl(from !== null && from.#u === null && url[0] === "/" && url[1] !== "/" ? from.origin + url : url) ?? null;

@@ -47,7 +47,6 @@
       this.#pairs = null;
     }
     append(name, value) {
-      if (arguments.length < 2) share.need(arguments.length, 2, "append()");
       name = nameOf(name);
       value = valueOf(value);
       this.#change();
@@ -56,7 +55,6 @@
       list[list.length] = value;
     }
     delete(name) {
-      share.need(arguments.length, 1, "delete()");
       name = nameOf(name);
       this.#change();
       const list = this.#list, out = [];
@@ -69,10 +67,7 @@
       for (let n = 0; n < list.length; n += 2) if (list[n] === name) found = found === null ? list[n + 1] : found + ", " + list[n + 1];
       return found;
     }
-    get(name) {
-      if (arguments.length < 1) share.need(0, 1, "get()");
-      return this.#get(nameOf(name));
-    }
+    get(name) { return this.#get(nameOf(name)); }
     getAll(name) { // workerd has it too, for set-cookie
       name = nameOf(name);
       const out = [];
@@ -81,13 +76,11 @@
     }
     getSetCookie() { return this.getAll("set-cookie"); }
     has(name) {
-      if (arguments.length < 1) share.need(0, 1, "has()");
       name = nameOf(name);
       for (let n = 0; n < this.#list.length; n += 2) if (this.#list[n] === name) return true;
       return false;
     }
     set(name, value) {
-      if (arguments.length < 2) share.need(arguments.length, 2, "set()");
       name = nameOf(name);
       value = valueOf(value);
       this.#change();

@@ -30,7 +30,6 @@
     constructor(input, init = undefined) {
       super();
       if (input === share.incoming) { this.#about = init; return; }
-      share.need(arguments.length, 1, "Request");
       init = share.options(init, "Request");
       let from = null;
       if (typeof input === "object" && input !== null && #about in input) {

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const share = globalThis.__share, { Headers, Body, options } = share;
-  const BAD_TEXT = /[^\t\x20-\x7e\x80-\xff]/, NO_BODY = [101, 204, 205, 304];
+  const BAD_TEXT = /[^\t\x20-\x7e\x80-\xff]/, hasNoBody = (status) => status === 204 || status === 304 || status === 205 || status === 101;
 
   class Response extends Body {
     #status = 200; #text = ""; #headers; #fetched = null; // {url, redirected}, of what fetch() brought
@@ -26,7 +26,7 @@
       if (body !== null && body !== undefined) Response.#fill(this, body, null);
     }
     static #fill(response, body, kind) { // kind: the content type in place of the one that follows from the body
-      if (NO_BODY.includes(response.#status)) {
+      if (hasNoBody(response.#status)) {
         if (body === "") return; // as on workerd, which frameworks count on
         throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
       }
@@ -37,7 +37,7 @@
       const text = JSON.stringify(value);
       if (text === undefined) throw new TypeError("Value is not JSON serializable");
       const response = new Response(null, init);
-      if (NO_BODY.includes(response.#status)) throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
+      if (hasNoBody(response.#status)) throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
       Response.#fill(response, text, "application/json");
       return response;
     }
