@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,12 +32,22 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
 
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
+    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     level = logging.DEBUG if verbose else logging.INFO
-    output = log.Output(sys.stderr)
+    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     uvloop.run(serve(loaded))
+
+
+def _log_file(path: str) -> logging.Handler:
+    before = os.umask(0o077)  # what services are asked for is nobody else's business
+    try:
+        return log.LogFile(path)
+    except OSError as error:
+        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -74,7 +85,17 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed.", metavar="FILE", show_default="none"
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts and where its cache is.",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="Trust root (root.json) of an edge or a key folder, to say when what is signed by hand ends.",
+            metavar="FILE",
+            show_default="that of the configuration",
         ),
     ] = None,
 ) -> None:
@@ -90,8 +111,11 @@ def doctor(
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     table = Table(box=None, show_header=False)
     failed = False
-    kvm_ring0 = config is not None and load_config(config, {}).kvm_ring0 == "on"
-    for finding in examine(kvm_ring0=kvm_ring0):
+    loaded = load_config(config, {}) if config is not None else None
+    kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
+    kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
+    trust = trust or (loaded.trust if loaded is not None else None)
+    for finding in examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept):
         failed |= finding.state == "fail"
         table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.fix}[/]")
     Console().print(table)

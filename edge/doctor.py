@@ -10,12 +10,17 @@ import resource
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from edge.catalogue.kept import kept_expiries
 from edge.compiled import interpreter
 from edge.compiled.finder import Found, install
 from edge.vmm.engines.kvm_facts import GUARDS, KvmFacts
+from vmimage.errors import VerificationError
+from vmimage.renewal import ended, ending
 
 if TYPE_CHECKING:
     from edge.vmm.shells.tiering import Calibration
@@ -37,16 +42,37 @@ class Finding:
     fix: str = ""  # what to do about it; empty when nothing needs doing
 
 
-def examine(*, kvm_ring0: bool = False) -> Iterator[Finding]:
+def examine(
+    *, kvm_ring0: bool = False, trust: Path | None = None, kept: Path | None = None, now: datetime | None = None
+) -> Iterator[Finding]:
     """Look at everything, in the order in which an edge needs it.
 
     :param kvm_ring0: whether the edge's configuration allows KVM where guests' system calls land in ring 0.
+    :param trust: the root.json that an edge is started with. :param kept: the folder of its catalogue; the root's own
+        folder will do.
     """
+    if trust is not None:
+        yield from about_trust(trust, kept or trust.parent, now or datetime.now(UTC))
     for check in (_python, _kernel, _memory, _descriptors, _unicorn):
         yield from check()
     yield from _kvm(kvm_ring0)
     for check in (_sandbox, _compiler):
         yield from check()
+
+
+def about_trust(trust: Path, kept: Path, now: datetime) -> Iterator[Finding]:
+    """When what is signed by hand ends."""
+    try:
+        known = kept_expiries(trust.read_bytes(), kept)
+    except (OSError, VerificationError) as error:
+        fix = "get root.json from the origin's operator, in a way that you trust"
+        yield Finding("trust", "fail", str(error), fix)
+        return
+    for role, expires in known.items():
+        over, soon = list(ended({role: expires}, now)), list(ending({role: expires}, now))
+        fix = f"at the origin: nunatak renew {role}" if over or soon else ""
+        state: State = "fail" if over else "warn" if soon else "ok"
+        yield Finding(f"trust: {role}", state, f"good until {expires:%Y-%m-%d}", fix)
 
 
 def _python() -> Iterator[Finding]:

@@ -4,6 +4,8 @@ Each program names its commands in the entry point group "nunatak.commands", so 
 Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line and exit code 2.
 """
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points, version
@@ -17,12 +19,13 @@ from vmimage.errors import NunatakError, OperatorError
 from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
+SERVERS: Final = ("edge", "origin")  # that a hang-up does not end
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 
 # Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
-    "Publisher: say what a service is": ("keygen", "publish", "rollback", "token", "disk", "logs"),
+    "Publisher: say what a service is": ("keygen", "publish", "rollback", "renew", "token", "disk", "logs"),
     "Operator: run origins and edges": ("origin", "edge", "ps", "top", "admin", "doctor"),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
@@ -54,6 +57,17 @@ def _root(
     """A content delivery network whose edge caches hold virtual machines instead of files."""
 
 
+def _have_standard_files() -> None:
+    """Open what a parent has closed: else the first file or socket would take the place, and lines would go there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for as long as the process runs
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
 def build_app() -> typer.Typer:
     """All installed commands as one application.
 
@@ -77,11 +91,18 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with its exit code."""
+    _have_standard_files()
+    if sys.argv[1:2] and sys.argv[1] in SERVERS:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is known what to read again
     try:
         build_app()()
     except NunatakError as error:
         # It may quote a server, a compiler or a program.
         print(f"nunatak: {plain(str(error), lines=True)}", file=sys.stderr)
+        sys.exit(EXIT_REFUSED)
+    except OSError as error:  # a file, folder or address that is not as it should be, wherever it was met
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"nunatak: {plain(f'{where}{error.strerror or error}')}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

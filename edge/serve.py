@@ -20,8 +20,9 @@ from edge.common.private import private_folder
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
 from edge.config.options import EdgeConfig
-from edge.content.blobs import DiskStore, OriginStore
+from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
+from edge.content.registry import OriginStore
 from edge.content.seal import load_seal
 from edge.front.http import Front
 from edge.model import routes
@@ -97,27 +98,26 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
         operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
-        host, port = config.address
-        await front.listen(host, port)
+        where = await front.listen(config.address)
         await operators.listen()
         supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
         loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
-        print(f"nunatak edge: operators' pages on {operators.where}", flush=True)
-        shown = f"[{host}]" if ":" in host else host
-        print(f"nunatak edge ready on http://{shown}:{front.port}", flush=True)
+        log.announce(f"nunatak edge: operators' pages on {operators.where}")
+        log.announce(f"nunatak edge ready on {where}")
 
         await stop.wait()
         _logger.info(log.line("draining", in_flight=len(front.busy)))
         supervisor.draining = True
         await front.drain(config.drain)
         await operators.close()
+        if isinstance(config.address, Path):
+            config.address.unlink(missing_ok=True)
     await origin.close()
     for pool in (threads, keeping_thread):
         pool.shutdown(wait=True)
     blobs.close()
     audit.close()
     lock.close()
-    sys.stdout.flush()
 
 
 def _begin_anew(operators: Operators, directory: Directory) -> None:

@@ -56,6 +56,18 @@ class OriginTimeout(OriginError):
     remedy = "Check the network to the origin, or raise origin_timeout."
 
 
+class OriginBusy(OriginError):
+    """The origin has too much to do, and says when it wants to be asked again."""
+
+    http_status = 503
+    counter = "origin_busy"
+    remedy = "Ask again after Retry-After; if it lasts, raise the registry's limits, or put a mirror before it."
+
+    def __init__(self, message: str, wait_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
 class VerificationError(OriginError):
     """Bytes are not what the signed catalogue promises. Nothing of them is kept or run."""
 

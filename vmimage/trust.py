@@ -87,28 +87,65 @@ class ServiceRecord:
         return self.owner or self.service
 
 
+def follow(roots: Iterable[bytes], root: Root | None = None) -> Root:
+    """The last of `roots`, each as the one before and itself demand (TUF specification 5.3).
+
+    :param root: the one before them; without it the first is taken on trust.
+    :raises VerificationError: a broken chain or a wrong signature.
+    """
+    for data in roots:
+        candidate = _load(Root, data)
+        with _refusing(f"root version {candidate.signed.version}"):
+            for signer in (root, candidate.signed):
+                if signer is not None:
+                    signer.verify_delegate(Root.type, candidate.signed_bytes, candidate.signatures)
+        if root is not None and candidate.signed.version != root.version + 1:
+            raise VerificationError(f"root: version {root.version + 1} expected, got {candidate.signed.version}")
+        root = candidate.signed
+    if root is None:
+        raise ValueError("at least one root expected")
+    return root
+
+
+def root_version(data: bytes) -> int:
+    """The version that a root says it is.
+
+    :raises VerificationError: no root.
+    """
+    return _load(Root, data).signed.version
+
+
+def targets_version(data: bytes) -> int:
+    """The version that top-level targets say they are.
+
+    :raises VerificationError: no targets.
+    """
+    return _load(Targets, data).signed.version
+
+
+def verify_top(root: Root, kind: type[_S], data: bytes) -> _S:
+    """A top-level role, as `root` says who signs it.
+
+    :raises VerificationError: another kind, or not signed so.
+    """
+    metadata = _load(kind, data)
+    with _refusing(kind.type):
+        root.verify_delegate(kind.type, metadata.signed_bytes, metadata.signatures)
+    return metadata.signed
+
+
 class Trust:
     """A verified root and top-level targets: checks whatever else is offered."""
 
-    def __init__(self, roots: Iterable[bytes], targets: bytes) -> None:
+    def __init__(self, roots: Iterable[bytes] | Root, targets: bytes) -> None:
         """Take the first of `roots` on trust, follow the rest version by version, and check `targets` by the last.
+
+        :param roots: or the root that was arrived at before.
 
         :raises VerificationError: a broken chain, a wrong signature, or targets that delegate no bins.
         """
-        root: Root | None = None
-        for data in roots:
-            candidate = _load(Root, data)
-            with _refusing(f"root version {candidate.signed.version}"):
-                for signer in (root, candidate.signed):
-                    if signer is not None:
-                        signer.verify_delegate(Root.type, candidate.signed_bytes, candidate.signatures)
-            if root is not None and candidate.signed.version != root.version + 1:
-                raise VerificationError(f"root: version {root.version + 1} expected, got {candidate.signed.version}")
-            root = candidate.signed
-        if root is None:
-            raise ValueError("at least one root expected")
-        self.root: Final = root
-        self.targets: Final = self._verify(Targets, targets, Targets.type)
+        self.root: Final = roots if isinstance(roots, Root) else follow(roots)
+        self.targets: Final = verify_top(self.root, Targets, targets)
         delegations = self.targets.delegations
         if delegations is None or delegations.succinct_roles is None:
             raise VerificationError("targets: a delegation to hash bins expected, got none")
@@ -134,7 +171,10 @@ class Trust:
         """
         if not self.is_bin(role):
             raise VerificationError(f"role: a delegated bin expected, got {role[:80]!r}")
-        signed = self._verify(Targets, data, role, self.targets)
+        metadata = _load(Targets, data)
+        with _refusing(role):
+            self.targets.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        signed = metadata.signed
         if signed.delegations is not None:
             raise VerificationError(f"{role}: no further delegations expected")
         for path, target in signed.targets.items():
@@ -145,17 +185,11 @@ class Trust:
 
     def verify_snapshot(self, data: bytes) -> Snapshot:
         """:raises VerificationError: not signed by the snapshot key."""
-        return self._verify(Snapshot, data, Snapshot.type)
+        return verify_top(self.root, Snapshot, data)
 
     def verify_timestamp(self, data: bytes) -> Timestamp:
         """:raises VerificationError: not signed by the timestamp key."""
-        return self._verify(Timestamp, data, Timestamp.type)
-
-    def _verify(self, kind: type[_S], data: bytes, role: str, delegator: Root | Targets | None = None) -> _S:
-        metadata = _load(kind, data)
-        with _refusing(role):
-            (delegator or self.root).verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-        return metadata.signed
+        return verify_top(self.root, Timestamp, data)
 
 
 def initial_metadata(signers: Mapping[str, Signer], now: datetime) -> dict[str, bytes]:

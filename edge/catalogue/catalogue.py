@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tuf.api.exceptions import (
     RepositoryError,
@@ -45,6 +45,7 @@ from edge.common.counters import Counters
 from edge.common.private import write_private
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.manifest import is_name
+from vmimage.renewal import expiries
 from vmimage.trust import (
     ROOT_MAX,
     SNAPSHOT_MAX,
@@ -60,7 +61,13 @@ from vmimage.trust import (
 
 FETCHES_AT_ONCE: Final = 4
 
-Entries = dict[str, ServiceRecord]
+
+class _Bin(NamedTuple):
+    """What a verified bin says, and until when it may be taken anew."""
+
+    entries: dict[str, ServiceRecord]
+    expires: datetime
+
 
 _logger: Final = log.logger("catalogue")
 
@@ -74,7 +81,7 @@ class _View:
     timestamp_version: int
     expires: datetime
     signed: tuple[bytes, bytes]  # the timestamp and the snapshot, as they came
-    bins: dict[str, Entries] = field(default_factory=dict)
+    bins: dict[str, _Bin] = field(default_factory=dict)
 
     def file(self, role: str) -> MetaFile | None:
         return self.snapshot.meta.get(f"{role}.json")
@@ -129,6 +136,14 @@ class Catalogue:
         """Whether the origin has been silent, or frozen, for longer than its timestamp lasts."""
         view = self._view
         return view is None or self._now() >= view.expires
+
+    def expiries(self) -> dict[str, datetime]:
+        """When what is signed by hand ends, by role; of bins the first of those that are known here."""
+        view = self._view
+        if view is None:
+            return {}
+        with self._growing:
+            return expiries(view.trust, [each.expires for each in view.bins.values()])
 
     def refresh(self) -> bool:
         """Learn what has changed; whether anything of the services has.
@@ -194,17 +209,17 @@ class Catalogue:
             view = self._view
             assert view is not None
         role = view.trust.bin_of(path)
-        entries = view.bins.get(role)
-        if entries is None:
+        bin_ = view.bins.get(role)
+        if bin_ is None:
             file = view.file(role)
             if file is None:
                 return None
             self._refuse_if_expired()
-            entries = self._fetch_bin(view, role, file)
+            bin_ = self._fetch_bin(view, role, file)
             with self._growing:
                 if view is self._view:
-                    view.bins[role] = entries
-        return entries.get(path)
+                    view.bins[role] = bin_
+        return bin_.entries.get(path)
 
     def _carry_over(self, old: _View, new: _View) -> list[Path]:
         """Bring every bin that is known here into the new view, so that nothing known is lost when the origin goes.
@@ -216,20 +231,20 @@ class Catalogue:
         changed: list[tuple[str, MetaFile]] = []
         outdated = []
         same_keys = _bin_keys(old) == _bin_keys(new)
-        for role, entries in known.items():
+        for role, bin_ in known.items():
             before, file = old.file(role), new.file(role)
             if file == before and same_keys:
-                new.bins[role] = entries
+                new.bins[role] = bin_
             elif file is not None and before is not None:
                 changed.append((role, file))
                 if file.version != before.version:
                     outdated.append(self._bin_path(role, before))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
             fetched = list(pool.map(lambda item: self._fetch_bin(new, *item), changed))
-        new.bins.update({role: entries for (role, _), entries in zip(changed, fetched, strict=True)})
+        new.bins.update({role: bin_ for (role, _), bin_ in zip(changed, fetched, strict=True)})
         return outdated
 
-    def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> Entries:
+    def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> _Bin:
         url = f"{self._url}{file.version}.{role}.json"
         with translated():
             data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
@@ -237,7 +252,7 @@ class Catalogue:
         if signed.is_expired(self._now()):
             raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
         self._write(self._bin_path(role, file), data)
-        return _entries(signed)
+        return _bin(signed)
 
     def _refuse_if_expired(self) -> None:
         view = self._view
@@ -305,7 +320,7 @@ class Catalogue:
             try:
                 if file is not None:
                     data = self._bin_path(role, file).read_bytes()
-                    view.bins[role] = _entries(_check_bin(view, role, file, data))
+                    view.bins[role] = _bin(_check_bin(view, role, file, data))
             except (OSError, VerificationError):
                 continue  # never asked for, or damaged: fetched when it is asked for
         return view
@@ -344,5 +359,5 @@ def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
     return view.trust.bin_keys
 
 
-def _entries(signed: Targets) -> Entries:
-    return {path: parse_target(path, target) for path, target in signed.targets.items()}
+def _bin(signed: Targets) -> _Bin:
+    return _Bin({path: parse_target(path, target) for path, target in signed.targets.items()}, signed.expires)

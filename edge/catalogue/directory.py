@@ -9,9 +9,10 @@ so a flood of unknown names stays cheap.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from typing import Final, Literal, Protocol
 
 from cachetools import TTLCache
@@ -22,10 +23,12 @@ from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.services import Service
-from vmimage.errors import NunatakError, Unavailable, UnknownService
+from vmimage.errors import NunatakError, OriginBusy, Unavailable, UnknownService
+from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
 Kind = Literal["host", "service"]
+BUSY_MAX_S: Final = 300.0  # that an origin is left alone, whatever it asks for: a mirror may not freeze an edge
 LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
 REMEMBERED_MAX: Final = 10_000  # names that led nowhere
 # A look at the catalogue is one conditional GET. A name that was not asked for before waits for its look; one that led
@@ -42,6 +45,9 @@ class Names(Protocol):
     @property
     def expired(self) -> bool:
         """Whether it is too old to be believed in anything new."""
+
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
 
     def refresh(self) -> bool:
         """Learn what has changed; whether anything has."""
@@ -88,12 +94,24 @@ class Directory:
         self._pace, self._repeats = Allowance(LOOKS, clock), Allowance(REPEATED_LOOKS, clock)
         self._clock = clock
         self._awake = asyncio.Event()
+        self._warned_on: date | None = None
+        self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
 
     @property
     def expired(self) -> bool:
         """Whether the catalogue is past its date."""
         return self._catalogue.expired
+
+    @property
+    def expiries(self) -> Mapping[str, datetime]:
+        """When what is signed by hand ends, by role, as far as it is known."""
+        return self._catalogue.expiries()
+
+    def ending(self) -> list[str]:
+        """What has ended or ends soon of that, a line each with what to do."""
+        now, known = datetime.now(UTC), self.expiries
+        return [*ended(known, now), *ending(known, now)]
 
     async def find(self, kind: Kind, name: str) -> Service:
         """The service, asking the catalogue if it must; one look-up however many wait.
@@ -190,9 +208,15 @@ class Directory:
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
-        self._counters.catalogue_refreshes += 1
         began = self._clock()
-        changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        if began < self._asked_back_at:
+            raise OriginBusy("the origin has asked to be left alone for a while", self._asked_back_at - began)
+        self._counters.catalogue_refreshes += 1
+        try:
+            changed = await loop.run_in_executor(self._thread, self._catalogue.refresh)
+        except OriginBusy as error:
+            self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
+            raise
         self._looked_at = began
         if not changed:
             return False
@@ -233,19 +257,30 @@ class Directory:
         """Refresh for ever. What was verified is served however long the origin is away."""
         failing = ""
         while True:
+            pause_s = interval_s
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
                 failing = ""
+                self._warn()
                 await self._check_host()  # after the first look, which may find what was known before
             except NunatakError as error:
                 self._counters.add(self._counters.origin_errors, error.counter)
                 if str(error) != failing:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
+                if isinstance(error, OriginBusy):
+                    pause_s = max(interval_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), interval_s)
+                await asyncio.wait_for(self._awake.wait(), pause_s)
+
+    def _warn(self) -> None:
+        """Once a day, by whatever clock: whoever sets it back reads the line again."""
+        if (today := datetime.now(UTC).date()) != self._warned_on:
+            self._warned_on = today
+            for line in self.ending():
+                _logger.warning(log.line("catalogue_ends", what=line))
 
     def look_now(self) -> None:
         """Have `watch` refresh without waiting for its time."""

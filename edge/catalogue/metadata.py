@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import urllib3
@@ -15,13 +16,14 @@ from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
     DownloadLengthMismatchError,
+    ExpiredMetadataError,
     RepositoryError,
     UnsignedMetadataError,
 )
 from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from edge.common import log
+from edge.common import fetching, log
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.trust import NOT_OURS, TIMESTAMP_MAX
 
@@ -121,16 +123,32 @@ class Fetcher(FetcherInterface):
 
     @contextmanager
     def _open(self, url: str, headers: dict[str, str]) -> Iterator[urllib3.BaseHTTPResponse]:
-        with _http_errors(url):
-            response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
-        try:
-            yield response
-        finally:
-            response.close()
+        """The answer at the end of all redirects.
+
+        :raises OriginError: there are too many, or to where none may lead; or the origin is busy (OriginBusy).
+        """
+        hops = 0
+        while True:
+            with _http_errors(url):
+                response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
+            try:
+                match fetching.meaning(url, response.status, response.headers, hops, time.time()):
+                    case fetching.Moved(target):
+                        url, hops = target, hops + 1
+                        continue
+                    case fetching.Later(wait_s):
+                        raise fetching.busy(url, response.status, wait_s)
+                yield response
+                return
+            finally:
+                response.close()
 
     def _read(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         if response.status != 200:
-            raise DownloadHTTPError(f"{url}: status 200 expected, got {response.status}", response.status)
+            with _http_errors(url):
+                said = response.read1(fetching.REASON_BYTES)
+            refusal = fetching.refusal(url, response.status, response.headers, said)
+            raise DownloadHTTPError(str(refusal), response.status)
         deadline = time.monotonic() + self._file_timeout_s
         while True:
             with _http_errors(url):
@@ -182,6 +200,10 @@ def translated() -> Iterator[None]:
         raise OriginError(str(error)) from error
     except UnsignedMetadataError as error:
         raise VerificationError(f"catalogue: {NOT_OURS}: {error}") from error
+    except ExpiredMetadataError as error:
+        now = datetime.now(UTC)
+        clock = f"by this machine's clock, {now:%Y-%m-%d %H:%M} UTC"
+        raise VerificationError(f"catalogue: {error} {clock}: is it right, does the origin renew?") from error
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
     except OSError as error:

@@ -137,6 +137,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "quarantined": "Services whose machines run in a worker of their own, since the end of one was blamed on them.",
     "waiting_bytes": "Memory held by requests that wait for a machine.",
     "wakeups": "Machines woken by a deadline of their own, by the workers that are there; an idle one has none.",
+    "root_expires_timestamp_seconds": "When the trust root ends, in seconds since 1970; 0 when none is known.",
+    "targets_expires_timestamp_seconds": "When the role that says who publishes ends, in such seconds.",
+    "bins_expires_timestamp_seconds": "When the first of the catalogue's bins known here ends, in such seconds.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 
@@ -147,6 +150,8 @@ class _Exporter(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """One family a counter or gauge."""
+        for name, number in self._gauges().items():  # what is so comes before what has been
+            yield GaugeMetricFamily(PREFIX + name, GAUGES[name], value=number)
         for name, hint in get_type_hints(Counters, include_extras=True).items():
             value, (_, help_, *by) = getattr(self._counters, name), get_args(hint)
             if by:
@@ -156,8 +161,6 @@ class _Exporter(Collector):
                 yield family
             else:
                 yield CounterMetricFamily(PREFIX + name, help_, value=value)
-        for name, number in self._gauges().items():
-            yield GaugeMetricFamily(PREFIX + name, GAUGES[name], value=number)
 
 
 def exposition(counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> bytes:

@@ -3,8 +3,10 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from logging.handlers import WatchedFileHandler
 from typing import Final, TextIO
 
 _PLAIN: Final = re.compile(r"[!#-<>-~]+")  # printable ASCII without blank, quote and '='
@@ -52,6 +54,31 @@ def gathered() -> Iterator[None]:
     finally:
         for output in outputs:
             output.write_gathered()
+
+
+class LogFile(WatchedFileHandler):
+    """A file of log lines, appended to. One that was renamed or removed is opened anew, one that was cut goes on.
+
+    What the disk does not take is lost, and ends nothing.
+
+    :raises OSError: it cannot be opened.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """logging.Handler."""
+        with suppress(OSError, ValueError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # logging's name
+        """logging.Handler: a full disk is no news for the log."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+def announce(text: str) -> None:
+    """A line on stdout, for people and programs that wait for it; if nobody reads it any more, nobody misses it."""
+    with suppress(OSError, ValueError):
+        print(text, flush=True)
 
 
 def logger(part: str) -> logging.Logger:

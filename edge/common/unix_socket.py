@@ -36,8 +36,10 @@ def _folder_of(path: Path) -> Iterator[tuple[int, str]]:
         os.close(folder)
 
 
-def listen(path: Path) -> socket.socket:
-    """A socket that listens at `path`, for this user alone. What a process that has ended left there is replaced.
+def listen(path: Path, *, mode: int = 0o600, backlog: int = BACKLOG) -> socket.socket:
+    """A socket that listens at `path`, for this user alone unless `mode` says otherwise.
+
+    What a process that has ended left there is replaced.
 
     :raises OperatorError: somebody listens there, it is no socket, or it cannot be made.
     """
@@ -47,8 +49,8 @@ def listen(path: Path) -> socket.socket:
             _clear(path, folder, address)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             listener.bind(address)
-            os.chmod(path.name, 0o600, dir_fd=folder)
-            listener.listen(BACKLOG)  # only now somebody can connect
+            os.chmod(path.name, mode, dir_fd=folder)
+            listener.listen(backlog)  # only now somebody can connect
             listener.setblocking(False)
             return listener
     except OSError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
 from edge.config.option import About, Option, text_of
+from edge.config.places import host_port, is_address, is_origin, socket_path
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.sizes import parse_size
@@ -39,9 +40,13 @@ class EdgeConfig:
     cache: Annotated[
         Path, About("Folder for verified images, parked machines and the signed catalogue.", form="FOLDER")
     ]
-    listen: Annotated[str, About("Address and port that serve HTTP; port 0 takes a free one.", form="ADDRESS:PORT")] = (
-        "127.0.0.1:8080"
-    )
+    listen: Annotated[
+        str,
+        About(
+            "Address and port that serve HTTP, * for all addresses, or a Unix socket; port 0 takes a free one.",
+            form="ADDRESS:PORT|unix:PATH",
+        ),
+    ] = "127.0.0.1:8080"
     memory: Annotated[
         int,
         About(
@@ -131,6 +136,14 @@ class EdgeConfig:
             unset="none",
         ),
     ] = ""
+    log: Annotated[
+        str,
+        About(
+            "File for the edge's own log, appended to; one that is renamed is begun anew.",
+            form="FILE",
+            unset="none, it goes to stderr",
+        ),
+    ] = ""
     service_host: Annotated[
         str,
         About(
@@ -182,10 +195,9 @@ class EdgeConfig:
     wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of `listen`."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+    def address(self) -> Path | tuple[str, int]:
+        """`listen`: a Unix socket's path, or host and port."""
+        return socket_path("listen", self.listen) if self.listen.startswith("unix:") else host_port(self.listen)
 
     @property
     def tenant_weights(self) -> dict[str, int]:
@@ -216,12 +228,8 @@ class EdgeConfig:
     def admin_address(self) -> Path | tuple[str, int]:
         """`admin_listen`: a Unix socket's path, or host and port."""
         if self.admin_listen.startswith("unix:"):
-            try:
-                return self.cache / Path(self.admin_listen.removeprefix("unix:")).expanduser()
-            except RuntimeError as error:  # ~ of a user without a home
-                raise OperatorError(f"admin_listen: {error}") from None
-        host, _, port = self.admin_listen.rpartition(":")
-        return host.strip("[]"), int(port)
+            return self.cache / socket_path("admin_listen", self.admin_listen)
+        return host_port(self.admin_listen)
 
     @property
     def admin_secret(self) -> str:
@@ -332,17 +340,16 @@ def _read(option: Option, value: object) -> Any:
 
 
 def _check(config: EdgeConfig) -> None:
-    if not re.fullmatch(r"https?://[^/?#\s]+[^?#\s]*", config.origin):
+    if not is_origin(config.origin):
         raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
-    if not _is_address(config.listen):
-        raise OperatorError(f"listen: ADDRESS:PORT expected, got {config.listen!r}")
-    if not re.fullmatch(r"unix:.*[^/]", config.admin_listen):
-        if not _is_address(config.admin_listen):
-            raise OperatorError(f"admin_listen: unix:PATH or ADDRESS:PORT expected, got {config.admin_listen!r}")
-        if not config.admin_token:
-            raise OperatorError(
-                f"admin_token: a file with a token expected for operators' pages on {config.admin_listen}"
-            )
+    if "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
+        raise OperatorError("origin: a URL without user and password expected: edges fetch without credentials")
+    for option, text in (("listen", config.listen), ("admin_listen", config.admin_listen)):
+        if not re.fullmatch(r"unix:.*[^/]", text) and not is_address(text):
+            form = "unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)"
+            raise OperatorError(f"{option}: {form} expected, got {text!r}")
+    if not config.admin_listen.startswith("unix:") and not config.admin_token:
+        raise OperatorError(f"admin_token: a file with a token expected for operators' pages on {config.admin_listen}")
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
@@ -354,8 +361,3 @@ def _check(config: EdgeConfig) -> None:
         config.upstream_policy  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"upstreams: {error}") from None
-
-
-def _is_address(text: str) -> bool:
-    host, _, port = text.rpartition(":")
-    return bool(host) and port.isascii() and port.isdigit() and int(port) <= 65535

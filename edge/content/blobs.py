@@ -1,27 +1,24 @@
-"""Content by digest: from the origin, and what came from there kept on disk. Stores wrap stores.
+"""Content by digest, and what came from the origin kept on disk. Stores wrap stores.
 
-`DiskStore(disk, ..., OriginStore(url))` is the whole cache. Each hands out bytes only after their length and SHA-256
-were checked, whoever had them. What the bytes mean is `images`' and `disks`' business.
+`DiskStore(disk, ..., OriginStore(url))` is the whole cache, the latter from `edge.content.registry`. Each hands out
+bytes only after their length and SHA-256 were checked, whoever had them. What the bytes mean is `images`' and `disks`'
+business.
 """
 
 import asyncio
-import hashlib
 import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
-import aiohttp
-
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.threads import submit
 from edge.content.disk_tier import DiskTier
-from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.manifest import REPOSITORY, Blob, digest_of
+from vmimage.errors import VerificationError
+from vmimage.manifest import Blob, digest_of
 
 WRITES_WAITING: Final = 16 << 20  # bytes on their way to the disk, from which on what comes is not kept there
-_CHUNK: Final = 256 << 10  # bytes read from the origin at a time
 
 _logger: Final = log.logger("blobs")
 
@@ -65,58 +62,6 @@ class Store(Protocol):
         :raises OriginError: they cannot be had.
         """
         ...
-
-
-class OriginStore:
-    """An OCI registry over HTTP."""
-
-    def __init__(self, url: str, timeout_s: float, counters: Counters) -> None:
-        self._url = url.rstrip("/")
-        # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=timeout_s / 2)
-        self._session: aiohttp.ClientSession | None = None
-        self._counters = counters
-
-    async def get(self, ref: Ref, load: Load) -> bytes:
-        """Fetch and verify; never reads more than the size that was promised.
-
-        :raises OriginError: no answer, a wrong one, or bytes that do not verify.
-        """
-        load.from_origin = True
-        self._counters.origin_fetches += 1
-        try:
-            data, digest = await self._fetch(ref)
-            self._counters.origin_bytes += len(data)
-            return ref.check(data, digest)
-        except OriginError as error:
-            self._counters.add(self._counters.origin_errors, error.counter)
-            raise
-
-    async def _fetch(self, ref: Ref) -> tuple[bytes, str]:
-        """Bytes and their digest, computed as they come: to hash a large blob is a long turn of the event loop."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout)
-        url = f"{self._url}/v2/{REPOSITORY}/{ref.kind}/{ref.digest}"
-        try:
-            async with self._session.get(url, headers={"Accept-Encoding": "identity"}) as response:
-                if response.status != 200:
-                    raise OriginError(f"{url}: status 200 expected, got {response.status}")
-                data, sha = bytearray(), hashlib.sha256()
-                async for chunk in response.content.iter_chunked(_CHUNK):
-                    data += chunk
-                    sha.update(chunk)
-                    if len(data) > ref.size:
-                        raise VerificationError(f"{ref.digest}: {ref.size} bytes expected, got more")
-                return bytes(data), f"sha256:{sha.hexdigest()}"
-        except TimeoutError as error:
-            raise OriginTimeout(f"{url}: no complete answer in {self._timeout.total} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 class DiskStore:

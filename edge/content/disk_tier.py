@@ -227,7 +227,14 @@ class DiskTier:
             return self._cache
 
     def _open_checked(self) -> Any:
+        index = self._folder / diskcache.core.DBNAME
+        if index.is_symlink() or (index.exists() and not index.is_file()):
+            raise ValueError("something else than a file in the place of the index")
         cache = open_disk(self._folder, self._limit_bytes)
+        usual = {**diskcache.core.DEFAULT_SETTINGS, **diskcache.core.METADATA}
+        for name, value in cache._sql("SELECT key, value FROM Settings").fetchall():
+            if name in usual and not isinstance(value, type(usual[name])):
+                raise ValueError(f"the setting {name} in the index: {value!r:.80}")
         # Pages of the index that opening did not touch; of one of 100,000 records this takes a tenth of a second.
         cache._sql("SELECT count(*), sum(length(key)) FROM Cache").fetchall()
         return cache

@@ -7,10 +7,9 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 import asyncio
 import os
 import resource
-import socket
-from collections.abc import Sequence
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
@@ -22,6 +21,7 @@ from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
+from edge.front.listening import PUBLIC_MODE, bind
 from edge.front.request import ClientConnection, Request
 from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
@@ -30,7 +30,7 @@ from edge.model.streams import Stream, wake
 from edge.supervisor.supervisor import Supervisor
 from edge.vmm.wire.streams import Answer
 from vmimage import abi
-from vmimage.errors import GuestViolation, NunatakError, OperatorError
+from vmimage.errors import GuestViolation, NunatakError
 
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
@@ -59,18 +59,14 @@ class Front(Answers):
 
     # Connections.
 
-    async def listen(self, host: str, port: int) -> None:
-        """Take connections from now on.
+    async def listen(self, at: Path | tuple[str, int]) -> str:
+        """Take connections from now on; where, as people and programs are told.
 
-        :raises OperatorError: not at this address.
+        :raises OperatorError: not there.
         """
-        try:
-            self._server = await self._loop.create_server(self._connect, host, port, backlog=BACKLOG)
-        except OSError as error:
-            raise OperatorError(f"listen {host}:{port}: {error.strerror or error}") from error
-        sockets: Sequence[socket.socket] = self._server.sockets  # a list in uvloop, whatever asyncio's types say
-        self.listeners = [bound.getsockname()[:2] for bound in sockets]
-        self.port = self.listeners[0][1]
+        bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
+        self._server, self.listeners, self.port = bound.server, bound.listeners, bound.port
+        return bound.where
 
     def _connect(self) -> Connection:
         return Connection(self, self._config.keepalive_timeout)

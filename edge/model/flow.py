@@ -231,6 +231,8 @@ def refusal(error: BaseException) -> Refusal:
             return error.refusal
         case BackingOff():
             return Refusal(error.http_status, error.counter, max(1, math.ceil(error.pause_s)))
+        case errors.OriginBusy():
+            return Refusal(error.http_status, error.counter, max(1, math.ceil(error.wait_s)))
         case errors.Unavailable():
             return Refusal(error.http_status, error.counter, 1, error.limit_value)
         case errors.NunatakError():

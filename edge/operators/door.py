@@ -17,13 +17,14 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from edge.common import log, unix_socket
+from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
+from edge.front.listening import bind
 from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow, routes
@@ -36,6 +37,7 @@ CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
 HELD_BYTES: Final = CONNECTIONS_MAX << 14  # of heads that have arrived; calls have no bodies
 UNREAD_BYTES: Final = 64 << 20  # of pages; that of 100,000 services has some 40 MiB
 KEEPALIVE_S: Final = 10.0  # so that idle connections do not keep the few places
+OWNERS_MODE: Final = 0o600  # of a Unix socket
 CLOSE_S: Final = 5.0  # for calls under way at the end; to park everything takes about a millisecond a machine
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
@@ -120,20 +122,12 @@ class Operators(Answers):
         :raises OperatorError: not there.
         """
         at = self._config.admin_address
-        if isinstance(at, Path):
-            listener = unix_socket.listen(at)
-            self._server = await self._loop.create_unix_server(self._connect, sock=listener)
-            self._path, self.where = at, f"unix:{at}"
-            return
-        host, port = at
-        try:
-            self._server = await self._loop.create_server(self._connect, host, port, backlog=CONNECTIONS_MAX)
-        except OSError as error:
-            raise OperatorError(f"admin_listen {host}:{port}: {error.strerror or error}") from error
-        self.listeners = [bound.getsockname()[:2] for bound in self._server.sockets]
+        bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
+        self._server, self.listeners = bound.server, bound.listeners
+        self._path = at if isinstance(at, Path) else None
         names = [f"[{address}]" if ":" in address else address for address, _ in self.listeners]
         self._names += [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
-        self.where = f"http://{names[0]}:{self.listeners[0][1]}"
+        self.where = f"http://{names[0]}:{bound.port}" if names else bound.where
 
     def _connect(self) -> OperatorConnection:
         return OperatorConnection(self)

@@ -113,7 +113,14 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "waiting_bytes": supervisor.life.waiting.used_bytes,
         "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
         "catalogue_expired": float(supervisor.directory.expired),
+        **_ends(supervisor),
     }
+
+
+def _ends(supervisor: Supervisor) -> dict[str, float]:
+    known = supervisor.directory.expiries
+    roles = ("root", "targets", "bins")
+    return {f"{role}_expires_timestamp_seconds": known[role].timestamp() if role in known else 0.0 for role in roles}
 
 
 def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:

@@ -124,7 +124,12 @@ class Supervisor:
         """What is not well, a line each; empty when all is."""
         expired = ["catalogue: past its date, new images are refused"] if self.directory.expired else []
         owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
-        return [*self.workers.health(), *(line for owner in owners for line in owner.tasks.health()), *expired]
+        return [
+            *self.workers.health(),
+            *(line for owner in owners for line in owner.tasks.health()),
+            *expired,
+            *self.directory.ending(),
+        ]
 
     # Requests, from `http`.
 

@@ -69,4 +69,5 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .restart = response_restart,
     .abort = response_abort,
     .event_owes = event_owes,
+    .serve_on = serve_on,
 };

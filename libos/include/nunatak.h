@@ -5,9 +5,9 @@
  *     int main(void) { return nk_serve(page); }
  *
  * main() runs once, when the image is built; the image is the memory as nk_serve() found it. From then on the handler
- * runs once per request, each on its own fiber (FIBER_COUNT at once, 34 KiB of stack). Fibers change only inside the
- * calls marked "waits", so a handler needs no locks. Functions that can fail return -1, or NULL for pointers. Times are
- * nanoseconds. Text is UTF-8.
+ * runs once per request, each on its own fiber (FIBER_COUNT at once, 34 KiB of stack unless nk_stack_bytes says
+ * more). Fibers change only inside the calls marked "waits", so a handler needs no locks. Functions that can fail return
+ * -1, or NULL for pointers. Times are nanoseconds. Text is UTF-8.
  */
 #ifndef NUNATAK_H
 #define NUNATAK_H
@@ -114,6 +114,9 @@ struct nk_table {
     int (*restart)(nk_request *request);
     void (*abort)(nk_request *request);
     void (*event_owes)(bool owes);
+
+    /* Handlers with more stack. */
+    int (*serve_on)(nk_handler *handler, size_t stack_bytes);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -137,8 +140,16 @@ char *strchr(const char *text, int byte);
 #define strlen(text) __builtin_strlen(text)
 #endif
 
-/* The image ends here; then serves for ever. Returns -1 only when already serving. */
-static inline int nk_serve(nk_handler *handler) { return NK->serve(handler); }
+/* The image ends here; then serves for ever. Handlers have stack_bytes of stack each, on the heap; 0: the usual 34 KiB. A
+ * handler that needs more than it has is a crash. Returns -1 when already serving, or without memory for one stack. */
+static inline int nk_serve_on(nk_handler *handler, size_t stack_bytes) { return NK->serve_on(handler, stack_bytes); }
+#if __STDC_HOSTED__
+static inline int nk_serve(nk_handler *handler) { return nk_serve_on(handler, 0); }
+#else
+/* What nk_serve() gives. A program, or a library in it, that needs more than the usual defines it (crt.c). */
+extern const size_t nk_stack_bytes;
+static inline int nk_serve(nk_handler *handler) { return nk_serve_on(handler, nk_stack_bytes); }
+#endif
 /* Ends the machine; the service starts again from its image. EXIT_NO_MEMORY tells the client 507, others 502. */
 _Noreturn static inline void nk_exit(int code) { NK->exit(code); }
 

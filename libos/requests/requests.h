@@ -22,13 +22,14 @@ struct fiber {
     uint64_t wake_ns;
     uint32_t stream;
     enum fiber_state state;
+    uint64_t *floor; /* the lowest word of a stack on the heap; NULL where a guard page lies below */
 };
 extern struct fiber fibers[NK_FIBER_COUNT];
 extern struct fiber *current; /* NULL in main() and in the request loop */
 extern unsigned sleepers;     /* fibers that wait for time */
 struct fiber *fiber_free(void);
 struct fiber *fiber_of(uint32_t stream);
-void fiber_prepare(struct fiber *fiber, void (*run)(void));
+bool fibers_begin(void (*run)(void), size_t stack_bytes);
 void fiber_resume(struct fiber *fiber);
 void fiber_wait(enum fiber_state why);
 void fiber_switch(void **save, void *load); /* switch.S */
@@ -110,6 +111,7 @@ uint32_t backlog_begin(struct nk_request *request);
 
 /* ---- serve.c: the request loop ---- */
 int serve(nk_handler *handler);
+int serve_on(nk_handler *handler, size_t stack_bytes);
 
 /* ---- disk.c: one operation on a disk, waited for or not ---- */
 void disk_collect(void);

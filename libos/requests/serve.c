@@ -22,8 +22,6 @@ static void serve_fiber(void) {
 /* Lets a free fiber handle the request that lies in its memory. */
 static void start(struct fiber *fiber, uint32_t stream) {
     fiber->stream = stream;
-    if (!fiber->stack)
-        fiber_prepare(fiber, serve_fiber);
     fiber_resume(fiber);
 }
 
@@ -123,7 +121,11 @@ static void push_all(void) {
 }
 
 int serve(nk_handler *handler) {
-    if (serve_handler)
+    return serve_on(handler, 0);
+}
+
+int serve_on(nk_handler *handler, size_t stack_bytes) {
+    if (serve_handler || !fibers_begin(serve_fiber, stack_bytes))
         return -1;
     serve_handler = handler;
     HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);

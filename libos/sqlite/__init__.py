@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from libos.sqlite.mathematics import math_archive
 from libos.toolchain.packages import Package, source_tree
 
 # The npm package carries SQLite's amalgamation as it was released; nothing else of it is used.
@@ -24,12 +25,13 @@ _UNIT: Final = '#include "sqlite_config.h"\n#include "sqlite3_amalgamation.h"\n'
 def put_sources(out: Path) -> None:
     """Write everything that a program with SQLite is compiled from into `out`.
 
-    :raises OperatorError: the package cannot be fetched, or is not the pinned one.
+    :raises OperatorError: the package cannot be fetched, or is not the pinned one; or there is no compiler.
     """
     tree = source_tree(PACKAGE) / _AMALGAMATION
     amalgamation = (tree / "sqlite3.c").read_text("utf-8")
     (out / "sqlite3_amalgamation.h").write_text("#pragma GCC system_header\n" + amalgamation)
     (out / "sqlite_unit.c").write_text(_UNIT)
     shutil.copyfile(tree / "sqlite3.h", out / "sqlite3.h")
+    (out / "math.a").write_bytes(math_archive())
     for path in [*_HERE.glob("*.c"), *(_HERE / "include").glob("*.h")]:
         shutil.copyfile(path, out / path.name)

@@ -3,12 +3,23 @@
  *
  * Journals live in memory, which is right for both kinds of disk that can be written: what a scratch disk holds ends with
  * the machine, and what a cow disk holds counts from one flush to the next, so a transaction is there as a whole or not.
+ * So no database has a write-ahead log here; one that was made in WAL mode is told as one with a rollback journal.
  * Several connections of one machine may be open at once, each on a fiber of its own; they lock each other out here.
  */
-#include <nk_sqlite.h>
+#include <chance.h>
+#include <memory_file.h>
 
 #define DISKS NK_DISKS_MAX
+#define DISK_IS_FULL (-28) /* errno ENOSPC */
 #define MAGIC_SIZE 16 /* of a database file's first bytes */
+
+/* File format 1.3.3: which versions of SQLite may write and read the file. */
+#define VERSIONS_OFFSET 18
+#define VERSIONS_END 20
+enum version { VERSION_JOURNAL = 1, VERSION_WAL = 2 };
+
+/* A condition of a thousand terms, SQLite's own limit, is compiled by a thousand calls in one another. */
+__attribute__((weak)) const size_t nk_stack_bytes = 1 << 20;
 
 /* Locks of one disk, as SQLite's levels want them: any number of readers, one who prepares to write, one who writes. */
 static struct lock {
@@ -22,6 +33,7 @@ struct file {
     int disk, level;
     bool writable;
     sqlite3_int64 size; /* SQLite's idea of it: 0 while a disk holds no database */
+    sqlite3_int64 room; /* of the disk */
 };
 
 static struct file *of(sqlite3_file *file) {
@@ -77,6 +89,13 @@ static int check_reserved(sqlite3_file *base, int *reserved) {
     return SQLITE_OK;
 }
 
+/* `nunatak disk build` takes no database with a write-ahead log beside it, so the file is whole. */
+static void hide_wal(char *bytes, int size, sqlite3_int64 offset) {
+    for (sqlite3_int64 at = VERSIONS_OFFSET; at < VERSIONS_END; at++)
+        if (offset <= at && at < offset + size && bytes[at - offset] == VERSION_WAL)
+            bytes[at - offset] = VERSION_JOURNAL;
+}
+
 static int read_file(sqlite3_file *base, void *to, int size, sqlite3_int64 offset) {
     struct file *file = of(base);
     if (offset >= file->size) {
@@ -86,6 +105,7 @@ static int read_file(sqlite3_file *base, void *to, int size, sqlite3_int64 offse
     ptrdiff_t got = nk_disk_read(file->disk, to, (size_t)size, (uint64_t)offset);
     if (got < 0)
         return SQLITE_IOERR_READ;
+    hide_wal(to, (int)got, offset);
     if (got < size) {
         memset((char *)to + got, 0, (size_t)(size - got));
         return SQLITE_IOERR_SHORT_READ;
@@ -93,11 +113,41 @@ static int read_file(sqlite3_file *base, void *to, int size, sqlite3_int64 offse
     return SQLITE_OK;
 }
 
+/* Whole pages of a disk: what it takes. */
+static int write_pages(struct file *file, const char *from, size_t size, uint64_t offset) {
+    ptrdiff_t done = nk_disk_write(file->disk, from, size, offset);
+    if (done == (ptrdiff_t)size)
+        return SQLITE_OK;
+    return done >= 0 || done == DISK_IS_FULL ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+}
+
+/* A part of a page of the disk, for databases whose pages are smaller. */
+static int write_part(struct file *file, const char *from, size_t size, uint64_t offset) {
+    char page[NK_PAGE_SIZE] = {0};
+    uint64_t start = offset & ~(uint64_t)(NK_PAGE_SIZE - 1);
+    if (nk_disk_read(file->disk, page, sizeof page, start) < 0)
+        return SQLITE_IOERR_WRITE;
+    memcpy(page + (offset - start), from, size);
+    return write_pages(file, page, sizeof page, start);
+}
+
 static int write_file(sqlite3_file *base, const void *from, int size, sqlite3_int64 offset) {
     struct file *file = of(base);
-    ptrdiff_t done = nk_disk_write(file->disk, from, (size_t)size, (uint64_t)offset);
-    if (done != size)
-        return done == -28 ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+    const char *at = from;
+    size_t left = (size_t)size;
+    if (offset + size > file->room)
+        return SQLITE_FULL;
+    for (uint64_t place = (uint64_t)offset; left;) {
+        size_t before = NK_PAGE_SIZE - place % NK_PAGE_SIZE, part = left < before ? left : before;
+        if (part == NK_PAGE_SIZE)
+            part = left & ~(size_t)(NK_PAGE_SIZE - 1);
+        int code = part % NK_PAGE_SIZE ? write_part(file, at, part, place) : write_pages(file, at, part, place);
+        if (code != SQLITE_OK)
+            return code;
+        at += part;
+        place += part;
+        left -= part;
+    }
     if (offset + size > file->size)
         file->size = offset + size;
     return SQLITE_OK;
@@ -118,9 +168,15 @@ static int file_size(sqlite3_file *base, sqlite3_int64 *size) {
     return SQLITE_OK;
 }
 
+/* Who asks for a write-ahead log gets a journal, and is told so; SQLite's own answer would be an error in some cases. */
 static int control(sqlite3_file *base, int operation, void *argument) {
-    (void)base, (void)operation, (void)argument;
-    return SQLITE_NOTFOUND;
+    char **pragma = argument; /* result, name, value */
+    (void)base;
+    if (operation != SQLITE_FCNTL_PRAGMA || sqlite3_stricmp(pragma[1], "journal_mode") || !pragma[2] ||
+        sqlite3_stricmp(pragma[2], "wal"))
+        return SQLITE_NOTFOUND;
+    pragma[0] = sqlite3_mprintf("memory");
+    return pragma[0] ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 static int sector_size(sqlite3_file *base) {
@@ -158,19 +214,27 @@ static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *base
     struct file *file = of(base);
     struct nk_disk_about about;
     static const char zeros[MAGIC_SIZE];
-    char magic[MAGIC_SIZE];
+    char magic[MAGIC_SIZE] = {0};
     base->pMethods = NULL;
+    if (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_SUBJOURNAL)) {
+        memory_file_open(base);
+        if (out_flags)
+            *out_flags = flags;
+        return SQLITE_OK;
+    }
     if (!name || !(flags & SQLITE_OPEN_MAIN_DB))
         return SQLITE_CANTOPEN;
     int disk = nk_disk(*name == '/' ? name + 1 : name);
     if (!nk_disk_about(disk, &about) || about.kind == NK_DISK_LOG)
         return SQLITE_CANTOPEN;
-    if (nk_disk_read(disk, magic, sizeof magic, 0) != sizeof magic)
+    if (nk_disk_read(disk, magic, sizeof magic, 0) < 0)
         return SQLITE_IOERR_READ;
     *file = (struct file){.base.pMethods = &methods, .disk = disk, .writable = about.kind != NK_DISK_SHARED};
-    file->size = memcmp(magic, zeros, sizeof zeros) ? (sqlite3_int64)about.bytes : 0;
+    file->room = (sqlite3_int64)about.bytes;
+    bool blank = file->writable && !memcmp(magic, zeros, sizeof zeros); /* where a database may begin */
+    file->size = blank ? 0 : file->room;
     if (out_flags)
-        *out_flags = file->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
+        *out_flags = file->writable && !(flags & SQLITE_OPEN_READONLY) ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
     return SQLITE_OK;
 }
 
@@ -218,7 +282,7 @@ static int current_day(sqlite3_vfs *vfs, double *now) {
 
 static sqlite3_vfs disks = {
     .iVersion = 2,
-    .szOsFile = sizeof(struct file),
+    .szOsFile = sizeof(struct file) > sizeof(struct memory_file) ? sizeof(struct file) : sizeof(struct memory_file),
     .mxPathname = 64,
     .zName = "disk",
     .xOpen = open_file,
@@ -232,7 +296,8 @@ static sqlite3_vfs disks = {
 };
 
 int sqlite3_os_init(void) {
-    return sqlite3_vfs_register(&disks, 1);
+    int code = sqlite3_vfs_register(&disks, 1);
+    return code == SQLITE_OK ? chance_begin() : code;
 }
 
 int sqlite3_os_end(void) {

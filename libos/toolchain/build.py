@@ -55,7 +55,7 @@ def compile_guest(source: Path) -> bytes:
     """A program as a static ELF with symbols, its segments from `PROGRAM_ADDRESS`.
 
     :param source: a C file; or a folder of C and assembler files. A `prepare.py` in the folder is run as
-        `prepare.py OUTDIR` first: C files, headers and data it writes there belong to the program.
+        `prepare.py OUTDIR` first: C files, archives, headers and data it writes there belong to the program.
     :raises OperatorError: no compiler.
     :raises PublisherError: nothing to compile, or `prepare.py` or the compiler refuses; with their message.
     """
@@ -72,11 +72,22 @@ def compile_guest(source: Path) -> bytes:
         sources = sorted(path for folder in (source, out) for kind in ("*.c", "*.S") for path in folder.glob(kind))
         if not sources:
             raise PublisherError(f"{source}: expected *.c files, found none")
-        return _build([*sources, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source, out))
+        archives = sorted(out.glob("*.a"))
+        return _build([*sources, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source, out), archives)
 
 
-def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders: Sequence[Path]) -> bytes:
-    """Compile and link, or answer from the cache. `folders` are searched for headers and data; the key covers them."""
+def _build(
+    sources: Sequence[Path],
+    script: Path,
+    flags: Sequence[str],
+    folders: Sequence[Path],
+    archives: Sequence[Path] = (),
+) -> bytes:
+    """Compile and link, or answer from the cache.
+
+    :param folders: searched for headers and data; the key covers them.
+    :param archives: in one of the folders; what is missing is taken from them.
+    """
     compiler, linker = _tools()
     inputs = {*sources, script, *(HERE / "include").iterdir()}
     inputs |= {header for layer in LAYERS for header in (HERE / layer).glob("*.h")}
@@ -106,7 +117,9 @@ def _build(sources: Sequence[Path], script: Path, flags: Sequence[str], folders:
             list(pool.map(compile_one, sources, places))
         elf = Path(objects) / "out.elf"
         numbers = [f"--defsym={n}={getattr(abi, n):#x}" for n in ("LIBOS_ADDRESS", "LIBOS_SIZE", "PROGRAM_ADDRESS")]
-        run_tool([*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, places)], "link")
+        run_tool(
+            [*linker, *LDFLAGS, *numbers, "-T", str(script), "-o", str(elf), *map(str, [*places, *archives])], "link"
+        )
         data = elf.read_bytes()
     keep_in_cache(cached, data)
     return data

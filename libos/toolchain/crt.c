@@ -3,6 +3,8 @@
 
 int main(void);
 
+__attribute__((weak)) const size_t nk_stack_bytes = 0;
+
 void _start(void) {
     if (NK->magic != NK_TABLE_MAGIC || NK->version < NK_TABLE_VERSION)
         __builtin_trap();

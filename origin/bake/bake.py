@@ -217,6 +217,8 @@ class Baker:
         bundle = bundle_of(
             name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs, bake_entropy
         )
+        if machine.clock.reads:
+            warn(f"{name}: {entropy.EARLY_TIME}")
         if entropy.wanted(self._shell):
             self._try_the_rest(machine, name, program, symbols, terms, progress, warn)
         return bundle

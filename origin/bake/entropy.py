@@ -1,4 +1,4 @@
-"""Random bytes while an image is built: did the program ask for them, where, and the builder's own for one that may.
+"""Chance and time while an image is built: did the program ask for them, where, and the builder's own for one that may.
 
 There are none, since all machines of an image would share what a program made of them. The libOS says READY_RANDOM
 where a program first needs some; the image ends there. `origin.bake.bake` decides what follows.
@@ -15,6 +15,11 @@ from origin.bake.elf import Program, Segment
 from vmimage import abi
 from vmimage.symbols import Symbol, SymbolTable
 
+EARLY_TIME: Final = (
+    "the program asked for the time before it was ready: clocks stand still at 1970 while an image is built, and what "
+    "it keeps of that (a start time, a seed, a name) is the same in all machines; ask in the handler, or after random "
+    "bytes"
+)
 _FRAMES_MAX: Final = 16
 _GAP_MAX: Final = 1024  # bytes between two frames; a system call's registers and a C library's function take some 300
 _NAMES_MAX: Final = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.shared import (
     KeysOption,
@@ -25,8 +27,11 @@ from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
+    from tuf.api.metadata import Root
+
     from origin.publish.publish import Exchange
     from origin.publish.written import Choice
+    from origin.registry.roles import Online
     from vmimage.trust import Trust
 
 
@@ -36,12 +41,13 @@ app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
 app.command()(build)
 app.command()(inspect)
+app.command()(renew)
 
 
 @app.command()
 def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")]) -> None:
     """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
-    from origin.model import keys
+    from origin import keys
 
     keys.generate(folder, _now())
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
@@ -55,7 +61,11 @@ def origin(
     ],
     keys: KeysOption,
     listen: Annotated[
-        str, typer.Option(help="Address and port to listen on; port 0 takes a free one.", metavar="ADDRESS:PORT")
+        str,
+        typer.Option(
+            help="Address and port to listen on, or the path of a Unix socket; port 0 takes a free one.",
+            metavar="ADDRESS:PORT|unix:PATH",
+        ),
     ] = "127.0.0.1:8700",
     token_file: TokenOption = None,
     timestamp_minutes: Annotated[
@@ -69,13 +79,15 @@ def origin(
     """
     import asyncio
     import logging
+    import resource
     import signal
     from datetime import timedelta
 
     import uvloop
 
-    from origin.model.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
+    from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
     from origin.registry.server import Origin, serve
@@ -85,10 +97,15 @@ def origin(
         log_file = keys / LOG_TOKEN_FILE
         return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
-    host, port = _parse_listen(listen)
+    def online(root: Root) -> Online:
+        snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
+        return Online(snapshot, timestamp, timedelta(minutes=timestamp_minutes))
+
+    host, port = parse_listen(listen)
     token, log_token = shared_tokens()
-    online = Online(load_signer(keys, "snapshot"), load_signer(keys, "timestamp"), timedelta(minutes=timestamp_minutes))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each, and uploads
     os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
     kept = Store(store)
     tokens = Tokens(keys / TOKENS_FILE)
@@ -107,7 +124,7 @@ def origin(
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, host, port, lambda url: print(f"nunatak origin ready on {url}", flush=True), stop)
+        await serve(site, host, port, lambda url: _announce(f"nunatak origin ready on {url}"), stop)
 
     uvloop.run(run())
 
@@ -160,7 +177,7 @@ def publish(
     """
     from dataclasses import replace
 
-    from origin.model.keys import load_signer, load_trust
+    from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
     from origin.publish.image_files import publication, read_batch, read_image
     from vmimage.manifest import is_name
@@ -179,7 +196,7 @@ def publish(
         publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
         origin,
         keys,
@@ -204,12 +221,12 @@ def rollback(
     plain_http: PlainOption = False,
 ) -> None:
     """Publish an earlier image of a service again, as a new version."""
-    from origin.model.keys import load_signer, load_trust
+    from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
 
     choice, signer = _choice(written), load_signer(keys, "publisher")
     _carry_out(
-        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice),
+        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),
         origin,
         keys,
@@ -238,16 +255,18 @@ def _choice(text: str | None) -> Choice | None:
 
 
 def _token(keys: Path, token_file: Path | None) -> str:
-    from origin.model.keys import TOKEN_FILE, load_token
+    from origin.keys import TOKEN_FILE, load_token
 
     return load_token(token_file or keys / TOKEN_FILE)
 
 
-def _parse_listen(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise OperatorError(f"--listen: ADDR:PORT expected, got {text!r}")
-    return host.strip("[]"), int(port)
+def _announce(text: str) -> None:
+    with suppress(OSError, ValueError):  # nobody reads it any more
+        print(text, flush=True)
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)
 
 
 def _now() -> datetime:

@@ -28,11 +28,20 @@ def build_disk(
     name: Annotated[
         str | None, typer.Option(help="Name of the disk.", metavar="NAME", show_default="the name of FILE")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Size of the disk, such as 64M, for a database that grows.",
+            metavar="SIZE",
+            show_default="the size of FILE",
+        ),
+    ] = None,
 ) -> None:
     """Cut a file into blocks that edges fetch one by one. Programs get it with `nunatak build --disk`."""
     from rich.console import Console
     from rich.progress import Progress
 
+    from origin.bake.sizes import size_option
     from origin.model.diskfile import pack_disk
     from vmimage.canonical import is_disk_name
 
@@ -42,7 +51,13 @@ def build_disk(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("packing", total=None)
-        manifest = pack_disk(source, named, output, lambda done, all_: bar.update(task, completed=done, total=all_))
+        manifest = pack_disk(
+            source,
+            named,
+            output,
+            lambda done, all_: bar.update(task, completed=done, total=all_),
+            size_bytes=None if size is None else size_option("size", size),
+        )
     wire = output.stat().st_size
     typer.echo(
         f"{output}: {manifest.name} {manifest.digest}, {manifest.disk_bytes:,} bytes in {manifest.blocks:,} blocks, "
@@ -96,8 +111,8 @@ def logs(
     plain_http: PlainOption = False,
 ) -> None:
     """Print what a service has logged, on all edges."""
+    from origin.keys import TOKEN_FILE, load_token
     from origin.model.exchange import refuse_plain_http
-    from origin.model.keys import TOKEN_FILE, load_token
 
     refuse_plain_http(origin, plain_http)
     token = load_token(token_file or keys / TOKEN_FILE)

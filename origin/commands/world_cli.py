@@ -55,7 +55,7 @@ def world(
 
     from origin.bake.mix import parse_mix, turns
     from origin.bake.world import make_world
-    from origin.model.keys import TOKEN_FILE, load_signer, load_token, load_trust
+    from origin.keys import TOKEN_FILE, load_signer, load_token, load_trust
     from origin.publish import publish as publishing
     from origin.publish.client import carry_out
     from origin.publish.progress import report, upload_bar

@@ -4,8 +4,9 @@ The edge that serves them verifies digests, sizes and pages as it does for any o
 images were made a moment ago by the process that runs them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
 from edge.content.blobs import Load, Ref
@@ -50,6 +51,10 @@ class LocalOrigin:
         return self.release
 
     # edge.catalogue.directory.Names
+
+    def expiries(self) -> Mapping[str, datetime]:
+        """Nothing is signed by hand, and nothing ends."""
+        return {}
 
     def refresh(self) -> bool:
         """Whether there was a build since the last call."""

@@ -82,7 +82,7 @@ async def _answer(
     local: LocalOrigin,
     stop: asyncio.Event,
 ) -> None:
-    await front.listen(*config.address)
+    await front.listen(config.address)
     upstreams.forbid(front.listeners)
     terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
     building = tasks.spawn("build", _rebuild(front, source, build, local), awaited=True)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
+from origin.model.database import check_database
 from vmimage.archive import INDEX_TYPE, LAYOUT
 from vmimage.disk import (
     BLOCK_SIZE,
@@ -80,16 +81,30 @@ class DiskFile:
         return os.pread(self._file.fileno(), size, offset)
 
 
-def pack_disk(source: Path, name: str, output: Path, progress: Progress = lambda done, total: None) -> DiskManifest:
-    """Write the disk file of the bytes of `source`. The same bytes and name give the same file.
+def pack_disk(
+    source: Path,
+    name: str,
+    output: Path,
+    progress: Progress = lambda done, total: None,
+    *,
+    size_bytes: int | None = None,
+) -> DiskManifest:
+    """Write the disk file of the bytes of `source`. The same bytes, size and name give the same file.
 
-    :raises PublisherError: the source is empty, too large or unreadable, or the output cannot be written.
+    :param size_bytes: of the disk, zeros behind the source's bytes; as large as the source without it.
+    :raises PublisherError: the source is empty, too large or unreadable, a database that is not whole, or larger than
+        the disk; or the output cannot be written.
     """
     temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        size = source.stat().st_size
+        source_bytes = source.stat().st_size
+        size = source_bytes if size_bytes is None else size_bytes
         if not 1 <= size <= DISK_BYTES_MAX:
-            raise PublisherError(f"disk: a file of 1 to {DISK_BYTES_MAX} bytes expected, got {source} of {size}")
+            hint = "; an empty disk needs a size" if not size else ""
+            raise PublisherError(f"disk: a file of 1 to {DISK_BYTES_MAX} bytes expected, got {source} of {size}{hint}")
+        if source_bytes > size:
+            raise PublisherError(f"disk: {source} of at most {size} bytes expected, it has {source_bytes}")
+        check_database(source)
         try:
             with source.open("rb") as data, temporary.open("wb") as file:
                 manifest = _pack(data, size, name, file, progress)
@@ -107,7 +122,7 @@ def _pack(data: IO[bytes], size: int, name: str, file: IO[bytes], progress: Prog
     total = -(-size // BLOCK_SIZE)
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         _add(tar, "oci-layout", LAYOUT)
-        for ref, wire in _packed(data):
+        for ref, wire in _packed(data, total):
             refs.append(ref)
             if wire and ref.wire_sha256 not in written:
                 written.add(ref.wire_sha256)
@@ -122,12 +137,19 @@ def _pack(data: IO[bytes], size: int, name: str, file: IO[bytes], progress: Prog
     return manifest
 
 
-def _packed(data: IO[bytes]) -> Iterator[tuple[BlockRef, bytes]]:
-    """Blocks in order; zstd lets other threads run meanwhile."""
+def _packed(data: IO[bytes], total: int) -> Iterator[tuple[BlockRef, bytes]]:
+    """Blocks in order, zeros behind those of the data; zstd lets other threads run meanwhile."""
 
     def chunks() -> Iterable[list[bytes]]:
-        while chunk := data.read(BLOCK_SIZE * _CHUNK_BLOCKS):
-            yield [chunk[at : at + BLOCK_SIZE].ljust(BLOCK_SIZE, b"\0") for at in range(0, len(chunk), BLOCK_SIZE)]
+        left = total
+        while chunk := data.read(BLOCK_SIZE * min(left, _CHUNK_BLOCKS)):
+            blocks = [chunk[at : at + BLOCK_SIZE].ljust(BLOCK_SIZE, b"\0") for at in range(0, len(chunk), BLOCK_SIZE)]
+            left -= len(blocks)
+            yield blocks
+        while left:
+            blocks = [bytes(BLOCK_SIZE)] * min(left, _CHUNK_BLOCKS)
+            left -= len(blocks)
+            yield blocks
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for chunk in chunks():

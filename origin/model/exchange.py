@@ -1,10 +1,10 @@
 """Requests to an origin and their answers, as values: publishing decides on them, its `client` sends them."""
 
-import json
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from vmimage import oci
 from vmimage.errors import OriginError, PublisherError
 from vmimage.manifest import REPOSITORY
 from vmimage.urls import is_guarded
@@ -60,9 +60,6 @@ def expect(response: Response, status: int, what: str) -> None:
     """:raises PublisherError, OriginError: another status, with the origin's own words."""
     if response.status == status:
         return
-    try:
-        message = str(json.loads(response.body)["errors"][0]["message"])
-    except (ValueError, LookupError, TypeError):
-        message = "no reason given"
-    text = f"{what}: status {status} of the origin expected, got {response.status}: {message[:300]}"
+    said = oci.reason(response.body) or "no reason given"
+    text = f"{what}: status {status} of the origin expected, got {response.status}: {said}"
     raise (PublisherError if response.status in (400, 401, 403, 413) else OriginError)(text)

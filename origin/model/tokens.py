@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from origin.model.keys import read_private, replace_private
+from origin.keys import read_private, replace_private
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 

@@ -1,16 +1,15 @@
-"""Carries out what `origin/publish/publish.py` decides, over HTTP."""
+"""Carries out what `origin/publish/publish.py` and `renew.py` decide, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from typing import Final, TypeVar
 
 import aiohttp
 import uvloop
 
 from origin.model.exchange import Request, Response, refuse_plain_http
-from origin.publish.publish import Exchange
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, PublisherError
-from vmimage.trust import TARGETS_MAX, ServiceRecord
+from vmimage.trust import TARGETS_MAX
 
 CONCURRENCY: Final = 8
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -18,11 +17,13 @@ SILENCE_TIMEOUT_S: Final = 60.0  # between two reads; an origin that checks a la
 CHUNK_BYTES: Final = 256 << 10
 
 Progress = Callable[[int, int], None]
+_Result = TypeVar("_Result")
+Exchange = Generator[Sequence[Request], Sequence[Response], _Result]
 
 
 def carry_out(
-    exchange: Exchange, *, url: str, token: str, progress: Progress | None = None, plain_http: bool = False
-) -> list[ServiceRecord]:
+    exchange: Exchange[_Result], *, url: str, token: str, progress: Progress | None = None, plain_http: bool = False
+) -> _Result:
     """Run an exchange against the origin at `url` and return its result.
 
     :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
@@ -44,7 +45,7 @@ class _Shell:
         self._sent = self._total = 0
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
-    async def run(self, exchange: Exchange) -> list[ServiceRecord]:
+    async def run(self, exchange: Exchange[_Result]) -> _Result:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
             responses: Sequence[Response] | None = None
@@ -52,7 +53,8 @@ class _Shell:
                 try:
                     group = exchange.send(responses) if responses is not None else next(exchange)
                 except StopIteration as stop:
-                    return list(stop.value)
+                    result: _Result = stop.value
+                    return result
                 self._total += sum(len(request.body) for request in group)
                 try:
                     async with asyncio.TaskGroup() as tasks:

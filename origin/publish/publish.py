@@ -17,6 +17,7 @@ from tuf.api.metadata import MetaFile, TargetFile, Targets
 
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect, is_present, upload_request
 from origin.model.publication import Publication
+from origin.publish.chain import Warn, newest
 from origin.publish.upload_disks import upload_disks
 from origin.publish.written import Choice, decide
 from vmimage.archive import ImageBundle, checked_layers
@@ -47,7 +48,12 @@ _Upload = Generator[Sequence[Request], Sequence[Response], None]
 
 
 def publish(
-    publications: Sequence[Publication], trust: Trust, signer: Signer, now: datetime, written: Choice | None = None
+    publications: Sequence[Publication],
+    trust: Trust,
+    signer: Signer,
+    now: datetime,
+    written: Choice | None = None,
+    warn: Warn = lambda _: None,
 ) -> Exchange:
     """Make every service of `publications` what it shall be, all at one instant.
 
@@ -55,13 +61,16 @@ def publish(
 
     :param written: what becomes of pages that services wrote to disks whose base is another now, see
         `origin.publish.written`.
-    :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused.
+    :param warn: called with a line for each role that ends soon.
+    :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused; keys that
+        edges do not trust, or not any more.
     :raises OriginError: answers that were not expected.
     :raises VerificationError: the origin's metadata are not signed as `trust` says.
     """
     names = [publication.service for publication in publications]
     if len(set(names)) != len(names):
         raise PublisherError("each service once expected, got one twice")
+    trust = yield from newest(trust, signer, now, warn)
     images = {i.manifest.digest: i for publication in publications for i in publication.images}
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from _upload(images)
@@ -77,15 +86,22 @@ def publish(
 
 
 def rollback(
-    service: str, to: int | None, trust: Trust, signer: Signer, now: datetime, written: Choice | None = None
+    service: str,
+    to: int | None,
+    trust: Trust,
+    signer: Signer,
+    now: datetime,
+    written: Choice | None = None,
+    warn: Warn = lambda _: None,
 ) -> Exchange:
     """Point `service` at an earlier image again, as a new version.
 
     :param to: version whose image it was; None for the one before the present.
-    :param written: as for `publish`.
+    :param written, warn: as for `publish`.
     :raises PublisherError: no such service or version.
     :raises OriginError: the origin no longer has that image.
     """
+    trust = yield from newest(trust, signer, now, warn)
     meta = yield from _read_snapshot(trust)
     bins = yield from _read_bins(trust, meta, [service_path(service)])
     target = _find(bins, trust, service_path(service))

@@ -6,18 +6,20 @@ written: bins, then the snapshot, then the timestamp, which alone makes the othe
 state stands.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.registry.names import Submitter, changed_paths, check
+from origin.registry.renewals import ROLES, Read, VersionConflict, renewed, require_all_bins
 from vmimage.errors import OperatorError, VerificationError
+from vmimage.renewal import ended, expiries
 from vmimage.trust import (
     OFFLINE_LIFETIME,
     SNAPSHOT_LIFETIME,
@@ -28,20 +30,14 @@ from vmimage.trust import (
     meta_file,
     sign_snapshot,
     sign_timestamp,
+    verify_top,
 )
 
 VERSIONS_KEPT: Final = 100  # of each role's files: an edge in the middle of a refresh still finds the older ones
 RENEWALS_PER_LIFETIME: Final = 6  # a timestamp is renewed when a sixth of its life is over, so five failures are borne
 
 Files = list[tuple[str, bytes]]
-Read = Callable[[str], bytes | None]  # a published file by its name, None when it is not there
-
-
-class VersionConflict(VerificationError):
-    """Somebody else published first: read the new state and sign again."""
-
-    http_status = 409
-    counter = "version_conflict"
+_S = TypeVar("_S", Snapshot, Timestamp)
 
 
 @dataclass(frozen=True)
@@ -62,11 +58,18 @@ class Published:
     timestamp: Timestamp
     read: Read = field(default=lambda _: None, compare=False)  # bins that are not in `held`
     held: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # bins by role
+    signed_before: bool = False  # by keys that the root has replaced since: it must be signed anew
 
     def version_of(self, role: str) -> int:
         """Version of a bin, 0 when nothing is in it yet."""
         file = self.snapshot.meta.get(f"{role}.json")
         return file.version if file else 0
+
+    @property
+    def bins(self) -> list[str]:
+        """The bins that there are, by name."""
+        names = (name.removesuffix(".json") for name in self.snapshot.meta)
+        return [role for role in names if self.trust.is_bin(role)]
 
     def bin(self, role: str) -> Targets | None:
         """A bin as it is published, None when nothing is in it yet.
@@ -103,23 +106,44 @@ def first_roles(trust: Trust, targets: bytes, online: Online, now: datetime) -> 
     )
 
 
-def resume(trust: Trust, read: Read) -> Published | None:
+def resume(root: Root, read: Read, older: Sequence[Root] = ()) -> Published | None:
     """The state on disk through `read` (file name -> bytes), None when there is none.
 
-    :raises OperatorError: a file is missing, or not signed by the keys of `trust`.
+    :param older: roots before `root`, by whose keys it may have been signed.
+    :raises OperatorError: a file is missing, or not signed by the keys of any root.
     """
     encoded = read(TIMESTAMP_FILE)
     if encoded is None:
         return None
     try:
-        timestamp = trust.verify_timestamp(encoded)
-        name = f"{timestamp.snapshot_meta.version}.snapshot.json"
-        snapshot = read(name)
-        if snapshot is None:
-            raise VerificationError(f"{name} expected, not there")
-        return Published(trust, trust.verify_snapshot(snapshot), timestamp, read)
+        timestamp, old_timestamp = _signed_by_one(Timestamp, encoded, (root, *older))
+        encoded = _stored(read, f"{timestamp.snapshot_meta.version}.snapshot.json")
+        snapshot, old_snapshot = _signed_by_one(Snapshot, encoded, (root, *older))
+        targets = snapshot.meta.get("targets.json")
+        if targets is None:
+            raise VerificationError("snapshot: a version of targets expected, got none")
+        trust = Trust(root, _stored(read, f"{targets.version}.targets.json"))
+        return Published(trust, snapshot, timestamp, read, signed_before=old_timestamp or old_snapshot)
     except VerificationError as error:
         raise OperatorError(f"a store that belongs to these keys expected: {error}") from None
+
+
+def _stored(read: Read, name: str) -> bytes:
+    data = read(name)
+    if data is None:
+        raise VerificationError(f"{name} expected, not there")
+    return data
+
+
+def _signed_by_one(kind: type[_S], data: bytes, roots: Sequence[Root]) -> tuple[_S, bool]:
+    """A role as the first of these roots that does verifies it, and whether that is not the first of them."""
+    problem: VerificationError | None = None
+    for root in roots:
+        try:
+            return verify_top(root, kind, data), root is not roots[0]
+        except VerificationError as error:
+            problem = problem or error
+    raise problem or VerificationError(f"{kind.type}: a root expected, got none")
 
 
 def accept(
@@ -130,7 +154,7 @@ def accept(
     now: datetime,
     submitter: Submitter = Submitter(),  # noqa: B008  # a value
 ) -> tuple[Files, Published]:
-    """Publish new bins, all or none.
+    """Publish new bins, and new root or targets with them, all or none.
 
     :param submitted: signed metadata by role name.
     :param manifest_size: digest -> bytes of a manifest whose blobs are all here, else None.
@@ -141,9 +165,15 @@ def accept(
     """
     if not submitted:
         raise VerificationError("at least one role expected, got none")
+    trust, signed_by_hand = renewed(state.trust, submitted, state.read, now, submitter)
+    before, state = state, replace(state, trust=trust)
+    require_all_bins(before.trust, trust, before.bins, submitted)
     roles: dict[str, MetaFile] = {}
+    if (targets := submitted.get(Targets.type)) is not None:
+        roles[Targets.type] = meta_file(trust.targets.version, targets)
     bins: dict[str, Targets] = {}
     manifests: set[tuple[str, int]] = set()
+    submitted = {role: data for role, data in submitted.items() if role not in ROLES}
     for role, data in submitted.items():
         if len(data) > TARGETS_MAX:
             raise VerificationError(f"{role[:80]}: at most {TARGETS_MAX} bytes expected, got {len(data)}")
@@ -160,12 +190,15 @@ def accept(
         if size != length:
             raise VerificationError(f"manifest {digest} of {length} bytes expected at the origin, got {size}")
     _check_names(state, bins, submitter)
+    for line in ended(expiries(trust), now) if not signed_by_hand else ():  # else one of several may come first
+        raise VerificationError(line)
     snapshot = sign_snapshot(state.snapshot, roles, online.snapshot, now)
     if len(snapshot) > SNAPSHOT_MAX:
         raise VerificationError(f"a snapshot of at most {SNAPSHOT_MAX} bytes expected, got {len(snapshot)}")
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
-    return _files(state, submitted, snapshot, timestamp)
+    files, state = _files(state, submitted, snapshot, timestamp)
+    return [*signed_by_hand.items(), *files], state
 
 
 def _least_expiry(before: Targets | None, now: datetime) -> datetime:
@@ -198,8 +231,8 @@ def _check_names(state: Published, bins: Mapping[str, Targets], submitter: Submi
 
 
 def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Published]:
-    """A fresh timestamp, over a fresh snapshot if half of the present one's life is over."""
-    if state.snapshot.expires - now > SNAPSHOT_LIFETIME / 2:
+    """A fresh timestamp, over a fresh snapshot if half of the present one's life is over, or its key is another now."""
+    if state.snapshot.expires - now > SNAPSHOT_LIFETIME / 2 and not state.signed_before:
         file = state.timestamp.snapshot_meta
         encoded = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
         return [(TIMESTAMP_FILE, encoded)], replace(state, timestamp=state.trust.verify_timestamp(encoded))
@@ -207,6 +240,11 @@ def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Publi
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     return _files(state, {}, snapshot, timestamp)
+
+
+def due(state: Published, online: Online, now: datetime) -> bool:
+    """Whether the timestamp should be renewed, by the clock as it is now, whatever it was."""
+    return state.timestamp.expires - now <= online.lifetime - renew_after(online)
 
 
 def renew_after(online: Online) -> timedelta:
@@ -219,7 +257,7 @@ def outdated(files: Files) -> list[str]:
     names = []
     for name, _ in files:
         version, _, role = name.partition(".")
-        if version.isdigit() and int(version) > VERSIONS_KEPT:
+        if version.isdigit() and int(version) > VERSIONS_KEPT and role != "root.json":  # edges follow every root
             names.append(f"{int(version) - VERSIONS_KEPT}.{role}")
     return names
 
@@ -231,6 +269,7 @@ def _files(before: Published, bins: Mapping[str, bytes], snapshot: bytes, timest
         snapshot=trust.verify_snapshot(snapshot),
         timestamp=trust.verify_timestamp(timestamp),
         held={**before.held, **bins},
+        signed_before=False,
     )
     files = [(f"{state.version_of(role)}.{role}.json", data) for role, data in bins.items()]
     files += [(f"{state.snapshot.version}.snapshot.json", snapshot), (TIMESTAMP_FILE, timestamp)]

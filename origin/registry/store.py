@@ -2,6 +2,8 @@
 
     blobs/sha256/<2 hex>/<64 hex>       immutable, named by content
     manifests/sha256/<2 hex>/<64 hex>   the same, for manifests: one is there only when all it names is
+    artifacts/sha256/<2 hex>/<64 hex>   manifests of others, kept as they are
+    referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest
     tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
     uploads/                            not yet complete; emptied at start
@@ -15,18 +17,25 @@ All methods block and may be called from several threads.
 import fcntl
 import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
+from origin.registry.artifacts import REFERRERS_MAX, Artifact, parse_artifact
 from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_manifest
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
 METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9-]{1,64}\.json", re.ASCII)
+_KINDS: Final = ("blobs", "manifests", "artifacts")
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
+
+
+class BlobMissing(FormatError):
+    """A manifest names what was not uploaded."""
 
 
 class Store:
@@ -46,7 +55,7 @@ class Store:
             self._lock = (folder / "lock").open("wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(self._uploads, ignore_errors=True)
-            for name in ("blobs/sha256", "manifests/sha256", "tags", "tuf", "uploads"):
+            for name in (*(f"{kind}/sha256" for kind in _KINDS), "referrers", "tags", "tuf", "uploads"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except BlockingIOError:
             self._lock.close()
@@ -106,7 +115,7 @@ class Store:
             named = [("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks)]
             for what, digest in named:
                 if digest is not None and self.manifest_size(digest) is None:
-                    raise FormatError(f"manifest: {what} {digest} expected here, not there")
+                    raise BlobMissing(f"manifest: {what} {digest} expected here, not there")
         self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
         self._write(self.manifest_path(manifest.digest), data)
         return manifest
@@ -114,11 +123,57 @@ class Store:
     def _require_blob(self, digest: str, expected: int) -> None:
         size = self.blob_size(digest)
         if size != expected:
-            raise FormatError(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
+            raise BlobMissing(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
+
+    def artifact_path(self, digest: str) -> Path:
+        """Where the manifest of others is or would be. Raises ValueError for what is not a digest."""
+        return self._content_path("artifacts", digest)
+
+    def read_artifact(self, digest: str) -> tuple[Artifact, int] | None:
+        """A manifest of others and its size in bytes, None when it is not here."""
+        data = _read(self.artifact_path(digest))
+        return None if data is None else (parse_artifact(data, digest), len(data))
+
+    def put_artifact(self, data: bytes, artifact: Artifact) -> None:
+        """Keep a manifest of others, all of whose blobs and manifests are here; what it refers to need not be.
+
+        :raises FormatError: something it names is missing, or too much refers to its subject; nothing is kept.
+        """
+        digest = str(artifact.descriptor["digest"])
+        for blob, size in artifact.blobs:
+            self._require_blob(blob, size)
+        for named in artifact.manifests:
+            if self.manifest_size(named) is None and _size(self.artifact_path(named)) is None:
+                raise BlobMissing(f"manifest: {named} expected here, not there")
+        if artifact.subject is not None:
+            folder = self._referrers_path(artifact.subject)
+            folder.mkdir(exist_ok=True)
+            note = folder / digest.removeprefix("sha256:")
+            if not note.exists() and sum(1 for _ in folder.iterdir()) >= REFERRERS_MAX:
+                raise FormatError(f"manifest: at most {REFERRERS_MAX} that refer to {artifact.subject} expected")
+            self._write(note, json.dumps(artifact.descriptor).encode())
+        self._write(self.artifact_path(digest), data)
+
+    def referrers(self, subject: str) -> list[dict[str, Any]]:
+        """Descriptors of the manifests that refer to one, in the order of their digests."""
+        folder = self._referrers_path(subject)
+        notes = sorted(folder.iterdir()) if folder.is_dir() else []
+        kept = [note for note in notes if _size(self.artifact_path(f"sha256:{note.name}")) is not None]
+        return [json.loads(note.read_bytes()) for note in kept]
+
+    def _referrers_path(self, subject: str) -> Path:
+        return self._folder / "referrers" / self._content_path("artifacts", subject).name
 
     def put_tag(self, tag: str, digest: str) -> None:
         """Let `tag` name a manifest."""
         self._write(self._tag_path(tag), digest.encode())
+
+    def forget_tag(self, tag: str) -> bool:
+        """Remove a tag; whether it was there."""
+        path = self._tag_path(tag)
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return there
 
     def tagged(self, tag: str) -> str | None:
         """Digest of the manifest that `tag` names."""

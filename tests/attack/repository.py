@@ -6,7 +6,7 @@ at will. `Mirror` serves them on loopback, and can answer endlessly, slowly or n
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -186,6 +186,7 @@ class Mirror:
         self.endless: set[str] = set()  # names answered with bytes that never end
         self.dripping: set[str] = set()  # names answered a byte at a time
         self.silent: set[str] = set()  # names never answered
+        self.other: Callable[[str], tuple[int, dict[str, str]] | None] = lambda _: None  # status and fields by name
         self.freed = threading.Event()  # lets silent and dripping answers go
         self.url = ""
 
@@ -217,11 +218,19 @@ class Mirror:
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         name = handler.path.removeprefix("/tuf/")
+        if (other := self.other(name)) is not None:
+            self.requests.append((name, "If-None-Match" in handler.headers, other[0]))
+            handler.send_response(other[0])
+            for field, value in {**other[1], "Content-Length": "0"}.items():
+                handler.send_header(field, value)
+            handler.end_headers()
+            return
+        asked, name = name, name.removeprefix("at/")
         data = self.repository.files.get(name, b"")
         known = handler.headers.get("If-None-Match")
         etag = f'"{hashlib.sha256(data).hexdigest()}"'
         status = 404 if name not in self.repository.files else 304 if known == etag else 200
-        self.requests.append((name, known is not None, status))
+        self.requests.append((asked, known is not None, status))
         if name in self.silent:
             self.freed.wait()
         if name in self.endless | self.dripping and status != 404:

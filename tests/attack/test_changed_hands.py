@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import datetime
 
 from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
@@ -16,6 +17,9 @@ class Names:
     """A catalogue of one service."""
 
     expired = False
+
+    def expiries(self) -> dict[str, datetime]:
+        return {}
 
     def __init__(self) -> None:
         self.now = HERS

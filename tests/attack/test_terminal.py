@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.site.site import CommandFailed, Site
-from origin.model.keys import generate
+from origin.keys import generate
 from tests.support.synthetic import NOW
 
 ESCAPES = "\x1b]0;owned\x07\x9b31m\u202egnp\r\n2026-01-01T00:00:00.000Z - forged"

@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -225,3 +226,15 @@ def test_a_hangup_has_an_origin_read_its_tokens_anew(own_site: Site) -> None:
     token.write_text("another-token-of-publishers")
     own_site.publish(image, "op-three")
     assert metrics(own_site.edges[0])["workers"] == 1
+
+
+def test_when_trust_ends_is_told(site: Site, image: Callable[..., Path]) -> None:
+    edge = site.edges[0]
+    site.publish(image("hello"), "op-ends")
+    with Client(edge.url) as client:
+        assert client.get("/", host="op-ends.test").status == 200
+    year_s, now = 365 * 86400, time.time()
+    for role in ("root", "targets", "bins"):
+        left_s = metrics(edge)[f"{role}_expires_timestamp_seconds"] - now
+        assert 0.9 * year_s < left_s <= year_s
+    assert "expires" not in admin(edge, "health").body.decode()

@@ -13,9 +13,10 @@ import pytest
 from edge.catalogue.catalogue import Catalogue
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import NUNATAK, CommandFailed, Publication, Site
+from origin.registry.artifacts import ARTIFACT_MAX
 from tests.support.synthetic import BASE, image
 from vmimage.archive import pack_archive
-from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, digest_of
+from vmimage.manifest import BLOB_MAX, digest_of
 
 BLOB = bytes(range(256)) * 1000
 DIGEST = digest_of(BLOB)
@@ -119,7 +120,7 @@ def test_changes_need_the_token(client: Client, method: str, header: dict[str, s
     for path in paths.get(method, [UPLOADS + "x"]):
         refused = client.request(method, path, headers=header)
         assert (refused.status, _code(refused)) == (401, "UNAUTHORIZED")
-        assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert refused.headers["www-authenticate"].startswith("Basic realm=")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_errors_are_oci_errors(client: Client, method: str, path: str, status: i
 def test_what_is_too_large_is_refused_before_it_comes(client: Client, token: dict[str, str]) -> None:
     for method, path, size in (
         ("POST", f"{UPLOADS}?digest={DIGEST}", BLOB_MAX + 1),
-        ("PUT", "/v2/images/manifests/v1", MANIFEST_MAX + 1),
+        ("PUT", "/v2/images/manifests/v1", ARTIFACT_MAX + 1),
     ):
         # The length alone is enough: not a byte of body is sent.
         refused = client.request(method, path, headers=token | {"Content-Length": str(size), "Connection": "close"})
@@ -157,7 +158,7 @@ def test_manifests_by_digest_and_tag(client: Client, token: dict[str, str]) -> N
     by_digest = f"/v2/images/manifests/{BASE.manifest.digest}"
     stranger = image("stranger").manifest.to_bytes()
     refused = client.request("PUT", "/v2/images/manifests/x", body=stranger, headers=token)
-    assert (refused.status, _code(refused)) == (400, "MANIFEST_INVALID")
+    assert (refused.status, _code(refused)) == (400, "MANIFEST_BLOB_UNKNOWN")
     for digest, data in BASE.blobs.items():
         client.request("POST", f"{UPLOADS}?digest={digest}", body=data, headers=token)
     wrong = client.request("PUT", f"/v2/images/manifests/{DIGEST}", body=encoded, headers=token)
@@ -356,6 +357,41 @@ def test_tokens_of_tenants_by_command(origin: Site) -> None:
     for words in (("add",), ("add", "--tenant", "a", "--edge", "b"), ("add", "--tenant", "No Name"), ("remove", id_)):
         with pytest.raises(CommandFailed, match="expected"):
             origin.run("token", *words, *keys)
+
+
+def test_renewal_by_command(own_origin: Site) -> None:
+    site = own_origin
+    first = (site.keys / "root.json").read_bytes()
+    site.publish(_image(site, "one"), "hello")
+    where = ("--origin", site.origin.url, "--keys", str(site.keys))
+    said = site.run("renew", *where)
+    assert [line.split(" good until ")[0] for line in said.splitlines()] == [
+        "root version 2 is",
+        "targets version 2 is",
+        "2 bins are",
+    ]
+    site.run("renew", "--replace", "timestamp", "--replace", "root", "--replace", "publisher", *where)
+    site.publish(_image(site, "two"), "hello")
+    site.origin.stop()
+    site.restart(site.origin)
+    site.publish(_image(site, "three"), "hello")
+    (site.folder / "first.json").write_bytes(first)
+    catalogue = Catalogue(site.folder / "old-edge", f"{site.origin.url}/tuf/", first)
+    catalogue.refresh()
+    found = catalogue.find_service("hello")
+    assert found is not None
+    assert found.version == 3
+    assert "trust: root" in site.run("doctor", "--trust", str(site.keys / "root.json"))
+    for words, why in (
+        (("timestamp",), "the origin renews the others itself"),
+        (("--replace", "bins"), "--replace: one of root, targets, publisher, snapshot, timestamp expected"),
+        (("--with-key", str(site.keys / "root.json")), "mode 0600 expected"),
+    ):
+        with pytest.raises(CommandFailed, match=why):
+            site.run("renew", *words, *where)
+    (site.keys / "root.key").rename(site.keys / "elsewhere")
+    with pytest.raises(CommandFailed, match=r"root\.key expected"):
+        site.run("renew", "root", *where)
 
 
 def test_a_token_is_not_sent_in_the_clear_by_any_command(origin: Site) -> None:

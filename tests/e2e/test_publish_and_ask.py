@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
-from origin.model.keys import load_signer, load_token, load_trust
+from origin.keys import load_signer, load_token, load_trust
 from origin.publish.client import carry_out
 from origin.publish.image_files import publication, read_image
 from origin.publish.publish import publish

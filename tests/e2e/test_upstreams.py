@@ -2,15 +2,15 @@
 
 import http.client
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
 
-from loadtest.site.fetch import Client
-from loadtest.site.site import Site
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.site import Site, example
 from tests.support.edges import eventually, metrics
 from tests.support.guests import PROGRAMS
 
@@ -26,6 +26,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path.startswith("/edge/"):
             self._pass_on()
+            return
+        if self.path == "/feed":
+            self._answer(200, b'{"title": "News & more", "items": [{"title": "<One>", "url": "http://a.test/1"}]}')
+            return
+        if self.path == "/to-feed":
+            self.send_response(302)
+            self.send_header("Location", "/feed")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         if self.path == "/cut":
             self.send_response(200)
@@ -96,6 +105,20 @@ def open_site(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterat
 def client(open_site: Site) -> Iterator[Client]:
     with Client(open_site.edges[0].url) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def headlines(open_site: Site, upstream: str) -> Callable[[str], Answer]:
+    """The example in Lua, asked about a feed."""
+
+    def get(feed: str, path: str = "/") -> Answer:
+        name = f"lines{feed.replace('/', '-')}"
+        options = ("--env", f"FEED={upstream}{feed}", "--upstream", upstream, "--cpu-ms", "5000")
+        open_site.publish(open_site.build(example("headlines"), *options, name=name), name)
+        with Client(open_site.edges[0].url) as client:
+            return client.get(path, host=f"{name}.test")
+
+    return get
 
 
 def ask(url: str) -> str:
@@ -172,3 +195,24 @@ def test_a_javascript_worker_fetches_what_its_image_and_the_edge_allow(
         status, message = asked(refused)
         assert (status, message.partition(":")[0]) == (502, "TypeError"), message
     assert asked(f"{upstream}/a")[0] == 200
+
+
+@pytest.mark.timeout(900)
+def test_a_page_in_lua_shows_what_an_upstream_has(headlines: Callable[[str], Answer]) -> None:
+    page = headlines("/to-feed")
+    assert page.status == 200
+    assert b"<h1>News &amp; more</h1>" in page.body
+    assert b'<a href="http://a.test/1">&lt;One&gt;</a>' in page.body
+    assert headlines("/none").status == 502
+
+
+@pytest.mark.timeout(900)
+def test_what_breaks_off_above_a_page_in_lua_is_not_whole_below(open_site: Site, upstream: str, tmp_path: Path) -> None:
+    page = tmp_path / "cut.lua"
+    page.write_text(
+        f"local web = require('web') return function() local a = web.fetch('{upstream}/cut') "
+        "return {body = function() return a:read() end} end"
+    )
+    open_site.publish(open_site.build(page, "--upstream", upstream, "--cpu-ms", "5000"), "cut")
+    with Client(open_site.edges[0].url) as client, pytest.raises((http.client.HTTPException, OSError)):
+        client.get("/", host="cut.test")

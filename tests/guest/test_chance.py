@@ -125,6 +125,46 @@ def test_the_call_table_waits_too() -> None:
     assert "main" in warnings[0]
 
 
+def early_clock(*settings: str) -> tuple[list[str], int]:
+    """What the build warned of, and the second that a machine remembers."""
+    warnings: list[str] = []
+    bundle = baker().bake(
+        parse_program(elf(PROGRAMS / "early_clock.c")),
+        name="early",
+        env=dict.fromkeys(settings, "1"),
+        terms=DEFAULT_TERMS,
+        progress=print,
+        warn=warnings.append,
+    )
+    return warnings, int(bytes(Guest(load(bundle)).get().body))
+
+
+def test_the_build_says_that_the_time_was_asked_for_too_early() -> None:
+    warnings, started = early_clock()
+    assert "asked for the time before it was ready" in warnings[0]
+    assert (len(warnings), started) == (1, 0)
+    assert early_clock("NEVER") == ([], 0)
+
+
+def test_a_time_after_random_bytes_is_the_machines_own() -> None:
+    warnings, started = early_clock("CHANCE_FIRST")
+    assert started > 1_700_000_000
+    assert len(warnings) == 1
+    assert "random bytes" in warnings[0]
+
+
+def test_a_page_in_lua_is_told_of_its_early_clock() -> None:
+    page = "local t = os.time(); return function() return t end"
+    (lua,) = (language for language in LANGUAGES if language.name == "lua")
+    warnings: list[str] = []
+    maker = Baker(abi.MEMORY_DEFAULT, lua)
+    for text, count in ((page, 1), ("return function() return os.time() end", 0)):
+        maker.bake_source(text.encode(), name="page", env={}, terms=DEFAULT_TERMS, progress=print, warn=warnings.append)
+        assert len(warnings) == count
+        warnings.clear()
+    maker.close()
+
+
 def test_a_program_that_dies_of_the_rest_is_refused() -> None:
     with pytest.raises(PublisherError, match="died before it was ready"):
         bake("DIES")

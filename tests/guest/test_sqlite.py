@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -11,7 +12,7 @@ from edge.vmm.memory.guest_memory import GuestMemory
 from edge.vmm.shells.shell import Image
 from origin.bake.disks import LocalDrive
 from origin.model.diskfile import DiskFile, pack_disk
-from tests.support.guests import PROGRAMS, Guest, bake, load
+from tests.support.guests import PROGRAMS, Bounds, Guest, bake, load
 from vmimage.drives import DriveKind, DriveRef
 
 SQL = PROGRAMS / "sql"
@@ -40,7 +41,7 @@ class Here:
         raise AssertionError("no log")
 
 
-def guest_of(kind: DriveKind, disk: DiskFile | None = None) -> tuple[Guest, Here]:
+def guest_of(kind: DriveKind, disk: DiskFile | None = None, **limits: Unpack[Bounds]) -> tuple[Guest, Here]:
     ref = DriveRef(disk.manifest.disk_bytes if disk else SCRATCH, disk.manifest.digest if disk else None, kind, "data")
     image: Image = load(bake(SQL, disks=[LocalDrive(ref, disk)]))
     here = Here(disk)
@@ -48,7 +49,7 @@ def guest_of(kind: DriveKind, disk: DiskFile | None = None) -> tuple[Guest, Here
     def device(memory: GuestMemory) -> Disks:
         return Disks(memory, [Drive(ref)], here)
 
-    return Guest(image, disks=device), here
+    return Guest(image, disks=device, **limits), here
 
 
 def run(guest: Guest, sql: str) -> str:
@@ -98,6 +99,26 @@ def workload(dice: random.Random) -> list[str]:
         "SELECT a, rank() OVER (ORDER BY b DESC) AS r FROM t1 ORDER BY r, a LIMIT 10;",
         "CREATE VIRTUAL TABLE f USING fts5 (c); INSERT INTO f SELECT c FROM t1 ORDER BY a;",
         "SELECT c FROM f WHERE f MATCH 'nine OR ten' ORDER BY rank, rowid LIMIT 10;",
+        "CREATE TABLE w (k TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;",
+        "INSERT INTO w SELECT c, count(*) FROM t1 GROUP BY c;",
+        "INSERT INTO w SELECT c, 1 FROM t1 WHERE true ON CONFLICT (k) DO UPDATE SET n = n + 10; SELECT sum(n) FROM w;",
+        "REPLACE INTO w VALUES ('zzz', 1), ('zzz', 2); SELECT count(*), max(k) FROM w;",
+        "UPDATE w SET n = n + 1 WHERE k LIKE 'two%' RETURNING k, n;",
+        "CREATE TABLE log (a, b);",
+        "CREATE TRIGGER g AFTER UPDATE OF b ON t1 BEGIN INSERT INTO log VALUES (old.b, new.b); END;",
+        "UPDATE t1 SET b = b + 1 WHERE a < 50; SELECT sum(b - a) FROM log;",
+        "CREATE VIEW v AS SELECT a, b % 7 AS m FROM t1; SELECT m, count(*) FROM v GROUP BY m ORDER BY m;",
+        "CREATE INDEX i3 ON t1 (b % 7) WHERE a > 100; SELECT count(*) FROM t1 WHERE b % 7 = 3 AND a > 100;",
+        "SELECT count(*) FROM t1 x JOIN t1 y ON x.a = y.a + 1 JOIN t2 ON t2.x = y.a LEFT JOIN log ON log.a = x.b;",
+        "SELECT a FROM t1 x WHERE b = (SELECT max(b) FROM t1 y WHERE y.c = x.c) AND a % 97 = 0 ORDER BY a LIMIT 10;",
+        "SAVEPOINT s; DELETE FROM t1; SAVEPOINT u; INSERT INTO t1 VALUES (1, 2, 'x'); ROLLBACK TO s; RELEASE s;",
+        "SELECT count(*) FROM t1; ANALYZE; REINDEX; SELECT count(*) > 0 FROM sqlite_stat1;",
+        "ALTER TABLE t1 RENAME COLUMN c TO words; ALTER TABLE t1 ADD COLUMN d DEFAULT 5; SELECT sum(d) FROM t1;",
+        "ALTER TABLE t1 DROP COLUMN d; ALTER TABLE t1 RENAME COLUMN words TO c;",
+        "SELECT json_group_object(k, n) FROM (SELECT k, n FROM w ORDER BY k LIMIT 5);",
+        "SELECT sum(length(hex(randomblob(8)))) FROM t1;",
+        "SELECT count(*) FROM (SELECT b FROM t1 EXCEPT SELECT x FROM t2);",
+        "SELECT a, sum(b) OVER (ORDER BY a ROWS 2 PRECEDING) FROM t1 ORDER BY a LIMIT 8;",
         "DROP TABLE t2; VACUUM; PRAGMA integrity_check;",
         "SELECT printf('%.12g %.6e', 1.0 / 3, 1e300 * 10), abs(-7), CAST('12.5abc' AS REAL), hex(zeroblob(3));",
     ]

@@ -64,6 +64,8 @@ COMMANDS: Final = """# Commands
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
 terminal. The options of `nunatak edge` are in [options](options.md)."""
 
+BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
+
 # What a client did, by the reason that the edge answers with. The reasons themselves are read from the code.
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_body": ("The body breaks off, or its chunks are not what RFC 9112 says.", "Send the body whole."),

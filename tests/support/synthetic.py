@@ -4,12 +4,14 @@ them, its server on a thread of the test's own process."""
 import asyncio
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from origin.model.keys import generate, load_metadata, load_signer, load_trust
+from tuf.api.metadata import Root
+
+from origin.keys import generate, load_metadata, load_signer, load_trust
 from origin.model.publication import Publication
 from origin.model.tokens import Tokens
 from origin.registry.logs import Logs
@@ -60,7 +62,8 @@ class Keys:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        generate(folder, NOW)
+        if not folder.exists():
+            generate(folder, NOW)
         self.trust: Trust = load_trust(folder)
         self.metadata = load_metadata(folder)
         self.publisher = load_signer(folder, "publisher")
@@ -70,12 +73,28 @@ class Keys:
     def root(self) -> bytes:
         return self.metadata["1.root.json"]
 
+    @classmethod
+    def of(cls, folder: Path) -> "Keys":
+        """One that is there, as it is now."""
+        return cls(folder)
+
 
 @contextmanager
 def running_origin(
-    store: Store, keys: Keys, *, token: str | None = TOKEN, tokens: Tokens | None = None, logs: Logs | None = None
+    store: Store,
+    keys: Keys,
+    *,
+    token: str | None = TOKEN,
+    tokens: Tokens | None = None,
+    logs: Logs | None = None,
+    online: Callable[[Root], Online] | None = None,
+    now: datetime | None = None,
 ) -> Iterator[str]:
-    """An origin on loopback; the value is its URL."""
+    """An origin on loopback; the value is its URL.
+
+    :param now: what its clock says, where it stands still.
+    """
+    clock = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
     url: list[str] = []
     up = threading.Event()
     handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -88,7 +107,7 @@ def running_origin(
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        origin = Origin(store, keys.metadata, keys.online, token=token, tokens=tokens, logs=logs)
+        origin = Origin(store, keys.metadata, online or keys.online, token=token, tokens=tokens, logs=logs, clock=clock)
         await serve(origin, "127.0.0.1", 0, ready, stop)
 
     def run() -> None:

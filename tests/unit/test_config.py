@@ -42,7 +42,7 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ({"workers": "two"}, "workers: "),
         ({"workers": "-1"}, "workers: 0 to 256 expected, got -1"),
         ({"refresh": "nan"}, "refresh: "),
-        ({"listen": "8080"}, "listen: ADDRESS:PORT expected, got '8080'"),
+        ({"listen": "8080"}, "listen: unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got '8080'"),
         ({"listen": "a:99999"}, "listen: "),
         ({"origin": "ftp://x"}, "origin: an http or https URL expected"),
         ({"kvm_ring0": "true"}, "kvm_ring0: on or off expected, got 'true'"),
@@ -50,9 +50,15 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
             {"admin": "10.0.0.0/8"},
             "configuration key 'admin' is no more: operators' pages have a listener of their own",
         ),
-        ({"admin_listen": "unix:"}, "admin_listen: unix:PATH or ADDRESS:PORT expected, got 'unix:'"),
+        (
+            {"admin_listen": "unix:"},
+            "admin_listen: unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got 'unix:'",
+        ),
         ({"admin_listen": "unix:a/"}, "admin_listen: "),
-        ({"admin_listen": "9090"}, "admin_listen: unix:PATH or ADDRESS:PORT expected, got '9090'"),
+        (
+            {"admin_listen": "9090"},
+            "admin_listen: unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got '9090'",
+        ),
         ({"admin_listen": "127.0.0.1:9090"}, "admin_token: a file with a token expected for operators' pages on 127"),
     ],
 )

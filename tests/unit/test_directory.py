@@ -3,10 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
-from edge.catalogue.directory import LOOKS, REPEATED_LOOKS, Directory
+import pytest
+
+from edge.catalogue.directory import BUSY_MAX_S, LOOKS, REPEATED_LOOKS, Directory
 from edge.common.counters import Counters
-from vmimage.errors import UnknownService
+from vmimage.errors import OriginBusy, UnknownService
 from vmimage.trust import ServiceRecord
 
 
@@ -19,16 +22,22 @@ class Origin:
 
     expired = False
 
+    def expiries(self) -> dict[str, datetime]:
+        return {}
+
     def __init__(self) -> None:
         self.published: set[str] = set()
         self.known: set[str] = set()
         self.refreshes = 0
+        self.busy = 0.0  # seconds after which it wants to be asked again
         self.go_on = threading.Event()  # cleared: a refresh that has begun does not end
         self.begun = threading.Event()
         self.go_on.set()
 
     def refresh(self) -> bool:
         self.refreshes += 1
+        if self.busy:
+            raise OriginBusy("x", self.busy)
         seen = set(self.published)
         self.begun.set()
         self.go_on.wait(10)
@@ -120,5 +129,28 @@ def test_unknown_names_one_after_the_other_cost_the_origin_a_bounded_number_of_l
                 assert not await is_known(directory, "none-0")
             assert origin.refreshes - before == expected
             clock.now += 3
+
+    run(test)
+
+
+def test_an_origin_that_is_busy_is_left_alone_as_long_as_it_asks() -> None:
+    """Names that are asked for meanwhile do not bring it more to do; and for ever it cannot ask."""
+
+    async def test(origin: Origin, directory: Directory, clock: Clock) -> None:
+        origin.published.add("name")
+        origin.busy = 20.0
+        for number in range(3):
+            with pytest.raises(OriginBusy) as refused:
+                await directory.find("service", f"name-{number}")
+            assert 19.9 < refused.value.wait_s <= 20
+        assert origin.refreshes == 1
+        origin.busy = 1e9
+        clock.now += 20
+        with pytest.raises(OriginBusy):
+            await directory.find("service", "name")
+        origin.busy = 0.0
+        clock.now += BUSY_MAX_S
+        assert await directory.refresh()
+        assert origin.refreshes == 3
 
     run(test)

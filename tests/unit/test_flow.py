@@ -91,6 +91,7 @@ def test_each_error_has_its_status_and_reason(error: Exception, status: int, rea
 def test_a_pause_is_told_in_whole_seconds_upwards() -> None:
     assert flow.refusal(flow.BackingOff(0.2)) == flow.Refusal(503, "backing_off", 1)
     assert flow.refusal(flow.BackingOff(2.1)) == flow.Refusal(503, "backing_off", 3)
+    assert flow.refusal(errors.OriginBusy("x", 6.1)) == flow.Refusal(503, "origin_busy", 7)
     assert flow.refusal(errors.Unavailable("x")).retry_after_s > 0
 
 

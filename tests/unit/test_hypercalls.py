@@ -21,7 +21,7 @@ class Caller(SimpleNamespace):
         engine = SimpleNamespace(
             argument=lambda place: arguments[place], set_result=self.results.append, set_fs_base=self.fs.append
         )
-        clock = SimpleNamespace(set_timer=lambda *given: sum(given))
+        clock = SimpleNamespace(set_timer=lambda *given: sum(given), reads=0)
         super().__init__(engine=engine, clock=clock, memory_bytes=MEMORY, baking=baking)
 
     def sleep_until(self, deadline_ns: int) -> None:
@@ -61,6 +61,7 @@ def test_some_are_only_a_reason_to_leave(port: int) -> None:
     caller = Caller()
     assert not carry_out(caller, port)
     assert caller.results == [0]
+    assert caller.clock.reads == (port == abi.PORT_CLOCK), "a build asks whether the time was wanted"
 
 
 @pytest.mark.plain

@@ -7,7 +7,8 @@ import uvloop
 from aiohttp import web
 
 from edge.common.counters import Counters
-from edge.content.blobs import Load, OriginStore, Ref
+from edge.content.blobs import Load, Ref
+from edge.content.registry import OriginStore
 
 BLOB = b"x" * 600_000  # more than a client reads at once, so that it pauses reading and goes on later
 TIMEOUT_S = 0.4

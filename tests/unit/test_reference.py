@@ -1,5 +1,7 @@
 """Is docs/reference what the code says?"""
 
+import re
+
 import pytest
 
 from tests.support import reference
@@ -12,7 +14,17 @@ def test_a_page_is_current(name: str) -> None:
 
 
 def test_nothing_else_is_there() -> None:
-    assert {path.name for path in reference.TARGET.iterdir()} == reference.pages().keys()
+    assert {path.name for path in reference.TARGET.iterdir()} == {*reference.pages(), *reference.BY_HAND}
+
+
+@pytest.mark.parametrize("name", reference.BY_HAND)
+def test_each_demand_of_a_specification_has_a_test_that_is_there(name: str) -> None:
+    rows = [line for line in (reference.TARGET / name).read_text("utf-8").splitlines() if line.startswith("| ")]
+    held = [found for row in rows if (found := re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row))]
+    assert len(held) > len(rows) / 2
+    for path, test in (one for found in held for one in found):
+        source = (reference.ROOT / path).read_text("utf-8")
+        assert not test or f"def {test}(" in source, f"{path}::{test}"
 
 
 @pytest.mark.parametrize("error", reference.error_classes(), ids=lambda error: str(error.__name__))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import pytest
 
@@ -18,6 +19,9 @@ class Names:
     """A catalogue of one host, which can be away."""
 
     expired = False
+
+    def expiries(self) -> dict[str, datetime]:
+        return {}
 
     def __init__(self) -> None:
         self.owner: ServiceRecord | None = None

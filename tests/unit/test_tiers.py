@@ -1,8 +1,10 @@
 """Tiers: the byte budget against a dictionary; and the disk that holds bytes and nothing else."""
 
+import os
 import pickle
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -191,6 +193,8 @@ def test_a_damaged_index_is_made_anew(tier: Parked, start: int, size: int) -> No
         "DROP TABLE Settings",
         "UPDATE Settings SET value = 'nonsense' WHERE key = 'eviction_policy'",
         "UPDATE Settings SET value = x'00' WHERE key = 'count'",
+        "UPDATE Settings SET value = 'nonsense'",
+        "UPDATE Settings SET value = NULL WHERE key = 'size'",
         "INSERT INTO Settings VALUES ('disk_nonsense', 1)",
         "INSERT INTO Settings VALUES ('sqlite_journal_mode', 'nonsense')",
     ],
@@ -205,6 +209,26 @@ def test_a_strange_index_is_used_or_made_anew(tier: Parked, statement: str) -> N
     assert other.put("more", b"m")
     assert other.get("more") == b"m"
     assert isinstance(len(other), int)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda index: index.mkdir(),
+        lambda index: index.symlink_to("/nonexistent/elsewhere"),
+        lambda index: os.mkfifo(index),
+        lambda index: index.write_bytes(b""),
+    ],
+    ids=["folder", "link", "pipe", "empty"],
+)
+def test_something_else_in_the_place_of_the_index(tier: Parked, make: Callable[[Path], object]) -> None:
+    tier.close()
+    for path in tier.folder.glob("cache.db*"):
+        path.unlink()
+    make(tier.folder / "cache.db")
+    other = again(tier)
+    assert other.put("more", b"m")
+    assert other.get("more") == b"m"
 
 
 def test_an_index_that_is_damaged_while_it_is_used(tier: Parked) -> None:

@@ -22,6 +22,7 @@ class Clock:
         self._timeline = state.timer_timeline
         self._deadline_ns = state.timer_deadline_ns
         self._fired = bool(state.timer_fired)
+        self.reads = 0  # how often the guest asked for the time as it is now
 
     def save(self, state: DeviceState) -> None:
         """Write what a snapshot keeps."""

@@ -1,8 +1,8 @@
 /* Lua 5.4 in a machine: main() loads a page and keeps what it gives back, a function that answers requests.
  *
- * The page's own code runs once, while the image is built. The handler runs once for each request and to its end: Lua
- * never waits, so two requests meet only between handlers, and a variable is a variable. What waits is here: the
- * request's body is read before, the response is written after. */
+ * The page's own code runs once, while the image is built. The handler runs once for each request. Two requests meet only
+ * where one waits: for an upstream (exchange.c), and here, where the request's body is read before the handler and the
+ * response is written after; between, a variable is a variable. */
 #include "host.h"
 
 #include <stdio.h>
@@ -54,7 +54,7 @@ static void answer(nk_request *request) {
     const char *method = nk_var(request, "REQUEST_METHOD");
     bool no_body = !strcmp(method, "GET") || !strcmp(method, "HEAD");
     if (no_body || read_body(&job)) {
-        on_lua_stack(job_begin, &job);
+        job_begin(&job);
         uint64_t left_ns = 0; /* when something left last */
         while (job.piece && nk_write(request, job.piece, job.piece_size) == 0) {
             bool said = job.piece_size;
@@ -66,20 +66,19 @@ static void answer(nk_request *request) {
                 left_ns = nk_mono_ns();
             }
             if (job.more)
-                on_lua_stack(job_next, &job);
+                job_next(&job);
         }
         if (job.failed)
             say_failed(request);
-        on_lua_stack(job_end, &job);
+        job_end(&job);
     }
     free(job.body);
 }
 
 /* The page's file, then what it gives back: a function, or a table with the function `fetch`. */
-static void load_page(struct job *job) {
+static void load_page(void) {
     lua_State *L = lua_main;
     const char *path = "/main.lua";
-    (void)job;
     const void *text;
     size_t size;
     if (nk_file(path, &text, &size) < 0) {
@@ -103,8 +102,7 @@ static void load_page(struct job *job) {
     lua_gc(L, LUA_GCCOLLECT); /* what building left behind is no part of the image */
 }
 
-static void open_lua(struct job *job) {
-    (void)job;
+static void open_lua(void) {
     lua_main = luaL_newstate();
     lua_atpanic(lua_main, panic);
     open_libraries(lua_main);
@@ -112,8 +110,8 @@ static void open_lua(struct job *job) {
 
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 1024);
-    on_lua_stack(open_lua, NULL);
+    on_lua_stack(open_lua);
     nk_event_base(); /* the base image ends here, and every page begins here */
-    on_lua_stack(load_page, NULL);
-    return nk_serve(answer);
+    on_lua_stack(load_page);
+    return nk_serve_on(answer, HANDLER_STACK_BYTES);
 }

@@ -1,4 +1,5 @@
-/* What the files of the Lua host know of each other. One Lua state for the machine; a coroutine for each request. */
+/* What the files of the Lua host know of each other. One Lua state for the machine; a coroutine and a stack for each
+ * request. */
 #ifndef NK_LUA_HOST_H
 #define NK_LUA_HOST_H
 
@@ -16,17 +17,26 @@ struct job {
     lua_State *thread; /* its coroutine: the request's table, then what the handler gave back */
     char *body;
     size_t size;
+    bool gone;        /* the client went away while the handler waited */
     bool failed;      /* the handler ended with an error, which is in the log */
     bool more;        /* the response's body is a function, to be called until it gives nothing */
     const char *piece; /* the next bytes of the response's body */
     size_t piece_size;
+    struct exchange *exchanges; /* with upstreams, which end with the request */
+    unsigned exchange_count;
 };
 
 extern lua_State *lua_main;
 extern int lua_handler; /* its place in the registry */
 
-/* Runs `step` on the stack that belongs to Lua, which is larger than a fiber's. It may not wait: there is one. */
-void on_lua_stack(void (*step)(struct job *job), struct job *job);
+/* Of the handler that runs; NULL while a page is loaded. What waits sets it again afterwards. */
+extern struct job *running_job;
+
+/* 200 nested calls between Lua and C, which Lua allows, take more than a fiber's own 34 KiB. */
+#define HANDLER_STACK_BYTES (512u << 10)
+
+/* Runs `step` on a larger stack than main() has (stack.S). There is one, so it is for main() alone. */
+void on_lua_stack(void (*step)(void));
 
 void job_begin(struct job *job); /* calls the handler, and sets status and headers */
 void job_next(struct job *job);  /* the next piece of the body */
@@ -35,5 +45,7 @@ void job_end(struct job *job);
 int traceback(lua_State *L);
 void log_error(lua_State *L);
 void open_libraries(lua_State *L);
+int open_exchange_module(lua_State *L);
+void exchanges_end(struct job *job);
 
 #endif

@@ -148,13 +148,15 @@ static int respond(lua_State *L) {
 static void fail(struct job *job, int why) {
     if (why == LUA_ERRMEM)
         nk_exit(NK_EXIT_NO_MEMORY);
-    log_error(job->thread);
+    if (!job->gone)
+        log_error(job->thread);
     job->failed = true;
     job->more = false;
     job->piece = NULL;
 }
 
 void job_begin(struct job *job) {
+    running_job = job;
     lua_State *L = job->thread = lua_newthread(lua_main);
     lua_rawsetp(lua_main, LUA_REGISTRYINDEX, job); /* keeps it while this request lasts */
     lua_pushcfunction(L, traceback);
@@ -168,6 +170,7 @@ void job_begin(struct job *job) {
 /* The stack holds the traceback function, the body's function, and then the piece that was written last. */
 void job_next(struct job *job) {
     lua_State *L = job->thread;
+    running_job = job;
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     int why = lua_pcall(L, 0, 1, 1);
@@ -180,6 +183,7 @@ void job_next(struct job *job) {
 }
 
 void job_end(struct job *job) {
+    exchanges_end(job);
     lua_pushnil(lua_main);
     lua_rawsetp(lua_main, LUA_REGISTRYINDEX, job);
 }

@@ -1,7 +1,8 @@
 /* Lua's own libraries, without what a machine does not have; `print` to the log; the module `web`. */
 #include "host.h"
 
-extern const char web_lua[], web_lua_end[];
+extern const char *const lua_module_names[], *const lua_module_sources[]; /* __init__.py writes them */
+extern const size_t lua_module_sizes[];
 int nk_lua_form(lua_State *L);
 
 int traceback(lua_State *L) {
@@ -40,12 +41,32 @@ static int print(lua_State *L) {
     return 0;
 }
 
-static int open_web(lua_State *L) {
-    if (luaL_loadbufferx(L, web_lua, (size_t)(web_lua_end - web_lua), "@web.lua", "t"))
+/* A module of ours in Lua, whose number is the upvalue. */
+static int open_module(lua_State *L) {
+    lua_Integer number = lua_tointeger(L, lua_upvalueindex(1));
+    lua_pushfstring(L, "@%s.lua", lua_module_names[number]);
+    if (luaL_loadbufferx(L, lua_module_sources[number], lua_module_sizes[number], lua_tostring(L, -1), "t"))
         return lua_error(L);
-    lua_pushcfunction(L, nk_lua_form);
-    lua_call(L, 1, 1);
+    lua_call(L, 0, 1);
     return 1;
+}
+
+static int open_form(lua_State *L) {
+    lua_pushcfunction(L, nk_lua_form);
+    return 1;
+}
+
+/* What `require` finds without a file, with package.preload at the top of the stack. */
+static void open_modules(lua_State *L) {
+    for (lua_Integer number = 0; lua_module_names[number]; number++) {
+        lua_pushinteger(L, number);
+        lua_pushcclosure(L, open_module, 1);
+        lua_setfield(L, -2, lua_module_names[number]);
+    }
+    lua_pushcfunction(L, open_form);
+    lua_setfield(L, -2, "web.form");
+    lua_pushcfunction(L, open_exchange_module);
+    lua_setfield(L, -2, "web.exchange");
 }
 
 static void take_away(lua_State *L, const char *table, const char *name) {
@@ -125,7 +146,6 @@ void open_libraries(lua_State *L) {
     lua_pushstring(L, "");
     lua_setfield(L, -2, "cpath");
     lua_getfield(L, -1, "preload");
-    lua_pushcfunction(L, open_web);
-    lua_setfield(L, -2, "web");
+    open_modules(L);
     lua_pop(L, 2);
 }

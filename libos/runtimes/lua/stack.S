@@ -1,11 +1,11 @@
-/* The stack that Lua runs on. A fiber's has 34 KiB, and 200 nested calls between Lua and C, which Lua allows, take more.
- * One is enough, since nothing waits while it runs; 1 MiB of it costs nothing until it is used. */
+/* The stack that a page is loaded on, while the image is built: main()'s own is smaller than 200 nested calls between Lua and
+ * C take, which Lua allows. 1 MiB of it costs nothing until it is used. */
     .bss
     .balign 4096
     .skip 1 << 20
 lua_stack_top:
 
-/* void on_lua_stack(void (*step)(struct job *), struct job *job) */
+/* void on_lua_stack(void (*step)(void)) */
     .text
     .global on_lua_stack
     .type on_lua_stack, @function
@@ -13,19 +13,10 @@ on_lua_stack:
     push %rbp
     mov %rsp, %rbp
     lea lua_stack_top(%rip), %rsp
-    mov %rdi, %rax
-    mov %rsi, %rdi
-    call *%rax
+    call *%rdi
     mov %rbp, %rsp
     pop %rbp
     ret
     .size on_lua_stack, . - on_lua_stack
-
-/* The module `web`, in Lua. */
-    .section .rodata
-    .global web_lua, web_lua_end
-web_lua:
-    .incbin "web.lua"
-web_lua_end:
 
     .section .note.GNU-stack, "", @progbits

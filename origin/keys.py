@@ -1,6 +1,6 @@
 """The key folder that `nunatak keygen` makes: private keys, the trust root, and the token for uploads.
 
-    root.key targets.key     offline: needed again only to change keys or before root.json expires
+    root.key targets.key     offline: needed again only for `nunatak renew`, before root or targets expire
     publisher.key            signs what services are: where `nunatak publish` runs
     snapshot.key timestamp.key   online: where `nunatak origin` runs
     token                    the operator's secret for uploads of all tenants, and for reading all logs
@@ -8,6 +8,8 @@
     tokens                   tenants' and edges' own, see `origin.model.tokens`
     root.json                public: what edges are started with (--trust)
     targets.json             public: which publisher is trusted
+    N.root.json              public: earlier roots, which edges that are older follow one by one
+    ROLE.key.new             a key that `nunatak renew --replace` has made and that the origin has not taken yet
 
 Private files have mode 0600 and are refused with any other, as ssh does it. Keys are Ed25519 in PKCS #8 PEM.
 """
@@ -15,6 +17,7 @@ Private files have mode 0600 and are refused with any other, as ssh does it. Key
 import os
 import secrets
 import stat
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -24,12 +27,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from vmimage.errors import OperatorError
-from vmimage.trust import KEY_ROLES, Trust, initial_metadata
+from vmimage.trust import KEY_ROLES, Trust, initial_metadata, root_version, targets_version
 
 ROOT_FILE: Final = "root.json"
 TARGETS_FILE: Final = "targets.json"
 TOKEN_FILE: Final = "token"
 LOG_TOKEN_FILE: Final = "log-token"
+NEW: Final = ".new"
 
 
 def generate(folder: Path, now: datetime) -> None:
@@ -53,12 +57,29 @@ def generate(folder: Path, now: datetime) -> None:
         raise OperatorError(f"keys cannot be written: {error}") from None
 
 
-def load_signer(folder: Path, role: str) -> CryptoSigner:
+def load_signer(folder: Path, role: str, keyids: Collection[str] | None = None) -> CryptoSigner:
     """The private key of `role` (one of KEY_ROLES).
+
+    :param keyids: those that are trusted: of the key and a new one that is to take its place, the one that is.
+    :raises OperatorError: missing, readable by others, not an Ed25519 key, or not trusted.
+    """
+    signer = read_signer(folder / f"{role}.key")
+    if keyids is None or signer.public_key.keyid in keyids:
+        return signer
+    new = folder / f"{role}.key{NEW}"
+    if new.exists() and (made := read_signer(new)).public_key.keyid in keyids:
+        return made
+    raise OperatorError(
+        f"{folder / f'{role}.key'}: the key that the newest root trusts for {role} expected, got another: copy it from "
+        "the key folder where `nunatak renew` was run"
+    )
+
+
+def read_signer(path: Path) -> CryptoSigner:
+    """A private key.
 
     :raises OperatorError: missing, readable by others, or not an Ed25519 key.
     """
-    path = folder / f"{role}.key"
     pem = read_private(path)
     try:
         key = load_pem_private_key(pem, None)
@@ -69,12 +90,51 @@ def load_signer(folder: Path, role: str) -> CryptoSigner:
     return CryptoSigner(key)
 
 
+def new_signer(folder: Path, role: str) -> CryptoSigner:
+    """A key to take the place of a role's; one that was made before and never taken is made again.
+
+    :raises OperatorError: it cannot be written.
+    """
+    signer = CryptoSigner.generate_ed25519()
+    replace_private(folder / f"{role}.key{NEW}", signer.private_bytes)
+    return signer
+
+
+def settle(folder: Path, roots: Iterable[bytes], targets: bytes | None, replaced: Iterable[str]) -> None:
+    """Keep what was published: roots, targets, and new keys in the place of those that they replace.
+
+    The keys before stay as ROLE.key.old: what they signed may have to be signed again, and they open nothing.
+
+    :raises OperatorError: it cannot be written.
+    """
+    try:
+        for data in roots:
+            replace_file(folder / f"{root_version(data)}.{ROOT_FILE}", data)
+            replace_file(folder / ROOT_FILE, data)
+        if targets is not None:
+            replace_file(folder / TARGETS_FILE, targets)
+        for role in replaced:
+            key = folder / f"{role}.key"
+            os.replace(key, folder / f"{role}.key.old")
+            os.replace(folder / f"{role}.key{NEW}", key)
+    except OSError as error:
+        raise OperatorError(f"a writable key folder expected, got {folder}: {error.strerror}") from None
+
+
 def load_metadata(folder: Path) -> dict[str, bytes]:
-    """The trust root and the publisher's delegation, as files of a new repository.
+    """The trust roots and the publisher's delegation, as files of a new repository: N.root.json and N.targets.json.
 
     :raises OperatorError: missing.
+    :raises VerificationError: damaged.
     """
-    return {"1.root.json": _read(folder / ROOT_FILE), "1.targets.json": _read(folder / TARGETS_FILE)}
+    root, targets = _read(folder / ROOT_FILE), _read(folder / TARGETS_FILE)
+    found = {f"{root_version(root)}.root.json": root}
+    for version in range(root_version(root) - 1, 0, -1):
+        earlier = folder / f"{version}.{ROOT_FILE}"
+        if not earlier.exists():
+            break
+        found[earlier.name] = _read(earlier)
+    return {**dict(reversed(found.items())), f"{targets_version(targets)}.targets.json": targets}
 
 
 def load_trust(folder: Path) -> Trust:
@@ -83,8 +143,15 @@ def load_trust(folder: Path) -> Trust:
     :raises OperatorError: missing.
     :raises VerificationError: damaged.
     """
-    metadata = load_metadata(folder)
-    return Trust([metadata["1.root.json"]], metadata["1.targets.json"])
+    return Trust([_read(folder / ROOT_FILE)], _read(folder / TARGETS_FILE))
+
+
+def load_top(folder: Path) -> tuple[bytes, bytes]:
+    """Root and targets as they are.
+
+    :raises OperatorError: missing.
+    """
+    return _read(folder / ROOT_FILE), _read(folder / TARGETS_FILE)
 
 
 def load_token(path: Path) -> str:
@@ -115,15 +182,23 @@ def replace_private(path: Path, data: bytes) -> None:
 
     :raises OperatorError: it cannot be written.
     """
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        try:
-            _create(new, data, 0o600)
-            os.replace(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+        replace_file(path, data, 0o600)
     except OSError as error:
         raise OperatorError(f"a writable place expected, got {path}: {error.strerror}") from None
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file whole or not at all.
+
+    :raises OSError: it cannot be written.
+    """
+    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _create(new, data, mode)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:

@@ -1,0 +1,74 @@
+"""Where an edge listens: an address and port, every address of the machine, or a Unix socket.
+
+Errors are the operator's to mend, so each says what was wanted, what the system said, and what would help.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge.common import unix_socket
+from vmimage.errors import OperatorError
+
+EVERYWHERE: Final = "*"  # all addresses of both families
+PUBLIC_MODE: Final = 0o666  # whoever may enter the socket's folder, as an address is for all of a machine
+PLAIN_PORT: Final = 80  # of what comes over a Unix socket, where the client names no other
+_REMEDIES: Final = {
+    errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
+    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which)",
+    errno.EADDRNOTAVAIL: ": no interface of this machine has that address",
+}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A listener that takes connections."""
+
+    server: Any  # asyncio.Server, or uvloop's, which is none of it by inheritance
+    listeners: list[tuple[str, int]]  # addresses and ports; none for a Unix socket
+    where: str  # for people and programs: a URL, or unix:PATH
+
+    @property
+    def port(self) -> int:
+        """Of the first address."""
+        return self.listeners[0][1] if self.listeners else PLAIN_PORT
+
+
+async def bind(
+    connect: Callable[[], asyncio.BaseProtocol], at: Path | tuple[str, int], option: str, backlog: int, mode: int
+) -> Bound:
+    """Take connections from now on.
+
+    :param connect: makes the protocol of one. :param option: that said where. :param mode: of a Unix socket's file.
+    :raises OperatorError: not there.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(at, Path):
+        listener = unix_socket.listen(at, mode=mode, backlog=backlog)
+        return Bound(await loop.create_unix_server(connect, sock=listener, backlog=backlog), [], f"unix:{at}")
+    host, port = at
+    try:
+        server = await loop.create_server(connect, None if host == EVERYWHERE else host, port, backlog=backlog)
+    except OSError as error:
+        raise OperatorError(f"{option} {_shown(host)}:{port}: {_why(error)}") from error
+    sockets: Sequence[socket.socket] = server.sockets  # a list in uvloop, whatever asyncio's types say
+    listeners = [bound.getsockname()[:2] for bound in sockets]
+    name = listeners[0][0] if host == EVERYWHERE else host
+    return Bound(server, listeners, f"http://{_shown(name)}:{listeners[0][1]}")
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror}: an address, or a name that this machine knows, expected"
+    if error.errno is None:
+        return str(error)
+    return os.strerror(error.errno) + _REMEDIES.get(error.errno, "")

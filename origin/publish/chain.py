@@ -1,0 +1,97 @@
+"""What a publisher believes of an origin: the newest root and targets, followed from those of the key folder.
+
+Decisions without I/O, as `origin.publish.publish`. What no edge could use (a role that has expired, a key that is not
+trusted) is refused here, before anything is sent.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from datetime import datetime
+from typing import Final
+
+from securesystemslib.signer import Signer
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Snapshot, Timestamp
+
+from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect
+from vmimage.errors import OriginError, PublisherError, VerificationError
+from vmimage.renewal import ended, ending, expiries
+from vmimage.trust import Trust, follow, verify_top
+
+ROOTS_MAX: Final = 256  # that are followed at once, as many as edges follow
+
+Warn = Callable[[str], None]
+_Read = Generator[Sequence[Request], Sequence[Response], "State"]
+
+
+class State:
+    """An origin's present state, verified."""
+
+    def __init__(
+        self, trust: Trust, snapshot: Snapshot, timestamp: Timestamp, roots: Sequence[bytes], targets: bytes | None
+    ) -> None:
+        """:param roots: those after the key folder's. :param targets: None where they are the key folder's."""
+        self.trust, self.snapshot, self.timestamp = trust, snapshot, timestamp
+        self.roots, self.targets = roots, targets
+
+
+def read_state(trust: Trust) -> _Read:
+    """Follow what an origin says now from what was known before.
+
+    :raises VerificationError: it is not what `trust` leads to.
+    """
+    roots: list[bytes] = []
+    while len(roots) < ROOTS_MAX:
+        [response] = yield [Request("GET", f"/tuf/{trust.root.version + len(roots) + 1}.root.json")]
+        if response.status == 404:
+            break
+        expect(response, 200, "root")
+        roots.append(response.body)
+    root = follow(roots, trust.root)
+    [response] = yield [Request("GET", f"/tuf/{TIMESTAMP_FILE}")]
+    expect(response, 200, "timestamp")
+    timestamp = verify_top(root, Timestamp, response.body)
+    [response] = yield [Request("GET", f"/tuf/{timestamp.snapshot_meta.version}.snapshot.json")]
+    expect(response, 200, "snapshot")
+    snapshot = verify_top(root, Snapshot, response.body)
+    meta = snapshot.meta.get("targets.json")
+    if meta is None:
+        raise VerificationError("snapshot: a version of targets expected, got none")
+    if not roots and meta.version == trust.targets.version:
+        return State(trust, snapshot, timestamp, roots, None)
+    [response] = yield [Request("GET", f"/tuf/{meta.version}.targets.json")]
+    expect(response, 200, "targets")
+    try:
+        meta.verify_length_and_hashes(response.body)
+    except RepositoryError as error:
+        raise VerificationError(f"targets: {error}") from None
+    return State(Trust(root, response.body), snapshot, timestamp, roots, response.body)
+
+
+def newest(
+    trust: Trust, signer: Signer, now: datetime, warn: Warn
+) -> Generator[Sequence[Request], Sequence[Response], Trust]:
+    """The trust by which edges will judge what `signer` signs now.
+
+    :param warn: called with a line for each role that ends soon.
+    :raises PublisherError: no edge would take it.
+    :raises OriginError: the origin does not renew what it has to.
+    """
+    state = yield from read_state(trust)
+    trust = state.trust
+    for line in ended(expiries(trust), now):
+        raise PublisherError(line)
+    for role, expires in (("timestamp", state.timestamp.expires), ("snapshot", state.snapshot.expires)):
+        if expires <= now:
+            raise OriginError(
+                f"{role} of the origin: one that is good expected, got one until {expires:%Y-%m-%d %H:%M} UTC: edges "
+                "refuse all that is new; compare the clocks, and look at the log of the origin, which renews it"
+            )
+    _, keyids = trust.bin_keys
+    if signer.public_key.keyid not in keyids:
+        raise PublisherError(
+            f"publisher.key: a key that targets version {trust.targets.version} trusts expected, got another: edges "
+            "refuse what it signs; use the key folder that `nunatak renew targets` was last run with"
+        )
+    for line in ending(expiries(trust), now):
+        warn(line)
+    return trust

@@ -1,0 +1,75 @@
+"""Answers of an origin: files that never change, and refusals in the words of the OCI distribution specification."""
+
+import contextlib
+import errno
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from origin.registry.refusal import OciError
+from origin.registry.store import BlobMissing
+from vmimage.errors import FormatError, NunatakError, VerificationError
+
+CHUNK_BYTES: Final = 256 << 10
+SMALL_FILE: Final = 64 << 10  # bytes, up to which a file is read at once
+FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
+_CONDITIONS: Final = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+_CODES: Final = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def file(request: web.Request, path: Path, size: int, content_type: str, digest: str) -> web.StreamResponse:
+    """Content that is named by its digest."""
+    headers = {"Content-Type": content_type, "Docker-Content-Digest": digest, "Cache-Control": FOR_EVER}
+    if request.method == "HEAD":  # publishers ask thousands of these; FileResponse would open the file in a thread
+        return web.Response(headers=headers | {"Content-Length": str(size), "Accept-Ranges": "bytes"})
+    return contents(request, path, size, headers)
+
+
+def contents(request: web.Request, path: Path, size: int, headers: dict[str, str]) -> web.StreamResponse:
+    """A file that never changes. A small one at once: a thread for its opening takes as long as all else."""
+    if size <= SMALL_FILE and not any(name in request.headers for name in _CONDITIONS):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            return web.Response(body=path.read_bytes(), headers=headers | {"Accept-Ranges": "bytes"})
+    return web.FileResponse(path, chunk_size=CHUNK_BYTES, headers=headers)
+
+
+def created(location: str, digest: str, **fields: str) -> web.Response:
+    """What was uploaded is kept."""
+    return web.Response(status=201, headers={"Location": location, "Docker-Content-Digest": digest, **fields})
+
+
+def refusal(status: int, code: str, message: str, **fields: str) -> web.Response:
+    """An error body ("Error Codes"). With 401 it says what opens the door: a token, as the password of any user."""
+    if status == 401:
+        fields["WWW-Authenticate"] = 'Basic realm="nunatak", charset="UTF-8"'
+    return web.json_response({"errors": [{"code": code, "message": message}]}, status=status, headers=fields)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns what a handler raises into a refusal."""
+    try:
+        return await handler(request)
+    except OciError as error:
+        return refusal(error.status, error.code, str(error))
+    except BlobMissing as error:
+        return refusal(400, "MANIFEST_BLOB_UNKNOWN", str(error))
+    except FormatError as error:
+        return refusal(400, "DIGEST_INVALID" if "blob" in request.path else "MANIFEST_INVALID", str(error))
+    except VerificationError as error:
+        return refusal(409 if error.http_status == 409 else 400, "MANIFEST_INVALID", str(error))
+    except NunatakError as error:
+        return refusal(error.http_status, "UNKNOWN", str(error))
+    except OSError as error:  # a full or broken disk: nothing of it is kept, and it may be tried again
+        return refusal(
+            507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500, "UNKNOWN", f"store: {error.strerror or error}"
+        )
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return refusal(error.status, _CODES.get(error.status, "UNKNOWN"), error.reason, **allowed)

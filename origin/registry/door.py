@@ -1,0 +1,64 @@
+"""Who may change what an origin has, by the token that a request shows.
+
+A token travels as `Authorization: Bearer TOKEN` (RFC 6750), or as the password of `Basic` (RFC 7617) with any user,
+which is all that clients of registries can send. Reading asks for none.
+"""
+
+import base64
+import binascii
+from typing import Final
+
+from aiohttp import web
+
+from origin.model.tokens import Tokens
+from origin.registry.bearer import bearer
+from origin.registry.names import Submitter
+from origin.registry.refusal import OciError
+
+CREDENTIALS_MAX: Final = 1024  # characters
+
+
+class Door:
+    """The tokens that an origin takes for uploads."""
+
+    def __init__(self, token: str | None, tokens: Tokens | None) -> None:
+        """:param token: the operator's, for all tenants; None refuses it. :param tokens: of tenants, for their own."""
+        self.token, self._tokens = token, tokens
+
+    @property
+    def opens(self) -> bool:
+        """Whether there is a token that would open it."""
+        return self.token is not None or self._tokens is not None
+
+    def submitter(self, request: web.Request) -> Submitter:
+        """On whose behalf a request is made.
+
+        :raises OciError: nobody's that may.
+        """
+        if not self.opens:
+            raise OciError(403, "DENIED", "this origin takes no uploads: it was started without a token")
+        shown = as_bearer(request.headers.get("Authorization", ""))
+        whose = bearer(shown, self.token, self._tokens, "tenant")
+        if whose is not None:
+            return Submitter(whose, operator=not whose)
+        said = "as Bearer, or as the password of any user (Basic)"
+        raise OciError(401, "UNAUTHORIZED", f"the origin's upload token expected {said}, got none or another")
+
+    def operator(self, request: web.Request, what: str) -> None:
+        """:raises OciError: it is not the operator who asks."""
+        if not self.submitter(request).operator:
+            raise OciError(403, "DENIED", f"{what}: the operator's token expected, got a tenant's")
+
+
+def as_bearer(authorization: str) -> str:
+    """An Authorization field with the token in the place where Bearer has it; "" where it has none."""
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return f"Bearer {rest.strip()}"
+    if scheme.lower() != "basic" or len(rest) > CREDENTIALS_MAX:
+        return ""
+    try:
+        _, colon, password = base64.b64decode(rest.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return f"Bearer {password}" if colon else ""
