@@ -54,7 +54,12 @@ def test_every_folder_that_is_asked_for_has_a_row() -> None:
 
 
 def test_subtests_of_one_name_are_counted_apart_and_those_of_documents_not_at_all() -> None:
-    told = [["a", "PASS", None], ["a", "FAIL", "why"], ["<a> element", "PASS", None], [None, "NOTRUN", None]]
+    told: list[list[str | None]] = [
+        ["a", "PASS", None],
+        ["a", "FAIL", "why"],
+        ["<a> element", "PASS", None],
+        [None, "NOTRUN", None],
+    ]
     assert dict(subtests("t", "?v", told)) == {
         Subtest("t", "?v", "a #1"): ("PASS", ""),
         Subtest("t", "?v", "a #2"): ("FAIL", "why"),
