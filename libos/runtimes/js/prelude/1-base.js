@@ -106,7 +106,7 @@ globalThis.__share = (() => {
 
   // What Web IDL converts arguments to. Their number is not checked where it would cost: the engine makes an object of
   // arguments for each call of a function that counts them.
-  share.text = (value) => `${value}`.toWellFormed();
+  share.text = (value) => (typeof value === "string" ? value : `${value}`).toWellFormed();
   share.options = (value, what) => {
     if (value === undefined || value === null) return {};
     if (typeof value !== "object" && typeof value !== "function") throw new TypeError(`${what}: an object of options expected`);

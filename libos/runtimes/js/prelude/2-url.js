@@ -32,6 +32,7 @@
   class URLSearchParams {
     #list = []; #changed = null;
     constructor(init = "") {
+      if (init === "") return;
       if ((typeof init === "object" && init !== null) || typeof init === "function") this.#list = share.pairs(init, "URLSearchParams", text);
       else { init = text(init); this.#read(init[0] === "?" ? init.slice(1) : init); }
     }
