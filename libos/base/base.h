@@ -71,6 +71,10 @@ bool pages_own(uint64_t address, uint64_t size, struct page_range *range);
 bool pages_are_free(struct page_range range);
 void pages_take_range(struct page_range range);
 void pages_give_range(struct page_range range);
+void pages_clip(uint64_t address, uint64_t size, struct page_range *range);
+bool pages_take_half(struct page_range *range);
+bool pages_next_run(struct page_range *range);
+bool pages_are_taken(struct page_range range);
 
 /* ---- malloc.c ---- */
 void *heap_alloc(size_t size);

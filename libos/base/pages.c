@@ -113,3 +113,44 @@ bool pages_own(uint64_t address, uint64_t size, struct page_range *range) {
     *range = (struct page_range){(uint32_t)(address / NK_PAGE_SIZE), pages_in(size)};
     return range->first >= first && range->first + range->count <= end;
 }
+
+/* Those of these bytes' pages that lie between the program's end and the end of memory: *range, which may be empty. */
+void pages_clip(uint64_t address, uint64_t size, struct page_range *range) {
+    uint64_t from = address / NK_PAGE_SIZE, to = from + ALIGN_UP(size, NK_PAGE_SIZE) / NK_PAGE_SIZE;
+    from = from < first ? first : MIN(from, (uint64_t)end);
+    to = to < from ? from : MIN(to, (uint64_t)end);
+    *range = (struct page_range){(uint32_t)from, (uint32_t)(to - from)};
+}
+
+/* Takes the upper half of the last free run, for who wants to begin there what memory is too small for; false: none. */
+bool pages_take_half(struct page_range *range) {
+    uint32_t to = end;
+    while (to > first && bit(taken, to - 1))
+        to--;
+    uint32_t from = to;
+    while (from > first && !bit(taken, from - 1))
+        from--;
+    *range = (struct page_range){from + (to - from + 1) / 2, (to - from) / 2};
+    pages_take_range(*range);
+    return range->count;
+}
+
+/* The next run of taken pages from range->first on. */
+bool pages_next_run(struct page_range *range) {
+    uint32_t page = range->first < first ? first : range->first;
+    while (page < end && !bit(taken, page))
+        page++;
+    range->first = page;
+    while (page < end && bit(taken, page))
+        page++;
+    range->count = page - range->first;
+    return range->count;
+}
+
+/* Whether all of them are taken. */
+bool pages_are_taken(struct page_range range) {
+    for (uint32_t page = range.first; range.count; range.count--, page++)
+        if (page >= end || !bit(taken, page))
+            return false;
+    return true;
+}

@@ -34,6 +34,7 @@ LDFLAGS: Final = (
     "-Wl,-z,noexecstack",
 )
 CXX: Final = (".cc", ".cpp", ".cxx")
+OBJECT: Final = ".o"
 HEADERS: Final = ("*.h", "*.hh", "*.hpp", "*.inc", "*.def")
 
 
@@ -42,7 +43,7 @@ def compile_linux(
 ) -> bytes:
     """A static x86-64-v2 ELF program. `<nunatak.h>` is found; with it a program can call the call table.
 
-    :param sources: C, C++ and assembler files.
+    :param sources: C, C++ and assembler files, and objects of `compile_objects`.
     :param include: folders to search for headers; a change of a header in them compiles everything anew.
     :param flags: for the compiler, after our own.
     :raises PublisherError: the compiler refuses; with its message.
@@ -50,6 +51,25 @@ def compile_linux(
     files = list(sources)
     if not files:
         raise PublisherError("program: at least one source file expected, got none")
+    ready = [path for path in files if path.suffix == OBJECT]
+    compiled = compile_objects([path for path in files if path.suffix != OBJECT], include=include, flags=flags)
+    objects = [*compiled, *ready]
+    linker = "c++" if any(path.suffix in CXX for path in files) else "cc"
+    key = hashlib.sha256(
+        repr((linker, LDFLAGS, tuple(link_flags), [path.name for path in objects])).encode()
+    ).hexdigest()
+    program = cache_folder() / f"{key}.elf"
+    if not program.exists():
+        _make(program, [*ZIG, linker, *TARGET, *LDFLAGS, *map(str, objects), *link_flags], "link")
+    return program.read_bytes()
+
+
+def compile_objects(sources: Iterable[Path], *, include: Sequence[Path] = (), flags: Sequence[str] = ()) -> list[Path]:
+    """Objects for `compile_linux`, of sources that have nothing to do with the headers of the others.
+
+    :raises PublisherError: the compiler refuses; with its message.
+    """
+    files = list(sources)
     folders = [*include, HERE / "include"]
     common = hashlib.sha256(repr((version("ziglang"), TARGET, CFLAGS, tuple(flags))).encode())
     headers = {
@@ -63,20 +83,12 @@ def compile_linux(
         common.update(f"{path.name} {len(data)}\n".encode() + data)
     options = [*TARGET, *CFLAGS, *flags, *(f"-I{folder}" for folder in folders)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(lambda path: _object(path, options, common.copy()), files))
-    linker = "c++" if any(path.suffix in CXX for path in files) else "cc"
-    key = hashlib.sha256(
-        repr((linker, LDFLAGS, tuple(link_flags), [path.name for path in objects])).encode()
-    ).hexdigest()
-    program = cache_folder() / f"{key}.elf"
-    if not program.exists():
-        _make(program, [*ZIG, linker, *TARGET, *LDFLAGS, *map(str, objects), *link_flags], "link")
-    return program.read_bytes()
+        return list(pool.map(lambda path: _object(path, options, common.copy()), files))
 
 
 def _object(path: Path, options: Sequence[str], key: "hashlib._Hash") -> Path:
     key.update(path.name.encode() + b"\0" + path.read_bytes())
-    place = cache_folder() / "objects" / f"{key.hexdigest()}.o"
+    place = cache_folder() / "objects" / f"{key.hexdigest()}{OBJECT}"
     if not place.exists():
         compiler = "c++" if path.suffix in CXX else "cc"
         _make(place, [*ZIG, compiler, *options, "-c", str(path)], path.name)

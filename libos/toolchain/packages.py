@@ -90,10 +90,15 @@ def _fetch(package: Package, folder: Path) -> Path:
         wanted = folder / "requirements.txt"
         wanted.write_text(f"{exact} --hash=sha256:{package.sha256}\n")
         # pip looks at a source distribution's metadata, for which it runs its build script: with our own locked
-        # setuptools, and only after the hash was found right.
+        # setuptools, and only after the hash was found right. It compiles nothing; one that asks what the C++ compiler
+        # can do is told that there is none.
         kind = "--no-binary" if package.index == "pypi" else "--only-binary"
         options = ("--quiet", "--no-deps", kind, ":all:", "--no-build-isolation", "--require-hashes")
-        _run([sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)], exact)
+        _run(
+            [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted), "-d", str(folder)],
+            exact,
+            CXX="false",
+        )
     else:
         npm = shutil.which("npm")
         if npm is None:
@@ -106,9 +111,16 @@ def _fetch(package: Package, folder: Path) -> Path:
     return archives[0]
 
 
-def _run(command: Sequence[str], what: str) -> None:
+def _run(command: Sequence[str], what: str, **environment: str) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=FETCH_TIMEOUT_S,
+            check=False,
+            env={**os.environ, **environment},
+        )
     except subprocess.TimeoutExpired:
         raise OperatorError(f"{what}: not fetched after {FETCH_TIMEOUT_S} s") from None
     except OSError as error:

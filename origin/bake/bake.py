@@ -27,7 +27,7 @@ from origin.bake import files as archive
 from origin.bake.bundle import bundle_of, environment
 from origin.bake.disks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.bake.elf import Program, Segment, parse_program
-from origin.bake.layout import device_regions, segment_regions
+from origin.bake.layout import device_regions, segment_regions, stack_bytes, stack_low
 from origin.bake.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
@@ -78,7 +78,8 @@ class Baker:
         runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
         if runtime is not None:
             memory_bytes = RUNTIME_MEMORY
-            regions = (*regions, *segment_regions(runtime.segments), Region(_end(runtime), memory_bytes, "rw"))
+            free = Region(stack_low(_end(runtime)), memory_bytes, "rw")
+            regions = (*regions, *segment_regions(runtime.segments), free)
         image = Image(BaseMemory(None), page_template(regions, memory_bytes))
         shell = Shell(image.base, image.memory_bytes)
         shell.memory.bind(image.template)
@@ -109,7 +110,8 @@ class Baker:
     def _place_of_runtime(self, files: int) -> ProgramPlace:
         assert self._runtime is not None
         runtime = self._runtime
-        return ProgramPlace(runtime.entry, _end(runtime), files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
+        heap = stack_low(_end(runtime)) + stack_bytes(RUNTIME_MEMORY)
+        return ProgramPlace(runtime.entry, heap, files, runtime.phdr, runtime.phnum, abi.PROGRAM_LINUX)
 
     def bake(
         self,
@@ -137,6 +139,8 @@ class Baker:
         :raises PublisherError: it faults, leaves, idles or takes too long before it is ready; or does not fit.
         """
         heap = _end(program)
+        if kind != abi.PROGRAM_NATIVE:
+            heap = stack_low(heap) + stack_bytes(self._memory_bytes)
         usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if heap >= usable:
             raise PublisherError(
@@ -195,7 +199,9 @@ class Baker:
         bake_entropy: bool,
         warn: Progress,
     ) -> ImageBundle:
-        rest = [Region(place.heap, usable, "rw"), *([Region(usable, self._memory_bytes, "r")] if files else [])]
+        end = _end(program)
+        rest = [Region(end if place.kind == abi.PROGRAM_NATIVE else stack_low(end), usable, "rw")]
+        rest += [Region(usable, self._memory_bytes, "r")] if files else []
         regions = (*self._regions, *(DISK_REGIONS if disks else ()), *segment_regions(program.segments), *rest)
         image = Image(self._shell.memory.base, page_template(regions, self._memory_bytes), self._start)
         devices = drives_for_bake(self._shell.memory, disks) if disks else None

@@ -1,10 +1,24 @@
 """Where things lie in a machine's memory that is being baked: its devices, and the segments of a program."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from origin.bake.elf import Segment
 from vmimage import abi
 from vmimage.manifest import Access, Region
+
+STACK_MAX: Final = 8 << 20  # bytes; what Linux gives a first thread
+STACK_SHARE: Final = 8  # of memory, one in so many at most
+
+
+def stack_bytes(memory_bytes: int) -> int:
+    """The size of the first thread's stack in a Linux program, in whole pages; memory is taken as it is touched."""
+    return min(STACK_MAX, memory_bytes // STACK_SHARE) // abi.PAGE_SIZE * abi.PAGE_SIZE
+
+
+def stack_low(program_end: int) -> int:
+    """Where that stack ends: a page that is nobody's lies between it and the program."""
+    return program_end + abi.PAGE_SIZE
 
 
 def device_regions() -> list[Region]:

@@ -1,9 +1,6 @@
 """crypto.subtle of JavaScript workers, judged by the RFCs' vectors and by the package `cryptography`, both ways."""
 
 import hmac
-import json
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,62 +13,15 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
-from tests.support.guests import Guest
-from vmimage.manifest import DEFAULT_TERMS
+from tests.support.subtle import Subtle, of
 
-WORKER = Path(__file__).parent / "workers" / "subtle.js"
 SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HASHES = {"SHA-1": hashes.SHA1(), "SHA-256": hashes.SHA256(), "SHA-384": hashes.SHA384(), "SHA-512": hashes.SHA512()}
-
-
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
-class Subtle:
-    """Steps of crypto.subtle in a machine: each a method and its arguments, bytes as they are."""
-
-    def __init__(self) -> None:
-        self.guest = Guest(image(), cpu_ms=600_000)
-
-    def __call__(self, *steps: list[Any]) -> list[Any]:
-        body = json.dumps(_out(list(steps))).encode()
-        answer = self.guest.get("/", method="POST", body=body, CONTENT_TYPE="application/json")
-        found = _in(json.loads(bytes(answer.body)))
-        assert isinstance(found, list)
-        return found
-
-
-def _out(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return {"hex": value.hex()}
-    if isinstance(value, list):
-        return [_out(item) for item in value]
-    return {name: _out(item) for name, item in value.items()} if isinstance(value, dict) else value
-
-
-def _in(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_in(item) for item in value]
-    if isinstance(value, dict):
-        return bytes.fromhex(value["hex"]) if set(value) == {"hex"} else {name: _in(v) for name, v in value.items()}
-    return value
 
 
 @pytest.fixture(scope="module")
 def subtle(engine: str) -> Subtle:
     return Subtle()
-
-
-def of(step: int, part: str | None = None) -> dict[str, object]:
-    return {"of": step, **({"part": part} if part else {})}
 
 
 def hmac_key(key: bytes, name: str = "SHA-256", **more: object) -> list[Any]:

@@ -97,6 +97,15 @@ def test_cgi_redirects_streams_and_reports_its_exit_code() -> None:
     assert b"exit code 1" in late.log
 
 
+def test_a_stack_without_room_ends_at_its_guard_page() -> None:
+    overflowing = program("linux_overflow.c")
+    end = max(segment.address + segment.memory_size for segment in overflowing.segments)
+    guard = -(-end // abi.PAGE_SIZE)
+    with pytest.raises(GuestFault, match="page fault") as caught:
+        run(overflowing)
+    assert int(str(caught.value).rpartition("address ")[2], 16) // abi.PAGE_SIZE == guard
+
+
 def test_without_an_entry_syscall_is_an_invalid_opcode() -> None:
     guest = Guest(load(bake_linux("linux_service.c")))
     entry = abi.CONTROL_ADDRESS + abi.CONTROL_SYSCALL

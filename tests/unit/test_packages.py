@@ -55,6 +55,28 @@ def test_pinned_bytes_are_unpacked_once(index: Index) -> None:
     assert index.asked == [package]
 
 
+def test_a_source_distribution_is_fetched_where_there_is_no_compiler(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """pip runs its build script for the metadata, which may ask what the C++ compiler can do."""
+    script = (
+        b"import os, setuptools, subprocess\n"
+        b"subprocess.run([os.environ['CXX']])\n"
+        b"setuptools.setup(name='asks', version='1')\n"
+    )
+    with tarfile.open(tmp_path / "asks-1.tar.gz", "w:gz") as tar:
+        for name, text in (("setup.py", script), ("PKG-INFO", b"Metadata-Version: 2.1\nName: asks\nVersion: 1\n")):
+            member = tarfile.TarInfo(f"asks-1/{name}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    digest = hashlib.sha256((tmp_path / "asks-1.tar.gz").read_bytes()).hexdigest()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert (source_tree(Package("pypi", "asks", "1", digest)) / "setup.py").read_bytes() == script
+
+
 # Where it is all kept.
 
 

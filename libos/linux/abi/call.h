@@ -63,7 +63,7 @@ struct frame {
 
 typedef int64_t linux_function(const uint64_t *arguments, struct frame *frame);
 
-#define FILES_MAX 256
+#define FILES_MAX 1024
 #define PROCESS_ID 2
 
 #endif

@@ -1,55 +1,66 @@
 /* Descriptors: a number names an open file, several numbers may name one, and its kind does the work. */
 #include "fs.h"
 
-#define F_DUPFD 0
-#define F_GETFD 1
-#define F_SETFD 2
-#define F_GETFL 3
-#define F_SETFL 4
-#define F_DUPFD_CLOEXEC 1030
-#define FIONBIO 0x5421
-#define IOV_MAX 1024
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#define CLOSE_RANGE_CLOEXEC 4
+
+struct file_hooks file_hooks;
 
 static struct file *descriptors[FILES_MAX];
-
-struct iovec {
-    uint64_t base, size;
-};
+static uint64_t closes[FILES_MAX / 64]; /* a bit each: FD_CLOEXEC, which is kept for who asks; there is no exec */
 
 struct file *file_of(uint64_t descriptor) {
     return descriptor < FILES_MAX ? descriptors[descriptor] : NULL;
+}
+
+bool closes_on_exec(uint64_t descriptor) {
+    return closes[descriptor / 64] >> descriptor % 64 & 1;
+}
+
+void close_on_exec(uint64_t descriptor, bool does) {
+    uint64_t bit = 1ull << descriptor % 64;
+    closes[descriptor / 64] = does ? closes[descriptor / 64] | bit : closes[descriptor / 64] & ~bit;
 }
 
 struct file *file_new(const struct file_kind *kind, uint32_t flags) {
     struct file *file = heap_zeroed(1, sizeof *file);
     if (file) {
         file->kind = kind;
-        file->flags = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC);
+        file->flags = flags & ~(uint32_t)(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC | O_NOCTTY);
     }
     return file;
 }
 
-static void release(struct file *file) {
+/* For who held it: the last one closes it. */
+void file_release(struct file *file) {
     if (--file->users)
         return;
+    if (file->watched)
+        file_hooks.forget(file);
     if (file->kind->close)
         file->kind->close(file);
     heap_free(file);
 }
 
 /* Gives the file the lowest free number from `lowest` on; without one it is released. */
-int64_t file_install(struct file *file, unsigned lowest, bool close_on_exec) {
-    (void)close_on_exec; /* there is no exec */
+int64_t file_install(struct file *file, unsigned lowest, bool closing) {
     if (!file)
         return -ENOMEM;
     file->users++;
-    for (unsigned number = lowest; number < FILES_MAX; number++)
+    uint64_t limit = files_limit();
+    for (unsigned number = lowest; number < limit; number++)
         if (!descriptors[number]) {
             descriptors[number] = file;
+            close_on_exec(number, closing);
             return number;
         }
-    release(file);
+    file_release(file);
     return -EMFILE;
+}
+
+int64_t file_open(const struct file_kind *kind, uint64_t flags) {
+    return file_install(file_new(kind, (uint32_t)flags & (O_NONBLOCK | O_ACCMODE)), 0, flags & O_CLOEXEC);
 }
 
 void files_begin(void) {
@@ -60,135 +71,56 @@ void files_begin(void) {
 
 int64_t sys_close(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct file *file = file_of(a[0]);
+    uint64_t number = (uint32_t)a[0];
+    struct file *file = file_of(number);
     if (!file)
         return -EBADF;
-    descriptors[a[0]] = NULL;
-    release(file);
+    descriptors[number] = NULL;
+    if (file_hooks.unlock)
+        file_hooks.unlock(file, file->users == 1);
+    file_release(file);
     return 0;
 }
 
 int64_t sys_close_range(const uint64_t *a, struct frame *frame) {
-    for (uint64_t number = a[0]; number <= a[1] && number < FILES_MAX; number++)
-        sys_close(&number, frame);
-    return a[0] > a[1] ? -EINVAL : 0;
-}
-
-#define AT_POSITION (-1)
-
-static int64_t transfer(struct file *file, bool write, uint64_t address, uint64_t size, int64_t at) {
-    bool mine = at == AT_POSITION;
-    if (!file || (write ? (file->flags & O_ACCMODE) == 0 : (file->flags & O_ACCMODE) == O_WRONLY))
-        return -EBADF;
-    if (!(write ? can_read(address, size) : can_write(address, size)))
-        return -EFAULT;
-    if (!(write ? (void *)file->kind->write : (void *)file->kind->read))
-        return file->kind->mode == S_IFDIR ? -EISDIR : -EBADF;
-    if (!mine && (at < 0 || file->kind->mode != S_IFREG))
-        return at < 0 ? -EINVAL : -ESPIPE;
-    int64_t from = mine ? file->position : at;
-    int64_t done = write ? file->kind->write(file, (const void *)address, size, from)
-                         : file->kind->read(file, (void *)address, size, from);
-    if (mine && done > 0)
-        file->position += done;
-    return done;
-}
-
-int64_t sys_read(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return transfer(file_of(a[0]), false, a[1], a[2], AT_POSITION);
-}
-
-int64_t sys_write(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return transfer(file_of(a[0]), true, a[1], a[2], AT_POSITION);
-}
-
-int64_t sys_pread(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return (int64_t)a[3] < 0 ? -EINVAL : transfer(file_of(a[0]), false, a[1], a[2], (int64_t)a[3]);
-}
-
-int64_t sys_pwrite(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return (int64_t)a[3] < 0 ? -EINVAL : transfer(file_of(a[0]), true, a[1], a[2], (int64_t)a[3]);
-}
-
-static int64_t vector(const uint64_t *a, bool write, int64_t at) {
-    const struct iovec *pieces = (const struct iovec *)a[1];
-    int64_t total = 0;
-    if (a[2] > IOV_MAX)
+    uint64_t from = (uint32_t)a[0], to = (uint32_t)a[1], flags = a[2];
+    if (from > to || flags & ~6ull)
         return -EINVAL;
-    if (!can_read(a[1], a[2] * sizeof *pieces))
-        return -EFAULT;
-    for (uint64_t i = 0; i < a[2]; i++) {
-        if (!pieces[i].size && i + 1 < a[2])
-            continue;
-        int64_t done = transfer(file_of(a[0]), write, pieces[i].base, pieces[i].size, at);
-        if (done < 0)
-            return total ? total : done;
-        total += done;
-        at = at == AT_POSITION ? at : at + done;
-        if ((uint64_t)done < pieces[i].size)
-            break;
-    }
-    return total;
+    for (uint64_t number = from; number <= to && number < FILES_MAX; number++)
+        if (!(flags & CLOSE_RANGE_CLOEXEC))
+            sys_close(&number, frame);
+        else if (file_of(number))
+            close_on_exec(number, true);
+    return 0;
 }
 
-int64_t sys_readv(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return vector(a, false, AT_POSITION);
-}
-
-int64_t sys_writev(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return vector(a, true, AT_POSITION);
-}
-
-int64_t sys_preadv(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return (int64_t)a[3] < 0 ? -EINVAL : vector(a, false, (int64_t)a[3]);
-}
-
-int64_t sys_pwritev(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return (int64_t)a[3] < 0 ? -EINVAL : vector(a, true, (int64_t)a[3]);
-}
-
-int64_t sys_sendfile(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    struct file *to = file_of(a[0]), *from = file_of(a[1]);
-    char piece[1024];
-    int64_t total = 0;
-    if (!to || !from || !to->kind->write || !from->kind->read)
-        return -EBADF;
-    if (a[2] && !can_write(a[2], 8))
-        return -EFAULT;
-    int64_t *at = a[2] ? (int64_t *)a[2] : &from->position;
-    while ((uint64_t)total < a[3]) {
-        int64_t got = from->kind->read(from, piece, MIN(sizeof piece, a[3] - (uint64_t)total), *at);
-        int64_t done = got > 0 ? to->kind->write(to, piece, (uint64_t)got, to->position) : got;
-        if (done <= 0)
-            return total ? total : done;
-        *at += done;
-        to->position += done;
-        total += done;
-    }
-    return total;
+/* How far the bytes go; a folder has a place for every cookie. */
+static int64_t end_of(const struct file *file) {
+    if (file->kind->mode == S_IFDIR)
+        return INT64_MAX;
+    return file->node ? (int64_t)file->node->size : file->entry ? (int64_t)file->entry->size : (int64_t)file->size;
 }
 
 int64_t sys_lseek(const uint64_t *a, struct frame *frame) {
     (void)frame;
     struct file *file = file_of(a[0]);
-    struct stat_record stat;
-    if (!file)
+    if (!file || file->flags & O_PATH)
         return -EBADF;
+    if (a[2] > SEEK_HOLE)
+        return -EINVAL;
+    if (file->kind->mode == S_IFCHR || (file->kind->name && !file->pipe))
+        return file->position = 0; /* devices without an end, as /dev/null; counters and the like */
     if (file->kind->mode != S_IFREG && file->kind->mode != S_IFDIR)
         return -ESPIPE;
-    stat_file(file, &stat);
-    int64_t base = a[2] == 0 ? 0 : a[2] == 1 ? file->position : stat.size, to;
-    if (a[2] > 2 || __builtin_add_overflow(base, (int64_t)a[1], &to) || to < 0)
-        return -EINVAL;
+    int64_t end = end_of(file), to;
+    if (a[2] >= SEEK_DATA) { /* all of it is data, and a hole follows */
+        if ((int64_t)a[1] < 0 || (int64_t)a[1] >= end)
+            return -ENXIO;
+        return file->position = a[2] == SEEK_DATA ? (int64_t)a[1] : end;
+    }
+    int64_t base = a[2] == 0 ? 0 : a[2] == 1 ? file->position : end;
+    if (__builtin_add_overflow(base, (int64_t)a[1], &to) || to < 0)
+        return a[2] && (int64_t)a[1] > 0 ? -EOVERFLOW : -EINVAL;
     return file->position = to;
 }
 
@@ -198,57 +130,51 @@ int64_t sys_dup(const uint64_t *a, struct frame *frame) {
     return file ? file_install(file, 0, false) : -EBADF;
 }
 
-int64_t sys_dup3(const uint64_t *a, struct frame *frame) {
-    struct file *file = file_of(a[0]);
-    if (!file || a[1] >= FILES_MAX)
+static int64_t duplicate(uint64_t from, uint64_t to, bool closing, struct frame *frame) {
+    struct file *file = file_of((uint32_t)from);
+    to = (uint32_t)to;
+    if (!file || to >= files_limit())
         return -EBADF;
-    if (a[0] == a[1])
-        return -EINVAL;
-    sys_close(a + 1, frame);
     file->users++;
-    descriptors[a[1]] = file;
-    return (int64_t)a[1];
+    sys_close(&to, frame);
+    descriptors[to] = file;
+    close_on_exec(to, closing);
+    return (int64_t)to;
+}
+
+int64_t sys_dup3(const uint64_t *a, struct frame *frame) {
+    if (a[2] & ~(uint64_t)O_CLOEXEC || (uint32_t)a[0] == (uint32_t)a[1])
+        return -EINVAL;
+    return duplicate(a[0], a[1], a[2], frame);
 }
 
 int64_t sys_dup2(const uint64_t *a, struct frame *frame) {
-    return a[0] == a[1] && file_of(a[0]) ? (int64_t)a[1] : sys_dup3(a, frame);
+    if ((uint32_t)a[0] == (uint32_t)a[1])
+        return file_of(a[0]) ? (int64_t)(uint32_t)a[1] : -EBADF;
+    return duplicate(a[0], a[1], false, frame);
 }
 
-int64_t sys_fcntl(const uint64_t *a, struct frame *frame) {
+/* What is written is where it stays: there is nothing to wait for. */
+int64_t sys_fsync(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct file *file = file_of(a[0]);
-    if (!file)
+    const struct file *file = file_of(a[0]);
+    if (!file || file->flags & O_PATH)
         return -EBADF;
-    switch (a[1]) {
-    case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
-        return a[2] < FILES_MAX ? file_install(file, (unsigned)a[2], false) : -EINVAL;
-    case F_GETFD:
-    case F_SETFD:
-        return 0;
-    case F_GETFL:
-        return file->flags;
-    case F_SETFL:
-        file->flags = (file->flags & ~(uint32_t)(O_NONBLOCK | O_APPEND)) | ((uint32_t)a[2] & (O_NONBLOCK | O_APPEND));
-        return 0;
-    case 5: /* locks: there is nobody else */
-    case 6:
-    case 7:
-        return 0;
-    default:
-        return -EINVAL;
-    }
+    return file->kind->mode == S_IFREG || file->kind->mode == S_IFDIR ? 0 : -EINVAL;
 }
 
-int64_t sys_ioctl(const uint64_t *a, struct frame *frame) {
+int64_t sys_fadvise(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct file *file = file_of(a[0]);
-    if (!file)
+    const struct file *file = file_of(a[0]);
+    if (!file || file->flags & O_PATH)
         return -EBADF;
-    if (a[1] != FIONBIO)
-        return -ENOTTY; /* no terminals here */
-    if (!can_read(a[2], 4))
-        return -EFAULT;
-    file->flags = *(const int *)a[2] ? file->flags | O_NONBLOCK : file->flags & ~(uint32_t)O_NONBLOCK;
-    return 0;
+    return file->pipe ? -ESPIPE : a[3] > 5 || (int64_t)a[2] < 0 ? -EINVAL : 0;
+}
+
+int64_t sys_readahead(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    const struct file *file = file_of(a[0]);
+    if (!file || (file->flags & O_ACCMODE) == O_WRONLY)
+        return -EBADF;
+    return file->kind->mode == S_IFREG ? 0 : -EINVAL;
 }

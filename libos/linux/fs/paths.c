@@ -1,134 +1,237 @@
-/* From a path to what it names: the image's read-only tree, with /tmp and a few devices in it. */
+/* From a path to what it names: the image's read-only tree, with /tmp, /dev and /proc in it. */
 #include "fs.h"
 
 #define NAME_MAX 255
-
-static char working[PATH_NAME_MAX] = "/";
-
-bool in_tmp(const char *path) {
-    return !strncmp(path, "/tmp", 4) && (!path[4] || path[4] == '/');
-}
-
-/* Makes the path absolute, without ".", ".." and double slashes. */
-static int64_t normalise(const char *from, uint64_t base, char *to) {
-    size_t length = 0;
-    if (*from != '/') {
-        const char *start = working;
-        if ((int)base != AT_FDCWD) {
-            struct file *folder = file_of(base);
-            if (!folder)
-                return -EBADF;
-            if (folder->kind->mode != S_IFDIR)
-                return -ENOTDIR;
-            start = folder->folder;
-        }
-        length = strlen(start) == 1 ? 0 : strlen(start);
-        memcpy(to, start, length);
-    }
-    while (*from) {
-        const char *end = from;
-        while (*end && *end != '/')
-            end++;
-        size_t part = (size_t)(end - from);
-        if (part == 2 && from[0] == '.' && from[1] == '.') {
-            while (length && to[--length] != '/')
-                ;
-        } else if (part && !(part == 1 && *from == '.')) {
-            if (part > NAME_MAX || length + part + 2 > PATH_NAME_MAX)
-                return -ENAMETOOLONG;
-            to[length++] = '/';
-            memcpy(to + length, from, part);
-            length += part;
-        }
-        from = *end ? end + 1 : end;
-    }
-    if (!length)
-        to[length++] = '/';
-    to[length] = '\0';
-    return 0;
-}
-
-/* What the path names, if anything; errors of the path itself. */
-int64_t find_place(uint64_t base, uint64_t address, struct place *place) {
-    const char *path = path_argument(address);
-    if (!path)
-        return -EFAULT;
-    if (!*path)
-        return -ENOENT;
-    int64_t error = normalise(path, base, place->path);
-    place->entry = NULL;
-    place->node = NULL;
-    if (error)
-        return error;
-    if (in_tmp(place->path) && place->path[4])
-        place->node = tmp_find(place->path);
-    else
-        place->entry = archive_find(place->path + 1);
-    return 0;
-}
+#define LINKS_MAX 40 /* as on Linux */
 
 bool is_folder(const struct place *place) {
-    if (place->node)
-        return (place->node->mode & S_IFMT) == S_IFDIR;
-    if (place->entry)
-        return (place->entry->mode & S_IFMT) == S_IFDIR;
-    return !strcmp(place->path, "/tmp") || !strcmp(place->path, "/") || !strcmp(place->path, "/dev");
+    if (place->file)
+        return place->file->kind->mode == S_IFDIR;
+    uint32_t mode = place->node      ? place->node->mode
+                    : place->special ? place->special->mode
+                    : place->entry   ? place->entry->mode
+                                     : 0;
+    return (mode & S_IFMT) == S_IFDIR || place->length == 0;
 }
 
 bool is_there(const struct place *place) {
-    return place->entry || place->node || is_folder(place) || device(place->path);
+    return place->file || place->node || place->special || place->entry || !place->length;
 }
 
-/* Whether something may be made at that path: it is in /tmp, in a folder that is there. */
+/* A link that stands for itself, not for what it leads to. */
+bool is_link(const struct place *place) {
+    if (place->node)
+        return (place->node->mode & S_IFMT) == S_IFLNK;
+    return place->special && (place->special->mode & S_IFMT) == S_IFLNK;
+}
+
+void link_target(const struct place *place, char *to) {
+    if (place->node) {
+        memcpy(to, place->node->data, place->node->size);
+        to[place->node->size] = '\0';
+        return;
+    }
+    const struct file *file = descriptor_file(place->path);
+    if (file)
+        descriptor_target(file, to);
+    else
+        format_buffer(to, PATH_MAX, "%s", special_target(place->special));
+}
+
+/* Fills in what is at the place's path, in which no links are left. */
+static void locate(struct place *place) {
+    const char *rest;
+    place->path[place->length] = '\0';
+    place->entry = NULL;
+    place->special = NULL;
+    place->file = NULL;
+    place->folder = NULL;
+    place->name = place->path + place->length;
+    while (place->name > place->path && place->name[-1] != '/')
+        place->name--;
+    place->node = root_of(place->path, &rest);
+    if (!place->node) {
+        place->special = special_find(place->path);
+        if (!place->special || (place->special->mode & S_IFMT) == S_IFDIR)
+            place->entry = archive_find(place->length ? place->path + 1 : "");
+        return;
+    }
+    while (*rest && place->node) {
+        const char *part = ++rest;
+        while (*rest && *rest != '/')
+            rest++;
+        place->folder = place->node;
+        struct name *name = name_find(place->node, part, (size_t)(rest - part));
+        place->node = name ? name->node : NULL;
+    }
+}
+
+static void leave(struct place *place) {
+    while (place->length && place->path[--place->length] != '/')
+        ;
+    locate(place);
+}
+
+static int64_t start(uint64_t base, bool here, struct place *place) {
+    struct node *node = working_node();
+    const char *path = node ? NULL : working_folder();
+    if ((int)base != AT_FDCWD) {
+        const struct file *folder = file_of((uint32_t)base);
+        if (!folder)
+            return -EBADF;
+        if (folder->kind->mode != S_IFDIR)
+            return -ENOTDIR;
+        path = folder->folder;
+        node = folder->node;
+    }
+    if (node && !node_path(node, place->path)) { /* it was removed: only itself is left of it */
+        place->path[0] = '\0';
+        place->name = place->path;
+        place->entry = NULL;
+        place->special = NULL;
+        place->file = NULL;
+        place->folder = NULL;
+        place->slash = place->dot = false;
+        place->node = node;
+        return here ? 0 : -ENOENT;
+    }
+    if (!node)
+        format_buffer(place->path, PATH_MAX, "%s", path);
+    place->length = strlen(place->path) == 1 ? 0 : strlen(place->path);
+    locate(place);
+    return 0;
+}
+
+/* Puts what the link leads to in front of what is left of the path. */
+static int64_t splice_link(struct place *place, char **rest, char *buffer) {
+    static char target[PATH_MAX], tail[PATH_MAX];
+    size_t left = strlen(*rest);
+    memcpy(tail, *rest, left + 1);
+    link_target(place, target);
+    if (strlen(target) + left + 2 > PATH_MAX)
+        return -ENAMETOOLONG;
+    if (!*target)
+        return -ENOENT;
+    format_buffer(buffer, PATH_MAX, "%s%s%s", target, left ? "/" : "", tail);
+    *rest = buffer;
+    leave(place);
+    if (*target == '/') {
+        place->length = 0;
+        locate(place);
+    }
+    return 0;
+}
+
+/* A link of /proc/self/fd leads to the open file itself, which may have no name left. */
+static bool behind_descriptor(struct place *place, bool last) {
+    struct file *file = descriptor_file(place->path);
+    if (!file)
+        return false;
+    if (file->node && file->kind->mode == S_IFDIR && node_path(file->node, place->path)) {
+        place->length = strlen(place->path);
+        locate(place);
+        return true;
+    }
+    if (!last)
+        return false;
+    place->file = file;
+    return true;
+}
+
+static bool only_slashes(const char *text) {
+    while (*text == '/')
+        text++;
+    return !*text;
+}
+
+static int64_t walk(struct place *place, char *buffer, bool follow) {
+    unsigned links = 0;
+    char *rest = buffer;
+    place->slash = place->dot = false;
+    for (;;) {
+        while (*rest == '/')
+            rest++;
+        if (!*rest)
+            return 0;
+        if (!is_there(place))
+            return -ENOENT;
+        if (!is_folder(place))
+            return -ENOTDIR;
+        char *part = rest;
+        while (*rest && *rest != '/')
+            rest++;
+        size_t length = (size_t)(rest - part);
+        place->slash = *rest == '/';
+        bool last = only_slashes(rest);
+        place->dot = (length == 1 && *part == '.') || (length == 2 && part[0] == '.' && part[1] == '.');
+        if (place->dot) {
+            if (length == 2)
+                leave(place);
+            continue;
+        }
+        if (length > NAME_MAX || place->length + length + 2 > PATH_MAX)
+            return -ENAMETOOLONG;
+        place->path[place->length++] = '/';
+        memcpy(place->path + place->length, part, length);
+        place->length += length;
+        locate(place);
+        if (!is_link(place) || (last && !follow && !place->slash))
+            continue;
+        if (++links > LINKS_MAX)
+            return -ELOOP;
+        if (behind_descriptor(place, last))
+            continue;
+        int64_t error = splice_link(place, &rest, buffer);
+        if (error)
+            return error;
+    }
+}
+
+/* What the path names, if anything; errors of the path itself. */
+int64_t find_place(uint64_t base, uint64_t address, int how, struct place *place) {
+    static char buffer[PATH_MAX];
+    const char *path = path_argument(address);
+    if (!path)
+        return can_read(address, 1) && can_read(address, PATH_MAX) ? -ENAMETOOLONG : -EFAULT;
+    if (!*path && !(how & MAY_BE_EMPTY))
+        return -ENOENT;
+    memcpy(buffer, path, strlen(path) + 1);
+    bool here = !strcmp(path, ".");
+    int64_t error = 0;
+    place->length = 0;
+    if (*path == '/')
+        locate(place);
+    else
+        error = start(base, here, place);
+    if (!error && !(here && place->node && !place->length))
+        error = walk(place, buffer, how & FOLLOW);
+    if (!error && place->slash && is_there(place) && !is_folder(place))
+        error = -ENOTDIR;
+    return error;
+}
+
+/* Whether a name may be made there: in a folder of /tmp that is there. */
 int64_t may_make(const struct place *place) {
-    if (!in_tmp(place->path) || !place->path[4])
-        return -EROFS;
-    struct place parent;
-    memcpy(&parent, place, sizeof parent);
-    char *slash = parent.path + strlen(parent.path);
-    while (*slash != '/')
-        slash--;
-    *slash = '\0';
-    parent.entry = NULL;
-    parent.node = tmp_find(parent.path);
-    return is_folder(&parent) ? 0 : parent.node ? -ENOTDIR : -ENOENT;
-}
-
-/* What has a name and is in no tree. */
-const struct file_kind *device(const char *path) {
-    static const struct {
-        const char *path;
-        const struct file_kind *kind;
-    } devices[] = {
-        {"/dev/null", &kind_null},      {"/dev/zero", &kind_zero},     {"/dev/urandom", &kind_random},
-        {"/dev/random", &kind_random},  {"/dev/stdin", &kind_input},   {"/dev/stdout", &kind_output},
-        {"/dev/stderr", &kind_error},   {"/proc/sys/kernel/random/boot_id", &kind_boot},
-    };
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
-        if (!strcmp(path, devices[i].path))
-            return devices[i].kind;
-    return NULL;
-}
-
-int64_t sys_getcwd(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    size_t size = strlen(working) + 1;
-    if (a[1] < size)
-        return -ERANGE;
-    if (!can_write(a[0], size))
-        return -EFAULT;
-    memcpy((void *)a[0], working, size);
-    return (int64_t)size;
+    return place->folder ? 0 : -EROFS;
 }
 
 int64_t sys_chdir(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    struct place place;
-    int64_t error = find_place((uint64_t)AT_FDCWD, a[0], &place);
+    static struct place place;
+    int64_t error = find_place((uint64_t)AT_FDCWD, a[0], FOLLOW, &place);
     if (error)
         return error;
     if (!is_folder(&place))
-        return place.entry || place.node ? -ENOTDIR : -ENOENT;
-    memcpy(working, place.path, strlen(place.path) + 1);
-    return 0;
+        return is_there(&place) ? -ENOTDIR : -ENOENT;
+    return work_in(place.node, place.length ? place.path : "/");
+}
+
+int64_t sys_fchdir(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    const struct file *file = file_of(a[0]);
+    if (!file)
+        return -EBADF;
+    if (file->kind->mode != S_IFDIR)
+        return -ENOTDIR;
+    return work_in(file->node, file->folder);
 }

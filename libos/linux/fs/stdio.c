@@ -56,20 +56,9 @@ static int64_t random_read(struct file *file, void *to, uint64_t size, int64_t a
     return (int64_t)size;
 }
 
-/* A line with an identifier in the form of RFC 9562, version 4. A restored or cloned machine is a new one, as another boot
- * is: a program that remembers this line can tell. Zeros while an image is built. */
-static int64_t boot_read(struct file *file, void *to, uint64_t size, int64_t at) {
-    (void)file;
-    char line[40];
-    uint64_t high = NK_INFO->generation, low = high * 0x9E3779B97F4A7C15; /* Knuth's multiplier: 2^64 / phi */
-    int length = format_buffer(line, sizeof line, "%08lx-%04lx-4%03lx-%04lx-%012lx\n", (unsigned long)(high >> 32),
-                               (unsigned long)(high >> 16 & 0xFFFF), (unsigned long)(high & 0xFFF),
-                               (unsigned long)((low >> 48 & 0x3FFF) | 0x8000), (unsigned long)(low & 0xFFFFFFFFFFFF));
-    if (at >= length)
-        return 0;
-    size = MIN(size, (uint64_t)(length - at));
-    memcpy(to, line + at, size);
-    return (int64_t)size;
+static int64_t full_write(struct file *file, const void *from, uint64_t size, int64_t at) {
+    (void)file, (void)from, (void)size, (void)at;
+    return -ENOSPC;
 }
 
 const struct file_kind kind_input = {.read = input_read, .mode = S_IFIFO};
@@ -77,5 +66,5 @@ const struct file_kind kind_output = {.write = output_write, .mode = S_IFIFO};
 const struct file_kind kind_error = {.write = error_write, .mode = S_IFIFO};
 const struct file_kind kind_null = {.read = null_read, .write = null_write, .mode = S_IFCHR};
 const struct file_kind kind_zero = {.read = zero_read, .write = null_write, .mode = S_IFCHR};
-const struct file_kind kind_boot = {.read = boot_read, .mode = S_IFREG};
+const struct file_kind kind_full = {.read = zero_read, .write = full_write, .mode = S_IFCHR};
 const struct file_kind kind_random = {.read = random_read, .write = null_write, .mode = S_IFCHR};

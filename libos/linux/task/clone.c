@@ -76,3 +76,24 @@ int64_t sys_arch_prctl(const uint64_t *a, struct frame *frame) {
     }
     return -EINVAL;
 }
+
+/* Nobody dies here without the whole machine: the list is kept for who asks. */
+int64_t sys_set_robust_list(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    if (a[1] != 24)
+        return -EINVAL;
+    running->robust_list = a[0];
+    return 0;
+}
+
+int64_t sys_get_robust_list(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    const struct thread *thread = a[0] ? thread_of((int)a[0]) : running;
+    if (!thread)
+        return -ESRCH;
+    if (!can_write(a[1], 8) || !can_write(a[2], 8))
+        return -EFAULT;
+    *(uint64_t *)a[1] = thread->robust_list;
+    *(uint64_t *)a[2] = 24;
+    return 0;
+}

@@ -23,6 +23,8 @@ int64_t sys_futex(const uint64_t *a, struct frame *frame) {
         return -EINVAL;
     if (!can_read(a[0], 4))
         return -EFAULT;
+    if ((operation == FUTEX_WAIT_BITSET || operation == FUTEX_WAKE_BITSET) && !(uint32_t)a[5])
+        return -EINVAL;
     switch (operation) {
     case FUTEX_WAIT:
     case FUTEX_WAIT_BITSET:

@@ -61,28 +61,6 @@ int64_t sys_getrandom(const uint64_t *a, struct frame *frame) {
     return (int64_t)a[1];
 }
 
-/* Limits are what they are and can be set to nothing else. */
-static int64_t limits(uint64_t resource, uint64_t to) {
-    enum { STACK = 3, CORE = 4, FILES = 7 };
-    if (!to)
-        return 0;
-    if (!can_write(to, 16))
-        return -EFAULT;
-    uint64_t limit = resource == STACK ? NK_STACK_SIZE : resource == FILES ? FILES_MAX : resource == CORE ? 0 : ~0ull;
-    ((uint64_t *)to)[0] = ((uint64_t *)to)[1] = limit;
-    return 0;
-}
-
-int64_t sys_prlimit(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return a[0] && a[0] != PROCESS_ID ? -ESRCH : limits(a[1], a[3]);
-}
-
-int64_t sys_getrlimit(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    return limits(a[0], a[1]);
-}
-
 int64_t sys_getcpu(const uint64_t *a, struct frame *frame) {
     (void)frame;
     for (int i = 0; i < 2; i++) {
@@ -96,29 +74,41 @@ int64_t sys_getcpu(const uint64_t *a, struct frame *frame) {
 
 int64_t sys_sched_getaffinity(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    if (a[1] < 8)
+    if (a[1] < 8 || a[1] % 8)
         return -EINVAL;
+    if (a[0] && !thread_of((int)a[0]))
+        return -ESRCH;
     if (!can_write(a[2], 8))
         return -EFAULT;
     *(uint64_t *)a[2] = 1;
     return 8;
 }
 
+/* There is one processor: it must be among those asked for. */
+int64_t sys_sched_setaffinity(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    if (a[0] && !thread_of((int)a[0]))
+        return -ESRCH;
+    if (!can_read(a[2], MIN(a[1], 8ull)))
+        return -EFAULT;
+    return a[1] && *(const uint8_t *)a[2] & 1 ? 0 : -EINVAL;
+}
+
 /* One processor: every memory access is in order for every thread. Query says which commands there are. */
 int64_t sys_membarrier(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    return a[0] == 0 ? 0x1F : 0;
+    enum { COMMANDS = 0x1F };
+    if (a[1])
+        return -EINVAL;
+    if (!a[0])
+        return COMMANDS;
+    return a[0] & ~(uint64_t)COMMANDS || a[0] & (a[0] - 1) ? -EINVAL : 0;
 }
 
-int64_t sys_prctl(const uint64_t *a, struct frame *frame) {
-    (void)frame;
-    enum { SET_NAME = 15, GET_NAME = 16 };
-    if (a[0] == GET_NAME) {
-        if (!can_write(a[1], 16))
-            return -EFAULT;
-        memcpy((void *)a[1], "program\0\0\0\0\0\0\0\0", 16);
-    }
-    return a[0] == SET_NAME || a[0] == GET_NAME ? 0 : -EINVAL;
+/* What this kernel has not, and C libraries and runtimes ask for and do without: not worth a word in a report. */
+int64_t sys_refused(const uint64_t *a, struct frame *frame) {
+    (void)a, (void)frame;
+    return -ENOSYS;
 }
 
 /* The end of all threads. A service that leaves starts again from its image. */

@@ -4,13 +4,12 @@
  */
 #include "task.h"
 
-#define STACK_TOP (NK_STACK_ADDRESS + NK_STACK_SIZE - 0x8000) /* above it: boot, the request loop, program_begin() */
 #define HWCAP 0x0781A11D                                      /* CPUID leaf 1, EDX: of the architecture */
 #define PROGRAM_HEADER_SIZE 56
 #define POINTERS_MAX 2048
 
 /* The arguments follow the environment: "ARGUMENT\0" repeated, ended by an empty one. */
-static const char *first_argument(void) {
+const char *first_argument(void) {
     const char *at = (const char *)NK_ENV_ADDRESS;
     while (*at)
         at += strlen(at) + 1;
@@ -22,10 +21,25 @@ static void *push_bytes(uintptr_t *stack, const void *from, size_t size) {
     return memcpy((void *)*stack, from, size);
 }
 
+/* One of the program's headers (gABI, "Program Header"), where the image has them. */
+struct program_part program_part(unsigned number) {
+    struct header {
+        uint32_t kind, flags;
+        uint64_t offset, start, physical, file_size, size, align;
+    };
+    enum { LOAD = 1, EXECUTE = 1, WRITE = 2 };
+    if (!NK_INFO->phdr || number >= NK_INFO->phnum)
+        return (struct program_part){};
+    const struct header *part = (const struct header *)NK_INFO->phdr + number;
+    uint64_t base = program_base();
+    const char *access = part->flags & EXECUTE ? "r-x" : part->flags & WRITE ? "rw-" : "r--";
+    return (struct program_part){part->kind == LOAD, base + part->start, base + part->start + part->size, access};
+}
+
 /* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated. */
 _Noreturn void program_begin(const char *variables) {
     static const char platform[] = "x86_64";
-    uintptr_t stack = STACK_TOP;
+    uintptr_t stack = stack_top();
     uint64_t pointers[POINTERS_MAX];
     unsigned count = 1, arguments = 0;
     const char *name = NULL;
@@ -36,7 +50,7 @@ _Noreturn void program_begin(const char *variables) {
     pointers[0] = arguments;
     pointers[count++] = 0;
     for (const char *at = env_next(NULL); at && count < POINTERS_MAX - 64; at = env_next(at))
-        pointers[count++] = (uint64_t)(uintptr_t)at;
+        pointers[count++] = (uint64_t)(uintptr_t)push_bytes(&stack, at, strlen(at) + 1); /* programs write there */
     for (const char *at = variables; at && *at && count < POINTERS_MAX - 64; at += strlen(at) + 1)
         pointers[count++] = (uint64_t)(uintptr_t)at;
     pointers[count++] = 0;
@@ -68,5 +82,6 @@ _Noreturn void program_begin(const char *variables) {
         stack -= 8;
     push_bytes(&stack, auxiliary, sizeof auxiliary);
     push_bytes(&stack, pointers, 8 * count);
+    process_named(name ? name : "program");
     context_enter(NK_INFO->entry, stack);
 }

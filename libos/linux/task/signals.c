@@ -1,55 +1,40 @@
 /*
- * Signals that a program sends itself. They are delivered when a system call returns, on the caller's stack or the
- * alternate one, with the kernel's frame (arch/x86/include/uapi/asm/sigcontext.h), and end by rt_sigreturn.
+ * Signals that a program sends itself, or its timers to it: who has which pending, and what is done about them. Those of
+ * less than 32 are there once however often they come, the others each time, up to QUEUE_MAX. How a handler is entered and
+ * left is in handlers.c.
  */
 #include "task.h"
 
-#define SIGNALS 64
-#define SIGCHLD 17
-#define SIGCONT 18
-#define SIGURG 23
-#define SIGWINCH 28
-#define SIG_IGN 1
-#define SA_SIGINFO 4
-#define SA_ONSTACK 0x08000000
-#define SA_NODEFER 0x40000000
-#define SA_RESETHAND 0x80000000
-#define NEVER_BLOCKED (1ull << (9 - 1) | 1ull << (19 - 1)) /* KILL, STOP */
+#define SI_USER 0
 #define SI_TKILL (-6)
 #define SS_DISABLE 2
+#define REAL_TIME 32 /* the first that queues */
+#define QUEUE_MAX 128
 
-struct action {
-    uint64_t handler, flags, restorer, mask;
-};
+struct signal_action signal_actions[SIGNALS + 1];
 
-struct signal_frame {
-    uint64_t restorer;
-    struct { /* struct ucontext */
-        uint64_t flags, link, stack[3];
-        uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
-        uint64_t selectors, error, trap, old_mask, cr2, floating, reserved[8];
-        uint64_t mask;
-    } context;
-    int32_t info[32];
-    uint8_t floating[512 + 16];
-};
+static struct queued {
+    int number;
+    const struct thread *thread; /* NULL: any */
+    struct signal_information information;
+} queue[QUEUE_MAX];
+static unsigned queued;
+static uint64_t sent;
 
-static struct action actions[SIGNALS + 1];
-
-/* Aligned for FXSAVE; found again from the frame's place, not from what the handler left in it. */
-static uint8_t *floating_of(struct signal_frame *frame) {
-    return (uint8_t *)ALIGN_UP((uintptr_t)frame->floating, 16);
+uint64_t signals_pending(void) {
+    return running->pending | shared_pending;
 }
 
-static uint64_t bit_of(int number) {
-    return 1ull << (number - 1);
+uint64_t signals_sent(void) {
+    return sent;
 }
 
-void signal_raise(int number) {
-    running->pending |= bit_of(number);
+static bool ignored(int number) {
+    uint64_t handler = signal_actions[number].handler;
+    return handler == SIG_IGN || (handler == SIG_DFL && SIGNAL_BIT(number) & IGNORED_BY_DEFAULT);
 }
 
-_Noreturn static void die(int number) {
+_Noreturn void signal_die(int number) {
     if (NK_INFO->program_kind != NK_PROGRAM_LINUX)
         cgi_exit(128 + number);
     log_line("ended by signal %d", number);
@@ -57,95 +42,112 @@ _Noreturn static void die(int number) {
         HYPERCALL(NK_PORT_EXIT, 128 + number, 0);
 }
 
-/* Makes the frame's return go to the handler of the lowest pending signal, and the handler's return to the frame. */
-void signal_deliver(struct frame *frame) {
-    int number = __builtin_ctzll(running->pending & ~running->blocked) + 1;
-    struct action *action = actions + number, used = *action;
-    running->pending &= ~bit_of(number);
-    if (used.handler == SIG_IGN ||
-        (!used.handler && (number == SIGCHLD || number == SIGCONT || number == SIGURG || number == SIGWINCH)))
-        return;
-    if (!used.handler)
-        die(number);
-    uintptr_t rsp = FRAME_RSP(frame), low = rsp - RED_ZONE - sizeof(struct frame) - 4096;
-    bool alternate = (used.flags & SA_ONSTACK) && running->alt_size && rsp - running->alt_stack > running->alt_size;
-    if (alternate)
-        low = running->alt_stack + running->alt_size;
-    /* RSP + 8 is a multiple of 16 where a function begins */
-    struct signal_frame *to = (struct signal_frame *)(((low - sizeof *to) & ~15ull) - 8);
-    if (!can_write((uint64_t)(uintptr_t)to, sizeof *to))
-        die(11);
-    memset(to, 0, sizeof *to);
-    to->restorer = used.restorer;
-    to->context.stack[0] = running->alt_stack;
-    to->context.stack[2] = running->alt_size;
-    to->context.r8 = frame->r8, to->context.r9 = frame->r9, to->context.r10 = frame->r10;
-    to->context.r11 = frame->rflags, to->context.r12 = frame->r12, to->context.r13 = frame->r13;
-    to->context.r14 = frame->r14, to->context.r15 = frame->r15, to->context.rdi = frame->rdi;
-    to->context.rsi = frame->rsi, to->context.rbp = frame->rbp, to->context.rbx = frame->rbx;
-    to->context.rdx = frame->rdx, to->context.rax = frame->rax, to->context.rcx = frame->rip;
-    to->context.rsp = rsp, to->context.rip = frame->rip, to->context.rflags = frame->rflags;
-    to->context.mask = running->blocked;
-    context_save_fx(floating_of(to));
-    to->context.floating = (uint64_t)(uintptr_t)floating_of(to);
-    to->info[0] = number;
-    to->info[2] = SI_TKILL;
-    to->info[4] = PROCESS_ID;
-    running->blocked |= used.mask | (used.flags & SA_NODEFER ? 0 : bit_of(number));
-    running->blocked &= ~NEVER_BLOCKED;
-    if (used.flags & SA_RESETHAND)
-        action->handler = 0;
-    struct frame *handler = (struct frame *)((uintptr_t)to - RED_ZONE) - 1;
-    *handler = (struct frame){
-        .rip = used.handler,
-        .rflags = 0x202,
-        .rdi = (uint64_t)number,
-        .rsi = (uint64_t)(uintptr_t)to->info,
-        .rdx = (uint64_t)(uintptr_t)&to->context,
-    };
-    context_return(handler);
+/* Who can have it: that thread, or the first that does not block it, the running one before all. */
+static struct thread *taker(struct thread *thread, int number) {
+    uint64_t bit = SIGNAL_BIT(number);
+    if (thread)
+        return thread;
+    if (!(running->blocked & bit))
+        return running;
+    for (thread = threads; thread < threads + THREADS_MAX; thread++)
+        if (thread->state != THREAD_FREE && (~thread->blocked | thread->awaits) & bit)
+            return thread;
+    return running;
 }
 
-int64_t sys_rt_sigreturn(const uint64_t *a, struct frame *frame) {
-    (void)a;
-    struct signal_frame *from = (struct signal_frame *)(FRAME_RSP(frame) - 8); /* the handler's `ret` took the first word */
-    if (!can_write((uint64_t)(uintptr_t)from, sizeof *from))
-        die(11);
-    uint64_t rsp = from->context.rsp;
-    if (!can_write(rsp - RED_ZONE - sizeof(struct frame), sizeof(struct frame)))
-        die(11);
-    struct frame back = {
-        .r15 = from->context.r15, .r14 = from->context.r14, .r13 = from->context.r13, .r12 = from->context.r12,
-        .rbp = from->context.rbp, .rbx = from->context.rbx, .rflags = from->context.rflags, .rip = from->context.rip,
-        .rax = from->context.rax, .rdx = from->context.rdx, .rsi = from->context.rsi, .rdi = from->context.rdi,
-        .r8 = from->context.r8, .r9 = from->context.r9, .r10 = from->context.r10,
-    };
-    running->blocked = from->context.mask & ~NEVER_BLOCKED;
-    *(uint32_t *)(floating_of(from) + 24) &= 0xFFFF; /* MXCSR: reserved bits would fault */
-    context_load_fx(floating_of(from));
-    struct frame *to = (struct frame *)(rsp - RED_ZONE) - 1;
-    *to = back;
-    if (running->pending & ~running->blocked)
-        signal_deliver(to);
-    context_return(to);
+/* To a thread, or with NULL to the process; -EAGAIN: too many are queued. */
+int64_t signal_send(struct thread *thread, int number, struct signal_information information) {
+    uint64_t bit = SIGNAL_BIT(number), *pending = thread ? &thread->pending : &shared_pending;
+    struct thread *to = taker(thread, number);
+    bool free = ~to->blocked & bit;
+    if (ignored(number) && free && !(to->awaits & bit))
+        return 0;
+    if (free && signal_actions[number].handler == SIG_DFL && to != running)
+        signal_die(number);
+    if (number < REAL_TIME && *pending & bit)
+        return 0;
+    if (queued == QUEUE_MAX && number >= REAL_TIME)
+        return -EAGAIN;
+    if (queued < QUEUE_MAX)
+        queue[queued++] = (struct queued){number, thread, information};
+    *pending |= bit;
+    sent++;
+    thread_interrupt(to);
+    files_changed();
+    return 0;
+}
+
+void signal_raise(int number) {
+    signal_send(running, number, (struct signal_information){.code = SI_TKILL, .process = PROCESS_ID});
+}
+
+/* Takes one of these that is pending for the running thread, the lowest; 0: there is none. */
+int signal_take(uint64_t mask, struct signal_information *information) {
+    uint64_t set = (running->pending | shared_pending) & mask;
+    if (!set)
+        return 0;
+    int number = __builtin_ctzll(set) + 1;
+    uint64_t bit = SIGNAL_BIT(number);
+    const struct thread *thread = running->pending & bit ? running : NULL;
+    unsigned more = 0;
+    bool found = false;
+    *information = (struct signal_information){.code = SI_USER, .process = PROCESS_ID};
+    for (unsigned i = 0; i < queued; i++) {
+        if (queue[i].number != number || queue[i].thread != thread)
+            continue;
+        if (found) {
+            more++;
+            continue;
+        }
+        found = true;
+        *information = queue[i].information;
+        memmove(queue + i, queue + i + 1, (--queued - i) * sizeof *queue);
+        i--;
+    }
+    if (!more)
+        *(thread ? &running->pending : &shared_pending) &= ~bit;
+    return number;
+}
+
+/* A mask for the time of one call: poll's, select's and epoll's. It is undone when the call returns, or by the handler. */
+int64_t mask_for_call(uint64_t address, uint64_t size) {
+    if (!address)
+        return 0;
+    if (size != 8)
+        return -EINVAL;
+    if (!can_read(address, 8))
+        return -EFAULT;
+    running->kept = running->blocked;
+    running->restores = true;
+    running->blocked = *(const uint64_t *)address & ~NEVER_BLOCKED;
+    return 0;
 }
 
 int64_t sys_rt_sigaction(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    if (a[0] < 1 || a[0] > SIGNALS || (a[1] && NEVER_BLOCKED & bit_of((int)a[0])))
+    if (a[0] < 1 || a[0] > SIGNALS || (a[1] && NEVER_BLOCKED & SIGNAL_BIT(a[0])) || a[3] != 8)
         return -EINVAL;
-    if ((a[1] && !can_read(a[1], sizeof(struct action))) || (a[2] && !can_write(a[2], sizeof(struct action))))
+    if ((a[1] && !can_read(a[1], sizeof *signal_actions)) || (a[2] && !can_write(a[2], sizeof *signal_actions)))
         return -EFAULT;
-    struct action old = actions[a[0]];
-    if (a[1])
-        actions[a[0]] = *(const struct action *)a[1];
+    struct signal_action old = signal_actions[a[0]];
+    if (a[1]) {
+        signal_actions[a[0]] = *(const struct signal_action *)a[1];
+        signal_actions[a[0]].mask &= ~NEVER_BLOCKED;
+        if (ignored((int)a[0])) { /* what is pending goes, too */
+            struct signal_information nothing;
+            while (signal_take(SIGNAL_BIT(a[0]), &nothing))
+                ;
+        }
+    }
     if (a[2])
-        *(struct action *)a[2] = old;
+        *(struct signal_action *)a[2] = old;
     return 0;
 }
 
 int64_t sys_rt_sigprocmask(const uint64_t *a, struct frame *frame) {
     (void)frame;
+    if (a[3] != 8)
+        return -EINVAL;
     if ((a[1] && !can_read(a[1], 8)) || (a[2] && !can_write(a[2], 8)))
         return -EFAULT;
     uint64_t old = running->blocked;
@@ -164,7 +166,7 @@ int64_t sys_rt_sigpending(const uint64_t *a, struct frame *frame) {
     (void)frame;
     if (!can_write(a[0], 8))
         return -EFAULT;
-    *(uint64_t *)a[0] = running->pending & running->blocked;
+    *(uint64_t *)a[0] = signals_pending() & running->blocked;
     return 0;
 }
 
@@ -175,31 +177,60 @@ int64_t sys_pause(const uint64_t *a, struct frame *frame) {
 }
 
 int64_t sys_rt_sigsuspend(const uint64_t *a, struct frame *frame) {
-    if (!can_read(a[0], 8))
+    if (!a[0])
         return -EFAULT;
-    uint64_t old = running->blocked;
-    running->blocked = *(const uint64_t *)a[0] & ~NEVER_BLOCKED;
-    sys_pause(a, frame);
-    frame->rax = (uint64_t)-EINTR;
-    if (running->pending & ~running->blocked) {
-        uint64_t now = running->blocked;
-        running->blocked = old;
-        int number = __builtin_ctzll(running->pending & ~now) + 1;
-        running->blocked &= ~bit_of(number); /* this one comes through; the old mask holds again after it */
-    } else {
-        running->blocked = old;
+    int64_t error = mask_for_call(a[0], a[1]);
+    return error ? error : sys_pause(a, frame);
+}
+
+/* As siginfo_t has it: 128 bytes, zero but for these. */
+void signal_tell(int *to, int number, const struct signal_information *information) {
+    memset(to, 0, 128);
+    to[0] = number;
+    to[2] = information->code;
+    to[4] = information->process;
+    memcpy(to + 6, &information->value, 8);
+}
+
+int64_t sys_rt_sigtimedwait(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    enum { SIZE = 128 };
+    struct signal_information information;
+    int64_t error;
+    if (a[3] != 8)
+        return -EINVAL;
+    if (!can_read(a[0], 8) || (a[1] && !can_write(a[1], SIZE)))
+        return -EFAULT;
+    uint64_t set = *(const uint64_t *)a[0] & ~NEVER_BLOCKED, deadline_ns = deadline_of(a[2], false, false, &error);
+    if (error)
+        return error;
+    int number = signal_take(set, &information);
+    if (!number) {
+        running->awaits = set;
+        thread_wait(&(struct waiter){.address = ~0ull}, deadline_ns);
+        running->awaits = 0;
+        number = signal_take(set, &information);
     }
-    return -EINTR;
+    if (!number)
+        return interrupted(running) ? -EINTR : -EAGAIN;
+    if (a[1])
+        signal_tell((int *)a[1], number, &information);
+    return number;
 }
 
 int64_t sys_sigaltstack(const uint64_t *a, struct frame *frame) {
-    (void)frame;
     if ((a[0] && !can_read(a[0], 24)) || (a[1] && !can_write(a[1], 24)))
         return -EFAULT;
-    const uint64_t old[3] = {running->alt_stack, running->alt_size ? 0 : SS_DISABLE, running->alt_size};
+    bool on_it = frame && FRAME_RSP(frame) - running->alt_stack <= running->alt_size && running->alt_size;
+    const uint64_t old[3] = {running->alt_stack, running->alt_size ? on_it : SS_DISABLE, running->alt_size};
     if (a[0]) {
         const uint64_t *stack = (const uint64_t *)a[0];
-        bool off = (uint32_t)stack[1] & SS_DISABLE;
+        uint32_t flags = (uint32_t)stack[1];
+        if (on_it)
+            return -EPERM;
+        if (flags & ~(uint32_t)(SS_DISABLE | 1 | 0x80000000))
+            return -EINVAL;
+        bool off = flags & SS_DISABLE;
         if (!off && (stack[2] < 2048 || !can_write(stack[0], stack[2])))
             return -ENOMEM;
         running->alt_stack = off ? 0 : stack[0];
@@ -210,43 +241,59 @@ int64_t sys_sigaltstack(const uint64_t *a, struct frame *frame) {
     return 0;
 }
 
-static int64_t send(struct thread *thread, uint64_t number) {
+/* ---- sending ---- */
+
+static int64_t send(struct thread *thread, uint64_t number, struct signal_information information) {
     if (number > SIGNALS)
         return -EINVAL;
-    if (!number)
-        return 0;
-    thread->pending |= bit_of((int)number);
-    if (thread != running && !(thread->blocked & bit_of((int)number)))
-        thread_interrupt(thread);
-    return 0;
+    return number ? signal_send(thread, (int)number, information) : 0;
 }
 
-static int64_t send_to(int tid, uint64_t number) {
-    for (struct thread *thread = threads; thread < threads + THREADS_MAX; thread++)
-        if (thread->state != THREAD_FREE && thread->tid == tid)
-            return send(thread, number);
-    return -ESRCH;
+static bool is_us(int target) {
+    return target == PROCESS_ID || target == 0 || target == -PROCESS_ID;
 }
 
-/* To the process: to a thread that does not block it, the running one first. */
 int64_t sys_kill(const uint64_t *a, struct frame *frame) {
     (void)frame;
     int target = (int)a[0];
-    if (target != PROCESS_ID && target != 0 && target != -1 && target != -PROCESS_ID)
+    if (a[1] > SIGNALS)
+        return -EINVAL;
+    if (!is_us(target) && target != -1)
         return -ESRCH;
-    if (a[1] && a[1] <= SIGNALS && running->blocked & bit_of((int)a[1]))
-        for (struct thread *thread = threads; thread < threads + THREADS_MAX; thread++)
-            if (thread->state != THREAD_FREE && !(thread->blocked & bit_of((int)a[1])))
-                return send(thread, a[1]);
-    return send(running, a[1]);
+    return send(NULL, a[1], (struct signal_information){.code = SI_USER, .process = PROCESS_ID});
 }
 
 int64_t sys_tkill(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    return send_to((int)a[0], a[1]);
+    struct thread *thread = (int)a[0] > 0 ? thread_of((int)a[0]) : NULL;
+    if ((int)a[0] <= 0)
+        return -EINVAL;
+    return thread ? send(thread, a[1], (struct signal_information){.code = SI_TKILL, .process = PROCESS_ID}) : -ESRCH;
 }
 
 int64_t sys_tgkill(const uint64_t *a, struct frame *frame) {
+    if ((int)a[0] <= 0 || (int)a[1] <= 0)
+        return -EINVAL;
+    return (int)a[0] == PROCESS_ID ? sys_tkill(a + 1, frame) : -ESRCH;
+}
+
+/* With a value of the sender's. */
+static int64_t send_queued(struct thread *thread, uint64_t number, uint64_t address) {
+    if (!can_read(address, 128))
+        return -EFAULT;
+    const int *from = (const int *)address;
+    struct signal_information information = {.code = from[2], .process = from[4]};
+    memcpy(&information.value, from + 6, 8);
+    return send(thread, number, information);
+}
+
+int64_t sys_rt_sigqueueinfo(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    return (int)a[0] == PROCESS_ID ? send_to((int)a[1], a[2]) : -ESRCH;
+    return is_us((int)a[0]) ? send_queued(NULL, a[1], a[2]) : -ESRCH;
+}
+
+int64_t sys_rt_tgsigqueueinfo(const uint64_t *a, struct frame *frame) {
+    (void)frame;
+    struct thread *thread = thread_of((int)a[1]);
+    return (int)a[0] == PROCESS_ID && thread ? send_queued(thread, a[2], a[3]) : -ESRCH;
 }

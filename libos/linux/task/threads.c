@@ -9,6 +9,7 @@
 
 struct thread threads[THREADS_MAX] = {{.tid = PROCESS_ID, .state = THREAD_READY}};
 struct thread *running = threads;
+uint64_t shared_pending;
 static struct waiter *waiters; /* oldest last */
 static int last_tid = PROCESS_ID;
 static unsigned live; /* threads beside the first */
@@ -30,7 +31,7 @@ static void switch_to(struct thread *next) {
 
 /* Readies those whose time has come; the next deadline of the rest. */
 static uint64_t expire(void) {
-    uint64_t next_ns = NK_IDLE_FOREVER;
+    uint64_t next_ns = timers_next();
     for (struct thread *thread = threads; live && thread < threads + THREADS_MAX; thread++) {
         if (thread->state != THREAD_WAITS)
             continue;
@@ -65,6 +66,7 @@ static void suspend(void) {
             return;
         }
         HYPERCALL(NK_PORT_IDLE, next_ns, 0);
+        timers_run();
         if (running->state == THREAD_WAITS && running->wake_ns <= NK_INFO->mono_ns)
             running->state = THREAD_READY;
     }
@@ -72,9 +74,11 @@ static void suspend(void) {
 
 /* For the request loop with nothing to do: lets every ready thread run once; when the loop must look again. */
 uint64_t thread_idle(uint64_t next_ns) {
+    if (timers_run())
+        return 0; /* somebody may have become ready */
+    next_ns = MIN(next_ns, expire());
     if (!live)
         return next_ns;
-    next_ns = MIN(next_ns, expire());
     struct thread *next = next_ready();
     if (next != running) {
         switch_to(next); /* the loop itself stays ready: it comes back here */
@@ -108,13 +112,17 @@ bool thread_wait(struct waiter *waiter, uint64_t deadline_ns) {
     waiter->fiber = running == threads ? current : NULL;
     waiter->next = waiters;
     waiters = waiter;
-    while (!waiter->woken && NK_INFO->mono_ns < deadline_ns && !(running->pending & ~running->blocked)) {
+    while (!waiter->woken && NK_INFO->mono_ns < deadline_ns && !interrupted(running)) {
+        timers_run();
+        if (waiter->woken || interrupted(running))
+            break;
+        uint64_t next_ns = MIN(deadline_ns, timers_next());
         if (waiter->fiber) {
             if (fiber_request(waiter->fiber)->aborted)
                 break;
-            fiber_sleep(deadline_ns);
+            fiber_sleep(next_ns);
         } else {
-            running->wake_ns = deadline_ns;
+            running->wake_ns = next_ns;
             running->state = THREAD_WAITS;
             suspend();
         }
@@ -162,6 +170,17 @@ void thread_interrupt(const struct thread *thread) {
     for (struct waiter *waiter = waiters; waiter; waiter = waiter->next)
         if (waiter->thread == thread)
             ready(waiter);
+}
+
+struct thread *thread_of(int tid) {
+    for (struct thread *thread = threads; thread < threads + THREADS_MAX; thread++)
+        if (thread->state != THREAD_FREE && thread->tid == tid)
+            return thread;
+    return NULL;
+}
+
+unsigned threads_count(void) {
+    return live + 1;
 }
 
 void thread_yield(void) {

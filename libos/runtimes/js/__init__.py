@@ -1,10 +1,10 @@
-"""JavaScript on quickjs-ng and C sources of pycryptodome, as published; our host in C, our prelude in JavaScript."""
+"""JavaScript on quickjs-ng, BoringSSL and zlib, as published; our host in C, our prelude in JavaScript."""
 
 from pathlib import Path
 from typing import Final
 
 from libos.runtimes.js.bytecode import bytecode
-from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.compile_linux import compile_linux, compile_objects
 from libos.toolchain.packages import Package, source_tree
 
 HERE: Final = Path(__file__).resolve().parent
@@ -14,16 +14,31 @@ QUICKJS: Final = Package(
 ZLIB: Final = Package(
     "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
 )  # which has zlib 1.3.1 as it was published; nothing else of it is used
-INFLATE: Final = ("adler32.c", "crc32.c", "inffast.c", "inflate.c", "inftrees.c", "zutil.c")
-PYCRYPTODOME: Final = Package(
-    "pypi", "pycryptodome", "4.4.0", "eab7620c60c85f3fa251d026ec06e094f036d96187bebb9752e46fbcebabbb55"
+DEFLATE: Final = (*("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c"),)
+GRPC: Final = Package(
+    "pypi", "grpcio", "1.68.1", "44a8502dd5de653ae6a73e2de50a401d84184f0331d0ac3daeb044e66d5c5054"
+)  # which has BoringSSL's sources in C; nothing else of it is used
+# Beside what boringssl.c includes. DSA is here since the table of keys that can be read names it.
+CRYPTOGRAPHY: Final = (
+    *("bn_extra/bn_asn1.c", "bn_extra/convert.c", "buf/buf.c", "bytestring/asn1_compat.c", "bytestring/ber.c"),
+    *("bytestring/cbb.c", "bytestring/cbs.c", "crypto.c", "digest_extra/digest_extra.c"),
+    *("dsa/dsa.c", "dsa/dsa_asn1.c", "ec_extra/ec_asn1.c", "ecdh_extra/ecdh_extra.c", "ecdsa_extra/ecdsa_asn1.c"),
+    *("engine/engine.c", "err/err.c", "evp/evp.c", "evp/evp_asn1.c", "evp/evp_ctx.c", "evp/p_dsa_asn1.c"),
+    *("evp/p_ec.c", "evp/p_ec_asn1.c", "evp/p_ed25519.c", "evp/p_ed25519_asn1.c", "evp/p_hkdf.c", "evp/p_rsa.c"),
+    *("evp/p_rsa_asn1.c", "evp/p_x25519.c", "evp/p_x25519_asn1.c", "evp/pbkdf.c", "ex_data.c", "mem.c", "refcount.c"),
+    *("rsa_extra/rsa_asn1.c", "rsa_extra/rsa_crypt.c", "stack/stack.c", "thread.c", "thread_none.c"),
 )
-CRYPTOGRAPHY: Final = ("SHA1.c", "SHA256.c", "SHA384.c", "SHA512.c", "ghash_portable.c")
+CURVE25519: Final = "curve25519/curve25519.c"
+SMALL: Final = (
+    "-Os",
+    "-DOPENSSL_SMALL",
+)  # its tables of multiples, and a copy of its arithmetic in each place, are 90 KiB
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
-# Small tables for CRCs in zlib, and macros that pycryptodome's setup.py would find out.
+# Small tables for CRCs in zlib; BoringSSL without assembler, whose instructions an emulated machine need not have, and
+# without threads.
 FLAGS: Final = (
     *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1"),
-    *("-DHAVE_STDINT_H", "-DHAVE_POSIX_MEMALIGN", "-DSYS_BITS=64"),
+    *("-DNDEBUG", "-DOPENSSL_NO_ASM", "-DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED"),
 )
 STACK_BYTES: Final = 384 << 10
 
@@ -36,12 +51,17 @@ def program() -> bytes:
     """
     engine = source_tree(QUICKJS) / "upstream-quickjs"
     zlib = source_tree(ZLIB) / "deps" / "zlib"
-    cryptography = source_tree(PYCRYPTODOME) / "src"
-    library = [
+    cryptography = source_tree(GRPC) / "third_party" / "boringssl-with-bazel" / "src"
+    theirs = [engine, zlib, cryptography, cryptography / "include"]
+    files = [
         *(engine / name for name in ENGINE),
-        *(zlib / name for name in INFLATE),
-        *(cryptography / name for name in CRYPTOGRAPHY),
+        *(zlib / name for name in DEFLATE),
+        *(cryptography / "crypto" / name for name in CRYPTOGRAPHY),
+    ]
+    library = [
+        *compile_objects(files, include=theirs, flags=FLAGS),
+        *compile_objects([cryptography / "crypto" / CURVE25519], include=theirs, flags=(*FLAGS, *SMALL)),
     ]
     scripts = bytecode(engine, [engine / name for name in ("quickjs.c", *ENGINE)], FLAGS)
     sources = [*library, *sorted(HERE.glob("*.c")), scripts]
-    return compile_linux(sources, include=[engine, zlib, HERE, cryptography], flags=FLAGS)
+    return compile_linux(sources, include=[HERE, *theirs], flags=FLAGS)

@@ -57,8 +57,7 @@ static void look_up(nk_request *request, const char *found[WANTED]) {
                 found[n] = value;
 }
 
-/* Takes the values; an exception if one of them is. */
-static JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
+JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
     for (int n = 0; n < count; n++)
         if (JS_IsException(values[n])) {
             for (n = 0; n < count; n++)
@@ -355,6 +354,7 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     JSValue nk = JS_NewObject(ctx);
     JS_SetPropertyFunctionList(ctx, nk, functions, sizeof functions / sizeof *functions);
     headers_begin(ctx, nk);
+    compress_begin(ctx, nk);
     inflate_begin(ctx, nk);
     parts_begin(ctx, nk);
     subtle_begin(ctx, nk);

@@ -15,6 +15,7 @@ void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
 /* Bytes of an ArrayBuffer or of a view; NULL with an exception for anything else. */
 const uint8_t *bridge_bytes(JSContext *ctx, JSValueConst value, size_t *size);
+JSValue array_of(JSContext *ctx, int count, const JSValue *values); /* takes them; an exception if one of them is */
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
 /* parts.c: scripts as bytecode of the engine; bytecode.py writes both tables, and a name of NULL ends them */
@@ -33,6 +34,9 @@ bool run_jobs(void); /* those of promises, until none is left: whether there wer
 /* headers.c */
 void headers_begin(JSContext *ctx, JSValue nk);
 JSValue headers_copy(JSContext *ctx, nk_request *request); /* for nk.fields() */
+
+/* compress.c */
+void compress_begin(JSContext *ctx, JSValue nk);
 
 /* inflate.c */
 void inflate_begin(JSContext *ctx, JSValue nk);

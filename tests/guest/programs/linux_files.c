@@ -33,7 +33,7 @@ int main(void) {
     CHECK(open("/new", O_CREAT | O_WRONLY, 0600) == -1 && errno == EROFS);
     CHECK(!stat("/etc/../deep/./er//leaf", &stat_) && stat_.st_size == 4);
     CHECK(!stat("/deep", &stat_) && S_ISDIR(stat_.st_mode));
-    CHECK(names("/", list) == 5 && !strcmp(list, ". .. big deep etc "));
+    CHECK(names("/", list) == 9 && !strcmp(list, ". .. big deep etc dev proc sys tmp "));
     CHECK(names("/deep/er", list) == 3 && !strcmp(list, ". .. leaf "));
     CHECK(!chdir("/deep") && !access("er/leaf", R_OK) && !strcmp(getcwd(text, sizeof text), "/deep") && !chdir("/"));
     CHECK(unlink("/etc/motd") == -1 && errno == EROFS);
@@ -68,6 +68,6 @@ int main(void) {
     CHECK(read(file, text, 32) == 32 && memcmp(text, text + 16, 16));
     file = open("/dev/null", O_RDWR);
     CHECK(write(file, text, 10) == 10 && read(file, text, 10) == 0);
-    CHECK(readlink("/proc/self/exe", text, 10) == -1 && errno == ENOENT);
+    CHECK(readlink("/proc/self/exe", text, 10) == 8 && !memcmp(text, "/program", 8));
     DONE();
 }

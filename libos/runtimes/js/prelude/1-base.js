@@ -14,7 +14,9 @@ globalThis.__share = (() => {
 
   // What lazy/NAME.js exports, made at its first use; and a global, or a member of `owner`, that is made from one then.
   const parts = { __proto__: null };
-  share.part = (name) => (parts[name] ??= nk.part(name)(share));
+  const read = { __proto__: null }; // its functions, where the base image holds them: machines that use it then have no copy
+  share.readPart = (name) => { read[name] = nk.part(name); };
+  share.part = (name) => (parts[name] ??= (read[name] ?? nk.part(name))(share));
   share.lazily = (owner, name, part, enumerable = false) => {
     const become = (value) => Object.defineProperty(owner, name, { value, writable: true, configurable: true, enumerable });
     Object.defineProperty(owner, name, {
@@ -167,27 +169,6 @@ globalThis.__share = (() => {
     configurable: true,
   });
 
-  // Random numbers of Web Crypto; the rest of it is in 1a-subtle.js.
-  const INTEGERS = [Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, BigInt64Array, BigUint64Array];
-  const crypto = {
-    getRandomValues(view) {
-      share.onlyMachine("crypto.getRandomValues()");
-      if (!INTEGERS.some((kind) => view instanceof kind)) throw new DOMException("The data in this object must be an integer typed array", "TypeMismatchError");
-      if (view.byteLength > 65536) throw new DOMException("getRandomValues() only accepts buffers of size <= 64K", "QuotaExceededError");
-      nk.random(view);
-      return view;
-    },
-    randomUUID() {
-      share.onlyMachine("crypto.randomUUID()");
-      const b = new Uint8Array(16);
-      nk.random(b);
-      b[6] = (b[6] & 0x0f) | 0x40;
-      b[8] = (b[8] & 0x3f) | 0x80;
-      let text = "";
-      for (let n = 0; n < 16; n++) text += (n === 4 || n === 6 || n === 8 || n === 10 ? "-" : "") + (b[n] < 16 ? "0" : "") + b[n].toString(16);
-      return text;
-    },
-  };
-  share.expose({ crypto, navigator: { userAgent: "nunatak" }, self: globalThis });
+  share.expose({ navigator: { userAgent: "nunatak" }, self: globalThis });
   return share;
 })();
