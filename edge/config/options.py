@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 
 from edge.config.option import About, Option, text_of
 from edge.config.places import host_port, is_address, is_origin, socket_path
+from edge.config.proxies import Network, networks
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.sizes import parse_size
@@ -152,6 +153,15 @@ class EdgeConfig:
             unset="none, services are reached by their own hosts only",
         ),
     ] = ""
+    trusted_proxies: Annotated[
+        str,
+        About(
+            "Networks of proxies in front of the edge: X-Forwarded-For and other fields about clients are believed "
+            "from them alone.",
+            form="NETWORK,...",
+            unset="none, such fields are dropped",
+        ),
+    ] = ""
     upstreams: Annotated[
         str,
         About(
@@ -211,6 +221,14 @@ class EdgeConfig:
     def isolates(self, tenant: str) -> bool:
         """Whether a tenant's machines have workers of their own."""
         return self.isolation == "tenant" or tenant in self.isolation.replace(" ", "").split(",")
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """`trusted_proxies`, parsed."""
+        try:
+            return networks(self.trusted_proxies)
+        except ValueError as error:
+            raise OperatorError(f"trusted_proxies: networks such as 10.0.0.0/8 expected: {error}") from None
 
     @property
     def upstream_policy(self) -> "UpstreamPolicy":
@@ -361,3 +379,4 @@ def _check(config: EdgeConfig) -> None:
         config.upstream_policy  # noqa: B018
     except ValueError as error:
         raise OperatorError(f"upstreams: {error}") from None
+    config.proxy_networks  # noqa: B018

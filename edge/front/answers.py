@@ -13,7 +13,7 @@ from mypy_extensions import mypyc_attr
 
 from edge.common import log
 from edge.common.counters import Counters
-from edge.front import cgi
+from edge.front import cgi, heads
 from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow
@@ -74,7 +74,8 @@ class Answers:
 
     def _connection_line(self, request: Request) -> bytes:
         """What becomes of the connection, where the version does not say so already."""
-        if self.draining is not None:
+        # Who waits for 100 may not know of this answer in time: whether a body or a request follows, nobody can tell.
+        if self.draining is not None or (request.expects_continue and not request.complete):
             request.keep_alive = False
         if not request.keep_alive:
             return b"Connection: close\r\n"
@@ -103,10 +104,8 @@ class Answers:
         if answer.content_length is not None and answer.content_length != size and not (no_body and size == 0):
             raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {size}")
         head = self._head(request, stream, said, answer)
-        length = size if answer.content_length is None else answer.content_length
-        if answer.status != 204 and not (no_body and length == 0):
-            head += b"Content-Length: %d\r\n" % length
-        self.write(request, b"%b\r\n%b" % (head, b"" if no_body else body))
+        length = cgi.length_line(request.method, answer.status, answer.content_length, size)
+        self.write(request, b"%b%b\r\n%b" % (head, length, b"" if no_body else body))
 
     async def answer_in_parts(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer whose body follows in frames: as they come, as fast as the client reads.
@@ -122,9 +121,8 @@ class Answers:
             if not chunked:
                 request.keep_alive = False  # the end of the connection is the end of the body
         head = self._head(request, stream, said, answer)
-        if left is not None:
-            head += b"Content-Length: %d\r\n" % left
-        elif chunked:
+        head += cgi.length_line(request.method, answer.status, left, None)
+        if chunked:
             head += b"Transfer-Encoding: chunked\r\n"
         stream.abort = request.connection.abort
         self.write(request, head + b"\r\n")
@@ -160,9 +158,22 @@ class Answers:
 
     # The edge's own.
 
+    def ask_for_body(self, request: Request) -> None:
+        """Send 100 (Continue) to a client that waits for it, unless its body or our answer is under way."""
+        if not (request.sent or request.complete or request.holds_body):
+            request.connection.write(request, b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.sent = 0  # the answer proper has not begun
+            request.expects_continue = False
+
+    def allowed(self, request: Request) -> bytes:
+        """The methods that a 405 names."""
+        return heads.ALLOWED
+
     def refuse(self, request: Request, refusal: flow.Refusal) -> None:
         """The edge's own answer to what cannot be served; of the cause it names only the counter."""
         status, reason, retry_after_s, limit = refusal
+        if not request.complete:
+            request.keep_alive = False  # its body is not worth waiting for
         self._counters.add(self._counters.refusals, reason)
         body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request.id)
         self._say(
@@ -173,6 +184,7 @@ class Answers:
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request.id, reason.encode()),
             b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
             b"WWW-Authenticate: Bearer\r\n" if status == 401 else b"",
+            b"Allow: %b\r\n" % self.allowed(request) if status == 405 else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
         )
 

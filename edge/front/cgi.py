@@ -5,12 +5,13 @@ guest's header reaches a client only if it cannot end its line or say how the me
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from edge.front.senders import OURS, Sender, is_of_proxies
 from edge.model.fields import HOP_BY_HOP
 from edge.model.flow import ClientError
 from edge.model.routes import Route, host_name
@@ -38,6 +39,7 @@ NOT_ON_SERVICE_HOST: Final = frozenset(
 
 # Bytes of a field's name. 1,024 names are remembered, and so this bounds what clients can have remembered for them.
 FIELD_NAME_MAX: Final = 256
+_END: Final = b"GATEWAY_INTERFACE\0CGI/1.1\0SERVER_SOFTWARE\0nunatak\0\0"  # of every block
 _USUAL_OPTIONS: Final = {b"keep-alive", b"close"}  # of Connection
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 section 5.5
@@ -48,25 +50,30 @@ _OUR_TIMING: Final = re.compile(rf"(?i)(?<!{_T})(?:fetch|verify|restore|guest)(?
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; so all remembered heads together stay under 2 MiB
 
 
-@lru_cache(maxsize=1024)
-def _variable(name: bytes) -> bytes:
-    """A header's name to its meta-variable; empty for one that is not passed on.
+def _names(*, shared: bool, trusted: bool) -> Callable[[bytes], bytes]:
+    """What makes a header's name its meta-variable; empty for one that is not passed on.
 
-    An underscore in a name is refused since `X-A` and `X_A` would become the same variable.
+    :param shared: on a host that all services share: its cookies are those of all of them.
+    :param trusted: from a proxy that may say who the client is.
     """
-    lower = name.lower()
-    if lower in NOT_FROM_CLIENT or b"_" in name or lower.startswith(b"x-nunatak-"):
-        return b""
-    if lower == b"content-type":
-        return b"CONTENT_TYPE"
-    return b"HTTP_" + name.upper().replace(b"-", b"_")
+
+    def variable(name: bytes) -> bytes:
+        lower = name.lower()
+        # An underscore is refused since `X-A` and `X_A` would become the same variable.
+        if lower in NOT_FROM_CLIENT or b"_" in name or lower.startswith(b"x-nunatak-"):
+            return b""
+        if lower in OURS or (is_of_proxies(lower) and not trusted) or (shared and lower == b"cookie"):
+            return b""
+        if lower == b"content-type":
+            return b"CONTENT_TYPE"
+        return b"HTTP_" + name.upper().replace(b"-", b"_")
+
+    return lru_cache(maxsize=1024)(variable)
 
 
-@lru_cache(maxsize=1024)
-def _variable_on_service_host(name: bytes) -> bytes:
-    """The same where cookies are those of all services, and of whatever else has a port of that host."""
-    variable = _variable(name)
-    return b"" if variable == b"HTTP_COOKIE" else variable
+_VARIABLES: Final = tuple(
+    tuple(_names(shared=shared, trusted=trusted) for trusted in (False, True)) for shared in (False, True)
+)
 
 
 def request_block(
@@ -75,16 +82,21 @@ def request_block(
     version: tuple[int, int],
     headers: Sequence[tuple[bytes, bytes]],
     port: int,
-    remote: str,
+    sender: Sender,
     request_id: bytes,
     content_length: int | None,
+    *,
+    chunked: bool = False,
 ) -> bytes:
     """The key-value block of one request.
 
+    What RFC 3875 asks for and few look at is at its end, where nobody who looks for something else passes it.
+
     :param port: on which it came.
+    :param content_length: of its body; None if there is none, or it is `chunked` and nobody knows yet.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
-    variable_of = _variable if route.kind == "host" else _variable_on_service_host
+    variable_of = _VARIABLES[route.kind == "service"][sender.trusted]
     raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)
@@ -101,7 +113,7 @@ def request_block(
             version[0],
             version[1],
             _server_variables(route.authority, port),
-            remote.encode(),
+            sender.address,
         ),
         b"HTTP_X_REQUEST_ID",
         request_id,
@@ -113,30 +125,26 @@ def request_block(
     repeated = False
     for name, value in headers:
         if len(name) > FIELD_NAME_MAX:
-            raise ClientError(431, "head_too_large")
+            raise ClientError(431, "head_too_large", f"field_name={FIELD_NAME_MAX}")
         variable = variable_of(name)
         if variable:
             repeated |= variable in names
             names.add(variable)
             parts += (variable, value)
         elif len(name) == 10 and value.lower() not in _USUAL_OPTIONS and name.lower() == b"connection":
-            dropped = {_variable(option.strip()) for option in value.split(b",")}
+            dropped = {option.strip(b" \t").lower() for option in value.split(b",")}
+            kept = [(n, v) for n, v in headers if n != name and n.lower() not in dropped]
             return request_block(
-                route,
-                method,
-                version,
-                [(n, v) for n, v in headers if n != name and _variable(n) not in dropped],
-                port,
-                remote,
-                request_id,
-                content_length,
+                route, method, version, kept, port, sender, request_id, content_length, chunked=chunked
             )
+    if content_length is None and not chunked and b"CONTENT_TYPE" in names:  # RFC 3875 section 4.1.3: of a body only
+        place = 2 * parts[1::2].index(b"CONTENT_TYPE") + 1
+        parts[place] = b"HTTP_CONTENT_TYPE"
     if repeated:
         parts = _joined(parts)
-    parts.append(b"\0")
-    block = b"\0".join(parts)
+    block = b"%b\0REQUEST_URI\0%b\0%b%b" % (b"\0".join(parts), route.target.encode(), sender.variables, _END)
     if len(block) > RECORD_PAYLOAD_MAX:
-        raise ClientError(431, "head_too_large")
+        raise ClientError(431, "head_too_large", f"head={RECORD_PAYLOAD_MAX}")
     return block
 
 
@@ -151,9 +159,14 @@ def _joined(parts: list[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=1024)
 def _server_variables(authority: str, port: int) -> bytes:
-    """Where the request was sent."""
-    name = host_name(authority) or "localhost"
-    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0HTTP_HOST\0%b\0" % (name.encode(), port, authority.encode())
+    """Where the request was sent. HTTP_HOST is always there, since programs count on it; empty where none was said."""
+    name = host_name(authority)
+    said = authority if name else ""
+    return b"SERVER_NAME\0%b\0SERVER_PORT\0%d\0HTTP_HOST\0%b\0" % (
+        (name or "localhost").encode(),
+        port,
+        said.encode(),
+    )
 
 
 class AnswerHead(NamedTuple):
@@ -251,7 +264,23 @@ def _connection_names(parts: list[bytes]) -> set[bytes]:
 
 def without_body(method: str, status: int) -> bool:
     """Whether the answer has no body whatever the guest sends (RFC 9112 section 6.3)."""
-    return method == "HEAD" or status in (204, 304)
+    return method == "HEAD" or status in (204, 205, 304)
+
+
+def length_line(method: str, status: int, said: int | None, size: int | None) -> bytes:
+    """The Content-Length of an answer; empty for none (RFC 9110 section 8.6, and 15.3.6 for 205).
+
+    :param said: by the guest.
+    :param size: bytes that it sent; None while there may be more.
+    """
+    if status == 204:
+        return b""
+    if status == 205:
+        return b"Content-Length: 0\r\n"
+    length = said if said is not None or status == 304 else size
+    if length is None or (method == "HEAD" and said is None and length == 0):
+        return b""  # what GET would get is not known
+    return b"Content-Length: %d\r\n" % length
 
 
 STATUS_LINES: Final = {

@@ -13,16 +13,13 @@ from typing import Final, Protocol
 import httptools
 from mypy_extensions import mypyc_attr
 
-from edge.front.codings import coding_problem
+from edge.front import heads, offers
 from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
+from edge.front.heads import HEAD_MAX, LINE_MAX
 from edge.front.request import Request
 from edge.model.flow import ClientError
 from edge.model.streams import wake
-from vmimage import abi
 
-LINE_MAX: Final = 8190  # bytes of the request target, and of one header; what Apache and nginx take
-HEADERS_MAX: Final = 100
-HEAD_MAX: Final = abi.RECORD_PAYLOAD_MAX  # bytes of a target, names and values: more does not fit into the gate
 # Bytes without a whole head, or between two parts of a body: the parser holds them. A head with all that it may have
 # besides, four bytes a field, is well below.
 UNFINISHED_MAX: Final = 2 * HEAD_MAX
@@ -34,10 +31,6 @@ FEED_BYTES: Final = READ_BYTES  # parsed at a time
 CHUNKS_BYTES: Final = 1 << 11  # of a body whose end nobody knows: requests that follow it are then few
 SHORTEST_HEAD: Final = len(b"GET / HTTP/1.1\r\n\r\n")
 LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
-
-_VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
-_NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x7F)))
-_LOOKED_AT: Final = frozenset(map(len, (b"host", b"expect", b"cdn-loop", b"content-length", b"transfer-encoding")))
 
 
 class Handler(Protocol):
@@ -65,7 +58,10 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._parsed: Request | None = None  # the head or body of this one is arriving
+        # What the head that is arriving began with, its first line at least; empty where chunks were before it.
+        self._start = b""
         self._in_head = False
+        self._offered = False  # another protocol, by that head
         self._unfinished_bytes = 0
         self._refused: ClientError | None = None  # by a callback of the parser
         self._head_left = HEAD_MAX  # bytes that the head which is arriving may still have
@@ -146,11 +142,15 @@ class Connection(asyncio.BufferedProtocol):
                 return
             end = self._end_of_piece(data, start)
             piece = data if end - start == size else data[start:end]
-            start = end
+            if self._parsed is None:
+                self._start = piece
+            elif self._in_head and self._start and b"\n" not in self._start.lstrip(b"\r\n"):
+                self._start += piece
             try:
                 self._parser.feed_data(piece)
-            except httptools.HttpParserUpgrade:
-                self._upgrade()
+            except httptools.HttpParserUpgrade as offer:
+                self._after_offer()
+                end = start + offer.args[0]
             except httptools.HttpParserCallbackError:
                 if self._refused is None:
                     raise  # a defect of ours
@@ -162,6 +162,7 @@ class Connection(asyncio.BufferedProtocol):
                     self._unfinished_bytes += len(piece)
                     if self._unfinished_bytes > UNFINISHED_MAX:
                         self._break()
+            start = end
 
     def _end_of_piece(self, data: bytes, start: int) -> int:
         """Where to stop before the parser goes on, so that no more than one request begins in a piece, or few."""
@@ -185,7 +186,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_url(self, part: bytes) -> None:
         self._target += part
         if len(self._target) > LINE_MAX:
-            self._refuse()
+            self._refuse(heads.target_too_long())
         self._head_left -= len(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -196,49 +197,23 @@ class Connection(asyncio.BufferedProtocol):
         value = value.rstrip(b" \t")
         request.headers.append((name, value))
         size = len(name)
-        line = size + len(value)
+        line, count = size + len(value), len(request.headers)
         self._head_left -= line
-        if line > LINE_MAX or len(request.headers) > HEADERS_MAX:
-            self._refuse()
-        if self._head_left < 0:
-            self._refuse(ClientError(431, "head_too_large"))
-        if size in _LOOKED_AT:
-            self._look_at(request, name.lower(), value)
-
-    def _look_at(self, request: Request, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            if request.host is not None or not value.isascii():
-                self._refuse()
-            request.host = value.decode()
-        elif name == b"content-length":
-            request.content_length = int(value)  # digits, once, and of no chunked body: else the parser has refused
-        elif name == b"transfer-encoding":
-            problem = coding_problem(value, again=request.chunked)
-            if problem is not None:
-                self._refuse(problem)
-            request.chunked = True
-        elif name == b"expect":
-            request.expects_continue = value.lower() == b"100-continue"
-        elif name == b"cdn-loop":
-            request.loops = f"{request.loops}, {value.decode('latin-1')}" if request.loops else value.decode("latin-1")
+        if line > LINE_MAX or count > heads.HEADERS_MAX or self._head_left < 0:
+            self._refuse(heads.field_problem(line, count, self._head_left))
+        if size in heads.LOOKED_AT_SIZES:
+            self._refuse(heads.look_at(request, name.lower(), value))
 
     def on_headers_complete(self) -> None:
         request, parser = self._parsed, self._parser
         assert request is not None
         self._in_head = False
-        version = _VERSIONS.get(parser.get_http_version())
-        try:
-            request.target = self._target.decode()
-        except UnicodeDecodeError:
-            self._refuse()
-        if version is None or not _NOT_IN_TARGET.isdisjoint(request.target) or (request.chunked and version == (1, 0)):
-            self._refuse()
-        if request.host is None and version == (1, 1):  # RFC 9112 section 3.2
-            self._refuse()
-        request.method, request.version = parser.get_method().decode(), version or (1, 1)
-        request.keep_alive = parser.should_keep_alive()
-        if parser.should_upgrade() and request.has_body:
-            self._refuse()  # the parser takes what follows for another protocol: nobody knows where the body ends
+        method, version = parser.get_method().decode(), parser.get_http_version()
+        self._refuse(heads.complete(request, method, self._target, version, self._start))
+        request.keep_alive = parser.should_keep_alive() and method != "CONNECT"
+        self._offered = parser.should_upgrade()
+        if not self._offered:
+            request.upgrade = b""  # no option of Connection says that it is for us
         self._body_left = request.content_length or 0
         request.head_bytes = HEAD_MAX - self._head_left + len(request.headers) * FIELD_BYTES
         self._waiting.append(request)
@@ -250,21 +225,28 @@ class Connection(asyncio.BufferedProtocol):
         self._parsed.arrive(data)
 
     def on_message_complete(self) -> None:
-        request, self._parsed = self._parsed, None
+        request = self._parsed
         assert request is not None
+        if self._offered and request.has_body:
+            return  # of the body the parser knows nothing: `_after_offer` goes on
+        self._parsed, self._start = None, b""
         request.end()
         if request is self._lingering:
             self._lingering = None
             self._after(request)
 
-    def _refuse(self, error: ClientError | None = None) -> None:
-        self._refused = error or ClientError(400, "bad_request")
-        raise self._refused  # leaves the parser
+    def _after_offer(self) -> None:
+        """The head of a request that offers another protocol is over; the request goes on in this one."""
+        request, self._offered = self._waiting[-1], False
+        if request.method != "CONNECT" and (request.has_body or request.keep_alive):
+            self._parser = offers.parser_behind(request, self)
+        else:  # nothing follows, or what is for whom CONNECT would have led to (RFC 9110 section 9.3.6)
+            self._input_ignored = True
 
-    def _upgrade(self) -> None:
-        """The client would like another protocol: it is answered in this one, and what follows is not read."""
-        self._input_ignored = True
-        self._waiting[-1].keep_alive = False
+    def _refuse(self, problem: ClientError | None) -> None:
+        if problem is not None:
+            self._refused = problem
+            raise problem  # leaves the parser
 
     def _break(self) -> None:
         """What comes is not HTTP: that is answered when its turn has come, and nothing is read any more."""
@@ -278,8 +260,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         broken = Request(self)  # of what has arrived of it nothing is kept
         too_large = self._in_head and self._unfinished_bytes > UNFINISHED_MAX
-        refusal = ClientError(431, "head_too_large") if too_large else ClientError(400, "bad_request")
-        broken.error = self._refused or refusal
+        broken.error = self._refused or (heads.head_too_large() if too_large else heads.unparsed(self._start))
+        if self._start.lstrip(b"\r\n").startswith(b"HEAD "):
+            broken.method = "HEAD"  # whose answer has no body
         self._waiting.append(broken)
 
     # One request after the other.

@@ -23,6 +23,7 @@ from edge.front.connection import Connection
 from edge.front.crowd import Crowd
 from edge.front.listening import PUBLIC_MODE, bind
 from edge.front.request import ClientConnection, Request
+from edge.front.senders import Senders
 from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -30,7 +31,7 @@ from edge.model.streams import Stream, wake
 from edge.supervisor.supervisor import Supervisor
 from edge.vmm.wire.streams import Answer
 from vmimage import abi
-from vmimage.errors import GuestViolation, NunatakError
+from vmimage.errors import GuestViolation, NunatakError, UnknownService
 
 BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
@@ -54,6 +55,7 @@ class Front(Answers):
         self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
+        self._senders = Senders(config.proxy_networks)
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
 
@@ -101,6 +103,8 @@ class Front(Answers):
         if not request.complete or request.chunked:
             return False
         try:
+            if request.objection is not None:
+                raise request.objection
             route = self._route(request)
             if route is None:
                 return False
@@ -206,7 +210,9 @@ class Front(Answers):
         """The service of a route, where nobody has to be asked."""
         if route.kind == "host":
             return self._by_host.get(route.name)
-        return self._by_name.get(route.name) if self.directory.names_served else None
+        if route.kind == "service" and (self.directory.names_served or not route.names_a_host):
+            return self._by_name.get(route.name)
+        return None
 
     def _done(self, request: Request) -> None:
         if request.redirected:
@@ -248,12 +254,16 @@ class Front(Answers):
         try:
             if request.error is not None:
                 raise request.error
+            if request.objection is not None:
+                raise request.objection
             route = self._route(request)
             if route is None:
                 request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
                 raise ClientError(400, "bad_request")
-            if route.kind == "service" and not await self.directory.serves_names():
-                route = self._route(request) or route  # that host is a service's own, and this a path of it
+            if route.kind == "service" and route.names_a_host and not await self.directory.serves_names():
+                route = self._route(request) or route  # that host is a service's own
+            if route.kind == "nobody":
+                raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
             service = self._known(route) or await self.directory.find(route.kind, route.name)
             await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
@@ -266,8 +276,17 @@ class Front(Answers):
         length = request.content_length
         if length is not None and length > self._config.max_body:
             raise ClientError(413, "body_too_large")
+        sender = self._senders.of(request.remote, request.headers)
         return cgi.request_block(
-            route, request.method, request.version, request.headers, self.port, request.remote, request.id, length
+            route,
+            request.method,
+            request.version,
+            request.headers,
+            self.port,
+            sender,
+            request.id,
+            length,
+            chunked=request.chunked,
         )
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
@@ -279,12 +298,9 @@ class Front(Answers):
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
         block, length = self._block(request, route), request.content_length
         whole = not request.has_body
-        if not whole:
-            if request.expects_continue and request.version == (1, 1):
-                request.connection.write(request, b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.sent = 0  # the answer proper has not begun
-            if length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX:
-                block, whole = block + await self._small_body(request, length), True
+        fits = length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX
+        if length is not None and fits and not (whole or request.expects_continue):
+            block, whole = block + await self._small_body(request, length), True
         stream = self._stream(request, service, block, whole=whole)
         self._supervisor.submit(stream)
         sender = None
@@ -319,6 +335,10 @@ class Front(Answers):
         """Pass a body on while the answer is awaited."""
         total, ended = 0, False
         try:
+            if request.expects_continue:
+                await stream.given()
+                if stream.machine is not None:
+                    self.ask_for_body(request)
             while not ended:
                 data = await request.read()
                 ended = not data  # an end is an empty read, so END travels in a frame of its own

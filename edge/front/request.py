@@ -32,7 +32,12 @@ class Request:
     loops = ""  # the CDN-Loop field (RFC 8586)
     content_length: int | None = None
     chunked = False
-    expects_continue = False
+    expects_continue = False  # it waits for 100 (Continue) with its body; false again once it has that
+    expects_more = False  # what nobody here can fulfil
+    # Protocols that the client would go on with after this request (RFC 9110 section 7.8). It is answered in this one
+    # unless a 101 takes the offer; until then what follows is the next request.
+    upgrade = b""
+    objection: ClientError | None = None  # why this request is refused, which is well-formed
     error: ClientError | None = None  # what arrived is no request, or its body is broken
     complete = False  # all of it is here
     sent = 0  # bytes written in answer

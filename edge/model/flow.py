@@ -147,15 +147,18 @@ class Refusal(NamedTuple):
     status: int
     reason: str
     retry_after_s: int = 0
-    limit: str = ""  # of the image, that was hit, with its value
+    limit: str = ""  # that was hit, of the image or of a request's head, with its value
 
 
 class ClientError(Exception):
-    """The client's request cannot be passed on."""
+    """The client's request cannot be passed on.
 
-    def __init__(self, status: int, reason: str) -> None:
+    :param limit: that it goes beyond, with its value.
+    """
+
+    def __init__(self, status: int, reason: str, limit: str = "") -> None:
         super().__init__(reason)
-        self.refusal = Refusal(status, reason)
+        self.refusal = Refusal(status, reason, 0, limit)
 
 
 class BackingOff(errors.Unavailable):

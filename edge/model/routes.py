@@ -3,7 +3,9 @@
 import ipaddress
 import re
 from functools import lru_cache
+from posixpath import normpath
 from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote
 
 from vmimage import errors
 
@@ -15,23 +17,32 @@ NAME_MAX: Final = 253  # octets in a host name (RFC 1035 section 2.3.4); service
 class Route(NamedTuple):
     """Whom a request is for.
 
-    `kind` says how to read `name`: one of a service's hosts, or on the operator's service host a service's own name.
-    `authority` is the Host field, or what stands in its place; `script_name` the part of the path that led here and
-    `path` the rest, both still percent-encoded.
+    `kind` says how to read `name`: one of a service's hosts, or a service's own name where services go by their names;
+    or a host on which the path is nobody's. `authority` is the Host field, or what stands in its place; `script_name`
+    the part of the path that led here and `path` the rest, both still percent-encoded; `target` all of it, in
+    origin-form or "*".
     """
 
-    kind: Literal["host", "service"]
+    kind: Literal["host", "service", "nobody"]
     name: str
     authority: str
     script_name: str
     path: str
     query: str
+    target: str
+
+    @property
+    def names_a_host(self) -> bool:
+        """Whether the client said a host, so that there is a web origin that this request belongs to."""
+        return bool(host_name(self.authority))
 
 
 def route(host: str | None, target: str, service_host: str = "") -> Route | None:
     """Host field and request target to a route; None for what is malformed.
 
-    An empty host is well-formed (RFC 9110 section 7.2): its route leads to no service.
+    An empty host is well-formed (RFC 9110 section 7.2), and HTTP/1.0 needs none: no browser sends such a request, and
+    it reaches services by their names only. On any other host but the operator's a path with a service's name is
+    nobody's, however it is written: what answers there is never in another's web origin.
 
     :param target: origin-form or absolute-form (RFC 9112 section 3.2); the latter's authority wins over `host`.
     :param service_host: under which services go by their own names, as `host_name` gives it; empty for none.
@@ -41,8 +52,8 @@ def route(host: str | None, target: str, service_host: str = "") -> Route | None
     if name is None:
         return None
     if target == "*":  # the server as a whole (OPTIONS); here that is the service
-        target = ""
-    elif not target.startswith("/"):
+        return Route("host", name, authority, "", "", "", target)
+    if not target.startswith("/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is None:
             return None
@@ -53,12 +64,21 @@ def route(host: str | None, target: str, service_host: str = "") -> Route | None
         if not target.startswith("/"):
             target = "/" + target
     path, _, query = target.partition("?")
-    if name == service_host and name and path.startswith(SERVICE_PREFIX):
-        service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
-        if not service or len(service) > NAME_MAX:
-            return None
-        return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query)
-    return Route("host", name, authority, "", path, query)
+    if not path.startswith(SERVICE_PREFIX):
+        odd = ("%" in path or "~service/" in path) and _means_a_service(path)
+        return Route("nobody" if odd else "host", name, authority, "", path, query, target)
+    if name and name != service_host:
+        return Route("nobody", name, authority, "", path, query, target)
+    service, slash, rest = path[len(SERVICE_PREFIX) :].partition("/")
+    if not service or len(service) > NAME_MAX:
+        return None
+    return Route("service", service, authority, SERVICE_PREFIX + service, slash + rest, query, target)
+
+
+def _means_a_service(path: str) -> bool:
+    """Whether a client that normalises paths (RFC 3986 section 6.2.2) sees a service's name in this one."""
+    plain = unquote(path)
+    return "~service/" in plain and ("/" + normpath(plain).lstrip("/")).startswith(SERVICE_PREFIX)
 
 
 def host_name(host: str) -> str | None:

@@ -80,6 +80,12 @@ class Stream(StreamState):
 
     # To the worker.
 
+    async def given(self) -> None:
+        """Wait until a machine has the request, or none will."""
+        while self.machine is None and self.state == "waiting":
+            self._credit_waiter = asyncio.get_running_loop().create_future()
+            await self._credit_waiter
+
     async def send_body(self, data: bytes, *, end: bool) -> None:
         """Pass on some of the request's body as fast as the guest takes it; a no-op once the answer is complete."""
         loop, position = asyncio.get_running_loop(), 0

@@ -21,6 +21,7 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
+from edge.front import heads
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
@@ -30,7 +31,7 @@ from edge.front.request import Request
 from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.operators.audit import Audit
-from edge.operators.pages import Admin
+from edge.operators.pages import Admin, methods_of
 from vmimage.errors import NunatakError, OperatorError
 
 CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
@@ -167,6 +168,11 @@ class Operators(Answers):
     def gone(self, request: Request) -> None:
         """The client left. What it asked for is done all the same, and noted."""
 
+    def allowed(self, request: Request) -> bytes:
+        """The method of the page that was asked for."""
+        route = routes.route(request.host, request.target)
+        return methods_of(route.path) if route is not None else heads.ALLOWED
+
     async def _take(self, request: Request) -> None:
         route = None if request.error is not None else routes.route(request.host, request.target)
         page: Page | None = None
@@ -193,6 +199,8 @@ class Operators(Answers):
     async def _page(self, request: Request, route: routes.Route | None) -> Page:
         if request.error is not None:
             raise request.error
+        if request.objection is not None:
+            raise request.objection
         if route is None:
             request.keep_alive = False
             raise ClientError(400, "bad_request")

@@ -20,6 +20,11 @@ PREFIX: Final = "/-/"
 ACTIONS: Final = frozenset({"park", "drain"})  # pages that change something: POST only
 
 
+def methods_of(path: str) -> bytes:
+    """The methods of a page, as Allow lists them."""
+    return b"POST" if path.removeprefix(PREFIX) in ACTIONS else b"GET, HEAD"
+
+
 class Admin:
     """Answers for `/-/`."""
 

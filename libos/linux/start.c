@@ -12,7 +12,7 @@ _Noreturn void linux_start(void) {
     thread_hooks = (struct thread_hooks){.pause = thread_pause, .idle = thread_idle};
     NK_CONTROL->syscall = (uint64_t)(uintptr_t)linux_entry;
     if (NK_INFO->program_kind == NK_PROGRAM_LINUX)
-        program_begin(NULL);
+        program_begin(NULL, "");
     serve(cgi_handler);
     panic("linux: the request loop returned");
 }

@@ -20,16 +20,28 @@ void request_begin(struct nk_request *request, const struct record *head) {
     response_begin(request);
 }
 
+/* Bytes of the body that are here and not read. */
+static size_t waiting(const nk_request *request) {
+    size_t size = request->body_left;
+    for (const struct chunk *chunk = request->first; chunk; chunk = chunk->next)
+        size += chunk->length - chunk->used;
+    return size;
+}
+
+static void drop_body(nk_request *request) {
+    request->body_left = 0;
+    for (struct chunk *chunk; (chunk = request->first);) {
+        request->first = chunk->next;
+        heap_free(chunk);
+    }
+}
+
 /* Forgets the body nobody read, and lets the client finish sending it. */
 void request_end(struct nk_request *request) {
     heap_free(request->larger);
     request->larger = NULL;
-    uint32_t unread = request->consumed + (uint32_t)request->body_left;
-    for (struct chunk *chunk; (chunk = request->first);) {
-        unread += chunk->length - chunk->used;
-        request->first = chunk->next;
-        heap_free(chunk);
-    }
+    uint32_t unread = request->consumed + (uint32_t)waiting(request);
+    drop_body(request);
     if (!request->complete && !request->aborted)
         gate_credit(request->stream, unread);
 }
@@ -81,6 +93,26 @@ static void locate_inline_body(nk_request *request) {
     request->body_left = (size_t)(request->head_end - request->body);
 }
 
+/* Waits for all of the body and keeps it to be read. Its size; -1 and nothing kept if it is larger than `max`, or the
+ * client is gone. */
+ptrdiff_t request_gather(nk_request *request, size_t max) {
+    if (!request->body)
+        locate_inline_body(request);
+    for (size_t size, credited = 0;; credited = size) {
+        size = waiting(request);
+        if (request->aborted || size > max) {
+            drop_body(request);
+            request->consumed = (uint32_t)(size - credited);
+            return -1;
+        }
+        if (request->complete)
+            return (ptrdiff_t)size;
+        if (size > credited)
+            gate_credit(request->stream, (uint32_t)(size - credited));
+        fiber_wait(FIBER_WAITS_BODY);
+    }
+}
+
 static size_t take(nk_request *request, void *to, size_t size) {
     struct chunk *chunk = request->first;
     if (request->body_left) {
@@ -103,7 +135,7 @@ static size_t take(nk_request *request, void *to, size_t size) {
 ptrdiff_t request_read(nk_request *request, void *to, size_t size) {
     if (!request->body)
         locate_inline_body(request);
-    while (!request->aborted && !request->body_left && !request->first && !request->complete) {
+    while (size && !request->aborted && !request->body_left && !request->first && !request->complete) {
         if (requests_are_events)
             return NK_WOULD_WAIT;
         fiber_wait(FIBER_WAITS_BODY);

@@ -89,6 +89,7 @@ struct chunk *chunk_of(const struct record *record);
 const char *request_var(nk_request *request, const char *name);
 bool request_next_var(nk_request *request, const char **name, const char **value);
 ptrdiff_t request_read(nk_request *request, void *to, size_t size);
+ptrdiff_t request_gather(nk_request *request, size_t max);
 
 /* ---- response.c: what it gets ---- */
 void response_begin(struct nk_request *request);

@@ -52,8 +52,16 @@ static bool enlarge(nk_request *request) {
     return true;
 }
 
+/* Bytes before the first that no field value may have: tabs are fine (RFC 9110 section 5.5). */
+static size_t value_span(const char *value) {
+    size_t size = printable_span(value);
+    while (value[size] == '\t')
+        size += 1 + printable_span(value + size + 1);
+    return size;
+}
+
 int response_header(nk_request *request, const char *name, const char *value) {
-    size_t name_size = printable_span(name), value_size = printable_span(value);
+    size_t name_size = printable_span(name), value_size = value_span(value);
     if (request->body_begun || !name_size || name[name_size] || value[value_size])
         return -1;
     if (name_size + value_size + 2 > RESPONSE_SIZE_MAX)

@@ -27,6 +27,7 @@ from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import FOR_EVER, answer_errors, contents
 from origin.registry.door import Door
+from origin.registry.hosts import one_host
 from origin.registry.listening import listen, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
@@ -110,7 +111,7 @@ class Origin:
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
-        app = web.Application(middlewares=[answer_errors], client_max_size=ROLES_BODY_MAX)
+        app = web.Application(middlewares=[answer_errors, one_host], client_max_size=ROLES_BODY_MAX)
         app.add_routes(
             [
                 *self._registry.routes(),

@@ -38,17 +38,26 @@ def ask(town: Site, edge: int, path: str, host: str) -> Answer:
 
 
 @pytest.mark.parametrize("edge", [0, 1, 2], ids=["no host for names", "a host for names", "the bank's host for names"])
-def test_every_path_on_the_host_of_a_tenant_belongs_to_that_tenant(town: Site, edge: int) -> None:
-    for path in ("/~service/thief/", "/~service/thief/../thief/", "/%7Eservice/thief/", "/-/services", "/-/drain"):
-        answer = ask(town, edge, path, "bank.test")
-        assert answer.status == 200
-        assert answer.body.startswith(b"hello from " + path.replace("%7E", "~").encode())
-    assert ask(town, edge, "http://bank.test/~service/thief/", "thief.test").body.startswith(b"hello from /~service/th")
+def test_a_path_on_the_host_of_a_tenant_belongs_to_that_tenant_or_to_nobody(town: Site, edge: int) -> None:
+    for path in ("/-/services", "/-/drain", "/-/merge_requests", "/a/~service/thief/", "/~service"):
+        assert ask(town, edge, path, "bank.test").body.startswith(b"hello from " + path.encode())
+    ways = "/~service/thief/ /~service/thief/../thief/ /%7Eservice/thief/ /x/../~service/thief/ //~service/thief/"
+    for path in (*ways.split(), "/~service/bank/", "http://bank.test/~service/thief/"):
+        for host in ("bank.test", "BANK.test.:80", "thief.test"):
+            answer = ask(town, edge, path, host)
+            assert (answer.status, answer.error) == (421, "unknown_service")
+            assert b"SECRET" not in answer.body
 
 
-@pytest.mark.parametrize(
-    ("edge", "host"), [(0, NAMES), (0, "127.0.0.1"), (1, "127.0.0.1"), (1, "sub.names.test"), (1, "")]
-)
+def test_where_no_host_is_named_there_is_no_web_origin_and_services_go_by_their_names(town: Site) -> None:
+    answer = ask(town, 0, "/~service/thief/", "")
+    assert answer.body == b"thief on  has cookie none"
+    assert OF_AN_ORIGIN.isdisjoint(answer.headers)
+    for path in ("/", "/-/services", "/~service/nobody/"):
+        assert ask(town, 0, path, "").error == "unknown_service"
+
+
+@pytest.mark.parametrize(("edge", "host"), [(0, NAMES), (0, "127.0.0.1"), (1, "127.0.0.1"), (1, "sub.names.test")])
 def test_on_a_host_of_nobody_no_name_leads_anywhere(town: Site, edge: int, host: str) -> None:
     for path in ("/~service/thief/", "/~service/bank/", "/-/services"):
         answer = ask(town, edge, path, host)
@@ -84,9 +93,9 @@ def test_a_service_host_that_a_service_publishes_later_belongs_to_that_service(t
         town.publish(town.folder / "images" / "hello.oci.tar", "claimer", "later.test", tenant="claimer")
 
         def claimed() -> bool:
-            return client.get("/~service/thief/", host="later.test").body.startswith(b"hello from /~service/thief/,")
+            return client.get("/x", host="later.test").body.startswith(b"hello from /x,")
 
         eventually(claimed, "the edge has looked at the catalogue")
-        assert client.get("/~service/bank/x", host="later.test").body.startswith(b"hello from /~service/bank/x,")
+        assert client.get("/~service/bank/x", host="later.test").error == "unknown_service"
     eventually(lambda: "service_host_taken host=later.test service=claimer" in edge.log.read_text(), "a line says so")
     assert "service_host_taken host=bank.test service=bank" in town.edges[2].log.read_text()

@@ -40,9 +40,12 @@ def test_a_path_in_place_of_an_answer_is_answered_by_the_edge(site: Site) -> Non
 def test_a_redirect_to_a_path_of_another_service_is_left_to_the_client(site: Site) -> None:
     site.publish(site.build(PROGRAMS / "linux_cgi.c", "--cgi", "--env", "COLOUR=blue", name="bounds"), "bounds")
     client = Client(site.edges[0].url)
-    for target in ("/-/metrics", "/~service/other/"):  # paths of its own, like any other
-        assert client.get(f"/?local={target}", host="bounds.test").body == f"GET {target} blue\n".encode()
-    for path, target in (("/", "//elsewhere.example/"), ("/~service/bounds/", "/-/metrics")):
+    assert client.get("/?local=/-/metrics", host="bounds.test").body == b"GET /-/metrics blue\n", "one of its own"
+    for path, target in (
+        ("/", "//elsewhere.example/"),
+        ("/", "/~service/other/"),
+        ("/~service/bounds/", "/-/metrics"),
+    ):
         moved = client.get(f"{path}?local={target}", host="127.0.0.1" if len(path) > 1 else "bounds.test")
         assert (moved.status, moved.headers["location"]) == (302, target)
     moved = client.get("/~service/bounds/?local=/~service/other/", host="127.0.0.1")

@@ -16,6 +16,7 @@ import edge.model.flow
 from edge.common.counters import GAUGES, PREFIX, Counters
 from edge.config.options import options
 from edge.main import GROUPS, build_app
+from tests.support.requirements import REQUIREMENTS
 from vmimage import errors
 from vmimage.errors import NunatakError
 
@@ -59,6 +60,11 @@ The reasons of `nunatak admin` and of operators' pages are among them.
 
 | reason | status | cause | what to do |
 |---|---|---|---|"""
+REQUIREMENTS_HEAD: Final = """# Requirements
+
+What specifications demand (MUST) of a server and a gateway, and the test that holds it. Made from
+`tests/support/requirements.py` by `make fmt`; a test compares, and looks whether each named test is there. What is for
+clients, proxies and caches is left out: an edge is none of them, and what it says to a guest is not HTTP."""
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
@@ -70,7 +76,7 @@ BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the tes
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_body": ("The body breaks off, or its chunks are not what RFC 9112 says.", "Send the body whole."),
     "bad_request": (
-        "The head is not HTTP/1.1, or its Host or target is malformed.",
+        "The head is not HTTP, or its Host or target is malformed.",
         "Send a request as RFC 9112 says.",
     ),
     "body_too_large": ("The body is larger than max_body.", "Send less, or raise max_body."),
@@ -78,15 +84,26 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "The request's body did not come within request_timeout, or its answer was not read for as long and cut.",
         "Send the body and read the answer without such pauses.",
     ),
+    "expectation_failed": ("Expect asks for more than 100-continue.", "Send the request without it."),
     "foreign_host": ("Host is none that operators' pages have.", "Add the name to admin_hosts."),
     "from_a_web_page": ("The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."),
-    "head_too_large": ("The head has more or longer fields than the edge takes.", "Send fewer and shorter fields."),
+    "head_too_large": (
+        "The head has more or longer fields than the edge takes; X-Nunatak-Limit names the limit.",
+        "Send fewer and shorter fields.",
+    ),
     "loop": ("The request went through this edge before.", "Look at the upstreams of the services it went through."),
     "method_not_allowed": ("The page is asked for with GET, the action with POST.", "Use the other method."),
+    "method_refused": ("CONNECT and TRACE are for proxies; an edge is none.", "Use another method."),
     "no_body_expected": ("Operators' pages take no body.", "Send none."),
     "no_such_page": ("Operators have no such page.", "See [operate an edge](../how-to/operate-an-edge.md)."),
     "unauthorized": ("Operators' pages on an address ask for the token.", "Send `Authorization: Bearer TOKEN`."),
+    "target_too_long": (
+        "The request target is longer than the edge takes; X-Nunatak-Limit names the limit.",
+        "Send what is long in a body.",
+    ),
     "unknown_coding": ("The body has a transfer coding other than chunked.", "Send it chunked or with its length."),
+    "unknown_method": ("The method is none that the edge knows.", "Use another method."),
+    "unknown_version": ("The request is in another version of HTTP than 1.0 and 1.1.", "Send it as HTTP/1.1."),
     "unknown_service": ("The edge has met no service of that name.", "See `nunatak admin services`."),
 }
 
@@ -105,6 +122,7 @@ def pages() -> dict[str, str]:
         "errors.md": _errors,
         "metrics.md": _metrics,
         "options.md": _options,
+        "requirements.md": _requirements,
     }
     return {name: "\n".join(maker()) + "\n" for name, maker in makers.items()}
 
@@ -139,6 +157,15 @@ def _errors() -> Iterator[str]:
         yield f"| `{reason}` | {', '.join(map(str, sorted(statuses)))} | {_cell(cause)} | {_cell(remedy)} |"
 
 
+def _requirements() -> Iterator[str]:
+    yield REQUIREMENTS_HEAD
+    for specification, rows in REQUIREMENTS.items():
+        yield f"\n## {specification}\n\n| section | what must be | test |\n|---|---|---|"
+        for row in rows:
+            file, _, function = row.test.partition("::")
+            yield f"| {row.section} | {_cell(row.demands)} | `{function}` in `tests/{file}` |"
+
+
 def error_classes() -> list[type[NunatakError]]:
     """Every error that has a counter of its own, the root first."""
     found = [NunatakError]
@@ -156,7 +183,7 @@ def client_reasons() -> dict[str, set[int]]:
     for path in sorted((ROOT / "edge").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
-                case ast.Call(ast.Name("ClientError"), [ast.Constant(int(status)), ast.Constant(str(reason))]):
+                case ast.Call(ast.Name("ClientError"), [ast.Constant(int(status)), ast.Constant(str(reason)), *_]):
                     found.setdefault(reason, set()).add(status)
     return found
 

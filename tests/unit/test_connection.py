@@ -3,8 +3,9 @@
 import pytest
 
 from edge.common.counters import Counters
-from edge.front.connection import HEAD_MAX, HELD_MAX, PIPELINED_MAX, UNFINISHED_MAX, Connection
+from edge.front.connection import HELD_MAX, PIPELINED_MAX, UNFINISHED_MAX, Connection
 from edge.front.crowd import READ_BYTES, Crowd
+from edge.front.heads import HEAD_MAX
 from edge.front.request import BODY_WAITING_MAX
 from edge.model.flow import ClientError
 from tests.support.connections import KEEPALIVE_S, Wire, get, later, post, run
@@ -14,7 +15,7 @@ from tests.support.connections import KEEPALIVE_S, Wire, get, later, post, run
     ("start", "drip", "status"),
     [
         (b"GET / HTTP/1.1\r\nX: ", b"a" * 1000, 431),
-        (b"GET /", b"a" * 1000, 400),
+        (b"GET /", b"a" * 1000, 414),
         (post("Transfer-Encoding: chunked") + b"1;", b"x" * 1000, 400),
         (post("Transfer-Encoding: chunked") + b"0\r\nX: ", b"a" * 1000, 400),
     ],

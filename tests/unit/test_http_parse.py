@@ -5,9 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.front import cgi
+from edge.front.senders import Sender, Senders
 from edge.model import flow, routes
 from vmimage import abi
 from vmimage.errors import GuestViolation
+
+SENDER = Senders().of("192.0.2.1", ())
 
 
 def block(
@@ -16,10 +19,11 @@ def block(
     method: str = "GET",
     length: int | None = None,
     host: str = "a.test:81",
+    sender: Sender = SENDER,
 ) -> bytes:
     route = routes.route(host, target)
     assert route is not None
-    return cgi.request_block(route, method, (1, 1), headers, 8080, "192.0.2.1", b"id-1", length)
+    return cgi.request_block(route, method, (1, 1), headers, 8080, sender, b"id-1", length)
 
 
 def variables(data: bytes) -> dict[bytes, bytes]:
@@ -51,14 +55,42 @@ def test_a_request_becomes_the_meta_variables_of_cgi() -> None:
         b"CONTENT_TYPE": b"text/x",
         b"CONTENT_LENGTH": b"5",
         b"HTTP_X_A": b"1",
+        b"HTTP_X_REAL_IP": b"192.0.2.1",
+        b"HTTP_X_FORWARDED_FOR": b"192.0.2.1",
+        b"REQUEST_URI": b"/a%20b?x=%20",
+        b"GATEWAY_INTERFACE": b"CGI/1.1",
+        b"SERVER_SOFTWARE": b"nunatak",
     }
+
+
+@pytest.mark.parametrize(
+    ("target", "uri", "path", "query"),
+    [
+        ("/a%20b/c?x=1&y", b"/a%20b/c?x=1&y", b"/a b/c", b"x=1&y"),
+        ("/a%2Fb+c?", b"/a%2Fb+c?", b"/a/b+c", b""),
+        ("http://a.test?q", b"/?q", b"/", b"q"),
+        ("/a?b?c", b"/a?b?c", b"/a", b"b?c"),
+        ("*", b"*", b"", b""),
+    ],
+)
+def test_the_target_is_there_as_it_came_and_its_parts(target: str, uri: bytes, path: bytes, query: bytes) -> None:
+    got = variables(block(target=target, method="OPTIONS"))
+    assert (got[b"REQUEST_URI"], got[b"PATH_INFO"], got[b"QUERY_STRING"]) == (uri, path, query)
+
+
+def test_a_type_without_a_body_is_a_field_and_no_variable_of_the_body() -> None:
+    got = variables(block((b"Content-Type", b"CONTENT_TYPE")))
+    assert b"CONTENT_TYPE" not in got
+    assert got[b"HTTP_CONTENT_TYPE"] == b"CONTENT_TYPE"
+    assert variables(block((b"Content-Type", b"text/x"), length=0))[b"CONTENT_TYPE"] == b"text/x"
 
 
 @pytest.mark.parametrize(
     "header",
     (
-        b"Proxy proxy X_Forwarded_For Connection Transfer-Encoding TE Upgrade Keep-Alive Proxy-Authorization Expect"
-        b" Host Content-Length X-Request-Id X-Nunatak-Trace"
+        b"Proxy proxy X_Forwarded_For X-Forwarded-For x-forwarded-for Forwarded X-Real-IP X-Forwarded-Proto"
+        b" X-Forwarded-X Client-IP True-Client-IP CF-Connecting-IP Remote-Addr Connection Transfer-Encoding TE Upgrade"
+        b" Keep-Alive Proxy-Authorization Expect Host Content-Length X-Request-Id X-Nunatak-Trace"
     ).split(),
 )
 def test_headers_that_do_not_become_variables(header: bytes) -> None:
@@ -188,7 +220,7 @@ def test_cookies_of_the_service_host_go_to_no_service() -> None:
     for host, there in (("a.test", True), ("names.test", False)):
         route = routes.route(host, "/~service/s1/", "names.test")
         assert route is not None
-        got = variables(cgi.request_block(route, "GET", (1, 1), headers, 80, "192.0.2.1", b"id-1", None))
+        got = variables(cgi.request_block(route, "GET", (1, 1), headers, 80, SENDER, b"id-1", None))
         assert (b"HTTP_COOKIE" in got) is there
         assert got[b"HTTP_X_A"] == b"1"
 
@@ -251,3 +283,27 @@ def test_a_block_cut_anywhere_is_refused_or_shorter() -> None:
     for size in range(len(data)):
         with pytest.raises(GuestViolation):
             cgi.split_block(data[:size])
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "said", "size", "line"),
+    [
+        ("GET", 200, None, 3, b"3"),
+        ("GET", 200, None, 0, b"0"),
+        ("GET", 200, 3, 3, b"3"),
+        ("GET", 200, None, None, b""),
+        ("HEAD", 200, None, 3, b"3"),
+        ("HEAD", 200, 3, 0, b"3"),
+        ("HEAD", 200, 0, 0, b"0"),
+        ("HEAD", 200, None, 0, b""),  # perhaps the handler left the body out
+        ("GET", 204, 3, 3, b""),
+        ("GET", 205, None, 3, b"0"),
+        ("GET", 205, 3, None, b"0"),
+        ("GET", 304, None, 3, b""),
+        ("GET", 304, 7, 0, b"7"),
+        ("POST", 500, None, 0, b"0"),
+    ],
+)
+def test_the_length_of_an_answer(method: str, status: int, said: int | None, size: int | None, line: bytes) -> None:
+    expected = b"Content-Length: %b\r\n" % line if line else b""
+    assert cgi.length_line(method, status, said, size) == expected

@@ -1,10 +1,12 @@
 """Is docs/reference what the code says?"""
 
+import ast
 import re
 
 import pytest
 
 from tests.support import reference
+from tests.support.requirements import REQUIREMENTS, Row
 from vmimage.errors import NunatakError
 
 
@@ -41,3 +43,10 @@ def test_no_two_errors_have_one_counter() -> None:
 
 def test_each_reason_that_a_client_is_told_is_explained() -> None:
     assert reference.client_reasons().keys() == reference.REASONS.keys()
+
+
+@pytest.mark.parametrize("row", [row for rows in REQUIREMENTS.values() for row in rows], ids=str)
+def test_each_requirement_names_a_test_that_is_there(row: Row) -> None:
+    file, _, function = row.test.partition("::")
+    tree = ast.parse((reference.ROOT / "tests" / file).read_text("utf-8"))
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -20,18 +20,30 @@ from vmimage import errors
         ("evil", "http://b.test/p", ("host", "b.test", "", "/p", "")),
         ("evil", "HTTPS://b.test", ("host", "b.test", "", "/", "")),
         ("evil", "http://b.test?q=/", ("host", "b.test", "", "/", "q=/")),
-        # services by their names, on the host that is for this
+        # services by their names, on the host that is for this, or where no host is named
         ("names.test", "/~service/s1/x?y", ("service", "s1", "/~service/s1", "/x", "y")),
         ("NAMES.test.:81", "/~service/s1", ("service", "s1", "/~service/s1", "", "")),
         ("a.test", "http://names.test/~service/s1/", ("service", "s1", "/~service/s1", "/", "")),
         ("names.test", "/~service", ("host", "names.test", "", "/~service", "")),
-        ("names.test", "/x/../~service/s1/", ("host", "names.test", "", "/x/../~service/s1/", "")),
-        # and nowhere else
-        ("a.test", "/~service/s1/x?y", ("host", "a.test", "", "/~service/s1/x", "y")),
-        ("a.test", "/~service//x", ("host", "a.test", "", "/~service//x", "")),
-        ("names.test", "http://a.test/~service/s1/", ("host", "a.test", "", "/~service/s1/", "")),
-        ("sub.names.test", "/~service/s1/", ("host", "sub.names.test", "", "/~service/s1/", "")),
-        ("", "/~service/s1/", ("host", "", "", "/~service/s1/", "")),
+        ("", "/~service/s1/x", ("service", "s1", "/~service/s1", "/x", "")),
+        (None, "/~service/s1/", ("service", "s1", "/~service/s1", "/", "")),
+        (":80", "/~service/s1/", ("service", "s1", "/~service/s1", "/", "")),
+        # and on other hosts they are nobody's, however they are written
+        ("a.test", "/~service/s1/x?y", ("nobody", "a.test", "", "/~service/s1/x", "y")),
+        ("A.Test:80", "/~service//x", ("nobody", "a.test", "", "/~service//x", "")),
+        ("names.test", "http://a.test/~service/s1/", ("nobody", "a.test", "", "/~service/s1/", "")),
+        ("sub.names.test", "/~service/s1/", ("nobody", "sub.names.test", "", "/~service/s1/", "")),
+        ("a.test", "/%7Eservice/s1/", ("nobody", "a.test", "", "/%7Eservice/s1/", "")),
+        ("a.test", "/%7e%73ervice/s1/", ("nobody", "a.test", "", "/%7e%73ervice/s1/", "")),
+        ("a.test", "/./~service/s1/", ("nobody", "a.test", "", "/./~service/s1/", "")),
+        ("a.test", "//~service/s1", ("nobody", "a.test", "", "//~service/s1", "")),
+        ("names.test", "/x/../~service/s1/", ("nobody", "names.test", "", "/x/../~service/s1/", "")),
+        # while these are paths of sites
+        ("a.test", "/-/merge_requests", ("host", "a.test", "", "/-/merge_requests", "")),
+        ("a.test", "/~services/x", ("host", "a.test", "", "/~services/x", "")),
+        ("a.test", "/a/~service/x", ("host", "a.test", "", "/a/~service/x", "")),
+        ("a.test", "/a//~service/%41/..", ("host", "a.test", "", "/a//~service/%41/..", "")),
+        ("a.test", "/?/~service/x", ("host", "a.test", "", "/", "/~service/x")),
         ("a.test", "*", ("host", "a.test", "", "", "")),
         ("a.test", "/~x", ("host", "a.test", "", "/~x", "")),
     ],
@@ -84,6 +96,7 @@ def test_the_target_names_the_host_when_it_is_absolute() -> None:
         ("a.test", "ftp://a.test/"),
         ("names.test", "/~service//x"),
         ("names.test", "/~service/" + "a" * 300),
+        ("", "/~service//x"),
     ],
 )
 def test_what_is_malformed_is_no_route(host: str | None, target: str) -> None:

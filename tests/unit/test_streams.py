@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from edge.model import flow
 from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import Answer
@@ -86,5 +87,19 @@ def test_who_awaits_gets_the_answer_or_the_failure() -> None:
         left.answer.cancel()
         left.on_answer(answer(end=True), 1.0)
         left.hand_over(answer(end=True))  # the client has left: no matter
+
+    run(test)
+
+
+@pytest.mark.parametrize("event", ["dispatch", "fail", "client_gone"])
+def test_who_waits_for_a_machine_goes_on_when_there_is_one_or_will_be_none(event: flow.RequestEvent) -> None:
+    async def test() -> None:
+        made = stream(asked=False)
+        waiting = asyncio.create_task(made.given())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        made.step(event)
+        made.wake()
+        await asyncio.wait_for(waiting, 1)
 
     run(test)

@@ -1,22 +1,19 @@
 /*
  * A program as the answer to one request. Its machine was kept as it stood before the program's first instruction; the
  * handler makes the request's variables the environment and enters it on the boot stack, and its exit ends the
- * response. CGI (RFC 3875 section 6): a header block, an empty line, the body; `Status:` and `Location:` are ours,
- * and a path alone in the latter is the edge's to answer.
+ * response. CGI (RFC 3875): the header block, which `cgi_head.c` reads, then the body; a path alone in `Location:` is
+ * the edge's to answer. A body of unknown size is gathered first, since CONTENT_LENGTH says how much to read.
  * A plain run has no header block and ends the machine with its exit code; its response is pieces, each a channel and a
  * length before the bytes, for output, errors and a trace of the calls.
  */
 #include "task.h"
 
-#define HEADER_MAX 8192 /* bytes of one header line */
 #define LOG_MAX 480
+#define BODY_MAX (4 << 20) /* bytes of a body that comes in chunks: an eighth of a machine's usual memory */
 
 static nk_request *request;
-static char line[HEADER_MAX];
-static uint32_t line_length;
-static bool body, failed, redirected, local, elsewhere, has_status; /* elsewhere: the edge answers for another path */
-static uint32_t fields;
-static char log_text[LOG_MAX + 1];
+static enum cgi_head header;
+static char log_text[LOG_MAX + 1], body_size[40];
 static uint32_t log_length;
 
 /* Makes "NAME\0VALUE\0" "NAME=VALUE\0" in place; from here on nobody looks names up. */
@@ -30,11 +27,30 @@ static const char *environment(void) {
     return request->head;
 }
 
+/* Waits for a body whose size the client has not said, and says it; false if it is too large, or the client is gone. */
+static bool gather(void) {
+    if (request_var(request, "CONTENT_LENGTH"))
+        return true;
+    bool none = request->complete;
+    ptrdiff_t size = request_gather(request, BODY_MAX);
+    if (size > 0 || (!size && !none))
+        format_buffer(body_size, sizeof body_size, "CONTENT_LENGTH=%lu", (unsigned long)size);
+    return size >= 0;
+}
+
 void cgi_handler(nk_request *given) {
     char nothing;
     request = given;
+    bool cgi = NK_INFO->program_kind == NK_PROGRAM_CGI;
+    if (cgi && !gather()) {
+        if (!request->aborted)
+            log_line("cgi: a body in chunks of at most %d bytes expected, or one with a Content-Length", BODY_MAX);
+        response_status(request, 411);
+        header = CGI_HEAD_FAILED; /* it is answered */
+        cgi_exit(0);
+    }
     request_read(request, &nothing, 0); /* finds where the body begins, while the head is as it came */
-    program_begin(NK_INFO->program_kind == NK_PROGRAM_CGI ? environment() : NULL);
+    program_begin(cgi ? environment() : NULL, body_size);
 }
 
 int64_t cgi_read(void *to, uint64_t size) {
@@ -42,81 +58,6 @@ int64_t cgi_read(void *to, uint64_t size) {
         return 0;
     int64_t got = request_read(request, to, size);
     return got < 0 ? 0 : got; /* the client is gone: no more will come */
-}
-
-/* The first line that is no header ends in a bad gateway. */
-static void fail(void) {
-    failed = true;
-    response_status(request, 502);
-}
-
-static bool is(const char *name, uint32_t length, const char *wanted) {
-    for (uint32_t i = 0; i < length; i++)
-        if ((name[i] | 32) != wanted[i])
-            return false;
-    return !wanted[length];
-}
-
-/* One header line, without its end. */
-static void header(void) {
-    uint32_t colon = 0;
-    while (colon < line_length && line[colon] != ':')
-        colon++;
-    if (!colon || colon == line_length)
-        return fail();
-    uint32_t at = colon + 1;
-    while (at < line_length && (line[at] == ' ' || line[at] == '\t'))
-        at++;
-    line[line_length] = '\0';
-    line[colon] = '\0';
-    fields++;
-    if (is(line, colon, "status")) {
-        int code = 0;
-        for (uint32_t digit = at; digit < at + 3 && line[digit] >= '0' && line[digit] <= '9'; digit++)
-            code = code * 10 + (line[digit] - '0');
-        has_status = true;
-        if (response_status(request, code))
-            fail();
-    } else {
-        if (is(line, colon, "location")) {
-            redirected = true;
-            local = line[at] == '/' && line[at + 1] != '/';
-        }
-        if (response_header(request, line, line + at))
-            fail();
-    }
-}
-
-/* Takes bytes of the header block; how many it took. */
-static uint64_t headers(const char *from, uint64_t size) {
-    for (uint64_t i = 0; i < size; i++) {
-        if (from[i] != '\n') {
-            if (line_length == HEADER_MAX - 1) {
-                fail();
-                return size;
-            }
-            line[line_length++] = from[i];
-            continue;
-        }
-        if (line_length && line[line_length - 1] == '\r')
-            line_length--;
-        if (!line_length) {
-            body = true;
-            if (!fields)
-                fail();
-            else if (redirected && !has_status)
-                response_status(request, 302);
-            elsewhere = local && fields == 1; /* section 6.2.2; with more, the client follows */
-            if (elsewhere)
-                response_header(request, "X-Nunatak-Local", "1");
-            return i + 1;
-        }
-        header();
-        line_length = 0;
-        if (failed)
-            return size;
-    }
-    return size;
 }
 
 /* One piece of a plain run's response. */
@@ -142,12 +83,12 @@ int64_t cgi_write(const void *from, uint64_t size) {
         return piece(NK_RUN_OUTPUT, from, size);
     const char *bytes = from;
     uint64_t done = 0;
-    if (!body && !failed)
-        done = headers(bytes, size);
-    if (failed)
+    if (header == CGI_HEAD_OPEN)
+        header = cgi_head_take(request, bytes, size, &done);
+    if (header == CGI_HEAD_FAILED)
         return (int64_t)size; /* nothing of it reaches the client */
-    bool rest = done < size || !elsewhere; /* an ordinary head may leave with nothing behind it */
-    if (body && rest && response_write(request, bytes + done, size - done))
+    bool rest = done < size || !cgi_elsewhere; /* an ordinary head may leave with nothing behind it */
+    if (header == CGI_HEAD_WHOLE && rest && response_write(request, bytes + done, size - done))
         return -EPIPE;
     return (int64_t)size;
 }
@@ -187,8 +128,8 @@ _Noreturn void cgi_exit(int code) {
     }
     if (code)
         log_line("exit code %d", code);
-    if (!body && !failed)
-        fail();
+    if (header == CGI_HEAD_OPEN)
+        cgi_head_end(request);
     response_end(request);
     request_end(request);
     fiber_of(request->stream)->state = FIBER_FREE;

@@ -36,8 +36,9 @@ struct program_part program_part(unsigned number) {
     return (struct program_part){part->kind == LOAD, base + part->start, base + part->start + part->size, access};
 }
 
-/* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated. */
-_Noreturn void program_begin(const char *variables) {
+/* Lays out the initial stack and enters the program; `variables`: more of the environment, "NAME=VALUE\0" repeated, and
+ * `last` one more unless it is empty. */
+_Noreturn void program_begin(const char *variables, const char *last) {
     static const char platform[] = "x86_64";
     uintptr_t stack = stack_top();
     uint64_t pointers[POINTERS_MAX];
@@ -53,6 +54,8 @@ _Noreturn void program_begin(const char *variables) {
         pointers[count++] = (uint64_t)(uintptr_t)push_bytes(&stack, at, strlen(at) + 1); /* programs write there */
     for (const char *at = variables; at && *at && count < POINTERS_MAX - 64; at += strlen(at) + 1)
         pointers[count++] = (uint64_t)(uintptr_t)at;
+    if (*last)
+        pointers[count++] = (uint64_t)(uintptr_t)last;
     pointers[count++] = 0;
 
     uint8_t seed[16];

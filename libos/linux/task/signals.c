@@ -35,9 +35,11 @@ static bool ignored(int number) {
 }
 
 _Noreturn void signal_die(int number) {
-    if (NK_INFO->program_kind != NK_PROGRAM_LINUX)
+    if (NK_INFO->program_kind == NK_PROGRAM_RUN)
         cgi_exit(128 + number);
     log_line("ended by signal %d", number);
+    if (NK_INFO->program_kind == NK_PROGRAM_CGI)
+        cgi_exit(128 + number);
     for (;;)
         HYPERCALL(NK_PORT_EXIT, 128 + number, 0);
 }

@@ -17,7 +17,7 @@ void context_save_fx(void *area);
 void context_load_fx(const void *area);
 
 /* ---- program.c: a program's first instruction ---- */
-_Noreturn void program_begin(const char *variables);
+_Noreturn void program_begin(const char *variables, const char *last);
 const char *first_argument(void);
 struct program_part {
     bool loads;
@@ -71,6 +71,12 @@ void thread_end(void);
 void thread_set_fs(uint64_t fs);
 uint64_t thread_idle(uint64_t next_ns); /* this and the next are hooks of the request loop: struct thread_hooks */
 void thread_pause(void);
+
+/* ---- cgi_head.c: the header block that a CGI program writes ---- */
+enum cgi_head { CGI_HEAD_OPEN, CGI_HEAD_WHOLE, CGI_HEAD_FAILED };
+extern bool cgi_elsewhere; /* it names another path, for which the edge is to answer */
+enum cgi_head cgi_head_take(nk_request *request, const char *from, uint64_t size, uint64_t *taken);
+void cgi_head_end(nk_request *request); /* the program ends in its header */
 
 /* ---- cgi.c: a program as the answer to a request ---- */
 void cgi_handler(nk_request *request);

@@ -74,6 +74,8 @@ static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst 
     nk_request *request = request_of(ctx, arguments[0]);
     const char *found[WANTED] = {[METHOD] = "", [PATH] = "", [QUERY] = "", [HOST] = "localhost"};
     look_up(request, found);
+    if (!*found[HOST]) /* the client has said none */
+        found[HOST] = "localhost";
     const char *path = found[RAW_PATH] ? found[RAW_PATH] : found[PATH];
     const char *const texts[] = {"http://", found[HOST], *path == '/' ? "" : "/", path, *found[QUERY] ? "?" : "", found[QUERY]};
     size_t size = 0, sizes[sizeof texts / sizeof *texts];

@@ -79,7 +79,13 @@ class _Taker:
             request.keep_alive = False
         self.seen.append(
             Seen(
-                *(request.method, request.target, request.version, request.host, tuple(request.headers)),
+                *(
+                    request.method if request.target else "",
+                    request.target,
+                    request.version,
+                    request.host,
+                    tuple(request.headers),
+                ),
                 *(request.content_length, request.chunked, b"" if refused else request.body(), refused),
             )
         )

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+from edge.config.proxies import networks
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
 from edge.devices import upstreams
 from edge.front import cgi
+from edge.front.senders import Senders
 from edge.model.flow import ClientError
 from edge.model.routes import Route
 from tests.property.fuzzing.parsers import Target
@@ -45,7 +47,11 @@ _REQUESTS: Final = (
     b"/a%00b\n\nshop.example\n",
     b"/long\n\nshop.example\nX-A: " + b"x" * 16_300,
     b"/\n\n[::1]:8080\nTransfer-Encoding: chunked\nContent-Length: 5\nUpgrade: h2c\nX-Nunatak-Host: x\nX-Request-Id: y",
+    b'/\n\nshop.example\nX-Forwarded-For: 203.0.113.9, [::1]:80\nForwarded: for=_a;by="x\nX-Real-IP: 1',
 )
+
+
+_SENDERS: Final = Senders(networks("192.0.2.0/24"))
 
 
 def _request_block(data: bytes) -> bytes:
@@ -54,8 +60,8 @@ def _request_block(data: bytes) -> bytes:
     split = [line.replace(b"\0", b"").partition(b": ") for line in lines]
     pairs = [(name, value) for name, colon, value in split if colon]
     texts = [part.replace(b"\0", b"").decode("utf-8", "replace") for part in (path, query, authority)]
-    route = Route("host", "name", texts[2], "", texts[0], texts[1])
-    return cgi.request_block(route, "GET", (1, 1), pairs, 80, "192.0.2.1", b"id", None)
+    route = Route("host", "name", texts[2], "", texts[0], texts[1], texts[0])
+    return cgi.request_block(route, "GET", (1, 1), pairs, 80, _SENDERS.of("192.0.2.1", pairs), b"id", None)
 
 
 def _block_holds(_: bytes, block: bytes) -> bool:
