@@ -137,6 +137,7 @@ EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
 RECORD_HEADER_SIZE: Final = 16
 RECORD_ALIGN: Final = 8
 RECORD_PAYLOAD_MAX: Final = 0x4000
+HEAD_MAX: Final = 0x14000  # bytes of a response's block: 64 KiB of fields and what is around them
 RECORD_PAD: Final = 0  # skip it
 RECORD_HEAD: Final = 1  # a key-value block, then body bytes
 RECORD_BODY: Final = 2  # body bytes
@@ -144,7 +145,9 @@ RECORD_RESET: Final = 3  # the stream is aborted; on an exchange, to the guest, 
 RECORD_CREDIT: Final = 4  # u32: so many more body bytes may be sent on this stream
 RECORD_LOG: Final = 5  # from the guest: one line of UTF-8 for the publisher
 RECORD_SUBREQUEST: Final = 6  # from the guest: begins an exchange with an upstream; a key-value block
-FLAG_END: Final = 1 << 0  # HEAD or BODY: the last of its stream in this direction
+RECORD_SOCKET: Final = 7  # from the guest: {u8 SOCKET_*, bytes}, a piece of what a socket's client is to get
+FLAG_END: Final = 1 << 0  # HEAD or BODY: the last of its stream in this direction; SOCKET: the last of its message
+FLAG_MORE: Final = 1 << 1  # HEAD from the guest: the block goes on in the next HEAD of the stream
 STREAM_WINDOW: Final = 0x10000  # body bytes of a stream that may be under way before the first CREDIT, each direction
 MAX_STREAMS: Final = 64  # INFO_MAX_STREAMS is at most this
 
@@ -155,10 +158,21 @@ MAX_STREAMS: Final = 64  # INFO_MAX_STREAMS is at most this
 EXCHANGE_BIT: Final = 0x80000000
 MAX_EXCHANGES: Final = 16  # at once in a machine
 
+# Sockets: WebSockets of clients, held by the edge. A request that asks for one has NUNATAK_SOCKET among its variables,
+# the socket's number; status 101 with FLAG_END takes it. What comes of it then are requests with the method SOCKET, one
+# at a time for each socket: NUNATAK_SOCKET says which, NUNATAK_EVENT what, the body is the message. The guest sends
+# SOCKET records, the number as their stream, at any time; of one socket no more than STREAM_WINDOW bytes beyond what
+# NUNATAK_TAKEN says that the client has taken. A CLOSE's bytes are {u16 code, little-endian, 0 for none; UTF-8}.
+SOCKET_TEXT: Final = 1
+SOCKET_BINARY: Final = 2
+SOCKET_CLOSE: Final = 8
+SOCKET_REASON_MAX: Final = 123  # bytes (RFC 6455 section 5.5)
+
 # Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
-# terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
-# header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0"
-# first, then header fields, no body bytes; its answer's HEAD is as a response from the guest, without body bytes.
+# terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables
+# (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then fields; FLAG_END and body bytes may follow in
+# the same record. SUBREQUEST: "Method\0GET\0URL\0https://...\0" first, then header fields, no body bytes; its answer's
+# HEAD is as a response from the guest, without body bytes.
 
 # Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo
 # 2^32. A request is {u32 id, u16 op, u16 disk, u64 offset, u64 address, u32 length, u32 zero}: its disk is a place in

@@ -41,6 +41,9 @@ class Counters:
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
+    sockets_opened: Annotated[int, "WebSockets that services took."] = 0
+    sockets_ended: Annotated[Tally, "WebSockets that ended, by close code.", By("code")] = field(default_factory=dict)
+    socket_messages: Annotated[Tally, "Messages of WebSockets.", By("direction")] = field(default_factory=dict)
     replays: Annotated[int, "Requests given to a second machine because the first was gone before it saw them."] = 0
     collapsed: Annotated[int, "Requests that waited for an image another request was already fetching."] = 0
     origin_fetches: Annotated[int, "Manifests and blobs asked of the origin."] = 0
@@ -133,6 +136,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "logs_waiting": "Logs that have such lines, written since the edge started.",
     "services": "Services met since the edge started.",
     "streams": "Requests being answered or waiting.",
+    "sockets": "WebSockets of services that are open.",
     "workers": "Worker processes that take work.",
     "quarantined": "Services whose machines run in a worker of their own, since the end of one was blamed on them.",
     "waiting_bytes": "Memory held by requests that wait for a machine.",

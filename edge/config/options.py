@@ -202,6 +202,26 @@ class EdgeConfig:
     drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
     max_body: Annotated[int, About("Largest body of a request.", "bytes", 0, 1 << 40)] = 64 << 20
     max_queue: Annotated[int, About("Number of requests that may wait for one service.", "", 1, 1 << 20)] = 1024
+    sockets: Annotated[
+        int,
+        About("Number of WebSockets of all services.", "", 0, 1 << 20, unset="0, half of all client connections"),
+    ] = 0
+    service_sockets: Annotated[
+        int, About("Number of WebSockets of one service, all of its machine.", "", 0, 1 << 20)
+    ] = 1024
+    socket_message: Annotated[int, About("Largest message of a WebSocket's client.", "bytes", 125, 1 << 26)] = 1 << 20
+    socket_ping: Annotated[
+        float,
+        About(
+            "A WebSocket whose client is silent for this time is pinged, and after as much again given up.",
+            "s",
+            0.1,
+            3600,
+        ),
+    ] = 30
+    socket_idle: Annotated[
+        float, About("A WebSocket without a message, either way, for this time is closed.", "s", 1, 1 << 20)
+    ] = 3600
     wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property

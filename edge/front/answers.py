@@ -55,6 +55,10 @@ class Answers:
         """A program names another path to answer for this one: whether it is asked."""
         return False
 
+    def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
+        """Whether a program takes the socket that it was offered with the request."""
+        return False
+
     def _head(self, request: Request, stream: Stream, said: Answer, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
@@ -91,6 +95,8 @@ class Answers:
 
     def answer(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer that is here whole, nearly always in one frame: one write."""
+        if request.offer is not None and self.took_socket(request, stream, said):
+            return
         payload = said.payload
         block, start = cgi.split_block(payload)
         answer = cgi.answer_head(block, request.on_service_host)
@@ -186,6 +192,7 @@ class Answers:
             b"WWW-Authenticate: Bearer\r\n" if status == 401 else b"",
             b"Allow: %b\r\n" % self.allowed(request) if status == 405 else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" if status == 426 else b"",
         )
 
     def show(self, request: Request, page: Page) -> None:

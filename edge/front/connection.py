@@ -8,7 +8,7 @@ so what is held for a client stays near the bounds below; what all connections h
 import asyncio
 import socket
 from collections import deque
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httptools
 from mypy_extensions import mypyc_attr
@@ -36,7 +36,7 @@ LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can 
 class Handler(Protocol):
     """Who answers requests."""
 
-    connections: "Crowd[Connection]"
+    connections: Crowd[Any]  # of connections, and of what they were handed over to
 
     def take(self, request: Request) -> None:
         """Begin with a request, whose head is here. `Connection.finished` is called when it has been answered."""
@@ -345,6 +345,19 @@ class Connection(asyncio.BufferedProtocol):
         """Close at once: what was sent is then visibly not whole."""
         self._transport.abort()
 
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Leave the connection to another protocol, which hears of its end in this one's place.
+
+        Where something came behind the offer it ends at once: it was read as HTTP, and a client had to wait.
+        """
+        early = bool(self._waiting or self._unparsed or self._parsed is not None)
+        self._current = None
+        self._transport.set_protocol(protocol)
+        self.connection_lost(None)
+        if early:
+            self._transport.abort()
+        return self._transport
+
     # Flow control.
 
     def _held_bytes(self) -> int:
@@ -377,7 +390,4 @@ class Connection(asyncio.BufferedProtocol):
         reads = not (self._unparsed or self._holds_much())
         if reads is not self._reading and not self._transport.is_closing():
             self._reading = reads
-            if reads:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
+            (self._transport.resume_reading if reads else self._transport.pause_reading)()

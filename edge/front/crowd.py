@@ -44,6 +44,12 @@ class Member(Protocol):
     def abort(self) -> None: ...
 
 
+class Client(Member, Protocol):
+    """A connection that may be asked to end."""
+
+    def close(self) -> None: ...
+
+
 def connections_max(files: int, memory_bytes: int) -> int:
     """How many connections an edge takes with so many descriptors and so much memory."""
     return max(CONNECTIONS_MIN, min(files - FILES_SPARE, memory_bytes // BYTES_EACH))

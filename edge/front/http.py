@@ -20,10 +20,11 @@ from edge.config.options import EdgeConfig
 from edge.front import cgi
 from edge.front.answers import Answers
 from edge.front.connection import Connection
-from edge.front.crowd import Crowd
+from edge.front.crowd import Client, Crowd
 from edge.front.listening import PUBLIC_MODE, bind
 from edge.front.request import ClientConnection, Request
 from edge.front.senders import Senders
+from edge.front.sockets import Sockets
 from edge.model import flow, loops, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -49,11 +50,12 @@ class Front(Answers):
         self.port = 0  # set when bound
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.connections: Crowd[Connection] = Crowd.of(files, config.memory, counters)
+        self.connections: Crowd[Client] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
         self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
+        self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         self._senders = Senders(config.proxy_networks)
         self._id_prefix = os.urandom(6).hex().encode()
@@ -80,14 +82,16 @@ class Front(Answers):
         """
         if self._server is not None:
             self._server.close()
-        self.draining = self._loop.create_future()
+        self.draining, self.sockets.draining = self._loop.create_future(), True
+        busy: set[object] = set(self.busy)
         for connection in list(self.connections):
-            if connection not in self.busy:
+            if connection not in busy:
                 connection.close()
         if self.busy:
             await asyncio.wait([self.draining], timeout=timeout_s)
         for wire in list(self.busy):
             wire.abort()
+        await self.sockets.drain(timeout_s)
 
     # Requests, from connections.
 
@@ -180,6 +184,7 @@ class Front(Answers):
 
     def gone(self, request: Request) -> None:
         """The client left before its answer was complete."""
+        self._withdraw(request)
         self._not_busy(request.connection)
         if request.task is not None:
             request.task.cancel()
@@ -197,6 +202,14 @@ class Front(Answers):
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
         request.redirect_to(target)
+        return True
+
+    def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
+        """Whether a program takes the socket that it was offered."""
+        fields = b"%bX-Request-Id: %b\r\n" % (self.date(), request.id)
+        if not self.sockets.taken(request, stream, said, fields):
+            return False
+        self.answering(request, stream, 101, said.guest_us, said.engine)
         return True
 
     def _route(self, request: Request) -> routes.Route | None:
@@ -219,8 +232,13 @@ class Front(Answers):
             request.redirected = False
             request.task = self._tasks.spawn("request", self.take_in_task(request))
             return
+        self._withdraw(request)
         self._not_busy(request.connection)
         request.connection.finished(request)
+
+    def _withdraw(self, request: Request) -> None:
+        if request.offer is not None:
+            self.sockets.withdraw(request)
 
     def _not_busy(self, connection: ClientConnection) -> None:
         self.busy.discard(connection)
@@ -290,6 +308,8 @@ class Front(Answers):
         )
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
+        if request.upgrade:
+            payload = self.sockets.offer(request, service, payload)
         stream = Stream(service, request.method, payload, whole, self._loop.time())
         if request.loops:
             stream.loops = loops.passed(request.loops)

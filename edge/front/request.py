@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+from edge.front.socket_offer import Offer
 from edge.model.flow import ClientError
 from edge.model.streams import Stream, wake
 
@@ -22,6 +23,7 @@ class ClientConnection(Protocol):
     def finished(self, request: "Request") -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...
+    def hand_over(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport: ...
 
 
 class Request:
@@ -38,6 +40,7 @@ class Request:
     # unless a 101 takes the offer; until then what follows is the next request.
     upgrade = b""
     objection: ClientError | None = None  # why this request is refused, which is well-formed
+    offer: Offer | None = None  # of a socket, which the service may take
     error: ClientError | None = None  # what arrived is no request, or its body is broken
     complete = False  # all of it is here
     sent = 0  # bytes written in answer

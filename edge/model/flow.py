@@ -194,6 +194,13 @@ class QueueFull(errors.Unavailable):
     remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
 
 
+class SocketsFull(errors.Unavailable):
+    """The service, or the edge, has as many WebSockets open as it may."""
+
+    counter = "sockets_full"
+    remedy = "Raise service_sockets or sockets, or have clients close what they do not use."
+
+
 class Patience(NamedTuple):
     """How long a request may be without progress, in seconds."""
 

@@ -14,7 +14,7 @@ from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
-from edge.vmm.wire.streams import Answer, Body, Credit
+from edge.vmm.wire.streams import Answer, Body, Credit, Piece
 from vmimage import abi
 from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
@@ -106,6 +106,32 @@ class StreamState(ABC):
         """The guest gave the request up."""
 
 
+class SocketState(Protocol):
+    """A WebSocket of a client as decisions see it: it is its service's first machine's, resident or parked."""
+
+    def on_piece(self, piece: Piece) -> None:
+        """The guest sends its client something."""
+
+    def end(self, code: int) -> None:
+        """The machine that knows it is no more: close it, and say nothing of that to a guest."""
+
+
+class Early:
+    """What a guest sends to a socket that it has taken, before the one who asked for it knows; that is a moment."""
+
+    MOST: Final = 4 * abi.STREAM_WINDOW  # bytes; beyond what its window allows it, in the smallest messages
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.size = 0
+
+    def add(self, piece: Piece) -> None:
+        """Keep it; not beyond MOST, which `size` tells."""
+        self.size += len(piece.payload) + 16
+        if self.size <= self.MOST:
+            self.pieces.append(piece)
+
+
 class Machine:
     """A machine in a worker."""
 
@@ -168,6 +194,9 @@ class Service:
         self.others: list[Machine] = []  # of a pool
         self.growing = False  # another is being opened, or was refused a moment ago
         self.queue: deque[StreamState] = deque()
+        self.sockets: dict[int, SocketState] = {}  # by number
+        self.offered: dict[int, Early] = {}  # by number: requests that may become sockets
+        self.lineage = 0  # of machines that went on from one another, each knowing the sockets of the one before
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever

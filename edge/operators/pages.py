@@ -113,6 +113,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "logs_waiting": supervisor.disks.logs.logs_waiting,
         "services": len(supervisor.directory.by_name),
         "streams": queued + sum(len(machine.streams) for machine in machines),
+        "sockets": sum(len(service.sockets) for service in supervisor.directory.by_name.values()),
         "workers": len(supervisor.workers),
         "quarantined": len(supervisor.quarantine),
         "waiting_bytes": supervisor.life.waiting.used_bytes,

@@ -5,7 +5,7 @@ The state of services, machines and requests has changed already when a command 
 
 from typing import Literal, NamedTuple
 
-from edge.model.services import Machine, Service, StreamState
+from edge.model.services import Machine, Service, SocketState, StreamState
 from edge.supervisor.budget import Room
 from vmimage.errors import NunatakError
 
@@ -60,6 +60,13 @@ class Fail(NamedTuple):
 
     stream: StreamState
     error: Exception
+
+
+class EndSockets(NamedTuple):
+    """Close the sockets that were a service's, with a code of RFC 6455 section 7.4."""
+
+    sockets: tuple[SocketState, ...]
+    code: int
 
 
 class Replay(NamedTuple):
@@ -161,6 +168,7 @@ Command = (
     | Close
     | Leave
     | Fail
+    | EndSockets
     | Replay
     | ForgetRecord
     | KeepRecord

@@ -99,6 +99,9 @@ class Driver:
                 if stream.state == "cut":  # the client only sees that it is not whole
                     _logger.warning(log.line("answer_cut", service=stream.service.name, reason=error))
                 stream.tell(error)
+            case do.EndSockets(sockets, code):
+                for socket in sockets:
+                    socket.end(code)
             case do.Reset(machine, stream):
                 machine.worker.send(Reset(machine.number, stream.number).to_bytes())
             case do.Open(service):

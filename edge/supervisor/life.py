@@ -259,7 +259,7 @@ class Life:
         self.retire(machine)
         if service.machine is machine:
             service.machine = None
-            self.out.append(do.ForgetRecord(service.key))
+            self.residents.end_lineage(service)
             if not self.pools.promote(service):
                 service.step("rejuvenate")
             self.wanted(service, now)  # what waits for a place in this one is not to wait for the next request
@@ -280,7 +280,7 @@ class Life:
 
         :param release: what `service.release` will be when this event is over; None: there is none any more.
         """
-        self.out.append(do.ForgetRecord(service.key))
+        self.residents.end_lineage(service)
         machine, service.machine = service.machine, None
         service.crashes_in_row, service.pause_until, service.unfit = 0, 0.0, None
         if self.quarantine.on_version(service):
@@ -380,7 +380,7 @@ class Life:
         service.crashes += 1
         self.pools.leave(machine)
         if service.machine is machine:
-            self.out.append(do.ForgetRecord(service.key))  # the cause may be in it; the next starts from the image
+            self.residents.end_lineage(service, crashed=True)  # the cause may be in its record
             if not self.pools.promote(service):
                 service.machine = None
                 lived_s = math.inf if machine.did_its_work else now - machine.opened

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from edge.model.flow import WorkerLost
 from edge.model.services import Machine, Service
+from edge.model.sockets import SERVICE_RESTART
 from edge.supervisor import commands as do
 from edge.supervisor.life import Life
 
@@ -40,6 +41,7 @@ class Losses:
         self._pools.leave(machine)
         if service.machine is machine and not self._pools.promote(service):
             service.machine = None
+            self._residents.end_sockets(service, SERVICE_RESTART)
             service.step("worker_lost")
         self._life.end_streams(machine, error, now)
 
@@ -56,7 +58,7 @@ class Losses:
         self._pools.leave(machine)
         if service.machine is machine:
             service.machine = None
-            self._out.append(do.ForgetRecord(service.key))  # the cause may be in it
+            self._residents.end_lineage(service, crashed=True)  # the cause may be in it
             service.pause_until = blame.pause_until
             service.step("blamed")
         others = self._elsewhere(service.name) if new else []
@@ -65,6 +67,7 @@ class Losses:
             if other.service.machine is other:
                 self.states([other])
                 other.service.machine = None
+                self._residents.end_sockets(other.service, SERVICE_RESTART)
                 other.service.step("worker_lost")
             self._residents.close(other)
         for gone in (machine, *others):

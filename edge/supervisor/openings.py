@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from edge.content.blobs import Load
 from edge.model import flow
 from edge.model.services import Link, Machine, Service
+from edge.model.sockets import SERVICE_RESTART
 from edge.supervisor import commands as do
 from edge.supervisor.budget import OPEN_ROOM, cost_of
 from edge.supervisor.life import Life
@@ -70,7 +71,9 @@ class Openings:
         service = machine.service
         service.machine = machine
         tier: flow.Tier = "origin" if load is not None and load.from_origin else "blob"
-        if held is not None:
+        if held is None:
+            self._life.residents.end_sockets(service, SERVICE_RESTART)
+        else:
             tier = held.tier
             machine.began, machine.served = now - held.lived_s, held.served
             machine.kept = machine.served

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edge.content.image import Image
 from edge.model.services import Link, Machine, Service
+from edge.model.sockets import INTERNAL_ERROR, SERVICE_RESTART
 from edge.supervisor import commands as do
 from edge.supervisor.budget import Budget, Room
 
@@ -89,6 +90,18 @@ class Residents:
         """End a machine, with all that it knows."""
         self._out.append(do.Close(machine))
         self.forget(machine)
+
+    def end_lineage(self, service: Service, *, crashed: bool = False) -> None:
+        """The next machine of a service starts from its image, whatever there is of this one."""
+        self._out.append(do.ForgetRecord(service.key))
+        self.end_sockets(service, INTERNAL_ERROR if crashed else SERVICE_RESTART)
+
+    def end_sockets(self, service: Service, code: int) -> None:
+        """The next machine of a service does not go on from the one that knows its sockets."""
+        if service.sockets:
+            service.lineage += 1
+            self._out.append(do.EndSockets(tuple(service.sockets.values()), code))
+            service.sockets = {}
 
     # Room.
 

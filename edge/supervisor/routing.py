@@ -8,7 +8,7 @@ from edge.devices.disks import Disks
 from edge.devices.lines import Lines
 from edge.devices.upstreams import Upstreams
 from edge.model import flow
-from edge.model.services import Machine, StreamState
+from edge.model.services import Machine, Service, StreamState
 from edge.supervisor.commands import ParkedParts
 from edge.supervisor.driver import Driver
 from edge.supervisor.life import Life
@@ -16,7 +16,7 @@ from edge.vmm.wire.disks import Append, BlockWant, Keep
 from edge.vmm.wire.frames import RawFrame
 from edge.vmm.wire.machines import Died, Log, Parked
 from edge.vmm.wire.messages import from_worker, machine_of
-from edge.vmm.wire.streams import Answer, Body, Credit, Reset, Subrequest
+from edge.vmm.wire.streams import Answer, Body, Credit, Piece, Reset, Subrequest
 from edge.vmm.wire.vitals import Hello, Pong
 from edge.workers.process import Worker
 from vmimage import abi
@@ -30,6 +30,8 @@ class Routing:
     def __init__(self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, lines: Lines) -> None:
         self._life, self._over, self._carry_out, self._out = life, life.over, driver.carry_out, life.out
         self._disks, self._upstreams = disks, upstreams
+        # A guest speaks to a socket that is none (any more): set by who holds them.
+        self.on_stray: Callable[[Service, int], None] = lambda service, number: None
         self._loop = asyncio.get_running_loop()
         self._handlers: Mapping[type, Callable[[Worker, Any], None]] = {
             Answer: self._on_answer,
@@ -37,6 +39,7 @@ class Routing:
             Credit: self._on_credit,
             Reset: self._on_abort,
             Subrequest: _of_machine(upstreams.on_subrequest),
+            Piece: _of_machine(self._on_piece),
             Parked: _of_machine(self._on_parked),
             Died: _of_machine(self._on_died),
             Log: _of_machine(lines.on_log),
@@ -107,6 +110,19 @@ class Routing:
     def _ended(self, machine: Machine, stream: StreamState, now: float) -> None:
         self._over(machine, stream, now)
         stream.wake()
+
+    def _on_piece(self, machine: Machine, message: Piece) -> None:
+        """A guest sends something to the client of a socket, which must be one of its own service's."""
+        service = machine.service
+        if service.machine is not machine:
+            return  # it retires: its sockets have ended
+        socket, early = service.sockets.get(message.socket), service.offered.get(message.socket)
+        if socket is not None:
+            socket.on_piece(message)
+        elif early is not None:
+            early.add(message)
+        else:
+            self.on_stray(service, message.socket)
 
     # Machines.
 

@@ -103,7 +103,8 @@ class Supervisor:
             config.wedged,
         )
         self.on_lost = reaping.on_lost
-        self.on_frame = Routing(self.life, self.driver, disks, self.upstreams, lines).on_frame
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines)
+        self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()

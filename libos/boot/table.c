@@ -70,4 +70,5 @@ __attribute__((section(".table"), used)) const struct nk_table nk_table = {
     .abort = response_abort,
     .event_owes = event_owes,
     .serve_on = serve_on,
+    .socket_send = socket_send,
 };

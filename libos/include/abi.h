@@ -127,6 +127,7 @@
 #define NK_RECORD_HEADER_SIZE 16
 #define NK_RECORD_ALIGN 8
 #define NK_RECORD_PAYLOAD_MAX 0x4000
+#define NK_HEAD_MAX 0x14000                /* bytes of a response's block */
 #define NK_RECORD_PAD 0                    /* skip it */
 #define NK_RECORD_HEAD 1                   /* a key-value block, then body bytes */
 #define NK_RECORD_BODY 2                   /* body bytes */
@@ -134,7 +135,9 @@
 #define NK_RECORD_CREDIT 4                 /* u32: so many more body bytes may be sent on this stream */
 #define NK_RECORD_LOG 5                    /* from the guest: one line of UTF-8 for the publisher */
 #define NK_RECORD_SUBREQUEST 6             /* from the guest: begins an exchange with an upstream */
-#define NK_FLAG_END 0x1                    /* HEAD or BODY: the last of its stream in this direction */
+#define NK_RECORD_SOCKET 7                 /* from the guest: {u8 SOCKET_*, bytes}, a piece for a socket's client */
+#define NK_FLAG_END 0x1                    /* HEAD or BODY: the last of its stream in this direction; SOCKET: of its message */
+#define NK_FLAG_MORE 0x2                   /* HEAD from the guest: the block goes on in the next HEAD of the stream */
 #define NK_STREAM_WINDOW 0x10000           /* body bytes under way before the first CREDIT, each stream and direction */
 #define NK_MAX_STREAMS 64                  /* INFO_MAX_STREAMS is at most this */
 
@@ -142,10 +145,17 @@
 #define NK_EXCHANGE_BIT 0x80000000         /* in the stream number, which the guest chooses */
 #define NK_MAX_EXCHANGES 16                /* at once in a machine */
 
+/* Sockets: WebSockets of clients, held by the edge; see vmimage/abi.py. */
+#define NK_SOCKET_TEXT 1
+#define NK_SOCKET_BINARY 2
+#define NK_SOCKET_CLOSE 8
+#define NK_SOCKET_REASON_MAX 123           /* bytes */
+
 /* Key-value block: "name\0value\0" repeated, ended by one empty name "\0"; at most RECORD_PAYLOAD_MAX bytes with its
- * terminator. To the guest: CGI meta-variables (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then
- * header fields; FLAG_END and body bytes may follow in the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then
- * header fields; the answer's HEAD is as a response's; neither has body bytes. */
+ * terminator, and HEAD_MAX of a response, whose block goes over several HEAD records. To the guest: CGI meta-variables
+ * (RFC 3875 section 4.1). From the guest: "Status\0200\0" first, then header fields; FLAG_END and body bytes may follow in
+ * the same record. SUBREQUEST: "Method\0GET\0URL\0...\0" first, then header fields; the answer's HEAD is as a response's;
+ * neither has body bytes. */
 
 /*
  * Disks: requests in one page from the guest, completions in one page to it, DISK_SLOTS of each; positions count modulo

@@ -117,6 +117,9 @@ struct nk_table {
 
     /* Handlers with more stack. */
     int (*serve_on)(nk_handler *handler, size_t stack_bytes);
+
+    /* WebSockets. */
+    void (*socket_send)(uint32_t socket, int kind, const void *data, size_t size, bool last);
 };
 
 #define NK ((const struct nk_table *)NK_LIBOS_ADDRESS)
@@ -307,5 +310,17 @@ static inline bool nk_event_gone(nk_request *request) { return NK->event_gone(re
 static inline void nk_event_end(nk_request *request, bool complete) { NK->event_end(request, complete); }
 /* Whether work is under way that outlives its request: the machine is parked a little later then. */
 static inline void nk_event_owes(bool owes) { NK->event_owes(owes); }
+
+/*
+ * WebSockets. A request that asks for one has NUNATAK_SOCKET, its number; nk_status(request, 101) and the request's end
+ * take it. What its client sends are then requests with the method SOCKET, one at a time: NUNATAK_EVENT is text, binary
+ * (the body is the message), close or error (NUNATAK_CODE, NUNATAK_CLEAN, the body is the reason), or taken;
+ * NUNATAK_TAKEN counts the bytes that the client has taken of those sent to it, and no more than STREAM_WINDOW may be
+ * under way. With another NUNATAK_LINEAGE all sockets that were known before are gone.
+ */
+/* Text, binary bytes or a close {u16 code, reason}, SOCKET_*, to a socket's client; `last`: the message ends with it. */
+static inline void nk_socket_send(uint32_t socket, int kind, const void *data, size_t size, bool last) {
+    NK->socket_send(socket, kind, data, size, last);
+}
 
 #endif

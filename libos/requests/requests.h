@@ -75,7 +75,7 @@ struct nk_request {
 #define REQUEST_OFFSET 0x9800                      /* mid-page: stack and request share their first page */
 #define REQUEST_HEAD_MAX (NK_RECORD_PAYLOAD_MAX + 8) /* and zeros that end any walk */
 #define RESPONSE_SIZE 8192
-#define RESPONSE_SIZE_MAX NK_RECORD_PAYLOAD_MAX /* of a head that needs it, and of what joins it */
+#define RESPONSE_SIZE_MAX NK_HEAD_MAX /* of a head that needs it, and of what joins it */
 
 static inline struct nk_request *fiber_request(const struct fiber *fiber) {
     return (struct nk_request *)(NK_FIBER_ADDRESS + (uintptr_t)(fiber - fibers) * NK_FIBER_STRIDE + REQUEST_OFFSET);
@@ -144,6 +144,9 @@ ptrdiff_t event_write(nk_request *request, const void *data, size_t size);
 bool event_gone(nk_request *request);
 void event_end(nk_request *request, bool complete);
 void event_owes(bool owes);
+
+/* ---- sockets.c: what clients of WebSockets get ---- */
+void socket_send(uint32_t socket, int kind, const void *data, size_t size, bool last);
 
 /* ---- text.c: query strings, HTML, JSON ---- */
 ptrdiff_t text_query(nk_request *request, const char *name, char *to, size_t size);

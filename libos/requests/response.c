@@ -31,7 +31,7 @@ int response_restart(nk_request *request) {
 }
 
 int response_status(nk_request *request, int code) {
-    if (request->body_begun || code < 200 || code > 599)
+    if (request->body_begun || (code < 200 && code != 101) || code > 599)
         return -1;
     char *digits = request->out + STATUS_DIGITS;
     digits[0] = (char)('0' + code / 100);
@@ -42,13 +42,16 @@ int response_status(nk_request *request, int code) {
 
 #define KEPT_FREE 1024 /* behind a head, for printf */
 
-/* Makes room for a head that does not fit into the fiber's memory; false where there is no memory for it. */
+/* Makes room for a head that does not fit, on the heap; false where there is no memory for it, or it is too large. */
 static bool enlarge(nk_request *request) {
-    char *larger = request->larger ? NULL : heap_alloc(RESPONSE_SIZE_MAX);
+    uint32_t size = MIN(request->out_size * 2, RESPONSE_SIZE_MAX);
+    char *larger = request->out_size == RESPONSE_SIZE_MAX ? NULL : heap_alloc(size);
     if (!larger)
         return false;
-    request->out = request->larger = memcpy(larger, request->out, request->out_length);
-    request->out_size = RESPONSE_SIZE_MAX;
+    memcpy(larger, request->out, request->out_length);
+    heap_free(request->larger);
+    request->out = request->larger = larger;
+    request->out_size = size;
     return true;
 }
 
@@ -106,6 +109,17 @@ static int send_body(nk_request *request, const char *data, size_t size, uint16_
     return 0;
 }
 
+/* What a HEAD carries is outside of the window. One that does not fit into a record goes in several. */
+static void send_head(struct nk_request *request, uint16_t flags) {
+    const char *at = request->out;
+    uint32_t left = request->out_length;
+    for (; left > NK_RECORD_PAYLOAD_MAX; at += NK_RECORD_PAYLOAD_MAX, left -= NK_RECORD_PAYLOAD_MAX)
+        gate_send(NK_RECORD_HEAD, NK_FLAG_MORE, request->stream, at, NK_RECORD_PAYLOAD_MAX);
+    gate_send(NK_RECORD_HEAD, flags, request->stream, at, left);
+    request->head_sent = true;
+    request->out_size = MIN(request->out_size, NK_RECORD_PAYLOAD_MAX); /* what joins from here on leaves as one record */
+}
+
 /* Sends what is buffered. */
 static int send_buffered(nk_request *request, uint16_t flags) {
     uint32_t length = request->out_length;
@@ -114,9 +128,8 @@ static int send_buffered(nk_request *request, uint16_t flags) {
     if (request->head_sent) {
         if (send_body(request, request->out, length, flags))
             return -1;
-    } else { /* what a HEAD carries is outside of the window */
-        gate_send(NK_RECORD_HEAD, flags, request->stream, request->out, length);
-        request->head_sent = true;
+    } else {
+        send_head(request, flags);
     }
     request->out_length = 0;
     return 0;

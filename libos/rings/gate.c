@@ -60,8 +60,9 @@ static struct nk_record_header *place(uint32_t size, uint32_t *head) {
     return (void *)NK_GATE_OUT_ADDRESS;
 }
 
-/* One record. The ring is drained while nobody else runs, so this never waits. */
-void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length) {
+/* One record, whose payload is in two parts. The ring is drained while nobody else runs, so this never waits. */
+static void put(struct nk_record_header about, const void *first, uint32_t first_length, const void *rest) {
+    uint32_t length = about.length;
     uint32_t size = RECORD_SIZE(length), head = NK_CONTROL->out_head;
     struct nk_record_header *header = place(size, &head);
     if (!header) {
@@ -70,10 +71,20 @@ void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *paylo
         if (!header)
             panic("gate: the VMM does not drain the ring");
     }
-    *header = (struct nk_record_header){length, type, flags, stream, 0};
-    memcpy(header + 1, payload, length);
+    *header = about;
+    memcpy(header + 1, first, first_length);
+    memcpy((char *)(header + 1) + first_length, rest, length - first_length);
     __asm__ volatile("" ::: "memory"); /* the record before the index that shows it */
     NK_CONTROL->out_head = head + size;
+}
+
+void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length) {
+    put((struct nk_record_header){length, type, flags, stream, 0}, payload, length, NULL);
+}
+
+/* A record whose payload begins with a byte that says what the others are. */
+void gate_send_kind(uint16_t type, uint16_t flags, uint32_t stream, uint8_t kind, const void *data, uint32_t length) {
+    put((struct nk_record_header){length + 1, type, flags, stream, 0}, &kind, 1, data);
 }
 
 /* Lets the client send `bytes` more of its request body. */

@@ -14,6 +14,7 @@ struct record {
 bool gate_next(struct record *record);
 void gate_release(const struct record *record);
 void gate_send(uint16_t type, uint16_t flags, uint32_t stream, const void *payload, uint32_t length);
+void gate_send_kind(uint16_t type, uint16_t flags, uint32_t stream, uint8_t kind, const void *data, uint32_t length);
 void gate_credit(uint32_t stream, uint32_t bytes);
 
 /* ---- disk_rings.c: requests to disks out, completions in ---- */

@@ -392,8 +392,7 @@ def build_image(
 
 def _end(program: Program) -> int:
     """The first page after a program."""
-    end = max(segment.address + segment.memory_size for segment in program.segments)
-    return -(-end // abi.PAGE_SIZE) * abi.PAGE_SIZE
+    return -(-max(part.address + part.memory_size for part in program.segments) // abi.PAGE_SIZE) * abi.PAGE_SIZE
 
 
 def _load(shell: Shell, segments: Iterable[Segment]) -> None:

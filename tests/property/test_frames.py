@@ -139,7 +139,13 @@ OUT_OF_RANGE: tuple[tuple[Callable[[RawFrame], Any], Any], ...] = (
     (messages.from_worker, Frame(frames.HEAD, 1, 1, BIT | 3, bytes(9) + b"Status")),  # an answer to nobody's request
     (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8) + b"\x02Status")),  # an engine that there is not
     (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(8))),
-    (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(9) + MORE)),
+    (messages.from_worker, Frame(frames.HEAD, 1, 1, 3, bytes(9 + abi.HEAD_MAX) + MORE)),
+    (messages.from_worker, Frame(frames.SOCKET, 1, 1, 0, b"\1text")),  # of no socket
+    (messages.from_worker, Frame(frames.SOCKET, 1, 1, BIT | 3, b"\1text")),
+    (messages.from_worker, Frame(frames.SOCKET, 2, 1, 3, b"\1text")),
+    (messages.from_worker, Frame(frames.SOCKET, 0, 1, 3, b"\x08\xe8\x03")),  # half of a close
+    (messages.from_worker, Frame(frames.SOCKET, 1, 1, 3, b"\x09ping")),
+    (messages.from_worker, Frame(frames.SOCKET, 1, 1, 3, b"\1" + MORE)),
     (messages.from_worker, Frame(frames.BODY, 0, 1, 3, MORE)),
     (messages.from_worker, Frame(frames.CREDIT, 0, 1, 3, bytes(5))),
     (messages.from_worker, Frame(frames.RESET, 0, 1, 3, b"why")),

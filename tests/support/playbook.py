@@ -155,6 +155,11 @@ class Playbook:
         assert seen == list(commands)
         return self
 
+    def came(self) -> list[str]:
+        """What came of the last event, for who looks for some of it."""
+        seen, self._seen = self._seen, []
+        return seen
+
     def state(self, expected: str, service: str = "a") -> "Playbook":
         """The service is in this state."""
         assert self.services[service].state == expected

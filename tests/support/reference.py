@@ -75,6 +75,10 @@ BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the tes
 # What a client did, by the reason that the edge answers with. The reasons themselves are read from the code.
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_body": ("The body breaks off, or its chunks are not what RFC 9112 says.", "Send the body whole."),
+    "bad_handshake": (
+        "A request for a WebSocket is not what RFC 6455 section 4.2 says.",
+        "Use a library; 426 names the version that there is.",
+    ),
     "bad_request": (
         "The head is not HTTP, or its Host or target is malformed.",
         "Send a request as RFC 9112 says.",

@@ -8,7 +8,7 @@ import pytest
 from edge.vmm.devices.gate import Gate
 from edge.vmm.devices.ring import Record, encode_record, parse_records
 from vmimage import abi
-from vmimage.errors import GuestViolation, OutputTooLarge
+from vmimage.errors import GuestViolation, OutputTooLarge, Unmovable
 
 HEAD, BODY, RESET, CREDIT, LOG = (
     abi.RECORD_HEAD,
@@ -38,7 +38,13 @@ class Guest:
         return parse_records(bytes(data), start, abi.GATE_SIZE)
 
     def send(self, *record: Any) -> list[Record]:
-        data = encode_record(*record)
+        data, rest = encode_record(*record), abi.GATE_SIZE - self.out_head % abi.GATE_SIZE
+        if len(data) > rest:  # a record does not wrap
+            pad = encode_record(abi.RECORD_PAD, 0, 0, bytes(rest - abi.RECORD_HEADER_SIZE))
+            data = (pad if rest >= abi.RECORD_HEADER_SIZE else bytes(rest)) + data
+            at = abi.GATE_OUT_ADDRESS + abi.GATE_SIZE
+            self.ram[at - rest : at], data = data[:rest], data[rest:]
+            self.out_head += rest
         offset = abi.GATE_OUT_ADDRESS + self.out_head % abi.GATE_SIZE
         self.ram[offset : offset + len(data)] = data
         self.out_head += len(data)
@@ -124,7 +130,8 @@ def test_a_response_above_the_limit_ends_the_machine() -> None:
     [
         [(BODY, 0, 1, b"x")],  # before HEAD
         [(HEAD, 0, 1, b"\0"), (HEAD, 0, 1, b"\0")],
-        [(HEAD, 2, 1, b"\0")],  # unknown flag
+        [(HEAD, 4, 1, b"\0")],  # unknown flag
+        [(BODY, 2, 1, b"\0")],  # of a head only
         [(77, 0, 1, b"")],  # unknown type
         [(77, 0, 55, b"")],  # the same, on a stream that is not there
         [(CREDIT, 0, 1, b"\0\0")],  # no number
@@ -177,3 +184,78 @@ def test_an_upstream_answer_is_released_as_the_guest_gives_credit() -> None:
     assert guest.gate.queued
     with pytest.raises(GuestViolation, match="credit of at most"):
         guest.send(CREDIT, 0, number, struct.pack("<I", abi.STREAM_WINDOW))
+
+
+MORE, SOCKET = abi.FLAG_MORE, abi.RECORD_SOCKET
+
+
+def test_a_head_of_several_records_leaves_as_one() -> None:
+    guest = Guest()
+    guest.open(7)
+    part = b"x" * abi.RECORD_PAYLOAD_MAX
+    for _ in range(4):
+        assert guest.send(HEAD, MORE, 7, part) == []
+    assert guest.send(HEAD, END, 7, b"end") == [Record(HEAD, END, 7, 4 * part + b"end")]
+    assert not guest.gate.streams
+
+
+def test_heads_of_two_streams_are_put_together_by_themselves() -> None:
+    guest = Guest()
+    guest.open(1)
+    guest.open(2)
+    guest.send(HEAD, MORE, 1, b"a")
+    guest.send(HEAD, MORE, 2, b"b")
+    assert guest.send(HEAD, 0, 2, b"B") == [Record(HEAD, 0, 2, b"bB")]
+    assert guest.send(HEAD, 0, 1, b"A") == [Record(HEAD, 0, 1, b"aA")]
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [(BODY, END, 7, b"")],  # before the head is complete
+        [(HEAD, MORE | END, 7, b"")],
+        [(BODY, MORE, 7, b"")],
+        [(HEAD, MORE, 7, bytes(abi.RECORD_PAYLOAD_MAX))] * 5,
+        [(HEAD, 0, 7, b""), (HEAD, MORE, 7, b"")],
+    ],
+)
+def test_a_head_of_several_records_has_its_rules(after: list[tuple[int, int, int, bytes]]) -> None:
+    guest = Guest()
+    guest.open(7)
+    guest.send(HEAD, MORE, 7, b"")
+    guest.send(HEAD, MORE, 7, b"x")
+    for record in after[:-1]:
+        guest.send(*record)
+    with pytest.raises(GuestViolation):
+        guest.send(*after[-1])
+
+
+def test_parts_of_a_head_count_against_the_limit_of_a_response() -> None:
+    guest = Guest(output_limit=1000)
+    guest.open(7)
+    guest.send(HEAD, MORE, 7, bytes(999))
+    with pytest.raises(OutputTooLarge):
+        guest.send(HEAD, END, 7, b"xx")
+
+
+def test_a_machine_that_is_in_the_middle_of_a_head_is_not_moved() -> None:
+    guest = Guest()
+    guest.open(7)
+    guest.send(HEAD, MORE, 7, b"x")
+    with pytest.raises(Unmovable):
+        guest.gate.save(0)
+
+
+def test_a_piece_for_a_socket_leaves_at_any_time() -> None:
+    guest = Guest()
+    assert guest.send(SOCKET, END, 9, b"\x01text") == [Record(SOCKET, END, 9, b"\x01text")]
+    assert not guest.gate.busy
+
+
+@pytest.mark.parametrize(
+    ("flags", "number", "payload"),
+    [(END, 0, b"\x01x"), (END, abi.EXCHANGE_BIT | 9, b"\x01x"), (END, 9, b""), (END, 9, b"\x0ax"), (MORE, 9, b"\x01x")],
+)
+def test_what_is_no_piece_ends_the_guest(flags: int, number: int, payload: bytes) -> None:
+    with pytest.raises(GuestViolation):
+        Guest().send(SOCKET, flags, number, payload)

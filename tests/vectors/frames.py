@@ -63,6 +63,7 @@ FROM_WORKER: Final[Mapping[str, FromWorker]] = {
     "credit-from-worker": streams.Credit(1, 2, 32_768),
     "reset-from-worker": streams.Reset(1, 2),
     "subrequest": streams.Subrequest(1, _EXCHANGE, True, b"Method\0GET\0URL\0https://api.example/\0\0"),
+    "piece": streams.Piece(1, 9, True, b"\x01to a client"),
     "hello": vitals.Hello(
         71,
         ("unicorn", "kvm"),

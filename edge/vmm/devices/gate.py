@@ -14,7 +14,7 @@ from edge.vmm.devices.exchanges import Exchange, Exchanges
 from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_record, parse_records
 from edge.vmm.turns.charges import RECORD_NS, Account
 from edge.vmm.wire.frames import CREDIT_AMOUNT
-from vmimage import abi, requests
+from vmimage import abi, requests, sockets
 from vmimage.errors import FormatError, GuestViolation, OutputTooLarge, Unmovable
 from vmimage.requests import OpenRequests, OpenStream
 
@@ -28,6 +28,7 @@ class Stream:
     credit: int = abi.STREAM_WINDOW  # BODY bytes the guest may still send
     owed: int = 0  # request bytes delivered and not yet given credit for
     output_bytes: int = 0
+    head: bytes = b""  # of a response, of which more HEAD records follow
 
 
 class _Queued(NamedTuple):
@@ -102,6 +103,8 @@ class Gate:
         ready = tuple(record for queued in self._ready for record in parse_records(queued.data, 0, len(queued.data)))
         if self.exchanges or self.backlog or any(record.stream & abi.EXCHANGE_BIT for record in ready):
             raise Unmovable("no requests to upstreams under way expected")
+        if any(stream.head for stream in self.streams.values()):
+            raise Unmovable("no response's head of which a part is here expected")
         used = self._single_use and self._used
         if not (self.streams or ready or self._waiting or used):
             return None
@@ -250,12 +253,14 @@ class Gate:
 
     def _accept(self, record: Record) -> Record | None:
         kind, flags, number, payload = record
-        if flags & ~abi.FLAG_END:
-            raise GuestViolation(f"gate out: no flags but END expected, got {flags:#x}")
+        if flags & ~abi.FLAG_END and (flags != abi.FLAG_MORE or kind != abi.RECORD_HEAD):
+            raise GuestViolation(f"gate out: flags of a record of type {kind} expected, got {flags:#x}")
         if kind == abi.RECORD_LOG:
             return record
         if number & abi.EXCHANGE_BIT:
             return self.exchanges.accept(record)
+        if kind == abi.RECORD_SOCKET:
+            return _socket_piece(record)
         stream = self.streams.get(number)
         if stream is None:
             if kind not in (abi.RECORD_HEAD, abi.RECORD_BODY, abi.RECORD_RESET, abi.RECORD_CREDIT):
@@ -264,6 +269,8 @@ class Gate:
         if kind == abi.RECORD_HEAD:
             if stream.response_started:
                 raise GuestViolation(f"gate out: a second HEAD on stream {number}")
+            if flags == abi.FLAG_MORE or stream.head:
+                return self._head_part(stream, record)
             stream.response_started = True
         elif kind == abi.RECORD_BODY:
             if not stream.response_started:
@@ -282,12 +289,39 @@ class Gate:
             return record
         else:
             raise GuestViolation(f"gate out: a known record type expected, got {kind}")
-        stream.output_bytes += len(payload)
+        return self._told(stream, record)
+
+    def _head_part(self, stream: Stream, record: Record) -> Record | None:
+        """A HEAD of several: they leave as one, when the last is here."""
+        stream.head += record.payload
+        most = abi.HEAD_MAX if record.flags == abi.FLAG_MORE else abi.HEAD_MAX + abi.RECORD_PAYLOAD_MAX
+        if len(stream.head) > most:
+            raise GuestViolation(f"gate out: a head of at most {abi.HEAD_MAX} bytes expected on stream {record.stream}")
+        if record.flags == abi.FLAG_MORE:
+            return None
+        whole = Record(record.type, record.flags, record.stream, stream.head)
+        stream.head, stream.response_started = b"", True
+        return self._told(stream, whole)
+
+    def _told(self, stream: Stream, record: Record) -> Record:
+        """More of a response leaves."""
+        number = record.stream
+        stream.output_bytes += len(record.payload)
         if stream.output_bytes > self._output_limit:
             raise OutputTooLarge(f"at most {self._output_limit} bytes of response expected on stream {number}")
-        if flags & abi.FLAG_END:
+        if record.flags & abi.FLAG_END:
             self.completed += 1
             del self.streams[number]
             if not stream.request_ended:  # nobody wants the rest of the request
                 self._ready.append(_Queued(encode_record(abi.RECORD_RESET, 0, number, b"")))
         return record
+
+
+def _socket_piece(record: Record) -> Record:
+    if not record.stream:
+        raise GuestViolation("gate out: the number of a socket expected, got 0")
+    try:
+        sockets.check_piece(record.flags, record.payload)
+    except FormatError as error:
+        raise GuestViolation(f"gate out: {error}") from None
+    return record

@@ -26,6 +26,7 @@ RECORD_NS: Final[Mapping[int, int]] = {  # by type of a gate record; answers are
     abi.RECORD_SUBREQUEST: 150_000,
     abi.RECORD_RESET: 15_000,
     abi.RECORD_CREDIT: 3_000,
+    abi.RECORD_SOCKET: 40_000,
 }
 
 # Of one tenant in one worker: a tenth of the one processor that the supervisor has, and as much at once after a second

@@ -17,7 +17,7 @@ HEADER: Final = struct.Struct("<IBBHII")
 LENGTH: Final = struct.Struct("<I")  # of a part, where another follows it in one payload
 CREDIT_AMOUNT: Final = struct.Struct("<I")  # the payload of CREDIT, on the wire and in the gate
 PAYLOAD_MAX: Final = 64 << 20  # OPEN with the largest state, and what scratch disks hold, which `drives` bounds
-SMALL_MAX: Final = 128 << 10  # from a worker, but for PARKED; an answer's body has up to 16 KiB in a frame
+SMALL_MAX: Final = 128 << 10  # from a worker, but for PARKED; an answer's head and first bytes have up to 96 KiB
 # Changed pages of a machine that may still be parked, uncompressed: with 16 MiB of written disk pages, page numbers,
 # all JSON and no gain by compression it fits an OPEN.
 RECORD_BYTES_MAX: Final = 32 << 20
@@ -44,6 +44,7 @@ DISK_DONE: Final = 27
 DISK_MORE: Final = 28
 # From the worker.
 SUBREQUEST: Final = 6
+SOCKET: Final = 7
 HELLO: Final = 32
 PARKED: Final = 33
 DIED: Final = 34
@@ -53,7 +54,9 @@ BLOCK_WANT: Final = 37
 KEEP: Final = 38
 APPEND: Final = 39
 
-FLAG_END: Final = 1  # HEAD, BODY, SUBREQUEST: last of the stream in this direction (equals abi.FLAG_END)
+FLAG_END: Final = (
+    1  # HEAD, BODY, SUBREQUEST: last of the stream in this direction; SOCKET: of the message (equals abi.FLAG_END)
+)
 FLAG_FOR_GOOD: Final = 1  # DROP_IMAGE: it is not given again
 FLAG_MORE: Final = 1  # KEEP: the page set goes on in the next one
 FLAG_FAILED: Final = 1  # BLOCK: it cannot be had

@@ -40,6 +40,7 @@ FromWorker: TypeAlias = (
     | streams.Credit
     | streams.Reset
     | streams.Subrequest
+    | streams.Piece
     | machines.Parked
     | machines.Died
     | machines.Log
@@ -75,6 +76,7 @@ FROM_WORKER: Final[Mapping[int, Callable[[int, int, int, bytes], FromWorker]]] =
     frames.CREDIT: streams.parse_credit,
     frames.RESET: streams.parse_abort,
     frames.SUBREQUEST: streams.parse_subrequest,
+    frames.SOCKET: streams.parse_piece,
     frames.HELLO: vitals.Hello.parse,
     frames.PARKED: machines.Parked.parse,
     frames.DIED: machines.Died.parse,

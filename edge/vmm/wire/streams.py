@@ -8,15 +8,17 @@ gate's and are passed through: of a head, the key-value block and the first body
 from struct import Struct
 from typing import Final, NamedTuple
 
-from edge.vmm.wire.frames import BODY, CREDIT, CREDIT_AMOUNT, HEAD, HEADER, RESET, SUBREQUEST
+from edge.vmm.wire.frames import BODY, CREDIT, CREDIT_AMOUNT, HEAD, HEADER, RESET, SOCKET, SUBREQUEST
 from vmimage import abi
+from vmimage.errors import FormatError
+from vmimage.sockets import check_piece
 
 ENGINES: Final = ("unicorn", "kvm")  # by the number that stands in an Answer
 _TIMING: Final = Struct("<IIB")  # before the payload of an Answer: microseconds, microseconds, engine
 _TIMING_BYTES: Final = _TIMING.size
 _BIT: Final = abi.EXCHANGE_BIT
 _MAX: Final = abi.RECORD_PAYLOAD_MAX
-_ANSWER_MAX: Final = abi.RECORD_PAYLOAD_MAX + _TIMING_BYTES
+_ANSWER_MAX: Final = abi.HEAD_MAX + abi.RECORD_PAYLOAD_MAX  # a head of several records, and body bytes in the last
 _MICROSECONDS: Final = 0xFFFF_FFFF
 
 _CREDIT_BYTES: Final = CREDIT_AMOUNT.size
@@ -65,7 +67,7 @@ class Answer(NamedTuple):
     ) -> bytes:
         """The frame of such a value; times beyond 71 minutes are said as that."""
         size = len(payload)
-        if size > _MAX:
+        if size > _ANSWER_MAX:
             _refuse_size(size)
         restore_us = restore_us if restore_us < _MICROSECONDS else _MICROSECONDS
         guest_us = guest_us if guest_us < _MICROSECONDS else _MICROSECONDS
@@ -141,6 +143,20 @@ class Subrequest(NamedTuple):
         return _header(len(payload), SUBREQUEST, end, 0, machine, stream) + payload
 
 
+class Piece(NamedTuple):
+    """From the worker: what a guest sends to the client of a socket, whole or in part."""
+
+    machine: int
+    socket: int
+    end: bool  # the last of its message
+    payload: bytes  # {u8 abi.SOCKET_*, bytes}
+
+    def to_bytes(self) -> bytes:
+        """The frame."""
+        machine, socket, end, payload = self
+        return _header(len(payload), SOCKET, end, 0, machine, socket) + payload
+
+
 def _refuse_size(size: int) -> None:
     raise ValueError(f"a gate's payload of at most {_MAX} bytes expected, got {size}")
 
@@ -155,7 +171,7 @@ def parse_head(flags: int, machine: int, stream: int, payload: bytes) -> Head:
 
 
 def parse_answer(flags: int, machine: int, stream: int, payload: bytes) -> Answer:
-    if flags > 1 or not machine or stream >= _BIT or not _TIMING_BYTES <= len(payload) <= _ANSWER_MAX:
+    if flags > 1 or not machine or stream >= _BIT or not 0 <= len(payload) - _TIMING_BYTES <= _ANSWER_MAX:
         _refuse("HEAD from a worker", flags, machine, stream, payload)
     restore_us, guest_us, engine = _TIMING.unpack_from(payload)
     if engine >= len(ENGINES):
@@ -192,6 +208,16 @@ def parse_subrequest(flags: int, machine: int, stream: int, payload: bytes) -> S
     if flags > 1 or not machine or stream < _BIT or len(payload) > _MAX:
         _refuse("SUBREQUEST", flags, machine, stream, payload)
     return _new(Subrequest, (machine, stream, flags == 1, payload))
+
+
+def parse_piece(flags: int, machine: int, socket: int, payload: bytes) -> Piece:
+    if flags > 1 or not machine or not 0 < socket < _BIT:
+        _refuse("SOCKET", flags, machine, socket, payload)
+    try:
+        check_piece(flags, payload)
+    except FormatError as error:
+        raise ValueError(f"SOCKET: {error}") from None
+    return _new(Piece, (machine, socket, flags == 1, payload))
 
 
 def _refuse(what: str, flags: int, machine: int, stream: int, payload: bytes) -> None:

@@ -11,7 +11,7 @@ from edge.vmm.turns.charges import LOG_LINE_NS
 from edge.vmm.wire.frames import CREDIT_AMOUNT
 from edge.vmm.wire.machines import MESSAGE_MAX, RETRY_MAX, Died, Log, Report
 from edge.vmm.wire.messages import FromWorker
-from edge.vmm.wire.streams import ENGINES, Answer, Body, Credit, Reset, Subrequest
+from edge.vmm.wire.streams import ENGINES, Answer, Body, Credit, Piece, Reset, Subrequest
 from vmimage import abi
 from vmimage.errors import GuestError, NunatakError
 
@@ -83,9 +83,14 @@ def _subrequest(machine: int, stream: int, end: bool, payload: bytes) -> bytes:
     return Subrequest(machine, stream, end, payload).to_bytes()
 
 
+def _piece(machine: int, socket: int, end: bool, payload: bytes) -> bytes:
+    return Piece(machine, socket, end, payload).to_bytes()
+
+
 # What a guest says beside answers: flags and payloads that a record may have and means nothing by are left out.
 _OTHERS: Final[Mapping[int, Callable[[int, int, bool, bytes], bytes]]] = {
     abi.RECORD_CREDIT: _credit,
     abi.RECORD_RESET: _reset,
     abi.RECORD_SUBREQUEST: _subrequest,
+    abi.RECORD_SOCKET: _piece,
 }

@@ -127,7 +127,7 @@ static JSValue head(JSContext *ctx, JSValueConst self, int count, JSValueConst *
         const char *name_text = JS_ToCString(ctx, name), *value_text = JS_ToCString(ctx, value);
         bool fits = name_text && value_text && !nk_header(request, name_text, value_text);
         if (!fits)
-            nk_log("header %s: at most 15 KiB in all, without control characters, expected", name_text ? name_text : "?");
+            nk_log("header %s: at most 64 KiB in all, without control characters, expected", name_text ? name_text : "?");
         JS_FreeCString(ctx, name_text);
         JS_FreeCString(ctx, value_text);
         JS_FreeValue(ctx, name);
@@ -359,6 +359,8 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     compress_begin(ctx, nk);
     inflate_begin(ctx, nk);
     parts_begin(ctx, nk);
+    bodies_begin(ctx, nk);
+    sockets_begin(ctx, nk);
     subtle_begin(ctx, nk);
     url_begin(ctx, nk);
     utf8_begin(ctx, nk);

@@ -55,6 +55,12 @@ void utf8_whole(uint8_t *text, size_t size); /* halves of pairs, as the engine w
 /* digest.c */
 size_t digest(const char *name, const uint8_t *data, size_t size, uint8_t out[64]);
 
+/* bodies.c */
+void bodies_begin(JSContext *ctx, JSValue nk);
+
+/* sockets.c */
+void sockets_begin(JSContext *ctx, JSValue nk);
+
 /* subtle.c */
 void subtle_begin(JSContext *ctx, JSValue nk);
 

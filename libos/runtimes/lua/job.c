@@ -86,7 +86,7 @@ static void add_header(lua_State *L, struct job *job, const char *name, int at) 
     if (!lua_isstring(L, at))
         luaL_error(L, "header %s: a string or a list of strings expected, got %s", name, luaL_typename(L, at));
     if (nk_header(job->request, name, lua_tostring(L, at)) < 0)
-        luaL_error(L, "header %s: a value without control characters, and 15 KiB in all, expected", name);
+        luaL_error(L, "header %s: a value without control characters, and 64 KiB in all, expected", name);
 }
 
 static void add_headers(lua_State *L, struct job *job, int headers) {

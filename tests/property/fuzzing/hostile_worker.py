@@ -21,7 +21,7 @@ from edge.vmm.wire import frames
 from edge.vmm.wire.disks import Append, BlockWant, Keep
 from edge.vmm.wire.machines import Died, Log, Parked, Report
 from edge.vmm.wire.messages import FromWorker
-from edge.vmm.wire.streams import Answer, Body, Credit, Reset, Subrequest
+from edge.vmm.wire.streams import Answer, Body, Credit, Piece, Reset, Subrequest
 from edge.vmm.wire.vitals import Hello, Pong
 from vmimage import abi
 
@@ -93,6 +93,7 @@ class Liar:
             Credit(machine, stream, rng.choice((0, 1, 2**16, 2**32 - 1))),
             Reset(machine, stream),
             Subrequest(machine, stream | abi.EXCHANGE_BIT, True, b"Method\0GET\0URL\0" + rng.choice(URLS) + b"\0\0"),
+            Piece(machine, rng.randrange(1, 5), rng.random() < 0.5, b"\x01" + rng.randbytes(rng.choice((0, 100)))),
             Parked(machine, rng.randbytes(rng.choice((1, 2000)))),
             Parked(machine, b"state", b"scratch"),
             Died(machine, rng.choice(ERRORS), "m" * rng.choice((0, 1000)), None, (stream,)),

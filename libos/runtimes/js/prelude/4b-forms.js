@@ -51,17 +51,11 @@
 
   const CR = 13, LF = 10, DASH = 45, TAB = 9, SPACE = 32;
   const wrong = (why) => new TypeError(`formData(): ${why}`);
-  const find = (bytes, what, from) => { // its first byte is looked for by the engine
-    for (let at = bytes.indexOf(what[0], from); at >= 0 && at <= bytes.length - what.length; at = bytes.indexOf(what[0], at + 1)) {
-      let n = 1;
-      while (n < what.length && bytes[at + n] === what[n]) n++;
-      if (n === what.length) return at;
-    }
-    return -1;
-  };
+  const find = (bytes, what, from) => nk.find(bytes, what, from);
+  const LINE_END = nk.encode("\r\n");
   // The line that begins at `at`, as text, and where the next one does.
   const line = (bytes, at) => {
-    const end = find(bytes, [CR, LF], at);
+    const end = find(bytes, LINE_END, at);
     if (end < 0) throw wrong("a part's fields are cut off");
     return [nk.decode(bytes.subarray(at, end)), end + 2];
   };
@@ -107,9 +101,9 @@
       let end = find(bytes, before, at - 2), next = -1;
       while (end >= 0 && (next = follow(end + before.length)) === -1) end = find(bytes, before, end + 1);
       if (end < 0) throw wrong("the form is cut off");
-      const data = bytes.subarray(at, Math.max(at, end));
+      const data = bytes.subarray(at, Math.max(at, end)); // nobody else has these bytes
       if (about.filename === undefined) form.append(about.name, nk.decode(data));
-      else form.append(about.name, share.blobOf(data.slice(), type === null ? "text/plain" : share.mimeType(type), new File([], about.filename)));
+      else form.append(about.name, share.blobOf(data, type === null ? "text/plain" : share.mimeType(type), new File([], about.filename)));
       at = next;
     }
     return form;

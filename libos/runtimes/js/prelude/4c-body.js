@@ -6,23 +6,36 @@
   const NativePromise = Promise, { ReadableStream } = globalThis;
   const UTF_8_TEXT = "text/plain;charset=UTF-8";
 
-  const whole = (parts, size) => (parts.length === 1 ? parts[0] : concat(parts, size));
-  const rest = async (source, parts, size, part) => {
-    for (let now = await part; now !== null; now = await source.pull()) {
-      parts[parts.length] = now;
-      size += now.byteLength;
-    }
-    return whole(parts, size);
+  const WHOLE = 3; // of a machine's memory, as a divisor: a body that is read whole is there twice for a moment
+  const PLACED = 1 << 16; // bytes from which on a body's place is made before it comes
+
+  // What a body is collected in. Where its size is known, it is put in its place as it comes: it is never there twice.
+  const collector = (said) => {
+    const most = Math.floor(nk.memory() / WHOLE);
+    return { parts: [], size: 0, most, said, place: said > PLACED && said <= most ? new Uint8Array(said) : null };
   };
-  const readSource = (source) => { // bytes, or a promise of them where not all are there
-    const parts = [];
+  const collect = (all, bytes) => {
+    if (all.place !== null && all.size + bytes.byteLength <= all.said) all.place.set(bytes, all.size);
+    else all.parts[all.parts.length] = bytes;
+    all.size += bytes.byteLength;
+    if (all.size > all.most) throw new RangeError(`a body of at most ${all.most} bytes can be read whole in a machine of ${Math.ceil(nk.memory() / (1 << 21)) * 2} MiB: read it as a stream, or build with --memory`);
+  };
+  const whole = ({ parts, size, said, place }) => {
+    if (place !== null) return parts.length ? concat([place, ...parts], size) : size === said ? place : place.subarray(0, size);
+    return parts.length === 1 ? parts[0] : concat(parts, size);
+  };
+  const rest = async (source, all, part) => {
+    for (let now = await part; now !== null; now = await source.pull()) collect(all, now);
+    return whole(all);
+  };
+  const readSource = (source, said) => { // bytes, or a promise of them where not all are there
+    const all = collector(said);
     source.taken = true;
-    for (let size = 0; ; ) {
+    for (;;) {
       const part = source.pull();
-      if (part instanceof NativePromise) return rest(source, parts, size, part);
-      if (part === null) return whole(parts, size);
-      parts[parts.length] = part;
-      size += part.byteLength;
+      if (part instanceof NativePromise) return rest(source, all, part);
+      if (part === null) return whole(all);
+      collect(all, part);
     }
   };
   const contentType = (headers) => { // the last that is one
@@ -102,7 +115,7 @@
       this.#used = true;
       if (this.#stream !== null) share.takeSource(this.#stream);
       if (typeof raw === "string" || raw instanceof Uint8Array) return raw;
-      return readSource(raw instanceof ReadableStream ? share.takeSource(raw) ?? share.sourceFrom(raw) : raw);
+      return readSource(raw instanceof ReadableStream ? share.takeSource(raw) ?? share.sourceFrom(raw) : raw, Number(share.fieldOf(this.headers, "content-length")));
     }
     async #bytes() {
       let all = this.#all();

@@ -5,15 +5,15 @@
   const BAD_TEXT = /[^\t\x20-\x7e\x80-\xff]/, hasNoBody = (status) => status === 204 || status === 304 || status === 205 || status === 101;
 
   class Response extends Body {
-    #status = 200; #text = ""; #headers; #fetched = null; // {url, redirected}, of what fetch() brought
+    #status = 200; #text = ""; #headers; #socket = null; #fetched = null; // {url, redirected}, of what fetch() brought
     constructor(body = null, init = undefined) {
       super();
       if (init !== undefined && init !== null) {
         options(init, "Response");
-        const { status, statusText, headers } = init;
+        const { status, statusText, headers, webSocket = null } = init;
         if (status !== undefined) {
           const number = Math.trunc(Number(status));
-          if (!(number >= 200 && number <= 599) && number !== 101) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+          if (!(number >= 200 && number <= 599) && (number !== 101 || webSocket === null)) throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
           this.#status = number;
         }
         if (statusText !== undefined) {
@@ -21,6 +21,8 @@
           if (BAD_TEXT.test(this.#text)) throw new TypeError("Invalid status text.");
         }
         if (headers !== undefined) this.#headers = new Headers(headers);
+        this.#socket = webSocket;
+        if (webSocket !== null && this.#status !== 101) throw new RangeError("Responses with a WebSocket must have status code 101.");
       }
       this.#headers ??= new Headers();
       if (body !== null && body !== undefined) Response.#fill(this, body, null);
@@ -67,7 +69,7 @@
     get url() { return this.#fetched ? this.#fetched.url : ""; }
     get redirected() { return this.#fetched ? this.#fetched.redirected : false; }
     get type() { return this.#status === 0 ? "error" : this.#fetched ? "basic" : "default"; }
-    get webSocket() { return this.#headers && null; }
+    get webSocket() { return this.#socket; }
     clone() {
       if (share.unusable(this)) throw new TypeError("Cannot clone a Response whose body has been used, or is locked.");
       const to = new Response();

@@ -238,6 +238,7 @@
   };
   const respond = (handle, response) => {
     if (!(response instanceof Response)) return failed(handle, `uncaught: TypeError: Incorrect type for Promise: the Promise did not resolve to 'Response'.`);
+    if (response.webSocket !== null) return giveSocket(handle, response);
     if (share.unusable(response)) return failed(handle, "uncaught: TypeError: Body has already been used, or is locked. It can only be used once. Use tee() first if you need to read it twice.");
     const raw = share.takeRaw(response);
     const inParts = raw !== null && typeof raw === "object" && !(raw instanceof Uint8Array);
@@ -263,6 +264,18 @@
     if (sent === bytes.length || sent < 0) return finish(handle, true);
     rest(handle, bytes.subarray(sent));
   };
+  const giveSocket = (handle, response) => {
+    const sockets = share.part("sockets"), half = response.webSocket;
+    if (handle.ended) return;
+    try { sockets.give(handle, half); } catch (error) { return failed(handle, `uncaught: ${show(error)}`); }
+    if (nk.head(handle.at, 101, share.listOf(response.headers)) === false) return failed(handle, TOO_LARGE);
+    finish(handle, true);
+    sockets.begin(half);
+  };
+  share.hold = (handle) => { handle.kept++; }; // beyond its request's end
+  share.release = (handle) => { handle.kept--; endIfOver(handle); };
+  share.runFor = runFor;
+  for (const name of ["WebSocket", "WebSocketPair", "CloseEvent"]) share.lazyGlobal(name, "sockets");
   const failed = (handle, why) => {
     nk.log(why);
     if (handle.ended) return;
@@ -313,6 +326,7 @@
     },
     onRequest(at) {
       const about = (share.request = nk.about(at));
+      if (about[0] === "SOCKET" && share.part("sockets").hear(at)) return;
       const request = new Request(share.incoming, about), method = about[0];
       const handle = { __proto__: Handle, at, request, head: method === "HEAD" };
       if (method !== "GET" && method !== "HEAD") share.setRaw(request, bodyOf(handle));
