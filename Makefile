@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast test test-fast test-kvm parity bench fmt map fuzz lock clean
+.PHONY: help demo fast test test-fast test-kvm parity wpt bench fmt map fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,10 @@ test-fast: fast  ## the tests of the edge with its hot modules compiled
 
 test-kvm: $(VENV)/.installed  ## the guest suite on kvm_amd in an emulated machine, with QEMU and a kernel of Debian's
 	$(BIN)/python -m tests.kvm.run $(TESTS)
+
+# The tests are brought by who runs this: a checkout of web-platform-tests/wpt on GitHub.
+wpt: $(VENV)/.installed  ## web-platform-tests here, on workerd and on Node, by folder; WPT=CHECKOUT, WPT_FLAGS='--only url'
+	$(BIN)/python -m tests.wpt.run "$(WPT)" $(WPT_FLAGS)
 
 # FUZZ_MINUTES=10 stops after that time, FUZZ_CASES after so many; each run has a seed of its own, which it prints.
 FUZZ_CASES ?= 1000000

@@ -321,11 +321,7 @@ class EdgeConfig:
 def options() -> list[Option]:
     """The fields of `EdgeConfig` in order."""
     hints = get_type_hints(EdgeConfig, include_extras=True)
-    found = []
-    for field in dataclasses.fields(EdgeConfig):
-        type_, about = get_args(hints[field.name])
-        found.append(Option(field.name, type_, about, field.default))
-    return found
+    return [Option(field.name, *get_args(hints[field.name]), field.default) for field in dataclasses.fields(EdgeConfig)]
 
 
 def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:

@@ -52,7 +52,7 @@ PLAIN_HOSTS = [
         "guest.test:65535",
         "guest.test:0",
         "a..b",
-        "xn--a",
+        "xn-a",
     ),
     *(
         "[::1]",
@@ -77,6 +77,8 @@ OTHER_HOSTS = [
         "7",
         "a.9",
         "guest.test:80",
+        "xn--a",
+        "xn--tda.test",
         "guest.test:080",
         "guest.test:",
     ),

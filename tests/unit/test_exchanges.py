@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from edge.config.upstream_policy import UpstreamRefused
-from edge.devices.upstreams import parse_subrequest
+from edge.devices.upstreams import FIELDS_MAX, parse_subrequest
 from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record
 from vmimage import abi
@@ -114,6 +114,17 @@ def test_fields_of_the_connection_are_not_taken_from_the_guest() -> None:
     assert parse_subrequest(block) == ("POST", "https://a.test/", [("X-Own", "yes")])
 
 
+@pytest.mark.parametrize("method", ["GET", "PROPFIND", "QUERY", "link", "BASELINE-CONTROL"])
+def test_methods_are_the_upstreams_business(method: str) -> None:
+    block = f"Method\0{method}\0URL\0https://a.test/\0\0".encode()
+    assert parse_subrequest(block) == (method, "https://a.test/", [])
+
+
+def test_as_many_fields_as_a_browser_sends_are_passed_on() -> None:
+    block = b"Method\0GET\0URL\0https://a.test/\0" + b"X\0a\0" * FIELDS_MAX + b"\0"
+    assert parse_subrequest(block)[2] == [("X", "a")] * FIELDS_MAX
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -126,7 +137,11 @@ def test_fields_of_the_connection_are_not_taken_from_the_guest() -> None:
         b"Method\0CONNECT\0URL\0https://a.test\0\0",
         b"Method\0GET\0URL\0https://a.test\0X\0a\0",
         b"Method\0GET\0URL\0\xff\0\0",
-        b"Method\0GET\0URL\0https://a.test\0" + b"X\0a\0" * 101 + b"\0",
+        b"Method\0GET\0URL\0https://a.test\0" + b"X\0a\0" * (FIELDS_MAX + 1) + b"\0",
+        b"Method\0trace\0URL\0https://a.test\0\0",
+        b"Method\0G ET\0URL\0https://a.test\0\0",
+        b"Method\0\0URL\0https://a.test\0\0",
+        b"Method\0" + b"A" * 33 + b"\0URL\0https://a.test\0\0",
     ],
 )
 def test_malformed_blocks_are_refused(block: bytes) -> None:

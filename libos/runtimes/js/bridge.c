@@ -31,8 +31,7 @@ void bridge_show_error(JSContext *ctx, const char *what, JSValue error) {
     JS_FreeValue(ctx, error);
 }
 
-/* Bytes of an ArrayBuffer or of a view; NULL with an exception for anything else. */
-static const uint8_t *bytes_of(JSContext *ctx, JSValueConst value, size_t *size) {
+const uint8_t *bridge_bytes(JSContext *ctx, JSValueConst value, size_t *size) {
     uint8_t *data = JS_GetArrayBuffer(ctx, size, value);
     if (data || JS_IsArrayBuffer(value))
         return data ? data : (const uint8_t *)"";
@@ -89,7 +88,7 @@ static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst 
     for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
         at = (char *)memcpy(at, texts[n], sizes[n]) + sizes[n];
     struct url_parts parts = {0};
-    url_parts(url, size, sizes[1], &parts);
+    url_parts(url, size, sizes[0], sizes[1], &parts);
     JSValue values[] = {
         JS_NewString(ctx, found[METHOD]), JS_NewStringLen(ctx, url, size), headers_copy(ctx, request),
         JS_NewInt32(ctx, parts.name_end), JS_NewInt32(ctx, parts.host_end), JS_NewInt32(ctx, parts.path_end)};
@@ -151,11 +150,12 @@ static JSValue write_body(JSContext *ctx, JSValueConst self, int count, JSValueC
         const char *text = JS_ToCStringLen(ctx, &size, arguments[1]);
         if (!text)
             return JS_EXCEPTION;
+        utf8_whole((uint8_t *)(uintptr_t)text, size); /* a copy, unless it is ASCII */
         ptrdiff_t sent = nk_event_write(request, text, size);
         JS_FreeCString(ctx, text);
         return JS_NewInt64(ctx, sent);
     }
-    const uint8_t *data = bytes_of(ctx, arguments[1], &size);
+    const uint8_t *data = bridge_bytes(ctx, arguments[1], &size);
     int64_t offset = 0;
     JS_ToInt64(ctx, &offset, arguments[2]);
     if (!data)
@@ -229,14 +229,14 @@ static JSValue wall_ms(JSContext *ctx, JSValueConst self, int count, JSValueCons
 
 static JSValue mono_ms(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count, (void)arguments;
-    return JS_NewFloat64(ctx, (double)(nk_mono_ns() / 1000) / 1e3);
+    return JS_NewFloat64(ctx, serving ? (double)(nk_mono_ns() / 1000) / 1e3 : 0); /* or no image would be like another */
 }
 
 /* random(bytes): fills them */
 static JSValue fill_random(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     size_t size = 0;
-    const uint8_t *data = bytes_of(ctx, arguments[0], &size);
+    const uint8_t *data = bridge_bytes(ctx, arguments[0], &size);
     if (!data)
         return JS_EXCEPTION;
     nk_random((void *)(uintptr_t)data, size);
@@ -254,32 +254,13 @@ static JSValue hash(JSContext *ctx, JSValueConst self, int count, JSValueConst *
     (void)self, (void)count;
     size_t size = 0;
     uint8_t out[64];
-    const uint8_t *data = bytes_of(ctx, arguments[1], &size);
+    const uint8_t *data = bridge_bytes(ctx, arguments[1], &size);
     const char *name = JS_ToCString(ctx, arguments[0]);
     size_t length = data && name ? digest(name, data, size, out) : 0;
     JS_FreeCString(ctx, name);
     if (!data)
         return JS_EXCEPTION;
     return length ? JS_NewArrayBufferCopy(ctx, out, length) : JS_NULL;
-}
-
-static JSValue encode(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
-    (void)self, (void)count;
-    size_t size = 0;
-    const char *text = JS_ToCStringLen(ctx, &size, arguments[0]);
-    if (!text)
-        return JS_EXCEPTION;
-    JSValue result = JS_NewUint8ArrayCopy(ctx, (const uint8_t *)text, size);
-    JS_FreeCString(ctx, text);
-    return result;
-}
-
-/* decode(bytes) -> string; malformed UTF-8 becomes U+FFFD */
-static JSValue decode(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
-    (void)self, (void)count;
-    size_t size = 0;
-    const uint8_t *data = bytes_of(ctx, arguments[0], &size);
-    return data ? JS_NewStringLen(ctx, (const char *)data, size) : JS_EXCEPTION;
 }
 
 /* env() -> {NAME: value} */
@@ -308,7 +289,7 @@ static JSValue up_open(JSContext *ctx, JSValueConst self, int count, JSValueCons
     (void)self, (void)count;
     size_t size = 0;
     const char *method = JS_ToCString(ctx, arguments[0]), *url = JS_ToCString(ctx, arguments[1]);
-    const uint8_t *fields = bytes_of(ctx, arguments[2], &size); /* ends with two NULs */
+    const uint8_t *fields = bridge_bytes(ctx, arguments[2], &size); /* ends with two NULs */
     nk_upstream *upstream = NULL;
     if (method && url && fields && size >= 2 && !fields[size - 1] && !fields[size - 2])
         upstream = nk_upstream_open(method, url, (const char *)fields, JS_ToBool(ctx, arguments[3]));
@@ -321,7 +302,7 @@ static JSValue up_write(JSContext *ctx, JSValueConst self, int count, JSValueCon
     (void)self, (void)count;
     size_t size = 0;
     int64_t offset = 0;
-    const uint8_t *data = bytes_of(ctx, arguments[1], &size);
+    const uint8_t *data = bridge_bytes(ctx, arguments[1], &size);
     JS_ToInt64(ctx, &offset, arguments[2]);
     if (!data || offset < 0 || (size_t)offset > size)
         return JS_ThrowRangeError(ctx, "bytes expected");
@@ -374,7 +355,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("write", 3, write_body),    JS_CFUNC_DEF("end", 2, end),          JS_CFUNC_DEF("gone", 1, gone),
     JS_CFUNC_DEF("log", 1, log_line),        JS_CFUNC_DEF("serving", 0, is_serving), JS_CFUNC_DEF("wall", 0, wall_ms),
     JS_CFUNC_DEF("mono", 0, mono_ms),        JS_CFUNC_DEF("random", 1, fill_random), JS_CFUNC_DEF("number", 0, random_number),
-    JS_CFUNC_DEF("hash", 2, hash),           JS_CFUNC_DEF("encode", 1, encode),    JS_CFUNC_DEF("decode", 1, decode),
+    JS_CFUNC_DEF("hash", 2, hash),          
     JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
     JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
@@ -391,7 +372,8 @@ void bridge_begin(JSContext *ctx, JSValue global) {
     bodies_begin(ctx, nk);
     sockets_begin(ctx, nk);
     subtle_begin(ctx, nk);
-    url_begin();
+    url_begin(ctx, nk);
+    utf8_begin(ctx, nk);
     json_begin(ctx);
     JS_SetPropertyStr(ctx, global, "__nk", nk);
 }

@@ -20,6 +20,7 @@ from typing import Final
 from libos.runtimes.js.collation import collation_tables
 from libos.runtimes.js.intl_data import INTL_PACKAGES, runtime_tables
 from libos.runtimes.js.node_packages import NODE_PACKAGES, node_options
+from libos.runtimes.js.web_packages import INSTEAD, TABLES, WEB_PACKAGES
 from libos.toolchain.build import run_tool
 from libos.toolchain.bundle import ESBUILD
 from libos.toolchain.compile_linux import compile_linux
@@ -32,6 +33,7 @@ COMPILER: Final = HERE / "precompile" / "precompile.c"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
 PACKAGES: Final[dict[str, Sequence[Package]]] = {
+    **WEB_PACKAGES,
     **NODE_PACKAGES,
     **INTL_PACKAGES,
     "html_rewriter": (
@@ -111,16 +113,10 @@ def _texts() -> list[tuple[str, Path]]:
 
 
 def _bundled(part: Path) -> bytes:
-    packages = PACKAGES.get(part.stem, ())
-    about = repr(
-        (
-            ESBUILD.sha256,
-            BUNDLE,
-            node_options(LAZY.relative_to(HERE), packages),
-            part.stem,
-            [(each.name, each.sha256) for each in packages],
-        )
-    ).encode()
+    packages, instead = PACKAGES.get(part.stem, ()), INSTEAD.get(part.stem, {})
+    given = node_options(LAZY.relative_to(HERE), packages), sorted(instead.items())
+    sums = [(each.name, each.sha256, TABLES.get(each.name, ())) for each in packages]
+    about = repr((ESBUILD.sha256, BUNDLE, part.stem, given, sums)).encode()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
@@ -129,13 +125,24 @@ def _bundled(part: Path) -> bytes:
             shutil.copytree(LAZY, folder)
             for package in packages:
                 shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
+                for table in TABLES.get(package.name, ()):
+                    _keep_table_as_text(folder / "node_modules" / package.name / table)
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
-            run_tool(
-                [str(esbuild), str(folder / part.name), *BUNDLE, *node_options(folder, packages), f"--outfile={out}"],
-                "esbuild",
-            )
+            options = [
+                *node_options(folder, packages),
+                *(f"--alias:{name}={folder / file}" for name, file in instead.items()),
+            ]
+            if any(package.name in TABLES for package in packages):
+                options.append("--loader:.json=js")
+            run_tool([str(esbuild), str(folder / part.name), *BUNDLE, *options, f"--outfile={out}"], "esbuild")
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
+
+
+def _keep_table_as_text(table: Path) -> None:
+    """A JSON file becomes a script that parses it: its text takes half of what its bytecode would."""
+    text = json.dumps(json.loads(table.read_text()), separators=(",", ":"))  # ASCII, a byte a character
+    table.write_text(f"module.exports = JSON.parse({json.dumps(text)});")
 
 
 def _table(name: str, files: Sequence[tuple[str, Path]]) -> Iterator[str]:

@@ -13,6 +13,8 @@
 /* bridge.c: what the prelude finds as `__nk` */
 void bridge_begin(JSContext *ctx, JSValue global);
 void bridge_show_error(JSContext *ctx, const char *what, JSValue error);
+/* Bytes of an ArrayBuffer or of a view; NULL with an exception for anything else. */
+const uint8_t *bridge_bytes(JSContext *ctx, JSValueConst value, size_t *size);
 JSValue array_of(JSContext *ctx, int count, const JSValue *values); /* takes them; an exception if one of them is */
 extern bool serving; /* false while the image is made: no clock, no randomness, no timers, no requests */
 
@@ -44,12 +46,15 @@ void compress_begin(JSContext *ctx, JSValue nk);
 void inflate_begin(JSContext *ctx, JSValue nk);
 
 /* url.c */
-#define URL_SCHEME_SIZE 7 /* "http://" */
 struct url_parts {
     int name_end, host_end, path_end; /* offsets from the URL's start; the host has the port */
 };
-void url_begin(void);
-bool url_parts(const char *url, size_t size, size_t host_size, struct url_parts *parts);
+void url_begin(JSContext *ctx, JSValue nk);
+bool url_parts(const char *url, size_t size, size_t scheme_size, size_t host_size, struct url_parts *parts);
+
+/* utf8.c */
+void utf8_begin(JSContext *ctx, JSValue nk);
+void utf8_whole(uint8_t *text, size_t size); /* halves of pairs, as the engine writes them, become U+FFFD */
 
 /* digest.c */
 size_t digest(const char *name, const uint8_t *data, size_t size, uint8_t out[64]);

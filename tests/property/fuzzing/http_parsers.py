@@ -89,7 +89,12 @@ def _subrequest_holds(_: bytes, value: tuple[str, str, list[tuple[str, str]]]) -
     method, url, fields = value
     clean = not any(c in text for name, text in fields for c in "\r\n\0")
     return (
-        url.startswith("https://api.example/") and method.isalpha() and clean and not any(c in url for c in "\r\n\0 ")
+        url.startswith("https://api.example/")
+        and method.isascii()
+        and method.isprintable()
+        and " " not in method
+        and clean
+        and not any(c in url for c in "\r\n\0 ")
     )
 
 

@@ -3,22 +3,13 @@
 // sockets by their numbers when something comes of one. `nk.socket` is sockets.c.
 export default (share) => {
   const { nk, bytesOf, concat } = share;
-  const { Event, EventTarget, DOMException, Blob, structuredClone } = globalThis;
+  const { Event, EventTarget, MessageEvent, DOMException, Blob, structuredClone } = globalThis;
   const NativePromise = Promise;
   const TEXT = 1, BINARY = 2, CLOSE = 8; // SOCKET_* of the gate
   const WINDOW = 1 << 16; // bytes that a client has not taken
   const HELD_MAX = 4 << 20; // bytes that wait for a client to take others, beyond which its socket is closed
   const REASON_MAX = 123, LOST = 1006, NO_CODE = 1005, TRY_AGAIN = 1013;
 
-  class MessageEvent extends Event {
-    #data;
-    constructor(type, { data = null, ...options } = {}) { super(type, options); this.#data = data; }
-    get data() { return this.#data; }
-    get origin() { return ""; }
-    get lastEventId() { return ""; }
-    get source() { return null; }
-    get ports() { return []; }
-  }
   class CloseEvent extends Event {
     #about;
     constructor(type, { code = 0, reason = "", wasClean = false, ...options } = {}) { super(type, options); this.#about = { code, reason, wasClean }; }
@@ -237,5 +228,5 @@ export default (share) => {
     else if (what !== "taken") share.runFor(wire.owner, () => WebSocket._hear(wire.far, [what === "text" ? TEXT : BINARY, bytes]));
   };
 
-  return { WebSocket, WebSocketPair, MessageEvent, CloseEvent, give, hear, begin: WebSocket._begin };
+  return { WebSocket, WebSocketPair, CloseEvent, give, hear, begin: WebSocket._begin };
 };

@@ -2,12 +2,11 @@
 "use strict";
 (() => {
   const share = globalThis.__share;
-  const { nk, expose, deferred, bytesOf, show, Request, Response, Headers } = share;
-  const NativePromise = Promise;
+  const { nk, expose, deferred, show, Request, Response } = share;
+  const NativePromise = Promise, { PromiseRejectionEvent } = globalThis;
   const TOO_LARGE = "uncaught: RangeError: the response's header fields are too large";
   const LOOK_MS = 60_000; // requests that wait for nothing here may wait for another, or for their client to leave
   const WHOLE_MAX = 2400; // characters of a body that fit one record with the head, at three bytes each
-  share.incoming = Symbol("from the gate");
 
   // Whose work the code that runs now does: the request it was called for, or that set the timer, or that waited for the
   // gate. Since what is due then runs before anybody else has a turn, this holds across `await`. null: nobody's.
@@ -17,9 +16,11 @@
   // Timers, soonest first.
   const NESTED = 5, NESTED_MS = 4; // timers that timers set again and again wait a little (HTML, section 8.6)
   let timers = [], lastTimer = 0, nesting = 0;
+  let early = null; // the time at which the image was made, while timers of the top level have not begun to count
   const setTimer = (callback, ms, values, repeat) => {
-    share.onlyServing(repeat ? "setInterval()" : "setTimeout()");
-    let delay = Math.max(0, Number(ms) || 0);
+    if (typeof callback !== "function") throw new TypeError(`${repeat ? "setInterval" : "setTimeout"}(): a function expected`);
+    if (early !== null) beginEarly();
+    let delay = Math.max(0, ms | 0); // a long of Web IDL
     if (nesting > NESTED && delay < NESTED_MS) delay = NESTED_MS;
     const context = nk.context();
     if (context !== undefined) callback = within(context, callback);
@@ -28,38 +29,52 @@
     return timer.id;
   };
   const within = (context, callback) => (...values) => { nk.context(context); callback(...values); }; // it ends with the job
+  share.setTimer = setTimer;
   const insert = (timer) => {
     let place = timers.length;
     while (place && timers[place - 1].at > timer.at) { timers[place] = timers[place - 1]; place--; }
     timers[place] = timer;
   };
-  const clear = (id) => { for (let n = 0; n < timers.length; n++) if (timers[n].id === id) { timers.splice(n, 1); return; } };
+  const clear = (id) => { id = Number(id); for (let n = 0; n < timers.length; n++) if (timers[n].id === id) { timers.splice(n, 1); return; } };
+  const beginEarly = () => {
+    const passed = nk.mono() - early;
+    early = null;
+    for (let n = 0; n < timers.length; n++) timers[n].at += passed;
+  };
   const runTimers = () => {
+    if (early !== null) beginEarly();
     const last = lastTimer; // those that are set from here on are for a later turn
     while (timers.length && timers[0].at <= nk.mono() && timers[0].id <= last) {
       const timer = timers.shift();
       if (timer.every) { timer.at = nk.mono() + timer.every; insert(timer); }
       nesting = timer.depth;
-      runFor(timer.owner, () => timer.callback(...timer.values));
+      const { callback, values } = timer; // which is not called as a method of the timer
+      runFor(timer.owner, () => callback(...values));
       nesting = 0;
       if (timer.every) break; // let others have a turn
     }
   };
   const runFor = (owner, work) => {
     share.current = owner;
-    try { work(); } catch (error) { nk.log(`uncaught: ${show(error)}`); }
+    try { work(); } catch (error) { share.report(error); }
     nk.jobs();
     share.current = null;
   };
-  expose({
-    setTimeout: (callback, ms, ...values) => setTimer(callback, ms, values, false),
-    setInterval: (callback, ms, ...values) => setTimer(callback, ms, values, true),
-    clearTimeout: clear,
-    clearInterval: clear,
-    clearImmediate: clear,
-    setImmediate: (callback, ...values) => setTimer(callback, 0, values, false),
-    scheduler: { wait: (ms) => { const { promise, resolve } = deferred(); setTimer(resolve, ms, [], false); return promise; } },
-  });
+  const { queueMicrotask } = globalThis;
+  const named = { // functions that say what they are
+    setTimeout(callback, ms = 0, ...values) { return setTimer(callback, ms, values, false); },
+    setInterval(callback, ms = 0, ...values) { return setTimer(callback, ms, values, true); },
+    clearTimeout(id = 0) { clear(id); },
+    clearInterval(id = 0) { clear(id); },
+    setImmediate(callback, ...values) { return setTimer(callback, 0, values, false); },
+    clearImmediate(id = 0) { clear(id); },
+    queueMicrotask(callback) {
+      if (typeof callback !== "function") throw new TypeError("queueMicrotask(): a function expected");
+      queueMicrotask(() => { try { callback(); } catch (error) { share.report(error); } });
+    },
+  };
+  expose(named);
+  expose({ scheduler: { wait: (ms) => { const { promise, resolve } = deferred(); setTimer(resolve, ms, [], false); return promise; } } });
 
   // What waits for the gate: looked at after every wake-up.
   let waiting = [];
@@ -109,15 +124,19 @@
     if (handle.exchanges !== null) endIfOver(handle);
   };
 
-  const bodyOf = (handle) => new ReadableStream({
-    async pull(controller) {
-      let part = false;
-      await when(() => handle.ended || (part = nk.read(handle.at)) !== undefined);
-      if (part === null) controller.close();
-      else if (part === false) controller.error(new TypeError(handle.left ? "The client has left" : "The request has ended"));
-      else controller.enqueue(new Uint8Array(part));
-    },
-  }, { highWaterMark: 0 });
+  const given = (handle, part) => {
+    if (part === false) throw new TypeError(handle.left ? "The client has left" : "The request has ended");
+    return part === null ? null : new Uint8Array(part);
+  };
+  const later = async (handle) => {
+    let part = false;
+    await when(() => handle.ended || (part = nk.read(handle.at)) !== undefined);
+    return given(handle, part);
+  };
+  const bodyOf = (handle) => share.source(() => {
+    const part = handle.ended ? false : nk.read(handle.at);
+    return part === undefined ? later(handle) : given(handle, part);
+  }, () => {});
 
   // Clients that have left: the request's signal is aborted and the answer's source cancelled, also while it is quiet.
   const lookAtClients = () => {
@@ -135,7 +154,7 @@
   const leave = (handle) => {
     const reason = new DOMException("The client has left", "AbortError");
     handle.left = true;
-    Request._left(handle.request, reason);
+    share.clientLeft(handle.request, reason);
     if (handle.reader !== null) cancel(handle.reader, reason);
     nk.jobs(); // what the worker does at once is done before its exchanges end
     finish(handle, false);
@@ -153,30 +172,29 @@
     }
     return false;
   };
-  const stream = async (handle, response, body, coding) => {
-    const reader = (handle.reader = body.getReader());
+  const stream = async (handle, response, source, coding) => {
+    handle.reader = source;
+    source.taken = true;
     let begun = coding === null; // the head is complete: else the first bytes say whether the body has that coding
     if (begun) nk.write(handle.at, "", 0);
     try {
       for (;;) {
-        const { value, done } = await reader.read();
+        let part = source.pull();
+        if (part instanceof NativePromise) part = await part;
         if (handle.ended) return;
         if (!begun) {
-          const first = done ? new Uint8Array(0) : typeof value === "string" ? nk.encode(value) : bytesOf(value) ?? new Uint8Array(0);
-          if (!sayHead(handle, response, body, looksPlain(first, coding))) return void cancel(reader, new TypeError("The response's header fields are too large"));
+          if (!sayHead(handle, response, source, looksPlain(part ?? [], coding))) return void cancel(source, new TypeError("The response's header fields are too large"));
           nk.write(handle.at, "", 0);
           begun = true;
         }
-        if (done) break;
-        const bytes = typeof value === "string" ? nk.encode(value) : bytesOf(value);
-        if (!bytes) throw new TypeError("TransformStream, ReadableStream: bytes expected in a response's body");
-        if (!(await write(handle, bytes))) return;
+        if (part === null) break;
+        if (!(await write(handle, part))) return;
       }
       finish(handle, true);
     } catch (error) {
       if (handle.ended) return;
       nk.log(`response: ${show(error)}`);
-      cancel(reader, error);
+      cancel(source, error);
       finish(handle, false);
     }
   };
@@ -189,7 +207,7 @@
     return false;
   };
   const fields = (handle, response, raw, plain) => {
-    const list = response.headers._list, head = handle.head || (response.status === 304 && raw === null);
+    const list = share.listOf(response.headers), head = handle.head || (response.status === 304 && raw === null);
     for (let n = 0; n < list.length; n += 2)
       if ((list[n] === "content-length" && !head) || (list[n] === "content-encoding" && plain)) {
         const kept = [];
@@ -201,7 +219,7 @@
   };
   const looksPlain = (bytes, coding) => (coding === "gzip" || coding === "x-gzip" ? bytes[0] !== 0x1f || bytes[1] !== 0x8b : coding === "deflate" && ((bytes[0] & 15) !== 8 || ((bytes[0] << 8) | bytes[1]) % 31 !== 0));
   const codingOf = (response) => {
-    const list = response.headers._list;
+    const list = share.listOf(response.headers);
     for (let n = 0; n < list.length; n += 2) if (list[n] === "content-encoding") return list[n + 1].toLowerCase();
     return null;
   };
@@ -211,13 +229,12 @@
     return fit;
   };
   const respondInParts = (handle, response, raw, coding) => {
-    const wire = raw._wire;
+    const { wire } = raw;
     let body = raw, same = coding === null;
-    if (!same && wire !== null && wire.coding === coding && !raw._disturbed) { body = wire.stream; same = true; } // as it came
-    response._used = true;
+    if (!same && wire && wire.coding === coding) { body = wire.source; same = true; } // as it came
     if (!handle.head) {
       if (same && !sayHead(handle, response, body, false)) return void cancel(body, new TypeError("The response's header fields are too large"));
-      return void stream(handle, response, body, same ? null : coding);
+      return void stream(handle, response, share.sourceFrom(body), same ? null : coding);
     }
     if (sayHead(handle, response, raw, false)) finish(handle, true);
     cancel(body, new DOMException("HEAD has no body", "AbortError"));
@@ -225,15 +242,15 @@
   const respond = (handle, response) => {
     if (!(response instanceof Response)) return failed(handle, `uncaught: TypeError: Incorrect type for Promise: the Promise did not resolve to 'Response'.`);
     if (response.webSocket !== null) return giveSocket(handle, response);
-    const raw = response._stream ?? response._raw;
+    if (share.unusable(response)) return failed(handle, "uncaught: TypeError: Body has already been used, or is locked. It can only be used once. Use tee() first if you need to read it twice.");
+    const raw = share.takeRaw(response);
+    const inParts = raw !== null && typeof raw === "object" && !(raw instanceof Uint8Array);
     if (handle.ended) { // the client has left
-      if (raw instanceof ReadableStream && !raw.locked) cancel(raw, new DOMException("The client has left", "AbortError"));
+      if (inParts) cancel(raw, new DOMException("The client has left", "AbortError"));
       return;
     }
-    if (response.bodyUsed) return failed(handle, "uncaught: TypeError: Body has already been used. It can only be used once. Use tee() first if you need to read it twice.");
-    if (raw instanceof ReadableStream && raw.locked) return failed(handle, "uncaught: TypeError: This ReadableStream is currently locked to a reader.");
-    if (raw instanceof ReadableStream) return respondInParts(handle, response, raw, codingOf(response));
-    const list = response.headers._list;
+    if (inParts) return respondInParts(handle, response, raw, codingOf(response));
+    const list = share.listOf(response.headers);
     if (!isSpecial(list)) {
       if (nk.head(handle.at, response.status || 500, list) === false) return failed(handle, TOO_LARGE);
     } else {
@@ -241,7 +258,6 @@
       if (!sayHead(handle, response, raw, coding !== null && raw !== null && (typeof raw === "string" || looksPlain(raw, coding)))) return;
     }
     if (raw === null || raw === "") return finish(handle, true);
-    response._used = true;
     if (typeof raw === "string" && raw.length <= WHOLE_MAX) {
       nk.write(handle.at, raw, 0);
       return finish(handle, true);
@@ -255,14 +271,14 @@
     const sockets = share.part("sockets"), half = response.webSocket;
     if (handle.ended) return;
     try { sockets.give(handle, half); } catch (error) { return failed(handle, `uncaught: ${show(error)}`); }
-    if (nk.head(handle.at, 101, response.headers._list) === false) return failed(handle, TOO_LARGE);
+    if (nk.head(handle.at, 101, share.listOf(response.headers)) === false) return failed(handle, TOO_LARGE);
     finish(handle, true);
     sockets.begin(half);
   };
   share.hold = (handle) => { handle.kept++; }; // beyond its request's end
   share.release = (handle) => { handle.kept--; endIfOver(handle); };
   share.runFor = runFor;
-  for (const name of ["WebSocket", "WebSocketPair", "MessageEvent", "CloseEvent"]) if (!(name in globalThis)) share.lazyGlobal(name, "sockets");
+  for (const name of ["WebSocket", "WebSocketPair", "CloseEvent"]) share.lazyGlobal(name, "sockets");
   const failed = (handle, why) => {
     nk.log(why);
     if (handle.ended) return;
@@ -282,8 +298,24 @@
     answer(handle, response);
   };
 
-  const rejections = new Map();
-  globalThis.__rejected = (promise, reason, handled) => { handled ? rejections.delete(promise) : rejections.set(promise, reason); };
+  // What a weak reference was made of, or gave, stays until the turn ends (ECMA-262, section 9.9.4.2); the engine alone
+  // would free it at once.
+  const held = new Set(), { WeakRef: Weak } = globalThis;
+  class WeakRef extends Weak {
+    constructor(target) { super(target); held.add(target); }
+    deref() {
+      const target = super.deref();
+      if (target !== undefined) held.add(target);
+      return target;
+    }
+  }
+  expose({ WeakRef });
+
+  const rejections = new Map(), told = new WeakSet(), handledLate = [];
+  globalThis.__rejected = (promise, reason, handled) => {
+    if (!handled) rejections.set(promise, reason);
+    else if (!rejections.delete(promise) && told.has(promise)) handledLate[handledLate.length] = [promise, reason];
+  };
 
   globalThis.__loop = {
     setWorker(namespace) {
@@ -292,13 +324,15 @@
         throw new TypeError("a worker must `export default { async fetch(request, env, ctx) { ... } }`");
       env = nk.env();
       tellRejections();
+      held.clear();
+      if (timers.length) early = nk.mono();
     },
     onRequest(at) {
       const about = (share.request = nk.about(at));
       if (about[0] === "SOCKET" && share.part("sockets").hear(at)) return;
       const request = new Request(share.incoming, about), method = about[0];
       const handle = { __proto__: Handle, at, request, head: method === "HEAD" };
-      if (method !== "GET" && method !== "HEAD") request._raw = bodyOf(handle);
+      if (method !== "GET" && method !== "HEAD") share.setRaw(request, bodyOf(handle));
       share.current = handle; // for what is due after this call, too
       let response;
       try { response = worker.fetch(request, env, new ExecutionContext(handle)); } catch (error) { return failed(handle, `uncaught: ${show(error)}`); }
@@ -308,6 +342,7 @@
       settle(handle, response);
     },
     poll() {
+      if (held.size) held.clear();
       share.current = null;
       share.again = false;
       if (unanswered.length) lookAtClients();
@@ -315,16 +350,24 @@
       if (share.exchanges) share.makePlaces();
     },
     runTimers() {
-      if (timers.length) runTimers();
       if (rejections.size) tellRejections();
+      if (timers.length) runTimers();
+      if (rejections.size || handledLate.length) tellRejections();
       if (share.again) return 0;
       const ms = timers.length ? Math.max(0, timers[0].at - nk.mono()) : -1;
       return unanswered.length && (ms < 0 || ms > LOOK_MS) ? LOOK_MS : ms;
     },
   };
   const tellRejections = () => {
-    for (const reason of rejections.values()) nk.log(`unhandled rejection: ${show(reason)}`);
+    const events = share.globalTarget;
+    for (const [promise, reason] of rejections) {
+      told.add(promise);
+      const init = { promise, reason, cancelable: true };
+      if (!share.listens(events, "unhandledrejection") || share.fire(events, new PromiseRejectionEvent("unhandledrejection", init))) nk.log(`unhandled rejection: ${show(reason)}`);
+    }
     rejections.clear();
+    for (const [promise, reason] of handledLate.splice(0))
+      if (share.listens(events, "rejectionhandled")) share.fire(events, new PromiseRejectionEvent("rejectionhandled", { promise, reason }));
   };
   delete globalThis.__nk;
 })();

@@ -1,0 +1,2 @@
+import { createMultibyteDecoder } from "@exodus/bytes/multi-byte.js";
+export default () => ({ createMultibyteDecoder });

@@ -1,0 +1,2 @@
+import { URLPattern } from "urlpattern-polyfill/urlpattern";
+export default () => ({ URLPattern });
