@@ -321,7 +321,8 @@ class EdgeConfig:
 def options() -> list[Option]:
     """The fields of `EdgeConfig` in order."""
     hints = get_type_hints(EdgeConfig, include_extras=True)
-    return [Option(field.name, *get_args(hints[field.name]), field.default) for field in dataclasses.fields(EdgeConfig)]
+    typed = [(field, get_args(hints[field.name])) for field in dataclasses.fields(EdgeConfig)]
+    return [Option(field.name, type_, about, field.default) for field, (type_, about) in typed]
 
 
 def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:

@@ -53,6 +53,7 @@ PLAIN_HOSTS = [
         "guest.test:0",
         "a..b",
         "xn-a",
+        "",  # no Host at all: `localhost`
     ),
     *(
         "[::1]",
@@ -89,7 +90,6 @@ OTHER_HOSTS = [
         "gu%65st",
         "a b",
         "user@guest.test",
-        "",
         ":8080",
         "a:1:2",
         "[::1",
