@@ -1,6 +1,6 @@
 """Where an edge listens: an address and port, every address of the machine, or a Unix socket.
 
-Errors are the operator's to mend, so each says what was wanted, what the system said, and what would help.
+Errors are the operator's to fix, so each says what was wanted, what the system said, and what would help.
 """
 
 import asyncio

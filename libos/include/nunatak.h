@@ -172,7 +172,7 @@ static inline ptrdiff_t nk_read(nk_request *request, void *to, size_t size) { re
 
 /* 200 unless said otherwise. -1 once body bytes were written. */
 static inline int nk_status(nk_request *request, int code) { return NK->status(request, code); }
-/* -1 for an empty name, control characters, too many headers (15 KiB), or once body bytes were written. */
+/* -1 for an empty name, control characters, too many headers (64 KiB), or once body bytes were written. */
 static inline int nk_header(nk_request *request, const char *name, const char *value) {
     return NK->header(request, name, value);
 }

@@ -186,11 +186,15 @@ def test_each_part_arrives_before_the_next_is_made(streams: Site, client: Client
 @pytest.mark.parametrize("first", [b"first", b"f" * 5000])
 @pytest.mark.parametrize("host", ["streams.test", "steps.test", "echo.test"])
 def test_in_every_language_an_answer_comes_while_the_request_does(streams: Site, host: str, first: bytes) -> None:
-    reader = Reader(streams, "/echo", host, "POST", "Transfer-Encoding: chunked\r\n")
-    for piece in (first, b"second", b"third"):
-        reader.send(piece)
+    # CGI says in CONTENT_LENGTH how much there is, so a body in chunks is gathered first, as the edge does a small one.
+    pieces = (first, b"second", b"third", b"x" * 20_000)
+    known = f"Content-Length: {sum(map(len, pieces))}\r\n" if host == "echo.test" else ""
+    reader = Reader(streams, "/echo", host, "POST", known or "Transfer-Encoding: chunked\r\n")
+    send = reader.socket.sendall if known else reader.send
+    for piece in pieces:
+        send(piece)
         reader.until(piece[-6:])
-    reader.send(b"")
+    send(b"")
     reader.until(b"\r\n0\r\n\r\n")
 
 
@@ -288,7 +292,7 @@ def test_a_pause_within_an_answer_is_longer_than_one_before_it(streams: Site, cl
     begun.leave()
 
 
-@pytest.mark.parametrize(("cookies", "status"), [(1, 200), (5, 200), (7, 200), (40, 500)])
+@pytest.mark.parametrize(("cookies", "status"), [(1, 200), (7, 200), (32, 200), (45, 500)])
 def test_a_large_head_arrives_or_is_an_error(streams: Site, cookies: int, status: int) -> None:
     parts = urlsplit(streams.edges[0].url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)

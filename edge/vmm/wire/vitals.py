@@ -28,10 +28,10 @@ REASON_MAX: Final = 4096  # characters
 
 
 def _cost(what: str, value: object) -> float:
-    """Nanoseconds, or a factor; infinite where an engine is not there."""
-    if type(value) not in (int, float) or not value >= 0:  # type: ignore[operator]
-        refuse(what, "a number from 0", value)
-    return float(value)  # type: ignore[arg-type]
+    """Nanoseconds, or a factor; infinite where an engine is not there. An integer would be another spelling."""
+    if not isinstance(value, float) or not value >= 0:
+        refuse(what, "a number from 0 with a point", value)
+    return value
 
 
 def _kvm(what: str, value: object) -> dict[str, Any] | None:
@@ -74,8 +74,9 @@ class Hello:
         return frames.pack(frames.HELLO, 0, 0, 0, dump(self.fields()))
 
     def fields(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"pid": self.pid, "engines": list(self.engines), "calibration": dict(self.calibration)}
+        """Plain data. Costs are as floats are spelled, also those that were counted."""
+        costs = {name: float(cost) if type(cost) is int else cost for name, cost in self.calibration.items()}
+        return {"pid": self.pid, "engines": list(self.engines), "calibration": costs}
 
     @staticmethod
     @strict

@@ -95,7 +95,7 @@ static void field(nk_request *request, uint32_t colon, uint32_t value, uint32_t 
         local = line[value] == '/' && line[value + 1] != '/';
     }
     if (response_header(request, line, line + value))
-        fail(request, "a header block that fits into 15 KiB", line, colon);
+        fail(request, "a header block that fits into 64 KiB", line, colon);
 }
 
 /* One whole line; not the empty one. */

@@ -86,8 +86,9 @@ class Child:
         view, came = memoryview(data), []
         until = time.monotonic() + patience_s
         while view:
-            readable, writable, _ = select.select([self._socket], [self._socket], [], until - time.monotonic())
-            if not (readable or writable):
+            events = self._wait(select.POLLIN | select.POLLOUT, until - time.monotonic())
+            readable, writable = events & ~select.POLLOUT, events & select.POLLOUT
+            if not events:
                 raise TimeoutError("the worker does not read")
             if readable:
                 came += self._take()
@@ -108,9 +109,16 @@ class Child:
         came: list[FromWorker] = []
         deadline = time.monotonic() + patience_s
         while len(came) < until and (left := deadline - time.monotonic()) > 0:
-            if select.select([self._socket], [], [], left)[0]:
+            if self._wait(select.POLLIN, left):
                 came += self._take()
         return came
+
+    def _wait(self, events: int, patience_s: float) -> int:
+        """Those of `select.POLLIN` and so on that come first; 0: none did. A descriptor may be above 1023."""
+        poll = select.poll()
+        poll.register(self._socket, events)
+        ready = poll.poll(max(0.0, patience_s) * 1000)
+        return ready[0][1] if ready else 0
 
     def give(self, image: Image) -> bytes:
         """Send an image's memfd if it has one; the frame that announces it, still to be sent."""
