@@ -29,8 +29,8 @@ from vmimage.errors import ImageTooLarge, OriginError
 from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, parse_manifest
 
 # What is being prepared may take as much as what is held, and on a small edge as much as a base with JavaScript needs:
-# 5.5 MB measured. What is fetched ahead, by the catalogue's word alone, takes no more than a quarter of that.
-PREPARING_MIN: Final = 8 << 20
+# 15.6 MB measured. What is fetched ahead, by the catalogue's word alone, takes no more than a quarter of that.
+PREPARING_MIN: Final = 17 << 20
 AHEAD_SHARE: Final = 4
 
 REFUSED_MAX: Final = 1024  # images whose refusal is remembered

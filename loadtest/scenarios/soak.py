@@ -34,8 +34,8 @@ IDLE_S: Final = 1.5  # until the records of the last second are on disk
 PARKED_MEMORY: Final = 2 << 10
 PARKED_DISK: Final = 4 << 10
 IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 7 << 20  # three bases are some 6.5 MiB
-BLOB_DISK, BLOB_DISK_SHARED = 1536, 2 << 20  # and 1.8 MiB on disk
-RESIDENT_MEMORY: Final = 24 << 20  # some fifteen machines
+BLOB_DISK, BLOB_DISK_SHARED = 1536, 1792 << 10  # and 1.6 MiB on disk
+RESIDENT_MEMORY: Final = 32 << 20  # some fifteen machines
 
 # SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default); connections
 # between edge and origin come and go.

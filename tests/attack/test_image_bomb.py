@@ -139,7 +139,7 @@ def test_what_an_image_costs_is_said_by_its_manifest() -> None:
 
 def test_loads_at_once_share_what_may_be_prepared_and_tenants_take_turns() -> None:
     async def test(threads: ThreadPoolExecutor) -> None:
-        bombs = [bomb(4, word) for word in range(1, 9)]
+        bombs = [bomb(8, word) for word in range(1, 9)]
         victim = honest().manifest
         origin, counters = Origin(honest(), *bombs), Counters()
         most = 2 * preparing_bytes(bombs[0].manifest) + 1000
