@@ -66,7 +66,7 @@ class HeldSocket(asyncio.BufferedProtocol):
         self._holder, self._frames = holder, frames
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
-        self._times = Times(heard=now, pinged=-1.0, message=now)
+        self._times = Times(heard=now, pinged=None, message=now)
         self._transport: asyncio.Transport | None = None
         self._parts: list[bytes] = []  # of the message that is arriving
         self._size = self._telling = 0  # bytes of messages that are here, and of the one that the guest is told of
@@ -93,7 +93,7 @@ class HeldSocket(asyncio.BufferedProtocol):
         return self._holder.connections.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._times = self._times._replace(heard=self._loop.time())
+        self._times = self._times._replace(heard=self._loop.time(), pinged=None)  # perhaps in one tick of the clock
         if self._frames.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
             self._frames.receive_data(bytes(self._holder.connections.buffer[:nbytes]))
         self._ahead = self._stream is not None
@@ -307,7 +307,7 @@ class HeldSocket(asyncio.BufferedProtocol):
         if self._lost or self._transport is None:
             return
         if not (self._reading or self._unread):  # it is its guest that is waited for
-            self._times = self._times._replace(heard=self._loop.time())
+            self._times = self._times._replace(heard=self._loop.time(), pinged=None)  # perhaps in one tick of the clock
         act, look_s = sockets.due(self._times, self._holder.patience, self._loop.time())
         match act:
             case "ping":

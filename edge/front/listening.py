@@ -17,6 +17,7 @@ from vmimage.errors import OperatorError
 
 EVERYWHERE: Final = "*"  # all addresses of both families
 PUBLIC_MODE: Final = 0o666  # whoever may enter the socket's folder, as an address is for all of a machine
+UNIX_BACKLOG: Final = 128  # at least: who finds a Unix socket's backlog full is refused at once, and not asked to wait
 PLAIN_PORT: Final = 80  # of what comes over a Unix socket, where the client names no other
 _REMEDIES: Final = {
     errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
@@ -49,6 +50,7 @@ async def bind(
     """
     loop = asyncio.get_running_loop()
     if isinstance(at, Path):
+        backlog = max(backlog, UNIX_BACKLOG)
         listener = unix_socket.listen(at, mode=mode, backlog=backlog)
         return Bound(await loop.create_unix_server(connect, sock=listener, backlog=backlog), [], f"unix:{at}")
     host, port = at

@@ -88,7 +88,7 @@ class Times(NamedTuple):
     """When things happened to a socket, in loop time."""
 
     heard: float  # something came from the client
-    pinged: float  # it was asked for a sign of life; before `heard`: it has given one
+    pinged: float | None  # it was asked for a sign of life that it has not given
     message: float  # the last message, either way
     begun: float | None = None  # the message that is arriving
     closing: float | None = None  # our close frame left
@@ -106,8 +106,8 @@ def due(times: Times, patience: Patience, now: float) -> Due:
     if times.closing is not None:
         left = times.closing + patience.close_s - now
         return Due("unclosed", 0) if left <= 0 else Due("nothing", left)
-    waits = times.pinged >= times.heard
-    sign = (times.pinged if waits else times.heard) + patience.ping_s - now
+    waits = times.pinged is not None
+    sign = (times.heard if times.pinged is None else times.pinged) + patience.ping_s - now
     idle = times.message + patience.idle_s - now
     slow = idle if times.begun is None else times.begun + patience.message_s - now
     if slow <= 0 and times.begun is not None:

@@ -64,17 +64,17 @@ def test_the_code_says_whether_to_come_back(error: Exception, code: int) -> None
 @pytest.mark.parametrize(
     ("times", "now", "expected"),
     [
-        (Times(heard=0, pinged=-1, message=0), 10, Due("nothing", 20)),
-        (Times(heard=0, pinged=-1, message=0), 30, Due("ping", 30)),
+        (Times(heard=0, pinged=None, message=0), 10, Due("nothing", 20)),
+        (Times(heard=0, pinged=None, message=0), 30, Due("ping", 30)),
         (Times(heard=0, pinged=30, message=0), 59, Due("nothing", 1)),
         (Times(heard=0, pinged=30, message=0), 60, Due("silent", 0)),
-        (Times(heard=31, pinged=30, message=0), 60, Due("nothing", 1)),
-        (Times(heard=3590, pinged=3580, message=0), 3600, Due("idle", 0)),
-        (Times(heard=3590, pinged=3580, message=10), 3600, Due("nothing", 10)),
-        (Times(heard=10, pinged=-1, message=0, begun=5), 24, Due("nothing", 1)),
-        (Times(heard=24, pinged=-1, message=0, begun=5), 25, Due("slow", 0)),
-        (Times(heard=0, pinged=-1, message=0, closing=100), 104, Due("nothing", 1)),
-        (Times(heard=104, pinged=-1, message=0, closing=100), 105, Due("unclosed", 0)),
+        (Times(heard=31, pinged=None, message=0), 60, Due("nothing", 1)),
+        (Times(heard=3590, pinged=None, message=0), 3600, Due("idle", 0)),
+        (Times(heard=3590, pinged=None, message=10), 3600, Due("nothing", 10)),
+        (Times(heard=10, pinged=None, message=0, begun=5), 24, Due("nothing", 1)),
+        (Times(heard=24, pinged=None, message=0, begun=5), 25, Due("slow", 0)),
+        (Times(heard=0, pinged=None, message=0, closing=100), 104, Due("nothing", 1)),
+        (Times(heard=104, pinged=None, message=0, closing=100), 105, Due("unclosed", 0)),
     ],
 )
 def test_whose_time_is_up(times: Times, now: float, expected: Due) -> None:
