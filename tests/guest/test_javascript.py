@@ -279,6 +279,28 @@ def test_a_small_worker_makes_a_small_image_and_a_small_record() -> None:
     assert len(guest.park()) < 32 << 10
 
 
+CYCLES = b"""
+const parameters = new URL("http://a.test/?kept=1").searchParams;
+export default { fetch(request) {
+  const url = new URL(request.url), ring = [Array.from({ length: 50 }, (_, id) => ({ id, name: `item ${id}` }))];
+  ring.push({ ring, parameters: url.searchParams });
+  return Response.json({ q: url.searchParams.get("q"), kept: parameters.get("kept") });
+} };
+"""
+
+
+def test_cycles_that_requests_leave_are_collected_before_they_fill_a_record() -> None:
+    guest = Guest(baker().image(bake(CYCLES)), cpu_ms=60_000)
+    sizes = []
+    for _ in range(3):
+        for number in range(150):
+            answer = guest.get(f"/?q={number}")
+            assert json.loads(bytes(answer.body)) == {"q": str(number), "kept": "1"}
+        guest = Guest(baker().image(bake(CYCLES)), parked=(record := guest.park()), cpu_ms=60_000)
+        sizes.append(len(record))
+    assert max(sizes) < 32 << 10
+
+
 def test_the_same_source_gives_the_same_image() -> None:
     source = WORKER.read_bytes()
     assert bake(source).manifest.digest == bake(source).manifest.digest

@@ -1,4 +1,4 @@
-"""What json.c and async_context_in_engine.h use of the JavaScript engine's inside.
+"""What json.c, async_context_in_engine.h and lasting_in_engine.h use of the JavaScript engine's inside.
 
 The engine is the one it was written against, and each name is said in engine_internals.h, where the compiler checks
 what it can.
@@ -80,7 +80,8 @@ def test_the_engine_is_the_one_whose_inside_was_read(engine: Path) -> None:
 def test_every_name_of_the_inside_is_listed(engine: Path) -> None:
     public = words(engine / "quickjs.h") | words(js.HERE / "json.h") | words(js.HERE / "async_context.h")
     inside = words(engine / "quickjs.c") | words(engine / "quickjs-atom.h") | words(engine / "dtoa.h")
-    used = ((words(js.HERE / "json.c") | words(js.HERE / "async_context_in_engine.h")) & inside) - public
+    ours = ("json.c", "async_context_in_engine.h", "lasting_in_engine.h")
+    used = (set().union(*(words(js.HERE / name) for name in ours)) & inside) - public
     wanted = {"find_own_property", "JSShapeProperty", "shape", "is_exotic", "promise_reaction_job"}
     assert wanted <= used, "what is asked for is found"
     assert used - words(INTERNALS) - ORDINARY == set()

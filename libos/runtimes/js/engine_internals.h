@@ -73,6 +73,13 @@ IS(JS_AtomGetKind, JSAtomKindEnum(JSContext *, JSAtom));
 IS(JS_AtomIsArrayIndex, bool(JSContext *, uint32_t *, JSAtom));
 _Static_assert(JS_ATOM_NULL == 0 && JS_ATOM_toJSON > 0 && JS_ATOM_KIND_STRING == 0, "names");
 
+/* What the collector of cycles looks at: a ring of all objects, whose two ends are in the runtime. */
+IS(FIELD(JSRuntime, gc_obj_list), struct list_head);
+IS(FIELD(struct list_head, next), struct list_head *);
+IS(FIELD(struct list_head, prev), struct list_head *);
+IS(init_list_head, void(struct list_head *));
+IS(FIELD(JSRuntime, malloc_state.malloc_size), size_t); /* bytes that the engine has allocated */
+
 /* Numbers in text; what is kept free of the stack; a hint for the compiler; and the function in whose place json.c puts its own. */
 IS(u64toa, size_t(char *, uint64_t));
 IS(i32toa, size_t(char *, int32_t));

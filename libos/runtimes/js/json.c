@@ -9,6 +9,7 @@
 #include "json.h"
 
 #include "async_context_in_engine.h"
+#include "lasting_in_engine.h"
 
 #define DEPTH_MAX 64    /* objects within objects; real documents have less than ten */
 #define FRAME_BYTES 512 /* of the stack for each of them, more than it takes */

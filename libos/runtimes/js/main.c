@@ -7,6 +7,7 @@
  */
 #include "async_context.h"
 #include "host.h"
+#include "lasting.h"
 
 #define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
 #define WORKER "/worker.js"
@@ -112,6 +113,7 @@ static JSValue call(JSValueConst object, const char *name, int count, JSValueCon
 
 int main(void) {
     begin();
+    lasting_objects(context);
     making_base = false;
     nk_event_base();
 
@@ -122,6 +124,7 @@ int main(void) {
     JS_FreeValue(context, namespace);
     run_jobs();
     JS_RunGC(runtime);
+    lasting_objects(context);
     nk_event_begin();
 
     serving = true;
@@ -139,6 +142,7 @@ int main(void) {
             ms = -1;
             JS_ToFloat64(context, &ms, call(loop, "runTimers", 0, NULL));
         } while (run_jobs());
+        collect_cycles(context);
         nk_event_wait(ms < 0 ? NK_IDLE_FOREVER : nk_mono_ns() + (uint64_t)(ms * 1e6));
     }
 }

@@ -1,0 +1,10 @@
+/* lasting_in_engine.h, in json.c's unit: objects that the collector of cycles leaves alone, and when it works. */
+#ifndef LASTING_H
+#define LASTING_H
+
+#include "quickjs.h"
+
+void lasting_objects(JSContext *ctx); /* all that there are now */
+void collect_cycles(JSContext *ctx);  /* if they may be worth it */
+
+#endif
