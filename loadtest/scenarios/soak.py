@@ -35,7 +35,7 @@ PARKED_MEMORY: Final = 2 << 10
 PARKED_DISK: Final = 4 << 10
 IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 7 << 20  # three bases are some 6.5 MiB
 BLOB_DISK, BLOB_DISK_SHARED = 1536, 1792 << 10  # and 1.6 MiB on disk
-RESIDENT_MEMORY: Final = 32 << 20  # some fifteen machines
+RESIDENT_MEMORY: Final = 40 << 20  # some fifteen machines
 
 # SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default); connections
 # between edge and origin come and go.

@@ -9,16 +9,19 @@
   const WHOLE = 3; // of a machine's memory, as a divisor: a body that is read whole is there twice for a moment
   const PLACED = 1 << 16; // bytes from which on a body's place is made before it comes
 
+  const tooLarge = (most) => new RangeError(`a body of at most ${most} bytes can be read whole in a machine of ${Math.ceil(nk.memory() / (1 << 21)) * 2} MiB: read it as a stream, or build with --memory`);
+
   // What a body is collected in. Where its size is known, it is put in its place as it comes: it is never there twice.
   const collector = (said) => {
     const most = Math.floor(nk.memory() / WHOLE);
+    if (said > most) throw tooLarge(most);
     return { parts: [], size: 0, most, said, place: said > PLACED && said <= most ? new Uint8Array(said) : null };
   };
   const collect = (all, bytes) => {
     if (all.place !== null && all.size + bytes.byteLength <= all.said) all.place.set(bytes, all.size);
     else all.parts[all.parts.length] = bytes;
     all.size += bytes.byteLength;
-    if (all.size > all.most) throw new RangeError(`a body of at most ${all.most} bytes can be read whole in a machine of ${Math.ceil(nk.memory() / (1 << 21)) * 2} MiB: read it as a stream, or build with --memory`);
+    if (all.size > all.most) { all.parts.length = 0; throw tooLarge(all.most); }
   };
   const whole = ({ parts, size, said, place }) => {
     if (place !== null) return parts.length ? concat([place, ...parts], size) : size === said ? place : place.subarray(0, size);
