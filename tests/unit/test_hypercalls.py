@@ -56,6 +56,7 @@ def test_ready_ends_a_run_only_while_an_image_is_made(baking: bool) -> None:
     assert caller.results == [0]
 
 
+@pytest.mark.plain  # the caller's parts are stand-ins
 @pytest.mark.parametrize("port", [abi.PORT_CLOCK, abi.PORT_NOTIFY])
 def test_some_are_only_a_reason_to_leave(port: int) -> None:
     caller = Caller()
