@@ -2,13 +2,15 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
+from loadtest.site.server import Server
 from loadtest.site.site import Site, example
 
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
@@ -49,10 +51,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=why))
 
 
+class SharedSite(Site):
+    """A site of many tests, each of which may publish under names of its own, and leaves the servers as they are."""
+
+    _ready = False
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._ready = True
+        return self
+
+    def add_edge(
+        self, *, memory: str | None = None, config: Mapping[str, int | float | str | bool] | None = None
+    ) -> Server:
+        """One of those that it starts with; no test adds another, which later tests would meet."""
+        assert not self._ready, "a test that needs an edge more takes `own_site`"
+        return super().add_edge(memory=memory, config=config)
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One origin and two edges, empty. Shared: a test publishes under names of its own and stops nothing."""
-    with Site(tmp_path_factory.mktemp("site"), edges=2, edge_config={"refresh": 0.2}) as running:
+    with SharedSite(tmp_path_factory.mktemp("site"), edges=2, edge_config={"refresh": 0.2}) as running:
         yield running
 
 

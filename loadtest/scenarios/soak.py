@@ -7,6 +7,7 @@ fetched again, all the time. How much the edge can do is measured briefly; then 
 the end: no error, no growth beyond `BUDGETS` after a warm-up, evictions from every tier.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 from loadtest.scenarios.growth import Budget, judge
 from loadtest.site.checks import NotServed
+from loadtest.site.server import Server
 from loadtest.site.site import Site
 from loadtest.site.vitals import Vitals, look
 from loadtest.traffic.paced import NAME as GENERATOR
@@ -29,12 +31,12 @@ WARM_UP: Final = 1 / 3  # of the soak: caches fill, allocators find their size; 
 CAPACITY_CONNECTIONS: Final = 16
 IDLE_S: Final = 1.5  # until the records of the last second are on disk
 
-# Bytes for each service; measured for c=3,js=2,lua=1: 7.6 KB a parked record, 9 KB an image, 5 KB its blobs. A quarter
-# of the records, half of them on disk, a third of the images, and a third of the blobs fit, beside what all share.
+# Bytes for each service; measured for c=3,js=2,lua=1: 7.6 KB a parked record, 9 KB an image. A quarter of the records,
+# half of them on disk, and a third of the images fit, beside what all share.
 PARKED_MEMORY: Final = 2 << 10
 PARKED_DISK: Final = 4 << 10
 IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 7 << 20  # three bases are some 6.5 MiB
-BLOB_DISK, BLOB_DISK_SHARED = 1536, 1792 << 10  # and 1.6 MiB on disk
+BLOB_DISK: Final = 1 / 3  # of what images have for themselves; bases, which stay in memory, are the first to leave it
 RESIDENT_MEMORY: Final = 40 << 20  # some fifteen machines
 
 # SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default); connections
@@ -203,11 +205,11 @@ def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
     :raises NotServed: nothing was answered, or the generator ended before its time.
     :raises ServerFailed, CommandFailed: the site did not come up.
     """
-    with _site(folder, plan) as site:
+    with Site(folder, edges=0, workers=plan.workers) as site:
         began = time.monotonic()
         site.world(plan.mix, plan.services, PREFIX)
         say(f"{plan.services} services ({plan.mix}) published in {time.monotonic() - began:.0f} s")
-        edge = site.edges[0]
+        edge = _add_edge(site, plan)
         # Half of the requests are a scan: so all are met once, and the tiers are full when the soak begins.
         meeting = Shape(plan.services, alpha=1.0, scan=0.5, seed=plan.seed)
         order = Order(edge.url, PREFIX, meeting, 0, plan.capacity_s, 0.5, CAPACITY_CONNECTIONS)
@@ -237,16 +239,24 @@ def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
         return result
 
 
-def _site(folder: Path, plan: Plan) -> Site:
+def _add_edge(site: Site, plan: Plan) -> Server:
     parked, images = plan.services * PARKED_MEMORY, IMAGE_MEMORY_SHARED + plan.services * IMAGE_MEMORY
     config: dict[str, int | float | str | bool] = {
         "parked_memory": parked,
         "image_memory": images,
         "parked_disk": max(MIB, plan.services * PARKED_DISK),
-        "disk": BLOB_DISK_SHARED + plan.services * BLOB_DISK,
+        "disk": int(own_bytes(site.store) * BLOB_DISK),
     }
     memory = parked + images + RESIDENT_MEMORY
-    return Site(folder, memory=f"{-(-memory // MIB)}MiB", workers=plan.workers, edge_config=config)
+    return site.add_edge(memory=f"{-(-memory // MIB)}MiB", config=config)
+
+
+def own_bytes(store: Path) -> int:
+    """Of an origin's store, what one image alone has: its manifest, and the layers that no other names."""
+    manifests = [path.read_bytes() for path in (store / "manifests").glob("*/*/*")]
+    layers = [layer for manifest in manifests for layer in json.loads(manifest)["layers"]]
+    named = Counter(layer["digest"] for layer in layers)
+    return sum(map(len, manifests)) + sum(int(layer["size"]) for layer in layers if named[layer["digest"]] == 1)
 
 
 def _capacity(order: Order) -> float:

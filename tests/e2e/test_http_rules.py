@@ -260,8 +260,11 @@ def test_nothing_is_read_after_the_last_request_of_a_connection(edge: Server) ->
 # Who asks.
 
 
-def test_a_client_is_who_it_is_and_a_named_proxy_says_who_its_clients_are(site: Site, edge: Server) -> None:
-    trusting = site.add_edge(config={"trusted_proxies": "127.0.0.0/8"})
+def test_a_client_is_who_it_is_and_a_named_proxy_says_who_its_clients_are(
+    edge: Server, own_site: Site, image: Callable[..., Path]
+) -> None:
+    own_site.publish(image("echo"), "rules", HOST)
+    trusting = own_site.add_edge(config={"trusted_proxies": "127.0.0.0/8"})
     forged = ("X-Forwarded-For: 203.0.113.9", "X-Real-IP: 203.0.113.9", "X-Forwarded-Proto: https", "X_Real_IP: 1")
     for server, client, way, scheme in (
         (edge, "127.0.0.1", "127.0.0.1", ""),

@@ -57,7 +57,12 @@ def on_linux(program: bytes) -> dict[str, list[str]]:
         path.chmod(0o755)
         command = [str(path), f"{scratch}/work"]
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=NATIVE_TIMEOUT_S, check=True
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=NATIVE_TIMEOUT_S,
+            check=True,
+            start_new_session=True,  # the tests may be led from outside of their container
         )
     return by_case(done.stdout.decode())
 

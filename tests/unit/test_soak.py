@@ -1,11 +1,13 @@
 """Does a soak's verdict find each thing that may go wrong, and nothing else?"""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from loadtest.scenarios.soak import MIB, Plan, Result, Sample
+from loadtest.scenarios.soak import MIB, Plan, Result, Sample, own_bytes
 from loadtest.site.vitals import Vitals
 from loadtest.traffic.tally import Tally
 
@@ -102,3 +104,13 @@ def test_what_came_after_the_last_interval_belongs_to_it() -> None:
 
 def test_growth_while_it_warms_up_is_none() -> None:
     assert _result(_early).complaints() == []
+
+
+def test_what_one_image_alone_has_is_told_from_what_several_share(tmp_path: Path) -> None:
+    folder = tmp_path / "manifests" / "sha256" / "00"
+    folder.mkdir(parents=True)
+    for name, own in (("one", 10), ("other", 20)):
+        layers = [{"digest": "shared", "size": 1_000_000}, {"digest": name, "size": own}]
+        (folder / name).write_text(json.dumps({"layers": layers}))
+    manifests = sum(path.stat().st_size for path in folder.iterdir())
+    assert own_bytes(tmp_path) == manifests + 30
