@@ -10,9 +10,7 @@ from edge.model import flow
 from vmimage import abi, errors
 
 # Close codes, RFC 6455 section 7.4.1, and of IANA's registry SERVICE_RESTART and TRY_AGAIN.
-NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
-PROTOCOL_ERROR: Final = 1002
 NO_CODE: Final = 1005  # a close frame without one; never sent
 LOST: Final = 1006  # no close frame at all; never sent
 POLICY: Final = 1008

@@ -4,8 +4,6 @@ import hashlib
 import json
 import struct
 import time
-from functools import cache
-from pathlib import Path
 from typing import Unpack
 
 import pytest
@@ -14,32 +12,26 @@ from edge.vmm.devices.ring import Record
 from edge.vmm.machine.machine import Idle
 from edge.vmm.shells.shell import Image
 from edge.vmm.turns.watchdog import watchdog
-from libos.runtimes import LANGUAGES
 from origin.bake.bake import Baker
 from tests.support.edges import eventually
 from tests.support.guests import RUNS_MAX, Bounds, Guest, Response, head_block, wait_until
+from tests.support.workers import WORKERS, baker, worker_image
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfMemory, OutOfTime, PublisherError
 from vmimage.manifest import DEFAULT_TERMS
 
-WORKER = Path(__file__).parent / "workers" / "platform.js"
+WORKER = WORKERS / "platform.js"
 END = abi.FLAG_END
 SOON_NS = 5_000_000_000  # what waits for longer waits for something else than its own timer
-
-
-@cache
-def baker() -> Baker:
-    return Baker(language=next(language for language in LANGUAGES if language.name == "js"))
 
 
 def bake(source: bytes, **env: str) -> ImageBundle:
     return baker().bake_source(source, name="worker", env=env, terms=DEFAULT_TERMS, progress=print)
 
 
-@cache
 def image() -> Image:
-    return baker().image(bake(WORKER.read_bytes(), COLOUR="green"))
+    return worker_image(WORKER, COLOUR="green")
 
 
 class Worker(Guest):

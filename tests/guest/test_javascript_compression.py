@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.guests import Guest
-from tests.support.subtle import WORKERS, worker_image
+from tests.support.workers import WORKERS, worker_image
 
 WINDOWS = {"gzip": 31, "deflate": 15, "deflate-raw": -15}
 FORMAT = st.sampled_from(sorted(WINDOWS))

@@ -1,7 +1,6 @@
 """Key pairs of crypto.subtle, judged by the RFCs' vectors and by the package `cryptography`, both ways."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from functools import cache
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.subtle import Subtle, of
+from tests.support.subtle import Subtle, b64, of, rsa_jwk, rsa_key
 
 SETTINGS = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HASHES = {"SHA-1": hashes.SHA1(), "SHA-256": hashes.SHA256(), "SHA-384": hashes.SHA384(), "SHA-512": hashes.SHA512()}
@@ -35,16 +34,6 @@ SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 @pytest.fixture(scope="module")
 def subtle(engine: str) -> Subtle:
     return Subtle()
-
-
-@cache
-def rsa_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048)
-
-
-def b64(number: int, size: int | None = None) -> str:
-    data = number.to_bytes(size or (number.bit_length() + 7) // 8, "big")
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def private(key: Any, algorithm: object, *usages: str) -> list[Any]:
@@ -107,18 +96,7 @@ def test_rsa_oaep(subtle: Subtle, name: str, text: bytes, label: bytes, at: int)
 
 def test_an_rsa_key_in_each_format(subtle: Subtle) -> None:
     key, about = rsa_key(), {"name": "RSA-PSS", "hash": "SHA-256"}
-    numbers = key.private_numbers()
-    parts = {
-        "n": numbers.public_numbers.n,
-        "e": 65537,
-        "d": numbers.d,
-        "p": numbers.p,
-        "q": numbers.q,
-        "dp": numbers.dmp1,
-        "dq": numbers.dmq1,
-        "qi": numbers.iqmp,
-    }
-    jwk = {"kty": "RSA", **{name: b64(number) for name, number in parts.items()}}
+    jwk = rsa_jwk()
     made, pkcs8, shown, again, _, spki, wrong = subtle(
         ["importKey", "jwk", {**jwk, "alg": "PS256"}, about, True, ["sign"]],
         ["exportKey", "pkcs8", of(0)],
@@ -126,7 +104,7 @@ def test_an_rsa_key_in_each_format(subtle: Subtle) -> None:
         ["importKey", "pkcs8", of(1), about, False, ["sign"]],
         ["importKey", "jwk", {"kty": "RSA", "n": jwk["n"], "e": jwk["e"]}, about, True, ["verify"]],
         ["exportKey", "spki", of(4)],
-        ["importKey", "jwk", {**jwk, "d": b64(numbers.d ^ 2)}, about, True, ["sign"]],
+        ["importKey", "jwk", {**jwk, "d": b64(key.private_numbers().d ^ 2)}, about, True, ["sign"]],
     )
     assert made["algorithm"] == {
         "name": "RSA-PSS",

@@ -8,54 +8,17 @@ import base64
 import hashlib
 import hmac
 import json
-import time
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.vmm.machine.machine import Idle
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
-from tests.support.guests import RUNS_MAX, Guest, wait_until
+from tests.support.workers import WORKERS, RestingWorker, worker_image
 from vmimage.errors import PublisherError
-from vmimage.manifest import DEFAULT_TERMS
-
-WORKERS = Path(__file__).parent / "workers"
-SOON_NS = 1_000_000_000  # what waits for longer waits for something else than its own timer
 
 
-@cache
-def baker() -> Baker:
-    return Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-
-
-@cache
-def image(source: bytes) -> Image:
-    return baker().image(
-        baker().bake_source(source, name="worker", env={"COLOUR": "green"}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
-class Worker(Guest):
-    """A machine that is run until nothing happens soon."""
-
+class Worker(RestingWorker):
     def __init__(self, source: bytes) -> None:
-        super().__init__(image(source), cpu_ms=60_000)
-
-    def run(self, *, credit: bool = True) -> None:
-        for _ in range(RUNS_MAX):
-            outcome = self.machine.run()
-            if isinstance(outcome, Idle) and not self.collect(credit):
-                if outcome.until_ns is None or outcome.until_ns > time.monotonic_ns() + SOON_NS:
-                    return
-                wait_until(outcome.until_ns)
-        raise AssertionError("the worker does not come to rest")
-
-    def json(self, path: str) -> Any:
-        return json.loads(bytes(self.get(path).body))
+        super().__init__(worker_image(source, COLOUR="green"), cpu_ms=60_000)
 
 
 CONTEXT: dict[str, Any] = {
@@ -226,7 +189,7 @@ def test_keys_from_passwords(modules: Worker) -> None:
 def test_what_a_machine_has_not_is_refused_by_name(name: str) -> None:
     source = f"import * as it from {name!r}; export default {{ fetch: () => new Response(typeof it) }};".encode()
     with pytest.raises(PublisherError, match=f"{name} is not here: a machine has no files, sockets"):
-        image(source)
+        worker_image(source, COLOUR="green")
 
 
 def test_settings_are_in_the_process(engine: str) -> None:

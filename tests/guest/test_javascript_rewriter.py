@@ -1,22 +1,12 @@
 """HTMLRewriter of JavaScript workers on a page that comes in pieces; expected is what workerd answers to the file."""
 
-import json
-import time
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.vmm.machine.machine import Idle
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
-from tests.support.guests import RUNS_MAX, Guest, wait_until
-from vmimage.manifest import DEFAULT_TERMS
+from tests.support.workers import WORKERS, RestingWorker, worker_image
 
-WORKER = Path(__file__).parent / "workers" / "rewriter.js"
-SOON_NS = 1_000_000_000
+WORKER = WORKERS / "rewriter.js"
 # What becomes of the page's lines; the others stay as they are.
 LINES: dict[str, dict[int, str]] = {
     "/around": {
@@ -106,37 +96,13 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
-class Worker(Guest):
-    """A machine that is run until nothing happens soon."""
-
-    def run(self, *, credit: bool = True) -> None:
-        for _ in range(RUNS_MAX):
-            outcome = self.machine.run()
-            if isinstance(outcome, Idle) and not self.collect(credit):
-                if outcome.until_ns is None or outcome.until_ns > time.monotonic_ns() + SOON_NS:
-                    return
-                wait_until(outcome.until_ns)
-        raise AssertionError("the worker does not come to rest")
-
-    def json(self, path: str) -> Any:
-        return json.loads(bytes(self.get(path).body))
-
-
 @pytest.fixture(scope="module")
-def worker(engine: str) -> Worker:
-    return Worker(image(), cpu_ms=60_000)
+def worker(engine: str) -> RestingWorker:
+    return RestingWorker(worker_image(WORKER), cpu_ms=60_000)
 
 
 @pytest.mark.parametrize("change", LINES)
-def test_what_a_handler_changes_is_changed_and_nothing_else(worker: Worker, change: str) -> None:
+def test_what_a_handler_changes_is_changed_and_nothing_else(worker: RestingWorker, change: str) -> None:
     source = WORKER.read_text("utf-8")
     lines = source[source.index("`") + 1 : source.index("`;")].split("\n")
     expected = "\n".join(LINES[change].get(number, line) for number, line in enumerate(lines))
@@ -144,5 +110,5 @@ def test_what_a_handler_changes_is_changed_and_nothing_else(worker: Worker, chan
 
 
 @pytest.mark.parametrize("asked", ANSWERS)
-def test_what_handlers_see(worker: Worker, asked: str) -> None:
+def test_what_handlers_see(worker: RestingWorker, asked: str) -> None:
     assert worker.json(asked) == ANSWERS[asked]

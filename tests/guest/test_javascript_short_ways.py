@@ -6,34 +6,21 @@ not wait.
 
 import json
 import re
-from functools import cache
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
 from tests.support.guests import Guest
-from vmimage.manifest import DEFAULT_TERMS
+from tests.support.workers import WORKERS, worker_image
 
-WORKER = Path(__file__).parent / "workers" / "short_ways.js"
+WORKER = WORKERS / "short_ways.js"
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
 
 
 @pytest.fixture(scope="module")
 def worker(engine: str) -> Guest:
-    return Guest(image(), cpu_ms=60_000)
+    return Guest(worker_image(WORKER), cpu_ms=60_000)
 
 
 def about(worker: Guest, host: str, target: str) -> tuple[bool, bool, object]:
@@ -194,19 +181,19 @@ def test_whatever_the_handler_gives_is_waited_for(worker: Guest, path: str) -> N
 
 
 def test_a_subclass_of_promises_is_asked(engine: str) -> None:
-    worker = Guest(image())
+    worker = Guest(worker_image(WORKER))
     worker.get("/subclass")
     assert b"then of a subclass" in worker.log
 
 
 def test_wait_until_runs_in_the_order_of_the_program(engine: str) -> None:
-    worker = Guest(image())
+    worker = Guest(worker_image(WORKER))
     worker.get("/wait-until")
     assert re.findall(rb"one|two|three", worker.log) == [b"one", b"three", b"two"]
 
 
 def test_a_promise_of_something_else_is_an_error(engine: str) -> None:
-    worker = Guest(image())
+    worker = Guest(worker_image(WORKER))
     assert worker.get("/wrong").status == 500
     assert b"did not resolve to 'Response'" in worker.log
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from libos.toolchain.bundle import bundle
 from libos.toolchain.packages import Package
-from tests.guest.test_javascript_keys import b64, rsa_key
 from tests.support.guests import Guest
-from tests.support.subtle import WORKERS, worker_image
+from tests.support.subtle import b64, rsa_jwk, rsa_key
+from tests.support.workers import WORKERS, worker_image
 
 PACKAGES = [
     Package("npm", "jose", "6.2.17", "367aaae5b1529eeac73c77999283dd095f7d866afbd492e36634b8c7e93f06fc"),
@@ -41,21 +41,6 @@ def guest(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Guest:
 def ask(guest: Guest, task: str, **given: object) -> Any:
     body = json.dumps({"task": task, **given}).encode()
     return json.loads(bytes(guest.get("/", method="POST", body=body).body))
-
-
-def rsa_jwk() -> dict[str, str]:
-    numbers = rsa_key().private_numbers()
-    parts = {
-        "n": numbers.public_numbers.n,
-        "e": 65537,
-        "d": numbers.d,
-        "p": numbers.p,
-        "q": numbers.q,
-        "dp": numbers.dmp1,
-        "dq": numbers.dmq1,
-        "qi": numbers.iqmp,
-    }
-    return {"kty": "RSA", **{name: b64(number) for name, number in parts.items()}}
 
 
 def curve_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, str]:

@@ -1,19 +1,15 @@
 """WebSockets of JavaScript workers at the gate: what is told of one, what goes to its client, and when no more does."""
 
 import json
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from edge.model import sockets
 from edge.vmm.devices.ring import Record
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
 from tests.support.guests import Guest, Response
+from tests.support.workers import worker_image
 from vmimage import abi
-from vmimage.manifest import DEFAULT_TERMS
 from vmimage.sockets import close_of
 
 WORKER = Path(__file__).parents[1] / "e2e" / "workers" / "sockets.js"
@@ -21,19 +17,11 @@ END = abi.FLAG_END
 RUN = "run"
 
 
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
 class Worker(Guest):
     """A machine, and what it says to clients of its sockets, by their numbers."""
 
     def __init__(self, parked: bytes | None = None) -> None:
-        super().__init__(image(), parked=parked)
+        super().__init__(worker_image(WORKER), parked=parked)
         self.said: list[tuple[int, int, int, bytes]] = []  # number, kind, flags, data
 
     def collect(self, credit: bool) -> bool:

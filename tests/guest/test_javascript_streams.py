@@ -2,57 +2,28 @@
 
 import gzip
 import json
-import time
-from functools import cache
-from pathlib import Path
 from typing import Unpack
 
 import pytest
 
 from edge.vmm.devices.ring import Record
-from edge.vmm.machine.machine import Idle
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
-from tests.support.guests import RUNS_MAX, Bounds, Guest, head_block, wait_until
+from tests.support.guests import Bounds, head_block
+from tests.support.workers import WORKERS, RestingWorker, worker_image
 from vmimage import abi
-from vmimage.manifest import DEFAULT_TERMS
 
-WORKER = Path(__file__).parent / "workers" / "streams.js"
 END = abi.FLAG_END
-SOON_NS = 1_000_000_000  # what waits for longer waits for something else than its own timer
 
 
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
-class Worker(Guest):
+class Worker(RestingWorker):
     """A machine that is run until nothing happens soon; it keeps what it says, and of its exchanges all."""
 
     def __init__(self, **limits: Unpack[Bounds]) -> None:
-        super().__init__(image(), **limits)
+        super().__init__(worker_image(WORKERS / "streams.js"), **limits)
         self.said: list[Record] = []
-
-    def run(self, *, credit: bool = True) -> None:
-        for _ in range(RUNS_MAX):
-            outcome = self.machine.run()
-            if isinstance(outcome, Idle) and not self.collect(credit):
-                if outcome.until_ns is None or outcome.until_ns > time.monotonic_ns() + SOON_NS:
-                    return
-                wait_until(outcome.until_ns)
-        raise AssertionError("the worker does not come to rest")
 
     def collect(self, credit: bool) -> bool:
         self.said += [record for record in self.machine.records if not record.stream & abi.EXCHANGE_BIT]
         return super().collect(credit)
-
-    def json(self, path: str) -> object:
-        return json.loads(bytes(self.get(path).body))
 
     def begun(self) -> list[Record]:
         return [record for record in self.exchanges if record.type == abi.RECORD_SUBREQUEST]

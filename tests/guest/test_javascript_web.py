@@ -5,18 +5,13 @@ Whole folders of web-platform-tests are `make wpt`; what is here stands for the 
 
 import json
 from functools import cache
-from pathlib import Path
 
 import pytest
 
 from edge.vmm.machine.machine import Idle
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
 from tests.support.guests import RUNS_MAX, Guest, wait_until
-from vmimage.manifest import DEFAULT_TERMS
+from tests.support.workers import WORKERS, worker_image
 
-WORKER = Path(__file__).parent / "workers" / "web.js"
 EXPECTED: dict[str, object] = {
     "url: setters strip tab and newline": "https://a.test:81/x#ab",
     "url: a scheme's other letters are no scheme": "http://a.test/",
@@ -150,14 +145,6 @@ EXPECTED: dict[str, object] = {
 }
 
 
-@cache
-def image() -> Image:
-    baker = Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-    return baker.image(
-        baker.bake_source(WORKER.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
-
-
 class Worker(Guest):
     """A machine that is run until it has answered, however long its timers take."""
 
@@ -176,13 +163,13 @@ class Worker(Guest):
 @cache
 def told() -> dict[str, object]:
     """What all acts give, in one request."""
-    found: dict[str, object] = json.loads(bytes(Worker(image(), cpu_ms=60_000).get("/").body))
+    found: dict[str, object] = json.loads(bytes(Worker(worker_image(WORKERS / "web.js"), cpu_ms=60_000).get("/").body))
     return found
 
 
 @pytest.fixture(scope="module")
 def worker(engine: str) -> Worker:
-    return Worker(image(), cpu_ms=60_000)
+    return Worker(worker_image(WORKERS / "web.js"), cpu_ms=60_000)
 
 
 @pytest.mark.timeout(900)

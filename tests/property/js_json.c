@@ -1,8 +1,10 @@
-/* The engine with json.c and without an edge: evaluates one line after the other and prints what came of each.
- * `theirs` is the engine's own JSON.stringify; `detours()` says how often that of json.c went the long way. */
+/* The engine with json_in_engine.h and without an edge: evaluates one line after the other and prints what came of each.
+ * `theirs` is the engine's own JSON.stringify; `detours()` says how often that of json_in_engine.h went the long way. */
 #include <stdio.h>
 
 #include "engine_internals.h"
+
+#include "async_context_in_engine.h"
 
 static int detours;
 
@@ -11,7 +13,7 @@ static JSValue counted(JSContext *ctx, JSValueConst self, int count, JSValueCons
     return js_json_stringify(ctx, self, count, arguments);
 }
 #define js_json_stringify counted
-#include "json.c"
+#include "json_in_engine.h"
 
 static JSValue count_detours(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count, (void)arguments;

@@ -1,31 +1,14 @@
-"""Steps of crypto.subtle in a machine, and JavaScript workers in machines of their own."""
+"""Steps of crypto.subtle in a machine, and an RSA key to take them with."""
 
 import json
+from base64 import urlsafe_b64encode
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES
-from origin.bake.bake import Baker
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from tests.support.guests import Guest
-from vmimage.manifest import DEFAULT_TERMS
-
-WORKERS = Path(__file__).parents[1] / "guest" / "workers"
-
-
-@cache
-def baker() -> Baker:
-    """One for the whole test process: it holds the base image of JavaScript."""
-    return Baker(language=next(language for language in LANGUAGES if language.name == "js"))
-
-
-@cache
-def worker_image(worker: Path) -> Image:
-    """The image of a worker in one file."""
-    return baker().image(
-        baker().bake_source(worker.read_bytes(), name="worker", env={}, terms=DEFAULT_TERMS, progress=print)
-    )
+from tests.support.workers import WORKERS, worker_image
 
 
 class Subtle:
@@ -61,3 +44,31 @@ def _in(value: Any) -> Any:
 def of(step: int, part: str | None = None) -> dict[str, object]:
     """What an earlier step made, from 0: a result, or a key of a pair."""
     return {"of": step, **({"part": part} if part else {})}
+
+
+@cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    """One for the whole test process."""
+    return rsa.generate_private_key(65537, 2048)
+
+
+def b64(number: int, size: int | None = None) -> str:
+    """As a JSON Web Key has it: big-endian, in as few bytes as it has or in `size`."""
+    data = number.to_bytes(size or (number.bit_length() + 7) // 8, "big")
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def rsa_jwk() -> dict[str, str]:
+    """That key, RFC 7518 section 6.3."""
+    numbers = rsa_key().private_numbers()
+    parts = {
+        "n": numbers.public_numbers.n,
+        "e": 65537,
+        "d": numbers.d,
+        "p": numbers.p,
+        "q": numbers.q,
+        "dp": numbers.dmp1,
+        "dq": numbers.dmq1,
+        "qi": numbers.iqmp,
+    }
+    return {"kty": "RSA", **{name: b64(number) for name, number in parts.items()}}

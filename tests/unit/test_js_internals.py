@@ -1,4 +1,4 @@
-"""What json.c, async_context_in_engine.h and lasting_in_engine.h use of the JavaScript engine's inside.
+"""What the headers named ..._in_engine.h use of the JavaScript engine's inside.
 
 The engine is the one it was written against, and each name is said in engine_internals.h, where the compiler checks
 what it can.
@@ -21,7 +21,7 @@ WORD = re.compile(r"\b[A-Za-z_][A-Za-z_0-9]*\b")
 NO_CODE = re.compile(
     r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|^#include[^\n]*', re.DOTALL | re.MULTILINE
 )
-# C's own words, and json.c's own for things of its own, that quickjs.c has too.
+# C's own words, and those of these headers for things of their own, that quickjs.c has too.
 ORDINARY = {
     *("bool", "break", "case", "char", "const", "continue", "default", "double", "else", "enum", "false", "for", "if"),
     *("inline", "int", "int64_t", "return", "size_t", "sizeof", "static", "struct", "switch", "true", "uint16_t"),
@@ -78,10 +78,11 @@ def test_the_engine_is_the_one_whose_inside_was_read(engine: Path) -> None:
 
 
 def test_every_name_of_the_inside_is_listed(engine: Path) -> None:
-    public = words(engine / "quickjs.h") | words(js.HERE / "json.h") | words(js.HERE / "async_context.h")
+    names = ("json.h", "async_context.h", "lasting.h")
+    public = words(engine / "quickjs.h").union(*(words(js.HERE / name) for name in names))
     inside = words(engine / "quickjs.c") | words(engine / "quickjs-atom.h") | words(engine / "dtoa.h")
-    ours = ("json.c", "async_context_in_engine.h", "lasting_in_engine.h")
-    used = (set().union(*(words(js.HERE / name) for name in ours)) & inside) - public
+    ours = sorted(js.HERE.glob("*_in_engine.h"))
+    used = (set().union(*map(words, ours)) & inside) - public
     wanted = {"find_own_property", "JSShapeProperty", "shape", "is_exotic", "promise_reaction_job"}
     assert wanted <= used, "what is asked for is found"
     assert used - words(INTERNALS) - ORDINARY == set()

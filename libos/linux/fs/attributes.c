@@ -8,23 +8,10 @@
 /* What an attribute is changed of: a node; or why it cannot be. */
 static int64_t changeable(uint64_t base, uint64_t path, uint64_t flags, struct node **node) {
     static struct place place;
-    const struct file *file = NULL;
-    if (flags & AT_EMPTY_PATH && can_read(path, 1) && !*(const char *)path && (int)base != AT_FDCWD) {
-        file = file_of((uint32_t)base);
-        if (!file)
-            return -EBADF;
-    } else {
-        int how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW) | (flags & AT_EMPTY_PATH ? MAY_BE_EMPTY : 0);
-        int64_t error = find_place(base, path, how, &place);
-        if (error)
-            return error;
-        if (!is_there(&place))
-            return -ENOENT;
-        file = place.file;
-        *node = place.node;
-    }
-    if (file)
-        *node = file->node;
+    int64_t error = find_file(base, path, flags, &place);
+    if (error)
+        return error;
+    *node = place.node;
     return *node ? 0 : -EROFS;
 }
 
@@ -41,23 +28,13 @@ static int64_t access_at(uint64_t base, uint64_t path, uint64_t wanted, uint64_t
     static struct place place;
     if (wanted & ~(uint64_t)ALL || flags & ~(uint64_t)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    const struct file *file = NULL;
-    if (flags & AT_EMPTY_PATH && can_read(path, 1) && !*(const char *)path && (int)base != AT_FDCWD) {
-        file = file_of((uint32_t)base);
-        if (!file)
-            return -EBADF;
-    } else {
-        int64_t error = find_place(base, path, flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW, &place);
-        if (error)
-            return error;
-        if (!is_there(&place))
-            return -ENOENT;
-        file = place.file;
-    }
-    const struct node *node = file ? file->node : place.node;
-    const struct entry *entry = file ? file->entry : place.entry;
-    const struct special *special = file ? file->special : place.special;
-    bool folder = file ? file->kind->mode == S_IFDIR : is_folder(&place);
+    int64_t error = find_file(base, path, flags, &place);
+    if (error)
+        return error;
+    const struct node *node = place.node;
+    const struct entry *entry = place.entry;
+    const struct special *special = place.special;
+    bool folder = place.file ? place.file->kind->mode == S_IFDIR : is_folder(&place);
     uint32_t mode = node ? node->mode : entry ? entry->mode : special ? special->mode : 0777;
     if (wanted & WRITE && entry)
         return -EROFS;

@@ -15,10 +15,7 @@ static void changed(uint64_t *edge) {
     files_changed();
 }
 
-static int64_t eventfd_read(struct file *file, void *to, uint64_t size, int64_t at) {
-    (void)at;
-    if (size < 8)
-        return -EINVAL;
+static int64_t wait_for_value(const struct file *file) {
     while (!file->value) {
         if (file->flags & O_NONBLOCK)
             return -EAGAIN;
@@ -26,6 +23,16 @@ static int64_t eventfd_read(struct file *file, void *to, uint64_t size, int64_t 
         if (error)
             return error;
     }
+    return 0;
+}
+
+static int64_t eventfd_read(struct file *file, void *to, uint64_t size, int64_t at) {
+    (void)at;
+    if (size < 8)
+        return -EINVAL;
+    int64_t error = wait_for_value(file);
+    if (error)
+        return error;
     uint64_t value = file->semaphore ? 1 : file->value;
     memcpy(to, &value, 8);
     file->value -= value;
@@ -82,13 +89,9 @@ static int64_t timerfd_read(struct file *file, void *to, uint64_t size, int64_t 
     if (size < 8)
         return -EINVAL;
     timers_run();
-    while (!file->value) {
-        if (file->flags & O_NONBLOCK)
-            return -EAGAIN;
-        int64_t error = wait_for_change();
-        if (error)
-            return error;
-    }
+    int64_t error = wait_for_value(file);
+    if (error)
+        return error;
     memcpy(to, &file->value, 8);
     file->value = 0;
     return 8;

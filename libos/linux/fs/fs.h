@@ -168,6 +168,7 @@ struct place {
 #define FOLLOW 1
 #define MAY_BE_EMPTY 2
 int64_t find_place(uint64_t base, uint64_t address, int how, struct place *place);
+int64_t find_file(uint64_t base, uint64_t path, uint64_t flags, struct place *place); /* AT_*: something that is there */
 bool is_folder(const struct place *place);
 bool is_link(const struct place *place);
 bool is_there(const struct place *place);

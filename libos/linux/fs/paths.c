@@ -210,6 +210,28 @@ int64_t find_place(uint64_t base, uint64_t address, int how, struct place *place
     return error;
 }
 
+/* What a path names, or with AT_EMPTY_PATH and no path a descriptor: `place` says what it is, and not where. */
+int64_t find_file(uint64_t base, uint64_t path, uint64_t flags, struct place *place) {
+    if (flags & AT_EMPTY_PATH && can_read(path, 1) && !*(const char *)path && (int)base != AT_FDCWD) {
+        place->file = file_of((uint32_t)base);
+        if (!place->file)
+            return -EBADF;
+    } else {
+        int how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW) | (flags & AT_EMPTY_PATH ? MAY_BE_EMPTY : 0);
+        int64_t error = find_place(base, path, how, place);
+        if (error)
+            return error;
+        if (!is_there(place))
+            return -ENOENT;
+    }
+    if (place->file) {
+        place->node = place->file->node;
+        place->entry = place->file->entry;
+        place->special = place->file->special;
+    }
+    return 0;
+}
+
 /* Whether a name may be made there: in a folder of /tmp that is there. */
 int64_t may_make(const struct place *place) {
     return place->folder ? 0 : -EROFS;

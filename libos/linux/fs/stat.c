@@ -88,22 +88,22 @@ static void of_file(const struct file *file, struct about *about) {
         *about = (struct about){.inode = 2, .device = 6, .mode = file->kind->mode | 0600, .links = 1};
 }
 
-/* Of a path, or with AT_EMPTY_PATH of a descriptor. */
+static int64_t of_descriptor(uint64_t descriptor, struct about *about) {
+    const struct file *file = file_of(descriptor);
+    if (!file)
+        return -EBADF;
+    of_file(file, about);
+    return 0;
+}
+
+/* Of a path, or with AT_EMPTY_PATH of a descriptor; NULL is as good as an empty path then. */
 static int64_t look(uint64_t base, uint64_t path, uint64_t flags, struct about *about) {
     static struct place place;
-    if (flags & AT_EMPTY_PATH && (!path || (can_read(path, 1) && !*(const char *)path)) && (int)base != AT_FDCWD) {
-        const struct file *file = file_of((uint32_t)base);
-        if (!file)
-            return -EBADF;
-        of_file(file, about);
-        return 0;
-    }
-    int how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW) | (flags & AT_EMPTY_PATH ? MAY_BE_EMPTY : 0);
-    int64_t error = find_place(base, path, how, &place);
+    static const char empty[] = "";
+    bool no_path = !path && flags & AT_EMPTY_PATH && (int)base != AT_FDCWD;
+    int64_t error = find_file(base, no_path ? (uint64_t)(uintptr_t)empty : path, flags, &place);
     if (error)
         return error;
-    if (!is_there(&place))
-        return -ENOENT;
     if (place.file)
         of_file(place.file, about);
     else if (place.node)
@@ -153,12 +153,8 @@ int64_t sys_lstat(const uint64_t *a, struct frame *frame) {
 
 int64_t sys_fstat(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    const struct file *file = file_of(a[0]);
     struct about about;
-    if (!file)
-        return -EBADF;
-    of_file(file, &about);
-    return tell(0, &about, a[1]);
+    return tell(of_descriptor(a[0], &about), &about, a[1]);
 }
 
 int64_t sys_newfstatat(const uint64_t *a, struct frame *frame) {
@@ -243,10 +239,7 @@ int64_t sys_statfs(const uint64_t *a, struct frame *frame) {
 
 int64_t sys_fstatfs(const uint64_t *a, struct frame *frame) {
     (void)frame;
-    const struct file *file = file_of(a[0]);
     struct about about;
-    if (!file)
-        return -EBADF;
-    of_file(file, &about);
-    return space(about.device, a[1]);
+    int64_t error = of_descriptor(a[0], &about);
+    return error ? error : space(about.device, a[1]);
 }

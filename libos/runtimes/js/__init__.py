@@ -16,7 +16,7 @@ QUICKJS: Final = Package(
 ZLIB: Final = Package(
     "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
 )  # which has zlib 1.3.1 as it was published; nothing else of it is used
-DEFLATE: Final = (*("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c"),)
+DEFLATE: Final = ("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c")
 GRPC: Final = Package(
     "pypi", "grpcio", "1.68.1", "44a8502dd5de653ae6a73e2de50a401d84184f0331d0ac3daeb044e66d5c5054"
 )  # which has BoringSSL's sources in C; nothing else of it is used
@@ -31,18 +31,15 @@ CRYPTOGRAPHY: Final = (
     *("rsa_extra/rsa_asn1.c", "rsa_extra/rsa_crypt.c", "stack/stack.c", "thread.c", "thread_none.c"),
 )
 CURVE25519: Final = "curve25519/curve25519.c"
-SMALL: Final = (
-    "-Os",
-    "-DOPENSSL_SMALL",
-)  # its tables of multiples, and a copy of its arithmetic in each place, are 90 KiB
-ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of json.c's unit: engine_internals.h
+# Without tables of multiples, and its arithmetic once instead of in each place: 90 KiB less.
+SMALL: Final = ("-Os", "-DOPENSSL_SMALL")
+ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")  # quickjs.c is part of engine.c: engine_internals.h
 # Small tables for CRCs in zlib; BoringSSL without assembler, whose instructions an emulated machine need not have, and
 # without threads.
 FLAGS: Final = (
     *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1"),
     *("-DNDEBUG", "-DOPENSSL_NO_ASM", "-DOPENSSL_NO_THREADS_CORRUPT_MEMORY_AND_LEAK_SECRETS_IF_THREADED"),
 )
-STACK_BYTES: Final = 384 << 10
 
 
 def locale_files(locales: Sequence[str]) -> Mapping[str, bytes]:

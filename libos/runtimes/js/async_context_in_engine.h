@@ -1,7 +1,9 @@
-/* The engine's side of async_context.h; part of json.c's unit, after quickjs.c.
+/* The engine's side of async_context.h; part of engine.c, after quickjs.c.
  *
  * A reaction to a promise runs in the context in which it was asked for (`then`, `await`), a thenable's `then` and a
  * microtask in that in which they were put into the queue. */
+#include "async_context.h"
+
 static JSValue current = JS_UNDEFINED;
 
 JSValue async_context_get(JSContext *ctx) {

@@ -1,10 +1,10 @@
-/* What json.c and async_context_in_engine.h use of QuickJS beside quickjs.h. The engine's source is part of json.c's
- * unit: it comes in here.
+/* What the headers named ..._in_engine.h use of QuickJS beside quickjs.h. The engine's source is part of engine.c, with
+ * them: it comes in here.
  *
  * Nothing promises that these names stay or mean what they mean. So the engine is the one whose quickjs.c has this
  * SHA-256, each name below is checked as far as a compiler can, and tests/unit/test_js_internals.py fails where the pin
- * has moved or where json.c uses a name that is not here. After a change of the pin: read each of them in the new
- * source, what json.c says about it, and run tests/property/test_js_json.py; then write the new digest here. */
+ * has moved or where one of them uses a name that is not here. After a change of the pin: read each of them in the new
+ * source, what they say about it, and run tests/property/test_js_json.py; then write the new digest here. */
 #ifndef ENGINE_INTERNALS_H
 #define ENGINE_INTERNALS_H
 
@@ -80,7 +80,7 @@ IS(FIELD(struct list_head, prev), struct list_head *);
 IS(init_list_head, void(struct list_head *));
 IS(FIELD(JSRuntime, malloc_state.malloc_size), size_t); /* bytes that the engine has allocated */
 
-/* Numbers in text; what is kept free of the stack; a hint for the compiler; and the function in whose place json.c puts its own. */
+/* Numbers in text; what is kept free of the stack; a hint for the compiler; and the function in whose place json_in_engine.h puts its own. */
 IS(u64toa, size_t(char *, uint64_t));
 IS(i32toa, size_t(char *, int32_t));
 IS(i64toa, size_t(char *, int64_t));

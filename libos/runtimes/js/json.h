@@ -1,4 +1,4 @@
-/* json.c: JSON.stringify in place of the engine's own, with the same results. */
+/* json_in_engine.h: JSON.stringify in place of the engine's own, with the same results. */
 #ifndef JSON_H
 #define JSON_H
 

@@ -1,4 +1,4 @@
-/* lasting_in_engine.h, in json.c's unit: objects that the collector of cycles leaves alone, and when it works. */
+/* lasting_in_engine.h: objects that the collector of cycles leaves alone, and when it works. */
 #ifndef LASTING_H
 #define LASTING_H
 

@@ -1,4 +1,4 @@
-/* Objects that last as long as the machine, and when cycles of others are collected; part of json.c's unit.
+/* Objects that last as long as the machine, and when cycles of others are collected; part of engine.c.
  *
  * The engine's collector visits every object that there is, and writes to each, so it waits until memory has grown by
  * half: until then a machine would carry a megabyte of cycles that nobody refers to in its record. What base and image

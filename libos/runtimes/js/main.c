@@ -9,7 +9,7 @@
 #include "host.h"
 #include "lasting.h"
 
-#define STACK_BYTES (384 << 10) /* of the 508 KiB that the machine has */
+#define STACK_BYTES (384 << 10) /* of the 2 MiB of the first thread: deeper recursion than workers need */
 #define WORKER "/worker.js"
 
 bool making_base = true;

@@ -211,6 +211,18 @@ local function read_number(text, at)
     return number, stop + #fraction + #exponent
 end
 
+-- Behind a member: where the next one begins, or what is after the end, and whether that was the end.
+local function behind(text, at, closing)
+    at = skip(text, at)
+    local byte = text:sub(at, at)
+    if byte == closing then
+        return at + 1, true
+    elseif byte ~= "," then
+        fail(text, at, ", or " .. closing)
+    end
+    return skip(text, at + 1), false
+end
+
 local function read_array(text, at, depth)
     local list, count = json.array(), 0
     at = skip(text, at + 1)
@@ -220,14 +232,11 @@ local function read_array(text, at, depth)
     while true do
         count = count + 1
         list[count], at = read(text, at, depth)
-        at = skip(text, at)
-        local byte = text:sub(at, at)
-        if byte == "]" then
-            return list, at + 1
-        elseif byte ~= "," then
-            fail(text, at, ", or ]")
+        local over
+        at, over = behind(text, at, "]")
+        if over then
+            return list, at
         end
-        at = skip(text, at + 1)
     end
 end
 
@@ -250,14 +259,11 @@ local function read_object(text, at, depth)
             fail(text, at, ":")
         end
         object[name], at = read(text, skip(text, at + 1), depth)
-        at = skip(text, at)
-        local byte = text:sub(at, at)
-        if byte == "}" then
-            return object, at + 1
-        elseif byte ~= "," then
-            fail(text, at, ", or }")
+        local over
+        at, over = behind(text, at, "}")
+        if over then
+            return object, at
         end
-        at = skip(text, at + 1)
     end
 end
 

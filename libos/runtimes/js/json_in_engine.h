@@ -1,15 +1,9 @@
-/* JSON.stringify for plain data, written straight from the engine's objects.
+/* JSON.stringify for plain data, written straight from the engine's objects; part of engine.c.
  *
  * It goes on only while it is certain that the engine's own would run no code of the program: no getter, no proxy, no
  * toJSON. At the first value that is not certain nothing has happened that anybody could see, and the engine's own
  * function does the whole of it instead; so does it where there are a replacer or spaces, cycles and great depth. */
-#include "engine_internals.h"
-
-#include "async_context.h"
 #include "json.h"
-
-#include "async_context_in_engine.h"
-#include "lasting_in_engine.h"
 
 #define DEPTH_MAX 64    /* objects within objects; real documents have less than ten */
 #define FRAME_BYTES 512 /* of the stack for each of them, more than it takes */
