@@ -145,11 +145,13 @@ _Static_assert(OP_FMT_npop != OP_FMT_npopx && OP_FMT_npop_u16 != OP_FMT_npopx, "
 _Static_assert(OP_call3 - OP_call0 == 3 && OP_push_7 - OP_push_0 == 7, "in a row");
 _Static_assert(OP_get_loc3 - OP_get_loc0 == 3 && OP_set_loc3 - OP_set_loc0 == 3, "in a row");
 _Static_assert(OP_get_arg3 - OP_get_arg0 == 3 && OP_get_var_ref3 - OP_get_var_ref0 == 3, "in a row");
-/* Others are used as their names say: OP_append, OP_apply, OP_call, OP_call_constructor, OP_call_method, OP_dup,
- * OP_for_await_of_start, OP_for_of_start, OP_get_arg, OP_get_array_el, OP_get_array_el2, OP_get_field, OP_get_field2,
- * OP_get_length, OP_get_loc, OP_get_loc0_loc1, OP_get_loc8, OP_get_loc_check, OP_get_private_field, OP_get_var,
- * OP_get_var_ref, OP_get_var_ref_check, OP_get_var_undef, OP_goto, OP_goto16, OP_goto8, OP_null, OP_push_atom_value,
- * OP_push_i8, OP_push_this, OP_set_loc, OP_set_loc8, OP_tail_call, OP_tail_call_method, OP_to_propkey, OP_undefined. */
+_Static_assert(OP_append && OP_apply && OP_call && OP_call_constructor && OP_call_method && OP_dup &&
+               OP_for_await_of_start && OP_for_of_start && OP_get_arg && OP_get_array_el && OP_get_array_el2 &&
+               OP_get_field && OP_get_field2 && OP_get_length && OP_get_loc && OP_get_loc0_loc1 && OP_get_loc8 &&
+               OP_get_loc_check && OP_get_private_field && OP_get_var && OP_get_var_ref && OP_get_var_ref_check &&
+               OP_get_var_undef && OP_goto && OP_goto16 && OP_goto8 && OP_null && OP_push_atom_value && OP_push_i8 &&
+               OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
+               OP_undefined, "instructions");
 
 #undef IS
 #undef FIELD

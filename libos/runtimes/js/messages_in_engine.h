@@ -81,14 +81,14 @@ static void name_text(struct place *place, const char *text) {
     place->name[place->size] = 0;
 }
 
-static void name_atom(struct place *place, JSAtom atom) {
+static void name_of_atom(struct place *place, JSAtom atom) {
     char text[ATOM_GET_STR_BUF_SIZE];
     name_text(place, atom == JS_ATOM_NULL ? "(intermediate value)" : JS_AtomGetStr(place->ctx, text, sizeof(text), atom));
 }
 
 static void name_variable(struct place *place, int number) {
     const JSFunctionBytecode *function = place->function;
-    name_atom(place, function->vardefs ? function->vardefs[number].var_name : JS_ATOM_NULL);
+    name_of_atom(place, function->vardefs ? function->vardefs[number].var_name : JS_ATOM_NULL);
 }
 
 static void name_value(struct place *place, unsigned index, int depth);
@@ -114,7 +114,7 @@ static void name_put(struct place *place, unsigned index, int depth) {
     switch (*pc) {
     case OP_get_var:
     case OP_get_var_undef:
-        return name_atom(place, get_u32(pc + 1));
+        return name_of_atom(place, get_u32(pc + 1));
     case OP_get_loc:
     case OP_get_loc_check:
         return name_variable(place, locals + get_u16(pc + 1));
@@ -130,9 +130,9 @@ static void name_put(struct place *place, unsigned index, int depth) {
         return name_variable(place, *pc - OP_get_arg0);
     case OP_get_var_ref:
     case OP_get_var_ref_check:
-        return name_atom(place, place->function->closure_var[get_u16(pc + 1)].var_name);
+        return name_of_atom(place, place->function->closure_var[get_u16(pc + 1)].var_name);
     case OP_get_var_ref0 ... OP_get_var_ref3:
-        return name_atom(place, place->function->closure_var[*pc - OP_get_var_ref0].var_name);
+        return name_of_atom(place, place->function->closure_var[*pc - OP_get_var_ref0].var_name);
     case OP_push_this:
         return name_text(place, "this");
     case OP_undefined:
@@ -146,14 +146,14 @@ static void name_put(struct place *place, unsigned index, int depth) {
         snprintf(number, sizeof(number), "%d", (int8_t)pc[1]);
         return name_text(place, number);
     case OP_push_atom_value:
-        return name_atom(place, get_u32(pc + 1));
+        return name_of_atom(place, get_u32(pc + 1));
     case OP_get_field:
     case OP_get_field2:
         name_value(place, index, 0);
         if (depth > 0) /* the object, which stays under the value */
             return;
         name_text(place, ".");
-        return name_atom(place, get_u32(pc + 1));
+        return name_of_atom(place, get_u32(pc + 1));
     case OP_get_length:
         name_value(place, index, 0);
         return name_text(place, ".length");
