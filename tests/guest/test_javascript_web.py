@@ -131,7 +131,7 @@ EXPECTED: dict[str, object] = {
     "performance: marks and measures": [
         {"name": "a", "entryType": "mark", "startTime": 10, "duration": 0, "detail": {"x": [1]}},
         *(True, 5, 10, True, [1, 2, None], [0, 10]),
-        *(["c", "a"], ["m"], []),
+        *(["a", "c"], ["m"], []),
         *(["SyntaxError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError"],),
         *("PerformanceMark", "[object PerformanceMark]", ["c"]),
     ],

@@ -27,7 +27,7 @@ ORDINARY = {
     *("inline", "int", "int64_t", "return", "size_t", "sizeof", "static", "struct", "switch", "true", "uint16_t"),
     *("uint32_t", "uint64_t", "uint8_t", "unsigned", "void", "NULL", "fabs", "isfinite", "llabs", "llrint"),
     *("free", "malloc", "memcpy", "memset", "realloc", "snprintf", "strcmp", "strstr", "va_end", "va_start"),
-    *("end", "frame", "handlers", "index", "int8_t", "job", "kind", "method", "pc", "result", "volatile"),
+    *("code", "end", "frame", "handlers", "int8_t", "job", "left", "kind", "method", "pc", "result", "volatile"),
     *("about", "any", "arguments", "array", "before", "count", "ctx", "depth", "digits", "found", "from", "function"),
     *(
         "global",

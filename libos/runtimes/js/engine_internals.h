@@ -141,6 +141,7 @@ IS(get_u16, uint32_t(const uint8_t *));
 IS(get_u32, uint32_t(const uint8_t *));
 IS(JS_AtomGetStr, const char *(JSContext *, char *, int, JSAtom));
 _Static_assert(ATOM_GET_STR_BUF_SIZE == 64 && countof(opcode_info) > OP_invalid, "names");
+_Static_assert(OP_FMT_label8 && OP_FMT_label16 && OP_FMT_label && OP_FMT_atom_label_u8 && OP_FMT_atom_label_u16, "jumps");
 _Static_assert(OP_FMT_npop != OP_FMT_npopx && OP_FMT_npop_u16 != OP_FMT_npopx, "arguments");
 _Static_assert(OP_call3 - OP_call0 == 3 && OP_push_7 - OP_push_0 == 7, "in a row");
 _Static_assert(OP_get_loc3 - OP_get_loc0 == 3 && OP_set_loc3 - OP_set_loc0 == 3, "in a row");
@@ -150,7 +151,7 @@ _Static_assert(OP_append && OP_apply && OP_call && OP_call_constructor && OP_cal
                OP_get_field && OP_get_field2 && OP_get_length && OP_get_loc && OP_get_loc0_loc1 && OP_get_loc8 &&
                OP_get_loc_check && OP_get_private_field && OP_get_var && OP_get_var_ref && OP_get_var_ref_check &&
                OP_get_var_undef && OP_goto && OP_goto16 && OP_goto8 && OP_null && OP_push_atom_value && OP_push_i8 &&
-               OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
+               OP_ret && OP_return && OP_return_async && OP_return_undef && OP_throw && OP_throw_error && OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
                OP_undefined, "instructions");
 
 #undef IS
