@@ -41,7 +41,8 @@ def test_keys_without_quotes_are_read_and_texts_that_look_like_them_are_left() -
 
 
 @pytest.mark.parametrize(
-    "value", ["{\n\tnot: data(),\n" + "\ta: 1,\n" * 300 + "}", literal({"small": 1}), "[\n\tfirst,\n" + "\t1,\n" * 600 + "]"]
+    "value",
+    ["{\n\tnot: data(),\n" + "\ta: 1,\n" * 300 + "}", literal({"small": 1}), "[\n\tfirst,\n" + "\t1,\n" * 600 + "]"],
 )
 def test_what_is_small_or_no_data_is_left(value: str) -> None:
     script = f"const it = {value};\n"
