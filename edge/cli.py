@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +19,11 @@ app = typer.Typer()
 app.add_typer(operators)  # admin, ps, top
 
 
-def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: str) -> None:
+def edge(context: typer.Context, config: Path | None, verbose: bool, take_over: bool, **texts: str) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
-    An option's name in the file is the one here with _ for -; what is given here goes before the file. SIGTERM drains:
-    the edge finishes requests in flight, parks its machines on disk and ends.
+    An option's name in the file is the one here with _ for -; what is given here goes before the file. SIGHUP has the
+    edge read the file again. SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends.
     """
     import uvloop
 
@@ -32,22 +31,12 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
 
     if not host.LINUX:
         raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
-    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
-    level = logging.DEBUG if verbose else logging.INFO
-    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
+    given = {name: text for name, text in texts.items() if _is_given(context, name)}
+    loaded = load_config(config, given)
+    logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    uvloop.run(serve(loaded))
-
-
-def _log_file(path: str) -> logging.Handler:
-    before = os.umask(0o077)  # what services are asked for is nobody else's business
-    try:
-        return log.LogFile(path)
-    except OSError as error:
-        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
-    finally:
-        os.umask(before)
+    uvloop.run(serve(loaded, again=lambda: load_config(config, given), take_over=take_over))
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -68,10 +57,15 @@ def _option(option: Option) -> inspect.Parameter:
 
 
 _CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")
+_TAKE_OVER = (
+    "Take the place of the edge that runs on the same cache folder: its listeners are handed over, so that no "
+    "connection is refused, and it drains and ends."
+)
 _PARAMETERS = [
     _parameter("context", typer.Context),
     *map(_option, options()),
     _parameter("config", Annotated[Path | None, _CONFIG], None),
+    _parameter("take_over", Annotated[bool, typer.Option("--take-over", help=_TAKE_OVER)], False),
     _parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
 ]
 # typer reads a command's options from its signature; this one comes from the configuration's fields.
