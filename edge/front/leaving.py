@@ -14,7 +14,7 @@ async def asked_once_more(connections: Sized, sockets: Sized, within_s: float) -
 
     :param connections: all there are, `sockets` among them, which are asked for nothing.
     """
-    loop = asyncio.get_running_loop()
-    until = loop.time() + min(IDLE_S, within_s)
-    while len(connections) > len(sockets) and loop.time() < until:
+    for _ in range(round(min(IDLE_S, within_s) / LOOK_S)):
+        if len(connections) <= len(sockets):
+            return
         await asyncio.sleep(LOOK_S)

@@ -125,7 +125,7 @@ class Operators(Answers):
     async def listen(self, given: Sequence[socket.socket] = ()) -> None:
         """Take connections from now on.
 
-        :param given: sockets that listen already, in place of `admin_listen`: of its kind, since that says who is let in.
+        :param given: sockets that listen already, in place of `admin_listen`; of its kind, which says who is let in.
         :raises OperatorError: not there.
         """
         at = self._config.admin_address
