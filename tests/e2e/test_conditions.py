@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -64,6 +65,15 @@ def test_nothing_is_wrong(origin: Site, tmp_path: Path) -> None:
             assert json.loads(answer.body) == {"status": "ok", "conditions": []}
         command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]
         assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_the_metrics_of_an_edge_are_those_of_the_reference(origin: Site, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(nunatak_\w+)` \|(?: [^|]*\|)?? ([^|]+) \|$", text, re.MULTILINE))
+    with edge(origin, tmp_path) as one:
+        exposed = dict(re.findall(r"^# HELP (nunatak_\w+) (.*)$", admin(one, "metrics").body.decode(), re.MULTILINE))
+    assert len(exposed) > 50
+    assert exposed == documented
 
 
 def test_a_root_of_other_keys(origin: Site, tmp_path: Path) -> None:

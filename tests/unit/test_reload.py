@@ -22,7 +22,8 @@ def another(name: str, type_: Any) -> object:
 
 @pytest.mark.parametrize("option", options(), ids=lambda option: str(option.name))
 def test_every_option_is_taken_up_or_waits(option: Any) -> None:
-    read = replace(NOW, **{option.name: another(option.name, option.type)})
+    change: dict[str, Any] = {option.name: another(option.name, option.type)}
+    read = replace(NOW, **change)
     found = reread(NOW, read)
     if option.name in LIVE:
         assert (found.config, found.changed, found.waiting) == (read, [option.name], [])
