@@ -30,7 +30,7 @@ def count(edge: Server) -> int:
 
 def publish(site: Site, name: str = "hello") -> Server:
     site.publish(site.build(example(name)), name)
-    edge = site.edges[0]
+    edge = site.edges[-1]
     assert asked(edge, host=f"{name}.test")[0] == 200
     return edge
 
@@ -61,7 +61,7 @@ def test_where_none_runs_there_is_nothing_to_take_over(own_site: Site) -> None:
     edge.kill()
     edge.command.append("--take-over")
     own_site.restart(edge)
-    assert admin(edge, "ready").status == 200
+    eventually(lambda: admin(edge, "ready").status == 200, "it serves")
 
 
 def test_an_edge_is_not_replaced_by_accident(own_site: Site) -> None:
@@ -69,7 +69,7 @@ def test_an_edge_is_not_replaced_by_accident(own_site: Site) -> None:
     done = subprocess.run(edge.command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "another edge uses it (--take-over takes its place)" in done.stderr
-    assert admin(edge, "ready").status == 200
+    eventually(lambda: admin(edge, "ready").status == 200, "it serves on")
 
 
 def test_listeners_of_a_service_manager_outlive_the_edge(own_site: Site, tmp_path: Path) -> None:
