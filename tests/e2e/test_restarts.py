@@ -229,7 +229,7 @@ def test_a_configuration_is_taken_up_or_named_or_left(own_site: Site) -> None:
         ('max_body = "many"\n', "max_body"),
         ("no_such = 1\n", "no_such"),
         ('trusted_proxies = "nowhere"\n', "trusted_proxies"),
-        ('log_token = "nowhere"\nmax_body = 9\n', "log_token"),
+        ('admin_hosts = "a b"\nmax_body = 9\n', "'a b'"),
         ('log = "nowhere/edge.log"\nmax_body = 9\n', "nowhere/edge.log"),
     ):
         (line,) = [each for each in reload(text, "not_reloaded").splitlines() if "not_reloaded" in each]
