@@ -135,7 +135,11 @@ class Worker(asyncio.BufferedProtocol):
             self.kill("no HELLO", "died")
             raise OperatorError(f"worker {self.index}: HELLO expected, got {error or 'nothing'}") from None
         self.alive = True
-        _logger.info(log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines")))
+        missing = self.facts.get("kvm_missing")
+        why = {"no_kvm": missing} if missing else {}
+        _logger.info(
+            log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines"), **why)
+        )
 
     def _spawn(self) -> socket.socket:
         """Start the process; our end of the connection for frames."""
