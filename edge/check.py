@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from edge.config.options import EdgeConfig
+from edge.content.seal import new_seal
+from edge.devices.secrets import read_secrets
 from edge.doctor import Finding, about_trust
 from vmimage.errors import OperatorError
 from vmimage.sizes import format_size
@@ -30,6 +32,7 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield from about_trust(config.trust, config.cache / "tuf", now or datetime.now(UTC))
     yield from _secret_file("log_token", config.log_token, lambda: config.log_secret)
     yield from _secret_file("admin_token", config.admin_token, lambda: config.admin_secret)
+    yield from _secrets(config)
     yield _cache(config.cache)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
@@ -48,6 +51,15 @@ def _secret_file(option: str, path: str, read: Callable[[], str]) -> Iterator[Fi
             yield Finding(option, "ok", path)
         except OperatorError as error:
             yield Finding(option, "fail", str(error).removeprefix(f"{option}: "), "see docs/operators.md")
+
+
+def _secrets(config: EdgeConfig) -> Iterator[Finding]:
+    folder = config.secrets_folder
+    if folder is not None:
+        found, problems = read_secrets(folder, new_seal())
+        for problem in problems:
+            yield Finding("secrets", "fail", problem.removeprefix("secrets: "), "see docs/how-to/give-services-secrets.md")
+        yield Finding("secrets", "ok", f"{len(found)} services have some, in {folder}")
 
 
 def _cache(folder: Path) -> Finding:

@@ -6,7 +6,6 @@ is said twice. How they are read is `vmimage.options`' and `vmimage.settings`' b
 
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
+from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.options import About, Option, options_of
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
 
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
-TOKEN_MIN: Final = 16  # characters: 64 bits even of one that is written in hex
-TOKEN_MAX: Final = 256
 ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
 ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG")  # the command's own, see `edge.cli`
 # Options that are gone, and what took their place.
@@ -157,6 +155,14 @@ class EdgeConfig:
             "File for the edge's own log, appended to; one that is renamed is begun anew.",
             form="FILE",
             unset="none, it goes to stderr",
+        ),
+    ] = ""
+    secrets: Annotated[
+        str,
+        About(
+            "Folder with the secrets that services find in their environment, as `nunatak secrets` keeps them.",
+            form="FOLDER",
+            unset="none, no service has any",
         ),
     ] = ""
     service_host: Annotated[
@@ -292,30 +298,23 @@ class EdgeConfig:
 
         :raises OperatorError: no such file, readable by others, or no token in it.
         """
-        if isinstance(self.admin_address, Path):
-            return ""
+        return "" if isinstance(self.admin_address, Path) else admin_token(self.admin_token)
+
+    @property
+    def secrets_folder(self) -> Path | None:
+        """`secrets`, ~ resolved; None when it is not given.
+
+        :raises OperatorError: ~ of a user without a home.
+        """
         try:
-            with Path(self.admin_token).expanduser().open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
-        except (OSError, RuntimeError) as error:
-            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error}") from None
-        if mode & 0o077:
-            raise OperatorError(
-                f"admin_token: mode 0600 expected of {self.admin_token}, got {mode:04o}: others may read it"
-            )
-        if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
-            form = f"one word of {TOKEN_MIN} to {TOKEN_MAX} printable characters"
-            raise OperatorError(f"admin_token: {form} expected in {self.admin_token}")
-        return token
+            return Path(self.secrets).expanduser() if self.secrets else None
+        except RuntimeError as error:
+            raise OperatorError(f"secrets: {error}") from None
 
     @property
     def log_secret(self) -> str:
         """What `log_token` holds; empty when it is not given."""
-        try:
-            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~ of a user without a home
-            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
+        return log_token(self.log_token) if self.log_token else ""
 
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
     # images are shared by all machines of all workers, which is why they do with as much as the records.
