@@ -58,14 +58,18 @@ def _secrets(config: EdgeConfig) -> Iterator[Finding]:
     if folder is not None:
         found, problems = read_secrets(folder, new_seal())
         for problem in problems:
-            yield Finding("secrets", "fail", problem.removeprefix("secrets: "), "see docs/how-to/give-services-secrets.md")
+            yield Finding(
+                "secrets", "fail", problem.removeprefix("secrets: "), "see docs/how-to/give-services-secrets.md"
+            )
         yield Finding("secrets", "ok", f"{len(found)} services have some, in {folder}")
 
 
 def _cache(folder: Path) -> Finding:
     try:
         if folder.exists() and folder.stat().st_uid != os.geteuid():
-            return Finding("cache", "fail", f"{folder} is another user's", "run the edge as its owner, or name a new one")
+            return Finding(
+                "cache", "fail", f"{folder} is another user's", "run the edge as its owner, or name a new one"
+            )
         if not folder.exists() or not folder.is_dir():
             return _writable("cache", folder)
         with (folder / "lock").open("rb") as lock:
@@ -106,8 +110,12 @@ def _listener(option: str, at: Path | tuple[str, int]) -> Finding:
         return Finding(option, "fail", f"{where}: {error.strerror}", "an address, or a name that this machine knows")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            return Finding(option, "warn", f"{where} is in use", "right if the edge runs already; ss -ltnp says by whom")
-        return Finding(option, "fail", f"{where}: {os.strerror(error.errno or 0)}", _BIND_FIXES.get(error.errno or 0, ""))
+            return Finding(
+                option, "warn", f"{where} is in use", "right if the edge runs already; ss -ltnp says by whom"
+            )
+        return Finding(
+            option, "fail", f"{where}: {os.strerror(error.errno or 0)}", _BIND_FIXES.get(error.errno or 0, "")
+        )
     return Finding(option, "ok", where)
 
 

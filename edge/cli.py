@@ -89,7 +89,7 @@ def _option(option: Option) -> inspect.Parameter:
 _CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")
 _CHECK = typer.Option(
     "--check",
-    help="Start nothing: say what of the configuration can be used here. The exit code is 1 if the edge would not start.",
+    help="Start nothing: say what of the configuration can be used here. The exit code is 1 if it would not start.",
 )
 _PRINT = typer.Option("--print-config", help="Start nothing: print all options as a file, and who said each.")
 _PARAMETERS = [
@@ -148,6 +148,8 @@ def _tell(findings: "Iterable[Finding]") -> bool:
     failed = False
     for finding in findings:
         failed |= finding.state == "fail"
-        table.add_row(marks[finding.state], *map(escape, (finding.name, finding.found)), f"[dim]{escape(finding.fix)}[/]")
+        table.add_row(
+            marks[finding.state], *map(escape, (finding.name, finding.found)), f"[dim]{escape(finding.fix)}[/]"
+        )
     Console().print(table)
     return failed

@@ -70,7 +70,7 @@ INFO_FILES: Final = 0x88  # u64, address of the read-only files' archive; 0: non
 INFO_PHDR: Final = 0x90  # u64, address of the program's ELF program headers; 0: none
 INFO_PHNUM: Final = 0x98  # u32, how many there are
 INFO_PROGRAM_KIND: Final = 0x9C  # u32, PROGRAM_*
-INFO_SECRETS: Final = 0xA0  # u32, secrets of the edge's operator, which begin the environment; 0 while an image is built
+INFO_SECRETS: Final = 0xA0  # u32, secrets that an edge gives, which begin the environment; 0 while an image is built
 INFO_DISKS: Final = 0xC0  # u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped
 
 # Control page: written by the guest. A value read from here is checked before use, every time.

@@ -97,7 +97,9 @@ class Directory:
         self._warned_on: date | None = None
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
-        self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another release than before
+        self.on_release: Callable[[Service], None] = lambda _service: (
+            None
+        )  # it is known, or another release than before
 
     @property
     def expired(self) -> bool:

@@ -1,4 +1,4 @@
-"""Secrets that an operator gives services, as checked values: names, bounds, and how they are told to a machine. Pure."""
+"""Secrets that an operator gives services, as checked values: names, bounds, and how a machine is told them. Pure."""
 
 import re
 from collections.abc import Mapping

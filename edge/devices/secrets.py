@@ -1,4 +1,4 @@
-"""The secrets that this edge gives services: read from the operator's folder, again and again, and told when they change.
+"""The secrets that this edge gives services: read from the operator's folder again and again, told when they change.
 
 A service's secrets are its tenant's: where a name comes into other hands, the new tenant finds none of the old one's.
 What cannot be used is said, in the log and in `health`, and what was in use stays.

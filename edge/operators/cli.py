@@ -35,7 +35,8 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health, secrets) or action (park, drain).", metavar="PAGE"
+            help="Page to print (metrics, services, reports, workers, health, secrets) or action (park, drain).",
+            metavar="PAGE",
         ),
     ],
     cache: CacheOption = None,

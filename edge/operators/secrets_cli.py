@@ -163,7 +163,9 @@ def _check_names(service: str, tenant: str) -> None:
 
     for what, name in (("SERVICE", service), ("--tenant", tenant or service)):
         if not is_name(name):
-            raise OperatorError(f"{what}: 1 to 63 of a-z 0-9 . _ - expected, a letter or digit at both ends, got {name!r}")
+            raise OperatorError(
+                f"{what}: 1 to 63 of a-z 0-9 . _ - expected, a letter or digit at both ends, got {name!r}"
+            )
 
 
 def _holder(service: str, tenant: str, place: Path | None, *, unchecked: bool) -> str:

@@ -192,7 +192,7 @@ class Supervisor:
             service.secrets = self.secrets.of(service.name, service.tenant)
 
     def _on_secrets(self, holder: str) -> None:
-        """There are other secrets for a service: machines that were started with the old ones go, as old versions do."""
+        """A service has other secrets: machines that were started with the old ones go, as those of old versions do."""
         service = self.directory.by_name.get(holder.partition(APART)[0])
         if service is None or self.secrets is None:
             return

@@ -71,7 +71,9 @@ def images_of(
         raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
     variables = {**read_env_files(env_file or []), **parse_environment(env or [])}
     for each in like_secrets(variables):
-        (warn or progress)(f"{each}: whoever has the image can read it; if it is a secret, give it by `nunatak secrets`")
+        (warn or progress)(
+            f"{each}: whoever has the image can read it; if it is a secret, give it by `nunatak secrets`"
+        )
     return build_image(
         source,
         name=name or name_of(source),

@@ -37,9 +37,7 @@ def take_file(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-def _defaults(
-    context: typer.Context, file: str, values: Mapping[str, Any], lines: Mapping[str, int]
-) -> dict[str, Any]:
+def _defaults(context: typer.Context, file: str, values: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, Any]:
     options = {param.name: param for param in context.command.params if param.name not in OWN}
     found: dict[str, Any] = {}
     for key, value in values.items():
@@ -48,12 +46,14 @@ def _defaults(
             raise OperatorError(f"{place}: one spelling expected, it is given twice")
         if name not in options:
             near = get_close_matches(name, [each for each in options if each], 1)
-            raise OperatorError(f"{place}: no option of this name: {f'did you mean {near[0]}?' if near else 'see --help'}")
+            raise OperatorError(
+                f"{place}: no option of this name: {f'did you mean {near[0]}?' if near else 'see --help'}"
+            )
         if isinstance(value, dict | float) or (isinstance(value, list) and not options[name].multiple):
             raise OperatorError(f"{place}: a whole number or text expected, got {value!r}")
         found[name] = value if isinstance(value, bool | list) else str(value)
         try:
-            options[name].type_cast_value(context, found[name])
+            options[name].process_value(context, found[name])
         except typer.BadParameter as error:
             raise OperatorError(f"{place}: {error.message}") from None
     return found
@@ -68,7 +68,9 @@ def as_file(context: typer.Context) -> str:
             continue
         where = {"COMMANDLINE": "option", "ENVIRONMENT": "environment", "DEFAULT_MAP": str(context.params["config"])}
         text = value if isinstance(value, bool | int) else "" if value is None else str(value)
-        lines.append(f"{'# ' if value is None else ''}{name} = {json.dumps(text)}  # {where.get(source.name, 'default')}\n")
+        lines.append(
+            f"{'# ' if value is None else ''}{name} = {json.dumps(text)}  # {where.get(source.name, 'default')}\n"
+        )
     return "".join(lines)
 
 

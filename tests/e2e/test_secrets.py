@@ -158,7 +158,9 @@ def test_nobody_else_finds_them(kept: Site, worker: Path) -> None:
         assert says(kept, "mine").startswith(SECRET)
     listed = secrets(kept, "list").stdout
     assert "mine: API_KEY\n" in listed
-    pages = [admin(kept.edges[0], page).body.decode() for page in ("secrets", "services", "reports", "metrics", "health")]
+    pages = [
+        admin(kept.edges[0], page).body.decode() for page in ("secrets", "services", "reports", "metrics", "health")
+    ]
     assert '"holder": "mine"' in pages[0]
     assert SECRET not in "".join((listed, *pages, kept.edges[0].tail(), *kept.logs("mine")))
     kept.publish(worker, "mine", tenant="others")
@@ -169,7 +171,11 @@ def test_nobody_else_finds_them(kept: Site, worker: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "value", "message"),
     [
-        (("set", "nowhere", "A"), "x", "nowhere: a service of the edge's catalogue expected, it knows none of this name"),
+        (
+            ("set", "nowhere", "A"),
+            "x",
+            "nowhere: a service of the edge's catalogue expected, it knows none of this name",
+        ),
         (("set", "known", "A", "--tenant", "x"), "x", "--tenant: known, whose service known is, expected, got x"),
         (("set", "../known", "A"), "x", "SERVICE: 1 to 63 of a-z 0-9"),
         (("set", "known", "../A"), "x", "../A: a name of 1 to 64"),
@@ -177,7 +183,11 @@ def test_nobody_else_finds_them(kept: Site, worker: Path) -> None:
         (("set", "known", "A"), "", "A: a value of 1 to 4096 bytes expected, got 0"),
         (("set", "known", "A"), "x" * 5000, "A: a value of 1 to 4096 bytes expected"),
         (("remove", "known", "B"), "", "known: a secret that is there expected (KEPT), got 'B'"),
-        (("remove", "known", "../known/KEPT"), "", "known: a secret that is there expected (KEPT), got '../known/KEPT'"),
+        (
+            ("remove", "known", "../known/KEPT"),
+            "",
+            "known: a secret that is there expected (KEPT), got '../known/KEPT'",
+        ),
     ],
 )
 def test_mistakes_are_told_and_change_nothing(kept: Site, words: tuple[str, ...], value: str, message: str) -> None:

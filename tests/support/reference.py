@@ -24,7 +24,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 TARGET: Final = ROOT / "docs" / "reference"
 OPTIONS: Final = """# Options of an edge
 
-Made from the fields of `EdgeConfig` in `edge/config/options.py` by `make fmt`; a test compares. An option `some_name` is
+Made from the fields of `EdgeConfig` in `edge/config/options.py` by `make fmt`; a test compares. An option `some_name`
+is given
 
 | where | as | what goes before |
 |---|---|---|
@@ -35,9 +36,9 @@ Made from the fields of `EdgeConfig` in `edge/config/options.py` by `make fmt`; 
 A name that is no option and a value out of range are refused, each with the file and the line, the variable or the
 option; `nunatak edge --print-config` shows what counts and where it comes from, `--check` whether it can be used here.
 
-- A SIZE is a number of bytes, or has a unit: `64MiB`, `1.5GiB`. A DURATION is a number of seconds, or has a unit: `500ms`,
-  `30s`, `10min`, `1h`, `1d`. A PERCENT, where there is one, is a share of `memory`: `25%`. In the file these are texts in
-  quotes.
+- A SIZE is a number of bytes, or has a unit: `64MiB`, `1.5GiB`. A DURATION is a number of seconds, or has a unit:
+  `500ms`, `30s`, `10min`, `1h`, `1d`. A PERCENT, where there is one, is a share of `memory`: `25%`. In the file these
+  are texts in quotes.
 - What is written with commas may be a list in the file, `upstreams = ["public", "10.1.0.0/16"]`, and weights a table.
 - `on` and `off` may be `true` and `false` in the file.
 
@@ -83,7 +84,7 @@ Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMA
 terminal. The options of `nunatak edge` are in [options](options.md).
 
 Each option may be given in the environment as well, `--some-name` of `nunatak COMMAND` as `NUNATAK_COMMAND_SOME_NAME`
-(one that may be repeated with blanks between its values, one without a value as `1`); the command line goes before it."""
+(one that may be repeated with blanks between its values, one without a value as `1`); the command line goes before."""
 
 BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
 

@@ -122,7 +122,10 @@ def test_a_file_takes_each_form_in_both_spellings(tmp_path: Path) -> None:
         ("[admin_hosts]\na = 1", ":1: admin_hosts: a number or text, or a list, expected, got a table"),
         ("drain = 1\n[weights]\na = 0", ":2: weights: TENANT=WEIGHT with 1 to 10000 expected, got 'a=0'"),
         ('[weights]\n"a,b" = 1', ":1: weights: texts and numbers without , and = expected in it, got 'a,b'"),
-        ("service-host = 'a'\nservice_host = 'b'", ":2: service_host: one spelling expected, service-host is given too"),
+        (
+            "service-host = 'a'\nservice_host = 'b'",
+            ":2: service_host: one spelling expected, service-host is given too",
+        ),
         ("admin = 1", ":1: admin: this option is no more: "),
         ("drain = 1\nmemory = ", ":2: Invalid value (at line 2, column 10)"),
         ("drain = 1\ndrain = 2", ":2: Cannot overwrite a value (at line 2, column "),
@@ -173,7 +176,11 @@ def test_the_line_goes_before_the_environment_and_that_before_the_file(tmp_path:
 
 
 def test_what_kubernetes_says_of_a_service_is_taken_for_no_option() -> None:
-    links = {"NUNATAK_EDGE_SERVICE_HOST": "10.96.0.7", "NUNATAK_EDGE_SERVICE_PORT": "80", "NUNATAK_EDGE_PORT": "tcp://x"}
+    links = {
+        "NUNATAK_EDGE_SERVICE_HOST": "10.96.0.7",
+        "NUNATAK_EDGE_SERVICE_PORT": "80",
+        "NUNATAK_EDGE_PORT": "tcp://x",
+    }
     with pytest.raises(OperatorError, match="enableServiceLinks") as caught:
         load_config(None, NEEDED, links)
     assert "\n" not in str(caught.value)

@@ -1,7 +1,7 @@
 """The environment of a machine: secrets that the edge's operator gives its service, before what its image has.
 
-It lies in pages that the guest may read and not write, and is made anew at every start, as the info page is: no image and
-no parked record holds it. What a guest makes of it in its own memory is the guest's.
+It lies in pages that the guest may read and not write, and is made anew at every start, as the info page is: no image
+and no parked record holds it. What a guest makes of it in its own memory is the guest's.
 """
 
 import struct

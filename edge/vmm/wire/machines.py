@@ -82,7 +82,9 @@ class Open:
         if scratch and not state:
             raise ValueError("OPEN: scratch pages with a state expected, got them alone")
         if len(secrets) > abi.SECRETS_SIZE or (secrets and not _SECRETS.fullmatch(secrets)):
-            raise ValueError(f"OPEN: secrets of at most {abi.SECRETS_SIZE} bytes expected, each with a name and its end")
+            raise ValueError(
+                f"OPEN: secrets of at most {abi.SECRETS_SIZE} bytes expected, each with a name and its end"
+            )
         return Open(
             require_number("OPEN machine", machine),
             require_number("OPEN image", image),
