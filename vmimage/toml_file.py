@@ -27,8 +27,8 @@ def parse_toml(name: str, data: bytes) -> Mapping[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name}:{line}: UTF-8 expected") from None
     except tomllib.TOMLDecodeError as error:
-        line = _LINE.search(str(error))
-        raise ValueError(f"{name}:{line[1] if line else 1}: {error}") from None
+        found = _LINE.search(str(error))
+        raise ValueError(f"{name}:{found[1] if found else 1}: {error}") from None
     except RecursionError:
         raise ValueError(f"{name}:1: values within fewer values expected") from None
 

@@ -41,7 +41,7 @@ def test_durations_for_people_say_exactly_what_they_are(seconds: float, text: st
 
 
 def test_a_share_is_from_none_to_all() -> None:
-    assert (parse_percent("12.5%"), parse_percent(" 100 % ")) == (Decimal("0.125"), 1)
+    assert (parse_percent("12.5%"), parse_percent(" 100 % ")) == (Decimal("0.125"), Decimal(1))
     assert [is_percent(text) for text in ("50%", "50", "%")] == [True, False, False]
     for text in ("101%", "-1%", "half"):
         with pytest.raises(ValueError, match="a share from 0% to 100% expected"):
