@@ -98,6 +98,9 @@ class Directory:
         self.look_error: NunatakError | None = None  # why the last look at the catalogue failed
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
+        self.on_release: Callable[[Service], None] = lambda _service: (
+            None
+        )  # it is known, or another release than before
 
     @property
     def expired(self) -> bool:
@@ -154,7 +157,10 @@ class Directory:
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
             raise
         self._nowhere.pop((kind, name), None)
-        service = self.by_name.setdefault(release.service, Service(release))
+        service = self.by_name.get(release.service)
+        if service is None:
+            service = self.by_name[release.service] = Service(release)
+            self.on_release(service)
         if kind == "host":
             self.by_host[name] = service
         return service
@@ -250,6 +256,7 @@ class Directory:
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
+                self.on_release(service)
         return True
 
     def _look_up_changed(

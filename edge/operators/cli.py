@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from edge.operators.secrets_cli import app as secrets
 from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MatchOption = Annotated[
 ]
 
 app = typer.Typer()
+app.add_typer(secrets, name="secrets")
 
 
 @app.command()
@@ -33,7 +35,7 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health, ready) or action (park, drain).",
+            help="Page to print (metrics, services, reports, workers, secrets, health, ready) or action (park, drain).",
             metavar="PAGE",
         ),
     ],

@@ -55,15 +55,32 @@ class Admin:
             case "GET", "health" | "ready" as question:
                 status, said = conditions.page(facts_of(self._supervisor), question)
                 return _json(said, status)
+            case "GET", "secrets":
+                return await self._secrets(query)
             case "POST", "park":
                 return await self._park(query)
             case "POST", "drain":
                 self._drain()
                 return Page(202, b"draining\n")
-            case _, "metrics" | "services" | "reports" | "workers" | "health" | "ready" | "park" | "drain":
+            case (
+                _,
+                "metrics" | "services" | "reports" | "workers" | "secrets" | "health" | "ready" | "park" | "drain",
+            ):
                 raise ClientError(405, "method_not_allowed")
             case _:
                 raise ClientError(404, "no_such_page")
+
+    async def _secrets(self, query: str) -> Page:
+        """Names of the secrets of one service (`service=`), which the catalogue is asked for, or of all that have some.
+
+        :raises NunatakError: there is no such service, or the catalogue cannot be asked.
+        """
+        given, names = self._supervisor.secrets, parse_qs(query).get("service")
+        if names is not None:
+            service = await self._supervisor.directory.find("service", names[0])
+            return _json({"service": service.name, "tenant": service.tenant, "names": list(service.secrets.names)})
+        held = given.holders if given is not None else {}
+        return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
     async def _park_one(self, service: Service) -> bool:
         parking = self._supervisor.park(service)

@@ -278,6 +278,7 @@ class Driver:
             disks=self._disks.attach(machine, attached),
             state=record.state if record is not None else b"",
             scratch=record.scratch if record is not None else b"",
+            secrets=service.secrets.block,
         )
         worker.send(message.to_bytes())
         self._counters.opens += 1
@@ -362,7 +363,7 @@ class Driver:
 
 def _record_of(machine: Machine, parts: do.ParkedParts, age_s: float, served: int) -> ParkedRecord:
     service, image = machine.service, machine.image.manifest.digest
-    about = service.name, service.tenant, image, began_us(age_s), served, parts.disk_versions
+    about = service.name, service.owner, image, began_us(age_s), served, parts.disk_versions
     return ParkedRecord(*about, parts.state, parts.scratch)
 
 

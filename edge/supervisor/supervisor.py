@@ -14,11 +14,13 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
+from edge.config.secrets import APART
 from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.lines import Lines
+from edge.devices.secrets import Given
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import Patience
 from edge.model.services import Service
@@ -56,7 +58,9 @@ class Supervisor:
         records: Records,
         disks: Disks,
         worker_command: Sequence[str] = COMMAND,
+        secrets: Given | None = None,
     ) -> None:
+        """:param secrets: of services; None: no service has any."""
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.tasks = Tasks(counters)
@@ -109,6 +113,9 @@ class Supervisor:
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
         directory.on_change = self._on_change
+        self.secrets = secrets
+        if secrets is not None:
+            directory.on_release, secrets.on_change = self._give, self._on_secrets
         images.on_drop = self._on_image_drop
 
     async def start(self) -> None:
@@ -120,6 +127,8 @@ class Supervisor:
         self.tasks.keep("catalogue", lambda: self.directory.watch(lambda: self.config.refresh))
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
+        if (secrets := self.secrets) is not None and self.config.secrets:
+            self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from now on: of those that an edge takes up while it runs (`edge.config.reload`)."""
@@ -179,6 +188,21 @@ class Supervisor:
         )
         self.life.changed(service, release)
         self._carry_out()
+
+    def _give(self, service: Service) -> None:
+        """A service is known, or is another release: it has the secrets that are there for it."""
+        if self.secrets is not None:
+            service.secrets = self.secrets.of(service.name, service.tenant)
+
+    def _on_secrets(self, holder: str) -> None:
+        """A service has other secrets: machines that were started with the old ones go, as those of old versions do."""
+        service = self.directory.by_name.get(holder.partition(APART)[0])
+        if service is None or self.secrets is None:
+            return
+        if service.secrets.mark != self.secrets.of(service.name, service.tenant).mark:
+            self.life.changed(service, service.release)
+            self._give(service)
+            self._carry_out()
 
     # Workers.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.config_file import ConfigOption, PrintOption, as_file
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.shared import (
@@ -56,6 +57,7 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", me
 
 @app.command()
 def origin(
+    context: typer.Context,
     store: Annotated[
         Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
     ],
@@ -72,6 +74,8 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    config: ConfigOption = None,
+    print_config: PrintOption = False,
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
@@ -92,6 +96,10 @@ def origin(
     from origin.registry.roles import Online
     from origin.registry.server import Origin
     from origin.registry.store import Store
+
+    if print_config:
+        typer.echo(as_file(context), nl=False)
+        return
 
     def shared_tokens() -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE

@@ -172,7 +172,7 @@ def test_both_read_the_same_options(text: str, parsed: At | None) -> None:
     ],
 )
 def test_origins_that_are_none(url: str) -> None:
-    with pytest.raises(OperatorError, match=r"^origin: "):
+    with pytest.raises(OperatorError, match=r"^--origin: "):
         load_config(None, GIVEN | {"origin": url})
 
 
