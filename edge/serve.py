@@ -112,8 +112,9 @@ async def serve(
         supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
         running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
-        within_s = config.drain * 2 + PARK_S + LEAVE_S
-        leaving = Handover(config.cache, config.listen, front.descriptors, within_s)
+        leaving = Handover(
+            config.cache, config.listen, front.descriptors, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
+        )
         leaving.on_take = ending.begin
         if manager.ping_s:
             supervisor.tasks.keep("watchdog", lambda: _ping(manager))

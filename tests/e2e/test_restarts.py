@@ -241,3 +241,37 @@ def test_a_configuration_is_taken_up_or_named_or_left(own_site: Site) -> None:
 def test_pages_are_for_operators_only(site: Site, page: str) -> None:
     with Client(site.edges[0].url) as client:
         assert client.get(f"/-/{page}", host="nobody.test").status == 421
+
+
+def test_an_origin_reads_its_file_again(own_site: Site) -> None:
+    origin, file, token = own_site.origin, own_site.folder / "origin.toml", own_site.folder / "new-token"
+    origin.stop()
+    at = origin.command.index("--token-file")
+    first = origin.command[at + 1]
+    origin.command[at : at + 2] = ["--config", str(file)]
+    file.write_text(f'token_file = "{first}"\n')
+    own_site.restart(origin)
+    token.write_text("another-token-of-publishers")
+
+    def upload(secret: str) -> int:
+        with Client(origin.url) as client:
+            fields = {"Authorization": f"Bearer {secret}"}
+            return client.request("POST", "/v2/images/blobs/uploads/", headers=fields).status
+
+    def reload(text: str, line: str) -> None:
+        seen = len(origin.log.read_text())
+        file.write_text(text)
+        os.kill(origin.pid, signal.SIGHUP)
+        eventually(lambda: line in origin.log.read_text()[seen:], line)
+
+    assert upload("another-token-of-publishers") == 401
+    reload(f'token_file = "{token}"\ntimestamp-minutes = 30\n', "a restart is needed for timestamp_minutes")
+    assert upload("another-token-of-publishers") == 202
+    for text, why in (
+        (f'token_file = "{first}"\nlisten = 1.5\n', f"{file}:2: listen"),
+        ('no_such = "x"\n', f"{file}:1: no_such"),
+        ('token_file = "nowhere"\n', "nowhere"),
+    ):
+        reload(text, "the tokens stay as they were")
+        assert why in origin.log.read_text().splitlines()[-1]
+        assert upload("another-token-of-publishers") == 202

@@ -25,7 +25,7 @@ def play(act: Callable[[Handover, socket.socket], Awaitable[None]], folder: Path
 
     async def run() -> None:
         with socket.create_server(PUBLIC) as own:
-            leaving = Handover(folder, "127.0.0.1:0", [own.fileno()], 5.0)
+            leaving = Handover(folder, "127.0.0.1:0", [own.fileno()], lambda: 5.0)
             try:
                 await act(leaving, own)
             finally:
