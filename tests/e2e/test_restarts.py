@@ -251,6 +251,7 @@ def test_an_origin_reads_its_file_again(own_site: Site) -> None:
     origin.command[at : at + 2] = ["--config", str(file)]
     file.write_text(f'token_file = "{first}"\n')
     own_site.restart(origin)
+    token.touch(0o600)
     token.write_text("another-token-of-publishers")
 
     def upload(secret: str) -> int:
