@@ -35,6 +35,7 @@ from tuf.ngclient import UpdaterConfig
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
     READ_TIMEOUT_S,
+    CatalogueExpired,
     Fetcher,
     FollowingUpdater,
     still_signed,
@@ -257,7 +258,7 @@ class Catalogue:
     def _refuse_if_expired(self) -> None:
         view = self._view
         if view is not None and self._now() >= view.expires:
-            raise VerificationError(f"a catalogue that has not expired expected, got one that did at {view.expires}")
+            raise CatalogueExpired(f"a catalogue that has not expired expected, got one that did at {view.expires}")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

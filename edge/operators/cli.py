@@ -35,7 +35,7 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health, secrets) or action (park, drain).",
+            help="Page to print (metrics, services, reports, workers, health, ready, secrets) or action (park, drain).",
             metavar="PAGE",
         ),
     ],
@@ -122,8 +122,8 @@ def _place(cache: Path | None, socket: Path | None) -> Path:
 
 def _look(place: Path) -> "Look":
     from edge.operators.client import ask, ask_list
-    from edge.operators.looks import Look
+    from edge.operators.looks import Look, health_lines
 
-    _, health = ask(place, "health")
+    health = health_lines(ask(place, "health")[1])
     services, workers = ask_list(place, "services"), ask_list(place, "workers")
-    return Look(time.monotonic(), services, workers, health.decode("utf-8", "replace").splitlines())
+    return Look(time.monotonic(), services, workers, health)

@@ -124,23 +124,27 @@ class Supervisor:
         :raises OperatorError: no worker came up.
         """
         await self.workers.start()
-        self.tasks.keep("catalogue", lambda: self.directory.watch(self.config.refresh))
+        self.tasks.keep("catalogue", lambda: self.directory.watch(lambda: self.config.refresh))
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
         if (secrets := self.secrets) is not None and self.config.secrets:
             self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
 
-    def health(self) -> list[str]:
-        """What is not well, a line each; empty when all is."""
-        expired = ["catalogue: past its date, new images are refused"] if self.directory.expired else []
+    def reconfigure(self, config: EdgeConfig) -> None:
+        """Go by other options from now on: of those that an edge takes up while it runs (`edge.config.reload`)."""
+        self.config = config
+        patience = Patience(config.request_timeout, config.stream_timeout)
+        self.upstreams.reconfigure(config.upstream_policy, patience)
+        self._upkeep.reconfigure(patience, config.wedged)
+        self.life.max_queue, self.life.crash_pause_max_s = config.max_queue, config.crash_pause
+        self.quarantine.isolates, self.driver.weights = config.isolates, config.tenant_weights
+        self.disks.logs.token = config.log_secret
+
+    def failing(self) -> list[str]:
+        """The edge's own work that fails, a line each."""
         owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
-        return [
-            *self.workers.health(),
-            *(line for owner in owners for line in owner.tasks.health()),
-            *expired,
-            *self.directory.ending(),
-            *(self.secrets.health() if self.secrets is not None else ()),
-        ]
+        secrets = self.secrets.health() if self.secrets is not None else ()
+        return [*(line for owner in owners for line in owner.tasks.health()), *secrets]
 
     # Requests, from `http`.
 

@@ -79,22 +79,22 @@ def origin(
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
-    On SIGTERM and Ctrl-C it finishes the requests in flight and ends. On SIGHUP it reads the files of the tokens again.
+    On SIGTERM and Ctrl-C it finishes the requests in flight and ends; a second one ends it at once. On SIGHUP it reads
+    the files of the tokens again.
     """
-    import asyncio
     import logging
     import resource
-    import signal
     from datetime import timedelta
 
     import uvloop
 
+    from origin.commands.serving import serve_until_told
     from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
-    from origin.registry.server import Origin, serve
+    from origin.registry.server import Origin
     from origin.registry.store import Store
 
     if print_config:
@@ -127,14 +127,10 @@ def origin(
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, host, port, lambda url: _announce(f"nunatak origin ready on {url}"), stop)
+    def announce(url: str) -> None:
+        _announce(f"nunatak origin ready on {url}")
 
-    uvloop.run(run())
+    uvloop.run(serve_until_told(site, host, port, reload, announce))
 
 
 @app.command()
