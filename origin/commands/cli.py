@@ -29,7 +29,7 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from tuf.api.metadata import Root
 
-    from origin.publish.publish import Exchange
+    from origin.publish.entries import Exchange
     from origin.publish.written import Choice
     from origin.registry.roles import Online
     from vmimage.trust import Trust
