@@ -25,6 +25,7 @@ from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
+from edge.supervisor.leftovers import Leftovers
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
 from edge.supervisor.quarantine import Quarantine
@@ -109,6 +110,7 @@ class Supervisor:
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
         directory.on_change = self._on_change
+        directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look
         images.on_drop = self._on_image_drop
 
     async def start(self) -> None:
