@@ -342,14 +342,16 @@ class Overlays:
         about = {"service": overlay.service, "disk": overlay.disk, "base": overlay.base, "pages": pages}
         _logger.warning(log.line("overlay_deleted", **about, reason=reason))
 
-    def forget(self, service: str) -> None:
-        """Delete all that a service wrote: it is withdrawn, and its publisher wants that."""
-        gone = [overlay for overlay in self._overlays.values() if overlay.service == service]
+    def forget(self, service: str, disks: Collection[str]) -> None:
+        """Delete all that a service wrote to these disks: it is withdrawn, and its publisher wants that."""
+        mine = [overlay for overlay in self._overlays.values() if overlay.service == service]
+        gone = [overlay for overlay in mine if overlay.disk in disks]
         for overlay in gone:
             del self._overlays[overlay.number]
             if overlay.version:
                 self._say_dropped(overlay, overlay.pages, "withdrawn")
-        self._by_disk.pop(service, None)
+        for disk in disks:
+            self._by_disk.get(service, {}).pop(disk, None)
         if gone:
             submit(self._thread, "delete overlays", self._delete, [overlay.number for overlay in gone])
 

@@ -52,6 +52,11 @@ def find(names: Names, known: Collection[str], wrote: Collection[str], records: 
     return found
 
 
+def dropped(record: ServiceRecord) -> set[str]:
+    """Disks of a service that is withdrawn whose pages its publisher wants deleted: they begin with the withdrawal."""
+    return {disk for disk, since in record.written if since == record.version}
+
+
 class Leftovers:
     """Those of this edge."""
 
@@ -71,9 +76,7 @@ class Leftovers:
         for record in found.services:
             if record.service in self._directory.by_name:
                 continue
-            if record.written:
-                self._overlays.leave(record.service, reason="withdrawn")
-            else:
-                self._overlays.forget(record.service)
+            self._overlays.leave(record.service, reason="withdrawn")
+            self._overlays.forget(record.service, dropped(record))
         if found.records or found.services:
             _logger.info(log.line("withdrawn_cleared", records=len(found.records), written=len(found.services)))

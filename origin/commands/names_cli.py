@@ -41,7 +41,8 @@ def withdraw(
 ) -> None:
     """Withdraw a service: edges refuse it with 421 and end its machines.
 
-    Its hosts are free then, its name stays its tenant's. Its history stays: `nunatak rollback` or `nunatak publish` brings it back, under a higher version.
+    Its hosts are free then, its name stays its tenant's. Its history stays: `nunatak rollback` or `nunatak publish`
+    brings it back, under a higher version.
     """
     from origin.publish import names
 
@@ -52,9 +53,8 @@ def withdraw(
 
     [record] = _carry_out(start, origin, keys, token_file, plain_http)
     typer.echo(f"{record.service} version {record.version}: withdrawn")
-    if record.written:
-        disks = ", ".join(disk for disk, _ in record.written)
-        typer.echo(f"edges keep aside, while there is room, what was written to {disks}", err=True)
+    if kept := [disk for disk, since in record.written if since != record.version]:
+        typer.echo(f"edges keep aside, while there is room, what was written to disk {', '.join(kept)}", err=True)
 
 
 def rename(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -21,16 +20,14 @@ NameArgument = Annotated[str, typer.Argument(help="Name of the service.", metava
 class ListFirst(TyperGroup):
     """Without the name of a command it is `list`."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """click.Command."""
         if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
-services = typer.Typer(
-    cls=ListFirst, help="List the services of an origin, show one, and what it was. Without more: list."
-)
+services = typer.Typer(cls=ListFirst, help="List the services of an origin, show one, and its versions.")
 
 
 @services.command("list")
@@ -82,7 +79,7 @@ def history(
 ) -> None:
     """Show the versions of a service that the catalogue remembers, the newest first, and who made them when.
 
-    Image digests are signed; time and author are what the origin noted, which is told to who may read the service's log.
+    Image digests are signed; time and author are what the origin noted, and are told to who may read the service's log.
     """
     from origin.commands.shared import load_upload_token
     from origin.keys import load_trust

@@ -221,8 +221,6 @@ def _places(
         old: tuple[DriveRef, ...] | None = want.image.disks
     else:
         old = disks.get(before.manifest_digest)
-    if before is not None and before.withdrawn and not before.written:
-        old = ()  # what there was has been dropped
     return decide(before, old, want.image.disks, choice, service)
 
 

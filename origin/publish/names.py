@@ -13,7 +13,7 @@ from securesystemslib.signer import Signer
 
 from origin.publish.chain import Warn, newest, require_token
 from origin.publish.entries import Entries, Exchange, Hosts, Image, Revise, Wanted
-from origin.publish.written import Choice
+from origin.publish.written import Choice, Written
 from vmimage.errors import PublisherError
 from vmimage.trust import ServiceRecord, Trust
 
@@ -39,11 +39,12 @@ def withdraw(
 
     def revise(records: Records) -> Mapping[str, Wanted]:
         record = _published(records, service, or_withdrawn=True)
-        if record.withdrawn and not (record.written and written == "drop"):
+        dropped = {disk for disk, since in record.written if since == record.version}
+        if record.withdrawn and (written != "drop" or len(dropped) == len(record.written)):
             return {service: Wanted(withdrawn=record.withdrawn)}
         _require_choice(record, written)
-        kept = record.written if written != "drop" else ()
-        return {service: Wanted(hosts=_no_hosts, withdrawn=now.strftime(_TIME), written=lambda _: kept)}
+        places = (lambda version: _all_since(record, version)) if written == "drop" else (lambda _: record.written)
+        return {service: Wanted(hosts=_no_hosts, withdrawn=now.strftime(_TIME), written=places)}
 
     return (yield from _change([service], revise, trust, signer, now, warn))
 
@@ -78,12 +79,9 @@ def rename(
                 f"{new} begins with the disks as they were published; the pages are kept aside under {old}"
             )
         image = Image(record.manifest_digest, record.manifest_size, record.snapshot, ())
-        names, hosts, kept = [disk for disk, _ in record.written], record.hosts, record.written
         return {
-            old: Wanted(hosts=_no_hosts, withdrawn=now.strftime(_TIME), written=lambda _: kept),
-            new: Wanted(
-                image, lambda _: hosts, record.tenant, written=lambda version: tuple((n, version) for n in names)
-            ),
+            old: Wanted(hosts=_no_hosts, withdrawn=now.strftime(_TIME), written=lambda _: record.written),
+            new: Wanted(image, lambda _: record.hosts, record.tenant, written=lambda first: _all_since(record, first)),
         }
 
     if old == new:
@@ -157,6 +155,11 @@ def _require_choice(record: ServiceRecord, written: Choice | None) -> None:
             f"to {_disks_of(record)}; --written keep has them kept aside while there is room, for who publishes under "
             "this name again; --written drop has them deleted"
         )
+
+
+def _all_since(record: ServiceRecord, version: int) -> Written:
+    """Every disk on which it writes begins with a version: what was written before is left behind."""
+    return tuple((disk, version) for disk, _ in record.written)
 
 
 def _disks_of(record: ServiceRecord) -> str:
