@@ -178,7 +178,8 @@ def compose(
         tenant = want.tenant or (before.owner if before else "")
         owner = tenant if tenant != service else ""
         shall_be = image.digest, hosts[service], owner, want.withdrawn
-        if before and (before.manifest_digest, before.hosts, before.owner, before.withdrawn) == shall_be:
+        same = before and (before.manifest_digest, before.hosts, before.owner, before.withdrawn) == shall_be
+        if before and same and (want.written is None or want.written(before.version) == before.written):
             records.append(before)
             continue
         version = before.version + 1 if before else 1

@@ -44,7 +44,8 @@ def withdraw(
             return {service: Wanted(withdrawn=record.withdrawn)}
         _require_choice(record, written)
         places = (lambda version: _all_since(record, version)) if written == "drop" else (lambda _: record.written)
-        return {service: Wanted(hosts=_no_hosts, withdrawn=now.strftime(_TIME), written=places)}
+        since = record.withdrawn or now.strftime(_TIME)
+        return {service: Wanted(hosts=_no_hosts, withdrawn=since, written=places)}
 
     return (yield from _change([service], revise, trust, signer, now, warn))
 

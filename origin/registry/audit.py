@@ -8,6 +8,7 @@ line the disk does not take is refused; one that fails afterwards gets a line th
 Nothing here shortens the file: it is opened for each line, so whoever keeps it elsewhere may rename it at any time.
 """
 
+import errno
 import json
 import os
 import threading
@@ -52,7 +53,7 @@ class Audit:
             try:
                 written = file.write(data)
                 if written != len(data):
-                    raise OSError(28, "No space left on device")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 if durable:
                     os.fsync(file.fileno())
             except OSError:
@@ -96,7 +97,8 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
     for role in sorted(role for role in submitted if after.trust.is_bin(role)):
         old_bin, new_bin = before.bin(role), after.bin(role)
         assert new_bin is not None, f"{role}: published a moment ago"
-        paths = sorted(path for path in changed_paths(old_bin, new_bin) if path.startswith(_SERVICES))
+        changed = changed_paths(old_bin, new_bin)
+        paths = sorted(path for path in changed if path.startswith(_SERVICES))
         keys = signed_by(submitted[role]) if paths else []
         for path in paths:
             old_target = old_bin.targets.get(path) if old_bin is not None else None
@@ -110,7 +112,7 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
                 "old": _about(past),
                 "new": _about(present),
             }
-        if not paths:
+        if not changed:
             same.append(role)
     if same:
         yield {"what": "sign", "bins": len(same)}

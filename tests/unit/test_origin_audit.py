@@ -76,15 +76,8 @@ def test_every_change_of_a_service_has_a_line(store: Store, keys: Keys) -> None:
     assert first["who"] == {"tenant": "alice", "token": made.id}
     assert first["key"] == [keys.publisher.public_key.keyid]
     assert (first["service"], first["old"], first["new"]["version"]) == ("hers", None, 1)
-    assert [line["what"] for line in shop] == [
-        "publish",
-        "publish",
-        "rollback",
-        "hosts",
-        "withdraw",
-        "publish",
-        "tenant",
-    ]
+    said = ["publish", "publish", "rollback", "hosts", "withdraw", "publish", "tenant"]
+    assert [line["what"] for line in shop] == said
     assert [line["new"]["version"] for line in shop] == [1, 2, 3, 4, 5, 6, 7]
     assert [line["old"] for line in shop[1:]] == [line["new"] for line in shop[:-1]]
     assert {json.dumps(line["who"]) for line in shop} == {'{"operator": true}'}
