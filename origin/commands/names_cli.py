@@ -65,7 +65,7 @@ def rename(
     written: Annotated[
         str | None,
         typer.Option(
-            help="drop: begin with copy-on-write disks as they were published; what the service wrote is kept aside "
+            help="With drop it begins with copy-on-write disks as they were published; what it wrote is kept aside "
             "under the old name.",
             metavar="drop",
             show_default="none, it is asked where there are such disks",

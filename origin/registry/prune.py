@@ -135,13 +135,17 @@ class Pruning:
         :raises OperatorError: one cannot be read, so that nobody knows what it names.
         """
         here = {content.digest: content for content in self._store.contents("manifests", "artifacts")}
-        data = {digest: self._read(content) for digest, content in here.items()}
-        names = {digest: {name for name in named(data[digest]) if name in here} - {digest} for digest in here}
-        referrers: dict[str, set[str]] = {}
+        names: dict[str, set[str]] = {}
+        subjects: dict[str, str] = {}
         for digest, content in here.items():
-            if content.kind == "artifacts" and (subject := _subject(data[digest], digest)) is not None:
-                referrers.setdefault(subject, set()).add(digest)
-        tagged = {digest for tag in self._store.tags() if (digest := self._store.tagged(tag)) is not None}
+            data = self._read(content)
+            names[digest] = {name for name in named(data) if name in here} - {digest}
+            if content.kind == "artifacts" and (subject := _subject(data, digest)) is not None:
+                subjects[digest] = subject
+        referrers: dict[str, set[str]] = {}
+        for digest, subject in subjects.items():
+            referrers.setdefault(subject, set()).add(digest)
+        tagged = {name for tag in self._store.tags() if (name := self._store.tagged(tag)) is not None}
         young = {digest for digest, content in here.items() if content.used_s >= self._before}
         marked = closure({*kept, *tagged, *young}, names, referrers)
         for digest in reversed(list(TopologicalSorter(names).static_order())):  # who names others first
@@ -153,9 +157,8 @@ class Pruning:
                 continue
             self._doomed.add(digest)
             self.result.manifests.append(digest)
-            subject = _subject(data[digest], digest) if content.kind == "artifacts" else None
-            if subject is not None and not self._dry_run:
-                self._store.forget_referrer(subject, digest)
+            if digest in subjects and not self._dry_run:
+                self._store.forget_referrer(subjects[digest], digest)
         self.result.kept_manifests = len(here) - len(self._doomed)
 
     def blobs(self) -> None:

@@ -73,7 +73,7 @@ def test_a_service_that_is_withdrawn_is_not_brought_back(
     repository.publish(record("hello", 1))
     victim = mirror.catalogue(tmp_path / "cache")
     victim.refresh()
-    assert victim.find_service("hello") == record("hello", 1)
+    assert victim.find_service("hello") == victim.find_host("hello.example") == record("hello", 1)
     repository.withdraw(record("hello", 1))
     assert victim.refresh()
     withdrawn = victim.find_withdrawn("hello")

@@ -104,9 +104,7 @@ def test_a_host_is_added_and_removed_under_a_machine_that_goes_on(site: Site, im
     assert ask(edge, "nm-hosts").status == 200
     assert run(site, "hosts", "add", "nm-hosts", "nm-more.test").startswith("nm-hosts version 2: ")
     eventually(lambda: ask(edge, "nm-more").status == 200, "the new host answers")
-    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; hit; detail=resident", (
-        "of the machine that there was"
-    )
+    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; hit; detail=resident", "of one machine"
     run(site, "hosts", "remove", "nm-hosts", "nm-hosts.test")
     eventually(lambda: ask(edge, "nm-hosts").status == 421, "the other one is free")
     assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; hit; detail=resident"
@@ -114,11 +112,8 @@ def test_a_host_is_added_and_removed_under_a_machine_that_goes_on(site: Site, im
 
 def test_logs_of_nobody_and_of_who_has_said_nothing(site: Site, image: Callable[..., Path]) -> None:
     site.publish(image("hello"), "nm-quiet")
-    with pytest.raises(
-        PublisherError, match="a service of this origin expected, got 'nm-quite': did you mean"
-    ) as error:
+    with pytest.raises(PublisherError, match=r"expected, got 'nm-quite': did you mean .*nm-quiet"):
         run(site, "logs", "nm-quite")
-    assert "nm-quiet" in str(error.value)
     with pytest.raises(PublisherError, match="the name of a service"):
         run(site, "logs", "../nm-quiet")
     said, noted = told(site, "logs", "nm-quiet")
