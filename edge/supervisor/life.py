@@ -292,7 +292,7 @@ class Life:
                 self.out.append(do.Count("replaced"))
                 self.retire(old)
         if service.withdrawn:
-            self.out.append(do.ForgetWritten(service))
+            self.out.append(do.LeaveWritten(service))
         if service.state == "cold":
             self.out.append(do.WantSoon(service))  # those that waited for a PARKED
 
