@@ -58,9 +58,9 @@ class Admin:
                 self._drain()
                 return Page(202, b"draining\n")
             case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
-                raise ClientError(405, "method_not_allowed")
+                raise ClientError("method_not_allowed")
             case _:
-                raise ClientError(404, "no_such_page")
+                raise ClientError("no_such_page")
 
     async def _park_one(self, service: Service) -> bool:
         parking = self._supervisor.park(service)
@@ -78,7 +78,7 @@ class Admin:
         elif names[0] in by_name:
             services = [by_name[names[0]]]
         else:
-            raise ClientError(404, "unknown_service")
+            raise ClientError("no_such_service")
         parked = await asyncio.gather(*map(self._park_one, services))
         return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from edge.model import reasons
+from edge.model.flow import Refusal
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Publication, Site, example
@@ -214,7 +216,7 @@ def test_a_flipped_byte_at_the_origin_is_refused_and_the_reason_stays_inside(own
     with Client(edge.url) as client:
         answer = client.get("/", host="hello.test")
         request_id = answer.headers["x-request-id"]
-        body = f"502 Bad Gateway, request {request_id}\n".encode()
+        body = reasons.page(Refusal(502, "unverifiable"), request_id.encode())  # that, and no digest or place
         assert (answer.status, answer.error, answer.body) == (502, "unverifiable", body)
         assert client.get("/", host="clock.test").status == 200
         assert metrics(edge)["refusals_total{unverifiable}"] >= 1
