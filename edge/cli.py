@@ -31,7 +31,9 @@ def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: st
     from edge.serve import serve
 
     if not host.LINUX:
-        raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
     loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
     level = logging.DEBUG if verbose else logging.INFO
     output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
@@ -45,7 +47,9 @@ def _log_file(path: str) -> logging.Handler:
     try:
         return log.LogFile(path)
     except OSError as error:
-        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+        raise OperatorError(
+            f"log: a file that can be written expected at {path}: {error.strerror}: make its folder, or name another"
+        ) from None
     finally:
         os.umask(before)
 

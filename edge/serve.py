@@ -53,7 +53,10 @@ def _take(folder: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise OperatorError(f"--cache: a folder of its own expected, got {folder}: another edge uses it") from None
+        raise OperatorError(
+            f"--cache: a folder of its own expected, got {folder}: another edge uses it: "
+            "end that one, or name another folder"
+        ) from None
     return lock
 
 

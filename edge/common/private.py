@@ -34,7 +34,8 @@ def private_folder(folder: Path) -> int:
         return closed + _close_all(folder)
     except OSError as error:
         raise OperatorError(
-            f"--cache: a writable folder expected at {error.filename or folder}: {error.strerror}"
+            f"--cache: a writable folder expected at {error.filename or folder}: {error.strerror}: "
+            "name one that this user may write"
         ) from None
 
 

@@ -141,7 +141,9 @@ class Operators(Answers):
         try:
             self._audit.reopen()
         except OSError as error:
-            raise OperatorError(f"audit log: {error.strerror or error}") from error
+            raise OperatorError(
+                f"audit log: {error.strerror or error}: make it a file that this user may write"
+            ) from error
         self._token = self._config.admin_secret
 
     async def close(self) -> None:

@@ -69,7 +69,7 @@ def publish(
     """
     names = [publication.service for publication in publications]
     if len(set(names)) != len(names):
-        raise PublisherError("each service once expected, got one twice")
+        raise PublisherError("each service once expected, got one twice: take one of its lines away")
     trust = yield from newest(trust, signer, now, warn)
     images = {i.manifest.digest: i for publication in publications for i in publication.images}
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
@@ -106,14 +106,16 @@ def rollback(
     bins = yield from _read_bins(trust, meta, [service_path(service)])
     target = _find(bins, trust, service_path(service))
     if target is None:
-        raise PublisherError(f"a published service expected, got {service!r}")
+        raise PublisherError(f"a published service expected, got {service!r}: check the name, or publish it first")
     record, history = parse_target(target.path, target), history_of(target)
     oldest = record.version - len(history)
     version = record.version - 1 if to is None else to
     if not oldest <= version < record.version:
         had = f"{oldest} to {record.version - 1}" if history else "none"
         got = "no earlier one" if to is None else to
-        raise PublisherError(f"a version of {service} to go back to expected ({had}), got {got}")
+        raise PublisherError(
+            f"a version of {service} to go back to expected, got {got}: name one that is kept ({had}) with --to"
+        )
     digest = history[version - oldest]
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]
     expect(response, 200, f"manifest {digest}")
@@ -184,7 +186,9 @@ def _point(
         if response.status != 409:
             expect(response, 201, "catalogue")
             return records
-    raise OriginError(f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
+    raise OriginError(
+        f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
+    )
 
 
 def _read_disks(wanted: Mapping[str, _Wanted], bins: Mapping[str, Targets], trust: Trust) -> _ReadDisks:
@@ -224,11 +228,16 @@ def _compose(
     for service, want in wanted.items():
         for path in map(host_path, want.hosts):
             if owners.setdefault(path, service) != service:
-                raise PublisherError(f"{path}: one service expected, got {owners[path]} and {service}")
+                raise PublisherError(
+                    f"{path}: one service expected, got {owners[path]} and {service}: give the host to one of them"
+                )
             other = _find(bins, trust, path)
             owner = parse_target(path, other).service if other else service
             if owner != service and owner not in wanted:
-                raise PublisherError(f"{path}: a free host expected, got one that service {owner} has")
+                raise PublisherError(
+                    f"{path}: a free host expected, got one that service {owner} has: "
+                    "publish that one with other hosts first, or choose another"
+                )
     records: list[ServiceRecord] = []
     removed: set[str] = set()
     added: dict[str, TargetFile] = {}

@@ -47,7 +47,7 @@ async def listen(runner: web.AppRunner, host: str | Path, port: int) -> str:
     try:
         await web.TCPSite(runner, None if host == EVERYWHERE else host, port).start()
     except OSError as error:
-        raise OperatorError(f"a free address expected, got {host}:{port}: {_why(error)}") from None
+        raise OperatorError(f"--listen {host}:{port}: {_why(error)}") from None
     bound = runner.addresses[0]
     return f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
 
@@ -67,7 +67,7 @@ def _why(error: OSError) -> str:
 
 def _unix_listener(path: Path) -> socket.socket:
     if len(os.fsencode(path)) > PATH_MAX:
-        raise OperatorError(f"--listen unix:{path}: a path of at most {PATH_MAX} octets expected")
+        raise OperatorError(f"--listen unix:{path}: a path of at most {PATH_MAX} octets expected: name a shorter one")
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -86,7 +86,9 @@ def _clear(path: Path) -> None:
     """
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise OperatorError(f"--listen unix:{path}: a socket or nothing expected there, found another file")
+            raise OperatorError(
+                f"--listen unix:{path}: a socket or nothing expected there, found another file: name another path"
+            )
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -98,4 +100,6 @@ def _clear(path: Path) -> None:
             return
         except (BlockingIOError, TimeoutError):
             pass  # its queue is full: somebody is there
-    raise OperatorError(f"--listen unix:{path}: another process listens there")
+    raise OperatorError(
+        f"--listen unix:{path}: another process listens there: end it (ss -lxp says which), or name another path"
+    )

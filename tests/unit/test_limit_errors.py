@@ -24,7 +24,7 @@ def test_more_time_is_named_as_far_as_there_is_more(cpu_ms: int, more: str | Non
 
 @pytest.mark.parametrize(
     ("memory", "more"),
-    [(32 * MIB, "64MiB"), (33 * MIB + 4096, "67MiB"), (600 * MIB, "1024MiB"), (abi.MEMORY_MAX, None)],
+    [(32 * MIB, "64MiB"), (34 * MIB, "68MiB"), (600 * MIB, "1024MiB"), (abi.MEMORY_MAX, None)],
 )
 def test_more_memory_is_named_as_far_as_there_is_more(memory: int, more: str | None) -> None:
     for error in (limit_errors.out_of_memory(memory), limit_errors.beyond_memory(memory, memory)):
