@@ -292,7 +292,7 @@ def test_rollback_to_where_nothing_is(url: str, keys: Keys) -> None:
             _roll(url, keys, "hello", to)
     for number in range(12):
         _send(url, keys, publication("hello", content=b"%d" % number))
-    with pytest.raises(PublisherError, match=r"\(3 to 12\), got 2"):
+    with pytest.raises(PublisherError, match=r"got 2: name one that is kept \(3 to 12\)"):
         _roll(url, keys, "hello", 2)
 
 
