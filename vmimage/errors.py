@@ -111,7 +111,7 @@ class GuestFault(GuestError):
     """The program broke off at a processor exception: a wild pointer, an overflow of its stack, a trap."""
 
     counter = "guest_fault"
-    remedy = "Find the source line in the crash report and fix the program."
+    remedy = "Fix the program where the trace in the service's log (`nunatak logs`) says."
 
 
 class GuestViolation(GuestError):

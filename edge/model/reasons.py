@@ -33,7 +33,7 @@ def error_classes() -> Iterator[type[NunatakError]]:
 
 
 def _row(error: type[NunatakError]) -> Reason:
-    whose = next((name for root, name in _ROOTS.items() if issubclass(error, root)), "edge")
+    whose: Whose = next((name for root, name in _ROOTS.items() if issubclass(error, root)), "edge")
     cause = (inspect.getdoc(error) or "").partition("\n\n")[0].replace("\n", " ")
     return Reason(error.http_status, whose, cause, error.remedy, error.limit)
 

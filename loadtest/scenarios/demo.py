@@ -18,7 +18,7 @@ from rich.table import Table
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Publication, Site, example
 
-# Samples with options of their build. `spin` is to reach its limit; the others use 1 % of the common 200 ms at most, but
+# Samples with options of their build. `spin` is to reach its limit; others use 1 % of the common 200 ms at most, but
 # `hog` 20 to 28 ms, nearly all of it the host's for 8,000 pages, which costs a multiple where memory is short. It is to
 # run out of memory, not of time.
 SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -111,10 +111,11 @@ def rollback(
     oldest = record.version - len(history)
     version = record.version - 1 if to is None else to
     if not oldest <= version < record.version:
-        had = f"{oldest} to {record.version - 1}" if history else "none"
-        got = "no earlier one" if to is None else to
+        if not history:
+            raise PublisherError(f"an earlier version of {service} expected, got its first: publish another one before")
+        had = f"{oldest} to {record.version - 1}"
         raise PublisherError(
-            f"a version of {service} to go back to expected, got {got}: name one that is kept ({had}) with --to"
+            f"a version of {service} to go back to expected, got {to}: name one that is kept ({had}) with --to"
         )
     digest = history[version - oldest]
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]

@@ -1,5 +1,6 @@
 """Where an origin listens: an address and port, or a Unix socket that a proxy on the same machine connects to."""
 
+import errno
 import os
 import socket
 import stat
@@ -13,6 +14,11 @@ from vmimage.errors import OperatorError
 SOCKET_MODE: Final = 0o666  # whoever may enter its folder, as an address is for all of a machine; changes need a token
 EVERYWHERE: Final = "*"  # all addresses of both families
 PATH_MAX: Final = 107  # octets in an address (unix(7))
+_REMEDIES: Final = {
+    errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
+    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which): end it, or name another port",
+    errno.EADDRNOTAVAIL: ": no interface of this machine has that address: name one of its own (ip address), or *",
+}
 _PROBE_S: Final = 1.0  # a listener answers a connection at once, its queue being the kernel's
 
 
@@ -59,10 +65,9 @@ def unlisten(host: str | Path) -> None:
 
 
 def _why(error: OSError) -> str:
-    text = error.strerror or str(error)
-    if error.errno is not None and not isinstance(error, socket.gaierror):
-        text = os.strerror(error.errno)
-    return f"{text}: ports below 1024 need CAP_NET_BIND_SERVICE" if isinstance(error, PermissionError) else text
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return f"{error.strerror or error}: name an address, or a name that this machine knows"
+    return os.strerror(error.errno) + _REMEDIES.get(error.errno, "")
 
 
 def _unix_listener(path: Path) -> socket.socket:

@@ -288,7 +288,7 @@ def test_rollback_to_where_nothing_is(url: str, keys: Keys) -> None:
     with pytest.raises(PublisherError, match="a published service expected"):
         _roll(url, keys, "nobody")
     for to in (None, 1, 2):
-        with pytest.raises(PublisherError, match=r"to go back to expected, got .*\(none\)"):
+        with pytest.raises(PublisherError, match="an earlier version of hello expected, got its first"):
             _roll(url, keys, "hello", to)
     for number in range(12):
         _send(url, keys, publication("hello", content=b"%d" % number))
