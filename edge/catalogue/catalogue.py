@@ -127,9 +127,14 @@ class Catalogue:
             self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
             self._updater()
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {metadata_dir}: {error.strerror}: "
+                "give its owner the folder, or name another --cache"
+            ) from None
         except (RepositoryError, ValueError) as error:
-            raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
+            raise OperatorError(
+                f"a trust root (root.json of `nunatak keygen`) expected, got: {error}: name another --trust"
+            ) from None
         self._view = self._resume()
 
     @property

@@ -197,10 +197,10 @@ def publish(
 
     if batch is not None:
         if image is not None or service is not None or host:
-            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
+            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both: leave one away")
         publications = read_batch(batch)
     elif image is None or service is None:
-        raise PublisherError("IMAGE with --service, or --batch, expected")
+        raise PublisherError("IMAGE with --service, or --batch, expected: name the image file and its service")
     else:
         publications = [publication(image, read_image(image), service, host or [], disk or [])]
     if tenant:
