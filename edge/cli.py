@@ -55,7 +55,9 @@ def edge(
     if print_config:
         return
     if not host.LINUX:
-        raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
     logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
     log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from cachetools import TTLCache
 
@@ -37,6 +37,7 @@ LOOKS: Final = Rate(5, 50)
 REPEATED_LOOKS: Final = Rate(1, 10)
 
 _logger: Final = log.logger("directory")
+_T = TypeVar("_T")
 
 
 class Names(Protocol):
@@ -57,6 +58,9 @@ class Names(Protocol):
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service that answers for a host."""
+
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """What is said of a service that there is no more; with or without asking the origin."""
 
 
 class Directory:
@@ -98,9 +102,9 @@ class Directory:
         self.look_error: NunatakError | None = None  # why the last look at the catalogue failed
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
-        self.on_release: Callable[[Service], None] = lambda _service: (
-            None
-        )  # it is known, or another release than before
+        self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
+        self._looked = False
 
     @property
     def expired(self) -> bool:
@@ -234,8 +238,16 @@ class Directory:
             self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
             raise
         self._looked_at = began
-        if not changed:
+        if not changed and self._looked:
             return False
+        if changed:
+            await self._take_over()
+        self._looked = True
+        self.on_look()
+        return changed
+
+    async def _take_over(self) -> None:
+        loop = asyncio.get_running_loop()
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
         self._changes += 1
@@ -257,7 +269,10 @@ class Directory:
             if release is not None:
                 service.release = release
                 self.on_release(service)
-        return True
+
+    async def ask(self, work: Callable[[Names], _T]) -> _T:
+        """What somebody finds out of the catalogue, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
 
     def _look_up_changed(
         self, services: list[Service], hosts: list[tuple[str, Service]]

@@ -211,4 +211,6 @@ def translated() -> Iterator[None]:
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
     except OSError as error:
-        raise OperatorError(f"a writable metadata folder expected: {error}") from error
+        raise OperatorError(
+            f"a writable metadata folder expected: {error}: make room, or name another --cache"
+        ) from error

@@ -71,7 +71,9 @@ class Spool:
             self._segments = sorted(int(path.stem) for path in paths)
             self.used_bytes = sum(path.stat().st_size for path in paths)
         except (OSError, ValueError) as error:
-            raise OperatorError(f"--cache: a folder for logs expected at {folder}: {error}") from None
+            raise OperatorError(
+                f"--cache: a folder for logs expected at {folder}: {error}: make room, or name another folder"
+            ) from None
         self.edge, self._next = self._identity()
         self._begin()
 

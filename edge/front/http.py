@@ -299,7 +299,7 @@ class Front(Answers):
             route = self._route(request)
             if route is None:
                 request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
-                raise ClientError(400, "bad_request")
+                raise ClientError("bad_request")
             if route.kind == "service" and route.names_a_host and not await self.directory.serves_names():
                 route = self._route(request) or route  # that host is a service's own
             if route.kind == "nobody":
@@ -312,10 +312,10 @@ class Front(Answers):
 
     def _block(self, request: Request, route: routes.Route) -> bytes:
         if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
-            raise ClientError(508, "loop")
+            raise ClientError("loop")
         length = request.content_length
         if length is not None and length > self._config.max_body:
-            raise ClientError(413, "body_too_large")
+            raise ClientError("body_too_large")
         sender = self._senders.of(request.remote, request.headers)
         return cgi.request_block(
             route,
@@ -370,7 +370,7 @@ class Front(Answers):
                 while len(body) < length:
                     body += await request.read()
         except TimeoutError:
-            raise ClientError(408, "client_silent") from None
+            raise ClientError("client_silent") from None
         return body
 
     async def _send_body(self, request: Request, stream: Stream) -> None:
@@ -386,7 +386,7 @@ class Front(Answers):
                 ended = not data  # an end is an empty read, so END travels in a frame of its own
                 total += len(data)
                 if total > self._config.max_body:
-                    raise ClientError(413, "body_too_large")
+                    raise ClientError("body_too_large")
                 await stream.send_body(data, end=ended)
         except ClientError as error:
             self._supervisor.abandon(stream, error)

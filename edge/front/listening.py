@@ -21,8 +21,8 @@ UNIX_BACKLOG: Final = 128  # at least: who finds a Unix socket's backlog full is
 PLAIN_PORT: Final = 80  # of what comes over a Unix socket, where the client names no other
 _REMEDIES: Final = {
     errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
-    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which)",
-    errno.EADDRNOTAVAIL: ": no interface of this machine has that address",
+    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which): end it, or name another port",
+    errno.EADDRNOTAVAIL: ": no interface of this machine has that address: name one of its own (ip address), or *",
 }
 
 

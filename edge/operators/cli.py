@@ -35,7 +35,7 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, reports, workers, secrets, health, ready) or action (park, drain).",
+            help="Page to print (metrics, services, reports, workers, health, ready, secrets) or action (park, drain).",
             metavar="PAGE",
         ),
     ],
@@ -116,7 +116,7 @@ def top(
 def _place(cache: Path | None, socket: Path | None) -> Path:
     path = socket or (cache / "admin.sock" if cache else None)
     if path is None:
-        raise OperatorError("--cache or --socket must be given")
+        raise OperatorError("--cache or --socket must be given: name the folder that the edge was started with")
     return path
 
 

@@ -58,14 +58,14 @@ def refused(
     # Browsers send Origin with every request of a page but plain GETs, and this with all of them; a person at the
     # address bar, or a program, sends none.
     if b"origin" in fields or fields.get(b"sec-fetch-site", b"none") != b"none":
-        return ClientError(403, "from_a_web_page")
+        return ClientError("from_a_web_page")
     if not token:
         return None
     if host not in names and not _is_loopback(host):
-        return ClientError(403, "foreign_host")
+        return ClientError("foreign_host")
     given = hashlib.sha256(fields.get(b"authorization", b"")).digest()
     if not hmac.compare_digest(given, hashlib.sha256(b"Bearer " + token.encode()).digest()):
-        return ClientError(401, "unauthorized")
+        return ClientError("unauthorized")
     return None
 
 
@@ -155,7 +155,9 @@ class Operators(Answers):
         try:
             self._audit.reopen()
         except OSError as error:
-            raise OperatorError(f"audit log: {error.strerror or error}") from error
+            raise OperatorError(
+                f"audit log: {error.strerror or error}: make it a file that this user may write"
+            ) from error
         self._config, self._token, self._names = config, token, [*names, *self._own_names]
 
     async def close(self) -> None:
@@ -217,10 +219,10 @@ class Operators(Answers):
             raise request.objection
         if route is None:
             request.keep_alive = False
-            raise ClientError(400, "bad_request")
+            raise ClientError("bad_request")
         problem = refused(request.headers, route.name, names=self._names, token=self._token)
         if problem is not None:
             raise problem
         if request.has_body:
-            raise ClientError(413, "no_body_expected")
+            raise ClientError("no_body_expected")
         return await self._admin.handle(request.method, route.path, route.query)

@@ -64,11 +64,11 @@ class Admin:
                 return Page(202, b"draining\n")
             case (
                 _,
-                "metrics" | "services" | "reports" | "workers" | "secrets" | "health" | "ready" | "park" | "drain",
+                "metrics" | "services" | "reports" | "workers" | "health" | "ready" | "secrets" | "park" | "drain",
             ):
-                raise ClientError(405, "method_not_allowed")
+                raise ClientError("method_not_allowed")
             case _:
-                raise ClientError(404, "no_such_page")
+                raise ClientError("no_such_page")
 
     async def _secrets(self, query: str) -> Page:
         """Names of the secrets of one service (`service=`), which the catalogue is asked for, or of all that have some.
@@ -98,7 +98,7 @@ class Admin:
         elif names[0] in by_name:
             services = [by_name[names[0]]]
         else:
-            raise ClientError(404, "unknown_service")
+            raise ClientError("no_such_service")
         parked = await asyncio.gather(*map(self._park_one, services))
         return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
 

@@ -119,8 +119,8 @@ class Driver:
                 self._records.put(key, _record_of(machine, parts, age_s, served))
             case do.ForgetRecord(key):
                 self._records.forget(key)
-            case do.ForgetWritten(service):
-                self._disks.overlays.forget(service.name)
+            case do.LeaveWritten(service):
+                self._disks.overlays.leave(service.name, reason="withdrawn")
             case do.LookAgain(room):
                 wake(self._rooms.get(room))
             case do.WantSoon(service):

@@ -22,7 +22,8 @@ from edge.supervisor.pools import Pools
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.residents import Residents
 from edge.supervisor.waiting import Waiting
-from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable
+from vmimage.errors import GuestError, NunatakError, OverBudget, Unavailable
+from vmimage.limit_errors import machine_over_budget, others_wait
 from vmimage.trust import ServiceRecord
 
 
@@ -292,7 +293,7 @@ class Life:
                 self.out.append(do.Count("replaced"))
                 self.retire(old)
         if service.withdrawn:
-            self.out.append(do.ForgetWritten(service))
+            self.out.append(do.LeaveWritten(service))
         if service.state == "cold":
             self.out.append(do.WantSoon(service))  # those that waited for a PARKED
 
@@ -310,10 +311,7 @@ class Life:
         """
         for machine in self.budget.measure(machines, sizes):
             budget, size = self.budget.tier.budget_bytes, self.budget.size_of(machine)
-            name = machine.service.name
-            self._kill(
-                machine, OverBudget(f"{name}: a machine of at most {budget} bytes expected, got one of {size}"), now
-            )
+            self._kill(machine, machine_over_budget(machine.service.name, size, budget), now)
         self.residents.relieve()
 
     def make_room(self, room: Room, now: float) -> bool:
@@ -340,8 +338,7 @@ class Life:
             machine = self.budget.in_the_way(room.party, room.cost_bytes)
             if machine is None:
                 return
-            name, size = machine.service.name, self.budget.size_of(machine)
-            self._kill(machine, MemoryPressure(f"{name}: others wait for room, its tenant has most: {size}"), now)
+            self._kill(machine, others_wait(machine.service.name, self.budget.size_of(machine)), now)
 
     # Machines that end.
 

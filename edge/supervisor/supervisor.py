@@ -27,6 +27,7 @@ from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
+from edge.supervisor.leftovers import Leftovers
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
 from edge.supervisor.quarantine import Quarantine
@@ -116,6 +117,7 @@ class Supervisor:
         self.secrets = secrets
         if secrets is not None:
             directory.on_release, secrets.on_change = self._give, self._on_secrets
+        directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look
         images.on_drop = self._on_image_drop
 
     async def start(self) -> None:

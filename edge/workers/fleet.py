@@ -81,7 +81,9 @@ class Fleet:
             else:
                 self._tasks.spawn("worker_restart", self._restart(worker.index, 0, 0.0))
         if not self._workers:
-            raise OperatorError(f"workers: none came up: {results[0]}")
+            raise OperatorError(
+                f"workers: none came up: {results[0]}: run `nunatak doctor`, which says what a worker lacks"
+            )
 
     async def pick(self, service: Service, *, beside: bool = False) -> Worker:
         """The one with the fewest machines, of those that a service's machines may be in.

@@ -14,8 +14,11 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.names_cli import hosts, rename, withdraw
+from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
+from origin.commands.services_cli import services
 from origin.commands.shared import (
     KeysOption,
     OriginOption,
@@ -23,6 +26,8 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    load_upload_token,
+    written_choice,
 )
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
@@ -31,19 +36,23 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from tuf.api.metadata import Root
 
-    from origin.publish.publish import Exchange
-    from origin.publish.written import Choice
+    from origin.publish.entries import Exchange
     from origin.registry.roles import Online
     from vmimage.trust import Trust
 
 
 app = typer.Typer()
 app.add_typer(token, name="token")
+app.add_typer(services, name="services")
+app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
 app.command()(build)
 app.command()(inspect)
 app.command()(renew)
+app.command()(withdraw)
+app.command()(rename)
+app.command()(prune)
 
 
 @app.command()
@@ -104,7 +113,7 @@ def origin(
 
     def shared_tokens(token_file: Path | None) -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE
-        return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
+        return load_upload_token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
@@ -195,17 +204,17 @@ def publish(
 
     if batch is not None:
         if image is not None or service is not None or host:
-            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
+            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both: leave one away")
         publications = read_batch(batch)
     elif image is None or service is None:
-        raise PublisherError("IMAGE with --service, or --batch, expected")
+        raise PublisherError("IMAGE with --service, or --batch, expected: name the image file and its service")
     else:
         publications = [publication(image, read_image(image), service, host or [], disk or [])]
     if tenant:
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = _choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -235,7 +244,7 @@ def rollback(
     from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
 
-    choice, signer = _choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -253,22 +262,9 @@ def _carry_out(
     from origin.publish.progress import report, upload_bar
 
     with upload_bar() as progress:
-        token = _token(keys, token_file)
+        token = load_upload_token(keys, token_file)
         records = carry_out(start(trust), url=origin, token=token, progress=progress, plain_http=plain_http)
     report(records)
-
-
-def _choice(text: str | None) -> Choice | None:
-    choices: dict[str | None, Choice | None] = {None: None, "keep": "keep", "drop": "drop"}
-    if text in choices:
-        return choices[text]
-    raise PublisherError(f"--written: keep or drop expected, got {text!r}")
-
-
-def _token(keys: Path, token_file: Path | None) -> str:
-    from origin.keys import TOKEN_FILE, load_token
-
-    return load_token(token_file or keys / TOKEN_FILE)
 
 
 def _announce(text: str) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from edge.model.reasons import REASONS
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
 from tests.support.edges import eventually, metrics, raw
@@ -228,7 +229,9 @@ def test_an_unknown_service_is_421(client: Client, path: str, host: str) -> None
     answer = client.get(path, host=host)
     assert (answer.status, answer.error) == (421, "unknown_service")
     assert answer.headers["x-request-id"]
-    assert answer.body.decode() == f"421 Misdirected Request, request {answer.headers['x-request-id']}\n"
+    status, told = answer.body.decode().splitlines()[:2]
+    assert status == f"421 Misdirected Request, request {answer.headers['x-request-id']}"
+    assert told == f"unknown_service: {REASONS['unknown_service'].cause}"
 
 
 def test_admin_pages_answer_for_what_they_are(site: Site, echo: str) -> None:

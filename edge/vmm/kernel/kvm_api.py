@@ -100,17 +100,18 @@ def open_kvm() -> int:
     except PermissionError:
         raise OperatorError(f"/dev/kvm may not be opened by this user: {_who_may()}") from None
     except OSError as error:
-        raise OperatorError(f"/dev/kvm cannot be opened: {error.strerror}") from None
+        raise OperatorError(f"/dev/kvm cannot be opened: {error.strerror}: run `nunatak doctor`") from None
     try:
         version = fcntl.ioctl(fd, GET_API_VERSION)
         missing = [n for n in (CAP_SYNC_REGS, CAP_IMMEDIATE_EXIT) if not fcntl.ioctl(fd, CHECK_EXTENSION, n)]
     except OSError as error:
         os.close(fd)
-        raise OperatorError(f"/dev/kvm does not answer as KVM: {error.strerror}") from None
+        raise OperatorError(f"/dev/kvm does not answer as KVM: {error.strerror}: run `nunatak doctor`") from None
     if version != API_VERSION or missing:
         os.close(fd)
         raise OperatorError(
-            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}"
+            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}: "
+            "run a newer kernel"
         )
     return fd
 
