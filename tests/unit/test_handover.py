@@ -98,7 +98,8 @@ def test_an_edge_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path) ->
 
 STRANGER = """
 import os, socket, sys
-os.chdir(sys.argv[1]), os.setgroups([]), os.setgid(65534), os.setuid(65534)
+os.chmod(sys.argv[1], 0o777), os.chdir(sys.argv[1]), os.chmod(sys.argv[2], 0o777)
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(sys.argv[2])
     data, descriptors, _, _ = socket.recv_fds(connection, 4096, 16)
@@ -109,8 +110,6 @@ print(len(data), len(descriptors))
 @pytest.mark.skipif(os.geteuid() != 0, reason="ANOTHER USER IS NOT TRIED HERE: only root can become one")
 def test_another_user_is_sent_away_even_where_the_folder_is_open(tmp_path: Path) -> None:
     async def act(leaving: Handover, own: socket.socket) -> None:
-        tmp_path.chmod(0o777)
-        (tmp_path / NAME).chmod(0o777)
         words = [sys.executable, "-c", STRANGER, str(tmp_path), NAME]
         done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout == "0 0\n"
