@@ -129,7 +129,8 @@ async def serve(
         leaving.stop()
         await front.drain(supervisor.config.drain)
         await operators.close()
-        if isinstance(config.address, Path) and not (public or leaving.taken):
+        own = not public or (offer is not None and public is offer.sockets)
+        if isinstance(config.address, Path) and own and not leaving.taken:
             config.address.unlink(missing_ok=True)
     await origin.close()
     for pool in (threads, keeping_thread):
