@@ -79,9 +79,17 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "A request for a WebSocket is not what RFC 6455 section 4.2 says.",
         "Use a library; 426 names the version that there is.",
     ),
+    "bad_query": (
+        "The query of an operators' page is none that it has.",
+        "See [for operators](../operators.md#views); `nunatak top --help` has the orders and choices.",
+    ),
     "bad_request": (
         "The head is not HTTP, or its Host or target is malformed.",
         "Send a request as RFC 9112 says.",
+    ),
+    "being_opened": (
+        "The service's machine is being opened, and has been for five seconds.",
+        "Give the order again; if it lasts, look at the edge's log.",
     ),
     "body_too_large": ("The body is larger than max_body.", "Send less, or raise max_body."),
     "client_silent": (
@@ -89,8 +97,15 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "Send the body and read the answer without such pauses.",
     ),
     "expectation_failed": ("Expect asks for more than 100-continue.", "Send the request without it."),
+    "feeds_full": (
+        "As many consoles follow the edge as may.",
+        "Close one of them; `nunatak top` needs no such place.",
+    ),
     "foreign_host": ("Host is none that operators' pages have.", "Add the name to admin_hosts."),
-    "from_a_web_page": ("The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."),
+    "from_a_web_page": (
+        "The request to operators' pages comes from a web page that is not their own.",
+        "Open `/-/console` itself; on a Unix socket use `nunatak console`.",
+    ),
     "head_too_large": (
         "The head has more or longer fields than the edge takes; X-Nunatak-Limit names the limit.",
         "Send fewer and shorter fields.",
@@ -100,6 +115,12 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "method_refused": ("CONNECT and TRACE are for proxies; an edge is none.", "Use another method."),
     "no_body_expected": ("Operators' pages take no body.", "Send none."),
     "no_such_page": ("Operators have no such page.", "See [operate an edge](../how-to/operate-an-edge.md)."),
+    "not_held": ("The service is not on hold.", "See `nunatak ps --only held`."),
+    "not_kept": (
+        "The disk does not take the list of services on hold; nothing has changed.",
+        "Make room in the cache folder and give the order again.",
+    ),
+    "too_many_held": ("As many services are on hold as may be: 1000.", "Release some, or have them withdrawn."),
     "unauthorized": ("Operators' pages on an address ask for the token.", "Send `Authorization: Bearer TOKEN`."),
     "target_too_long": (
         "The request target is longer than the edge takes; X-Nunatak-Limit names the limit.",
