@@ -47,7 +47,7 @@ class Bridge:
         self._keys = [*self._keys[1 - KEYS_MAX :], secrets.token_urlsafe(24)]
         return f"http://{LOOPBACK}:{port}{PREFIX}{files.PAGE}#key={self._keys[-1]}"
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request of a browser."""
         headers = [(name.lower(), value) for name, value in request.raw_headers]
         exchange = request.path == SESSION and request.method == "POST"
@@ -66,12 +66,12 @@ class Bridge:
             return web.json_response({"token": self._token}, headers=files.SAFE)
         return await self._pass_on(request)
 
-    def _key_of(self, request: web.Request) -> str:
+    def _key_of(self, request: web.BaseRequest) -> str:
         """The key that a request shows, of those that are good; "" for none."""
         shown = request.headers.get("Authorization", "").encode("utf-8", "replace")
         return next((key for key in self._keys if secrets.compare_digest(shown, f"Bearer {key}".encode())), "")
 
-    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+    async def _pass_on(self, request: web.BaseRequest) -> web.StreamResponse:
         if not request.raw_path.startswith(PREFIX):
             return _refusal(flow.Refusal(404, "no_such_page"))
         response: web.StreamResponse | None = None

@@ -31,7 +31,7 @@ class Figures(NamedTuple):
 
 def bucket_of(seconds: float) -> int:
     """Where a time is counted."""
-    us = int(seconds * 1e6)
+    us = max(0, int(seconds * 1e6))
     bits = us.bit_length()
     if bits < _FIRST_BITS:
         return 0
