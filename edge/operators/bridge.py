@@ -87,7 +87,9 @@ class Bridge:
         except aiohttp.ClientError:
             if response is None:
                 return _refusal(flow.Refusal(502, "edge_away"))
-            raise  # what has begun is broken off
+            if request.transport is not None:
+                request.transport.abort()  # one of both has left: what has begun is visibly not whole
+            return response
         await response.write_eof()
         return response
 

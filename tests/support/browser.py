@@ -90,13 +90,12 @@ class Browser:
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def until(self, script: str, what: str = "") -> Any:
-        """Wait for an expression to be true; its value."""
+    def until(self, script: str, what: str = "") -> None:
+        """Wait for an expression to be true."""
         deadline = time.monotonic() + PATIENCE_S
-        while not (value := self.run(f"(() => {{ try {{ return {script} }} catch {{ return null }} }})()")):
+        while not self.run(f"(() => {{ try {{ return Boolean({script}) }} catch {{ return false }} }})()"):
             assert time.monotonic() < deadline, f"{what or script}: not in {PATIENCE_S} s; {self.problems}"
             time.sleep(0.05)
-        return value
 
     def text(self, selector: str) -> str:
         """What an element says; empty where there is none."""

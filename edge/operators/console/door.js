@@ -31,8 +31,11 @@ async function ask(page, options = {}, token = null) {
   return answer;
 }
 
-// A page in JSON.
-export const get = async (page, token = null) => (await ask(page, {}, token)).json();
+// A page in JSON. Whole numbers that JavaScript would round, as registers are, come as texts where the browser can.
+export const get = async (page, token = null) => JSON.parse(await (await ask(page, {}, token)).text(), exact);
+
+const exact = (_, value, about) =>
+  (Number.isInteger(value) && !Number.isSafeInteger(value) && about?.source ? about.source : value);
 
 // An order, when it is done.
 export const order = async (name, query = {}) =>

@@ -58,7 +58,7 @@ function drawWorkers(workers) {
   fill(body, workers.map((worker, place) => {
     const row = body.children[place] ?? make("tr");
     const whose = worker.place === "shared" ? "" : ` (${worker.place} ${worker.whose})`;
-    const cells = [`${worker.index}, process ${worker.pid}${whose}`, count(worker.machines), count(worker.on.unicorn),
+    const cells = [`${worker.index}${whose}`, count(worker.machines), count(worker.on.unicorn),
       worker.engines.includes("kvm") ? count(worker.on.kvm) : "–", count(worker.streams), bytes(worker.resident_bytes),
       `${worker.cpu_s.toFixed(1)} s`];
     fill(row, cells.map((value, column) => text(row.children[column] ?? make("td", "", column ? "number" : "theirs"), value)));

@@ -82,9 +82,10 @@ function drawReport(report, place) {
     ["Trace", report.trace ? lines(report.trace) : "no symbols"],
     ["Image", theirs(report.image)],
   ]);
-  const rest = theirs("", "pre");
+  const [more, rest] = [make("details"), theirs("", "pre")];
   rest.textContent = JSON.stringify(report.report, null, 1).split("\n").map(clean).join("\n");
-  box.append(head, list, rest);
+  more.append(make("summary", "Registers, frames, code and stack"), rest);
+  box.append(head, list, more);
   box.open = place === 0;
   return box;
 }
