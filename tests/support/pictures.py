@@ -5,40 +5,24 @@ Pillow (of the extra `bench`), which makes the files small: few colours are as g
 """
 
 import io
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
 from loadtest.site.fetch import Client
-from loadtest.site.site import NUNATAK, Site, example
+from loadtest.site.site import Site, example
 from tests.support.browser import Browser, browser
+from tests.support.console import console
 
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MANY: Final = 10_000
 COLOURS: Final = 64
 WIDE: Final = {"width": 1180, "height": 760}
-
-
-@contextmanager
-def console(cache: Path) -> Iterator[str]:
-    """`nunatak console`, and the link that it prints."""
-    command = [*NUNATAK, "console", "--cache", str(cache)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://\S+", process.stdout.readline())
-            assert found is not None
-            yield found[0]
-        finally:
-            process.kill()
 
 
 def write(tab: Browser, name: str) -> None:
@@ -62,9 +46,9 @@ def main() -> None:
     """All pictures."""
     with tempfile.TemporaryDirectory() as folder, Site(Path(folder), edge_config={"refresh": 1}) as site:
         edge = site.edges[0]
-        with console(site.folder / edge.name) as link, browser(site.folder) as tab:
+        with console(site.folder / edge.name) as shown, browser(site.folder) as tab:
             tab.look(**WIDE)
-            tab.open(link)
+            tab.open(shown.link)
             tab.until("document.querySelector('#health').innerText === 'ok'")
             time.sleep(1)
             write(tab, "console-empty")
@@ -101,7 +85,7 @@ def main() -> None:
             print(f"a view of {MANY} services: {sorted(times)[5] * 1e3:.0f} ms, at most {max(times) * 1e3:.0f} ms")
             assert not tab.problems, tab.problems
             if len(sys.argv) > 1:
-                subprocess.run(sys.argv[1:] + [str(site.folder / edge.name)], check=True)
+                subprocess.run([*sys.argv[1:], str(site.folder / edge.name)], check=True)
 
 
 if __name__ == "__main__":
