@@ -58,10 +58,10 @@ class Bridge:
         if problem is not None:
             return _refusal(problem.refusal)
         if request.can_read_body:
-            return _refusal(flow.Refusal(413, "no_body_expected"))
+            return _refusal(flow.ClientError("no_body_expected").refusal)
         if exchange:
             if token == self._token:
-                return _refusal(flow.Refusal(401, "unauthorized"))
+                return _refusal(flow.ClientError("unauthorized").refusal)
             self._keys.remove(token)
             return web.json_response({"token": self._token}, headers=files.SAFE)
         return await self._pass_on(request)
@@ -73,7 +73,7 @@ class Bridge:
 
     async def _pass_on(self, request: web.BaseRequest) -> web.StreamResponse:
         if not request.raw_path.startswith(PREFIX):
-            return _refusal(flow.Refusal(404, "no_such_page"))
+            return _refusal(flow.ClientError("no_such_page").refusal)
         response: web.StreamResponse | None = None
         try:
             url = URL(f"http://edge{request.raw_path}", encoded=True)
@@ -86,7 +86,7 @@ class Bridge:
                         await response.write(data)
         except aiohttp.ClientError:
             if response is None:
-                return _refusal(flow.Refusal(502, "edge_away"))
+                return _refusal(flow.ClientError("edge_away").refusal)
             if request.transport is not None:
                 request.transport.abort()  # one of both has left: what has begun is visibly not whole
             return response

@@ -8,6 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
+from edge.operators.secrets_cli import app as secrets
+
 LEAST_INTERVAL_S: Final = 0.2
 
 CacheOption = Annotated[
@@ -47,6 +49,7 @@ ctl = typer.Typer(
     help="Give an edge an order; each is noted in its audit log.\n\nThe exit code is 1 if it refuses.",
 )
 app.add_typer(ctl, name="ctl")
+app.add_typer(secrets, name="secrets")
 
 
 @app.command()
@@ -54,7 +57,7 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, view, reports, workers, health) or action (park, drain).",
+            help="Page (metrics, services, view, reports, workers, health, ready, secrets) or action (park, drain).",
             metavar="PAGE",
         ),
     ],

@@ -81,7 +81,7 @@ def ask(door: Door, page: str, query: dict[str, str] | None = None, method: str 
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{door}: an answer expected: {error}") from None
+        raise OperatorError(f"{door}: an answer expected: {error}: see whether the edge still runs") from None
     finally:
         connection.close()
 
@@ -97,5 +97,7 @@ def ask_object(door: Door, page: str, query: dict[str, str] | None = None) -> di
         if status != 200 or not isinstance(found, dict):
             raise ValueError
     except ValueError:
-        raise OperatorError(f"{door}: the page {page} expected, got status {status}: {body[:200]!r}") from None
+        raise OperatorError(
+            f"{door}: the page {page} expected, got status {status}: {body[:200]!r}: ask an edge of this version"
+        ) from None
     return found

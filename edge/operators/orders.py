@@ -47,7 +47,7 @@ class Orders:
         """A service that this edge has met."""
         service = self._supervisor.directory.by_name.get(name) if name is not None else None
         if service is None:
-            raise ClientError(404, "unknown_service")
+            raise ClientError("no_such_service")
         return service
 
     def _about(self, *services: Service) -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ class Orders:
         deadline = self._loop.time() + OPENING_S
         while (machines := self._supervisor.restart(service)) is None:
             if self._loop.time() > deadline:
-                raise ClientError(409, "being_opened")
+                raise ClientError("being_opened")
             await asyncio.sleep(LOOK_S)
         return {"restarted": machines, "services": self._about(service)}
 
@@ -81,22 +81,22 @@ class Orders:
                 raise UnknownService("no name")
             service = await self._supervisor.directory.find("service", name)  # it need not have been asked for
         except UnknownService:
-            raise ClientError(404, "unknown_service") from None
+            raise ClientError("no_such_service") from None
         try:
             self._supervisor.hold(service)
         except OperatorError:
-            raise ClientError(409, "too_many_held") from None
+            raise ClientError("too_many_held") from None
         except OSError:
-            raise ClientError(507, "not_kept") from None
+            raise ClientError("not_kept") from None
         return {"held": service.name, "services": self._about(service)}
 
     async def _release(self, name: str | None) -> dict[str, Any]:
         if name is None or not is_name(name) or name not in self._supervisor.holds.names:
-            raise ClientError(404, "not_held")
+            raise ClientError("not_held")
         try:
             self._supervisor.release(name)
         except OSError:
-            raise ClientError(507, "not_kept") from None
+            raise ClientError("not_kept") from None
         service = self._supervisor.directory.by_name.get(name)
         return {"released": name, "services": self._about(service) if service is not None else []}
 

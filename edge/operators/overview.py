@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+from edge.operators.conditions import conditions
+from edge.operators.facts import facts_of
 from edge.operators.rows import TIERS, shown
 from edge.supervisor.supervisor import Supervisor
 from edge.workers.process import Worker
@@ -20,14 +22,14 @@ def overview(supervisor: Supervisor, by_tier: Mapping[str, int], now: float) -> 
 
     :param by_tier: how many services are in each tier. :param now: loop time.
     """
-    counters, budget = supervisor.counters, supervisor.life.budget.tier
+    counters, budget, facts = supervisor.counters, supervisor.life.budget.tier, facts_of(supervisor)
     memory, images = supervisor.records.memory, supervisor.images.held
     held = list(supervisor.holds)
     return {
         "time": round(time.time(), 3),
         "version": version("nunatak"),
         "draining": supervisor.draining,
-        "health": supervisor.health(),
+        "health": [f"{row.name}: {row.what(facts)}" for row in conditions(facts)],
         "window_s": round(supervisor.window.span_s(now), 1),
         **shown(supervisor.window.of_all(now)),
         "requests": counters.requests,

@@ -1,4 +1,4 @@
-"""The operator's pages under `/-/`: metrics, services, views, crash reports, health, the console; and what is ordered.
+"""The operator's pages under `/-/`: metrics, services, views, crash reports, health and readiness, the console; orders.
 
 What they say and do. Who may ask, and how, is `door`'s business.
 """
@@ -13,7 +13,8 @@ from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import feeds, files
+from edge.operators import conditions, feeds, files
+from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
 from edge.operators.query import Query
@@ -70,19 +71,36 @@ class Admin:
                 return _json(
                     {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
                 )
-            case "GET", "health":
-                return health(self._supervisor)
+            case "GET", "health" | "ready" as question:
+                status, said = conditions.page(facts_of(self._supervisor), question)
+                return _json(said, status)
+            case "GET", "secrets":
+                return await self._secrets(query)
             case "GET", name if name in self._files:
                 return self._files[name]
             case "POST", order if order in ACTIONS:
-                status = 202 if order == "drain" else 200
-                return _json(await self._orders.carry_out(order, query))._replace(status=status)
-            case _, "metrics" | "services" | "service" | "view" | "reports" | "workers" | "health":
-                raise ClientError(405, "method_not_allowed")
+                return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
+            case (
+                _,
+                "metrics" | "services" | "service" | "view" | "reports" | "workers" | "health" | "ready" | "secrets",
+            ):
+                raise ClientError("method_not_allowed")
             case _, name if name in ACTIONS or name in LIVE or name in self._files:
-                raise ClientError(405, "method_not_allowed")
+                raise ClientError("method_not_allowed")
             case _:
-                raise ClientError(404, "no_such_page")
+                raise ClientError("no_such_page")
+
+    async def _secrets(self, query: str) -> Page:
+        """Names of the secrets of one service (`service=`), which the catalogue is asked for, or of all that have some.
+
+        :raises NunatakError: there is no such service, or the catalogue cannot be asked.
+        """
+        given, names = self._supervisor.secrets, parse_qs(query).get("service")
+        if names is not None:
+            service = await self._supervisor.directory.find("service", names[0])
+            return _json({"service": service.name, "tenant": service.tenant, "names": list(service.secrets.names)})
+        held = given.holders if given is not None else {}
+        return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
     def _describe(self, service: Service) -> dict[str, Any]:
         written = self._supervisor.disks.overlays.describe(service.name)
@@ -93,21 +111,13 @@ class Admin:
             return feeds.views(self._views, Query.parse(query))
         service = _service_of(query)
         if not is_name(service):
-            raise ClientError(400, "bad_query")
+            raise ClientError("bad_query")
         return feeds.lines(self._supervisor.tails, service)
 
 
 def _service_of(query: str) -> str:
     """The service that a query names; "" for none."""
     return parse_qs(query, max_num_fields=5).get("service", [""])[0]
-
-
-def health(supervisor: Supervisor) -> Page:
-    """Whether the edge takes requests, for a load balancer, and what is not well all the same, a line each."""
-    if supervisor.draining:
-        return Page(503, b"draining\n")
-    lines = supervisor.health()
-    return Page(200, "\n".join(["ok" if not lines else "ok, but", *lines, ""]).encode())
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:
@@ -148,5 +158,5 @@ def _ends(supervisor: Supervisor) -> dict[str, float]:
     return {f"{role}_expires_timestamp_seconds": known[role].timestamp() if role in known else 0.0 for role in roles}
 
 
-def _json(value: Any) -> Page:
-    return Page(200, json.dumps(value, indent=1).encode() + b"\n", "application/json")
+def _json(value: Any, status: int = 200) -> Page:
+    return Page(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")

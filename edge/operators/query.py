@@ -73,9 +73,9 @@ class Query(NamedTuple):
                     found[name] = _number(found[name], most)
             asked = Query(**found)
         except (ValueError, TypeError):
-            raise ClientError(400, "bad_query") from None
+            raise ClientError("bad_query") from None
         if len(asked.match) > TEXT_MAX or asked.only not in ONLY or asked.sort not in SORTS:
-            raise ClientError(400, "bad_query")
+            raise ClientError("bad_query")
         return asked._replace(match=asked.match.lower())
 
     def wants(self, row: Row) -> bool:

@@ -9,27 +9,25 @@ import pytest
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
-from tests.support.browser import Browser, browser, needs_browser
 from tests.support.console import console
+from tests.support.screen import Screen, screen
 
 PROGRAM = Path(__file__).with_name("programs") / "shouts.c"
 MARKUP = '<img src="x" onerror="window.owned=1"><script>window.owned=1</script><b id="forged">'
 ESCAPES = "\x1b[31m\x1b]0;owned\x07\u202egnp\u2066"
 HOSTILE = MARKUP + ESCAPES
 
-pytestmark = needs_browser
-
 
 @pytest.fixture(scope="module")
-def tab(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def tab(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
     site.publish(site.build(PROGRAM), "ct-shouts")
-    with console(site.folder / site.edges[0].name) as running, browser(tmp_path_factory.mktemp("browser")) as opened:
+    with console(site.folder / site.edges[0].name) as running, screen(tmp_path_factory.mktemp("browser")) as opened:
         opened.open(running.link)
         opened.until("document.querySelector('#health').innerText !== 'not connected'")
         yield opened
 
 
-def harmless(tab: Browser, selector: str) -> str:
+def harmless(tab: Screen, selector: str) -> str:
     """What an element says, which has markup as text and is nothing else."""
     text = str(tab.run(f"document.querySelector({json.dumps(selector)}).textContent"))
     assert "onerror" in text
@@ -39,7 +37,7 @@ def harmless(tab: Browser, selector: str) -> str:
     return text
 
 
-def test_what_a_guest_logs_and_what_a_client_asked_when_it_died(site: Site, tab: Browser) -> None:
+def test_what_a_guest_logs_and_what_a_client_asked_when_it_died(site: Site, tab: Screen) -> None:
     with Client(site.edges[0].url) as client:
         assert client.get(f"/{quote(HOSTILE)}", host="ct-shouts.test").status == 200
         assert client.get(f"/{quote(HOSTILE)}?die", host="ct-shouts.test").status == 502
@@ -54,7 +52,7 @@ def test_what_a_guest_logs_and_what_a_client_asked_when_it_died(site: Site, tab:
     assert not tab.problems
 
 
-def test_names_that_no_catalogue_has(tab: Browser) -> None:
+def test_names_that_no_catalogue_has(tab: Screen) -> None:
     """The edge takes no such names; whoever shows them does not rely on that."""
     numbers = dict.fromkeys(("requests", "waiting", "crashes", "resident_bytes", "parked_bytes", "rate", "machines"), 0)
     unknown = dict.fromkeys(("p50_ms", "p99_ms", "hits", "worker", "held_since"))
@@ -76,7 +74,7 @@ def test_names_that_no_catalogue_has(tab: Browser) -> None:
     harmless(tab, "#health")
 
 
-def test_no_text_becomes_markup_or_code_by_any_other_way(tab: Browser) -> None:
+def test_no_text_becomes_markup_or_code_by_any_other_way(tab: Screen) -> None:
     sinks = {
         "markup": "document.body.innerHTML = '<b id=forged>'",
         "code": "new Function('window.owned = 1')()",

@@ -9,17 +9,15 @@ import pytest
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
-from tests.support.browser import Browser, browser, needs_browser
 from tests.support.console import console
+from tests.support.screen import Screen, screen
 
 TOKEN = "a-token-of-operators"
 
-pytestmark = needs_browser
-
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browser(tmp_path_factory.mktemp("browser")) as opened:
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Screen]:
+    with screen(tmp_path_factory.mktemp("browser")) as opened:
         yield opened
 
 
@@ -27,12 +25,12 @@ def audited(site: Site) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (site.folder / site.edges[0].name / "audit.jsonl").read_text().splitlines()]
 
 
-def names(tab: Browser) -> list[str]:
+def names(tab: Screen) -> list[str]:
     return list(tab.run("[...document.querySelectorAll('#rows .open')].map((each) => each.innerText)"))
 
 
 def test_a_link_opens_the_console_and_orders_are_confirmed_and_noted(
-    site: Site, image: Callable[..., Path], tab: Browser
+    site: Site, image: Callable[..., Path], tab: Screen
 ) -> None:
     with Client(site.edges[0].url) as client:
         for name in ("con-a", "con-b", "con-c"):
@@ -90,7 +88,7 @@ def test_a_link_opens_the_console_and_orders_are_confirmed_and_noted(
         assert not tab.problems
 
 
-def test_an_edge_on_an_address_asks_for_its_token(own_site: Site, tmp_path: Path, tab: Browser) -> None:
+def test_an_edge_on_an_address_asks_for_its_token(own_site: Site, tmp_path: Path, tab: Screen) -> None:
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(0o600)
     edge = own_site.add_edge(config={"admin_listen": "127.0.0.1:0", "admin_token": str(tmp_path / "token")})
@@ -117,7 +115,7 @@ def test_an_edge_on_an_address_asks_for_its_token(own_site: Site, tmp_path: Path
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_what_is_written_can_be_read(site: Site, tab: Browser, dark: bool) -> None:
+def test_what_is_written_can_be_read(site: Site, tab: Screen, dark: bool) -> None:
     """WCAG 2.2: contrast of 4.5 (1.4.3), names of controls (4.1.2), nothing wider than a phone (1.4.10)."""
     with console(site.folder / site.edges[0].name) as running:
         tab.look(width=360, height=800, dark=dark, phone=True)

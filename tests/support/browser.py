@@ -1,167 +1,145 @@
-"""A browser without a window, driven over the DevTools protocol: for what only a browser can show of a web page.
+"""Chromium without a window, told what to do by the Chrome DevTools Protocol.
 
-Chromium, where it is installed. Tests that need it skip elsewhere, and say so.
+The protocol's reference is https://chromedevtools.github.io/devtools-protocol/. Where no Chromium is installed, `play`
+skips the test and says so.
 """
 
 import asyncio
 import base64
-import json
-import os
 import shutil
 import subprocess
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self
 
 import aiohttp
 import pytest
 
+from tests.support.edges import PATIENCE_S
+
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-FLAGS: Final = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-    "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--mute-audio", "--remote-debugging-port=0", "--force-color-profile=srgb",
-)  # fmt: skip
-PATIENCE_S: Final = 60.0  # for what takes a second on an idle machine
-
-T = TypeVar("T")
+START_S: Final = 60.0  # a browser on a busy machine
 
 
-def path() -> str:
-    """Where it is; empty where there is none."""
-    return next((found for name in NAMES if (found := shutil.which(name))), "")
+class Tab:
+    """One page of a browser."""
 
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session, self._url, self._number = session, url, 0
+        self._socket: aiohttp.ClientWebSocketResponse
 
-needs_browser = pytest.mark.skipif(not path(), reason=f"NO BROWSER HERE: one of {', '.join(NAMES)} is needed")
+    async def __aenter__(self) -> Self:
+        self._socket = await self._session.ws_connect(self._url, max_msg_size=0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self._socket.close()
+
+    async def say(self, method: str, **parameters: object) -> dict[str, Any]:
+        """One command of the protocol; its result.
+
+        :raises AssertionError: the browser refused it.
+        """
+        self._number += 1
+        await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
+        while True:
+            answer = await self._socket.receive_json()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                result: dict[str, Any] = answer["result"]
+                return result
+
+    async def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the page, awaited if it is a promise.
+
+        :raises AssertionError: it threw.
+        """
+        result = await self.say("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    async def until(self, expression: str) -> Any:
+        """Its value, as soon as that is true.
+
+        :raises AssertionError: it did not become true in time.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while not (value := await self.evaluate(expression)):
+            assert time.monotonic() < end, (expression, await self.evaluate("document.body?.innerText"))
+            await asyncio.sleep(0.05)
+        return value
+
+    async def picture(self) -> bytes:
+        """What is seen, as PNG."""
+        return base64.b64decode((await self.say("Page.captureScreenshot"))["data"])
 
 
 class Browser:
-    """One tab of it."""
+    """A running Chromium."""
 
-    def __init__(self, url: str) -> None:
-        """:param url: of the browser's own, as DevToolsActivePort has it."""
-        self._runner = asyncio.Runner()
-        self._number = 0
-        self.problems: list[str] = []  # what the page complained of: errors of scripts, and of the content's policy
-        self._do(self._connect(url))
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session, self._url = session, url
 
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(asyncio.wait_for(work, PATIENCE_S))
+    @asynccontextmanager
+    async def tab(self, url: str, *, width: int = 1000, height: int = 700) -> AsyncIterator[Tab]:
+        """A new page, which begins to load; sizes are in CSS pixels."""
+        async with self._session.put(f"{self._url}/json/new?about:blank") as answer:
+            about = await answer.json(content_type=None)
+        async with Tab(self._session, about["webSocketDebuggerUrl"]) as tab:
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            await tab.say("Emulation.setDeviceMetricsOverride", **size)
+            await tab.say("Page.navigate", url=url)
+            yield tab
 
-    async def _connect(self, url: str) -> None:
-        self._session = aiohttp.ClientSession()
-        async with self._session.put(f"{url}/json/new") as answer:
-            target = await answer.json(content_type=None)
-        self._socket = await self._session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=1 << 26)
-        for domain in ("Page", "Runtime", "Log"):
-            await self._ask(f"{domain}.enable")
 
-    async def _ask(self, method: str, **parameters: Any) -> Any:
-        self._number += 1
-        await self._socket.send_str(json.dumps({"id": self._number, "method": method, "params": parameters}))
-        while True:
-            said = json.loads(await self._socket.receive_str())
-            if said.get("id") == self._number:
-                if "error" in said:
-                    raise AssertionError(f"{method}: {said['error']}")
-                return said["result"]
-            self._note(said)
-
-    def _note(self, said: dict[str, Any]) -> None:
-        about = said.get("params", {})
-        if said.get("method") == "Runtime.exceptionThrown":
-            self.problems.append(str(about["exceptionDetails"].get("exception", about["exceptionDetails"])))
-        elif said.get("method") == "Log.entryAdded" and about["entry"]["level"] == "error":
-            self.problems.append(f"{about['entry']['text']} {about['entry'].get('url', '')}")
-
-    def ask(self, method: str, **parameters: Any) -> Any:
-        """One command of the protocol."""
-        return self._do(self._ask(method, **parameters))
-
-    def open(self, url: str) -> None:
-        """Go there, as who types the address."""
-        self.ask("Page.navigate", url=url, transitionType="typed")
-
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page; of a promise, what it comes to."""
-        done = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in done, done["exceptionDetails"]
-        return done["result"].get("value")
-
-    def until(self, script: str, what: str = "") -> None:
-        """Wait for an expression to be true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self.run(f"(() => {{ try {{ return Boolean({script}) }} catch {{ return false }} }})()"):
-            assert time.monotonic() < deadline, f"{what or script}: not in {PATIENCE_S} s; {self.problems}"
-            time.sleep(0.05)
-
-    def text(self, selector: str) -> str:
-        """What an element says; empty where there is none."""
-        return str(self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
-
-    def click(self, selector: str) -> None:
-        """As who clicks on it."""
-        self.until(f"!document.querySelector({json.dumps(selector)}).disabled", f"{selector} can be clicked")
-        self.run(f"document.querySelector({json.dumps(selector)}).click()")
-
-    def key(self, key: str) -> None:
-        """As who presses a key."""
-        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-        code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, ord(key.upper()[0]))
-        for kind in ("keyDown", "keyUp"):
-            more = {"text": text} if text and kind == "keyDown" else {}
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **more)
-
-    def look(self, *, width: int, height: int, dark: bool = False, phone: bool = False) -> None:
-        """Of which size the window is, and what the system prefers."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.ask("Emulation.setEmulatedMedia", features=[scheme])
-
-    def picture(self) -> bytes:
-        """The window, as PNG."""
-        return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
-
-    def close(self) -> None:
-        """Leave it."""
-
-        async def leave() -> None:
-            await self._socket.close()
-            await self._session.close()
-
-        self._do(leave())
-        self._runner.close()
+def _chromium() -> str:
+    for name in NAMES:
+        if found := shutil.which(name):
+            return found
+    pytest.skip(f"BROWSERS ARE NOT TESTED HERE: no {' or '.join(NAMES)}")
 
 
 @contextmanager
-def browser(folder: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own in `folder`, until the block is left."""
-    profile = folder / "profile"
-    command = [path(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    said = (folder / "browser.log").open("wb")
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (port := _port(profile)):
-            assert process.poll() is None, (folder / "browser.log").read_text()
-            assert time.monotonic() < deadline, "the browser does not start"
-            time.sleep(0.05)
-        tab = Browser(f"http://127.0.0.1:{port}")
+def chromium(folder: Path) -> Iterator[int]:
+    """A browser with a profile of its own in `folder`, to which every host name is this machine; its protocol's port.
+
+    :raises AssertionError: it did not come up.
+    """
+    command = [_chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-extensions"]
+    command += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "--host-resolver-rules=MAP * 127.0.0.1"]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([*command, "about:blank"], stdout=log, stderr=log) as process,
+    ):
         try:
-            yield tab
+            yield _port(folder, process)
         finally:
-            tab.close()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait()
-        said.close()
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+            process.kill()
 
 
-def _port(profile: Path) -> str:
-    try:
-        return (profile / "DevToolsActivePort").read_text().split("\n")[0]
-    except FileNotFoundError:
-        return ""
+def play(folder: Path, scene: Callable[[Browser], Awaitable[None]]) -> None:
+    """A scene with a browser."""
+
+    async def run(port: int) -> None:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(6 * PATIENCE_S):
+            await scene(Browser(session, f"http://127.0.0.1:{port}"))
+
+    with chromium(folder) as port:
+        asyncio.run(run(port))
+
+
+def _port(folder: Path, process: subprocess.Popen[bytes]) -> int:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(FileNotFoundError, IndexError):
+            return int((folder / "DevToolsActivePort").read_text().splitlines()[0])
+        time.sleep(0.1)
+    raise AssertionError((folder / "log").read_text(errors="replace")[-2000:])

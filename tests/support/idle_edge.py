@@ -37,6 +37,9 @@ class Nobody:
     def find_service(self, name: str) -> ServiceRecord | None:
         return None
 
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        return None
+
     def find_host(self, host: str) -> ServiceRecord | None:
         return None
 

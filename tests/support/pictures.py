@@ -16,20 +16,21 @@ from PIL import Image
 
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site, example
-from tests.support.browser import Browser, browser
 from tests.support.console import console
+from tests.support.screen import Screen, screen
 
 TARGET: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MANY: Final = 10_000
-COLOURS: Final = 64
-WIDE: Final = {"width": 1180, "height": 760}
+COLOURS: Final = 128
+WIDTH: Final = 1180
+HEIGHT: Final = 760
 
 
-def write(tab: Browser, name: str) -> None:
+def write(tab: Screen, name: str) -> None:
     """Keep what the window shows."""
     TARGET.mkdir(exist_ok=True)
     picture = Image.open(io.BytesIO(tab.picture())).convert("RGB")
-    picture.quantize(COLOURS).save(TARGET / f"{name}.png", optimize=True)
+    picture.quantize(COLOURS, Image.Quantize.FASTOCTREE).save(TARGET / f"{name}.png", optimize=True)
 
 
 def ask_all(site: Site, names: list[str]) -> None:
@@ -46,8 +47,8 @@ def main() -> None:
     """All pictures."""
     with tempfile.TemporaryDirectory() as folder, Site(Path(folder), edge_config={"refresh": 1}) as site:
         edge = site.edges[0]
-        with console(site.folder / edge.name) as shown, browser(site.folder) as tab:
-            tab.look(**WIDE)
+        with console(site.folder / edge.name) as shown, screen(site.folder) as tab:
+            tab.look(width=WIDTH, height=HEIGHT)
             tab.open(shown.link)
             tab.until("document.querySelector('#health').innerText === 'ok'")
             time.sleep(1)
@@ -61,13 +62,13 @@ def main() -> None:
             tab.until("document.querySelectorAll('#rows tr').length === 50")
             tab.until("document.querySelector('#range').innerText.includes('10,001')")
             write(tab, "console-many")
-            tab.look(**WIDE, dark=True)
+            tab.look(width=WIDTH, height=HEIGHT, dark=True)
             time.sleep(1)
             write(tab, "console-dark")
             tab.look(width=390, height=844, phone=True)
             time.sleep(1)
             write(tab, "console-phone")
-            tab.look(**WIDE)
+            tab.look(width=WIDTH, height=HEIGHT)
             tab.run("document.querySelector('#crashes .open').click()")
             tab.until("document.querySelector('#reports details')")
             time.sleep(3)
