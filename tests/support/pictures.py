@@ -1,12 +1,10 @@
-"""Takes the pictures of the console that are in the documents: `python -m tests.support.pictures FOLDER`.
+"""Takes the pictures of the console that are in the documents: `python -m tests.support.pictures`.
 
 An origin and an edge run for it, with ten thousand services and one that crashes. It takes some minutes, a browser, and
 Pillow (of the extra `bench`), which makes the files small: few colours are as good.
 """
 
 import io
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -85,8 +83,6 @@ def main() -> None:
                 time.sleep(1.1)
             print(f"a view of {MANY} services: {sorted(times)[5] * 1e3:.0f} ms, at most {max(times) * 1e3:.0f} ms")
             assert not tab.problems, tab.problems
-            if len(sys.argv) > 1:
-                subprocess.run([*sys.argv[1:], str(site.folder / edge.name)], check=True)
 
 
 if __name__ == "__main__":
