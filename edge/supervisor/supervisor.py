@@ -127,7 +127,8 @@ class Supervisor:
         self.tasks.keep("catalogue", lambda: self.directory.watch(self.config.refresh))
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
-        if (secrets := self.secrets) is not None and self.config.secrets:
+        secrets = self.secrets
+        if secrets is not None and self.config.secrets:
             self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
 
     def health(self) -> list[str]:
