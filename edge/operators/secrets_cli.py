@@ -72,7 +72,7 @@ def set_secret(
 
     The edge gives it to all machines that start from its next look at the folder on, and replaces those that it has.
     """
-    from edge.common.private import private_folder, write_private
+    from edge.common.private import FOLDER_MODE, private_folder, write_private
     from edge.config.secrets import VALUE_MAX, block_of, check_name, value_of
 
     if sys.stdin.isatty():
@@ -86,7 +86,7 @@ def set_secret(
     root = _root(secrets, loaded)
     found = _holder(service, tenant, _place(socket, loaded), unchecked=unchecked)
     private_folder(root, "--secrets")
-    private_folder(root / found, "--secrets")
+    (root / found).mkdir(mode=FOLDER_MODE, exist_ok=True)
     try:
         block_of({**_values(root, found), name: value})
     except ValueError as error:
