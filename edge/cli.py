@@ -26,13 +26,19 @@ app.add_typer(operators)  # admin, ps, top
 
 
 def edge(
-    context: typer.Context, config: Path | None, verbose: bool, check: bool, print_config: bool, **texts: str
+    context: typer.Context,
+    config: Path | None,
+    verbose: bool,
+    check: bool,
+    print_config: bool,
+    take_over: bool,
+    **texts: str,
 ) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
     Each option is also a key of the file, as in origin, and a variable of the environment, as NUNATAK_EDGE_ORIGIN. What
-    is given here goes before the environment, which goes before the file. SIGTERM drains: the edge finishes requests in
-    flight, parks its machines on disk and ends.
+    is given here goes before the environment, which goes before the file. SIGHUP has the edge read the file again.
+    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends.
     """
     import uvloop
 
@@ -49,22 +55,13 @@ def edge(
     if print_config:
         return
     if not host.LINUX:
-        raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
-    level = logging.DEBUG if verbose else logging.INFO
-    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
+    logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    uvloop.run(serve(loaded))
-
-
-def _log_file(path: str) -> logging.Handler:
-    before = os.umask(0o077)  # what services are asked for is nobody else's business
-    try:
-        return log.LogFile(path)
-    except OSError as error:
-        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
-    finally:
-        os.umask(before)
+    uvloop.run(serve(loaded, again=lambda: load_config(config, given, os.environ), take_over=take_over))
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -92,10 +89,15 @@ _CHECK = typer.Option(
     help="Start nothing: say what of the configuration can be used here. The exit code is 1 if it would not start.",
 )
 _PRINT = typer.Option("--print-config", help="Start nothing: print all options as a file, and who said each.")
+_TAKE_OVER = (
+    "Take the place of the edge that runs on the same cache folder: its listeners are handed over, so that no "
+    "connection is refused, and it drains and ends."
+)
 _PARAMETERS = [
     _parameter("context", typer.Context),
     *map(_option, options()),
     _parameter("config", Annotated[Path | None, _CONFIG], None),
+    _parameter("take_over", Annotated[bool, typer.Option("--take-over", help=_TAKE_OVER)], False),
     _parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
     _parameter("check", Annotated[bool, _CHECK], False),
     _parameter("print_config", Annotated[bool, _PRINT], False),

@@ -1,13 +1,14 @@
 """The `nunatak` command: one door for the commands that edge, origin and load tester bring.
 
 Each program names its commands in the entry point group "nunatak.commands", so that this module imports none of them.
-Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line and exit code 2.
+Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line, with what to do, and exit
+code 2.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any, Final
 
@@ -15,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge.compiled.interpreter import description
-from vmimage.errors import NunatakError, OperatorError
+from vmimage.errors import NunatakError, OperatorError, PublisherError
 from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
@@ -26,8 +27,14 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 # Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
-    "Publisher: say what a service is": ("keygen", "publish", "rollback", "renew", "token", "disk", "logs"),
-    "Operator: run origins and edges": ("origin", "edge", "secrets", "ps", "top", "admin", "doctor"),
+    "Publisher: say what a service is": (
+        *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("renew", "token", "disk", "logs"),
+    ),
+    "Operator: run origins and edges": (
+        *("origin", "prune", "edge", "secrets"),
+        *("console", "ps", "top", "ctl", "admin", "doctor"),
+    ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
@@ -112,6 +119,24 @@ def build_app() -> typer.Typer:
     return app
 
 
+def told(error: NunatakError, words: Sequence[str]) -> str:
+    """What happened, and what to do: as the message says, as the kind of error has it, or where the forms are shown.
+
+    :param words: the command line, without the program's name.
+    """
+    text, remedy = str(error), type(error).remedy
+    if text.startswith("--") and ": " not in text.rpartition("expected")[2]:  # a form alone
+        return f"{text}: nunatak {' '.join(words[: _command_words(words)])} --help says more"
+    if type(error).counter in (PublisherError.counter, OperatorError.counter) or text.endswith("."):
+        return text
+    return f"{text}. {remedy}"
+
+
+def _command_words(words: Sequence[str]) -> int:
+    """How many of the first words name the command: two of those that have commands below them."""
+    return 2 if words[:1] in (["disk"], ["token"]) and len(words) > 1 and not words[1].startswith("-") else 1
+
+
 def main() -> None:
     """Run the command line and exit with its exit code."""
     _have_standard_files()
@@ -121,7 +146,7 @@ def main() -> None:
         build_app()()
     except NunatakError as error:
         # It may quote a server, a compiler or a program.
-        print(f"nunatak: {plain(str(error), lines=True)}", file=sys.stderr)
+        print(f"nunatak: {plain(told(error, sys.argv[1:]), lines=True)}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
     except OSError as error:  # a file, folder or address that is not as it should be, wherever it was met
         where = f"{error.filename}: " if error.filename is not None else ""

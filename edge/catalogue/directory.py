@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from cachetools import TTLCache
 
@@ -37,6 +37,7 @@ LOOKS: Final = Rate(5, 50)
 REPEATED_LOOKS: Final = Rate(1, 10)
 
 _logger: Final = log.logger("directory")
+_T = TypeVar("_T")
 
 
 class Names(Protocol):
@@ -57,6 +58,9 @@ class Names(Protocol):
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service that answers for a host."""
+
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """What is said of a service that there is no more; with or without asking the origin."""
 
 
 class Directory:
@@ -95,11 +99,12 @@ class Directory:
         self._clock = clock
         self._awake = asyncio.Event()
         self._warned_on: date | None = None
+        self.look_error: NunatakError | None = None  # why the last look at the catalogue failed
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
-        self.on_release: Callable[[Service], None] = lambda _service: (
-            None
-        )  # it is known, or another release than before
+        self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
+        self._looked = False
 
     @property
     def expired(self) -> bool:
@@ -110,6 +115,11 @@ class Directory:
     def expiries(self) -> Mapping[str, datetime]:
         """When what is signed by hand ends, by role, as far as it is known."""
         return self._catalogue.expiries()
+
+    @property
+    def looked_ago_s(self) -> float | None:
+        """Since the last look at the catalogue that succeeded; None when there was none since the edge started."""
+        return None if self._looked_at == -math.inf else self._clock() - self._looked_at
 
     def ending(self) -> list[str]:
         """What has ended or ends soon of that, a line each with what to do."""
@@ -210,7 +220,16 @@ class Directory:
 
         :raises OriginError: the origin cannot be asked, or its metadata does not verify.
         """
-        return await self._refreshes.do(None, self._refresh)
+        return await self._refreshes.do(None, self._noted_refresh)
+
+    async def _noted_refresh(self) -> bool:
+        try:
+            changed = await self._refresh()
+        except NunatakError as error:
+            self.look_error = error
+            raise
+        self.look_error = None
+        return changed
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
@@ -224,8 +243,16 @@ class Directory:
             self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
             raise
         self._looked_at = began
-        if not changed:
+        if not changed and self._looked:
             return False
+        if changed:
+            await self._take_over()
+        self._looked = True
+        self.on_look()
+        return changed
+
+    async def _take_over(self) -> None:
+        loop = asyncio.get_running_loop()
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
         self._changes += 1
@@ -247,7 +274,10 @@ class Directory:
             if release is not None:
                 service.release = release
                 self.on_release(service)
-        return True
+
+    async def ask(self, work: Callable[[Names], _T]) -> _T:
+        """What somebody finds out of the catalogue, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
 
     def _look_up_changed(
         self, services: list[Service], hosts: list[tuple[str, Service]]
@@ -260,11 +290,14 @@ class Directory:
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
         )
 
-    async def watch(self, interval_s: float) -> None:
-        """Refresh for ever. What was verified is served however long the origin is away."""
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Refresh for ever. What was verified is served however long the origin is away.
+
+        :param interval_s: between two looks, asked for after each.
+        """
         failing = ""
         while True:
-            pause_s = interval_s
+            pause_s = interval_s()
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
@@ -277,7 +310,7 @@ class Directory:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
                 if isinstance(error, OriginBusy):
-                    pause_s = max(interval_s, self._asked_back_at - self._clock())
+                    pause_s = max(pause_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)

@@ -36,7 +36,8 @@ def private_folder(folder: Path, option: str = "--cache") -> int:
         return closed + _close_all(folder)
     except OSError as error:
         raise OperatorError(
-            f"{option}: a writable folder expected at {error.filename or folder}: {error.strerror}"
+            f"{option}: a writable folder expected at {error.filename or folder}: {error.strerror}: "
+            "name one that this user may write"
         ) from None
 
 

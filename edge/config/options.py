@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
 
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
-ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG")  # the command's own, see `edge.cli`
+# Of the command's own, see `edge.cli`.
+ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG", "TAKE_OVER")
 # Options that are gone, and what took their place.
 _GONE: Final = {
     "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"

@@ -9,6 +9,7 @@ import math
 from collections.abc import Container, Mapping
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from edge.model.clients import CLIENTS
 from vmimage import errors
 from vmimage.terms import Rejuvenation
 
@@ -39,12 +40,14 @@ ServiceEvent = Literal[
     "worker_lost",
     "blamed",
     "rejuvenate",
+    "restart",
     "pause_over",
     "replaced",
 ]
 SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] = {
     # no machine and no record of one: the next starts from the image
-    "cold": {"request": "opening", "replaced": "cold"},
+    # restart: an operator orders that, wherever the service is but on its way to a worker
+    "cold": {"request": "opening", "restart": "cold", "replaced": "cold"},
     # its image or record is on the way to a worker; requests queue
     "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
     # rejuvenate: it has served for long enough, the next one starts from the image
@@ -55,6 +58,7 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
         "worker_lost": "parked",
         "blamed": "backoff",
         "rejuvenate": "cold",
+        "restart": "cold",
         "replaced": "cold",
     },
     # a worker writes the record; requests queue
@@ -63,12 +67,13 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
         "crashed": "backoff",
         "worker_lost": "parked",
         "blamed": "backoff",
+        "restart": "cold",
         "replaced": "cold",
     },
     # held as a record, in memory or on disk; if that was evicted the next machine starts from the image
-    "parked": {"request": "opening", "replaced": "cold"},
+    "parked": {"request": "opening", "restart": "cold", "replaced": "cold"},
     # it crashed and is not restarted yet; requests are refused with Retry-After
-    "backoff": {"pause_over": "cold", "replaced": "cold"},
+    "backoff": {"pause_over": "cold", "restart": "cold", "replaced": "cold"},
 }
 
 # A service that was blamed for the end of a worker: whether its machines may be in one with those of others.
@@ -142,7 +147,7 @@ def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str,
 
 
 class Refusal(NamedTuple):
-    """The edge's own answer. `reason` is the counter's name, the only thing a client learns about the cause."""
+    """The edge's own answer. `reason` is a key of `reasons.REASONS`, all that a client learns about the cause."""
 
     status: int
     reason: str
@@ -153,12 +158,13 @@ class Refusal(NamedTuple):
 class ClientError(Exception):
     """The client's request cannot be passed on.
 
+    :param reason: a key of `clients.CLIENTS`, which has its status.
     :param limit: that it goes beyond, with its value.
     """
 
-    def __init__(self, status: int, reason: str, limit: str = "") -> None:
+    def __init__(self, reason: str, limit: str = "") -> None:
         super().__init__(reason)
-        self.refusal = Refusal(status, reason, 0, limit)
+        self.refusal = Refusal(CLIENTS[reason].status, reason, 0, limit)
 
 
 class BackingOff(errors.Unavailable):
@@ -194,6 +200,13 @@ class QueueFull(errors.Unavailable):
     remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
 
 
+class OnHold(errors.Unavailable):
+    """An operator of this edge has put the service on hold: it does not run until it is released."""
+
+    counter = "on_hold"
+    remedy = "Ask the operator of the edge why; `nunatak ctl release NAME` lets the service run again."
+
+
 class SocketsFull(errors.Unavailable):
     """The service, or the edge, has as many WebSockets open as it may."""
 
@@ -220,10 +233,10 @@ def silence(
     if state == "answering":
         if reads:
             return GuestSilent(f"nothing came within the answer for {waited_s:g} s (stream_timeout)")
-        return ClientError(408, "client_silent")
+        return ClientError("client_silent")
     if request_sent:
         return GuestSilent(f"no answer began in {waited_s:g} s (request_timeout)")
-    return ClientError(408, "client_silent")
+    return ClientError("client_silent")
 
 
 class WorkerLost(errors.NunatakError):

@@ -64,7 +64,7 @@ class Driver:
         """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
         self._life, self._openings, self._residents, self._out = life, Openings(life), life.residents, life.out
         self._fleet, self._images, self._records, self._disks = fleet, images, records, disks
-        self._upstreams, self._reports, self._weights = upstreams, reports, weights
+        self._upstreams, self._reports, self.weights = upstreams, reports, weights
         self._counters, self._tasks = counters, tasks
         self._loop = asyncio.get_running_loop()
         self._parked: dict[int, _Parked] = {}  # done when the record is here, by machine
@@ -119,8 +119,8 @@ class Driver:
                 self._records.put(key, _record_of(machine, parts, age_s, served))
             case do.ForgetRecord(key):
                 self._records.forget(key)
-            case do.ForgetWritten(service):
-                self._disks.overlays.forget(service.name)
+            case do.LeaveWritten(service):
+                self._disks.overlays.leave(service.name, reason="withdrawn")
             case do.LookAgain(room):
                 wake(self._rooms.get(room))
             case do.WantSoon(service):
@@ -270,7 +270,7 @@ class Driver:
             machine=machine.number,
             image=image.number,
             tenant=service.tenant,
-            weight=self._weights.get(service.tenant, 1),
+            weight=self.weights.get(service.tenant, 1),
             limits=image.manifest.limits,
             growth_bytes=image.manifest.rejuvenate.growth_bytes,
             record_bytes=self._life.budget.record_bytes,

@@ -58,7 +58,10 @@ def images_of(
     from vmimage.terms import FRESH_POOL, LOG_MAX, OUTPUT_MAX
 
     if bake_entropy and cgi:
-        raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
+        raise PublisherError(
+            "--bake-entropy: a program that runs while it is built expected, got one for --cgi: "
+            "leave one of the two away"
+        )
     locale_files(language_of(source), locale or [])
     drives = parse_drives(disk or [])
     one_writer = any(drive.ref.kind == "cow" for drive in drives)
@@ -68,7 +71,7 @@ def images_of(
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     instance: InstanceMode = "request" if fresh or cgi else "pool" if pool > 1 else "service"
     if not source.exists():
-        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file: check the path")
     variables = {**read_env_files(env_file or []), **parse_environment(env or [])}
     for each in like_secrets(variables):
         (warn or progress)(

@@ -204,7 +204,9 @@ def _write(path: Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise PublisherError(f"output: a writable place expected, got {path}: {error.strerror}") from None
+        raise PublisherError(
+            f"output: a writable place expected, got {path}: {error.strerror}: make its folder, or name another with -o"
+        ) from None
 
 
 def _size(size: int) -> str:

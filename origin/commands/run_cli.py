@@ -49,7 +49,7 @@ def run(
     if engine not in ("unicorn", "kvm"):
         raise PublisherError(f"--engine: unicorn or kvm expected, got {engine!r}")
     if not program.exists():
-        raise PublisherError(f"program: a static Linux program expected, got {program}: no such file")
+        raise PublisherError(f"program: a static Linux program expected, got {program}: no such file: check the path")
     started = Run(
         linux_program(program),
         arguments=(program.name, *(arguments or [])),

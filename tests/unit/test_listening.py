@@ -25,7 +25,7 @@ Listen = Callable[[At], Awaitable[str]]
 async def edges(at: At) -> str:
     """Where an edge listens then; it is closed again."""
     bound = await bind(asyncio.Protocol, at, "listen", 16, PUBLIC_MODE)
-    bound.server.close()
+    bound.close()
     assert bound.port != 0
     assert (not bound.listeners) == isinstance(at, Path)
     return bound.where

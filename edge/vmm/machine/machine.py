@@ -35,10 +35,9 @@ from vmimage.errors import (
     GuestError,
     GuestExited,
     GuestFault,
-    OutOfTime,
-    RecordTooLarge,
     Unmovable,
 )
+from vmimage.limit_errors import out_of_time, record_too_large
 from vmimage.manifest import Limits
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
@@ -193,7 +192,7 @@ class Machine:
         pages_max = None if bytes_max is None else bytes_max // abi.PAGE_SIZE
         page_nos, pages = self.shell.changed_pages(self.image, self._shared.stateless(), pages_max)
         if pages_max is not None and len(page_nos) > pages_max:
-            raise RecordTooLarge(f"at most {pages_max} changed pages expected in a machine that is parked, got more")
+            raise record_too_large(pages_max * abi.PAGE_SIZE)
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages, requests)
 
     def has_grown(self, limit_bytes: int) -> bool:
@@ -339,7 +338,7 @@ class Machine:
             self._charged_ns = 0
             self._background.renew()
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
-            raise OutOfTime(f"at most {self.limits.cpu_ms} ms of CPU time expected for a request")
+            raise out_of_time(self._charged_ns, self.limits.cpu_ms)
 
     # What hypercalls do, see `hypercalls`.
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 from edge.vmm.engines.engine import Fault
 from edge.vmm.memory.guest_memory import GuestMemory
 from vmimage import abi
-from vmimage.errors import GuestError, GuestFault, OutOfMemory
+from vmimage.errors import GuestError, GuestFault
+from vmimage.limit_errors import beyond_memory
 from vmimage.linux_calls import name_of
 from vmimage.snapshot import Registers
 
@@ -32,7 +33,7 @@ _VECTORS: Final = {
 def fault_error(fault: Fault, memory_bytes: int) -> GuestError:
     """What a processor exception is to those outside; beyond the machine's memory it is a want of memory."""
     if fault.vector == _PAGE_FAULT and memory_bytes <= fault.cr2 < abi.MEMORY_MAX:
-        return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {memory_bytes:#x}")
+        return beyond_memory(fault.cr2, memory_bytes)
     return GuestFault(describe_fault(fault))
 
 
