@@ -30,7 +30,7 @@ from tuf.api.metadata import Root, Targets
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import FOR_EVER, answer_errors, contents
-from origin.registry.audit import Audit, changes, service_of
+from origin.registry.audit import Audit, Entry, changes, service_of
 from origin.registry.door import Door
 from origin.registry.hosts import one_host
 from origin.registry.listening import listen, unlisten
@@ -174,12 +174,16 @@ class Origin:
         :raises OciError: it is done already at this moment.
         :raises OperatorError: a manifest or a bin cannot be read.
         """
+
+        def note(*entries: Entry) -> None:
+            if not rules.dry_run:
+                self._audit.write(submitter, entries)
+
         if not self._pruning.acquire(blocking=False):
             raise OciError(409, "DENIED", "one prune at a time expected, another is under way")
         try:
             now = self._clock()
-            note = (lambda _: None) if rules.dry_run else (lambda entries: self._audit.write(submitter, entries))
-            note([{"what": "prune", **asdict(rules)}])
+            note({"what": "prune", **asdict(rules)})
             pruning = Pruning(self._store, rules, now.timestamp())
             pruning.look()
             seen, bins = 0, list[Targets]()
@@ -191,10 +195,10 @@ class Origin:
                     gone = pruning.remove(PRUNED_AT_ONCE)
                 if not gone:
                     break
-                note([{"what": "pruned", "manifest": digest} for digest in gone])
+                note(*({"what": "pruned", "manifest": digest} for digest in gone))
                 time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
-            note([{"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes}])
+            note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, long_gone(bins, rules, now)
         finally:
             self._pruning.release()
