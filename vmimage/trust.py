@@ -218,7 +218,10 @@ def sign_bin(
     targets = {**(previous.targets if previous else {}), **changes}
     kept = {path: target for path, target in sorted(targets.items()) if target is not None}
     if len(kept) > BIN_TARGETS_MAX:
-        raise PublisherError(f"at most {BIN_TARGETS_MAX} services and hosts in a bin expected, got {len(kept)}")
+        raise PublisherError(
+            f"at most {BIN_TARGETS_MAX} services and hosts in a bin expected, got {len(kept)}: "
+            "ask the operator for an origin with more room"
+        )
     version = previous.version + 1 if previous else 1
     return _sign(Targets(version=version, expires=now + OFFLINE_LIFETIME, targets=kept), signer)
 
@@ -267,7 +270,7 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
     for host in record.hosts:
         if not is_host(host):
             expected = "a host name in lower case, without port or wildcard, expected"
-            raise PublisherError(f"service cannot be published: {expected}, got {host!r}")
+            raise PublisherError(f"service cannot be published: {expected}, got {host!r}: name it so with --host")
     targets = {}
     for path in (service_path(record.service), *map(host_path, record.hosts)):
         custom: dict[str, object] = {
@@ -292,7 +295,7 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
         for path, target in targets.items():
             parse_target(path, target)
     except VerificationError as error:
-        raise PublisherError(f"service cannot be published: {error}") from None
+        raise PublisherError(f"service cannot be published: {error}: change what the message names") from None
     return targets
 
 

@@ -35,6 +35,7 @@ from tuf.ngclient import UpdaterConfig
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
     READ_TIMEOUT_S,
+    CatalogueExpired,
     Fetcher,
     FollowingUpdater,
     still_signed,
@@ -126,9 +127,14 @@ class Catalogue:
             self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
             self._updater()
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {metadata_dir}: {error.strerror}: "
+                "give its owner the folder, or name another --cache"
+            ) from None
         except (RepositoryError, ValueError) as error:
-            raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
+            raise OperatorError(
+                f"a trust root (root.json of `nunatak keygen`) expected, got: {error}: name another --trust"
+            ) from None
         self._view = self._resume()
 
     @property
@@ -272,7 +278,7 @@ class Catalogue:
     def _refuse_if_expired(self) -> None:
         view = self._view
         if view is not None and self._now() >= view.expires:
-            raise VerificationError(f"a catalogue that has not expired expected, got one that did at {view.expires}")
+            raise CatalogueExpired(f"a catalogue that has not expired expected, got one that did at {view.expires}")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -99,8 +99,10 @@ class Directory:
         self._clock = clock
         self._awake = asyncio.Event()
         self._warned_on: date | None = None
+        self.look_error: NunatakError | None = None  # why the last look at the catalogue failed
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
+        self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
 
@@ -159,7 +161,10 @@ class Directory:
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
             raise
         self._nowhere.pop((kind, name), None)
-        service = self.by_name.setdefault(release.service, Service(release))
+        service = self.by_name.get(release.service)
+        if service is None:
+            service = self.by_name[release.service] = Service(release)
+            self.on_release(service)
         if kind == "host":
             self.by_host[name] = service
         return service
@@ -210,7 +215,16 @@ class Directory:
 
         :raises OriginError: the origin cannot be asked, or its metadata does not verify.
         """
-        return await self._refreshes.do(None, self._refresh)
+        return await self._refreshes.do(None, self._noted_refresh)
+
+    async def _noted_refresh(self) -> bool:
+        try:
+            changed = await self._refresh()
+        except NunatakError as error:
+            self.look_error = error
+            raise
+        self.look_error = None
+        return changed
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
@@ -254,6 +268,7 @@ class Directory:
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
+                self.on_release(service)
 
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
@@ -270,11 +285,14 @@ class Directory:
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
         )
 
-    async def watch(self, interval_s: float) -> None:
-        """Refresh for ever. What was verified is served however long the origin is away."""
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Refresh for ever. What was verified is served however long the origin is away.
+
+        :param interval_s: between two looks, asked for after each.
+        """
         failing = ""
         while True:
-            pause_s = interval_s
+            pause_s = interval_s()
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
@@ -287,7 +305,7 @@ class Directory:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
                 if isinstance(error, OriginBusy):
-                    pause_s = max(interval_s, self._asked_back_at - self._clock())
+                    pause_s = max(pause_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)

@@ -89,7 +89,9 @@ class Overlays:
             self._counters.add(self._counters.storage_errors, "written")
             _logger.error(log.line("written_pages_not_opened", path=self._path, error=error))
         except Damaged as error:
-            raise OperatorError(f"--cache: a file of written pages expected at {self._path}: {error}") from None
+            raise OperatorError(
+                f"--cache: a file of written pages expected at {self._path}: {error}: make room, or name another folder"
+            ) from None
 
     def _begin(self) -> sqlite3.Connection:
         database = self._file.connect()

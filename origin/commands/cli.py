@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.config_file import ConfigOption, PrintOption, as_file
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
@@ -65,6 +66,7 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", me
 
 @app.command()
 def origin(
+    context: typer.Context,
     store: Annotated[
         Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
     ],
@@ -81,26 +83,32 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    config: ConfigOption = None,
+    print_config: PrintOption = False,
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
-    On SIGTERM and Ctrl-C it finishes the requests in flight and ends. On SIGHUP it reads the files of the tokens again.
+    On SIGTERM and Ctrl-C it finishes the requests in flight and ends; a second one ends it at once. On SIGHUP it reads
+    the files of the tokens again.
     """
-    import asyncio
     import logging
     import resource
-    import signal
     from datetime import timedelta
 
     import uvloop
 
+    from origin.commands.serving import serve_until_told
     from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
-    from origin.registry.server import Origin, serve
+    from origin.registry.server import Origin
     from origin.registry.store import Store
+
+    if print_config:
+        typer.echo(as_file(context), nl=False)
+        return
 
     def shared_tokens() -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE
@@ -128,14 +136,10 @@ def origin(
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, host, port, lambda url: _announce(f"nunatak origin ready on {url}"), stop)
+    def announce(url: str) -> None:
+        _announce(f"nunatak origin ready on {url}")
 
-    uvloop.run(run())
+    uvloop.run(serve_until_told(site, host, port, reload, announce))
 
 
 @app.command()
@@ -193,10 +197,10 @@ def publish(
 
     if batch is not None:
         if image is not None or service is not None or host:
-            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
+            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both: leave one away")
         publications = read_batch(batch)
     elif image is None or service is None:
-        raise PublisherError("IMAGE with --service, or --batch, expected")
+        raise PublisherError("IMAGE with --service, or --batch, expected: name the image file and its service")
     else:
         publications = [publication(image, read_image(image), service, host or [], disk or [])]
     if tenant:

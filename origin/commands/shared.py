@@ -53,6 +53,16 @@ FilesOption = Annotated[
     Path | None,
     typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER", show_default="none"),
 ]
+EnvFileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--env-file",
+        help="File of variables of its environment, NAME=VALUE in each line; may be repeated. They become part of the "
+        "image: secrets are for `nunatak secrets`.",
+        metavar="FILE",
+        show_default="none",
+    ),
+]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option(help="Variable of its environment; may be repeated.", metavar="NAME=VALUE", show_default="none"),

@@ -38,7 +38,9 @@ def carry_out(
     :raises OriginError, PublisherError: as the exchange decides.
     """
     if not url.startswith(("http://", "https://")):
-        raise PublisherError(f"an origin URL starting with http:// or https:// expected, got {url!r}")
+        raise PublisherError(
+            f"an origin URL starting with http:// or https:// expected, got {url!r}: write --origin so"
+        )
     if token is not None:
         refuse_plain_http(url, plain_http)
     return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))

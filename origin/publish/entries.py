@@ -107,7 +107,9 @@ class Entries:
             if response.status != 409:
                 expect(response, 201, "catalogue")
                 return records
-        raise OriginError(f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
+        raise OriginError(
+            f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
+        )
 
     def _compose(
         self, services: Sequence[str], revise: Revise
@@ -198,15 +200,20 @@ def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], bins: Mapping[str, Targe
     for service, named in hosts.items():
         for path in map(host_path, named):
             if owners.setdefault(path, service) != service:
-                raise PublisherError(f"{path}: one service expected, got {owners[path]} and {service}")
+                raise PublisherError(
+                    f"{path}: one service expected, got {owners[path]} and {service}: give the host to one of them"
+                )
             other = find_record(bins, trust, path)
             if other is not None and other.service != service and other.service not in hosts:
-                raise PublisherError(f"{path}: a free host expected, got one that service {other.service} has")
+                raise PublisherError(
+                    f"{path}: a free host expected, got one that service {other.service} has: "
+                    "take it from that one first (`nunatak hosts`), or choose another"
+                )
 
 
 def _image_it_has(service: str, before: ServiceRecord | None) -> Image:
     if before is None:
-        raise PublisherError(f"a published service expected, got {service!r}")
+        raise PublisherError(f"a published service expected, got {service!r}: `nunatak services list` has the names")
     return Image(before.manifest_digest, before.manifest_size, before.snapshot, ())
 
 

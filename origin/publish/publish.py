@@ -63,7 +63,7 @@ def publish(
     """
     names = [publication.service for publication in publications]
     if len(set(names)) != len(names):
-        raise PublisherError("each service once expected, got one twice")
+        raise PublisherError("each service once expected, got one twice: take one of its lines away")
     trust = yield from newest(trust, signer, now, warn)
     yield from require_token()
     images = {i.manifest.digest: i for publication in publications for i in publication.images}
@@ -101,14 +101,17 @@ def rollback(
     bins = yield from read_bins(trust, meta, [trust.bin_of(service_path(service))])
     record = find_record(bins, trust, service_path(service))
     if record is None:
-        raise PublisherError(f"a published service expected, got {service!r}")
+        raise PublisherError(f"a published service expected, got {service!r}: `nunatak services list` has the names")
     history = find_history(bins, trust, service)
     oldest = record.version - len(history)
     version = record.version - 1 if to is None else to
     if not oldest <= version < record.version:
-        had = f"{oldest} to {record.version - 1}" if history else "none"
-        got = "no earlier one" if to is None else to
-        raise PublisherError(f"a version of {service} to go back to expected ({had}), got {got}")
+        if not history:
+            raise PublisherError(f"an earlier version of {service} expected, got its first: publish another one before")
+        had = f"{oldest} to {record.version - 1}"
+        raise PublisherError(
+            f"a version of {service} to go back to expected, got {to}: name one that is kept ({had}) with --to"
+        )
     manifest = yield from read_manifest(history[version - oldest])
     wanted = {service: Wanted(image_of(manifest, len(manifest.to_bytes())))}
     return (yield from Entries(trust, signer, now, written).point([service], lambda _: wanted))

@@ -91,7 +91,9 @@ def renew(
             expect(response, 201, "renewal")
             roots = (*state.roots, *([signed["root"]] if "root" in signed else []))
             return Renewed(roots, signed.get("targets", state.targets), tuple(_lines(signed, trust, len(bins), now)))
-    raise OriginError(f"renewal: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
+    raise OriginError(
+        f"renewal: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
+    )
 
 
 def _sign_top(plan: Plan, state: State, root: bytes, targets: bytes, now: datetime) -> tuple[dict[str, bytes], Trust]:

@@ -56,7 +56,10 @@ class Logs:
                 if not path.is_symlink():
                     path.chmod(0o700 if path.is_dir() else 0o600)
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {folder}: {error.strerror}: "
+                "give this user the folder, or name another --store"
+            ) from None
 
     def routes(self, authorise: Callable[[web.Request, str], Awaitable[bool]]) -> list[web.RouteDef]:
         """For the origin's application.

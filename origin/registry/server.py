@@ -15,9 +15,10 @@ catalogue at a time.
 import asyncio
 import json
 import logging
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ from origin.registry.answers import FOR_EVER, answer_errors, contents
 from origin.registry.audit import Audit, Entry, changes, service_of
 from origin.registry.door import Door
 from origin.registry.hosts import one_host
-from origin.registry.listening import listen, unlisten
+from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
@@ -327,18 +328,27 @@ class Origin:
         return target is not None
 
 
-async def serve(origin: Origin, host: str | Path, port: int, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+async def serve(
+    origin: Origin,
+    host: str | Path,
+    port: int,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+    given: Sequence[socket.socket] = (),
+) -> None:
     """Serve until `stop` is set, then let requests under way finish.
 
     :param host: a name or address, or the path of a Unix socket.
     :param ready: called once with the URL that is listened on.
+    :param given: sockets that listen already, in place of `host` and `port`.
     :raises OperatorError: it cannot be listened on.
     """
     runner = web.AppRunner(origin.make_app(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        ready(await listen(runner, host, port))
+        ready(await take_over(runner, given) if given else await listen(runner, host, port))
         await stop.wait()
     finally:
         await runner.cleanup()
-        unlisten(host)
+        if not given:
+            unlisten(host)

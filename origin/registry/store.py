@@ -77,9 +77,15 @@ class Store:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except BlockingIOError:
             self._lock.close()
-            raise OperatorError(f"a store of its own expected at {folder}: another origin serves it") from None
+            raise OperatorError(
+                f"a store of its own expected at {folder}: another origin serves it: "
+                "end that one, or name another --store"
+            ) from None
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {folder}: {error.strerror}: "
+                "give this user the folder, or name another --store"
+            ) from None
 
     def close(self) -> None:
         """Let another process serve the folder."""

@@ -353,7 +353,7 @@ def test_a_client_that_leaves_frees_its_place() -> None:
 
 
 def test_a_client_at_fault_is_told_so() -> None:
-    busy = resident().asked(1).expect("Dispatch(a#1, 1)").client_gone(1, ClientError(413, "body_too_large"))
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)").client_gone(1, ClientError("body_too_large"))
     busy.expect("Reset(a#1, 1)", "Fail(1, ClientError)").request(1, "refused")
 
 
