@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from vmimage import oci
 from vmimage.errors import OriginError, OriginUnreachable, PublisherError
 from vmimage.manifest import is_name
 from vmimage.text import plain
@@ -54,7 +55,8 @@ def logs(
         if answer.status in NOWHERE:
             _explain(service, origin, keys)
         if answer.status != 200:
-            raise OriginError(f"{url}: status 200 expected, got {answer.status}: {answer.data[:200]!r}")
+            said = oci.reason(answer.data) or "no reason given"
+            raise OriginError(f"{url}: status 200 expected, got {answer.status}: {said}")
         printed += sum(_print_line(line, log, as_json) for line in answer.data.splitlines())
         next_place = int(answer.headers.get("Nunatak-Next", place))
         at_end = next_place == place

@@ -80,8 +80,8 @@ def _read_image(digest: str) -> Generator[Sequence[Request], Sequence[Response],
 
 
 def unknown(service: str, records: Iterable[ServiceRecord]) -> str:
-    """A name that no service has, and those that are close, for people."""
-    close = get_close_matches(service, [record.service for record in records if not record.withdrawn], CLOSE_NAMES)
+    """A name that no service has or had, and those that are close, for people."""
+    close = get_close_matches(service, [record.service for record in records], CLOSE_NAMES)
     return f"{service!r}" + (f": did you mean {' or '.join(close)}?" if close else "")
 
 
