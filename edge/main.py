@@ -21,13 +21,17 @@ from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
 SERVERS: Final = ("edge", "origin")  # that a hang-up does not end
+VARIABLES: Final = "NUNATAK"  # begins the name of each option's variable in the environment
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 
 # Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
-    "Publisher: say what a service is": ("keygen", "publish", "rollback", "renew", "token", "disk", "logs"),
-    "Operator: run origins and edges": ("origin", "edge", "ps", "top", "admin", "doctor"),
+    "Publisher: say what a service is": (
+        *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("renew", "token", "disk", "logs"),
+    ),
+    "Operator: run origins and edges": ("origin", "prune", "edge", "secrets", "ps", "top", "admin", "doctor"),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
@@ -42,6 +46,16 @@ class Commands(TyperGroup):
         for name in known:
             self.commands[name].rich_help_panel = _GROUP_OF[name]  # type: ignore[attr-defined]
         self.commands = {name: self.commands[name] for name in (*known, *self.commands)}
+        for command in self.commands.values():
+            _hide_variables(command)
+
+
+def _hide_variables(command: Any) -> None:
+    """Show no variable with an option that follows the rule for all of them, which the help of `nunatak` has."""
+    for param in command.params:
+        param.show_envvar = getattr(param, "envvar", None) is not None
+    for inner in getattr(command, "commands", {}).values():
+        _hide_variables(inner)
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,10 +66,21 @@ def _print_version(wanted: bool) -> None:
 
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
-    """A content delivery network whose edge caches hold virtual machines instead of files."""
+    """A content delivery network whose edge caches hold virtual machines instead of files.
+
+    Options may be given in the environment as well, --memory of `nunatak build` as NUNATAK_BUILD_MEMORY; what is given
+    here goes before.
+    """
 
 
 def _have_standard_files() -> None:
@@ -78,6 +103,7 @@ def build_app() -> typer.Typer:
         name="nunatak",
         cls=Commands,
         callback=_root,
+        context_settings={"auto_envvar_prefix": VARIABLES},
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

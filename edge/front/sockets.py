@@ -178,10 +178,14 @@ class Sockets:
         except NunatakError:
             pass  # it will hear of it with its next socket
 
-    async def drain(self, timeout_s: float) -> None:
-        """Close all of them, and wait for their clients, but only so long."""
+    def end_all(self) -> None:
+        """Ask all clients to leave."""
         for socket in list(self._open):
             socket.end(SERVICE_RESTART)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close all of them, and wait for their clients, but only so long."""
+        self.end_all()
         if self._open:
             self._closed = self._loop.create_future()
             await asyncio.wait([self._closed], timeout=timeout_s)

@@ -224,7 +224,12 @@ class Fleet:
         await asyncio.gather(*(worker.stop() for worker in self), return_exceptions=True)
         self._workers.clear()
 
-    def health(self) -> list[str]:
-        """What is not well, a line each."""
-        missing = self._count - len(self._candidates(SHARED))
-        return [f"workers: {self._count} expected, {missing} of them are being started"] if missing else []
+    @property
+    def wanted(self) -> int:
+        """Workers for all that there are to be."""
+        return self._count
+
+    @property
+    def working(self) -> int:
+        """Of them, those that take work now."""
+        return len(self._candidates(SHARED))

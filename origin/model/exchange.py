@@ -20,6 +20,7 @@ class Request:
     path: str
     body: bytes = b""
     content_type: str = "application/octet-stream"
+    silence_s: float | None = None  # that its answer may take to begin; None: as long as any
 
 
 @dataclass(frozen=True, slots=True)

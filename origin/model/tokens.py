@@ -57,8 +57,8 @@ class Tokens:
         self._tokens: list[Token] = []
         self._refresh()
 
-    def find(self, use: For, text: str) -> str | None:
-        """Whose token a text is, None for no token that is known. Takes as long for every text of a length."""
+    def find(self, use: For, text: str) -> Token | None:
+        """The token that a text is, None for none that is known. Takes as long for every text of a length."""
         try:
             self._refresh()
         except OperatorError as error:
@@ -67,7 +67,7 @@ class Tokens:
         found = None
         for token in self._tokens:
             if hmac.compare_digest(token.sha256, given) and token.use == use:
-                found = token.name
+                found = token
         return found
 
     def _refresh(self) -> None:

@@ -14,7 +14,7 @@ from securesystemslib.signer import Signer
 
 from origin.model.exchange import Request, Response, expect
 from origin.publish.chain import State, read_state
-from origin.publish.publish import CONFLICTS_BORNE
+from origin.publish.entries import CONFLICTS_BORNE
 from vmimage.errors import OriginError
 from vmimage.renewal import ROOT_ROLES, next_root, next_targets
 from vmimage.trust import OFFLINE_LIFETIME, Trust, follow, sign_bin

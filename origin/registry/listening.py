@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,22 @@ async def listen(runner: web.AppRunner, host: str | Path, port: int) -> str:
         await web.TCPSite(runner, None if host == EVERYWHERE else host, port).start()
     except OSError as error:
         raise OperatorError(f"--listen {host}:{port}: {_why(error)}") from None
-    bound = runner.addresses[0]
+    return _place(runner.addresses[0])
+
+
+async def take_over(runner: web.AppRunner, given: Sequence[socket.socket]) -> str:
+    """Take connections from now on, on sockets that a service manager has opened; the first, as people are told.
+
+    :param given: at least one, listening.
+    """
+    for each in given:
+        await web.SockSite(runner, each).start()
+    return _place(given[0].getsockname())
+
+
+def _place(bound: str | tuple[str, int]) -> str:
+    if isinstance(bound, str):
+        return f"unix:{bound}"
     return f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
 
 

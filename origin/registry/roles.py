@@ -191,7 +191,11 @@ def accept(
         if signed.expires < least:
             raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
         roles[role], bins[role] = meta_file(signed.version, data), signed
-        manifests |= {(f"sha256:{target.hashes['sha256']}", target.length) for target in signed.targets.values()}
+        manifests |= {
+            (f"sha256:{target.hashes['sha256']}", target.length)
+            for target in signed.targets.values()
+            if not target.custom.get("withdrawn")  # nobody is told to fetch that one
+        }
     for digest, length in sorted(manifests):
         size = manifest_size(digest)
         if size != length:

@@ -58,7 +58,7 @@ def test_a_guest_that_fails_is_reported_and_its_neighbour_does_not_notice(
         assert (answer.status, answer.error) == (status, error)
         row, limit = reasons.REASONS[error], answer.headers.get("x-nunatak-limit", "")
         told = reasons.page(Refusal(status, error, limit=limit), answer.headers["x-request-id"].encode())
-        assert (answer.body, bool(limit)) == (told, bool(row.limit)), "as the table has it, the rest stays inside"
+        assert (answer.body, bool(limit)) == (told, bool(row.limit)), "no more than the table has"
         assert client.get("/", host=f"{name}.test").status == 200, "the first restart is immediate"
         second = client.get("/", host="ft-neighbour.test")
     assert (second.tier, service_of(edge, "ft-neighbour")["crashes"]) == ("resident", 0)

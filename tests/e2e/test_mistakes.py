@@ -128,7 +128,7 @@ def test_an_origin(
         (["logs", "x", "--origin", "http://127.0.0.1:9", "--keys", "{keys}"], "Connection refused"),
         (["token", "add", "--tenant", "x", "--keys", "nowhere"], "nowhere"),
         (["admin", "health", "--socket", "junk"], "unix:junk: "),
-        (["doctor", "--config", "junk"], "configuration junk"),
+        (["doctor", "--config", "junk"], "junk:1: "),
         (["disk", "build", "nowhere", "-o", "x", "--name", "x"], "nowhere"),
         (["run", "junk"], "junk"),
     ],

@@ -23,9 +23,22 @@ TARGET: Final = ROOT / "docs" / "reference"
 OPTIONS: Final = """# Options of an edge
 
 Made from the fields of `EdgeConfig` in `edge/config/options.py` by `make fmt`; a test compares. An option `some_name`
-is `--some-name` on the command line of `nunatak edge` and `some_name = ...` in the TOML file of `--config`; the
-command line goes before the file. An unknown name and a value out of range are refused. A SIZE is a number of bytes
-with or without a unit, as in `64MiB` or `1.5GiB`; in the file it is text in quotes.
+is given
+
+| where | as | what goes before |
+|---|---|---|
+| on the command line of `nunatak edge` | `--some-name VALUE` | nothing |
+| in the environment | `NUNATAK_EDGE_SOME_NAME=VALUE`; an empty one counts as not set | the command line |
+| in the TOML file of `--config` | `some_name = VALUE` or `some-name = VALUE` | both |
+
+A name that is no option and a value out of range are refused, each with the file and the line, the variable or the
+option; `nunatak edge --print-config` shows what counts and where it comes from, `--check` whether it can be used here.
+
+- A SIZE is a number of bytes, or has a unit: `64MiB`, `1.5GiB`. A DURATION is a number of seconds, or has a unit:
+  `500ms`, `30s`, `10min`, `1h`, `1d`. A PERCENT, where there is one, is a share of `memory`: `25%`. In the file these
+  are texts in quotes.
+- What is written with commas may be a list in the file, `upstreams = ["public", "10.1.0.0/16"]`, and weights a table.
+- `on` and `off` may be `true` and `false` in the file.
 
 | option | value | default | what it is |
 |---|---|---|---|"""
@@ -80,7 +93,10 @@ clients, proxies and caches is left out: an edge is none of them, and what it sa
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
-terminal. The options of `nunatak edge` are in [options](options.md)."""
+terminal. The options of `nunatak edge` are in [options](options.md).
+
+Each option may be given in the environment as well, `--some-name` of `nunatak COMMAND` as `NUNATAK_COMMAND_SOME_NAME`
+(one that may be repeated with blanks between its values, one without a value as `1`); the command line goes before."""
 
 BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
 

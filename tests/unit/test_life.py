@@ -130,7 +130,7 @@ def test_an_opening_begins_anew_where_something_it_was_prepared_with_is_gone() -
 
 
 def test_a_service_that_is_withdrawn_gets_no_machine() -> None:
-    begun = play().asked(1).expect("Open(a)").changed(withdrawn=True).expect("ForgetRecord(a)", "ForgetWritten(a)")
+    begun = play().asked(1).expect("Open(a)").changed(withdrawn=True).expect("ForgetRecord(a)", "LeaveWritten(a)")
     assert not still_right(begun)
     with pytest.raises(UnknownService):
         begun.openings.begin(begun.services["a"])

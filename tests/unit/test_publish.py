@@ -18,7 +18,8 @@ from edge.catalogue.catalogue import Catalogue
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response
 from origin.model.publication import Publication
 from origin.publish.client import carry_out
-from origin.publish.publish import Exchange, publish, rollback
+from origin.publish.entries import Exchange
+from origin.publish.publish import publish, rollback
 from origin.registry.roles import VERSIONS_KEPT, accept, first_roles, outdated, renew
 from origin.registry.server import Origin
 from origin.registry.store import Store

@@ -50,9 +50,14 @@ def describe_fault(fault: Fault) -> str:
     return f"{why} (vector 14, code {fault.error_code:#x}) at RIP {fault.rip:#x}, address {fault.cr2:#x}"
 
 
-def machine_report(error: GuestError, memory: GuestMemory, registers: Registers) -> dict[str, Any]:
+def machine_report(
+    error: GuestError, memory: GuestMemory, registers: Registers, *, stack: bool = True
+) -> dict[str, Any]:
     """Plain data for JSON: error, message, registers, frames (addresses, innermost first), code and
-    stack as hex, and how often which unknown Linux calls were made."""
+    stack as hex, and how often which unknown Linux calls were made.
+
+    :param stack: whether its bytes are told, which may be secrets.
+    """
     return {
         "error": type(error).__name__,
         "message": str(error),
@@ -60,7 +65,7 @@ def machine_report(error: GuestError, memory: GuestMemory, registers: Registers)
         "frames": [registers.rip, *_return_addresses(memory, registers.gpr[5])],
         "unknown_calls": unknown_calls(memory),
         "code": (memory.read_checked(registers.rip, 16) or b"").hex(),
-        "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex(),
+        "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex() if stack else "",
     }
 
 
