@@ -202,7 +202,7 @@ class Operators(Answers):
             refusal = flow.refusal(error)
             status = refusal.status
         except Exception:
-            _logger.exception(log.line("internal_error", path=request.target))
+            _logger.exception(log.line("internal_error", id=request.id.decode(), path=request.target))
             request.keep_alive = False
             refusal = flow.Refusal(500, "internal")
             status = 500
