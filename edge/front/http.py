@@ -279,7 +279,7 @@ class Front(Answers):
 
     def _defect(self, request: Request) -> None:
         """A mistake of ours, from within its `except`: logged, and the client learns that it was one."""
-        _logger.exception(log.line("internal_error", path=request.target))
+        _logger.exception(log.line("internal_error", id=request.id.decode(), path=request.target))
         request.keep_alive = False
         if request.sent:
             request.connection.abort()

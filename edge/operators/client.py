@@ -62,7 +62,10 @@ def _token(file: Path) -> str:
         with file.expanduser().open("rb") as opened:
             token = opened.read(TOKEN_MAX).decode("ascii").strip()
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"--token: a file with a token expected at {file}: {error}") from None
+        raise OperatorError(
+            f"--token: a file with a token expected at {file}: {error}: "
+            "check the path, and whether this user may read it"
+        ) from None
     if not token or not token.isprintable():
         raise OperatorError(f"--token: one word expected in {file}")
     return token

@@ -155,7 +155,10 @@ class Operators(Answers):
         at = self._config.admin_address
         if any((each.family == socket.AF_UNIX) != isinstance(at, Path) for each in given):
             kind = "Unix sockets" if isinstance(at, Path) else "sockets with addresses"
-            raise OperatorError(f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager")
+            raise OperatorError(
+                f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager: "
+                "name such in its unit"
+            )
         if given:
             bound = await take_over(self._connect, given, at, CONNECTIONS_MAX)
         else:
@@ -230,7 +233,7 @@ class Operators(Answers):
             refusal = flow.refusal(error)
             status = refusal.status
         except Exception:
-            _logger.exception(log.line("internal_error", path=request.target))
+            _logger.exception(log.line("internal_error", id=request.id.decode(), path=request.target))
             request.keep_alive = False
             refusal = flow.Refusal(500, "internal")
             status = 500

@@ -114,7 +114,9 @@ def remove_secret(
         (root / found / name).unlink()
     except (ValueError, FileNotFoundError, NotADirectoryError):
         known = ", ".join(_values(root, found)) or "none"
-        raise OperatorError(f"{found}: a secret that is there expected ({known}), got {name!r}") from None
+        raise OperatorError(
+            f"{found}: a secret that is there expected ({known}), got {name!r}: name one of these"
+        ) from None
     sync_folder(root / found)
     if not any((root / found).iterdir()):
         (root / found).rmdir()

@@ -44,7 +44,9 @@ def logs(
     from origin.model.exchange import refuse_plain_http
 
     if not is_name(service):
-        raise PublisherError(f"the name of a service, 1 to 63 of a-z 0-9 . _ -, expected, got {service!r}")
+        raise PublisherError(
+            f"the name of a service, 1 to 63 of a-z 0-9 . _ -, expected, got {service!r}: check the name"
+        )
     refuse_plain_http(origin, plain_http)
     token = load_upload_token(keys, token_file)
     url = f"{origin.rstrip('/')}/logs/{service}"
@@ -101,7 +103,9 @@ def _explain(service: str, origin: str, keys: Path) -> None:
     except OperatorError:  # a key folder with the token alone: the origin's own words must do
         return
     if all(record.service != service for record in records):
-        raise PublisherError(f"a service of this origin expected, got {unknown(service, records)}")
+        raise PublisherError(
+            f"a service of this origin expected, got {unknown(service, records)}: `nunatak services list` has the names"
+        )
 
 
 def _say_empty(service: str, log: str | None, follow: bool) -> None:

@@ -57,8 +57,9 @@ ERRORS: Final = """# Errors
 Made by `make fmt` from the table of `edge/model/reasons.py` and that of `origin/registry/refusal.py`; a test compares.
 
 Where a service cannot answer, the edge does: with the status below, the reason in `X-Nunatak-Error`, and a page that
-says what happened and what to do as it stands here. `X-Nunatak-Limit` names the limit that was hit, with its value,
-and `X-Request-Id` finds the request in the logs. A client never sees more than that. Where to look for the rest:
+says what happened and what to do as it stands here. `X-Nunatak-Limit` names the limit that was hit, with its value.
+`X-Request-Id` is in the lines that logs have of machines that ended and of defects of the edge. A client never sees
+more than that. Where to look for the rest:
 
 - **Publishers**: `nunatak logs SERVICE` has a line for each machine that ended, with the request, the place in the
   program and the values; `nunatak dev` shows the same at once.

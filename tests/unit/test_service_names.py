@@ -340,6 +340,6 @@ def test_the_history_has_images_and_what_the_origin_noted(publisher: Publisher) 
 
 def test_names_that_are_close_are_suggested(publisher: Publisher) -> None:
     publisher.publish(publication("hello"), publication("other"))
-    with pytest.raises(PublisherError, match=r"a service of this origin expected, got 'helo': did you mean hello\?"):
+    with pytest.raises(PublisherError, match=r"got 'helo' \(did you mean hello\?\): `nunatak services list` has"):
         publisher.found("helo")
     assert unknown("zzz", []) == "'zzz'"
