@@ -38,7 +38,8 @@ def edge(
 
     Each option is also a key of the file, as in origin, and a variable of the environment, as NUNATAK_EDGE_ORIGIN. What
     is given here goes before the environment, which goes before the file. SIGHUP has the edge read the file again.
-    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends.
+    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends. A second one ends it at
+    once.
     """
     import uvloop
 
