@@ -37,6 +37,17 @@ def _folder_of(path: Path) -> Iterator[tuple[int, str]]:
         os.close(folder)
 
 
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """The address of a socket, for those who connect by themselves while the block is not left.
+
+    :raises OperatorError: a name that is too long.
+    :raises OSError: no such folder.
+    """
+    with _folder_of(path) as (_, address):
+        yield address
+
+
 def listen(path: Path, *, mode: int = 0o600, backlog: int = BACKLOG) -> socket.socket:
     """A socket that listens at `path`, for this user alone unless `mode` says otherwise.
 
