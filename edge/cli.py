@@ -45,6 +45,10 @@ def edge(
 
     from edge.serve import serve
 
+    if not (check or print_config or host.LINUX):
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
     given = {name: text for name, text in texts.items() if _is_given(context, name)}
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
@@ -55,10 +59,6 @@ def edge(
         raise typer.Exit(int(_tell(checked(loaded))))
     if print_config:
         return
-    if not host.LINUX:
-        raise OperatorError(
-            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
-        )
     logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
     log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)
