@@ -281,6 +281,9 @@ class Supervisor:
         self._losses.states(machine for worker in self.workers for machine in worker.machines.values())
         self._carry_out()
         kept = await self.records.flush()
+        if lost := self.records.unsaved:
+            self.counters.records_lost += lost
+            _logger.error(log.line("records_lost", count=lost, why="the disk did not take them"))
         await self.tasks.close()
         await self.workers.stop()
         await self.upstreams.close()
