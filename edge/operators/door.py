@@ -157,7 +157,7 @@ class Operators(Answers):
             kind = "Unix sockets" if isinstance(at, Path) else "sockets with addresses"
             raise OperatorError(f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager")
         if given:
-            bound = await take_over(self._connect, given, CONNECTIONS_MAX)
+            bound = await take_over(self._connect, given, at, CONNECTIONS_MAX)
         else:
             bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
         self._bound, self.listeners = bound, bound.listeners

@@ -157,8 +157,7 @@ class Supervisor:
     def failing(self) -> list[str]:
         """The edge's own work that fails, a line each."""
         owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
-        secrets = self.secrets.health() if self.secrets is not None else ()
-        return [*(line for owner in owners for line in owner.tasks.health()), *secrets]
+        return [line for owner in owners for line in owner.tasks.health()]
 
     # Requests, from `http`.
 
