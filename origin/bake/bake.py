@@ -13,8 +13,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge.vmm.machine.machine import Idle, Machine, Ready, Runnable
@@ -28,7 +26,6 @@ from origin.bake.bundle import bundle_of, environment
 from origin.bake.disks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.bake.elf import Program, Segment, parse_program
 from origin.bake.layout import device_regions, segment_regions, stack_bytes, stack_low
-from origin.bake.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfTime, PublisherError
@@ -303,90 +300,6 @@ def _lines(machine: Machine) -> list[str]:
     """What the program has said since the last call."""
     said, machine.log[:] = b"".join(machine.log), []
     return said.decode(errors="replace").splitlines()
-
-
-def build_image(
-    source: Path,
-    *,
-    name: str,
-    env: Mapping[str, str],
-    memory_bytes: int = abi.MEMORY_DEFAULT,
-    terms: Terms = DEFAULT_TERMS,
-    disks: Sequence[LocalDrive] = (),
-    kind: int | None = None,
-    arguments: Sequence[str] = (),
-    files: Path | None = None,
-    bake_entropy: bool = False,
-    locales: Sequence[str] = (),
-    progress: Progress = print,
-    warn: Progress | None = None,
-) -> list[ImageBundle]:
-    """Compile and bake one program: its base, then its image.
-
-    :param source: what `libos.toolchain.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.bake.linux.linux_program` takes.
-    :param env: names and values for `nk_env`, and the environment of a Linux program.
-    :param kind: abi.PROGRAM_*; `None`: by the source.
-    :param arguments: of a Linux program, after its name.
-    :param files: a folder that the program finds at `/`, read-only.
-    :param bake_entropy: as for `Baker.bake`, and `warn` too.
-    :param locales: as `libos.runtimes.locale_files` takes them.
-    :raises PublisherError: it does not compile or does not become ready; the message says why.
-    """
-    from libos.runtimes import language_of, locale_files, program_text
-    from libos.toolchain.build import compile_guest
-
-    progress("compiling")
-    language = language_of(source) if kind is None else None
-    if language is not None:
-        progress("baking the base")
-        baker = Baker(memory_bytes, language)
-        try:
-            progress("baking")
-            more = {} if files is None else read_folder(files)
-            own = read_folder(source) if source.is_dir() else {}
-            image = baker.bake_source(
-                program_text(language, source),
-                name=name,
-                env=env,
-                terms=terms,
-                disks=disks,
-                progress=progress,
-                files={**more, **own, **archive.in_folders(locale_files(language, locales))},
-                bake_entropy=bake_entropy,
-                warn=warn,
-            )
-            return [baker.base, image]
-        finally:
-            baker.close()
-    if kind is None:
-        kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
-    if kind == abi.PROGRAM_NATIVE:
-        program = checked(parse_program(compile_guest(source)), warn or progress)
-    else:
-        program, arguments = linux_program(source, warn or progress), (source.name, *arguments)
-    progress("baking the base")
-    baker = Baker(memory_bytes)
-    if kind == abi.PROGRAM_CGI:
-        terms = replace(terms, instance="request")
-    try:
-        progress("baking")
-        image = baker.bake(
-            program,
-            name=name,
-            env=env,
-            terms=terms,
-            disks=disks,
-            progress=progress,
-            kind=kind,
-            arguments=arguments,
-            files=packed(files),
-            bake_entropy=bake_entropy,
-            warn=warn,
-        )
-        return [baker.base, image]
-    finally:
-        baker.close()
 
 
 def _end(program: Program) -> int:

@@ -55,9 +55,10 @@ def packed(folder: Path | None) -> bytes:
     return b"" if folder is None else archive.pack(read_folder(folder))
 
 
-def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
+def read_folder(folder: Path, *, of_program: bool = False) -> dict[str, tuple[int, bytes]]:
     """Path within `folder` -> mode and contents of all that is in it.
 
+    :param of_program: it is the folder of a program: without what tools put there (`is_of_tools`).
     :raises PublisherError: no folder; a link that leads out of it or nowhere; neither file nor folder in it.
     """
     root = folder.resolve()
@@ -69,6 +70,8 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
     while open_folders:
         here, prefix, above = open_folders.pop()
         for path in sorted(here.iterdir()):
+            if of_program and is_of_tools(path.name):
+                continue
             name, target = prefix + path.name, path.resolve()
             if not target.is_relative_to(root) or not target.exists():
                 raise PublisherError(f"files: {name}: a link within the folder expected, it leads elsewhere")
@@ -88,3 +91,8 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
                     f"files: at most {archive.FILES_MAX >> 20} MiB in {archive.ENTRIES_MAX} files expected"
                 )
     return found
+
+
+def is_of_tools(name: str) -> bool:
+    """Whether a file or folder beside a program is no part of it: hidden, other languages' packages, images."""
+    return name.startswith(".") or name in ("node_modules", "__pycache__") or name.endswith(".oci.tar")

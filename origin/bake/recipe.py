@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,17 +38,20 @@ def images_of(
     files: Path | None,
     bake_entropy: bool = False,
     locale: list[str] | None = None,
+    esbuild: Path | None = None,
+    inputs: Callable[[Sequence[Path]], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
     :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
+    :param inputs: gets the files that the program was made of, beside the source itself.
     :param warn: gets what a publisher should know; as `progress` if not given.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
     from libos.runtimes import language_of, locale_files
-    from origin.bake.bake import build_image
+    from origin.bake.build import build_image
     from origin.bake.disk_options import parse_drives
     from vmimage import abi
     from vmimage.manifest import Limits, Terms
@@ -90,6 +93,8 @@ def images_of(
         files=files,
         bake_entropy=bake_entropy,
         locales=locale or [],
+        esbuild=esbuild,
+        inputs=inputs,
         progress=progress,
         warn=warn,
     )
@@ -97,7 +102,8 @@ def images_of(
 
 def name_of(source: Path) -> str:
     """The name of an image for which none was given."""
-    return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
+    named = source if source.name not in ("", "..") else source.resolve()
+    return re.sub(r"[^a-z0-9._-]+", "-", named.stem.lower()).strip("._-")[:63] or "image"
 
 
 def parse_environment(entries: list[str]) -> dict[str, str]:
