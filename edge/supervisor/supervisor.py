@@ -67,8 +67,8 @@ class Supervisor:
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
-        lines = Lines(disks.logs, counters)
-        self.reports = Reports(images, lines.tell)
+        self.lines = Lines(disks.logs, counters, images)
+        self.reports = Reports(images, self.lines)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
             Waiting(waiting_bytes(config.memory)),
@@ -103,7 +103,7 @@ class Supervisor:
             config.wedged,
         )
         self.on_lost = reaping.on_lost
-        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines)
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines)
         self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out

@@ -16,6 +16,8 @@ from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.manifest import DEFAULT_TERMS, Terms
 
+MadeOf = Callable[[Path, Sequence[Path]], None]
+
 
 def build_image(
     source: Path,
@@ -31,7 +33,7 @@ def build_image(
     bake_entropy: bool = False,
     locales: Sequence[str] = (),
     esbuild: Path | None = None,
-    inputs: Callable[[Sequence[Path]], None] | None = None,
+    made_of: MadeOf | None = None,
     progress: Progress = print,
     warn: Progress | None = None,
 ) -> list[ImageBundle]:
@@ -46,15 +48,15 @@ def build_image(
     :param bake_entropy: as for `Baker.bake`, and `warn` too.
     :param locales: as `libos.runtimes.locale_files` takes them.
     :param esbuild: as for `libos.runtimes.program_text`.
-    :param inputs: gets the files that the program was made of, beside the source itself.
+    :param made_of: as for `origin.bake.recipe.images_of`.
     :raises PublisherError: it does not compile or does not become ready; the message says why.
     """
     progress("compiling")
     language = language_of(source) if kind is None else None
     if language is not None:
         script = read_script(language, source, esbuild, warn or progress)
-        if inputs is not None:
-            inputs(script.program.inputs)
+        if made_of is not None:
+            made_of(script.program.root, script.program.inputs)
         more = {} if files is None else read_folder(files)
         progress("baking the base")
         baker = Baker(memory_bytes, language)

@@ -39,13 +39,14 @@ def images_of(
     bake_entropy: bool = False,
     locale: list[str] | None = None,
     esbuild: Path | None = None,
-    inputs: Callable[[Sequence[Path]], None] | None = None,
+    made_of: Callable[[Path, Sequence[Path]], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
     :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
-    :param inputs: gets the files that the program was made of, beside the source itself.
+    :param made_of: gets the folder that names of sources begin in, and the files that the program was made of beside
+        the source itself; only of a program in a language whose runtime reads it.
     :param warn: gets what a publisher should know; as `progress` if not given.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
@@ -94,7 +95,7 @@ def images_of(
         bake_entropy=bake_entropy,
         locales=locale or [],
         esbuild=esbuild,
-        inputs=inputs,
+        made_of=made_of,
         progress=progress,
         warn=warn,
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.init_cli import init
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.shared import (
@@ -39,6 +40,7 @@ app = typer.Typer()
 app.add_typer(token, name="token")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
+app.command()(init)
 app.command()(build)
 app.command()(inspect)
 app.command()(renew)

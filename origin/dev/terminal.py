@@ -31,9 +31,23 @@ def note(line: str) -> None:
     click.secho(f"{_now()} {plain(line)}", fg="cyan")
 
 
-def progress(step: str) -> None:
-    """A step of a build, or a line that the program writes while it is baked."""
-    click.secho(f"         build | {plain(step)}", dim=True)
+class Steps:
+    """The steps of builds, and the lines that a program writes while it is baked: what is as in the build before is
+    not said again."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._now: set[str] = set()
+
+    def begin(self) -> None:
+        """Another build."""
+        self._before, self._now = self._now or self._before, set()
+
+    def say(self, step: str) -> None:
+        """One step, or one line."""
+        self._now.add(step)
+        if step not in self._before:
+            click.secho(f"         build | {plain(step)}", dim=True)
 
 
 class GuestLines(logging.Handler):
@@ -45,7 +59,11 @@ class GuestLines(logging.Handler):
 
 
 def _block(what: Problem) -> None:
-    for line in what.text().splitlines()[1:]:
+    if what.logged:
+        lines = [what.excerpt.where, *what.excerpt.text()] if what.excerpt else []
+    else:
+        lines = what.text().splitlines()[1:]
+    for line in lines:
         click.echo(f"         {plain(line)}")
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from edge.vmm.devices.clock import Clock
 from edge.vmm.engines.engine import Engine
 from vmimage import abi
-from vmimage.errors import GuestExited, GuestViolation, OutOfMemory
+from vmimage.errors import GuestExited, GuestViolation, OutOfMemory, OutOfTime
 
 
 class Caller(Protocol):
@@ -32,12 +32,16 @@ class Caller(Protocol):
     def ready(self) -> bool:
         """Be ready for requests; whether that ends the run."""
 
+    def over_time(self) -> OutOfTime | None:
+        """That a request has used up its CPU time, where the guest has its last moment."""
+
 
 def carry_out(machine: Caller, port: int) -> bool:
     """Do what the guest asks for; whether its run ends with that.
 
     :raises GuestViolation: there is no such port, or an argument is out of range.
     :raises GuestExited: it leaves. :raises OutOfMemory: it leaves because it has no memory left.
+    :raises OutOfTime: it leaves because a request has had its time, and it has said where it was.
     """
     call = HYPERCALLS.get(port)
     if call is None:
@@ -83,6 +87,8 @@ def _set_fs(machine: Caller) -> bool:
 
 def _exit(machine: Caller) -> bool:
     code = machine.engine.argument(0)
+    if code == abi.EXIT_NO_TIME and (over := machine.over_time()) is not None:
+        raise over
     if code == abi.EXIT_NO_MEMORY:
         raise OutOfMemory(f"the guest ran out of its {machine.memory_bytes >> 20} MiB of memory")
     raise GuestExited(f"the guest left with exit code {code}", code)

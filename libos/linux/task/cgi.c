@@ -15,6 +15,7 @@ static nk_request *request;
 static enum cgi_head header;
 static char log_text[LOG_MAX + 1], body_size[40];
 static uint32_t log_length;
+static const char *method, *path, *id; /* of the request, as they lie in its head */
 
 /* Makes "NAME\0VALUE\0" "NAME=VALUE\0" in place; from here on nobody looks names up. */
 static const char *environment(void) {
@@ -49,8 +50,17 @@ void cgi_handler(nk_request *given) {
         header = CGI_HEAD_FAILED; /* it is answered */
         cgi_exit(0);
     }
+    method = request_var(request, "REQUEST_METHOD");
+    path = request_var(request, "PATH_INFO");
+    id = request_var(request, "HTTP_X_REQUEST_ID");
     request_read(request, &nothing, 0); /* finds where the body begins, while the head is as it came */
     program_begin(cgi ? environment() : NULL, body_size);
+}
+
+/* The last line of what went wrong: for which request, as crash reports have it. */
+void cgi_log_request(void) {
+    if (method && path && id)
+        log_line("    for %s %.300s (%s)", method, path, id);
 }
 
 int64_t cgi_read(void *to, uint64_t size) {
@@ -126,8 +136,10 @@ _Noreturn void cgi_exit(int code) {
         for (;;)
             HYPERCALL(NK_PORT_EXIT, NK_RUN_EXIT | (code & 0xFF), 0);
     }
-    if (code)
+    if (code) {
         log_line("exit code %d", code);
+        cgi_log_request();
+    }
     if (header == CGI_HEAD_OPEN)
         cgi_head_end(request);
     response_end(request);

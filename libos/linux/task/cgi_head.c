@@ -24,6 +24,7 @@ static void fail(nk_request *request, const char *expected, const char *got, uin
         shown[i] = got[i] >= 0x20 && got[i] < 0x7F ? got[i] : '?';
     shown[size] = '\0';
     log_line("cgi: %s expected%s%s%s", expected, got ? ", got \"" : "", shown, got ? "\"" : "");
+    cgi_log_request();
     response_restart(request);
     response_status(request, 502);
     state = CGI_HEAD_FAILED;

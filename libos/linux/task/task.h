@@ -84,6 +84,7 @@ int64_t cgi_read(void *to, uint64_t size);
 int64_t cgi_write(const void *from, uint64_t size);
 void cgi_trace(const uint64_t words[8]);
 void cgi_error(const void *from, uint64_t size);
+void cgi_log_request(void); /* which one went wrong, after what did */
 _Noreturn void cgi_exit(int code);
 
 /* ---- time.c ---- */
