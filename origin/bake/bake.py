@@ -84,12 +84,12 @@ class Baker:
         machine = Machine(shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
         gpr = tuple(STACK_TOP if n == RSP else 0 for n in range(snapshot.GPR_COUNT))
         machine.boot(Registers(gpr=gpr, rip=self._libos.entry))
-        self._run_to_ready(machine, "libos", print)
+        self._run_to_ready(machine, "libos", _silently)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
             shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
-            self._run_to_ready(machine, self.language.name, print)
+            self._run_to_ready(machine, self.language.name, _silently)
             if entropy.wanted(shell):  # a base is for programs that are not there yet
                 raise PublisherError(f"{self.language.name}: a runtime that needs no random bytes to begin expected")
         state = machine.capture()
@@ -276,8 +276,9 @@ class Baker:
                 with self._watchdog.watching(machine.shell.engine):
                     outcome = machine.run()
             except OutOfTime:
-                limit_s = BAKE_CPU_MS // 1000
-                raise PublisherError(f"{name}: main must reach nk_serve within {limit_s} s of CPU time") from None
+                last += _lines(machine)
+                wanted = f"{name}: main must reach nk_serve within {BAKE_CPU_MS // 1000} s of CPU time"
+                raise PublisherError("\n".join((wanted, *last))) from None
             except GuestError as error:
                 last += _lines(machine)
                 raise PublisherError("\n".join((f"{name}: died before it was ready: {error}", *last))) from error
@@ -294,6 +295,10 @@ class Baker:
                     raise PublisherError(f"{name}: idles before it is ready; a program must call nk_serve")
                 case Runnable():
                     progress(f"initialising, {time.monotonic() - started_s:.1f} s")
+
+
+def _silently(line: str) -> None:
+    """A base is the same for all who build on it: what it says is of interest where it fails, which quotes it."""
 
 
 def _lines(machine: Machine) -> list[str]:

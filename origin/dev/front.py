@@ -119,6 +119,7 @@ class DevFront(Front):
             super().answer(request, stream, said)
         else:
             about.held = stream, said
+            self.answering(request, stream, 0, said.guest_us, said.engine)
 
     async def _answer_for(self, request: Request, about: About, stream: Stream, said: Answer) -> None:
         identifier, lines, trace = request.id.decode(), self._supervisor.lines, None

@@ -19,12 +19,11 @@ _RELOAD: Final = f'fetch("{CHANGES}").then(() => location.reload(), () => setTim
 _RELOAD_DIGEST: Final = base64.b64encode(hashlib.sha256(_RELOAD.encode()).digest()).decode()
 # Nothing is fetched but word of the next build, and no script runs but ours, by its digest: what the page quotes came
 # from a program that has just failed.
-_POLICY: Final = (
-    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{_RELOAD_DIGEST}'; connect-src 'self'"
-)
+_SCRIPT: Final = f"script-src 'sha256-{_RELOAD_DIGEST}'; connect-src 'self'"
+_POLICY: Final = f"default-src 'none'; style-src 'unsafe-inline'; {_SCRIPT}; base-uri 'none'; form-action 'none'"
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": f"default-src 'none'; style-src 'unsafe-inline'; {_SCRIPT}; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
 }
 _STYLE: Final = """

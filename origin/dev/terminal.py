@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 import click
 
@@ -10,6 +11,7 @@ from origin.dev.page import Problem
 from vmimage.text import plain
 
 Progress = Callable[[str], None]
+WAITS: Final = "initialising, "  # and for how long; for a status that is written over
 
 
 def say(line: str, problem: Problem | None = None) -> None:
@@ -46,7 +48,7 @@ class Steps:
     def say(self, step: str) -> None:
         """One step, or one line."""
         self._now.add(step)
-        if step not in self._before:
+        if step not in self._before and not step.startswith(WAITS):
             click.secho(f"         build | {plain(step)}", dim=True)
 
 

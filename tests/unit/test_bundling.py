@@ -44,7 +44,7 @@ def named(program: ProgramText, needle: str) -> str:
     [
         ("import a from './a.js'\n", "./a.js"),
         ("import {\n  a,\n  b,\n} from 'pkg'\n", "pkg"),
-        ("  import * as a from \"@x/y\";", "@x/y"),
+        ('  import * as a from "@x/y";', "@x/y"),
         ("import './effect.js'", "./effect.js"),
         ("export * from './a.js'", "./a.js"),
         ("export { a } from './a.js'", "./a.js"),
@@ -68,7 +68,10 @@ def test_what_imports_another_module_is_seen(text: str, module: str | None) -> N
         ({"main": "src/index.ts"}, "src/index.ts"),
         ({"module": "src/b.mjs", "main": "src/index.ts"}, "src/b.mjs"),
         ({"exports": "./src/index.ts", "main": "src/b.mjs"}, "./src/index.ts"),
-        ({"exports": {".": {"node": "./n.js", "workerd": "./src/index.ts", "default": "./src/b.mjs"}}}, "./src/index.ts"),
+        (
+            {"exports": {".": {"node": "./n.js", "workerd": "./src/index.ts", "default": "./src/b.mjs"}}},
+            "./src/index.ts",
+        ),
         ({"exports": {"import": "./src/b.mjs", "worker": "./src/index.ts"}}, "./src/b.mjs"),
         ({"main": "../outside.ts"}, None),
         ({"main": "readme.md"}, None),
@@ -140,7 +143,9 @@ def test_what_esbuild_refuses_is_told_with_file_line_and_excerpt(
 
 def test_an_esbuild_of_ones_own_is_used(tmp_path: Path) -> None:
     own = tmp_path / "own"
-    own.write_text(f'#!/bin/sh\necho "$@" > {tmp_path / "asked"}\nexec {source_tree(ESBUILD) / "bin" / "esbuild"} "$@"\n')
+    own.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path / "asked"}\nexec {source_tree(ESBUILD) / "bin" / "esbuild"} "$@"\n'
+    )
     own.chmod(0o755)
     source = write(tmp_path, app_ts="export default {};") / "app.ts"
     program = bundling.program_text(source, own)

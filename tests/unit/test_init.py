@@ -1,4 +1,4 @@
-"""`nunatak init`: what it writes, and that it overwrites nothing. That templates run is shown in tests/e2e/test_dev.py."""
+"""`nunatak init`: what it writes, and that it overwrites nothing; tests/e2e/test_templates.py runs what it writes."""
 
 from pathlib import Path
 
@@ -21,7 +21,8 @@ def test_a_template_is_a_program_of_its_language_with_a_list_of_what_git_leaves_
 ) -> None:
     written = write_template(template, tmp_path / "new" / "folder")
     folder = tmp_path / "new" / "folder"
-    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == sorted(written)
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert sorted(found) == sorted(written)
     assert "*.oci.tar" in (folder / ".gitignore").read_text().split()
     language = language_of(folder)
     expected = {"javascript": "js", "typescript": "js", "lua": "lua"}.get(template)
