@@ -112,7 +112,7 @@ def build(
         Path | None,
         typer.Option(
             envvar="NUNATAK_ESBUILD",
-            help="esbuild that bundles TypeScript, JSX and modules, in place of the pinned one.",
+            help="The esbuild that bundles TypeScript, JSX and modules, in place of the pinned one.",
             metavar="PROGRAM",
             show_default="fetched by npm when it is first needed",
         ),

@@ -15,7 +15,6 @@ static nk_request *request;
 static enum cgi_head header;
 static char log_text[LOG_MAX + 1], body_size[40];
 static uint32_t log_length;
-static const char *method, *path, *id; /* of the request, as they lie in its head */
 
 /* Makes "NAME\0VALUE\0" "NAME=VALUE\0" in place; from here on nobody looks names up. */
 static const char *environment(void) {
@@ -50,17 +49,9 @@ void cgi_handler(nk_request *given) {
         header = CGI_HEAD_FAILED; /* it is answered */
         cgi_exit(0);
     }
-    method = request_var(request, "REQUEST_METHOD");
-    path = request_var(request, "PATH_INFO");
-    id = request_var(request, "HTTP_X_REQUEST_ID");
+    cgi_head_begin(request);
     request_read(request, &nothing, 0); /* finds where the body begins, while the head is as it came */
     program_begin(cgi ? environment() : NULL, body_size);
-}
-
-/* The last line of what went wrong: for which request, as crash reports have it. */
-void cgi_log_request(void) {
-    if (method && path && id)
-        log_line("    for %s %.300s (%s)", method, path, id);
 }
 
 int64_t cgi_read(void *to, uint64_t size) {
