@@ -1,4 +1,4 @@
-"""Where a program was when it failed, in its own language, and in which request; a machine that runs out says so too."""
+"""Where a program was when it failed, in its own language, and in which request; also when its time is up."""
 
 from functools import cache
 
