@@ -1,14 +1,17 @@
 """Where a program was when it failed, in its own language, and in which request; also when its time is up."""
 
+import time
 from functools import cache
 
 import pytest
 
 from edge.devices.traces import TraceReader
+from edge.vmm.machine.machine import Idle
 from edge.vmm.shells.shell import Image
+from edge.vmm.turns.watchdog import watchdog
 from tests.guest.test_lua import page_baker
-from tests.support.guests import EXAMPLES, PROGRAMS, Guest, image_of
-from tests.support.workers import RestingWorker, worker_image
+from tests.support.guests import EXAMPLES, PROGRAMS, RUNS_MAX, Guest, image_of, wait_until
+from tests.support.workers import SOON_NS, worker_image
 from vmimage.errors import GuestError, GuestExited, OutOfMemory, OutOfTime
 from vmimage.terms import Terms
 
@@ -60,6 +63,20 @@ end
 """
 
 
+class Watched(Guest):
+    """A machine that is run as a real one is: with a watchdog, until nothing happens soon."""
+
+    def run(self, *, credit: bool = True) -> None:
+        for _ in range(RUNS_MAX):
+            with watchdog().watching(self.machine.shell.engine):
+                outcome = self.machine.run()
+            if isinstance(outcome, Idle) and not self.collect(credit):
+                if outcome.until_ns is None or outcome.until_ns > time.monotonic_ns() + SOON_NS:
+                    return
+                wait_until(outcome.until_ns)
+        raise AssertionError("the program does not come to rest")
+
+
 @cache
 def page() -> Image:
     return page_baker().image(page_baker().bake_source(PAGE.encode(), name="p", env={}, terms=Terms(), progress=print))
@@ -71,6 +88,7 @@ def stacks(guest: Guest, path: str) -> list[tuple[str, tuple[str, ...], str]]:
     try:
         guest.run()
     finally:
+        watchdog().rest()
         guest.log += b"".join(guest.machine.log)
         reader, lines = TraceReader(), guest.log.decode().splitlines()
         found = [trace for line in lines if (trace := reader.add(line)) is not None]
@@ -98,7 +116,7 @@ def ended(guest: Guest, path: str, error: type[GuestError]) -> list[tuple[str, t
     ],
 )
 def test_an_error_of_a_worker_has_its_stack_and_its_request(path: str, what: str, line: int) -> None:
-    ((said, frames, request),) = stacks(RestingWorker(worker_image(WORKER)), path)
+    ((said, frames, request),) = stacks(Watched(worker_image(WORKER)), path)
     assert (said, request) == (what, "a-1")
     assert f"(worker.js:{line}:" in frames[0]
     assert ("cause: RangeError: inner" in frames) == (path == "/cause")
@@ -106,7 +124,7 @@ def test_an_error_of_a_worker_has_its_stack_and_its_request(path: str, what: str
 
 @pytest.mark.parametrize("path", ["/loop", "/caught", "/promise", "/native"])
 def test_a_worker_without_end_says_where_it_was(path: str) -> None:
-    ((said, frames, request),) = ended(RestingWorker(worker_image(WORKER), cpu_ms=CPU_MS), path, OutOfTime)
+    ((said, frames, request),) = ended(Watched(worker_image(WORKER), cpu_ms=CPU_MS), path, OutOfTime)
     assert (said, request) == ("out of time: the CPU time of a request is used up", "a-1")
     assert frames[0].startswith("spin (worker.js:1:")
     assert any(frame.startswith("fetch (worker.js:") for frame in frames)
@@ -114,19 +132,19 @@ def test_a_worker_without_end_says_where_it_was(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/executor", "/sort", "/late"])
 def test_a_worker_ends_in_time_wherever_it_spins(path: str) -> None:
-    guest = RestingWorker(worker_image(WORKER), cpu_ms=CPU_MS)
+    guest = Watched(worker_image(WORKER), cpu_ms=CPU_MS)
     ended(guest, path, OutOfTime)
     assert guest.machine.virtual_ns < (CPU_MS + 200) * 1_000_000, "a moment more, not another limit"
 
 
 def test_an_error_of_a_page_has_its_request() -> None:
-    ((said, frames, request),) = stacks(Guest(page()), "/error")
+    ((said, frames, request),) = stacks(Watched(page()), "/error")
     assert (said, request) == ("main.lua:6: no basket", "a-1")
     assert any("main.lua:6: in function <main.lua:4>" in frame for frame in frames)
 
 
 def test_a_page_without_end_says_where_it_was() -> None:
-    ((said, frames, request),) = ended(Guest(page(), cpu_ms=CPU_MS), "/loop", OutOfTime)
+    ((said, frames, request),) = ended(Watched(page(), cpu_ms=CPU_MS), "/loop", OutOfTime)
     assert (said, request) == ("out of time: the CPU time of a request is used up", "a-1")
     assert frames[0].startswith("main.lua:2: in ")
     assert any("main.lua:7: in " in frame for frame in frames)
@@ -134,19 +152,19 @@ def test_a_page_without_end_says_where_it_was() -> None:
 
 @pytest.mark.parametrize("path", ["/strings", "/coroutine"])
 def test_a_page_ends_in_time_wherever_it_spins(path: str) -> None:
-    guest = Guest(page(), cpu_ms=CPU_MS)
+    guest = Watched(page(), cpu_ms=CPU_MS)
     ended(guest, path, OutOfTime)
     assert guest.machine.virtual_ns < (CPU_MS + 200) * 1_000_000
 
 
 def test_a_page_without_memory_says_where_it_was() -> None:
-    ((said, frames, request),) = ended(Guest(page(), cpu_ms=60_000), "/hoard", OutOfMemory)
+    ((said, frames, request),) = ended(Watched(page(), cpu_ms=60_000), "/hoard", OutOfMemory)
     assert said.startswith("out of memory: ")
     assert (frames[0], request) == ("main.lua:13:", "a-1")
 
 
 def test_a_program_that_looks_at_no_interrupt_has_no_moment_more() -> None:
-    guest = Guest(image_of(EXAMPLES / "spin.c"), cpu_ms=50)
+    guest = Watched(image_of(EXAMPLES / "spin.c"), cpu_ms=50)
     with pytest.raises(OutOfTime):
         guest.get("/spin")
 
