@@ -1,4 +1,4 @@
-"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park and drain.
+"""The operator's pages under `/-/`: metrics, services, crash reports, health, readiness; and park and drain.
 
 What they say and do. Who may ask, and how, is `operators`' business.
 """
@@ -13,6 +13,8 @@ from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
+from edge.operators import conditions
+from edge.operators.facts import facts_of
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
 
@@ -50,17 +52,35 @@ class Admin:
                 return _json(
                     {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
                 )
-            case "GET", "health":
-                return health(self._supervisor)
+            case "GET", "health" | "ready" as question:
+                status, said = conditions.page(facts_of(self._supervisor), question)
+                return _json(said, status)
+            case "GET", "secrets":
+                return await self._secrets(query)
             case "POST", "park":
                 return await self._park(query)
             case "POST", "drain":
                 self._drain()
                 return Page(202, b"draining\n")
-            case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
-                raise ClientError(405, "method_not_allowed")
+            case (
+                _,
+                "metrics" | "services" | "reports" | "workers" | "health" | "ready" | "secrets" | "park" | "drain",
+            ):
+                raise ClientError("method_not_allowed")
             case _:
-                raise ClientError(404, "no_such_page")
+                raise ClientError("no_such_page")
+
+    async def _secrets(self, query: str) -> Page:
+        """Names of the secrets of one service (`service=`), which the catalogue is asked for, or of all that have some.
+
+        :raises NunatakError: there is no such service, or the catalogue cannot be asked.
+        """
+        given, names = self._supervisor.secrets, parse_qs(query).get("service")
+        if names is not None:
+            service = await self._supervisor.directory.find("service", names[0])
+            return _json({"service": service.name, "tenant": service.tenant, "names": list(service.secrets.names)})
+        held = given.holders if given is not None else {}
+        return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
     async def _park_one(self, service: Service) -> bool:
         parking = self._supervisor.park(service)
@@ -78,17 +98,9 @@ class Admin:
         elif names[0] in by_name:
             services = [by_name[names[0]]]
         else:
-            raise ClientError(404, "unknown_service")
+            raise ClientError("no_such_service")
         parked = await asyncio.gather(*map(self._park_one, services))
         return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
-
-
-def health(supervisor: Supervisor) -> Page:
-    """Whether the edge takes requests, for a load balancer, and what is not well all the same, a line each."""
-    if supervisor.draining:
-        return Page(503, b"draining\n")
-    lines = supervisor.health()
-    return Page(200, "\n".join(["ok" if not lines else "ok, but", *lines, ""]).encode())
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:
@@ -152,5 +164,5 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
     }
 
 
-def _json(value: Any) -> Page:
-    return Page(200, json.dumps(value, indent=1).encode() + b"\n", "application/json")
+def _json(value: Any, status: int = 200) -> Page:
+    return Page(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")

@@ -34,7 +34,7 @@ def dev(source: Path, listen: str, port: int | None, upstreams: str, **options: 
 
     at = own_address(listen if port is None else f"{LOOPBACK}:{port}")
     if not source.exists():
-        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file: check the path")
     disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
     quiet_logs()
     uvloop.run(

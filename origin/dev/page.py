@@ -88,7 +88,7 @@ class Problem:
         if self.trace:
             parts.append(f"<p>Where, innermost first:<pre>{escape(chr(10).join(_folded(self.trace)))}</pre>")
         after = "This page loads again when the source has changed." if self.again or reload else ""
-        note = "" if self.again else "An edge tells clients the status only. "
+        note = "" if self.again else "An edge tells clients the reason only. "
         parts.append(f"<footer>nunatak dev · {self.status} {escape(self.kind)} · {note}{after}</footer></main>")
         parts.append(f"<script>{_RELOAD}</script></html>\n" if reload else "</html>\n")
         return "".join(parts)

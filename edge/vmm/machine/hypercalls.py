@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from edge.vmm.devices.clock import Clock
 from edge.vmm.engines.engine import Engine
 from vmimage import abi
-from vmimage.errors import GuestExited, GuestViolation, OutOfMemory, OutOfTime
+from vmimage.errors import GuestExited, GuestViolation, OutOfTime
+from vmimage.limit_errors import out_of_memory
 
 
 class Caller(Protocol):
@@ -90,8 +91,8 @@ def _exit(machine: Caller) -> bool:
     if code == abi.EXIT_NO_TIME and (over := machine.over_time()) is not None:
         raise over
     if code == abi.EXIT_NO_MEMORY:
-        raise OutOfMemory(f"the guest ran out of its {machine.memory_bytes >> 20} MiB of memory")
-    raise GuestExited(f"the guest left with exit code {code}", code)
+        raise out_of_memory(machine.memory_bytes)
+    raise GuestExited(f"the program left with exit code {code}: return from the handler, or answer an error", code)
 
 
 HYPERCALLS: Final[Mapping[int, Callable[[Caller], bool]]] = {
