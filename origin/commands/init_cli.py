@@ -73,7 +73,9 @@ def write_template(template: str, folder: Path) -> list[str]:
     if there == [IGNORED]:
         del files[IGNORED]
     elif there:
-        raise PublisherError(f"{folder}: a folder without {', '.join(there)} expected: nothing was written")
+        raise PublisherError(
+            f"{folder}: a folder without {', '.join(there)} expected: nothing was written, name a new folder"
+        )
     try:
         for name, path in files.items():
             place = folder / name
@@ -81,7 +83,7 @@ def write_template(template: str, folder: Path) -> list[str]:
             with place.open("xb") as file:
                 file.write(path.read_bytes())
     except OSError as error:
-        raise PublisherError(f"{folder}: a folder that can be written expected: {error}") from None
+        raise PublisherError(f"{folder}: a folder that can be written expected, choose another: {error}") from None
     return list(files)
 
 

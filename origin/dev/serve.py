@@ -113,6 +113,7 @@ async def _answer(
     building = tasks.spawn("build", _rebuild(front, source, build, made, local), awaited=True)
     stopping = tasks.spawn("stop", stop.wait())
     await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)
+    front.changed.set()  # nobody waits for a build any more
     building.cancel()
     with suppress(asyncio.CancelledError):
         await building
@@ -157,7 +158,7 @@ def own_address(listen: str) -> str:
     """
     host, _, port = listen.rpartition(":")
     if host not in OWN_ADDRESSES or not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
-        raise OperatorError(f"listen: {' or '.join(OWN_ADDRESSES)}, and a port, expected, got {listen!r}")
+        raise OperatorError(f"--listen: {' or '.join(OWN_ADDRESSES)}, and a port, expected, got {listen!r}")
     return f"{LOOPBACK}:{port}" if host == "localhost" else listen
 
 
