@@ -70,7 +70,8 @@ class DevFront(Front):
         self.built = asyncio.Event()  # the first build has ended, well or not
         self.broken: Problem | None = None  # why the source as it is now is no program
         self.folders: Sequence[Path] = ()  # that names of its files begin in
-        self.changed = asyncio.Event()  # set and replaced with each build
+        self.builds = 0
+        self.changed = asyncio.Event()  # set and replaced with each of them
         self._say_line = say
         self._about: dict[Request, About] = {}  # of those under way
 
@@ -84,9 +85,11 @@ class DevFront(Front):
         """One request, from its head to the last byte of its answer."""
         about = self._about[request] = About()
         method, path = request.method, request.target
-        if path == CHANGES and self._is_ours(request):
+        asked, _, build = path.partition("?")
+        if asked == CHANGES and self._is_ours(request):
             del self._about[request]
-            await self.changed.wait()
+            if build == str(self.builds):
+                await self.changed.wait()
             self.show(request, Page(204, b"", headers={"Cache-Control": "no-store"}))
             return
         try:
@@ -166,7 +169,9 @@ class DevFront(Front):
             request,
             Page(
                 problem.status,
-                (problem.html(reload=request.method == "GET") if for_browser else problem.text()).encode(),
+                (
+                    problem.html(self.builds if request.method == "GET" else None) if for_browser else problem.text()
+                ).encode(),
                 f"text/{'html' if for_browser else 'plain'}; charset=utf-8",
                 {**HEADERS, **({"X-Nunatak-Error": problem.kind} if problem.kind else {})},
             ),

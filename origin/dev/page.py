@@ -14,8 +14,11 @@ from origin.dev.excerpt import Excerpt, excerpt_of
 from vmimage.errors import GuestError, NunatakError, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.manifest import ImageManifest
 
-CHANGES: Final = "/.nunatak/changes"  # answered with the next build
-_RELOAD: Final = f'fetch("{CHANGES}").then(() => location.reload(), () => setTimeout(() => location.reload(), 1000));'
+CHANGES: Final = "/.nunatak/changes"  # answered as soon as there was a build after the one that its query names
+_RELOAD: Final = (
+    f"const again = () => location.reload(), {{ build }} = document.currentScript.dataset;"
+    f'fetch("{CHANGES}?" + build).then(again, () => setTimeout(again, 1000));'
+)
 _RELOAD_DIGEST: Final = base64.b64encode(hashlib.sha256(_RELOAD.encode()).digest()).decode()
 # Nothing is fetched but word of the next build, and no script runs but ours, by its digest: what the page quotes came
 # from a program that has just failed.
@@ -69,14 +72,14 @@ class Problem:
         lines += ["", self.excerpt.where, *self.excerpt.text()] if self.excerpt else []
         return "\n".join(lines) + "\n"
 
-    def html(self, reload: bool = False) -> str:
+    def html(self, build: int | None = None) -> str:
         """For browsers.
 
-        :param reload: the page loads again after the next build.
+        :param build: the page loads again as soon as there was one after this.
         """
         parts = [
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
-            "<meta http-equiv=refresh content=1>" if self.again and not reload else "",
+            "<meta http-equiv=refresh content=1>" if self.again and build is None else "",
             f"<title>{escape(self.title)}</title><style>{_STYLE}</style><main><h1>{escape(self.title)}</h1>",
             f"<pre>{escape(self.message)}</pre>" if "\n" in self.message else f"<p class=what>{escape(self.message)}",
             f"<dl><dt>Limit<dd>{escape(self.limit)}</dl>" if self.limit else "",
@@ -87,10 +90,10 @@ class Problem:
             parts.append(_excerpt_html(self.excerpt))
         if self.trace:
             parts.append(f"<p>Where, innermost first:<pre>{escape(chr(10).join(_folded(self.trace)))}</pre>")
-        after = "This page loads again when the source has changed." if self.again or reload else ""
+        after = "This page loads again when the source has changed." if self.again or build is not None else ""
         note = "" if self.again else "An edge tells clients the reason only. "
         parts.append(f"<footer>nunatak dev · {self.status} {escape(self.kind)} · {note}{after}</footer></main>")
-        parts.append(f"<script>{_RELOAD}</script></html>\n" if reload else "</html>\n")
+        parts.append(f"<script data-build={build}>{_RELOAD}</script></html>\n" if build is not None else "</html>\n")
         return "".join(parts)
 
 

@@ -141,6 +141,7 @@ async def _rebuild(front: DevFront, source: Path, build: Builder, made: Made, lo
             front.broken = None
             terminal.note(f"version {release.version} built in {(time.monotonic() - began) * 1000:.0f} ms")
         front.folders = (made.root, made.folder)
+        front.builds += 1
         front.built.set()
         front.changed.set()
         front.changed = asyncio.Event()

@@ -86,7 +86,8 @@ def test_build_error_is_shown_until_it_is_fixed(dev: Dev) -> None:
     assert b"broken" in shown.body
     page = dev.get(Accept="text/html,*/*")
     assert page.headers["content-type"].startswith("text/html")
-    assert b"http-equiv=refresh" in page.body
+    assert b"<script data-build=2>" in page.body, "it waits for the third"
+    assert dev.get("/.nunatak/changes?1").status == 204, "which is not the second"
     assert b"app.c:" in page.body
     dev.replace("int main(void) { broken", "int main(void) {")
     assert dev.until("alive")[-1].status == 200
