@@ -170,9 +170,7 @@ class DevFront(Front):
             request,
             Page(
                 problem.status,
-                (
-                    problem.html(self.builds if request.method == "GET" else None) if for_browser else problem.text()
-                ).encode(),
+                (problem.html(build) if for_browser else problem.text()).encode(),
                 f"text/{'html' if for_browser else 'plain'}; charset=utf-8",
                 {**HEADERS, **({"X-Nunatak-Error": problem.kind} if problem.kind else {})},
             ),
