@@ -18,6 +18,7 @@ from edge.common.counters import Counters
 from edge.content.images import Images
 from edge.devices.names import Names
 from edge.devices.spool import Spool
+from edge.devices.tails import Tails
 from edge.devices.traces import Traces
 from edge.model.services import Machine, Service
 from edge.vmm.devices.log import LINE_BYTES
@@ -55,6 +56,7 @@ class Lines:
         self._held: dict[str, list[tuple[Blob | None, str]]] = {}  # by service, while a table is fetched
         self._waiting: dict[str, asyncio.Task[None]] = {}
         self.traces = Traces()
+        self.tails: Final = Tails()
 
     def on_log(self, machine: Machine, message: Log) -> None:
         """Take what a guest said, as much of it as it may say now; `machine.log_lines` is set back every tick."""
@@ -70,6 +72,7 @@ class Lines:
     def tell(self, service: Service, text: str) -> None:
         """A line of the edge's own in the log of a service, for its publisher; the tenant pays for it."""
         if self._allowed.take(service.tenant):
+            self.tails.add(service.name, [text])
             self._spool.append_all(service.name, "", [text.encode()], WAITING_BYTES, service.tenant)
         else:
             self._counters.log_lines_dropped += 1
@@ -113,4 +116,5 @@ class Lines:
             for text in texts:
                 _logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
         self.traces.add(service.name, texts)
+        self.tails.add(service.name, texts)
         self._spool.append_all(service.name, "", [text.encode() for text in texts], WAITING_BYTES, service.tenant)
