@@ -78,9 +78,9 @@ class Supervisor:
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
-        lines = Lines(disks.logs, counters)
-        self.tails = lines.tails
-        self.reports = Reports(images, lines.tell)
+        self.lines = Lines(disks.logs, counters, images)
+        self.tails = self.lines.tails
+        self.reports = Reports(images, self.lines)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
             Waiting(waiting_bytes(config.memory)),
@@ -120,7 +120,7 @@ class Supervisor:
         self.on_lost = reaping.on_lost
         self._loop = asyncio.get_running_loop()
         self.window = Window(self._loop.time())
-        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines, self.window)
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
