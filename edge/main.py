@@ -26,7 +26,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
     "Publisher: say what a service is": ("keygen", "publish", "rollback", "renew", "token", "disk", "logs"),
-    "Operator: run origins and edges": ("origin", "edge", "ps", "top", "admin", "doctor"),
+    "Operator: run origins and edges": ("origin", "edge", "ps", "top", "admin", "purge", "doctor"),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}

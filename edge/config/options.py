@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_
 from edge.config.option import About, Option, text_of
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
+from edge.config.responses import ResponseOptions
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.sizes import parse_size
@@ -33,7 +34,7 @@ _GONE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeConfig:
+class EdgeConfig(ResponseOptions):
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
     origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
@@ -319,10 +320,11 @@ class EdgeConfig:
 
 
 def options() -> list[Option]:
-    """The fields of `EdgeConfig` in order."""
+    """The fields of `EdgeConfig`, those that must be given before the others."""
     hints = get_type_hints(EdgeConfig, include_extras=True)
     typed = [(field, get_args(hints[field.name])) for field in dataclasses.fields(EdgeConfig)]
-    return [Option(field.name, type_, about, field.default) for field, (type_, about) in typed]
+    found = [Option(field.name, type_, about, field.default) for field, (type_, about) in typed]
+    return sorted(found, key=lambda option: not option.required)
 
 
 def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:

@@ -19,6 +19,7 @@ from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
 from edge.front import cgi
 from edge.front.answers import Answers
+from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
 from edge.front.listening import PUBLIC_MODE, bind
@@ -57,6 +58,8 @@ class Front(Answers):
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
+        heuristics = config.response_heuristics == "on"
+        self.caching = self._caching = Caching(self, supervisor.responses, counters, heuristics=heuristics)
         self._senders = Senders(config.proxy_networks)
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
@@ -115,6 +118,11 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
+            then = self._caching.take(request, route, service, self._again)
+            if then != "forward":
+                if then == "served":
+                    self._done(request)
+                return True
             block = self._block(request, route)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
@@ -152,6 +160,12 @@ class Front(Answers):
             self.refuse(request, flow.refusal(error))
         self._done(request)
 
+    def _again(self, request: Request, alone: bool) -> None:
+        """A request has waited for another's answer."""
+        request.alone = alone
+        if not request.connection.lost and not self._take_at_once(request):
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
+
     def request_id(self) -> bytes:
         """A name for one request, unique among edges."""
         return b"%b-%x" % (self._id_prefix, next(self._ids))
@@ -186,6 +200,7 @@ class Front(Answers):
         """The client left before its answer was complete."""
         self._withdraw(request)
         self._not_busy(request.connection)
+        self._caching.over(request)
         if request.task is not None:
             request.task.cancel()
         elif request.stream is not None:
@@ -201,6 +216,7 @@ class Front(Answers):
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
+        self._caching.over(request)
         request.redirect_to(target)
         return True
 
@@ -283,7 +299,8 @@ class Front(Answers):
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
             service = self._known(route) or await self.directory.find(route.kind, route.name)
-            await self._serve(request, route, service)
+            if request.fill is not None or not await self._caching.answered(request, route, service):
+                await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
             self._note(service, error)
             await self.explain(request, error)
@@ -368,6 +385,11 @@ class Front(Answers):
                 await stream.send_body(data, end=ended)
         except ClientError as error:
             self._supervisor.abandon(stream, error)
+
+    def refuse(self, request: Request, refusal: flow.Refusal) -> None:
+        """The edge's own answer, or a stale one in its place."""
+        if request.fill is None or not self._caching.failed(request, refusal.status, refusal.reason):
+            super().refuse(request, refusal)
 
     # For those who build on this front (`nunatak dev`).
 

@@ -48,7 +48,7 @@ def admin(
     from edge.operators.pages import ACTIONS
 
     method = "POST" if page in ACTIONS else "GET"
-    status, body = ask(_place(cache, socket), page, {"service": service} if service else None, method)
+    status, body = ask(place_of(cache, socket), page, {"service": service} if service else None, method)
     sys.stdout.buffer.write(body)
     raise typer.Exit(int(status >= 400))
 
@@ -67,7 +67,7 @@ def ps(
     from edge.operators.screen import table
 
     order = sort_of(sort)
-    shown = table(lines(_look(_place(cache, socket)), None, order, match))
+    shown = table(lines(_look(place_of(cache, socket)), None, order, match))
     console = Console()
     console.print(shown, width=None if console.is_terminal else 200)
 
@@ -95,7 +95,7 @@ def top(
     from edge.operators.looks import lines, sort_of, summary
     from edge.operators.screen import screen
 
-    place, order = _place(cache, socket), sort_of(sort)
+    place, order = place_of(cache, socket), sort_of(sort)
     console = Console()
     before, now = None, _look(place)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
@@ -110,7 +110,11 @@ def top(
             before, now = now, _look(place)
 
 
-def _place(cache: Path | None, socket: Path | None) -> Path:
+def place_of(cache: Path | None, socket: Path | None) -> Path:
+    """Where an edge's operators' pages are.
+
+    :raises OperatorError: neither was given.
+    """
     path = socket or (cache / "admin.sock" if cache else None)
     if path is None:
         raise OperatorError("--cache or --socket must be given")

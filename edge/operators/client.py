@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -13,7 +14,9 @@ from vmimage.errors import OperatorError
 TIMEOUT_S: Final = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
 
 
-def ask(socket: Path, page: str, query: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes]:
+def ask(
+    socket: Path, page: str, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, method: str = "GET"
+) -> tuple[int, bytes]:
     """Status and body of one page.
 
     :param page: as "services"; whatever a user typed.

@@ -1,23 +1,30 @@
-"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park and drain.
+"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park, purge and drain.
 
 What they say and do. Who may ask, and how, is `operators`' business.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from edge.cache.purges import Purge
+from edge.common import log
 from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
+from edge.operators import purging
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
 
 PREFIX: Final = "/-/"
-ACTIONS: Final = frozenset({"park", "drain"})  # pages that change something: POST only
+ACTIONS: Final = frozenset({"park", "drain", "purge", "invalidate"})  # pages that change something: POST only
+
+WITH_BODY: Final = frozenset({"invalidate"})  # pages that take one
+
+_logger: Final = log.logger("operators")
 
 
 def methods_of(path: str) -> bytes:
@@ -31,8 +38,10 @@ class Admin:
     def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
         self._supervisor, self._counters, self._drain = supervisor, counters, drain
 
-    async def handle(self, method: str, path: str, query: str) -> Page:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page:
         """One request.
+
+        :param body: of an event, for the page that takes one.
 
         :raises ClientError: no such page, or not this method.
         """
@@ -57,10 +66,24 @@ class Admin:
             case "POST", "drain":
                 self._drain()
                 return Page(202, b"draining\n")
-            case _, "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain":
+            case "POST", "purge":
+                return self._purge(purging.purges_of(query))
+            case "POST", "invalidate":
+                return self._purge(purging.invalidations_of(body))
+            case (
+                _,
+                "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain" | "purge" | "invalidate",
+            ):
                 raise ClientError(405, "method_not_allowed")
             case _:
                 raise ClientError(404, "no_such_page")
+
+    def _purge(self, purges: Sequence[Purge]) -> Page:
+        """Make kept answers void: it is done when this returns."""
+        responses, now = self._supervisor.responses, asyncio.get_running_loop().time()
+        done = [(responses.purge(purge, now), purge) for purge in purges]
+        _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
+        return _json({"purges": purging.shown(done)})
 
     async def _park_one(self, service: Service) -> bool:
         parking = self._supervisor.park(service)
@@ -104,6 +127,8 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "parked_unsaved_machines": supervisor.records.unsaved,
         "images": len(supervisor.images.held),
         "image_bytes": supervisor.images.held.used_bytes,
+        "responses": len(supervisor.responses),
+        "response_bytes": supervisor.responses.used_bytes,
         "overlays": len(supervisor.disks.overlays),
         "overlay_bytes": supervisor.disks.overlays.used_bytes,
         "overlays_aside": len(aside := supervisor.disks.overlays.aside()),

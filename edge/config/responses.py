@@ -1,0 +1,22 @@
+"""Options for answers that are kept: a part of `EdgeConfig`, in a file of its own."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from edge.config.option import About
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseOptions:
+    """How much is kept of what services answer. Bytes throughout."""
+
+    response_memory: Annotated[
+        int, About("Memory for kept answers, beside `memory`; 0 keeps none.", "bytes", 0, 1 << 40)
+    ] = 64 << 20
+    response_size: Annotated[
+        int, About("Largest body of an answer that is kept; at most a quarter of response_memory.", "bytes", 0, 1 << 30)
+    ] = 4 << 20
+    response_heuristics: Annotated[
+        Literal["on", "off"],
+        About("Whether answers are kept that only say when they were modified, for a tenth of the time since then."),
+    ] = "off"
