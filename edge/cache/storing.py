@@ -56,7 +56,14 @@ class Answer(NamedTuple):
     authorized: bool  # the request showed credentials
     no_store: bool  # the request asks that nothing be kept of it
     now: int  # seconds since 1970
-    heuristics: bool  # freshness may be guessed
+    wish: "Wish"
+
+
+class Wish(NamedTuple):
+    """What the operator wants where answers do not say it."""
+
+    heuristics: bool = False  # freshness may be guessed
+    if_error_s: int = 0  # for how long stale ones may stand in for a guest that fails
 
 
 class _Said(NamedTuple):
@@ -164,7 +171,9 @@ def _lifetime_s(said: _Said) -> int | None:
             return 0
         return max(0, expires[0] - _date(said))
     modified = fields.date(said.first(b"last-modified"))
-    if modified is not None and (said.public or (said.answer.heuristics and said.answer.status in HEURISTIC_STATUS)):
+    if modified is not None and (
+        said.public or (said.answer.wish.heuristics and said.answer.status in HEURISTIC_STATUS)
+    ):
         return min(HEURISTIC_MAX_S, max(0, _date(said) - modified) // HEURISTIC_SHARE)
     return 0 if said.directives.keys() & {"no-cache", "no-store", "private", "stale-while-revalidate"} else None
 
@@ -172,6 +181,11 @@ def _lifetime_s(said: _Said) -> int | None:
 def _date(said: _Said) -> int:
     found = fields.date(said.first(b"date"))
     return said.answer.now if found is None else found
+
+
+def _if_error_s(said: _Said) -> int:
+    found = fields.seconds(said.directives, "stale-if-error")
+    return said.answer.wish.if_error_s if found is None else found
 
 
 def _vary(said: _Said) -> tuple[bytes, ...]:
@@ -187,7 +201,7 @@ def _kept(said: _Said) -> Kept:
         max(fields.age(said.first(b"age")), said.answer.now - _date(said), 0),
         _lifetime_s(said) or 0,
         0 if strict else fields.seconds(directives, "stale-while-revalidate") or 0,
-        0 if strict else fields.seconds(directives, "stale-if-error") or 0,
+        0 if strict else _if_error_s(said),
         always,
         _vary(said),
         fields.tags(

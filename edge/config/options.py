@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from edge.config.option import About, Option, text_of
 from edge.config.places import host_port, is_address, is_origin, socket_path
@@ -321,8 +321,7 @@ class EdgeConfig(ResponseOptions):
 
 def options() -> list[Option]:
     """The fields of `EdgeConfig`, those that must be given before the others."""
-    hints = get_type_hints(EdgeConfig, include_extras=True)
-    typed = [(field, get_args(hints[field.name])) for field in dataclasses.fields(EdgeConfig)]
+    typed = [(field, get_args(field.type)) for field in dataclasses.fields(EdgeConfig)]
     found = [Option(field.name, type_, about, field.default) for field, (type_, about) in typed]
     return sorted(found, key=lambda option: not option.required)
 

@@ -17,7 +17,7 @@ from edge.cache import reuse, status
 from edge.cache.asked import Asked
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry, Responses
-from edge.cache.storing import Answer, Fields, Kept, storing
+from edge.cache.storing import Answer, Fields, Kept, Wish, storing
 from edge.common.counters import Counters
 from edge.front import cgi
 from edge.front.crowd import Crowd
@@ -54,9 +54,8 @@ class Writer(Protocol):
 class Caching:
     """Kept answers, for one front."""
 
-    def __init__(self, front: Writer, responses: Responses, counters: Counters, *, heuristics: bool) -> None:
-        """:param heuristics: whether freshness may be guessed."""
-        self._front, self._responses, self._counters, self._heuristics = front, responses, counters, heuristics
+    def __init__(self, front: Writer, responses: Responses, counters: Counters, wish: Wish) -> None:
+        self._front, self._responses, self._counters, self._wish = front, responses, counters, wish
         self._keeps = responses.keeps
         self._flights: dict[Place, Fill] = {}
         self._filling_bytes = 0
@@ -222,7 +221,7 @@ class Caching:
             asked.text(b"cache-control")
         )
         authorized = b"authorization" in asked.fields
-        return storing(Answer(code, said, authorized, no_store, int(time.time()), self._heuristics))
+        return storing(Answer(code, said, authorized, no_store, int(time.time()), self._wish))
 
     def _came_304(
         self,

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from edge.cache.storing import Wish
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
@@ -58,8 +59,8 @@ class Front(Answers):
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
-        heuristics = config.response_heuristics == "on"
-        self.caching = self._caching = Caching(self, supervisor.responses, counters, heuristics=heuristics)
+        wish = Wish(config.response_heuristics == "on", int(config.response_stale))
+        self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
         self._senders = Senders(config.proxy_networks)
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)

@@ -8,7 +8,7 @@ from edge.cache.asked import Asked
 from edge.cache.responses import Entry
 from edge.cache.storing import SPEAKING, Fields, Kept
 from edge.front import cgi
-from edge.model.fields import HOP_BY_HOP
+from edge.model.fields import HOP_BY_HOP, listed
 
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; as `cgi` has it
 _READ: Final = SPEAKING | {b"cache-group-invalidation"}
@@ -26,8 +26,8 @@ def said_fields(block: bytes) -> Fields:
 def _said_fields(block: bytes) -> Fields:
     parts = block[:-1].split(b"\0")
     pairs = [(name.lower(), value) for name, value in zip(parts[2:-1:2], parts[3:-1:2], strict=True)]
-    listed = {option.strip().lower() for name, value in pairs if name == b"connection" for option in value.split(b",")}
-    return tuple((name, value) for name, value in pairs if name in _READ and name not in listed | HOP_BY_HOP)
+    dropped = HOP_BY_HOP | listed(value for name, value in pairs if name == b"connection")
+    return tuple((name, value) for name, value in pairs if name in _READ and name not in dropped)
 
 
 _remembered: Final = lru_cache(maxsize=1024)(_said_fields)

@@ -19,8 +19,12 @@ def purge(
         str,
         typer.Argument(help="All answers of this service, or those with --tag.", metavar="SERVICE", show_default="all"),
     ] = "",
-    url: Annotated[_Many, typer.Option(help="The answers for a URL, all variants.", metavar="URL")] = None,
-    prefix: Annotated[_Many, typer.Option(help="Those for all URLs that begin so.", metavar="URL")] = None,
+    url: Annotated[
+        _Many, typer.Option(help="The answers for a URL, all variants.", metavar="URL", show_default="none")
+    ] = None,
+    prefix: Annotated[
+        _Many, typer.Option(help="Those for all URLs that begin so.", metavar="URL", show_default="none")
+    ] = None,
     tag: Annotated[_Many, typer.Option(help="Those with a tag, of SERVICE or of all services.", metavar="TAG")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those of all services.")] = False,
     soft: Annotated[

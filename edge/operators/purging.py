@@ -26,10 +26,10 @@ def purges_of(query: str) -> list[Purge]:
     """
     asked = parse_qs(query, keep_blank_values=True, max_num_fields=SELECTORS_MAX)
     if asked.keys() - {"all", "service", "uri", "prefix", "tag", "soft"}:
-        raise _bad("unknown_selector")
+        raise _bad()
     soft, services = "soft" in asked, asked.get("service", [])
     if not all(map(is_name, services)) or len(services) > 1:
-        raise _bad("unknown_selector")
+        raise _bad()
     service = services[0] if services else ""
     found = [Purge("uri", "", _uri(text), soft) for text in asked.get("uri", [])]
     found += [Purge("prefix", "", _uri(text), soft) for text in asked.get("prefix", [])]
@@ -39,7 +39,7 @@ def purges_of(query: str) -> list[Purge]:
     elif service and not found:
         found.append(Purge("service", service, soft=soft))
     if not found:
-        raise _bad("nothing_to_purge")
+        raise _bad()
     return found
 
 
@@ -51,10 +51,10 @@ def invalidations_of(body: bytes) -> list[Purge]:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
-        raise _bad("not_json") from None
+        raise _bad() from None
     kind, selectors = (event.get("type"), event.get("selectors")) if isinstance(event, dict) else (None, None)
     if not isinstance(kind, str) or kind not in _TYPES or not _are_texts(selectors):
-        raise _bad("unknown_selector")
+        raise _bad()
     soft = event.get("purge") is not True
     read = _tag if kind == "group" else _uri
     return [Purge(_TYPES[kind], "", read(text), soft) for text in selectors]
@@ -69,25 +69,25 @@ def _are_texts(selectors: Any) -> TypeGuard[list[str]]:
 def _uri(text: str) -> str:
     """A URI as kept answers are named: its host without port, and its target."""
     if len(text) > SELECTOR_MAX:
-        raise _bad("selector_too_long")
+        raise _bad()
     try:
         parts = urlsplit(text if "//" in text.partition("?")[0] else f"//{text}")
         host = host_name(parts.netloc)
     except ValueError:
         host = None
     if not host or parts.scheme not in ("", "http", "https"):
-        raise _bad("no_uri")
+        raise _bad()
     return f"{host}{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
 
 
 def _tag(text: str) -> str:
     if not fields.is_tag(text):
-        raise _bad("no_tag")
+        raise _bad()
     return text.lower()
 
 
-def _bad(reason: str) -> ClientError:
-    return ClientError(400, reason)
+def _bad() -> ClientError:
+    return ClientError(400, "bad_purge")
 
 
 def shown(purges: Sequence[tuple[int, Purge]]) -> list[dict[str, Any]]:

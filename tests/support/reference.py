@@ -64,13 +64,15 @@ REQUIREMENTS_HEAD: Final = """# Requirements
 
 What specifications demand (MUST) of a server and a gateway, and the test that holds it. Made from
 `tests/support/requirements.py` by `make fmt`; a test compares, and looks whether each named test is there. What is for
-clients, proxies and caches is left out: an edge is none of them, and what it says to a guest is not HTTP."""
+clients and proxies is left out: an edge is none of them, and what it says to a guest is not HTTP. How it does as
+a cache is told by the [cache tests](cache-tests.md)."""
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
 terminal. The options of `nunatak edge` are in [options](options.md)."""
 
 BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
+MEASURED: Final = ("cache-tests.md",)  # by a run that is not one of the tests
 
 # What a client did, by the reason that the edge answers with. The reasons themselves are read from the code.
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
@@ -78,6 +80,10 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "bad_handshake": (
         "A request for a WebSocket is not what RFC 6455 section 4.2 says.",
         "Use a library; 426 names the version that there is.",
+    ),
+    "bad_purge": (
+        "A purge names nothing, or what cannot be purged, or too much at once.",
+        "See [keep and purge answers](../how-to/purge-answers.md).",
     ),
     "bad_request": (
         "The head is not HTTP, or its Host or target is malformed.",
@@ -98,8 +104,9 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "loop": ("The request went through this edge before.", "Look at the upstreams of the services it went through."),
     "method_not_allowed": ("The page is asked for with GET, the action with POST.", "Use the other method."),
     "method_refused": ("CONNECT and TRACE are for proxies; an edge is none.", "Use another method."),
-    "no_body_expected": ("Operators' pages take no body.", "Send none."),
+    "no_body_expected": ("This page of operators takes no body.", "Send none."),
     "no_such_page": ("Operators have no such page.", "See [operate an edge](../how-to/operate-an-edge.md)."),
+    "not_cached": ("The request is only for a kept answer, and there is none.", "Ask without `only-if-cached`."),
     "unauthorized": ("Operators' pages on an address ask for the token.", "Send `Authorization: Bearer TOKEN`."),
     "target_too_long": (
         "The request target is longer than the edge takes; X-Nunatak-Limit names the limit.",

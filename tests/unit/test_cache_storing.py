@@ -3,19 +3,24 @@
 import pytest
 
 from edge.cache import fields
-from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, storing
+from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, storing
 
 NOW = 1_800_000_000
 MODIFIED = b"Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 def said(
-    *lines: str, status: int = 200, authorized: bool = False, no_store: bool = False, heuristics: bool = False
+    *lines: str,
+    status: int = 200,
+    authorized: bool = False,
+    no_store: bool = False,
+    heuristics: bool = False,
+    if_error_s: int = 0,
 ) -> Kept | str:
     """What becomes of an answer with these fields."""
     pairs = [line.encode("latin-1").partition(b": ") for line in lines]
     found = [(name.lower(), value) for name, _, value in pairs]
-    return storing(Answer(status, found, authorized, no_store, NOW, heuristics))
+    return storing(Answer(status, found, authorized, no_store, NOW, Wish(heuristics, if_error_s)))
 
 
 def kept(*lines: str, status: int = 200, authorized: bool = False, heuristics: bool = False) -> Kept:
@@ -109,6 +114,14 @@ def test_stale_answers_serve_where_they_may() -> None:
     for strict in ("must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"):
         assert kept(f"{lines}, {strict}", 'ETag: "a"')[2:4] == (0, 0)
     assert kept("Cache-Control: max-age=0, stale-if-error=7").if_error_s == 7, "of use though it comes stale"
+    for line, if_error_s in (
+        ("max-age=60", 9),
+        ("max-age=60, stale-if-error=7", 7),
+        ("max-age=60, must-revalidate", 0),
+    ):
+        found = said(f"Cache-Control: {line}", if_error_s=9)
+        assert isinstance(found, Kept)
+        assert found.if_error_s == if_error_s
 
 
 def test_age_counts_from_what_the_guest_says() -> None:
