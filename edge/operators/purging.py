@@ -24,7 +24,10 @@ def purges_of(query: str) -> list[Purge]:
 
     :raises ClientError: nothing, or what cannot be purged.
     """
-    asked = parse_qs(query, keep_blank_values=True, max_num_fields=SELECTORS_MAX)
+    try:
+        asked = parse_qs(query, keep_blank_values=True, max_num_fields=SELECTORS_MAX)
+    except ValueError:  # more than those
+        raise _bad() from None
     if asked.keys() - {"all", "service", "uri", "prefix", "tag", "soft"}:
         raise _bad()
     soft, services = "soft" in asked, asked.get("service", [])

@@ -20,7 +20,7 @@ from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Publication, Site, example
 
 SAMPLES: Final = ("hello", "clock", "airports", "echo", "news", "crash", "spin", "hog")
-STALE_S: Final = 1.1  # until what `news` says is stale
+STALE_S: Final = 3.1  # until what `news` says is stale
 PHASES: Final = ("fetch", "verify", "restore", "guest")  # the edge's Server-Timing metrics, in the order they happen
 PATIENCE_S: Final = 30.0  # for a service that crashed to be started again
 ECHO_BODY: Final = bytes(range(256)) * 1024  # 256 KiB: four times the gate ring, so it must stream
