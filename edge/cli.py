@@ -4,56 +4,70 @@ import inspect
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from edge.common import log
-from edge.config.option import Option
-from edge.config.options import load_config, options
+from edge.config.options import load_config, load_settings, options
 from edge.operators.cli import app as operators
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
+from vmimage.options import Option
+
+if TYPE_CHECKING:
+    from edge.doctor import Finding
 
 app = typer.Typer()
 app.add_typer(operators)  # admin, ps, top
 
 
-def edge(context: typer.Context, config: Path | None, verbose: bool, **texts: str) -> None:
+def edge(
+    context: typer.Context,
+    config: Path | None,
+    verbose: bool,
+    check: bool,
+    print_config: bool,
+    take_over: bool,
+    **texts: str,
+) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
-    An option's name in the file is the one here with _ for -; what is given here goes before the file. SIGTERM drains:
-    the edge finishes requests in flight, parks its machines on disk and ends.
+    Each option is also a key of the file, as in origin, and a variable of the environment, as NUNATAK_EDGE_ORIGIN. What
+    is given here goes before the environment, which goes before the file. SIGHUP has the edge read the file again.
+    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends.
     """
     import uvloop
 
     from edge.serve import serve
 
+    given = {name: text for name, text in texts.items() if _is_given(context, name)}
+    loaded, settings = load_settings(config, given, os.environ)
+    if print_config:
+        typer.echo(settings.to_toml(loaded), nl=False)
+    if check:
+        from edge.check import check as checked
+
+        raise typer.Exit(int(_tell(checked(loaded))))
+    if print_config:
+        return
     if not host.LINUX:
-        raise OperatorError(f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}")
-    loaded = load_config(config, {name: text for name, text in texts.items() if _is_given(context, name)})
-    level = logging.DEBUG if verbose else logging.INFO
-    output = _log_file(loaded.log) if loaded.log else log.Output(sys.stderr)
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[output])
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
+    logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    uvloop.run(serve(loaded))
-
-
-def _log_file(path: str) -> logging.Handler:
-    before = os.umask(0o077)  # what services are asked for is nobody else's business
-    try:
-        return log.LogFile(path)
-    except OSError as error:
-        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
-    finally:
-        os.umask(before)
+    uvloop.run(serve(loaded, again=lambda: load_config(config, given, os.environ), take_over=take_over))
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given, if only with its default: then it goes before the file."""
+    """Whether an option was given, if only with its default: then it goes before environment and file."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -61,18 +75,32 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
 
 
 def _option(option: Option) -> inspect.Parameter:
-    help_ = option.sentence + (" It must be given, here or in the file." if option.required else "")
+    help_ = option.sentence + (" It must be given, here, in the environment or the file." if option.required else "")
     shown = option.about.unset or not option.required
-    about = typer.Option(option.flag, help=help_, metavar=option.form, show_default=shown)
+    about = typer.Option(
+        option.flag, help=help_, metavar=option.form, show_default=shown, allow_from_autoenv=False
+    )  # `load_settings` reads the environment, and names it in messages
     return _parameter(option.name, Annotated[str, about], option.default_text)
 
 
 _CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")
+_CHECK = typer.Option(
+    "--check",
+    help="Start nothing: say what of the configuration can be used here. The exit code is 1 if it would not start.",
+)
+_PRINT = typer.Option("--print-config", help="Start nothing: print all options as a file, and who said each.")
+_TAKE_OVER = (
+    "Take the place of the edge that runs on the same cache folder: its listeners are handed over, so that no "
+    "connection is refused, and it drains and ends."
+)
 _PARAMETERS = [
     _parameter("context", typer.Context),
     *map(_option, options()),
     _parameter("config", Annotated[Path | None, _CONFIG], None),
+    _parameter("take_over", Annotated[bool, typer.Option("--take-over", help=_TAKE_OVER)], False),
     _parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
+    _parameter("check", Annotated[bool, _CHECK], False),
+    _parameter("print_config", Annotated[bool, _PRINT], False),
 ]
 # typer reads a command's options from its signature; this one comes from the configuration's fields.
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]
@@ -103,20 +131,27 @@ def doctor(
 
     The exit code is 1 if no edge can run here.
     """
+    from edge.doctor import examine
+
+    loaded = load_config(config, {}, os.environ) if config is not None else None
+    kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
+    kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
+    trust = trust or (loaded.trust if loaded is not None else None)
+    raise typer.Exit(int(_tell(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept))))
+
+
+def _tell(findings: "Iterable[Finding]") -> bool:
+    """Print findings; whether one of them is a failure."""
     from rich.console import Console
     from rich.table import Table
-
-    from edge.doctor import examine
 
     marks = {"ok": "[green]✓[/]", "warn": "[yellow]![/]", "fail": "[red]✗[/]"}
     table = Table(box=None, show_header=False)
     failed = False
-    loaded = load_config(config, {}) if config is not None else None
-    kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
-    kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
-    trust = trust or (loaded.trust if loaded is not None else None)
-    for finding in examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept):
+    for finding in findings:
         failed |= finding.state == "fail"
-        table.add_row(marks[finding.state], finding.name, finding.found, f"[dim]{finding.fix}[/]")
+        table.add_row(
+            marks[finding.state], *map(escape, (finding.name, finding.found)), f"[dim]{escape(finding.fix)}[/]"
+        )
     Console().print(table)
-    raise typer.Exit(int(failed))
+    return failed

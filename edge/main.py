@@ -1,13 +1,14 @@
 """The `nunatak` command: one door for the commands that edge, origin and load tester bring.
 
 Each program names its commands in the entry point group "nunatak.commands", so that this module imports none of them.
-Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line and exit code 2.
+Rules for them: raise a `NunatakError` for what the user can fix; it leaves here as one line, with what to do, and exit
+code 2.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any, Final
 
@@ -15,18 +16,22 @@ import typer
 from typer.core import TyperGroup
 
 from edge.compiled.interpreter import description
-from vmimage.errors import NunatakError, OperatorError
+from vmimage.errors import NunatakError, OperatorError, PublisherError
 from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
 SERVERS: Final = ("edge", "origin")  # that a hang-up does not end
+VARIABLES: Final = "NUNATAK"  # begins the name of each option's variable in the environment
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 
 # Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
-    "Publisher: say what a service is": ("keygen", "publish", "rollback", "renew", "token", "disk", "logs"),
-    "Operator: run origins and edges": ("origin", "edge", "ps", "top", "admin", "purge", "doctor"),
+    "Publisher: say what a service is": (
+        *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("renew", "token", "disk", "logs"),
+    ),
+    "Operator: run origins and edges": ("origin", "prune", "edge", "secrets", "ps", "top", "admin", "purge", "doctor"),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
@@ -41,6 +46,16 @@ class Commands(TyperGroup):
         for name in known:
             self.commands[name].rich_help_panel = _GROUP_OF[name]  # type: ignore[attr-defined]
         self.commands = {name: self.commands[name] for name in (*known, *self.commands)}
+        for command in self.commands.values():
+            _hide_variables(command)
+
+
+def _hide_variables(command: Any) -> None:
+    """Show no variable with an option that follows the rule for all of them, which the help of `nunatak` has."""
+    for param in command.params:
+        param.show_envvar = getattr(param, "envvar", None) is not None
+    for inner in getattr(command, "commands", {}).values():
+        _hide_variables(inner)
 
 
 def _print_version(wanted: bool) -> None:
@@ -51,10 +66,21 @@ def _print_version(wanted: bool) -> None:
 
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Print the version and exit.",
+        ),
     ] = False,
 ) -> None:
-    """A content delivery network whose edge caches hold virtual machines instead of files."""
+    """A content delivery network whose edge caches hold virtual machines instead of files.
+
+    Options may be given in the environment as well, --memory of `nunatak build` as NUNATAK_BUILD_MEMORY; what is given
+    here goes before.
+    """
 
 
 def _have_standard_files() -> None:
@@ -77,6 +103,7 @@ def build_app() -> typer.Typer:
         name="nunatak",
         cls=Commands,
         callback=_root,
+        context_settings={"auto_envvar_prefix": VARIABLES},
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -89,6 +116,24 @@ def build_app() -> typer.Typer:
     return app
 
 
+def told(error: NunatakError, words: Sequence[str]) -> str:
+    """What happened, and what to do: as the message says, as the kind of error has it, or where the forms are shown.
+
+    :param words: the command line, without the program's name.
+    """
+    text, remedy = str(error), type(error).remedy
+    if text.startswith("--") and ": " not in text.rpartition("expected")[2]:  # a form alone
+        return f"{text}: nunatak {' '.join(words[: _command_words(words)])} --help says more"
+    if type(error).counter in (PublisherError.counter, OperatorError.counter) or text.endswith("."):
+        return text
+    return f"{text}. {remedy}"
+
+
+def _command_words(words: Sequence[str]) -> int:
+    """How many of the first words name the command: two of those that have commands below them."""
+    return 2 if words[:1] in (["disk"], ["token"]) and len(words) > 1 and not words[1].startswith("-") else 1
+
+
 def main() -> None:
     """Run the command line and exit with its exit code."""
     _have_standard_files()
@@ -98,7 +143,7 @@ def main() -> None:
         build_app()()
     except NunatakError as error:
         # It may quote a server, a compiler or a program.
-        print(f"nunatak: {plain(str(error), lines=True)}", file=sys.stderr)
+        print(f"nunatak: {plain(told(error, sys.argv[1:]), lines=True)}", file=sys.stderr)
         sys.exit(EXIT_REFUSED)
     except OSError as error:  # a file, folder or address that is not as it should be, wherever it was met
         where = f"{error.filename}: " if error.filename is not None else ""

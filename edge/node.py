@@ -14,6 +14,7 @@ from edge.content.records import Records
 from edge.content.seal import Seal
 from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
+from edge.devices.secrets import Given
 from edge.devices.spool import Spool
 from edge.supervisor.supervisor import Supervisor
 from edge.workers.process import COMMAND
@@ -50,7 +51,9 @@ async def running_node(
             seal.settle()
         logs = Spool(config.cache / "logs", config.log_disk, config.origin, config.log_secret, counters)
         disks = Disks(store, threads, overlays, logs, config.block_cache, counters)
-        supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command)
+        secrets = Given(config.secrets_folder, seal)
+        secrets.look()
+        supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command, secrets)
         await supervisor.start()
         try:
             yield supervisor

@@ -1,67 +1,74 @@
-"""An edge as operators run it: a node with the signed catalogue, listeners and files, until it is told to drain."""
+"""An edge as operators run it: a node with the signed catalogue, listeners and files, until it is told to drain.
+
+It tells a service manager how it is, takes listeners from one or from an edge before it, and reads its configuration
+again when it is told to. `edge.place` says who may use a cache folder.
+"""
 
 import asyncio
-import fcntl
 import gc
 import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from edge.catalogue.catalogue import Catalogue
 from edge.catalogue.directory import Directory
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.ending import Ending
 from edge.common.private import private_folder
+from edge.common.service_manager import ServiceManager
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
 from edge.config.options import EdgeConfig
+from edge.config.reload import reread
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.registry import OriginStore
 from edge.content.seal import load_seal
+from edge.front import handover
+from edge.front.handover import Handover
 from edge.front.http import Front
 from edge.model import routes
 from edge.node import running_node
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
+from edge.place import given_sockets, take_place
+from edge.supervisor.supervisor import PARK_S, Supervisor
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
-from vmimage.errors import OperatorError
+from vmimage.errors import NunatakError, OperatorError
 
 # How long the event loop may wait for a thread that writes records or parses metadata: by default 5 ms, which was the
 # p99 of a parked machine's first byte while records were being written.
 THREAD_SWITCH_S: Final = 0.0005
 # Of the supervisor's turns, so that it preempts a worker whose guest spins instead of waiting for the next tick (4 ms).
 SLICE_NS: Final = 100_000
+# At the end of an edge, beside its requests and its machines: clients between requests, records, workers and threads.
+LEAVE_S: Final = 20.0
 
 _logger: Final = log.logger("serve")
 
 
-def _take(folder: Path) -> IO[bytes]:
-    """Hold a cache folder for as long as this file is open: two edges would overwrite each other's parked machines.
-
-    :raises OperatorError: another edge has it.
-    """
-    lock = (folder / "lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise OperatorError(f"--cache: a folder of its own expected, got {folder}: another edge uses it") from None
-    return lock
-
-
-async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) -> None:
+async def serve(
+    config: EdgeConfig,
+    *,
+    again: Callable[[], EdgeConfig] | None = None,
+    take_over: bool = False,
+    worker_command: Sequence[str] = COMMAND,
+) -> None:
     """Serve until SIGTERM, SIGINT or POST /-/drain; then finish what is in flight, park everything, and return.
 
-    SIGHUP has it read the token and open the audit log anew, and look at the catalogue at once.
+    SIGHUP has it read its configuration, the token and the catalogue again, and open its logs anew. A second SIGTERM or
+    SIGINT ends it at once.
 
+    :param again: reads the configuration again.
+    :param take_over: whether to take the place of an edge that runs on the same cache folder, listeners included.
     :raises OperatorError: the machine or the configuration does not allow it.
     """
     os.umask(0o077)  # whatever is written under the cache folder is the edge's alone
@@ -72,15 +79,16 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     ask_for_short_slices(SLICE_NS)
     say = _logger.warning if install().kind == "stale" else _logger.info
     say(log.line("program", runs=description()))
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    ending = Ending(lambda why: _logger.error(log.line("ended_at_once", why=why)))
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing was read yet that could be read again
+    manager = ServiceManager()
+    held = manager.held()
     try:
         root = config.trust.read_bytes()
         if closed := private_folder(config.cache):
             _logger.info(log.line("cache_made_private", files=closed))
-        lock = _take(config.cache)
+        offer = handover.ask(config.cache) if take_over else None
+        lock = await take_place(config.cache, offer)
     except OSError as error:
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
@@ -97,20 +105,30 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
-        operators = Operators(Admin(supervisor, counters, stop.set), audit, config, counters)
-        where = await front.listen(config.address)
-        await operators.listen()
+        operators = Operators(Admin(supervisor, counters, ending.begin), audit, config, counters)
+        public, private = given_sockets(config, held, offer)
+        where = await front.listen(config.address, public)
+        await operators.listen(private)
         supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
-        loop.add_signal_handler(signal.SIGHUP, _begin_anew, operators, directory)
+        running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
+        loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
+        within_s = config.drain * 2 + PARK_S + LEAVE_S
+        leaving = Handover(config.cache, config.listen, front.descriptors, within_s)
+        leaving.on_take = ending.begin
+        if manager.ping_s:
+            supervisor.tasks.keep("watchdog", lambda: _ping(manager))
         log.announce(f"nunatak edge: operators' pages on {operators.where}")
         log.announce(f"nunatak edge ready on {where}")
+        manager.ready(running.status)
 
-        await stop.wait()
+        await ending.asked.wait()
         _logger.info(log.line("draining", in_flight=len(front.busy)))
+        manager.stopping(f"drains: {len(front.busy)} requests in flight")
         supervisor.draining = True
-        await front.drain(config.drain)
+        leaving.stop()
+        await front.drain(supervisor.config.drain)
         await operators.close()
-        if isinstance(config.address, Path):
+        if isinstance(config.address, Path) and not (public or leaving.taken):
             config.address.unlink(missing_ok=True)
     await origin.close()
     for pool in (threads, keeping_thread):
@@ -118,13 +136,54 @@ async def serve(config: EdgeConfig, *, worker_command: Sequence[str] = COMMAND) 
     blobs.close()
     audit.close()
     lock.close()
+    leaving.close()
 
 
-def _begin_anew(operators: Operators, directory: Directory) -> None:
-    """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
-    _logger.info(log.line("hangup"))
-    try:
-        operators.reload()
-    except OperatorError as error:
-        _logger.error(log.line("not_reloaded", error=error))
-    directory.look_now()
+async def _ping(manager: ServiceManager) -> None:
+    """Tell the watchdog for ever that the event loop turns."""
+    while True:
+        manager.ping()
+        await asyncio.sleep(manager.ping_s)
+
+
+class _Running:
+    """What goes by a configuration that can be read again."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        front: Front,
+        operators: Operators,
+        directory: Directory,
+        manager: ServiceManager,
+        status: str,
+    ) -> None:
+        self.status = status
+        self._supervisor, self._front, self._operators = supervisor, front, operators
+        self._directory, self._manager = directory, manager
+
+    def begin_anew(self, again: Callable[[], EdgeConfig] | None) -> None:
+        """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
+        _logger.info(log.line("hangup"))
+        self._manager.reloading()
+        try:
+            self._take_up(again() if again is not None else self._supervisor.config)
+        except NunatakError as error:
+            _logger.error(log.line("not_reloaded", error=error))
+        self._directory.look_now()
+        self._manager.ready(self.status)
+
+    def _take_up(self, read: EdgeConfig) -> None:
+        """:raises NunatakError: some of it cannot be used; all stays as it was."""
+        before = self._supervisor.config
+        config, changed, waiting = reread(before, read)
+        config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
+        log_to = log.opened(config.log) if config.log != before.log else None
+        self._operators.reload(config)
+        self._supervisor.reconfigure(config)
+        self._front.reconfigure(config)
+        if log_to is not None:
+            log.send_to(log_to)
+        _logger.info(log.line("reloaded", changed=" ".join(changed) or "nothing"))
+        if waiting:
+            _logger.warning(log.line("restart_needed", options=" ".join(waiting)))

@@ -52,9 +52,12 @@ def generate(folder: Path, now: datetime) -> None:
         _create(folder / TARGETS_FILE, metadata["1.targets.json"], 0o644)
         _create(folder / ROOT_FILE, metadata["1.root.json"], 0o644)
     except FileExistsError as error:
-        raise OperatorError(f"an empty folder for new keys expected, got one with {error.filename}") from None
+        raise OperatorError(
+            f"an empty folder for new keys expected, got one with {error.filename}: "
+            "name another, so that no key is overwritten"
+        ) from None
     except OSError as error:
-        raise OperatorError(f"keys cannot be written: {error}") from None
+        raise OperatorError(f"keys cannot be written: {error}: name a folder that this user may write") from None
 
 
 def load_signer(folder: Path, role: str, keyids: Collection[str] | None = None) -> CryptoSigner:
@@ -86,7 +89,10 @@ def read_signer(path: Path) -> CryptoSigner:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise OperatorError(f"an Ed25519 private key in PEM expected in {path}, got something else")
+        raise OperatorError(
+            f"an Ed25519 private key in PEM expected in {path}, got something else: "
+            "copy it from your backup, or `nunatak renew --replace` it"
+        )
     return CryptoSigner(key)
 
 
@@ -118,7 +124,9 @@ def settle(folder: Path, roots: Iterable[bytes], targets: bytes | None, replaced
             os.replace(key, folder / f"{role}.key.old")
             os.replace(folder / f"{role}.key{NEW}", key)
     except OSError as error:
-        raise OperatorError(f"a writable key folder expected, got {folder}: {error.strerror}") from None
+        raise OperatorError(
+            f"a writable key folder expected, got {folder}: {error.strerror}: name one that this user may write"
+        ) from None
 
 
 def load_metadata(folder: Path) -> dict[str, bytes]:
@@ -161,7 +169,7 @@ def load_token(path: Path) -> str:
     """
     token = read_private(path).decode("ascii", "replace").strip()
     if not 16 <= len(token) <= 256 or not token.isascii() or not token.isprintable() or " " in token:
-        raise OperatorError(f"one word of 16 to 256 printable characters expected as token in {path}")
+        raise OperatorError(f"one word of 16 to 256 printable characters expected as token in {path}: put one there")
     return token
 
 
@@ -173,7 +181,9 @@ def read_private(path: Path) -> bytes:
     data = _read(path)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise OperatorError(f"mode 0600 expected of {path}, got {mode:04o}: others may read the secret")
+        raise OperatorError(
+            f"mode 0600 expected of {path}, got {mode:04o}: others may read the secret: chmod 600 {path}"
+        )
     return data
 
 
@@ -185,7 +195,9 @@ def replace_private(path: Path, data: bytes) -> None:
     try:
         replace_file(path, data, 0o600)
     except OSError as error:
-        raise OperatorError(f"a writable place expected, got {path}: {error.strerror}") from None
+        raise OperatorError(
+            f"a writable place expected, got {path}: {error.strerror}: give this user the folder"
+        ) from None
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -205,7 +217,10 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise OperatorError(f"key folder file {path} expected (nunatak keygen makes it): {error.strerror}") from None
+        raise OperatorError(
+            f"key folder file {path} expected: {error.strerror}: "
+            "name another folder with --keys, or make one with `nunatak keygen`"
+        ) from None
 
 
 def _create(path: Path, data: bytes, mode: int) -> None:

@@ -28,6 +28,7 @@ CONSOLE_ADDRESS: Final = 0x12000
 CONSOLE_SIZE: Final = 0x2000
 ENV_ADDRESS: Final = 0x14000
 ENV_SIZE: Final = 0x4000
+SECRETS_SIZE: Final = 0x2000  # of that, kept for secrets: an image's own environment and arguments leave it free
 GATE_IN_ADDRESS: Final = 0x20000
 GATE_OUT_ADDRESS: Final = 0x30000
 GATE_SIZE: Final = 0x10000
@@ -69,6 +70,7 @@ INFO_FILES: Final = 0x88  # u64, address of the read-only files' archive; 0: non
 INFO_PHDR: Final = 0x90  # u64, address of the program's ELF program headers; 0: none
 INFO_PHNUM: Final = 0x98  # u32, how many there are
 INFO_PROGRAM_KIND: Final = 0x9C  # u32, PROGRAM_*
+INFO_SECRETS: Final = 0xA0  # u32, secrets that an edge gives, which begin the environment; 0 while an image is built
 INFO_DISKS: Final = 0xC0  # u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped
 
 # Control page: written by the guest. A value read from here is checked before use, every time.

@@ -1,21 +1,27 @@
 """What can go wrong, by who is at fault. Caller mistakes inside the program stay `ValueError` and `TypeError`.
 
 Every class carries the HTTP status a client gets, the name its counter has in the metrics, and what can be done about
-it; its sentence is the cause. docs/reference/errors.md is made of them. A message says what was expected and what was
-found, in one line; it goes to logs and to the CLI, never into a response body.
+it; its first paragraph is the cause. `edge.model.reasons` makes a table of them, for pages, headers, docs. A message
+says in one line what happened, with the values that were found and allowed, and what to do next: "used 212 ms of CPU
+time, the image allows 200: build with --cpu-ms 400". It goes to logs and to the CLI, never into a response body.
 """
 
 from typing import Any, ClassVar
 
 
 class NunatakError(Exception):
-    """Any error that this project raises on purpose; one of no other class is a defect of the edge."""
+    """The edge made a mistake, or met an error that it does not know.
+
+    The root of all errors that this project raises on purpose; one of no other class is a defect of the edge.
+    """
 
     http_status: ClassVar[int] = 500
     counter: ClassVar[str] = "internal"
     limit: ClassVar[str] = ""  # of `vmimage.terms.Limits`, where one was hit
     limit_value: str = ""  # that limit with its value, once it is known: "cpu_ms=200"
-    remedy: ClassVar[str] = "Read the edge's log at the request's identifier; it is a defect of the edge."
+    remedy: ClassVar[str] = (
+        "Read the edge's log at the request's identifier, and report it: it is a defect of the edge."
+    )
 
 
 class PublisherError(NunatakError):
@@ -38,18 +44,18 @@ class OriginError(NunatakError):
 
     http_status = 502
     counter = "origin"
-    remedy = "Look at the origin's log and at `origin` in the edge's options."
+    remedy = "Look at the origin's log, and whether `origin` (`--origin`) is its address."
 
 
 class OriginUnreachable(OriginError):
-    """No connection, or the connection broke."""
+    """There is no connection to the origin, or it broke."""
 
     counter = "origin_unreachable"
-    remedy = "Check that the origin runs and that the edge reaches its address."
+    remedy = "Check that the origin runs, and that its address is right and can be reached from here."
 
 
 class OriginTimeout(OriginError):
-    """No complete answer in time."""
+    """The origin gave no complete answer in time."""
 
     http_status = 504
     counter = "origin_timeout"
@@ -69,14 +75,14 @@ class OriginBusy(OriginError):
 
 
 class VerificationError(OriginError):
-    """Bytes are not what the signed catalogue promises. Nothing of them is kept or run."""
+    """What the origin gave is not what the signed catalogue promises. Nothing of it is kept or run."""
 
     counter = "unverifiable"
-    remedy = "Compare the origin with its backup and look for a mirror that lies; publish the image again."
+    remedy = "Publish the image again; compare the origin with its backup, and look for a mirror that lies."
 
 
 class FormatError(VerificationError):
-    """Bytes whose digest is right, or not yet checked, do not parse within the limits."""
+    """What the origin gave has another format than is expected, or goes beyond its limits."""
 
     counter = "malformed"
     remedy = "Build and publish the image with the version of nunatak that the edge has."
@@ -102,24 +108,28 @@ class GuestError(NunatakError):
 
 
 class GuestFault(GuestError):
-    """A processor exception: vector, error code, RIP, CR2."""
+    """The program broke off at a processor exception: a wild pointer, an overflow of its stack, a trap."""
 
     counter = "guest_fault"
-    remedy = "Find the source line in the crash report and fix the program."
+    remedy = "Fix the program where the trace in the service's log (`nunatak logs`) says."
 
 
 class GuestViolation(GuestError):
-    """A malformed hypercall, ring index or record."""
+    """The program, or its answer, breaks the rules between machine and edge: a malformed head, record or hypercall."""
 
     counter = "guest_violation"
-    remedy = "Use the functions of nunatak.h; the message names the record or field that was wrong."
+    remedy = (
+        "Read the message in the log of the service: it names the field or record that is wrong, and what it must be."
+    )
 
 
 class GuestExited(GuestError):
-    """The guest called EXIT, with this code, or idled for ever with requests open."""
+    """The program ended before it had answered, or waits for something that cannot come."""
 
     counter = "guest_exited"
-    remedy = "Let the handler return or answer an error; the message has the exit code."
+    remedy = (
+        "Let the handler return, or answer an error, in place of an exit; the log of the service has the exit code."
+    )
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -136,7 +146,7 @@ class OutOfTime(GuestError):
 
 
 class OutOfMemory(GuestError):
-    """The guest wanted more memory than its limit."""
+    """The machine wanted more memory than its limit."""
 
     http_status = 507
     counter = "out_of_memory"
@@ -161,7 +171,7 @@ class RecordTooLarge(GuestError):
 
 
 class MemoryPressure(GuestError):
-    """All machines of a worker or an edge together took more memory than there is, and this one's tenant the most."""
+    """All machines together took more memory than there is, and this one's tenant the most."""
 
     http_status = 507
     counter = "memory_pressure"
@@ -173,7 +183,7 @@ class OutOfBackgroundTime(GuestError):
 
     http_status = 504
     counter = "out_of_background_time"
-    remedy = "Let the program work while a request is open, and idle otherwise."
+    remedy = "Let the program work while a request is open and idle otherwise, or build with a larger --cpu-ms."
 
 
 class OverBudget(NunatakError):
@@ -185,15 +195,15 @@ class OverBudget(NunatakError):
 
 
 class UnknownService(NunatakError):
-    """No service has this host or name (RFC 9110 section 15.5.20)."""
+    """No service has this host or name."""
 
-    http_status = 421
+    http_status = 421  # RFC 9110 section 15.5.20
     counter = "unknown_service"
-    remedy = "Publish the service with this host (`nunatak publish --host`), or wait for the next `refresh`."
+    remedy = "Ask with a Host that a service has, or publish it with this one (`--host`); edges look every `refresh`."
 
 
 class Unavailable(NunatakError):
-    """Cannot serve now: draining, backing off after crashes, or no worker. The client may retry."""
+    """The edge cannot serve this now: it drains, has no worker, or too many requests wait."""
 
     http_status = 503
     counter = "unavailable"
@@ -204,7 +214,7 @@ class WorkerFull(Unavailable):
     """A worker has no descriptors, memory or mappings left for one more machine."""
 
     counter = "worker_full"
-    remedy = "Raise the limit of open files and the memory, or run more workers."
+    remedy = "Raise the limit of open files (LimitNOFILE=) and the memory, or run more workers."
 
 
 class Unmovable(Unavailable):

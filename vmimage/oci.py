@@ -19,7 +19,7 @@ DOCKER_TYPES: Final = frozenset(
     }
 )
 ACCEPT: Final = f"{MANIFEST_TYPE}, {INDEX_TYPE}"  # "Pulling manifests": a client says what it takes
-REASON_MAX: Final = 300  # characters of another party's words in one of our lines
+REASON_MAX: Final = 500  # characters of another party's words in one of our lines
 ERRORS_SHOWN: Final = 3
 
 
@@ -39,5 +39,6 @@ def reason(body: bytes) -> str:
 
 
 def _one(error: dict[str, object]) -> str:
-    code, message = str(error.get("code") or ""), str(error.get("message") or "")
-    return f"{code}: {message}" if code and message else code or message
+    code, message, detail = str(error.get("code") or ""), str(error.get("message") or ""), error.get("detail")
+    said = f"{code}: {message}" if code and message else code or message
+    return f"{said}. {detail}" if isinstance(detail, str) and detail else said  # others have objects there

@@ -50,7 +50,7 @@ class ParkedRecord:
     """A parked machine. Whose it is and what it belongs to are part of it, so it is never taken for another's."""
 
     service: str  # 1 to NAME_MAX bytes of UTF-8
-    tenant: str  # as long, or empty
+    tenant: str  # as long, or empty; behind it, where there are some, which secrets the machine was started with
     image: str  # digest of the image's manifest
     began_us: int  # microseconds since 1970, wall clock, below BEGAN_MAX, at which it started from its image
     served: int  # requests since then

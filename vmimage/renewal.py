@@ -31,7 +31,9 @@ def next_root(root: bytes, replaced: Mapping[str, Key], signers: Iterable[Signer
     signed = metadata.signed
     for role, key in replaced.items():
         if role not in ROOT_ROLES:
-            raise PublisherError(f"a role whose key the root names ({', '.join(ROOT_ROLES)}) expected, got {role!r}")
+            raise PublisherError(
+                f"a role whose key the root names ({', '.join(ROOT_ROLES)}) expected, got {role!r}: name one of these"
+            )
         for keyid in list(signed.roles[role].keyids):
             signed.revoke_key(keyid, role)
         signed.add_key(key, role)

@@ -23,3 +23,9 @@ def format_size(size: int) -> str:
     """The same in the largest unit that goes into it once, rounded down: "1536KiB" is "1MiB"."""
     unit = next(unit for unit, bytes_ in reversed(_UNITS.items()) if size >= bytes_ or bytes_ == 1)
     return f"{size // _UNITS[unit]}{unit}"
+
+
+def exact_size(size: int) -> str:
+    """The same in the largest unit that it is a whole number of: "1536KiB" stays so."""
+    unit = next(unit for unit, bytes_ in reversed(_UNITS.items()) if (size and size % bytes_ == 0) or bytes_ == 1)
+    return f"{size // _UNITS[unit]}{unit}"

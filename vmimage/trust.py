@@ -5,8 +5,10 @@
       └────> timestamp                        names the snapshot, for an hour; the origin signs it
 
 A service is a target "services/<name>", each of its hosts a target "hosts/<host>". Their length and SHA-256 are those
-of the image's manifest; "custom" says the rest. A path's bin is the first bits of its SHA-256 (TAP 15), which keeps
-bins small: an edge fetches and parses only those it needs. A bin that the snapshot does not name holds nothing yet.
+of the image's manifest; "custom" says the rest. A service that is withdrawn keeps its target, without hosts and with
+the time in "withdrawn": its name, its history and the number of its last version stay. A path's bin is the first bits
+of its SHA-256 (TAP 15), which keeps bins small: an edge fetches and parses only those it needs. A bin that the snapshot
+does not name holds nothing yet.
 """
 
 import re
@@ -55,8 +57,9 @@ OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by 
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
 
-_CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version", "written"}
+_CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version", "withdrawn", "written"}
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_TIME: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
 
 _S = TypeVar("_S", Root, Timestamp, Snapshot, Targets)
@@ -70,12 +73,13 @@ class ServiceRecord:
     hosts: tuple[str, ...]
     manifest_digest: str
     manifest_size: int  # bytes
-    version: int  # counts every publish and rollback of the service
+    version: int  # counts every change of the service: publish, rollback, hosts, withdrawal
     owner: str = ""  # the tenant, where it is not the service itself
     snapshot: Blob | None = None  # what the manifest will name as such: an edge may fetch both at once
     # By copy-on-write disk: the version since which edges keep what is written to it; 0 is before this was noted. A new
     # base under the same number takes the written pages over, another number begins without any.
     written: tuple[tuple[str, int], ...] = ()
+    withdrawn: str = ""  # since when there is no such service any more, "YYYY-MM-DDTHH:MM:SSZ"; "": there is
 
     def written_since(self, disk: str) -> int | None:
         """The version since which what is written to a disk is kept; None where nothing is said."""
@@ -214,7 +218,10 @@ def sign_bin(
     targets = {**(previous.targets if previous else {}), **changes}
     kept = {path: target for path, target in sorted(targets.items()) if target is not None}
     if len(kept) > BIN_TARGETS_MAX:
-        raise PublisherError(f"at most {BIN_TARGETS_MAX} services and hosts in a bin expected, got {len(kept)}")
+        raise PublisherError(
+            f"at most {BIN_TARGETS_MAX} services and hosts in a bin expected, got {len(kept)}: "
+            "ask the operator for an origin with more room"
+        )
     version = previous.version + 1 if previous else 1
     return _sign(Targets(version=version, expires=now + OFFLINE_LIFETIME, targets=kept), signer)
 
@@ -263,7 +270,7 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
     for host in record.hosts:
         if not is_host(host):
             expected = "a host name in lower case, without port or wildcard, expected"
-            raise PublisherError(f"service cannot be published: {expected}, got {host!r}")
+            raise PublisherError(f"service cannot be published: {expected}, got {host!r}: name it so with --host")
     targets = {}
     for path in (service_path(record.service), *map(host_path, record.hosts)):
         custom: dict[str, object] = {
@@ -278,6 +285,8 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
             custom["snapshot"] = {"digest": record.snapshot.digest, "size": record.snapshot.size}
         if record.written:
             custom["written"] = dict(record.written)
+        if record.withdrawn:
+            custom["withdrawn"] = record.withdrawn
         if path == service_path(record.service):
             custom["history"] = list(history[-HISTORY_MAX:])
         sha256 = record.manifest_digest.removeprefix("sha256:")
@@ -286,7 +295,7 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
         for path, target in targets.items():
             parse_target(path, target)
     except VerificationError as error:
-        raise PublisherError(f"service cannot be published: {error}") from None
+        raise PublisherError(f"service cannot be published: {error}: change what the message names") from None
     return targets
 
 
@@ -319,7 +328,10 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
         _refuse(path, "a tenant named by 1 to 63 of a-z 0-9 . _ -", owner)
     snapshot = _parse_snapshot(path, custom["snapshot"]) if "snapshot" in custom else None
     written = _parse_written(path, custom["written"], version) if "written" in custom else ()
-    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written)
+    withdrawn = custom.get("withdrawn", "")
+    if "withdrawn" in custom and (hosts or not isinstance(withdrawn, str) or _TIME.fullmatch(withdrawn) is None):
+        _refuse(path, "a time such as 2026-01-31T10:00:00Z, and no hosts", (withdrawn, hosts))
+    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written, withdrawn)
 
 
 def _parse_written(path: str, value: object, version: int) -> tuple[tuple[str, int], ...]:

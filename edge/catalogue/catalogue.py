@@ -35,6 +35,7 @@ from tuf.ngclient import UpdaterConfig
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
     READ_TIMEOUT_S,
+    CatalogueExpired,
     Fetcher,
     FollowingUpdater,
     still_signed,
@@ -126,9 +127,14 @@ class Catalogue:
             self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
             self._updater()
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {metadata_dir}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {metadata_dir}: {error.strerror}: "
+                "give its owner the folder, or name another --cache"
+            ) from None
         except (RepositoryError, ValueError) as error:
-            raise OperatorError(f"a trust root (root.json of `nunatak keygen`) expected, got: {error}") from None
+            raise OperatorError(
+                f"a trust root (root.json of `nunatak keygen`) expected, got: {error}: name another --trust"
+            ) from None
         self._view = self._resume()
 
     @property
@@ -195,12 +201,27 @@ class Catalogue:
         :raises OriginUnreachable, OriginTimeout, OriginError: not known here, and the origin gives no proper answer.
         :raises VerificationError: not known here, and the answer is not what the trust root demands, or is expired.
         """
-        return self._find(service_path(name)) if is_name(name) else None
+        record = self._find(service_path(name)) if is_name(name) else None
+        return record if record is not None and not record.withdrawn else None
+
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """What is said of a service that there is no more, None when it is there or never was. Errors as find_service.
+
+        :param ask: whether the origin may be asked where it is not known here.
+        """
+        if not is_name(name) or not (ask or self._has_bin(service_path(name))):
+            return None
+        record = self._find(service_path(name))
+        return record if record is not None and record.withdrawn else None
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service that answers for a host name (without port), None when there is none. Errors as find_service."""
         host = host.lower()
         return self._find(host_path(host)) if is_host(host) else None
+
+    def _has_bin(self, path: str) -> bool:
+        view = self._view
+        return view is not None and view.trust.bin_of(path) in view.bins
 
     def _find(self, path: str) -> ServiceRecord | None:
         view = self._view
@@ -257,7 +278,7 @@ class Catalogue:
     def _refuse_if_expired(self) -> None:
         view = self._view
         if view is not None and self._now() >= view.expires:
-            raise VerificationError(f"a catalogue that has not expired expected, got one that did at {view.expires}")
+            raise CatalogueExpired(f"a catalogue that has not expired expected, got one that did at {view.expires}")
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

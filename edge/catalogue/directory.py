@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from cachetools import TTLCache
 
@@ -37,6 +37,7 @@ LOOKS: Final = Rate(5, 50)
 REPEATED_LOOKS: Final = Rate(1, 10)
 
 _logger: Final = log.logger("directory")
+_T = TypeVar("_T")
 
 
 class Names(Protocol):
@@ -57,6 +58,9 @@ class Names(Protocol):
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service that answers for a host."""
+
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """What is said of a service that there is no more; with or without asking the origin."""
 
 
 class Directory:
@@ -95,8 +99,12 @@ class Directory:
         self._clock = clock
         self._awake = asyncio.Event()
         self._warned_on: date | None = None
+        self.look_error: NunatakError | None = None  # why the last look at the catalogue failed
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
+        self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
+        self._looked = False
 
     @property
     def expired(self) -> bool:
@@ -153,7 +161,10 @@ class Directory:
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
             raise
         self._nowhere.pop((kind, name), None)
-        service = self.by_name.setdefault(release.service, Service(release))
+        service = self.by_name.get(release.service)
+        if service is None:
+            service = self.by_name[release.service] = Service(release)
+            self.on_release(service)
         if kind == "host":
             self.by_host[name] = service
         return service
@@ -204,7 +215,16 @@ class Directory:
 
         :raises OriginError: the origin cannot be asked, or its metadata does not verify.
         """
-        return await self._refreshes.do(None, self._refresh)
+        return await self._refreshes.do(None, self._noted_refresh)
+
+    async def _noted_refresh(self) -> bool:
+        try:
+            changed = await self._refresh()
+        except NunatakError as error:
+            self.look_error = error
+            raise
+        self.look_error = None
+        return changed
 
     async def _refresh(self) -> bool:
         loop = asyncio.get_running_loop()
@@ -218,8 +238,16 @@ class Directory:
             self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
             raise
         self._looked_at = began
-        if not changed:
+        if not changed and self._looked:
             return False
+        if changed:
+            await self._take_over()
+        self._looked = True
+        self.on_look()
+        return changed
+
+    async def _take_over(self) -> None:
+        loop = asyncio.get_running_loop()
         self._counters.catalogue_changes += 1
         self._nowhere.clear()
         self._changes += 1
@@ -240,7 +268,11 @@ class Directory:
                 self.on_change(service, release)
             if release is not None:
                 service.release = release
-        return True
+                self.on_release(service)
+
+    async def ask(self, work: Callable[[Names], _T]) -> _T:
+        """What somebody finds out of the catalogue, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
 
     def _look_up_changed(
         self, services: list[Service], hosts: list[tuple[str, Service]]
@@ -253,11 +285,14 @@ class Directory:
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
         )
 
-    async def watch(self, interval_s: float) -> None:
-        """Refresh for ever. What was verified is served however long the origin is away."""
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Refresh for ever. What was verified is served however long the origin is away.
+
+        :param interval_s: between two looks, asked for after each.
+        """
         failing = ""
         while True:
-            pause_s = interval_s
+            pause_s = interval_s()
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
@@ -270,7 +305,7 @@ class Directory:
                     _logger.warning(log.line("refresh_failed", error=error))
                 failing = str(error)
                 if isinstance(error, OriginBusy):
-                    pause_s = max(interval_s, self._asked_back_at - self._clock())
+                    pause_s = max(pause_s, self._asked_back_at - self._clock())
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)

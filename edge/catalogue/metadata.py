@@ -36,6 +36,10 @@ CHUNK_BYTES: Final = 64 << 10
 _logger: Final = log.logger("metadata")
 
 
+class CatalogueExpired(VerificationError):
+    """What the origin has is past its date: it renews no more, or somebody keeps its newer word from us."""
+
+
 class FollowingUpdater(Updater):
     """python-tuf's client over a folder that may take nothing: what it cannot write is kept in memory for the next."""
 
@@ -203,8 +207,10 @@ def translated() -> Iterator[None]:
     except ExpiredMetadataError as error:
         now = datetime.now(UTC)
         clock = f"by this machine's clock, {now:%Y-%m-%d %H:%M} UTC"
-        raise VerificationError(f"catalogue: {error} {clock}: is it right, does the origin renew?") from error
+        raise CatalogueExpired(f"catalogue: {error} {clock}: is it right, does the origin renew?") from error
     except (RepositoryError, ValueError) as error:
         raise VerificationError(f"catalogue: {str(error) or type(error).__name__}") from error
     except OSError as error:
-        raise OperatorError(f"a writable metadata folder expected: {error}") from error
+        raise OperatorError(
+            f"a writable metadata folder expected: {error}: make room, or name another --cache"
+        ) from error

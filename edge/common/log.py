@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from logging.handlers import WatchedFileHandler
 from typing import Final, TextIO
 
+from vmimage.errors import OperatorError
+
 _PLAIN: Final = re.compile(r"[!#-<>-~]+")  # printable ASCII without blank, quote and '='
+FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 VALUE_MAX: Final = 500  # characters; messages quote guests, publishers and clients
 
 
@@ -73,6 +77,31 @@ class LogFile(WatchedFileHandler):
         """logging.Handler: a full disk is no news for the log."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
+
+
+def opened(path: str) -> logging.Handler:
+    """Where lines go: a file that only this user may read, or stderr where `path` is empty.
+
+    :raises OperatorError: the file cannot be written.
+    """
+    before = os.umask(0o077)  # what services are asked for is nobody else's business
+    try:
+        return LogFile(path) if path else Output(sys.stderr)
+    except OSError as error:
+        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+    finally:
+        os.umask(before)
+
+
+def send_to(output: logging.Handler) -> None:
+    """Have all lines go there, and no longer where they went."""
+    output.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger()
+    for before in [each for each in root.handlers if isinstance(each, Output | LogFile)]:
+        root.removeHandler(before)
+        if isinstance(before, LogFile):
+            before.close()
+    root.addHandler(output)
 
 
 def announce(text: str) -> None:

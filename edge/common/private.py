@@ -17,10 +17,12 @@ FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-def private_folder(folder: Path) -> int:
+def private_folder(folder: Path, option: str = "--cache") -> int:
     """Make a folder, or take all others' rights to one that is there and to all that is in it.
 
     Returns how many files and folders others had rights to.
+
+    :param option: that names the folder, for messages.
 
     :raises OperatorError: it cannot be made, or belongs to another user.
     """
@@ -28,13 +30,14 @@ def private_folder(folder: Path) -> int:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.geteuid():
             raise OperatorError(
-                f"--cache: a folder of this user's own expected, got {folder}: name a new one inside it"
+                f"{option}: a folder of this user's own expected, got {folder}: name a new one inside it"
             )
         closed = _close(folder, folder.stat().st_mode, FOLDER_MODE)  # first: from here on nobody else gets in
         return closed + _close_all(folder)
     except OSError as error:
         raise OperatorError(
-            f"--cache: a writable folder expected at {error.filename or folder}: {error.strerror}"
+            f"{option}: a writable folder expected at {error.filename or folder}: {error.strerror}: "
+            "name one that this user may write"
         ) from None
 
 

@@ -28,7 +28,7 @@ def _folder_of(path: Path) -> Iterator[tuple[int, str]]:
     :raises OSError: no such folder.
     """
     if len(os.fsencode(path.name)) > NAME_MAX:
-        raise OperatorError(f"{path}: a socket's name of at most {NAME_MAX} octets expected")
+        raise OperatorError(f"{path}: a socket's name of at most {NAME_MAX} octets expected: name a shorter one")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield folder, f"/proc/self/fd/{folder}/{path.name}"
@@ -63,7 +63,7 @@ def _clear(path: Path, folder: int, address: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise OperatorError(f"unix:{path}: a socket or nothing expected there, found another file")
+        raise OperatorError(f"unix:{path}: a socket or nothing expected there, found another file: name another path")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(_PROBE_S)
         try:
@@ -73,7 +73,9 @@ def _clear(path: Path, folder: int, address: str) -> None:
             return
         except (BlockingIOError, TimeoutError):
             pass  # its queue is full: somebody is there
-    raise OperatorError(f"unix:{path}: another process listens there")
+    raise OperatorError(
+        f"unix:{path}: another process listens there: end it (ss -lxp says which), or name another path"
+    )
 
 
 def connect(path: Path, timeout_s: float) -> socket.socket:

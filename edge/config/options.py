@@ -1,32 +1,33 @@
 """The edge's configuration: one frozen dataclass whose fields carry unit, range and a sentence each.
 
-The TOML file, the command line, `--help` and validation all read those fields; nothing about an option is said twice.
+The TOML file, the environment, the command line, `--help` and validation all read those fields; nothing about an option
+is said twice. How they are read is `vmimage.options`' and `vmimage.settings`' business.
 """
 
-import dataclasses
 import os
 import re
-import stat
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from edge.config.option import About, Option, text_of
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
 from edge.config.responses import ResponseOptions
+from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
-from vmimage.sizes import parse_size
+from vmimage.options import About, Option, options_of
+from vmimage.settings import Problem, Settings
+from vmimage.toml_file import BYTES_MAX
 
 if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
 
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
-TOKEN_MIN: Final = 16  # characters: 64 bits even of one that is written in hex
-TOKEN_MAX: Final = 256
+ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
+# Of the command's own, see `edge.cli`.
+ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG", "TAKE_OVER")
 # Options that are gone, and what took their place.
 _GONE: Final = {
     "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
@@ -66,10 +67,19 @@ class EdgeConfig(ResponseOptions):
             0,
             1 << 40,
             unset="0, a quarter of memory",
+            share_of="memory",
         ),
     ] = 0
     image_memory: Annotated[
-        int, About("Share of memory for verified images.", "bytes", 0, 1 << 40, unset="0, a quarter of memory")
+        int,
+        About(
+            "Share of memory for verified images.",
+            "bytes",
+            0,
+            1 << 40,
+            unset="0, a quarter of memory",
+            share_of="memory",
+        ),
     ] = 0
     disk: Annotated[int, About("Disk space for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
     parked_disk: Annotated[int, About("Disk space for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
@@ -105,6 +115,7 @@ class EdgeConfig(ResponseOptions):
             "Shares of CPU time by tenant, each from 1 to 10000.",
             form="TENANT=WEIGHT,...",
             unset="none, every tenant has weight 1",
+            many="table",
         ),
     ] = ""
     isolation: Annotated[
@@ -112,6 +123,7 @@ class EdgeConfig(ResponseOptions):
         About(
             "Tenants that have workers of their own: nobody, every tenant (tenant), or those that are named.",
             form="nobody|tenant|NAME,...",
+            many="list",
         ),
     ] = "nobody"
     admin_listen: Annotated[
@@ -136,6 +148,7 @@ class EdgeConfig(ResponseOptions):
             "Host names that operators' pages may be asked for under, beside their address and loopback addresses.",
             form="NAME,...",
             unset="none",
+            many="list",
         ),
     ] = ""
     log: Annotated[
@@ -144,6 +157,14 @@ class EdgeConfig(ResponseOptions):
             "File for the edge's own log, appended to; one that is renamed is begun anew.",
             form="FILE",
             unset="none, it goes to stderr",
+        ),
+    ] = ""
+    secrets: Annotated[
+        str,
+        About(
+            "Folder with the secrets that services find in their environment, as `nunatak secrets` keeps them.",
+            form="FOLDER",
+            unset="none, no service has any",
         ),
     ] = ""
     service_host: Annotated[
@@ -161,12 +182,15 @@ class EdgeConfig(ResponseOptions):
             "from them alone.",
             form="NETWORK,...",
             unset="none, such fields are dropped",
+            many="list",
         ),
     ] = ""
     upstreams: Annotated[
         str,
         About(
-            "Networks that guests' own requests may reach; public stands for the internet.", form="NETWORK,...|public"
+            "Networks that guests' own requests may reach; public stands for the internet.",
+            form="NETWORK,...|public",
+            many="list",
         ),
     ] = "public"
     request_timeout: Annotated[
@@ -249,7 +273,7 @@ class EdgeConfig(ResponseOptions):
         try:
             return networks(self.trusted_proxies)
         except ValueError as error:
-            raise OperatorError(f"trusted_proxies: networks such as 10.0.0.0/8 expected: {error}") from None
+            raise ValueError(f"networks such as 10.0.0.0/8 expected: {error}") from None
 
     @property
     def upstream_policy(self) -> "UpstreamPolicy":
@@ -276,30 +300,23 @@ class EdgeConfig(ResponseOptions):
 
         :raises OperatorError: no such file, readable by others, or no token in it.
         """
-        if isinstance(self.admin_address, Path):
-            return ""
+        return "" if isinstance(self.admin_address, Path) else admin_token(self.admin_token)
+
+    @property
+    def secrets_folder(self) -> Path | None:
+        """`secrets`, ~ resolved; None when it is not given.
+
+        :raises OperatorError: ~ of a user without a home.
+        """
         try:
-            with Path(self.admin_token).expanduser().open("rb") as file:
-                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-                token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
-        except (OSError, RuntimeError) as error:
-            raise OperatorError(f"admin_token: a file expected at {self.admin_token}: {error}") from None
-        if mode & 0o077:
-            raise OperatorError(
-                f"admin_token: mode 0600 expected of {self.admin_token}, got {mode:04o}: others may read it"
-            )
-        if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
-            form = f"one word of {TOKEN_MIN} to {TOKEN_MAX} printable characters"
-            raise OperatorError(f"admin_token: {form} expected in {self.admin_token}")
-        return token
+            return Path(self.secrets).expanduser() if self.secrets else None
+        except RuntimeError as error:
+            raise OperatorError(f"secrets: {error}") from None
 
     @property
     def log_secret(self) -> str:
         """What `log_token` holds; empty when it is not given."""
-        try:
-            return Path(self.log_token).expanduser().read_text().strip() if self.log_token else ""
-        except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~ of a user without a home
-            raise OperatorError(f"log_token: a file with a token expected at {self.log_token}: {error}") from None
+        return log_token(self.log_token) if self.log_token else ""
 
     # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
     # images are shared by all machines of all workers, which is why they do with as much as the records.
@@ -319,82 +336,60 @@ class EdgeConfig(ResponseOptions):
         return self.parked_memory or self.memory // 4
 
 
-def options() -> list[Option]:
+def options() -> tuple[Option, ...]:
     """The fields of `EdgeConfig`, those that must be given before the others."""
-    typed = [(field, get_args(field.type)) for field in dataclasses.fields(EdgeConfig)]
-    found = [Option(field.name, type_, about, field.default) for field, (type_, about) in typed]
-    return sorted(found, key=lambda option: not option.required)
+    return tuple(sorted(options_of(EdgeConfig), key=lambda option: not option.required))
 
 
-def load_config(file: Path | None, given: Mapping[str, str]) -> EdgeConfig:
-    """Configuration from a TOML file, then the command line, which wins.
+def load_config(file: Path | None, given: Mapping[str, str], environment: Mapping[str, str] = {}) -> EdgeConfig:
+    """The edge's configuration, see `load_settings`. It changes nothing and may be called again at any time.
 
-    :param given: option name to text, of those that were given.
-    :raises OperatorError: unknown key, missing option, wrong type or out of range.
+    :raises OperatorError: a line for each mistake, with the place it was made in.
     """
-    values: dict[str, Any] = {}
+    return load_settings(file, given, environment)[0]
+
+
+def load_settings(
+    file: Path | None, given: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[EdgeConfig, Settings]:
+    """The edge's configuration from a TOML file, the environment, and the command line, which wins; and who said what.
+
+    :param given: option name to text, of those that were given. :param environment: of which `ENVIRONMENT`* counts.
+    :raises OperatorError: a line for each mistake, with the place it was made in.
+    """
+    settings = Settings(options(), _GONE)
     if file is not None:
         try:
-            values.update(tomllib.loads(file.read_text("utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise OperatorError(f"configuration {file}: {error}") from error
-    values.update(given)
-    known = {option.name: option for option in options()}
-    if gone := sorted(values.keys() & _GONE.keys()):
-        raise OperatorError(f"configuration key {gone[0]!r} is no more: {_GONE[gone[0]]}")
-    if unknown := sorted(values.keys() - known.keys()):
-        raise OperatorError(f"unknown configuration key {unknown[0]!r}, one of {', '.join(known)} expected")
-    if missing := [option.flag for option in known.values() if option.required and option.name not in values]:
-        raise OperatorError(f"{', '.join(missing)} must be given")
-    config = EdgeConfig(**{name: _read(known[name], value) for name, value in values.items()})
-    _check(config)
-    return config
+            with file.open("rb") as opened:
+                settings.take_file(str(file), opened.read(BYTES_MAX + 1))
+        except OSError as error:
+            raise OperatorError(f"configuration {file}: {error.strerror or error}") from None
+    settings.take_environment(ENVIRONMENT, environment, ENVIRONMENT_OTHERS)
+    settings.take_line(given)
+    return settings.make(EdgeConfig, _problems), settings
 
 
-def _read(option: Option, value: object) -> Any:
-    about, type_ = option.about, option.type
-    try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ValueError(f"a number or text expected, got {type(value).__name__}")
-        if type_ is int and isinstance(value, float):
-            raise ValueError(f"a whole number expected, got {value}")
-        if type_ is Path:
-            return Path(str(value)).expanduser()
-        if choices := get_args(type_):
-            if value not in choices:
-                raise ValueError(f"{' or '.join((', '.join(choices[:-1]), choices[-1]))} expected, got {value!r}")
-            return value
-        if type_ is str:
-            return str(value)
-        number = parse_size(value) if about.unit == "bytes" and isinstance(value, str) else type_(value)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
-        raise OperatorError(f"{option.name}: {error}") from None
-    if not about.low <= number <= about.high:
-        low, high = text_of(about.low, about.unit), text_of(about.high, about.unit)
-        raise OperatorError(f"{option.name}: {low} to {high} expected, got {value}")
-    return number
-
-
-def _check(config: EdgeConfig) -> None:
+def _problems(config: EdgeConfig) -> Iterator[Problem]:
+    """What no option can say for itself."""
     if not is_origin(config.origin):
-        raise OperatorError(f"origin: an http or https URL expected, got {config.origin!r}")
-    if "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
-        raise OperatorError("origin: a URL without user and password expected: edges fetch without credentials")
+        yield "origin", f"an http or https URL expected, got {config.origin!r}"
+    elif "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
+        yield "origin", "a URL without user and password expected: edges fetch without credentials"
     for option, text in (("listen", config.listen), ("admin_listen", config.admin_listen)):
         if not re.fullmatch(r"unix:.*[^/]", text) and not is_address(text):
-            form = "unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6)"
-            raise OperatorError(f"{option}: {form} expected, got {text!r}")
-    if not config.admin_listen.startswith("unix:") and not config.admin_token:
-        raise OperatorError(f"admin_token: a file with a token expected for operators' pages on {config.admin_listen}")
+            yield option, f"unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {text!r}"
+        elif option == "admin_listen" and not text.startswith("unix:") and not config.admin_token:
+            yield "admin_token", f"a file with a token expected for operators' pages on {text}"
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
-        raise OperatorError(f"memory: {left}, they leave {config.resident_bytes >> 20}MiB")
-    try:
-        config.tenant_weights  # noqa: B018
-    except ValueError as error:
-        raise OperatorError(f"weights: {error}") from None
-    try:
-        config.upstream_policy  # noqa: B018
-    except ValueError as error:
-        raise OperatorError(f"upstreams: {error}") from None
-    config.proxy_networks  # noqa: B018
+        yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
+    parsed: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("weights", lambda: config.tenant_weights),
+        ("upstreams", lambda: config.upstream_policy),
+        ("trusted_proxies", lambda: config.proxy_networks),
+    )
+    for option, parse in parsed:
+        try:
+            parse()
+        except ValueError as error:
+            yield option, str(error)

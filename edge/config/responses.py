@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from edge.config.option import About
+from vmimage.options import About
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

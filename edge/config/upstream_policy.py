@@ -262,7 +262,7 @@ class GuardedResolver(AbstractResolver):
 
     def __init__(self, policy: UpstreamPolicy, find: Find) -> None:
         """:param find: how a name is looked up."""
-        self._policy, self._find = policy, find
+        self.policy, self._find = policy, find
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -273,7 +273,7 @@ class GuardedResolver(AbstractResolver):
         reachable = [
             ResolveResult(hostname=host, host=address, port=at, family=kind, proto=protocol, flags=numeric)
             for kind, protocol, (address, at) in found
-            if self._policy.reachable(address)
+            if self.policy.reachable(address)
         ]
         if not reachable:
             raise AddressRefused(host)

@@ -26,6 +26,7 @@ from edge.content.blobs import Load, Ref, Store, ref_of
 from edge.content.image import Image, held_bytes, machine_bytes, prepare, preparing_bytes, wire_bytes
 from edge.content.tiers import Tier
 from vmimage.errors import ImageTooLarge, OriginError
+from vmimage.limit_errors import image_too_large
 from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, parse_manifest
 
 # What is being prepared may take as much as what is held, and on a small edge as much as a base with JavaScript needs:
@@ -142,9 +143,7 @@ class Images:
             needs["machines"] = (machine_bytes(manifest), self._machine_bytes)
         for what, (needed, allowed) in needs.items():
             if needed > allowed:
-                raise ImageTooLarge(
-                    f"image {manifest.name}: at most {allowed} bytes expected, what --memory gives {what}, got {needed}"
-                )
+                raise image_too_large(f"image {manifest.name}", what, needed, allowed)
 
     async def _snapshot(
         self, manifest: ImageManifest, expected: Blob | None, ahead: "asyncio.Task[bytes] | None", load: Load
@@ -171,7 +170,7 @@ class Images:
         :raises ImageTooLarge: there is never room for it.
         """
         if (needed := wire_bytes(blob)) > self._preparing.capacity:
-            raise ImageTooLarge(f"{blob.digest}: at most {self._preparing.capacity} bytes expected, got {needed}")
+            raise image_too_large(blob.digest, "preparing it", needed, self._preparing.capacity)
         async with self._preparing.taken(party, needed):
             return await self._store.get(ref_of(blob), Load())
 

@@ -39,6 +39,11 @@ def record_key(service: str, digest: str, tenant: str = "") -> str:
     return f"{service}@{digest} {tenant}"
 
 
+def service_of(key: str) -> str:
+    """Whose record a key names."""
+    return key.partition("@")[0]
+
+
 def key_of(record: ParkedRecord) -> str:
     """The name that a record is kept under."""
     return record_key(record.service, record.image, record.tenant)
@@ -75,6 +80,10 @@ class Records:
     def unsaved(self) -> int:
         """How many records the disk does not have yet, or not in their newest form."""
         return len(self._unsaved) + len(self._writing)
+
+    def keys(self) -> set[str]:
+        """Of all records, wherever they are."""
+        return self.on_disk.union(self.memory)
 
     def put(self, key: str, record: ParkedRecord) -> None:
         """Keep; the coldest go to disk if the budget is passed."""

@@ -77,7 +77,9 @@ class Seal:
                 os.replace(self._path.with_name(self._path.name + _NEW), self._path)
                 sync_folder(self._path.parent)
             except OSError as error:
-                raise OperatorError(f"--cache: a key expected at {self._path}: {error.strerror}") from None
+                raise OperatorError(
+                    f"--cache: a key expected at {self._path}: {error.strerror}: make room, or name another folder"
+                ) from None
         self._path, self.fresh = None, False
 
 
@@ -105,7 +107,9 @@ def load_seal(path: Path) -> Seal:
             write_private(new, key)
         return Seal(key, path=path)
     except OSError as error:
-        raise OperatorError(f"--cache: a key expected at {path}: {error.strerror}") from None
+        raise OperatorError(
+            f"--cache: a key expected at {path}: {error.strerror}: give this user the folder, or name another"
+        ) from None
 
 
 def _read(path: Path) -> bytes | None:

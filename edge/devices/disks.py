@@ -250,7 +250,7 @@ class Disks:
         """
         a = self._disk_of(machine, keep.place, "cow")
         newer = self._owners.get(a.key) != machine.number  # another machine has the disk
-        self.flushes.take(machine, keep, 0 if machine.service.withdrawn or newer else a.key, a.ref.bytes)
+        self.flushes.take(machine, keep, 0 if newer else a.key, a.ref.bytes)
 
     def on_append(self, machine: Machine, append: Append) -> None:
         """A record for a log disk.

@@ -89,7 +89,9 @@ class Overlays:
             self._counters.add(self._counters.storage_errors, "written")
             _logger.error(log.line("written_pages_not_opened", path=self._path, error=error))
         except Damaged as error:
-            raise OperatorError(f"--cache: a file of written pages expected at {self._path}: {error}") from None
+            raise OperatorError(
+                f"--cache: a file of written pages expected at {self._path}: {error}: make room, or name another folder"
+            ) from None
 
     def _begin(self) -> sqlite3.Connection:
         database = self._file.connect()
@@ -177,12 +179,17 @@ class Overlays:
             self._carry(chosen, tenant, base)
         return chosen.number
 
-    def leave(self, service: str, disks: Collection[str]) -> None:
+    @property
+    def names(self) -> set[str]:
+        """Services that have written something which is here, in use or aside."""
+        return {overlay.service for overlay in self._overlays.values() if overlay.version}
+
+    def leave(self, service: str, disks: Collection[str] = (), reason: Aside = "dropped") -> None:
         """Keep aside what a service wrote to disks that it has no more: all but these."""
         for disk, found in self._by_disk.get(service, {}).items():
             for overlay in found if disk not in disks else ():
                 if overlay.version and not overlay.aside:
-                    self._lay_aside(overlay, "dropped")
+                    self._lay_aside(overlay, reason)
 
     def _carry(self, overlay: Overlay, tenant: str, base: str) -> None:
         if overlay.version and overlay.base != base:
@@ -337,14 +344,16 @@ class Overlays:
         about = {"service": overlay.service, "disk": overlay.disk, "base": overlay.base, "pages": pages}
         _logger.warning(log.line("overlay_deleted", **about, reason=reason))
 
-    def forget(self, service: str) -> None:
-        """Drop all that a service wrote: it is withdrawn."""
-        gone = [overlay for overlay in self._overlays.values() if overlay.service == service]
+    def forget(self, service: str, disks: Collection[str]) -> None:
+        """Delete all that a service wrote to these disks: it is withdrawn, and its publisher wants that."""
+        mine = [overlay for overlay in self._overlays.values() if overlay.service == service]
+        gone = [overlay for overlay in mine if overlay.disk in disks]
         for overlay in gone:
             del self._overlays[overlay.number]
             if overlay.version:
                 self._say_dropped(overlay, overlay.pages, "withdrawn")
-        self._by_disk.pop(service, None)
+        for disk in disks:
+            self._by_disk.get(service, {}).pop(disk, None)
         if gone:
             submit(self._thread, "delete overlays", self._delete, [overlay.number for overlay in gone])
 

@@ -52,7 +52,7 @@ class Spool:
         :raises OperatorError: the folder cannot be used.
         """
         self._folder, self._limit_bytes, self._counters = folder, limit_bytes, counters
-        self._url, self._token = url.rstrip("/") + "/logs", token
+        self._url, self.token = url.rstrip("/") + "/logs", token
         self._pending: dict[tuple[str, str], int] = {}  # bytes of each log in segments that wait
         self._failing = ""
         self._in_segment: dict[int, dict[tuple[str, str], int]] = {}
@@ -71,7 +71,9 @@ class Spool:
             self._segments = sorted(int(path.stem) for path in paths)
             self.used_bytes = sum(path.stat().st_size for path in paths)
         except (OSError, ValueError) as error:
-            raise OperatorError(f"--cache: a folder for logs expected at {folder}: {error}") from None
+            raise OperatorError(
+                f"--cache: a folder for logs expected at {folder}: {error}: make room, or name another folder"
+            ) from None
         self.edge, self._next = self._identity()
         self._begin()
 
@@ -247,10 +249,8 @@ class Spool:
         return 0
 
     async def ship(self) -> None:
-        """Send segments to the origin, for ever."""
-        if not self._token:
-            return
-        if not is_guarded(self._url):
+        """Send segments to the origin, for ever; none while there is no token."""
+        if self.token and not is_guarded(self._url):
             why = "everybody on the way can read a token that is sent by http"
             _logger.warning(log.line("log_token_in_the_clear", url=self._url, why=why))
         timeout = aiohttp.ClientTimeout(total=60, sock_connect=5)
@@ -258,6 +258,8 @@ class Spool:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
                 await asyncio.sleep(pause_s)
+                if not self.token:
+                    continue
                 try:
                     await self.ship_waiting(session)
                     failing, pause_s = "", SHIP_S
@@ -290,7 +292,7 @@ class Spool:
             _logger.error(log.line("log_lines_damaged", segment=number, lines=damaged))
         if data:
             headers = {
-                "Authorization": f"Bearer {self._token}",
+                "Authorization": f"Bearer {self.token}",
                 "Content-Type": "application/x-ndjson",
                 "Nunatak-Batch": f"{self.edge}/{number}",
             }

@@ -166,6 +166,7 @@ class Upstreams:
         self._policy, self._counters = policy, counters
         self.own_listeners: Callable[[], Collection[Listener]] = lambda: ()  # of this edge: no guest may reach them
         self._guard = Guard(policy, lambda: self.own_listeners())
+        self._resolver = GuardedResolver(policy, self._find)
         self._turns = Turns(CONNECTIONS_MAX, CONNECTIONS_EACH)
         # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next request gets it.
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)
@@ -179,6 +180,11 @@ class Upstreams:
             tuple[Machine, int], None
         ] = {}  # exchanges of this turn of the event loop that were not begun
         self._refusing = False  # at the end of this turn
+
+    def reconfigure(self, policy: UpstreamPolicy, patience: Patience) -> None:
+        """Go by other rules from the next exchange on; those under way go on."""
+        self._policy, self._patience = policy, patience
+        self._guard.policy = self._resolver.policy = policy
 
     def forbid(self, listeners: Collection[Listener]) -> None:
         """Name the edge's own listeners, by address and port as they are bound: no guest may reach them."""
@@ -314,7 +320,7 @@ class Upstreams:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                resolver=GuardedResolver(self._policy, self._find),
+                resolver=self._resolver,
                 use_dns_cache=False,  # with it tenants who ask for the same name would wait for one another
                 socket_factory=self._guard.socket,
                 limit=CONNECTIONS_MAX,

@@ -17,7 +17,7 @@ from edge.common.private import FILE_MODE
 from edge.content.seal import TAG_BYTES, Seal
 from vmimage import abi
 
-Aside = Literal["", "another base", "another tenant", "dropped", "damaged", "does not fit"]
+Aside = Literal["", "another base", "another tenant", "dropped", "withdrawn", "damaged", "does not fit"]
 
 FORM: Final = 2  # of the file, as its user_version; the one before had neither checks nor a form
 TOTALS: Final = 1 << 8 * TAG_BYTES

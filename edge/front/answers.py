@@ -18,7 +18,7 @@ from edge.front import cgi, heads
 from edge.front.caching import Caching
 from edge.front.page import Page
 from edge.front.request import Request
-from edge.model import flow
+from edge.model import flow, reasons
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import Answer
 from vmimage.errors import GuestViolation, NunatakError
@@ -189,16 +189,15 @@ class Answers:
         return heads.ALLOWED
 
     def refuse(self, request: Request, refusal: flow.Refusal) -> None:
-        """The edge's own answer to what cannot be served; of the cause it names only the counter."""
+        """The edge's own answer to what cannot be served; of the cause it says what the table of reasons has."""
         status, reason, retry_after_s, limit = refusal
         if not request.complete:
             request.keep_alive = False  # its body is not worth waiting for
         self._counters.add(self._counters.refusals, reason)
-        body = b"%d %b, request %b\n" % (status, HTTPStatus(status).phrase.encode(), request.id)
         self._say(
             request,
             status,
-            body,
+            reasons.page(refusal, request.id),
             b"Content-Type: text/plain; charset=utf-8\r\n",
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request.id, reason.encode()),
             b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",

@@ -111,7 +111,7 @@ class Caching:
             return "served"
         request.forward = found if isinstance(found, str) else "stale"
         if b"cache-control" in asked.fields and "only-if-cached" in parsing.cache_control(asked.text(b"cache-control")):
-            raise ClientError(504, "not_cached")
+            raise ClientError("not_cached")
         return self._pass_on(request, asked, service, entry, resume, now)
 
     def _pass_on(

@@ -102,7 +102,7 @@ def request_block(
     if b"%" in path:
         path = unquote_to_bytes(path)
         if b"\0" in path:
-            raise ClientError(400, "bad_request")
+            raise ClientError("bad_request")
     names: set[bytes] = set()
     parts = [
         b"REQUEST_METHOD\0%b\0PATH_INFO\0%b\0QUERY_STRING\0%b\0SCRIPT_NAME\0%b\0SERVER_PROTOCOL\0HTTP/%d.%d\0%bREMOTE_ADDR\0%b"
@@ -126,7 +126,7 @@ def request_block(
     repeated = False
     for name, value in headers:
         if len(name) > FIELD_NAME_MAX:
-            raise ClientError(431, "head_too_large", f"field_name={FIELD_NAME_MAX}")
+            raise ClientError("head_too_large", f"field_name={FIELD_NAME_MAX}")
         variable = variable_of(name)
         if variable:
             repeated |= variable in names
@@ -145,7 +145,7 @@ def request_block(
         parts = _joined(parts)
     block = b"%b\0REQUEST_URI\0%b\0%b%b" % (b"\0".join(parts), route.target.encode(), sender.variables, _END)
     if len(block) > RECORD_PAYLOAD_MAX:
-        raise ClientError(431, "head_too_large", f"head={RECORD_PAYLOAD_MAX}")
+        raise ClientError("head_too_large", f"head={RECORD_PAYLOAD_MAX}")
     return block
 
 

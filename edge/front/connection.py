@@ -254,7 +254,7 @@ class Connection(asyncio.BufferedProtocol):
         request, self._parsed = self._parsed, None
         if request is not None and not self._in_head and self._refused is None:  # a body
             request.keep_alive = False
-            request.end(ClientError(400, "bad_body"))
+            request.end(ClientError("bad_body"))
             if request is self._lingering:
                 self.close()
             return

@@ -37,12 +37,12 @@ LOOKED_AT_SIZES: Final = frozenset(map(len, _LOOKED_AT))
 
 def bad_request() -> ClientError:
     """The refusal of what is no request."""
-    return ClientError(400, "bad_request")
+    return ClientError("bad_request")
 
 
 def target_too_long() -> ClientError:
     """The refusal of a target of more than `LINE_MAX` bytes."""
-    return ClientError(414, "target_too_long", f"target={LINE_MAX}")
+    return ClientError("target_too_long", f"target={LINE_MAX}")
 
 
 def field_problem(size: int, count: int, left: int) -> ClientError | None:
@@ -53,15 +53,15 @@ def field_problem(size: int, count: int, left: int) -> ClientError | None:
     :param left: bytes that the whole head may still have.
     """
     if size > LINE_MAX:
-        return ClientError(431, "head_too_large", f"field={LINE_MAX}")
+        return ClientError("head_too_large", f"field={LINE_MAX}")
     if count > HEADERS_MAX:
-        return ClientError(431, "head_too_large", f"fields={HEADERS_MAX}")
+        return ClientError("head_too_large", f"fields={HEADERS_MAX}")
     return head_too_large() if left < 0 else None
 
 
 def head_too_large() -> ClientError:
     """The refusal of a head of more than `HEAD_MAX` bytes."""
-    return ClientError(431, "head_too_large", f"head={HEAD_MAX}")
+    return ClientError("head_too_large", f"head={HEAD_MAX}")
 
 
 def look_at(request: Request, name: bytes, value: bytes) -> ClientError | None:
@@ -104,7 +104,7 @@ def _coding_problem(value: bytes, *, again: bool) -> ClientError | None:
         return None
     if again or b"chunked" in codings[:-1] or not all(map(_TOKEN.fullmatch, codings)):
         return bad_request()
-    return ClientError(501, "unknown_coding")
+    return ClientError("unknown_coding")
 
 
 def complete(request: Request, method: str, target: bytes, version: str, start: bytes) -> ClientError | None:
@@ -132,9 +132,9 @@ def complete(request: Request, method: str, target: bytes, version: str, start: 
         request.expects_continue = request.expects_more = False
         request.upgrade = b""
     if method in REFUSED_METHODS:
-        request.objection = ClientError(405, "method_refused")
+        request.objection = ClientError("method_refused")
     elif request.expects_more:
-        request.objection = ClientError(417, "expectation_failed")
+        request.objection = ClientError("expectation_failed")
     return None
 
 
@@ -148,5 +148,5 @@ def unparsed(start: bytes) -> ClientError:
         return bad_request()
     method, major, minor = line.groups()
     if major is not None and (major, minor) not in ((b"1", b"0"), (b"1", b"1")):
-        return ClientError(505, "unknown_version")
-    return bad_request() if method.decode() in METHODS else ClientError(501, "unknown_method")
+        return ClientError("unknown_version")
+    return bad_request() if method.decode() in METHODS else ClientError("unknown_method")

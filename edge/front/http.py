@@ -7,10 +7,12 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 import asyncio
 import os
 import resource
+import socket
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -18,12 +20,13 @@ from edge.cache.storing import Wish
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
-from edge.front import cgi
+from edge.front import bodies, cgi
 from edge.front.answers import Answers
 from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
-from edge.front.listening import PUBLIC_MODE, bind
+from edge.front.leaving import asked_once_more
+from edge.front.listening import PUBLIC_MODE, Bound, bind, take_over
 from edge.front.request import ClientConnection, Request
 from edge.front.senders import Senders
 from edge.front.sockets import Sockets
@@ -55,7 +58,7 @@ class Front(Answers):
         self.connections: Crowd[Client] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
-        self._server: Any = None  # asyncio.Server, or uvloop's, which is none of it by inheritance
+        self._bound: Bound | None = None
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
@@ -67,32 +70,51 @@ class Front(Answers):
 
     # Connections.
 
-    async def listen(self, at: Path | tuple[str, int]) -> str:
+    async def listen(self, at: Path | tuple[str, int], given: Sequence[socket.socket] = ()) -> str:
         """Take connections from now on; where, as people and programs are told.
 
+        :param given: sockets that listen already, in place of `at`.
         :raises OperatorError: not there.
         """
-        bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
-        self._server, self.listeners, self.port = bound.server, bound.listeners, bound.port
+        if given:
+            bound = await take_over(self._connect, given, BACKLOG)
+        else:
+            bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
+        self._bound, self.listeners, self.port = bound, bound.listeners, bound.port
         return bound.where
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Of the sockets that are listened on."""
+        return self._bound.descriptors if self._bound is not None else []
+
+    def reconfigure(self, config: EdgeConfig) -> None:
+        """Go by other options from the next request, and the next connection, on."""
+        self._config, self._senders = config, Senders(config.proxy_networks)
 
     def _connect(self) -> Connection:
         return Connection(self, self._config.keepalive_timeout)
 
     async def drain(self, timeout_s: float) -> None:
-        """Take no more connections and close those there are: idle ones now, the others with their answer.
+        """Take no more connections and end those there are, each with its next answer: `Connection: close`.
 
-        :param timeout_s: after which they are broken.
+        Who asks nothing for a moment is closed without one: what such a client sends just then finds nobody.
+
+        :param timeout_s: after which those that are still being answered are broken.
         """
-        if self._server is not None:
-            self._server.close()
+        if self._bound is not None:
+            self._bound.close()
         self.draining, self.sockets.draining = self._loop.create_future(), True
+        deadline = self._loop.time() + timeout_s
+        self.sockets.end_all()
+        await asked_once_more(self.connections, self.sockets, timeout_s)
         busy: set[object] = set(self.busy)
         for connection in list(self.connections):
             if connection not in busy:
                 connection.close()
         if self.busy:
-            await asyncio.wait([self.draining], timeout=timeout_s)
+            self.draining = self._loop.create_future()
+            await asyncio.wait([self.draining], timeout=max(0.0, deadline - self._loop.time()))
         for wire in list(self.busy):
             wire.abort()
         await self.sockets.drain(timeout_s)
@@ -294,7 +316,7 @@ class Front(Answers):
             route = self._route(request)
             if route is None:
                 request.keep_alive = False  # whoever sent this means something else by what follows, perhaps
-                raise ClientError(400, "bad_request")
+                raise ClientError("bad_request")
             if route.kind == "service" and route.names_a_host and not await self.directory.serves_names():
                 route = self._route(request) or route  # that host is a service's own
             if route.kind == "nobody":
@@ -308,10 +330,10 @@ class Front(Answers):
 
     def _block(self, request: Request, route: routes.Route) -> bytes:
         if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
-            raise ClientError(508, "loop")
+            raise ClientError("loop")
         length = request.content_length
         if length is not None and length > self._config.max_body:
-            raise ClientError(413, "body_too_large")
+            raise ClientError("body_too_large")
         sender = self._senders.of(request.remote, request.headers)
         return cgi.request_block(
             route,
@@ -338,7 +360,7 @@ class Front(Answers):
         whole = not request.has_body
         fits = length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX
         if length is not None and fits and not (whole or request.expects_continue):
-            block, whole = block + await self._small_body(request, length), True
+            block, whole = block + await bodies.whole_body(request, length, self._config.request_timeout), True
         stream = self._stream(request, service, block, whole=whole)
         self._supervisor.submit(stream)
         sender = None
@@ -359,31 +381,10 @@ class Front(Answers):
             if stream.state in _UNDER_WAY:
                 self._supervisor.abandon(stream)
 
-    async def _small_body(self, request: Request, length: int) -> bytes:
-        body = b""
-        try:
-            async with asyncio.timeout(self._config.request_timeout):
-                while len(body) < length:
-                    body += await request.read()
-        except TimeoutError:
-            raise ClientError(408, "client_silent") from None
-        return body
-
     async def _send_body(self, request: Request, stream: Stream) -> None:
         """Pass a body on while the answer is awaited."""
-        total, ended = 0, False
         try:
-            if request.expects_continue:
-                await stream.given()
-                if stream.machine is not None:
-                    self.ask_for_body(request)
-            while not ended:
-                data = await request.read()
-                ended = not data  # an end is an empty read, so END travels in a frame of its own
-                total += len(data)
-                if total > self._config.max_body:
-                    raise ClientError(413, "body_too_large")
-                await stream.send_body(data, end=ended)
+            await bodies.pass_on(request, stream, self._config.max_body, self.ask_for_body)
         except ClientError as error:
             self._supervisor.abandon(stream, error)
 

@@ -21,8 +21,8 @@ UNIX_BACKLOG: Final = 128  # at least: who finds a Unix socket's backlog full is
 PLAIN_PORT: Final = 80  # of what comes over a Unix socket, where the client names no other
 _REMEDIES: Final = {
     errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
-    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which)",
-    errno.EADDRNOTAVAIL: ": no interface of this machine has that address",
+    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which): end it, or name another port",
+    errno.EADDRNOTAVAIL: ": no interface of this machine has that address: name one of its own (ip address), or *",
 }
 
 
@@ -30,7 +30,7 @@ _REMEDIES: Final = {
 class Bound:
     """A listener that takes connections."""
 
-    server: Any  # asyncio.Server, or uvloop's, which is none of it by inheritance
+    servers: Sequence[Any]  # asyncio.Server, or uvloop's, which is none of it by inheritance
     listeners: list[tuple[str, int]]  # addresses and ports; none for a Unix socket
     where: str  # for people and programs: a URL, or unix:PATH
 
@@ -38,6 +38,16 @@ class Bound:
     def port(self) -> int:
         """Of the first address."""
         return self.listeners[0][1] if self.listeners else PLAIN_PORT
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Of the sockets, for who is to listen on them next; open until `close`."""
+        return [listening.fileno() for server in self.servers for listening in server.sockets]
+
+    def close(self) -> None:
+        """Take no more connections. Who has the sockets too finds those that were not taken."""
+        for server in self.servers:
+            server.close()
 
 
 async def bind(
@@ -52,7 +62,7 @@ async def bind(
     if isinstance(at, Path):
         backlog = max(backlog, UNIX_BACKLOG)
         listener = unix_socket.listen(at, mode=mode, backlog=backlog)
-        return Bound(await loop.create_unix_server(connect, sock=listener, backlog=backlog), [], f"unix:{at}")
+        return Bound([await loop.create_unix_server(connect, sock=listener, backlog=backlog)], [], f"unix:{at}")
     host, port = at
     try:
         server = await loop.create_server(connect, None if host == EVERYWHERE else host, port, backlog=backlog)
@@ -61,7 +71,28 @@ async def bind(
     sockets: Sequence[socket.socket] = server.sockets  # a list in uvloop, whatever asyncio's types say
     listeners = [bound.getsockname()[:2] for bound in sockets]
     name = listeners[0][0] if host == EVERYWHERE else host
-    return Bound(server, listeners, f"http://{_shown(name)}:{listeners[0][1]}")
+    return Bound([server], listeners, f"http://{_shown(name)}:{listeners[0][1]}")
+
+
+async def take_over(connect: Callable[[], asyncio.BaseProtocol], given: Sequence[socket.socket], backlog: int) -> Bound:
+    """Take connections from now on, on sockets that listen already: a service manager's, or those of an edge before.
+
+    :param given: at least one.
+    """
+    loop = asyncio.get_running_loop()
+    servers: list[Any] = []
+    listeners: list[tuple[str, int]] = []
+    where = []
+    for listening in given:
+        if listening.family == socket.AF_UNIX:
+            where.append(f"unix:{os.fsdecode(listening.getsockname())}")
+            servers.append(await loop.create_unix_server(connect, sock=listening, backlog=backlog))
+        else:
+            host, port = listening.getsockname()[:2]
+            listeners.append((host, port))
+            where.append(f"http://{_shown(host)}:{port}")
+            servers.append(await loop.create_server(connect, sock=listening, backlog=backlog))
+    return Bound(servers, listeners, where[0])
 
 
 def _shown(host: str) -> str:

@@ -91,7 +91,7 @@ class Sockets:
             number = secrets.randbits(31)
         block = sockets.offer(block, number, self.run, service.lineage)
         if len(block) > abi.RECORD_PAYLOAD_MAX:
-            raise ClientError(431, "head_too_large")
+            raise ClientError("head_too_large")
         request.offer = Offer(service, number, service.lineage, handshake)
         service.offered[number] = Early()
         return block
@@ -178,10 +178,14 @@ class Sockets:
         except NunatakError:
             pass  # it will hear of it with its next socket
 
-    async def drain(self, timeout_s: float) -> None:
-        """Close all of them, and wait for their clients, but only so long."""
+    def end_all(self) -> None:
+        """Ask all clients to leave."""
         for socket in list(self._open):
             socket.end(SERVICE_RESTART)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Close all of them, and wait for their clients, but only so long."""
+        self.end_all()
         if self._open:
             self._closed = self._loop.create_future()
             await asyncio.wait([self._closed], timeout=timeout_s)
@@ -201,19 +205,19 @@ def _handshake(request: Request) -> H11Handshake:
     fields = [(name.lower(), value) for name, value in request.headers if name.lower() in _FIELDS]
     names = [name for name, _ in fields]
     if any(names.count(name) > 1 for name in _ONCE):
-        raise ClientError(400, "bad_handshake")
+        raise ClientError("bad_handshake")
     handshake = H11Handshake(ConnectionType.SERVER)
     try:
         key = binascii.a2b_base64(dict(fields).get(b"sec-websocket-key", b""), strict_mode=True)
         handshake.initiate_upgrade_connection([(b"host", b"edge"), *fields], b"/")
     except RemoteProtocolError as error:
         if getattr(error.event_hint, "status_code", 400) == 426:
-            raise ClientError(426, "bad_handshake") from None
-        raise ClientError(400, "bad_handshake") from None
+            raise ClientError("unknown_socket_version") from None
+        raise ClientError("bad_handshake") from None
     except ValueError:  # no base64
-        raise ClientError(400, "bad_handshake") from None
+        raise ClientError("bad_handshake") from None
     if len(key) != KEY_BYTES:
-        raise ClientError(400, "bad_handshake")
+        raise ClientError("bad_handshake")
     return handshake
 
 

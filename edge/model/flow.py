@@ -9,6 +9,7 @@ import math
 from collections.abc import Container, Mapping
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from edge.model.clients import CLIENTS
 from vmimage import errors
 from vmimage.terms import Rejuvenation
 
@@ -142,7 +143,7 @@ def _edges(table: Mapping[State, Mapping[Event, State]]) -> list[tuple[str, str,
 
 
 class Refusal(NamedTuple):
-    """The edge's own answer. `reason` is the counter's name, the only thing a client learns about the cause."""
+    """The edge's own answer. `reason` is a key of `reasons.REASONS`, all that a client learns about the cause."""
 
     status: int
     reason: str
@@ -153,12 +154,13 @@ class Refusal(NamedTuple):
 class ClientError(Exception):
     """The client's request cannot be passed on.
 
+    :param reason: a key of `clients.CLIENTS`, which has its status.
     :param limit: that it goes beyond, with its value.
     """
 
-    def __init__(self, status: int, reason: str, limit: str = "") -> None:
+    def __init__(self, reason: str, limit: str = "") -> None:
         super().__init__(reason)
-        self.refusal = Refusal(status, reason, 0, limit)
+        self.refusal = Refusal(CLIENTS[reason].status, reason, 0, limit)
 
 
 class BackingOff(errors.Unavailable):
@@ -220,10 +222,10 @@ def silence(
     if state == "answering":
         if reads:
             return GuestSilent(f"nothing came within the answer for {waited_s:g} s (stream_timeout)")
-        return ClientError(408, "client_silent")
+        return ClientError("client_silent")
     if request_sent:
         return GuestSilent(f"no answer began in {waited_s:g} s (request_timeout)")
-    return ClientError(408, "client_silent")
+    return ClientError("client_silent")
 
 
 class WorkerLost(errors.NunatakError):

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from edge.config.secrets import NONE, Secrets
 from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
@@ -189,6 +190,7 @@ class Service:
 
     def __init__(self, release: ServiceRecord) -> None:
         self.release = release
+        self.secrets: Secrets = NONE  # that its next machine starts with
         self.state: flow.ServiceState = "cold"
         self.machine: Machine | None = None  # the first: the one that is parked
         self.others: list[Machine] = []  # of a pool
@@ -216,8 +218,13 @@ class Service:
 
     @property
     def key(self) -> str:
-        """Name of its parked record."""
-        return record_key(self.release.service, self.release.manifest_digest, self.release.tenant)
+        """Name of its parked record, which is of a machine with these secrets."""
+        return record_key(self.release.service, self.release.manifest_digest, self.owner)
+
+    @property
+    def owner(self) -> str:
+        """Whose its machines are, and what secrets they have."""
+        return f"{self.release.tenant} {self.secrets.mark}" if self.secrets.mark else self.release.tenant
 
     def step(self, event: flow.ServiceEvent) -> None:
         """Move along the table."""

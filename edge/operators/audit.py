@@ -35,7 +35,9 @@ class Audit:
         try:
             self._file = self._open()
         except OSError as error:
-            raise OperatorError(f"audit log {path}: {error.strerror or error}") from error
+            raise OperatorError(
+                f"audit log {path}: {error.strerror or error}: make it a file that this user may write"
+            ) from error
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from edge.operators.secrets_cli import app as secrets
 from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MatchOption = Annotated[
 ]
 
 app = typer.Typer()
+app.add_typer(secrets, name="secrets")
 
 
 @app.command()
@@ -33,7 +35,8 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page to print (metrics, services, reports, workers, health) or action (park, drain).", metavar="PAGE"
+            help="Page to print (metrics, services, reports, workers, health, ready, secrets) or action (park, drain).",
+            metavar="PAGE",
         ),
     ],
     cache: CacheOption = None,
@@ -117,14 +120,14 @@ def place_of(cache: Path | None, socket: Path | None) -> Path:
     """
     path = socket or (cache / "admin.sock" if cache else None)
     if path is None:
-        raise OperatorError("--cache or --socket must be given")
+        raise OperatorError("--cache or --socket must be given: name the folder that the edge was started with")
     return path
 
 
 def _look(place: Path) -> "Look":
     from edge.operators.client import ask, ask_list
-    from edge.operators.looks import Look
+    from edge.operators.looks import Look, health_lines
 
-    _, health = ask(place, "health")
+    health = health_lines(ask(place, "health")[1])
     services, workers = ask_list(place, "services"), ask_list(place, "workers")
-    return Look(time.monotonic(), services, workers, health.decode("utf-8", "replace").splitlines())
+    return Look(time.monotonic(), services, workers, health)

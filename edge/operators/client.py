@@ -30,7 +30,7 @@ def ask(
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{socket}: an answer expected: {error}") from None
+        raise OperatorError(f"{socket}: an answer expected: {error}: see whether the edge still runs") from None
     finally:
         connection.close()
 
@@ -46,5 +46,7 @@ def ask_list(socket: Path, page: str) -> list[dict[str, Any]]:
         if status != 200 or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError
     except (ValueError, TypeError, KeyError):
-        raise OperatorError(f"{socket}: the page {page} expected, got status {status}: {body[:200]!r}") from None
+        raise OperatorError(
+            f"{socket}: the page {page} expected, got status {status}: {body[:200]!r}: ask an edge of this version"
+        ) from None
     return list(entries)

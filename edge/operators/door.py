@@ -12,7 +12,7 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from edge.front import heads
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
-from edge.front.listening import bind
+from edge.front.listening import Bound, bind, take_over
 from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow, routes
@@ -59,14 +59,14 @@ def refused(
     # Browsers send Origin with every request of a page but plain GETs, and this with all of them; a person at the
     # address bar, or a program, sends none.
     if b"origin" in fields or fields.get(b"sec-fetch-site", b"none") != b"none":
-        return ClientError(403, "from_a_web_page")
+        return ClientError("from_a_web_page")
     if not token:
         return None
     if host not in names and not _is_loopback(host):
-        return ClientError(403, "foreign_host")
+        return ClientError("foreign_host")
     given = hashlib.sha256(fields.get(b"authorization", b"")).digest()
     if not hmac.compare_digest(given, hashlib.sha256(b"Bearer " + token.encode()).digest()):
-        return ClientError(401, "unauthorized")
+        return ClientError("unauthorized")
     return None
 
 
@@ -75,6 +75,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _names(config: EdgeConfig) -> list[str]:
+    """:raises OperatorError: `admin_hosts` has one that is none."""
+    return [routes.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
 
 
 class OperatorConnection(Connection):
@@ -110,47 +115,58 @@ class Operators(Answers):
         self.where = ""  # for people: unix:PATH, or a URL; set when bound
         self._admin, self._audit, self._config = admin, audit, config
         self._token = config.admin_secret
-        self._names = [routes.named_host(name) for name in config.admin_hosts.split(",") if name.strip()]
-        self._server: asyncio.Server | None = None
+        self._names, self._own_names = _names(config), list[str]()
+        self._bound: Bound | None = None
         self._path: Path | None = None
         self._tasks = Tasks(counters)
         self._calls: set[asyncio.Task[None]] = set()
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
 
-    async def listen(self) -> None:
+    async def listen(self, given: Sequence[socket.socket] = ()) -> None:
         """Take connections from now on.
 
+        :param given: sockets that listen already, in place of `admin_listen`; of its kind, which says who is let in.
         :raises OperatorError: not there.
         """
         at = self._config.admin_address
-        bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
-        self._server, self.listeners = bound.server, bound.listeners
-        self._path = at if isinstance(at, Path) else None
+        if any((each.family == socket.AF_UNIX) != isinstance(at, Path) for each in given):
+            kind = "Unix sockets" if isinstance(at, Path) else "sockets with addresses"
+            raise OperatorError(f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager")
+        if given:
+            bound = await take_over(self._connect, given, CONNECTIONS_MAX)
+        else:
+            bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
+        self._bound, self.listeners = bound, bound.listeners
+        self._path = at if isinstance(at, Path) and not given else None
         names = [f"[{address}]" if ":" in address else address for address, _ in self.listeners]
-        self._names += [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
+        self._own_names = [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
+        self._names += self._own_names
         self.where = f"http://{names[0]}:{bound.port}" if names else bound.where
 
     def _connect(self) -> OperatorConnection:
         return OperatorConnection(self)
 
-    def reload(self) -> None:
-        """Read the token again, and go on in a new audit file if somebody has moved the one there is.
+    def reload(self, config: EdgeConfig) -> None:
+        """Go by other options, with the token as it is now, in a new audit file if somebody has moved the one there is.
 
         :raises OperatorError: one of them cannot be used; what was in use stays.
         """
+        token, names = config.admin_secret, _names(config)
         try:
             self._audit.reopen()
         except OSError as error:
-            raise OperatorError(f"audit log: {error.strerror or error}") from error
-        self._token = self._config.admin_secret
+            raise OperatorError(
+                f"audit log: {error.strerror or error}: make it a file that this user may write"
+            ) from error
+        self._config, self._token, self._names = config, token, [*names, *self._own_names]
 
     async def close(self) -> None:
         """Take no more calls, finish those under way."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-        if self._server is not None:
-            self._server.close()
+        if self._bound is not None:
+            self._bound.close()
         self.draining = self._loop.create_future()
         if self._calls:
             await asyncio.wait(self._calls, timeout=CLOSE_S)
@@ -204,7 +220,7 @@ class Operators(Answers):
             raise request.objection
         if route is None:
             request.keep_alive = False
-            raise ClientError(400, "bad_request")
+            raise ClientError("bad_request")
         problem = refused(request.headers, route.name, names=self._names, token=self._token)
         if problem is not None:
             raise problem
@@ -217,14 +233,14 @@ async def _body(request: Request, path: str) -> bytes:
     if not request.has_body:
         return b""
     if path.removeprefix(PREFIX) not in WITH_BODY:
-        raise ClientError(413, "no_body_expected")
+        raise ClientError("no_body_expected")
     body = b""
     try:
         async with asyncio.timeout(KEEPALIVE_S):
             while data := await request.read():
                 body += data
                 if len(body) > BODY_MAX:
-                    raise ClientError(413, "body_too_large")
+                    raise ClientError("body_too_large")
     except TimeoutError:
-        raise ClientError(408, "client_silent") from None
+        raise ClientError("client_silent") from None
     return body

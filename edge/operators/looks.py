@@ -1,5 +1,6 @@
 """What `nunatak ps` and `nunatak top` show of an edge: looks at its pages, and what lies between two of them. Pure."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -18,7 +19,7 @@ class Look:
     at: float  # seconds on a clock that never goes back
     services: Sequence[Mapping[str, Any]]  # as on the page `services`
     workers: Sequence[Mapping[str, Any]]
-    health: Sequence[str]  # lines of the page: "ok", "draining", or what is not well
+    health: Sequence[str]  # lines of the page: "ok", "draining" and so on, then what is not well
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,15 @@ def summary(now: Look, before: Look | None) -> Summary:
         sum(entry["resident_bytes"] for entry in now.services),
         sum(entry["parked_bytes"] or 0 for entry in now.services),
     )
+
+
+def health_lines(body: bytes) -> list[str]:
+    """The page `health` as lines: how the edge is, then each thing that is wrong."""
+    try:
+        said = json.loads(body)
+        return [str(said["status"]), *(f"{each['name']}: {each['what']}" for each in said["conditions"])]
+    except (ValueError, TypeError, KeyError):
+        return ["no health page"]
 
 
 def sort_of(text: str) -> Sort:

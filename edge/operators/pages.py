@@ -1,4 +1,4 @@
-"""The operator's pages under `/-/`: metrics, services, crash reports, health; and park, purge and drain.
+"""The operator's pages under `/-/`: metrics, services, crash reports, health, readiness; and park, purge and drain.
 
 What they say and do. Who may ask, and how, is `operators`' business.
 """
@@ -15,7 +15,8 @@ from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import purging
+from edge.operators import conditions, purging
+from edge.operators.facts import facts_of
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
 
@@ -59,8 +60,11 @@ class Admin:
                 return _json(
                     {"workers": [{**w.facts, **w.statistics, "index": w.index, "pid": w.pid} for w in workers]}
                 )
-            case "GET", "health":
-                return health(self._supervisor)
+            case "GET", "health" | "ready" as question:
+                status, said = conditions.page(facts_of(self._supervisor), question)
+                return _json(said, status)
+            case "GET", "secrets":
+                return await self._secrets(query)
             case "POST", "park":
                 return await self._park(query)
             case "POST", "drain":
@@ -70,13 +74,24 @@ class Admin:
                 return self._purge(purging.purges_of(query))
             case "POST", "invalidate":
                 return self._purge(purging.invalidations_of(body))
-            case (
-                _,
-                "metrics" | "services" | "reports" | "workers" | "health" | "park" | "drain" | "purge" | "invalidate",
-            ):
-                raise ClientError(405, "method_not_allowed")
+            case _, "metrics" | "services" | "reports" | "workers" | "health" | "ready" | "secrets":
+                raise ClientError("method_not_allowed")
+            case _, name if name in ACTIONS:
+                raise ClientError("method_not_allowed")
             case _:
-                raise ClientError(404, "no_such_page")
+                raise ClientError("no_such_page")
+
+    async def _secrets(self, query: str) -> Page:
+        """Names of the secrets of one service (`service=`), which the catalogue is asked for, or of all that have some.
+
+        :raises NunatakError: there is no such service, or the catalogue cannot be asked.
+        """
+        given, names = self._supervisor.secrets, parse_qs(query).get("service")
+        if names is not None:
+            service = await self._supervisor.directory.find("service", names[0])
+            return _json({"service": service.name, "tenant": service.tenant, "names": list(service.secrets.names)})
+        held = given.holders if given is not None else {}
+        return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
     def _purge(self, purges: Sequence[Purge]) -> Page:
         """Make kept answers void: it is done when this returns."""
@@ -101,17 +116,9 @@ class Admin:
         elif names[0] in by_name:
             services = [by_name[names[0]]]
         else:
-            raise ClientError(404, "unknown_service")
+            raise ClientError("no_such_service")
         parked = await asyncio.gather(*map(self._park_one, services))
         return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
-
-
-def health(supervisor: Supervisor) -> Page:
-    """Whether the edge takes requests, for a load balancer, and what is not well all the same, a line each."""
-    if supervisor.draining:
-        return Page(503, b"draining\n")
-    lines = supervisor.health()
-    return Page(200, "\n".join(["ok" if not lines else "ok, but", *lines, ""]).encode())
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:
@@ -177,5 +184,5 @@ def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
     }
 
 
-def _json(value: Any) -> Page:
-    return Page(200, json.dumps(value, indent=1).encode() + b"\n", "application/json")
+def _json(value: Any, status: int = 200) -> Page:
+    return Page(status, json.dumps(value, indent=1).encode() + b"\n", "application/json")

@@ -90,7 +90,7 @@ def _tag(text: str) -> str:
 
 
 def _bad() -> ClientError:
-    return ClientError(400, "bad_purge")
+    return ClientError("bad_purge")
 
 
 def shown(purges: Sequence[tuple[int, Purge]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
 from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
-from vmimage.errors import OverBudget
+from vmimage.limit_errors import machine_over_budget, record_over_budget
 from vmimage.manifest import ImageManifest
 
 # What a resident machine costs beside its own pages: its shell, and a quarter of a MiB of page tables and rings.
@@ -101,7 +101,7 @@ class Budget:
         """
         cost, budget = cost_of(manifest, written_bytes), self.tier.budget_bytes
         if cost > budget:
-            raise OverBudget(f"{manifest.name}: a machine of at most {budget} bytes expected, got one of {cost}")
+            raise machine_over_budget(manifest.name, cost, budget)
         return cost
 
     def check_record(self, machine: Machine, size_bytes: int) -> None:
@@ -111,8 +111,7 @@ class Budget:
         """
         limit = PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
         if size_bytes > limit:
-            name = machine.service.name
-            raise OverBudget(f"{name}: a record of at most {limit} bytes expected, got {size_bytes}")
+            raise record_over_budget(machine.service.name, size_bytes, limit)
 
     def measure(self, machines: Mapping[int, Machine], sizes: Iterable[tuple[int, int]]) -> list[Machine]:
         """Charge machines with what their worker has measured; those that have outgrown all there is for machines.

@@ -104,8 +104,8 @@ class KeepRecord(NamedTuple):
     served: int
 
 
-class ForgetWritten(NamedTuple):
-    """Drop what a service wrote to its disks."""
+class LeaveWritten(NamedTuple):
+    """Keep aside what a service that is withdrawn wrote to its disks."""
 
     service: Service
 
@@ -172,7 +172,7 @@ Command = (
     | Replay
     | ForgetRecord
     | KeepRecord
-    | ForgetWritten
+    | LeaveWritten
     | LookAgain
     | WantSoon
     | Count

@@ -64,7 +64,7 @@ class Driver:
         """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
         self._life, self._openings, self._residents, self._out = life, Openings(life), life.residents, life.out
         self._fleet, self._images, self._records, self._disks = fleet, images, records, disks
-        self._upstreams, self._reports, self._weights = upstreams, reports, weights
+        self._upstreams, self._reports, self.weights = upstreams, reports, weights
         self._counters, self._tasks = counters, tasks
         self._loop = asyncio.get_running_loop()
         self._parked: dict[int, _Parked] = {}  # done when the record is here, by machine
@@ -119,8 +119,8 @@ class Driver:
                 self._records.put(key, _record_of(machine, parts, age_s, served))
             case do.ForgetRecord(key):
                 self._records.forget(key)
-            case do.ForgetWritten(service):
-                self._disks.overlays.forget(service.name)
+            case do.LeaveWritten(service):
+                self._disks.overlays.leave(service.name, reason="withdrawn")
             case do.LookAgain(room):
                 wake(self._rooms.get(room))
             case do.WantSoon(service):
@@ -270,7 +270,7 @@ class Driver:
             machine=machine.number,
             image=image.number,
             tenant=service.tenant,
-            weight=self._weights.get(service.tenant, 1),
+            weight=self.weights.get(service.tenant, 1),
             limits=image.manifest.limits,
             growth_bytes=image.manifest.rejuvenate.growth_bytes,
             record_bytes=self._life.budget.record_bytes,
@@ -278,6 +278,7 @@ class Driver:
             disks=self._disks.attach(machine, attached),
             state=record.state if record is not None else b"",
             scratch=record.scratch if record is not None else b"",
+            secrets=service.secrets.block,
         )
         worker.send(message.to_bytes())
         self._counters.opens += 1
@@ -362,7 +363,7 @@ class Driver:
 
 def _record_of(machine: Machine, parts: do.ParkedParts, age_s: float, served: int) -> ParkedRecord:
     service, image = machine.service, machine.image.manifest.digest
-    about = service.name, service.tenant, image, began_us(age_s), served, parts.disk_versions
+    about = service.name, service.owner, image, began_us(age_s), served, parts.disk_versions
     return ParkedRecord(*about, parts.state, parts.scratch)
 
 

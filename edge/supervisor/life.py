@@ -22,7 +22,8 @@ from edge.supervisor.pools import Pools
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.residents import Residents
 from edge.supervisor.waiting import Waiting
-from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable
+from vmimage.errors import GuestError, NunatakError, OverBudget, Unavailable
+from vmimage.limit_errors import machine_over_budget, others_wait
 from vmimage.trust import ServiceRecord
 
 
@@ -47,7 +48,7 @@ class Life:
         self.budget, self.waiting, self.quarantine = budget, waiting, quarantine
         self.residents = Residents(budget, may_write, self.out)
         self.pools = Pools(has_exchanges, self.out)
-        self._max_queue, self._has_exchanges, self._crash_pause_max_s = max_queue, has_exchanges, crash_pause_max_s
+        self.max_queue, self._has_exchanges, self.crash_pause_max_s = max_queue, has_exchanges, crash_pause_max_s
         self._touch, self._rooms = budget.touch, self.residents.rooms  # for each request: nothing between
 
     # Requests.
@@ -68,8 +69,8 @@ class Life:
                 if machine.add(stream):
                     self._rejuvenate_due(machine, stream.since)
                 return machine
-        if len(service.queue) >= self._max_queue:
-            raise Unavailable(f"{service.name}: {self._max_queue} requests wait")
+        if len(service.queue) >= self.max_queue:
+            raise Unavailable(f"{service.name}: {self.max_queue} requests wait")
         self._want(service, stream.since)
         self.waiting.add(stream)
         return None
@@ -292,7 +293,7 @@ class Life:
                 self.out.append(do.Count("replaced"))
                 self.retire(old)
         if service.withdrawn:
-            self.out.append(do.ForgetWritten(service))
+            self.out.append(do.LeaveWritten(service))
         if service.state == "cold":
             self.out.append(do.WantSoon(service))  # those that waited for a PARKED
 
@@ -310,10 +311,7 @@ class Life:
         """
         for machine in self.budget.measure(machines, sizes):
             budget, size = self.budget.tier.budget_bytes, self.budget.size_of(machine)
-            name = machine.service.name
-            self._kill(
-                machine, OverBudget(f"{name}: a machine of at most {budget} bytes expected, got one of {size}"), now
-            )
+            self._kill(machine, machine_over_budget(machine.service.name, size, budget), now)
         self.residents.relieve()
 
     def make_room(self, room: Room, now: float) -> bool:
@@ -340,8 +338,7 @@ class Life:
             machine = self.budget.in_the_way(room.party, room.cost_bytes)
             if machine is None:
                 return
-            name, size = machine.service.name, self.budget.size_of(machine)
-            self._kill(machine, MemoryPressure(f"{name}: others wait for room, its tenant has most: {size}"), now)
+            self._kill(machine, others_wait(machine.service.name, self.budget.size_of(machine)), now)
 
     # Machines that end.
 
@@ -384,7 +381,7 @@ class Life:
             if not self.pools.promote(service):
                 service.machine = None
                 lived_s = math.inf if machine.did_its_work else now - machine.opened
-                crashes = service.crashes_in_row, lived_s, self._crash_pause_max_s
+                crashes = service.crashes_in_row, lived_s, self.crash_pause_max_s
                 service.crashes_in_row, pause_s = backoff.after_crash(*crashes)
                 service.pause_until = now + pause_s
                 service.step("crashed")

@@ -62,7 +62,7 @@ class Quarantine:
 
     def __init__(self, isolates: Callable[[str], bool]) -> None:
         """:param isolates: whether a tenant has workers of its own in any case."""
-        self._isolates = isolates
+        self.isolates = isolates
         self._blames: OrderedDict[str, Blame] = OrderedDict()  # by service; the last blamed is the last
         self._blamed_of: dict[str, set[str]] = {}  # services, by tenant
 
@@ -82,7 +82,7 @@ class Quarantine:
                 return Place("quarantine", service.name)
             if len(self._blamed_of.get(service.tenant, ())) >= TENANT_SERVICES:
                 return Place("quarantine", f"tenant {service.tenant}")  # no service has a blank in its name
-        return Place("tenant", service.tenant) if self._isolates(service.tenant) else SHARED
+        return Place("tenant", service.tenant) if self.isolates(service.tenant) else SHARED
 
     def pause_s(self, service: Service, now: float) -> float:
         """How long no machine of it may start yet."""

@@ -74,7 +74,7 @@ class Residents:
     def close(self, machine: Machine) -> None:
         """End a machine that retires. What it wrote to copy-on-write disks is kept, flushed or not; nothing else is."""
         service = machine.service
-        if service.withdrawn or not self._may_write(machine):
+        if not self._may_write(machine):
             self.drop(machine)
             return
         machine.retiring = True

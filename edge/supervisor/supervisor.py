@@ -17,17 +17,20 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
+from edge.config.secrets import APART
 from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
 from edge.devices.lines import Lines
+from edge.devices.secrets import Given
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import Patience
 from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
+from edge.supervisor.leftovers import Leftovers
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
 from edge.supervisor.quarantine import Quarantine
@@ -59,7 +62,9 @@ class Supervisor:
         records: Records,
         disks: Disks,
         worker_command: Sequence[str] = COMMAND,
+        secrets: Given | None = None,
     ) -> None:
+        """:param secrets: of services; None: no service has any."""
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.tasks = Tasks(counters)
@@ -115,6 +120,10 @@ class Supervisor:
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         self._loop = asyncio.get_running_loop()
         directory.on_change = self._on_change
+        self.secrets = secrets
+        if secrets is not None:
+            directory.on_release, secrets.on_change = self._give, self._on_secrets
+        directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look
         images.on_drop = self._on_image_drop
 
     async def start(self) -> None:
@@ -123,20 +132,27 @@ class Supervisor:
         :raises OperatorError: no worker came up.
         """
         await self.workers.start()
-        self.tasks.keep("catalogue", lambda: self.directory.watch(self.config.refresh))
+        self.tasks.keep("catalogue", lambda: self.directory.watch(lambda: self.config.refresh))
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
+        if (secrets := self.secrets) is not None and self.config.secrets:
+            self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
 
-    def health(self) -> list[str]:
-        """What is not well, a line each; empty when all is."""
-        expired = ["catalogue: past its date, new images are refused"] if self.directory.expired else []
+    def reconfigure(self, config: EdgeConfig) -> None:
+        """Go by other options from now on: of those that an edge takes up while it runs (`edge.config.reload`)."""
+        self.config = config
+        patience = Patience(config.request_timeout, config.stream_timeout)
+        self.upstreams.reconfigure(config.upstream_policy, patience)
+        self._upkeep.reconfigure(patience, config.wedged)
+        self.life.max_queue, self.life.crash_pause_max_s = config.max_queue, config.crash_pause
+        self.quarantine.isolates, self.driver.weights = config.isolates, config.tenant_weights
+        self.disks.logs.token = config.log_secret
+
+    def failing(self) -> list[str]:
+        """The edge's own work that fails, a line each."""
         owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
-        return [
-            *self.workers.health(),
-            *(line for owner in owners for line in owner.tasks.health()),
-            *expired,
-            *self.directory.ending(),
-        ]
+        secrets = self.secrets.health() if self.secrets is not None else ()
+        return [*(line for owner in owners for line in owner.tasks.health()), *secrets]
 
     # Requests, from `http`.
 
@@ -182,6 +198,21 @@ class Supervisor:
         self.life.changed(service, release)
         self.responses.purge(Purge("service", service.name), self._loop.time())
         self._carry_out()
+
+    def _give(self, service: Service) -> None:
+        """A service is known, or is another release: it has the secrets that are there for it."""
+        if self.secrets is not None:
+            service.secrets = self.secrets.of(service.name, service.tenant)
+
+    def _on_secrets(self, holder: str) -> None:
+        """A service has other secrets: machines that were started with the old ones go, as those of old versions do."""
+        service = self.directory.by_name.get(holder.partition(APART)[0])
+        if service is None or self.secrets is None:
+            return
+        if service.secrets.mark != self.secrets.of(service.name, service.tenant).mark:
+            self.life.changed(service, service.release)
+            self._give(service)
+            self._carry_out()
 
     # Workers.
 

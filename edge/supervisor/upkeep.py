@@ -40,6 +40,10 @@ class Upkeep:
         self._patience, self._wedged_s = patience, wedged_s
         self._loop = asyncio.get_running_loop()
 
+    def reconfigure(self, patience: Patience, wedged_s: float) -> None:
+        """From the next tick on."""
+        self._patience, self._wedged_s = patience, wedged_s
+
     async def run(self) -> None:
         """Tick for ever."""
         while True:

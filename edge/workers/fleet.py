@@ -81,7 +81,9 @@ class Fleet:
             else:
                 self._tasks.spawn("worker_restart", self._restart(worker.index, 0, 0.0))
         if not self._workers:
-            raise OperatorError(f"workers: none came up: {results[0]}")
+            raise OperatorError(
+                f"workers: none came up: {results[0]}: run `nunatak doctor`, which says what a worker lacks"
+            )
 
     async def pick(self, service: Service, *, beside: bool = False) -> Worker:
         """The one with the fewest machines, of those that a service's machines may be in.
@@ -222,7 +224,12 @@ class Fleet:
         await asyncio.gather(*(worker.stop() for worker in self), return_exceptions=True)
         self._workers.clear()
 
-    def health(self) -> list[str]:
-        """What is not well, a line each."""
-        missing = self._count - len(self._candidates(SHARED))
-        return [f"workers: {self._count} expected, {missing} of them are being started"] if missing else []
+    @property
+    def wanted(self) -> int:
+        """Workers for all that there are to be."""
+        return self._count
+
+    @property
+    def working(self) -> int:
+        """Of them, those that take work now."""
+        return len(self._candidates(SHARED))

@@ -125,7 +125,9 @@ class Worker(asyncio.BufferedProtocol):
             ours = self._spawn()
         except OSError as error:
             self._read_page()
-            raise OperatorError(f"worker {self.index}: a process expected: {error}") from error
+            raise OperatorError(
+                f"worker {self.index}: a process expected: {error}: raise the limits of processes and memory"
+            ) from error
         self.started = self._loop.time()
         await self._loop.create_unix_connection(lambda: self, sock=ours)
         try:
@@ -133,7 +135,9 @@ class Worker(asyncio.BufferedProtocol):
         except (TimeoutError, WorkerLost) as error:
             self._stopping = True
             self.kill("no HELLO", "died")
-            raise OperatorError(f"worker {self.index}: HELLO expected, got {error or 'nothing'}") from None
+            raise OperatorError(
+                f"worker {self.index}: HELLO expected, got {error or 'nothing'}: run `nunatak doctor`"
+            ) from None
         self.alive = True
         _logger.info(log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines")))
 

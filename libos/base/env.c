@@ -1,4 +1,5 @@
-/* The environment the image was built with: "NAME=VALUE\0" repeated, ended by an empty one. Read-only. */
+/* The environment: "NAME=VALUE\0" repeated, ended by an empty one. Secrets that an edge gives, then what the image was
+ * built with. Read-only. */
 #include "base.h"
 
 const char *env_next(const char *entry) {

@@ -18,6 +18,7 @@
 #define NK_CONSOLE_SIZE 0x2000
 #define NK_ENV_ADDRESS 0x14000
 #define NK_ENV_SIZE 0x4000
+#define NK_SECRETS_SIZE 0x2000             /* of that, kept for secrets */
 #define NK_GATE_IN_ADDRESS 0x20000
 #define NK_GATE_OUT_ADDRESS 0x30000
 #define NK_GATE_SIZE 0x10000
@@ -59,6 +60,7 @@
 #define NK_INFO_PHDR 0x90                  /* u64, address of the program's ELF program headers; 0: none */
 #define NK_INFO_PHNUM 0x98                 /* u32, how many there are */
 #define NK_INFO_PROGRAM_KIND 0x9C          /* u32, PROGRAM_* */
+#define NK_INFO_SECRETS 0xA0               /* u32, secrets that an edge gives, which begin the environment */
 #define NK_INFO_DISKS 0xC0                 /* u32, disks in the table at DISK_IN_ADDRESS; 0: those pages are not mapped */
 
 /* Control page: written by the guest. A value read from here is checked before use, every time. */

@@ -26,7 +26,8 @@ struct nk_info {
     uint64_t heap;
     uint64_t files, phdr;
     uint32_t phnum, program_kind;
-    uint64_t reserved[4];
+    uint32_t secrets, reserved_word;
+    uint64_t reserved[3];
     uint32_t disks;
 };
 
@@ -105,6 +106,7 @@ NK_AT(nk_info, files, NK_INFO_FILES);
 NK_AT(nk_info, phdr, NK_INFO_PHDR);
 NK_AT(nk_info, phnum, NK_INFO_PHNUM);
 NK_AT(nk_info, program_kind, NK_INFO_PROGRAM_KIND);
+NK_AT(nk_info, secrets, NK_INFO_SECRETS);
 NK_AT(nk_info, disks, NK_INFO_DISKS);
 NK_AT(nk_disk_in, in_head, NK_DISK_IN_HEAD);
 NK_AT(nk_disk_in, out_tail, NK_DISK_OUT_TAIL);

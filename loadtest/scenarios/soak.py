@@ -39,13 +39,13 @@ IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 7 << 20  # three bases are some 6.5
 BLOB_DISK: Final = 1 / 3  # of what images have for themselves; bases, which stay in memory, are the first to leave it
 RESIDENT_MEMORY: Final = 40 << 20  # some fifteen machines
 
-# SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default); connections
-# between edge and origin come and go.
+# SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default). Connections
+# between edge and origin come and go: what a crowd of misses has opened stays open for a while, as a step in the line.
 BUDGETS: Final = (
     Budget("memory of the edge", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=32),
     Budget("memory of the origin", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=16),
-    Budget("open files of the edge", "", share=0, floor=8, swing=0, swing_floor=40),
-    Budget("open files of the origin", "", share=0, floor=8, swing=0, swing_floor=40),
+    Budget("open files of the edge", "", share=0, floor=40, swing=0, swing_floor=40),
+    Budget("open files of the origin", "", share=0, floor=40, swing=0, swing_floor=40),
     Budget("disk of the edge", "MiB", share=0.05, floor=8, swing=0.25, swing_floor=16),
 )
 

@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -41,6 +41,8 @@ class Server:
         self.log = folder / f"{name}.log"
         self.url = ""
         self.admin_url = ""  # of an edge, as `fetch.Client` takes it
+        self.environment: Mapping[str, str] = {}  # beside this process's own
+        self.descriptors: Sequence[int] = ()  # of ours that it is given
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -81,6 +83,8 @@ class Server:
             text=True,
             errors="replace",
             start_new_session=True,
+            env={**os.environ, **self.environment},
+            pass_fds=self.descriptors,
         )
         self._reader = threading.Thread(target=self._copy_output, args=(self._process, said), daemon=True)
         self._reader.start()

@@ -60,7 +60,7 @@ class Baker:
 
         if memory_bytes % MEMORY_STEP or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
             raise PublisherError(
-                f"memory: a multiple of 2 MiB from {abi.MEMORY_MIN >> 20} MiB to {abi.MEMORY_MAX >> 20} MiB expected, "
+                f"--memory: a multiple of 2MiB from {abi.MEMORY_MIN >> 20}MiB to {abi.MEMORY_MAX >> 20}MiB expected, "
                 f"got {memory_bytes} bytes"
             )
         self._watchdog = watchdog()
@@ -70,7 +70,7 @@ class Baker:
         self.language = language
         self._runtime = None if language is None else parse_program(language.program())
         if language is not None and memory_bytes < RUNTIME_MEMORY:
-            raise PublisherError(f"memory: at least {RUNTIME_MEMORY >> 20} MiB expected for {language.name}")
+            raise PublisherError(f"--memory: at least {RUNTIME_MEMORY >> 20}MiB expected for {language.name}")
         self.base = self._bake_base()
 
     def _bake_base(self) -> ImageBundle:
@@ -94,7 +94,7 @@ class Baker:
             machine.set_program(self._place_of_runtime(0))
             self._run_to_ready(machine, self.language.name, print)
             if entropy.wanted(shell):  # a base is for programs that are not there yet
-                raise PublisherError(f"{self.language.name}: a runtime that needs no random bytes to begin expected")
+                raise PublisherError(f"{self.language.name}: begins with random bytes: use another language")
         state = machine.capture()
         shell.close()
         base = BaseMemory(base_memfd(state.page_nos, state.pages))
@@ -144,10 +144,10 @@ class Baker:
         usable = self._memory_bytes - -(-len(files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if heap >= usable:
             raise PublisherError(
-                f"{name}: a program below {usable:#x} expected, it ends at {heap:#x}; give the machine more memory"
+                f"{name}: a program below {usable:#x} expected, it ends at {heap:#x}; build with a larger --memory"
             )
         if min(segment.address for segment in program.segments) < abi.PROGRAM_ADDRESS:
-            raise PublisherError(f"{name}: a program linked at {abi.PROGRAM_ADDRESS:#x} or above expected")
+            raise PublisherError(f"{name}: an address from {abi.PROGRAM_ADDRESS:#x} on expected: link with -static-pie")
         place = ProgramPlace(program.entry, heap, usable if files else 0, program.phdr, program.phnum, kind)
         chance = bake_entropy, warn or progress
         return self._bake(name, program, place, env, terms, disks, progress, arguments, files, usable, *chance)
@@ -177,7 +177,7 @@ class Baker:
         packed_files = archive.pack(found)
         usable = self._memory_bytes - -(-len(packed_files) // abi.PAGE_SIZE) * abi.PAGE_SIZE
         if usable < RUNTIME_MEMORY // 2:
-            raise PublisherError(f"{name}: less than {len(packed_files)} bytes of files expected; or more memory")
+            raise PublisherError(f"{name}: files of {len(packed_files)} bytes: build with a larger --memory")
         place = self._place_of_runtime(usable)
         arguments, chance = (self.language.name,), (bake_entropy, warn or progress)
         return self._bake(
@@ -280,7 +280,8 @@ class Baker:
                     outcome = machine.run()
             except OutOfTime:
                 limit_s = BAKE_CPU_MS // 1000
-                raise PublisherError(f"{name}: main must reach nk_serve within {limit_s} s of CPU time") from None
+                late = f"{name}: main did not reach nk_serve within {limit_s} s of CPU time"
+                raise PublisherError(f"{late}: prepare less before, or look for an endless loop") from None
             except GuestError as error:
                 last += _lines(machine)
                 raise PublisherError("\n".join((f"{name}: died before it was ready: {error}", *last))) from error
@@ -294,7 +295,7 @@ class Baker:
                 case Ready():
                     return
                 case Idle():
-                    raise PublisherError(f"{name}: idles before it is ready; a program must call nk_serve")
+                    raise PublisherError(f"{name}: idles before it is ready: call nk_serve, wait for nothing before")
                 case Runnable():
                     progress(f"initialising, {time.monotonic() - started_s:.1f} s")
 

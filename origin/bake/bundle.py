@@ -16,6 +16,7 @@ from vmimage.symbols import encode as encode_symbols
 
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
+ENVIRONMENT_MAX: Final = abi.ENV_SIZE - abi.SECRETS_SIZE  # bytes, arguments included: edges add secrets
 
 
 def bundle_of(
@@ -67,13 +68,16 @@ def environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:
     block = b""
     for name, value in sorted(env.items()):
         if not name or "=" in name or "\0" in name + value:
-            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}")
+            raise PublisherError(f"environment: NAME=VALUE without NUL expected, got {name!r}: write it so")
         block += f"{name}={value}".encode() + b"\0"
     block += b"\0"
     for argument in arguments:
         if not argument or "\0" in argument:
-            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}")
+            raise PublisherError(f"arguments: texts without NUL, none empty, expected, got {argument!r}: leave it out")
         block += argument.encode() + b"\0"
-    if len(block) >= abi.ENV_SIZE:
-        raise PublisherError(f"environment: less than {abi.ENV_SIZE} bytes expected, got {len(block)}")
+    if len(block) >= ENVIRONMENT_MAX:
+        raise PublisherError(
+            f"environment: less than {ENVIRONMENT_MAX} bytes expected, got {len(block)}: "
+            "give fewer --env and --arg, or put what is long into --files"
+        )
     return block + b"\0"

@@ -58,7 +58,10 @@ def parse_program(data: bytes) -> Program:
     :raises PublisherError: not one, or not one that fits the architecture's memory map.
     """
     if len(data) > PROGRAM_MAX:
-        raise PublisherError(f"program: at most {PROGRAM_MAX} bytes expected, got {len(data)}")
+        raise PublisherError(
+            f"program: at most {PROGRAM_MAX} bytes expected, got {len(data)}: "
+            "strip it, and put data into --files or on a disk"
+        )
     try:
         elf = ELFFile(io.BytesIO(data))
         base = _check_header(elf)
@@ -72,12 +75,18 @@ def parse_program(data: bytes) -> Program:
     except PublisherError:
         raise
     except ELFError as error:
-        raise PublisherError(f"program: an ELF file expected, got {len(data)} bytes: {error}") from None
+        raise PublisherError(
+            f"program: an ELF file expected, got {len(data)} bytes: {error}: give a static program for x86-64 Linux"
+        ) from None
     except Exception as error:  # pyelftools lets through whatever a damaged table makes its parsers raise
-        raise PublisherError(f"program: a sound ELF file expected, got a damaged one: {error!r}") from None
+        raise PublisherError(
+            f"program: a sound ELF file expected, got a damaged one: {error!r}: build the program again"
+        ) from None
     entry = int(elf.header["e_entry"]) + base
     if not any(s.access == "rx" and s.address <= entry < s.address + len(s.data) for s in segments):
-        raise PublisherError(f"program: an entry point in executable memory expected, got {entry:#x}")
+        raise PublisherError(
+            f"program: an entry point in executable memory expected, got {entry:#x}: link it with the usual start files"
+        )
     return Program(entry, segments, symbols, headers, elf.num_segments(), functions)
 
 
@@ -120,7 +129,10 @@ def _check_header(elf: Any) -> int:
             "compile it with -target x86_64-linux-musl"
         )
     if elf.num_segments() > SEGMENTS_MAX:
-        raise PublisherError(f"program: at most {SEGMENTS_MAX} segments expected, got {elf.num_segments()}")
+        raise PublisherError(
+            f"program: at most {SEGMENTS_MAX} segments expected, got {elf.num_segments()}: "
+            "link it without a linker script of its own"
+        )
     for segment in elf.iter_segments():
         if segment["p_type"] == "PT_INTERP":
             raise PublisherError(
@@ -151,21 +163,33 @@ def _segments(elf: Any, base: int) -> tuple[Segment, ...]:
         flags = segment["p_flags"] & 7
         where = f"segment {address:#x}..{address + size:#x}"
         if flags not in _ACCESS:
-            raise PublisherError(f"program: {where}: readable, never both writable and executable, expected")
+            raise PublisherError(
+                f"program: {where}: readable, never both writable and executable, expected: "
+                "link it with -z noexecstack and without -z execstack or -N"
+            )
         if address < abi.LIBOS_ADDRESS or address + size > abi.MEMORY_MAX:
             raise PublisherError(
-                f"program: {where}: addresses within {abi.LIBOS_ADDRESS:#x}..{abi.MEMORY_MAX:#x} expected"
+                f"program: {where}: addresses within {abi.LIBOS_ADDRESS:#x}..{abi.MEMORY_MAX:#x} expected: "
+                "link it with -static-pie, which lets it be put anywhere"
             )
         if len(content) != segment["p_filesz"] or len(content) > size:
-            raise PublisherError(f"program: {where}: {segment['p_filesz']} bytes expected, got {len(content)}")
+            raise PublisherError(
+                f"program: {where}: {segment['p_filesz']} bytes expected, got {len(content)}: "
+                "the file is cut off, build it again"
+            )
         segments.append(Segment(address, content, size, _ACCESS[flags]))
     segments.sort(key=lambda s: s.address)
     for low, high in itertools.pairwise(segments):
         end, start = low.address + low.memory_size, high.address
         if end > start or (low.access != high.access and (end - 1) // abi.PAGE_SIZE == start // abi.PAGE_SIZE):
-            raise PublisherError(f"program: segments apart by a page where access differs expected, got {start:#x}")
+            raise PublisherError(
+                f"program: segments apart by a page where access differs expected, got {start:#x}: "
+                "link it with -z separate-code"
+            )
     if not segments:
-        raise PublisherError("program: segments to load expected, got none")
+        raise PublisherError(
+            "program: segments to load expected, got none: link it; an object file or a library is no program"
+        )
     return tuple(segments)
 
 
@@ -176,7 +200,7 @@ def _symbols(
     if section is None or section["sh_type"] != "SHT_SYMTAB":
         return ()
     if section.num_symbols() > SYMBOLS_MAX:
-        raise PublisherError(f"program: at most {SYMBOLS_MAX} symbols expected, got {section.num_symbols()}")
+        raise PublisherError(f"program: at most {SYMBOLS_MAX} symbols expected, got {section.num_symbols()}: strip it")
     found = [
         Symbol(int(symbol["st_value"]) + base, int(symbol["st_size"]), str(symbol.name))
         for symbol in section.iter_symbols()

@@ -38,7 +38,7 @@ def pack(files: Mapping[str, tuple[int, bytes]]) -> bytes:
         _check_path(path, name)
         parent = path.rpartition("/")[0]
         if path and (parent not in files or not stat.S_ISDIR(files[parent][0])):
-            raise PublisherError(f"files: {path}: a folder {parent!r} expected")
+            raise PublisherError(f"files: {path}: a folder {parent!r} expected: rename the file of that name")
     order = sorted(names, key=lambda path: names[path])
     paths_at = _HEADER.size + _ENTRY.size * len(order)
     position = _round_up(paths_at + sum(len(name) + 1 for name in names.values()))
@@ -51,7 +51,10 @@ def pack(files: Mapping[str, tuple[int, bytes]]) -> bytes:
         contents += data.ljust(_round_up(len(data)), b"\0")
     size = position + len(contents)
     if size > FILES_MAX:
-        raise PublisherError(f"files: at most {FILES_MAX >> 20} MiB expected, got {size >> 20}")
+        raise PublisherError(
+            f"files: at most {FILES_MAX >> 20} MiB expected, got {size >> 20}: "
+            "put what is large on a disk (`nunatak disk build`)"
+        )
     head = _HEADER.pack(MAGIC, VERSION, size, len(order), 0) + entries + paths
     return bytes(head.ljust(position, b"\0") + contents)
 
@@ -101,7 +104,10 @@ def _check_path(path: str, name: bytes) -> None:
     parts = path.split("/") if path else []
     bad = any(part in ("", "..", ".") or len(part.encode()) > NAME_MAX for part in parts)
     if bad or len(name) > PATH_MAX or b"\0" in name:
-        raise PublisherError(f"files: a path of at most {PATH_MAX} bytes without '..' expected, got {path[:80]!r}")
+        raise PublisherError(
+            f"files: a path of at most {PATH_MAX} bytes without '..' expected, got {path[:80]!r}: "
+            "give it a shorter name in the folder"
+        )
 
 
 def _round_up(size: int) -> int:

@@ -31,7 +31,10 @@ def linux_program(source: Path, progress: Callable[[str], object] = lambda _: No
     else:
         sources = [source] if source.suffix in SOURCES else []
     if not sources:
-        raise PublisherError(f"{source}: a static x86-64 ELF program, or C or C++ files, expected")
+        raise PublisherError(
+            f"{source}: a static x86-64 ELF program, or C or C++ files, expected: "
+            "compile it with -static, or leave --linux and --cgi away"
+        )
     from libos.toolchain.compile_linux import compile_linux
 
     return checked(
@@ -62,7 +65,9 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
     """
     root = folder.resolve()
     if not root.is_dir():
-        raise PublisherError(f"files: a folder expected, got {folder}")
+        raise PublisherError(
+            f"files: a folder expected, got {folder}: name the folder whose files the program is to find at /"
+        )
     found: dict[str, tuple[int, bytes]] = {"": (archive.FOLDER_MODE, b"")}
     total = 0
     open_folders = [(root, "", frozenset((root,)))]
@@ -71,10 +76,12 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
         for path in sorted(here.iterdir()):
             name, target = prefix + path.name, path.resolve()
             if not target.is_relative_to(root) or not target.exists():
-                raise PublisherError(f"files: {name}: a link within the folder expected, it leads elsewhere")
+                raise PublisherError(
+                    f"files: {name}: a link within the folder expected, it leads elsewhere: copy the file in its place"
+                )
             if target.is_dir():
                 if target in above:
-                    raise PublisherError(f"files: {name}: a link that is not a circle expected")
+                    raise PublisherError(f"files: {name}: a link that is not a circle expected: remove it")
                 found[name] = (archive.FOLDER_MODE, b"")
                 open_folders.append((target, name + "/", above | {target}))
             elif target.is_file():
@@ -82,9 +89,10 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
                 found[name] = (archive.PROGRAM_MODE if target.stat().st_mode & 0o111 else archive.FILE_MODE, data)
                 total += len(data)
             else:
-                raise PublisherError(f"files: {name}: a file or folder expected")
+                raise PublisherError(f"files: {name}: a file or folder expected: remove it")
             if total > archive.FILES_MAX or len(found) > archive.ENTRIES_MAX:
                 raise PublisherError(
-                    f"files: at most {archive.FILES_MAX >> 20} MiB in {archive.ENTRIES_MAX} files expected"
+                    f"files: at most {archive.FILES_MAX >> 20} MiB in {archive.ENTRIES_MAX} files expected: "
+                    "put what is large on a disk (`nunatak disk build`)"
                 )
     return found

@@ -21,6 +21,7 @@ def images_of(
     progress: Callable[[str], None],
     name: str | None,
     env: list[str] | None,
+    env_file: list[Path] | None = None,
     memory: str,
     cpu_ms: int,
     cpu_percent: int,
@@ -42,6 +43,7 @@ def images_of(
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
+    :param env_file: of variables; those of `env` go before.
     :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
     :param warn: gets what a publisher should know; as `progress` if not given.
 
@@ -50,12 +52,16 @@ def images_of(
     from libos.runtimes import language_of, locale_files
     from origin.bake.bake import build_image
     from origin.bake.disk_options import parse_drives
+    from origin.bake.env_file import like_secrets, read_env_files
     from vmimage import abi
     from vmimage.manifest import Limits, Terms
     from vmimage.terms import FRESH_POOL, LOG_MAX, OUTPUT_MAX
 
     if bake_entropy and cgi:
-        raise PublisherError("--bake-entropy: a program that runs while it is built expected, got one for --cgi")
+        raise PublisherError(
+            "--bake-entropy: a program that runs while it is built expected, got one for --cgi: "
+            "leave one of the two away"
+        )
     locale_files(language_of(source), locale or [])
     drives = parse_drives(disk or [])
     one_writer = any(drive.ref.kind == "cow" for drive in drives)
@@ -65,11 +71,16 @@ def images_of(
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     instance: InstanceMode = "request" if fresh or cgi else "pool" if pool > 1 else "service"
     if not source.exists():
-        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file: check the path")
+    variables = {**read_env_files(env_file or []), **parse_environment(env or [])}
+    for each in like_secrets(variables):
+        (warn or progress)(
+            f"{each}: whoever has the image can read it; if it is a secret, give it by `nunatak secrets`"
+        )
     return build_image(
         source,
         name=name or name_of(source),
-        env=parse_environment(env or []),
+        env=variables,
         memory_bytes=size_option("memory", memory),
         terms=Terms(
             instance=instance,

@@ -67,7 +67,7 @@ def make_world(
     :raises PublisherError: a program does not compile or bake, or the prefix makes no names.
     """
     if not is_name(f"{prefix}-00000"):
-        raise PublisherError(f"prefix: letters, digits and hyphens expected, got {prefix!r}")
+        raise PublisherError(f"--prefix: letters, digits and hyphens expected, got {prefix!r}")
     workshop = _Workshop(terms)
     baked: list[tuple[ImageBundle, ImageBundle]] = []
     publications = []

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from origin.commands.shared import EnvOption, FilesOption
+from origin.commands.shared import EnvFileOption, EnvOption, FilesOption
 from vmimage.errors import PublisherError
 
 
@@ -26,6 +26,7 @@ def build(
         str | None, typer.Option(help="Name of the image.", metavar="NAME", show_default="the name of SOURCE")
     ] = None,
     env: EnvOption = None,
+    env_file: EnvFileOption = None,
     memory: Annotated[str, typer.Option(help="Memory of a machine.", metavar="SIZE")] = "32MiB",
     cpu_ms: Annotated[
         int, typer.Option(min=1, max=60_000, help="CPU time that a request may take.", metavar="MILLISECONDS")
@@ -124,6 +125,7 @@ def build(
             progress=lambda step: status.update(f"building: {escape(plain(step))}"),
             name=name,
             env=env,
+            env_file=env_file,
             memory=memory,
             cpu_ms=cpu_ms,
             cpu_percent=cpu_percent,
@@ -202,7 +204,9 @@ def _write(path: Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise PublisherError(f"output: a writable place expected, got {path}: {error.strerror}") from None
+        raise PublisherError(
+            f"output: a writable place expected, got {path}: {error.strerror}: make its folder, or name another with -o"
+        ) from None
 
 
 def _size(size: int) -> str:

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
+from origin.commands.config_file import ConfigOption, PrintOption, as_file
+from origin.commands.names_cli import hosts, rename, withdraw
+from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
+from origin.commands.services_cli import services
 from origin.commands.shared import (
     KeysOption,
     OriginOption,
@@ -21,6 +25,8 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    load_upload_token,
+    written_choice,
 )
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
@@ -29,19 +35,23 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from tuf.api.metadata import Root
 
-    from origin.publish.publish import Exchange
-    from origin.publish.written import Choice
+    from origin.publish.entries import Exchange
     from origin.registry.roles import Online
     from vmimage.trust import Trust
 
 
 app = typer.Typer()
 app.add_typer(token, name="token")
+app.add_typer(services, name="services")
+app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
 app.command()(build)
 app.command()(inspect)
 app.command()(renew)
+app.command()(withdraw)
+app.command()(rename)
+app.command()(prune)
 
 
 @app.command()
@@ -56,6 +66,7 @@ def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", me
 
 @app.command()
 def origin(
+    context: typer.Context,
     store: Annotated[
         Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
     ],
@@ -72,30 +83,36 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    config: ConfigOption = None,
+    print_config: PrintOption = False,
 ) -> None:
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
-    On SIGTERM and Ctrl-C it finishes the requests in flight and ends. On SIGHUP it reads the files of the tokens again.
+    On SIGTERM and Ctrl-C it finishes the requests in flight and ends; a second one ends it at once. On SIGHUP it reads
+    the files of the tokens again.
     """
-    import asyncio
     import logging
     import resource
-    import signal
     from datetime import timedelta
 
     import uvloop
 
+    from origin.commands.serving import serve_until_told
     from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
-    from origin.registry.server import Origin, serve
+    from origin.registry.server import Origin
     from origin.registry.store import Store
+
+    if print_config:
+        typer.echo(as_file(context), nl=False)
+        return
 
     def shared_tokens() -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE
-        return _token(keys, token_file), load_token(log_file) if log_file.exists() else None
+        return load_upload_token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
@@ -119,14 +136,10 @@ def origin(
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(site, host, port, lambda url: _announce(f"nunatak origin ready on {url}"), stop)
+    def announce(url: str) -> None:
+        _announce(f"nunatak origin ready on {url}")
 
-    uvloop.run(run())
+    uvloop.run(serve_until_told(site, host, port, reload, announce))
 
 
 @app.command()
@@ -184,17 +197,17 @@ def publish(
 
     if batch is not None:
         if image is not None or service is not None or host:
-            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both")
+            raise PublisherError("either --batch or IMAGE with --service and --host expected, got both: leave one away")
         publications = read_batch(batch)
     elif image is None or service is None:
-        raise PublisherError("IMAGE with --service, or --batch, expected")
+        raise PublisherError("IMAGE with --service, or --batch, expected: name the image file and its service")
     else:
         publications = [publication(image, read_image(image), service, host or [], disk or [])]
     if tenant:
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = _choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -224,7 +237,7 @@ def rollback(
     from origin.keys import load_signer, load_trust
     from origin.publish import publish as publishing
 
-    choice, signer = _choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signer(keys, "publisher")
     _carry_out(
         lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -242,22 +255,9 @@ def _carry_out(
     from origin.publish.progress import report, upload_bar
 
     with upload_bar() as progress:
-        token = _token(keys, token_file)
+        token = load_upload_token(keys, token_file)
         records = carry_out(start(trust), url=origin, token=token, progress=progress, plain_http=plain_http)
     report(records)
-
-
-def _choice(text: str | None) -> Choice | None:
-    choices: dict[str | None, Choice | None] = {None: None, "keep": "keep", "drop": "drop"}
-    if text in choices:
-        return choices[text]
-    raise PublisherError(f"--written: keep or drop expected, got {text!r}")
-
-
-def _token(keys: Path, token_file: Path | None) -> str:
-    from origin.keys import TOKEN_FILE, load_token
-
-    return load_token(token_file or keys / TOKEN_FILE)
 
 
 def _announce(text: str) -> None:

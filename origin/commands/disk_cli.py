@@ -1,24 +1,21 @@
-"""Commands for disks and logs."""
+"""Commands for disks, and `nunatak logs` beside them."""
 
 from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenOption
-from vmimage.errors import OriginError, OriginUnreachable, PublisherError
-from vmimage.text import plain
+from origin.commands.logs_cli import logs
+from vmimage.errors import PublisherError
 
 app = typer.Typer()
 disk = typer.Typer(help="Make and inspect disks, whose blocks machines read one by one.", no_args_is_help=True)
 app.add_typer(disk, name="disk")
-
-FOLLOW_WAIT_S: Final = 20
+app.command()(logs)
 
 
 @disk.command("build")
@@ -90,73 +87,3 @@ def inspect_disk(
             opened.block(block_no)
         about["verified"] = True
     typer.echo(json.dumps(about, indent=2))
-
-
-@app.command()
-def logs(
-    service: Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")],
-    origin: OriginOption,
-    keys: KeysOption,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing as lines come.")] = False,
-    log: Annotated[
-        str | None,
-        typer.Option(
-            help="Log disk to print alone; - stands for lines of nk_log and the console.",
-            metavar="NAME",
-            show_default="all of them",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the lines as edges wrote them.")] = False,
-    token_file: TokenOption = None,
-    plain_http: PlainOption = False,
-) -> None:
-    """Print what a service has logged, on all edges."""
-    from origin.keys import TOKEN_FILE, load_token
-    from origin.model.exchange import refuse_plain_http
-
-    refuse_plain_http(origin, plain_http)
-    token = load_token(token_file or keys / TOKEN_FILE)
-    place = 0
-    while True:
-        lines, next_place = _fetch_lines(f"{origin.rstrip('/')}/logs/{service}", token, place, follow)
-        for line in lines.splitlines():
-            _print_line(line, log, as_json)
-        if not follow and next_place == place:
-            return
-        place = next_place
-
-
-def _fetch_lines(url: str, token: str, place: int, follow: bool) -> tuple[bytes, int]:
-    import urllib3
-
-    wait = FOLLOW_WAIT_S if follow else 0
-    for attempt in range(5):
-        try:
-            answer = urllib3.request(
-                "GET",
-                f"{url}?after={place}&wait={wait}",
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=urllib3.Timeout(connect=5, read=wait + 15),
-                retries=False,
-            )
-            if answer.status != 200:
-                raise OriginError(f"{url}: status 200 expected, got {answer.status}: {answer.data[:200]!r}")
-            return answer.data, int(answer.headers.get("Nunatak-Next", place))
-        except urllib3.exceptions.HTTPError as error:
-            if not follow or attempt == 4:
-                raise OriginUnreachable(f"{url}: {error}") from None
-            time.sleep(2**attempt)
-    raise AssertionError("unreachable")
-
-
-def _print_line(line: bytes, log: str | None, as_json: bool) -> None:
-    try:
-        entry = json.loads(line)
-        if log is not None and entry["log"] != ("" if log == "-" else log):
-            return
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry["at"])) + f"{entry['at'] % 1:.3f}"[1:] + "Z"
-        shown = f"{at} {entry['log'] or '-'} {entry.get('text', entry.get('data'))}"
-    except (ValueError, TypeError, LookupError, OverflowError, OSError, RecursionError, AttributeError):
-        raise OriginError(f"lines of JSON as edges write them expected, got {line[:200]!r}") from None
-    # As JSON again and not as it came: escapes for all that is not ASCII.
-    typer.echo(json.dumps(entry, separators=(",", ":")) if as_json else plain(shown))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from origin.commands.shared import EnvOption, FilesOption
+from origin.commands.shared import EnvFileOption, EnvOption, FilesOption
 from vmimage.errors import PublisherError
 
 
@@ -21,6 +21,7 @@ def run(
         typer.Argument(help="Arguments of the program.", metavar="[ARGUMENT]...", show_default="none"),
     ] = None,
     env: EnvOption = None,
+    env_file: EnvFileOption = None,
     files: FilesOption = None,
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Pass standard input on to the program; without this it finds none.")
@@ -38,6 +39,7 @@ def run(
 
     Its output is passed on byte for byte, with any escapes for the terminal that are in it.
     """
+    from origin.bake.env_file import read_env_files
     from origin.bake.linux import linux_program, packed
     from origin.bake.recipe import parse_environment
     from origin.bake.run import Run
@@ -47,11 +49,11 @@ def run(
     if engine not in ("unicorn", "kvm"):
         raise PublisherError(f"--engine: unicorn or kvm expected, got {engine!r}")
     if not program.exists():
-        raise PublisherError(f"program: a static Linux program expected, got {program}: no such file")
+        raise PublisherError(f"program: a static Linux program expected, got {program}: no such file: check the path")
     started = Run(
         linux_program(program),
         arguments=(program.name, *(arguments or [])),
-        env=parse_environment(env or []),
+        env={**read_env_files(env_file or []), **parse_environment(env or [])},
         files=packed(files),
         engine="kvm" if engine == "kvm" else "unicorn",
         memory_bytes=size_option("memory", memory),

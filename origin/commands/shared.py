@@ -1,9 +1,16 @@
-"""Options that several commands take, each said once."""
+"""Options that several commands take, each said once, and what is made of them."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vmimage.errors import PublisherError
+
+if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.publish.written import Choice
 
 KeysOption = Annotated[
     Path,
@@ -41,11 +48,43 @@ WrittenOption = Annotated[
         show_default="none, such a change is refused",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FilesOption = Annotated[
     Path | None,
     typer.Option(help="Folder that the program finds at /, read-only.", metavar="FOLDER", show_default="none"),
+]
+EnvFileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--env-file",
+        help="File of variables of its environment, NAME=VALUE in each line; may be repeated. They become part of the "
+        "image: secrets are for `nunatak secrets`.",
+        metavar="FILE",
+        show_default="none",
+    ),
 ]
 EnvOption = Annotated[
     list[str] | None,
     typer.Option(help="Variable of its environment; may be repeated.", metavar="NAME=VALUE", show_default="none"),
 ]
+
+
+def load_upload_token(keys: Path, token_file: Path | None) -> str:
+    """The token for uploads: of a file, or of the key folder.
+
+    :raises OperatorError: there is none, or others may read it.
+    """
+    from origin.keys import TOKEN_FILE, load_token
+
+    return load_token(token_file or keys / TOKEN_FILE)
+
+
+def written_choice(text: str | None) -> Choice | None:
+    """What `--written` says.
+
+    :raises PublisherError: neither keep nor drop.
+    """
+    choices: dict[str | None, Choice | None] = {None: None, "keep": "keep", "drop": "drop"}
+    if text in choices:
+        return choices[text]
+    raise PublisherError(f"--written: keep or drop expected, got {text!r}")

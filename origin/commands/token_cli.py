@@ -43,7 +43,7 @@ def add(
     from origin.model.tokens import add as add_token
 
     if (tenant is None) == (edge is None):
-        raise OperatorError("either --tenant or --edge expected")
+        raise OperatorError("either --tenant or --edge expected: say whom the token is for")
     use: For = "tenant" if tenant is not None else "edge"
     made, text = add_token(keys / TOKENS_FILE, use, tenant or edge or "", datetime.now(UTC))
     typer.echo(f"token {made.id} for {made.use} {made.name}; remove it by `nunatak token remove {made.id}`", err=True)

@@ -62,9 +62,9 @@ def world(
     from vmimage.manifest import is_name
 
     if source is not None and mix is not None:
-        raise PublisherError("either SOURCE or --mix expected, got both")
+        raise PublisherError("either SOURCE or --mix expected, got both: leave one away")
     if source is not None and not source.exists():
-        raise PublisherError(f"source: a program expected, got {source}: no such file")
+        raise PublisherError(f"source: a program expected, got {source}: no such file: check the path")
     if tenant and not is_name(tenant):
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
     sources = [source] if source is not None else turns(parse_mix(mix if mix is not None else "c=3,js=2,lua=1"))

@@ -31,7 +31,7 @@ def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
         return images_of(source, progress=progress, **options)
 
     if not source.exists():
-        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file")
+        raise PublisherError(f"source: a program or a folder expected, got {source}: no such file: check the path")
     disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
     quiet_logs()
     uvloop.run(

@@ -69,6 +69,10 @@ class LocalOrigin:
         """The service under this machine's own names, `NAME.localhost` among them (RFC 6761 section 6.3)."""
         return self.release if is_own_host(host) else None
 
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """None ever is."""
+        return None
+
     # edge.content.blobs.Store
 
     async def get(self, ref: Ref, load: Load) -> bytes:

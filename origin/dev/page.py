@@ -64,7 +64,7 @@ class Problem:
         note = (
             "This page loads again until the source is fixed."
             if self.again
-            else "An edge tells clients the status only."
+            else "An edge tells clients the reason only."
         )
         parts.append(f"<footer>nunatak dev · {self.status} {escape(self.kind)} · {note}</footer></main></html>\n")
         return "".join(parts)

@@ -40,16 +40,20 @@ def check_database(source: Path) -> None:
 def _check_length(source: Path, header: bytes) -> None:
     size = source.stat().st_size
     if len(header) < _HEADER_BYTES:
-        raise PublisherError(f"disk: {source}: an SQLite database expected, it is cut off after {size} bytes")
+        raise PublisherError(
+            f"disk: {source}: an SQLite database expected, it is cut off after {size} bytes: copy it again"
+        )
     _, page_bytes, counter, pages, counter_of_pages = _HEADER.unpack(header[: _HEADER.size])
     page_bytes = _PAGE_MAX if page_bytes == 1 else page_bytes
     if not _PAGE_MIN <= page_bytes <= _PAGE_MAX or page_bytes & (page_bytes - 1):
         raise PublisherError(
-            f"disk: {source}: an SQLite database expected, its header is damaged: a page has {page_bytes} bytes"
+            f"disk: {source}: an SQLite database expected, its header is damaged: a page has {page_bytes} bytes: "
+            "copy it again"
         )
     if counter == counter_of_pages and size < pages * page_bytes:
         raise PublisherError(
-            f"disk: {source}: an SQLite database of {pages * page_bytes} bytes expected, it is cut off after {size}"
+            f"disk: {source}: an SQLite database of {pages * page_bytes} bytes expected, it is cut off after "
+            f"{size}: copy it again"
         )
 
 

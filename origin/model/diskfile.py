@@ -45,7 +45,10 @@ class DiskFile:
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise PublisherError(f"disk: a file of `nunatak disk` expected, got {path}: {error.strerror}") from None
+            raise PublisherError(
+                f"disk: a file of `nunatak disk` expected, got {path}: {error.strerror}: "
+                "make one with `nunatak disk build`"
+            ) from None
         self.path = path
         self._places = dict(_members(self._file, path))
         try:
@@ -103,7 +106,9 @@ def pack_disk(
             hint = "; an empty disk needs a size" if not size else ""
             raise PublisherError(f"disk: a file of 1 to {DISK_BYTES_MAX} bytes expected, got {source} of {size}{hint}")
         if source_bytes > size:
-            raise PublisherError(f"disk: {source} of at most {size} bytes expected, it has {source_bytes}")
+            raise PublisherError(
+                f"disk: {source} of at most {size} bytes expected, it has {source_bytes}: give a larger --size"
+            )
         check_database(source)
         try:
             with source.open("rb") as data, temporary.open("wb") as file:
@@ -112,7 +117,10 @@ def pack_disk(
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise PublisherError(f"disk: {error.filename or output}: {error.strerror}") from None
+        raise PublisherError(
+            f"disk: {error.filename or output}: {error.strerror}: "
+            "name a file that can be read, and a place that can be written"
+        ) from None
     return manifest
 
 

@@ -20,6 +20,7 @@ class Request:
     path: str
     body: bytes = b""
     content_type: str = "application/octet-stream"
+    silence_s: float | None = None  # that its answer may take to begin; None: as long as any
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ def refuse_plain_http(url: str, allowed: bool) -> None:
     :raises PublisherError: another URL than https:// or of this machine itself.
     """
     if not allowed and not is_guarded(url):
-        why = "everybody on the way can read a token that is sent by http (--plain-http sends it all the same)"
-        raise PublisherError(f"--origin: https:// or an address of this machine expected, got {url!r}: {why}")
+        raise PublisherError(
+            f"--origin: https:// or an address of this machine expected, got {url!r}: everybody on the way can read a "
+            "token that is sent by http; use https, or send it all the same with --plain-http"
+        )
 
 
 def upload_request(digest: str, data: bytes) -> Request:

@@ -57,8 +57,8 @@ class Tokens:
         self._tokens: list[Token] = []
         self._refresh()
 
-    def find(self, use: For, text: str) -> str | None:
-        """Whose token a text is, None for no token that is known. Takes as long for every text of a length."""
+    def find(self, use: For, text: str) -> Token | None:
+        """The token that a text is, None for none that is known. Takes as long for every text of a length."""
         try:
             self._refresh()
         except OperatorError as error:
@@ -67,7 +67,7 @@ class Tokens:
         found = None
         for token in self._tokens:
             if hmac.compare_digest(token.sha256, given) and token.use == use:
-                found = token.name
+                found = token
         return found
 
     def _refresh(self) -> None:
@@ -78,7 +78,7 @@ class Tokens:
             self._seen, self._tokens = None, []
             return
         except OSError as error:
-            raise OperatorError(f"tokens expected at {self._path}: {error.strerror}") from None
+            raise OperatorError(f"tokens expected at {self._path}: {error.strerror}: give this user the file") from None
         if seen != self._seen:
             self._tokens = load(self._path)
             self._seen = seen
@@ -97,7 +97,9 @@ def load(path: Path) -> list[Token]:
             raise ValueError
         return [_parse(entry) for entry in content["tokens"]]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        raise OperatorError(f"a file of tokens, made by `nunatak token add`, expected at {path}") from None
+        raise OperatorError(
+            f"a file of tokens, made by `nunatak token add`, expected at {path}: make it so, or remove it"
+        ) from None
 
 
 def _parse(entry: dict[str, Any]) -> Token:
@@ -118,7 +120,9 @@ def add(path: Path, use: For, name: str, now: datetime) -> tuple[Token, str]:
         raise OperatorError(f"--{use}: 1 to 63 of a-z 0-9 . _ - expected, got {name!r}")
     with _changing(path) as tokens:
         if len(tokens) >= TOKENS_MAX:
-            raise OperatorError(f"at most {TOKENS_MAX} tokens expected, got one more")
+            raise OperatorError(
+                f"at most {TOKENS_MAX} tokens expected, got one more: remove some with `nunatak token remove`"
+            )
         id_ = secrets.token_hex(4)
         text = f"nk{id_}.{secrets.token_urlsafe(32)}"
         sha256 = hashlib.sha256(text.encode()).hexdigest()
@@ -137,7 +141,7 @@ def remove(path: Path, id_: str) -> Token:
             if token.id == id_:
                 tokens.remove(token)
                 return token
-        raise OperatorError(f"the identifier of a token expected (nunatak token list), got {id_[:80]!r}")
+        raise OperatorError(f"the identifier of a token expected, got {id_[:80]!r}: take one of `nunatak token list`")
 
 
 @contextmanager
@@ -146,7 +150,9 @@ def _changing(path: Path) -> Iterator[list[Token]]:
     try:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise OperatorError(f"a key folder expected at {path.parent}: {error.strerror}") from None
+        raise OperatorError(
+            f"a key folder expected at {path.parent}: {error.strerror}: name that of the origin with --keys"
+        ) from None
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         tokens = load(path)

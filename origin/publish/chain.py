@@ -1,7 +1,7 @@
 """What a publisher believes of an origin: the newest root and targets, followed from those of the key folder.
 
 Decisions without I/O, as `origin.publish.publish`. What no edge could use (a role that has expired, a key that is not
-trusted) is refused here, before anything is sent.
+trusted, an origin of another root) is refused here, before anything is sent.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -10,7 +10,7 @@ from typing import Final
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Snapshot, Timestamp
+from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect
 from vmimage.errors import OriginError, PublisherError, VerificationError
@@ -38,7 +38,10 @@ def read_state(trust: Trust) -> _Read:
     """Follow what an origin says now from what was known before.
 
     :raises VerificationError: it is not what `trust` leads to.
+    :raises OriginError: it is older than what `trust` says.
     """
+    [response] = yield [Request("GET", f"/tuf/{trust.root.version}.root.json")]
+    _require_root(trust.root, response)
     roots: list[bytes] = []
     while len(roots) < ROOTS_MAX:
         [response] = yield [Request("GET", f"/tuf/{trust.root.version + len(roots) + 1}.root.json")]
@@ -65,6 +68,33 @@ def read_state(trust: Trust) -> _Read:
     except RepositoryError as error:
         raise VerificationError(f"targets: {error}") from None
     return State(Trust(root, response.body), snapshot, timestamp, roots, response.body)
+
+
+def _require_root(known: Root, response: Response) -> None:
+    if response.status == 404:
+        raise OriginError(
+            f"root version {known.version} of the key folder expected at the origin too, not there: edges that have it "
+            "refuse what the origin says; was its store restored from a backup?"
+        )
+    expect(response, 200, "root")
+    try:
+        same = Metadata[Root].from_bytes(response.body).signed == known
+    except (RepositoryError, ValueError):
+        same = False
+    if not same:
+        raise VerificationError(
+            f"root version {known.version} of the origin: that of the key folder expected, got another: is it another "
+            "origin's folder? Edges that were given its root.json refuse all that this origin says"
+        )
+
+
+def require_token() -> Generator[Sequence[Request], Sequence[Response], None]:
+    """See that the origin takes the token that is shown, before anything is sent that it could refuse.
+
+    :raises PublisherError: it does not.
+    """
+    [response] = yield [Request("GET", "/v2/")]
+    expect(response, 200, "token")
 
 
 def newest(

@@ -22,32 +22,44 @@ Exchange = Generator[Sequence[Request], Sequence[Response], _Result]
 
 
 def carry_out(
-    exchange: Exchange[_Result], *, url: str, token: str, progress: Progress | None = None, plain_http: bool = False
+    exchange: Exchange[_Result],
+    *,
+    url: str,
+    token: str | None = None,
+    progress: Progress | None = None,
+    plain_http: bool = False,
 ) -> _Result:
     """Run an exchange against the origin at `url` and return its result.
 
+    :param token: None for what needs none, since it is public.
     :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
     :param plain_http: whether the token may go over a network as it is.
     :raises OriginUnreachable, OriginTimeout: no connection, or silence.
     :raises OriginError, PublisherError: as the exchange decides.
     """
     if not url.startswith(("http://", "https://")):
-        raise PublisherError(f"an origin URL starting with http:// or https:// expected, got {url!r}")
-    refuse_plain_http(url, plain_http)
+        raise PublisherError(
+            f"an origin URL starting with http:// or https:// expected, got {url!r}: write --origin so"
+        )
+    if token is not None:
+        refuse_plain_http(url, plain_http)
     return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))
 
 
+def _timeout(silence_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=silence_s)
+
+
 class _Shell:
-    def __init__(self, url: str, token: str, progress: Progress) -> None:
+    def __init__(self, url: str, token: str | None, progress: Progress) -> None:
         self._url = url
-        self._headers = {"Authorization": f"Bearer {token}"}
+        self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         self._progress = progress
         self._sent = self._total = 0
         self._slots = asyncio.Semaphore(CONCURRENCY)
 
     async def run(self, exchange: Exchange[_Result]) -> _Result:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
+        async with aiohttp.ClientSession(headers=self._headers) as session:
             responses: Sequence[Response] | None = None
             while True:
                 try:
@@ -73,6 +85,7 @@ class _Shell:
                     data=self._pieces(request.body) if request.body else None,
                     headers={"Content-Type": request.content_type, "Content-Length": str(len(request.body))},
                     allow_redirects=False,
+                    timeout=_timeout(request.silence_s or SILENCE_TIMEOUT_S),
                 ) as answer,
             ):
                 body = bytearray()

@@ -37,13 +37,13 @@ def read_batch(path: Path) -> list[Publication]:
                 raise ValueError
         except (ValueError, TypeError, LookupError, AttributeError):
             raise PublisherError(
-                f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected'
+                f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected: write it so'
             ) from None
         if image not in images:
             images[image] = read_image(image)
         publications.append(replace(publication(image, images[image], service, list(map(str, hosts))), tenant=tenant))
     if not publications:
-        raise PublisherError(f"{path}: at least one line expected, got none")
+        raise PublisherError(f"{path}: at least one line expected, got none: write one for each service")
     return publications
 
 
@@ -58,7 +58,9 @@ def publication(
 
     derived = [image for image in images if image.manifest.kind == "derived"]
     if len(derived) != 1:
-        raise PublisherError(f"{path}: one image beside its base expected, got {len(derived)}")
+        raise PublisherError(
+            f"{path}: one image beside its base expected, got {len(derived)}: give a file of `nunatak build`"
+        )
     names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
     return Publication(tuple(images), derived[0].manifest.digest, service, names, tuple(_disks_of(derived[0], disks)))
 
@@ -75,7 +77,7 @@ def read_parked(path: Path) -> bytes | None:
             if not is_parked(file.read(len(MAGIC))):
                 return None
     except OSError as error:
-        raise PublisherError(f"file: a readable one expected, got {path}: {error.strerror}") from None
+        raise PublisherError(f"file: a readable one expected, got {path}: {error.strerror}: check the path") from None
     return _read(path, "parked record", RECORD_MAX)
 
 
@@ -91,7 +93,10 @@ def read_edge_key(path: Path) -> bytes:
     try:
         key = path.read_bytes()
     except OSError as error:
-        raise PublisherError(f"--key: a readable key expected at {path}: {error.strerror}") from None
+        raise PublisherError(
+            f"--key: a readable key expected at {path}: {error.strerror}: "
+            "name the file `key` of the edge's cache folder"
+        ) from None
     if len(key) != KEY_BYTES:
         raise PublisherError(f"--key: a key of {KEY_BYTES} bytes expected at {path}, got {len(key)}")
     return key
@@ -122,7 +127,10 @@ def _disks_of(image: ImageBundle, files: Sequence[Path]) -> list[DiskFile]:
     opened = [DiskFile(path) for path in files]
     for one in opened:
         if one.manifest.digest not in named:
-            raise PublisherError(f"{one.path}: a disk that the image names expected, got {one.manifest.digest}")
+            raise PublisherError(
+                f"{one.path}: a disk that the image names expected, got {one.manifest.digest}: "
+                "name the file that `build --disk` had"
+            )
     return opened
 
 
@@ -131,7 +139,11 @@ def _read(path: Path, what: str, size_max: int = 64 << 20) -> bytes:
 
     try:
         if path.stat().st_size > size_max:
-            raise PublisherError(f"{what}: a file of at most {decimal(size_max)} expected, got {path}")
+            raise PublisherError(
+                f"{what}: a file of at most {decimal(size_max)} expected, got {path}: name one of `nunatak`"
+            )
         return path.read_bytes()
     except OSError as error:
-        raise PublisherError(f"{what}: a file expected, got {path}: {error.strerror}") from None
+        raise PublisherError(
+            f"{what}: a file expected, got {path}: {error.strerror}: check the path, or make it with `nunatak build`"
+        ) from None

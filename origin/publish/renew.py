@@ -14,7 +14,7 @@ from securesystemslib.signer import Signer
 
 from origin.model.exchange import Request, Response, expect
 from origin.publish.chain import State, read_state
-from origin.publish.publish import CONFLICTS_BORNE
+from origin.publish.entries import CONFLICTS_BORNE
 from vmimage.errors import OriginError
 from vmimage.renewal import ROOT_ROLES, next_root, next_targets
 from vmimage.trust import OFFLINE_LIFETIME, Trust, follow, sign_bin
@@ -91,7 +91,9 @@ def renew(
             expect(response, 201, "renewal")
             roots = (*state.roots, *([signed["root"]] if "root" in signed else []))
             return Renewed(roots, signed.get("targets", state.targets), tuple(_lines(signed, trust, len(bins), now)))
-    raise OriginError(f"renewal: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts")
+    raise OriginError(
+        f"renewal: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
+    )
 
 
 def _sign_top(plan: Plan, state: State, root: bytes, targets: bytes, now: datetime) -> tuple[dict[str, bytes], Trust]:

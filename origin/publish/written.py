@@ -42,7 +42,10 @@ def decide(
         was, now = known.get(name), cows.get(name)
         if now is None:
             if _asked(choice, service, name, before, "is no longer a copy-on-write disk of the image") == "keep":
-                raise PublisherError(f"--written keep: an image with a cow disk {name} expected for {service}")
+                raise PublisherError(
+                    f"--written keep: an image with a cow disk {name} expected for {service}: "
+                    "build with it, or take --written drop"
+                )
         elif old is not None and was is None:
             places[name] = version
         elif was is not None and was.digest == now.digest:
@@ -51,7 +54,10 @@ def decide(
             places[name] = version
         elif was is None or now.bytes < was.bytes:
             size = f"at least {was.bytes} bytes" if was is not None else "a known size before"
-            raise PublisherError(f"--written keep: disk {name} of {size} expected for {service}, got {now.bytes} bytes")
+            raise PublisherError(
+                f"--written keep: disk {name} of {size} expected for {service}, got {now.bytes} bytes: "
+                "build a disk of that --size, or take --written drop"
+            )
         else:
             places[name] = since.get(name, 0)
     return tuple(sorted(places.items()))

@@ -8,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.registry.refusal import OciError
+from origin.registry.refusal import CODES, OciError
 from origin.registry.store import BlobMissing
 from vmimage.errors import FormatError, NunatakError, VerificationError
 
@@ -43,10 +43,14 @@ def created(location: str, digest: str, **fields: str) -> web.Response:
 
 
 def refusal(status: int, code: str, message: str, **fields: str) -> web.Response:
-    """An error body ("Error Codes"). With 401 it says what opens the door: a token, as the password of any user."""
+    """An error body ("Error Codes"), with what to do as its detail.
+
+    With 401 it says what opens the door: a token, as the password of any user.
+    """
     if status == 401:
         fields["WWW-Authenticate"] = 'Basic realm="nunatak", charset="UTF-8"'
-    return web.json_response({"errors": [{"code": code, "message": message}]}, status=status, headers=fields)
+    error = {"code": code, "message": message, "detail": CODES[code].remedy}
+    return web.json_response({"errors": [error]}, status=status, headers=fields)
 
 
 @web.middleware

@@ -1,12 +1,23 @@
 """Bearer tokens (RFC 6750): whose a request is, by the one that it shows."""
 
 import hmac
+from typing import Final, NamedTuple
 
 from origin.model.tokens import For, Tokens
 
 
-def bearer(authorization: str, shared: str | None, tokens: Tokens | None, use: For) -> str | None:
-    """Whom an Authorization field stands for: "" for the shared token, a name for one of its own, None for nobody.
+class Holder(NamedTuple):
+    """Who shows a token."""
+
+    name: str  # of a tenant or an edge; "" with the shared token
+    token: str  # its identifier; "" of the shared one
+
+
+SHARED: Final = Holder("", "")
+
+
+def bearer(authorization: str, shared: str | None, tokens: Tokens | None, use: For) -> Holder | None:
+    """Whom an Authorization field stands for: SHARED for the shared token, None for nobody.
 
     :param shared: the token of the key folder, compared in constant time. :param tokens: those with names.
     """
@@ -14,5 +25,6 @@ def bearer(authorization: str, shared: str | None, tokens: Tokens | None, use: F
     if scheme != "Bearer":
         return None
     if shared is not None and hmac.compare_digest(given.encode("utf-8", "surrogateescape"), shared.encode()):
-        return ""
-    return tokens.find(use, given) if tokens is not None else None
+        return SHARED
+    found = tokens.find(use, given) if tokens is not None else None
+    return Holder(found.name, found.id) if found is not None else None

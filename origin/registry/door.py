@@ -40,7 +40,7 @@ class Door:
         shown = as_bearer(request.headers.get("Authorization", ""))
         whose = bearer(shown, self.token, self._tokens, "tenant")
         if whose is not None:
-            return Submitter(whose, operator=not whose)
+            return Submitter(whose.name, operator=not whose.name, token=whose.token)
         said = "as Bearer, or as the password of any user (Basic)"
         raise OciError(401, "UNAUTHORIZED", f"the origin's upload token expected {said}, got none or another")
 

@@ -1,8 +1,10 @@
 """Where an origin listens: an address and port, or a Unix socket that a proxy on the same machine connects to."""
 
+import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,11 @@ from vmimage.errors import OperatorError
 SOCKET_MODE: Final = 0o666  # whoever may enter its folder, as an address is for all of a machine; changes need a token
 EVERYWHERE: Final = "*"  # all addresses of both families
 PATH_MAX: Final = 107  # octets in an address (unix(7))
+_REMEDIES: Final = {
+    errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
+    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which): end it, or name another port",
+    errno.EADDRNOTAVAIL: ": no interface of this machine has that address: name one of its own (ip address), or *",
+}
 _PROBE_S: Final = 1.0  # a listener answers a connection at once, its queue being the kernel's
 
 
@@ -47,8 +54,23 @@ async def listen(runner: web.AppRunner, host: str | Path, port: int) -> str:
     try:
         await web.TCPSite(runner, None if host == EVERYWHERE else host, port).start()
     except OSError as error:
-        raise OperatorError(f"a free address expected, got {host}:{port}: {_why(error)}") from None
-    bound = runner.addresses[0]
+        raise OperatorError(f"--listen {host}:{port}: {_why(error)}") from None
+    return _place(runner.addresses[0])
+
+
+async def take_over(runner: web.AppRunner, given: Sequence[socket.socket]) -> str:
+    """Take connections from now on, on sockets that a service manager has opened; the first, as people are told.
+
+    :param given: at least one, listening.
+    """
+    for each in given:
+        await web.SockSite(runner, each).start()
+    return _place(given[0].getsockname())
+
+
+def _place(bound: str | tuple[str, int]) -> str:
+    if isinstance(bound, str):
+        return f"unix:{bound}"
     return f"http://{f'[{bound[0]}]' if ':' in bound[0] else bound[0]}:{bound[1]}"
 
 
@@ -59,15 +81,14 @@ def unlisten(host: str | Path) -> None:
 
 
 def _why(error: OSError) -> str:
-    text = error.strerror or str(error)
-    if error.errno is not None and not isinstance(error, socket.gaierror):
-        text = os.strerror(error.errno)
-    return f"{text}: ports below 1024 need CAP_NET_BIND_SERVICE" if isinstance(error, PermissionError) else text
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return f"{error.strerror or error}: name an address, or a name that this machine knows"
+    return os.strerror(error.errno) + _REMEDIES.get(error.errno, "")
 
 
 def _unix_listener(path: Path) -> socket.socket:
     if len(os.fsencode(path)) > PATH_MAX:
-        raise OperatorError(f"--listen unix:{path}: a path of at most {PATH_MAX} octets expected")
+        raise OperatorError(f"--listen unix:{path}: a path of at most {PATH_MAX} octets expected: name a shorter one")
     _clear(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -86,7 +107,9 @@ def _clear(path: Path) -> None:
     """
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise OperatorError(f"--listen unix:{path}: a socket or nothing expected there, found another file")
+            raise OperatorError(
+                f"--listen unix:{path}: a socket or nothing expected there, found another file: name another path"
+            )
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX) as probe:
@@ -98,4 +121,6 @@ def _clear(path: Path) -> None:
             return
         except (BlockingIOError, TimeoutError):
             pass  # its queue is full: somebody is there
-    raise OperatorError(f"--listen unix:{path}: another process listens there")
+    raise OperatorError(
+        f"--listen unix:{path}: another process listens there: end it (ss -lxp says which), or name another path"
+    )

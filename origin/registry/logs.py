@@ -9,7 +9,7 @@ POST /logs           an edge's batch of lines, with the log token or one of its 
 GET /logs/<service>  lines from byte `after` on, with an upload token that may; `wait` seconds if there are none
 
 A place in a log is a count of bytes since its beginning, in the header `Nunatak-Next` of every answer; who asks for
-what is gone gets what there is.
+what is gone gets what there is. A log outlives its service; one of a service that nobody knows is 404.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final
@@ -55,16 +56,36 @@ class Logs:
                 if not path.is_symlink():
                     path.chmod(0o700 if path.is_dir() else 0o600)
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {folder}: {error.strerror}: "
+                "give this user the folder, or name another --store"
+            ) from None
 
-    def routes(self, authorise: Callable[[web.Request, str], Awaitable[None]]) -> list[web.RouteDef]:
-        """For the origin's application; `authorise` raises unless the request may read that service's log."""
+    def routes(self, authorise: Callable[[web.Request, str], Awaitable[bool]]) -> list[web.RouteDef]:
+        """For the origin's application.
+
+        :param authorise: raises unless the request may read that service's log; whether there is such a service.
+        """
 
         async def read(request: web.Request) -> web.Response:
-            await authorise(request, request.match_info["service"])
+            service = request.match_info["service"]
+            known = await authorise(request, service)
+            if not known and is_name(service) and not await asyncio.to_thread(self._folder_of(service).is_dir):
+                raise OciError(404, "NAME_UNKNOWN", f"no service {service}, and no log of one")
             return await self._read(request)
 
         return [web.post("/logs", self._take), web.get("/logs/{service}", read)]
+
+    async def forget(self, services: Iterable[str]) -> None:
+        """Delete what these services have logged; what edges still bring of them begins a new log."""
+        async with self._writing:
+            for service in services:
+                await asyncio.to_thread(shutil.rmtree, self._folder_of(service), ignore_errors=True)
+
+    def _folder_of(self, service: str) -> Path:
+        if not is_name(service):
+            raise ValueError(f"the name of a service expected, got {service[:80]!r}")
+        return self._folder / "services" / service
 
     # Edges.
 
@@ -91,7 +112,7 @@ class Logs:
         """Of the names of edges that the token may send for."""
         whose = bearer(authorization, self.token, self._tokens, "edge")
         if whose is not None:
-            return f"{whose}." if whose else ""
+            return f"{whose.name}." if whose.name else ""
         raise OciError(401, "UNAUTHORIZED", "the origin's log token expected as Bearer, got none or another")
 
     def _keep(self, edge: str, number: int, services: dict[str, bytes]) -> bool:
@@ -100,7 +121,7 @@ class Logs:
         if _number_in(mark) >= number:
             return False
         for service, lines in services.items():
-            folder = self._folder / "services" / service
+            folder = self._folder_of(service)
             if not folder.is_dir():
                 folder.mkdir(parents=True)
             files = _files(folder)
@@ -137,7 +158,7 @@ class Logs:
 
     def _lines(self, service: str, after: int) -> tuple[bytes, int]:
         """Whole lines from a place on, and the place behind them."""
-        folder = self._folder / "services" / service
+        folder = self._folder_of(service)
         for first in _files(folder):
             path = folder / f"{first}.jsonl"
             size = path.stat().st_size

@@ -6,6 +6,7 @@ those that are published. After a submission, for every entry that it touches:
 - a host's entry says what its service's entry says, and that one lists the host: a host has one service, both ways;
 - a host that another service had is given up by that service's own entry, in the same submission or an earlier one;
 - a service's version is one more than before, from 1; its history is what was published, in order;
+- a service that is withdrawn keeps its entry, which says so over the image that it had, and so its name and versions;
 - a service's tenant is what it was, unless the operator says otherwise;
 - with a tenant's token nothing of another tenant is touched, neither as it was nor as it will be.
 
@@ -13,7 +14,7 @@ All bins are signed by one publisher key, so these rules bind who has a token, n
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from tuf.api.metadata import TargetFile, Targets
@@ -38,6 +39,7 @@ class Submitter:
 
     tenant: str = ""  # whose token was shown; "" for one that is no tenant's
     operator: bool = False  # may give a service to another tenant
+    token: str = field(default="", compare=False)  # identifier of the token, for the audit log; "" for a shared one
 
 
 def changed_paths(before: Targets | None, after: Targets) -> list[str]:
@@ -73,7 +75,9 @@ def _check_service(
         if left is not None and left.service == path.removeprefix(_SERVICE):
             _refuse(host_path(host), f"no entry of {left.service}, which gives the host up,", "one")
     if new is None:
-        return
+        _refuse(path, "an entry that stays, and says where it is so that the service is withdrawn,", "none")
+    if new.withdrawn and (old is None or new.manifest_digest != old.manifest_digest):
+        _refuse(path, "a service that can be withdrawn, over the image that it has,", new.manifest_digest)
     version = old.version + 1 if old is not None else 1
     if new.version != version:
         _refuse(path, f"version {version}", new.version)

@@ -6,7 +6,7 @@
     /v2/images/tags/list  /v2/images/referrers/<digest>
 
 Images and disks of ours are parsed when they come; other manifests are kept as they are. Content is never deleted here:
-services may be rolled back to it.
+services may be rolled back to it. HEAD says that content may be named in a moment, so that `prune` spares it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from aiohttp import web
 
 from origin.registry.answers import CHUNK_BYTES, created, file, refusal
 from origin.registry.artifacts import ARTIFACT_MAX, index_of, is_ours, parse_artifact
+from origin.registry.audit import Audit
 from origin.registry.door import Door
 from origin.registry.paging import page
 from origin.registry.refusal import OciError
@@ -35,8 +36,8 @@ _AT: Final = f"/v2/{REPOSITORY}"
 class Registry:
     """The routes under /v2/."""
 
-    def __init__(self, store: Store, door: Door) -> None:
-        self._store, self._door = store, door
+    def __init__(self, store: Store, door: Door, audit: Audit) -> None:
+        self._store, self._door, self._audit = store, door, audit
         self._uploads = Uploads()
 
     def routes(self) -> list[web.RouteDef]:
@@ -78,15 +79,19 @@ class Registry:
 
     async def _get_blob(self, request: web.Request) -> web.StreamResponse:
         digest = _digest(request.match_info["digest"])
-        size = self._store.blob_size(digest)
+        path = self._store.blob_path(digest)
+        size = self._store.use(path) if request.method == "HEAD" else self._store.blob_size(digest)
         if size is None:
             raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest}")
-        return file(request, self._store.blob_path(digest), size, "application/octet-stream", digest)
+        return file(request, path, size, "application/octet-stream", digest)
 
     async def _get_manifest(self, request: web.Request) -> web.StreamResponse:
         reference = request.match_info["reference"]
         tagged = self._store.tagged(reference) if TAG_NAME.fullmatch(reference) else None
         digest = tagged or (reference if is_digest(reference) else None)
+        if digest is not None and request.method == "HEAD":
+            self._store.use(self._store.manifest_path(digest))
+            self._store.use(self._store.artifact_path(digest))
         if digest is not None and (size := self._store.manifest_size(digest)) is not None:
             return file(request, self._store.manifest_path(digest), size, MANIFEST_TYPE, digest)
         if digest is not None and (kept := await asyncio.to_thread(self._store.read_artifact, digest)) is not None:
@@ -126,7 +131,11 @@ class Registry:
 
     def _has(self, digest: str, repository: str) -> bool:
         """Whether a blob can be mounted from there; a client that is told no uploads it."""
-        return repository == REPOSITORY and is_digest(digest) and self._store.blob_size(digest) is not None
+        return (
+            repository == REPOSITORY
+            and is_digest(digest)
+            and self._store.use(self._store.blob_path(digest)) is not None
+        )
 
     async def _upload_status(self, request: web.Request) -> web.Response:
         name, upload = self._upload(request)
@@ -206,6 +215,10 @@ class Registry:
             self._door.operator(request, "a manifest that is no image or disk of ours")
             await asyncio.to_thread(self._store.put_artifact, data, artifact)
             subject = artifact.subject
+        entry: dict[str, object] = {"what": "push", "manifest": digest}
+        if not by_digest:
+            entry = {"what": "tag", "tag": reference, "old": self._store.tagged(reference), "new": digest}
+        await asyncio.to_thread(self._audit.write, submitter, [entry], durable=not by_digest)
         if not by_digest:
             await asyncio.to_thread(self._store.put_tag, reference, digest)
         fields = {"OCI-Subject": subject} if subject else {}
@@ -216,6 +229,9 @@ class Registry:
         if TAG_NAME.fullmatch(reference) is None:
             return await self._keep_content(request)
         self._door.operator(request, "to delete a tag")
+        if (tagged := self._store.tagged(reference)) is not None:
+            entry = {"what": "tag", "tag": reference, "old": tagged, "new": None}
+            await asyncio.to_thread(self._audit.write, self._door.submitter(request), [entry])
         if not await asyncio.to_thread(self._store.forget_tag, reference):
             raise OciError(404, "MANIFEST_UNKNOWN", f"no tag {reference}")
         return web.Response(status=202)

@@ -37,7 +37,10 @@ def roots_of(offered: Iterable[bytes], read: Read) -> list[bytes]:
     for version in count(first):
         stored = read(f"{version}.root.json")
         if stored is not None and own.get(version, stored) != stored:
-            raise OperatorError(f"a store that belongs to these keys expected, got one with another root {version}")
+            raise OperatorError(
+                f"a store that belongs to these keys expected, got one with another root {version}: "
+                "name the store or the key folder that belong together"
+            )
         data = own.get(version, stored)
         if data is None:
             break
@@ -45,7 +48,10 @@ def roots_of(offered: Iterable[bytes], read: Read) -> list[bytes]:
     missing = [version for version in own if version >= first + len(chain)]
     if missing or (first > 1 and read("1.root.json") is not None and read(f"{first - 1}.root.json") is None):
         gap = first + len(chain) if missing else first - 1
-        raise OperatorError(f"{gap}.root.json expected in the key folder: edges follow every version")
+        raise OperatorError(
+            f"{gap}.root.json expected in the key folder: edges follow every version: "
+            "copy it from where `nunatak renew` was run"
+        )
     return chain
 
 
@@ -81,7 +87,10 @@ def renewed(
     if targets is None:
         targets = read(f"{trust.targets.version}.targets.json")
         if targets is None:
-            raise OperatorError(f"{trust.targets.version}.targets.json expected in the store, not there")
+            raise OperatorError(
+                f"{trust.targets.version}.targets.json expected in the store, not there: "
+                "restore the store from its backup"
+            )
     _bound(Targets.type, targets, TARGETS_MAX)
     new = Trust(root, targets)
     if Targets.type in submitted:

@@ -81,12 +81,16 @@ class Published:
             return None
         data = self.held.get(role) or self.read(f"{file.version}.{role}.json")
         if data is None:
-            raise OperatorError(f"{file.version}.{role}.json expected in the store, not there")
+            raise OperatorError(
+                f"{file.version}.{role}.json expected in the store, not there: restore the store from its backup"
+            )
         try:
             file.verify_length_and_hashes(data)
             return Metadata[Targets].from_bytes(data).signed
         except (RepositoryError, ValueError) as error:
-            raise OperatorError(f"{file.version}.{role}.json as it was published expected: {error}") from None
+            raise OperatorError(
+                f"{file.version}.{role}.json as it was published expected: {error}: restore the store from its backup"
+            ) from None
 
     def find(self, path: str) -> TargetFile | None:
         """The entry of a path.
@@ -125,7 +129,10 @@ def resume(root: Root, read: Read, older: Sequence[Root] = ()) -> Published | No
         trust = Trust(root, _stored(read, f"{targets.version}.targets.json"))
         return Published(trust, snapshot, timestamp, read, signed_before=old_timestamp or old_snapshot)
     except VerificationError as error:
-        raise OperatorError(f"a store that belongs to these keys expected: {error}") from None
+        raise OperatorError(
+            f"a store that belongs to these keys expected: {error}: "
+            "name the store or the key folder that belong together"
+        ) from None
 
 
 def _stored(read: Read, name: str) -> bytes:
@@ -184,7 +191,11 @@ def accept(
         if signed.expires < least:
             raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
         roles[role], bins[role] = meta_file(signed.version, data), signed
-        manifests |= {(f"sha256:{target.hashes['sha256']}", target.length) for target in signed.targets.values()}
+        manifests |= {
+            (f"sha256:{target.hashes['sha256']}", target.length)
+            for target in signed.targets.values()
+            if not target.custom.get("withdrawn")  # nobody is told to fetch that one
+        }
     for digest, length in sorted(manifests):
         size = manifest_size(digest)
         if size != length:

@@ -4,6 +4,8 @@
     /tuf/<file>.json           GET, HEAD, conditional
     POST /tuf/roles            {role: signed metadata as text, ...} with a token: bins, and the operator's root and
                                targets; all of them or none
+    POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
+    GET /audit/<service>       who changed it and when, with a token that may read its log
 
 Errors are the JSON of the OCI distribution specification 1.1. What may be published, `origin/registry/roles.py`
 decides; what is durable, `origin/registry/store.py` guarantees. Blocking work runs in threads, one change of the
@@ -13,9 +15,11 @@ catalogue at a time.
 import asyncio
 import json
 import logging
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -26,12 +30,14 @@ from tuf.api.metadata import Root
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import FOR_EVER, answer_errors, contents
+from origin.registry.audit import Audit, changes, service_of
 from origin.registry.door import Door
 from origin.registry.hosts import one_host
-from origin.registry.listening import listen, unlisten
+from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
+from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import older_roots, roots_of
 from origin.registry.roles import (
@@ -51,6 +57,7 @@ from vmimage.renewal import ended, ending, expiries
 from vmimage.trust import Trust, follow, parse_target, root_version, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
+RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
 WARNED_EVERY: Final = timedelta(days=1)
@@ -82,10 +89,12 @@ class Origin:
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
+        self._audit = Audit(store.audit_path, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens)
-        self._registry = Registry(store, self._door)
+        self._registry = Registry(store, self._door, self._audit)
         self._changing = threading.Lock()
+        self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
         files, state = self._resumed(metadata)
@@ -116,6 +125,8 @@ class Origin:
             [
                 *self._registry.routes(),
                 web.post("/tuf/roles", self._submit_roles),
+                web.post("/prune", self._prune),
+                web.get("/audit/{service}", self._read_audit),
                 web.get("/tuf/{name}", self._get_metadata),
             ]
         )
@@ -143,8 +154,42 @@ class Origin:
                 online = self._find_online(follow([data], self._state.trust.root))
             sizes, now = self._store.manifest_size, self._clock()
             files, state = accept(self._state, submitted, sizes, online, now, submitter)
-            self._advance(files, state)
+            entries = list(changes(self._state, state, submitted))
+            self._audit.write(submitter, entries)
+            try:
+                self._advance(files, state)
+            except OSError as error:
+                with suppress(OSError):
+                    self._audit.write(submitter, [entry | {"failed": str(error)} for entry in entries])
+                raise
             self._online = online
+
+    def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
+        """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
+
+        Blocks, and nobody publishes while manifests go.
+
+        :raises OciError: it is done already at this moment.
+        :raises OperatorError: a manifest or a bin cannot be read.
+        """
+        if not self._pruning.acquire(blocking=False):
+            raise OciError(409, "DENIED", "one prune at a time expected, another is under way")
+        try:
+            now = self._clock()
+            pruning = Pruning(self._store, rules, now.timestamp())
+            with self._changing:
+                bins = [targets for role in self._state.bins if (targets := self._state.bin(role)) is not None]
+                if not rules.dry_run:
+                    self._audit.write(submitter, [{"what": "prune", **asdict(rules)}])
+                pruning.manifests(kept_images(bins, rules, now))
+            pruning.blobs()
+            if not rules.dry_run:
+                gone = [{"what": "pruned", "manifest": digest} for digest in pruning.result.manifests]
+                total = {"blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes}
+                self._audit.write(submitter, [*gone, {"what": "pruned", **total}])
+            return pruning.result, long_gone(bins, rules, now)
+        finally:
+            self._pruning.release()
 
     def _follow_store(self) -> None:
         """Take up roots that were laid into the store, as edges do."""
@@ -241,28 +286,58 @@ class Origin:
         await asyncio.to_thread(self.publish_roles, submitted, submitter)
         return web.json_response({"roles": sorted(submitted), "ending": self._ending}, status=201)
 
-    async def _authorise_reader(self, request: web.Request, service: str) -> None:
-        """Whether a request may read what a service has logged."""
+    async def _prune(self, request: web.Request) -> web.Response:
+        self._door.operator(request, "to prune")
+        body = await request.read()
+        if len(body) > RULES_BODY_MAX:
+            raise OciError(413, "SIZE_INVALID", f"at most {RULES_BODY_MAX} bytes expected")
+        rules = parse_rules(body)
+        pruned, services = await asyncio.to_thread(self.prune, rules, self._door.submitter(request))
+        if self._logs is not None and not rules.dry_run:
+            await self._logs.forget(services)
+        numbers = asdict(pruned) | {"manifests": len(pruned.manifests)}  # which ones, the audit log says
+        return web.json_response({**numbers, "logs": services, "dry_run": rules.dry_run})
+
+    async def _read_audit(self, request: web.Request) -> web.Response:
+        service = service_of(request.match_info["service"])
+        await self._authorise_reader(request, service)
+        lines = await asyncio.to_thread(self._audit.of_service, service)
+        headers = {"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+        return web.Response(body=lines, headers=headers)
+
+    async def _authorise_reader(self, request: web.Request, service: str) -> bool:
+        """Whether there is or was such a service.
+
+        :raises OciError: the request may not read what it has logged, or what was done to it.
+        """
         submitter = self._door.submitter(request)
-        if not submitter.tenant:
-            return
         target = await asyncio.to_thread(self._state.find, service_path(service))
-        if target is None or parse_target(target.path, target).tenant != submitter.tenant:
+        if submitter.tenant and (target is None or parse_target(target.path, target).tenant != submitter.tenant):
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
+        return target is not None
 
 
-async def serve(origin: Origin, host: str | Path, port: int, ready: Callable[[str], None], stop: asyncio.Event) -> None:
+async def serve(
+    origin: Origin,
+    host: str | Path,
+    port: int,
+    ready: Callable[[str], None],
+    stop: asyncio.Event,
+    given: Sequence[socket.socket] = (),
+) -> None:
     """Serve until `stop` is set, then let requests under way finish.
 
     :param host: a name or address, or the path of a Unix socket.
     :param ready: called once with the URL that is listened on.
+    :param given: sockets that listen already, in place of `host` and `port`.
     :raises OperatorError: it cannot be listened on.
     """
     runner = web.AppRunner(origin.make_app(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
-        ready(await listen(runner, host, port))
+        ready(await take_over(runner, given) if given else await listen(runner, host, port))
         await stop.wait()
     finally:
         await runner.cleanup()
-        unlisten(host)
+        if not given:
+            unlisten(host)

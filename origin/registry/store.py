@@ -7,8 +7,11 @@
     tags/<tag>                          a digest
     tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
     uploads/                            not yet complete; emptied at start
+    audit.jsonl                         what was changed, by whom and when, see `origin/registry/audit.py`
     lock                                held by the one process that serves the folder
 
+The time of a file's last change says when content was last pushed, or asked for by who may be about to name it (`use`):
+what is removed, `origin/registry/prune.py` decides by it.
 Others of the machine have no rights to the folder: what tenants log lies in it too, beside all this.
 A file is written beside its place, synced, renamed, and its folder synced: after a return the content survives a crash.
 All methods block and may be called from several threads.
@@ -21,8 +24,11 @@ import json
 import os
 import re
 import shutil
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal, NamedTuple
 
 from origin.registry.artifacts import REFERRERS_MAX, Artifact, parse_artifact
 from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_manifest
@@ -31,11 +37,22 @@ from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
 METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9-]{1,64}\.json", re.ASCII)
 _KINDS: Final = ("blobs", "manifests", "artifacts")
+USED_EVERY_S: Final = 60.0  # so often the use of a file is noted in it; far less than any grace time
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
 
 
 class BlobMissing(FormatError):
     """A manifest names what was not uploaded."""
+
+
+class Content(NamedTuple):
+    """A file that is named by its digest."""
+
+    kind: Literal["blobs", "manifests", "artifacts"]
+    digest: str
+    path: Path
+    size: int  # bytes
+    used_s: float  # when it was last pushed or asked for, seconds since 1970
 
 
 class Store:
@@ -47,6 +64,7 @@ class Store:
         :raises OperatorError: it cannot be made or written, or another process serves it.
         """
         self._folder = folder
+        self._placing = threading.Lock()  # a file that is put, used or removed; held for a system call or two
         self._uploads = folder / "uploads"
         self._numbers = itertools.count()  # names in uploads/; `next` is atomic
         try:
@@ -59,13 +77,63 @@ class Store:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except BlockingIOError:
             self._lock.close()
-            raise OperatorError(f"a store of its own expected at {folder}: another origin serves it") from None
+            raise OperatorError(
+                f"a store of its own expected at {folder}: another origin serves it: "
+                "end that one, or name another --store"
+            ) from None
         except OSError as error:
-            raise OperatorError(f"a writable folder expected at {folder}: {error.strerror}") from None
+            raise OperatorError(
+                f"a writable folder expected at {folder}: {error.strerror}: "
+                "give this user the folder, or name another --store"
+            ) from None
 
     def close(self) -> None:
         """Let another process serve the folder."""
         self._lock.close()
+
+    @property
+    def audit_path(self) -> Path:
+        """Where `Audit` writes."""
+        return self._folder / "audit.jsonl"
+
+    def contents(self, *kinds: Literal["blobs", "manifests", "artifacts"]) -> Iterator[Content]:
+        """All content of these kinds; what comes or goes meanwhile may be among it or not."""
+        for kind in kinds:
+            for shard in os.scandir(self._folder / kind / "sha256"):
+                for entry in os.scandir(shard.path) if shard.is_dir() else ():
+                    try:
+                        state = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if is_digest(digest := f"sha256:{entry.name}"):
+                        yield Content(kind, digest, Path(entry.path), state.st_size, state.st_mtime)
+
+    def use(self, path: Path) -> int | None:
+        """Note that content may be named in a moment: a grace time begins anew. Its size, None when it is not here."""
+        with self._placing:
+            try:
+                state = path.stat()
+                if abs(time.time() - state.st_mtime) > USED_EVERY_S:
+                    os.utime(path)
+                return state.st_size
+            except OSError:
+                return None
+
+    def remove_unused(self, path: Path, before_s: float) -> bool:
+        """Remove content that has not been used since a time; whether it is gone."""
+        with self._placing:
+            try:
+                if path.stat().st_mtime >= before_s:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+            return True
+
+    def forget_referrer(self, subject: str, digest: str) -> None:
+        """Take an artifact that is gone off the list of what refers to `subject`."""
+        if _size(self.artifact_path(digest)) is None:
+            (self._referrers_path(subject) / digest.removeprefix("sha256:")).unlink(missing_ok=True)
 
     def blob_path(self, digest: str) -> Path:
         """Where the blob is or would be. Raises ValueError for what is not a digest."""
@@ -114,14 +182,14 @@ class Store:
         else:
             named = [("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks)]
             for what, digest in named:
-                if digest is not None and self.manifest_size(digest) is None:
+                if digest is not None and self.use(self.manifest_path(digest)) is None:
                     raise BlobMissing(f"manifest: {what} {digest} expected here, not there")
         self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
         self._write(self.manifest_path(manifest.digest), data)
         return manifest
 
     def _require_blob(self, digest: str, expected: int) -> None:
-        size = self.blob_size(digest)
+        size = self.use(self.blob_path(digest))
         if size != expected:
             raise BlobMissing(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
 
@@ -143,7 +211,7 @@ class Store:
         for blob, size in artifact.blobs:
             self._require_blob(blob, size)
         for named in artifact.manifests:
-            if self.manifest_size(named) is None and _size(self.artifact_path(named)) is None:
+            if self.use(self.manifest_path(named)) is None and self.use(self.artifact_path(named)) is None:
                 raise BlobMissing(f"manifest: {named} expected here, not there")
         if artifact.subject is not None:
             folder = self._referrers_path(artifact.subject)
@@ -153,6 +221,8 @@ class Store:
                 raise FormatError(f"manifest: at most {REFERRERS_MAX} that refer to {artifact.subject} expected")
             self._write(note, json.dumps(artifact.descriptor).encode())
         self._write(self.artifact_path(digest), data)
+        if artifact.subject is not None and not note.exists():  # it went with an older copy, a moment ago
+            self._write(note, json.dumps(artifact.descriptor).encode())
 
     def referrers(self, subject: str) -> list[dict[str, Any]]:
         """Descriptors of the manifests that refer to one, in the order of their digests."""
@@ -207,7 +277,8 @@ class Store:
         if not final.parent.is_dir():
             final.parent.mkdir(exist_ok=True)
             _sync_folder(final.parent.parent)
-        os.replace(temporary, final)
+        with self._placing:
+            os.replace(temporary, final)
         _sync_folder(final.parent)
 
     def new_file(self) -> tuple[Path, IO[bytes]]:
@@ -269,6 +340,7 @@ class Upload:
             self.abandon()
             raise FormatError(f"blob: {digest} expected, got {got} of {self.size} bytes")
         self._file.flush()
+        os.utime(self._path)  # its last piece may have come long ago
         os.fsync(self._file.fileno())
         self._file.close()
         self._file = None

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ from vmimage.trust import (
     KEY_ROLES,
     ServiceRecord,
     Trust,
+    host_path,
     initial_metadata,
     make_targets,
     meta_file,
@@ -59,6 +61,19 @@ class Repository:
         for one in records:
             for path, target in make_targets(one, ()).items():
                 changes.setdefault(self.trust.bin_of(path), {})[path] = target
+        for role, change in changes.items():
+            self.sign_bin(role, change)
+        self.sign_snapshot()
+        self.sign_timestamp()
+        self.past.append(dict(self.files))
+
+    def withdraw(self, old: ServiceRecord) -> None:
+        """New versions of the roles that a service goes from, its entry saying so."""
+        left = replace(old, version=old.version + 1, hosts=(), withdrawn="2026-01-31T10:00:00Z")
+        changes: dict[str, dict[str, TargetFile | None]] = {}
+        gone: dict[str, TargetFile | None] = dict.fromkeys(map(host_path, old.hosts))
+        for path, target in (gone | make_targets(left, (old.manifest_digest,))).items():
+            changes.setdefault(self.trust.bin_of(path), {})[path] = target
         for role, change in changes.items():
             self.sign_bin(role, change)
         self.sign_snapshot()

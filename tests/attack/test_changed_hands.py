@@ -30,6 +30,9 @@ class Names:
     def find_service(self, name: str) -> ServiceRecord | None:
         return self.now
 
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        return None
+
     def find_host(self, host: str) -> ServiceRecord | None:
         return None
 

@@ -66,6 +66,30 @@ def test_back_to_version_1(
     _refused_and_unchanged(victim, mirror, tmp_path)
 
 
+def test_a_service_that_is_withdrawn_is_not_brought_back(
+    repository: Repository, mirror: Mirror, tmp_path: Path
+) -> None:
+    """By a mirror that replays what was signed before; the edge that starts anew has not forgotten it either."""
+    repository.publish(record("hello", 1))
+    victim = mirror.catalogue(tmp_path / "cache")
+    victim.refresh()
+    assert victim.find_service("hello") == victim.find_host("hello.example") == record("hello", 1)
+    repository.withdraw(record("hello", 1))
+    assert victim.refresh()
+    withdrawn = victim.find_withdrawn("hello")
+    assert withdrawn is not None
+    assert withdrawn.version == 2
+    repository.files = dict(repository.past[1])
+    for edge in (victim, mirror.catalogue(tmp_path / "cache")):
+        assert edge.find_service("hello") is None
+        assert edge.find_host("hello.example") is None
+        with pytest.raises(VerificationError):
+            edge.refresh()
+        assert edge.find_service("hello") is None
+        assert edge.find_host("hello.example") is None
+        assert edge.find_withdrawn("hello") == withdrawn
+
+
 def test_the_edge_goes_on_when_the_attack_is_over(
     victim: Catalogue, repository: Repository, mirror: Mirror, tmp_path: Path
 ) -> None:

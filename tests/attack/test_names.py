@@ -70,8 +70,13 @@ def part(record: ServiceRecord, path: str, *history: str) -> dict[str, TargetFil
     return {path: whole(record, *history)[path]}
 
 
-def gone(record: ServiceRecord) -> dict[str, TargetFile | None]:
-    return dict.fromkeys((service_path(record.service), *map(host_path, record.hosts)))
+SINCE = "2026-01-31T10:00:00Z"
+
+
+def gone(record: ServiceRecord, *history: str) -> dict[str, TargetFile | None]:
+    """Its withdrawal: `history` is that of the record."""
+    left = replace(record, version=record.version + 1, hosts=(), withdrawn=SINCE)
+    return {**dict.fromkeys(map(host_path, record.hosts)), **whole(left, *history, record.manifest_digest)}
 
 
 EVIL = ServiceRecord("evil", ("bank.example",), THEIRS, 1000, 1)
@@ -84,6 +89,12 @@ REFUSED: dict[str, list[Changes]] = {
     "its host, with its service's entry as it was": [whole(EVIL), part(BANK, "services/bank")],
     "its host removed": [{host_path("bank.example"): None}],
     "its service removed, its hosts left": [{service_path("bank"): None}],
+    "its service removed, with all its hosts": [dict.fromkeys((service_path("bank"), *map(host_path, BANK.hosts)))],
+    "its service withdrawn, its hosts left": [part(replace(LESS, hosts=(), withdrawn=SINCE), "services/bank", OURS)],
+    "a withdrawal over another image": [
+        {**gone(BANK), **whole(replace(NEXT, hosts=(), withdrawn=SINCE), OURS)},
+    ],
+    "a withdrawal of what never was": [whole(replace(EVIL, hosts=(), withdrawn=SINCE))],
     "its service without a host that stays": [whole(LESS, OURS)],
     "its service's entry alone, with another image": [part(NEXT, "services/bank", OURS)],
     "its host's entry with another image": [part(NEXT, "hosts/bank.example")],
@@ -129,10 +140,33 @@ def test_what_its_owner_may_do(site: Site) -> None:
     taken = ServiceRecord("shop", ("shop.example", "www.bank.example"), OURS, 1000, 2)
     site.submit(whole(taken, OURS))  # given up in an earlier submission
     assert record_of(site, "hosts/www.bank.example") == taken
-    site.submit(gone(less))
-    assert record_of(site, "services/bank") is None
+    site.submit(gone(less, OURS, NEWER, OURS))
+    left = record_of(site, "services/bank")
+    assert left is not None
+    assert (left.version, left.withdrawn, left.hosts) == (5, SINCE, ())
+    assert record_of(site, "hosts/bank.example") is None
     site.submit(whole(replace(EVIL, hosts=("bank.example",))))
     assert record_of(site, "hosts/bank.example") == EVIL
+
+
+def test_a_name_that_is_withdrawn_stays_its_tenants_and_its_versions_go_on(site: Site) -> None:
+    site.submit(gone(BANK))
+    before = site.state
+    again = replace(BANK, version=3)
+    for submission, why in (
+        (whole(replace(again, version=1), OURS, OURS), "version 3 expected, got 1"),
+        (whole(replace(again, version=2), OURS, OURS), "version 3 expected, got 2"),
+        (whole(replace(again, owner="evil-ltd"), OURS, OURS), "tenant bank-ltd, whose the service is"),
+        (whole(again), "the history of what was published"),
+        (dict.fromkeys([service_path("bank")]), "an entry that stays"),
+    ):
+        with pytest.raises(NameRefused, match=why):
+            site.submit(submission)
+    with pytest.raises(NameRefused, match="an entry of tenant mallory"):
+        site.submit(whole(replace(again, owner="mallory"), OURS, OURS), submitter=Submitter("mallory"))
+    assert site.state is before
+    site.submit(whole(again, OURS, OURS))
+    assert record_of(site, "services/bank") == record_of(site, "hosts/bank.example") == again
 
 
 def test_a_host_changes_hands_in_one_submission_of_both(site: Site) -> None:
@@ -290,7 +324,9 @@ def test_a_token_is_nowhere_but_in_the_hand_of_its_owner(keys: Keys, tokens: Tok
     content = path.read_text()
     assert text not in content
     assert text.partition(".")[2] not in content
-    assert tokens.find("tenant", text) == "alice"
+    found = tokens.find("tenant", text)
+    assert found is not None
+    assert found.name == "alice"
     assert tokens.find("edge", text) is None
     path.chmod(0o644)
     with pytest.raises(OperatorError, match="others may read"):
@@ -311,11 +347,12 @@ def test_a_file_that_is_damaged_while_an_origin_runs(
 ) -> None:
     """What was known before holds; a new start is refused in one line."""
     _, text = _make(keys, "tenant", "alice")
-    assert tokens.find("tenant", text) == "alice"
+    before = tokens.find("tenant", text)
+    assert before is not None
     path = keys.folder / TOKENS_FILE
     damage(path)
     os.utime(path, ns=(1, 1))
-    assert tokens.find("tenant", text) == "alice"
+    assert tokens.find("tenant", text) == before
     with pytest.raises(OperatorError):
         Tokens(path)
 

@@ -1,120 +1,61 @@
-"""Do the commands in README.md and docs/tutorial.md run as they stand, and print what the text says they print?
+"""Can README.md and docs/tutorial.md be pasted, block by block, and do they print what they say?
 
-A block marked `sh` is run, in a folder that looks like a clone of the repository and with an empty HOME. The blocks of
-a file share a folder and an environment, as one terminal would. A `text` block behind it is what it prints: each of its
-lines is part of a line of the output, in this order. A block that is only to be looked at is marked `console`, or has a
-comment `<!-- not run: why -->` in the line before it.
+All blocks marked `sh` of a page are pasted into one shell, one after the other, in a copy of what a clone has, with an
+empty HOME and nothing of this environment but where packages come from. What a page starts in the background it stops
+itself. A `text` block behind one is what it prints: each of its lines is part of a line of the output, in this order.
+A block that is only to be looked at has a comment `<!-- not run: why -->` in the line before it.
 
-`nunatak origin` and `nunatak edge` stay in the foreground; a block that begins with one is started, waited for until it
-has printed the lines of its `text` block, or that it is ready, and ended with SIGTERM when the file is through.
-
-The text says ports 8700 (origin) and 8080 (edge). Free ones take their places, in commands and in what they print.
+Two things are other than for a reader: .venv is this checkout's, so that `make` finds its work done, and the ports 8700
+(origin) and 8080 (edge) are replaced by free ones.
 """
 
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from loadtest.site.server import process_tree
+
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("README.md", "docs/tutorial.md")
+PAGES = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("tutorial*.md")))
 PORTS = ("8700", "8080")
-SERVERS = ("nunatak origin ", "nunatak edge ")
-READY = " ready on http"
-WAIT_S = 60
-BLOCK = re.compile(r"(?P<before>^[^\n]*\n)?^```(?P<kind>sh|text)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+PATIENCE_S = 240.0
+MARK = "=== block "
+BLOCK = re.compile(r"(?P<before>^[^\n]*\n)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+# An interactive shell gives each job a process group of its own; what is left of them when a command fails is ended.
+OPENING = "set -euo pipefail\nset -m\ntrap 'jobs -p | xargs -r kill' EXIT\n"
+PACKAGE_SOURCES = ("PIP_INDEX_URL", "PIP_CONFIG_FILE", "npm_config_registry", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+CACHES = ("XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")  # of compilers, so that this is cheap
 
 
 @dataclass
-class Step:
-    """One block of commands and what the text says of its output."""
+class Block:
+    """Commands that are pasted at once, and what the page says of their output."""
 
     line: int
     commands: str
-    printed: list[str]
+    printed: list[str] = field(default_factory=list)
 
 
-def steps(text: str) -> list[Step]:
-    """The blocks of a file that are run."""
-    found: list[Step] = []
-    open_for_output = False
-    for match in BLOCK.finditer(text):
+def blocks_of(page: str) -> list[Block]:
+    """What a reader pastes."""
+    found: list[Block] = []
+    shows_output = False
+    for match in BLOCK.finditer(page):
         if match["kind"] == "text":
-            assert open_for_output, "output without a command before it"
+            assert shows_output, "output without a command before it"
             found[-1].printed = [line.strip() for line in match["body"].splitlines() if line.strip()]
-            open_for_output = False
-        elif not (match["before"] or "").startswith("<!-- not run:"):
-            found.append(Step(text.count("\n", 0, match.start("body")), match["body"], []))
-            open_for_output = True
-        else:
-            open_for_output = False
+        shows_output = match["kind"] == "sh" and not (match["before"] or "").startswith("<!-- not run:")
+        if shows_output:
+            found.append(Block(page.count("\n", 0, match.start("body")), match["body"]))
     return found
-
-
-def joined(commands: str) -> str:
-    """A command on one line, without the comment behind it."""
-    return re.sub(r"\s+#[^'\"]*$", "", commands.replace("\\\n", " "), flags=re.MULTILINE)
-
-
-@dataclass
-class Terminal:
-    """A shell whose folder and environment go from one block to the next."""
-
-    folder: Path
-    environment: dict[str, str]
-    state: Path
-
-    def run(self, commands: str) -> str:
-        """What it prints on both outputs."""
-        script = f"set -euo pipefail\n{commands}\n{{ pwd; env -0; }} > {self.state}\n"
-        done = subprocess.run(
-            ["bash", "-c", script],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-        assert done.returncode == 0, f"{commands}\n{done.stdout}"
-        place, _, variables = self.state.read_text().partition("\n")
-        self.folder = Path(place)
-        pairs = [entry.partition("=") for entry in variables.split("\0") if entry]
-        self.environment = {name: value for name, _, value in pairs}
-        return done.stdout
-
-    @contextlib.contextmanager
-    def serve(self, command: str, printed: list[str]) -> Iterator[None]:
-        """A server for as long as the block lasts."""
-        log = self.state.with_name(f"server-{time.monotonic_ns()}")
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                ["bash", "-c", f"exec {command.strip()}"],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            end = time.monotonic() + WAIT_S
-            while not says(log.read_text(), printed or [READY]):
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, f"{printed} expected\n{log.read_text()}"
-                time.sleep(0.05)
-            yield
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(WAIT_S)
-        assert server.returncode == 0, log.read_text()
 
 
 def says(output: str, printed: list[str]) -> bool:
@@ -124,47 +65,72 @@ def says(output: str, printed: list[str]) -> bool:
 
 
 def clone(folder: Path) -> Path:
-    """A folder with everything that a clone has, and what `make` adds to it."""
-    folder.mkdir()
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in {Path(line).parts[0] for line in tracked.splitlines()} | {".venv"}:
-        (folder / name).symlink_to(ROOT / name)
+    """A folder with what a clone has, as old as here, and what `make` adds to it."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 
 
-def free_ports() -> dict[str, str]:
-    """A free port for each of the text's."""
+def with_free_ports(page: str) -> str:
+    """The page for a machine on which its ports may be taken."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
-        return {port: str(one.getsockname()[1]) for port, one in zip(PORTS, sockets, strict=True)}
+        for port in PORTS:
+            free = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            page = page.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
+    return page
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_the_commands_run_and_print_what_the_text_says(name: str, tmp_path: Path) -> None:
+def paste(blocks: list[Block], folder: Path, home: Path) -> tuple[int, list[str]]:
+    """Exit code of a shell that is given all of them, and what each printed."""
+    script = OPENING + "".join(f"echo '{MARK}'\n{block.commands}" for block in blocks)
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    environment |= {name: os.environ[name] for name in (*PACKAGE_SOURCES, *CACHES) if name in os.environ}
+    environment.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    log = home.with_name("printed")
+    with log.open("wb") as output:
+        shell = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        tree = []
+        try:
+            shell.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            tree = process_tree(shell.pid)
+        finally:
+            for pid in tree:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            shell.wait()
+    return shell.returncode, log.read_text(errors="replace").split(MARK)[1:]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_can_be_pasted_and_prints_what_it_says(name: str, tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".installed").exists():
         pytest.skip("no environment of `make` here")
-    home = tmp_path / "home"
-    home.mkdir()
-    path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
-    terminal = Terminal(clone(tmp_path / "clone"), {"HOME": str(home), "PATH": path}, tmp_path / "state")
-    for variable in os.environ.keys() & {"PIP_INDEX_URL", "PIP_CONFIG_FILE", "npm_config_registry"}:
-        terminal.environment[variable] = os.environ[variable]  # where packages come from is the machine's business
-    ports = free_ports()
-    with contextlib.ExitStack() as servers:
-        for step in steps((ROOT / name).read_text("utf-8")):
-            commands, printed = step.commands, step.printed
-            for port, free in ports.items():
-                commands = commands.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
-                printed = [line.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}") for line in printed]
-            if commands.startswith(SERVERS):
-                servers.enter_context(terminal.serve(joined(commands), printed))
-            else:
-                output = terminal.run(commands)
-                assert says(output, printed), f"{name}:{step.line}: {printed} expected, got\n{output}"
+    (tmp_path / "home").mkdir()
+    blocks = blocks_of(with_free_ports((ROOT / name).read_text("utf-8")))
+    code, printed = paste(blocks, clone(tmp_path / "clone"), tmp_path / "home")
+    for block, output in zip(blocks, printed, strict=False):
+        assert says(output, block.printed), f"{name}:{block.line}: {block.printed} expected, got\n{output}"
+    assert (code, len(printed)) == (0, len(blocks)), printed[-1]
+    made = {path.name for path in (tmp_path / "clone").iterdir()} - {path.name for path in ROOT.iterdir()}
+    for folder in made:  # nobody commits keys by accident
+        ignored = subprocess.run(["git", "check-ignore", "-q", f"{folder}/"], cwd=ROOT, check=False)
+        assert ignored.returncode == 0, f"{folder}, which {name} makes, in .gitignore expected"
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_there_is_something_to_run(name: str) -> None:
-    found = steps((ROOT / name).read_text("utf-8"))
-    assert [step for step in found if step.commands.startswith(SERVERS)]
-    assert any("curl" in step.commands and step.printed for step in found)
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_commands_that_are_not_pasted(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert {match["kind"] for match in BLOCK.finditer(text)} <= {"sh", "text", "mermaid"}
+    assert not re.findall(r"^    (?:make|nunatak|curl) .*$", BLOCK.sub("", text), re.MULTILINE)
+    assert any("curl" in block.commands and block.printed for block in blocks_of(text))

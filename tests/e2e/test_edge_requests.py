@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from edge.model.reasons import REASONS
 from loadtest.site.fetch import Client
 from loadtest.site.site import Site
 from tests.support.edges import eventually, metrics, raw
@@ -227,12 +229,14 @@ def test_an_unknown_service_is_421(client: Client, path: str, host: str) -> None
     answer = client.get(path, host=host)
     assert (answer.status, answer.error) == (421, "unknown_service")
     assert answer.headers["x-request-id"]
-    assert answer.body.decode() == f"421 Misdirected Request, request {answer.headers['x-request-id']}\n"
+    status, told = answer.body.decode().splitlines()[:2]
+    assert status == f"421 Misdirected Request, request {answer.headers['x-request-id']}"
+    assert told == f"unknown_service: {REASONS['unknown_service'].cause}"
 
 
 def test_admin_pages_answer_for_what_they_are(site: Site, echo: str) -> None:
     client = site.admin()
-    assert client.get("/-/health").body == b"ok\n"
+    assert json.loads(client.get("/-/health").body) == {"status": "ok", "conditions": []}
     assert client.get("/-/no-such").status == client.get("/health").status == 404
     assert client.get("/-/park").status == client.request("HEAD", "/-/drain").status == 405
     services = client.get("/-/services").body

@@ -104,7 +104,7 @@ def test_an_edge(
 @pytest.mark.parametrize(
     ("options", "before", "message"),
     [
-        ({"listen": f"127.0.0.1:{BUSY_PORT}"}, None, "Address already in use"),
+        ({"listen": f"127.0.0.1:{BUSY_PORT}"}, None, "Address already in use: another process listens there"),
         ({"listen": "unix:here"}, file("here"), "a socket or nothing expected there"),
         ({"store": "/proc/x"}, None, "a writable folder expected at /proc/x"),
         ({}, file("store/tags"), "expected at store"),
@@ -128,7 +128,7 @@ def test_an_origin(
         (["logs", "x", "--origin", "http://127.0.0.1:9", "--keys", "{keys}"], "Connection refused"),
         (["token", "add", "--tenant", "x", "--keys", "nowhere"], "nowhere"),
         (["admin", "health", "--socket", "junk"], "unix:junk: "),
-        (["doctor", "--config", "junk"], "configuration junk"),
+        (["doctor", "--config", "junk"], "junk:1: "),
         (["disk", "build", "nowhere", "-o", "x", "--name", "x"], "nowhere"),
         (["run", "junk"], "junk"),
     ],

@@ -134,11 +134,13 @@ class Guest:
         shell: Shell | None = None,
         fresh: bool = False,
         disks: Callable[[GuestMemory], Disks] | None = None,
+        secrets: bytes = b"",
         **limits: Unpack[Bounds],
     ) -> None:
         self.shell = shell or Shell(image.base, image.memory_bytes, ENGINE.get())
         device = disks(self.shell.memory) if disks is not None else None
-        self.machine = Machine(self.shell, image, replace(LIMITS, **limits), fresh=fresh, disks=device)
+        bounds = replace(LIMITS, **limits)
+        self.machine = Machine(self.shell, image, bounds, fresh=fresh, disks=device, secrets=secrets)
         self.machine.restore(parked, live=live)
         self.exchanges: list[Record] = []  # what it says of its own requests
         self.responses: dict[int, Response] = {}

@@ -3,7 +3,6 @@
 `python -m tests.support.reference` writes the files; `tests/unit/test_reference.py` compares them.
 """
 
-import ast
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,23 +10,35 @@ from typing import Any, Final, get_args, get_type_hints
 
 from typer.main import get_command
 
-import edge.config.upstream_policy
-import edge.model.flow
 from edge.common.counters import GAUGES, PREFIX, Counters
 from edge.config.options import options
 from edge.main import GROUPS, build_app
+from edge.model.clients import CLIENTS as CLIENT_REASONS
+from edge.model.reasons import SERVICES
+from origin.registry.refusal import CODES
 from tests.support.requirements import REQUIREMENTS
-from vmimage import errors
-from vmimage.errors import NunatakError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TARGET: Final = ROOT / "docs" / "reference"
 OPTIONS: Final = """# Options of an edge
 
 Made from the fields of `EdgeConfig` in `edge/config/options.py` by `make fmt`; a test compares. An option `some_name`
-is `--some-name` on the command line of `nunatak edge` and `some_name = ...` in the TOML file of `--config`; the
-command line goes before the file. An unknown name and a value out of range are refused. A SIZE is a number of bytes
-with or without a unit, as in `64MiB` or `1.5GiB`; in the file it is text in quotes.
+is given
+
+| where | as | what goes before |
+|---|---|---|
+| on the command line of `nunatak edge` | `--some-name VALUE` | nothing |
+| in the environment | `NUNATAK_EDGE_SOME_NAME=VALUE`; an empty one counts as not set | the command line |
+| in the TOML file of `--config` | `some_name = VALUE` or `some-name = VALUE` | both |
+
+A name that is no option and a value out of range are refused, each with the file and the line, the variable or the
+option; `nunatak edge --print-config` shows what counts and where it comes from, `--check` whether it can be used here.
+
+- A SIZE is a number of bytes, or has a unit: `64MiB`, `1.5GiB`. A DURATION is a number of seconds, or has a unit:
+  `500ms`, `30s`, `10min`, `1h`, `1d`. A PERCENT, where there is one, is a share of `memory`: `25%`. In the file these
+  are texts in quotes.
+- What is written with commas may be a list in the file, `upstreams = ["public", "10.1.0.0/16"]`, and weights a table.
+- `on` and `off` may be `true` and `false` in the file.
 
 | option | value | default | what it is |
 |---|---|---|---|"""
@@ -43,22 +54,36 @@ what is so at the moment. The values of the labels `reason` and `error` are expl
 |---|---|---|"""
 ERRORS: Final = """# Errors
 
-Made from the classes of `vmimage/errors.py` and `edge/model/flow.py` by `make fmt`; a test compares. Where a service
-cannot answer, the edge does, with the status below and the reason in `X-Nunatak-Error`; `X-Nunatak-Limit` names a
-limit of the image that was hit. The reason is also the label of `nunatak_refusals_total`, and of
-`nunatak_crashes_total` where a machine ended. `X-Request-Id` finds the line of the log with the details. A command
-prints such an error in one line and exits with code 2.
+Made by `make fmt` from the table of `edge/model/reasons.py` and that of `origin/registry/refusal.py`; a test compares.
+
+Where a service cannot answer, the edge does: with the status below, the reason in `X-Nunatak-Error`, and a page that
+says what happened and what to do as it stands here. `X-Nunatak-Limit` names the limit that was hit, with its value,
+and `X-Request-Id` finds the request in the logs. A client never sees more than that. Where to look for the rest:
+
+- **Publishers**: `nunatak logs SERVICE` has a line for each machine that ended, with the request, the place in the
+  program and the values; `nunatak dev` shows the same at once.
+- **Operators**: `nunatak admin reports` has the last crashes with registers and stacks; the edge's log has the origin's
+  words. The reason is the label of `nunatak_refusals_total`, and of `nunatak_crashes_total` where a machine ended.
+- **At a terminal** a command prints what happened and what to do, and exits with code 2.
 
 ## When a service cannot answer
 
-| reason | status | at fault | cause | limit | what to do |
+| reason | status | at fault | what happened | limit | what to do |
 |---|---|---|---|---|---|"""
 CLIENTS: Final = """
 ## When a request cannot be taken
 
 The reasons of `nunatak admin` and of operators' pages are among them.
 
-| reason | status | cause | what to do |
+| reason | status | what happened | what to do |
+|---|---|---|---|"""
+ORIGINS: Final = """
+## What an origin answers
+
+An origin answers in the JSON of the OCI distribution specification: a code, a message with what it expected and got,
+and as `detail` what to do. `nunatak publish` and the other commands print all three.
+
+| code | status | what happened | what to do |
 |---|---|---|---|"""
 REQUIREMENTS_HEAD: Final = """# Requirements
 
@@ -69,54 +94,13 @@ a cache is told by the [cache tests](cache-tests.md)."""
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
-terminal. The options of `nunatak edge` are in [options](options.md)."""
+terminal. The options of `nunatak edge` are in [options](options.md).
+
+Each option may be given in the environment as well, `--some-name` of `nunatak COMMAND` as `NUNATAK_COMMAND_SOME_NAME`
+(one that may be repeated with blanks between its values, one without a value as `1`); the command line goes before."""
 
 BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
 MEASURED: Final = ("cache-tests.md",)  # by a run that is not one of the tests
-
-# What a client did, by the reason that the edge answers with. The reasons themselves are read from the code.
-REASONS: Final[Mapping[str, tuple[str, str]]] = {
-    "bad_body": ("The body breaks off, or its chunks are not what RFC 9112 says.", "Send the body whole."),
-    "bad_handshake": (
-        "A request for a WebSocket is not what RFC 6455 section 4.2 says.",
-        "Use a library; 426 names the version that there is.",
-    ),
-    "bad_purge": (
-        "A purge names nothing, or what cannot be purged, or too much at once.",
-        "See [keep and purge answers](../how-to/purge-answers.md).",
-    ),
-    "bad_request": (
-        "The head is not HTTP, or its Host or target is malformed.",
-        "Send a request as RFC 9112 says.",
-    ),
-    "body_too_large": ("The body is larger than max_body.", "Send less, or raise max_body."),
-    "client_silent": (
-        "The request's body did not come within request_timeout, or its answer was not read for as long and cut.",
-        "Send the body and read the answer without such pauses.",
-    ),
-    "expectation_failed": ("Expect asks for more than 100-continue.", "Send the request without it."),
-    "foreign_host": ("Host is none that operators' pages have.", "Add the name to admin_hosts."),
-    "from_a_web_page": ("The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."),
-    "head_too_large": (
-        "The head has more or longer fields than the edge takes; X-Nunatak-Limit names the limit.",
-        "Send fewer and shorter fields.",
-    ),
-    "loop": ("The request went through this edge before.", "Look at the upstreams of the services it went through."),
-    "method_not_allowed": ("The page is asked for with GET, the action with POST.", "Use the other method."),
-    "method_refused": ("CONNECT and TRACE are for proxies; an edge is none.", "Use another method."),
-    "no_body_expected": ("This page of operators takes no body.", "Send none."),
-    "no_such_page": ("Operators have no such page.", "See [operate an edge](../how-to/operate-an-edge.md)."),
-    "not_cached": ("The request is only for a kept answer, and there is none.", "Ask without `only-if-cached`."),
-    "unauthorized": ("Operators' pages on an address ask for the token.", "Send `Authorization: Bearer TOKEN`."),
-    "target_too_long": (
-        "The request target is longer than the edge takes; X-Nunatak-Limit names the limit.",
-        "Send what is long in a body.",
-    ),
-    "unknown_coding": ("The body has a transfer coding other than chunked.", "Send it chunked or with its length."),
-    "unknown_method": ("The method is none that the edge knows.", "Use another method."),
-    "unknown_version": ("The request is in another version of HTTP than 1.0 and 1.1.", "Send it as HTTP/1.1."),
-    "unknown_service": ("The edge has met no service of that name.", "See `nunatak admin services`."),
-}
 
 
 def main() -> None:
@@ -157,15 +141,17 @@ def _metrics() -> Iterator[str]:
 
 def _errors() -> Iterator[str]:
     yield ERRORS
-    for error in error_classes():
-        cause = (inspect.getdoc(error) or "").partition("\n\n")[0].replace("\n", " ")
-        limit = f"`{error.limit}`" if error.limit else ""
-        row = (f"`{error.counter}`", str(error.http_status), _whose(error), cause, limit, error.remedy)
-        yield f"| {' | '.join(map(_cell, row))} |"
+    for reason, row in SERVICES.items():
+        limit = f"`{row.limit}`" if row.limit else ""
+        cells = (f"`{reason}`", str(row.status), row.whose, row.cause, limit, row.remedy)
+        yield f"| {' | '.join(map(_cell, cells))} |"
     yield CLIENTS
-    for reason, statuses in sorted(client_reasons().items()):
-        cause, remedy = REASONS[reason]
-        yield f"| `{reason}` | {', '.join(map(str, sorted(statuses)))} | {_cell(cause)} | {_cell(remedy)} |"
+    for reason, row in sorted(CLIENT_REASONS.items()):
+        yield f"| `{reason}` | {row.status} | {_cell(row.cause)} | {_cell(row.remedy)} |"
+    yield ORIGINS
+    for code, entry in sorted(CODES.items()):
+        statuses = ", ".join(map(str, entry.statuses))
+        yield f"| `{code}` | {statuses} | {_cell(entry.cause)} | {_cell(entry.remedy)} |"
 
 
 def _requirements() -> Iterator[str]:
@@ -175,38 +161,6 @@ def _requirements() -> Iterator[str]:
         for row in rows:
             file, _, function = row.test.partition("::")
             yield f"| {row.section} | {_cell(row.demands)} | `{function}` in `tests/{file}` |"
-
-
-def error_classes() -> list[type[NunatakError]]:
-    """Every error that has a counter of its own, the root first."""
-    found = [NunatakError]
-    for module in (errors, edge.model.flow):
-        for value in vars(module).values():
-            known = isinstance(value, type) and issubclass(value, NunatakError) and "counter" in vars(value)
-            if known and value not in found:
-                found.append(value)
-    return found
-
-
-def client_reasons() -> dict[str, set[int]]:
-    """Reasons with their statuses, of every `ClientError` that the edge makes."""
-    found: dict[str, set[int]] = {}
-    for path in sorted((ROOT / "edge").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            match node:
-                case ast.Call(ast.Name("ClientError"), [ast.Constant(int(status)), ast.Constant(str(reason)), *_]):
-                    found.setdefault(reason, set()).add(status)
-    return found
-
-
-def _whose(error: type[NunatakError]) -> str:
-    roots = {
-        errors.PublisherError: "publisher",
-        errors.OriginError: "origin",
-        errors.OperatorError: "operator",
-        errors.GuestError: "guest",
-    }
-    return next((name for root, name in roots.items() if issubclass(error, root)), "edge")
 
 
 def _commands() -> Iterator[str]:

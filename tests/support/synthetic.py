@@ -4,7 +4,7 @@ them, its server on a thread of the test's own process."""
 import asyncio
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,10 @@ from pathlib import Path
 from tuf.api.metadata import Root
 
 from origin.keys import generate, load_metadata, load_signer, load_trust
+from origin.model.exchange import Request, Response
 from origin.model.publication import Publication
 from origin.model.tokens import Tokens
+from origin.publish.client import carry_out
 from origin.registry.logs import Logs
 from origin.registry.roles import Online
 from origin.registry.server import Origin, serve
@@ -77,6 +79,16 @@ class Keys:
     def of(cls, folder: Path) -> "Keys":
         """One that is there, as it is now."""
         return cls(folder)
+
+
+def send(url: str, request: Request) -> Response:
+    """One request with the token, and its answer: for exchanges that are walked step by step."""
+
+    def exchange() -> Generator[Sequence[Request], Sequence[Response], Response]:
+        [response] = yield [request]
+        return response
+
+    return carry_out(exchange(), url=url, token=TOKEN)
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def test_a_machine_costs_its_shell_its_pages_and_what_was_written_to_its_disks()
 def test_what_no_parking_of_others_makes_room_for_is_not_admitted() -> None:
     budget, manifest = Budget(2 * MIB, 0), image(pages=0).manifest
     assert budget.admit(manifest, 2 * MIB - SHELL_BYTES) == 2 * MIB
-    with pytest.raises(OverBudget, match=f"at most {2 * MIB} bytes expected, got one of {2 * MIB + 1}"):
+    with pytest.raises(
+        OverBudget, match=f"a machine of {2 * MIB + 1} bytes, this edge has 2MiB for all: build with a smaller --memory"
+    ):
         budget.admit(manifest, 2 * MIB - SHELL_BYTES + 1)
 
 

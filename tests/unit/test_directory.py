@@ -47,6 +47,9 @@ class Origin:
     def find_service(self, name: str) -> ServiceRecord | None:
         return record(name) if name in self.known else None
 
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        return None
+
     def find_host(self, host: str) -> ServiceRecord | None:
         return self.find_service(host.removesuffix(".test"))
 

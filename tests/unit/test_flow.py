@@ -80,7 +80,7 @@ def test_the_drawing_in_the_docs_is_the_tables() -> None:
         (flow.QuarantineFull(2.0), 503, "quarantine_full"),
         (flow.QueueFull("x"), 503, "queue_full"),
         (errors.OverBudget("x"), 507, "over_budget"),
-        (flow.ClientError(400, "bad_request"), 400, "bad_request"),
+        (flow.ClientError("bad_request"), 400, "bad_request"),
         (ZeroDivisionError("x"), 500, "internal"),
     ],
 )

@@ -1,7 +1,10 @@
 """Whatever is odd about a host's KVM, there is Unicorn; and what an operator is told of it."""
 
+import grp
 import os
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -105,3 +108,34 @@ def test_an_operator_is_told_what_to_do() -> None:
     for known in (HARDWARE, SOFTWARE, KvmFacts(ring=0)):
         for finding in about_kvm(known, allowed=False):
             assert bool(finding.fix) == (finding.state != "ok"), finding
+
+
+STRANGER = """
+import grp
+import os
+from edge.vmm.kernel.kvm_api import open_kvm
+from vmimage.errors import OperatorError
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+try:
+    open_kvm()
+except OperatorError as error:
+    print(error)
+"""
+
+
+def test_a_user_whom_the_device_is_not_for_is_told_the_group() -> None:
+    if os.geteuid() or not os.path.exists("/dev/kvm") or os.stat("/dev/kvm").st_mode & 0o006:
+        pytest.skip("OTHER USERS ARE NOT TESTED HERE: root and a /dev/kvm that is not for all expected")
+    said = subprocess.run(
+        [sys.executable, "-c", STRANGER], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    number = os.stat("/dev/kvm").st_gid
+    try:
+        group = grp.getgrgid(number).gr_name
+    except KeyError:
+        group = str(number)
+    if number:
+        assert f"give it the group {group} and start it anew (usermod -aG {group} USER" in said
+        assert f"--group-add {number}" in said
+    else:
+        assert "a group kvm that may read and write it expected" in said

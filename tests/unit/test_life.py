@@ -130,7 +130,7 @@ def test_an_opening_begins_anew_where_something_it_was_prepared_with_is_gone() -
 
 
 def test_a_service_that_is_withdrawn_gets_no_machine() -> None:
-    begun = play().asked(1).expect("Open(a)").changed(withdrawn=True).expect("ForgetRecord(a)", "ForgetWritten(a)")
+    begun = play().asked(1).expect("Open(a)").changed(withdrawn=True).expect("ForgetRecord(a)", "LeaveWritten(a)")
     assert not still_right(begun)
     with pytest.raises(UnknownService):
         begun.openings.begin(begun.services["a"])
@@ -353,7 +353,7 @@ def test_a_client_that_leaves_frees_its_place() -> None:
 
 
 def test_a_client_at_fault_is_told_so() -> None:
-    busy = resident().asked(1).expect("Dispatch(a#1, 1)").client_gone(1, ClientError(413, "body_too_large"))
+    busy = resident().asked(1).expect("Dispatch(a#1, 1)").client_gone(1, ClientError("body_too_large"))
     busy.expect("Reset(a#1, 1)", "Fail(1, ClientError)").request(1, "refused")
 
 

@@ -86,8 +86,9 @@ def test_what_it_wrote_is_not_waited_for_without_end() -> None:
     assert len(busy.life.out) == 2
 
 
-def test_nobody_waits_for_what_a_withdrawn_service_wrote() -> None:
+def test_what_a_withdrawn_service_wrote_is_kept_aside_with_what_it_had_not_flushed() -> None:
     busy = resident()
     busy.writers.add("a#1")
-    end = ("ForgetRecord(a)", "Count(replaced)", "Close(a#1)", "Leave(a#1)", "ForgetWritten(a)", "WantSoon(a)")
+    end = ("ForgetRecord(a)", "Count(replaced)", "Park(a#1)", "LeaveWritten(a)", "WantSoon(a)")
     busy.changed(withdrawn=True).expect(*end)
+    busy.parked().expect("Leave(a#1)")

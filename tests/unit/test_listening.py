@@ -25,7 +25,7 @@ Listen = Callable[[At], Awaitable[str]]
 async def edges(at: At) -> str:
     """Where an edge listens then; it is closed again."""
     bound = await bind(asyncio.Protocol, at, "listen", 16, PUBLIC_MODE)
-    bound.server.close()
+    bound.close()
     assert bound.port != 0
     assert (not bound.listeners) == isinstance(at, Path)
     return bound.where
@@ -172,7 +172,7 @@ def test_both_read_the_same_options(text: str, parsed: At | None) -> None:
     ],
 )
 def test_origins_that_are_none(url: str) -> None:
-    with pytest.raises(OperatorError, match=r"^origin: "):
+    with pytest.raises(OperatorError, match=r"^--origin: "):
         load_config(None, GIVEN | {"origin": url})
 
 

@@ -99,14 +99,34 @@ def test_a_version_names_one_state_and_no_other(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_withdrawn_service_leaves_nothing_and_it_is_counted(tmp_path: Path) -> None:
+def test_what_a_withdrawn_service_wrote_is_there_for_who_publishes_it_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        counters = Counters()
+        store = overlays(tmp_path, counters=counters)
+        await store.put(shop(store), {1: A}.items())
+        store.leave("shop", reason="withdrawn")
+        assert [overlay.aside for overlay in store.aside()] == ["withdrawn"]
+        assert (store.names, store.services, counters.overlays_set_aside) == ({"shop"}, 0, {"withdrawn": 1})
+        again = overlays(killed(tmp_path))
+        assert [overlay.aside for overlay in again.aside()] == ["withdrawn"]
+        for one in (store, again):
+            assert pages(await one.load(shop(one))) == {1: A}
+            assert not one.aside()
+
+    asyncio.run(run())
+
+
+def test_a_withdrawn_service_leaves_nothing_where_that_is_wanted_and_it_is_counted(tmp_path: Path) -> None:
     async def run() -> None:
         counters = Counters()
         store = overlays(tmp_path, counters=counters)
         await store.put(shop(store), {1: A}.items())
         other = shop(store, service="shop2")
         await store.put(other, {1: A}.items())
-        store.forget("shop")
+        store.leave("shop", reason="withdrawn")
+        store.forget("shop", ["another"])
+        assert store.names == {"shop", "shop2"}
+        store.forget("shop", ["data"])
         assert await store.load(shop(store)) == (0, bytes(4))
         assert pages(await store.load(other)) == {1: A}
         assert store.used_bytes == 4096

@@ -117,7 +117,7 @@ def test_a_folder_that_another_user_may_have_made_is_not_used(
         number = os.geteuid()
         monkeypatch.setattr(os, "geteuid", lambda: number + 1)
         unknown_user.rename(tmp_path / f"nunatak-{number + 1}")
-    with pytest.raises(OperatorError, match="XDG_CACHE_HOME names one"):
+    with pytest.raises(OperatorError, match="set XDG_CACHE_HOME to one"):
         packages.cache_folder()
 
 

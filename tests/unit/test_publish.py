@@ -18,7 +18,8 @@ from edge.catalogue.catalogue import Catalogue
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response
 from origin.model.publication import Publication
 from origin.publish.client import carry_out
-from origin.publish.publish import Exchange, publish, rollback
+from origin.publish.entries import Exchange
+from origin.publish.publish import publish, rollback
 from origin.registry.roles import VERSIONS_KEPT, accept, first_roles, outdated, renew
 from origin.registry.server import Origin
 from origin.registry.store import Store
@@ -288,11 +289,11 @@ def test_rollback_to_where_nothing_is(url: str, keys: Keys) -> None:
     with pytest.raises(PublisherError, match="a published service expected"):
         _roll(url, keys, "nobody")
     for to in (None, 1, 2):
-        with pytest.raises(PublisherError, match=r"to go back to expected \(none\)"):
+        with pytest.raises(PublisherError, match="an earlier version of hello expected, got its first"):
             _roll(url, keys, "hello", to)
     for number in range(12):
         _send(url, keys, publication("hello", content=b"%d" % number))
-    with pytest.raises(PublisherError, match=r"\(3 to 12\), got 2"):
+    with pytest.raises(PublisherError, match=r"got 2: name one that is kept \(3 to 12\)"):
         _roll(url, keys, "hello", 2)
 
 

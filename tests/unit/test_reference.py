@@ -2,9 +2,13 @@
 
 import ast
 import re
+from collections.abc import Iterator
 
 import pytest
 
+from edge.model import reasons
+from edge.model.clients import CLIENTS
+from origin.registry.refusal import CODES, OciError
 from tests.support import reference
 from tests.support.requirements import REQUIREMENTS, Row
 from vmimage.errors import NunatakError
@@ -33,20 +37,59 @@ def test_each_demand_of_a_specification_has_a_test_that_is_there(name: str) -> N
         assert not test or f"def {test}(" in source, f"{path}::{test}"
 
 
-@pytest.mark.parametrize("error", reference.error_classes(), ids=lambda error: str(error.__name__))
-def test_each_error_says_its_cause_and_what_to_do_about_it(error: type[NunatakError]) -> None:
-    assert (error.__doc__ or "").rstrip().endswith(".")
+@pytest.mark.parametrize("reason", reasons.REASONS)
+def test_each_reason_says_what_happened_and_what_to_do(reason: str) -> None:
+    row = reasons.REASONS[reason]
+    assert 400 <= row.status < 600
+    assert row.cause.endswith(".")
+    assert row.remedy.endswith(".")
+
+
+def test_no_two_reasons_have_one_name() -> None:
+    counters = [error.counter for error in reasons.error_classes()]
+    assert len({*counters, *CLIENTS}) == len(counters) + len(CLIENTS) == len(reasons.REASONS)
+
+
+@pytest.mark.parametrize("error", [*reasons.error_classes()], ids=lambda error: str(error.__name__))
+def test_each_error_with_a_reason_of_its_own_says_what_to_do(error: type[NunatakError]) -> None:
     assert "remedy" in vars(error)
-    assert error.remedy.endswith(".")
 
 
-def test_no_two_errors_have_one_counter() -> None:
-    counters = [error.counter for error in reference.error_classes()]
-    assert len(counters) == len(set(counters))
+def test_an_edge_gives_no_reason_that_is_not_in_the_table() -> None:
+    assert set(_said("edge", ("ClientError",))) == CLIENTS.keys()
+    assert set(_said("edge", ("Refusal",))) <= reasons.REASONS.keys()
+    declared = {reason for package in ("edge", "vmimage") for reason in _counters(package)}
+    assert declared == reasons.SERVICES.keys()
 
 
-def test_each_reason_that_a_client_is_told_is_explained() -> None:
-    assert reference.client_reasons().keys() == reference.REASONS.keys()
+def test_an_origin_gives_no_code_that_is_not_in_the_table() -> None:
+    assert {code for code in _said("origin", ("OciError", "refusal")) if code.isupper()} == CODES.keys()
+    with pytest.raises(ValueError, match="a status of DENIED"):
+        OciError(404, "DENIED", "x")
+
+
+def _said(package: str, names: tuple[str, ...]) -> Iterator[str]:
+    """The reasons in calls of these."""
+    for node in _nodes(package):
+        match node:
+            case ast.Call(ast.Name(name) | ast.Attribute(_, name), arguments) if name in names:
+                texts = [one.value for each in arguments[:2] for one in ast.walk(each) if isinstance(one, ast.Constant)]
+                yield from (text for text in texts if isinstance(text, str) and re.fullmatch(r"\w+", text))
+
+
+def _counters(package: str) -> Iterator[str]:
+    """The reasons that classes declare."""
+    for node in _nodes(package):
+        match node:
+            case ast.Assign([ast.Name("counter")], ast.Constant(str(reason))):
+                yield reason
+            case ast.AnnAssign(ast.Name("counter"), _, ast.Constant(str(reason))):
+                yield reason
+
+
+def _nodes(package: str) -> Iterator[ast.AST]:
+    for path in sorted((reference.ROOT / package).rglob("*.py")):
+        yield from ast.walk(ast.parse(path.read_text("utf-8")))
 
 
 @pytest.mark.parametrize("row", [row for rows in REQUIREMENTS.values() for row in rows], ids=str)

@@ -35,6 +35,9 @@ class Names:
     def find_service(self, name: str) -> ServiceRecord | None:
         return self.owner if self.owner and name == self.owner.service else None
 
+    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        return None
+
     def find_host(self, host: str) -> ServiceRecord | None:
         self.asked += 1
         if self.away:

@@ -54,7 +54,7 @@ def test_an_event_is_a_request_with_a_method_that_no_client_has() -> None:
         (flow.WorkerLost("gone"), 1012),
         (errors.GuestFault("broken"), 1011),
         (flow.GuestSilent("mute"), 1011),
-        (flow.ClientError(413, "body_too_large"), 1013),
+        (flow.ClientError("body_too_large"), 1013),
     ],
 )
 def test_the_code_says_whether_to_come_back(error: Exception, code: int) -> None:

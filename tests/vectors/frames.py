@@ -44,6 +44,7 @@ TO_WORKER: Final[Mapping[str, ToWorker]] = {
     "drop-image": images.DropImage(5, True),
     "open": machines.Open(1, 6, "acme", 3, _LIMITS, 1 << 20, 8 << 20, False, ()),
     "open-parked": machines.Open(1, 6, "acme", 3, _LIMITS, 0, 0, True, _DISKS, b"state", b"scratch"),
+    "open-with-secrets": machines.Open(1, 6, "acme", 3, _LIMITS, 0, 0, True, (), secrets=b"API_KEY=of acme\0B=2\0"),
     "park": machines.Park(1),
     "close": machines.Close(1),
     "disk": disks.NewDisk(9, 16, 1 << 20),

@@ -11,7 +11,8 @@ from typing import Final
 from edge.vmm.devices.ring import Record
 from edge.vmm.wire.frames import CREDIT_AMOUNT
 from vmimage import abi
-from vmimage.errors import GuestViolation, OutputTooLarge
+from vmimage.errors import GuestViolation
+from vmimage.limit_errors import output_too_large
 
 _NUMBERS: Final = abi.EXCHANGE_BIT - 1
 
@@ -80,7 +81,7 @@ class Exchanges:
                 raise GuestViolation(f"gate out: an exchange sent {-exchange.credit} bytes more than its window")
         exchange.output_bytes += size
         if exchange.output_bytes > self._output_limit:
-            raise OutputTooLarge(f"at most {self._output_limit} bytes expected on an exchange")
+            raise output_too_large("a request to an upstream", exchange.output_bytes, self._output_limit)
         exchange.request_ended = bool(record.flags & abi.FLAG_END)
         self._end_if_done(exchange)
 

@@ -15,7 +15,8 @@ from edge.vmm.devices.ring import Record, RingConsumer, RingProducer, encode_rec
 from edge.vmm.turns.charges import RECORD_NS, Account
 from edge.vmm.wire.frames import CREDIT_AMOUNT
 from vmimage import abi, requests, sockets
-from vmimage.errors import FormatError, GuestViolation, OutputTooLarge, Unmovable
+from vmimage.errors import FormatError, GuestViolation, Unmovable
+from vmimage.limit_errors import output_too_large
 from vmimage.requests import OpenRequests, OpenStream
 
 
@@ -308,7 +309,7 @@ class Gate:
         number = record.stream
         stream.output_bytes += len(record.payload)
         if stream.output_bytes > self._output_limit:
-            raise OutputTooLarge(f"at most {self._output_limit} bytes of response expected on stream {number}")
+            raise output_too_large("a response", stream.output_bytes, self._output_limit)
         if record.flags & abi.FLAG_END:
             self.completed += 1
             del self.streams[number]

@@ -18,6 +18,7 @@ def _pages_of(address: int, size: int) -> PageNos:
     return np.arange(address // abi.PAGE_SIZE, (address + size) // abi.PAGE_SIZE, dtype=np.uint32)
 
 
+_ENV_PAGES: Final = _pages_of(abi.ENV_ADDRESS, abi.ENV_SIZE)
 _INFO_PAGES: Final = _pages_of(abi.INFO_ADDRESS, abi.PAGE_SIZE)
 _GATE_IN_PAGES: Final = _pages_of(abi.GATE_IN_ADDRESS, abi.GATE_SIZE)
 _GATE_OUT_PAGES: Final = _pages_of(abi.GATE_OUT_ADDRESS, abi.GATE_SIZE)
@@ -27,8 +28,10 @@ _CONSOLE_PAGES: Final = _pages_of(abi.CONSOLE_ADDRESS, abi.CONSOLE_SIZE)
 class SharedPages:
     """Those of one machine."""
 
-    def __init__(self, ram: memoryview, gate: Gate, console: RingConsumer) -> None:
+    def __init__(self, ram: memoryview, gate: Gate, console: RingConsumer, *, secrets: bool = False) -> None:
+        """:param secrets: the environment has some, which are given anew at every restore."""
         self._ram, self._gate, self._console = ram, gate, console
+        self._always = np.concatenate([_INFO_PAGES, _ENV_PAGES]) if secrets else _INFO_PAGES
 
     def positions(self) -> tuple[int, int, int]:
         """The guest's side of the rings: gate in tail, gate out head, console head. Unchecked."""
@@ -40,9 +43,9 @@ class SharedPages:
         return self._ram[_OWES_AT] != 0  # the lowest byte: asked after every run
 
     def stateless(self) -> PageNos:
-        """What no record needs: the info page is made anew at every restore, an empty ring's bytes mean nothing."""
+        """What no record needs: info page and secrets are made anew at every restore, an empty ring means nothing."""
         in_tail, out_head, console_head = self.positions()
-        pages = [_INFO_PAGES]
+        pages = [self._always]
         if not self._gate.pending(in_tail):
             pages.append(_GATE_IN_PAGES)
         if out_head == self._gate.out_tail:

@@ -6,7 +6,9 @@ engine fails in a worker; a test compares.
 
 import fcntl
 import functools
+import grp
 import os
+import stat
 import struct
 from typing import Final
 
@@ -96,21 +98,37 @@ def open_kvm() -> int:
     except FileNotFoundError:
         raise OperatorError("/dev/kvm is missing: load kvm_intel or kvm_amd, or enable nested virtualisation") from None
     except PermissionError:
-        raise OperatorError("/dev/kvm may not be opened: add this user to the group that owns it") from None
+        raise OperatorError(f"/dev/kvm may not be opened by this user: {_who_may()}") from None
     except OSError as error:
-        raise OperatorError(f"/dev/kvm cannot be opened: {error.strerror}") from None
+        raise OperatorError(f"/dev/kvm cannot be opened: {error.strerror}: run `nunatak doctor`") from None
     try:
         version = fcntl.ioctl(fd, GET_API_VERSION)
         missing = [n for n in (CAP_SYNC_REGS, CAP_IMMEDIATE_EXIT) if not fcntl.ioctl(fd, CHECK_EXTENSION, n)]
     except OSError as error:
         os.close(fd)
-        raise OperatorError(f"/dev/kvm does not answer as KVM: {error.strerror}") from None
+        raise OperatorError(f"/dev/kvm does not answer as KVM: {error.strerror}: run `nunatak doctor`") from None
     if version != API_VERSION or missing:
         os.close(fd)
         raise OperatorError(
-            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}"
+            f"/dev/kvm: API {API_VERSION} expected, got {version}; capabilities missing: {missing or 'none'}: "
+            "run a newer kernel"
         )
     return fd
+
+
+def _who_may() -> str:
+    """What gives a user the right to open the device."""
+    found = os.stat("/dev/kvm")
+    if not found.st_mode & stat.S_IWGRP or not found.st_gid:
+        return f"its mode is {stat.filemode(found.st_mode)}, a group kvm that may read and write it expected"
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:  # of the host, in a container
+        group = str(found.st_gid)
+    return (
+        f"give it the group {group} and start it anew (usermod -aG {group} USER; SupplementaryGroups={group} in a "
+        f"systemd unit; --group-add {found.st_gid} for a container)"
+    )
 
 
 def supported_cpuid(device: int) -> dict[tuple[int, int], tuple[int, int, int, int]]:

@@ -8,7 +8,7 @@ comes, and holds what its publisher says that one piece of work may take.
 import time
 from typing import Final
 
-from vmimage.errors import OutOfBackgroundTime
+from vmimage.limit_errors import out_of_background_time
 
 # Of one processor, over time. A timer of JavaScript each 10 ms is 1 %, and 20 busy machines are one processor.
 BACKGROUND_PERCENT: Final = 5
@@ -52,7 +52,4 @@ class Background:
             refilled_ns = self._level_ns + (now_ns - self._now_ns) * BACKGROUND_PERCENT // 100
             self._level_ns, self._now_ns = min(refilled_ns, self._burst_ns), now_ns
             if refilled_ns < 0:
-                raise OutOfBackgroundTime(
-                    f"at most {self._burst_ns // _NS_PER_MS} ms of CPU time at once and {BACKGROUND_PERCENT} % of a "
-                    "processor expected without a request"
-                )
+                raise out_of_background_time(self._burst_ns // _NS_PER_MS, BACKGROUND_PERCENT)

@@ -10,7 +10,8 @@ from typing import Final, Protocol
 from edge.vmm.devices.clock import Clock
 from edge.vmm.engines.engine import Engine
 from vmimage import abi
-from vmimage.errors import GuestExited, GuestViolation, OutOfMemory
+from vmimage.errors import GuestExited, GuestViolation
+from vmimage.limit_errors import out_of_memory
 
 
 class Caller(Protocol):
@@ -84,8 +85,8 @@ def _set_fs(machine: Caller) -> bool:
 def _exit(machine: Caller) -> bool:
     code = machine.engine.argument(0)
     if code == abi.EXIT_NO_MEMORY:
-        raise OutOfMemory(f"the guest ran out of its {machine.memory_bytes >> 20} MiB of memory")
-    raise GuestExited(f"the guest left with exit code {code}", code)
+        raise out_of_memory(machine.memory_bytes)
+    raise GuestExited(f"the program left with exit code {code}: return from the handler, or answer an error", code)
 
 
 HYPERCALLS: Final[Mapping[int, Callable[[Caller], bool]]] = {

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Final
 
-from edge.vmm.devices import info_page
+from edge.vmm.devices import environment, info_page
 from edge.vmm.devices.clock import Clock
 from edge.vmm.devices.disk import Disks
 from edge.vmm.devices.gate import Gate
@@ -35,10 +35,9 @@ from vmimage.errors import (
     GuestError,
     GuestExited,
     GuestFault,
-    OutOfTime,
-    RecordTooLarge,
     Unmovable,
 )
+from vmimage.limit_errors import out_of_time, record_too_large
 from vmimage.manifest import Limits
 from vmimage.snapshot import DeviceState, ProgramPlace, Registers, Snapshot
 
@@ -59,9 +58,11 @@ class Machine:
         baking: bool = False,
         fresh: bool = False,
         disks: Disks | None = None,
+        secrets: bytes = b"",
     ) -> None:
         """:param baking: READY ends a run; clocks stand still and there is no entropy.
         :param fresh: every request gets a machine that has served none: the caller resets it when it is `used`.
+        :param secrets: for its environment, see `environment.give`.
         """
         self.shell = shell
         self.image = image
@@ -72,6 +73,7 @@ class Machine:
         self.log = self.guest_log.parts  # log lines and console output, for the caller to take
         self.disks = disks
         self.baking = baking
+        self._secrets = secrets
         self._memory = shell.memory
         self._ram = memoryview(self._memory.ram)
         self.account = Account(limited=not baking)  # of the supervisor's time
@@ -86,7 +88,7 @@ class Machine:
         )
         console = self._ram[abi.CONSOLE_ADDRESS : abi.CONSOLE_ADDRESS + abi.CONSOLE_SIZE]
         self._console = RingConsumer(console, "console")
-        self._shared = SharedPages(self._ram, self._gate, self._console)
+        self._shared = SharedPages(self._ram, self._gate, self._console, secrets=bool(secrets))
         self.clock = Clock(DeviceState())
         self.last_cpu_ns = 0  # CPU time and entries of the last run
         self.last_entries = 0
@@ -157,6 +159,8 @@ class Machine:
         size = info_page.FRESH_BYTES  # the same source must give the same image: no entropy while baking
         fresh = bytes(size) if self.baking else os.urandom(size)
         info_page.write_facts(self._ram, self.image.memory_bytes, self.limits, self._program, fresh)
+        if self._secrets:
+            environment.give(self._memory, self._secrets)
         if self.disks is not None:
             self.disks.restore()
 
@@ -188,7 +192,7 @@ class Machine:
         pages_max = None if bytes_max is None else bytes_max // abi.PAGE_SIZE
         page_nos, pages = self.shell.changed_pages(self.image, self._shared.stateless(), pages_max)
         if pages_max is not None and len(page_nos) > pages_max:
-            raise RecordTooLarge(f"at most {pages_max} changed pages expected in a machine that is parked, got more")
+            raise record_too_large(pages_max * abi.PAGE_SIZE)
         return Snapshot(self.shell.engine.save(), devices, page_nos, pages, requests)
 
     def has_grown(self, limit_bytes: int) -> bool:
@@ -255,7 +259,8 @@ class Machine:
             with contextlib.suppress(GuestError):  # what it finished and logged before still counts
                 self._drain()
             self.guest_log.end()
-            error.report.update(machine_report(error, self._memory, self.shell.engine.save()))
+            registers = self.shell.engine.save()
+            error.report.update(machine_report(error, self._memory, registers, stack=not self._secrets))
             raise
 
     def _run(self, slice_ns: int, watchdog: Watchdog | None) -> Outcome:
@@ -333,7 +338,7 @@ class Machine:
             self._charged_ns = 0
             self._background.renew()
         elif self._charged_ns > self.limits.cpu_ms * 1_000_000:
-            raise OutOfTime(f"at most {self.limits.cpu_ms} ms of CPU time expected for a request")
+            raise out_of_time(self._charged_ns, self.limits.cpu_ms)
 
     # What hypercalls do, see `hypercalls`.
 

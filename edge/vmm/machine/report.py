@@ -6,7 +6,8 @@ from typing import Any, Final
 from edge.vmm.engines.engine import Fault
 from edge.vmm.memory.guest_memory import GuestMemory
 from vmimage import abi
-from vmimage.errors import GuestError, GuestFault, OutOfMemory
+from vmimage.errors import GuestError, GuestFault
+from vmimage.limit_errors import beyond_memory
 from vmimage.linux_calls import name_of
 from vmimage.snapshot import Registers
 
@@ -32,7 +33,7 @@ _VECTORS: Final = {
 def fault_error(fault: Fault, memory_bytes: int) -> GuestError:
     """What a processor exception is to those outside; beyond the machine's memory it is a want of memory."""
     if fault.vector == _PAGE_FAULT and memory_bytes <= fault.cr2 < abi.MEMORY_MAX:
-        return OutOfMemory(f"touched {fault.cr2:#x}, memory ends at {memory_bytes:#x}")
+        return beyond_memory(fault.cr2, memory_bytes)
     return GuestFault(describe_fault(fault))
 
 
@@ -49,9 +50,14 @@ def describe_fault(fault: Fault) -> str:
     return f"{why} (vector 14, code {fault.error_code:#x}) at RIP {fault.rip:#x}, address {fault.cr2:#x}"
 
 
-def machine_report(error: GuestError, memory: GuestMemory, registers: Registers) -> dict[str, Any]:
+def machine_report(
+    error: GuestError, memory: GuestMemory, registers: Registers, *, stack: bool = True
+) -> dict[str, Any]:
     """Plain data for JSON: error, message, registers, frames (addresses, innermost first), code and
-    stack as hex, and how often which unknown Linux calls were made."""
+    stack as hex, and how often which unknown Linux calls were made.
+
+    :param stack: whether its bytes are told, which may be secrets.
+    """
     return {
         "error": type(error).__name__,
         "message": str(error),
@@ -59,7 +65,7 @@ def machine_report(error: GuestError, memory: GuestMemory, registers: Registers)
         "frames": [registers.rip, *_return_addresses(memory, registers.gpr[5])],
         "unknown_calls": unknown_calls(memory),
         "code": (memory.read_checked(registers.rip, 16) or b"").hex(),
-        "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex(),
+        "stack": (memory.read_checked(registers.gpr[4], STACK_BYTES) or b"").hex() if stack else "",
     }
 
 

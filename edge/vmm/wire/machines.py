@@ -1,7 +1,8 @@
 """Frames of machines: opened, parked, closed, and what becomes of them. The first number is the machine's."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +32,7 @@ KEPT_ABOUTS: Final = 256  # descriptions of machines that are kept, encoded and 
 REPORT_FRAMES_MAX: Final = 33  # addresses: where it stopped, and 32 return addresses
 REPORT_HEX_MAX: Final = 1024  # characters of code or stack
 REPORT_NAMES_MAX: Final = 64  # characters in a name of a register or a call
+_SECRETS: Final = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_]*=[^\0]+\0)+")
 _U64: Final = (1 << 64) - 1
 
 
@@ -57,6 +59,7 @@ class Open:
     disks: tuple[OpenDisk, ...]
     state: bytes = b""  # what PARKED carried; empty: it starts from its image
     scratch: bytes = b""  # the same
+    secrets: bytes = field(repr=False, default=b"")  # for its environment: "NAME=VALUE\\0" repeated
 
     def to_bytes(self) -> bytes:
         """The frame.
@@ -64,8 +67,8 @@ class Open:
         :raises ValueError: state and scratch pages are larger than a frame.
         """
         about = self.weight, self.limits, self.growth_bytes, self.record_bytes, self.fresh, self.disks
-        parts = with_head(_encode_about(*about), with_head(self.tenant.encode(), with_head(self.state, self.scratch)))
-        return frames.pack(frames.OPEN, 0, self.machine, self.image, parts)
+        parts = with_head(self.tenant.encode(), with_head(self.secrets, with_head(self.state, self.scratch)))
+        return frames.pack(frames.OPEN, 0, self.machine, self.image, with_head(_encode_about(*about), parts))
 
     @staticmethod
     @strict
@@ -74,9 +77,14 @@ class Open:
         require_plain("OPEN", flags)
         head, parts = split_head(payload)
         tenant, parts = split_head(parts)
+        secrets, parts = split_head(parts)
         state, scratch = split_head(parts)
         if scratch and not state:
             raise ValueError("OPEN: scratch pages with a state expected, got them alone")
+        if len(secrets) > abi.SECRETS_SIZE or (secrets and not _SECRETS.fullmatch(secrets)):
+            raise ValueError(
+                f"OPEN: secrets of at most {abi.SECRETS_SIZE} bytes expected, each with a name and its end"
+            )
         return Open(
             require_number("OPEN machine", machine),
             require_number("OPEN image", image),
@@ -84,6 +92,7 @@ class Open:
             *_decode_about(head),
             state,
             scratch,
+            secrets,
         )
 
 

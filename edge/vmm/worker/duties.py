@@ -152,7 +152,7 @@ class Duties:
         started_ns = time.perf_counter_ns()
         self._placement.choose(shell, self._tiering.engine_for(wanted.image, id(image.base)))
         disks = self._drives.open(wanted.machine, shell.memory, wanted.disks, wanted.scratch)
-        machine = Machine(shell, image, wanted.limits, fresh=wanted.fresh, disks=disks)
+        machine = Machine(shell, image, wanted.limits, fresh=wanted.fresh, disks=disks, secrets=wanted.secrets)
         machine.restore(wanted.state or None)
         cpu_percent = wanted.limits.cpu_percent
         quota = Quota(cpu_percent * NS_PER_PERCENT) if cpu_percent else None

@@ -23,7 +23,8 @@ from typing import Final
 
 from edge.vmm.machine.resident import Resident
 from edge.vmm.shells.shell_pool import ShellPool
-from vmimage.errors import MemoryPressure, NunatakError
+from vmimage.errors import NunatakError
+from vmimage.limit_errors import worker_is_full
 
 STATM: Final = "/proc/self/statm"
 LOOK_NS: Final = 1_000_000
@@ -106,8 +107,7 @@ class MemoryLimit:
             of_tenant[resident.tenant] -= size
             self._machines_room += size
             self.ended += 1
-            limit = f"at most {self._limit_bytes} bytes for all machines of a worker expected"
-            end(resident, MemoryPressure(f"{limit}; this one, of {size} bytes, is the largest of who took the most"))
+            end(resident, worker_is_full(size, self._limit_bytes))
             del resident
             _trim()
             self.taken()

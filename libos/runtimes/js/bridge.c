@@ -263,19 +263,29 @@ static JSValue hash(JSContext *ctx, JSValueConst self, int count, JSValueConst *
     return length ? JS_NewArrayBufferCopy(ctx, out, length) : JS_NULL;
 }
 
-/* env() -> {NAME: value} */
-static JSValue env(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
-    (void)self, (void)count, (void)arguments;
+static JSValue variables(JSContext *ctx, uint32_t most) {
     JSValue result = JS_NewObject(ctx);
-    for (const char *entry = NULL; (entry = nk_next_env(entry));) {
+    for (const char *entry = NULL; most-- && (entry = nk_next_env(entry));) {
         const char *value = strchr(entry, '=');
         if (value) {
             JSAtom name = JS_NewAtomLen(ctx, entry, (size_t)(value - entry));
-            JS_SetProperty(ctx, result, name, JS_NewString(ctx, value + 1));
+            JS_DefinePropertyValue(ctx, result, name, JS_NewString(ctx, value + 1), JS_PROP_C_W_E);
             JS_FreeAtom(ctx, name);
         }
     }
     return result;
+}
+
+/* env() -> {NAME: value}, secrets among them */
+static JSValue env(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count, (void)arguments;
+    return variables(ctx, UINT32_MAX);
+}
+
+/* secrets() -> {NAME: value} of those that the edge gives: the first of the environment */
+static JSValue secrets(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
+    (void)self, (void)count, (void)arguments;
+    return variables(ctx, NK_INFO->secrets);
 }
 
 static nk_upstream *upstream_of(JSContext *ctx, JSValueConst value) {
@@ -356,7 +366,7 @@ static const JSCFunctionListEntry functions[] = {
     JS_CFUNC_DEF("log", 1, log_line),        JS_CFUNC_DEF("serving", 0, is_serving), JS_CFUNC_DEF("wall", 0, wall_ms),
     JS_CFUNC_DEF("mono", 0, mono_ms),        JS_CFUNC_DEF("random", 1, fill_random), JS_CFUNC_DEF("number", 0, random_number),
     JS_CFUNC_DEF("hash", 2, hash),          
-    JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
+    JS_CFUNC_DEF("env", 0, env),             JS_CFUNC_DEF("secrets", 0, secrets),   JS_CFUNC_DEF("upOpen", 4, up_open),   JS_CFUNC_DEF("upWrite", 4, up_write),
     JS_CFUNC_DEF("upStatus", 1, up_status),  JS_CFUNC_DEF("upFields", 1, up_fields), JS_CFUNC_DEF("upRead", 1, up_read),
     JS_CFUNC_DEF("upError", 1, up_error),    JS_CFUNC_DEF("upClose", 1, up_close), JS_CFUNC_DEF("entropy", 0, has_entropy),
     JS_CFUNC_DEF("jobs", 0, jobs), JS_CFUNC_DEF("owes", 1, owes), JS_CFUNC_DEF("context", 0, context),

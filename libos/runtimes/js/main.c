@@ -128,6 +128,8 @@ int main(void) {
     nk_event_begin();
 
     serving = true;
+    if (NK_INFO->secrets)
+        JS_FreeValue(context, call(loop, "takeSecrets", 0, NULL));
     for (;;) {
         nk_request *request;
         while ((request = nk_event_next())) {

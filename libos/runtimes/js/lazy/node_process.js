@@ -1,6 +1,5 @@
 // node:process, and the global `process`: what programs ask it for before they know where they are. As on workerd there
 // is no process behind it: what cannot be is refused by name.
-const { nk } = share;
 const refused = (name) => () => { throw Object.assign(new Error(`process.${name}() is not here: a machine is no process`), { code: "ERR_FEATURE_UNAVAILABLE_ON_PLATFORM" }); };
 const listeners = new Map();
 const nanoseconds = () => BigInt(Math.round(performance.now() * 1e6));
@@ -14,7 +13,7 @@ const writer = (fd, say) => ({ fd, isTTY: false, writable: true, columns: 80, wr
 const process = {
   title: "nunatak", version: "v22.19.0", versions: { node: "22.19.0" }, release: { name: "node" },
   platform: "linux", arch: "x64", pid: 1, ppid: 0, argv: ["nunatak"], argv0: "nunatak", execArgv: [], execPath: "nunatak",
-  env: nk.env(), exitCode: undefined, config: {}, features: {}, noDeprecation: false,
+  env: share.environment(), exitCode: undefined, config: {}, features: {}, noDeprecation: false,
   cwd: () => "/", umask: () => 0o22, uptime: () => performance.now() / 1000, hrtime,
   memoryUsage: Object.assign(() => ({ rss: 0, heapTotal: 0, heapUsed: 0, external: 0, arrayBuffers: 0 }), { rss: () => 0 }),
   cpuUsage: () => ({ user: 0, system: 0 }),

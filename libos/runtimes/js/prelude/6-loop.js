@@ -99,6 +99,8 @@
   const Handle = { ended: false, left: false, listed: false, kept: 0, reader: null, exchanges: null };
   share.isOver = (handle) => handle.ended && handle.kept === 0;
   let worker = null, env = null, kept = 0; // what waitUntil() keeps, of all requests
+  const environments = []; // each that a program has: secrets come into them when its machine starts
+  share.environment = () => (environments[environments.length] = nk.env());
   const unanswered = []; // that did not end in the call of fetch(): their clients may leave
   class ExecutionContext {
     #handle;
@@ -322,10 +324,14 @@
       worker = namespace.default;
       if (worker === undefined || typeof worker?.fetch !== "function")
         throw new TypeError("a worker must `export default { async fetch(request, env, ctx) { ... } }`");
-      env = nk.env();
+      env = share.environment();
       tellRejections();
       held.clear();
       if (timers.length) early = nk.mono();
+    },
+    takeSecrets() {
+      const secrets = nk.secrets();
+      for (const environment of environments) try { Object.assign(environment, secrets); } catch (error) { nk.log(`secrets: ${show(error)}`); }
     },
     onRequest(at) {
       const about = (share.request = nk.about(at));

@@ -1,0 +1,166 @@
+"""What was changed at an origin, by whom and when: a line each, appended to a file and kept.
+
+A line is JSON. "at" (UTC), "who" and "what" are in each; "who" is {"tenant", "token"} for a token of one tenant and
+{"operator": true} for the shared one. A change of a service has "service", "key" (who signed, by identifier), and
+"old" and "new" with version, image, hosts and tenant. A line is on disk before its change counts, and a change whose
+line the disk does not take is refused; one that fails afterwards gets a line that says so.
+
+Nothing here shortens the file: it is opened for each line, so whoever keeps it elsewhere may rename it at any time.
+"""
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from origin.registry.names import Submitter, changed_paths
+from origin.registry.refusal import OciError
+from origin.registry.roles import Published
+from vmimage.manifest import is_name
+from vmimage.trust import ServiceRecord, history_of, parse_target, service_path
+
+READ_BYTES: Final = 64 << 20  # of the end of the file, that are searched for the lines of a service
+ANSWER_BYTES: Final = 1 << 20  # of the lines of one service, the newest
+_SERVICES: Final = service_path("")
+
+Entry = Mapping[str, Any]
+
+
+class Audit:
+    """The file. Its methods block and may be called from several threads."""
+
+    def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._path, self._clock = path, clock
+        self._writing = threading.Lock()
+
+    def write(self, submitter: Submitter, entries: Iterable[Entry], *, durable: bool = True) -> None:
+        """Append a line for each entry, all or none.
+
+        :param durable: they must outlive a power cut.
+        :raises OSError: the disk does not take them.
+        """
+        head = {"at": self._clock().isoformat(timespec="milliseconds"), "who": who(submitter)}
+        data = b"".join(json.dumps({**head, **entry}).encode() + b"\n" for entry in entries)  # ASCII, escaped
+        if not data:
+            return
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        with self._writing, open(os.open(self._path, flags, 0o600), "ab", buffering=0) as file:
+            end = file.tell()
+            try:
+                written = file.write(data)
+                if written != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if durable:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+
+    def of_service(self, service: str) -> bytes:
+        """The newest lines about a service, the oldest of them first."""
+        wanted = f'"service": {json.dumps(service)}'.encode()
+        try:
+            with self._path.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - READ_BYTES))
+                found = [line for line in file if wanted in line and _service_in(line) == service]
+        except FileNotFoundError:
+            return b""
+        size, first = 0, len(found)
+        while first and (size := size + len(found[first - 1])) <= ANSWER_BYTES:
+            first -= 1
+        return b"".join(found[first:])
+
+
+def who(submitter: Submitter) -> dict[str, object]:
+    """On whose behalf, as a line says it."""
+    if submitter.operator:
+        return {"operator": True}
+    return {"tenant": submitter.tenant, "token": submitter.token}
+
+
+def changes(before: Published, after: Published, submitted: Mapping[str, bytes]) -> Iterator[dict[str, object]]:
+    """What a submission changes: an entry for each service, each root and targets, and for bins that say nothing new.
+
+    :param before, after: the states that are published. :param submitted: signed metadata by role.
+    """
+    for role, old, new in (
+        ("root", before.trust.root.version, after.trust.root.version),
+        ("targets", before.trust.targets.version, after.trust.targets.version),
+    ):
+        if old != new:
+            yield {"what": "renew", "role": role, "old": {"version": old}, "new": {"version": new}}
+    same = []
+    for role in sorted(role for role in submitted if after.trust.is_bin(role)):
+        old_bin, new_bin = before.bin(role), after.bin(role)
+        assert new_bin is not None, f"{role}: published a moment ago"
+        changed = changed_paths(old_bin, new_bin)
+        paths = sorted(path for path in changed if path.startswith(_SERVICES))
+        keys = signed_by(submitted[role]) if paths else []
+        for path in paths:
+            old_target = old_bin.targets.get(path) if old_bin is not None else None
+            new_target = new_bin.targets[path]  # entries of services stay
+            past = parse_target(path, old_target) if old_target is not None else None
+            present = parse_target(path, new_target)
+            yield {
+                "what": what(past, present, history_of(old_target) if old_target is not None else ()),
+                "service": present.service,
+                "key": keys,
+                "old": _about(past),
+                "new": _about(present),
+            }
+        if not changed:
+            same.append(role)
+    if same:
+        yield {"what": "sign", "bins": len(same)}
+
+
+def what(old: ServiceRecord | None, new: ServiceRecord, history: tuple[str, ...]) -> str:
+    """One word for what happens to a service.
+
+    :param history: of images before the old one.
+    """
+    if new.withdrawn:
+        return "withdraw"
+    if old is None or old.withdrawn:
+        return "publish"
+    if new.manifest_digest != old.manifest_digest:
+        return "rollback" if new.manifest_digest in history else "publish"
+    return "hosts" if new.hosts != old.hosts else "tenant" if new.tenant != old.tenant else "publish"
+
+
+def signed_by(metadata: bytes) -> list[str]:
+    """Identifiers of the keys that signed a role, whose signatures were checked before."""
+    return [str(signature["keyid"]) for signature in json.loads(metadata)["signatures"]]
+
+
+def service_of(text: str) -> str:
+    """The name of a service in a path.
+
+    :raises OciError: it is none.
+    """
+    if not is_name(text):
+        raise OciError(400, "NAME_INVALID", "/audit/SERVICE expected")
+    return text
+
+
+def _about(record: ServiceRecord | None) -> dict[str, object] | None:
+    if record is None:
+        return None
+    about: dict[str, object] = {
+        "version": record.version,
+        "image": record.manifest_digest,
+        "hosts": list(record.hosts),
+        "tenant": record.tenant,
+    }
+    return about | ({"withdrawn": record.withdrawn} if record.withdrawn else {})
+
+
+def _service_in(line: bytes) -> object:
+    try:
+        return json.loads(line)["service"]
+    except (ValueError, TypeError, LookupError):
+        return None  # cut off by whoever moved the file

@@ -1,0 +1,222 @@
+"""What an origin need not keep: manifests that no kept version names, and blobs that no manifest names.
+
+Kept are what services are now, and as many of their earlier versions as is wanted; what a service that is withdrawn
+had, for some days; what is tagged; what was pushed or asked for by HEAD within a grace time; and all that these name,
+or that refers to them. So two things hold at every moment, also if it ends in the middle: a manifest that is here has
+all that it names, and the catalogue names none that is not here.
+
+- Manifests go while the catalogue cannot change, those first that name others. One that was pushed or asked for
+  meanwhile stays, with all that it names.
+- Then blobs go that no manifest names which is here at that time; one that comes later has marked its blobs as used.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from graphlib import TopologicalSorter
+from typing import Any, Final
+
+from tuf.api.metadata import Targets
+
+from origin.registry.artifacts import is_ours, parse_artifact
+from origin.registry.refusal import OciError
+from origin.registry.store import Content, Store
+from vmimage.disk import BlockList, is_disk_manifest, parse_disk_manifest
+from vmimage.errors import FormatError, OperatorError
+from vmimage.trust import HISTORY_MAX, history_of, parse_target, service_path
+
+DAY_S: Final = 86_400
+HOUR_S: Final = 3_600
+GRACE_MAX_S: Final = 3650 * DAY_S
+_DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
+_SERVICES: Final = service_path("")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What stays. The least values keep what edges and publishers may be about to ask for."""
+
+    grace_s: int = DAY_S  # since it was pushed or asked for
+    keep: int = HISTORY_MAX  # earlier versions of each service; edges may still serve the one before
+    withdrawn_s: int = 30 * DAY_S  # since a service was withdrawn
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What went, or would go."""
+
+    manifests: list[str] = field(default_factory=list)  # digests
+    blobs: int = 0
+    freed_bytes: int = 0  # of both
+    kept_manifests: int = 0
+    kept_blobs: int = 0
+
+
+def parse_rules(data: bytes) -> Rules:
+    """Rules as JSON; what is not named has its default.
+
+    :raises OciError: none, or out of range.
+    """
+    ranges = {"grace_s": (HOUR_S, GRACE_MAX_S), "keep": (1, HISTORY_MAX), "withdrawn_s": (DAY_S, GRACE_MAX_S)}
+    try:
+        fields: dict[str, Any] = json.loads(data or b"{}")
+        known = asdict(Rules()) | fields
+        if fields.keys() - asdict(Rules()).keys() or type(known["dry_run"]) is not bool:
+            raise ValueError
+        for name, (low, high) in ranges.items():
+            if type(known[name]) is not int or not low <= known[name] <= high:
+                raise ValueError
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        said = ", ".join(f"{name} from {low} to {high}" for name, (low, high) in ranges.items())
+        raise OciError(400, "UNSUPPORTED", f"a JSON object with dry_run and {said} expected") from None
+    return Rules(**known)
+
+
+def kept_images(bins: Iterable[Targets], rules: Rules, now: datetime) -> set[str]:
+    """Images that the catalogue wants kept, by digest."""
+    kept: set[str] = set()
+    for targets in bins:
+        for path, target in targets.targets.items():
+            if path.startswith(_SERVICES):
+                record = parse_target(path, target)
+                if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
+                    kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}
+    return kept
+
+
+def long_gone(bins: Iterable[Targets], rules: Rules, now: datetime) -> list[str]:
+    """Services that were withdrawn for so long that nothing of them is kept, by name."""
+    records = (
+        parse_target(path, target)
+        for targets in bins
+        for path, target in targets.targets.items()
+        if path.startswith(_SERVICES)
+    )
+    return sorted(r.service for r in records if r.withdrawn and long_withdrawn(r.withdrawn, rules, now))
+
+
+def long_withdrawn(since: str, rules: Rules, now: datetime) -> bool:
+    """Whether a service was withdrawn for so long that nothing of it is kept."""
+    try:
+        at = datetime.fromisoformat(since)
+    except ValueError:  # a thirteenth month: signed all the same
+        return False
+    return (now.astimezone(UTC) - at).total_seconds() > rules.withdrawn_s
+
+
+def named(data: bytes) -> set[str]:
+    """All digests that a manifest spells, and the config that it carries: more than it needs, never less."""
+    found = {match.decode() for match in _DIGEST.findall(data)}
+    try:
+        config = base64.b64decode(json.loads(data)["config"]["data"])
+    except (ValueError, TypeError, LookupError):
+        return found
+    return found | {match.decode() for match in _DIGEST.findall(config)}
+
+
+class Pruning:
+    """One pass over a store. Blocks."""
+
+    def __init__(self, store: Store, rules: Rules, now_s: float) -> None:
+        """:param now_s: seconds since 1970."""
+        self._store, self._dry_run = store, rules.dry_run
+        self._before = now_s - rules.grace_s
+        self.result = Pruned()
+        self._doomed: set[str] = set()
+
+    def manifests(self, kept: Iterable[str]) -> None:
+        """Remove manifests; the catalogue must not change meanwhile.
+
+        :param kept: digests of those that the catalogue wants.
+        :raises OperatorError: one cannot be read, so that nobody knows what it names.
+        """
+        here = {content.digest: content for content in self._store.contents("manifests", "artifacts")}
+        names: dict[str, set[str]] = {}
+        subjects: dict[str, str] = {}
+        for digest, content in here.items():
+            data = self._read(content)
+            names[digest] = {name for name in named(data) if name in here} - {digest}
+            if content.kind == "artifacts" and (subject := _subject(data, digest)) is not None:
+                subjects[digest] = subject
+        referrers: dict[str, set[str]] = {}
+        for digest, subject in subjects.items():
+            referrers.setdefault(subject, set()).add(digest)
+        tagged = {name for tag in self._store.tags() if (name := self._store.tagged(tag)) is not None}
+        young = {digest for digest, content in here.items() if content.used_s >= self._before}
+        marked = closure({*kept, *tagged, *young}, names, referrers)
+        for digest in reversed(list(TopologicalSorter(names).static_order())):  # who names others first
+            if digest in marked:
+                continue
+            content = here[digest]
+            if not self._remove(content):
+                marked |= closure({digest}, names, referrers)  # asked for a moment ago
+                continue
+            self._doomed.add(digest)
+            self.result.manifests.append(digest)
+            if digest in subjects and not self._dry_run:
+                self._store.forget_referrer(subjects[digest], digest)
+        self.result.kept_manifests = len(here) - len(self._doomed)
+
+    def blobs(self) -> None:
+        """Remove blobs that nobody names.
+
+        :raises OperatorError: a manifest cannot be read, so that nobody knows what it names.
+        """
+        needed: set[str] = set()
+        for content in self._store.contents("manifests", "artifacts"):
+            if content.digest not in self._doomed or not self._dry_run:
+                needed |= self._blobs_of(content)
+        for content in self._store.contents("blobs"):
+            if content.digest not in needed and content.used_s < self._before and self._remove(content):
+                self.result.blobs += 1
+            else:
+                self.result.kept_blobs += 1
+
+    def _blobs_of(self, content: Content) -> set[str]:
+        data = self._read(content)
+        found = named(data)
+        if is_disk_manifest(data):
+            try:
+                manifest = parse_disk_manifest(data)
+                listing = self._store.blob_path(manifest.block_list.digest).read_bytes()
+                found |= {ref.digest for ref in BlockList(listing, manifest.blocks) if ref.wire_bytes}
+            except (FormatError, OSError) as error:
+                raise OperatorError(f"the disk {content.digest} cannot be read: nothing more goes: {error}") from None
+        return found
+
+    def _read(self, content: Content) -> bytes:
+        try:
+            return content.path.read_bytes()
+        except OSError as error:
+            raise OperatorError(f"{content.digest} cannot be read: nothing more goes: {error.strerror}") from None
+
+    def _remove(self, content: Content) -> bool:
+        """Whether it goes; not one that has come into use."""
+        if not self._dry_run and not self._store.remove_unused(content.path, self._before):
+            return False
+        self.result.freed_bytes += content.size
+        return True
+
+
+def closure(roots: Iterable[str], names: Mapping[str, set[str]], referrers: Mapping[str, set[str]]) -> set[str]:
+    """Roots and all that they name, and what refers to any of these."""
+    found: set[str] = set()
+    left = list(roots)
+    while left:
+        digest = left.pop()
+        if digest not in found:
+            found.add(digest)
+            left += names.get(digest, ())
+            left += referrers.get(digest, ())
+    return found
+
+
+def _subject(data: bytes, digest: str) -> str | None:
+    try:
+        return None if is_ours(data) else parse_artifact(data, digest).subject
+    except FormatError:
+        return None  # kept by an earlier version, whose rules were others

@@ -1,0 +1,163 @@
+"""Each condition of an edge that can be brought about, as operators and load balancers are told of it."""
+
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tuf.api.metadata import Metadata, Timestamp
+
+from loadtest.site.fetch import Client
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, Site, example
+from origin.keys import load_signer
+from tests.support.edges import admin, eventually, metrics
+from tests.support.restarts import wrong_with
+from vmimage.trust import sign_timestamp
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An origin with a service; each test starts an edge of its own."""
+    with Site(tmp_path_factory.mktemp("conditions"), edges=0) as site:
+        site.publish(site.build(example("hello")), "hello")
+        yield site
+
+
+@contextmanager
+def edge(site: Site, folder: Path, **options: str) -> Iterator[Server]:
+    """An edge of the site, with these options in place of those that it would have."""
+    given = {"origin": site.origin.url, "trust": str(site.keys / "root.json"), "cache": str(folder / "cache")}
+    given |= {"listen": "127.0.0.1:0", "workers": "1", "refresh": "0.2", "negative": "0"} | options
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    with Server("edge", [*NUNATAK, "edge", *words], folder) as running:
+        yield running
+
+
+def says(one: Server, question: str, status: int, *names: str) -> bool:
+    """Whether an edge answers so."""
+    answer = admin(one, question)
+    return (answer.status, wrong_with(answer.body)) == (status, list(names))
+
+
+def serves(one: Server) -> int:
+    with Client(one.url) as client:
+        return client.get("/", host="hello.test").status
+
+
+def test_nothing_is_wrong(origin: Site, tmp_path: Path) -> None:
+    with edge(origin, tmp_path) as one:
+        eventually(lambda: says(one, "ready", 200), "it has seen the catalogue")
+        for question in ("health", "ready"):
+            answer = admin(one, question)
+            assert answer.headers["content-type"] == "application/json"
+            assert json.loads(answer.body) == {"status": "ok", "conditions": []}
+        command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]
+        assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+def test_the_metrics_of_an_edge_are_those_of_the_reference(origin: Site, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(nunatak_\w+)` \|(?: [^|]*\|)?? ([^|]+) \|$", text, re.MULTILINE))
+    with edge(origin, tmp_path) as one:
+        exposed = dict(re.findall(r"^# HELP (nunatak_\w+) (.*)$", admin(one, "metrics").body.decode(), re.MULTILINE))
+    assert len(exposed) > 50
+    assert exposed == documented
+
+
+def test_a_root_of_other_keys(origin: Site, tmp_path: Path) -> None:
+    origin.run("keygen", str(tmp_path / "keys"))
+    with edge(origin, tmp_path, trust=str(tmp_path / "keys" / "root.json")) as one:
+        eventually(lambda: says(one, "ready", 503, "wrong_root"), "it is told")
+        assert says(one, "health", 200, "wrong_root"), "a new process would be told the same"
+        (entry,) = json.loads(admin(one, "ready").body)["conditions"]
+        assert "root.json" in entry["do"]
+        assert "is it another origin's?" in entry["what"]
+        command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]
+        assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 1
+
+
+def test_an_origin_that_was_never_seen_and_one_that_went_away(origin: Site, tmp_path: Path) -> None:
+    with edge(origin, tmp_path, origin="http://127.0.0.1:9") as one:
+        eventually(lambda: "Connection refused" in admin(one, "ready").body.decode(), "it has asked")
+        assert says(one, "ready", 503, "origin_never_seen")
+        assert says(one, "health", 200, "origin_never_seen")
+    with edge(origin, tmp_path) as one:
+        assert serves(one) == 200
+    with edge(origin, tmp_path, origin="http://127.0.0.1:9") as one:
+        eventually(lambda: says(one, "ready", 200, "origin_away"), "what it had before is there")
+        assert serves(one) == 200
+
+
+@contextmanager
+def mirror(site: Site, folder: Path, lifetime: timedelta) -> Iterator[str]:
+    """What the origin has now, with a timestamp that lasts for so long and that nobody renews; its URL."""
+    shutil.copytree(site.store / "tuf", folder / "mirror" / "tuf")
+    path = folder / "mirror" / "tuf" / "timestamp.json"
+    before = Metadata[Timestamp].from_bytes(path.read_bytes()).signed
+    signer = load_signer(site.keys, "timestamp")
+    path.write_bytes(sign_timestamp(before, before.snapshot_meta, signer, datetime.now(UTC), lifetime))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "mirror"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_catalogue_past_its_date(origin: Site, tmp_path: Path) -> None:
+    with mirror(origin, tmp_path, timedelta(seconds=8)) as url, edge(origin, tmp_path, origin=url) as one:
+        eventually(lambda: says(one, "ready", 200), "it has a catalogue")
+        eventually(lambda: says(one, "ready", 200, "catalogue_expired"), "nobody renews it")
+        assert metrics(one)["catalogue_expired"] == 1
+
+
+def test_no_worker(origin: Site, tmp_path: Path) -> None:
+    with edge(origin, tmp_path) as one:
+        eventually(lambda: says(one, "ready", 200), "it is well")
+        (worker,) = json.loads(admin(one, "workers").body)["workers"]
+        os.kill(worker["pid"], signal.SIGKILL)
+        eventually(lambda: says(one, "ready", 503, "no_worker"), "it is gone")
+        eventually(lambda: says(one, "health", 200), "another has taken its place")
+
+
+def test_a_full_disk(origin: Site, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("A FULL DISK IS NOT TESTED HERE: no tmpfs can be mounted")
+    try:
+        with edge(origin, tmp_path, cache=str(place / "cache")) as one:
+            eventually(lambda: says(one, "ready", 200), "it is well")
+            subprocess.run(["dd", "if=/dev/zero", f"of={place}/filler", "bs=64k"], capture_output=True, check=False)
+            assert says(one, "ready", 200, "disk_full"), "it serves on"
+            assert serves(one) == 200
+            (place / "filler").unlink()
+            assert says(one, "health", 200)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_an_edge_that_drains(origin: Site, tmp_path: Path) -> None:
+    origin.publish(origin.build(example("neighbour")), "neighbour")
+    with edge(origin, tmp_path, drain="60") as one:
+        eventually(lambda: says(one, "ready", 200), "it is well")
+        with socket.create_connection(("127.0.0.1", int(one.url.rpartition(":")[2]))) as waiting:
+            waiting.sendall(b"GET /sleep?ms=3000 HTTP/1.1\r\nHost: neighbour.test\r\n\r\n")
+            eventually(lambda: metrics(one)["streams"] == 1, "it is in flight")
+            os.kill(one.pid, signal.SIGTERM)
+            for question in ("ready", "health"):
+                eventually(lambda question=question: says(one, question, 503, "draining"), "it is told")  # type: ignore[misc]
+            assert waiting.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n"), "what is in flight is finished"
+        assert one.wait() == 0

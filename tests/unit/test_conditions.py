@@ -1,0 +1,68 @@
+"""What is wrong with an edge, from what is known of it: a table, each row of which is met here."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge.operators.conditions import LEAST_FREE_BYTES, LEAST_FREE_FILES, TABLE, Facts, conditions, page
+
+WELL = Facts(
+    draining=False,
+    workers=2,
+    workers_wanted=2,
+    catalogue=True,
+    expired=False,
+    look="",
+    look_error="",
+    free_bytes=LEAST_FREE_BYTES,
+    free_files=LEAST_FREE_FILES,
+)
+NOTHING_KNOWN = {"catalogue": False, "look_error": "because"}
+# Changes to an edge that is well; what is wrong then; what is asked of it and fails.
+CASES: list[tuple[dict[str, Any], list[str], str]] = [
+    ({}, [], ""),
+    ({"draining": True}, ["draining"], "health ready"),
+    ({"workers": 0}, ["no_worker"], "health ready"),
+    ({"workers": 1}, ["worker_missing"], ""),
+    ({**NOTHING_KNOWN, "look": "unverified"}, ["wrong_root"], "ready"),
+    ({"look": "unverified", "look_error": "because"}, ["catalogue_refused"], ""),
+    ({"catalogue": False}, ["origin_never_seen"], "ready"),
+    ({**NOTHING_KNOWN, "look": "away"}, ["origin_never_seen"], "ready"),
+    ({"look": "away", "look_error": "because"}, ["origin_away"], ""),
+    ({"expired": True}, ["catalogue_expired"], ""),
+    ({"look": "expired", "expired": True}, ["catalogue_expired"], ""),
+    ({"look": "away", "look_error": "because", "expired": True}, ["origin_away", "catalogue_expired"], ""),
+    ({"free_bytes": LEAST_FREE_BYTES - 1}, ["disk_full"], ""),
+    ({"free_files": LEAST_FREE_FILES - 1}, ["disk_full"], ""),
+    ({"failing": ("tick: failed",)}, ["work_fails"], ""),
+    ({"ending": ("root ends",)}, ["trust_ends"], ""),
+    ({"draining": True, "workers": 0, "free_bytes": 0}, ["draining", "no_worker", "disk_full"], "health ready"),
+]
+
+
+@pytest.mark.parametrize(("changes", "names", "fails"), CASES)
+def test_what_is_wrong_and_whom_it_concerns(changes: dict[str, Any], names: list[str], fails: str) -> None:
+    facts = replace(WELL, **changes)
+    assert [row.name for row in conditions(facts)] == names
+    for question in ("health", "ready"):
+        status, said = page(facts, question)
+        assert status == (503 if question in fails else 200)
+        assert [entry["name"] for entry in said["conditions"]] == names
+        assert all(entry["what"] and entry["do"] for entry in said["conditions"])
+        expected = "degraded" if names and question not in fails else "failing" if names else "ok"
+        assert said["status"] == ("draining" if facts.draining else expected)
+        for reason in ("look_error", "failing", "ending"):
+            for text in [changes[reason]] if reason == "look_error" and reason in changes else changes.get(reason, ()):
+                assert any(text in entry["what"] for entry in said["conditions"])
+
+
+def test_each_row_is_met() -> None:
+    assert {name for _, names, _ in CASES for name in names} == {row.name for row in TABLE}
+
+
+def test_an_edge_without_any_catalogue_whose_origin_is_past_its_date() -> None:
+    """It can serve nothing: the first look has not brought what could be served."""
+    status, said = page(replace(WELL, catalogue=False, look="expired", look_error="because"), "ready")
+    assert status == 503
+    assert [entry["name"] for entry in said["conditions"]] == ["origin_never_seen", "catalogue_expired"]
