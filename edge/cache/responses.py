@@ -15,9 +15,9 @@ from edge.cache.storing import Fields, Kept
 from edge.common.counters import Counters
 
 VARIANTS_MAX: Final = 32  # of one page; the oldest goes
-# What an answer takes beside its bytes: itself, its place in three tables, its name when it is gone, its values as
+# What an answer takes beside its bytes: itself, its place in four tables, its name when it is gone, its values as
 # objects; and what a tag takes (by the resident memory of a process with 50,000 small ones of two tags each).
-ENTRY_BYTES: Final = 2 << 10
+ENTRY_BYTES: Final = 2304
 TAG_BYTES: Final = 64
 UNCACHEABLE_S: Final = 120.0  # a page that was not to be kept is not waited for; what Varnish takes ("hit-for-miss")
 UNCACHEABLE_MAX: Final = 1 << 14  # pages of which that is remembered: some 2 MiB
@@ -129,6 +129,7 @@ class Responses:
         self._counters = counters
         self._shelves: Shelves[Entry] = Shelves(budget_bytes)
         self._pages: dict[Key, _Page] = {}
+        self._by_uri: dict[tuple[str, str], tuple[Key, ...]] = {}  # pages, by service and as purges name them
         self._uncacheable: OrderedDict[int, float] = OrderedDict()  # by the keys' hashes; one in common costs a wait
 
     def __len__(self) -> int:
@@ -184,6 +185,8 @@ class Responses:
             page = None
         if page is None:
             page = self._pages[entry.key] = _Page(entry.kept.vary)
+            where = entry.key[0], entry.named.uri
+            self._by_uri[where] = (*self._by_uri.get(where, ()), entry.key)
         before = page.variants.get(entry.variant)
         if before is not None and before.run > entry.run:
             return  # that run began after a purge that this one knew nothing of
@@ -210,6 +213,23 @@ class Responses:
             del page.variants[entry.variant]
             if not page.variants:
                 del self._pages[entry.key]
+                self._forget_uri((entry.key[0], entry.named.uri), entry.key)
+
+    def _forget_uri(self, where: tuple[str, str], key: Key) -> None:
+        left = tuple(other for other in self._by_uri[where] if other != key)
+        if left:
+            self._by_uri[where] = left
+        else:
+            del self._by_uri[where]
+
+    def drop_uri(self, service: str, uri: str) -> None:
+        """Keep nothing of one URI of a service: what `purge` does, for who knows what is under way there.
+
+        It is not remembered, so that nobody can drive out purges with requests that change something.
+        """
+        for key in self._by_uri.get((service, uri), ()):
+            for entry in list(self._pages[key].variants.values()):
+                self.drop(entry)
 
     def purge(self, purge: Purge, now: float) -> int:
         """Void what a purge names; its number."""

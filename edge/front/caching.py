@@ -21,17 +21,17 @@ from edge.cache.storing import Answer, Fields, Kept, Wish, storing
 from edge.common.counters import Counters
 from edge.front import cgi
 from edge.front.crowd import Crowd
-from edge.front.fills import Fill, Head, Place, Resume
+from edge.front.fills import Fill, Head, UnderWay
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
 from edge.front.nobody import Nobody
 from edge.front.request import Request
 from edge.model.flow import ClientError
-from edge.model.routes import Route, host_name
+from edge.model.routes import Route
 from edge.model.services import Service
 from edge.model.streams import Stream
 
-WAITERS_MAX: Final = 16384  # for one answer; whoever comes then goes on alone
-RELEASED_AT_ONCE: Final = 64  # in one turn of the loop: each takes some 20 us
+WAITING_SHARE: Final = 2  # of the memory for kept answers may be requests that wait; who comes then goes on alone
+REQUEST_BYTES: Final = 2 << 10  # of a request beside its head, as `supervisor.waiting` has it
 FILLING_SHARE: Final = 4  # of the memory for kept answers may be parts of those that are on their way
 SAFE: Final = frozenset("GET HEAD OPTIONS PROPFIND REPORT SEARCH QUERY".split())  # RFC 9110 section 9.2.1, and others
 _NOT_WHOLE: Final = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
@@ -57,7 +57,7 @@ class Caching:
     def __init__(self, front: Writer, responses: Responses, counters: Counters, wish: Wish) -> None:
         self._front, self._responses, self._counters, self._wish = front, responses, counters, wish
         self._keeps = responses.keeps
-        self._flights: dict[Place, Fill] = {}
+        self._under_way = UnderWay(responses.budget_bytes // WAITING_SHARE)
         self._filling_bytes = 0
         self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
         self._loop = asyncio.get_running_loop()
@@ -124,22 +124,21 @@ class Caching:
         now: float,
     ) -> Taken:
         place = asked.key, self._responses.variant_of(asked)
-        flight = self._flights.get(place)
+        flight = self._under_way.at(place)
         waits = not (request.alone or request.refreshes or self._responses.is_uncacheable(asked.key, now))
         if flight is not None and flight.run < self._last_purge(service):
             flight = None  # it began before the purge, and is not for those who came after
-        if waits and flight is not None and len(flight.waiters) < WAITERS_MAX:
+        size = request.head_bytes + REQUEST_BYTES
+        if waits and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
             request.waited = True
-            flight.waiters.append(partial(resume, request))
             return "waits"
         fill = self._fill(asked, service, entry)
         whole = asked.fields.keys().isdisjoint(_NOT_WHOLE)
         if request.method == "GET":
             if entry is not None and (entry.kept.entity_tag or entry.kept.last_modified):
                 request.headers, fill.validates, whole = _validating(request, entry), True, True
-            if whole and flight is None and (waits or request.refreshes):
-                fill.place = place
-                self._flights[place] = fill
+            leads = whole and flight is None and (waits or request.refreshes)
+            self._under_way.begin(fill, place if leads else None)
         request.fill = fill
         return "forward"
 
@@ -166,7 +165,9 @@ class Caching:
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
         """Have a stale answer's guest asked again, for nobody; once at a time."""
-        if (asked.key, entry.variant) in self._flights or self._responses.is_uncacheable(asked.key, self._loop.time()):
+        if self._under_way.at((asked.key, entry.variant)) is not None or self._responses.is_uncacheable(
+            asked.key, self._loop.time()
+        ):
             return
         again = Request(Nobody(request.remote))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
@@ -240,7 +241,7 @@ class Caching:
             return
         new = freshened(entry, said, answer.fields)
         kept = self._judge(fill, entry.status, new.said)
-        stored = not isinstance(kept, str)
+        stored = not isinstance(kept, str) and not fill.void
         held = entry.kept if isinstance(kept, str) else kept
         lines = kept_fields(new.fields, held)
         fresh = self._entry(fill, held, entry.status, self._front.date(), lines, entry.body, now, new.said)
@@ -248,7 +249,7 @@ class Caching:
             self._responses.put(fresh)
         else:
             self._responses.drop(entry)
-        self._land(fill, alone=not stored or fresh.use(now) != "serve")
+        self._under_way.end(fill, alone=not stored or fresh.use(now) != "serve")
         request.fill = None
         self._count("revalidated")
         line = status.validated(stream.tier, fresh.ttl_s(now), stored=stored)
@@ -266,7 +267,7 @@ class Caching:
             self._responses.not_kept(fill.asked.key, self._loop.time())
             self.over(request)
         elif fill.waiters and self._front.connections.is_unread(request.connection):
-            self._land(fill, alone=True)
+            self._under_way.land(fill, alone=True)
 
     def all_came(self, request: Request) -> None:
         """The whole body has come in parts."""
@@ -292,8 +293,8 @@ class Caching:
         fill, request.fill = request.fill, None
         if fill is not None:
             request.headers = list(fill.asked.headers)
-            self._land(fill, alone=True)
             self._filling_bytes -= fill.size
+            self._under_way.end(fill, alone=True)
 
     def _stands_in(self, request: Request, fill: Fill, code: int, reason: str, now: float) -> bool:
         entry = fill.entry
@@ -314,39 +315,23 @@ class Caching:
     def _entry(
         self, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float, said: Fields
     ) -> Entry:
-        authority, target = fill.asked.key[2:4]
-        uri = f"{host_name(authority) or ''}{target}"
-        purges = self._responses.purges
+        purges, (_, uri) = self._responses.purges, fill.where
         return Entry(fill.asked, fill.tenant, fill.run, kept, code, start, lines, body, now, uri, purges, said)
 
     def _keep(
         self, request: Request, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float
     ) -> None:
         entry = self._entry(fill, kept, code, start, lines, body, now, fill.said)
-        self._responses.put(entry)
         entry.look()
-        serves = entry.use(now) == "serve"
-        if entry.fate == "gone":
-            self._responses.drop(entry)
-        elif entry.fate == "good" and not serves and fill.place is not None:
-            self._responses.not_kept(entry.key, now)  # one at a time would wait for each other, and for nothing
+        is_void = fill.void or entry.fate == "gone"
+        serves = not is_void and entry.use(now) == "serve"
+        if not is_void:
+            self._responses.put(entry)
+            if entry.fate == "good" and not serves and fill.place is not None:
+                self._responses.not_kept(entry.key, now)  # one at a time would wait for each other, and for nothing
         request.fill = None
-        self._land(fill, alone=not serves)
         self._filling_bytes -= fill.size
-
-    def _land(self, fill: Fill, *, alone: bool) -> None:
-        """Let go who waits."""
-        if fill.place is not None and self._flights.get(fill.place) is fill:
-            del self._flights[fill.place]
-        waiters, fill.waiters = fill.waiters, []
-        if waiters:
-            self._release(waiters, alone)
-
-    def _release(self, waiters: list[Resume], alone: bool) -> None:
-        for resume in waiters[:RELEASED_AT_ONCE]:
-            self._loop.call_soon(resume, alone)
-        if len(waiters) > RELEASED_AT_ONCE:
-            self._loop.call_soon(self._release, waiters[RELEASED_AT_ONCE:], alone)
+        self._under_way.end(fill, alone=not serves)
 
     # What makes kept answers void.
 
@@ -354,13 +339,12 @@ class Caching:
         """A request that may have changed something was answered (RFC 9111 section 4.4, RFC 9875 section 3)."""
         if not 200 <= code < 400:
             return
-        service, _, authority, target, _ = fill.asked.key
-        now = self._loop.time()
-        self._responses.purge(Purge("uri", service, f"{host_name(authority) or ''}{target}"), now)
+        self._responses.drop_uri(*fill.where)
+        self._under_way.void(fill.where)
         for name, value in said:
             if name == b"cache-group-invalidation":
                 for group in parsing.groups_of(value.decode("latin-1"))[: parsing.TAGS_MAX]:
-                    self._responses.purge(Purge("tag", service, group.lower()), now)
+                    self._responses.purge(Purge("tag", fill.where[0], group.lower()), self._loop.time())
 
     def _count(self, result: str) -> None:
         self._counters.add(self._counters.cache_results, result)

@@ -18,7 +18,8 @@ class Nobody:
         request.sent += len(data)
 
     async def drained(self) -> None:
-        await asyncio.sleep(0)
+        if self.lost:
+            raise ConnectionError("the answer was cut")
 
     def read_on(self) -> None:
         """There is no more."""

@@ -25,7 +25,9 @@ def purge(
     prefix: Annotated[
         _Many, typer.Option(help="Those for all URLs that begin so.", metavar="URL", show_default="none")
     ] = None,
-    tag: Annotated[_Many, typer.Option(help="Those with a tag, of SERVICE or of all services.", metavar="TAG")] = None,
+    tag: Annotated[
+        _Many, typer.Option(help="Those with a tag, of SERVICE or of all services.", metavar="TAG", show_default="none")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Those of all services.")] = False,
     soft: Annotated[
         bool, typer.Option("--soft", help="Make them stale: they are validated, or stand in while their guest fails.")

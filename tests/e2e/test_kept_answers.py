@@ -265,6 +265,15 @@ def test_who_changes_a_page_makes_what_is_kept_of_it_void(client: Client, page: 
     assert run_of(get(client, f"{page}-list", say)) > run_of(listed)
 
 
+def test_what_was_under_way_when_a_page_was_changed_is_not_kept(says: Site, client: Client, page: str) -> None:
+    say = "Cache-Control: max-age=60"
+    with ThreadPoolExecutor(1) as pool, Client(says.edges[0].url) as other:
+        slow = pool.submit(get, other, page, say, Wait="500")
+        time.sleep(0.2)
+        assert get(client, page, method="POST").status == 200
+        assert run_of(get(client, page, say)) > run_of(slow.result())
+
+
 def test_purges_by_the_command_and_as_events(says: Site, client: Client, page: str) -> None:
     say = "Cache-Control: max-age=60|Cache-Tag: events"
     first = get(client, page, say)

@@ -73,6 +73,21 @@ def test_more_purges_than_are_remembered_void_more_and_never_less() -> None:
     assert purges.scope("t").fate(named, run)[0] == "good", "purges of one service are nothing to another"
 
 
+def test_all_of_a_uri_goes_at_once_and_nothing_else() -> None:
+    store = responses()
+    pages = [asked("/a"), asked("/a", host="H.test"), asked("/a", (b"X-Forwarded-Host", b"o.test"))]
+    others = [asked("/a", service="t"), asked("/b")]
+    for page in (*pages, *others):
+        made = entry(store, page)
+        made.named = made.named._replace(uri=made.named.uri.lower())
+        store.put(made)
+    for _ in range(2):
+        store.drop_uri("s", "h.test/a")
+    assert [is_kept(store, page) for page in (*pages, *others)] == [False] * 3 + [True] * 2
+    put(store, pages[0])
+    assert is_kept(store, pages[0])
+
+
 def test_prefixes_are_few() -> None:
     purges = Purges()
     scope = purges.scope("s")
