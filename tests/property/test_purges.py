@@ -78,4 +78,4 @@ class Purging(RuleBasedStateMachine):
 
 
 def test_no_answer_is_older_than_its_purge() -> None:
-    run_state_machine_as_test(Purging, settings=settings(max_examples=100, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Purging, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
