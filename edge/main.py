@@ -31,7 +31,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
         *("renew", "token", "disk", "logs"),
     ),
-    "Operator: run origins and edges": ("origin", "prune", "edge", "secrets", "ps", "top", "admin", "purge", "doctor"),
+    "Operator: run origins and edges": (
+        *("origin", "prune", "edge", "secrets"),
+        *("console", "ps", "top", "ctl", "admin", "purge", "doctor"),
+    ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}

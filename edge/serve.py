@@ -112,8 +112,9 @@ async def serve(
         supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
         running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
-        within_s = config.drain * 2 + PARK_S + LEAVE_S
-        leaving = Handover(config.cache, config.listen, front.descriptors, within_s)
+        leaving = Handover(
+            config.cache, config.listen, front.descriptors, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
+        )
         leaving.on_take = ending.begin
         if manager.ping_s:
             supervisor.tasks.keep("watchdog", lambda: _ping(manager))
@@ -128,7 +129,8 @@ async def serve(
         leaving.stop()
         await front.drain(supervisor.config.drain)
         await operators.close()
-        if isinstance(config.address, Path) and not (public or leaving.taken):
+        own = not public or (offer is not None and public is offer.sockets)
+        if isinstance(config.address, Path) and own and not leaving.taken:
             config.address.unlink(missing_ok=True)
     await origin.close()
     for pool in (threads, keeping_thread):

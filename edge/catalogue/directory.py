@@ -116,6 +116,11 @@ class Directory:
         """When what is signed by hand ends, by role, as far as it is known."""
         return self._catalogue.expiries()
 
+    @property
+    def looked_ago_s(self) -> float | None:
+        """Since the last look at the catalogue that succeeded; None when there was none since the edge started."""
+        return None if self._looked_at == -math.inf else self._clock() - self._looked_at
+
     def ending(self) -> list[str]:
         """What has ended or ends soon of that, a line each with what to do."""
         now, known = datetime.now(UTC), self.expiries

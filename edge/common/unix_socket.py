@@ -16,6 +16,7 @@ from typing import Final
 from vmimage.errors import OperatorError
 
 NAME_MAX: Final = 80  # octets of the file's own name: what `/proc/self/fd/` and any number of a descriptor leave
+THROUGH: Final = "/proc/self/fd/"  # what names of sockets that were made here begin with, for the kernel
 BACKLOG: Final = 16
 _PROBE_S: Final = 1.0  # a listener answers a connection at once, its queue being the kernel's
 
@@ -31,9 +32,20 @@ def _folder_of(path: Path) -> Iterator[tuple[int, str]]:
         raise OperatorError(f"{path}: a socket's name of at most {NAME_MAX} octets expected: name a shorter one")
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield folder, f"/proc/self/fd/{folder}/{path.name}"
+        yield folder, f"{THROUGH}{folder}/{path.name}"
     finally:
         os.close(folder)
+
+
+@contextmanager
+def reachable(path: Path) -> Iterator[str]:
+    """The address of a socket, for those who connect by themselves while the block is not left.
+
+    :raises OperatorError: a name that is too long.
+    :raises OSError: no such folder.
+    """
+    with _folder_of(path) as (_, address):
+        yield address
 
 
 def listen(path: Path, *, mode: int = 0o600, backlog: int = BACKLOG) -> socket.socket:

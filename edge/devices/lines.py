@@ -11,6 +11,7 @@ from edge.common import log
 from edge.common.allowance import LOG_LINES, Allowance
 from edge.common.counters import Counters
 from edge.devices.spool import Spool
+from edge.devices.tails import Tails
 from edge.model.services import Machine, Service
 from edge.vmm.devices.log import LINE_BYTES
 from edge.vmm.wire.machines import Log
@@ -37,6 +38,7 @@ class Lines:
 
     def __init__(self, spool: Spool, counters: Counters) -> None:
         self._spool, self._counters = spool, counters
+        self.tails: Final = Tails()
         self._allowed = Allowance(LOG_LINES, asyncio.get_running_loop().time)
 
     def on_log(self, machine: Machine, message: Log) -> None:
@@ -52,12 +54,14 @@ class Lines:
         with log.gathered():
             for text in texts:
                 _logger.info(log.line("guest_log", service=service.name, text=text), extra={"text": text})
+        self.tails.add(service.name, texts)
         kept = [text.encode() for text in texts]
         self._spool.append_all(service.name, "", kept, WAITING_BYTES, service.tenant)
 
     def tell(self, service: Service, text: str) -> None:
         """A line of the edge's own in the log of a service, for its publisher; the tenant pays for it."""
         if self._allowed.take(service.tenant):
+            self.tails.add(service.name, [text])
             self._spool.append_all(service.name, "", [text.encode()], WAITING_BYTES, service.tenant)
         else:
             self._counters.log_lines_dropped += 1

@@ -36,7 +36,7 @@ _logger: Final = log.logger("handover")
 class Handover:
     """The end of the edge that runs."""
 
-    def __init__(self, folder: Path, listen: str, descriptors: Sequence[int], within_s: float) -> None:
+    def __init__(self, folder: Path, listen: str, descriptors: Sequence[int], within_s: Callable[[], float]) -> None:
         """Offer the sockets from now on.
 
         :param folder: the cache folder. :param listen: the option under which they were opened.
@@ -46,8 +46,7 @@ class Handover:
         self.taken = False
         self.on_take: Callable[[], None] = lambda: None
         self._path, self._descriptors = folder / NAME, list(descriptors)
-        said = {"version": VERSION, "pid": os.getpid(), "listen": listen, "within_s": within_s}
-        self._message = json.dumps(said).encode()
+        self._listen, self._within_s = listen, within_s
         self._peer: socket.socket | None = None
         self._loop = asyncio.get_running_loop()
         self._listener = unix_socket.listen(self._path, mode=0o600)
@@ -64,13 +63,17 @@ class Handover:
             return
         peer.setblocking(False)
         try:
-            socket.send_fds(peer, [self._message], self._descriptors)
+            socket.send_fds(peer, [self._message()], self._descriptors)
         except OSError as error:
             _logger.warning(log.line("listeners_not_offered", error=error))
             peer.close()
             return
         self._peer = peer
         self._loop.add_reader(peer.fileno(), self._hear, peer)
+
+    def _message(self) -> bytes:
+        said = {"version": VERSION, "pid": os.getpid(), "listen": self._listen, "within_s": self._within_s()}
+        return json.dumps(said).encode()
 
     def _hear(self, peer: socket.socket) -> None:
         try:

@@ -77,7 +77,7 @@ class Front(Answers):
         :raises OperatorError: not there.
         """
         if given:
-            bound = await take_over(self._connect, given, BACKLOG)
+            bound = await take_over(self._connect, given, at, BACKLOG)
         else:
             bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
         self._bound, self.listeners, self.port = bound, bound.listeners, bound.port

@@ -74,10 +74,15 @@ async def bind(
     return Bound([server], listeners, f"http://{_shown(name)}:{listeners[0][1]}")
 
 
-async def take_over(connect: Callable[[], asyncio.BaseProtocol], given: Sequence[socket.socket], backlog: int) -> Bound:
+async def take_over(
+    connect: Callable[[], asyncio.BaseProtocol],
+    given: Sequence[socket.socket],
+    at: Path | tuple[str, int],
+    backlog: int,
+) -> Bound:
     """Take connections from now on, on sockets that listen already: a service manager's, or those of an edge before.
 
-    :param given: at least one.
+    :param given: at least one. :param at: what the option says, which names a Unix socket that an edge has opened.
     """
     loop = asyncio.get_running_loop()
     servers: list[Any] = []
@@ -85,7 +90,9 @@ async def take_over(connect: Callable[[], asyncio.BaseProtocol], given: Sequence
     where = []
     for listening in given:
         if listening.family == socket.AF_UNIX:
-            where.append(f"unix:{os.fsdecode(listening.getsockname())}")
+            name = os.fsdecode(listening.getsockname())
+            opened_by_an_edge = isinstance(at, Path) and name.startswith(unix_socket.THROUGH)
+            where.append(f"unix:{at if opened_by_an_edge else name}")
             servers.append(await loop.create_unix_server(connect, sock=listening, backlog=backlog))
         else:
             host, port = listening.getsockname()[:2]

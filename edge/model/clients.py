@@ -79,11 +79,40 @@ CLIENTS: Final[Mapping[str, Reason]] = {
     ),
     "foreign_host": _client(403, "Host is none that operators' pages have.", "Add the name to admin_hosts."),
     "from_a_web_page": _client(
-        403, "The request to operators' pages comes from a web page.", "Use `nunatak admin` or curl."
+        403,
+        "The request to operators' pages comes from a web page that is not their own.",
+        "Open `/-/console` itself; for a Unix socket there is `nunatak console`.",
     ),
     "no_such_page": _client(404, "Operators have no such page.", "`nunatak admin --help` lists the pages."),
     "no_such_service": _client(404, "The edge has met no service of that name.", "See `nunatak admin services`."),
     "method_not_allowed": _client(405, "A page is asked for with GET, an action with POST.", "Use the other method."),
+    "feeds_full": _client(
+        503, "As many consoles follow the edge as may.", "Close one of them; `nunatak top` needs no such place."
+    ),
+    "bad_query": _client(
+        400,
+        "The query of an operators' page is none that it has.",
+        "`nunatak top --help` has the orders and choices; docs/operators.md has the bounds.",
+    ),
+    "being_opened": _client(
+        409,
+        "The service's machine is being opened, and has been for five seconds.",
+        "Give the order again; if it lasts, look at the edge's log.",
+    ),
+    "not_held": _client(404, "The service is not on hold.", "See `nunatak ps --only held`."),
+    "not_kept": _client(
+        507,
+        "The disk does not take the list of services on hold; nothing has changed.",
+        "Make room in the cache folder and give the order again.",
+    ),
+    "too_many_held": _client(
+        409, "As many services are on hold as may be: 1000.", "Release some, or have them withdrawn."
+    ),
+    "edge_away": _client(
+        502,
+        "The edge that `nunatak console` shows does not answer.",
+        "See whether it runs; the console finds it again.",
+    ),
     "bad_purge": _client(
         400,
         "A purge names nothing, or what cannot be purged, or too much at once.",

@@ -40,12 +40,14 @@ ServiceEvent = Literal[
     "worker_lost",
     "blamed",
     "rejuvenate",
+    "restart",
     "pause_over",
     "replaced",
 ]
 SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] = {
     # no machine and no record of one: the next starts from the image
-    "cold": {"request": "opening", "replaced": "cold"},
+    # restart: an operator orders that, wherever the service is but on its way to a worker
+    "cold": {"request": "opening", "restart": "cold", "replaced": "cold"},
     # its image or record is on the way to a worker; requests queue
     "opening": {"opened": "resident", "failed": "cold", "replaced": "opening"},
     # rejuvenate: it has served for long enough, the next one starts from the image
@@ -56,6 +58,7 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
         "worker_lost": "parked",
         "blamed": "backoff",
         "rejuvenate": "cold",
+        "restart": "cold",
         "replaced": "cold",
     },
     # a worker writes the record; requests queue
@@ -64,12 +67,13 @@ SERVICE_FLOW: Final[Mapping[ServiceState, Mapping[ServiceEvent, ServiceState]]] 
         "crashed": "backoff",
         "worker_lost": "parked",
         "blamed": "backoff",
+        "restart": "cold",
         "replaced": "cold",
     },
     # held as a record, in memory or on disk; if that was evicted the next machine starts from the image
-    "parked": {"request": "opening", "replaced": "cold"},
+    "parked": {"request": "opening", "restart": "cold", "replaced": "cold"},
     # it crashed and is not restarted yet; requests are refused with Retry-After
-    "backoff": {"pause_over": "cold", "replaced": "cold"},
+    "backoff": {"pause_over": "cold", "restart": "cold", "replaced": "cold"},
 }
 
 # A service that was blamed for the end of a worker: whether its machines may be in one with those of others.
@@ -194,6 +198,13 @@ class QueueFull(errors.Unavailable):
 
     counter = "queue_full"
     remedy = "Answer faster, allow more machines with --pool, or spread the load over more edges."
+
+
+class OnHold(errors.Unavailable):
+    """An operator of this edge has put the service on hold: it does not run until it is released."""
+
+    counter = "on_hold"
+    remedy = "Ask the operator of the edge why; `nunatak ctl release NAME` lets the service run again."
 
 
 class SocketsFull(errors.Unavailable):

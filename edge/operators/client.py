@@ -1,21 +1,76 @@
-"""Asks an edge on this machine for its operators' pages, over its Unix socket."""
+"""Asks an edge for its operators' pages: over its Unix socket, or at an address with the token."""
 
 import http.client
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from edge.common import unix_socket
 from edge.operators.pages import PREFIX
 from vmimage.errors import OperatorError
 
 TIMEOUT_S: Final = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
+TOKEN_MAX: Final = 1024  # bytes of a file with one
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where operators' pages are: a Unix socket, or a URL and the token for it."""
+
+    socket: Path | None = None
+    url: str = ""  # http://HOST:PORT, or https:// where a proxy ends TLS
+    token: str = ""
+
+    @staticmethod
+    def of(cache: Path | None, socket: Path | None, url: str, token: Path | None) -> "Door":
+        """From what a command was given.
+
+        :raises OperatorError: none of them, or too many.
+        """
+        if url:
+            if cache or socket or not token:
+                raise OperatorError("--url goes with --token, and without --cache and --socket")
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or "@" in url:
+                raise OperatorError(f"--url: http://HOST:PORT expected, got {url!r}")
+            return Door(url=url, token=_token(token))
+        if token:
+            raise OperatorError("--token goes with --url: a Unix socket needs none")
+        path = socket or (cache / "admin.sock" if cache else None)
+        if path is None:
+            raise OperatorError("--cache, --socket or --url must be given")
+        return Door(path)
+
+    def __str__(self) -> str:
+        return self.url or str(self.socket)
+
+    def connect(self) -> http.client.HTTPConnection:
+        """:raises OperatorError: no edge is there, or not for this user."""
+        if self.socket is not None:
+            connection = http.client.HTTPConnection("localhost")
+            connection.sock = unix_socket.connect(self.socket, TIMEOUT_S)
+            return connection
+        parts = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+
+
+def _token(file: Path) -> str:
+    try:
+        with file.expanduser().open("rb") as opened:
+            token = opened.read(TOKEN_MAX).decode("ascii").strip()
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise OperatorError(f"--token: a file with a token expected at {file}: {error}") from None
+    if not token or not token.isprintable():
+        raise OperatorError(f"--token: one word expected in {file}")
+    return token
 
 
 def ask(
-    socket: Path, page: str, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, method: str = "GET"
+    door: Door, page: str, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, method: str = "GET"
 ) -> tuple[int, bytes]:
     """Status and body of one page.
 
@@ -23,30 +78,29 @@ def ask(
     :raises OperatorError: no edge answers there.
     """
     target = PREFIX + quote(page) + (f"?{urlencode(query)}" if query else "")
-    connection = http.client.HTTPConnection("localhost")
-    connection.sock = unix_socket.connect(socket, TIMEOUT_S)
+    connection = door.connect()
     try:
-        connection.request(method, target)
+        connection.request(method, target, headers={"Authorization": f"Bearer {door.token}"} if door.token else {})
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{socket}: an answer expected: {error}: see whether the edge still runs") from None
+        raise OperatorError(f"{door}: an answer expected: {error}: see whether the edge still runs") from None
     finally:
         connection.close()
 
 
-def ask_list(socket: Path, page: str) -> list[dict[str, Any]]:
-    """The entries of a page that is a list, as services or workers.
+def ask_object(door: Door, page: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+    """A page that is an object in JSON.
 
     :raises OperatorError: no edge answers there, or not with such a page.
     """
-    status, body = ask(socket, page)
+    status, body = ask(door, page, query)
     try:
-        entries = json.loads(body)[page]
-        if status != 200 or not all(isinstance(entry, dict) for entry in entries):
+        found = json.loads(body)
+        if status != 200 or not isinstance(found, dict):
             raise ValueError
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         raise OperatorError(
-            f"{socket}: the page {page} expected, got status {status}: {body[:200]!r}: ask an edge of this version"
+            f"{door}: the page {page} expected, got status {status}: {body[:200]!r}: ask an edge of this version"
         ) from None
-    return list(entries)
+    return found

@@ -29,6 +29,7 @@ class Facts:
     free_bytes: int  # that the cache folder's disk has for this user
     free_files: int
     failing: Sequence[str] = ()  # work of the edge's own, a line each
+    secrets: Sequence[str] = ()  # of services, that cannot be used, a line each
     ending: Sequence[str] = ()  # what is signed by hand and ends soon, a line each
 
 
@@ -109,6 +110,12 @@ TABLE: Final[tuple[Row, ...]] = (
         lambda facts: bool(facts.failing),
         lambda facts: "; ".join(facts.failing),
         "read event=task_failed in the log; the edge tries again by itself",
+    ),
+    Row(
+        "secrets_refused",
+        lambda facts: bool(facts.secrets),
+        lambda facts: "; ".join(facts.secrets),
+        "put it right with `nunatak secrets`; what services had before stays theirs meanwhile",
     ),
     Row(
         "trust_ends",

@@ -1,8 +1,9 @@
 """The operators' listener: who may see the pages of `admin`, and do what changes an edge, and how that is noted.
 
 On a Unix socket the file's mode says who: its owner. On TCP whoever asks shows a token, under a Host that no name
-server could have pointed here. Nobody who comes from a web page is answered on either. Nothing here is a hot path: a
-request is a task, and there are few connections.
+server could have pointed here. Of web pages only this listener's own one, the console, is answered, on TCP and with the
+token; it is itself given to whoever asks. Nothing here is a hot path: a request is a task, and there are few
+connections.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import os
 import socket
 import struct
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -30,7 +32,10 @@ from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow, routes
 from edge.model.flow import ClientError
+from edge.operators import files
 from edge.operators.audit import Audit
+from edge.operators.feeds import CONTENT_TYPE, FEEDS_MAX, READ_S, Feed
+from edge.operators.files import SAFE
 from edge.operators.pages import PREFIX, WITH_BODY, Admin, methods_of
 from edge.operators.purging import BODY_MAX
 from vmimage.errors import NunatakError, OperatorError
@@ -47,27 +52,45 @@ _logger: Final = log.logger("operators")
 
 
 def refused(
-    headers: Collection[tuple[bytes, bytes]], host: str, *, names: Collection[str], token: str
+    headers: Collection[tuple[bytes, bytes]], host: str, *, names: Collection[str], token: str, public: bool = False
 ) -> ClientError | None:
     """Why a call is not for us to answer; None when it is.
 
     :param host: the name in the Host field, without port.
     :param names: under which the listener may be asked besides loopback addresses.
     :param token: that the call must show; empty on a Unix socket, where the file's mode has judged already.
+    :param public: what is asked for holds nothing of the edge, and needs no token: a file of the console.
     """
     fields = {name.lower(): value for name, value in headers}
-    # Browsers send Origin with every request of a page but plain GETs, and this with all of them; a person at the
-    # address bar, or a program, sends none.
-    if b"origin" in fields or fields.get(b"sec-fetch-site", b"none") != b"none":
+    if _from_a_foreign_page(fields, has_own=bool(token), public=public):
         return ClientError("from_a_web_page")
     if not token:
         return None
     if host not in names and not _is_loopback(host):
         return ClientError("foreign_host")
+    if public:
+        return None
     given = hashlib.sha256(fields.get(b"authorization", b"")).digest()
     if not hmac.compare_digest(given, hashlib.sha256(b"Bearer " + token.encode()).digest()):
         return ClientError("unauthorized")
     return None
+
+
+def _from_a_foreign_page(fields: Mapping[bytes, bytes], *, has_own: bool, public: bool) -> bool:
+    """Whether a web page that is not this listener's sent this.
+
+    Browsers send Origin with every request of a page but plain GETs, and Sec-Fetch-Site with all of them; a person at
+    the address bar sends `none`, a program neither. A link leads from anywhere to what is public, and to nothing else.
+
+    :param has_own: there may be a page of this listener: without a token, anybody's at this address would be one.
+    """
+    site, origin = fields.get(b"sec-fetch-site", b"none"), fields.get(b"origin")
+    if public and origin is None and fields.get(b"sec-fetch-mode") == b"navigate":
+        return False
+    if not has_own:
+        return origin is not None or site != b"none"
+    own = {scheme + fields.get(b"host", b"") for scheme in (b"http://", b"https://")}  # the latter through a proxy
+    return site not in (b"none", b"same-origin") or (origin is not None and origin not in own)
 
 
 def _is_loopback(host: str) -> bool:
@@ -120,6 +143,7 @@ class Operators(Answers):
         self._path: Path | None = None
         self._tasks = Tasks(counters)
         self._calls: set[asyncio.Task[None]] = set()
+        self._feeds: set[Request] = set()  # that go on until their clients leave
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
 
@@ -134,7 +158,7 @@ class Operators(Answers):
             kind = "Unix sockets" if isinstance(at, Path) else "sockets with addresses"
             raise OperatorError(f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager")
         if given:
-            bound = await take_over(self._connect, given, CONNECTIONS_MAX)
+            bound = await take_over(self._connect, given, at, CONNECTIONS_MAX)
         else:
             bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
         self._bound, self.listeners = bound, bound.listeners
@@ -168,6 +192,8 @@ class Operators(Answers):
         if self._bound is not None:
             self._bound.close()
         self.draining = self._loop.create_future()
+        for request in list(self._feeds):
+            self.gone(request)
         if self._calls:
             await asyncio.wait(self._calls, timeout=CLOSE_S)
         for connection in list(self.connections):
@@ -183,7 +209,9 @@ class Operators(Answers):
         task.add_done_callback(self._calls.discard)
 
     def gone(self, request: Request) -> None:
-        """The client left. What it asked for is done all the same, and noted."""
+        """The client left. What it ordered is done all the same, and noted; what goes on for it ends."""
+        if request in self._feeds and request.task is not None:
+            request.task.cancel()
 
     def allowed(self, request: Request) -> bytes:
         """The method of the page that was asked for."""
@@ -194,8 +222,11 @@ class Operators(Answers):
         route = None if request.error is not None else routes.route(request.host, request.target)
         page: Page | None = None
         try:
-            page = await self._page(request, route)
-            status = page.status
+            found = await self._page(request, route)
+            if isinstance(found, Feed):
+                await self._go_on(request, found)
+                return
+            page, status = found, found.status
         except (ClientError, NunatakError) as error:
             refusal = flow.refusal(error)
             status = refusal.status
@@ -213,7 +244,32 @@ class Operators(Answers):
             self.refuse(request, refusal)
         request.connection.finished(request)
 
-    async def _page(self, request: Request, route: routes.Route | None) -> Page:
+    async def _go_on(self, request: Request, feed: Feed) -> None:
+        """Send parts until the client has left, or reads no more, or the edge is about to end."""
+        if len(self._feeds) >= FEEDS_MAX:
+            raise ClientError("feeds_full")
+        self._feeds.add(request)
+        request.keep_alive = False  # the end of the connection is the end of the body
+        fields = b"".join(f"{name}: {value}\r\n".encode() for name, value in SAFE.items())
+        head = (b"HTTP/1.1 200 OK\r\n", self.date(), b"Content-Type: %b\r\n" % CONTENT_TYPE.encode(), fields)
+        self.write(request, b"".join((*head, b"Connection: close\r\n\r\n")))
+        try:
+            async with aclosing(feed.parts) as parts:
+                async for part in parts:
+                    self.write(request, part)
+                    async with asyncio.timeout(READ_S):
+                        await request.connection.drained()
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            self._feeds.discard(request)
+            request.connection.abort()
+
+    def show(self, request: Request, page: Page) -> None:
+        """A page, with what keeps a browser from doing more with it than showing it."""
+        super().show(request, page._replace(headers={**SAFE, **page.headers}))
+
+    async def _page(self, request: Request, route: routes.Route | None) -> Page | Feed:
         if request.error is not None:
             raise request.error
         if request.objection is not None:
@@ -221,7 +277,8 @@ class Operators(Answers):
         if route is None:
             request.keep_alive = False
             raise ClientError("bad_request")
-        problem = refused(request.headers, route.name, names=self._names, token=self._token)
+        public = request.method in ("GET", "HEAD") and files.is_public(route.path.removeprefix(PREFIX))
+        problem = refused(request.headers, route.name, names=self._names, token=self._token, public=public)
         if problem is not None:
             raise problem
         body = await _body(request, route.path)

@@ -28,6 +28,7 @@ def facts_of(supervisor: Supervisor) -> Facts:
         free_bytes=free_bytes,
         free_files=free_files,
         failing=supervisor.failing(),
+        secrets=supervisor.secrets.health() if supervisor.secrets is not None else (),
         ending=directory.ending(),
     )
 

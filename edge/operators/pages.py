@@ -1,11 +1,11 @@
-"""The operator's pages under `/-/`: metrics, services, crash reports, health, readiness; and park, purge and drain.
+"""The operator's pages under `/-/`: metrics, services, views, crash reports, health and readiness, the console; orders.
 
-What they say and do. Who may ask, and how, is `operators`' business.
+What they say and do. Who may ask, and how, is `door`'s business.
 """
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -15,14 +15,20 @@ from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import conditions, purging
+from edge.operators import conditions, feeds, files, purging
 from edge.operators.facts import facts_of
+from edge.operators.feeds import Feed
+from edge.operators.orders import ORDERS, Orders
+from edge.operators.query import Query
+from edge.operators.rows import describe
+from edge.operators.views import Views
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
+from vmimage.manifest import is_name
 
 PREFIX: Final = "/-/"
-ACTIONS: Final = frozenset({"park", "drain", "purge", "invalidate"})  # pages that change something: POST only
-
+ACTIONS: Final = frozenset((*ORDERS, "purge", "invalidate"))  # pages that change something: POST only
+LIVE: Final = frozenset({"feed", "lines"})  # pages that go on: GET only
 WITH_BODY: Final = frozenset({"invalidate"})  # pages that take one
 
 _logger: Final = log.logger("operators")
@@ -30,31 +36,43 @@ _logger: Final = log.logger("operators")
 
 def methods_of(path: str) -> bytes:
     """The methods of a page, as Allow lists them."""
-    return b"POST" if path.removeprefix(PREFIX) in ACTIONS else b"GET, HEAD"
+    page = path.removeprefix(PREFIX)
+    return b"POST" if page in ACTIONS else b"GET" if page in LIVE else b"GET, HEAD"
 
 
 class Admin:
     """Answers for `/-/`."""
 
     def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
-        self._supervisor, self._counters, self._drain = supervisor, counters, drain
+        self._supervisor, self._counters = supervisor, counters
+        self._orders, self._views = Orders(supervisor, drain), Views(supervisor)
+        self._files = files.load()
+        self._loop = asyncio.get_running_loop()
 
-    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page | Feed:
         """One request.
 
         :param body: of an event, for the page that takes one.
 
         :raises ClientError: no such page, or not this method.
         """
-        match "GET" if method == "HEAD" else method, path.removeprefix(PREFIX) if path.startswith(PREFIX) else "":
+        page = path.removeprefix(PREFIX) if path.startswith(PREFIX) else ""
+        if page in LIVE and method == "GET":
+            return Feed(self._live(page, query))
+        match "GET" if method == "HEAD" else method, page:
             case "GET", "metrics":
                 text = exposition(self._counters, lambda: gauges(self._supervisor))
                 return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
             case "GET", "services":
-                services = self._supervisor.directory.by_name.values()
-                return _json({"services": [describe(self._supervisor, service) for service in services]})
+                return _json({"services": list(map(self._describe, self._supervisor.directory.by_name.values()))})
+            case "GET", "service":
+                found = self._supervisor.directory.by_name.get(_service_of(query))
+                return _json({"service": None if found is None else self._describe(found)})
+            case "GET", "view":
+                return _json(await self._views.of(Query.parse(query)))
             case "GET", "reports":
-                return _json({"reports": list(self._supervisor.reports)})
+                wanted = _service_of(query)
+                return _json({"reports": [r for r in self._supervisor.reports if wanted in ("", r["service"])]})
             case "GET", "workers":
                 workers = self._supervisor.workers
                 return _json(
@@ -65,18 +83,20 @@ class Admin:
                 return _json(said, status)
             case "GET", "secrets":
                 return await self._secrets(query)
-            case "POST", "park":
-                return await self._park(query)
-            case "POST", "drain":
-                self._drain()
-                return Page(202, b"draining\n")
+            case "GET", name if name in self._files:
+                return self._files[name]
             case "POST", "purge":
                 return self._purge(purging.purges_of(query))
             case "POST", "invalidate":
                 return self._purge(purging.invalidations_of(body))
-            case _, "metrics" | "services" | "reports" | "workers" | "health" | "ready" | "secrets":
+            case "POST", order if order in ORDERS:
+                return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
+            case (
+                _,
+                "metrics" | "services" | "service" | "view" | "reports" | "workers" | "health" | "ready" | "secrets",
+            ):
                 raise ClientError("method_not_allowed")
-            case _, name if name in ACTIONS:
+            case _, name if name in ACTIONS or name in LIVE or name in self._files:
                 raise ClientError("method_not_allowed")
             case _:
                 raise ClientError("no_such_page")
@@ -95,30 +115,26 @@ class Admin:
 
     def _purge(self, purges: Sequence[Purge]) -> Page:
         """Make kept answers void: it is done when this returns."""
-        responses, now = self._supervisor.responses, asyncio.get_running_loop().time()
-        done = [(responses.purge(purge, now), purge) for purge in purges]
+        done = [(self._supervisor.responses.purge(purge, self._loop.time()), purge) for purge in purges]
         _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
         return _json({"purges": purging.shown(done)})
 
-    async def _park_one(self, service: Service) -> bool:
-        parking = self._supervisor.park(service)
-        if parking is None:
-            return False
-        await parking
-        return True
+    def _describe(self, service: Service) -> dict[str, Any]:
+        written = self._supervisor.disks.overlays.describe(service.name)
+        return {**describe(self._supervisor, service, self._loop.time()), "written": written}
 
-    async def _park(self, query: str) -> Page:
-        """Park one service (`service=`) or every idle one, and wait until it is done."""
-        names = parse_qs(query).get("service")
-        by_name = self._supervisor.directory.by_name
-        if names is None:
-            services = list(by_name.values())
-        elif names[0] in by_name:
-            services = [by_name[names[0]]]
-        else:
-            raise ClientError("no_such_service")
-        parked = await asyncio.gather(*map(self._park_one, services))
-        return _json({"parked": sum(parked), "services": [describe(self._supervisor, service) for service in services]})
+    def _live(self, page: str, query: str) -> AsyncGenerator[bytes, None]:
+        if page == "feed":
+            return feeds.views(self._views, Query.parse(query))
+        service = _service_of(query)
+        if not is_name(service):
+            raise ClientError("bad_query")
+        return feeds.lines(self._supervisor.tails, service)
+
+
+def _service_of(query: str) -> str:
+    """The service that a query names; "" for none."""
+    return parse_qs(query, max_num_fields=5).get("service", [""])[0]
 
 
 def gauges(supervisor: Supervisor) -> dict[str, float]:
@@ -159,29 +175,6 @@ def _ends(supervisor: Supervisor) -> dict[str, float]:
     known = supervisor.directory.expiries
     roles = ("root", "targets", "bins")
     return {f"{role}_expires_timestamp_seconds": known[role].timestamp() if role in known else 0.0 for role in roles}
-
-
-def describe(supervisor: Supervisor, service: Service) -> dict[str, Any]:
-    """One line of `/-/services`."""
-    tier: str | None = "resident" if service.machine is not None else supervisor.records.tier_of(service.key)
-    if tier is None:
-        tier = "blob" if service.release.manifest_digest in supervisor.images.held else "cold"
-    return {
-        "service": service.name,
-        "hosts": list(service.release.hosts),
-        "image": service.release.manifest_digest,
-        "version": service.release.version,
-        "state": service.state,
-        "tier": tier,
-        "worker": service.machine.worker.index if service.machine else None,
-        "parked_bytes": supervisor.records.memory.size_of(service.key),
-        "resident_bytes": supervisor.life.budget.size_of(service.machine) if service.machine else 0,
-        "requests": service.requests,
-        "waiting": len(service.queue),
-        "written": supervisor.disks.overlays.describe(service.name),
-        "crashes": service.crashes,
-        "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
-    }
 
 
 def _json(value: Any, status: int = 200) -> Page:

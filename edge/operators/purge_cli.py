@@ -1,11 +1,11 @@
-"""`nunatak purge`: what an edge on this machine keeps of services' answers is void from now on."""
+"""`nunatak purge`: what an edge keeps of services' answers is void from now on."""
 
 import sys
 from typing import Annotated
 
 import typer
 
-from edge.operators.cli import CacheOption, SocketOption
+from edge.operators.cli import CacheOption, SocketOption, TokenOption
 from vmimage.errors import OperatorError
 
 app = typer.Typer()
@@ -34,13 +34,17 @@ def purge(
     ] = False,
     cache: CacheOption = None,
     socket: SocketOption = None,
+    url_of_edge: Annotated[
+        str,
+        typer.Option("--edge", help="Address of the edge's pages.", metavar="http://HOST:PORT", show_default="none"),
+    ] = "",
+    token: TokenOption = None,
 ) -> None:
-    """Purge answers that an edge on this machine keeps; when it returns none of them is served any more.
+    """Purge answers that an edge keeps; when it returns none of them is served any more.
 
     Each purge is noted in the edge's audit log. The exit code is 1 if the edge refuses.
     """
-    from edge.operators.cli import place_of
-    from edge.operators.client import ask
+    from edge.operators.client import Door, ask
 
     pairs = [
         *(("service", name) for name in [service] if name),
@@ -51,6 +55,6 @@ def purge(
     ]
     if not any(name != "soft" for name, _ in pairs):
         raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given")
-    status, body = ask(place_of(cache, socket), "purge", pairs, "POST")
+    status, body = ask(Door.of(cache, socket, url_of_edge, token), "purge", pairs, "POST")
     sys.stdout.buffer.write(body)
     raise typer.Exit(int(status >= 400))

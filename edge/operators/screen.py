@@ -1,55 +1,118 @@
-"""Looks at an edge as text for a terminal. Names are other people's, so they are cleaned before they are shown."""
+"""Views of an edge as text for a terminal. Names are other people's, so they are cleaned before they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from edge.operators.looks import Line, Look, Summary
 from vmimage.text import plain
 
-COLUMNS = ("SERVICE", "VERSION", "TIER", "WORKER", "REQ/S", "REQUESTS", "WAITING", "CRASHES", "MEMORY")
+LEFT: Final = ("SERVICE", "TIER")
+RIGHT: Final = ("WORKER", "REQ/S", "P50 MS", "P99 MS", "HITS", "REQUESTS", "WAITING", "CRASHES", "MEMORY", "VERSION")
+CRASHES_MAX: Final = 3  # told below the services
+DAY_S: Final = 86_400
+
+Entry = Mapping[str, Any]
 
 
-def table(shown: Sequence[Line]) -> Table:
-    """A line for each service."""
+def table(entries: Iterable[Entry]) -> Table:
+    """A line for each service, as the pages `services` and `view` describe it."""
     out = Table(box=None, header_style="bold", pad_edge=False)
-    for column in COLUMNS:
-        out.add_column(column, justify="left" if column in ("SERVICE", "TIER") else "right", no_wrap=True)
-    for line in shown:
-        tier = line.tier if line.state in (line.tier, "cold") else f"{line.tier}, {line.state}"
+    for column in (*LEFT, *RIGHT):
+        out.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
+    for entry in entries:
+        memory = entry["resident_bytes"] or entry["parked_bytes"]
         out.add_row(
-            Text(plain(line.service)),
-            str(line.version),
-            Text(f"{tier}, quarantined" if line.quarantined else tier, "red" if line.quarantined else ""),
-            "-" if line.worker is None else str(line.worker),
-            "-" if line.rate is None else f"{line.rate:,.1f}",
-            f"{line.requests:,}",
-            str(line.waiting),
-            Text(str(line.crashes), "red" if line.crashes else ""),
-            decimal(line.memory) if line.memory else "-",
+            Text(plain(entry["service"])),
+            _where(entry),
+            "-" if entry["worker"] is None else str(entry["worker"]),
+            f"{entry['rate']:,.1f}",
+            _ms(entry["p50_ms"]),
+            _ms(entry["p99_ms"]),
+            _percent(entry["hits"]),
+            f"{entry['requests']:,}",
+            str(entry["waiting"]),
+            Text(str(entry["crashes"]), "red" if entry["crashes"] else ""),
+            decimal(memory) if memory else "-",
+            str(entry["version"]),
         )
     return out
 
 
-def screen(look: Look, total: Summary, shown: Sequence[Line], rows: int) -> RenderableType:
-    """The edge above, as many services below as there are rows for."""
-    tiers = ", ".join(f"{count:,} {tier}" for tier, count in total.by_tier.items()) or "none"
-    rate = "-" if total.rate is None else f"{total.rate:,.0f}"
-    ok = look.health[:1] == ["ok"]
-    head = [
-        Text("  ".join(plain(line) for line in look.health) or "no health page", "green" if ok else "red"),
-        Text(f"{total.services:,} services: {tiers}; {total.workers} workers"),
-        Text(
-            f"{rate} requests/s, {total.waiting:,} waiting, {total.crashes:,} crashes; machines "
-            f"{decimal(total.resident_bytes)}, parked in memory {decimal(total.parked_bytes)}"
-        ),
-        Text(""),
-    ]
-    room = max(1, rows - len(head) - 2)  # the table's own head, and a line for what is not shown
-    below: list[RenderableType] = [table(shown[:room])]
-    if len(shown) > room:
-        below.append(Text(f"{len(shown) - room:,} more", "dim"))
-    return Group(*head, *below)
+def _where(entry: Entry) -> Text:
+    words = [entry["tier"]]
+    if entry["state"] not in (entry["tier"], "cold"):
+        words.append(entry["state"])
+    if entry["quarantined"]:
+        words.append("quarantined")
+    if entry["held_since"] is not None:
+        words.append("on hold")
+    return Text(plain(", ".join(words)), "red" if entry["quarantined"] or entry["held_since"] is not None else "")
+
+
+def screen(view: Mapping[str, Any], rows: int) -> RenderableType:
+    """The edge above, as many services below as there are rows for, and the last crashes."""
+    edge = view["edge"]
+    head = list(_head(edge))
+    crashes = [_crash(report) for report in edge["reports"][:CRASHES_MAX]]
+    room = max(1, rows - len(head) - len(crashes) - 2)  # the table's own head, and a line for what is not shown
+    shown = view["services"][:room]
+    below: list[RenderableType] = [table(shown)]
+    if view["total"] > len(shown):
+        below.append(Text(f"{view['total'] - len(shown):,} more", "dim"))
+    return Group(*head, *below, *crashes)
+
+
+def _head(edge: Mapping[str, Any]) -> Iterable[Text]:
+    ill = edge["health"] or edge["draining"]
+    words = ["draining"] * edge["draining"] + edge["health"]
+    yield Text("  ".join(plain(line) for line in words) or "ok", "red" if ill else "green")
+    tiers = ", ".join(f"{count:,} {tier}" for tier, count in edge["by_tier"].items()) or "none"
+    held = f"; on hold {edge['held']['count']}: {_names(edge['held']['names'])}" if edge["held"]["count"] else ""
+    confined = f"; {edge['quarantined']} quarantined" if edge["quarantined"] else ""
+    yield Text(f"{edge['services']:,} services: {tiers}{held}{confined}")
+    yield Text(
+        f"{edge['rate']:,.1f} requests/s, p50 {_ms(edge['p50_ms'])} ms, p99 {_ms(edge['p99_ms'])} ms, hits "
+        f"{_percent(edge['hits'])}; {edge['waiting']:,} waiting, {edge['crashes']:,} crashes"
+    )
+    memory = (f"{what} {decimal(used)} of {decimal(most)}" for what, (used, most) in edge["memory"].items())
+    yield Text(f"memory: {', '.join(memory)}")
+    yield Text(f"workers: {'; '.join(map(_worker, edge['workers'])) or 'none'}")
+    yield _catalogue(edge["catalogue"], edge["time"])
+    yield Text("")
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    engines = ", ".join(f"{count} {plain(engine)}" for engine, count in worker["on"].items() if count)
+    place = "" if worker["place"] == "shared" else f" ({plain(worker['place'] + ' ' + worker['whose'])})"
+    return f"{worker['index']}{place}: {worker['machines']} machines{f' ({engines})' if engines else ''}"
+
+
+def _catalogue(catalogue: Mapping[str, Any], now: float) -> Text:
+    ago = catalogue["looked_ago_s"]
+    looked = "never looked at since the start" if ago is None else f"looked at {ago:,.0f} s ago"
+    ends = (f"{role} ends in {(end - now) / DAY_S:,.0f} d" for role, end in catalogue["expires"].items())
+    expired = ["expired: new images are refused"] if catalogue["expired"] else []
+    return Text(f"catalogue: {'; '.join([looked, *expired, *ends])}", "red" if expired else "")
+
+
+def _crash(report: Mapping[str, Any]) -> Text:
+    at = datetime.fromtimestamp(report["time"], UTC).strftime("%H:%M:%S")
+    asked = f" at {report['requests'][0]}" if report["requests"] else ""
+    return Text(plain(f"{at} {report['service']} crashed{asked}: {report['error']}: {report['message']}"), "red")
+
+
+def _names(names: Sequence[str]) -> str:
+    return plain(" ".join(names[:3])) + (" ..." if len(names) > 3 else "")
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"

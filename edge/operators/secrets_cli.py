@@ -189,9 +189,9 @@ def _holder(service: str, tenant: str, place: Path | None, *, unchecked: bool) -
 def _ask(place: Path, service: str) -> dict[str, Any]:
     import json
 
-    from edge.operators.client import ask
+    from edge.operators.client import Door, ask
 
-    status, body = ask(place, "secrets", {"service": service}, "GET")
+    status, body = ask(Door(place), "secrets", {"service": service}, "GET")
     if status == 421 or status == 404:
         raise OperatorError(f"{service}: a service of the edge's catalogue expected, it knows none of this name")
     if status != 200:

@@ -12,6 +12,7 @@ from edge.model.services import Machine, Service, StreamState
 from edge.supervisor.commands import ParkedParts
 from edge.supervisor.driver import Driver
 from edge.supervisor.life import Life
+from edge.supervisor.window import Window
 from edge.vmm.wire.disks import Append, BlockWant, Keep
 from edge.vmm.wire.frames import RawFrame
 from edge.vmm.wire.machines import Died, Log, Parked
@@ -27,9 +28,11 @@ _EXCHANGE: Final = abi.EXCHANGE_BIT
 class Routing:
     """Which method a message is for."""
 
-    def __init__(self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, lines: Lines) -> None:
+    def __init__(
+        self, life: Life, driver: Driver, disks: Disks, upstreams: Upstreams, lines: Lines, window: Window
+    ) -> None:
         self._life, self._over, self._carry_out, self._out = life, life.over, driver.carry_out, life.out
-        self._disks, self._upstreams = disks, upstreams
+        self._disks, self._upstreams, self._answered = disks, upstreams, window.answered
         # A guest speaks to a socket that is none (any more): set by who holds them.
         self.on_stray: Callable[[Service, int], None] = lambda service, number: None
         self._loop = asyncio.get_running_loop()
@@ -72,7 +75,9 @@ class Routing:
         stream = machine.streams.get(message.stream) if machine is not None else None
         if machine is not None and stream is not None:
             now = self._loop.time()
+            asked = stream.since
             stream.on_answer(message, now)
+            self._answered(machine.service, stream.tier, now - asked, now)
             if message.end:
                 self._ended(machine, stream, now)
             stream.hand_over(message)

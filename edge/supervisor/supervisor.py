@@ -8,6 +8,7 @@ What follows from what is decided in `life`, `residents`, `openings` and `losses
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from edge.cache.purges import Purge, Purges
@@ -25,23 +26,27 @@ from edge.devices.disks import Disks
 from edge.devices.lines import Lines
 from edge.devices.secrets import Given
 from edge.devices.upstreams import Upstreams
-from edge.model.flow import Patience
+from edge.model.flow import OnHold, Patience
 from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
+from edge.supervisor.holds import Holds
 from edge.supervisor.leftovers import Leftovers
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
+from edge.supervisor.orders import Orders
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.reaping import Reaping
 from edge.supervisor.reports import Reports
 from edge.supervisor.routing import Routing
 from edge.supervisor.upkeep import Upkeep
 from edge.supervisor.waiting import Waiting, waiting_bytes
+from edge.supervisor.window import Window
 from edge.vmm.wire.streams import Head
 from edge.workers.fleet import Fleet
 from edge.workers.process import COMMAND, Worker
+from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
 
 PARK_S: Final = 10.0  # at the end, for all machines together; one takes about a millisecond
@@ -79,6 +84,7 @@ class Supervisor:
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
         lines = Lines(disks.logs, counters)
+        self.tails = lines.tails
         self.reports = Reports(images, lines.tell)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
@@ -102,6 +108,8 @@ class Supervisor:
             self.tasks,
         )
         self._losses = Losses(self.life)
+        self._orders, self.holds = Orders(self.life), Holds(config.cache / "holds.json")
+        self._held = self.holds.names
         reaping = Reaping(self._losses, self.driver, self.quarantine, self.workers, self.reports, counters, self.tasks)
         self._upkeep = Upkeep(
             self.life,
@@ -112,13 +120,15 @@ class Supervisor:
             self.tasks,
             patience,
             config.wedged,
+            self._rest_held,
         )
         self.on_lost = reaping.on_lost
-        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines)
+        self._loop = asyncio.get_running_loop()
+        self.window = Window(self._loop.time())
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
-        self._loop = asyncio.get_running_loop()
         directory.on_change = self._on_change
         self.secrets = secrets
         if secrets is not None:
@@ -135,6 +145,7 @@ class Supervisor:
         self.tasks.keep("catalogue", lambda: self.directory.watch(lambda: self.config.refresh))
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
+        self.tasks.spawn("holds", self._meet_held())
         if (secrets := self.secrets) is not None and self.config.secrets:
             self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
 
@@ -151,19 +162,20 @@ class Supervisor:
     def failing(self) -> list[str]:
         """The edge's own work that fails, a line each."""
         owners = (self, self.directory, self.images, self.disks, self.disks.logs, self.upstreams)
-        secrets = self.secrets.health() if self.secrets is not None else ()
-        return [*(line for owner in owners for line in owner.tasks.health()), *secrets]
+        return [line for owner in owners for line in owner.tasks.health()]
 
     # Requests, from `http`.
 
     def submit(self, stream: Stream) -> None:
         """Give a request to its service's machine, or queue it until there is one. See `stream.taker`, `answer`.
 
-        :raises Unavailable: the service is backing off, or too many wait for it, or too much for its tenant.
+        :raises Unavailable: the service is on hold or backing off, or too many wait for it, or too much for its tenant.
         :raises OverBudget: no machine of the service can be here.
         """
         stream.service.requests += 1
         self.counters.requests += 1
+        if self._held and stream.service.name in self._held:
+            raise OnHold(f"{stream.service.name}: on hold")
         try:
             machine = self._asked(stream)
         finally:
@@ -184,6 +196,45 @@ class Supervisor:
     def park(self, service: Service) -> "asyncio.Future[None] | None":
         """Ask for an idle machine's record; None if there is no such machine. The future is done when it is here."""
         return self.driver.park(service)
+
+    # Orders of operators; see `orders`.
+
+    def restart(self, service: Service) -> int | None:
+        """Have a service begin anew from its image; how many machines go, None while one is being opened."""
+        if not self._orders.may_restart(service):
+            return None
+        machines = self._orders.restart(service)
+        self._carry_out()
+        return machines
+
+    def hold(self, service: Service) -> None:
+        """Let a service not run until it is released, also after a restart of the edge.
+
+        :raises OperatorError: too many are on hold.
+        :raises OSError: that cannot be kept; nothing has changed.
+        """
+        self.holds.add(service.name, time.time())
+        self._rest_held()
+
+    def release(self, name: str) -> None:
+        """Let a service run again.
+
+        :raises OSError: as `hold`.
+        """
+        self.holds.discard(name)
+
+    def _rest_held(self) -> None:
+        for name in self.holds:
+            service = self.directory.by_name.get(name)
+            if service is not None and not self._orders.at_rest(service):
+                self._orders.rest(service)
+        self._carry_out()
+
+    async def _meet_held(self) -> None:
+        """Know the services on hold again, so that operators see them: after a start no other is known before asked."""
+        for name in self.holds:
+            with suppress(NunatakError):
+                await self.directory.find("service", name)
 
     def _on_change(self, service: Service, release: ServiceRecord | None) -> None:
         """The catalogue names another version of a service, or none."""

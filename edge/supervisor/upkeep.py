@@ -32,12 +32,14 @@ class Upkeep:
         tasks: Tasks,
         patience: Patience,
         wedged_s: float,
+        rest_held: Callable[[], None],
     ) -> None:
         """:param patience: with a request that makes no progress.
-        :param wedged_s: with a worker that does not answer."""
+        :param wedged_s: with a worker that does not answer.
+        :param rest_held: has services on hold come to rest."""
         self._life, self._losses, self._driver = life, losses, driver
         self._fleet, self._records, self._tasks = fleet, records, tasks
-        self._patience, self._wedged_s = patience, wedged_s
+        self._patience, self._wedged_s, self._rest_held = patience, wedged_s, rest_held
         self._loop = asyncio.get_running_loop()
 
     def reconfigure(self, patience: Patience, wedged_s: float) -> None:
@@ -57,6 +59,7 @@ class Upkeep:
         for worker in self._fleet:
             self._guarded(lambda worker=worker: self._look_after(worker))  # type: ignore[misc]
         self._guarded(lambda: life.shrink(now))
+        self._guarded(self._rest_held)
         self._guarded(self._fleet.let_go)
         self._guarded(lambda: self._losses.tick(now))
         self._guarded(lambda: life.waited(self._patience.answer_s, now))

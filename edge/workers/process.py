@@ -139,7 +139,11 @@ class Worker(asyncio.BufferedProtocol):
                 f"worker {self.index}: HELLO expected, got {error or 'nothing'}: run `nunatak doctor`"
             ) from None
         self.alive = True
-        _logger.info(log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines")))
+        missing = self.facts.get("kvm_missing")
+        why = {"no_kvm": missing} if missing else {}
+        _logger.info(
+            log.line("worker_started", worker=self.index, pid=self.pid, engines=self.facts.get("engines"), **why)
+        )
 
     def _spawn(self) -> socket.socket:
         """Start the process; our end of the connection for frames."""

@@ -20,7 +20,7 @@ START_TIMEOUT_S: Final = 60.0  # generous: two busy cores, cold caches, a toolch
 STOP_TIMEOUT_S: Final = 15.0  # an edge drains and parks everything in this time
 TAIL_LINES: Final = 25
 
-_READY = re.compile(r"ready on (http://\S+)")
+_READY = re.compile(r"ready on ((?:http://|unix:)\S+)")
 _ADMIN = re.compile(r"operators' pages on (.+)")
 
 

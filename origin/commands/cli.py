@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.build_cli import build, inspect
-from origin.commands.config_file import ConfigOption, PrintOption, as_file
+from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
@@ -89,7 +90,7 @@ def origin(
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
     On SIGTERM and Ctrl-C it finishes the requests in flight and ends; a second one ends it at once. On SIGHUP it reads
-    the files of the tokens again.
+    its file and the files of the tokens again.
     """
     import logging
     import resource
@@ -110,7 +111,7 @@ def origin(
         typer.echo(as_file(context), nl=False)
         return
 
-    def shared_tokens() -> tuple[str, str | None]:
+    def shared_tokens(token_file: Path | None) -> tuple[str, str | None]:
         log_file = keys / LOG_TOKEN_FILE
         return load_upload_token(keys, token_file), load_token(log_file) if log_file.exists() else None
 
@@ -118,8 +119,9 @@ def origin(
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
         return Online(snapshot, timestamp, timedelta(minutes=timestamp_minutes))
 
+    words = sys.argv[2:]  # for `read_again`
     host, port = parse_listen(listen)
-    token, log_token = shared_tokens()
+    token, log_token = shared_tokens(token_file)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each, and uploads
@@ -131,10 +133,15 @@ def origin(
 
     def reload() -> None:
         try:
-            site.change_tokens(*shared_tokens())
+            said = read_again(context, words)
+            file = said["token_file"]
+            site.change_tokens(*shared_tokens(Path(file) if file else None))
             logging.info("the tokens were read again")
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
+            return
+        if waiting := [name for name, value in said.items() if value != context.params[name] and name != "token_file"]:
+            logging.warning("a restart is needed for %s", ", ".join(waiting))
 
     def announce(url: str) -> None:
         _announce(f"nunatak origin ready on {url}")

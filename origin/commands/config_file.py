@@ -6,12 +6,13 @@ The options' types, ranges and defaults are those that the command declares; not
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from click import UsageError
 
 from vmimage.errors import OperatorError
 from vmimage.toml_file import BYTES_MAX, lines_of, parse_toml
@@ -57,6 +58,19 @@ def _defaults(context: typer.Context, file: str, values: Mapping[str, Any], line
         except typer.BadParameter as error:
             raise OperatorError(f"{place}: {error.message}") from None
     return found
+
+
+def read_again(context: typer.Context, words: Sequence[str]) -> dict[str, Any]:
+    """All options as they are with the file as it is now.
+
+    :param words: what the command was called with.
+    :raises OperatorError: the file cannot be used any more.
+    """
+    try:
+        again = context.command.make_context(context.info_name, list(words), parent=context.parent)
+    except UsageError as error:  # an option that was only in the file, say
+        raise OperatorError(error.format_message()) from None
+    return {name: value for name, value in again.params.items() if name not in OWN}
 
 
 def as_file(context: typer.Context) -> str:

@@ -10,7 +10,6 @@ from typing import Final
 from edge.common.ending import Ending
 from edge.common.service_manager import ServiceManager
 from origin.registry.server import Origin, serve
-from vmimage.errors import OperatorError
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -20,19 +19,16 @@ async def serve_until_told(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then let requests under way finish; a second one ends it at once.
 
-    :param reload: reads again, on SIGHUP, what was read once.
+    :param reload: reads again, on SIGHUP, what was read once, and says what cannot be used.
     :param announce: is told where the origin listens.
-    :raises OperatorError: it cannot be listened on; `reload` may raise it too, and all stays as it was.
+    :raises OperatorError: it cannot be listened on.
     """
     ending = Ending(lambda why: _LOG.error("ended at once: %s", why))
     manager = ServiceManager()
 
     def begin_anew() -> None:
         manager.reloading()
-        try:
-            reload()
-        except OperatorError as error:
-            _LOG.error("nothing was read again, all stays as it was: %s", error)
+        reload()
         manager.ready("serving")
 
     def ready(url: str) -> None:

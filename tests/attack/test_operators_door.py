@@ -22,6 +22,7 @@ from tests.support.edges import PATIENCE_S, eventually
 TOKEN = "a-token-of-operators"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PLACES = 32  # connections that the listener holds
+FEEDS_MAX = 16  # of them for those who follow
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,10 @@ def attempt(site: Site, edge: Server, headers: dict[str, str], expected: int) ->
     """Every page and order under these fields."""
     before = len(audited(site, edge))
     with Client(edge.admin_url) as client:
-        for page in ("health", "metrics", "services", "reports", "workers"):
+        for page in ("health", "metrics", "services", "service", "view", "reports", "workers", "feed", "lines"):
             answer = client.request("GET", f"/-/{page}", headers=headers)
             assert (answer.status, answer.body.startswith(b"%d " % expected)) == (expected, True)
-        for page in ("park", "drain"):
+        for page in ("park", "restart", "hold", "release", "drain"):
             assert client.request("POST", f"/-/{page}", headers=headers).status == expected
     assert state(edge) == "resident"
     noted = audited(site, edge)[before:]
@@ -72,9 +73,10 @@ def attempt(site: Site, edge: Server, headers: dict[str, str], expected: int) ->
 FROM_A_PAGE = [
     {"Host": "attacker.test", "Origin": "http://attacker.test", "Content-Type": "text/plain"},
     {"Origin": "null"},
-    {"Host": "127.0.0.1", "Origin": "http://127.0.0.1"},
+    {"Host": "127.0.0.1:9", "Origin": "http://127.0.0.1"},
     {"Host": "localhost", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
-    {"Host": "localhost", "Sec-Fetch-Site": "same-origin"},
+    {"Host": "127.0.0.1", "Sec-Fetch-Site": "same-site"},
+    {"Host": "127.0.0.1", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
 ]
 
 
@@ -84,6 +86,58 @@ def test_a_web_page_is_refused_on_a_socket_and_on_an_address_even_with_the_token
 ) -> None:
     for edge in fort.edges:
         attempt(fort, edge, {**BEARER, **headers}, 403)
+
+
+def test_on_a_socket_a_page_of_the_same_origin_is_no_operator_s(fort: Site) -> None:
+    for host in ("localhost", "127.0.0.1:9100", "attacker.test"):
+        attempt(fort, fort.edges[0], {"Host": host, "Sec-Fetch-Site": "same-origin"}, 403)
+        attempt(fort, fort.edges[0], {"Host": host, "Origin": f"http://{host}"}, 403)
+
+
+def test_the_console_s_files_hold_nothing_and_may_do_nothing_but_ask_their_own_edge(fort: Site) -> None:
+    edge = fort.edges[1]
+    with Client(edge.admin_url) as client:
+        for file in ("", "/console.css", "/console.js", "/door.js"):
+            answer = client.request("GET", f"/-/console{file}", headers={"Sec-Fetch-Site": "same-origin"})
+            assert (answer.status, b"kept.test" in answer.body) == (200, False)
+            policy = answer.headers["content-security-policy"]
+            assert "unsafe" not in policy
+            assert policy.startswith("default-src 'none'; script-src 'self';")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+            assert b"<script>" not in answer.body
+            assert b" style=" not in answer.body
+        embedded = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        assert client.request("GET", "/-/console/console.js", headers=embedded).status == 403
+        assert client.request("GET", "/-/console", headers={"Host": "attacker.test"}).status == 403
+        for nowhere in ("/-/console/../services", "/-/console/%2e%2e/pages.py", "/-/console/index.html", "/-/console/"):
+            assert client.request("GET", nowhere).status == 404
+        assert client.request("POST", "/-/console", headers=BEARER).status == 405
+
+
+def test_who_follows_without_end_leaves_places_for_calls(fort: Site) -> None:
+    parts = urlsplit(fort.edges[1].admin_url)
+    following = []
+    for _ in range(PLACES):
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S)
+        following.append(connection)
+        ask = f"GET /-/feed HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        connection.sendall(ask.encode())
+        if not connection.recv(1 << 16).startswith(b"HTTP/1.1 200"):
+            break
+    assert len(following) == FEEDS_MAX + 1
+    with Client(fort.edges[1].admin_url) as client:
+        assert client.request("GET", "/-/health", headers=BEARER).status == 200
+        assert client.request("GET", "/-/feed", headers=BEARER).error == "feeds_full"
+    for connection in following:
+        connection.close()
+
+    def has_a_place() -> bool:
+        with socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S) as connection:
+            connection.sendall(ask.encode())
+            return connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+    eventually(has_a_place, "those who followed are seen to have left")
 
 
 @pytest.mark.parametrize("host", ["attacker.test", "localhost", "127.0.0.1.attacker.test", "10.0.0.1", ""])

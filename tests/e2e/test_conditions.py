@@ -31,7 +31,8 @@ from vmimage.trust import sign_timestamp
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An origin with a service; each test starts an edge of its own."""
     with Site(tmp_path_factory.mktemp("conditions"), edges=0) as site:
-        site.publish(site.build(example("hello")), "hello")
+        for name in ("hello", "neighbour"):
+            site.publish(site.build(example(name)), name)
         yield site
 
 
@@ -56,8 +57,10 @@ def serves(one: Server) -> int:
         return client.get("/", host="hello.test").status
 
 
-def test_nothing_is_wrong(origin: Site, tmp_path: Path) -> None:
-    with edge(origin, tmp_path) as one:
+def test_an_edge_that_is_well_loses_a_worker_and_drains(origin: Site, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `(nunatak_\w+)` \|(?: [^|]*\|)?? ([^|]+) \|$", text, re.MULTILINE))
+    with edge(origin, tmp_path, drain="60") as one:
         eventually(lambda: says(one, "ready", 200), "it has seen the catalogue")
         for question in ("health", "ready"):
             answer = admin(one, question)
@@ -66,14 +69,23 @@ def test_nothing_is_wrong(origin: Site, tmp_path: Path) -> None:
         command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]
         assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
-
-def test_the_metrics_of_an_edge_are_those_of_the_reference(origin: Site, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
-    documented = dict(re.findall(r"^\| `(nunatak_\w+)` \|(?: [^|]*\|)?? ([^|]+) \|$", text, re.MULTILINE))
-    with edge(origin, tmp_path) as one:
         exposed = dict(re.findall(r"^# HELP (nunatak_\w+) (.*)$", admin(one, "metrics").body.decode(), re.MULTILINE))
-    assert len(exposed) > 50
-    assert exposed == documented
+        assert len(exposed) > 50
+        assert exposed == documented, "the reference names the metrics that an edge has"
+
+        (worker,) = json.loads(admin(one, "workers").body)["workers"]
+        os.kill(worker["pid"], signal.SIGKILL)
+        eventually(lambda: says(one, "ready", 503, "no_worker"), "it is gone")
+        eventually(lambda: says(one, "health", 200), "another has taken its place")
+
+        with socket.create_connection(("127.0.0.1", int(one.url.rpartition(":")[2]))) as waiting:
+            waiting.sendall(b"GET /sleep?ms=3000 HTTP/1.1\r\nHost: neighbour.test\r\n\r\n")
+            eventually(lambda: metrics(one)["streams"] == 1, "it is in flight")
+            os.kill(one.pid, signal.SIGTERM)
+            eventually(lambda: says(one, "ready", 503, "draining"), "it is told")
+            assert says(one, "health", 503, "draining")
+            assert waiting.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n"), "what is in flight is finished"
+        assert one.wait() == 0
 
 
 def test_a_root_of_other_keys(origin: Site, tmp_path: Path) -> None:
@@ -88,47 +100,42 @@ def test_a_root_of_other_keys(origin: Site, tmp_path: Path) -> None:
         assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 1
 
 
-def test_an_origin_that_was_never_seen_and_one_that_went_away(origin: Site, tmp_path: Path) -> None:
+def test_an_origin_that_was_never_seen(origin: Site, tmp_path: Path) -> None:
     with edge(origin, tmp_path, origin="http://127.0.0.1:9") as one:
         eventually(lambda: "Connection refused" in admin(one, "ready").body.decode(), "it has asked")
         assert says(one, "ready", 503, "origin_never_seen")
         assert says(one, "health", 200, "origin_never_seen")
-    with edge(origin, tmp_path) as one:
-        assert serves(one) == 200
-    with edge(origin, tmp_path, origin="http://127.0.0.1:9") as one:
-        eventually(lambda: says(one, "ready", 200, "origin_away"), "what it had before is there")
-        assert serves(one) == 200
 
 
 @contextmanager
-def mirror(site: Site, folder: Path, lifetime: timedelta) -> Iterator[str]:
-    """What the origin has now, with a timestamp that lasts for so long and that nobody renews; its URL."""
-    shutil.copytree(site.store / "tuf", folder / "mirror" / "tuf")
-    path = folder / "mirror" / "tuf" / "timestamp.json"
-    before = Metadata[Timestamp].from_bytes(path.read_bytes()).signed
-    signer = load_signer(site.keys, "timestamp")
-    path.write_bytes(sign_timestamp(before, before.snapshot_meta, signer, datetime.now(UTC), lifetime))
+def mirror(site: Site, folder: Path) -> Iterator[http.server.ThreadingHTTPServer]:
+    """What the origin has now."""
+    shutil.copytree(site.store, folder / "mirror")
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "mirror"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield server
         server.shutdown()
 
 
-def test_a_catalogue_past_its_date(origin: Site, tmp_path: Path) -> None:
-    with mirror(origin, tmp_path, timedelta(seconds=8)) as url, edge(origin, tmp_path, origin=url) as one:
-        eventually(lambda: says(one, "ready", 200), "it has a catalogue")
-        eventually(lambda: says(one, "ready", 200, "catalogue_expired"), "nobody renews it")
-        assert metrics(one)["catalogue_expired"] == 1
+def renew(site: Site, timestamp: Path, lifetime: timedelta) -> None:
+    """Sign a timestamp for so long, which nobody renews."""
+    before = Metadata[Timestamp].from_bytes(timestamp.read_bytes()).signed
+    signer = load_signer(site.keys, "timestamp")
+    timestamp.write_bytes(sign_timestamp(before, before.snapshot_meta, signer, datetime.now(UTC), lifetime))
 
 
-def test_no_worker(origin: Site, tmp_path: Path) -> None:
-    with edge(origin, tmp_path) as one:
-        eventually(lambda: says(one, "ready", 200), "it is well")
-        (worker,) = json.loads(admin(one, "workers").body)["workers"]
-        os.kill(worker["pid"], signal.SIGKILL)
-        eventually(lambda: says(one, "ready", 503, "no_worker"), "it is gone")
-        eventually(lambda: says(one, "health", 200), "another has taken its place")
+def test_a_catalogue_past_its_date_and_an_origin_that_is_gone(origin: Site, tmp_path: Path) -> None:
+    with mirror(origin, tmp_path) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with edge(origin, tmp_path, origin=url) as one:
+            eventually(lambda: says(one, "ready", 200), "it has a catalogue")
+            renew(origin, tmp_path / "mirror" / "tuf" / "timestamp.json", timedelta(seconds=5))
+            eventually(lambda: says(one, "ready", 200, "catalogue_expired"), "nobody renews it")
+            eventually(lambda: metrics(one)["catalogue_expired"] == 1, "the metric says so too")
+            server.shutdown()
+            server.server_close()
+            eventually(lambda: says(one, "ready", 200, "origin_away", "catalogue_expired"), "nobody is there")
 
 
 def test_a_full_disk(origin: Site, tmp_path: Path) -> None:
@@ -147,17 +154,3 @@ def test_a_full_disk(origin: Site, tmp_path: Path) -> None:
             assert says(one, "health", 200)
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def test_an_edge_that_drains(origin: Site, tmp_path: Path) -> None:
-    origin.publish(origin.build(example("neighbour")), "neighbour")
-    with edge(origin, tmp_path, drain="60") as one:
-        eventually(lambda: says(one, "ready", 200), "it is well")
-        with socket.create_connection(("127.0.0.1", int(one.url.rpartition(":")[2]))) as waiting:
-            waiting.sendall(b"GET /sleep?ms=3000 HTTP/1.1\r\nHost: neighbour.test\r\n\r\n")
-            eventually(lambda: metrics(one)["streams"] == 1, "it is in flight")
-            os.kill(one.pid, signal.SIGTERM)
-            for question in ("ready", "health"):
-                eventually(lambda question=question: says(one, question, 503, "draining"), "it is told")  # type: ignore[misc]
-            assert waiting.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n"), "what is in flight is finished"
-        assert one.wait() == 0

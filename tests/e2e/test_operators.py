@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import stat
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server, ServerFailed
 from loadtest.site.site import NUNATAK, CommandFailed, Site, example
-from tests.support.edges import admin, eventually, metrics
+from tests.support.edges import PATIENCE_S, admin, eventually, metrics
 
 TOKEN = "a-token-of-operators"
 
@@ -62,11 +65,18 @@ def test_ps_lists_services_and_top_watches_them(site: Site, image: Callable[...,
     with Client(edge.url) as client:
         assert client.get("/", host="op-seen.test").status == 200
         (row,) = [line.split() for line in said("ps", "--cache", cache).splitlines() if line.startswith("op-seen ")]
-        assert (row[1], row[2], row[5]) == ("1", "resident", "1")
+        assert (row[1], row[2], row[-1]) == ("resident", "0", "1")
         watched = said("top", "--cache", cache, "--match", "op-seen", "--interval", "0.2", "--looks", "2")
     assert watched.startswith("ok")
     assert "op-seen" in watched
-    for wrong in (("ps", "--cache", "/nowhere"), ("ps",), ("top", "--cache", cache, "--sort", "size")):
+    assert "workers: 0: " in watched
+    assert "root ends in " in watched
+    for wrong in (
+        ("ps", "--cache", "/nowhere"),
+        ("ps",),
+        ("top", "--cache", cache, "--sort", "size"),
+        ("ps", "--url", "x"),
+    ):
         refused = subprocess.run([*NUNATAK, *wrong], capture_output=True, text=True, timeout=60, check=False)
         assert refused.returncode == 2
         assert refused.stderr.startswith("nunatak: ")
@@ -238,3 +248,118 @@ def test_when_trust_ends_is_told(site: Site, image: Callable[..., Path]) -> None
         left_s = metrics(edge)[f"{role}_expires_timestamp_seconds"] - now
         assert 0.9 * year_s < left_s <= year_s
     assert "expires" not in admin(edge, "health").body.decode()
+
+
+def order(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*NUNATAK, "ctl", *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_service_on_hold_does_not_run_until_it_is_released_whatever_becomes_of_the_edge(
+    own_site: Site, tmp_path: Path
+) -> None:
+    edge, cache = own_site.edges[0], str(cache_of(own_site, own_site.edges[0]))
+    own_site.publish(own_site.build(example("hello")), "op-held")
+
+    def answer() -> tuple[int, str]:
+        with Client(edge.url) as client:
+            found = client.get("/", host="op-held.test")
+        return found.status, found.error
+
+    assert order("hold", "op-nobody", "--cache", cache).returncode == 1
+    held = order("hold", "op-held", "--cache", cache)
+    assert (held.returncode, held.stdout) == (0, "op-held: on hold\n"), "nobody has asked for it yet"
+    assert answer() == (503, "on_hold")
+    assert metrics(edge)["opens"] == 0
+    assert order("release", "op-held", "--cache", cache).returncode == 0
+    assert answer() == (200, "")
+    order("hold", "op-held", "--cache", cache)
+    eventually(lambda: _entry(edge, "op-held")["tier"] == "parked", "it comes to rest")
+    edge.kill()
+    own_site.restart(edge)
+    eventually(lambda: _entry(edge, "op-held").get("held_since") is not None, "it is known before it is asked for")
+    assert answer() == (503, "on_hold")
+    listed = subprocess.run(
+        [*NUNATAK, "ps", "--cache", cache, "--only", "held"], capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.splitlines()[1].startswith("op-held ")
+    assert "on hold" in listed.stdout
+    again = order("release", "op-held", "--cache", cache)
+    assert (again.returncode, answer()) == (0, (200, ""))
+    twice = order("release", "op-held", "--cache", cache)
+    assert (twice.returncode, "not_held" in twice.stderr or "404" in twice.stderr) == (1, True)
+
+
+def _entry(edge: Server, name: str) -> dict[str, object]:
+    found = json.loads(admin(edge, f"service?service={name}").body)["service"]
+    assert found is None or isinstance(found, dict)
+    return found or {}
+
+
+def test_a_service_that_is_restarted_begins_from_its_image(site: Site, image: Callable[..., Path]) -> None:
+    edge, cache = site.edges[0], str(cache_of(site, site.edges[0]))
+    site.publish(image("hello"), "op-anew")
+    with Client(edge.url) as client:
+        assert client.get("/", host="op-anew.test").status == 200
+        parked = order("park", "op-anew", "--cache", cache)
+        assert (parked.stdout, _entry(edge, "op-anew")["tier"]) == ("parked: 1\n", "parked")
+        assert client.get("/", host="op-anew.test").tier == "parked"
+        done = order("restart", "op-anew", "--cache", cache)
+        assert (done.returncode, "machines that go: 1" in done.stdout) == (0, True)
+        assert client.get("/", host="op-anew.test").tier == "blob"
+    entry = _entry(edge, "op-anew")
+    assert (entry["requests"], entry["hits"], entry["p50_ms"] is not None) == (3, 0.6667, True)
+
+
+def test_orders_go_to_an_edge_on_an_address_with_the_token(own_site: Site, tmp_path: Path) -> None:
+    token = tmp_path / "operators-token"
+    token.write_text(TOKEN)
+    token.chmod(0o600)
+    edge = own_site.add_edge(config={"admin_listen": "127.0.0.1:0", "admin_token": str(token)})
+    at = ("--url", edge.admin_url, "--token", str(token))
+    parked = order("park", *at)
+    assert (parked.returncode, parked.stdout) == (0, "parked: 0\n")
+    assert audit(own_site, edge)[-1]["who"] == {"address": "127.0.0.1"}
+    token.write_text("another-token-altogether")
+    refused = order("park", *at)
+    assert (refused.returncode, refused.stderr.startswith("401 ")) == (1, True)
+    for wrong in (at[:2], at[2:], ("--url", "ftp://x", *at[2:]), (*at, "--cache", str(tmp_path))):
+        assert order("park", *wrong).returncode == 2
+
+
+def test_a_feed_brings_views_and_lines_until_its_reader_leaves(site: Site, image: Callable[..., Path]) -> None:
+    edge = site.edges[0]
+    site.publish(image("crash"), "op-fed")
+    with (
+        closing(_followed(edge, "feed?match=op-fed")) as views,
+        closing(_followed(edge, "lines?service=op-fed")) as lines,
+    ):
+        assert json.loads(_event(views, "view"))["services"] == []
+        assert json.loads(_event(lines, "following")) == {"service": "op-fed"}
+        with Client(edge.url) as client:
+            assert client.get("/null", host="op-fed.test").status == 502
+        (_, said), *_ = json.loads(_event(lines, "lines"))["lines"]
+        assert said.startswith("nunatak: the machine ended at GET /null")
+        while not (services := json.loads(_event(views, "view"))["services"]):
+            pass
+        assert (services[0]["service"], services[0]["crashes"]) == ("op-fed", 1)
+
+
+def _followed(edge: Server, page: str) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE_S)
+    folder, name = os.path.split(edge.admin_url.removeprefix("unix:"))
+    at = os.open(folder, os.O_RDONLY)
+    connection.connect(f"/proc/self/fd/{at}/{name}")
+    os.close(at)
+    connection.sendall(f"GET /-/{page} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    return connection
+
+
+def _event(connection: socket.socket, kind: str) -> str:
+    """The data of the next event of a kind."""
+    got = b""
+    while not (found := re.search(rb"event: %b\ndata: (.*)\n\n" % kind.encode(), got)):
+        more = connection.recv(1 << 16)
+        assert more, "it ended"
+        got += more
+    return found[1].decode()

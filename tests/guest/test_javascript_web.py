@@ -128,6 +128,13 @@ EXPECTED: dict[str, object] = {
     "timers: of the top level": "has run",
     "console: nothing throws": ["[object console]", "TypeError"],
     "performance": [True, True, True, "TypeError"],
+    "performance: marks and measures": [
+        {"name": "a", "entryType": "mark", "startTime": 10, "duration": 0, "detail": {"x": [1]}},
+        *(True, 5, 10, True, [1, 2, None], [0, 10]),
+        *(["a", "c"], ["m"], []),
+        *(["SyntaxError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError", "TypeError"],),
+        *("PerformanceMark", "[object PerformanceMark]", ["c"]),
+    ],
     "weak references hold until the end of the job": "object",
     "interfaces say what they are": [
         "[object Headers]",

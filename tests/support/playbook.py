@@ -17,6 +17,7 @@ from edge.supervisor.budget import SHELL_BYTES, Budget, Room
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
 from edge.supervisor.openings import Held, Openings
+from edge.supervisor.orders import Orders
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.waiting import Waiting
 from edge.vmm.wire.streams import Answer, Body, Credit
@@ -138,6 +139,7 @@ class Playbook:
             crash_pause_max_s,
         )
         self.openings, self.losses = Openings(self.life), Losses(self.life)
+        self.orders = Orders(self.life)
         self.workers = [Worker(0), Worker(1)]
         self.services: dict[str, Service] = {}
         self.requests: dict[int, Request] = {}
@@ -311,6 +313,18 @@ class Playbook:
     def park(self, service: str = "a") -> "Playbook":
         """An operator asks for a record."""
         self._event().life.residents.park(self.services[service])
+        return self._look()
+
+    def restart(self, service: str = "a") -> "Playbook":
+        """An operator lets a service begin anew."""
+        self._event()
+        assert self.orders.may_restart(self.services[service])
+        self.orders.restart(self.services[service])
+        return self._look()
+
+    def rest(self, service: str = "a") -> "Playbook":
+        """A service is on hold, and has to come to rest."""
+        self._event().orders.rest(self.services[service])
         return self._look()
 
     def parked(self, machine: str = "a#1", record: bytes = b"record") -> "Playbook":

@@ -15,6 +15,8 @@ from edge.main import build_app
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:py|c|h|S|js|lua|md))`")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+PICTURE_MAX = 100_000  # bytes
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} (.*)$", re.MULTILINE)
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -53,6 +55,17 @@ def test_links_lead_somewhere() -> None:
             if not found.exists() or (anchor and anchor not in anchors(found)):
                 broken.append(f"{path.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+def test_pictures_are_there_small_described_and_shown() -> None:
+    shown = [
+        (alt, (path.parent / target).resolve())
+        for path in documents()
+        for alt, target in PICTURE.findall(CODE.sub("", path.read_text("utf-8")))
+    ]
+    assert all(len(alt.split()) > 2 for alt, _ in shown), "who does not see a picture reads what is in it"
+    assert all(picture.stat().st_size < PICTURE_MAX for _, picture in shown)
+    assert set((ROOT / "docs" / "pictures").iterdir()) <= {picture for _, picture in shown}
 
 
 def test_files_that_documents_name_exist() -> None:

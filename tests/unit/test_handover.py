@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def play(act: Callable[[Handover, socket.socket], Awaitable[None]], folder: Path
 
     async def run() -> None:
         with socket.create_server(PUBLIC) as own:
-            leaving = Handover(folder, "127.0.0.1:0", [own.fileno()], 5.0)
+            leaving = Handover(folder, "127.0.0.1:0", [own.fileno()], lambda: 5.0)
             try:
                 await act(leaving, own)
             finally:
@@ -90,6 +92,28 @@ def test_an_edge_that_does_not_end_is_not_waited_for_for_ever(tmp_path: Path) ->
         with pytest.raises(OperatorError, match=r"its end within 0.1 s expected"):
             await offer._replace(within_s=0.1).take()
         offer.decline()
+
+    play(act, tmp_path)
+
+
+STRANGER = """
+import os, socket, sys
+os.chmod(sys.argv[1], 0o777), os.chdir(sys.argv[1]), os.chmod(sys.argv[2], 0o777)
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[2])
+    data, descriptors, _, _ = socket.recv_fds(connection, 4096, 16)
+print(len(data), len(descriptors))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ANOTHER USER IS NOT TRIED HERE: only root can become one")
+def test_another_user_is_sent_away_even_where_the_folder_is_open(tmp_path: Path) -> None:
+    async def act(leaving: Handover, own: socket.socket) -> None:
+        words = [sys.executable, "-c", STRANGER, str(tmp_path), NAME]
+        done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == "0 0\n"
+        assert not leaving.taken
 
     play(act, tmp_path)
 

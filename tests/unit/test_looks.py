@@ -1,4 +1,4 @@
-"""What an operator sees of an edge: the services in an order, and rates between two looks."""
+"""What an operator sees of an edge in a terminal: the services in an order, the edge above them, and no name raw."""
 
 import io
 from typing import Any
@@ -6,91 +6,110 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edge.operators.looks import SORTS, Look, Sort, lines, sort_of, summary
+from edge.operators.looks import chosen, query_of
 from edge.operators.screen import screen, table
 from vmimage.errors import OperatorError
 
 
 def entry(name: str, requests: int, **more: Any) -> dict[str, Any]:
-    about = {"service": name, "hosts": [f"{name}.test"], "version": 1, "tier": "resident", "state": "resident"}
-    numbers = {"worker": 0, "requests": requests, "waiting": 0, "crashes": 0}
-    sizes = {"resident_bytes": 1 << 20, "parked_bytes": 0, "quarantined": False}
-    return {**about, **numbers, **sizes, **more}
+    about = {"service": name, "hosts": [f"{name}.test"], "tenant": "acme", "version": 1, "tier": "resident"}
+    states = {"state": "resident", "quarantined": False, "held_since": None, "worker": 0, "machines": 1}
+    numbers = {"requests": requests, "waiting": 0, "crashes": 0, "resident_bytes": 1 << 20, "parked_bytes": 0}
+    return {**about, **states, **numbers, "rate": 0.0, "p50_ms": None, "p99_ms": None, "hits": None, **more}
 
 
-def look(at: float, *services: dict[str, Any], health: tuple[str, ...] = ("ok",)) -> Look:
-    return Look(at, services, [{"index": 0}], health)
+PARKED = {"tier": "parked", "state": "parked", "worker": None, "resident_bytes": 0, "parked_bytes": 9000}
+EVERY = [
+    entry("a", 300, crashes=2, rate=100.0, p50_ms=0.25, p99_ms=12.6, hits=0.995, **PARKED),
+    entry("b", 510, resident_bytes=5 << 20, rate=5.0),
+    entry("c", 4, quarantined=True, rate=2.0, held_since=1.0),
+]
 
 
-BEFORE = look(10.0, entry("a", 100), entry("b", 500))
-NOW = look(
-    12.0,
-    entry("a", 300, crashes=2, tier="parked", state="parked", worker=None, resident_bytes=0, parked_bytes=9000),
-    entry("b", 510, resident_bytes=5 << 20),
-    entry("c", 4, quarantined=True),
-)
+def view(*services: dict[str, Any], total: int | None = None, **more: Any) -> dict[str, Any]:
+    edge = {
+        "draining": False,
+        "health": [],
+        "services": 3,
+        "by_tier": {"resident": 2, "parked": 1},
+        "held": {"count": 1, "names": ["c"]},
+        "quarantined": 1,
+        "rate": 107.0,
+        "p50_ms": 0.2,
+        "p99_ms": 9.0,
+        "hits": 1.0,
+        "waiting": 0,
+        "crashes": 2,
+        "memory": {"resident": [6 << 20, 128 << 20], "parked": [9000, 64 << 20]},
+        "workers": [{"index": 0, "place": "shared", "whose": "", "machines": 2, "on": {"unicorn": 1, "kvm": 1}}],
+        "catalogue": {"looked_ago_s": 3.0, "expired": False, "expires": {"root": 1000.0 + 86400 * 90}},
+        "reports": [],
+        "time": 1000.0,
+        **more,
+    }
+    return {"edge": edge, "total": len(services) if total is None else total, "services": services}
 
 
-def shown(renderable: Any, width: int = 150) -> str:
+def shown(renderable: Any, width: int = 170) -> str:
     out = io.StringIO()
     Console(file=out, width=width).print(renderable)
     return out.getvalue()
 
 
 @pytest.mark.parametrize(
-    ("sort", "expected"), [("rate", "abc"), ("memory", "bca"), ("requests", "bac"), ("crashes", "abc"), ("name", "abc")]
+    ("sort", "expected"), [("rate", "abc"), ("memory", "bca"), ("requests", "bac"), ("crashes", "abc"), ("p99", "abc")]
 )
-def test_the_largest_comes_first_and_equals_by_name(sort: Sort, expected: str) -> None:
-    assert "".join(line.service for line in lines(NOW, BEFORE, sort)) == expected
+def test_the_largest_comes_first_and_equals_by_name(sort: str, expected: str) -> None:
+    assert "".join(each["service"] for each in chosen(EVERY, query_of("", "", sort))) == expected
 
 
-def test_every_order_has_a_name_and_no_other_is_taken() -> None:
-    assert [sort_of(sort) for sort in SORTS] == list(SORTS)
-    with pytest.raises(OperatorError, match="--sort: rate, memory"):
-        sort_of("size")
+@pytest.mark.parametrize(
+    ("match", "only", "expected"),
+    [("", "", "abc"), ("B", "", "b"), ("c.te", "", "c"), ("x", "", ""), ("", "held", "c")],
+)
+def test_a_text_or_a_choice_picks_services(match: str, only: str, expected: str) -> None:
+    assert "".join(each["service"] for each in chosen(EVERY, query_of(match, only, "name"))) == expected
 
 
-def test_rates_are_what_came_between_two_looks() -> None:
-    assert [line.rate for line in lines(NOW, BEFORE, "name")] == [100.0, 5.0, 2.0]
-    assert [line.rate for line in lines(NOW, None, "name")] == [None] * 3
-    assert [line.rate for line in lines(BEFORE, BEFORE, "name")] == [None] * 2, "no time went by"
-
-
-def test_a_service_that_counts_from_zero_again_has_no_rate_below_zero() -> None:
-    assert [line.rate for line in lines(look(12.0, entry("a", 3)), BEFORE, "name")] == [0.0]
-
-
-@pytest.mark.parametrize(("match", "expected"), [("", "abc"), ("b", "b"), ("c.te", "c"), ("x", "")])
-def test_a_text_picks_services_by_name_or_host(match: str, expected: str) -> None:
-    assert "".join(line.service for line in lines(NOW, BEFORE, "name", match)) == expected
-
-
-def test_the_sum_is_of_all_services() -> None:
-    total = summary(NOW, BEFORE)
-    assert (total.rate, total.services, total.crashes, total.workers) == (107.0, 3, 2, 1)
-    assert total.by_tier == {"resident": 2, "parked": 1}
-    assert (total.resident_bytes, total.parked_bytes) == (6 << 20, 9000)
+@pytest.mark.parametrize(
+    ("only", "sort", "message"),
+    [("", "size", "--sort: rate, p99, memory"), ("warm", "name", "--only: resident, parked")],
+)
+def test_another_order_or_choice_is_none(only: str, sort: str, message: str) -> None:
+    with pytest.raises(OperatorError, match=message):
+        query_of("", only, sort)
 
 
 def test_the_screen_has_a_line_for_each_service_as_far_as_there_are_rows() -> None:
-    every = lines(NOW, BEFORE, "rate")
-    whole = shown(screen(NOW, summary(NOW, BEFORE), every, 40))
+    whole = shown(screen(view(*EVERY), 40))
     assert [line.split()[0] for line in whole.splitlines()[-3:]] == ["a", "b", "c"]
-    assert "107 requests/s" in whole
-    short = shown(screen(NOW, summary(NOW, BEFORE), every, 7)).splitlines()
-    assert len(short) == 7
-    assert short[-1].strip() == "2 more"
+    assert "107.0 requests/s, p50 0.20 ms, p99 9.00 ms, hits 100 %" in whole
+    assert "2 resident, 1 parked; on hold 1: c; 1 quarantined" in whole
+    assert "0: 2 machines (1 unicorn, 1 kvm)" in whole
+    assert "looked at 3 s ago; root ends in 90 d" in whole
+    short = shown(screen(view(*EVERY, total=2000), 10)).splitlines()
+    assert len(short) == 10
+    assert short[-1].strip() == "1,999 more"
 
 
 def test_what_is_not_well_is_said_first_and_no_name_reaches_the_terminal_raw() -> None:
-    sick = look(1.0, entry("\x1b[31mred\x1b]0;title\x07", 1), health=("ok, but", "no worker"))
-    text = shown(screen(sick, summary(sick, None), lines(sick, None, "name"), 40))
-    assert text.startswith("ok, but  no worker")
-    assert "\x1b" not in text
-    assert "\x07" not in text
+    escapes = "\x1b[31mred\x1b]0;title\x07\u202e"
+    report = {"time": 1.0, "service": escapes, "error": escapes, "message": escapes, "requests": [escapes]}
+    sick = view(entry(escapes, 1), health=["no worker"], reports=[report], held={"count": 1, "names": [escapes]})
+    text = shown(screen(sick, 40))
+    assert text.startswith("no worker")
+    assert "red" in text
+    assert not set(text) & set("\x1b\x07\u202e")
 
 
-def test_a_service_that_has_no_machine_has_no_worker_and_no_memory() -> None:
-    cold = look(1.0, entry("a", 0, tier="cold", state="cold", worker=None, resident_bytes=0, parked_bytes=None))
-    row = shown(table(lines(cold, None, "name"))).splitlines()[-1]
-    assert row.split() == ["a", "1", "cold", "-", "-", "0", "0", "0", "-"]
+def test_the_last_crashes_are_told_with_the_request() -> None:
+    report = {"time": 0.0, "service": "shop", "error": "GuestFault", "message": "at 0x0", "requests": ["GET /buy"]}
+    last = shown(screen(view(*EVERY, reports=[report]), 40)).splitlines()[-1]
+    assert last.strip() == "00:00:00 shop crashed at GET /buy: GuestFault: at 0x0"
+
+
+def test_a_service_says_where_it_is_and_what_it_does_not_know() -> None:
+    cold = entry("a", 0, tier="cold", state="cold", worker=None, resident_bytes=0, parked_bytes=0)
+    row = shown(table([cold])).splitlines()[-1]
+    assert row.split() == ["a", "cold", "-", "0.0", "-", "-", "-", "0", "0", "0", "-", "1"]
+    assert "resident, quarantined, on hold" in shown(table(EVERY))

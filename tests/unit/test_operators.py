@@ -9,8 +9,8 @@ BEARER = (b"Authorization", b"Bearer " + TOKEN.encode())
 Header = tuple[bytes, bytes]
 
 
-def outcome(*headers: Header, host: str = "127.0.0.1", token: str = TOKEN) -> str:
-    problem = refused(headers, host, names=["ops.test", "192.0.2.7"], token=token)
+def outcome(*headers: Header, host: str = "127.0.0.1", token: str = TOKEN, public: bool = False) -> str:
+    problem = refused(headers, host, names=["ops.test", "192.0.2.7"], token=token, public=public)
     return "" if problem is None else f"{problem.refusal.status} {problem.refusal.reason}"
 
 
@@ -56,7 +56,7 @@ def test_without_the_token_nobody_is_answered_on_an_address(header: tuple[()] | 
         (b"Origin", b"http://127.0.0.1"),
         (b"Sec-Fetch-Site", b"cross-site"),
         (b"Sec-Fetch-Site", b"same-site"),
-        (b"sec-fetch-site", b"same-origin"),
+        (b"sec-fetch-site", b"nonsense"),
     ],
 )
 def test_who_comes_from_a_web_page_is_refused_everywhere(header: Header, token: str) -> None:
@@ -66,3 +66,46 @@ def test_who_comes_from_a_web_page_is_refused_everywhere(header: Header, token: 
 def test_a_unix_socket_asks_for_no_token_and_no_host() -> None:
     for host in ("", "localhost", "evil.test"):
         assert outcome((b"Sec-Fetch-Site", b"none"), host=host, token="") == ""
+
+
+OWN = (b"Host", b"ops.test:9100")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ((b"Sec-Fetch-Site", b"same-origin"),),
+        ((b"Sec-Fetch-Site", b"same-origin"), (b"Origin", b"http://ops.test:9100")),
+        ((b"Origin", b"https://ops.test:9100"),),
+    ],
+)
+def test_the_console_is_answered_on_an_address_with_the_token_and_nowhere_without(headers: tuple[Header, ...]) -> None:
+    assert outcome(OWN, BEARER, *headers, host="ops.test") == ""
+    assert outcome(OWN, *headers, host="ops.test") == "401 unauthorized"
+    assert outcome(OWN, *headers, token="") == "403 from_a_web_page", "a name server may have pointed any page here"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [b"http://ops.test", b"http://ops.test:9101", b"null", b"", b"http://ops.test:9100.evil.test", b"ops.test:9100"],
+)
+def test_a_page_of_another_origin_is_not_the_console(origin: bytes) -> None:
+    fields = OWN, BEARER, (b"Origin", origin), (b"Sec-Fetch-Site", b"same-origin")
+    assert outcome(*fields, host="ops.test") == "403 from_a_web_page"
+
+
+def test_files_of_the_console_need_no_token_but_a_host_of_ours() -> None:
+    assert outcome(public=True) == ""
+    assert outcome((b"Sec-Fetch-Site", b"same-origin"), public=True) == ""
+    assert outcome(host="evil.test", public=True) == "403 foreign_host"
+
+
+def test_a_link_leads_to_the_console_from_anywhere_and_to_nothing_else() -> None:
+    link = (b"Sec-Fetch-Site", b"cross-site"), (b"Sec-Fetch-Mode", b"navigate")
+    assert outcome(*link, public=True) == ""
+    assert outcome(BEARER, *link) == "403 from_a_web_page"
+    assert (
+        outcome((b"Sec-Fetch-Site", b"cross-site"), (b"Sec-Fetch-Mode", b"no-cors"), public=True)
+        == "403 from_a_web_page"
+    )
+    assert outcome(*link, (b"Origin", b"http://evil.test"), public=True) == "403 from_a_web_page", "a form"

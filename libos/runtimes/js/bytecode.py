@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from libos.runtimes.js.collation import collation_tables
-from libos.runtimes.js.intl_data import INTL_PACKAGES, runtime_tables
+from libos.runtimes.js.intl_data import INTL_PACKAGES, INTL_TABLES, runtime_tables
 from libos.runtimes.js.node_packages import NODE_PACKAGES, node_options
-from libos.runtimes.js.web_packages import INSTEAD, TABLES, WEB_PACKAGES
+from libos.runtimes.js.packed import UNPACKED
+from libos.runtimes.js.web_packages import INSTEAD, WEB_PACKAGES, WEB_TABLES
 from libos.toolchain.build import run_tool
 from libos.toolchain.bundle import ESBUILD
 from libos.toolchain.compile_linux import compile_linux
@@ -30,6 +31,7 @@ from vmimage.errors import PublisherError
 HERE: Final = Path(__file__).resolve().parent
 LAZY: Final = HERE / "lazy"
 COMPILER: Final = HERE / "precompile" / "precompile.c"
+PACKER: Final = HERE / "packed.py"
 COMPILE_TIMEOUT_S: Final = 60
 # What each part imports from npm, with all that those packages import in turn.
 PACKAGES: Final[dict[str, Sequence[Package]]] = {
@@ -41,6 +43,8 @@ PACKAGES: Final[dict[str, Sequence[Package]]] = {
         Package("npm", "css-what", "8.0.0", "1eccce8f4d523832253a082815495f823b8621d0aab6a2eea5853d0d37eb4417"),
     ),
 }
+# Files of packages that are written shorter, and by what.
+TABLES: Final = {**WEB_TABLES, **INTL_TABLES}
 # A part is an expression: a function of `share`. Names that esbuild puts at its top level stay inside.
 BUNDLE: Final = (
     *("--bundle", "--format=cjs", "--platform=neutral", "--main-fields=module,main", "--conditions=worker,import"),
@@ -54,13 +58,13 @@ def bytecode(engine: Path, sources: Sequence[Path], flags: Sequence[str]) -> Pat
     """An assembler file with the preludes, parts and tables of text, and how main.c and parts.c find them.
 
     :param engine: folder of the engine's headers.
-    :param sources: the engine's C files.
+    :param sources: the engine's C files beside quickjs.c, which the compiler of scripts brings in itself.
     :param flags: for the C compiler.
     :raises OperatorError: a package cannot be had.
     :raises PublisherError: esbuild or the engine refuses a file; with its message.
     """
     same = hashlib.sha256(COMPILER.read_bytes() + repr(flags).encode())
-    for path in sources:
+    for path in (engine / "quickjs.c", *sources):
         same.update(path.read_bytes())
     compiler = _Compiler(same.digest(), engine, sources, flags)
     preludes = [
@@ -104,7 +108,7 @@ class _Compiler:
 
 def _texts() -> list[tuple[str, Path]]:
     """The tables of Intl, made anew where a package or how they are made has changed."""
-    key = b"".join((HERE / name).read_bytes() for name in ("intl_data.py", "collation.py"))
+    key = b"".join((HERE / name).read_bytes() for name in ("intl_data.py", "collation.py", "packed.py"))
     index = _place("tables", key)
     if not index.exists():
         made = [(name, _kept("table", text, text).name) for name, text in (*runtime_tables(), *collation_tables())]
@@ -115,34 +119,32 @@ def _texts() -> list[tuple[str, Path]]:
 def _bundled(part: Path) -> bytes:
     packages, instead = PACKAGES.get(part.stem, ()), INSTEAD.get(part.stem, {})
     given = node_options(LAZY.relative_to(HERE), packages), sorted(instead.items())
-    sums = [(each.name, each.sha256, TABLES.get(each.name, ())) for each in packages]
-    about = repr((ESBUILD.sha256, BUNDLE, part.stem, given, sums)).encode()
+    tables = [(package, TABLES.get(package.name, {})) for package in packages]
+    sums = [(each.name, each.sha256, [(file, write.__name__) for file, write in own.items()]) for each, own in tables]
+    about = repr((ESBUILD.sha256, BUNDLE, part.stem, given, sums)).encode() + PACKER.read_bytes()
     key = about + b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in sorted(LAZY.rglob("*.js")))
     place = _place("bundled.js", key)
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
             folder, out = Path(scratch) / "lazy", Path(scratch) / "out.js"
             shutil.copytree(LAZY, folder)
-            for package in packages:
-                shutil.copytree(source_tree(package), folder / "node_modules" / package.name)
-                for table in TABLES.get(package.name, ()):
-                    _keep_table_as_text(folder / "node_modules" / package.name / table)
+            for package, shorter in tables:
+                place_of_package = folder / "node_modules" / package.name
+                shutil.copytree(source_tree(package), place_of_package)
+                for file, write in shorter.items():
+                    written = write((place_of_package / file).read_text("utf-8"))
+                    (place_of_package / file).write_text(written, "utf-8")
             esbuild = source_tree(ESBUILD) / "bin" / "esbuild"
             options = [
                 *node_options(folder, packages),
                 *(f"--alias:{name}={folder / file}" for name, file in instead.items()),
+                f"--alias:{UNPACKED}={folder / 'common' / 'unpacked.js'}",
             ]
-            if any(package.name in TABLES for package in packages):
+            if any(file.endswith(".json") for _, shorter in tables for file in shorter):
                 options.append("--loader:.json=js")
             run_tool([str(esbuild), str(folder / part.name), *BUNDLE, *options, f"--outfile={out}"], "esbuild")
             keep_in_cache(place, out.read_bytes())
     return place.read_bytes()
-
-
-def _keep_table_as_text(table: Path) -> None:
-    """A JSON file becomes a script that parses it: its text takes half of what its bytecode would."""
-    text = json.dumps(json.loads(table.read_text()), separators=(",", ":"))  # ASCII, a byte a character
-    table.write_text(f"module.exports = JSON.parse({json.dumps(text)});")
 
 
 def _table(name: str, files: Sequence[tuple[str, Path]]) -> Iterator[str]:

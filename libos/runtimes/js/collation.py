@@ -9,13 +9,15 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from libos.toolchain.packages import Package, source_tree
 
 PYUCA: Final = Package("wheel", "pyuca", "1.2", "abaa12e1bd2c7c68ca8396ff8383bc0654a739cef3ae68fd7af58bf29af0a91e")
 REACH: Final = 0x3130  # of the table: most scripts in use but Han and Hangul, whose code points are in order
-SEVERAL: Final = "\ud7ff"  # stands for the first weight of a character with more than one element
+SEVERAL: Final = 0x4000  # stands for the first weight of a character with more than one element
+MIDDLE: Final = 0x5000  # a step of 0
 TERTIARY_BITS: Final = 5
 _LINE: Final = re.compile(r"([0-9A-F]{4,6})\s*;\s*((?:\[[.*][0-9A-F.]+\])+)")
 _ELEMENT: Final = re.compile(r"\[[.*]([0-9A-F]+)\.([0-9A-F]+)\.([0-9A-F]+)")
@@ -23,7 +25,8 @@ Element = tuple[int, int, int]
 
 
 def collation_tables() -> Iterator[tuple[str, bytes]]:
-    """`collation/weights`: two characters for each code point, its primary weight, then secondary and tertiary in one.
+    """`collation/weights`: a character for each code point, how far its primary weight is from the last one's; then as
+    many of secondary and tertiary weights in one.
 
     `collation/more`: elements of those with several, and the greatest primary weight of spaces and punctuation.
 
@@ -39,21 +42,26 @@ def collation_tables() -> Iterator[tuple[str, bytes]]:
     rank = {0: 0, **{primary: number for number, primary in enumerate(primaries, start=1)}}
     seconds = sorted({second for elements in found.values() for _, second, _ in elements})
     second_rank = {second: number for number, second in enumerate(seconds)}
-    assert len(rank) < ord(SEVERAL)
-    weights: list[str] = []
+    assert len(rank) < SEVERAL
+    firsts: list[int] = []
+    others: list[int] = []
     more: list[list[Element]] = []
     for code in range(REACH):
         own = [(rank[a], second_rank[b], c) for a, b, c in found.get(code, ())]
         if len(own) == 1:
             ((first, second, third),) = own
-            weights.append(chr(first) + chr(second << TERTIARY_BITS | third))
+            firsts.append(first)
+            others.append(second << TERTIARY_BITS | third)
         elif own:
-            weights.append(SEVERAL + chr(len(more)))
+            firsts.append(SEVERAL)
+            others.append(len(more))
             more.append(own)
         else:
-            weights.append("\0\0")
+            firsts.append(0)
+            others.append(0)
     ignorable = max(rank[p] for p in primaries if group.get(p, 9) < 2)
-    yield "collation/weights", "".join(weights).encode()
+    steps = (first - last + MIDDLE for last, first in pairwise((0, *firsts)))
+    yield "collation/weights", "".join(map(chr, (*steps, *others))).encode()
     yield "collation/more", json.dumps({"elements": more, "punctuation": ignorable}, separators=(",", ":")).encode()
 
 

@@ -3,5 +3,7 @@
 #include "engine_internals.h"
 
 #include "async_context_in_engine.h"
+#include "erasing_in_engine.h"
 #include "json_in_engine.h"
 #include "lasting_in_engine.h"
+#include "messages_in_engine.h"

@@ -6,10 +6,13 @@
 #ifndef ENGINE_HOOKS_H
 #define ENGINE_HOOKS_H
 
+#include <stdarg.h>
+
 #include "quickjs.h"
 
 static int hooked_then(JSContext *ctx, JSValueConst promise, JSValueConst *handlers, JSValueConst *capability);
 static int hooked_enqueue(JSContext *ctx, JSJobFunc *job, int count, JSValueConst *arguments);
+static JSValue hooked_throw(JSContext *ctx, int kind, const char *format, va_list values);
 
 #define perform_promise_then(first, ...) THEN_##first, __VA_ARGS__)
 #define THEN_JSContext engine_then(JSContext
@@ -19,5 +22,9 @@ static int hooked_enqueue(JSContext *ctx, JSJobFunc *job, int count, JSValueCons
 #define ENQUEUE_JSContext engine_enqueue(JSContext
 #define ENQUEUE_ctx hooked_enqueue(ctx
 #define ENQUEUE_fre engine_enqueue(fre /* the job of a FinalizationRegistry: nobody's work */
+
+#define JS_ThrowError(first, ...) THROW_##first, __VA_ARGS__)
+#define THROW_JSContext engine_throw(JSContext
+#define THROW_ctx hooked_throw(ctx
 
 #endif

@@ -102,6 +102,58 @@ IS(FIELD(JSCFunctionDataRecord, data)[0], JSValue);
 _Static_assert(JS_CLASS_C_FUNCTION_DATA > 0, "classes");
 IS(vc((JSValue *)0), JSValueConst *);
 
+/* Memory: small blocks in pages of one size each, whose free ones are a chain of numbers; all else is malloc's. */
+IS(def_malloc_funcs, const JSMallocFunctions);
+IS(FIELD(JSRuntime, arena_state.free_arena_list)[0], struct list_head);
+IS(arena_block_sizes[0], const uint16_t);
+IS(arena_get_block, void *(JSArena *, unsigned, unsigned));
+IS(list_entry((struct list_head *)0, JSArena, free_link), JSArena *);
+IS(FIELD(JSArena, first_free_block), uint16_t);
+IS(FIELD(JSMallocBlockHeader, u.free_next), uint16_t);
+IS(FIELD(JSMallocBlockHeader, ref_count), int);
+IS(FIELD(JSMallocBlockHeader, user_data), uint8_t[]);
+BITS(JSMallocBlockHeader, gc_obj_type);
+BITS(JSMallocBlockHeader, mark);
+_Static_assert(sizeof(JSMallocBlockHeader) == 8 && JS_ARENA_FREE_NIL == 0xffff && JS_ARENA_BLOCK_SIZE_COUNT == 31, "blocks");
+
+/* Errors, and where a function is: `cur_pc` is behind the first byte of the instruction that it carries out, at the latest at
+ * its end. Instructions have a size and values that they take and put, but for those of calls also their arguments. */
+IS(engine_throw, JSValue(JSContext *, JSErrorEnum, const char *, va_list));
+_Static_assert(JS_TYPE_ERROR != JS_REFERENCE_ERROR, "JSErrorEnum");
+IS(FIELD(JSRuntime, in_out_of_memory) + 0, int);
+IS(FIELD(JSRuntime, current_stack_frame), JSStackFrame *);
+IS(FIELD(JSStackFrame, cur_func), JSValue);
+IS(FIELD(JSStackFrame, cur_pc), uint8_t *);
+IS(JS_GetFunctionBytecode, JSFunctionBytecode *(JSValueConst));
+IS(FIELD(JSFunctionBytecode, byte_code_buf), uint8_t *);
+IS(FIELD(JSFunctionBytecode, byte_code_len), int);
+IS(FIELD(JSFunctionBytecode, arg_count), uint16_t);
+IS(FIELD(JSFunctionBytecode, vardefs), JSVarDef *);
+IS(FIELD(JSFunctionBytecode, closure_var), JSClosureVar *);
+IS(FIELD(JSVarDef, var_name), JSAtom);
+IS(FIELD(JSClosureVar, var_name), JSAtom);
+IS(short_opcode_info(0), const JSOpCode);
+IS(FIELD(JSOpCode, size), uint8_t);
+IS(FIELD(JSOpCode, n_pop), uint8_t);
+IS(FIELD(JSOpCode, n_push), uint8_t);
+IS(FIELD(JSOpCode, fmt), uint8_t);
+IS(get_u16, uint32_t(const uint8_t *));
+IS(get_u32, uint32_t(const uint8_t *));
+IS(JS_AtomGetStr, const char *(JSContext *, char *, int, JSAtom));
+_Static_assert(ATOM_GET_STR_BUF_SIZE == 64 && countof(opcode_info) > OP_invalid, "names");
+_Static_assert(OP_FMT_label8 && OP_FMT_label16 && OP_FMT_label && OP_FMT_atom_label_u8 && OP_FMT_atom_label_u16, "jumps");
+_Static_assert(OP_FMT_npop != OP_FMT_npopx && OP_FMT_npop_u16 != OP_FMT_npopx, "arguments");
+_Static_assert(OP_call3 - OP_call0 == 3 && OP_push_7 - OP_push_0 == 7, "in a row");
+_Static_assert(OP_get_loc3 - OP_get_loc0 == 3 && OP_set_loc3 - OP_set_loc0 == 3, "in a row");
+_Static_assert(OP_get_arg3 - OP_get_arg0 == 3 && OP_get_var_ref3 - OP_get_var_ref0 == 3, "in a row");
+_Static_assert(OP_append && OP_apply && OP_call && OP_call_constructor && OP_call_method && OP_dup &&
+               OP_for_await_of_start && OP_for_of_start && OP_get_arg && OP_get_array_el && OP_get_array_el2 &&
+               OP_get_field && OP_get_field2 && OP_get_length && OP_get_loc && OP_get_loc0_loc1 && OP_get_loc8 &&
+               OP_get_loc_check && OP_get_private_field && OP_get_var && OP_get_var_ref && OP_get_var_ref_check &&
+               OP_get_var_undef && OP_goto && OP_goto16 && OP_goto8 && OP_null && OP_push_atom_value && OP_push_i8 &&
+               OP_ret && OP_return && OP_return_async && OP_return_undef && OP_throw && OP_throw_error && OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
+               OP_undefined, "instructions");
+
 #undef IS
 #undef FIELD
 #undef BITS

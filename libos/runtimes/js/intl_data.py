@@ -6,9 +6,10 @@ names is in the image's files, under `FOLDER`.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from libos.runtimes.js import packed
 from libos.toolchain.packages import Package, source_tree
 from vmimage.errors import PublisherError
 
@@ -65,6 +66,11 @@ INTL_PACKAGES: Final[dict[str, Sequence[Package]]] = {
     "intl_values": (VALUES, MEMOIZE),
     "intl_segmenter": (SEGMENTER, MATCHER, MEMOIZE),
 }
+# CLDR's data within the classes.
+INTL_TABLES: Final[dict[str, Mapping[str, Callable[[str], str]]]] = {
+    each.name: {"index.js": packed.literals}
+    for each in (DATE, NUMBER, PLURAL, LIST, RELATIVE, SEGMENTER, LOCALE, CANONICAL, VALUES, MATCHER)
+}
 KINDS: Final = {"date": DATE, "number": NUMBER, "plural": PLURAL, "list": LIST, "relative": RELATIVE}
 DEFAULT: Final = "en"
 # As V8 does it: programs look for plain spaces in times and ranges.
@@ -80,6 +86,7 @@ RENAMED: Final = {
     "America/Argentina/Buenos_Aires": "America/Buenos_Aires",
     "Africa/Asmara": "Africa/Asmera",
 }
+HOUR_S: Final = 3600
 _DATE_ALONE: Final = re.compile(r"y?(M+)?E*d?")
 _TAG: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _ADDED: Final = re.compile(r"__addLocaleData\((\{.*?)\)\s*\}\s*(?:else|$)", re.DOTALL)
@@ -166,19 +173,37 @@ def _compact(data: Any) -> bytes:
 
 
 def _zones() -> Iterator[tuple[str, bytes]]:
-    """A table for each time zone, `since,name,offset,dst|...`: seconds in base 36, names and offsets in full."""
+    """`zones`: their names; `changes`: a line for each.
+
+    A line is `name,offset,dst|...;` and then the changes from one of these to another: hours since the last change in
+    base 36, or `_` and seconds, and a letter for the state that begins. The first is from ever.
+    """
     text = (source_tree(DATE) / "add-all-tz.js").read_text("utf-8")
     data = json.loads(text[text.index("__addTZData(") + len("__addTZData(") : text.rindex("})") + 1])
     names, offsets = data["abbrvs"].split("|"), data["offsets"].split("|")
-    known = []
-    for packed in data["zones"]:
-        zone, *rows = packed.split("|")
-        kept: list[tuple[str, tuple[str, str, str]]] = []
+    known, lines = [], []
+    for zone_text in data["zones"]:
+        zone, *rows = zone_text.split("|")
+        kept: list[tuple[int | None, str]] = []
         for row in rows:
             since, name, offset, dst = row.split(",")
-            about = (names[int(name)], offsets[int(offset)], dst)
-            if since != "NaN" and (not kept or kept[-1][1] != about):
-                kept.append((since, about))
+            state = f"{names[int(name)]},{offsets[int(offset)]},{dst}"
+            if since != "NaN" and (not kept or kept[-1][1] != state):
+                kept.append((int(since, 36) if since else None, state))
         known.append(zone)
-        yield f"zone/{zone}", "|".join(",".join((since, *about)) for since, about in kept).encode()
+        lines.append(_changes(kept))
     yield "zones", "|".join(known).encode()
+    yield "changes", "\n".join(lines).encode()
+
+
+def _changes(rows: Sequence[tuple[int | None, str]]) -> str:
+    letters = {state: chr(ord("A") + number) for number, state in enumerate(dict.fromkeys(state for _, state in rows))}
+    assert len(letters) <= packed.LETTERS, "as many states of a zone as letters expected"
+    changes, last = "", 0
+    for since, state in rows:
+        if since is not None:
+            hours, rest = divmod(since - last, HOUR_S)
+            changes += f"_{packed.base36(since - last)}" if rest else packed.base36(hours)
+            last = since
+        changes += letters[state]
+    return f"{'|'.join(letters)};{changes}"

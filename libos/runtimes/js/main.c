@@ -6,6 +6,7 @@
  * request is a call of the prelude's `onRequest`, and what waits is looked at by its `poll` after every wake-up.
  */
 #include "async_context.h"
+#include "erasing.h"
 #include "host.h"
 #include "lasting.h"
 
@@ -54,7 +55,7 @@ static JSValue take_global(const char *name) {
 }
 
 static void begin(void) {
-    runtime = JS_NewRuntime();
+    runtime = erasing_runtime();
     JS_SetMaxStackSize(runtime, STACK_BYTES);
     JS_SetHostPromiseRejectionTracker(runtime, rejected, NULL);
     context = JS_NewContext(runtime);
@@ -72,7 +73,6 @@ static void begin(void) {
     modules_begin(context, take_global("__module"));
     JS_FreeValue(context, take_global("__share"));
     run_jobs();
-    JS_RunGC(runtime);
 }
 
 static JSValue load(void) {
@@ -84,6 +84,7 @@ static JSValue load(void) {
     memcpy(source, data, size);
     source[size] = 0;
     JSValue module = JS_Eval(context, source, size, "worker.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
+    memset(source, 0, size);
     free(source);
     if (JS_IsException(module))
         fail("worker.js", JS_GetException(context));
@@ -111,9 +112,17 @@ static JSValue call(JSValueConst object, const char *name, int count, JSValueCon
     return result;
 }
 
+/* What is there now is what an image has. */
+static void settle(void) {
+    JS_RunGC(runtime);
+    lasting_objects(context);
+    erase_freed(context);
+    erase_stack();
+}
+
 int main(void) {
     begin();
-    lasting_objects(context);
+    settle();
     making_base = false;
     nk_event_base();
 
@@ -123,8 +132,7 @@ int main(void) {
         nk_exit(1);
     JS_FreeValue(context, namespace);
     run_jobs();
-    JS_RunGC(runtime);
-    lasting_objects(context);
+    settle();
     nk_event_begin();
 
     serving = true;

@@ -22,20 +22,38 @@ static JSValue part(JSContext *ctx, JSValueConst self, int count, JSValueConst *
     return result;
 }
 
-/* table(name) -> its text, undefined where there is none */
+/* The bytes of a line of a text, without its end; false where there are not so many. */
+static bool line_of(const char **text, size_t *size, int64_t number) {
+    const char *end = *text + *size, *from = *text;
+    for (; number > 0 && from; number--)
+        if ((from = memchr(from, '\n', end - from)))
+            from++;
+    if (!from || number < 0)
+        return false;
+    const char *to = memchr(from, '\n', end - from);
+    *text = from;
+    *size = (to ? to : end) - from;
+    return true;
+}
+
+/* table(name, line) -> its text, or that line of it, undefined where there is none */
 static JSValue table(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
-    (void)self, (void)count;
+    (void)self;
     char path[128];
     const char *name = JS_ToCString(ctx, arguments[0]);
     if (!name)
         return JS_EXCEPTION;
     const struct script *found = find(tables, name);
-    const void *text = found->code;
+    const void *data = found->code;
     size_t size = found->size;
     snprintf(path, sizeof path, FOLDER "%s", name);
-    bool any = found->name || !nk_file(path, &text, &size);
+    bool any = found->name || !nk_file(path, &data, &size);
     JS_FreeCString(ctx, name);
-    return any ? JS_NewStringLen(ctx, text, size) : JS_UNDEFINED;
+    const char *text = data;
+    int64_t line = 0;
+    if (count > 1 && JS_ToInt64(ctx, &line, arguments[1]))
+        return JS_EXCEPTION;
+    return any && (count < 2 || line_of(&text, &size, line)) ? JS_NewStringLen(ctx, text, size) : JS_UNDEFINED;
 }
 
 JSValue script_run(JSContext *ctx, const struct script *script) {
@@ -47,5 +65,5 @@ JSValue script_run(JSContext *ctx, const struct script *script) {
 
 void parts_begin(JSContext *ctx, JSValue nk) {
     JS_SetPropertyStr(ctx, nk, "part", JS_NewCFunction(ctx, part, "part", 1));
-    JS_SetPropertyStr(ctx, nk, "table", JS_NewCFunction(ctx, table, "table", 1));
+    JS_SetPropertyStr(ctx, nk, "table", JS_NewCFunction(ctx, table, "table", 2));
 }

@@ -1,8 +1,9 @@
 """Packages of npm that are the web platform: streams, URLs and host names, patterns, encodings, types of media."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from libos.runtimes.js import packed
 from libos.toolchain.packages import Package
 
 STREAMS: Final = Package(
@@ -41,8 +42,8 @@ INSTEAD: Final[dict[str, dict[str, str]]] = {
     },
     "encodings": {"encodings-by-label": "node_modules/@exodus/bytes/fallback/encoding.js"},
 }
-# Large tables of packages.
-TABLES: Final[dict[str, Sequence[str]]] = {
-    "tr46": ("lib/mappingTable.json",),
-    "@exodus/bytes": ("fallback/multi-byte.encodings.json",),
+# Large tables of packages, and what writes them shorter.
+WEB_TABLES: Final[dict[str, Mapping[str, Callable[[str], str]]]] = {
+    "tr46": {"lib/mappingTable.json": packed.mapping_table, "lib/regexes.js": packed.patterns},
+    "@exodus/bytes": {"fallback/multi-byte.encodings.json": packed.json_module},
 }

@@ -117,6 +117,22 @@ about("timers: this, order, arguments", async () => { const seen = []; setTimeou
 about("timers: of the top level", () => top);
 about("console: nothing throws", () => { console.log("%s is %d%% of %i, %f %o %j %c.", "a", 1.5, "2.5", "x", { a: 1n }, [1], "css", "more", Symbol("s"), new Date(NaN), { get broken() { throw new Error("no"); } }); console.group("g"); console.error(new Error("outer", { cause: new TypeError("inner") })); console.groupEnd(); console.table([{ a: 1 }]); console.time("t"); console.timeLog("t"); console.timeEnd("t"); console.count(); console.countReset(); console.assert(false, "said"); console.dirxml({}); console.groupCollapsed(); console.clear(); console.log(new Proxy({}, { ownKeys() { throw new Error("no"); }, getPrototypeOf() { throw new Error("no"); } })); return [String(console), named(() => console.count(Symbol()))]; });
 about("performance", () => [Math.abs(performance.timeOrigin + performance.now() - Date.now()) < 1000, performance.toJSON().timeOrigin === performance.timeOrigin, performance instanceof Performance, named(() => new Performance())]);
+about("performance: marks and measures", () => {
+  const first = performance.mark("a", { startTime: 10, detail: { x: [1] } });
+  const second = new PerformanceMark("b", { startTime: 5 });
+  performance.mark("c");
+  const between = performance.measure("m", "a", "c"), fixed = performance.measure("n", { start: 1, duration: 2 }), open = performance.measure("o", undefined, "a");
+  const names = (list) => list.map(({ name }) => name);
+  const told = [
+    first.toJSON(), first instanceof PerformanceEntry, second.startTime, between.startTime, between.duration >= -10, [fixed.startTime, fixed.duration, fixed.detail], [open.startTime, open.duration],
+    names(performance.getEntriesByType("mark")), names(performance.getEntriesByName("m")), names(performance.getEntriesByName("m", "mark")),
+    [() => performance.measure("x", "nobody"), () => performance.mark("x", { startTime: -1 }), () => performance.measure("x", { detail: 1 }), () => performance.measure("x", { start: 1, end: 2, duration: 3 }), () => performance.measure("x", { start: 1 }, "a"), () => performance.mark(), () => new PerformanceMeasure(), () => new PerformanceEntry()].map(named),
+    PerformanceMark.name, `${first}`,
+  ];
+  performance.clearMarks("a");
+  performance.clearMeasures();
+  return [...told, names(performance.getEntries())];
+});
 about("weak references hold until the end of the job", () => typeof new WeakRef({}).deref());
 about("interfaces say what they are", () => [new Headers(), new URL("a:b"), new Blob(), new EventTarget(), new ReadableStream(), new Response(), new AbortController().signal, new FormData(), new URLSearchParams().entries()].map(String));
 about("members are enumerable, internals are not", () => { const seen = []; for (const name in new Response()) seen.push(name); return [seen.includes("status"), seen.includes("json"), seen.some((name) => name[0] === "_"), Object.keys(new Request("http://a.test/")).length]; });

@@ -30,14 +30,22 @@ const getCanonicalLocales = (asked) => {
   return share.part("intl_canonical").getCanonicalLocales(asked);
 };
 
-const unpacked = (text) => text.split("|").map((row) => {
-  const [since, name, offset, dst] = row.split(",");
-  return [since === "" ? -Infinity : parseInt(since, 36), name, parseInt(offset, 36), dst === "1"];
-});
+// `name,offset,dst|...;` and changes from one to another: hours since the last change, or `_` and seconds, and a letter.
+const CHANGE = /([-_0-9a-z]*)([A-Z])/g, HOUR = 3600;
+const unpacked = (text) => {
+  const [states, changes] = text.split(";"), all = states.split("|").map((state) => state.split(","));
+  let since = 0;
+  return Array.from(changes.matchAll(CHANGE), ([, after, letter]) => {
+    const [name, offset, dst] = all[letter.charCodeAt(0) - 65];
+    if (after !== "") since += after[0] === "_" ? parseInt(after.slice(1), 36) : HOUR * parseInt(after, 36);
+    return [after === "" ? -Infinity : since, name, parseInt(offset, 36), dst === "1"];
+  });
+};
 const withZones = (constructor) => {
-  const zones = Object.fromEntries(nk.table("zones").split("|").map((name) => [name, undefined]));
+  const names = nk.table("zones").split("|"), lines = new Map(names.map((name, line) => [name, line]));
+  const zones = Object.fromEntries(names.map((name) => [name, undefined]));
   constructor.tzData = new Proxy(zones, {
-    get: (target, name) => (typeof name === "string" && name in target ? (target[name] ??= unpacked(nk.table(`zone/${name}`))) : undefined),
+    get: (target, name) => (lines.has(name) ? (target[name] ??= unpacked(nk.table("changes", lines.get(name)))) : undefined),
   });
   return constructor;
 };

@@ -1,10 +1,16 @@
 // Intl.Collator: the comparison of the Unicode Collation Algorithm (UTS 10) with the weights of collation.py.
 const { nk } = share;
-const TERTIARY_BITS = 5, SEVERAL = 0xd7ff, CASE = 8; // a tertiary weight from here on is an upper case's
-const weights = nk.table("collation/weights");
+const TERTIARY_BITS = 5, SEVERAL = 0x4000, MIDDLE = 0x5000, CASE = 8; // a tertiary weight from here on is an upper case's
+let weights = nk.table("collation/weights");
 const { elements: more, punctuation } = JSON.parse(nk.table("collation/more"));
 const REACH = weights.length / 2;
-const DIGIT = weights.charCodeAt(2 * 0x30), ASCII = /^[\x20-\x7e]*$/;
+const firsts = new Uint16Array(REACH), others = new Uint16Array(REACH);
+for (let code = 0, last = 0; code < REACH; code++) {
+  last = firsts[code] = last + weights.charCodeAt(code) - MIDDLE;
+  others[code] = weights.charCodeAt(REACH + code);
+}
+weights = null;
+const DIGIT = firsts[0x30], ASCII = /^[\x20-\x7e]*$/;
 
 // Beyond the table: Han as it was first encoded, then its extensions, then the rest.
 const isHan = (code) => (code >= 0x4e00 && code <= 0x9fff) || (code >= 0xf900 && code <= 0xfaff);
@@ -28,12 +34,12 @@ const keysOf = (text, { numeric, ignorePunctuation }) => {
       const digits = plain.slice(start, at).replace(/^0+(?=.)/, "");
       put(DIGIT, 1, 2);
       first.push(digits.length);
-      for (const digit of digits) first.push(weights.charCodeAt(2 * digit.charCodeAt(0)));
+      for (const digit of digits) first.push(firsts[digit.charCodeAt(0)]);
       continue;
     }
     at += code > 0xffff ? 2 : 1;
     if (code >= REACH) { put(beyond(code), 1, 2); continue; }
-    const a = weights.charCodeAt(2 * code), rest = weights.charCodeAt(2 * code + 1);
+    const a = firsts[code], rest = others[code];
     if (a === SEVERAL) for (const element of more[rest]) put(...element);
     else put(a, rest >> TERTIARY_BITS, rest & ((1 << TERTIARY_BITS) - 1));
   }

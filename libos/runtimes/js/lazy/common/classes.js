@@ -5,6 +5,7 @@ export const interfaces = (classes) => {
     const { prototype } = classes[name];
     for (const key of Object.getOwnPropertyNames(prototype)) if (key !== "constructor") Object.defineProperty(prototype, key, { enumerable: true });
     Object.defineProperty(prototype, Symbol.toStringTag, { value: name, configurable: true });
+    Object.defineProperty(classes[name], "name", { value: name, configurable: true });
   }
   return classes;
 };

@@ -1,0 +1,52 @@
+"""Pages that go on: views, and lines of services, as server-sent events (HTML Living Standard, section 9.2).
+
+An event's data is JSON in ASCII, one line whatever is in it. Each is made when the one before has been read, so who
+reads slowly gets fewer views and not a queue of them.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final, NamedTuple
+
+from edge.devices.tails import Tails
+from edge.operators.query import Query
+from edge.operators.views import Views
+
+FEEDS_MAX: Final = 16  # at once: half of the listener's connections
+ALIVE_S: Final = 15.0  # without an event before a comment says that the connection stands
+READ_S: Final = 30.0  # for a client to read an event
+CONTENT_TYPE: Final = "text/event-stream"
+
+
+class Feed(NamedTuple):
+    """An answer whose parts come for as long as somebody reads them."""
+
+    parts: AsyncGenerator[bytes, None]
+
+
+def event(name: str, value: Any) -> bytes:
+    """One event."""
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), json.dumps(value, separators=(",", ":")).encode())
+
+
+async def views(made: Views, query: Query) -> AsyncGenerator[bytes, None]:
+    """A view every few seconds."""
+    async with aclosing(made.follow(query)) as following:
+        async for view in following:
+            yield event("view", view)
+
+
+async def lines(tails: Tails, service: str) -> AsyncGenerator[bytes, None]:
+    """The last lines of a service, and each that comes."""
+    with tails.follow(service) as follower:
+        yield event("following", {"service": service})
+        while True:
+            try:
+                async with asyncio.timeout(ALIVE_S):
+                    said, lost = await follower.next()
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            yield event("lines", {"lines": [[line.at, line.text] for line in said], "lost": lost})
