@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from edge.cache.purges import Purge, Purges
+from edge.cache.responses import Responses
 from edge.catalogue.directory import Directory
 from edge.common import log
 from edge.common.counters import Counters
@@ -71,6 +73,9 @@ class Supervisor:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.tasks = Tasks(counters)
+        # Numbers of purges go up over restarts too: no edge makes a thousand a second.
+        purges = Purges(int(time.time() * 1000))
+        self.responses = Responses(config.response_memory, config.response_size, purges, counters)
         self.quarantine = Quarantine(config.isolates)
         limit = str(worker_bytes(config.resident_bytes))
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
@@ -243,6 +248,7 @@ class Supervisor:
             )
         )
         self.life.changed(service, release)
+        self.responses.purge(Purge("service", service.name), self._loop.time())
         self._carry_out()
 
     def _give(self, service: Service) -> None:
