@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -71,7 +72,9 @@ def _token(file: Path) -> str:
     return token
 
 
-def ask(door: Door, page: str, query: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes]:
+def ask(
+    door: Door, page: str, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, method: str = "GET"
+) -> tuple[int, bytes]:
     """Status and body of one page.
 
     :param page: as "services"; whatever a user typed.

@@ -104,10 +104,10 @@ def test_a_host_is_added_and_removed_under_a_machine_that_goes_on(site: Site, im
     assert ask(edge, "nm-hosts").status == 200
     assert run(site, "hosts", "add", "nm-hosts", "nm-more.test").startswith("nm-hosts version 2: ")
     eventually(lambda: ask(edge, "nm-more").status == 200, "the new host answers")
-    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; hit; detail=resident", "of one machine"
+    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; fwd=uri-miss; detail=resident", "of one machine"
     run(site, "hosts", "remove", "nm-hosts", "nm-hosts.test")
     eventually(lambda: ask(edge, "nm-hosts").status == 421, "the other one is free")
-    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; hit; detail=resident"
+    assert ask(edge, "nm-more").headers["cache-status"] == "nunatak; fwd=uri-miss; detail=resident"
 
 
 def test_logs_of_nobody_and_of_who_has_said_nothing(site: Site, image: Callable[..., Path]) -> None:

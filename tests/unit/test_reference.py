@@ -21,7 +21,11 @@ def test_a_page_is_current(name: str) -> None:
 
 
 def test_nothing_else_is_there() -> None:
-    assert {path.name for path in reference.TARGET.iterdir()} == {*reference.pages(), *reference.BY_HAND}
+    assert {path.name for path in reference.TARGET.iterdir()} == {
+        *reference.pages(),
+        *reference.BY_HAND,
+        *reference.MEASURED,
+    }
 
 
 @pytest.mark.parametrize("name", reference.BY_HAND)
