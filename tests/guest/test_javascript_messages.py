@@ -53,7 +53,8 @@ WORKER = """
 const nothing = undefined, none = null, size = 5, object = {{ size, list: [1], make: () => ({{}}) }}, make = () => size;
 const acts = {{ {acts} }};
 const said = (act) => {{ try {{ act(); }} catch (error) {{ return error.message; }} return "nothing"; }};
-export default {{ fetch: () => Response.json(Object.fromEntries(Object.entries(acts).map(([name, act]) => [name, said(act)]))) }};
+const all = () => Object.fromEntries(Object.entries(acts).map(([name, act]) => [name, said(act)]));
+export default {{ fetch: () => Response.json(all()) }};
 """
 
 

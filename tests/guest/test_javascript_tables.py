@@ -1,4 +1,7 @@
-"""Tables that are written shorter for the base image (packed.py, intl_data.py, collation.py) say what the packages say."""
+"""Tables of the base image say what the packages say, though they are written shorter.
+
+`packed.py`, `intl_data.py` and `collation.py` write them, and scripts in `lazy/` read them.
+"""
 
 import json
 import re
@@ -10,28 +13,14 @@ import pytest
 from libos.runtimes.js.intl_data import CANONICAL, DATE, HOUR_S
 from libos.runtimes.js.web_packages import IDNA
 from libos.toolchain.packages import source_tree
-from tests.support.workers import RestingWorker, worker_image
+from tests.support.workers import WORKERS, RestingWorker, worker_image
 
-WORKER = b"""
-const offset = (timeZone, at) => {
-  const parts = new Intl.DateTimeFormat("en-US", { timeZone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" }).formatToParts(at * 1000);
-  const part = Object.fromEntries(parts.map(({ type, value }) => [type, Number(value)]));
-  return Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) / 1000 - at;
-};
-const acts = {
-  hosts: (names) => names.map((name) => { try { return new URL(`http://a${name}.test/`).hostname; } catch (error) { return error.name; } }),
-  offsets: (asked) => asked.map(([zone, at]) => offset(zone, at)),
-  tags: (tags) => tags.map((tag) => `${new Intl.Locale(tag).maximize()}`),
-  sorted: (words) => words.sort(new Intl.Collator().compare),
-};
-export default { async fetch(request) { const [act, asked] = await request.json(); return Response.json(acts[act](asked)); } };
-"""
 SAMPLE = 211  # one of so many rows: some ten to thirty
 
 
 @pytest.fixture(scope="module")
 def worker() -> RestingWorker:
-    return RestingWorker(worker_image(WORKER), cpu_ms=120_000)
+    return RestingWorker(worker_image(WORKERS / "tables.js"), cpu_ms=120_000)
 
 
 def told(worker: RestingWorker, act: str, asked: object) -> Any:

@@ -5,6 +5,7 @@
 #include "engine_internals.h"
 
 #include "async_context_in_engine.h"
+#include "messages_in_engine.h"
 
 static int detours;
 

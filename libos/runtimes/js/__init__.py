@@ -34,12 +34,13 @@ CURVE25519: Final = "curve25519/curve25519.c"
 # Without tables of multiples, and its arithmetic once instead of in each place: 90 KiB less.
 SMALL_CURVE: Final = ("-Os", "-DOPENSSL_SMALL")
 SMALL: Final = "-Oz"  # of what reads and writes keys, and does not work on each byte
-# Fewer functions of the engine are copied to where they are called (clang's limit is 225): 44 kB of the base, for 2 % of time.
+# Fewer functions of the engine are copied to where they are called (clang's own limit is 225): 44 kB of the base, for
+# 2 % of its time.
 FEW_COPIES: Final = ("-mllvm", "-inline-threshold=80")
 UNIT: Final = "engine.c"  # quickjs.c is part of it: engine_internals.h
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")
-# No tables for unwinding the stack, which nothing here does: 40 kB of the base. Small tables for CRCs in zlib; BoringSSL
-# without assembler, whose instructions an emulated machine need not have, and without threads.
+# No tables for unwinding the stack, which nothing here does: 40 kB of the base. Small tables for CRCs in zlib;
+# BoringSSL without assembler, whose instructions an emulated machine need not have, and without threads.
 FLAGS: Final = (
     *("-D_GNU_SOURCE", "-std=gnu11", "-Wno-everything", "-DZ_TESTW=-1"),
     *("-fno-asynchronous-unwind-tables", "-fno-unwind-tables"),

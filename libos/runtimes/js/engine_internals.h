@@ -151,7 +151,8 @@ _Static_assert(OP_append && OP_apply && OP_call && OP_call_constructor && OP_cal
                OP_get_field && OP_get_field2 && OP_get_length && OP_get_loc && OP_get_loc0_loc1 && OP_get_loc8 &&
                OP_get_loc_check && OP_get_private_field && OP_get_var && OP_get_var_ref && OP_get_var_ref_check &&
                OP_get_var_undef && OP_goto && OP_goto16 && OP_goto8 && OP_null && OP_push_atom_value && OP_push_i8 &&
-               OP_ret && OP_return && OP_return_async && OP_return_undef && OP_throw && OP_throw_error && OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
+               OP_ret && OP_return && OP_return_async && OP_return_undef && OP_throw && OP_throw_error &&
+               OP_push_this && OP_set_loc && OP_set_loc8 && OP_tail_call && OP_tail_call_method && OP_to_propkey &&
                OP_undefined, "instructions");
 
 #undef IS

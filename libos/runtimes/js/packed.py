@@ -1,9 +1,8 @@
-"""Large tables of npm's packages, written shorter before esbuild sees them: what they are in the base image is fetched by
-every edge.
+"""Large tables of npm's packages, written shorter before esbuild sees them: each edge fetches them with the base image.
 
 A literal is an instruction for each of its values as bytecode, and as text that is parsed where it is evaluated half of
 that. Two tables are written in forms of their own, which lazy/common/unpacked.js reads. Functions here take a file of a
-package and give what is compiled in its place; each is checked against its own way back.
+package and give what is compiled in its place; what they write is read back and compared.
 """
 
 import json
@@ -45,7 +44,7 @@ def patterns(script: str) -> str:
 
 
 def mapping_table(text: str) -> str:
-    """The mapping table of UTS 46 as tr46 has it: `[code point or [first, last], status, text?]`, of all code points."""
+    """The table of UTS 46 as tr46 has it: `[code point or [first, last], status, text?]`, of all code points."""
     table = json.loads(text)
     heads, texts = _mapping(table)
     assert _mapping_back(heads, texts) == table, "rows one after the other expected"
