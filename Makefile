@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast test test-fast test-kvm parity wpt bench fmt map fuzz lock clean
+.PHONY: help demo fast test test-fast test-kvm parity wpt cache-tests bench fmt map fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,10 @@ test-kvm: $(VENV)/.installed  ## the guest suite on kvm_amd in an emulated machi
 # The tests are brought by who runs this: a checkout of web-platform-tests/wpt on GitHub.
 wpt: $(VENV)/.installed  ## web-platform-tests here, on workerd and on Node, by folder; WPT=CHECKOUT, WPT_FLAGS='--only url'
 	$(BIN)/python -m tests.wpt.run "$(WPT)" $(WPT_FLAGS)
+
+# So are these, a checkout of http-tests/cache-tests on GitHub with `npm install --no-save undici@7` done in it.
+cache-tests: $(VENV)/.installed  ## cache-tests.fyi here and on nginx, Varnish and HAProxy where installed; CACHE_TESTS=CHECKOUT
+	$(BIN)/python -m tests.cache_tests.run "$(CACHE_TESTS)" $(CACHE_TESTS_FLAGS)
 
 # FUZZ_MINUTES=10 stops after that time, FUZZ_CASES after so many; each run has a seed of its own, which it prints.
 FUZZ_CASES ?= 1000000

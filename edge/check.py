@@ -70,8 +70,10 @@ def _cache(folder: Path) -> Finding:
             return Finding(
                 "cache", "fail", f"{folder} is another user's", "run the edge as its owner, or name a new one"
             )
-        if not folder.exists() or not folder.is_dir():
+        if not folder.exists():
             return _writable("cache", folder)
+        if not folder.is_dir():
+            return Finding("cache", "fail", f"{folder} is no folder", "name another place")
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:  # no edge has used it yet

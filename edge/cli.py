@@ -38,12 +38,17 @@ def edge(
 
     Each option is also a key of the file, as in origin, and a variable of the environment, as NUNATAK_EDGE_ORIGIN. What
     is given here goes before the environment, which goes before the file. SIGHUP has the edge read the file again.
-    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends.
+    SIGTERM drains: the edge finishes requests in flight, parks its machines on disk and ends. A second one ends it at
+    once.
     """
     import uvloop
 
     from edge.serve import serve
 
+    if not (check or print_config or host.LINUX):
+        raise OperatorError(
+            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
+        )
     given = {name: text for name, text in texts.items() if _is_given(context, name)}
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
@@ -54,10 +59,6 @@ def edge(
         raise typer.Exit(int(_tell(checked(loaded))))
     if print_config:
         return
-    if not host.LINUX:
-        raise OperatorError(
-            f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
-        )
     logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
     log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)

@@ -26,14 +26,14 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 
 # Who uses a command. `nunatak --help` shows the groups, and the commands in each, in this order.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Author: write a program and look at it": ("build", "run", "dev", "inspect"),
+    "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
         *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
         *("renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
         *("origin", "prune", "edge", "secrets"),
-        *("console", "ps", "top", "ctl", "admin", "doctor"),
+        *("console", "ps", "top", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }

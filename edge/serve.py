@@ -173,6 +173,8 @@ class _Running:
         except NunatakError as error:
             _logger.error(log.line("not_reloaded", error=error))
         self._directory.look_now()
+        if self._supervisor.secrets is not None:
+            self._supervisor.secrets.look_now()
         self._manager.ready(self.status)
 
     def _take_up(self, read: EdgeConfig) -> None:

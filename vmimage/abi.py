@@ -103,10 +103,14 @@ IRQ_GATE: Final = 1 << 0  # records wait in the gate ring to the guest
 IRQ_TIMER: Final = 1 << 1  # the timer's deadline has passed
 IRQ_DISK: Final = 1 << 2  # completions wait in the disks' ring
 IRQ_NIC: Final = 1 << 3  # reserved
+IRQ_TIME: Final = 1 << 4  # a request has used up its CPU time; raised for guests with the bit in their mask, see below
 
 # Delivery: when the VMM enters the guest with CONTROL_IRQ_ENABLE 1 and a pending interrupt in CONTROL_IRQ_MASK, it
 # writes 0 to CONTROL_IRQ_ENABLE, skips the red zone, pushes RIP, then RFLAGS, and goes on at CONTROL_IRQ_HANDLER: one
 # notification per change. The handler drains until INFO_PENDING is clear, enables, and leaves with `popf; ret $128`.
+#
+# A guest with IRQ_TIME in its mask, enabled or not, has a moment of CPU time more before it ends for having used up a
+# request's: to say where it is, and leave with EXIT_NO_TIME. The bit goes when the request is completed after all.
 IRQ_RED_ZONE: Final = 128  # bytes below RSP that belong to the interrupted function (System V ABI, section 3.2.2)
 
 # Hypercalls: `out %al, $port`, arguments in RDI and RSI, result in RAX (0 or a negative errno). An engine may go on to
@@ -130,6 +134,7 @@ NOTIFY_CONSOLE: Final = 1 << 1
 NOTIFY_DISK: Final = 1 << 2
 EXIT_OK: Final = 0
 EXIT_NO_MEMORY: Final = 12  # the guest says it ran out of memory: 507 to the client
+EXIT_NO_TIME: Final = 14  # the guest has said where it was when IRQ_TIME came: 504 to the client
 EXIT_PANIC: Final = 13  # the libOS found itself or the VMM broken
 
 # Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to seven

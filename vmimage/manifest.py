@@ -64,6 +64,7 @@ ARTIFACT_TYPE: Final = "application/vnd.nunatak.image.v1+json"
 CONFIG_TYPE: Final = "application/vnd.nunatak.config.v1+json"
 SNAPSHOT_TYPE: Final = "application/vnd.nunatak.snapshot.v2+zstd"  # of `snapshot.VERSION`
 SYMBOLS_TYPE: Final = "application/vnd.nunatak.symbols.v1+zstd"
+SOURCES_TYPE: Final = "application/vnd.nunatak.sources.v1+zstd"
 
 REPOSITORY: Final = "images"  # every image is found by digest under this one name (OCI distribution API)
 
@@ -72,6 +73,7 @@ MANIFEST_MAX: Final = 64 << 10
 SNAPSHOT_MAX: Final = 256 << 20  # on the wire; an edge holds a blob in memory whole while it verifies it
 SYMBOLS_MAX: Final = 8 << 20  # on the wire
 SYMBOLS_RAW_MAX: Final = 16 << 20  # 50 times what the JavaScript runtime has, with a line for every line of its source
+SOURCES_MAX: Final = 1 << 20  # on the wire; what is in it is limited in `vmimage.sources`
 BLOB_MAX: Final = SNAPSHOT_MAX  # of any kind
 RECORD_OVERHEAD_MAX: Final = 64 << 10  # registers and devices; a record adds at most 8 bytes a page for page numbers
 REGIONS_MAX: Final = 256
@@ -109,6 +111,7 @@ class ImageManifest:
     page_count: int
     pages_digest: str  # SHA-256 over page numbers (u32, little-endian), then page contents after XOR
     symbols: Blob | None = None  # compressed lines "hexaddr hexsize name\n"
+    sources: Blob | None = None  # of which files and lines the program's text was made, see `vmimage.sources`
     instance: InstanceMode = "service"
     limits: Limits = field(default_factory=Limits)
     upstreams: tuple[str, ...] = ()  # origins ("https://api.example") that the guest may send requests to; sorted
@@ -148,8 +151,8 @@ class ImageManifest:
 
     @property
     def layers(self) -> tuple[Blob, ...]:
-        """The blobs beside the config: snapshot, then symbols if there are any."""
-        return (self.snapshot,) if self.symbols is None else (self.snapshot, self.symbols)
+        """The blobs beside the config: snapshot, then symbols and sources if there are any."""
+        return tuple(blob for blob in (self.snapshot, self.symbols, self.sources) if blob is not None)
 
     def to_bytes(self) -> bytes:
         """The manifest as the canonical JSON whose SHA-256 names the image."""
@@ -191,18 +194,28 @@ def parse_manifest(data: bytes) -> ImageManifest:
     :raises FormatError: anything but the canonical bytes of an image this version can run within the limits above.
     """
     layers, config = parse_outer("manifest", data, MANIFEST_MAX, (MANIFEST_TYPE, ARTIFACT_TYPE, CONFIG_TYPE))
-    if not isinstance(layers, list) or not 1 <= len(layers) <= 2:
-        refuse("manifest layers", "a snapshot and at most symbols", layers)
-    snapshot = parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX)
-    symbols = parse_blob("symbols", layers[1], SYMBOLS_TYPE, SYMBOLS_MAX) if len(layers) == 2 else None
-    manifest = _parse_config(load_json("config", config, MANIFEST_MAX), snapshot, symbols)
+    blobs = _parse_layers(layers)
+    manifest = _parse_config(load_json("config", config, MANIFEST_MAX), *blobs)
     if manifest.config != config or manifest.to_bytes() != data:
         raise FormatError("manifest: canonical JSON expected, got another spelling of it")
     manifest.forget_bytes()
     return manifest
 
 
-def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageManifest:
+def _parse_layers(layers: object) -> tuple[Blob, Blob | None, Blob | None]:
+    """Snapshot, symbols and sources; the last two may be missing."""
+    if not isinstance(layers, list) or not 1 <= len(layers) <= 3:
+        refuse("manifest layers", "a snapshot and at most symbols and sources", layers)
+    snapshot, rest = parse_blob("snapshot", layers[0], SNAPSHOT_TYPE, SNAPSHOT_MAX), layers[1:]
+    last_is_sources = rest and isinstance(rest[-1], dict) and rest[-1].get("mediaType") == SOURCES_TYPE
+    sources = parse_blob("sources", rest.pop(), SOURCES_TYPE, SOURCES_MAX) if last_is_sources else None
+    symbols = parse_blob("symbols", rest.pop(), SYMBOLS_TYPE, SYMBOLS_MAX) if rest else None
+    if rest:
+        refuse("manifest layers", "a snapshot and at most symbols and sources", layers)
+    return snapshot, symbols, sources
+
+
+def _parse_config(value: object, snapshot: Blob, symbols: Blob | None, sources: Blob | None) -> ImageManifest:
     keys = {
         "abi",
         "base",
@@ -248,6 +261,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None) -> ImageM
         page_count=pages,
         pages_digest=require_digest("config pages_digest", c["pages_digest"]),
         symbols=symbols,
+        sources=sources,
         instance=instance,
         limits=parse_limits(c["limits"]),
         pool=pool,

@@ -107,7 +107,7 @@ class Settings:
         """
         values = self._values()
         missing = [each.flag for each in self._options.values() if each.required and each.name not in self._said]
-        if missing:
+        if missing and not self._problems:  # else it may be what was misspelt
             self._problems.append(f"{', '.join(missing)} must be given")
         self._end_with_problems()
         made = fields(**values)

@@ -33,6 +33,11 @@ class Counters:
     answers: Annotated[Tally, "Answers begun, by where the machine came from.", By("tier")] = field(
         default_factory=dict
     )
+    cache_results: Annotated[
+        Tally, "Requests that an answer was kept for, or might have been, by what came of that.", By("result")
+    ] = field(default_factory=dict)
+    cache_evictions: Annotated[int, "Kept answers that made room for others."] = 0
+    purges: Annotated[Tally, "Purges of kept answers, by what they name.", By("kind")] = field(default_factory=dict)
     refusals: Annotated[Tally, "Error answers of the edge itself, by reason.", By("reason")] = field(
         default_factory=dict
     )
@@ -127,6 +132,8 @@ GAUGES: Final[Mapping[str, str]] = {
     "parked_unsaved_machines": "Parked records that the disk does not have yet.",
     "images": "Images ready in memory.",
     "image_bytes": "Bytes of images ready in memory.",
+    "responses": "Answers that are kept.",
+    "response_bytes": "Memory that they take.",
     "overlays": "Copy-on-write disks that services wrote to.",
     "overlay_bytes": "Bytes of pages written to them.",
     "overlays_aside": "Of these, copy-on-write disks that are out of use: of another base, dropped or damaged.",

@@ -88,7 +88,9 @@ def opened(path: str) -> logging.Handler:
     try:
         return LogFile(path) if path else Output(sys.stderr)
     except OSError as error:
-        raise OperatorError(f"log: a file that can be written expected at {path}: {error.strerror}") from None
+        raise OperatorError(
+            f"log: a file that can be written expected at {path}: {error.strerror}: make its folder, or name another"
+        ) from None
     finally:
         os.umask(before)
 

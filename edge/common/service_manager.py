@@ -78,7 +78,9 @@ class ServiceManager:
         text = self._environment.get("LISTEN_FDS", "")
         count = int(text) if text.isascii() and text.isdigit() else 0
         if count > LISTENERS_MAX:
-            raise OperatorError(f"LISTEN_FDS: at most {LISTENERS_MAX} sockets expected, got {count}")
+            raise OperatorError(
+                f"LISTEN_FDS: at most {LISTENERS_MAX} sockets expected, got {count}: name fewer with ListenStream="
+            )
         names = self._environment.get("LISTEN_FDNAMES", "").split(":")
         names += [""] * (count - len(names))
         return [Held(names[index], listener(FIRST_FD + index)) for index in range(count)]
@@ -93,10 +95,12 @@ def listener(descriptor: int) -> socket.socket:
         found = socket.socket(fileno=descriptor)
         listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     except OSError as error:
-        raise OperatorError(f"descriptor {descriptor}: a socket that listens expected: {error.strerror}") from None
+        raise OperatorError(
+            f"descriptor {descriptor}: a socket that listens expected: {error.strerror}: give one with ListenStream="
+        ) from None
     if found.type != socket.SOCK_STREAM or not listens:
         found.detach()
-        raise OperatorError(f"descriptor {descriptor}: a stream socket that listens expected (Accept=no)")
+        raise OperatorError(f"descriptor {descriptor}: a stream socket that listens expected: set Accept=no")
     found.set_inheritable(False)
     found.setblocking(False)
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
+from edge.config.responses import ResponseOptions
 from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
@@ -34,7 +35,7 @@ _GONE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeConfig:
+class EdgeConfig(ResponseOptions):
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
     origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
@@ -336,8 +337,8 @@ class EdgeConfig:
 
 
 def options() -> tuple[Option, ...]:
-    """The fields of `EdgeConfig` in order."""
-    return options_of(EdgeConfig)
+    """The fields of `EdgeConfig`, those that must be given before the others."""
+    return tuple(sorted(options_of(EdgeConfig), key=lambda option: not option.required))
 
 
 def load_config(file: Path | None, given: Mapping[str, str], environment: Mapping[str, str] = {}) -> EdgeConfig:

@@ -85,7 +85,11 @@ class AddressRefused(OSError):
     """The policy does not let guests connect to this address."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(errno.EACCES, f"this edge does not let guests reach {address}")
+        super().__init__(errno.EACCES, _not_let(address))
+
+
+def _not_let(place: str) -> str:
+    return f"this edge does not let guests reach {place}; its operator may allow it with --upstreams"
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class UpstreamPolicy:
             raise UpstreamRefused(f"{origin} is not among the image's upstreams; see `nunatak build --upstream`")
         host = parsed.raw_host or ""
         if (":" in host or ends_in_number(host)) and not self.reachable(host):
-            raise UpstreamRefused(f"this edge does not let guests reach {host}")
+            raise UpstreamRefused(_not_let(host))
         return parsed.with_fragment(None)
 
 

@@ -7,6 +7,7 @@ What cannot be used is said, in the log and in `health`, and what was in use sta
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ class Given:
         self._folder, self._seal = folder, seal
         self._held: Mapping[str, Secrets] = {}
         self._problems: list[str] = []
+        self._awake = asyncio.Event()
         self.on_change: Callable[[str], None] = lambda _holder: None
 
     def of(self, service: str, tenant: str) -> Secrets:
@@ -49,14 +51,23 @@ class Given:
         """Read the folder; for the start."""
         self._take(*self._read())
 
-    async def watch(self, interval_s: float) -> None:
-        """Read the folder for ever, and tell of holders whose secrets are not what they were."""
+    async def watch(self, interval_s: Callable[[], float]) -> None:
+        """Read the folder for ever, and tell of holders whose secrets are not what they were.
+
+        :param interval_s: asked after each look.
+        """
         while self._folder is not None:
             began = time.monotonic()
             found = await asyncio.to_thread(self._read)
             took = time.monotonic() - began
             self._take(*found)
-            await asyncio.sleep(max(interval_s, PAUSE_TIMES * took))
+            self._awake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awake.wait(), max(interval_s(), PAUSE_TIMES * took))
+
+    def look_now(self) -> None:
+        """Have `watch` read the folder without waiting for its time."""
+        self._awake.set()
 
     def _take(self, found: Mapping[str, Secrets], problems: list[str]) -> None:
         before, self._held = self._held, found

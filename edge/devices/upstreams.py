@@ -31,7 +31,7 @@ from edge.config.upstream_policy import (
 )
 from edge.devices.lookups import Found, Lookups
 from edge.model import loops
-from edge.model.fields import HOP_BY_HOP
+from edge.model.fields import HOP_BY_HOP, listed
 from edge.model.flow import Patience
 from edge.model.services import Machine
 from edge.model.streams import wake
@@ -381,8 +381,9 @@ def _head_block(response: aiohttp.ClientResponse) -> bytes:
     :raises ValueError: they are more than a record holds.
     """
     parts = [b"Status", str(response.status).encode()]
+    dropped = HOP_BY_HOP | listed(value for name, value in response.raw_headers if name.lower() == b"connection")
     for name, value in response.raw_headers:
-        if name.lower() not in HOP_BY_HOP and b"\0" not in value:
+        if name.lower() not in dropped and b"\0" not in value:
             parts += [name, value]
     block = b"\0".join([*parts, b"", b""])
     if len(block) > _PIECE:

@@ -11,24 +11,17 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from edge.cache import status
 from edge.common import log
 from edge.common.counters import Counters
 from edge.front import cgi, heads
+from edge.front.caching import Caching
 from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow, reasons
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import Answer
 from vmimage.errors import GuestViolation, NunatakError
-
-_CACHE_STATUS: Final = {
-    (tier, collapsed): (
-        f"Cache-Status: nunatak; {'fwd=miss' if tier == 'origin' else 'hit'}"
-        f"{'; collapsed' if collapsed else ''}; detail={tier}\r\n"
-    ).encode()
-    for tier in ("resident", "parked", "disk", "blob", "origin")
-    for collapsed in (False, True)
-}
 
 _logger: Final = log.logger("http")
 
@@ -41,6 +34,7 @@ class Answers:
         self.draining: asyncio.Future[None] | None = None  # once set, a connection ends with its answer
         self._loop = asyncio.get_running_loop()
         self._counters = counters
+        self.caching: Caching | None = None  # of those who answer for services
         self._date = b""
         self._date_second = 0
 
@@ -59,6 +53,14 @@ class Answers:
         """Whether a program takes the socket that it was offered with the request."""
         return False
 
+    def _cached(
+        self, request: Request, stream: Stream, answer: cgi.AnswerHead, block: bytes, body: bytes | None
+    ) -> bool:
+        """Let caching know of an answer; whether it has answered with another."""
+        if request.fill is None or self.caching is None:
+            return False
+        return self.caching.came(request, stream, answer, block, body)
+
     def _head(self, request: Request, stream: Stream, said: Answer, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
@@ -68,15 +70,15 @@ class Answers:
             cgi.STATUS_LINES[answer.status],
             self.date(),
             answer.fields,
-            _CACHE_STATUS[stream.tier, stream.collapsed],
+            status.forwarded(request.forward, stream.tier, stream.collapsed, request.kept_ttl_s, request.not_kept),
             b"" if load is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (load.fetch_s * 1e3, load.verify_s * 1e3),
             said.restore_us / 1000,
             said.guest_us / 1000,
             request.id,
-            self._connection_line(request),
+            self.connection_line(request),
         )
 
-    def _connection_line(self, request: Request) -> bytes:
+    def connection_line(self, request: Request) -> bytes:
         """What becomes of the connection, where the version does not say so already."""
         # Who waits for 100 may not know of this answer in time: whether a body or a request follows, nobody can tell.
         if self.draining is not None or (request.expects_continue and not request.complete):
@@ -109,6 +111,8 @@ class Answers:
         no_body = cgi.without_body(request.method, answer.status)
         if answer.content_length is not None and answer.content_length != size and not (no_body and size == 0):
             raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {size}")
+        if self._cached(request, stream, answer, block, body):
+            return
         head = self._head(request, stream, said, answer)
         length = cgi.length_line(request.method, answer.status, answer.content_length, size)
         self.write(request, b"%b%b\r\n%b" % (head, length, b"" if no_body else body))
@@ -120,6 +124,8 @@ class Answers:
         """
         block, start = cgi.split_block(said.payload)
         answer = cgi.answer_head(block, request.on_service_host)
+        if self._cached(request, stream, answer, block, None):
+            return
         no_body = cgi.without_body(request.method, answer.status)
         left, chunked = answer.content_length, False
         if left is None and not no_body:
@@ -143,6 +149,8 @@ class Answers:
                     if left < 0:
                         raise GuestViolation(f"a body of {answer.content_length} bytes expected, got more")
                 if part:
+                    if request.fill is not None and self.caching is not None:
+                        self.caching.part_came(request, part)
                     self.write(request, b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
                     stream.since, stream.reads = self._loop.time(), False
                     await request.connection.drained()
@@ -155,12 +163,17 @@ class Answers:
                 raise GuestViolation(f"a body of {answer.content_length} bytes expected, got {left} less")
             if chunked:
                 self.write(request, b"0\r\n\r\n")
+            if request.fill is not None and self.caching is not None:
+                self.caching.all_came(request)
         except NunatakError as error:
             self._counters.cut_answers += 1
             _logger.warning(log.line("answer_cut", service=stream.service.name, id=request.id.decode(), reason=error))
             request.connection.abort()
         except ConnectionError:
             self._counters.cut_answers += stream.state == "cut"  # we broke the connection while a part was on its way
+        finally:
+            if request.fill is not None and self.caching is not None:
+                self.caching.over(request)
 
     # The edge's own.
 
@@ -202,7 +215,7 @@ class Answers:
     def _say(self, request: Request, status: int, body: bytes, *fields: bytes) -> None:
         lines = (b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()), self.date(), *fields)
         length = b"Content-Length: %d\r\n" % len(body)
-        rest = (length, self._connection_line(request), b"\r\n", b"" if request.method == "HEAD" else body)
+        rest = (length, self.connection_line(request), b"\r\n", b"" if request.method == "HEAD" else body)
         self.write(request, b"".join((*lines, *rest)))
 
     def write(self, request: Request, data: bytes) -> None:

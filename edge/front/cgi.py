@@ -22,9 +22,10 @@ from vmimage.errors import GuestViolation
 # the host is the one the request was routed by.
 NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"host", b"proxy", b"expect", b"content-length", b"x-request-id"}
 # Fields only the edge may write: framing, what operators rely on, and what a web server in front of the edge would take
-# for its own orders, to send a file of its host (nginx, Apache, lighttpd). So are all that begin with X-Nunatak-.
+# for its own orders, to send a file of its host (nginx, Apache, lighttpd); and what only the edge is to read, tags of
+# kept answers. So are all that begin with X-Nunatak-.
 NOT_FROM_GUEST: Final = HOP_BY_HOP | frozenset(
-    b"content-length date server cache-status x-request-id status"
+    b"content-length date server cache-status x-request-id status cache-tag surrogate-key nunatak-cache-control"
     b" x-accel-redirect x-accel-expires x-accel-limit-rate x-accel-buffering x-accel-charset"
     b" x-sendfile x-sendfile2 x-lighttpd-send-file x-lighttpd-send-tempfile".split()
 )

@@ -182,6 +182,10 @@ class Crowd(Generic[M]):
         """It has read most of it, or is gone; a no-op for one that always did."""
         self.unread_bytes -= self._unread.pop(member, 0)
 
+    def is_unread(self, member: object) -> bool:
+        """Whether answers wait for a client."""
+        return member in self._unread
+
     # Bytes that are held.
 
     def hold(self, more: int) -> None:

@@ -125,7 +125,7 @@ class Offer(NamedTuple):
                     pass
         except TimeoutError:
             why = f"its end within {self.within_s:g} s expected"
-            raise OperatorError(f"take-over of edge {self.pid}: {why}") from None
+            raise OperatorError(f"take-over of edge {self.pid}: {why}: stop that one, then start this one") from None
         except OSError:
             pass  # it has ended at once
         finally:
@@ -154,7 +154,9 @@ def ask(folder: Path) -> Offer | None:
         offer = _offer(data, [listener(number) for number in descriptors], connection)
     except (OSError, ValueError, TypeError, KeyError) as error:
         connection.close()
-        raise OperatorError(f"{path}: the listeners of the edge that runs expected: {error!r}") from None
+        raise OperatorError(
+            f"{path}: the listeners of the edge that runs expected: {error!r}: stop that edge, then start this one"
+        ) from None
     connection.setblocking(False)
     return offer
 

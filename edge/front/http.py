@@ -16,11 +16,13 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from edge.cache.storing import Wish
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
-from edge.front import cgi
+from edge.front import bodies, cgi
 from edge.front.answers import Answers
+from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
 from edge.front.leaving import asked_once_more
@@ -60,6 +62,8 @@ class Front(Answers):
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
+        wish = Wish(config.response_heuristics == "on", int(config.response_stale))
+        self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
         self._senders = Senders(config.proxy_networks)
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
@@ -137,6 +141,11 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
+            then = self._caching.take(request, route, service, self._again)
+            if then != "forward":
+                if then == "served":
+                    self._done(request)
+                return True
             block = self._block(request, route)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
@@ -174,6 +183,12 @@ class Front(Answers):
             self.refuse(request, flow.refusal(error))
         self._done(request)
 
+    def _again(self, request: Request, alone: bool) -> None:
+        """A request has waited for another's answer."""
+        request.alone = alone
+        if not request.connection.lost and not self._take_at_once(request):
+            request.task = self._tasks.spawn("request", self.take_in_task(request))
+
     def request_id(self) -> bytes:
         """A name for one request, unique among edges."""
         return b"%b-%x" % (self._id_prefix, next(self._ids))
@@ -208,6 +223,7 @@ class Front(Answers):
         """The client left before its answer was complete."""
         self._withdraw(request)
         self._not_busy(request.connection)
+        self._caching.over(request)
         if request.task is not None:
             request.task.cancel()
         elif request.stream is not None:
@@ -223,6 +239,7 @@ class Front(Answers):
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
+        self._caching.over(request)
         request.redirect_to(target)
         return True
 
@@ -279,7 +296,7 @@ class Front(Answers):
 
     def _defect(self, request: Request) -> None:
         """A mistake of ours, from within its `except`: logged, and the client learns that it was one."""
-        _logger.exception(log.line("internal_error", path=request.target))
+        _logger.exception(log.line("internal_error", id=request.id.decode(), path=request.target))
         request.keep_alive = False
         if request.sent:
             request.connection.abort()
@@ -305,7 +322,8 @@ class Front(Answers):
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
             service = self._known(route) or await self.directory.find(route.kind, route.name)
-            await self._serve(request, route, service)
+            if request.fill is not None or not await self._caching.answered(request, route, service):
+                await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
             self._note(service, error)
             await self.explain(request, error)
@@ -342,7 +360,7 @@ class Front(Answers):
         whole = not request.has_body
         fits = length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX
         if length is not None and fits and not (whole or request.expects_continue):
-            block, whole = block + await self._small_body(request, length), True
+            block, whole = block + await bodies.whole_body(request, length, self._config.request_timeout), True
         stream = self._stream(request, service, block, whole=whole)
         self._supervisor.submit(stream)
         sender = None
@@ -363,33 +381,17 @@ class Front(Answers):
             if stream.state in _UNDER_WAY:
                 self._supervisor.abandon(stream)
 
-    async def _small_body(self, request: Request, length: int) -> bytes:
-        body = b""
-        try:
-            async with asyncio.timeout(self._config.request_timeout):
-                while len(body) < length:
-                    body += await request.read()
-        except TimeoutError:
-            raise ClientError("client_silent") from None
-        return body
-
     async def _send_body(self, request: Request, stream: Stream) -> None:
         """Pass a body on while the answer is awaited."""
-        total, ended = 0, False
         try:
-            if request.expects_continue:
-                await stream.given()
-                if stream.machine is not None:
-                    self.ask_for_body(request)
-            while not ended:
-                data = await request.read()
-                ended = not data  # an end is an empty read, so END travels in a frame of its own
-                total += len(data)
-                if total > self._config.max_body:
-                    raise ClientError("body_too_large")
-                await stream.send_body(data, end=ended)
+            await bodies.pass_on(request, stream, self._config.max_body, self.ask_for_body)
         except ClientError as error:
             self._supervisor.abandon(stream, error)
+
+    def refuse(self, request: Request, refusal: flow.Refusal) -> None:
+        """The edge's own answer, or a stale one in its place."""
+        if request.fill is None or not self._caching.failed(request, refusal.status, refusal.reason):
+            super().refuse(request, refusal)
 
     # For those who build on this front (`nunatak dev`).
 

@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+from edge.cache.reuse import Forward
+from edge.front.fills import Fill
 from edge.front.socket_offer import Offer
 from edge.model.flow import ClientError
 from edge.model.streams import Stream, wake
@@ -47,6 +49,14 @@ class Request:
     redirects = 0  # by programs, to other paths of their service
     redirected = False  # to another path, for which it is taken anew
     stream: Stream | None = None  # set while no task has the request
+    # What caching makes of it (`edge.front.caching`).
+    fill: Fill | None = None  # its guest's answer may be kept, or make others void
+    forward: Forward = "bypass"  # why a guest has it
+    alone = False  # it waits for no other request's answer
+    waited = False  # for another's
+    refreshes = False  # nobody waits for its answer, which takes the place of a stale one
+    kept_ttl_s: int | None = None  # of what is kept of its answer
+    not_kept = ""  # why nothing is
     task: "asyncio.Task[None] | None" = None
     id = b""
 

@@ -113,5 +113,13 @@ CLIENTS: Final[Mapping[str, Reason]] = {
         "The edge that `nunatak console` shows does not answer.",
         "See whether it runs; the console finds it again.",
     ),
-    "no_body_expected": _client(413, "Operators' pages take no body.", "Send none."),
+    "bad_purge": _client(
+        400,
+        "A purge names nothing, or what cannot be purged, or too much at once.",
+        "See docs/how-to/purge-answers.md.",
+    ),
+    "no_body_expected": _client(413, "This page of operators takes no body.", "Send none."),
+    "not_cached": _client(
+        504, "The request is only for a kept answer, and there is none.", "Ask without `only-if-cached`."
+    ),
 }

@@ -89,7 +89,7 @@ QUARANTINE_FLOW: Final[Mapping[Standing, Mapping[StandingEvent, Standing]]] = {
     "held": {"blamed": "held", "new_version": "held", "healthy": "released"},
 }
 
-# Where an answer came from: the detail of Cache-Status (RFC 9211). Only `origin` is a miss.
+# Where an answer's machine came from: the detail of Cache-Status (RFC 9211), beside why a guest had the request.
 Tier = Literal["resident", "parked", "disk", "blob", "origin"]
 
 State = TypeVar("State", bound=str)

@@ -4,13 +4,17 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from edge.operators.secrets_cli import app as secrets
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 LEAST_INTERVAL_S: Final = 0.2
+PIPE_WIDTH: Final = 200
 
 CacheOption = Annotated[
     Path | None, typer.Option(help="Cache folder of the edge.", metavar="FOLDER", show_default="none")
@@ -99,8 +103,8 @@ def ps(
 
     query = query_of(match, only, sort)
     entries = ask_object(Door.of(cache, socket, url, token), "services")["services"]
-    console = Console()
-    console.print(table(chosen(entries, query)), width=None if console.is_terminal else 200)
+    console = _console(Console)
+    console.print(table(chosen(entries, query), console.width))
 
 
 @app.command()
@@ -133,16 +137,22 @@ def top(
 
     door, query = Door.of(cache, socket, url, token), query_of(match, only, sort)._replace(limit=LIMIT_MAX)
     asked = {name: str(value) for name, value in query._asdict().items()}
-    console = Console()
+    console = _console(Console)
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         seen = 0
         while True:
             rows = console.height if console.is_terminal else 10_000
-            live.update(screen(ask_object(door, "view", asked), rows), refresh=True)
+            live.update(screen(ask_object(door, "view", asked), rows, console.width), refresh=True)
             seen += 1
             if seen == looks:
                 return
             time.sleep(interval)
+
+
+def _console(kind: "type[Console]") -> "Console":
+    """The terminal; what is no terminal is as wide as the lines are."""
+    found = kind()
+    return found if found.is_terminal else kind(width=PIPE_WIDTH)
 
 
 @app.command()

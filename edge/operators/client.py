@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -62,13 +63,18 @@ def _token(file: Path) -> str:
         with file.expanduser().open("rb") as opened:
             token = opened.read(TOKEN_MAX).decode("ascii").strip()
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise OperatorError(f"--token: a file with a token expected at {file}: {error}") from None
+        raise OperatorError(
+            f"--token: a file with a token expected at {file}: {error}: "
+            "check the path, and whether this user may read it"
+        ) from None
     if not token or not token.isprintable():
         raise OperatorError(f"--token: one word expected in {file}")
     return token
 
 
-def ask(door: Door, page: str, query: dict[str, str] | None = None, method: str = "GET") -> tuple[int, bytes]:
+def ask(
+    door: Door, page: str, query: Mapping[str, str] | Sequence[tuple[str, str]] | None = None, method: str = "GET"
+) -> tuple[int, bytes]:
     """Status and body of one page.
 
     :param page: as "services"; whatever a user typed.

@@ -36,7 +36,8 @@ from edge.operators import files
 from edge.operators.audit import Audit
 from edge.operators.feeds import CONTENT_TYPE, FEEDS_MAX, READ_S, Feed
 from edge.operators.files import SAFE
-from edge.operators.pages import PREFIX, Admin, methods_of
+from edge.operators.pages import PREFIX, WITH_BODY, Admin, methods_of
+from edge.operators.purging import BODY_MAX
 from vmimage.errors import NunatakError, OperatorError
 
 CONNECTIONS_MAX: Final = 32  # a few operators, a scraper and a probe
@@ -155,7 +156,10 @@ class Operators(Answers):
         at = self._config.admin_address
         if any((each.family == socket.AF_UNIX) != isinstance(at, Path) for each in given):
             kind = "Unix sockets" if isinstance(at, Path) else "sockets with addresses"
-            raise OperatorError(f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager")
+            raise OperatorError(
+                f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager: "
+                "name such in its unit"
+            )
         if given:
             bound = await take_over(self._connect, given, at, CONNECTIONS_MAX)
         else:
@@ -230,7 +234,7 @@ class Operators(Answers):
             refusal = flow.refusal(error)
             status = refusal.status
         except Exception:
-            _logger.exception(log.line("internal_error", path=request.target))
+            _logger.exception(log.line("internal_error", id=request.id.decode(), path=request.target))
             request.keep_alive = False
             refusal = flow.Refusal(500, "internal")
             status = 500
@@ -280,6 +284,23 @@ class Operators(Answers):
         problem = refused(request.headers, route.name, names=self._names, token=self._token, public=public)
         if problem is not None:
             raise problem
-        if request.has_body:
-            raise ClientError("no_body_expected")
-        return await self._admin.handle(request.method, route.path, route.query)
+        body = await _body(request, route.path)
+        return await self._admin.handle(request.method, route.path, route.query, body)
+
+
+async def _body(request: Request, path: str) -> bytes:
+    """The body of a call, on a page that takes one."""
+    if not request.has_body:
+        return b""
+    if path.removeprefix(PREFIX) not in WITH_BODY:
+        raise ClientError("no_body_expected")
+    body = b""
+    try:
+        async with asyncio.timeout(KEEPALIVE_S):
+            while data := await request.read():
+                body += data
+                if len(body) > BODY_MAX:
+                    raise ClientError("body_too_large")
+    except TimeoutError:
+        raise ClientError("client_silent") from None
+    return body

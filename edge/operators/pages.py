@@ -5,15 +5,17 @@ What they say and do. Who may ask, and how, is `door`'s business.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from edge.cache.purges import Purge
+from edge.common import log
 from edge.common.counters import Counters, exposition
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import conditions, feeds, files
+from edge.operators import conditions, feeds, files, purging
 from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
@@ -25,8 +27,11 @@ from vmimage import abi
 from vmimage.manifest import is_name
 
 PREFIX: Final = "/-/"
-ACTIONS: Final = frozenset(ORDERS)  # pages that change something: POST only
+ACTIONS: Final = frozenset((*ORDERS, "purge", "invalidate"))  # pages that change something: POST only
 LIVE: Final = frozenset({"feed", "lines"})  # pages that go on: GET only
+WITH_BODY: Final = frozenset({"invalidate"})  # pages that take one
+
+_logger: Final = log.logger("operators")
 
 
 def methods_of(path: str) -> bytes:
@@ -44,8 +49,10 @@ class Admin:
         self._files = files.load()
         self._loop = asyncio.get_running_loop()
 
-    async def handle(self, method: str, path: str, query: str) -> Page | Feed:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page | Feed:
         """One request.
+
+        :param body: of an event, for the page that takes one.
 
         :raises ClientError: no such page, or not this method.
         """
@@ -78,7 +85,11 @@ class Admin:
                 return await self._secrets(query)
             case "GET", name if name in self._files:
                 return self._files[name]
-            case "POST", order if order in ACTIONS:
+            case "POST", "purge":
+                return self._purge(purging.purges_of(query))
+            case "POST", "invalidate":
+                return self._purge(purging.invalidations_of(body))
+            case "POST", order if order in ORDERS:
                 return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
             case (
                 _,
@@ -101,6 +112,12 @@ class Admin:
             return _json({"service": service.name, "tenant": service.tenant, "names": list(service.secrets.names)})
         held = given.holders if given is not None else {}
         return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
+
+    def _purge(self, purges: Sequence[Purge]) -> Page:
+        """Make kept answers void: it is done when this returns."""
+        done = [(self._supervisor.responses.purge(purge, self._loop.time()), purge) for purge in purges]
+        _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
+        return _json({"purges": purging.shown(done)})
 
     def _describe(self, service: Service) -> dict[str, Any]:
         written = self._supervisor.disks.overlays.describe(service.name)
@@ -133,6 +150,8 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "parked_unsaved_machines": supervisor.records.unsaved,
         "images": len(supervisor.images.held),
         "image_bytes": supervisor.images.held.used_bytes,
+        "responses": len(supervisor.responses),
+        "response_bytes": supervisor.responses.used_bytes,
         "overlays": len(supervisor.disks.overlays),
         "overlay_bytes": supervisor.disks.overlays.used_bytes,
         "overlays_aside": len(aside := supervisor.disks.overlays.aside()),

@@ -12,35 +12,45 @@ from rich.text import Text
 from vmimage.text import plain
 
 LEFT: Final = ("SERVICE", "TIER")
-RIGHT: Final = ("WORKER", "REQ/S", "P50 MS", "P99 MS", "HITS", "REQUESTS", "WAITING", "CRASHES", "MEMORY", "VERSION")
+WIDE: Final = 110  # columns of a terminal from which on all is shown; below it the names are worth more than these
+LEFT_OUT: Final = ("WORKER", "HITS", "WAITING", "VERSION")
 CRASHES_MAX: Final = 3  # told below the services
 DAY_S: Final = 86_400
 
 Entry = Mapping[str, Any]
 
 
-def table(entries: Iterable[Entry]) -> Table:
-    """A line for each service, as the pages `services` and `view` describe it."""
+def table(entries: Iterable[Entry], width: int) -> Table:
+    """A line for each service, as the pages `services` and `view` describe it.
+
+    :param width: of the terminal, in columns.
+    """
     out = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (*LEFT, *RIGHT):
+    known = list(map(_cells, entries))
+    shown = [column for column in known[0] if width >= WIDE or column not in LEFT_OUT] if known else []
+    for column in shown:
         out.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
-    for entry in entries:
-        memory = entry["resident_bytes"] or entry["parked_bytes"]
-        out.add_row(
-            Text(plain(entry["service"])),
-            _where(entry),
-            "-" if entry["worker"] is None else str(entry["worker"]),
-            f"{entry['rate']:,.1f}",
-            _ms(entry["p50_ms"]),
-            _ms(entry["p99_ms"]),
-            _percent(entry["hits"]),
-            f"{entry['requests']:,}",
-            str(entry["waiting"]),
-            Text(str(entry["crashes"]), "red" if entry["crashes"] else ""),
-            decimal(memory) if memory else "-",
-            str(entry["version"]),
-        )
+    for cells in known:
+        out.add_row(*(cells[column] for column in shown))
     return out
+
+
+def _cells(entry: Entry) -> dict[str, Text]:
+    memory = entry["resident_bytes"] or entry["parked_bytes"]
+    return {
+        "SERVICE": Text(plain(entry["service"])),
+        "TIER": _where(entry),
+        "WORKER": Text("-" if entry["worker"] is None else str(entry["worker"])),
+        "REQ/S": Text(f"{entry['rate']:,.1f}"),
+        "P50 MS": Text(_ms(entry["p50_ms"])),
+        "P99 MS": Text(_ms(entry["p99_ms"])),
+        "HITS": Text(_percent(entry["hits"])),
+        "REQUESTS": Text(f"{entry['requests']:,}"),
+        "WAITING": Text(str(entry["waiting"])),
+        "CRASHES": Text(str(entry["crashes"]), "red" if entry["crashes"] else ""),
+        "MEMORY": Text(decimal(memory) if memory else "-"),
+        "VERSION": Text(str(entry["version"])),
+    }
 
 
 def _where(entry: Entry) -> Text:
@@ -54,14 +64,17 @@ def _where(entry: Entry) -> Text:
     return Text(plain(", ".join(words)), "red" if entry["quarantined"] or entry["held_since"] is not None else "")
 
 
-def screen(view: Mapping[str, Any], rows: int) -> RenderableType:
-    """The edge above, as many services below as there are rows for, and the last crashes."""
+def screen(view: Mapping[str, Any], rows: int, width: int) -> RenderableType:
+    """The edge above, as many services below as there are rows for, and the last crashes.
+
+    :param rows: of the terminal, as `width` its columns.
+    """
     edge = view["edge"]
     head = list(_head(edge))
     crashes = [_crash(report) for report in edge["reports"][:CRASHES_MAX]]
     room = max(1, rows - len(head) - len(crashes) - 2)  # the table's own head, and a line for what is not shown
     shown = view["services"][:room]
-    below: list[RenderableType] = [table(shown)]
+    below: list[RenderableType] = [table(shown, width)]
     if view["total"] > len(shown):
         below.append(Text(f"{view['total'] - len(shown):,} more", "dim"))
     return Group(*head, *below, *crashes)

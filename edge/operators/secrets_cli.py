@@ -72,7 +72,7 @@ def set_secret(
 
     The edge gives it to all machines that start from its next look at the folder on, and replaces those that it has.
     """
-    from edge.common.private import private_folder, write_private
+    from edge.common.private import FOLDER_MODE, private_folder, write_private
     from edge.config.secrets import VALUE_MAX, block_of, check_name, value_of
 
     if sys.stdin.isatty():
@@ -86,7 +86,7 @@ def set_secret(
     root = _root(secrets, loaded)
     found = _holder(service, tenant, _place(socket, loaded), unchecked=unchecked)
     private_folder(root, "--secrets")
-    private_folder(root / found, "--secrets")
+    (root / found).mkdir(mode=FOLDER_MODE, exist_ok=True)
     try:
         block_of({**_values(root, found), name: value})
     except ValueError as error:
@@ -114,7 +114,9 @@ def remove_secret(
         (root / found / name).unlink()
     except (ValueError, FileNotFoundError, NotADirectoryError):
         known = ", ".join(_values(root, found)) or "none"
-        raise OperatorError(f"{found}: a secret that is there expected ({known}), got {name!r}") from None
+        raise OperatorError(
+            f"{found}: a secret that is there expected ({known}), got {name!r}: name one of these"
+        ) from None
     sync_folder(root / found)
     if not any((root / found).iterdir()):
         (root / found).rmdir()

@@ -48,7 +48,7 @@ class Holds:
         if name in self._since:
             return
         if len(self._since) >= HOLDS_MAX:
-            raise OperatorError(f"at most {HOLDS_MAX} services on hold expected")
+            raise OperatorError(f"at most {HOLDS_MAX} services on hold expected: release some first")
         self._write({**self._since, name: round(now, 3)})
 
     def discard(self, name: str) -> None:

@@ -1,7 +1,7 @@
 """Crash reports for publishers: what the worker saw, with the image's own names for the addresses.
 
 Operators see them whole; the service's log has a line of each: what ended, at which requests, why, where in the
-program, and what helps.
+program, and what helps. Where the program wrote a stack of its own language, that is where.
 
 Symbols are a blob of their own that no request ever needs, so they are fetched when a machine has died, only for the
 image of a report that is kept. A service that crashes again and again has its first crashes named and the others not;
@@ -11,9 +11,9 @@ tables are kept for a while, under a budget of bytes, and one is unpacked at a t
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from edge.common import log
 from edge.common.allowance import NAMINGS, Allowance
@@ -21,6 +21,7 @@ from edge.common.single_flight import SingleFlight
 from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.tiers import Tier
+from edge.devices.traces import Traces
 from edge.model.services import Service, StreamState
 from vmimage.errors import GuestError, NunatakError
 from vmimage.manifest import Blob
@@ -29,6 +30,7 @@ from vmimage.symbols import SymbolTable
 KEPT: Final = 100
 FRAMES_MAX: Final = 64  # named of one report; a worker sends 33 at most
 NAMING_MAX: Final = 16  # reports at once that wait for their symbols
+STREAMS_MAX: Final = 64  # requests that a machine may have open
 REQUESTS_MAX: Final = 3  # named of those that a machine had
 SAID_MAX: Final = 200  # characters of a client's URL, or of a message, in a line
 FRAMES_SAID: Final = 8
@@ -40,14 +42,23 @@ _logger: Final = log.logger("reports")
 Requests = Sequence[StreamState]
 
 
+class Told(Protocol):
+    """What services say, and what is said to their publishers (`edge.devices.lines`)."""
+
+    traces: Traces
+
+    def tell(self, service: Service, text: str) -> None:
+        """Put a line into a service's log, if it may have another one now."""
+
+    async def settled(self, service: Service) -> None:
+        """Until every line that the service has said has its names."""
+
+
 class Reports:
     """The latest reports, oldest first."""
 
-    def __init__(
-        self, images: Images, tell: Callable[[Service, str], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """:param tell: puts a line into a service's log, if it may have another one now."""
-        self._images, self._tell = images, tell
+    def __init__(self, images: Images, told: Told, clock: Callable[[], float] = time.monotonic) -> None:
+        self._images, self._told = images, told
         self._thread: Executor = ThreadPoolExecutor(1, "symbols")  # one table at a time
         self._kept: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._naming: set[asyncio.Task[None]] = set()
@@ -80,10 +91,10 @@ class Reports:
         symbols = image.manifest.symbols
         may_name = symbols is not None and len(self._naming) < NAMING_MAX and self._allowed.take(service.name)
         if not isinstance(frames, list) or symbols is None or not may_name:
-            self._tell(service, line_of(report, error, len(requests)))
+            self._told.tell(service, line_of(report, error, len(requests)))
             return
         addresses = [address for address in frames[:FRAMES_MAX] if isinstance(address, int)]
-        named = self._name(service, report, symbols, addresses, error, len(requests))
+        named = self._name(service, report, symbols, addresses, error, requests)
         task = self._images.tasks.spawn("trace", named)
         self._naming.add(task)
         task.add_done_callback(self._naming.discard)
@@ -99,15 +110,20 @@ class Reports:
         symbols: Blob,
         addresses: list[int],
         error: NunatakError,
-        requests: int,
+        requests: Requests,
     ) -> None:
+        """The stack of the program's own language, where it wrote one, and names for the addresses."""
+        await self._told.settled(service)
+        own = self._told.traces.of(service.name, _ids(requests))
+        if own is not None:
+            report["program"] = {"what": own.what, "trace": list(own.frames)}
         try:
             table = await self._table(symbols, service.name)
             report["trace"] = [table.name(address) for address in addresses]
             _logger.warning(log.line("trace", service=service.name, frames=" ".join(report["trace"][:FRAMES_SAID])))
         except NunatakError as missing:
             _logger.warning(log.line("no_symbols", image=report["image"], reason=missing))
-        self._tell(service, line_of(report, error, requests))
+        self._told.tell(service, line_of(report, error, len(requests)))
 
     async def _table(self, symbols: Blob, party: str) -> SymbolTable:
         """The table of a blob: from memory, else fetched and unpacked once, however many crashes wait for it."""
@@ -135,9 +151,13 @@ def line_of(report: dict[str, Any], error: NunatakError, requests: int) -> str:
     named = [f"{each['method']} {each['path']} ({each['id']})" for each in report["requests"]]
     more = [f"{requests - len(named)} more"] if requests > len(named) else []
     at = f" at {', '.join(named + more)}" if named else ""
-    trace = report.get("trace")
+    trace = report.get("program", report).get("trace")
     where = f" In {' < '.join(trace[:FRAMES_SAID])}." if trace else ""
     return f"nunatak: the machine ended{at}: {error.counter}: {report['message'][:SAID_MAX]}.{where} {error.remedy}"
+
+
+def _ids(requests: Requests) -> Collection[str]:
+    return {_asked(stream.payload)["id"] for stream in requests[:STREAMS_MAX]}
 
 
 def _asked(block: bytes) -> dict[str, str]:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from edge.cache.purges import Purge, Purges
+from edge.cache.responses import Responses
 from edge.catalogue.directory import Directory
 from edge.common import log
 from edge.common.counters import Counters
@@ -71,6 +73,9 @@ class Supervisor:
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.tasks = Tasks(counters)
+        # Numbers of purges go up over restarts too: no edge makes a thousand a second.
+        purges = Purges(int(time.time() * 1000))
+        self.responses = Responses(config.response_memory, config.response_size, purges, counters)
         self.quarantine = Quarantine(config.isolates)
         limit = str(worker_bytes(config.resident_bytes))
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)
@@ -78,9 +83,9 @@ class Supervisor:
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
-        lines = Lines(disks.logs, counters)
-        self.tails = lines.tails
-        self.reports = Reports(images, lines.tell)
+        self.lines = Lines(disks.logs, counters, images)
+        self.tails = self.lines.tails
+        self.reports = Reports(images, self.lines)
         self.life = Life(
             Budget(config.resident_bytes, config.parked_bytes),
             Waiting(waiting_bytes(config.memory)),
@@ -120,7 +125,7 @@ class Supervisor:
         self.on_lost = reaping.on_lost
         self._loop = asyncio.get_running_loop()
         self.window = Window(self._loop.time())
-        self.routing = Routing(self.life, self.driver, disks, self.upstreams, lines, self.window)
+        self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
@@ -141,8 +146,9 @@ class Supervisor:
         self.tasks.keep("tick", self._upkeep.run)
         self.tasks.keep("logs", self.disks.logs.ship)
         self.tasks.spawn("holds", self._meet_held())
-        if (secrets := self.secrets) is not None and self.config.secrets:
-            self.tasks.keep("secrets", lambda: secrets.watch(self.config.refresh))
+        secrets = self.secrets
+        if secrets is not None and self.config.secrets:
+            self.tasks.keep("secrets", lambda: secrets.watch(lambda: self.config.refresh))
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from now on: of those that an edge takes up while it runs (`edge.config.reload`)."""
@@ -242,6 +248,7 @@ class Supervisor:
             )
         )
         self.life.changed(service, release)
+        self.responses.purge(Purge("service", service.name), self._loop.time())
         self._carry_out()
 
     def _give(self, service: Service) -> None:
@@ -280,6 +287,9 @@ class Supervisor:
         self._losses.states(machine for worker in self.workers for machine in worker.machines.values())
         self._carry_out()
         kept = await self.records.flush()
+        if lost := self.records.unsaved:
+            self.counters.records_lost += lost
+            _logger.error(log.line("records_lost", count=lost, why="the disk did not take them"))
         await self.tasks.close()
         await self.workers.stop()
         await self.upstreams.close()

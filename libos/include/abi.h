@@ -93,11 +93,15 @@
 #define NK_IRQ_TIMER 0x2                   /* the timer's deadline has passed */
 #define NK_IRQ_DISK 0x4                    /* completions wait in the disks' ring */
 #define NK_IRQ_NIC 0x8                     /* reserved */
+#define NK_IRQ_TIME 0x10                   /* a request has used up its CPU time; for guests with the bit in their mask */
 
 /*
  * Delivery: when the VMM enters the guest with irq_enable 1 and a pending interrupt in irq_mask, it writes 0 to irq_enable,
  * skips the red zone, pushes RIP, then RFLAGS, and goes on at irq_handler. One notification per change: the handler drains
  * until `pending` is clear, enables again, and leaves with `popf; ret $128`.
+ *
+ * A guest with IRQ_TIME in its mask, enabled or not, has a moment of CPU time more before it ends for having used up a
+ * request's: to say where it is, and leave with EXIT_NO_TIME. The bit goes when the request is completed after all.
  */
 #define NK_IRQ_RED_ZONE 128                /* bytes below RSP that belong to the interrupted function */
 
@@ -121,6 +125,7 @@
 #define NK_NOTIFY_DISK 0x4
 #define NK_EXIT_OK 0
 #define NK_EXIT_NO_MEMORY 12               /* the guest says it ran out of memory: 507 to the client */
+#define NK_EXIT_NO_TIME 14                 /* the guest has said where it was when IRQ_TIME came: 504 to the client */
 #define NK_EXIT_PANIC 13                   /* the libOS found itself or the VMM broken */
 
 /* Gate records: a header of 16 bytes {u32 length, u16 type, u16 flags, u32 stream, u32 zero}, the payload, zero to

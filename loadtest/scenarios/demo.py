@@ -7,6 +7,7 @@ staged: the commands are those of an operator and a publisher, the requests are 
 import json
 import signal
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -22,11 +23,13 @@ from loadtest.site.site import Publication, Site, example
 # `hog` 20 to 28 ms, nearly all of it the host's for 8,000 pages, which costs a multiple where memory is short. It is to
 # run out of memory, not of time.
 SAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("hello", "clock", "airports", "echo", "crash", "spin"), ()),
+    **dict.fromkeys(("hello", "clock", "airports", "echo", "news", "crash", "spin"), ()),
     "hog": ("--cpu-ms", "5000"),
 }
 PATIENT: Final = {"wedged": 60, "origin_timeout": 60}  # a machine that is busy with other work is no defect of the edge
+STALE_S: Final = 3.1  # until what `news` says is stale
 PHASES: Final = ("fetch", "verify", "restore", "guest")  # the edge's Server-Timing metrics, in the order they happen
+PATIENCE_S: Final = 30.0  # for a service that crashed to be started again
 ECHO_BODY: Final = bytes(range(256)) * 1024  # 256 KiB: four times the gate ring, so it must stream
 
 
@@ -51,6 +54,7 @@ class Demo:
         self.build_and_publish()
         self.tiers()
         self.samples()
+        self.kept_answers()
         self.unhappy_guests()
         self.flipped_byte()
         self.origin_down()
@@ -87,6 +91,25 @@ class Demo:
         if not echo.body.endswith(ECHO_BODY):
             raise StepFailed(f"echo: the {len(ECHO_BODY)} bytes posted expected, got {len(echo.body)} bytes")
         self._say("a search over a real data set, two clocks, a body larger than the ring both ways")
+
+    def kept_answers(self) -> None:
+        """An answer that says so is kept; it stands in for a guest that fails; a purge makes it void."""
+        first = self._ask("news, which may be kept", "news", "/")
+        hit = self._ask("news again, no machine runs", "news", "/", said="hit")
+        time.sleep(STALE_S)
+        stale = self._ask("news, stale, its guest crashes", "news", "/", said="fwd=stale; fwd-status=502", breaks=True)
+        if not first.body == hit.body == stale.body:
+            raise StepFailed(f"news: {first.body!r} three times expected, got {hit.body!r} and {stale.body!r}")
+        self._site.run(
+            "purge", "news", "--tag", "news", "--socket", self._site.edges[0].admin_url.removeprefix("unix:")
+        )
+        deadline = time.monotonic() + PATIENCE_S
+        while (after := self._client.get("/", host="news.test")).status != 200:  # it is not started again at once
+            if time.monotonic() > deadline:
+                raise StepFailed(f"news, purged: a new page expected, got {after.status} {after.error}")
+            time.sleep(0.05)
+        self.rows.append(("news, purged", after))
+        self._say("a kept answer needs no machine, stands in when its guest crashes, and is gone with a purge")
 
     def unhappy_guests(self) -> None:
         """Guests that fault, loop and eat memory; after each, the neighbour answers from the machine it had."""
@@ -146,14 +169,28 @@ class Demo:
         return table
 
     def _ask(
-        self, step: str, service: str, path: str, *, status: int = 200, tier: str = "", body: bytes | None = None
+        self,
+        step: str,
+        service: str,
+        path: str,
+        *,
+        status: int = 200,
+        tier: str = "",
+        body: bytes | None = None,
+        said: str = "",
+        breaks: bool = False,
     ) -> Answer:
-        answer = self._client.request("GET" if body is None else "POST", path, host=f"{service}.test", body=body)
+        """:param said: at the beginning of what Cache-Status says. :param breaks: `news` is to crash."""
+        method, headers = "GET" if body is None else "POST", {"X-Break": "1"} if breaks else {}
+        answer = self._client.request(method, path, host=f"{service}.test", body=body, headers=headers)
         self.rows.append((step, answer))
         if answer.status != status:
             raise StepFailed(f"{step}: status {status} expected, got {answer.status} {answer.error}".rstrip())
         if tier and answer.tier != tier:
             raise StepFailed(f"{step}: answer from {tier} expected, got it from {answer.tier or 'nowhere named'}")
+        status_line = answer.headers.get("cache-status", "")
+        if said and not status_line.startswith(f"nunatak; {said}"):
+            raise StepFailed(f"{step}: Cache-Status with {said!r} expected, got {status_line!r}")
         return answer
 
     def _say(self, what: str) -> None:

@@ -13,8 +13,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edge.vmm.machine.machine import Idle, Machine, Ready, Runnable
@@ -28,7 +26,6 @@ from origin.bake.bundle import bundle_of, environment
 from origin.bake.disks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.bake.elf import Program, Segment, parse_program
 from origin.bake.layout import device_regions, segment_regions, stack_bytes, stack_low
-from origin.bake.linux import checked, is_elf, linux_program, packed, read_folder
 from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.errors import GuestError, OutOfTime, PublisherError
@@ -87,12 +84,12 @@ class Baker:
         machine = Machine(shell, image, Limits(cpu_ms=BAKE_CPU_MS), baking=True)
         gpr = tuple(STACK_TOP if n == RSP else 0 for n in range(snapshot.GPR_COUNT))
         machine.boot(Registers(gpr=gpr, rip=self._libos.entry))
-        self._run_to_ready(machine, "libos", print)
+        self._run_to_ready(machine, "libos", _silently)
         if runtime is not None and self.language is not None:
             _load(shell, runtime.segments)
             shell.memory.write(abi.ENV_ADDRESS, environment({}, (self.language.name,)))
             machine.set_program(self._place_of_runtime(0))
-            self._run_to_ready(machine, self.language.name, print)
+            self._run_to_ready(machine, self.language.name, _silently)
             if entropy.wanted(shell):  # a base is for programs that are not there yet
                 raise PublisherError(f"{self.language.name}: begins with random bytes: use another language")
         state = machine.capture()
@@ -279,9 +276,11 @@ class Baker:
                 with self._watchdog.watching(machine.shell.engine):
                     outcome = machine.run()
             except OutOfTime:
+                last += _lines(machine)
                 limit_s = BAKE_CPU_MS // 1000
                 late = f"{name}: main did not reach nk_serve within {limit_s} s of CPU time"
-                raise PublisherError(f"{late}: prepare less before, or look for an endless loop") from None
+                advice = "prepare less before, or look for an endless loop"
+                raise PublisherError("\n".join((f"{late}: {advice}", *last))) from None
             except GuestError as error:
                 last += _lines(machine)
                 raise PublisherError("\n".join((f"{name}: died before it was ready: {error}", *last))) from error
@@ -300,94 +299,14 @@ class Baker:
                     progress(f"initialising, {time.monotonic() - started_s:.1f} s")
 
 
+def _silently(line: str) -> None:
+    """A base is the same for all who build on it: what it says is of interest where it fails, which quotes it."""
+
+
 def _lines(machine: Machine) -> list[str]:
     """What the program has said since the last call."""
     said, machine.log[:] = b"".join(machine.log), []
     return said.decode(errors="replace").splitlines()
-
-
-def build_image(
-    source: Path,
-    *,
-    name: str,
-    env: Mapping[str, str],
-    memory_bytes: int = abi.MEMORY_DEFAULT,
-    terms: Terms = DEFAULT_TERMS,
-    disks: Sequence[LocalDrive] = (),
-    kind: int | None = None,
-    arguments: Sequence[str] = (),
-    files: Path | None = None,
-    bake_entropy: bool = False,
-    locales: Sequence[str] = (),
-    progress: Progress = print,
-    warn: Progress | None = None,
-) -> list[ImageBundle]:
-    """Compile and bake one program: its base, then its image.
-
-    :param source: what `libos.toolchain.build.compile_guest` takes.
-        With `kind`, or where it is an ELF file, what `origin.bake.linux.linux_program` takes.
-    :param env: names and values for `nk_env`, and the environment of a Linux program.
-    :param kind: abi.PROGRAM_*; `None`: by the source.
-    :param arguments: of a Linux program, after its name.
-    :param files: a folder that the program finds at `/`, read-only.
-    :param bake_entropy: as for `Baker.bake`, and `warn` too.
-    :param locales: as `libos.runtimes.locale_files` takes them.
-    :raises PublisherError: it does not compile or does not become ready; the message says why.
-    """
-    from libos.runtimes import language_of, locale_files, program_text
-    from libos.toolchain.build import compile_guest
-
-    progress("compiling")
-    language = language_of(source) if kind is None else None
-    if language is not None:
-        progress("baking the base")
-        baker = Baker(memory_bytes, language)
-        try:
-            progress("baking")
-            more = {} if files is None else read_folder(files)
-            own = read_folder(source) if source.is_dir() else {}
-            image = baker.bake_source(
-                program_text(language, source),
-                name=name,
-                env=env,
-                terms=terms,
-                disks=disks,
-                progress=progress,
-                files={**more, **own, **archive.in_folders(locale_files(language, locales))},
-                bake_entropy=bake_entropy,
-                warn=warn,
-            )
-            return [baker.base, image]
-        finally:
-            baker.close()
-    if kind is None:
-        kind = abi.PROGRAM_LINUX if is_elf(source) else abi.PROGRAM_NATIVE
-    if kind == abi.PROGRAM_NATIVE:
-        program = checked(parse_program(compile_guest(source)), warn or progress)
-    else:
-        program, arguments = linux_program(source, warn or progress), (source.name, *arguments)
-    progress("baking the base")
-    baker = Baker(memory_bytes)
-    if kind == abi.PROGRAM_CGI:
-        terms = replace(terms, instance="request")
-    try:
-        progress("baking")
-        image = baker.bake(
-            program,
-            name=name,
-            env=env,
-            terms=terms,
-            disks=disks,
-            progress=progress,
-            kind=kind,
-            arguments=arguments,
-            files=packed(files),
-            bake_entropy=bake_entropy,
-            warn=warn,
-        )
-        return [baker.base, image]
-    finally:
-        baker.close()
 
 
 def _end(program: Program) -> int:

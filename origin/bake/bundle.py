@@ -1,6 +1,7 @@
 """What a baked machine is as an image file holds it: manifest, snapshot and symbols; and what it is given to read."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from edge.vmm.machine.machine import Machine
@@ -8,9 +9,19 @@ from vmimage import abi, snapshot
 from vmimage.archive import ImageBundle
 from vmimage.drives import DriveRef
 from vmimage.errors import PublisherError
-from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, Blob, ImageManifest, Region, Terms, digest_of
+from vmimage.manifest import (
+    SNAPSHOT_TYPE,
+    SOURCES_TYPE,
+    SYMBOLS_TYPE,
+    Blob,
+    ImageManifest,
+    Region,
+    Terms,
+    digest_of,
+)
 from vmimage.pages import pages_digest
 from vmimage.snapshot import Snapshot
+from vmimage.sources import SourceMap
 from vmimage.symbols import Symbol
 from vmimage.symbols import encode as encode_symbols
 
@@ -61,6 +72,15 @@ def bundle_of(
         baked_entropy=baked_entropy,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
+
+
+def with_sources(image: ImageBundle, sources: SourceMap) -> ImageBundle:
+    """The same image, with names for the lines of its program; as it is where they say nothing new."""
+    if sources.is_plain:
+        return image
+    names = sources.encode()
+    manifest = replace(image.manifest, sources=Blob(SOURCES_TYPE, digest_of(names), len(names)))
+    return ImageBundle(manifest, {**image.blobs, digest_of(names): names})
 
 
 def environment(env: Mapping[str, str], arguments: Sequence[str]) -> bytes:

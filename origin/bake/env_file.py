@@ -41,13 +41,15 @@ def _read(path: Path) -> dict[str, str]:
         raise PublisherError(f"--env-file: {path}: at most {BYTES_MAX} bytes expected")
     found: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(text)):
-        place = f"--env-file: {path}:{binding.original.line}"
+        said = binding.original.string
+        first = binding.original.line + said[: len(said) - len(said.lstrip())].count("\n")  # after empty lines
+        place = f"--env-file: {path}:{first}"
         if binding.error or (binding.key is not None and binding.value is None):
-            raise PublisherError(f"{place}: NAME=VALUE expected, got {binding.original.string.strip()[:40]!r}")
+            raise PublisherError(f"{place}: NAME=VALUE expected, got {said.strip()[:40]!r}: write it so")
         if binding.key is None or binding.value is None:
             continue  # empty, or a comment
         if not _NAME.fullmatch(binding.key):
-            raise PublisherError(f"{place}: a name of A-Z a-z 0-9 _ expected, got {binding.key[:40]!r}")
+            raise PublisherError(f"{place}: a name of A-Z a-z 0-9 _ expected, got {binding.key[:40]!r}: rename it")
         found[binding.key] = binding.value
     return found
 

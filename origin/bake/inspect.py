@@ -36,6 +36,7 @@ def describe(bundle: ImageBundle, symbols_shown: int) -> dict[str, Any]:
         "snapshot_bytes": manifest.snapshot_bytes,
         "snapshot_wire_bytes": manifest.snapshot.size,
         "symbols_wire_bytes": manifest.symbols.size if manifest.symbols else 0,
+        "sources_wire_bytes": manifest.sources.size if manifest.sources else 0,
         "instance": manifest.instance,
         "upstreams": list(manifest.upstreams),
         "disks": [asdict(disk) for disk in manifest.disks],
@@ -74,6 +75,8 @@ def _summary(image: dict[str, Any]) -> Table:
     table.add_row("snapshot", f"{raw:,} bytes, {wire:,} compressed ({wire / raw:.1%})")
     table.add_row("manifest", f"{image['manifest_bytes']:,} bytes")
     table.add_row("symbols", f"{image['symbol_count']:,}, {image['symbols_wire_bytes']:,} bytes compressed")
+    if image["sources_wire_bytes"]:
+        table.add_row("sources", f"names for lines, {image['sources_wire_bytes']:,} bytes compressed")
     kept = {
         "service": "one machine, kept",
         "request": f"a fresh machine for every request, up to {image['pool']} at once",

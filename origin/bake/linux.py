@@ -58,9 +58,10 @@ def packed(folder: Path | None) -> bytes:
     return b"" if folder is None else archive.pack(read_folder(folder))
 
 
-def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
+def read_folder(folder: Path, *, of_program: bool = False) -> dict[str, tuple[int, bytes]]:
     """Path within `folder` -> mode and contents of all that is in it.
 
+    :param of_program: it is the folder of a program: without what tools put there (`is_of_tools`).
     :raises PublisherError: no folder; a link that leads out of it or nowhere; neither file nor folder in it.
     """
     root = folder.resolve()
@@ -74,6 +75,8 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
     while open_folders:
         here, prefix, above = open_folders.pop()
         for path in sorted(here.iterdir()):
+            if of_program and is_of_tools(path.name):
+                continue
             name, target = prefix + path.name, path.resolve()
             if not target.is_relative_to(root) or not target.exists():
                 raise PublisherError(
@@ -96,3 +99,8 @@ def read_folder(folder: Path) -> dict[str, tuple[int, bytes]]:
                     "put what is large on a disk (`nunatak disk build`)"
                 )
     return found
+
+
+def is_of_tools(name: str) -> bool:
+    """Whether a file or folder beside a program is no part of it: hidden, other languages' packages, images."""
+    return name.startswith(".") or name in ("node_modules", "__pycache__") or name.endswith(".oci.tar")

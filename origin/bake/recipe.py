@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,18 +39,22 @@ def images_of(
     files: Path | None,
     bake_entropy: bool = False,
     locale: list[str] | None = None,
+    esbuild: Path | None = None,
+    made_of: Callable[[Path, Sequence[Path]], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> list[ImageBundle]:
     """What `build` writes, for its options as the command line has them.
 
     :param env_file: of variables; those of `env` go before.
     :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
+    :param made_of: gets the folder that names of sources begin in, and the files that the program was made of beside
+        the source itself; only of a program in a language whose runtime reads it.
     :param warn: gets what a publisher should know; as `progress` if not given.
 
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
     from libos.runtimes import language_of, locale_files
-    from origin.bake.bake import build_image
+    from origin.bake.build import build_image
     from origin.bake.disk_options import parse_drives
     from origin.bake.env_file import like_secrets, read_env_files
     from vmimage import abi
@@ -101,6 +105,8 @@ def images_of(
         files=files,
         bake_entropy=bake_entropy,
         locales=locale or [],
+        esbuild=esbuild,
+        made_of=made_of,
         progress=progress,
         warn=warn,
     )
@@ -108,7 +114,8 @@ def images_of(
 
 def name_of(source: Path) -> str:
     """The name of an image for which none was given."""
-    return re.sub(r"[^a-z0-9._-]+", "-", source.stem.lower()).strip("._-")[:63] or "image"
+    named = source if source.name not in ("", "..") else source.resolve()
+    return re.sub(r"[^a-z0-9._-]+", "-", named.stem.lower()).strip("._-")[:63] or "image"
 
 
 def parse_environment(entries: list[str]) -> dict[str, str]:

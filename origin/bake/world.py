@@ -6,11 +6,11 @@ For load tests and for trying an edge at scale; each image holds its first servi
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from libos.runtimes import Language, language_of, program_text
+from libos.runtimes import Language, language_of
 from libos.toolchain.build import compile_guest
 from origin.bake.bake import Baker
 from origin.bake.elf import Program, parse_program
-from origin.bake.linux import read_folder
+from origin.bake.scripts import Script, bake_script, read_script
 from origin.model.publication import Publication
 from vmimage.archive import ImageBundle
 from vmimage.errors import PublisherError
@@ -26,7 +26,7 @@ class _Workshop:
         self._terms = terms
         self._bakers: dict[Language | None, Baker] = {}
         self._programs: dict[Path, Program] = {}
-        self._texts: dict[Path, bytes] = {}
+        self._scripts: dict[Path, Script] = {}
 
     def bake(self, source: Path, name: str) -> tuple[ImageBundle, ImageBundle]:
         """The base and the image of `source` as the service `name`."""
@@ -34,11 +34,10 @@ class _Workshop:
         if (baker := self._bakers.get(language)) is None:
             baker = self._bakers[language] = Baker(language=language)
         if language is not None:
-            if (text := self._texts.get(source)) is None:
-                text = self._texts[source] = program_text(language, source)
-            more = read_folder(source) if source.is_dir() else {}
-            return baker.base, baker.bake_source(
-                text, name=name, env=env, terms=self._terms, files=more, progress=lambda _: None
+            if (script := self._scripts.get(source)) is None:
+                script = self._scripts[source] = read_script(language, source, None, lambda _: None)
+            return baker.base, bake_script(
+                baker, script, name=name, env=env, terms=self._terms, files={}, progress=lambda _: None
             )
         if (program := self._programs.get(source)) is None:
             program = self._programs[source] = parse_program(compile_guest(source))

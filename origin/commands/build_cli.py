@@ -17,7 +17,7 @@ def build(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Program: a .c, .js or .lua file, a folder that holds one, or an ELF file, a static Linux program.",
+            help="Program: a .c, .js, .ts or .lua file, a folder with one, or an ELF file, a static Linux program.",
             metavar="SOURCE",
         ),
     ],
@@ -109,6 +109,15 @@ def build(
             show_default="none",
         ),
     ] = None,
+    esbuild: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="NUNATAK_ESBUILD",
+            help="The esbuild that bundles TypeScript, JSX and modules, in place of the pinned one.",
+            metavar="PROGRAM",
+            show_default="fetched by npm when it is first needed",
+        ),
+    ] = None,
 ) -> None:
     """Compile a program, boot it, run it until it is ready, and keep that state as an image."""
     from rich.console import Console
@@ -143,6 +152,7 @@ def build(
             files=files,
             bake_entropy=bake_entropy,
             locale=locale,
+            esbuild=esbuild,
             warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
         )
     data = pack_archive(images)

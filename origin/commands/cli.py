@@ -14,6 +14,7 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.init_cli import init
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
@@ -47,6 +48,7 @@ app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
+app.command()(init)
 app.command()(build)
 app.command()(inspect)
 app.command()(renew)

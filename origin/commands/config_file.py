@@ -31,7 +31,7 @@ def take_file(context: typer.Context, file: Path | None) -> Path | None:
                 data = opened.read(BYTES_MAX + 1)
             values = parse_toml(str(file), data)
         except OSError as error:
-            raise OperatorError(f"configuration {file}: {error.strerror or error}") from None
+            raise OperatorError(f"configuration {file}: {error.strerror or error}: check the path") from None
         except ValueError as error:
             raise OperatorError(str(error)) from None
         context.default_map = _defaults(context, str(file), values, lines_of(data.decode()))
@@ -51,7 +51,7 @@ def _defaults(context: typer.Context, file: str, values: Mapping[str, Any], line
                 f"{place}: no option of this name: {f'did you mean {near[0]}?' if near else 'see --help'}"
             )
         if isinstance(value, dict | float) or (isinstance(value, list) and not options[name].multiple):
-            raise OperatorError(f"{place}: a whole number or text expected, got {value!r}")
+            raise OperatorError(f"{place}: a whole number or text expected, got {value!r}: write it so")
         found[name] = value if isinstance(value, bool | list) else str(value)
         try:
             options[name].process_value(context, found[name])

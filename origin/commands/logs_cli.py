@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from vmimage import oci
 from vmimage.errors import OriginError, OriginUnreachable, PublisherError
 from vmimage.manifest import is_name
 from vmimage.text import plain
@@ -43,7 +44,9 @@ def logs(
     from origin.model.exchange import refuse_plain_http
 
     if not is_name(service):
-        raise PublisherError(f"the name of a service, 1 to 63 of a-z 0-9 . _ -, expected, got {service!r}")
+        raise PublisherError(
+            f"the name of a service, 1 to 63 of a-z 0-9 . _ -, expected, got {service!r}: check the name"
+        )
     refuse_plain_http(origin, plain_http)
     token = load_upload_token(keys, token_file)
     url = f"{origin.rstrip('/')}/logs/{service}"
@@ -54,7 +57,8 @@ def logs(
         if answer.status in NOWHERE:
             _explain(service, origin, keys)
         if answer.status != 200:
-            raise OriginError(f"{url}: status 200 expected, got {answer.status}: {answer.data[:200]!r}")
+            said = oci.reason(answer.data) or "no reason given"
+            raise OriginError(f"{url}: status 200 expected, got {answer.status}: {said}")
         printed += sum(_print_line(line, log, as_json) for line in answer.data.splitlines())
         next_place = int(answer.headers.get("Nunatak-Next", place))
         at_end = next_place == place
@@ -99,7 +103,9 @@ def _explain(service: str, origin: str, keys: Path) -> None:
     except OperatorError:  # a key folder with the token alone: the origin's own words must do
         return
     if all(record.service != service for record in records):
-        raise PublisherError(f"a service of this origin expected, got {unknown(service, records)}")
+        raise PublisherError(
+            f"a service of this origin expected, got {unknown(service, records)}: `nunatak services list` has the names"
+        )
 
 
 def _say_empty(service: str, log: str | None, follow: bool) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
+def dev(source: Path, listen: str, port: int | None, upstreams: str, **options: Any) -> None:
     """Build a program, serve it on this machine as an edge would, and build it again whenever it changes.
 
     The terminal shows every request, what the program writes, and where it crashed. Ctrl-C ends it.
@@ -25,17 +25,28 @@ def dev(source: Path, port: int, upstreams: str, **options: Any) -> None:
 
     from origin.bake.disk_options import parse_drives
     from origin.bake.recipe import images_of, name_of
-    from origin.dev.serve import quiet_logs, serve
+    from origin.dev.serve import LOOPBACK, Made, own_address, quiet_logs, serve
+
+    made = Made(source)
 
     def build(progress: "Progress") -> "list[ImageBundle]":
-        return images_of(source, progress=progress, **options)
+        return images_of(source, progress=progress, made_of=made.of, **options)
 
+    at = own_address(listen if port is None else f"{LOOPBACK}:{port}")
     if not source.exists():
         raise PublisherError(f"source: a program or a folder expected, got {source}: no such file: check the path")
     disks = [drive.disk for drive in parse_drives(options["disk"] or []) if drive.disk is not None]
     quiet_logs()
     uvloop.run(
-        serve(source, build, name=options["name"] or name_of(source), port=port, upstreams=upstreams, disks=disks)
+        serve(
+            source,
+            build,
+            made,
+            name=options["name"] or name_of(source),
+            listen=at,
+            upstreams=upstreams,
+            disks=disks,
+        )
     )
 
 
@@ -43,7 +54,16 @@ def _own(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-_PORT = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.", metavar="PORT")]
+_LISTEN = Annotated[
+    str,
+    typer.Option(
+        help="Address and port to listen on, of this machine's own; port 0 takes a free one.", metavar="ADDRESS:PORT"
+    ),
+]
+_PORT = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Short for --listen 127.0.0.1:PORT.", metavar="PORT", show_default="none"),
+]
 _UPSTREAMS = Annotated[
     str,
     typer.Option(
@@ -58,7 +78,8 @@ _PARAMETERS = [
         for parameter in _BUILD.values()
         if parameter.name != "output"
     ),
-    _own("port", _PORT, 8000),
+    _own("listen", _LISTEN, "127.0.0.1:8000"),
+    _own("port", _PORT, None),
     _own("upstreams", _UPSTREAMS, "public"),
 ]
 # typer reads a command's options from its signature; these come from the one of `build`.

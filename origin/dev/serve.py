@@ -27,26 +27,50 @@ from origin.dev import terminal
 from origin.dev.front import DevFront
 from origin.dev.local import LocalOrigin
 from origin.dev.page import build_problem
-from origin.dev.watch import changed, stamp
+from origin.dev.watch import Stamp, changed, stamp
 from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
-from vmimage.errors import NunatakError
+from vmimage.errors import NunatakError, OperatorError
 
 LOOPBACK: Final = "127.0.0.1"
+OWN_ADDRESSES: Final = (LOOPBACK, "localhost")
+PORT_MAX: Final = 65535
 DRAIN_S: Final = 1.0  # who stops the server is at a keyboard
 
 Builder = Callable[[terminal.Progress], list[ImageBundle]]
 T = TypeVar("T")
 
 
+class Made:
+    """What the program was made of, as the last build that came so far has said."""
+
+    def __init__(self, source: Path) -> None:
+        self.folder = source if source.is_dir() else source.parent
+        self.root = self.folder  # that names of its files begin in
+        self.inputs: Sequence[Path] = ()  # beside the source
+
+    def of(self, root: Path, inputs: Sequence[Path]) -> None:
+        """A build says it."""
+        self.root, self.inputs = root, inputs
+
+
 async def serve(
-    source: Path, build: Builder, *, name: str, port: int, upstreams: str, disks: Sequence[DiskFile]
+    source: Path,
+    build: Builder,
+    made: Made,
+    *,
+    name: str,
+    listen: str,
+    upstreams: str,
+    disks: Sequence[DiskFile],
 ) -> None:
     """Build, serve, watch, build again, until SIGINT, SIGTERM, or the terminal is gone (SIGHUP).
 
     :param source: what is watched, a file or a folder.
     :param build: makes images of it, the service's last; called in a thread, one call at a time.
+    :param made: is told by `build` what the program was made of.
     :param name: of the service.
+    :param listen: address and port, see `own_address`.
     :param upstreams: as `EdgeConfig.upstreams`.
     :param disks: that the images name; what a guest writes to one lasts as long as this server.
     :raises OperatorError: the machine or the options do not allow it.
@@ -59,7 +83,7 @@ async def serve(
             origin=f"http://{LOOPBACK}",  # never asked
             trust=Path(folder),
             cache=Path(folder),
-            listen=f"{LOOPBACK}:{port}",
+            listen=own_address(listen),
             negative=0.0,  # what was refused is another build in a moment
             workers=1,
             upstreams=upstreams,
@@ -69,7 +93,7 @@ async def serve(
         with ThreadPoolExecutor(2, "images") as threads:
             async with running_node(config, counters, directory, local, new_seal(), threads) as supervisor:
                 front = DevFront(supervisor, config, counters, terminal.say)
-                await _answer(front, supervisor.upstreams, supervisor.tasks, config, source, build, local, stop)
+                await _answer(front, supervisor.upstreams, supervisor.tasks, config, source, build, made, local, stop)
 
 
 async def _answer(
@@ -79,28 +103,35 @@ async def _answer(
     config: EdgeConfig,
     source: Path,
     build: Builder,
+    made: Made,
     local: LocalOrigin,
     stop: asyncio.Event,
 ) -> None:
     await front.listen(config.address)
     upstreams.forbid(front.listeners)
     terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
-    building = tasks.spawn("build", _rebuild(front, source, build, local), awaited=True)
+    building = tasks.spawn("build", _rebuild(front, source, build, made, local), awaited=True)
     stopping = tasks.spawn("stop", stop.wait())
     await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)
+    front.changed.set()  # nobody waits for a build any more
     building.cancel()
     with suppress(asyncio.CancelledError):
         await building
     await front.drain(DRAIN_S)
 
 
-async def _rebuild(front: DevFront, source: Path, build: Builder, local: LocalOrigin) -> None:
+async def _rebuild(front: DevFront, source: Path, build: Builder, made: Made, local: LocalOrigin) -> None:
     """Build, and again whenever the source has changed; never returns."""
-    directory = front.directory
+    directory, steps = front.directory, terminal.Steps()
+
+    def look() -> Stamp:
+        return stamp(source, made.inputs)
+
     while True:
-        seen, began = stamp(source), time.monotonic()
+        seen, before, began = look(), made.inputs, time.monotonic()
+        steps.begin()
         try:
-            images = await _in_thread(lambda: build(terminal.progress))
+            images = await _in_thread(lambda: build(steps.say))
         except NunatakError as error:
             front.broken = build_problem(error)
             terminal.problem(front.broken)
@@ -109,8 +140,27 @@ async def _rebuild(front: DevFront, source: Path, build: Builder, local: LocalOr
             await directory.refresh()
             front.broken = None
             terminal.note(f"version {release.version} built in {(time.monotonic() - began) * 1000:.0f} ms")
+        front.folders = (made.root, made.folder)
+        front.builds += 1
         front.built.set()
-        await changed(source, seen)
+        front.changed.set()
+        front.changed = asyncio.Event()
+        if (
+            made.inputs != before
+        ):  # which nobody has looked at yet: what was saved meanwhile is built with the next save
+            seen = {**look(), **seen}
+        await changed(look, seen)
+
+
+def own_address(listen: str) -> str:
+    """An address of this machine's own, for `EdgeConfig.listen`.
+
+    :raises OperatorError: another one: what is under development is for nobody else.
+    """
+    host, _, port = listen.rpartition(":")
+    if host not in OWN_ADDRESSES or not port.isascii() or not port.isdigit() or int(port) > PORT_MAX:
+        raise OperatorError(f"--listen: {' or '.join(OWN_ADDRESSES)}, and a port, expected, got {listen!r}")
+    return f"{LOOPBACK}:{port}" if host == "localhost" else listen
 
 
 def _in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":

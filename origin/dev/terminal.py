@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
 
 import click
 
@@ -10,6 +11,7 @@ from origin.dev.page import Problem
 from vmimage.text import plain
 
 Progress = Callable[[str], None]
+WAITS: Final = "initialising, "  # and for how long; for a status that is written over
 
 
 def say(line: str, problem: Problem | None = None) -> None:
@@ -31,9 +33,23 @@ def note(line: str) -> None:
     click.secho(f"{_now()} {plain(line)}", fg="cyan")
 
 
-def progress(step: str) -> None:
-    """A step of a build, or a line that the program writes while it is baked."""
-    click.secho(f"         build | {plain(step)}", dim=True)
+class Steps:
+    """The steps of builds, and the lines that a program writes while it is baked: what is as in the build before is
+    not said again."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._now: set[str] = set()
+
+    def begin(self) -> None:
+        """Another build."""
+        self._before, self._now = self._now or self._before, set()
+
+    def say(self, step: str) -> None:
+        """One step, or one line."""
+        self._now.add(step)
+        if step not in self._before and not step.startswith(WAITS):
+            click.secho(f"         build | {plain(step)}", dim=True)
 
 
 class GuestLines(logging.Handler):
@@ -45,7 +61,11 @@ class GuestLines(logging.Handler):
 
 
 def _block(what: Problem) -> None:
-    for line in what.text().splitlines()[1:]:
+    if what.logged:
+        lines = [what.excerpt.where, *what.excerpt.text()] if what.excerpt else []
+    else:
+        lines = what.text().splitlines()[1:]
+    for line in lines:
         click.echo(f"         {plain(line)}")
 
 

@@ -6,23 +6,27 @@ equals the one before tells that whoever saved has finished. Reading a folder of
 
 import asyncio
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+
+from origin.bake.linux import is_of_tools
 
 POLL_S: Final = 0.1
 SETTLE_S: Final = 0.03  # editors write a file in several steps; the steps of one save are closer together
 FILES_MAX: Final = 10_000  # what a folder holds beyond them is not watched
 SETTLE_LOOKS: Final = 20  # a folder that something writes to all the time is built as it is
-SKIPPED: Final = frozenset({"node_modules", "__pycache__"})  # and whatever begins with a dot
 SIBLINGS: Final = frozenset({".h", ".json"})  # what a single file may include, beside files of its own kind
 
 Stamp = dict[str, tuple[int, int, int]]  # path to inode, size, time of change in ns
 
 
-def stamp(source: Path) -> Stamp:
+def stamp(source: Path, inputs: Iterable[Path] = ()) -> Stamp:
     """What is there now: of a folder everything below, of a file also those beside it that it may include.
 
     Where this process's own output goes is no part of a program.
+
+    :param inputs: other files that the program was made of, wherever they lie.
     """
     found: Stamp = {}
     ours = {(about.st_dev, about.st_ino) for about in map(os.fstat, (1, 2))}
@@ -33,7 +37,7 @@ def stamp(source: Path) -> Stamp:
         except OSError:  # being replaced
             continue
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED:
+            if is_of_tools(entry.name):
                 continue
             try:
                 if not entry.is_dir():
@@ -45,14 +49,20 @@ def stamp(source: Path) -> Stamp:
                     folders.append(Path(entry.path))
             except OSError:  # gone since
                 continue
+    for path in inputs:
+        try:
+            about = path.stat()
+        except OSError:
+            continue
+        found[str(path)] = (about.st_ino, about.st_size, about.st_mtime_ns)
     return found
 
 
-async def changed(source: Path, known: Stamp) -> None:
-    """Until the source is something else than `known`, and stays so for a moment."""
+async def changed(look: Callable[[], Stamp], known: Stamp) -> None:
+    """Until what `look` sees is something else than `known`, and stays so for a moment."""
     before, looks = known, 0
     while looks < SETTLE_LOOKS:
-        now = stamp(source)
+        now = look()
         if now != known and now == before:
             return
         looks = looks + 1 if now != known else 0

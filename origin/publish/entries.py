@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from securesystemslib.signer import Signer
-from tuf.api.metadata import MetaFile, TargetFile, Targets
+from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets
 
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect
 from origin.publish.written import Choice, Written, decide
@@ -33,13 +33,14 @@ CONFLICTS_BORNE: Final = 5  # other publishers who were first; each costs readin
 
 Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
 Meta = Mapping[str, MetaFile]
-ReadMeta = Generator[Sequence[Request], Sequence[Response], Meta]
+ReadSnapshot = Generator[Sequence[Request], Sequence[Response], Snapshot]
 ReadBins = Generator[Sequence[Request], Sequence[Response], dict[str, Targets]]
 ReadManifest = Generator[Sequence[Request], Sequence[Response], ImageManifest]
 Hosts = Callable[[tuple[str, ...]], tuple[str, ...]]  # those that a service shall have, from those that it has
 _Disks = Mapping[str, tuple[DriveRef, ...]]
 _ReadDisks = Generator[Sequence[Request], Sequence[Response], _Disks]
 _Look = Generator[Sequence[Request], Sequence[Response], None]
+_Composed = tuple[dict[str, Targets], list[ServiceRecord], dict[str, TargetFile | None]]  # bins, records, changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,14 @@ class Entries:
         self._trust, self._signer, self._now, self._choice = trust, signer, now, choice
         self._bins: dict[str, Targets] = {}  # by file, which never changes
         self._disks: dict[str, tuple[DriveRef, ...]] = {}  # by image
+        self._seen: tuple[int, Revise, _Composed] | None = None  # what came of which snapshot the last time
 
     def look(self, services: Sequence[str], revise: Revise) -> _Look:
         """Find what would be refused as things stand now; nothing is sent.
 
         :raises PublisherError: as `point`.
         """
-        yield from self._compose(services, revise)
+        yield from self._look(services, revise)
 
     def point(self, services: Sequence[str], revise: Revise) -> Exchange:
         """Sign and submit the bins that say what `revise` does of `services`, again if another publisher was first.
@@ -95,7 +97,7 @@ class Entries:
         :raises PublisherError: a name or host that cannot be published, or is another's.
         """
         for _ in range(CONFLICTS_BORNE):
-            bins, records, changes = yield from self._compose(services, revise)
+            bins, records, changes = yield from self._look(services, revise)
             if not changes:
                 return records
             roles: dict[str, dict[str, TargetFile | None]] = {}
@@ -111,14 +113,19 @@ class Entries:
             f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
         )
 
-    def _compose(
+    def _look(
         self, services: Sequence[str], revise: Revise
-    ) -> Generator[
-        Sequence[Request],
-        Sequence[Response],
-        tuple[dict[str, Targets], list[ServiceRecord], dict[str, TargetFile | None]],
-    ]:
-        meta = yield from read_meta(self._trust)
+    ) -> Generator[Sequence[Request], Sequence[Response], _Composed]:
+        """What follows from what is published now; worked out once for each snapshot."""
+        snapshot = yield from read_snapshot(self._trust)
+        if self._seen is None or self._seen[:2] != (snapshot.version, revise):
+            composed = yield from self._compose(snapshot.meta, services, revise)
+            self._seen = snapshot.version, revise, composed
+        return self._seen[2]
+
+    def _compose(
+        self, meta: Meta, services: Sequence[str], revise: Revise
+    ) -> Generator[Sequence[Request], Sequence[Response], _Composed]:
         bins = yield from self._read(meta, map(service_path, services))
         before = {service: find_record(bins, self._trust, service_path(service)) for service in services}
         wanted = revise(before)
@@ -232,14 +239,14 @@ def _places(
     return decide(before, old, want.image.disks, choice, service)
 
 
-def read_meta(trust: Trust) -> ReadMeta:
-    """What the origin's present snapshot says of each role's file."""
+def read_snapshot(trust: Trust) -> ReadSnapshot:
+    """The origin's present snapshot: it says what each role's file is."""
     [response] = yield [Request("GET", f"/tuf/{TIMESTAMP_FILE}")]
     expect(response, 200, "timestamp")
     version = trust.verify_timestamp(response.body).snapshot_meta.version
     [response] = yield [Request("GET", f"/tuf/{version}.snapshot.json")]
     expect(response, 200, "snapshot")
-    return trust.verify_snapshot(response.body).meta
+    return trust.verify_snapshot(response.body)
 
 
 def read_bins(trust: Trust, meta: Meta, roles: Iterable[str]) -> ReadBins:

@@ -61,7 +61,9 @@ def one_service(service: str, trust: Trust, *, with_image: bool = False) -> _Rea
     record = find_record(bins, state.trust, service_path(service))
     if record is None:
         records = yield from all_services(trust)
-        raise PublisherError(f"a service of this origin expected, got {unknown(service, records)}")
+        raise PublisherError(
+            f"a service of this origin expected, got {unknown(service, records)}: `nunatak services list` has the names"
+        )
     history = find_history(bins, state.trust, service)
     image = base = None
     if with_image:
@@ -80,9 +82,9 @@ def _read_image(digest: str) -> Generator[Sequence[Request], Sequence[Response],
 
 
 def unknown(service: str, records: Iterable[ServiceRecord]) -> str:
-    """A name that no service has, and those that are close, for people."""
-    close = get_close_matches(service, [record.service for record in records if not record.withdrawn], CLOSE_NAMES)
-    return f"{service!r}" + (f": did you mean {' or '.join(close)}?" if close else "")
+    """A name that no service has or had, and those that are close, for people."""
+    close = get_close_matches(service, [record.service for record in records], CLOSE_NAMES)
+    return f"{service!r}" + (f" (did you mean {' or '.join(close)}?)" if close else "")
 
 
 def summary(record: ServiceRecord) -> dict[str, Any]:

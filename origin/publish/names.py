@@ -73,7 +73,7 @@ def rename(
     def revise(records: Records) -> Mapping[str, Wanted]:
         record, other = _published(records, old), records[new]
         if other is not None and not other.withdrawn:
-            raise PublisherError(f"a name that no service has expected, got {new!r}")
+            raise PublisherError(f"a name that no service has expected, got {new!r}: choose another")
         if record.written and written != "drop":
             raise PublisherError(
                 f"--written drop expected for {old}: edges keep what it wrote to {_disks_of(record)} by its name, and "
@@ -116,7 +116,9 @@ def remove_hosts(
 
     def left(had: tuple[str, ...]) -> tuple[str, ...]:
         if other := [host for host in gone if host not in had]:
-            raise PublisherError(f"a host of {service} expected ({', '.join(had) or 'none'}), got {other[0]!r}")
+            raise PublisherError(
+                f"a host of {service} expected ({', '.join(had) or 'none'}), got {other[0]!r}: name one of its own"
+            )
         return tuple(host for host in had if host not in gone)
 
     return (yield from _change_hosts(service, left, trust, signer, now, warn))

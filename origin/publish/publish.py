@@ -26,7 +26,7 @@ from origin.publish.entries import (
     image_of,
     read_bins,
     read_manifest,
-    read_meta,
+    read_snapshot,
 )
 from origin.publish.upload_disks import upload_disks
 from origin.publish.written import Choice
@@ -97,8 +97,8 @@ def rollback(
     :raises OriginError: the origin no longer has that image.
     """
     trust = yield from newest(trust, signer, now, warn)
-    meta = yield from read_meta(trust)
-    bins = yield from read_bins(trust, meta, [trust.bin_of(service_path(service))])
+    snapshot = yield from read_snapshot(trust)
+    bins = yield from read_bins(trust, snapshot.meta, [trust.bin_of(service_path(service))])
     record = find_record(bins, trust, service_path(service))
     if record is None:
         raise PublisherError(f"a published service expected, got {service!r}: `nunatak services list` has the names")

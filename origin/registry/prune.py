@@ -5,8 +5,8 @@ had, for some days; what is tagged; what was pushed or asked for by HEAD within 
 or that refers to them. So two things hold at every moment, also if it ends in the middle: a manifest that is here has
 all that it names, and the catalogue names none that is not here.
 
-- Manifests go while the catalogue cannot change, those first that name others. One that was pushed or asked for
-  meanwhile stays, with all that it names.
+- Manifests go, those first that name others, some at a time. While they go the catalogue cannot change, and where it
+  has changed since, what it wants is kept too. One that was pushed or asked for meanwhile stays, with what it names.
 - Then blobs go that no manifest names which is here at that time; one that comes later has marked its blobs as used.
 """
 
@@ -14,7 +14,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from typing import Any, Final
@@ -49,7 +49,7 @@ class Rules:
 class Pruned:
     """What went, or would go."""
 
-    manifests: list[str] = field(default_factory=list)  # digests
+    manifests: int = 0
     blobs: int = 0
     freed_bytes: int = 0  # of both
     kept_manifests: int = 0
@@ -126,40 +126,55 @@ class Pruning:
         self._store, self._dry_run = store, rules.dry_run
         self._before = now_s - rules.grace_s
         self.result = Pruned()
-        self._doomed: set[str] = set()
+        self._here: dict[str, Content] = {}
+        self._names: dict[str, set[str]] = {}  # other manifests that one names
+        self._subjects: dict[str, str] = {}  # by artifact
+        self._referrers: dict[str, set[str]] = {}  # by subject
+        self._marked: set[str] = set()  # that stay
+        self._left: list[str] = []  # that were not decided on yet, in reverse order
+        self._gone: set[str] = set()
 
-    def manifests(self, kept: Iterable[str]) -> None:
-        """Remove manifests; the catalogue must not change meanwhile.
+    def look(self) -> None:
+        """See which manifests there are, and mark those that others want whatever the catalogue says.
 
-        :param kept: digests of those that the catalogue wants.
         :raises OperatorError: one cannot be read, so that nobody knows what it names.
         """
-        here = {content.digest: content for content in self._store.contents("manifests", "artifacts")}
-        names: dict[str, set[str]] = {}
-        subjects: dict[str, str] = {}
-        for digest, content in here.items():
+        self._here = {content.digest: content for content in self._store.contents("manifests", "artifacts")}
+        for digest, content in self._here.items():
             data = self._read(content)
-            names[digest] = {name for name in named(data) if name in here} - {digest}
+            self._names[digest] = {name for name in named(data) if name in self._here} - {digest}
             if content.kind == "artifacts" and (subject := _subject(data, digest)) is not None:
-                subjects[digest] = subject
-        referrers: dict[str, set[str]] = {}
-        for digest, subject in subjects.items():
-            referrers.setdefault(subject, set()).add(digest)
-        tagged = {name for tag in self._store.tags() if (name := self._store.tagged(tag)) is not None}
-        young = {digest for digest, content in here.items() if content.used_s >= self._before}
-        marked = closure({*kept, *tagged, *young}, names, referrers)
-        for digest in reversed(list(TopologicalSorter(names).static_order())):  # who names others first
-            if digest in marked:
+                self._subjects[digest] = subject
+                self._referrers.setdefault(subject, set()).add(digest)
+        self._left = list(TopologicalSorter(self._names).static_order())  # the last names others, and goes first
+        tags = {name for tag in self._store.tags() if (name := self._store.tagged(tag)) is not None}
+        self.keep(tags | {digest for digest, content in self._here.items() if content.used_s >= self._before})
+        self.result.kept_manifests = len(self._here)
+
+    def keep(self, manifests: Iterable[str]) -> None:
+        """Let these stay, with all that they name and that refers to them."""
+        self._marked |= closure(manifests, self._names, self._referrers)
+
+    def remove(self, most: int) -> list[str]:
+        """Remove some of what is not marked, while the catalogue does not change; none is left where it is none.
+
+        :return: digests of what went.
+        """
+        gone: list[str] = []
+        while self._left and len(gone) < most:
+            digest = self._left.pop()
+            if digest in self._marked:
                 continue
-            content = here[digest]
-            if not self._remove(content):
-                marked |= closure({digest}, names, referrers)  # asked for a moment ago
+            if not self._remove(self._here[digest]):
+                self.keep([digest])  # it was asked for a moment ago
                 continue
-            self._doomed.add(digest)
-            self.result.manifests.append(digest)
-            if digest in subjects and not self._dry_run:
-                self._store.forget_referrer(subjects[digest], digest)
-        self.result.kept_manifests = len(here) - len(self._doomed)
+            gone.append(digest)
+            if digest in self._subjects and not self._dry_run:
+                self._store.forget_referrer(self._subjects[digest], digest)
+        self._gone.update(gone)
+        self.result.manifests += len(gone)
+        self.result.kept_manifests -= len(gone)
+        return gone
 
     def blobs(self) -> None:
         """Remove blobs that nobody names.
@@ -168,7 +183,7 @@ class Pruning:
         """
         needed: set[str] = set()
         for content in self._store.contents("manifests", "artifacts"):
-            if content.digest not in self._doomed or not self._dry_run:
+            if content.digest not in self._gone or not self._dry_run:
                 needed |= self._blobs_of(content)
         for content in self._store.contents("blobs"):
             if content.digest not in needed and content.used_s < self._before and self._remove(content):

@@ -6,7 +6,7 @@ written: bins, then the snapshot, then the timestamp, which alone makes the othe
 state stands.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -91,6 +91,10 @@ class Published:
             raise OperatorError(
                 f"{file.version}.{role}.json as it was published expected: {error}: restore the store from its backup"
             ) from None
+
+    def all_bins(self) -> Iterator[Targets]:
+        """Every bin, as `bin` has it."""
+        return (targets for role in self.bins if (targets := self.bin(role)) is not None)
 
     def find(self, path: str) -> TargetFile | None:
         """The entry of a path.

@@ -17,6 +17,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -25,12 +26,12 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Targets
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import FOR_EVER, answer_errors, contents
-from origin.registry.audit import Audit, changes, service_of
+from origin.registry.audit import Audit, Entry, changes, service_of
 from origin.registry.door import Door
 from origin.registry.hosts import one_host
 from origin.registry.listening import listen, take_over, unlisten
@@ -58,6 +59,8 @@ from vmimage.trust import Trust, follow, parse_target, root_version, service_pat
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
+PRUNED_AT_ONCE: Final = 200  # manifests, while nobody can publish: less than a second
+PRUNE_PAUSE_S: Final = 0.01  # in which those who wait come in
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
 WARNED_EVERY: Final = timedelta(days=1)
@@ -167,26 +170,36 @@ class Origin:
     def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
         """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
 
-        Blocks, and nobody publishes while manifests go.
+        Blocks; publishers come in between.
 
         :raises OciError: it is done already at this moment.
         :raises OperatorError: a manifest or a bin cannot be read.
         """
+
+        def note(*entries: Entry) -> None:
+            if not rules.dry_run:
+                self._audit.write(submitter, entries)
+
         if not self._pruning.acquire(blocking=False):
             raise OciError(409, "DENIED", "one prune at a time expected, another is under way")
         try:
             now = self._clock()
+            note({"what": "prune", **asdict(rules)})
             pruning = Pruning(self._store, rules, now.timestamp())
-            with self._changing:
-                bins = [targets for role in self._state.bins if (targets := self._state.bin(role)) is not None]
-                if not rules.dry_run:
-                    self._audit.write(submitter, [{"what": "prune", **asdict(rules)}])
-                pruning.manifests(kept_images(bins, rules, now))
+            pruning.look()
+            seen, bins = 0, list[Targets]()
+            while True:
+                with self._changing:
+                    if self._state.snapshot.version != seen:
+                        seen, bins = self._state.snapshot.version, list(self._state.all_bins())
+                        pruning.keep(kept_images(bins, rules, now))
+                    gone = pruning.remove(PRUNED_AT_ONCE)
+                if not gone:
+                    break
+                note(*({"what": "pruned", "manifest": digest} for digest in gone))
+                time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
-            if not rules.dry_run:
-                gone = [{"what": "pruned", "manifest": digest} for digest in pruning.result.manifests]
-                total = {"blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes}
-                self._audit.write(submitter, [*gone, {"what": "pruned", **total}])
+            note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, long_gone(bins, rules, now)
         finally:
             self._pruning.release()
@@ -213,8 +226,7 @@ class Origin:
         if self._warned_at is not None and timedelta(0) <= now - self._warned_at < WARNED_EVERY:
             return
         self._warned_at, state = now, self._state
-        bins = [targets.expires for role in state.bins if (targets := state.bin(role)) is not None]
-        known = expiries(state.trust, bins)
+        known = expiries(state.trust, [targets.expires for targets in state.all_bins()])
         self._ending = [*ended(known, now), *ending(known, now)]
         for line in self._ending:
             _LOG.warning(line)
@@ -295,8 +307,7 @@ class Origin:
         pruned, services = await asyncio.to_thread(self.prune, rules, self._door.submitter(request))
         if self._logs is not None and not rules.dry_run:
             await self._logs.forget(services)
-        numbers = asdict(pruned) | {"manifests": len(pruned.manifests)}  # which ones, the audit log says
-        return web.json_response({**numbers, "logs": services, "dry_run": rules.dry_run})
+        return web.json_response({**asdict(pruned), "logs": services, "dry_run": rules.dry_run})
 
     async def _read_audit(self, request: web.Request) -> web.Response:
         service = service_of(request.match_info["service"])

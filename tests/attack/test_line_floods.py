@@ -3,11 +3,13 @@
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edge.common.allowance import LOG_LINES
 from edge.common.counters import Counters
+from edge.common.tasks import Tasks
 from edge.devices.lines import LINES_A_TICK, Lines, first_lines
 from edge.devices.spool import Spool
 from edge.vmm.devices.log import LINE_BYTES
@@ -38,7 +40,7 @@ def test_lines_without_end_are_counted_and_dropped_by_machine_and_by_tenant(tmp_
     spool = Spool(tmp_path, 1 << 30, "http://127.0.0.1:1", "", counters)
 
     async def test() -> None:
-        lines = Lines(spool, counters)
+        lines = Lines(spool, counters, SimpleNamespace(tasks=Tasks(counters)))  # type: ignore[arg-type]
         evil = [machine(number, "mallory", worker) for number in range(8)]
         for guest in evil:
             lines.on_log(guest, Log(guest.number, b"\n" * 1_000_000))

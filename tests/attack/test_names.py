@@ -15,6 +15,7 @@ from tuf.api.metadata import TargetFile, Targets
 from origin.model import tokens as token_file
 from origin.model.exchange import TIMESTAMP_FILE, refuse_plain_http
 from origin.model.tokens import TOKENS_FILE, Tokens
+from origin.publish import names as service_names
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
 from origin.registry.logs import Logs
@@ -261,6 +262,30 @@ def test_tokens_of_tenants(store: Store, keys: Keys, tokens: Tokens) -> None:
             with pytest.raises(PublisherError, match="token expected"):
                 _publish(url, keys, token, "new", "mallory", b"third")
         _publish(url, keys, alice, "hers", "alice", b"second")
+
+
+def test_a_tenant_withdraws_and_renames_its_own_alone(store: Store, keys: Keys, tokens: Tokens) -> None:
+    with running_origin(store, keys, tokens=tokens) as url:
+        _, alice = _make(keys, "tenant", "alice")
+        _, mallory = _make(keys, "tenant", "mallory")
+        _publish(url, keys, alice, "hers", "alice")
+        before = store.read_metadata(TIMESTAMP_FILE)
+        with_keys = keys.trust, keys.publisher, NOW
+        for exchange in (
+            service_names.withdraw("hers", *with_keys),
+            service_names.rename("hers", "mine", *with_keys),
+            service_names.add_hosts("hers", ["mallory.example"], *with_keys),
+        ):
+            with pytest.raises(PublisherError, match="an entry of tenant mallory, whose token was shown, expected"):
+                carry_out(exchange, url=url, token=mallory)
+        assert store.read_metadata(TIMESTAMP_FILE) == before
+        carry_out(service_names.rename("hers", "still-hers", *with_keys), url=url, token=alice)
+        carry_out(service_names.withdraw("still-hers", *with_keys), url=url, token=alice)
+        with pytest.raises(PublisherError, match="an entry of tenant mallory"):
+            _publish(url, keys, mallory, "hers", "mallory")
+        for path in ("/prune", "/audit/hers"):
+            assert _ask(url + path, mallory, b"{}" if path == "/prune" else None)[0] == 403
+        assert _ask(f"{url}/audit/hers", alice)[1].count(b"\n") == 2
 
 
 def _ask(

@@ -31,11 +31,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[str]:
     ENGINE.reset(token)
 
 
-@pytest.fixture(scope="module")
-def shell() -> Shell:
-    """One, through which machines go."""
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """One, through which machines go, and in which nothing but what they do was written."""
     image = image_of(ENV)
-    return Shell(image.base, image.memory_bytes, ENGINE.get())
+    shell = Shell(image.base, image.memory_bytes, ENGINE.get())
+    yield shell
+    shell.close()
 
 
 def test_a_guest_finds_them_before_its_own_variables_and_cannot_change_them(shell: Shell) -> None:

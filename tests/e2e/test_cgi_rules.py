@@ -232,6 +232,8 @@ def test_what_is_no_header_block_is_a_bad_gateway_and_its_publisher_is_told(
     assert (status, body) == (502, b"")
     assert not [line for line in head.split(b"\r\n") if line.lower().startswith((b"x-a", b"x-b", b"x-evil"))]
     eventually(lambda: f"cgi: {told}" in edge.log.read_text()[place:], told)
+    asked = rf"    for [A-Z]+ /\S* \({re.search(rb'X-Request-Id: (.*)', head)[1].decode().strip()}\)"  # type: ignore[index]
+    eventually(lambda: re.search(asked, edge.log.read_text()[place:]) is not None, "which request it was")
 
 
 @pytest.mark.parametrize(

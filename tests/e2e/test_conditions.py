@@ -147,10 +147,14 @@ def test_a_full_disk(origin: Site, tmp_path: Path) -> None:
     try:
         with edge(origin, tmp_path, cache=str(place / "cache")) as one:
             eventually(lambda: says(one, "ready", 200), "it is well")
-            subprocess.run(["dd", "if=/dev/zero", f"of={place}/filler", "bs=64k"], capture_output=True, check=False)
+            fill = ["dd", "if=/dev/zero", f"of={place}/filler", "bs=4k"]
+            subprocess.run(fill, capture_output=True, check=False)
             assert says(one, "ready", 200, "disk_full"), "it serves on"
             assert serves(one) == 200
             (place / "filler").unlink()
             assert says(one, "health", 200)
+            subprocess.run(fill, capture_output=True, check=False)
+            assert one.stop() == 0
+            assert "event=records_lost count=1" in one.log.read_text(), "what a machine knew is not lost without a word"
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)

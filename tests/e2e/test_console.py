@@ -81,11 +81,16 @@ def test_a_link_opens_the_console_and_orders_are_confirmed_and_noted(
         assert answer() == 200
         tab.key("Escape")
         tab.until("!document.querySelector('#service').open")
+        assert not tab.problems
         tab.open("about:blank")
         tab.until("location.href === 'about:blank'")
-        tab.ask("Page.navigate", url=running.link)
-        tab.until("document.querySelector('#health').innerText === 'ok'", "the tab knows its session")
-        assert not tab.problems
+        tab.open(running.link)
+        tab.until("document.querySelector('#health').innerText === 'ok'", "the link is used, the tab knows its session")
+        tab.run("sessionStorage.clear()")
+        tab.open("about:blank")
+        tab.until("location.href === 'about:blank'")
+        tab.open(running.link)
+        tab.until("document.querySelector('#refused').innerText.startsWith('This link has been used')")
 
 
 def test_an_edge_on_an_address_asks_for_its_token(own_site: Site, tmp_path: Path, tab: Screen) -> None:

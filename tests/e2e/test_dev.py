@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server, ServerFailed
 from loadtest.site.site import NUNATAK, example
+from origin.commands.init_cli import write_template
 from tests.support.edges import eventually
 
 PATIENCE_S = 60.0
@@ -48,6 +49,13 @@ class Dev:
         return self.server.log.read_text()
 
 
+def until(happened: Callable[[], bool], server: Server) -> None:
+    """Ask until the next build is there."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, server.tail()
+
+
 @pytest.fixture
 def dev(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Dev]:
     """A development server of the sample, and with the options, that the test names."""
@@ -78,7 +86,8 @@ def test_build_error_is_shown_until_it_is_fixed(dev: Dev) -> None:
     assert b"broken" in shown.body
     page = dev.get(Accept="text/html,*/*")
     assert page.headers["content-type"].startswith("text/html")
-    assert b"http-equiv=refresh" in page.body
+    assert b"<script data-build=2>" in page.body, "it waits for the third"
+    assert dev.get("/.nunatak/changes?1").status == 204, "which is not the second"
     assert b"app.c:" in page.body
     dev.replace("int main(void) { broken", "int main(void) {")
     assert dev.until("alive")[-1].status == 200
@@ -132,6 +141,37 @@ def test_guest_lines_are_shown_and_ctrl_c_ends_it(dev: Dev) -> None:
         dev.get()
     os.kill(dev.server.pid, signal.SIGINT)
     assert dev.server.wait() == 0
+
+
+@pytest.mark.timeout(900)  # the interpreter is compiled by the first test that needs it
+def test_a_bundle_that_fails_shows_its_source_and_is_built_again_with_any_of_its_files(tmp_path: Path) -> None:
+    write_template("typescript", tmp_path)
+    page, shared = tmp_path / "src" / "page.ts", tmp_path / "lib" / "shared.ts"
+    shared.parent.mkdir()
+    shared.write_text("export function area(side: number): string {\n  throw new TypeError(`<b>${side}</b>`);\n}\n")
+    text = page.read_text().replace("escaped(name)", "area(2)")
+    page.write_text('import { area } from "../lib/shared";\n' + text)
+    command = [*NUNATAK, "dev", str(tmp_path / "src" / "index.ts"), "--listen", "localhost:0"]
+    with Server("dev", command, tmp_path) as server, Client(server.url) as client:
+
+        def get(path: str = "/", **headers: str) -> Answer:
+            return client.request("GET", path, headers=headers)
+
+        failed = get(Accept="text/html")
+        shown = failed.body.decode()
+        assert (failed.status, failed.headers["content-type"]) == (500, "text/html; charset=utf-8")
+        for part in ("TypeError: &lt;b&gt;2&lt;/b&gt;", "area (lib/shared.ts:2:", "fetch (src/index.ts:", "<p>GET / ("):
+            assert part in shown
+        assert "<mark><i>    2</i>    throw new TypeError(`&lt;b&gt;${side}&lt;/b&gt;`);</mark>" in shown
+        assert "    at area (lib/shared.ts:2:" in get().body.decode()
+        assert get("/none").status == 404, "the machine goes on"
+        shared.write_text("export const area = (side: number): string => `${side ** 2}`;\n")
+        until(lambda: b"<h1>Hello, 4!</h1>" in get().body, server)
+        page.write_text("const broken: = 1;\n")
+        until(lambda: b"src/page.ts:1:14" in get().body, server)
+        log = server.log.read_text()
+        assert "guest |     for GET / (" in log
+        assert log.count("build | baking the base") == 1, "steps are said once"
 
 
 def test_what_cannot_work_is_refused_at_once(tmp_path: Path) -> None:

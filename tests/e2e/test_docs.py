@@ -114,8 +114,8 @@ def paste(blocks: list[Block], folder: Path, home: Path) -> tuple[int, list[str]
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_can_be_pasted_and_prints_what_it_says(name: str, tmp_path: Path) -> None:
-    if not (ROOT / ".venv" / ".installed").exists():
-        pytest.skip("no environment of `make` here")
+    if subprocess.run(["make", "-q", ".venv/.installed"], cwd=ROOT, check=False).returncode:
+        pytest.skip("PAGES ARE NOT TESTED HERE: an environment that `make` takes for finished expected")
     (tmp_path / "home").mkdir()
     blocks = blocks_of(with_free_ports((ROOT / name).read_text("utf-8")))
     code, printed = paste(blocks, clone(tmp_path / "clone"), tmp_path / "home")

@@ -1,17 +1,19 @@
 """Do services find the secrets that the edge's operator gives them, by the real commands, and nobody else?"""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from edge.main import build_app
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
-from loadtest.site.site import NUNATAK, Site, example
+from loadtest.site.site import Site, example
 from tests.support.edges import admin, eventually
 from tests.support.guests import PROGRAMS
+from vmimage.errors import OperatorError
 
 JS = """
 import process from "node:process";
@@ -48,19 +50,17 @@ def worker(kept: Site) -> Path:
     return kept.build(kept.folder / "worker.js", "--env-file", str(kept.folder / "plain.env"), name="js")
 
 
-def secrets(site: Site, *words: str, value: str = "") -> subprocess.CompletedProcess[str]:
-    """`nunatak secrets` with the folder of a site's edge."""
-    where = ["--secrets", str(site.folder / "secrets")]
-    command = [*NUNATAK, "secrets", *words, *where]
-    return subprocess.run(command, input=value, capture_output=True, text=True, timeout=60, check=False)
+def secrets(site: Site, *words: str, value: str = "") -> Result:
+    """`nunatak secrets` with the folder of a site's edge; in this process, since each one more takes a second."""
+    return CliRunner().invoke(build_app(), ["secrets", *words, "--secrets", str(site.folder / "secrets")], input=value)
 
 
 def give(site: Site, service: str, name: str, value: str, *options: str) -> None:
     """Set one, asking the edge whether it knows the service."""
     socket = str(site.folder / "edge-1" / "admin.sock")
     done = secrets(site, "set", service, name, "--socket", socket, *options, value=f"{value}\n")
-    assert done.returncode == 0, done.stderr
-    assert value not in done.stdout + done.stderr
+    assert done.exit_code == 0, done.exception
+    assert value not in done.output
 
 
 def says(site: Site, service: str, path: str = "/") -> str:
@@ -116,7 +116,8 @@ def test_javascript_finds_them_in_env_and_a_change_reaches_running_and_parked_ma
     give(kept, "js", "API_KEY", "another")
     eventually(lambda: given(kept, "js") == ["API_KEY"] and says(kept, "js").startswith("another"), "a new value")
     assert says(kept, "js").startswith("another another built in from a file")
-    assert int(says(kept, "js").rpartition(" ")[2]) < served + 20, "a machine of its own"
+    assert secrets(kept, "remove", "js", "API_KEY").output == "js: API_KEY is removed\n"
+    eventually(lambda: says(kept, "js").startswith("built in built in built in from a file"), "none any more")
 
 
 def test_a_parked_machine_of_an_edge_that_was_off_is_used_only_with_the_secrets_it_was_started_with(
@@ -131,13 +132,9 @@ def test_a_parked_machine_of_an_edge_that_was_off_is_used_only_with_the_secrets_
     restart(kept, edge)
     assert says(kept, "old").split() == ["first", "first", "built", "in", "from", "a", "file", str(served + 1)]
     edge.stop()
-    assert secrets(kept, "set", "old", "API_KEY", "--unchecked", value="second").returncode == 0
+    assert secrets(kept, "set", "old", "API_KEY", "--unchecked", value="second").exit_code == 0
     restart(kept, edge)
     assert says(kept, "old") == "second second built in from a file 1"
-    edge.stop()
-    assert secrets(kept, "remove", "old", "API_KEY").stdout == "old: API_KEY is removed\n"
-    restart(kept, edge)
-    assert says(kept, "old") == "built in built in built in from a file 1"
 
 
 def restart(site: Site, edge: Server) -> None:
@@ -198,8 +195,9 @@ def test_mistakes_are_told_and_change_nothing(kept: Site, words: tuple[str, ...]
     before = sorted(folder.rglob("*"))
     socket = ("--socket", str(kept.folder / "edge-1" / "admin.sock")) if words[0] == "set" else ()
     done = secrets(kept, *words, *socket, value=value)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"nunatak: {message}" in done.stderr
+    assert isinstance(done.exception, OperatorError)
+    assert str(done.exception).startswith(message)
+    assert done.output == ""
     assert sorted(folder.rglob("*")) == before
     assert (folder / "known" / "KEPT").read_text() == "x"
 
@@ -213,7 +211,7 @@ def test_a_folder_that_others_may_read_is_said_and_what_was_in_use_stays(kept: S
     eventually(lambda: "open/API_KEY: mode 0600 expected" in admin(kept.edges[0], "health").body.decode(), "health")
     assert says(kept, "open").startswith(SECRET)
     done = secrets(kept, "list")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "open/API_KEY: mode 0600 expected, got 0644" in done.stderr
     path.chmod(0o600)
     eventually(lambda: "secrets" not in admin(kept.edges[0], "health").body.decode(), "health again")

@@ -70,6 +70,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Answer", "42")
+        self.send_header("Connection", "X-Hop")
+        self.send_header("X-Hop", "1")
         self.end_headers()
         self.wfile.write(body)
 
@@ -128,6 +130,7 @@ def ask(url: str) -> str:
 def test_an_answer_comes_through(client: Client, upstream: str) -> None:
     answer = client.get(ask(upstream + "/page?q=1"), host="ask.test")
     assert (answer.status, answer.headers["x-answer"], answer.body) == (203, "42", b"/page?q=1 nunatak")
+    assert "x-hop" not in answer.headers, "Connection lists it"
 
 
 def test_a_large_answer_comes_through(client: Client, upstream: str) -> None:

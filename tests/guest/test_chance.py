@@ -1,11 +1,12 @@
 """Randomness: none while an image is built, so that no two machines share what a program makes of it."""
 
+from dataclasses import replace
 from functools import cache, partial
 
 import pytest
 
 from edge.vmm.shells.shell import Image
-from libos.runtimes import LANGUAGES, Language
+from libos.runtimes import LANGUAGES
 from libos.toolchain.compile_linux import compile_linux
 from origin.bake.bake import Baker
 from origin.bake.elf import parse_program
@@ -178,7 +179,7 @@ def test_a_rest_that_takes_longer_than_a_request_may_is_refused() -> None:
 def test_a_runtime_may_not_need_random_bytes_for_its_base() -> None:
     runtime = partial(compile_linux, [PROGRAMS / "linux_chance.c"])
     with pytest.raises(PublisherError, match="a runtime that needs no random bytes to begin expected"):
-        Baker(language=Language("bad", (".bad",), "main.bad", runtime))
+        Baker(language=replace(LANGUAGES[0], name="bad", program=runtime))
 
 
 @pytest.mark.timeout(900)  # the interpreter is compiled by the first test that needs it

@@ -19,6 +19,7 @@ from edge.supervisor.budget import Budget, Room
 from edge.supervisor.life import Life
 from edge.supervisor.losses import Losses
 from edge.supervisor.openings import Held, Openings
+from edge.supervisor.orders import Orders
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.waiting import STREAM_BYTES, Waiting
 from tests.support.playbook import MACHINE_BYTES, Request, Worker, image, release
@@ -75,6 +76,7 @@ class World(RuleBasedStateMachine):
             lambda _: False,
         )
         self.openings, self.losses = Openings(self.life), Losses(self.life)
+        self.orders = Orders(self.life)
         self.shared = [Worker(0), Worker(1)]
         self.own: dict[Any, Worker] = {}  # by place
         self.services: dict[str, Service] = {}
@@ -292,6 +294,26 @@ class World(RuleBasedStateMachine):
     @rule(pick=PICK)
     def park(self, pick: int) -> None:
         self.life.residents.park(self.service(pick))
+        self.settle()
+
+    @precondition(lambda self: self.peace >= PEACE)
+    @rule(pick=PICK)
+    def restart(self, pick: int) -> None:
+        self.peace = 0
+        service = self.service(pick)
+        if self.orders.may_restart(service):
+            self.orders.restart(service)
+            assert service.machine is None
+            assert service.state == "cold" or service.queue
+        self.settle()
+
+    @precondition(lambda self: self.peace >= PEACE)
+    @rule(pick=PICK)
+    def rest(self, pick: int) -> None:
+        self.peace = 0
+        service = self.service(pick)
+        self.orders.rest(service)
+        assert not service.queue
         self.settle()
 
     @precondition(lambda self: self.asked_to_park)

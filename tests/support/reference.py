@@ -57,8 +57,9 @@ ERRORS: Final = """# Errors
 Made by `make fmt` from the table of `edge/model/reasons.py` and that of `origin/registry/refusal.py`; a test compares.
 
 Where a service cannot answer, the edge does: with the status below, the reason in `X-Nunatak-Error`, and a page that
-says what happened and what to do as it stands here. `X-Nunatak-Limit` names the limit that was hit, with its value,
-and `X-Request-Id` finds the request in the logs. A client never sees more than that. Where to look for the rest:
+says what happened and what to do as it stands here. `X-Nunatak-Limit` names the limit that was hit, with its value.
+`X-Request-Id` is in the lines that logs have of machines that ended and of defects of the edge. A client never sees
+more than that. Where to look for the rest:
 
 - **Publishers**: `nunatak logs SERVICE` has a line for each machine that ended, with the request, the place in the
   program and the values; `nunatak dev` shows the same at once.
@@ -89,7 +90,8 @@ REQUIREMENTS_HEAD: Final = """# Requirements
 
 What specifications demand (MUST) of a server and a gateway, and the test that holds it. Made from
 `tests/support/requirements.py` by `make fmt`; a test compares, and looks whether each named test is there. What is for
-clients, proxies and caches is left out: an edge is none of them, and what it says to a guest is not HTTP."""
+clients and proxies is left out: an edge is none of them, and what it says to a guest is not HTTP. How it does as
+a cache is told by the [cache tests](cache-tests.md)."""
 COMMANDS: Final = """# Commands
 
 Made from the commands themselves by `make fmt`; a test compares. `nunatak COMMAND --help` says the same in a
@@ -99,6 +101,7 @@ Each option may be given in the environment as well, `--some-name` of `nunatak C
 (one that may be repeated with blanks between its values, one without a value as `1`); the command line goes before."""
 
 BY_HAND: Final = ("oci.md", "tuf.md")  # what specifications demand, and the test that holds it
+MEASURED: Final = ("cache-tests.md",)  # by a run that is not one of the tests
 
 
 def main() -> None:

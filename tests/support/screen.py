@@ -16,6 +16,8 @@ import aiohttp
 
 from tests.support.browser import chromium
 
+# Of Runtime.evaluate: promises are awaited, values come whole, and the page's policy holds here too.
+AS_THE_PAGE: Final = {"awaitPromise": True, "returnByValue": True, "allowUnsafeEvalBlockedByCSP": False}
 PATIENCE_S: Final = 60.0  # for what takes a second on an idle machine
 
 T = TypeVar("T")
@@ -70,7 +72,7 @@ class Screen:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; of a promise, what it comes to."""
-        done = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        done = self.ask("Runtime.evaluate", expression=script, **AS_THE_PAGE)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 

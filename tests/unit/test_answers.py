@@ -8,7 +8,7 @@ import pytest
 from edge.common.counters import Counters
 from edge.front.answers import Answers
 from edge.front.request import Request
-from edge.model import flow
+from edge.model import flow, reasons
 from tests.support.connections import Wire, get, post, run
 
 WAITS = post("Content-Length: 5", "Expect: 100-continue")
@@ -71,7 +71,7 @@ def test_a_refusal_of_HEAD_is_that_of_GET_without_its_body(refusal: flow.Refusal
             wire, request, answers = await made(get("/").replace(b"GET", method))
             answers.refuse(request, refusal)
             head, _, body = wire.transport.written.partition(b"\r\n\r\n")
-            assert bool(body) is (method == b"GET")
+            assert body == (reasons.page(refusal, request.id) if method == b"GET" else b"")
             heads.append(re.sub(rb"\r\nDate: [^\r]*", b"", head))
         assert heads[0] == heads[1]
         assert (b"\r\nWWW-Authenticate: " in heads[0]) is (refusal.status == 401)

@@ -11,11 +11,12 @@ from libos.toolchain.build import compile_guest
 from origin.bake.elf import parse_program
 from origin.dev.local import LocalOrigin
 from origin.dev.page import Problem, run_problem
-from origin.dev.terminal import say
+from origin.dev.serve import own_address
+from origin.dev.terminal import Steps, say
 from origin.dev.watch import changed, stamp
 from tests.support.synthetic import image
 from vmimage.archive import ImageBundle
-from vmimage.errors import GuestFault, OriginError, OutOfMemory, OutOfTime, VerificationError
+from vmimage.errors import GuestFault, OperatorError, OriginError, OutOfMemory, OutOfTime, VerificationError
 from vmimage.symbols import SymbolTable, encode
 
 
@@ -43,6 +44,44 @@ def test_stamp_of_a_folder_sees_everything_below_but_what_tools_put_there(tmp_pa
     assert stamp(tmp_path) != before
 
 
+def test_stamp_sees_what_a_bundle_was_made_of_wherever_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    source, shared = tmp_path / "app" / "index.ts", tmp_path / "shared.ts"
+    source.write_text("a")
+    shared.write_text("a")
+    before = stamp(source, [shared])
+    shared.write_text("ab")
+    assert stamp(source, [shared]) != before
+    shared.unlink()
+    assert stamp(source, [shared]) == stamp(source), "what is gone is gone"
+
+
+def test_a_build_says_only_what_the_one_before_did_not(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps()
+    for said in (
+        ["compiling", "initialising, 0.1 s", "indexed 5"],
+        ["compiling", "indexed 5"],
+        ["compiling", "indexed 6"],
+    ):
+        steps.begin()
+        for step in said:
+            steps.say(step)
+    lines = [line.partition("| ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["compiling", "indexed 5", "indexed 6"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "at"),
+    [("127.0.0.1:0", "127.0.0.1:0"), ("localhost:8000", "127.0.0.1:8000"), ("0.0.0.0:80", None), ("127.0.0.1", None)],
+)
+def test_what_is_under_development_is_served_to_this_machine_alone(listen: str, at: str | None) -> None:
+    if at is not None:
+        assert own_address(listen) == at
+    else:
+        with pytest.raises(OperatorError, match=r"127\.0\.0\.1 or localhost, and a port, expected"):
+            own_address(listen)
+
+
 def test_stamp_leaves_out_where_our_own_output_goes(tmp_path: Path) -> None:
     (tmp_path / "a.c").write_text("int a;")
     before = stamp(tmp_path)
@@ -57,20 +96,18 @@ def test_stamp_leaves_out_where_our_own_output_goes(tmp_path: Path) -> None:
     assert stamp(tmp_path) != before
 
 
-def test_a_change_is_told_once_it_has_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_is_told_once_it_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([{"a": 0}, {"a": 0}, {"a": 1}, {"a": 2}, {}, {"a": 3}, {"a": 3}])
-    monkeypatch.setattr("origin.dev.watch.stamp", lambda _: next(looks))
     monkeypatch.setattr("origin.dev.watch.POLL_S", 0)
     monkeypatch.setattr("origin.dev.watch.SETTLE_S", 0)
-    asyncio.run(changed(tmp_path, {"a": 0}))  # type: ignore[dict-item]
+    asyncio.run(changed(lambda: next(looks), {"a": 0}))  # type: ignore[arg-type,dict-item]
     assert next(looks, None) is None  # it looked until two looks in a row were the same
 
 
-def test_a_file_that_never_settles_is_built_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_never_settles_is_built_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter(range(1, 1000))
-    monkeypatch.setattr("origin.dev.watch.stamp", lambda _: {"log": next(numbers)})
     monkeypatch.setattr("origin.dev.watch.SETTLE_S", 0)
-    asyncio.run(changed(tmp_path, {}))
+    asyncio.run(changed(lambda: {"log": next(numbers)}, {}))  # type: ignore[dict-item]
     assert next(numbers) < 30
 
 

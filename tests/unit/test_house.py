@@ -29,7 +29,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "requirements.lock",
 }
-TEST_FOLDERS = {"support", "attack", "e2e", "guest", "kvm", "wpt", "property", "unit", "vectors"}
+TEST_FOLDERS = {"support", "attack", "e2e", "guest", "kvm", "wpt", "cache_tests", "property", "unit", "vectors"}
 LINES_MAX = 400  # what one reads at a sitting; whether a file has one idea, no count can tell
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|root|work|Users|opt|mnt)/\w")

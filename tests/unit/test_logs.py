@@ -391,3 +391,37 @@ def test_gathered_lines_of_the_log_leave_in_one_write() -> None:
         assert stream.getvalue().endswith("line 49\nalone\n")
     finally:
         logging.getLogger().removeHandler(output)
+
+
+# Whose log it is.
+
+
+def test_a_log_of_nobody_is_told_from_one_that_is_empty(tmp_path: Path) -> None:
+    async def status(session: aiohttp.ClientSession, url: str, service: str) -> int:
+        async with session.get(f"{url}/logs/{service}") as answer:
+            return answer.status
+
+    async def run() -> None:
+        async with origin(tmp_path) as (url, session):
+            assert [await status(session, url, name) for name in ("known", "unknown", "NO")] == [200, 404, 400]
+            headers = {"Authorization": f"Bearer {TOKEN}", "Nunatak-Batch": f"{'0' * 16}/1"}
+            line = b'{"at":1,"log":"","service":"unknown","text":"x"}\n'
+            async with session.post(f"{url}/logs", data=line, headers=headers) as answer:
+                assert answer.status == 204
+            assert await lines(session, url, "unknown") == ["x"], "of one that is gone, for example"
+
+    asyncio.run(run())
+
+
+def test_logs_of_services_that_are_gone_for_long_are_deleted(tmp_path: Path) -> None:
+    async def run() -> None:
+        logs = Logs(tmp_path / "logs", TOKEN)
+        for service in ("gone", "there"):
+            (tmp_path / "logs" / "services" / service).mkdir(parents=True)
+        await logs.forget(["gone", "never"])
+        assert [path.name for path in (tmp_path / "logs" / "services").iterdir()] == ["there"]
+        with pytest.raises(ValueError, match="the name of a service"):
+            await logs.forget(["../edges"])
+        assert (tmp_path / "logs" / "edges").is_dir()
+
+    asyncio.run(run())

@@ -81,13 +81,13 @@ def test_another_order_or_choice_is_none(only: str, sort: str, message: str) -> 
 
 
 def test_the_screen_has_a_line_for_each_service_as_far_as_there_are_rows() -> None:
-    whole = shown(screen(view(*EVERY), 40))
+    whole = shown(screen(view(*EVERY), 40, 170))
     assert [line.split()[0] for line in whole.splitlines()[-3:]] == ["a", "b", "c"]
     assert "107.0 requests/s, p50 0.20 ms, p99 9.00 ms, hits 100 %" in whole
     assert "2 resident, 1 parked; on hold 1: c; 1 quarantined" in whole
     assert "0: 2 machines (1 unicorn, 1 kvm)" in whole
     assert "looked at 3 s ago; root ends in 90 d" in whole
-    short = shown(screen(view(*EVERY, total=2000), 10)).splitlines()
+    short = shown(screen(view(*EVERY, total=2000), 10, 170)).splitlines()
     assert len(short) == 10
     assert short[-1].strip() == "1,999 more"
 
@@ -96,7 +96,7 @@ def test_what_is_not_well_is_said_first_and_no_name_reaches_the_terminal_raw() -
     escapes = "\x1b[31mred\x1b]0;title\x07\u202e"
     report = {"time": 1.0, "service": escapes, "error": escapes, "message": escapes, "requests": [escapes]}
     sick = view(entry(escapes, 1), health=["no worker"], reports=[report], held={"count": 1, "names": [escapes]})
-    text = shown(screen(sick, 40))
+    text = shown(screen(sick, 40, 170))
     assert text.startswith("no worker")
     assert "red" in text
     assert not set(text) & set("\x1b\x07\u202e")
@@ -104,12 +104,19 @@ def test_what_is_not_well_is_said_first_and_no_name_reaches_the_terminal_raw() -
 
 def test_the_last_crashes_are_told_with_the_request() -> None:
     report = {"time": 0.0, "service": "shop", "error": "GuestFault", "message": "at 0x0", "requests": ["GET /buy"]}
-    last = shown(screen(view(*EVERY, reports=[report]), 40)).splitlines()[-1]
+    last = shown(screen(view(*EVERY, reports=[report]), 40, 170)).splitlines()[-1]
     assert last.strip() == "00:00:00 shop crashed at GET /buy: GuestFault: at 0x0"
 
 
 def test_a_service_says_where_it_is_and_what_it_does_not_know() -> None:
     cold = entry("a", 0, tier="cold", state="cold", worker=None, resident_bytes=0, parked_bytes=0)
-    row = shown(table([cold])).splitlines()[-1]
+    row = shown(table([cold], 170)).splitlines()[-1]
     assert row.split() == ["a", "cold", "-", "0.0", "-", "-", "-", "0", "0", "0", "-", "1"]
-    assert "resident, quarantined, on hold" in shown(table(EVERY))
+    assert "resident, quarantined, on hold" in shown(table(EVERY, 170))
+
+
+def test_a_narrow_terminal_has_names_whole_and_fewer_columns() -> None:
+    lines = shown(table([entry("a-service-with-a-name", 1, **PARKED)], 80), 80).splitlines()
+    assert lines[1].startswith("a-service-with-a-name  parked")
+    assert ("P99 MS" in lines[0], "VERSION" in lines[0]) == (True, False)
+    assert shown(table([], 80)).strip() == ""

@@ -13,9 +13,10 @@ from loadtest.traffic.tally import Tally
 from loadtest.traffic.zipf import Shape
 from tests.support.edges import PATIENCE_S
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Status: nunatak; hit; detail=resident\r\n%b\r\nok"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Status: nunatak; fwd=uri-miss; detail=resident\r\n%b\r\nok"
 CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Status: nunatak; hit; detail=parked\r\n\r\n2\r\nok\r\n"
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+    b"Cache-Status: nunatak; fwd=uri-miss; detail=parked\r\n\r\n2\r\nok\r\n"
 )
 
 Handler = Callable[[socket.socket, str], bool]

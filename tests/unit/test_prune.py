@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -63,6 +63,13 @@ def age(store: Store, *, days: float = 2) -> None:
 def here(store: Store) -> set[str]:
     """Manifests."""
     return {content.digest for content in store.contents("manifests", "artifacts")}
+
+
+def remove(pruning: Pruning, kept: Iterable[str] = (), most: int = 1) -> list[str]:
+    """Manifests, in the order in which they went."""
+    pruning.look()
+    pruning.keep(kept)
+    return [digest for gone in iter(lambda: pruning.remove(most), []) for digest in gone]
 
 
 def whole(store: Store) -> bool:
@@ -134,9 +141,8 @@ def test_what_nobody_names_goes_and_the_rest_is_whole(store: Store) -> None:
     before = {content.path: content.size for content in store.contents("blobs", "manifests")}
     for rules in (Rules(dry_run=True), Rules()):
         pruning = Pruning(store, rules, LATER)
-        pruning.manifests([NEW.image])
+        assert remove(pruning, [NEW.image]) == [OLD.image]
         pruning.blobs()
-        assert pruning.result.manifests == [OLD.image]
         if rules.dry_run:
             assert before.keys() == {content.path for content in store.contents("blobs", "manifests")}
             promised = pruning.result
@@ -154,7 +160,7 @@ def test_what_was_pushed_or_asked_for_lately_stays_with_all_that_it_names(store:
     age(store)
     assert store.use(store.manifest_path(OLD.image)) is not None  # HEAD of a publisher who will name it
     pruning = Pruning(store, Rules(), NOW.timestamp())
-    pruning.manifests([])
+    remove(pruning)
     pruning.blobs()
     assert here(store) == {OLD.image, BASE.manifest.digest}
     assert whole(store)
@@ -179,12 +185,21 @@ def test_a_tag_keeps_and_an_artifact_goes_with_its_subject(store: Store) -> None
         store.put_artifact(data, parse_artifact(data, digest_of(data)))
         signatures.append(digest_of(data))
     pruning = Pruning(store, Rules(), LATER)
-    pruning.manifests([])
+    assert remove(pruning) == [signatures[1], NEW.image], "who names others goes first"
     pruning.blobs()
     assert here(store) == {OLD.image, BASE.manifest.digest, signatures[0]}
-    assert pruning.result.manifests == [signatures[1], NEW.image], "who names others goes first"
     assert (len(store.referrers(OLD.image)), store.referrers(NEW.image)) == (1, [])
     assert store.blob_size(digest_of(b"{}")) == 2
+
+
+def test_nothing_goes_before_what_names_it(store: Store) -> None:
+    """So that what is left is whole wherever it ends."""
+    images = [image_ for number in range(5) for image_ in publication(f"s{number}").images]
+    put(store, *images)
+    names_ = {each.manifest.digest: named(each.manifest.to_bytes()) for each in images}
+    gone = remove(Pruning(store, Rules(), LATER))
+    assert len(gone) == len(names_) == 6
+    assert not [digest for place, digest in enumerate(gone) for later in gone[place + 1 :] if digest in names_[later]]
 
 
 def test_blocks_of_disks_go_and_stay_with_them(store: Store) -> None:
@@ -197,7 +212,7 @@ def test_blocks_of_disks_go_and_stay_with_them(store: Store) -> None:
         store.put_manifest(manifest.to_bytes())
         digests.append(manifest.digest)
     pruning = Pruning(store, Rules(), LATER)
-    pruning.manifests([digests[0]])
+    remove(pruning, [digests[0]])
     pruning.blobs()
     assert here(store) == {digests[0]}
     assert [store.blob_size(ref.digest) is not None for ref, _ in packed] == [True, True, False]
@@ -214,7 +229,7 @@ def test_an_image_that_is_pushed_meanwhile_finds_its_base_or_is_refused(store: S
         store.put_blob(digest, data)
     pruning = Pruning(store, Rules(), LATER)
     age(store, days=9)
-    pruning.manifests([OLD.image])
+    remove(pruning, [OLD.image])
     os.utime(store.manifest_path(BASE.manifest.digest), (LATER, LATER))
     store.put_manifest(derived.manifest.to_bytes())  # marks what it names
     for digest in (derived.manifest.digest, *derived.blobs):
@@ -224,7 +239,7 @@ def test_an_image_that_is_pushed_meanwhile_finds_its_base_or_is_refused(store: S
     assert here(store) == {OLD.image, NEW.image, BASE.manifest.digest}
     assert whole(store)
     everything = Pruning(store, Rules(), LATER + 9 * DAY_S)
-    everything.manifests([])
+    remove(everything)
     with pytest.raises(BlobMissing, match="base sha256:"):
         store.put_manifest(derived.manifest.to_bytes())
 
@@ -234,16 +249,17 @@ def test_what_is_asked_for_between_the_look_and_the_removal_stays(
 ) -> None:
     put(store, *OLD.images)
     age(store)
-    remove = store.remove_unused
+    unused = store.remove_unused
 
     def asked_first(path: Path, before_s: float) -> bool:
-        store.use(path)
-        return remove(path, before_s)
+        if path == store.manifest_path(OLD.image):
+            store.use(path)
+        return unused(path, before_s)
 
     monkeypatch.setattr(store, "remove_unused", asked_first)
     pruning = Pruning(store, Rules(), NOW.timestamp())
-    pruning.manifests([])
-    monkeypatch.setattr(store, "remove_unused", remove)
+    remove(pruning)
+    monkeypatch.setattr(store, "remove_unused", unused)
     pruning.blobs()
     assert here(store) == {OLD.image, BASE.manifest.digest}
     assert whole(store)
@@ -281,13 +297,28 @@ def test_an_origin_keeps_what_it_publishes(store: Store, keys: Keys) -> None:
     dry, _ = origin.prune(Rules(keep=1, dry_run=True), OPERATOR)
     assert here(store) == before
     pruned, services = origin.prune(Rules(keep=1), OPERATOR)
-    assert sorted(pruned.manifests) == sorted(dry.manifests) == sorted([OLD.image, publication("gone").image])
-    assert services == ["gone"]
+    assert before - here(store) == {OLD.image, publication("gone").image}
+    assert (pruned, services) == (dry, ["gone"])
     assert whole(store)
     audit = [json.loads(line) for line in store.audit_path.read_text().splitlines()]
     assert [line["what"] for line in audit[-4:]] == ["prune", "pruned", "pruned", "pruned"]
-    assert {line.get("manifest") for line in audit[-3:]} == {*pruned.manifests, None}
-    assert origin.prune(Rules(keep=1), OPERATOR)[0].manifests == []
+    assert {line.get("manifest") for line in audit[-3:]} == {*(before - here(store)), None}
+    assert origin.prune(Rules(keep=1), OPERATOR)[0].manifests == 0
+
+
+def test_what_the_catalogue_wants_meanwhile_is_kept(store: Store) -> None:
+    """A rollback to an old version comes in between two steps: its image is not among what goes after it."""
+    put(store, *OLD.images, *NEW.images, *LAST.images)
+    pruning = Pruning(store, Rules(), LATER)
+    pruning.look()
+    pruning.keep([LAST.image])
+    [first] = pruning.remove(1)
+    [other] = {OLD.image, NEW.image} - {first}
+    pruning.keep([other])
+    assert pruning.remove(1) == []
+    pruning.blobs()
+    assert here(store) == {other, LAST.image, BASE.manifest.digest}
+    assert whole(store)
 
 
 def test_a_prune_in_the_middle_of_a_publish(store: Store, keys: Keys) -> None:
@@ -336,7 +367,7 @@ def test_a_manifest_that_cannot_be_read_stops_it_before_anything_goes(store: Sto
     store.put_manifest(manifest.to_bytes())
     store.blob_path(digest_of(listing)).write_bytes(b"damaged")
     pruning = Pruning(store, Rules(), LATER)
-    pruning.manifests([OLD.image, manifest.digest])
+    remove(pruning, [OLD.image, manifest.digest])
     before = {content.path for content in store.contents("blobs")}
     with pytest.raises(OperatorError, match="cannot be read"):
         pruning.blobs()

@@ -8,6 +8,7 @@ import pytest
 
 from edge.model import reasons
 from edge.model.clients import CLIENTS
+from edge.model.flow import Refusal
 from origin.registry.refusal import CODES, OciError
 from tests.support import reference
 from tests.support.requirements import REQUIREMENTS, Row
@@ -20,7 +21,11 @@ def test_a_page_is_current(name: str) -> None:
 
 
 def test_nothing_else_is_there() -> None:
-    assert {path.name for path in reference.TARGET.iterdir()} == {*reference.pages(), *reference.BY_HAND}
+    assert {path.name for path in reference.TARGET.iterdir()} == {
+        *reference.pages(),
+        *reference.BY_HAND,
+        *reference.MEASURED,
+    }
 
 
 @pytest.mark.parametrize("name", reference.BY_HAND)
@@ -93,3 +98,13 @@ def test_each_requirement_names_a_test_that_is_there(row: Row) -> None:
     file, _, function = row.test.partition("::")
     tree = ast.parse((reference.ROOT / "tests" / file).read_text("utf-8"))
     assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_a_page_says_status_request_reason_limit_and_remedy() -> None:
+    row = reasons.REASONS["out_of_time"]
+    told = reasons.page(Refusal(504, "out_of_time", limit="cpu_ms=200"), b"a-1").decode().splitlines()
+    assert told == [
+        "504 Gateway Timeout, request a-1",
+        f"out_of_time: {row.cause} (limit: cpu_ms=200)",
+        f"What to do: {row.remedy}",
+    ]

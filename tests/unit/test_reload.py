@@ -1,5 +1,6 @@
 """What becomes of a configuration that is read again while an edge runs."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -40,3 +41,9 @@ def test_what_waits_is_named_each_time() -> None:
 
 def test_options_that_are_taken_up_are_options() -> None:
     assert set(LIVE) <= {option.name for option in options()}
+
+
+def test_the_guide_names_them_all() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "run-as-a-service.md"
+    table = guide.read_text("utf-8").partition("| option | takes effect |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(LIVE)

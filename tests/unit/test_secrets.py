@@ -212,6 +212,26 @@ def test_changes_are_told_by_holder_and_nothing_else_is(tmp_path: Path) -> None:
 def test_without_a_folder_there_is_nothing_to_watch() -> None:
     given = Given(None, SEAL)
     given.look()
-    asyncio.run(asyncio.wait_for(given.watch(3600), 5))
+    asyncio.run(asyncio.wait_for(given.watch(lambda: 3600), 5))
     assert given.of("shop", "shop") == NONE
     assert given.health() == []
+
+
+def test_who_changed_something_need_not_wait_for_the_next_look(tmp_path: Path) -> None:
+    put(tmp_path / "secrets", "shop/A", b"1")
+
+    async def look() -> None:
+        given, told = Given(tmp_path / "secrets", SEAL), asyncio.Event()
+        given.look()
+        given.on_change = lambda _: told.set()
+        watching = asyncio.create_task(given.watch(lambda: 3600))
+        for value in (b"2", b"3"):
+            put(tmp_path / "secrets", "shop/A", value)
+            while not told.is_set():  # the first look may have begun before
+                given.look_now()
+                await asyncio.sleep(0.01)
+            told.clear()
+        watching.cancel()
+        assert given.of("shop", "shop").block == b"A=3\0"
+
+    asyncio.run(asyncio.wait_for(look(), 20))

@@ -21,7 +21,7 @@ Change = Callable[[Sample, int], Sample]
 def _sample(number: int) -> Sample:
     tally = Tally()
     for _ in range(100):
-        tally.record("d01", 2.0, {"cache-status": "nunatak; hit; detail=parked"}, "")
+        tally.record("d01", 2.0, {"cache-status": "nunatak; fwd=uri-miss; detail=parked"}, "")
     metrics = {name: rise * (number + 1) for name, rise in EVICTING.items()}
     vitals = replace(BEFORE, edge_cpu_s=5.0 + 0.1 * (number + 1), metrics=metrics)
     return Sample(number + 1.0, tally, {"parked": 90, "blob": 2, "origin": 1}, 0, vitals)

@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.traffic.tally import BUCKET_RATIO, Tally, Times, complaints, error_class
 
-RESIDENT = {"cache-status": "nunatak; hit; detail=resident"}
+RESIDENT = {"cache-status": "nunatak; fwd=uri-miss; detail=resident"}
 
 
 def test_quantiles_are_right_to_a_twentieth_and_never_too_low() -> None:

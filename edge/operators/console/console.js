@@ -27,12 +27,13 @@ const ORDERS = {
 
 async function begin() {
   const given = new URLSearchParams(location.hash.slice(1));
+  let why = "";
   if (given.has("key")) {
     history.replaceState(null, "", location.pathname);
     try {
       door.keep(await door.exchange(given.get("key")));
-    } catch {
-      return askForToken("This link has been used, or its console has ended. Enter in its terminal prints another.");
+    } catch {  // unless this tab knows the token still
+      why = "This link has been used, or its console has ended. Enter in its terminal prints another.";
     }
   } else {
     for (const name of Object.keys(query)) if (given.has(name)) query[name] = given.get(name);
@@ -40,7 +41,7 @@ async function begin() {
   try {
     await door.get("view?limit=1");
   } catch (error) {
-    return askForToken(error.status === 401 ? "" : `The edge does not answer: ${error.message}`);
+    return askForToken(error.status === 401 ? why : `The edge does not answer: ${error.message}`);
   }
   enter(given.get("service"));
 }

@@ -14,6 +14,12 @@ _CONTROL: Final = struct.Struct("<3Q")  # enable, mask, handler
 _FRAME: Final = struct.Struct("<2Q")  # RFLAGS, RIP
 
 
+def wanted(memory: GuestMemory, interrupt: int) -> bool:
+    """Whether the guest has it in its mask, and so looks at it or is interrupted by it."""
+    _, mask, _ = _CONTROL.unpack_from(memory.ram, abi.CONTROL_ADDRESS + abi.CONTROL_IRQ_ENABLE)
+    return bool(mask & interrupt)
+
+
 def deliver(engine: Engine, memory: GuestMemory, pending: int) -> None:
     """Interrupt the guest, if it wants any of those that are pending now.
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from edge.vmm.devices.clock import Clock
 from edge.vmm.engines.engine import Engine
 from vmimage import abi
-from vmimage.errors import GuestExited, GuestViolation
+from vmimage.errors import GuestExited, GuestViolation, OutOfTime
 from vmimage.limit_errors import out_of_memory
 
 
@@ -33,12 +33,16 @@ class Caller(Protocol):
     def ready(self) -> bool:
         """Be ready for requests; whether that ends the run."""
 
+    def over_time(self) -> OutOfTime | None:
+        """That a request has used up its CPU time, where the guest has its last moment."""
+
 
 def carry_out(machine: Caller, port: int) -> bool:
     """Do what the guest asks for; whether its run ends with that.
 
     :raises GuestViolation: there is no such port, or an argument is out of range.
     :raises GuestExited: it leaves. :raises OutOfMemory: it leaves because it has no memory left.
+    :raises OutOfTime: it leaves because a request has had its time, and it has said where it was.
     """
     call = HYPERCALLS.get(port)
     if call is None:
@@ -84,6 +88,8 @@ def _set_fs(machine: Caller) -> bool:
 
 def _exit(machine: Caller) -> bool:
     code = machine.engine.argument(0)
+    if code == abi.EXIT_NO_TIME and (over := machine.over_time()) is not None:
+        raise over
     if code == abi.EXIT_NO_MEMORY:
         raise out_of_memory(machine.memory_bytes)
     raise GuestExited(f"the program left with exit code {code}: return from the handler, or answer an error", code)

@@ -49,6 +49,7 @@ void cgi_handler(nk_request *given) {
         header = CGI_HEAD_FAILED; /* it is answered */
         cgi_exit(0);
     }
+    cgi_head_begin(request);
     request_read(request, &nothing, 0); /* finds where the body begins, while the head is as it came */
     program_begin(cgi ? environment() : NULL, body_size);
 }
@@ -126,8 +127,10 @@ _Noreturn void cgi_exit(int code) {
         for (;;)
             HYPERCALL(NK_PORT_EXIT, NK_RUN_EXIT | (code & 0xFF), 0);
     }
-    if (code)
+    if (code) {
         log_line("exit code %d", code);
+        cgi_log_request();
+    }
     if (header == CGI_HEAD_OPEN)
         cgi_head_end(request);
     response_end(request);

@@ -15,7 +15,19 @@ static uint32_t length, start; /* of the line as it has gone on, and where its l
 static bool has_status, interim, redirected, local;
 static uint32_t fields;
 static enum cgi_head state;
+static const char *method, *path, *id; /* of the request, as they lie in its head */
 bool cgi_elsewhere;
+
+void cgi_head_begin(nk_request *request) {
+    method = request_var(request, "REQUEST_METHOD");
+    path = request_var(request, "PATH_INFO");
+    id = request_var(request, "HTTP_X_REQUEST_ID");
+}
+
+void cgi_log_request(void) {
+    if (method && path && id)
+        log_line("    for %s %.300s (%s)", method, path, id);
+}
 
 static void fail(nk_request *request, const char *expected, const char *got, uint32_t size) {
     char shown[SHOWN + 1];
@@ -24,6 +36,7 @@ static void fail(nk_request *request, const char *expected, const char *got, uin
         shown[i] = got[i] >= 0x20 && got[i] < 0x7F ? got[i] : '?';
     shown[size] = '\0';
     log_line("cgi: %s expected%s%s%s", expected, got ? ", got \"" : "", shown, got ? "\"" : "");
+    cgi_log_request();
     response_restart(request);
     response_status(request, 502);
     state = CGI_HEAD_FAILED;

@@ -75,6 +75,8 @@ void thread_pause(void);
 /* ---- cgi_head.c: the header block that a CGI program writes ---- */
 enum cgi_head { CGI_HEAD_OPEN, CGI_HEAD_WHOLE, CGI_HEAD_FAILED };
 extern bool cgi_elsewhere; /* it names another path, for which the edge is to answer */
+void cgi_head_begin(nk_request *request); /* while its head is as it came */
+void cgi_log_request(void);               /* after what went wrong: for which request, as crash reports have it */
 enum cgi_head cgi_head_take(nk_request *request, const char *from, uint64_t size, uint64_t *taken);
 void cgi_head_end(nk_request *request); /* the program ends in its header */
 

@@ -18,9 +18,30 @@ static JSRuntime *runtime;
 static JSContext *context;
 static JSValue loop, on_rejection; /* the prelude's side of all this */
 
+static JSValue call(JSValueConst object, const char *name, int count, JSValueConst *arguments);
+
+/* A request has used up its CPU time, or building the image all that it may take. The engine asks between the steps of the
+ * program; what it throws then nobody can catch, and its stack says where the program was. */
+static bool time_is_up(void) {
+    return NK_INFO->pending & NK_IRQ_TIME;
+}
+
+static int interrupted(JSRuntime *of, void *opaque) {
+    (void)of, (void)opaque;
+    return time_is_up();
+}
+
+/* There is a moment left to say so. */
+static _Noreturn void end_of_time(JSContext *ctx) {
+    JS_SetInterruptHandler(runtime, NULL, NULL);
+    JSValue error = JS_GetException(ctx), stack = JS_GetPropertyStr(ctx, error, "stack");
+    JS_FreeValue(ctx, call(loop, "outOfTime", 1, (JSValueConst[]){stack}));
+    nk_exit(NK_EXIT_NO_TIME);
+}
+
 static _Noreturn void fail(const char *what, JSValue error) {
     bridge_show_error(context, what, error);
-    nk_exit(1);
+    nk_exit(time_is_up() ? NK_EXIT_NO_TIME : 1);
 }
 
 bool run_jobs(void) {
@@ -30,6 +51,8 @@ bool run_jobs(void) {
     async_context_leave(context);
     while ((more = JS_ExecutePendingJob(runtime, &ctx))) {
         any = true;
+        if (more < 0 && time_is_up())
+            end_of_time(ctx);
         if (more < 0)
             bridge_show_error(ctx, "uncaught", JS_GetException(ctx));
         async_context_leave(ctx);
@@ -58,6 +81,8 @@ static void begin(void) {
     runtime = erasing_runtime();
     JS_SetMaxStackSize(runtime, STACK_BYTES);
     JS_SetHostPromiseRejectionTracker(runtime, rejected, NULL);
+    JS_SetInterruptHandler(runtime, interrupted, NULL);
+    NK_CONTROL->irq_mask = NK_IRQ_TIME; /* looked at, never delivered */
     context = JS_NewContext(runtime);
     JSValue global = JS_GetGlobalObject(context);
     bridge_begin(context, global);
@@ -107,6 +132,8 @@ static JSValue call(JSValueConst object, const char *name, int count, JSValueCon
     JSValue result = JS_Call(context, function, JS_UNDEFINED, count, arguments);
     JS_FreeValue(context, function);
     async_context_leave(context);
+    if (JS_IsException(result) && time_is_up())
+        end_of_time(context);
     if (JS_IsException(result))
         bridge_show_error(context, name, JS_GetException(context));
     return result;

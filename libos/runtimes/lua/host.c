@@ -103,7 +103,7 @@ static void load_page(void) {
 }
 
 static void open_lua(void) {
-    lua_main = luaL_newstate();
+    lua_main = new_lua();
     lua_atpanic(lua_main, panic);
     open_libraries(lua_main);
 }

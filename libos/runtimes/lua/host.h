@@ -42,6 +42,9 @@ void job_begin(struct job *job); /* calls the handler, and sets status and heade
 void job_next(struct job *job);  /* the next piece of the body */
 void job_end(struct job *job);
 
+lua_State *new_lua(void);
+void log_request(nk_request *request); /* which one went wrong: the last line of what did */
+_Noreturn void out_of_memory(struct job *job);
 int traceback(lua_State *L);
 void log_error(lua_State *L);
 void open_libraries(lua_State *L);

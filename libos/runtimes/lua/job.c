@@ -147,9 +147,11 @@ static int respond(lua_State *L) {
 
 static void fail(struct job *job, int why) {
     if (why == LUA_ERRMEM)
-        nk_exit(NK_EXIT_NO_MEMORY);
-    if (!job->gone)
+        out_of_memory(job);
+    if (!job->gone) {
         log_error(job->thread);
+        log_request(job->request);
+    }
     job->failed = true;
     job->more = false;
     job->piece = NULL;

@@ -251,11 +251,11 @@
   // Exceptions that nobody catches go to the log, unless a listener of the global object takes them.
   let reporting = false;
   share.report = (error) => {
-    if (reporting || !share.listens(share.globalTarget, "error")) return nk.log(`uncaught: ${share.show(error)}`);
+    if (reporting || !share.listens(share.globalTarget, "error")) return share.tell("uncaught", error, share.current);
     reporting = true;
     try {
       const message = error instanceof Error ? `${error.name}: ${error.message}` : `${share.show(error)}`;
-      if (share.fire(share.globalTarget, new ErrorEvent("error", { message, error, cancelable: true }))) nk.log(`uncaught: ${share.show(error)}`);
+      if (share.fire(share.globalTarget, new ErrorEvent("error", { message, error, cancelable: true }))) share.tell("uncaught", error, share.current);
     } finally { reporting = false; }
   };
   share.expose({ reportError(error) { share.need(arguments.length, 1, "reportError()"); share.report(error); } });

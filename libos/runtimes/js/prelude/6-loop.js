@@ -13,6 +13,19 @@
   share.current = null;
   share.again = false; // something has changed that those who wait for the gate should look at
 
+  // What went wrong, with its stack, and for whom: the last line names the request as crash reports do.
+  const asked = (handle) => {
+    try {
+      const { method, url, headers } = handle.request, list = share.listOf(headers);
+      let id = "-", end = url.search(/[?#]/);
+      if (end < 0) end = url.length;
+      for (let n = 0; n < list.length; n += 2) if (list[n] === "x-request-id") id = list[n + 1];
+      return `\n    for ${method} ${url.slice(url.indexOf("/", 7), end)} (${id})`;
+    } catch { return ""; } // it is nobody's work
+  };
+  const say = (text, handle) => nk.log(text.trimEnd() + asked(handle));
+  const tell = (share.tell = (what, error, handle) => say(`${what}: ${show(error)}`, handle));
+
   // Timers, soonest first.
   const NESTED = 5, NESTED_MS = 4; // timers that timers set again and again wait a little (HTML, section 8.6)
   let timers = [], lastTimer = 0, nesting = 0;
@@ -112,7 +125,7 @@
   const keep = async (handle, promise) => {
     handle.kept++;
     if (kept++ === 0) nk.owes(true);
-    try { await promise; } catch (error) { nk.log(`waitUntil: ${show(error)}`); }
+    try { await promise; } catch (error) { tell("waitUntil", error, handle); }
     if (--kept === 0) nk.owes(false);
     handle.kept--;
     endIfOver(handle);
@@ -195,7 +208,7 @@
       finish(handle, true);
     } catch (error) {
       if (handle.ended) return;
-      nk.log(`response: ${show(error)}`);
+      tell("response", error, handle);
       cancel(source, error);
       finish(handle, false);
     }
@@ -282,14 +295,14 @@
   share.runFor = runFor;
   for (const name of ["WebSocket", "WebSocketPair", "CloseEvent"]) share.lazyGlobal(name, "sockets");
   const failed = (handle, why) => {
-    nk.log(why);
+    say(why, handle);
     if (handle.ended) return;
     nk.head(handle.at, 500, ["content-type", "text/plain;charset=UTF-8"]);
     nk.write(handle.at, "Internal Server Error", 0);
     finish(handle, true);
   };
   const answer = (handle, response) => {
-    try { respond(handle, response); } catch (error) { nk.log(`uncaught: ${show(error)}`); finish(handle, false); }
+    try { respond(handle, response); } catch (error) { tell("uncaught", error, handle); finish(handle, false); }
     if (!handle.ended && !handle.listed) list(handle);
   };
   const list = (handle) => { handle.listed = true; unanswered[unanswered.length] = handle; };
@@ -315,7 +328,7 @@
 
   const rejections = new Map(), told = new WeakSet(), handledLate = [];
   globalThis.__rejected = (promise, reason, handled) => {
-    if (!handled) rejections.set(promise, reason);
+    if (!handled) rejections.set(promise, [reason, share.current]);
     else if (!rejections.delete(promise) && told.has(promise)) handledLate[handledLate.length] = [promise, reason];
   };
 
@@ -355,6 +368,7 @@
       if (waiting.length) lookAround();
       if (share.exchanges) share.makePlaces();
     },
+    outOfTime(stack) { say(`out of time: the CPU time of a request is used up\n${stack}`, share.current); },
     runTimers() {
       if (rejections.size) tellRejections();
       if (timers.length) runTimers();
@@ -366,10 +380,10 @@
   };
   const tellRejections = () => {
     const events = share.globalTarget;
-    for (const [promise, reason] of rejections) {
+    for (const [promise, [reason, owner]] of rejections) {
       told.add(promise);
       const init = { promise, reason, cancelable: true };
-      if (!share.listens(events, "unhandledrejection") || share.fire(events, new PromiseRejectionEvent("unhandledrejection", init))) nk.log(`unhandled rejection: ${show(reason)}`);
+      if (!share.listens(events, "unhandledrejection") || share.fire(events, new PromiseRejectionEvent("unhandledrejection", init))) tell("unhandled rejection", reason, owner);
     }
     rejections.clear();
     for (const [promise, reason] of handledLate.splice(0))

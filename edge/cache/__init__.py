@@ -1,0 +1,4 @@
+"""Answers that need no machine: what may be kept of guests' answers, for how long, for whom, and what makes it void.
+
+What is decided here is decided without I/O and without a clock; `front` brings requests and answers, and the time.
+"""

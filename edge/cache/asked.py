@@ -1,0 +1,96 @@
+"""What a request says to caches, read in one pass over its fields; and what tells it from others. Pure.
+
+An answer may depend on everything that its guest sees of a request. What a request is for is in its key: service,
+version, host and target as the guest sees them, and the fields with which proxies and frameworks say that another one
+is meant (`is_override`). What else it may depend on the answer says itself, with Vary.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+Key = tuple[str, str, str, str, tuple[bytes, ...]]  # service, digest of its image, authority, target, overrides
+Variant = tuple[bytes, ...]  # values of the fields that Vary lists, in its order
+
+# Fields that make a program answer for another URL or method than it was asked for: with one of them in a request, an
+# answer that is kept for those without it would be poisoned (Kettle, "Practical web cache poisoning", 2018).
+OVERRIDES: Final = frozenset(
+    b"x-original-url x-rewrite-url x-original-uri x-http-method-override x-http-method x-method-override x-host"
+    b" x-original-host x-original-proto x-scheme x-url-scheme front-end-https x-wap-profile base-url".split()
+)
+_PLAIN_LIST: Final = re.compile(rb"(?i)[;,][ \t]*((?:host|proto)=[^;,]*)")
+_READ: Final = frozenset(
+    b"range if-range if-none-match if-modified-since if-match if-unmodified-since cache-control authorization".split()
+)
+_SORTED: Final = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})  # their order says nothing
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: bytes) -> bytes:
+    """A field's name in lower case if a cache looks at it, with a mark before that of an override; else nothing."""
+    lower = name.lower()
+    if lower in _READ:
+        return lower
+    if lower in OVERRIDES or (lower.startswith(b"x-forwarded") and lower != b"x-forwarded-for"):
+        return b"=" + lower
+    return b"=forwarded" if lower == b"forwarded" else b""
+
+
+class Asked:
+    """A request as caches see it. Names of fields are in lower case, values as they came, those of a name joined."""
+
+    __slots__ = ("fields", "headers", "key", "method")
+
+    def __init__(
+        self,
+        method: str,
+        headers: Sequence[tuple[bytes, bytes]],
+        service: str,
+        digest: str,
+        authority: str,
+        target: str,
+    ) -> None:
+        """:param authority: as the service sees it. :param target: in origin-form."""
+        self.method, self.headers = method, headers
+        self.fields: dict[bytes, bytes] = {}
+        overrides: tuple[bytes, ...] = ()
+        for name, value in headers:
+            kind = _kind(name)
+            if kind:
+                if kind.startswith(b"="):
+                    overrides += _overrides(kind, value)
+                else:
+                    self.fields[kind] = b"%b, %b" % (self.fields[kind], value) if kind in self.fields else value
+        self.key: Key = (service, digest, authority, target, overrides)
+
+    def text(self, name: bytes) -> str:
+        """A field that caches look at; empty where it is not there."""
+        return self.fields[name].decode("latin-1") if name in self.fields else ""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the answer may be another than the whole of what there is."""
+        return not self.fields.keys().isdisjoint(_CONDITIONS)
+
+    def variant(self, vary: tuple[bytes, ...]) -> Variant:
+        """What this request says in the fields that an answer depends on, so written that what means the same is."""
+        return tuple([_value(name, self.headers) for name in vary]) if vary else ()
+
+
+_CONDITIONS: Final = _READ - {b"cache-control", b"authorization"}
+
+
+def _overrides(kind: bytes, value: bytes) -> tuple[bytes, ...]:
+    if kind != b"=forwarded":
+        return (kind, value)
+    said = _PLAIN_LIST.findall(b";" + value)  # who is forwarded for whom changes with every client
+    return (kind, *said) if said else ()
+
+
+def _value(name: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    lines = [value for field, value in headers if len(field) == len(name) and field.lower() == name]
+    members = [member.strip(b" \t") for member in b",".join(lines).split(b",")]
+    if name in _SORTED:
+        members = sorted(member.lower().replace(b" ", b"") for member in members)
+    return b",".join(members) if lines else b"\n"  # which no value has

@@ -1,0 +1,137 @@
+"""Which kept answers are void, by numbers: a purge costs the same whether it hits one answer or a million.
+
+Each purge has a number, each kept answer the number of the last purge before the run that made it began. An answer is
+void if a purge that names it has a greater number, so what was under way when the purge came is void too. Purges of a
+service are remembered up to a bound; beyond it the oldest are made into one of the whole service, which voids more than
+was asked and never less. No I/O and no clock: what is kept does not outlive the process, so neither must its purges.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from edge.cache.reuse import Fate
+
+Kind = Literal["all", "service", "uri", "prefix", "tag"]
+SCOPES_MAX: Final = 4096  # purges of one service that are remembered one by one; some 1 MiB
+PREFIXES_MAX: Final = 64  # of these by prefix, each of which is compared with every answer after a purge
+
+
+class Purge(NamedTuple):
+    """What is void. `service` is empty for all services; `selector` a URI without scheme, a prefix of one, or a tag.
+
+    A soft purge makes answers stale, so that they may still stand in while their guest makes new ones.
+    """
+
+    kind: Kind
+    service: str = ""
+    selector: str = ""
+    soft: bool = False
+
+
+class Named(NamedTuple):
+    """An answer as purges name it."""
+
+    uri: str  # host without port, and target
+    tags: Sequence[str]
+
+
+class _Mark(NamedTuple):
+    number: int
+    at: float  # loop time
+
+
+_NONE: Final = _Mark(0, 0.0)
+
+
+class _Marks:
+    """Purges of one kind of force, hard or soft, of one service."""
+
+    def __init__(self) -> None:
+        self.whole = _NONE
+        self.by_name: OrderedDict[tuple[Kind, str], _Mark] = OrderedDict()  # the oldest first
+        self.prefixes = 0
+
+    def enter(self, purge: Purge, mark: _Mark) -> None:
+        if purge.kind == "service":
+            self.whole = mark
+            self.by_name.clear()  # all of them are older
+            self.prefixes = 0
+            return
+        name = purge.kind, purge.selector
+        known = self.by_name.pop(name, None)
+        self.prefixes += purge.kind == "prefix" and known is None
+        self.by_name[name] = mark
+        while len(self.by_name) > SCOPES_MAX or self.prefixes > PREFIXES_MAX:
+            (kind, _), self.whole = self.by_name.popitem(last=False)
+            self.prefixes -= kind == "prefix"
+
+    def last(self, named: Named) -> _Mark:
+        """The last purge of what is so named."""
+        found, by_name = self.whole, self.by_name
+        if by_name:
+            found = max(found, by_name.get(("uri", named.uri), _NONE))
+            for tag in named.tags:
+                found = max(found, by_name.get(("tag", tag), _NONE))
+            if self.prefixes:
+                for (kind, prefix), mark in by_name.items():
+                    if kind == "prefix" and named.uri.startswith(prefix):
+                        found = max(found, mark)
+        return found
+
+
+class Scope:
+    """The purges of one service."""
+
+    def __init__(self, purges: "Purges") -> None:
+        self._purges = purges
+        self.number = 0  # of the last one
+        self.hard, self.soft = _Marks(), _Marks()
+
+    @property
+    def last(self) -> int:
+        """The number of the last purge that could name an answer of the service."""
+        return max(self.number, self._purges.common_number)
+
+    def fate(self, named: Named, run: int) -> tuple[Fate, float]:
+        """What has become of an answer whose run began after purge number `run`, and since when (loop time)."""
+        common = self._purges
+        if max(self.hard.last(named), common.hard.last(named)).number > run:
+            return "gone", 0.0
+        soft = max(self.soft.last(named), common.soft.last(named))
+        return ("softened", soft.at) if soft.number > run else ("good", 0.0)
+
+
+class Purges:
+    """All purges of an edge since it started."""
+
+    def __init__(self, first: int = 0) -> None:
+        """:param first: a number that no edge of this cache folder has passed before."""
+        self.number = first
+        self.common_number = 0  # of the last purge that is not of one service
+        self.hard, self.soft = _Marks(), _Marks()
+        self._scopes: dict[str, Scope] = {}
+
+    def scope(self, service: str) -> Scope:
+        """Those of a service."""
+        found = self._scopes.get(service)
+        if found is None:
+            found = self._scopes[service] = Scope(self)
+        return found
+
+    def add(self, purge: Purge, now: float) -> int:
+        """Void what a purge names, as of now; its number.
+
+        :param now: loop time.
+        """
+        self.number += 1
+        mark = _Mark(self.number, now)
+        if purge.service:
+            scope = self.scope(purge.service)
+            scope.number = self.number
+            (scope.soft if purge.soft else scope.hard).enter(purge, mark)
+        else:
+            self.common_number = self.number
+            whole = purge._replace(kind="service") if purge.kind == "all" else purge
+            (self.soft if purge.soft else self.hard).enter(whole, mark)
+        return self.number

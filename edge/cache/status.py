@@ -1,0 +1,50 @@
+"""Cache-Status (RFC 9211): what this edge did for a request, as one line. Pure.
+
+A run of a guest is a forward. `detail` names the tier that its machine came from, and, behind it, why an answer that
+speaks to caches was not kept (`storing.REFUSALS`).
+"""
+
+from functools import lru_cache
+from typing import Final
+
+NAME: Final = "nunatak"
+SILENT: Final = frozenset({"", "unsaid"})  # reasons that are none: nobody asked for anything to be kept
+
+
+def hit(ttl_s: int) -> bytes:
+    """An answer that was kept, and no guest ran for it."""
+    return b"Cache-Status: nunatak; hit; ttl=%d\r\n" % ttl_s
+
+
+def collapsed(forward: str, ttl_s: int) -> bytes:
+    """An answer that another request's guest wrote, while this request waited for it."""
+    return f"Cache-Status: {NAME}; fwd={forward}; collapsed; ttl={ttl_s}\r\n".encode()
+
+
+def stood_in(status: int, ttl_s: int, reason: str) -> bytes:
+    """A stale answer in place of one that could not be had.
+
+    :param status: of the answer that was not passed on.
+    """
+    return f"Cache-Status: {NAME}; fwd=stale; fwd-status={status}; ttl={ttl_s}; detail={reason}\r\n".encode()
+
+
+def validated(tier: str, ttl_s: int, *, stored: bool) -> bytes:
+    """An answer that its guest has said still holds."""
+    kept = "; stored" if stored else ""
+    return f"Cache-Status: {NAME}; fwd=stale; fwd-status=304{kept}; ttl={ttl_s}; detail={tier}\r\n".encode()
+
+
+@lru_cache(maxsize=1024)
+def forwarded(forward: str, tier: str, collapsed: bool, ttl_s: int | None, reason: str) -> bytes:
+    """An answer of a guest.
+
+    :param collapsed: another request had begun to fetch its image.
+    :param ttl_s: of what was kept of it; None for nothing.
+    :param reason: why not.
+    """
+    kept = "" if ttl_s is None else f"; stored; ttl={ttl_s}"
+    detail = tier if reason in SILENT else f'"{tier}, {reason}"'
+    return (
+        f"Cache-Status: {NAME}; fwd={forward}{'; collapsed' if collapsed else ''}{kept}; detail={detail}\r\n".encode()
+    )

@@ -1,0 +1,213 @@
+"""What is kept of an answer, for how long, under which tags; or why it is not kept. Pure.
+
+An answer is kept where it says so itself: in `Nunatak-Cache-Control`, else `CDN-Cache-Control` (RFC 9213), else
+`Cache-Control` and `Expires` (RFC 9111). `REFUSALS` are the reasons against, in the order in which they are asked;
+Cache-Status names the first that holds. How long a kept answer serves is `reuse`'s business.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from edge.cache import fields
+from edge.cache.fields import Directives
+
+TARGETS: Final = (b"nunatak-cache-control", b"cdn-cache-control")  # the first that is there and well-formed counts
+VARY_MAX: Final = 8  # fields that one answer may depend on
+FIELD_MAX: Final = 4096  # bytes of a field that speaks to caches; who writes more is not understood
+HEURISTIC_SHARE: Final = 10  # part of the time since Last-Modified that RFC 9111 section 4.2.2 takes for its example
+HEURISTIC_MAX_S: Final = 86400
+# Final statuses whose meaning for caches is that of RFC 9110, for `must-understand` (RFC 9111 section 5.2.2.3).
+UNDERSTOOD: Final = frozenset(
+    {200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409, 410, 414, 421, 451}
+    | {500, 501, 502, 503, 504}
+)
+HEURISTIC_STATUS: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})  # RFC 9110 section 15.1
+_OURS: Final = frozenset({b"age", b"cache-tag", b"surrogate-key", b"nunatak-cache-control"})
+
+# What is read of an answer.
+SPEAKING: Final = frozenset(
+    b"cache-control cdn-cache-control nunatak-cache-control expires date age vary etag last-modified set-cookie"
+    b" cache-groups cache-tag surrogate-key".split()
+)
+
+Fields = Sequence[tuple[bytes, bytes]]  # names in lower case, and values
+
+
+class Kept(NamedTuple):
+    """How an answer is kept. Times are seconds, those of serving stale behind the end of its freshness."""
+
+    age_s: int  # when it came
+    lifetime_s: int
+    while_revalidate_s: int
+    if_error_s: int
+    validates_always: bool  # `no-cache`: it answers only after its guest has said that it still holds
+    vary: tuple[bytes, ...]
+    tags: tuple[str, ...]
+    entity_tag: str
+    last_modified: str
+    left_out: frozenset[bytes]  # its fields that are not kept, beside those that are the edge's
+
+
+class Answer(NamedTuple):
+    """An answer that came, as far as decisions need it."""
+
+    status: int
+    fields: Fields
+    authorized: bool  # the request showed credentials
+    no_store: bool  # the request asks that nothing be kept of it
+    now: int  # seconds since 1970
+    wish: "Wish"
+
+
+class Wish(NamedTuple):
+    """What the operator wants where answers do not say it."""
+
+    heuristics: bool = False  # freshness may be guessed
+    if_error_s: int = 0  # for how long stale ones may stand in for a guest that fails
+
+
+class _Said(NamedTuple):
+    """What an answer says to caches, read once."""
+
+    answer: Answer
+    is_targeted: bool
+    directives: Directives
+    by_name: Mapping[bytes, list[str]]
+
+    def first(self, name: bytes) -> str:
+        values = self.by_name.get(name)
+        return values[0] if values else ""
+
+    def all(self, name: bytes) -> str:
+        return ", ".join(self.by_name.get(name, ()))
+
+    @property
+    def public(self) -> bool:
+        return "public" in self.directives
+
+    @property
+    def understood(self) -> bool:
+        return "must-understand" in self.directives and self.answer.status in UNDERSTOOD
+
+    @property
+    def listed(self) -> frozenset[bytes]:
+        """Fields that are not to be kept though the rest may be."""
+        return fields.names(self.directives.get("private")) | fields.names(self.directives.get("no-cache"))
+
+
+def _is_private(said: _Said) -> bool:
+    return "private" in said.directives and not fields.names(said.directives["private"])
+
+
+def _has_cookies(said: _Said) -> bool:
+    """RFC 9111 section 7.3 lets a cache keep them; who did not say `public` did rarely mean that for all visitors."""
+    return b"set-cookie" in said.by_name and not said.public and b"set-cookie" not in said.listed
+
+
+def _is_authorized(said: _Said) -> bool:
+    return said.answer.authorized and not said.directives.keys() & {"public", "must-revalidate", "s-maxage"}
+
+
+# Why an answer is not kept (RFC 9111 section 3), in the order asked.
+REFUSALS: Final[Sequence[tuple[str, str, Callable[[_Said], bool]]]] = (
+    ("unsaid", "it says nothing of how long it holds", lambda said: _lifetime_s(said) is None),
+    ("status", "it is partial, or an answer to a condition", lambda said: said.answer.status in (206, 304, 412, 416)),
+    ("no-store", "it says `no-store`", lambda said: "no-store" in said.directives and not said.understood),
+    ("request-no-store", "the request says `no-store`", lambda said: said.answer.no_store),
+    ("private", "it says `private`", _is_private),
+    ("not-understood", "it says `must-understand` with a status of which nothing is known",
+     lambda said: "must-understand" in said.directives and said.answer.status not in UNDERSTOOD),
+    ("authorization", "the request has Authorization, and it does not say `public`, `s-maxage` or `must-revalidate`",
+     _is_authorized),
+    ("set-cookie", "it sets a cookie and does not say `public`", _has_cookies),
+    ("vary", f"it depends on anything (`*`), or on more than {VARY_MAX} fields",
+     lambda said: b"*" in _vary(said) or len(_vary(said)) > VARY_MAX),
+)  # fmt: skip
+USELESS: Final = "expired"  # the last reason: it came stale, cannot be validated, and may not be served stale
+TOO_LONG: Final = "field-too-long"  # a field that speaks to caches has more than FIELD_MAX bytes
+
+
+def storing(answer: Answer) -> Kept | str:
+    """How an answer to GET is kept, or the name of the reason why not."""
+    said = _read(answer)
+    if said is None:
+        return TOO_LONG
+    for reason, _, holds in REFUSALS:
+        if holds(said):
+            return reason
+    kept = _kept(said)
+    serves = kept.lifetime_s > kept.age_s and not kept.validates_always
+    stale = kept.while_revalidate_s or kept.if_error_s
+    return kept if serves or stale or kept.entity_tag or kept.last_modified else USELESS
+
+
+def _read(answer: Answer) -> _Said | None:
+    by_name: dict[bytes, list[str]] = {}
+    for name, value in answer.fields:
+        if name in SPEAKING:
+            if len(value) > FIELD_MAX and name != b"set-cookie":
+                return None
+            by_name.setdefault(name, []).append(value.decode("latin-1"))
+    for target in TARGETS:
+        if target in by_name:
+            directives = fields.targeted(", ".join(by_name[target]))
+            if directives is not None:
+                return _Said(answer, True, directives, by_name)
+    said = _Said(answer, False, {}, by_name)
+    return said._replace(directives=fields.cache_control(said.all(b"cache-control")))
+
+
+def _lifetime_s(said: _Said) -> int | None:
+    """For how long an answer is fresh (RFC 9111 section 4.2.1); None where it does not say."""
+    for name in ("s-maxage", "max-age"):
+        found = fields.seconds(said.directives, name)
+        if found is not None:
+            return found
+    if said.is_targeted:  # it speaks instead of all others (RFC 9213 section 2.1)
+        return 0
+    if b"expires" in said.by_name:
+        expires = [fields.date(value) for value in said.by_name[b"expires"]]
+        if len(expires) != 1 or expires[0] is None:
+            return 0
+        return max(0, expires[0] - _date(said))
+    modified = fields.date(said.first(b"last-modified"))
+    if modified is not None and (
+        said.public or (said.answer.wish.heuristics and said.answer.status in HEURISTIC_STATUS)
+    ):
+        return min(HEURISTIC_MAX_S, max(0, _date(said) - modified) // HEURISTIC_SHARE)
+    return 0 if said.directives.keys() & {"no-cache", "no-store", "private", "stale-while-revalidate"} else None
+
+
+def _date(said: _Said) -> int:
+    found = fields.date(said.first(b"date"))
+    return said.answer.now if found is None else found
+
+
+def _if_error_s(said: _Said) -> int:
+    found = fields.seconds(said.directives, "stale-if-error")
+    return said.answer.wish.if_error_s if found is None else found
+
+
+def _vary(said: _Said) -> tuple[bytes, ...]:
+    return fields.vary(said.by_name.get(b"vary", ()))
+
+
+def _kept(said: _Said) -> Kept:
+    directives = said.directives
+    always = "no-cache" in directives and not fields.names(directives["no-cache"])
+    # RFC 9111 section 4.2.4: neither of these may be served stale without a word of the guest.
+    strict = always or bool(directives.keys() & {"must-revalidate", "proxy-revalidate", "s-maxage"})
+    return Kept(
+        max(fields.age(said.first(b"age")), said.answer.now - _date(said), 0),
+        _lifetime_s(said) or 0,
+        0 if strict else fields.seconds(directives, "stale-while-revalidate") or 0,
+        0 if strict else _if_error_s(said),
+        always,
+        _vary(said),
+        fields.tags(
+            said.all(b"cache-groups"), said.all(b"cache-tag"), " ".join(said.by_name.get(b"surrogate-key", ()))
+        ),
+        said.first(b"etag"),
+        said.first(b"last-modified"),
+        said.listed | _OURS,
+    )

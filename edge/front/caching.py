@@ -1,0 +1,366 @@
+"""Kept answers in the way of requests: found, waited for, validated, kept, stood in for what fails.
+
+What holds is decided in `edge.cache`; here it is done. A request whose answer is kept is answered in the call that
+brings it, without a guest and without a task. Of those that ask for the same at the same time one is passed on, and
+the others wait for its answer; they are let go, each to a guest of its own, as soon as its head says that it is not
+for them, or its client reads so slowly that it would hold them up.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Literal, Protocol
+
+from edge.cache import fields as parsing
+from edge.cache import reuse, status
+from edge.cache.asked import Asked
+from edge.cache.purges import Purge
+from edge.cache.responses import Entry, Responses
+from edge.cache.storing import Answer, Fields, Kept, Wish, storing
+from edge.common.counters import Counters
+from edge.front import cgi
+from edge.front.crowd import Crowd
+from edge.front.fills import Fill, Head, UnderWay
+from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
+from edge.front.nobody import Nobody
+from edge.front.request import Request
+from edge.model.flow import ClientError
+from edge.model.routes import Route
+from edge.model.services import Service
+from edge.model.streams import Stream
+
+WAITING_SHARE: Final = 2  # of the memory for kept answers may be requests that wait; who comes then goes on alone
+REQUEST_BYTES: Final = 2 << 10  # of a request beside its head, as `supervisor.waiting` has it
+FILLING_SHARE: Final = 4  # of the memory for kept answers may be parts of those that are on their way
+SAFE: Final = frozenset("GET HEAD OPTIONS PROPFIND REPORT SEARCH QUERY".split())  # RFC 9110 section 9.2.1, and others
+_NOT_WHOLE: Final = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
+_OTHER_PRECONDITIONS: Final = frozenset({b"if-match", b"if-unmodified-since"})
+
+Taken = Literal["served", "waits", "forward"]
+
+
+class Writer(Protocol):
+    """What caching needs of the front."""
+
+    connections: Crowd[Any]
+
+    def date(self) -> bytes: ...
+    def connection_line(self, request: Request) -> bytes: ...
+    def write(self, request: Request, data: bytes) -> None: ...
+    def take(self, request: Request) -> None: ...
+
+
+class Caching:
+    """Kept answers, for one front."""
+
+    def __init__(self, front: Writer, responses: Responses, counters: Counters, wish: Wish) -> None:
+        self._front, self._responses, self._counters, self._wish = front, responses, counters, wish
+        self._keeps = responses.keeps
+        self._under_way = UnderWay(responses.budget_bytes // WAITING_SHARE)
+        self._filling_bytes = 0
+        self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
+        self._loop = asyncio.get_running_loop()
+
+    # Requests.
+
+    async def answered(self, request: Request, route: Route, service: Service) -> bool:
+        """`take` for who may wait: whether the request was answered; else it is to be passed on.
+
+        :raises ClientError: as `take` does.
+        """
+        while True:
+            landed: asyncio.Future[bool] = self._loop.create_future()
+            then = self.take(request, route, service, partial(_landed, landed))
+            if then != "waits":
+                return then == "served"
+            request.alone = await landed
+
+    def take(self, request: Request, route: Route, service: Service, resume: Callable[[Request, bool], None]) -> Taken:
+        """Answer a request from what is kept, let it wait for another's answer, or have it passed on.
+
+        :param resume: is called when it has waited, with whether it goes on alone; it is to be taken again then.
+        :raises ClientError: it asks for a kept answer only, and there is none.
+        """
+        if not self._keeps or request.upgrade or (request.has_body and request.method in ("GET", "HEAD")):
+            return "forward"
+        asked = Asked(
+            request.method,
+            request.headers,
+            service.name,
+            service.release.manifest_digest,
+            route.authority,
+            route.target,
+        )
+        if request.method not in ("GET", "HEAD"):
+            request.forward = "method"
+            if request.method not in SAFE:
+                request.fill = self._fill(asked, service, None)
+            return "forward"
+        if not asked.fields.keys().isdisjoint(_OTHER_PRECONDITIONS):
+            return "forward"
+        now = self._loop.time()
+        found = self._responses.find(asked)
+        entry, use = (None, "forward") if isinstance(found, str) else (found, found.use(now))
+        if entry is not None and use.startswith("serve") and not (request.refreshes and use != "serve"):
+            service.requests += 1
+            self._counters.requests += 1
+            self._serve(request, asked, entry, now)
+            if use == "serve_and_refresh":
+                self._refresh(request, asked, service, entry)
+            return "served"
+        request.forward = found if isinstance(found, str) else "stale"
+        if b"cache-control" in asked.fields and "only-if-cached" in parsing.cache_control(asked.text(b"cache-control")):
+            raise ClientError("not_cached")
+        return self._pass_on(request, asked, service, entry, resume, now)
+
+    def _pass_on(
+        self,
+        request: Request,
+        asked: Asked,
+        service: Service,
+        entry: Entry | None,
+        resume: Callable[[Request, bool], None],
+        now: float,
+    ) -> Taken:
+        place = asked.key, self._responses.variant_of(asked)
+        flight = self._under_way.at(place)
+        waits = not (request.alone or request.refreshes or self._responses.is_uncacheable(asked.key, now))
+        if flight is not None and flight.run < self._last_purge(service):
+            flight = None  # it began before the purge, and is not for those who came after
+        size = request.head_bytes + REQUEST_BYTES
+        if waits and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
+            request.waited = True
+            return "waits"
+        fill = self._fill(asked, service, entry)
+        whole = asked.fields.keys().isdisjoint(_NOT_WHOLE)
+        if request.method == "GET":
+            if entry is not None and (entry.kept.entity_tag or entry.kept.last_modified):
+                request.headers, fill.validates, whole = _validating(request, entry), True, True
+            leads = whole and flight is None and (waits or request.refreshes)
+            self._under_way.begin(fill, place if leads else None)
+        request.fill = fill
+        return "forward"
+
+    def _fill(self, asked: Asked, service: Service, entry: Entry | None) -> Fill:
+        return Fill(asked, service.tenant, self._last_purge(service), entry)
+
+    def _last_purge(self, service: Service) -> int:
+        return self._responses.purges.scope(service.name).last
+
+    def _serve(self, request: Request, asked: Asked, entry: Entry, now: float) -> None:
+        ttl_s = entry.ttl_s(now)
+        if request.waited:
+            self._count("collapsed")
+            line = status.collapsed(request.forward, ttl_s)
+        else:
+            self._count("hit" if ttl_s >= 0 else "stale")
+            line = status.hit(ttl_s)
+        self._write(request, asked, entry, line, now)
+
+    def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
+        head, body = served(asked, entry, now)
+        end = b"%bX-Request-Id: %b\r\n%b\r\n" % (line, request.id, self._front.connection_line(request))
+        self._front.write(request, b"%b%b%b" % (head, end, body))
+
+    def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
+        """Have a stale answer's guest asked again, for nobody; once at a time."""
+        if self._under_way.at((asked.key, entry.variant)) is not None or self._responses.is_uncacheable(
+            asked.key, self._loop.time()
+        ):
+            return
+        again = Request(Nobody(request.remote))
+        again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
+        again.loops, again.refreshes, again.complete = request.loops, True, True
+        again.headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]
+        self._front.take(again)
+
+    # Answers of guests.
+
+    def came(self, request: Request, stream: Stream, answer: cgi.AnswerHead, block: bytes, body: bytes | None) -> bool:
+        """An answer, or its head, came for a request that has a `fill`; whether the request needs nothing more.
+
+        :param body: all of it; None where its parts follow, of which `part_came` and `all_came` tell.
+        """
+        fill = request.fill
+        assert fill is not None
+        said = said_fields(block)
+        if request.method not in SAFE:
+            request.fill = None
+            self._void(fill, answer.status, said)
+            return False
+        now = self._loop.time()
+        entry = fill.entry
+        if entry is not None:
+            if fill.validates and answer.status == 304:
+                self._came_304(request, stream, fill, entry, answer, said, now)
+                return True
+            if answer.status in reuse.ERRORS and self._stands_in(request, fill, answer.status, "guest-error", now):
+                return True
+        if request.method == "HEAD":
+            self.over(request)
+            return False
+        kept = self._judge(fill, answer.status, said)
+        if not isinstance(kept, str) and body is not None and len(body) > self._responses.entry_max_bytes:
+            kept = "too-large"
+        if isinstance(kept, str):
+            self._give_up(request, fill, kept, now)
+            return False
+        request.kept_ttl_s = kept.lifetime_s - kept.age_s
+        fill.kept, fill.said = kept, said
+        start = self._front.date()
+        if body is not None:
+            self._keep(request, fill, kept, answer.status, start, kept_fields(answer.fields, kept), body, now)
+        else:
+            fill.head = Head(answer.status, start, kept_fields(answer.fields, kept))
+        self._count("stored")
+        return False
+
+    def _judge(self, fill: Fill, code: int, said: Fields) -> Kept | str:
+        asked = fill.asked
+        no_store = b"cache-control" in asked.fields and "no-store" in parsing.cache_control(
+            asked.text(b"cache-control")
+        )
+        authorized = b"authorization" in asked.fields
+        return storing(Answer(code, said, authorized, no_store, int(time.time()), self._wish))
+
+    def _came_304(
+        self,
+        request: Request,
+        stream: Stream,
+        fill: Fill,
+        entry: Entry,
+        answer: cgi.AnswerHead,
+        said: Fields,
+        now: float,
+    ) -> None:
+        if is_other(entry, said):  # what it says still holds is not what we have: ask for that
+            self._responses.drop(entry)
+            self.over(request)
+            request.alone = request.redirected = True
+            return
+        new = freshened(entry, said, answer.fields)
+        kept = self._judge(fill, entry.status, new.said)
+        stored = not isinstance(kept, str) and not fill.void
+        held = entry.kept if isinstance(kept, str) else kept
+        lines = kept_fields(new.fields, held)
+        fresh = self._entry(fill, held, entry.status, self._front.date(), lines, entry.body, now, new.said)
+        if stored:
+            self._responses.put(fresh)
+        else:
+            self._responses.drop(entry)
+        self._under_way.end(fill, alone=not stored or fresh.use(now) != "serve")
+        request.fill = None
+        self._count("revalidated")
+        line = status.validated(stream.tier, fresh.ttl_s(now), stored=stored)
+        self._write(request, fill.asked, fresh, line, now)
+
+    def part_came(self, request: Request, part: bytes) -> None:
+        """Of the body of an answer that is kept when all of it is here."""
+        fill = request.fill
+        if fill is None or not part:
+            return
+        fill.parts.append(part)
+        fill.size += len(part)
+        self._filling_bytes += len(part)
+        if fill.size > self._responses.entry_max_bytes or self._filling_bytes > self._filling_max_bytes:
+            self._responses.not_kept(fill.asked.key, self._loop.time())
+            self.over(request)
+        elif fill.waiters and self._front.connections.is_unread(request.connection):
+            self._under_way.land(fill, alone=True)
+
+    def all_came(self, request: Request) -> None:
+        """The whole body has come in parts."""
+        fill = request.fill
+        if fill is None or fill.kept is None or fill.head is None:
+            return
+        self._keep(request, fill, fill.kept, *fill.head, b"".join(fill.parts), self._loop.time())
+
+    def failed(self, request: Request, code: int, reason: str) -> bool:
+        """There is no answer of a guest; whether a stale one was served in its place.
+
+        :param code: the status that would say so. :param reason: as counters name it.
+        """
+        fill = request.fill
+        assert fill is not None
+        if code in reuse.ERRORS and self._stands_in(request, fill, code, reason, self._loop.time()):
+            return True
+        self.over(request)
+        return False
+
+    def over(self, request: Request) -> None:
+        """Nothing comes of a request's fill, if it has one: those who wait for it go on by themselves."""
+        fill, request.fill = request.fill, None
+        if fill is not None:
+            request.headers = list(fill.asked.headers)
+            self._filling_bytes -= fill.size
+            self._under_way.end(fill, alone=True)
+
+    def _stands_in(self, request: Request, fill: Fill, code: int, reason: str, now: float) -> bool:
+        entry = fill.entry
+        if entry is None or not entry.may_stand_in(now):
+            return False
+        self.over(request)
+        self._count("stood_in")
+        self._write(request, fill.asked, entry, status.stood_in(code, entry.ttl_s(now), reason), now)
+        return True
+
+    def _give_up(self, request: Request, fill: Fill, reason: str, now: float) -> None:
+        if fill.place is not None:
+            self._responses.not_kept(fill.asked.key, now)
+        request.not_kept = reason
+        self.over(request)
+        self._count("not_kept")
+
+    def _entry(
+        self, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float, said: Fields
+    ) -> Entry:
+        purges, (_, uri) = self._responses.purges, fill.where
+        return Entry(fill.asked, fill.tenant, fill.run, kept, code, start, lines, body, now, uri, purges, said)
+
+    def _keep(
+        self, request: Request, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float
+    ) -> None:
+        entry = self._entry(fill, kept, code, start, lines, body, now, fill.said)
+        entry.look()
+        is_void = fill.void or entry.fate == "gone"
+        serves = not is_void and entry.use(now) == "serve"
+        if not is_void:
+            self._responses.put(entry)
+            if entry.fate == "good" and not serves and fill.place is not None:
+                self._responses.not_kept(entry.key, now)  # one at a time would wait for each other, and for nothing
+        request.fill = None
+        self._filling_bytes -= fill.size
+        self._under_way.end(fill, alone=not serves)
+
+    # What makes kept answers void.
+
+    def _void(self, fill: Fill, code: int, said: Fields) -> None:
+        """A request that may have changed something was answered (RFC 9111 section 4.4, RFC 9875 section 3)."""
+        if not 200 <= code < 400:
+            return
+        self._responses.drop_uri(*fill.where)
+        self._under_way.void(fill.where)
+        for name, value in said:
+            if name == b"cache-group-invalidation":
+                for group in parsing.groups_of(value.decode("latin-1"))[: parsing.TAGS_MAX]:
+                    self._responses.purge(Purge("tag", fill.where[0], group.lower()), self._loop.time())
+
+    def _count(self, result: str) -> None:
+        self._counters.add(self._counters.cache_results, result)
+
+
+def _landed(landed: asyncio.Future[bool], _: Request, alone: bool) -> None:
+    if not landed.done():
+        landed.set_result(alone)
+
+
+def _validating(request: Request, entry: Entry) -> list[tuple[bytes, bytes]]:
+    """The fields of a request that asks its guest whether a kept answer still holds."""
+    kept = entry.kept
+    fields = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]
+    if kept.entity_tag:
+        fields.append((b"If-None-Match", kept.entity_tag.encode("latin-1")))
+    if kept.last_modified:
+        fields.append((b"If-Modified-Since", kept.last_modified.encode("latin-1")))
+    return fields

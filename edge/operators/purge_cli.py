@@ -1,0 +1,60 @@
+"""`nunatak purge`: what an edge keeps of services' answers is void from now on."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from edge.operators.cli import CacheOption, SocketOption, TokenOption
+from vmimage.errors import OperatorError
+
+app = typer.Typer()
+
+_Many = list[str] | None
+
+
+@app.command()
+def purge(
+    service: Annotated[
+        str,
+        typer.Argument(help="All answers of this service, or those with --tag.", metavar="SERVICE", show_default="all"),
+    ] = "",
+    url: Annotated[
+        _Many, typer.Option(help="The answers for a URL, all variants.", metavar="URL", show_default="none")
+    ] = None,
+    prefix: Annotated[
+        _Many, typer.Option(help="Those for all URLs that begin so.", metavar="URL", show_default="none")
+    ] = None,
+    tag: Annotated[
+        _Many, typer.Option(help="Those with a tag, of SERVICE or of all services.", metavar="TAG", show_default="none")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those of all services.")] = False,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Make them stale: they are validated, or stand in while their guest fails.")
+    ] = False,
+    cache: CacheOption = None,
+    socket: SocketOption = None,
+    url_of_edge: Annotated[
+        str,
+        typer.Option("--edge", help="Address of the edge's pages.", metavar="http://HOST:PORT", show_default="none"),
+    ] = "",
+    token: TokenOption = None,
+) -> None:
+    """Purge answers that an edge keeps; when it returns none of them is served any more.
+
+    Each purge is noted in the edge's audit log. The exit code is 1 if the edge refuses.
+    """
+    from edge.operators.client import Door, ask
+
+    pairs = [
+        *(("service", name) for name in [service] if name),
+        *(("uri", text) for text in url or ()),
+        *(("prefix", text) for text in prefix or ()),
+        *(("tag", text) for text in tag or ()),
+        *((name, "1") for name, given in (("all", everything), ("soft", soft)) if given),
+    ]
+    if not any(name != "soft" for name, _ in pairs):
+        raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given: say what to purge")
+    status, body = ask(Door.of(cache, socket, url_of_edge, token), "purge", pairs, "POST")
+    sys.stdout.buffer.write(body)
+    raise typer.Exit(int(status >= 400))

@@ -1,0 +1,184 @@
+"""Is kept what says so, for as long as it says, and nothing else?"""
+
+import pytest
+
+from edge.cache import fields
+from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, storing
+
+NOW = 1_800_000_000
+MODIFIED = b"Thu, 01 Jan 2026 00:00:00 GMT"
+
+
+def said(
+    *lines: str,
+    status: int = 200,
+    authorized: bool = False,
+    no_store: bool = False,
+    heuristics: bool = False,
+    if_error_s: int = 0,
+) -> Kept | str:
+    """What becomes of an answer with these fields."""
+    pairs = [line.encode("latin-1").partition(b": ") for line in lines]
+    found = [(name.lower(), value) for name, _, value in pairs]
+    return storing(Answer(status, found, authorized, no_store, NOW, Wish(heuristics, if_error_s)))
+
+
+def kept(*lines: str, status: int = 200, authorized: bool = False, heuristics: bool = False) -> Kept:
+    found = said(*lines, status=status, authorized=authorized, heuristics=heuristics)
+    assert isinstance(found, Kept), found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lines", "lifetime_s"),
+    [
+        (["Cache-Control: max-age=60"], 60),
+        (["Cache-Control: MAX-AGE=060"], 60),
+        (["Cache-Control: max-age=60, s-maxage=5"], 5),
+        (["Cache-Control: max-age=60", "Cache-Control: s-maxage=5"], 5),
+        (["Cache-Control: max-age=60", "Expires: 0"], 60),
+        (["Cache-Control: max-age=60, max-age=90"], 60),
+        (["Cache-Control: max-age=99999999999999999999"], fields.AGE_MAX_S),
+        (['Cache-Control: x="max-age=3600, no-store", max-age=1'], 1),
+        (["Cache-Control: max-age=1", "CDN-Cache-Control: max-age=60"], 60),
+        (["Cache-Control: no-store", "CDN-Cache-Control: max-age=60"], 60),
+        (["CDN-Cache-Control: max-age=1", "Nunatak-Cache-Control: max-age=60"], 60),
+        (["CDN-Cache-Control: max-age=60;x=1, y=(1 2)"], 60),
+        (["CDN-Cache-Control: max-age=60, max-age=7"], 7),
+        (["Cache-Control: max-age=60", 'CDN-Cache-Control: max-age="7"'], 60),
+        (["Cache-Control: max-age=60", "CDN-Cache-Control: max-age=7, &&"], 60),
+        (["Cache-Control: max-age=60", "CDN-Cache-Control: no-store=1"], 60),
+        (["Date: Fri, 15 Jan 2027 08:00:00 GMT", "Expires: Fri, 15 Jan 2027 08:01:00 GMT"], 60),
+    ],
+)
+def test_the_lifetime_is_what_the_first_says_that_is_heard(lines: list[str], lifetime_s: int) -> None:
+    assert kept(*lines).lifetime_s == lifetime_s
+
+
+@pytest.mark.parametrize(
+    ("reason", "lines"),
+    [
+        ("unsaid", []),
+        ("unsaid", [f"Last-Modified: {MODIFIED.decode()}", 'ETag: "a"']),
+        ("unsaid", ["Cache-Control: public"]),
+        ("no-store", ["Cache-Control: max-age=60, No-Store"]),
+        ("no-store", ["Cache-Control: max-age=60", "CDN-Cache-Control: no-store"]),
+        ("private", ["Cache-Control: private, max-age=60"]),
+        ("vary", ["Cache-Control: max-age=60", "Vary: a", "Vary: , *"]),
+        ("vary", ["Cache-Control: max-age=60", "Vary: a,b,c,d,e,f,g,h,i"]),
+        ("set-cookie", ["Cache-Control: max-age=60", "Set-Cookie: a=b"]),
+        (USELESS, ["Cache-Control: max-age=0"]),
+        (USELESS, ["Cache-Control: max-age='60'"]),
+        (USELESS, ["Cache-Control: max-age=-60"]),
+        (USELESS, ["Cache-Control: max-age=60", "Age: 60"]),
+        (USELESS, ["Expires: 0"]),
+        (USELESS, ["Expires: Fri, 01 Jan 2038 00:00:00 GMT", "Expires: Fri, 01 Jan 2038 00:00:00 GMT"]),
+        (USELESS, ["CDN-Cache-Control: max-age=0", "Expires: Fri, 01 Jan 2038 00:00:00 GMT"]),
+        (TOO_LONG, ["Cache-Control: max-age=60" + "," * 5000]),
+    ],
+)
+def test_what_is_not_to_be_kept_says_why(reason: str, lines: list[str]) -> None:
+    assert said(*lines) == reason
+
+
+def test_the_request_can_forbid_it() -> None:
+    fresh = "Cache-Control: max-age=60"
+    assert said(fresh, no_store=True) == "request-no-store"
+    assert said(fresh, authorized=True) == "authorization"
+    for more in ("public", "s-maxage=5", "must-revalidate"):
+        assert kept(f"{fresh}, {more}", authorized=True)
+
+
+def test_statuses() -> None:
+    fresh = "Cache-Control: max-age=60"
+    assert [
+        code for code in (200, 204, 299, 301, 404, 500, 599) if not isinstance(said(fresh, status=code), Kept)
+    ] == []
+    assert [said(fresh, status=code) for code in (206, 304, 412, 416)] == ["status"] * 4
+    understood = "Cache-Control: max-age=60, no-store, must-understand"
+    assert kept(understood).lifetime_s == 60
+    assert said(understood, status=599) == "no-store"
+    assert said("Cache-Control: max-age=60, must-understand", status=599) == "not-understood"
+
+
+def test_freshness_is_guessed_where_the_answer_or_the_operator_allows_it() -> None:
+    modified = f"Last-Modified: {MODIFIED.decode()}"
+    assert kept(modified, "Cache-Control: public").lifetime_s == 86400
+    assert kept(modified, heuristics=True).lifetime_s == 86400
+    assert said(modified, status=403, heuristics=True) == "unsaid"
+
+
+def test_stale_answers_serve_where_they_may() -> None:
+    lines = "Cache-Control: max-age=60, stale-while-revalidate=5, stale-if-error=7"
+    assert kept(lines)[2:4] == (5, 7)
+    for strict in ("must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"):
+        assert kept(f"{lines}, {strict}", 'ETag: "a"')[2:4] == (0, 0)
+    assert kept("Cache-Control: max-age=0, stale-if-error=7").if_error_s == 7, "of use though it comes stale"
+    for line, if_error_s in (
+        ("max-age=60", 9),
+        ("max-age=60, stale-if-error=7", 7),
+        ("max-age=60, must-revalidate", 0),
+    ):
+        found = said(f"Cache-Control: {line}", if_error_s=9)
+        assert isinstance(found, Kept)
+        assert found.if_error_s == if_error_s
+
+
+def test_age_counts_from_what_the_guest_says() -> None:
+    fresh = "Cache-Control: max-age=600"
+    for value, age_s in (
+        ("7", 7),
+        ("7, 0", 7),
+        ("0, 7", 0),
+        ("x", 0),
+        ("-7", 0),
+        ("7.0", 0),
+        ("9999999999999", 1 << 31),
+    ):
+        found = said(fresh, "ETag: a", f"Age: {value}")
+        assert isinstance(found, Kept)
+        assert found.age_s == age_s, value
+
+
+def test_named_fields_are_left_out() -> None:
+    found = kept('Cache-Control: max-age=60, no-cache="A, b", private=set-cookie', "Set-Cookie: a=b", "Cache-Tag: X,y")
+    assert {b"a", b"b", b"set-cookie", b"cache-tag"} <= found.left_out
+    assert not found.validates_always
+    assert found.tags == ("x", "y")
+
+
+def test_tags_are_read_from_three_fields_and_bounded() -> None:
+    found = kept(
+        "Cache-Control: max-age=60",
+        'Cache-Groups: "g one", "g2";p, 7',
+        f"Cache-Tag: a,, b,{'x' * 129}",
+        "Surrogate-Key: c a",
+    )
+    assert found.tags == ("g2", "a", "b", "c")
+    many = ",".join(f"t{number}" for number in range(500))
+    assert len(kept("Cache-Control: max-age=60", f"Cache-Tag: {many}").tags) == fields.TAGS_MAX
+
+
+def test_each_reason_can_be_the_first() -> None:
+    assert len({name for name, _, _ in REFUSALS}) == len(REFUSALS)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Tue, 19 Jan 2038 14:14:08 GMT", 2147523248),
+        ("tue, 19 JAN 2038 14:14:08 gmt", 2147523248),
+        ("Thursday, 18-Aug-50 02:01:18 GMT", 2544400878),
+        ("Thu Aug  8 02:01:18 2050", 2543536878),
+        ("Thu, 18 Aug 2050 02:01:18 UTC", None),
+        ("Thu, 18 Aug 50 02:01:18 GMT", None),
+        ("Thu, 18  Aug  2050 02:01:18 GMT", None),
+        ("Thu, 18-Aug-2050 02:01:18 GMT", None),
+        ("Thu, 18 Aug 2050 2:01:18 GMT", None),
+        ("Thu, 32 Aug 2050 02:01:18 GMT", None),
+        ("0", None),
+        ("", None),
+    ],
+)
+def test_dates(text: str, seconds: int | None) -> None:
+    assert fields.date(text) == seconds
