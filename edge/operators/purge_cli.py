@@ -54,7 +54,7 @@ def purge(
         *((name, "1") for name, given in (("all", everything), ("soft", soft)) if given),
     ]
     if not any(name != "soft" for name, _ in pairs):
-        raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given")
+        raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given: say what to purge")
     status, body = ask(Door.of(cache, socket, url_of_edge, token), "purge", pairs, "POST")
     sys.stdout.buffer.write(body)
     raise typer.Exit(int(status >= 400))

@@ -398,5 +398,5 @@ def test_a_token_is_not_sent_in_the_clear_by_any_command(origin: Site) -> None:
     where = ("--origin", "http://origin.example", "--keys", str(origin.keys))
     image_ = str(_image(origin, "hers"))
     for words in (("publish", image_, "--service", "a"), ("rollback", "--service", "a"), ("logs", "a")):
-        with pytest.raises(CommandFailed, match="--plain-http sends it all the same"):
+        with pytest.raises(CommandFailed, match="all the same with --plain-http"):
             origin.run(*words, *where)

@@ -1,6 +1,8 @@
 """What is wrong with an edge, from what is known of it: a table, each row of which is met here."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,3 +69,14 @@ def test_an_edge_without_any_catalogue_whose_origin_is_past_its_date() -> None:
     status, said = page(replace(WELL, catalogue=False, look="expired", look_error="because"), "ready")
     assert status == 503
     assert [entry["name"] for entry in said["conditions"]] == ["origin_never_seen", "catalogue_expired"]
+
+
+def test_the_guides_name_them_all() -> None:
+    guides = Path(__file__).resolve().parents[2] / "docs" / "how-to"
+    for name, head in (
+        ("run-as-a-service.md", "| condition | `ready` |"),
+        ("when-an-edge-is-unwell.md", "| condition | what"),
+    ):
+        table = (guides / name).read_text("utf-8").partition(head)[2].partition("\n\n")[0]
+        first = "".join(line.split("|")[1] for line in table.splitlines()[2:])
+        assert set(re.findall(r"`(\w+)`", first)) == {row.name for row in TABLE}

@@ -110,3 +110,10 @@ def test_alerts_name_metrics_that_there_are() -> None:
     named = set(re.findall(r"nunatak_[a-z_]+", (DEPLOY / "alerts.yml").read_text()))
     assert named
     assert not named - known
+
+
+def test_the_guide_says_what_to_do_about_each_alert() -> None:
+    guide = (DEPLOY.parent / "how-to" / "when-an-edge-is-unwell.md").read_text()
+    alerts = re.findall(r"^ +- alert: (\w+)$", (DEPLOY / "alerts.yml").read_text(), re.MULTILINE)
+    assert len(alerts) > 10
+    assert set(re.findall(r"\*(\w+)\*", guide.partition("## Alerts")[2].partition("\n## ")[0])) == set(alerts)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from libos.runtimes.js import packed
-from libos.runtimes.js.intl_data import CANONICAL, _changes
+from libos.runtimes.js.intl_data import CANONICAL, changes_of
 from libos.runtimes.js.web_packages import IDNA
 from libos.toolchain.packages import source_tree
 
@@ -57,7 +57,7 @@ def test_likely_subtags_are_a_fifth_of_themselves_and_whole() -> None:
     assert 'import { likelySubtags as _likely } from "unpacked";' in written
     short = re.search(r'_likely\("([^"]*)", JSON\.parse', written)
     assert short is not None
-    back = packed._likely_back(short[1].split(","))
+    back = packed.likely_back(short[1])
     assert back["aak"] == "aak-Latn-PG"
     assert back["zza"] == "zza-Latn-TR"
     assert len(back) > 6000
@@ -73,9 +73,12 @@ def test_another_order_of_the_mapping_table_is_refused() -> None:
 
 
 def test_patterns_are_texts_for_the_constructor() -> None:
-    written = packed.patterns('"use strict";\n\nconst marks = /[\\u0300-\\u036F\\-/]/u;\nconst ends = /^a$/;\n')
-    assert 'const marks = new RegExp("[\\\\u0300-\\\\u036F\\\\-/]", "u");' in written
-    assert 'const ends = new RegExp("^a$", "");' in written
+    script = (
+        "const marks = /[\\u0300-\\u036F\\-/]/u;\nconst ends = /^a$/;\n\nmodule.exports = {\n  marks,\n  ends\n};\n"
+    )
+    written = packed.patterns(script)
+    expected = {"marks": ["[\\u0300-\\u036F\\-/]", "u"], "ends": ["^a$", ""]}
+    assert written == f'module.exports = require("unpacked").patterns({json.dumps(expected)});'
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0"), (35, "z"), (36, "10"), (-37, "-11"), (1679615, "zzzz")])
@@ -86,4 +89,4 @@ def test_base_36_is_javascript_s(number: int, text: str) -> None:
 
 def test_changes_of_a_zone_are_hours_since_the_last_one_or_seconds() -> None:
     rows = [(None, "LMT,-qw,0"), (-1830383032, "GMT,0,0"), (-1830379432, "BST,2s0,1"), (-1830343432, "GMT,0,0")]
-    assert _changes(rows) == "LMT,-qw,0|GMT,0,0|BST,2s0,1;A_-u9rgl4B1CaB"
+    assert changes_of(rows) == "LMT,-qw,0|GMT,0,0|BST,2s0,1;A_-u9rgl4B1CaB"

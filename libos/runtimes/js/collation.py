@@ -9,7 +9,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Final
 
 from libos.toolchain.packages import Package, source_tree
@@ -18,6 +17,7 @@ PYUCA: Final = Package("wheel", "pyuca", "1.2", "abaa12e1bd2c7c68ca8396ff8383bc0
 REACH: Final = 0x3130  # of the table: most scripts in use but Han and Hangul, whose code points are in order
 SEVERAL: Final = 0x4000  # stands for the first weight of a character with more than one element
 MIDDLE: Final = 0x5000  # a step of 0
+BLOCK: Final = 128  # code points, whose first step is from 0: what a text does not touch is not read
 TERTIARY_BITS: Final = 5
 _LINE: Final = re.compile(r"([0-9A-F]{4,6})\s*;\s*((?:\[[.*][0-9A-F.]+\])+)")
 _ELEMENT: Final = re.compile(r"\[[.*]([0-9A-F]+)\.([0-9A-F]+)\.([0-9A-F]+)")
@@ -25,8 +25,8 @@ Element = tuple[int, int, int]
 
 
 def collation_tables() -> Iterator[tuple[str, bytes]]:
-    """`collation/weights`: a character for each code point, how far its primary weight is from the last one's; then as
-    many of secondary and tertiary weights in one.
+    """`collation/weights`: a character for each code point, how far its primary weight is from the last one's in its
+    block; then as many of secondary and tertiary weights in one.
 
     `collation/more`: elements of those with several, and the greatest primary weight of spaces and punctuation.
 
@@ -60,7 +60,7 @@ def collation_tables() -> Iterator[tuple[str, bytes]]:
             firsts.append(0)
             others.append(0)
     ignorable = max(rank[p] for p in primaries if group.get(p, 9) < 2)
-    steps = (first - last + MIDDLE for last, first in pairwise((0, *firsts)))
+    steps = (first - (firsts[code - 1] if code % BLOCK else 0) + MIDDLE for code, first in enumerate(firsts))
     yield "collation/weights", "".join(map(chr, (*steps, *others))).encode()
     yield "collation/more", json.dumps({"elements": more, "punctuation": ignorable}, separators=(",", ":")).encode()
 

@@ -191,12 +191,16 @@ def _zones() -> Iterator[tuple[str, bytes]]:
             if since != "NaN" and (not kept or kept[-1][1] != state):
                 kept.append((int(since, 36) if since else None, state))
         known.append(zone)
-        lines.append(_changes(kept))
+        lines.append(changes_of(kept))
     yield "zones", "|".join(known).encode()
     yield "changes", "\n".join(lines).encode()
 
 
-def _changes(rows: Sequence[tuple[int | None, str]]) -> str:
+def changes_of(rows: Sequence[tuple[int | None, str]]) -> str:
+    """A zone's line of `changes`.
+
+    :param rows: since when, in seconds since 1970 (`None`: from ever), and `name,offset,dst`.
+    """
     letters = {state: chr(ord("A") + number) for number, state in enumerate(dict.fromkeys(state for _, state in rows))}
     assert len(letters) <= packed.LETTERS, "as many states of a zone as letters expected"
     changes, last = "", 0

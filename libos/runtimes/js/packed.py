@@ -38,9 +38,10 @@ def json_module(text: str) -> str:
 
 def patterns(script: str) -> str:
     """Literals of regular expressions, which bytecode has compiled beside their texts, become texts alone."""
-    found = _PATTERN.sub(lambda at: f"const {at[1]} = new RegExp({json.dumps(at[2])}, {json.dumps(at[3])});", script)
-    assert "new RegExp(" in found, "patterns expected, one a line"
-    return found
+    found = {name: (text, flags) for name, text, flags in _PATTERN.findall(script)}
+    names = re.findall(r"^\s+(\w+),?$", script[script.index("module.exports = {") :], re.MULTILINE)
+    assert names == list(found), "patterns expected, one a line, and what is exported"
+    return f'module.exports = require("{UNPACKED}").patterns({json.dumps(found)});'
 
 
 def mapping_table(text: str) -> str:
@@ -48,7 +49,7 @@ def mapping_table(text: str) -> str:
     table = json.loads(text)
     heads, texts = _mapping(table)
     assert _mapping_back(heads, texts) == table, "rows one after the other expected"
-    return f'module.exports = require("{UNPACKED}").mappingTable({_quoted(heads)}, {_quoted(texts)});'
+    return f'module.exports = require("{UNPACKED}").mappingTable({_quoted(heads)}, {_quoted(texts)}, {len(table)});'
 
 
 def base36(number: int) -> str:
@@ -57,6 +58,16 @@ def base36(number: int) -> str:
         return f"-{base36(-number)}"
     head = base36(number // len(DIGITS)) if number >= len(DIGITS) else ""
     return head + DIGITS[number % len(DIGITS)]
+
+
+def likely_back(short: str) -> dict[str, str]:
+    """What `literals` wrote of CLDR's likely subtags: those of languages of three letters, by tag."""
+    subtags, number = {}, -1
+    for gap, script, region in _SHORT_TAG.findall(short):
+        number += int(gap or 1)
+        key = "".join(chr(ord("a") + number // LETTERS**power % LETTERS) for power in (2, 1, 0))
+        subtags[key] = f"{key}-{(script or 'latn').capitalize()}-{region}"
+    return subtags
 
 
 def _text_of(match: re.Match[str]) -> str:
@@ -114,19 +125,8 @@ def _likely(subtags: dict[str, str]) -> str:
         gap = number - last
         short.append(("" if gap == 1 else str(gap)) + ("" if script == "latn" else script) + region)
         last = number
-    assert {**rest, **_likely_back(short)} == subtags
-    return f"_likely({_quoted(','.join(short))}, {_parsed(rest)})"
-
-
-def _likely_back(short: list[str]) -> dict[str, str]:
-    subtags, number = {}, -1
-    for text in short:
-        found = _SHORT_TAG.fullmatch(text)
-        assert found is not None
-        number += int(found[1] or 1)
-        key = "".join(chr(ord("a") + number // LETTERS**power % LETTERS) for power in (2, 1, 0))
-        subtags[key] = f"{key}-{(found[2] or 'latn').capitalize()}-{found[3]}"
-    return subtags
+    assert {**rest, **likely_back("".join(short))} == subtags
+    return f"_likely({_quoted(''.join(short))}, {_parsed(rest)}, {len(short)})"
 
 
 def _number(key: str) -> int:

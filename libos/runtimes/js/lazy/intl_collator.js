@@ -1,16 +1,19 @@
 // Intl.Collator: the comparison of the Unicode Collation Algorithm (UTS 10) with the weights of collation.py.
 const { nk } = share;
 const TERTIARY_BITS = 5, SEVERAL = 0x4000, MIDDLE = 0x5000, CASE = 8; // a tertiary weight from here on is an upper case's
-let weights = nk.table("collation/weights");
+const weights = nk.table("collation/weights");
 const { elements: more, punctuation } = JSON.parse(nk.table("collation/more"));
-const REACH = weights.length / 2;
-const firsts = new Uint16Array(REACH), others = new Uint16Array(REACH);
-for (let code = 0, last = 0; code < REACH; code++) {
-  last = firsts[code] = last + weights.charCodeAt(code) - MIDDLE;
-  others[code] = weights.charCodeAt(REACH + code);
-}
-weights = null;
-const DIGIT = firsts[0x30], ASCII = /^[\x20-\x7e]*$/;
+const REACH = weights.length / 2, BLOCK = 128, firsts = new Uint16Array(REACH), read = new Uint8Array(Math.ceil(REACH / BLOCK));
+// The primary weight of a character: of those beside it, too, with the first of them.
+const firstOf = (code) => {
+  const block = (code / BLOCK) | 0;
+  if (!read[block]) {
+    for (let at = block * BLOCK, end = Math.min(at + BLOCK, REACH), last = 0; at < end; at++) last = firsts[at] = last + weights.charCodeAt(at) - MIDDLE;
+    read[block] = 1;
+  }
+  return firsts[code];
+};
+const DIGIT = firstOf(0x30), ASCII = /^[\x20-\x7e]*$/;
 
 // Beyond the table: Han as it was first encoded, then its extensions, then the rest.
 const isHan = (code) => (code >= 0x4e00 && code <= 0x9fff) || (code >= 0xf900 && code <= 0xfaff);
@@ -34,12 +37,12 @@ const keysOf = (text, { numeric, ignorePunctuation }) => {
       const digits = plain.slice(start, at).replace(/^0+(?=.)/, "");
       put(DIGIT, 1, 2);
       first.push(digits.length);
-      for (const digit of digits) first.push(firsts[digit.charCodeAt(0)]);
+      for (const digit of digits) first.push(firstOf(digit.charCodeAt(0)));
       continue;
     }
     at += code > 0xffff ? 2 : 1;
     if (code >= REACH) { put(beyond(code), 1, 2); continue; }
-    const a = firsts[code], rest = others[code];
+    const a = firstOf(code), rest = weights.charCodeAt(REACH + code);
     if (a === SEVERAL) for (const element of more[rest]) put(...element);
     else put(a, rest >> TERTIARY_BITS, rest & ((1 << TERTIARY_BITS) - 1));
   }
