@@ -10,6 +10,7 @@ from typing import Final
 from edge.common.ending import Ending
 from edge.common.service_manager import ServiceManager
 from origin.registry.server import Origin, serve
+from vmimage.errors import OperatorError
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -46,12 +47,15 @@ async def serve_until_told(
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, begin_anew)
     given = [each.socket for each in manager.held()]
-    async with asyncio.TaskGroup() as group:
-        pinging = group.create_task(ping()) if manager.ping_s else None
-        stopping = group.create_task(stop())
-        try:
-            await serve(site, host, port, ready, ending.asked, given)
-        finally:
-            for task in (pinging, stopping):
-                if task is not None:
-                    task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            pinging = group.create_task(ping()) if manager.ping_s else None
+            stopping = group.create_task(stop())
+            try:
+                await serve(site, host, port, ready, ending.asked, given)
+            finally:
+                for task in (pinging, stopping):
+                    if task is not None:
+                        task.cancel()
+    except* OperatorError as refused:
+        raise refused.exceptions[0] from None

@@ -294,7 +294,7 @@ def test_requests_that_ride_together_do_not_pay_for_each_other() -> None:
 
 def test_memory_is_limited_and_typed() -> None:
     guest = Guest(image_of(EXAMPLES / "hog.c"))
-    with pytest.raises(OutOfMemory, match="32 MiB"):
+    with pytest.raises(OutOfMemory, match="32MiB of memory: build with --memory 64MiB"):
         guest.get("/hog")
     assert b"out of memory after" in guest.log + b"".join(guest.machine.log)
 
