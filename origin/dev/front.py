@@ -163,6 +163,7 @@ class DevFront(Front):
     def _show(self, request: Request, about: About, problem: Problem) -> None:
         for_browser = "text/html" in request.header(b"accept")
         build = self.builds if request.method == "GET" else None
+        self._caching.over(request)  # those who ask for the same go on by themselves
         about.status = problem.status
         if problem is not self.broken:  # that one was said when it came up
             about.problem = problem
