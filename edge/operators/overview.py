@@ -41,6 +41,7 @@ def overview(supervisor: Supervisor, by_tier: Mapping[str, int], now: float) -> 
         "crashes": sum(counters.crashes.values()),
         "refusals": dict(sorted(counters.refusals.items(), key=lambda each: -each[1])[:REASONS_MAX]),
         "answers": dict(counters.answers),
+        "cache": dict(counters.cache_results),
         "memory": {
             "resident": [budget.used_bytes, budget.budget_bytes],
             "parked": [memory.used_bytes, memory.budget_bytes],

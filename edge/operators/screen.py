@@ -95,6 +95,8 @@ def _head(edge: Mapping[str, Any]) -> Iterable[Text]:
     memory = (f"{what} {decimal(used)} of {decimal(most)}" for what, (used, most) in edge["memory"].items())
     yield Text(f"memory: {', '.join(memory)}")
     yield Text(f"workers: {'; '.join(map(_worker, edge['workers'])) or 'none'}")
+    cache = ", ".join(f"{plain(result)} {count:,}" for result, count in sorted(edge["cache"].items()))
+    yield Text(f"kept answers: {cache or 'none asked for'}")
     yield _catalogue(edge["catalogue"], edge["time"])
     yield Text("")
 

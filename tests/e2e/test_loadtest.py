@@ -21,7 +21,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_demo_shows_every_step_and_exits_0() -> None:
     done = _run("demo")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("✓") == 7
+    assert done.stdout.count("✓") == 8
     assert "first byte" in done.stdout
 
 

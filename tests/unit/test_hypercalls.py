@@ -6,7 +6,8 @@ import pytest
 
 from edge.vmm.machine.hypercalls import HYPERCALLS, carry_out
 from vmimage import abi
-from vmimage.errors import GuestExited, GuestViolation, OutOfMemory
+from vmimage.errors import GuestExited, GuestViolation, OutOfMemory, OutOfTime
+from vmimage.limit_errors import out_of_time
 
 MEMORY = 32 << 20
 
@@ -14,7 +15,7 @@ MEMORY = 32 << 20
 class Caller(SimpleNamespace):
     """A machine with registers and nothing else."""
 
-    def __init__(self, *arguments: int, baking: bool = False) -> None:
+    def __init__(self, *arguments: int, baking: bool = False, is_over_time: bool = False) -> None:
         self.results: list[int] = []
         self.fs: list[int] = []
         self.slept: list[int] = []
@@ -22,13 +23,16 @@ class Caller(SimpleNamespace):
             argument=lambda place: arguments[place], set_result=self.results.append, set_fs_base=self.fs.append
         )
         clock = SimpleNamespace(set_timer=lambda *given: sum(given), reads=0)
-        super().__init__(engine=engine, clock=clock, memory_bytes=MEMORY, baking=baking)
+        super().__init__(engine=engine, clock=clock, memory_bytes=MEMORY, baking=baking, is_over_time=is_over_time)
 
     def sleep_until(self, deadline_ns: int) -> None:
         self.slept.append(deadline_ns)
 
     def ready(self) -> bool:
         return bool(self.baking)
+
+    def over_time(self) -> OutOfTime | None:
+        return out_of_time(201_000_000, 200) if self.is_over_time else None
 
 
 def test_every_port_of_the_architecture_is_in_the_table() -> None:
@@ -88,3 +92,7 @@ def test_the_way_out() -> None:
         carry_out(Caller(3), abi.PORT_EXIT)
     with pytest.raises(OutOfMemory, match="32MiB"):
         carry_out(Caller(abi.EXIT_NO_MEMORY), abi.PORT_EXIT)
+    with pytest.raises(GuestExited, match="exit code 14"):
+        carry_out(Caller(abi.EXIT_NO_TIME), abi.PORT_EXIT)
+    with pytest.raises(OutOfTime, match="200"):
+        carry_out(Caller(abi.EXIT_NO_TIME, is_over_time=True), abi.PORT_EXIT)

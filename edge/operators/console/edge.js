@@ -27,10 +27,11 @@ function drawFigures(edge) {
   const more = apart.filter(([number]) => number).map(([number, what]) => `, ${number} ${what}`).join("");
   const of = ([used, most]) => `${bytes(used)} of ${bytes(most)}`;
   const refused = Object.entries(edge.refusals).slice(0, 3).map(([reason, number]) => `${reason} ${count(number)}`);
+  const kept = Object.entries(edge.cache).map(([result, number]) => `${result} ${count(number)}`).join(", ");
   const figures = [
     ["Requests/s", rate(edge.rate), `${count(edge.requests)} in all, ${count(edge.waiting)} wait`],
     ["p50 and p99", `${ms(edge.p50_ms)} / ${ms(edge.p99_ms)} ms`, `of the last ${Math.round(edge.window_s)} s`],
-    ["Hits", percent(edge.hits), "the image was here"],
+    ["Hits", percent(edge.hits), `the image was here; kept answers: ${kept || "none asked for"}`],
     ["Services", count(edge.services), tiers + more],
     ["Machines' memory", bytes(memory.resident[0]), `of ${bytes(memory.resident[1])}`],
     ["Parked in memory", bytes(memory.parked[0]), `of ${bytes(memory.parked[1])}; images ${of(memory.images)}`],

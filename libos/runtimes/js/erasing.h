@@ -8,6 +8,7 @@
 #include "quickjs.h"
 
 JSRuntime *erasing_runtime(void);
+void erase_bytes(void *at, size_t size);
 void erase_freed(JSContext *ctx); /* what the engine has free within pages that it keeps */
 void erase_stack(void);           /* what earlier calls have left below the caller */
 

@@ -9,10 +9,15 @@
 
 #define STACK_BYTES (384 << 10) /* as deep as scripts go: main.c */
 
+void erase_bytes(void *at, size_t size) {
+    memset(at, 0, size);
+    __asm__ volatile("" ::"r"(at) : "memory"); /* else a compiler leaves out what comes before free() */
+}
+
 static void erasing_free(void *opaque, void *block) {
     (void)opaque;
     if (block && !serving)
-        memset(block, 0, malloc_usable_size(block));
+        erase_bytes(block, malloc_usable_size(block));
     free(block);
 }
 
@@ -47,16 +52,15 @@ void erase_freed(JSContext *ctx) {
                 JSMallocBlockHeader *block = arena_get_block(arena, at, size);
                 at = block->u.free_next;
                 block->gc_obj_type = block->mark = block->ref_count = 0;
-                memset(block->user_data, 0, size - sizeof(*block));
+                erase_bytes(block->user_data, size - sizeof(*block));
             }
         }
     }
 }
 
 __attribute__((noinline)) void erase_stack(void) {
-    volatile char below[STACK_BYTES];
-    memset((char *)below, 0, sizeof(below));
-    __asm__ volatile("" ::"r"(below) : "memory");
+    char below[STACK_BYTES];
+    erase_bytes(below, sizeof(below));
 }
 
 #undef STACK_BYTES

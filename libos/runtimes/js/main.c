@@ -109,7 +109,7 @@ static JSValue load(void) {
     memcpy(source, data, size);
     source[size] = 0;
     JSValue module = JS_Eval(context, source, size, "worker.js", JS_EVAL_TYPE_MODULE | JS_EVAL_FLAG_COMPILE_ONLY);
-    memset(source, 0, size);
+    erase_bytes(source, size);
     free(source);
     if (JS_IsException(module))
         fail("worker.js", JS_GetException(context));
