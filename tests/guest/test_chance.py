@@ -178,7 +178,7 @@ def test_a_rest_that_takes_longer_than_a_request_may_is_refused() -> None:
 
 def test_a_runtime_may_not_need_random_bytes_for_its_base() -> None:
     runtime = partial(compile_linux, [PROGRAMS / "linux_chance.c"])
-    with pytest.raises(PublisherError, match="a runtime that needs no random bytes to begin expected"):
+    with pytest.raises(PublisherError, match="begins with random bytes: use another language"):
         Baker(language=replace(LANGUAGES[0], name="bad", program=runtime))
 
 
