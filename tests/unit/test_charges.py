@@ -185,7 +185,7 @@ def test_pieces_of_one_line_written_in_one_turn_are_one_line(clock: list[int]) -
 def test_work_without_a_request_has_a_share_and_a_burst_of_one_request(clock: list[int]) -> None:
     background = Background(cpu_ms=100)
     background.spend(100 * MS)
-    with pytest.raises(OutOfBackgroundTime, match="at most 100 ms"):
+    with pytest.raises(OutOfBackgroundTime, match="used more than 100 ms"):
         background.spend(1)
     spend_for_ten_seconds(Background(cpu_ms=100), clock, BACKGROUND_PERCENT)
     with pytest.raises(OutOfBackgroundTime):
