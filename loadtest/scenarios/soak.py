@@ -7,13 +7,14 @@ fetched again, all the time. How much the edge can do is measured briefly; then 
 the end: no error, no growth beyond `BUDGETS` after a warm-up, evictions from every tier.
 """
 
+import base64
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from loadtest.scenarios.growth import Budget, judge
 from loadtest.site.checks import NotServed
@@ -31,12 +32,13 @@ WARM_UP: Final = 1 / 3  # of the soak: caches fill, allocators find their size; 
 CAPACITY_CONNECTIONS: Final = 16
 IDLE_S: Final = 1.5  # until the records of the last second are on disk
 
-# Bytes for each service; measured for c=3,js=2,lua=1: 7.6 KB a parked record, 9 KB an image. A quarter of the records,
-# half of them on disk, and a third of the images fit, beside what all share.
+# Bytes for each service; measured for c=3,js=2,lua=1: 7.6 KB a parked record, 11.6 KB an image. A quarter of the
+# records, half of them on disk, and a third of the images fit, beside the bases, which all share.
 PARKED_MEMORY: Final = 2 << 10
 PARKED_DISK: Final = 4 << 10
-IMAGE_MEMORY, IMAGE_MEMORY_SHARED = 3 << 10, 7 << 20  # three bases are some 6.5 MiB
+IMAGE_MEMORY: Final = 4 << 10
 BLOB_DISK: Final = 1 / 3  # of what images have for themselves; bases, which stay in memory, are the first to leave it
+PAGE_BYTES: Final = 4 << 10
 RESIDENT_MEMORY: Final = 40 << 20  # some fifteen machines
 
 # SQLite's write-ahead logs are up to 4 MiB a cache before they are written over (1,000 pages, its default). Connections
@@ -240,23 +242,36 @@ def soak(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
 
 
 def _add_edge(site: Site, plan: Plan) -> Server:
-    parked, images = plan.services * PARKED_MEMORY, IMAGE_MEMORY_SHARED + plan.services * IMAGE_MEMORY
+    stored, parked = Stored.of(site.store), plan.services * PARKED_MEMORY
+    images = stored.bases + MIB // 4 + plan.services * IMAGE_MEMORY
     config: dict[str, int | float | str | bool] = {
         "parked_memory": parked,
         "image_memory": images,
         "parked_disk": max(MIB, plan.services * PARKED_DISK),
-        "disk": int(own_bytes(site.store) * BLOB_DISK),
+        "disk": max(MIB, int(stored.own * BLOB_DISK)),  # which is the least that an edge takes
     }
     memory = parked + images + RESIDENT_MEMORY
     return site.add_edge(memory=f"{-(-memory // MIB)}MiB", config=config)
 
 
-def own_bytes(store: Path) -> int:
-    """Of an origin's store, what one image alone has: its manifest, and the layers that no other names."""
-    manifests = [path.read_bytes() for path in (store / "manifests").glob("*/*/*")]
-    layers = [layer for manifest in manifests for layer in json.loads(manifest)["layers"]]
-    named = Counter(layer["digest"] for layer in layers)
-    return sum(map(len, manifests)) + sum(int(layer["size"]) for layer in layers if named[layer["digest"]] == 1)
+class Stored(NamedTuple):
+    """What edges take for the images of an origin's store, in bytes."""
+
+    bases: int  # in memory, each once
+    own: int  # fetched for one image alone: its manifest and its snapshot
+
+    @classmethod
+    def of(cls, store: Path) -> "Stored":
+        """By its manifests; symbols and sources are for crashes, and are not counted."""
+        bases = own = 0
+        for path in (store / "manifests").glob("*/*/*"):
+            manifest = json.loads(path.read_bytes())
+            config = json.loads(base64.b64decode(manifest["config"]["data"]))
+            if config["base"] is None:
+                bases += config["page_count"] * PAGE_BYTES
+            else:
+                own += path.stat().st_size + manifest["layers"][0]["size"]
+        return cls(bases, own)
 
 
 def _capacity(order: Order) -> float:

@@ -43,7 +43,7 @@ KINDS = {
 @pytest.fixture(scope="module", params=ENGINES)
 def engine_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Site]]:
     """An edge that runs everything on one engine."""
-    config = {"refresh": 0.2, "engine": request.param}
+    config = {"refresh": 0.2, "engine": request.param, "response_memory": 0}  # each answer is a machine's
     with Site(tmp_path_factory.mktemp(request.param), edge_config=config) as site:
         yield request.param, site
 

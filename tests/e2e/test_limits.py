@@ -139,7 +139,7 @@ def test_fresh_machines_serve_as_many_at_once_as_their_image_says(site: Site, ed
     cgi = publish(site, "li-cgi", "--cgi", source=PROGRAMS / "linux_cgi.c")
     three = publish(site, "li-three", "--cgi", "--pool", "3", source=PROGRAMS / "linux_cgi.c")
     before, grown = machines(edge), metrics(edge)["pool_grown_total"]
-    assert most_at_once(spans(at_once(edge, [f"{cgi}/?sleep=1500"] * FRESH_POOL))) == FRESH_POOL
+    assert most_at_once(spans(at_once(edge, [f"{cgi}/?sleep=4000"] * FRESH_POOL))) == FRESH_POOL
     opens = metrics(edge)["opens_total"]
     assert metrics(edge)["pool_grown_total"] == grown + FRESH_POOL - 1
     spans(at_once(edge, [f"{cgi}/?sleep=1"] * 64))

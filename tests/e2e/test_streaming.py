@@ -375,6 +375,7 @@ def test_a_compressed_answer_that_is_passed_on_keeps_its_bytes(streams: Site) ->
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)
         connection.request("GET", path, headers={"Host": "streams.test", "Accept-Encoding": "gzip, br;q=1.0, zstd"})
         response = connection.getresponse()
+        assert response.status == 200, response.read()
         assert response.headers["X-Asked"] == "gzip", "what could not be decoded is not asked for"
         got[path] = response.headers["Content-Encoding"], response.read()
         connection.close()

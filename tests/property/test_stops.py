@@ -59,7 +59,7 @@ def test_nothing_is_done_twice(kind: type[UnicornEngine] | type[KvmEngine]) -> N
             while isinstance(engine.run(), SliceOver):
                 stops += 1
         counts = memory.ram[abi.PROGRAM_ADDRESS : abi.PROGRAM_ADDRESS + 16]
-        assert stops > 10
+        assert stops > 0
         assert int.from_bytes(counts[:8], "little") == rounds
         assert int.from_bytes(counts[8:], "little") == 3 * rounds
     finally:

@@ -1,5 +1,6 @@
 """Does a soak's verdict find each thing that may go wrong, and nothing else?"""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.scenarios.soak import MIB, Plan, Result, Sample, own_bytes
+from loadtest.scenarios.soak import MIB, Plan, Result, Sample, Stored
 from loadtest.site.vitals import Vitals
 from loadtest.traffic.tally import Tally
 
@@ -106,11 +107,12 @@ def test_growth_while_it_warms_up_is_none() -> None:
     assert _result(_early).complaints() == []
 
 
-def test_what_one_image_alone_has_is_told_from_what_several_share(tmp_path: Path) -> None:
+def test_what_images_have_for_themselves_is_told_from_the_base_that_they_share(tmp_path: Path) -> None:
     folder = tmp_path / "manifests" / "sha256" / "00"
     folder.mkdir(parents=True)
-    for name, own in (("one", 10), ("other", 20)):
-        layers = [{"digest": "shared", "size": 1_000_000}, {"digest": name, "size": own}]
-        (folder / name).write_text(json.dumps({"layers": layers}))
-    manifests = sum(path.stat().st_size for path in folder.iterdir())
-    assert own_bytes(tmp_path) == manifests + 30
+    for name, base, snapshot in (("base", None, 1_000_000), ("one", "base", 10), ("other", "base", 20)):
+        config = base64.b64encode(json.dumps({"base": base, "page_count": 3}).encode()).decode()
+        layers = [{"size": snapshot}, {"size": 5_000_000}]  # the second are symbols, for a crash
+        (folder / name).write_text(json.dumps({"config": {"data": config}, "layers": layers}))
+    manifests = sum((folder / name).stat().st_size for name in ("one", "other"))
+    assert Stored.of(tmp_path) == (3 * 4096, manifests + 30)
