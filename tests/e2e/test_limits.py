@@ -139,7 +139,8 @@ def test_fresh_machines_serve_as_many_at_once_as_their_image_says(site: Site, ed
     cgi = publish(site, "li-cgi", "--cgi", source=PROGRAMS / "linux_cgi.c")
     three = publish(site, "li-three", "--cgi", "--pool", "3", source=PROGRAMS / "linux_cgi.c")
     before, grown = machines(edge), metrics(edge)["pool_grown_total"]
-    assert most_at_once(spans(at_once(edge, [f"{cgi}/?sleep=4000"] * FRESH_POOL))) == FRESH_POOL
+    asked = [f"{cgi}/?sleep=1500&{number}" for number in range(FRESH_POOL)]  # who asks for the same waits for the first
+    assert most_at_once(spans(at_once(edge, asked))) == FRESH_POOL
     opens = metrics(edge)["opens_total"]
     assert metrics(edge)["pool_grown_total"] == grown + FRESH_POOL - 1
     spans(at_once(edge, [f"{cgi}/?sleep=1"] * 64))
@@ -153,7 +154,7 @@ def test_a_quick_request_does_not_wait_for_a_slow_one_of_another_fresh_machine(s
     with Client(edge.url) as client, ThreadPoolExecutor(1) as other:
         spans([client.get(f"{cgi}/?sleep=1")])
         before = requests(edge, "li-slow")
-        slow = other.submit(at_once, edge, [f"{cgi}/?sleep=2500"])
+        slow = other.submit(at_once, edge, [f"{cgi}/?sleep=1500"])
         eventually(lambda: requests(edge, "li-slow") == before + 1, "the slow one is under way")
         quick = spans([client.get(f"{cgi}/?sleep=1") for _ in range(3)])
         assert max(ended for _, ended in quick) < spans(slow.result())[0][1]
