@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenO
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
+    from origin.publish.chain import Warn
     from origin.publish.entries import Exchange
     from vmimage.trust import ServiceRecord, Trust
 
@@ -102,12 +103,8 @@ def add(
 ) -> None:
     """Have a service answer for more hosts, as a new version of the same image. Its machines go on."""
     from origin.publish.names import add_hosts
-    from origin.publish.progress import report
 
-    def start(trust: Trust, signer: Signer, now: datetime) -> Exchange:
-        return add_hosts(service, names, trust, signer, now, _warn)
-
-    report(_carry_out(start, origin, keys, token_file, plain_http))
+    _change_hosts(add_hosts, service, names, origin, keys, token_file, plain_http)
 
 
 @hosts.command()
@@ -121,10 +118,23 @@ def remove(
 ) -> None:
     """Have a service answer for hosts no more, which are free then. Its machines go on."""
     from origin.publish.names import remove_hosts
+
+    _change_hosts(remove_hosts, service, names, origin, keys, token_file, plain_http)
+
+
+def _change_hosts(
+    change: Callable[[str, Sequence[str], Trust, Signer, datetime, Warn], Exchange],
+    service: str,
+    names: Sequence[str],
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+) -> None:
     from origin.publish.progress import report
 
     def start(trust: Trust, signer: Signer, now: datetime) -> Exchange:
-        return remove_hosts(service, names, trust, signer, now, _warn)
+        return change(service, names, trust, signer, now, _warn)
 
     report(_carry_out(start, origin, keys, token_file, plain_http))
 

@@ -65,7 +65,8 @@ class Wanted:
     written: Callable[[int], Written] | None = None
 
 
-Revise = Callable[[Mapping[str, ServiceRecord | None]], Mapping[str, Wanted]]
+Records = Mapping[str, ServiceRecord | None]  # by service, None where there is none
+Revise = Callable[[Records], Mapping[str, Wanted]]
 
 
 def image_of(manifest: ImageManifest, size: int) -> Image:

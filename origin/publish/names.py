@@ -12,13 +12,12 @@ from typing import Final
 from securesystemslib.signer import Signer
 
 from origin.publish.chain import Warn, newest, require_token
-from origin.publish.entries import Entries, Exchange, Hosts, Image, Revise, Wanted
+from origin.publish.entries import Entries, Exchange, Hosts, Image, Records, Revise, Wanted
 from origin.publish.written import Choice, Written
 from vmimage.errors import PublisherError
 from vmimage.trust import ServiceRecord, Trust
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
-Records = Mapping[str, ServiceRecord | None]
 
 
 def withdraw(

@@ -20,6 +20,7 @@ from origin.publish.entries import (
     Entries,
     Exchange,
     Hosts,
+    Records,
     Wanted,
     find_history,
     find_record,
@@ -33,12 +34,11 @@ from origin.publish.written import Choice
 from vmimage.archive import ImageBundle, checked_layers
 from vmimage.errors import PublisherError
 from vmimage.manifest import MANIFEST_TYPE, REPOSITORY
-from vmimage.trust import ServiceRecord, Trust, service_path
+from vmimage.trust import Trust, service_path
 
 PROBE_BYTES: Final = 64 << 10  # a blob from this size on is asked for before it is sent
 
 _Upload = Generator[Sequence[Request], Sequence[Response], None]
-_Records = Mapping[str, ServiceRecord | None]
 
 
 def publish(
@@ -70,7 +70,7 @@ def publish(
     manifests = {digest: image_of(i.manifest, len(i.manifest.to_bytes())) for digest, i in images.items()}
     wanted = {p.service: Wanted(manifests[p.image], _hosts(p.hosts), p.tenant) for p in publications}
 
-    def revise(_: _Records) -> Mapping[str, Wanted]:
+    def revise(_: Records) -> Mapping[str, Wanted]:
         return wanted
 
     entries = Entries(trust, signer, now, written)
