@@ -19,14 +19,20 @@ from vmimage.errors import Unavailable
 BASE, OTHER = "sha256:00", "sha256:01"
 A, B = b"a" * 4096, b"b" * 4096
 SEAL = Seal(bytes(range(32)), fresh=False)
+THREAD = ThreadPoolExecutor(1)
+"""All that is written here is written by it, in order."""
 
 
 def overlays(path: Path, limit_bytes: int = 1 << 20, seal: Seal = SEAL, counters: Counters | None = None) -> Overlays:
-    return Overlays(path / "written.db", limit_bytes, ThreadPoolExecutor(1), seal, counters or Counters())
+    return Overlays(path / "written.db", limit_bytes, THREAD, seal, counters or Counters())
 
 
 def killed(path: Path) -> Path:
-    """The folder as a process that was killed would leave it: nothing was closed, the log was not taken in."""
+    """The folder as a process that was killed would leave it: nothing was closed, the log was not taken in.
+
+    What is noted without being waited for is written by then.
+    """
+    THREAD.submit(lambda: None).result()
     copy = path / "after"
     copy.mkdir()
     for name in ("written.db", "written.db-wal"):
