@@ -30,7 +30,7 @@ from vmimage.drives import DriveRef
 from vmimage.errors import PublisherError
 from vmimage.manifest import MEMORY_STEP
 
-IN_IMAGE_MAX: Final = 1 << 20  # bytes of contents, see the decision
+IN_IMAGE_MAX: Final = 256 << 10  # bytes of contents, see the decision
 MISSING: Final = "404.html"
 RULES_MAX: Final = 1 << 20  # bytes of `_headers` or `_redirects`
 SAME: Final = (("X-Content-Type-Options", "nosniff"),)
