@@ -29,6 +29,7 @@ from vmimage import abi
 from vmimage.drives import DriveRef
 from vmimage.errors import PublisherError
 from vmimage.manifest import MEMORY_STEP
+from vmimage.terms import CPU_MS_MAX
 
 IN_IMAGE_MAX: Final = 256 << 10  # bytes of contents, see the decision
 MISSING: Final = "404.html"
@@ -39,7 +40,7 @@ VARY: Final = "Accept-Encoding"
 # Of a service that is nothing but files.
 PROGRAM: Final = HERE / "site" / "site.c"
 SITE_POOL: Final = 8  # machines at most: each has up to 64 clients who read slowly
-SITE_CPU_MS: Final = 10_000  # for a gigabyte through the emulator, and for others on their way beside it
+SITE_CPU_MS: Final = CPU_MS_MAX  # 1 to 5 ms a megabyte were measured; many large files may be on their way at once
 SITE_HEAP: Final = 8 << 20  # bytes, for the buffers of 64 answers from a disk
 
 Files = dict[str, tuple[int, bytes]]
