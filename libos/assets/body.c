@@ -10,6 +10,7 @@ struct body {
     nk_request *request;
     uint64_t at, end;      /* what of the contents is still to go */
     char *buffer;          /* of what comes from a disk; NULL for what is in the image */
+    size_t size;           /* of the buffer */
     uint32_t filled, sent; /* bytes in it, and how many of them went */
     int asked;             /* the read that is under way, which owns the buffer; -1: none */
 };
@@ -26,6 +27,13 @@ static size_t buffer_size(struct span_of_bytes part) {
     return (size_t)MIN(part.end - part.start, (uint64_t)NK_DISK_BLOCK_SIZE);
 }
 
+/* A parked machine's record has no use for what was read. */
+static void free_buffer(char *buffer, size_t size) {
+    if (buffer)
+        memset(buffer, 0, size);
+    heap_free(buffer);
+}
+
 /* What cannot be read is there again in a moment, unless some of the answer has left. Whether there is an answer. */
 static bool is_unavailable(nk_request *request) {
     if (response_restart(request))
@@ -38,7 +46,8 @@ static bool is_unavailable(nk_request *request) {
 /* ---- On a fiber ---- */
 
 static void send_waiting(nk_request *request, struct span_of_bytes part) {
-    char *buffer = heap_alloc(buffer_size(part));
+    size_t size = buffer_size(part);
+    char *buffer = heap_alloc(size);
     while (part.start < part.end) {
         ptrdiff_t got = buffer ? disk_read(index_disk(), buffer, piece(part.start, part.end), part.start) : 0;
         if (got <= 0) {
@@ -50,7 +59,7 @@ static void send_waiting(nk_request *request, struct span_of_bytes part) {
             break;
         part.start += (uint64_t)got;
     }
-    heap_free(buffer);
+    free_buffer(buffer, size);
 }
 
 /* ---- As events ---- */
@@ -106,7 +115,7 @@ static bool is_over(struct body *body) {
     enum step step = push(body);
     if (step == STEP_WAITS)
         return false;
-    heap_free(body->buffer);
+    free_buffer(body->buffer, body->size);
     bool whole = step == STEP_DONE || (!event_gone(body->request) && is_unavailable(body->request));
     event_end(body->request, whole);
     return true;
@@ -114,14 +123,15 @@ static bool is_over(struct body *body) {
 
 static void begin(nk_request *request, struct span_of_bytes part) {
     struct body *body = heap_alloc(sizeof *body);
-    char *buffer = index_contents() ? NULL : heap_alloc(buffer_size(part));
-    if (!body || (!buffer && !index_contents())) {
+    size_t size = index_contents() ? 0 : buffer_size(part);
+    char *buffer = size ? heap_alloc(size) : NULL;
+    if (!body || (size && !buffer)) {
         heap_free(body);
         heap_free(buffer);
         event_end(request, is_unavailable(request));
         return;
     }
-    *body = (struct body){bodies, request, part.start, part.end, buffer, 0, 0, -1};
+    *body = (struct body){bodies, request, part.start, part.end, buffer, size, 0, 0, -1};
     if (is_over(body))
         heap_free(body);
     else

@@ -313,6 +313,8 @@ def test_files_on_a_disk(on_disk: Packed) -> None:
     assert bytes(part.body) == (LARGE * 5)[BLOCK - 5 : 2 * BLOCK + 6]
     hello = guest_with(on_disk, EXAMPLES / "hello.c")
     assert bytes(get(hello, "/b.bin").body) == LARGE * 5
+    for machine in (guest, hello):
+        assert len(machine.park()) < 5000, "what it has read of random bytes does not stay in it"
 
 
 class Far:
