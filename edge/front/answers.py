@@ -115,7 +115,7 @@ class Answers:
             return
         head = self._head(request, stream, said, answer)
         length = cgi.length_line(request.method, answer.status, answer.content_length, size)
-        self.write(request, b"%b%b\r\n%b" % (head, length, b"" if no_body else body))
+        self.begin(request, answer.status, b"%b%b\r\n" % (head, length), b"" if no_body else body)
 
     async def answer_in_parts(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer whose body follows in frames: as they come, as fast as the client reads.
@@ -137,7 +137,7 @@ class Answers:
         if chunked:
             head += b"Transfer-Encoding: chunked\r\n"
         stream.abort = request.connection.abort
-        self.write(request, head + b"\r\n")
+        self.begin(request, answer.status, head + b"\r\n")
         if no_body:
             return  # it ends with its head, however long the guest would go on
         part: bytes | None = said.payload[start:]
@@ -167,6 +167,7 @@ class Answers:
                 self.caching.all_came(request)
         except NunatakError as error:
             self._counters.cut_answers += 1
+            request.cut = True
             _logger.warning(log.line("answer_cut", service=stream.service.name, id=request.id.decode(), reason=error))
             request.connection.abort()
         except ConnectionError:
@@ -194,6 +195,7 @@ class Answers:
         if not request.complete:
             request.keep_alive = False  # its body is not worth waiting for
         self._counters.add(self._counters.refusals, reason)
+        request.refused, request.limit = reason, limit
         self._say(
             request,
             status,
@@ -215,8 +217,13 @@ class Answers:
     def _say(self, request: Request, status: int, body: bytes, *fields: bytes) -> None:
         lines = (b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()), self.date(), *fields)
         length = b"Content-Length: %d\r\n" % len(body)
-        rest = (length, self.connection_line(request), b"\r\n", b"" if request.method == "HEAD" else body)
-        self.write(request, b"".join((*lines, *rest)))
+        head = b"".join((*lines, length, self.connection_line(request), b"\r\n"))
+        self.begin(request, status, head, b"" if request.method == "HEAD" else body)
+
+    def begin(self, request: Request, status: int, head: bytes, body: bytes = b"") -> None:
+        """Send the head of an answer, and what is here of its body."""
+        request.status, request.head_sent = status, len(head)
+        self.write(request, head + body if body else head)
 
     def write(self, request: Request, data: bytes) -> None:
         """Send bytes of an answer."""

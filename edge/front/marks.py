@@ -1,0 +1,76 @@
+"""What a request is known by: its identifier, who it is from, and its place in a trace.
+
+An identifier, and the word that a trace is to be recorded, are taken from proxies that the operator trusts
+(`trusted_proxies`), and from nobody else; a trace is gone on with whoever names it, since that is all a client gets by
+it. What a request does not bring is made: the identifier at once, the trace when somebody needs it.
+"""
+
+import os
+import re
+from itertools import count
+from random import Random
+from typing import Final
+
+from edge.config.options import EdgeConfig
+from edge.front.request import Request
+from edge.front.senders import Sender, Senders
+from edge.model import tracing
+from edge.model.tracing import Trace
+
+ID_MAX: Final = 64  # characters of an identifier
+
+_ID: Final = re.compile(rb"[0-9A-Za-z._-]{1,%d}" % ID_MAX)
+
+
+class Marks:
+    """Those of all requests of one front."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self._prefix = os.urandom(6).hex().encode()
+        self._ids = count(1)
+        self._bits: Final = Random(os.urandom(32)).getrandbits  # names, not secrets
+        self.reconfigure(config)
+
+    def reconfigure(self, config: EdgeConfig) -> None:
+        """Go by other options from the next request on."""
+        self._senders = Senders(config.proxy_networks)
+        self._bound = 0
+
+    def id_of(self, request: Request) -> bytes:
+        """A name for one request: a proxy's, or a new one, unique among edges."""
+        said = request.said_id
+        if said and _ID.fullmatch(said) and self._senders.trusts(request.remote):
+            return said
+        return b"%b-%x" % (self._prefix, next(self._ids))
+
+    def sender_of(self, request: Request) -> Sender:
+        """Who a request is from."""
+        sender = request.sender
+        if sender is None:
+            sender = request.sender = self._senders.of(request.remote, request.headers)
+        return sender
+
+    def trace_of(self, request: Request) -> Trace:
+        """A request's place in a trace, which begins with it if it names none."""
+        trace = request.trace
+        if trace is None:
+            trace = request.trace = self._trace(request)
+        return trace
+
+    def known_trace_of(self, request: Request) -> Trace | None:
+        """The same, where anybody but the one who asks would know of it; else None."""
+        return self.trace_of(request) if request.said_parent else request.trace
+
+    def _trace(self, request: Request) -> Trace:
+        parent = tracing.parent_of(request.said_parent) if request.said_parent else None
+        if parent is None:
+            return tracing.begun(self._bits(128), self._bits(64), self._bound)
+        states = [value for name, value in request.headers if name.lower() == b"tracestate"]
+        trusted = self._senders.trusts(request.remote)
+        return tracing.continued(parent, tracing.state_of(states), self._bits(64), self._bound, trusted=trusted)
+
+    def variables(self, request: Request) -> bytes:
+        """What a guest is told of the trace: whole names and values, each ended by NUL."""
+        trace = self.trace_of(request)
+        state = b"HTTP_TRACESTATE\0%b\0" % trace.state if trace.state else b""
+        return b"HTTP_TRACEPARENT\0%b\0%b" % (trace.said, state)
