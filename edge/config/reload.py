@@ -19,9 +19,11 @@ LIVE: Final = {
     "max_queue": "from the next request on",
     "refresh": "after the look that follows",
     "request_timeout": "requests under way too",
+    "server_timing": "from the next answer on",
     "stream_timeout": "requests under way too",
     "trusted_proxies": "from the next request on",
     "upstreams": "from the next request of a guest on",
+    "via": "from the next request on",
     "weights": "from a service's next machine on",
     "wedged": "from the next second on",
 }

@@ -14,6 +14,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from edge.cache import status
 from edge.cache.storing import Wish
 from edge.common import log
 from edge.common.counters import Counters
@@ -30,7 +31,7 @@ from edge.front.marks import Marks
 from edge.front.request import ClientConnection, Request
 from edge.front.sockets import Sockets
 from edge.front.telling import Telling
-from edge.model import flow, loops, routes
+from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
@@ -65,6 +66,7 @@ class Front(Answers):
         wish = Wish(config.response_heuristics == "on", int(config.response_stale))
         self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
         self._marks = Marks(config)
+        self.take_up(config)
         self.telling: Final = Telling(self._marks, self._tasks)
 
     # Connections.
@@ -91,6 +93,7 @@ class Front(Answers):
         """Go by other options from the next request, and the next connection, on."""
         self._config = config
         self._marks.reconfigure(config)
+        self.take_up(config)
 
     def _connect(self) -> Connection:
         return Connection(self, self._config.keepalive_timeout)
@@ -248,9 +251,11 @@ class Front(Answers):
 
     def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
         """Whether a program takes the socket that it was offered."""
-        fields = b"%bX-Request-Id: %b\r\n" % (self.date(), request.id)
+        told = status.forwarded(request.forward, stream.tier, stream.collapsed, None, "")
+        fields = b"%b%b%bX-Request-Id: %b\r\n" % (self.date(), told, self.via, request.id)
         if not self.sockets.taken(request, stream, said, fields):
             return False
+        request.status, request.head_sent = 101, request.sent
         self.answering(request, stream, 101, said.guest_us, said.engine)
         return True
 
@@ -339,8 +344,9 @@ class Front(Answers):
         if request.upgrade:
             payload = self.sockets.offer(request, service, payload)
         stream = request.last = Stream(service, request.method, payload, whole, self._loop.time())
+        stream.trace = request.trace
         if request.loops:
-            stream.loops = loops.passed(request.loops)
+            stream.loops = request.loops
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:

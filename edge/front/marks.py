@@ -34,6 +34,7 @@ class Marks:
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request on."""
         self._senders = Senders(config.proxy_networks)
+        self.via = config.via.encode()
         self._bound = 0
 
     def id_of(self, request: Request) -> bytes:

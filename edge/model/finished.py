@@ -60,3 +60,16 @@ class Finished(NamedTuple):
     error: str  # a key of `reasons.REASONS` where the edge answered itself; empty for none
     limit: str  # that was hit then, as X-Nunatak-Limit has it
     run: Run | None  # of the guest that answered; None where none did
+
+
+class Fetched(NamedTuple):
+    """A request of a guest to an upstream that is over."""
+
+    began: float  # seconds since 1970
+    duration_s: float
+    trace: Trace | None  # its own span, in the request that it was sent for or in whatever its guest names
+    service: str
+    method: str
+    url: str  # without query and fragment, which may hold secrets
+    status: int  # of the upstream's answer; 0 where there was none
+    outcome: str  # as `upstream_requests` is counted by

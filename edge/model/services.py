@@ -15,6 +15,7 @@ from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
+from edge.model.tracing import Trace
 from edge.vmm.wire.streams import Answer, Body, Credit, Piece
 from vmimage import abi
 from vmimage.errors import NunatakError
@@ -62,7 +63,8 @@ class StreamState(ABC):
     reads = True  # the client has all that there is of the answer
 
     # How it came to its machine, for the client to read.
-    loops = 0  # edges that the request has passed through before, by CDN-Loop
+    loops = ""  # networks that the request has passed through before: its CDN-Loop
+    trace: Trace | None = None  # its place in a trace, of which the guest knows
     tier: flow.Tier = "resident"
     load: Load | None = None  # the image load it waited for
     collapsed = False  # that another request had begun

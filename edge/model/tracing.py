@@ -52,12 +52,13 @@ class Trace(NamedTuple):
         """Whether its spans are recorded."""
         return bool(int(self.said[53:55], 16) & SAMPLED)
 
-    def child(self, span_id: int) -> bytes:
-        """The traceparent field of a request within this one, with a span of its own.
+    def within(self, span_bits: int) -> "Trace":
+        """The span of a request that is sent on behalf of this one.
 
-        :param span_id: of 64 bits, not 0.
+        :param span_bits: 64 of them, random.
         """
-        return b"%b%016x%b" % (self.said[:36], span_id, self.said[52:])
+        said = b"%b%016x%b" % (self.said[:36], span_bits or 1, self.said[52:])
+        return Trace(said, self.span_id, self.state)
 
 
 def parent_of(field: bytes) -> Parent | None:

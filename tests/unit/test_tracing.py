@@ -121,4 +121,5 @@ def test_what_is_sampled_of_a_trace_that_goes_on(said: int, trusted: bool, bound
 
 def test_a_request_within_has_a_span_of_its_own_in_the_same_trace() -> None:
     trace = tracing.continued(Parent(TRACE, SPAN, 1), b"", 8, 0, trusted=True)
-    assert trace.child(0xA) == b"00-%b-000000000000000a-01" % TRACE
+    within = trace.within(0xA)
+    assert (within.said, within.parent_id) == (b"00-%b-000000000000000a-01" % TRACE, trace.span_id)
