@@ -38,6 +38,7 @@ from edge.node import running_node
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
+from edge.operators.tail import Requests
 from edge.place import given_sockets, take_place
 from edge.supervisor.supervisor import PARK_S, Supervisor
 from edge.vmm.kernel.host import ask_for_short_slices
@@ -105,7 +106,9 @@ async def serve(
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
-        operators = Operators(Admin(supervisor, counters, ending.begin), audit, config, counters)
+        operators = Operators(
+            Admin(supervisor, counters, ending.begin, Requests(front.telling)), audit, config, counters
+        )
         public, private = given_sockets(config, held, offer)
         where = await front.listen(config.address, public)
         await operators.listen(private)

@@ -45,18 +45,19 @@ class Telling:
         :param whole: all of its answer was passed on, unless that was `cut`.
         """
         began, request.began = request.began, 0.0
+        stream, request.last = request.last, None  # which may have the request itself
         if not began or not self._listeners:
             return
         try:
-            finished = self._finished(request, began, whole and not request.cut)
+            finished = self._finished(request, stream, began, whole and not request.cut)
             for listener in list(self._listeners):
                 listener(finished)
         except Exception as error:  # nothing of it is the client's
             self._tasks.note("finished", error)
 
-    def _finished(self, request: Request, began: float, whole: bool) -> Finished:
+    def _finished(self, request: Request, stream: Stream | None, began: float, whole: bool) -> Finished:
         duration_s = self._loop.time() - began
-        stream, service, head = request.last, request.service, request.head_sent
+        service, head = request.service, request.head_sent
         answered = stream is not None and stream.answered_at > 0
         return Finished(
             began=time.time() - duration_s,

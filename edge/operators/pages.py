@@ -21,6 +21,7 @@ from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
 from edge.operators.query import Query
 from edge.operators.rows import describe
+from edge.operators.tail import Requests, Wanted
 from edge.operators.views import Views
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
@@ -28,7 +29,7 @@ from vmimage.manifest import is_name
 
 PREFIX: Final = "/-/"
 ACTIONS: Final = frozenset((*ORDERS, "purge", "invalidate"))  # pages that change something: POST only
-LIVE: Final = frozenset({"feed", "lines"})  # pages that go on: GET only
+LIVE: Final = frozenset({"feed", "lines", "requests"})  # pages that go on: GET only
 WITH_BODY: Final = frozenset({"invalidate"})  # pages that take one
 
 _logger: Final = log.logger("operators")
@@ -43,8 +44,15 @@ def methods_of(path: str) -> bytes:
 class Admin:
     """Answers for `/-/`."""
 
-    def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
-        self._supervisor, self._counters = supervisor, counters
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        counters: Counters,
+        drain: Callable[[], None],
+        followed: Requests | None = None,
+    ) -> None:
+        """:param followed: requests that clients have; None where none are taken."""
+        self._supervisor, self._counters, self._followed = supervisor, counters, followed
         self._orders, self._views = Orders(supervisor, drain), Views(supervisor)
         self._files = files.load()
         self._loop = asyncio.get_running_loop()
@@ -126,6 +134,11 @@ class Admin:
     def _live(self, page: str, query: str) -> AsyncGenerator[bytes, None]:
         if page == "feed":
             return feeds.views(self._views, Query.parse(query))
+        if page == "requests":
+            wanted = Wanted.parse(query)
+            if self._followed is None:
+                raise ClientError("no_such_page")
+            return feeds.requests(self._followed, wanted)
         service = _service_of(query)
         if not is_name(service):
             raise ClientError("bad_query")

@@ -4,41 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from edge.common.counters import Counters
-from edge.common.tasks import Tasks
-from edge.config.options import EdgeConfig, load_config
-from edge.front.marks import Marks
-from edge.front.request import Request
-from edge.front.telling import Telling
-from edge.model.finished import Finished
-from tests.support.connections import Wire, get, later, run
-
-GIVEN = {"origin": "http://127.0.0.1:1", "trust": "root.json", "cache": "cache"}
-
-
-def config(**given: str) -> EdgeConfig:
-    return load_config(None, {**GIVEN, **given})
-
-
-def taken(*fields: str) -> Request:
-    wire = Wire()
-    wire.feed(get("/page?a=1", *fields))
-    return wire.taken[0]
-
-
-class Desk:
-    def __init__(self, **given: str) -> None:
-        self.counters = Counters()
-        self.tasks = Tasks(self.counters)
-        self.marks = Marks(config(**given))
-        self.telling = Telling(self.marks, self.tasks)
-        self.told: list[Finished] = []
-
-    def met(self, *fields: str) -> Request:
-        request = taken(*fields)
-        request.id = self.marks.id_of(request)
-        self.telling.begin(request)
-        return request
+from tests.support.connections import later, run
+from tests.support.desk import Desk, taken
 
 
 def test_a_request_is_told_once_and_only_to_who_listens() -> None:
