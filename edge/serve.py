@@ -41,6 +41,7 @@ from edge.operators.pages import Admin
 from edge.operators.tail import Requests
 from edge.place import given_sockets, take_place
 from edge.supervisor.supervisor import PARK_S, Supervisor
+from edge.telemetry.begin import begin
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
 from vmimage.errors import NunatakError, OperatorError
@@ -94,6 +95,7 @@ async def serve(
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
     counters = Counters()
+    traces = begin(config, counters)
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
@@ -106,6 +108,9 @@ async def serve(
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
+        if traces is not None:
+            front.telling.listen(traces.on_finished)
+            supervisor.upstreams.on_fetched = traces.on_fetched
         operators = Operators(
             Admin(supervisor, counters, ending.begin, Requests(front.telling)), audit, config, counters
         )
@@ -136,6 +141,8 @@ async def serve(
         if isinstance(config.address, Path) and own and not leaving.taken:
             config.address.unlink(missing_ok=True)
     await origin.close()
+    if traces is not None:
+        await traces.close()
     for pool in (threads, keeping_thread):
         pool.shutdown(wait=True)
     blobs.close()

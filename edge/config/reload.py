@@ -21,6 +21,7 @@ LIVE: Final = {
     "request_timeout": "requests under way too",
     "server_timing": "from the next answer on",
     "stream_timeout": "requests under way too",
+    "trace_ratio": "from the next request on",
     "trusted_proxies": "from the next request on",
     "upstreams": "from the next request of a guest on",
     "via": "from the next request on",

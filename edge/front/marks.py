@@ -35,7 +35,8 @@ class Marks:
         """Go by other options from the next request on."""
         self._senders = Senders(config.proxy_networks)
         self.via = config.via.encode()
-        self._bound = 0
+        self._recorded = bool(config.traces)  # somebody takes what is sampled
+        self._bound = round(config.trace_ratio * tracing.ALL) if config.traces else 0
 
     def id_of(self, request: Request) -> bytes:
         """A name for one request: a proxy's, or a new one, unique among edges."""
@@ -59,8 +60,8 @@ class Marks:
         return trace
 
     def known_trace_of(self, request: Request) -> Trace | None:
-        """The same, where anybody but the one who asks would know of it; else None."""
-        return self.trace_of(request) if request.said_parent else request.trace
+        """The same, where anybody else knows of it, or is to; else None."""
+        return self.trace_of(request) if request.said_parent or self._recorded else request.trace
 
     def _trace(self, request: Request) -> Trace:
         parent = tracing.parent_of(request.said_parent) if request.said_parent else None
