@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from edge.access.outputs import SOCKET, STDOUT
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
@@ -39,6 +40,8 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
         yield _traces(config)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
+    if config.access_log not in ("", STDOUT) and not config.access_log.startswith(SOCKET):
+        yield _writable("access_log", Path(config.access_log).expanduser())
     yield _listener("listen", config.address)
     yield _listener("admin_listen", config.admin_address)
     yield _memory(config.memory, machine_bytes())

@@ -1,6 +1,6 @@
-"""Requests that are over are told here, once each: to whoever counts, logs or follows them.
+"""Requests that are over are told here, once each: their time is counted, and whoever logs or follows them hears of it.
 
-While nobody listens, nothing is made of them.
+While nobody listens, nothing more is made of them than that count.
 """
 
 import asyncio
@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from edge.common.durations import Durations
 from edge.common.tasks import Tasks
 from edge.front.marks import Marks
 from edge.front.request import Request
-from edge.model.finished import Cache, Finished, Run
+from edge.model.finished import Cache, Finished, Run, result_of
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import ENGINES
 
 Listener = Callable[[Finished], None]
+
+_new: Final = tuple.__new__  # what a NamedTuple's own constructor calls, with all names in a third of its time
 
 
 class Telling:
@@ -26,17 +29,23 @@ class Telling:
 
     def __init__(self, marks: Marks, tasks: Tasks) -> None:
         self._marks, self._tasks = marks, tasks
+        self.durations: Final = Durations()
         self._listeners: list[Listener] = []
         self._loop: Final = asyncio.get_running_loop()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have each request told from now on, those under way excepted; what is returned ends that."""
+        """Have each request told that is over from now on; what is returned ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def begin(self, request: Request) -> None:
         """A request has come; one that nobody waits for is not told."""
-        if self._listeners and not request.refreshes:
+        if not request.refreshes:
             request.began = self._loop.time()
 
     def tell(self, request: Request, *, whole: bool = True) -> None:
@@ -46,46 +55,61 @@ class Telling:
         """
         began, request.began = request.began, 0.0
         stream, request.last = request.last, None  # which may have the request itself
-        if not began or not self._listeners:
+        if not began:
             return
         try:
-            finished = self._finished(request, stream, began, whole and not request.cut)
-            for listener in list(self._listeners):
-                listener(finished)
+            whole, now = whole and not request.cut, self._loop.time()
+            service = request.service
+            if stream is not None and not stream.answered_at:
+                stream = None  # no guest answered
+            cache = _cache(request, stream)
+            name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
+            result = result_of(request.status, cache, whole=whole)
+            trace = request.trace
+            trace_id = trace.trace_id if trace is not None and trace.sampled else b""
+            self.durations.add(name, result, tier, request.status, now - began, now, trace_id)
+            if self._listeners:
+                finished = self._finished(request, stream, cache, began, now - began, whole)
+                for listener in tuple(self._listeners):
+                    listener(finished)
         except Exception as error:  # nothing of it is the client's
             self._tasks.note("finished", error)
 
-    def _finished(self, request: Request, stream: Stream | None, began: float, whole: bool) -> Finished:
-        duration_s = self._loop.time() - began
-        service, head = request.service, request.head_sent
-        answered = stream is not None and stream.answered_at > 0
-        return Finished(
-            began=time.time() - duration_s,
-            duration_s=duration_s,
-            id=request.id.decode(),
-            trace=self._marks.known_trace_of(request),
-            client=self._marks.sender_of(request).address.decode("latin-1"),
-            method=request.method,
-            host=request.host or "",
-            target=request.target,
-            version=request.version,
-            status=request.status,
-            whole=whole,
-            sent_bytes=request.sent,
-            body_bytes=request.sent - head,
-            service=service.name if service is not None else "",
-            tenant=service.tenant if service is not None else "",
-            release=service.release.version if service is not None else 0,
-            tier=stream.tier if stream is not None and answered else "",
-            cache=_cache(request, answered=answered),
-            error=request.refused,
-            limit=request.limit,
-            run=_run(stream, began) if stream is not None and answered else None,
+    def _finished(
+        self, request: Request, stream: Stream | None, cache: Cache, began: float, duration_s: float, whole: bool
+    ) -> Finished:
+        """:param stream: by which a guest answered."""
+        service, sent = request.service, request.sent
+        fields = (
+            time.time() - duration_s,
+            duration_s,
+            request.id.decode(),
+            self._marks.known_trace_of(request),
+            self._marks.sender_of(request).address.decode("latin-1"),
+            request.method,
+            request.host or "",
+            request.target,
+            request.version,
+            request.status,
+            whole,
+            sent,
+            sent - request.head_sent,
+            "" if service is None else service.name,
+            "" if service is None else service.tenant,
+            0 if service is None else service.release.version,
+            "" if stream is None else stream.tier,
+            cache,
+            request.refused,
+            request.limit,
+            None if stream is None else _run(stream, began),
+            request.headers,
+            request.head_bytes,
         )
+        return _new(Finished, fields)
 
 
-def _cache(request: Request, *, answered: bool) -> Cache:
-    if request.cache or not answered or request.refused:
+def _cache(request: Request, stream: Stream | None) -> Cache:
+    if request.cache or stream is None or request.refused:
         return request.cache
     return "bypass" if request.forward in ("bypass", "method") else "miss"
 
@@ -93,13 +117,7 @@ def _cache(request: Request, *, answered: bool) -> Cache:
 def _run(stream: Stream, began: float) -> Run:
     restore_us, guest_us, engine = stream.cost
     load, asked = stream.load, stream.began
-    return Run(
-        ENGINES[engine],
-        asked - began,
-        (stream.given_at or asked) - began,
-        stream.answered_at - began,
-        load.fetch_s if load is not None else 0.0,
-        load.verify_s if load is not None else 0.0,
-        restore_us,
-        guest_us,
-    )
+    fetch_s, verify_s = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
+    given_s = (stream.given_at or asked) - began
+    times = ENGINES[engine], asked - began, given_s, stream.answered_at - began, fetch_s, verify_s, restore_us, guest_us
+    return _new(Run, times)

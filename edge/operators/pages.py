@@ -11,11 +11,12 @@ from urllib.parse import parse_qs
 
 from edge.cache.purges import Purge
 from edge.common import log
-from edge.common.counters import Counters, exposition
+from edge.common.counters import Counters
+from edge.common.durations import Durations
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import conditions, feeds, files, purging
+from edge.operators import conditions, feeds, files, metrics, purging
 from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
@@ -48,19 +49,21 @@ class Admin:
         self,
         supervisor: Supervisor,
         counters: Counters,
+        durations: Durations,
         drain: Callable[[], None],
         followed: Requests | None = None,
     ) -> None:
         """:param followed: requests that clients have; None where none are taken."""
-        self._supervisor, self._counters, self._followed = supervisor, counters, followed
+        self._supervisor, self._counters, self._durations = supervisor, counters, durations
+        self._followed = followed
         self._orders, self._views = Orders(supervisor, drain), Views(supervisor)
         self._files = files.load()
         self._loop = asyncio.get_running_loop()
 
-    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page | Feed:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"", accept: str = "") -> Page | Feed:
         """One request.
 
-        :param body: of an event, for the page that takes one.
+        :param body: of an event, for the page that takes one. :param accept: the field, for the page of two forms.
 
         :raises ClientError: no such page, or not this method.
         """
@@ -69,8 +72,7 @@ class Admin:
             return Feed(self._live(page, query))
         match "GET" if method == "HEAD" else method, page:
             case "GET", "metrics":
-                text = exposition(self._counters, lambda: gauges(self._supervisor))
-                return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
+                return metrics.page(self._counters, self._durations, lambda: gauges(self._supervisor), accept)
             case "GET", "services":
                 return _json({"services": list(map(self._describe, self._supervisor.directory.by_name.values()))})
             case "GET", "service":

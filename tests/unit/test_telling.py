@@ -1,6 +1,8 @@
 """Requests that are over: what is told of them, to whom, and how often; and what they are known by."""
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,9 @@ from tests.support.desk import Desk, taken
 def test_a_request_is_told_once_and_only_to_who_listens() -> None:
     async def scenario() -> None:
         desk = Desk()
-        before = desk.met()
+        desk.telling.tell(desk.met())
         stop = desk.telling.listen(desk.told.append)
-        desk.telling.tell(before)
-        assert desk.told == [], "it began before anybody listened"
+        assert desk.told == [], "it was over before anybody listened"
         request = desk.met()
         await later(2.0)
         request.status, request.head_sent, request.sent = 200, 100, 142
@@ -124,5 +125,46 @@ def test_no_trace_is_made_for_nobody() -> None:
         named = desk.marks.known_trace_of(desk.met(f"traceparent: {PARENT}"))
         assert named is not None
         assert (named.trace_id.decode(), named.parent_id.decode()) == (PARENT[3:35], PARENT[36:52])
+
+    run(scenario)
+
+
+def counted(desk: Desk) -> list[str]:
+    """The labels of what the histogram has counted."""
+    return re.findall(r"_count\{(.*)\} 1$", desk.telling.durations.text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("what", "whole", "labels"),
+    [
+        ({"status": 200, "cache": "hit"}, True, 'service="",result="hit",tier="",status="2xx"'),
+        ({"status": 421, "refused": "unknown_service"}, True, 'service="",result="edge",tier="",status="4xx"'),
+        ({"status": 200, "cache": "hit"}, False, 'service="",result="cut",tier="",status="2xx"'),
+        ({"status": 200, "cache": "hit", "cut": True}, True, 'service="",result="cut",tier="",status="2xx"'),
+        ({}, False, 'service="",result="gone",tier="",status=""'),
+    ],
+)
+def test_how_long_it_took_is_counted_though_nobody_listens(what: dict[str, Any], whole: bool, labels: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        request = desk.met()
+        for name, value in what.items():
+            setattr(request, name, value)
+        desk.telling.tell(request, whole=whole)
+        desk.telling.tell(request)
+        assert counted(desk) == [labels]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("given", "recorded"), [(PROXY, True), ({}, False)])
+def test_a_trace_that_is_recorded_is_an_example_of_its_time(given: dict[str, str], recorded: bool) -> None:
+    async def scenario() -> None:
+        desk = Desk(**given)
+        request = desk.met(f"traceparent: {PARENT}")
+        desk.marks.trace_of(request)  # as a guest is told
+        request.status = 200
+        desk.telling.tell(request)
+        assert (f'trace_id="{PARENT[3:35]}"' in desk.telling.durations.text(exemplars=True)) is recorded
 
     run(scenario)
