@@ -28,6 +28,6 @@ def block_of(request: Request, route: routes.Route, marks: Marks, port: int, bod
         request.id,
         length,
         chunked=request.chunked,
-        trace=marks.variables(request),
-        via=marks.via,
+        ours=marks.variables(request),
+        via=marks.via(request.version),
     )

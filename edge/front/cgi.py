@@ -91,7 +91,7 @@ def request_block(
     content_length: int | None,
     *,
     chunked: bool = False,
-    trace: bytes = b"",
+    ours: bytes = b"",
     via: bytes = b"",
 ) -> bytes:
     """The key-value block of one request.
@@ -100,8 +100,8 @@ def request_block(
 
     :param port: on which it came.
     :param content_length: of its body; None if there is none, or it is `chunked` and nobody knows yet.
-    :param trace: variables that say its place in a trace, whole names and values, each ended by NUL.
-    :param via: what the edge adds to Via (RFC 9110 section 7.6.3), behind the version; empty for nothing.
+    :param ours: variables of the edge's own, whole names and values, each ended by NUL.
+    :param via: what the edge adds to Via (RFC 9110 section 7.6.3); empty for nothing.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
     variable_of = _VARIABLES[route.kind == "service"][sender.trusted]
@@ -143,16 +143,16 @@ def request_block(
             dropped = {option.strip(b" \t").lower() for option in value.split(b",")}
             kept = [(n, v) for n, v in headers if n != name and n.lower() not in dropped]
             about = route, method, version, kept, port, sender, request_id, content_length
-            return request_block(*about, chunked=chunked, trace=trace, via=via)
+            return request_block(*about, chunked=chunked, ours=ours, via=via)
     if via:
         repeated |= b"HTTP_VIA" in names
-        parts += (b"HTTP_VIA", b"%d.%d %b" % (version[0], version[1], via))
+        parts += (b"HTTP_VIA", via)
     if content_length is None and not chunked and b"CONTENT_TYPE" in names:  # RFC 3875 section 4.1.3: of a body only
         place = 2 * parts[1::2].index(b"CONTENT_TYPE") + 1
         parts[place] = b"HTTP_CONTENT_TYPE"
     if repeated:
         parts = _joined(parts)
-    block = b"%b\0REQUEST_URI\0%b\0%b%b%b" % (b"\0".join(parts), route.target.encode(), trace, sender.variables, _END)
+    block = b"%b\0REQUEST_URI\0%b\0%b%b%b" % (b"\0".join(parts), route.target.encode(), ours, sender.variables, _END)
     if len(block) > RECORD_PAYLOAD_MAX:
         raise ClientError("head_too_large", f"head={RECORD_PAYLOAD_MAX}")
     return block

@@ -18,6 +18,7 @@ from edge.model import tracing
 from edge.model.tracing import Trace
 
 ID_MAX: Final = 64  # characters of an identifier
+VERSIONS: Final = ((1, 0), (1, 1))  # of HTTP that requests come in
 
 _ID: Final = re.compile(rb"[0-9A-Za-z._-]{1,%d}" % ID_MAX)
 
@@ -34,7 +35,7 @@ class Marks:
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request on."""
         self._senders = Senders(config.proxy_networks)
-        self.via = config.via.encode()
+        self._via = {version: f"1.{version[1]} {config.via}".encode() for version in VERSIONS} if config.via else {}
         self._recorded = bool(config.traces)  # somebody takes what is sampled
         self._bound = round(config.trace_ratio * tracing.ALL) if config.traces else 0
 
@@ -71,8 +72,13 @@ class Marks:
         trusted = self._senders.trusts(request.remote)
         return tracing.continued(parent, tracing.state_of(states), self._bits(64), self._bound, trusted=trusted)
 
+    def via(self, version: tuple[int, int]) -> bytes:
+        """What is added to Via of a request in a version of HTTP; empty for nothing."""
+        return self._via.get(version, b"")
+
     def variables(self, request: Request) -> bytes:
         """What a guest is told of the trace: whole names and values, each ended by NUL."""
-        trace = self.trace_of(request)
-        state = b"HTTP_TRACESTATE\0%b\0" % trace.state if trace.state else b""
-        return b"HTTP_TRACEPARENT\0%b\0%b" % (trace.said, state)
+        said, _, state = self.trace_of(request)
+        if state:
+            return b"HTTP_TRACEPARENT\0%b\0HTTP_TRACESTATE\0%b\0" % (said, state)
+        return b"HTTP_TRACEPARENT\0%b\0" % said

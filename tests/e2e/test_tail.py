@@ -79,10 +79,7 @@ def test_lines_are_of_what_is_asked_for(site: Site, program: Path) -> None:
     assert line.split()[-3:] == [last.headers["x-request-id"], "127.0.0.1", "tail-some.test/last"]
 
 
-@pytest.mark.parametrize(("words", "said"), [(["--status", "4x"], "bad_query"), (["--method", "G T"], "bad_query")])
-def test_what_cannot_be_followed_is_refused(site: Site, words: list[str], said: str) -> None:
-    cache = str(site.folder / site.edges[0].name)
-    done = subprocess.run(
-        [*NUNATAK, "tail", "tail", *words, "--cache", cache], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, said in done.stderr, done.stdout) == (1, True, "")
+def test_what_cannot_be_followed_is_refused(site: Site) -> None:
+    command = [*NUNATAK, "tail", "tail", "--status", "4x", "--cache", str(site.folder / site.edges[0].name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "bad_query" in done.stderr, done.stdout) == (2, True, "")

@@ -1,5 +1,7 @@
 """Cache-Status (RFC 9211) on every path: what it says, and that it is what the RFC lets it be."""
 
+from typing import Any
+
 import http_sf
 import pytest
 
@@ -32,13 +34,9 @@ FORWARDS = {"bypass", "method", "uri-miss", "vary-miss", "miss", "request", "sta
 def test_what_a_line_says(line: bytes, said: str) -> None:
     name, _, value = line.decode().partition(": ")
     assert (name, value) == ("Cache-Status", f"nunatak; {said}\r\n")
-    [(token, parameters)] = http_sf.parse(value.strip().encode(), tltype="list")
-    assert (
-        str(token),
-        {*parameters} <= {"hit", "fwd", "fwd-status", "ttl", "stored", "collapsed", "key", "detail"},
-    ) == (
-        "nunatak",
-        True,
-    )
+    parsed: Any = http_sf.parse(value.strip().encode(), tltype="list")
+    [(token, parameters)] = parsed
+    assert str(token) == "nunatak"
+    assert {*parameters} <= {"hit", "fwd", "fwd-status", "ttl", "stored", "collapsed", "key", "detail"}
     assert not ("hit" in parameters and "fwd" in parameters), "section 2: one or the other"
     assert str(parameters.get("fwd", "miss")) in FORWARDS

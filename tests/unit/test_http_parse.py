@@ -118,7 +118,9 @@ def test_via_is_added_to(fields: list[tuple[bytes, bytes]], version: tuple[int, 
     route = routes.route("a.test", "/")
     assert route is not None
     trace = b"HTTP_TRACEPARENT\x0000-a-b-01\0"
-    made = cgi.request_block(route, "GET", version, fields, 80, SENDER, b"id-1", None, trace=trace, via=b"edge-7")
+    made = cgi.request_block(
+        route, "GET", version, fields, 80, SENDER, b"id-1", None, ours=trace, via=b"%d.%d edge-7" % version
+    )
     got = variables(made)
     assert (got[b"HTTP_VIA"], got[b"HTTP_TRACEPARENT"]) == (said, b"00-a-b-01")
 
