@@ -52,8 +52,8 @@ class AccessLog:
                 self._writer.end()
                 self._writer = None
             elif way is not None:
-                self._writer = Writer(way, self._counters)
-                self._stop = self._listen(self._tell)
+                self._writer = Writer(way, self._counters, _size)
+                self._stop = self._listen(self._writer.add)
 
         return take_up
 
@@ -63,9 +63,9 @@ class AccessLog:
             self._stop()
             await self._writer.close()
 
-    def _tell(self, finished: Finished) -> None:
-        if self._writer is not None:
-            self._writer.add(finished, REQUEST_BYTES + finished.head_bytes)
+
+def _size(finished: Finished) -> int:
+    return REQUEST_BYTES + finished.head_bytes
 
 
 def _way(options: AccessOptions) -> Way[Finished] | None:

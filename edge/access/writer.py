@@ -41,12 +41,15 @@ class Way(NamedTuple, Generic[T]):
 
 
 class Writer(Generic[T]):
-    """A thread that writes lines. All but what it does itself is for the event loop's thread to call."""
+    """A thread that writes lines. All but what it does itself is for the event loop's thread to call.
 
-    def __init__(self, way: Way[T], counters: Counters) -> None:
-        self._way, self._counters = way, counters
+    :param size: bytes of memory that one of those keeps from being free which lines are about.
+    """
+
+    def __init__(self, way: Way[T], counters: Counters, size: Callable[[T], int]) -> None:
+        self._way, self._counters, self._size = way, counters, size
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[T, int]] = deque()
+        self._waiting: deque[T] = deque()
         # Each is added to by one thread only: bytes that came by the loop's, bytes that were taken by the writing one.
         self._came_bytes = self._taken_bytes = 0
         self._orders: deque[Way[T] | None] = deque()  # another way; None to reopen the output
@@ -57,16 +60,14 @@ class Writer(Generic[T]):
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
-    def add(self, what: T, size: int) -> None:
-        """Something to write a line about.
-
-        :param size: bytes of memory that it keeps from being free.
-        """
+    def add(self, what: T) -> None:
+        """Something to write a line about."""
+        size = self._size(what)
         if self._came_bytes - self._taken_bytes + size > WAITING_BYTES:
             self._lost("slow", 1, "more comes than is written")
             return
         self._came_bytes += size
-        self._waiting.append((what, size))
+        self._waiting.append(what)
         if not self._wanted.is_set():
             self._wanted.set()
 
@@ -144,7 +145,7 @@ class Writer(Generic[T]):
         taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
         try:
             output, line = self._way
-            output.write(b"".join([line(what) for what, _ in taken]), self._given_up)
+            output.write(b"".join(map(line, taken)), self._given_up)
         except Slow as error:
             self._tell_loop(len(taken), "slow", error)
         except OSError as error:
@@ -152,7 +153,7 @@ class Writer(Generic[T]):
         except Exception as error:
             _logger.exception(log.line("access_log_defect", lines=len(taken)))
             self._tell_loop(len(taken), "defect", error)
-        self._taken_bytes += sum(size for _, size in taken)
+        self._taken_bytes += sum(map(self._size, taken))
 
     def _given_up(self) -> bool:
         return any(order is not None for order in tuple(self._orders)) or time.monotonic() > self._give_up_at

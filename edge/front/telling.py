@@ -80,12 +80,13 @@ class Telling:
     ) -> Finished:
         """:param stream: by which a guest answered."""
         service, sent = request.service, request.sent
+        sender = request.sender or self._marks.sender_of(request)
         fields = (
             time.time() - duration_s,
             duration_s,
             request.id.decode(),
-            self._marks.known_trace_of(request),
-            self._marks.sender_of(request).address.decode("latin-1"),
+            self._marks.known_trace_of(request) if request.said_parent else request.trace,
+            sender.address.decode("latin-1"),
             request.method,
             request.host or "",
             request.target,

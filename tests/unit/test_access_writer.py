@@ -27,7 +27,7 @@ class Log:
 
     def __init__(self, output: Output) -> None:
         self.counters = Counters()
-        self.writer: Writer[int] = Writer(self.way(output), self.counters)
+        self.writer: Writer[int] = Writer(self.way(output), self.counters, lambda _: SIZE)
         self.added = 0
 
     @staticmethod
@@ -36,7 +36,7 @@ class Log:
 
     def add(self, count: int) -> None:
         for _ in range(count):
-            self.writer.add(self.added, SIZE)
+            self.writer.add(self.added)
             self.added += 1
 
     @property
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_opened_again_costs_lines_until_it_can(tmp_path: P
 def test_a_line_that_cannot_be_made_is_lost_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         log = Log(File(tmp_path / "log"))
-        log.writer.add("no number", SIZE)  # type: ignore[arg-type]
+        log.writer.add("no number")  # type: ignore[arg-type]
         log.writer.go_on(Way(File(tmp_path / "log"), lambda number: b"%d\n" % number))
         await until(lambda: log.counters.access_log_lost == {"defect": 1}, "it is counted")
         log.add(1)
