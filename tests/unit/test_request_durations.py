@@ -142,3 +142,14 @@ def test_a_monitor_sees_each_request_once_whoever_comes_and_goes(seed: int) -> N
     assert sum(total.values()) == asked
     assert len(total) > 2 * named_max, "names have changed"
     assert most <= 2 * named_max + 1
+
+
+def test_lines_are_bounded_however_fast_it_changes_who_is_asked() -> None:
+    durations, named_max = Durations(named_max=3), 3
+    for minute in range(30):
+        for came in range(max(0, minute - 3), minute + 1):
+            for name in (f"s{came}-{number}" for number in range(named_max)):
+                for _ in range(200 if came == minute else 1):
+                    durations.add(name, "hit", "", 200, 0.01, minute * PERIOD_S)
+        assert len(names(durations)) <= 2 * named_max + len((OTHER, ""))
+    assert samples(durations.text())[f"{NAME}_count", OTHER, "hit", "", "2xx"] > 200 * named_max
