@@ -18,16 +18,17 @@ def block_of(request: Request, route: routes.Route, marks: Marks, port: int, bod
     length = request.content_length
     if length is not None and length > body_max:
         raise ClientError("body_too_large")
+    sender = request.sender = marks.senders.of(request.remote, request.headers)
     return cgi.request_block(
         route,
         request.method,
         request.version,
         request.headers,
         port,
-        marks.sender_of(request),
+        sender,
         request.id,
         length,
         chunked=request.chunked,
         ours=marks.variables(request),
-        via=marks.via(request.version),
+        via=marks.via[request.version[1]],
     )

@@ -18,7 +18,6 @@ from edge.model import tracing
 from edge.model.tracing import Trace
 
 ID_MAX: Final = 64  # characters of an identifier
-VERSIONS: Final = ((1, 0), (1, 1))  # of HTTP that requests come in
 
 _ID: Final = re.compile(rb"[0-9A-Za-z._-]{1,%d}" % ID_MAX)
 
@@ -27,31 +26,29 @@ class Marks:
     """Those of all requests of one front."""
 
     def __init__(self, config: EdgeConfig) -> None:
-        self._prefix = os.urandom(6).hex().encode()
+        self._prefix, self._traces_prefix = os.urandom(6).hex().encode(), os.urandom(8).hex().encode()
         self._ids = count(1)
         self._bits: Final = Random(os.urandom(32)).getrandbits  # names, not secrets
         self.reconfigure(config)
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request on."""
-        self._senders = Senders(config.proxy_networks)
-        self._via = {version: f"1.{version[1]} {config.via}".encode() for version in VERSIONS} if config.via else {}
+        self.senders = Senders(config.proxy_networks)
+        # What is added to Via of a request in HTTP/1.0 and HTTP/1.1.
+        self.via = tuple(f"1.{minor} {config.via}".encode() if config.via else b"" for minor in (0, 1))
         self._recorded = bool(config.traces)  # somebody takes what is sampled
         self._bound = round(config.trace_ratio * tracing.ALL) if config.traces else 0
 
     def id_of(self, request: Request) -> bytes:
         """A name for one request: a proxy's, or a new one, unique among edges."""
         said = request.said_id
-        if said and _ID.fullmatch(said) and self._senders.trusts(request.remote):
+        if said and _ID.fullmatch(said) and self.senders.trusts(request.remote):
             return said
         return b"%b-%x" % (self._prefix, next(self._ids))
 
     def sender_of(self, request: Request) -> Sender:
         """Who a request is from."""
-        sender = request.sender
-        if sender is None:
-            sender = request.sender = self._senders.of(request.remote, request.headers)
-        return sender
+        return request.sender or self.senders.of(request.remote, request.headers)
 
     def trace_of(self, request: Request) -> Trace:
         """A request's place in a trace, which begins with it if it names none."""
@@ -67,18 +64,17 @@ class Marks:
     def _trace(self, request: Request) -> Trace:
         parent = tracing.parent_of(request.said_parent) if request.said_parent else None
         if parent is None:
-            return tracing.begun(self._bits(128), self._bits(64), self._bound)
+            return tracing.begun(self._traces_prefix, self._bits(64), self._bound)
         states = [value for name, value in request.headers if name.lower() == b"tracestate"]
-        trusted = self._senders.trusts(request.remote)
+        trusted = self.senders.trusts(request.remote)
         return tracing.continued(parent, tracing.state_of(states), self._bits(64), self._bound, trusted=trusted)
-
-    def via(self, version: tuple[int, int]) -> bytes:
-        """What is added to Via of a request in a version of HTTP; empty for nothing."""
-        return self._via.get(version, b"")
 
     def variables(self, request: Request) -> bytes:
         """What a guest is told of the trace: whole names and values, each ended by NUL."""
-        said, _, state = self.trace_of(request)
+        trace = request.trace
+        if trace is None:
+            trace = request.trace = self._trace(request)
+        said, _, state = trace
         if state:
             return b"HTTP_TRACEPARENT\0%b\0HTTP_TRACESTATE\0%b\0" % (said, state)
         return b"HTTP_TRACEPARENT\0%b\0" % said

@@ -16,7 +16,6 @@ LONG_MEMBER: Final = 128  # bytes of a member of tracestate, beyond which it goe
 ALL: Final = 1 << 64  # as many spans' identifiers as there are: the bound that samples each
 
 _new = tuple.__new__  # what a NamedTuple's own constructor calls, in half of its time
-_LOW: Final = ALL - 1
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 _KEY: Final = rb"[a-z0-9][a-z0-9_\-*/@]{0,255}"
 _VALUE: Final = rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
@@ -102,14 +101,14 @@ def _joined_size(members: Sequence[bytes]) -> int:
     return sum(map(len, members)) + max(0, len(members) - 1)
 
 
-def begun(trace_bits: int, span_bits: int, bound: int) -> Trace:
-    """A trace that begins with this request.
+def begun(prefix: bytes, bits: int, bound: int) -> Trace:
+    """A trace that begins with this request. Its first span has the right half of its identifier.
 
-    :param trace_bits: 128 of them, random. :param span_bits: 64 of them.
-    :param bound: from 0 to `ALL`: the part of all traces that is sampled, by the right half of the identifier.
+    :param prefix: the left half, 16 digits that only this edge has. :param bits: 64 of them, random.
+    :param bound: from 0 to `ALL`: the part of all traces that is sampled, by the right half.
     """
-    flags = b"03" if (trace_bits & _LOW) < bound else b"02"
-    return _new(Trace, (b"00-%032x-%016x-%b" % (trace_bits or 1, span_bits or 1, flags), b"", b""))
+    half = b"%016x" % (bits or 1)
+    return _new(Trace, (b"00-%b%b-%b-%b" % (prefix, half, half, b"03" if bits < bound else b"02"), b"", b""))
 
 
 def continued(parent: Parent, state: bytes, span_bits: int, bound: int, *, trusted: bool) -> Trace:

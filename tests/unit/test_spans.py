@@ -24,7 +24,7 @@ from vmimage.errors import OperatorError
 ROOT = Path(__file__).resolve().parents[2]
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"
 CONTINUED = tracing.continued(Parent(TRACE, SPAN, 1), b"", 8, 0, trusted=True)
-BEGUN = tracing.begun(7, 9, ALL)
+BEGUN = tracing.begun(b"7" * 16, 9, ALL)
 RUN = Run("kvm", 0.001, 0.011, 0.031, 0.004, 0.002, 900, 1500)
 
 
@@ -122,7 +122,7 @@ def test_methods_that_nobody_counts_on_are_one() -> None:
     assert server.attributes["http.request.method_original"] == "PROPFIND"
 
 
-@pytest.mark.parametrize("trace", [None, tracing.begun(7, 9, 0)])
+@pytest.mark.parametrize("trace", [None, tracing.begun(b"7" * 16, 9, 0)])
 def test_what_is_not_sampled_is_no_span(trace: Trace | None) -> None:
     assert spans_of(finished(trace=trace), bits()) == []
     assert span_of(fetched(trace=trace)) is None

@@ -93,13 +93,15 @@ def test_a_state_is_passed_on_within_bounds(fields: Sequence[bytes], state: byte
     ("bound", "low", "flags"), [(0, 0, b"02"), (ALL, ALL - 1, b"03"), (ALL // 2, ALL // 2, b"02"), (5, 4, b"03")]
 )
 def test_a_trace_that_begins_here_is_sampled_by_its_own_number(bound: int, low: int, flags: bytes) -> None:
-    trace = tracing.begun((7 << 64) | low, 9, bound)
-    assert trace.said == b"00-0000000000000007%016x-0000000000000009-%b" % (low, flags)
+    trace = tracing.begun(b"0123456789abcdef", low, bound)
+    half = b"%016x" % (low or 1)
+    assert trace.said == b"00-0123456789abcdef%b-%b-%b" % (half, half, flags)
     assert (trace.parent_id, trace.state, trace.sampled) == (b"", b"", flags == b"03")
 
 
 def test_no_number_is_zero() -> None:
-    assert tracing.parent_of(tracing.begun(0, 0, 0).said) is not None
+    assert tracing.parent_of(tracing.begun(b"0" * 16, 0, 0).said) is not None
+    assert tracing.parent_of(tracing.continued(Parent(TRACE, SPAN, 1), b"", 0, 0, trusted=True).said) is not None
 
 
 @pytest.mark.parametrize(
