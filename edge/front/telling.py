@@ -65,13 +65,13 @@ class Telling:
             cache = _cache(request, stream)
             name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
             result = result_of(request.status, cache, whole=whole)
-            trace = request.trace
+            heard = self._finished(request, stream, cache, began, now - began, whole) if self._listeners else None
+            trace = request.trace  # if anybody knows of it
             trace_id = trace.trace_id if trace is not None and trace.sampled else b""
             self.durations.add(name, result, tier, request.status, now - began, now, trace_id)
-            if self._listeners:
-                finished = self._finished(request, stream, cache, began, now - began, whole)
+            if heard is not None:
                 for listener in tuple(self._listeners):
-                    listener(finished)
+                    listener(heard)
         except Exception as error:  # nothing of it is the client's
             self._tasks.note("finished", error)
 
@@ -85,7 +85,7 @@ class Telling:
             time.time() - duration_s,
             duration_s,
             request.id.decode(),
-            self._marks.known_trace_of(request) if request.said_parent else request.trace,
+            self._marks.known_trace_of(request),
             sender.address.decode("latin-1"),
             request.method,
             request.host or "",

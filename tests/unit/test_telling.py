@@ -157,6 +157,20 @@ def test_how_long_it_took_is_counted_though_nobody_listens(what: dict[str, Any],
     run(scenario)
 
 
+def test_where_traces_are_recorded_a_kept_answer_has_one_too() -> None:
+    async def scenario() -> None:
+        desk = Desk(traces="http://127.0.0.1:1/v1/traces", trace_ratio="1")
+        desk.telling.listen(desk.told.append)
+        request = desk.met()
+        request.status, request.cache = 200, "hit"
+        desk.telling.tell(request)
+        trace = desk.told[0].trace
+        assert trace is not None
+        assert f'trace_id="{trace.trace_id.decode()}"' in desk.telling.durations.text(exemplars=True)
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("given", "recorded"), [(PROXY, True), ({}, False)])
 def test_a_trace_that_is_recorded_is_an_example_of_its_time(given: dict[str, str], recorded: bool) -> None:
     async def scenario() -> None:
