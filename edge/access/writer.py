@@ -1,8 +1,8 @@
 """Lines on their way: taken from the event loop without a wait, made and written by a thread.
 
-What waits is bounded; what comes beyond that is lost, and so is what the output does not take.
-Both are counted by cause, and told in the edge's log now and then. The thread sleeps until there is something; it then
-waits a moment for more, and makes a few lines at a time, since the event loop waits meanwhile for the interpreter.
+What waits is bounded; what comes beyond that is lost, and so is what the output does not take. Both are counted by
+cause, and told in the edge's log now and then. The thread sleeps until there is something; it then waits a moment for
+more, and makes a few lines at a time, since the event loop waits meanwhile for the interpreter.
 """
 
 import asyncio
