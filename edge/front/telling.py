@@ -17,6 +17,8 @@ from edge.vmm.wire.streams import ENGINES
 
 Listener = Callable[[Finished], None]
 
+_new = tuple.__new__  # what a NamedTuple's own constructor calls, in half of its time
+
 
 class Telling:
     """Who listens to one front.
@@ -57,31 +59,32 @@ class Telling:
 
     def _finished(self, request: Request, stream: Stream | None, began: float, whole: bool) -> Finished:
         duration_s = self._loop.time() - began
-        service, head = request.service, request.head_sent
+        release = request.service.release if request.service is not None else None
         answered = stream is not None and stream.answered_at > 0
-        return Finished(
-            began=time.time() - duration_s,
-            duration_s=duration_s,
-            id=request.id.decode(),
-            trace=self._marks.known_trace_of(request),
-            client=self._marks.sender_of(request).address.decode("latin-1"),
-            method=request.method,
-            host=request.host or "",
-            target=request.target,
-            version=request.version,
-            status=request.status,
-            whole=whole,
-            sent_bytes=request.sent,
-            body_bytes=request.sent - head,
-            service=service.name if service is not None else "",
-            tenant=service.tenant if service is not None else "",
-            release=service.release.version if service is not None else 0,
-            tier=stream.tier if stream is not None and answered else "",
-            cache=_cache(request, answered=answered),
-            error=request.refused,
-            limit=request.limit,
-            run=_run(stream, began) if stream is not None and answered else None,
+        fields = (
+            time.time() - duration_s,
+            duration_s,
+            request.id.decode(),
+            self._marks.known_trace_of(request),
+            self._marks.sender_of(request).address.decode("latin-1"),
+            request.method,
+            request.host or "",
+            request.target,
+            request.version,
+            request.status,
+            whole,
+            request.sent,
+            request.sent - request.head_sent,
+            release.service if release is not None else "",
+            release.tenant if release is not None else "",
+            release.version if release is not None else 0,
+            stream.tier if stream is not None and answered else "",
+            _cache(request, answered=answered),
+            request.refused,
+            request.limit,
+            _run(stream, began) if stream is not None and answered else None,
         )
+        return _new(Finished, fields)  # type: ignore[arg-type]  # as `Finished(*fields)`, in a third of its time
 
 
 def _cache(request: Request, *, answered: bool) -> Cache:
@@ -93,13 +96,6 @@ def _cache(request: Request, *, answered: bool) -> Cache:
 def _run(stream: Stream, began: float) -> Run:
     restore_us, guest_us, engine = stream.cost
     load, asked = stream.load, stream.began
-    return Run(
-        ENGINES[engine],
-        asked - began,
-        (stream.given_at or asked) - began,
-        stream.answered_at - began,
-        load.fetch_s if load is not None else 0.0,
-        load.verify_s if load is not None else 0.0,
-        restore_us,
-        guest_us,
-    )
+    times = asked - began, (stream.given_at or asked) - began, stream.answered_at - began
+    loaded = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
+    return _new(Run, (ENGINES[engine], *times, *loaded, restore_us, guest_us))
