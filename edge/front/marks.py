@@ -26,7 +26,7 @@ class Marks:
     """Those of all requests of one front."""
 
     def __init__(self, config: EdgeConfig) -> None:
-        self._prefix, self._traces_prefix = os.urandom(6).hex().encode(), os.urandom(8).hex().encode()
+        self._prefix, self._half = os.urandom(6).hex().encode(), os.urandom(8).hex().encode()
         self._ids = count(1)
         self._bits: Final = Random(os.urandom(32)).getrandbits  # names, not secrets
         self.reconfigure(config)
@@ -64,7 +64,7 @@ class Marks:
     def _trace(self, request: Request) -> Trace:
         parent = tracing.parent_of(request.said_parent) if request.said_parent else None
         if parent is None:
-            return tracing.begun(self._traces_prefix, self._bits(64), self._bound)
+            return tracing.begun(self._half, self._bits(64), self._bound)
         states = [value for name, value in request.headers if name.lower() == b"tracestate"]
         trusted = self.senders.trusts(request.remote)
         return tracing.continued(parent, tracing.state_of(states), self._bits(64), self._bound, trusted=trusted)
@@ -73,7 +73,9 @@ class Marks:
         """What a guest is told of the trace: whole names and values, each ended by NUL."""
         trace = request.trace
         if trace is None:
-            trace = request.trace = self._trace(request)
+            named = request.said_parent
+            trace = self._trace(request) if named else tracing.begun(self._half, self._bits(64), self._bound)
+            request.trace = trace
         said, _, state = trace
         if state:
             return b"HTTP_TRACEPARENT\0%b\0HTTP_TRACESTATE\0%b\0" % (said, state)

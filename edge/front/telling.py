@@ -18,7 +18,7 @@ from edge.vmm.wire.streams import ENGINES
 
 Listener = Callable[[Finished], None]
 
-_new: Final = tuple.__new__  # what a NamedTuple's own constructor calls, with all names in a third of its time
+_new = tuple.__new__  # what a NamedTuple's own constructor calls, in half of its time
 
 
 class Telling:
@@ -79,7 +79,8 @@ class Telling:
         self, request: Request, stream: Stream | None, cache: Cache, began: float, duration_s: float, whole: bool
     ) -> Finished:
         """:param stream: by which a guest answered."""
-        service, sent = request.service, request.sent
+        sent = request.sent
+        release = request.service.release if request.service is not None else None
         sender = request.sender or self._marks.sender_of(request)
         fields = (
             time.time() - duration_s,
@@ -95,18 +96,18 @@ class Telling:
             whole,
             sent,
             sent - request.head_sent,
-            "" if service is None else service.name,
-            "" if service is None else service.tenant,
-            0 if service is None else service.release.version,
-            "" if stream is None else stream.tier,
+            release.service if release is not None else "",
+            release.tenant if release is not None else "",
+            release.version if release is not None else 0,
+            stream.tier if stream is not None else "",
             cache,
             request.refused,
             request.limit,
-            None if stream is None else _run(stream, began),
+            _run(stream, began) if stream is not None else None,
             request.headers,
             request.head_bytes,
         )
-        return _new(Finished, fields)
+        return _new(Finished, fields)  # as `Finished(*fields)`, in a third of its time
 
 
 def _cache(request: Request, stream: Stream | None) -> Cache:
@@ -118,7 +119,6 @@ def _cache(request: Request, stream: Stream | None) -> Cache:
 def _run(stream: Stream, began: float) -> Run:
     restore_us, guest_us, engine = stream.cost
     load, asked = stream.load, stream.began
-    fetch_s, verify_s = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
-    given_s = (stream.given_at or asked) - began
-    times = ENGINES[engine], asked - began, given_s, stream.answered_at - began, fetch_s, verify_s, restore_us, guest_us
-    return _new(Run, times)
+    times = asked - began, (stream.given_at or asked) - began, stream.answered_at - began
+    loaded = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
+    return _new(Run, (ENGINES[engine], *times, *loaded, restore_us, guest_us))
