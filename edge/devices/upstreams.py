@@ -32,6 +32,7 @@ from edge.config.upstream_policy import (
 )
 from edge.devices.lookups import Found, Lookups
 from edge.devices.onward import Asked
+from edge.devices.upstream_answers import cut_to_size
 from edge.model.fields import HOP_BY_HOP, listed
 from edge.model.finished import Fetched
 from edge.model.flow import Patience
@@ -47,12 +48,8 @@ CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchan
 _TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
 _PIECE: Final = abi.RECORD_PAYLOAD_MAX
 # Of one connection only, or ours to say.
-_NOT_FORWARDED: Final = frozenset(name.decode() for name in HOP_BY_HOP) | {
-    "content-length",
-    "expect",
-    "host",
-    "cdn-loop",
-}
+_OURS: Final = {"content-length", "expect", "host", "cdn-loop"}
+_NOT_FORWARDED: Final = frozenset(name.decode() for name in HOP_BY_HOP) | _OURS
 METHOD_MAX: Final = 32  # characters; WebDAV's longest, BASELINE-CONTROL, has 16
 _NOT_METHODS: Final = frozenset({"CONNECT", "TRACE", "TRACK"})  # which mean the connection itself, or echo credentials
 
@@ -333,7 +330,7 @@ class Upstreams:
                 limit_per_host=0,  # tenants who ask the same upstream would wait for one another: `Turns` bounds each
             )
             self._session = aiohttp.ClientSession(
-                connector=connector,
+                connector=cut_to_size(connector),
                 request_class=self._guard.request_class(_PARTY.get),
                 timeout=self._timeout,
                 auto_decompress=False,
