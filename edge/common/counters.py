@@ -59,6 +59,9 @@ class Counters:
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
         default_factory=dict
     )
+    cache_calls: Annotated[Tally, "Calls of guests to their own cache, by what came of them.", By("result")] = field(
+        default_factory=dict
+    )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
     records_refused: Annotated[
