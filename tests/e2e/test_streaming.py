@@ -142,9 +142,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator
     }
     with Site(tmp_path_factory.mktemp("streams"), edge_config=config) as site:
         options = ("--upstream", upstream, "--env", f"UPSTREAM={upstream}", "--cpu-ms", "5000")
-        # A text of 2.6 MB is there as parts, whole, decoded and encoded, each in one piece: in 32 MiB there may be no
-        # room for that beside what earlier tests have left.
-        site.publish(site.build(WORKER, *options, "--memory", "64MiB", name="streams"), "streams")
+        site.publish(site.build(WORKER, *options, name="streams"), "streams")
         site.publish(site.build(WORKER, *options, "--fresh", name="fresh"), "fresh")
         site.publish(site.build(PROGRAMS / "steps.c", name="steps"), "steps")
         site.publish(site.build(PROGRAMS / "linux_echo.c", "--cgi", name="echo"), "echo")
