@@ -14,6 +14,7 @@ import pytest
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Site
 from tests.support.edges import metrics
+from tests.support.guests import PROGRAMS
 
 WORKER = Path(__file__).parent / "workers" / "caches.js"
 HOST, OTHER = "caches.test", "caches-other.test"
@@ -286,3 +287,18 @@ def test_a_body_that_has_its_coding_is_kept_as_it_came(client: Client, url: str,
         "gzip",
         str(len(gzip.compress(b"page"))),
     )
+
+
+def test_a_program_in_c_keeps_and_purges(site: Site) -> None:
+    site.publish(site.build(PROGRAMS / "keeps.c", name="keeps"), "keeps", "keeps.test")
+    with Client(site.edges[0].url) as client:
+
+        def told(method: str, path: str, body: bytes | None = None) -> str:
+            return client.request(method, path, host="keeps.test", body=body).body.decode()
+
+        assert told("GET", "/a") == "504 miss "
+        assert told("PUT", "/a", b"from C") == "204 stored "
+        assert told("GET", "/a") == "201 hit from C"
+        assert told("GET", "/a%20b").startswith("400 refused a URL of at most")
+        assert told("DELETE", "/a") == "200 purged "
+        assert told("GET", "/a") == "504 miss "

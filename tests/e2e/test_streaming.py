@@ -383,6 +383,12 @@ def test_a_compressed_answer_that_is_passed_on_keeps_its_bytes(streams: Site) ->
     assert list(got.values()) == [("gzip", PACKED["gzip"]), changed, changed]
 
 
+def test_a_compressed_answer_is_kept_as_it_came(client: Client) -> None:
+    answer = client.get("/packed-kept?as=gzip", host="streams.test")
+    assert (answer.headers["content-encoding"], answer.body) == ("gzip", PACKED["gzip"])
+    assert client.get("/packed-kept?as=gzip&text", host="streams.test").body == TEXT
+
+
 def test_a_redirect_is_the_browsers_where_its_request_is_passed_on(client: Client) -> None:
     answer = client.get("/login", host="streams.test")
     assert (answer.status, answer.headers["location"], answer.headers["set-cookie"]) == (302, "/some", "login=1")
