@@ -7,13 +7,13 @@ const CACHE = "nunatak:cache";
 const URL_MAX = 8190;
 
 const call = async (method, url, list, raw) => { // [exchange, status, what came of it, fields]
-  share.onlyServing("the cache");
   const exchange = await ask(method, url, list, raw, null);
   const [status, fields] = await exchange.answer();
   return [exchange, status, fields[1], fields.slice(2)];
 };
 const requestOf = (given) => (given instanceof Request ? given : new Request(given));
 const placeOf = (name, request) => {
+  share.onlyServing("caches");
   const url = request.url.split("#")[0];
   if (!/^https?:/.test(url) || url.length > URL_MAX) throw new TypeError("Invalid URL. Cache API keys must be fully-qualified, valid URLs.");
   return `${CACHE}/${encodeURIComponent(name)}/${url}`;
@@ -143,6 +143,7 @@ const texts = (given, what) => {
 class CacheContext {
   async purge(given) {
     need(arguments.length, 1, "purge()");
+    share.onlyServing("purge()");
     const { tags, pathPrefixes, purgeEverything } = options(given, "purge()");
     const asked = { tags: texts(tags, "tags"), pathPrefixes: texts(pathPrefixes, "pathPrefixes"), purgeEverything: purgeEverything === undefined ? undefined : !!purgeEverything };
     let code = 500, message;
