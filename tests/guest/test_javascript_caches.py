@@ -6,7 +6,8 @@ from tests.support.workers import RestingWorker, worker_image
 
 WORKER = b"""
 const said = [], cache = await caches.open("named"), url = "https://kept.test/";
-for (const call of [() => cache.match(url), () => cache.put(url, new Response("page")), () => caches.default.delete(url)])
+const calls = [() => cache.match(url), () => cache.put(url, new Response("page")), () => caches.default.delete(url)];
+for (const call of calls)
   try { await call(); said.push("nothing"); } catch (error) { said.push(error.message.split(":")[0]); }
 export default { fetch: () => Response.json(said) };
 """
