@@ -155,7 +155,7 @@ def test_pages_of_which_nothing_is_kept_are_remembered_for_a_while_and_not_all()
 
 
 class _Item:
-    hits = 0
+    hits, wanted = 0, False
 
     def __init__(self, number: int, size_bytes: int, tenant: str) -> None:
         self.name, self.size_bytes, self.tenant = number, size_bytes, tenant
