@@ -137,7 +137,7 @@ async def _fill(store: KeptStore, urls: int, say: Callable[[int], None]) -> None
         store.responses.find(page)
         if number % 64 == 0:
             await asyncio.sleep(0)
-        if number % 4096 == 0:
+        if number % 512 == 0:
             await store.below.settled()  # so that the disk takes all of it, and is as full as it can be
         if number % (urls // 10) == 0:
             say(number)
