@@ -34,6 +34,7 @@ BATCH_BYTES: Final = 1 << 20  # of records that are written together
 BATCH_MAX: Final = 128  # operations, each of which touches some pages of the indices
 LOG_PAGES: Final = 1000  # after which SQLite takes its log in, by itself
 CACHE_PAGES: Final = 256  # as the other caches have it
+PURGE_BYTES: Final = 256  # that one takes in the file, about
 REOPEN_S: Final = 10.0  # between two tries to begin a file
 _SHARE: Final = 16  # of the room, for each of the four things that the log may have at once
 _TOTALS: Final = 1 << 8 * TAG_BYTES
@@ -263,6 +264,8 @@ class AnswerFile:
         database.execute("BEGIN IMMEDIATE")
         for operation in batch.operations:
             self._rows.carry_out(database, operation, done, puts=batch.age == self.age)
+        noted = len(batch.purges) + len(batch.all_purges or ())
+        self._rows.make_room(database, noted * PURGE_BYTES, done)
         if batch.all_purges is not None:
             self._compact(database, batch.all_purges)
         for number, what in batch.purges:

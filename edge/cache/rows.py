@@ -93,6 +93,14 @@ class Rows:
             found.refused = found.data is None
         return found
 
+    def make_room(self, database: sqlite3.Connection, size: int, done: Done) -> None:
+        """Delete what left memory longest ago, of the tenant that has most, until so many bytes fit."""
+        wanted = size // PAGE_BYTES + SPARE_PAGES
+        while self._by_tenant and pages_used(database) + wanted > self._pages_max:
+            most = max(self._by_tenant, key=self._by_tenant.__getitem__)
+            oldest = "id IN (SELECT id FROM answer WHERE tenant = ? ORDER BY number LIMIT ?)"
+            done.evicted += self._remove(database, oldest, (most, EVICTED_AT_ONCE), done)
+
     def _put(self, database: sqlite3.Connection, put: Put, done: Done) -> bool:
         """Whether there is one answer more for it."""
         number, self._next = self._next, self._next + 1
@@ -102,7 +110,7 @@ class Rows:
         size = len(record) + ROW_BYTES
         self._remove(database, _HERE, put.place, done)
         self._make_room_at(database, put.place.uri, done)
-        self._make_room(database, size, done)
+        self.make_room(database, size, done)
         columns = "uri, page, variant, vary, tenant, number, run, size, record"
         row = (*put.place, put.vary, put.tenant, number, put.run, size, record)
         database.execute(f"INSERT INTO answer ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
@@ -116,14 +124,6 @@ class Rows:
         if there >= URI_MAX:
             oldest = "id IN (SELECT id FROM answer WHERE uri = ? ORDER BY number LIMIT 1)"
             done.evicted += self._remove(database, oldest, (uri,), done)
-
-    def _make_room(self, database: sqlite3.Connection, size: int, done: Done) -> None:
-        """Delete what left memory longest ago, of the tenant that has most, until so many bytes fit."""
-        wanted = size // PAGE_BYTES + SPARE_PAGES
-        while self._by_tenant and pages_used(database) + wanted > self._pages_max:
-            most = max(self._by_tenant, key=self._by_tenant.__getitem__)
-            oldest = "id IN (SELECT id FROM answer WHERE tenant = ? ORDER BY number LIMIT ?)"
-            done.evicted += self._remove(database, oldest, (most, EVICTED_AT_ONCE), done)
 
     def _remove(self, database: sqlite3.Connection, where: str, values: Sequence[Any], done: Done) -> int:
         """Delete answers; how many there were."""

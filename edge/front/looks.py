@@ -14,6 +14,8 @@ from edge.cache.responses import Below, Entry, Responses
 from edge.front.fills import RELEASED_AT_ONCE
 from edge.front.request import Request
 
+LOOKS_MAX: Final = 64  # at once: behind so many on a slow disk a run of the guest is sooner done
+
 Resume = Callable[[Request, bool], None]
 
 
@@ -46,9 +48,11 @@ class Looks:
             return False
         if self._waiting_bytes + size > self._waiting_max_bytes:
             return False
-        self._waiting_bytes += size
         place, waiter = (asked.key, tenant), _Waiter(request, asked, size, resume)
         waiters = self._at.get(place)
+        if waiters is None and len(self._at) == LOOKS_MAX:
+            return False
+        self._waiting_bytes += size
         if waiters is not None:
             waiters.append(waiter)
             return True
