@@ -144,12 +144,21 @@ def test_every_moment_of_a_purge_is_one_before_it_or_after_it(tmp_path: Path, mo
             store = KeptStore(tmp_path)
         await store.put_on_disk(PAGE)
         copies: list[Path] = []
-        databases[0].set_trace_callback(lambda _: copies.append(copied(tmp_path, f"copy-{len(copies)}")))
+        statements: list[str] = []
+
+        def before(statement: str) -> None:
+            statements.append(statement)
+            copies.append(copied(tmp_path, f"copy-{len(copies)}"))
+
+        databases[0].set_trace_callback(before)
         store.put(asked("/late"))
         store.responses.find(asked("/late"))
         store.responses.purge(Purge("uri", "", "h.test/a"), 0.0)
         assert await store.responses.settled()
         databases[0].set_trace_callback(None)
+        (noted,) = (place for place, each in enumerate(statements) if each.startswith("INSERT INTO purge"))
+        synced = [each for each in statements[:noted] if each.startswith("PRAGMA synchronous")]
+        assert synced[-1] == "PRAGMA synchronous = FULL", "its commit is on the disk, and not only with the kernel"
         copies.append(store.killed("last"))
         there = []
         for folder in copies:
