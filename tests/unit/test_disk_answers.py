@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.cache import answer_file, disk
+from edge.cache import answer_file, disk, moments
+from edge.cache.moments import Moment
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry
 from edge.cache.rows import URI_MAX
@@ -203,6 +204,82 @@ def test_numbers_go_up_over_restarts_also_with_a_clock_that_went_back(tmp_path: 
         assert await after.ask(PAGE) is None
         after.stop()
         await store.close()
+
+    play(story)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, *, boot: str, up_s: float, wall_s: float) -> None:
+    """Have it be another moment by the machine's clocks."""
+    monkeypatch.setattr(moments, "now", lambda cache_s: Moment(cache_s, boot, up_s, wall_s))
+
+
+def test_ages_go_on_over_restarts_whatever_the_wall_clock_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        at(monkeypatch, boot="b", up_s=1000, wall_s=50_000)
+        store = KeptStore(tmp_path)
+        await store.put_on_disk(PAGE)
+        for name, up_s, wall_s, age_s in (("back", 1600, 10, 600), ("forward", 1700, 10**9, 700)):
+            folder = store.killed(name)
+            at(monkeypatch, boot="b", up_s=up_s, wall_s=wall_s)
+            after = KeptStore(folder)
+            found = await after.ask(PAGE)
+            assert found is not None
+            assert found.age_s(asyncio.get_running_loop().time()) == pytest.approx(age_s, abs=2)
+            assert found.fate == "good"
+            after.stop()
+        store.stop()
+
+    play(story)
+
+
+def test_a_clock_that_went_back_over_a_start_of_the_machine_makes_all_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        at(monkeypatch, boot="b", up_s=1000, wall_s=50_000)
+        store = KeptStore(tmp_path)
+        await store.put_on_disk(PAGE, HOUR._replace(entity_tag='"e"'))
+        folder = store.killed()
+        store.stop()
+        for _ in range(2):  # it stays so
+            at(monkeypatch, boot="c", up_s=10, wall_s=40_000)
+            after = KeptStore(folder)
+            found = await after.ask(PAGE)
+            assert found is not None
+            assert (found.fate, found.use(asyncio.get_running_loop().time())) == ("softened", "validate")
+            after.stop()
+
+    play(story)
+
+
+def test_a_disk_too_slow_for_what_is_made_void_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "ORDERS_MAX", 3)
+
+    async def story() -> None:
+        store = KeptStore(tmp_path, memory=1 << 20)
+        pages = [asked(f"/{number}") for number in range(8)]
+        for page in pages:
+            await store.put_on_disk(page)
+        for page in pages[:5]:  # while the thread has no turn to do any
+            store.responses.drop_uri("s", page.key[2] + page.key[3])
+        assert [await store.ask(page) for page in pages] == [None] * 8
+        assert await store.below.settled()
+        assert store.below.answers == 0
+        await store.put_on_disk(PAGE)
+        assert await store.ask(PAGE) is not None
+        await store.close()
+
+    play(story)
+
+
+def test_an_edge_that_keeps_none_on_disk_leaves_none_there(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = KeptStore(tmp_path)
+        await store.put_on_disk(PAGE)
+        await store.close()
+        store.file.delete()
+        assert files_bytes(tmp_path) == 0
+        store.file.delete()
 
     play(story)
 
@@ -517,6 +594,27 @@ def test_a_purge_on_a_full_disk_is_one_of_all_that_is_there(tmp_path: Path) -> N
         assert await store.ask(asked("/b")) is None
         after = KeptStore(store.killed())
         assert [await after.ask(page) for page in (PAGE, asked("/b"))] == [None, None]
+        after.stop()
+        await store.close()
+
+    play(story)
+
+
+def test_a_purge_is_not_acknowledged_while_what_it_names_may_come_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = KeptStore(tmp_path)
+        await store.put_on_disk(PAGE)
+        in_the_way = tmp_path / "responses.db-journal"
+        in_the_way.mkdir()  # what cannot be deleted, as on a file system that went read-only
+        with files_up_to(1):
+            store.responses.purge(Purge("uri", "", "h.test/a"), 0.0)
+            assert not await store.responses.settled()
+            assert await store.ask(PAGE) is None, "it is void all the same"
+        in_the_way.rmdir()
+        store.responses.purge(Purge("uri", "", "h.test/a"), 0.0)
+        assert await store.responses.settled()
+        after = KeptStore(store.killed())
+        assert await after.ask(PAGE) is None
         after.stop()
         await store.close()
 
