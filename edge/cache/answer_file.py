@@ -242,6 +242,7 @@ class AnswerFile:
         """Write a batch, whole or not at all; without its answers where there is room for the rest only."""
         done = Done()
         if batch.clear:
+            done.removed = batch.puts
             done.durable, done.age = self._empty(done), self.age
             return done
         before = self.purges, self._total
