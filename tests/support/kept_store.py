@@ -3,7 +3,7 @@
 python -m tests.support.kept_store [URLS]
 
 puts so many URLs (1,000,000) through it, each asked for twice, so that all of them are worth keeping, and prints what
-memory and disk take beside their budgets; then times purges of a tag that 10,000 answers have.
+memory and disk take beside their budgets; then times purges of a tag that 10,000 answers have, and answers from disk.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ HOST: Final = "h.test"
 URLS: Final = 1_000_000
 TAGGED: Final = 10_000
 TIMES: Final = 50  # purges that are timed
+LOOKS: Final = 2_000  # at the disk
 
 
 def asked(target: str, *fields: tuple[bytes, bytes], service: str = "s") -> Asked:
@@ -132,7 +133,7 @@ def copied(folder: Path, name: str) -> Path:
 async def _fill(store: KeptStore, urls: int, say: Callable[[int], None]) -> None:
     body = bytes(600)
     for number in range(urls):
-        page = asked(f"/pages/{number}?of=a-site-with-names-of-usual-length")
+        page = _page(number)
         store.put(page, body=body)
         store.responses.find(page)
         if number % 64 == 0:
@@ -141,6 +142,20 @@ async def _fill(store: KeptStore, urls: int, say: Callable[[int], None]) -> None
             await store.below.settled()  # so that the disk takes all of it, and is as full as it can be
         if number % (urls // 10) == 0:
             say(number)
+
+
+def _page(number: int) -> Asked:
+    return asked(f"/pages/{number}?of=a-site-with-names-of-usual-length")
+
+
+async def _look(store: KeptStore, urls: int) -> tuple[float, int]:
+    """Microseconds from a request to its answer from disk, median; and how many there were."""
+    took = []
+    for number in range(0, urls, max(1, urls // LOOKS)):
+        began = time.perf_counter()
+        if await store.ask(_page(number)) is not None:
+            took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1e6, len(took)
 
 
 async def _purge(store: KeptStore, *, soft: bool) -> tuple[float, float]:
@@ -186,6 +201,8 @@ async def _costs(folder: Path, urls: int) -> None:
     began = time.perf_counter()
     again = KeptStore(folder, memory=64 << 20, disk=1 << 30, entry_max=4 << 20)
     print(f"opened in {time.perf_counter() - began:.2f} s, with {again.below.answers:,} answers")
+    took, looks = await _look(again, urls)
+    print(f"an answer from disk took {took:.0f} µs, the median of {looks:,}")
     again.stop()
 
 
