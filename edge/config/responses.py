@@ -50,10 +50,9 @@ class ResponseOptions:
         About("Whether answers are kept that only say when they were modified, for a tenth of the time since then."),
     ] = "off"
 
+    @property
     def response_problems(self) -> Iterator[Problem]:
         """What no option can say for itself."""
         if 0 < self.response_disk < RESPONSE_DISK_MIN:
-            yield (
-                "response_disk",
-                f"0 or at least {RESPONSE_DISK_MIN >> 20}MiB expected, got {self.response_disk} bytes",
-            )
+            expected = f"0 or at least {RESPONSE_DISK_MIN >> 20}MiB expected"
+            yield "response_disk", f"{expected}, got {self.response_disk} bytes"
