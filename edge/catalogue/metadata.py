@@ -25,7 +25,8 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge.common import fetching, log
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.trust import NOT_OURS, TIMESTAMP_MAX
+from vmimage.signed import NOT_OURS
+from vmimage.trust import TIMESTAMP_MAX
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 5.0  # between two reads

@@ -27,9 +27,11 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    load_signing,
     load_upload_token,
     written_choice,
 )
+from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -44,6 +46,7 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 
 app = typer.Typer()
 app.add_typer(token, name="token")
+app.add_typer(tenant, name="tenant")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -199,7 +202,7 @@ def publish(
     """
     from dataclasses import replace
 
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.publish import publish as publishing
     from origin.publish.image_files import publication, read_batch, read_image
     from vmimage.manifest import is_name
@@ -216,7 +219,7 @@ def publish(
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = written_choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -243,10 +246,10 @@ def rollback(
     plain_http: PlainOption = False,
 ) -> None:
     """Publish an earlier image of a service again, as a new version."""
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.publish import publish as publishing
 
-    choice, signer = written_choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
         lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),

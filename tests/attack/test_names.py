@@ -24,7 +24,7 @@ from origin.registry.roles import Published, accept, first_roles
 from origin.registry.store import Store
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
-from vmimage.trust import ServiceRecord, host_path, make_targets, parse_target, service_path, sign_bin
+from vmimage.trust import ServiceRecord, host_path, make_targets, service_path, sign_bin
 
 Changes = Mapping[str, TargetFile | None]
 OURS, THEIRS, NEWER = (f"sha256:{digits * 32}" for digits in ("aa", "ee", "bb"))
@@ -52,7 +52,7 @@ class Site:
         _, self.state = accept(self.state, signed, lambda _: 1000, self.keys.online, NOW, submitter)
 
     def _bin(self, role: str) -> Targets | None:
-        return self.state.bin(role)
+        return self.state.signed(role)
 
 
 @pytest.fixture
@@ -127,8 +127,7 @@ def test_a_submission_that_is_refused_whole(site: Site, submission: list[Changes
 
 
 def record_of(site: Site, path: str) -> ServiceRecord | None:
-    target = site.state.find(path)
-    return parse_target(path, target) if target is not None else None
+    return site.state.book().record(path)
 
 
 def test_what_its_owner_may_do(site: Site) -> None:
