@@ -14,6 +14,7 @@ from securesystemslib.signer import Key, Signer
 from tuf.api.metadata import DelegatedRole, Delegations, TargetFile, Targets
 
 from vmimage.errors import PublisherError, VerificationError
+from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.signed import load_metadata, refusing, sign
 from vmimage.tenants import PATHS, SERVICES, Grant, delegation, holder, tenant_path, tenant_role
 from vmimage.trust import (
@@ -130,11 +131,16 @@ class Book:
         """The bin of a path."""
         return self.role(self.trust.bin_of(path))
 
-    def entry(self, path: str) -> ServiceRecord | Grant | None:
+    def entry(self, path: str) -> ServiceRecord | Grant | Holds | None:
         """What the bin of a path says of it."""
         bin_ = self.bin(path)
         target = bin_.targets.get(path) if bin_ is not None else None
         return parse_entry(path, target) if target is not None else None
+
+    def holds(self) -> Holds:
+        """What is held."""
+        entry = self.entry(HOLDS_PATH)
+        return entry if isinstance(entry, Holds) else Holds()
 
     def delegation(self, tenant: str) -> DelegatedRole | None:
         """Who signs for a tenant, None when there is none of this name."""

@@ -13,9 +13,10 @@ does not name holds nothing yet.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, Literal, NoReturn
 
 from securesystemslib.signer import Signer
@@ -33,12 +34,14 @@ from tuf.api.metadata import (
 from vmimage.abi import DISKS_MAX
 from vmimage.canonical import Blob, is_disk_name
 from vmimage.errors import PublisherError, VerificationError
+from vmimage.holds import HOLDS_PATH, Holds, parse_holds
 from vmimage.manifest import MANIFEST_MAX, SNAPSHOT_TYPE, is_digest, is_name
 from vmimage.manifest import SNAPSHOT_MAX as IMAGE_SNAPSHOT_MAX
 from vmimage.signed import S, load_metadata, refusing, sign
 from vmimage.tenants import Grant, check_delegations, is_grant, parse_grant
 
-KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")  # one key each
+KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")
+OFFLINE_ROLES: Final = ("root", "targets")  # which several keys may have to sign
 BIN_PREFIX: Final = "bin"
 BIN_BITS: Final = 8  # 256 bins: with 100,000 services 800 entries each, and a snapshot of 33 kB
 BIN_TARGETS_MAX: Final = 1000  # 4 ms to parse and verify, measured; above it a publisher needs more bins
@@ -191,16 +194,30 @@ class Trust:
         return verify_top(self.root, Timestamp, data)
 
 
-def initial_metadata(signers: Mapping[str, Signer], now: datetime) -> dict[str, bytes]:
-    """Files "1.root.json" and "1.targets.json" that make the keys of `signers` (by KEY_ROLES) the trusted ones."""
+def initial_metadata(
+    signers: Mapping[str, Signer],
+    now: datetime,
+    bin_bits: int = BIN_BITS,
+    further: Mapping[str, Sequence[Signer]] = MappingProxyType({}),
+    threshold: int = 1,
+) -> dict[str, bytes]:
+    """Files "1.root.json" and "1.targets.json" that make the keys of `signers` (by KEY_ROLES) the trusted ones.
+
+    :param bin_bits: of 2 ** bin_bits bins. :param further: keys of OFFLINE_ROLES, of which `threshold` sign each.
+    """
     root = Root(expires=now + OFFLINE_LIFETIME, consistent_snapshot=True)
     for role in (Root.type, Targets.type, Snapshot.type, Timestamp.type):
-        root.add_key(signers[role].public_key, role)
+        for signer in (signers[role], *further.get(role, ())):
+            root.add_key(signer.public_key, role)
+    for role in OFFLINE_ROLES:
+        root.roles[role].threshold = threshold
     publisher = signers["publisher"].public_key
-    bins = SuccinctRoles([publisher.keyid], 1, BIN_BITS, BIN_PREFIX)
+    bins = SuccinctRoles([publisher.keyid], 1, bin_bits, BIN_PREFIX)
     delegations = Delegations({publisher.keyid: publisher}, succinct_roles=bins)
     targets = Targets(expires=now + OFFLINE_LIFETIME, delegations=delegations)
-    return {"1.root.json": sign(root, signers["root"]), "1.targets.json": sign(targets, signers["targets"])}
+    return {
+        f"1.{each.type}.json": sign(each, signers[each.type], *further.get(each.type, ())) for each in (root, targets)
+    }
 
 
 def sign_bin(
@@ -337,11 +354,13 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written, withdrawn)
 
 
-def parse_entry(path: str, target: TargetFile) -> ServiceRecord | Grant:
-    """What an entry of a bin says: what a service is, or whose its name or host.
+def parse_entry(path: str, target: TargetFile) -> ServiceRecord | Grant | Holds:
+    """What an entry of a bin says: what a service is, or whose its name or host, or what is held.
 
     :raises VerificationError: malformed.
     """
+    if path == HOLDS_PATH:
+        return parse_holds(target)
     if not is_grant(target):
         return parse_target(path, target)
     kind, _, name = path.partition("/")

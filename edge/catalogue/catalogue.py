@@ -9,6 +9,7 @@ and that is loaded again from disk at start:
   of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
 - when nothing has changed a refresh is one conditional GET;
 - past its expiry, entries of roles that were verified before stay usable and new roles are refused;
+- what the operator holds (`vmimage.holds`) is not there, and the list is read before all else;
 - whatever fails, the view stays as it was;
 - a folder that takes no more, a full disk, is no failure: what was verified is believed and counts from memory.
 
@@ -40,6 +41,7 @@ from edge.catalogue.metadata import (
     translated,
 )
 from edge.catalogue.view import (
+    Entry,
     Known,
     Role,
     View,
@@ -54,7 +56,7 @@ from edge.common.counters import Counters
 from edge.common.private import write_private
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.manifest import is_name
-from vmimage.tenants import Grant, holder, signers_of, tenant_of, tenant_role
+from vmimage.tenants import holder, signers_of, tenant_of, tenant_role
 from vmimage.trust import (
     ROOT_MAX,
     SNAPSHOT_MAX,
@@ -158,6 +160,7 @@ class Catalogue:
             if old is not None:
                 self._refuse_older(old, new)
                 outdated = self._carry_over(old, new)
+            self._read_holds(new)
             self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
             self._view, self._etag = new, etag
             for path in outdated:
@@ -212,9 +215,11 @@ class Catalogue:
         tenant = holder(path, entry)
         if tenant is not None:
             entry = self._entry(view, tenant_role(tenant), path, ask)
-        return None if isinstance(entry, Grant) else entry
+        if not isinstance(entry, ServiceRecord):
+            return None
+        return None if view.holds().reason(entry.manifest_digest, entry.service, entry.tenant) else entry
 
-    def _entry(self, view: View, role: str, path: str, ask: bool) -> ServiceRecord | Grant | None:
+    def _entry(self, view: View, role: str, path: str, ask: bool) -> Entry | None:
         found = self._role(view, role, ask)
         return found.entries.get(path) if found is not None else None
 
@@ -235,6 +240,13 @@ class Catalogue:
             if view is self._view:
                 view.roles[role] = found
         return found
+
+    def _read_holds(self, view: View) -> None:
+        """Before anything is looked up: what is held is not there, whoever keeps the list from this edge."""
+        role = view.bin_of_holds
+        file = view.file(role)
+        if file is not None and role not in view.roles:
+            view.roles[role] = self._fetch(view, role, file, None)
 
     def _carry_over(self, old: View, new: View) -> list[Path]:
         """Bring every role that is known here into the new view, so that nothing known is lost when the origin goes.

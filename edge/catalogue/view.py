@@ -13,16 +13,19 @@ from tuf.api.metadata import DelegatedRole, MetaFile, Snapshot, Targets
 
 from edge.catalogue.metadata import translated
 from vmimage.errors import VerificationError
+from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.renewal import expiries
 from vmimage.tenancy import entries_of, verify_tenant
 from vmimage.tenants import Grant, delegation, signers_of, tenant_of, tenant_path
 from vmimage.trust import ServiceRecord, Trust, parse_entry
 
+Entry = ServiceRecord | Grant | Holds
+
 
 class Role(NamedTuple):
     """What a verified bin, or a tenant's file, says, and until when it may be taken anew."""
 
-    entries: Mapping[str, ServiceRecord | Grant]
+    entries: Mapping[str, Entry]
     expires: datetime
     delegator: Targets | None = None  # of a bin that has tenants: their keys, and nothing else
     signers: tuple[int, tuple[str, ...]] = (0, ())  # of a tenant's file: how many of which keys sign it
@@ -46,6 +49,17 @@ class View:
     def file(self, role: str) -> MetaFile | None:
         """What the snapshot says of a role's file, None when there is none."""
         return self.snapshot.meta.get(f"{role}.json")
+
+    @property
+    def bin_of_holds(self) -> str:
+        """The role that says what is held."""
+        return self.trust.bin_of(HOLDS_PATH)
+
+    def holds(self) -> Holds:
+        """What is held: it is loaded with the view."""
+        role = self.roles.get(self.bin_of_holds)
+        entry = role.entries.get(HOLDS_PATH) if role is not None else None
+        return entry if isinstance(entry, Holds) else Holds()
 
     def bin_of_tenant(self, tenant: str) -> str:
         """The role that says who signs for a tenant."""
@@ -83,7 +97,7 @@ def verified(view: View, role: str, file: MetaFile, data: bytes, bin_: Role | No
     tenant = tenant_of(role)
     if tenant is None:
         signed = view.trust.verify_bin(role, data)
-        entries: Mapping[str, ServiceRecord | Grant] = {p: parse_entry(p, t) for p, t in signed.targets.items()}
+        entries: Mapping[str, Entry] = {p: parse_entry(p, t) for p, t in signed.targets.items()}
         delegator = Targets(delegations=signed.delegations) if signed.delegations is not None else None
         found = Role(entries, signed.expires, delegator)
     else:

@@ -14,7 +14,9 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
+from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
@@ -47,6 +49,8 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 app = typer.Typer()
 app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
+app.add_typer(keys_app, name="keys")
+app.add_typer(hold, name="hold")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -61,11 +65,26 @@ app.command()(prune)
 
 
 @app.command()
-def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")]) -> None:
+def keygen(
+    folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")],
+    signers: Annotated[int, typer.Option(min=1, max=16, help="Keys of root, and of targets.", metavar="KEYS")] = 1,
+    threshold: Annotated[int, typer.Option(min=1, max=16, help="How many of them sign.", metavar="KEYS")] = 1,
+    bin_bits: Annotated[
+        int,
+        typer.Option(
+            min=4,
+            max=14,
+            help="The catalogue has two to the power of this many bins; 12 for a million services.",
+            metavar="BITS",
+        ),
+    ] = 8,
+) -> None:
     """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
     from origin import keys
 
-    keys.generate(folder, _now())
+    if threshold > signers:
+        raise OperatorError(f"--threshold: at most the number of --signers, {signers}, expected, got {threshold}")
+    keys.generate(folder, _now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
     typer.echo(f"{folder / 'root.key'}, {folder / 'targets.key'}: keep these offline")
 

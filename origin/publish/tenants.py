@@ -61,7 +61,7 @@ def add(operator: Operator, card: Card) -> Exchange:
             )
         return Edit(keys={card.tenant: (card.keys, card.threshold)})
 
-    return (yield from _edit(operator, revise, [service_path(card.tenant)], [card.tenant]))
+    return (yield from change(operator, revise, [service_path(card.tenant)], [card.tenant]))
 
 
 def rekey(operator: Operator, card: Card, *, only: bool) -> Exchange:
@@ -80,7 +80,7 @@ def rekey(operator: Operator, card: Card, *, only: bool) -> Exchange:
         keys = {key.keyid: key for key in (*had, *card.keys)}
         return Edit(keys={card.tenant: (tuple(keys.values()), card.threshold if only else role.threshold)})
 
-    return (yield from _edit(operator, revise, [], [card.tenant]))
+    return (yield from change(operator, revise, [], [card.tenant]))
 
 
 def remove(operator: Operator, tenant: str) -> Exchange:
@@ -93,7 +93,7 @@ def remove(operator: Operator, tenant: str) -> Exchange:
         _role(book, tenant)
         return Edit(keys={tenant: ((), 0)})
 
-    return (yield from _edit(operator, revise, [], [tenant]))
+    return (yield from change(operator, revise, [], [tenant]))
 
 
 def grant(operator: Operator, tenant: str, services: Iterable[str], hosts: Iterable[str]) -> Exchange:
@@ -112,7 +112,7 @@ def grant(operator: Operator, tenant: str, services: Iterable[str], hosts: Itera
                 raise PublisherError(f"{path}: a free name expected, got one of {whose}: `nunatak tenant revoke` it")
         return Edit({path: grant_target(path, tenant) for path in paths if book.entry(path) is None})
 
-    return (yield from _edit(operator, revise, paths, [tenant]))
+    return (yield from change(operator, revise, paths, [tenant]))
 
 
 def revoke(operator: Operator, services: Iterable[str], hosts: Iterable[str]) -> Exchange:
@@ -128,7 +128,7 @@ def revoke(operator: Operator, services: Iterable[str], hosts: Iterable[str]) ->
                 raise PublisherError(f"{path}: a name that a tenant was given expected: `nunatak tenant list` has them")
         return Edit(dict.fromkeys(paths))
 
-    return (yield from _edit(operator, revise, paths, []))
+    return (yield from change(operator, revise, paths, []))
 
 
 def move(operator: Operator, services: Sequence[str], tenant: Tenant, card: Card | None = None) -> Exchange:
@@ -157,7 +157,7 @@ def move(operator: Operator, services: Sequence[str], tenant: Tenant, card: Card
         edit.files[role] = sign_tenant(tenant.name, book.role(role), theirs, tenant.signers, operator.now)
         return edit
 
-    return (yield from _edit(operator, revise, map(service_path, services), [tenant.name], with_hosts=True))
+    return (yield from change(operator, revise, map(service_path, services), [tenant.name], with_hosts=True))
 
 
 def resign(tenant: Tenant, trust: Trust, now: datetime, warn: Warn) -> Exchange:
@@ -245,7 +245,7 @@ def _role(book: Book, tenant: str) -> DelegatedRole:
     return role
 
 
-def _edit(
+def change(
     operator: Operator,
     revise: Callable[[Book], Edit],
     paths: Iterable[str],
@@ -253,7 +253,7 @@ def _edit(
     *,
     with_hosts: bool = False,
 ) -> Exchange:
-    """Sign and submit what `revise` says, again if another was first.
+    """Sign and submit what `revise` says of bins, again if another was first.
 
     :param paths: that it looks at, with the hosts of services among them where that is said.
     """

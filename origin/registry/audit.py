@@ -24,6 +24,7 @@ from origin.registry.delegations import changed_tenants
 from origin.registry.names import Submitter, changed_paths
 from origin.registry.refusal import OciError
 from origin.registry.roles import Published
+from vmimage.holds import HOLDS_PATH
 from vmimage.manifest import is_name
 from vmimage.tenancy import Book
 from vmimage.tenants import Grant
@@ -114,6 +115,13 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
             if was != now and (isinstance(was, Grant) or isinstance(now, Grant)):
                 whose = {"old": _granted(was), "new": _granted(now)}
                 yield {"what": "grant", "name": path, "key": keys, **whose}
+            if path == HOLDS_PATH:
+                yield {
+                    "what": "holds",
+                    "key": keys,
+                    "old": sorted(old_book.holds().since),
+                    "new": sorted(new_book.holds().since),
+                }
             past, present = old_book.record(path), new_book.record(path)
             if path.startswith(_SERVICES) and present is not None and present != past and path not in seen:
                 seen.add(path)

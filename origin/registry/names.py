@@ -23,6 +23,7 @@ from typing import Final, NoReturn
 from tuf.api.metadata import Targets
 
 from vmimage.errors import VerificationError
+from vmimage.holds import HOLDS_PATH
 from vmimage.tenancy import Book, entries_of
 from vmimage.tenants import Grant, holder
 from vmimage.trust import HISTORY_MAX, ServiceRecord, host_path, service_path
@@ -79,6 +80,10 @@ def check(changed: Iterable[str], before: Book, after: Book, submitter: Submitte
     :raises NameRefused: they may not.
     """
     for path in sorted(set(changed)):
+        if path == HOLDS_PATH:
+            if not submitter.operator:
+                _refuse(path, "what is held as it was, or the operator's token,", "a change")
+            continue
         old, new = before.record(path), after.record(path)
         for record in (old, new):
             if submitter.tenant and record is not None and record.tenant != submitter.tenant:

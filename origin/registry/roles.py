@@ -23,7 +23,7 @@ from origin.registry.renewals import ROLES, Read, VersionConflict, renewed, requ
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.renewal import ended, expiries
 from vmimage.tenancy import Book, verify_tenant
-from vmimage.tenants import is_grant, tenant_of, tenant_path
+from vmimage.tenants import tenant_of, tenant_path
 from vmimage.trust import (
     OFFLINE_LIFETIME,
     SNAPSHOT_LIFETIME,
@@ -113,6 +113,17 @@ class Published:
     def all_signed(self) -> Iterator[Targets]:
         """Every bin and every tenant's file. Errors as `file`."""
         return (signed for role in (*self.bins, *self.tenants) if (signed := self.signed(role)) is not None)
+
+    def expiries(self) -> dict[str, datetime]:
+        """When what is signed by hand ends, as `vmimage.renewal.expiries`; of tenants, those that there are now."""
+        bins: list[datetime] = []
+        tenants: set[str] = set()
+        for role in self.bins:
+            if (signed := self.signed(role)) is not None:
+                bins.append(signed.expires)
+                tenants |= set((signed.delegations.roles or ()) if signed.delegations is not None else ())
+        files = (self.signed(role) for role in self.tenants if role in tenants)
+        return expiries(self.trust, bins, [signed.expires for signed in files if signed is not None])
 
     def book(self) -> Book:
         """What it says of paths; each role is read once. Errors as `file`."""
@@ -223,7 +234,7 @@ def accept(
         manifests |= {
             (f"sha256:{target.hashes['sha256']}", target.length)
             for target in signed.targets.values()
-            if not is_grant(target) and not target.custom.get("withdrawn")  # nobody is told to fetch that one
+            if target.length and not target.custom.get("withdrawn")  # nobody is told to fetch that one
         }
     for digest, length in sorted(manifests):
         size = manifest_size(digest)

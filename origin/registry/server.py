@@ -54,7 +54,7 @@ from origin.registry.roles import (
     resume,
 )
 from origin.registry.store import Store
-from vmimage.renewal import ended, ending, expiries
+from vmimage.renewal import ended, ending
 from vmimage.trust import Trust, follow, root_version, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
@@ -228,10 +228,7 @@ class Origin:
         if self._warned_at is not None and timedelta(0) <= now - self._warned_at < WARNED_EVERY:
             return
         self._warned_at, state = now, self._state
-        known = expiries(
-            state.trust,
-            *([each.expires for r in roles if (each := state.signed(r))] for roles in (state.bins, state.tenants)),
-        )
+        known = state.expiries()
         self._ending = [*ended(known, now), *ending(known, now)]
         for line in self._ending:
             _LOG.warning(line)

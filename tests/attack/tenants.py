@@ -7,6 +7,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from tests.attack.repository import Repository
 from tests.support.tenancy import Party
+from vmimage.holds import HOLDS_PATH, Holds, holds_target
 from vmimage.tenancy import with_tenant
 from vmimage.tenants import grant_target, tenant_path, tenant_role
 from vmimage.trust import ServiceRecord, sign_bin
@@ -39,6 +40,11 @@ class TenantRepository(Repository):
             previous = Metadata[Targets].from_bytes(self.files[f"{version}.{role}.json"]).signed
         self.files[f"{version + 1}.{role}.json"] = party.file(previous, *records, signers=signers, now=self.now)
         self.bin_versions[role] = version + 1
+
+    def hold(self, *what: str) -> None:
+        """Hold these, and nothing else."""
+        since = dict.fromkeys(what, "2026-01-31T10:00:00Z")
+        self.sign_bin(self.trust.bin_of(HOLDS_PATH), {HOLDS_PATH: holds_target(Holds(since))})
 
     def finish(self) -> None:
         """Name all that there is now by a snapshot and a timestamp."""

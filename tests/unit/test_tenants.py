@@ -18,7 +18,6 @@ from tuf.api.metadata import DelegatedRole, Delegations
 from typer.testing import CliRunner
 
 from edge.catalogue.catalogue import Catalogue
-from edge.main import build_app
 from origin.commands.proving import find
 from origin.keys import replace_private
 from origin.model.tenant_keys import CARD_FILE, Card, generate, load_card, load_signers, parse_card
@@ -29,10 +28,11 @@ from origin.registry.prune import Rules, kept_images
 from origin.registry.store import Store
 from tests.attack.repository import Mirror
 from tests.attack.tenants import TenantRepository
+from tests.support.desk import APP, Desk
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
 from tests.support.tenancy import Party, State
 from vmimage.archive import pack_archive
-from vmimage.errors import NunatakError, OperatorError, PublisherError, VerificationError
+from vmimage.errors import OperatorError, PublisherError, VerificationError
 from vmimage.renewal import WARN_BEFORE
 from vmimage.tenants import PATHS, check_delegations, grant_target, holder, is_tenant_name, tenant_of, tenant_role
 from vmimage.trust import ServiceRecord, host_path, make_targets, parse_entry, service_path
@@ -40,7 +40,6 @@ from vmimage.trust import ServiceRecord, host_path, make_targets, parse_entry, s
 A, B = (f"sha256:{digits * 32}" for digits in ("aa", "bb"))
 SHOP = ServiceRecord("acme.shop", ("shop.example",), A, 1000, 1, "acme")
 BANK = ServiceRecord("bank", ("bank.example", "www.bank.example"), A, 1000, 1, "acme")
-APP = build_app()
 
 
 @pytest.fixture(scope="module")
@@ -304,46 +303,6 @@ def test_a_tenants_file_that_ends_is_told_of(repository: TenantRepository, mirro
 
 
 # The commands, against an origin.
-
-
-class Desk:
-    """An operator and tenants at the command line, each with a key folder."""
-
-    def __init__(self, url: str, keys: Keys, folder: Path) -> None:
-        self.url, self.keys, self.folder = url, keys, folder
-
-    def run(self, *words: str, keys: Path | None = None) -> str:
-        """What a command says on stdout."""
-        options = ["--origin", self.url, "--keys", str(keys or self.keys.folder)]
-        result = CliRunner().invoke(APP, [*words, *options])
-        if isinstance(result.exception, NunatakError):
-            raise result.exception
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def tenant(self, name: str, *options: str) -> Path:
-        """The key folder of a new tenant, with a token."""
-        folder = self.folder / name
-        trust = ("--trust", str(self.keys.folder))
-        assert (
-            CliRunner().invoke(APP, ["tenant", "keygen", str(folder), "--tenant", name, *trust, *options]).exit_code
-            == 0
-        )
-        made = CliRunner().invoke(APP, ["token", "add", "--tenant", name, "--keys", str(self.keys.folder)])
-        replace_private(folder / "token", made.stdout.encode())
-        return folder
-
-    def publish(self, keys: Path, service: str, *hosts: str, content: bytes = b"") -> str:
-        file = self.folder / "image.oci.tar"
-        derived = image("guest", base=BASE.manifest, content=service.encode() + content)
-        file.write_bytes(pack_archive([BASE, derived]))
-        named = [word for host in hosts for word in ("--host", host)]
-        return self.run("publish", str(file), "--service", service, *named, keys=keys)
-
-    def known(self) -> dict[str, tuple[str, int, str]]:
-        """Services by name: tenant, version and hosts."""
-        said = json.loads(self.run("services", "list", "--json"))
-        return {each["service"]: (each["tenant"], each["version"], " ".join(each["hosts"])) for each in said}
 
 
 @pytest.fixture
