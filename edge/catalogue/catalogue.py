@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Final
 
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
 from tuf.ngclient import UpdaterConfig
 
 from edge.catalogue.metadata import (
@@ -155,7 +155,7 @@ class Catalogue:
                 updater = self._updater()
                 updater.refresh()
                 top = self._verified_top()
-            old, new = self._view, self._parse(top, updater.root_version)
+            old, new = self._view, self._parse(top, updater.root_version, updater.snapshot)
             outdated: list[Path] = []
             if old is not None:
                 self._refuse_older(old, new)
@@ -329,14 +329,14 @@ class Catalogue:
         unkept = self._unkept.get(str(path))
         return path.read_bytes() if unkept is None else unkept
 
-    def _parse(self, top: Mapping[str, str], last_root: int | None = None) -> View:
+    def _parse(self, top: Mapping[str, str], last_root: int | None = None, snapshot: Snapshot | None = None) -> View:
         """The view that `top` says, signatures checked; expiry is not.
 
-        :param last_root: its version; None: as far as there are any.
+        :param last_root: its version; None: as far as there are any. :param snapshot: that of `top`, verified.
         """
         trust = Trust(self._roots(last_root), top["targets"].encode())
         timestamp = trust.verify_timestamp(top["timestamp"].encode())
-        snapshot = trust.verify_snapshot(top["snapshot"].encode())
+        snapshot = snapshot or trust.verify_snapshot(top["snapshot"].encode())
         if timestamp.snapshot_meta.version != snapshot.version:
             raise VerificationError("timestamp and snapshot of one state expected")
         expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)

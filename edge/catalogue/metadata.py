@@ -64,6 +64,11 @@ class FollowingUpdater(Updater):
         """Of the newest root that was verified."""
         return self._trusted_set.root.version
 
+    @property
+    def snapshot(self) -> Snapshot:
+        """As it was verified: with many tenants it is the file that takes longest."""
+        return self._trusted_set.snapshot
+
     def _load_root(self) -> None:
         super()._load_root()
         names = [os.path.join(self._dir, f"{role}.json") for role in (Timestamp.type, Snapshot.type)]

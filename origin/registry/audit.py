@@ -27,7 +27,7 @@ from origin.registry.roles import Published
 from vmimage.holds import HOLDS_PATH
 from vmimage.manifest import is_name
 from vmimage.tenancy import Book
-from vmimage.tenants import Grant
+from vmimage.tenants import Grant, tenant_of
 from vmimage.trust import ServiceRecord, service_path
 
 READ_BYTES: Final = 64 << 20  # of the end of the file, that are searched for the lines of a service
@@ -102,7 +102,7 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
         if old != new:
             yield {"what": "renew", "role": role, "old": {"version": old}, "new": {"version": new}}
     old_book, new_book = before.book(), after.book()
-    same, seen = 0, set[str]()
+    same = 0
     for role in sorted(role for role in submitted if after.version_of(role) and role != Targets.type):
         old_signed, new_signed = old_book.role(role), new_book.role(role)
         assert new_signed is not None, f"{role}: published a moment ago"
@@ -111,30 +111,31 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
         for tenant in tenants:
             yield {"what": "keys", "tenant": tenant, "key": keys, **_signers(old_book, new_book, tenant)}
         for path in sorted(changed):
-            was, now = old_book.entry(path), new_book.entry(path)
-            if was != now and (isinstance(was, Grant) or isinstance(now, Grant)):
-                whose = {"old": _granted(was), "new": _granted(now)}
-                yield {"what": "grant", "name": path, "key": keys, **whose}
-            if path == HOLDS_PATH:
-                yield {
-                    "what": "holds",
-                    "key": keys,
-                    "old": sorted(old_book.holds().since),
-                    "new": sorted(new_book.holds().since),
-                }
-            past, present = old_book.record(path), new_book.record(path)
-            if path.startswith(_SERVICES) and present is not None and present != past and path not in seen:
-                seen.add(path)
-                yield {
-                    "what": what(past, present, old_book.history(present.service)),
-                    "service": present.service,
-                    "key": keys,
-                    "old": _about(past),
-                    "new": _about(present),
-                }
+            if tenant_of(role) is None:
+                yield from _index(path, old_book, new_book, keys)
+            if path.startswith(_SERVICES) and tenant_of(role) == new_book.holder(path):
+                yield from _service(path, old_book, new_book, keys)
         same += not changed and not tenants
     if same:
         yield {"what": "sign", "bins": same}
+
+
+def _index(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[str, object]]:
+    """What a bin says otherwise than before, but for services of the operator's own."""
+    was, now = old.entry(path), new.entry(path)
+    if was != now and (isinstance(was, Grant) or isinstance(now, Grant)):
+        yield {"what": "grant", "name": path, "key": keys, "old": _granted(was), "new": _granted(now)}
+    if path == HOLDS_PATH:
+        yield {"what": "holds", "key": keys, "old": sorted(old.holds().since), "new": sorted(new.holds().since)}
+
+
+def _service(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[str, object]]:
+    past, present = old.record(path), new.record(path)
+    if present is not None and present != past:
+        moved = past is not None and old.holder(path) != new.holder(path)
+        word = "tenant" if moved else what(past, present, old.history(present.service))
+        about = {"service": present.service, "key": keys, "old": _about(past), "new": _about(present)}
+        yield {"what": word, **about}
 
 
 def _granted(entry: object) -> str | None:

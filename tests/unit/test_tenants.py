@@ -391,6 +391,14 @@ def test_a_store_of_one_publisher_key_is_migrated(desk: Desk) -> None:
     after = {"api": ("acme", 2, ""), "bank": ("bank", 4, "bank.example"), "web": ("acme", 2, "")}
     assert desk.known() == {**after, "my.shop": ("my.shop", 1, "my.example")}
     desk.run("tenant", "migrate", str(desk.folder / "tenants"))
+    noted = [json.loads(line) for line in (desk.folder / "store" / "audit.jsonl").read_text().splitlines()]
+    assert [(each["service"], each["new"]["version"]) for each in noted if each["what"] == "tenant"] == [
+        ("api", 2),
+        ("web", 2),
+        ("bank", 4),
+    ]
+    granted = [each["name"] for each in noted if each["what"] == "grant"]
+    assert sorted(granted) == ["hosts/bank.example", "services/api", "services/bank", "services/web"]
     with pytest.raises(PublisherError, match="keys of its own"):
         desk.publish(desk.keys.folder, "web", content=b"2")
     acme = desk.folder / "tenants" / "acme"
