@@ -52,9 +52,10 @@ class Program:
     functions: tuple[Symbol, ...] = ()  # those of the symbols that are code
 
 
-def parse_program(data: bytes) -> Program:
+def parse_program(data: bytes, *, named: bool = True) -> Program:
     """Parse a static x86-64 ELF executable; a position-independent one is placed at `PROGRAM_ADDRESS`.
 
+    :param named: with its symbols; reading those of a language's runtime takes a second.
     :raises PublisherError: not one, or not one that fits the architecture's memory map.
     """
     if len(data) > PROGRAM_MAX:
@@ -66,11 +67,13 @@ def parse_program(data: bytes) -> Program:
         elf = ELFFile(io.BytesIO(data))
         base = _check_header(elf)
         segments = _segments(elf, base)
-        symbols = _symbols(elf, base)
+        symbols = _symbols(elf, base) if named else ()
         headers = _headers_address(elf, base)
         segments = _small_stacks(elf, segments, headers)
-        functions = _symbols(elf, base, ("STT_FUNC",))
-        lines = () if base else _lines(elf, symbols)  # debug information says addresses before they are moved
+        functions = _symbols(elf, base, ("STT_FUNC",)) if named else ()
+        lines = (
+            () if base or not named else _lines(elf, symbols)
+        )  # debug information says addresses before they are moved
         symbols = tuple(sorted((*symbols, *lines), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
         raise
