@@ -123,7 +123,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
-    from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
@@ -135,9 +135,11 @@ def origin(
         typer.echo(as_file(context), nl=False)
         return
 
-    def shared_tokens(token_file: Path | None) -> tuple[str, str | None]:
+    def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
         log_file = keys / LOG_TOKEN_FILE
-        return load_upload_token(keys, token_file), load_token(log_file) if log_file.exists() else None
+        own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
+        upload = None if own else load_upload_token(keys, token_file)  # operators may all have tokens of their own
+        return upload, load_token(log_file) if log_file.exists() else None
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))

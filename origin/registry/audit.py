@@ -1,10 +1,10 @@
 """What was changed at an origin, by whom and when: a line each, appended to a file and kept.
 
 A line is JSON. "at" (UTC), "who" and "what" are in each; "who" is {"tenant", "token"} for a token of one tenant and
-{"operator": true} for the shared one. A change of a service has "service", "key" (who signed, by identifier), and
-"old" and "new" with version, image, hosts and tenant; a grant of a name and a change of a tenant's keys have both too.
-A line is on disk before its change counts, and a change whose line the disk does not take is refused; one that fails
-afterwards gets a line that says so.
+{"operator": true} for the shared one, with "token" for an operator's own. A change of a service has "service", "key"
+(who signed, by identifier), and "old" and "new" with version, image, hosts and tenant; a grant of a name and a change
+of a tenant's keys have both too. A line is on disk before its change counts, and a change whose line the disk does not
+take is refused; one that fails afterwards gets a line that says so.
 
 Nothing here shortens the file: it is opened for each line, so whoever keeps it elsewhere may rename it at any time.
 """
@@ -85,7 +85,7 @@ class Audit:
 def who(submitter: Submitter) -> dict[str, object]:
     """On whose behalf, as a line says it."""
     if submitter.operator:
-        return {"operator": True}
+        return {"operator": True} | ({"token": submitter.token} if submitter.token else {})
     return {"tenant": submitter.tenant, "token": submitter.token}
 
 

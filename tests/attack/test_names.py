@@ -263,6 +263,25 @@ def test_tokens_of_tenants(store: Store, keys: Keys, tokens: Tokens) -> None:
         _publish(url, keys, alice, "hers", "alice", b"second")
 
 
+def test_tokens_of_operators(store: Store, keys: Keys, tokens: Tokens) -> None:
+    """Each may what the shared one may, is known by its identifier, and is taken away alone; the shared one may go."""
+    with running_origin(store, keys, token=None, tokens=tokens) as url:
+        id_, alice = _make(keys, "operator", "alice")
+        _, bob = _make(keys, "operator", "bob")
+        _, tenant = _make(keys, "tenant", "alice")
+        _publish(url, keys, alice, "hers", "her-tenant")
+        with pytest.raises(PublisherError, match="token expected"):
+            _publish(url, keys, TOKEN, "hers", "her-tenant", b"2")
+        status, lines = _ask(f"{url}/audit/hers", bob)
+        assert (status, json.loads(lines)["who"]) == (200, {"operator": True, "token": id_})
+        assert _ask(f"{url}/prune", tenant, b"{}")[0] == 403, "a tenant's, though it is called so"
+        assert _ask(f"{url}/logs", alice, b"")[0] != 204
+        token_file.remove(keys.folder / TOKENS_FILE, id_)
+        with pytest.raises(PublisherError, match="token expected"):
+            _publish(url, keys, alice, "hers", "her-tenant", b"2")
+        _publish(url, keys, bob, "hers", "other", b"2")
+
+
 def test_a_tenant_withdraws_and_renames_its_own_alone(store: Store, keys: Keys, tokens: Tokens) -> None:
     with running_origin(store, keys, tokens=tokens) as url:
         _, alice = _make(keys, "tenant", "alice")
