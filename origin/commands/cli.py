@@ -33,6 +33,7 @@ from origin.commands.shared import (
     load_upload_token,
     written_choice,
 )
+from origin.commands.static_cli import static
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
@@ -58,6 +59,7 @@ app.command()(world)
 app.command()(init)
 app.command()(build)
 app.command()(inspect)
+app.command()(static)
 app.command()(renew)
 app.command()(withdraw)
 app.command()(rename)

@@ -17,7 +17,7 @@ from origin.model.tenant_keys import CARD_FILE, Card, load_card
 from origin.model.tokens import TOKENS_FILE, Tokens
 from origin.registry.roles import Online
 from origin.registry.store import Store
-from tests.support.desk import APP, Desk
+from tests.support.command_line import APP, Desk
 from tests.support.synthetic import NOW, TOKEN, Keys, running_origin
 from vmimage.ceremony import Change, missing, parse_proposal, propose, sign_proposal
 from vmimage.errors import NunatakError, OperatorError, OriginError, PublisherError

@@ -28,7 +28,7 @@ from origin.registry.prune import Rules, kept_images
 from origin.registry.store import Store
 from tests.attack.repository import Mirror
 from tests.attack.tenants import TenantRepository
-from tests.support.desk import APP, Desk
+from tests.support.command_line import APP, Desk
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
 from tests.support.tenancy import Party, State
 from vmimage.archive import pack_archive
