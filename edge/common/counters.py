@@ -70,6 +70,9 @@ class Counters:
     spans: Annotated[Tally, "Spans of requests for the collector of traces, by what came of them.", By("outcome")] = (
         field(default_factory=dict)
     )
+    cache_calls: Annotated[Tally, "Calls of guests to their own cache, by what came of them.", By("result")] = field(
+        default_factory=dict
+    )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
     records_refused: Annotated[

@@ -41,7 +41,7 @@ class Fill:
 
     def __init__(self, asked: Asked, tenant: str, run: int, entry: Entry | None) -> None:
         """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in."""
-        self.asked: Final = asked
+        self.asked = asked
         self.where: Final[Where] = where_of(asked.key)
         self.tenant: Final = tenant
         self.run: Final = run
