@@ -31,7 +31,7 @@ class Exchange:
         self.ended = ended  # the guest has sent all of it
         self.task: asyncio.Task[None] | None = None
         self.start: asyncio.Handle | None = None  # until there is a task: in this turn of the event loop
-        self.asked: Asked | None = None  # of an upstream, once the policy allows it
+        self.asked: Asked | None = None  # an upstream, once the policy allows it
         self._body: deque[bytes] = deque()
         self._under_way = 0  # bytes of the request that are not credited yet
         self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent

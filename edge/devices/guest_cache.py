@@ -182,7 +182,8 @@ class GuestCache:
         status, lines, body, others = entry.status, entry.fields, entry.body, list[tuple[bytes, bytes]]()
         if status == 200:
             part = reuse.part(entry.kept, len(body), asked.text(b"range"), asked.text(b"if-range"))
-            if reuse.not_modified(entry.kept, asked.text(b"if-none-match"), asked.text(b"if-modified-since")):
+            conditions = asked.text(b"if-none-match"), asked.text(b"if-modified-since")
+            if reuse.not_modified(entry.kept, *conditions, entry.date.decode("latin-1")):
                 status, lines, body = 304, calls.without_body(lines), b""
             elif part is not None and not part.satisfiable:
                 status, lines, others = 416, calls.without_body(lines), [(b"Content-Range", b"bytes */%d" % len(body))]

@@ -34,6 +34,7 @@ from edge.devices.guest_cache import GuestCache, Rest
 from edge.devices.lookups import Found, Lookups
 from edge.devices.onward import Asked
 from edge.devices.subrequests import parse_subrequest
+from edge.devices.upstream_answers import cut_to_size
 from edge.model.fields import HOP_BY_HOP, listed
 from edge.model.finished import Fetched
 from edge.model.flow import Patience
@@ -250,7 +251,7 @@ class Upstreams:
                 limit_per_host=0,  # tenants who ask the same upstream would wait for one another: `Turns` bounds each
             )
             self._session = aiohttp.ClientSession(
-                connector=connector,
+                connector=cut_to_size(connector),
                 request_class=self._guard.request_class(_PARTY.get),
                 timeout=self._timeout,
                 auto_decompress=False,
