@@ -33,7 +33,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Operator: run origins and edges": (
         *("origin", "prune", "edge", "secrets"),
-        *("console", "ps", "top", "ctl", "admin", "purge", "doctor"),
+        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }

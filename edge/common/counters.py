@@ -45,6 +45,9 @@ class Counters:
     connections_unread: Annotated[int, "Client connections whose unread answers took too much of the memory."] = 0
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
+    access_log_lost: Annotated[Tally, "Lines of the access log that were not written, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
     sockets_opened: Annotated[int, "WebSockets that services took."] = 0
     sockets_ended: Annotated[Tally, "WebSockets that ended, by close code.", By("code")] = field(default_factory=dict)
@@ -58,6 +61,9 @@ class Counters:
     )
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
         default_factory=dict
+    )
+    spans: Annotated[Tally, "Spans of requests for the collector of traces, by what came of them.", By("outcome")] = (
+        field(default_factory=dict)
     )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
@@ -174,8 +180,12 @@ class _Exporter(Collector):
                 yield CounterMetricFamily(PREFIX + name, help_, value=value)
 
 
-def exposition(counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> bytes:
-    """Prometheus text. `gauges` gives a value for names in `GAUGES`."""
+def exposition(
+    counters: Counters,
+    gauges: Callable[[], Mapping[str, float]],
+    encode: Callable[[Collector], bytes] = generate_latest,
+) -> bytes:
+    """Prometheus text, or what `encode` makes. `gauges` gives a value for names in `GAUGES`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exporter(counters, gauges))
-    return generate_latest(registry)
+    return encode(registry)

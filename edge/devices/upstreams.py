@@ -7,6 +7,7 @@ connections it has. Beyond the first it is told so at once, beyond the second it
 """
 
 import asyncio
+import secrets
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -30,8 +31,9 @@ from edge.config.upstream_policy import (
     UpstreamRefused,
 )
 from edge.devices.lookups import Found, Lookups
-from edge.model import loops
+from edge.devices.onward import Asked
 from edge.model.fields import HOP_BY_HOP, listed
+from edge.model.finished import Fetched
 from edge.model.flow import Patience
 from edge.model.services import Machine
 from edge.model.streams import wake
@@ -69,6 +71,7 @@ class Exchange:
         self.ended = ended  # the guest has sent all of it
         self.task: asyncio.Task[None] | None = None
         self.start: asyncio.Handle | None = None  # until there is a task: in this turn of the event loop
+        self.asked: Asked | None = None  # once the policy allows it
         self._body: deque[bytes] = deque()
         self._under_way = 0  # bytes of the request that are not credited yet
         self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
@@ -173,6 +176,7 @@ class Upstreams:
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
         self.tasks = Tasks(counters)
+        self.on_fetched: Callable[[Fetched], None] | None = None  # is told of those that the policy let out
         self._lookups = Lookups(counters)
         self._begun = Allowance(EXCHANGES, self._loop.time)
         self._exchanges: dict[int, dict[int, Exchange]] = {}  # by machine that has any, and number
@@ -248,7 +252,7 @@ class Upstreams:
 
     def _cancel(self, exchange: Exchange, outcome: str) -> None:
         if self._end(exchange):
-            self._counters.add(self._counters.upstream_requests, outcome)
+            self._tell(exchange, outcome)
             if exchange.start is not None:
                 exchange.start.cancel()
             if exchange.task is not None:
@@ -262,6 +266,11 @@ class Upstreams:
         if not exchanges:
             del self._exchanges[number]
         return True
+
+    def _tell(self, exchange: Exchange, outcome: str) -> None:
+        self._counters.add(self._counters.upstream_requests, outcome)
+        if self.on_fetched is not None and exchange.asked is not None:
+            self.on_fetched(exchange.asked.fetched(exchange.machine.service.name, outcome, self._loop.time()))
 
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
@@ -280,7 +289,7 @@ class Upstreams:
             outcome, reason = "failed", str(error) or type(error).__name__
         if not self._end(exchange):
             return
-        self._counters.add(self._counters.upstream_requests, outcome)
+        self._tell(exchange, outcome)
         if reason:
             _logger.info(log.line("upstream_" + outcome, service=machine.service.name, reason=reason))
             exchange.send(Reset(machine.number, exchange.number, reason.encode("utf-8", "replace")[:500]).to_bytes())
@@ -289,20 +298,17 @@ class Upstreams:
         method, url, fields = parse_subrequest(exchange.block)
         upstreams = exchange.machine.image.manifest.upstreams
         target = self._policy.check(url, upstreams)
-        passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
-        fields.append(("CDN-Loop", ", ".join([loops.TOKEN] * passed)))
-        known = {name.lower() for name, _ in fields}
-        # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
-        fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
-        fields += [] if "user-agent" in known else [("User-Agent", "nunatak")]
+        now, bits = self._loop.time(), secrets.randbits(64)
+        asked = exchange.asked = Asked(exchange.machine, method, url, fields, bits, now)
         async with self._client().request(
             method,
             target,
-            headers=fields,
+            headers=asked.fields,
             data=exchange.data(),
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "Accept"),
         ) as response:
+            asked.status = response.status
             no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
             number = exchange.machine.number, exchange.number
             exchange.send(Head.encode(*number, no_body, _head_block(response)))

@@ -25,6 +25,8 @@ from edge.front.fills import Fill, Head, UnderWay
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
 from edge.front.nobody import Nobody
 from edge.front.request import Request
+from edge.model import loops
+from edge.model.finished import Cache
 from edge.model.flow import ClientError
 from edge.model.routes import Route
 from edge.model.services import Service
@@ -44,10 +46,11 @@ class Writer(Protocol):
     """What caching needs of the front."""
 
     connections: Crowd[Any]
+    via: bytes  # a whole line, or none
 
     def date(self) -> bytes: ...
     def connection_line(self, request: Request) -> bytes: ...
-    def write(self, request: Request, data: bytes) -> None: ...
+    def begin(self, request: Request, code: int, head: bytes, body: bytes = b"") -> None: ...
     def take(self, request: Request) -> None: ...
 
 
@@ -126,10 +129,12 @@ class Caching:
         place = asked.key, self._responses.variant_of(asked)
         flight = self._under_way.at(place)
         waits = not (request.alone or request.refreshes or self._responses.is_uncacheable(asked.key, now))
+        # Who has been at an edge may be asked by the very guest that it would wait for.
+        may_wait = waits and not loops.passed(request.loops)
         if flight is not None and flight.run < self._last_purge(service):
             flight = None  # it began before the purge, and is not for those who came after
         size = request.head_bytes + REQUEST_BYTES
-        if waits and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
+        if may_wait and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
             request.waited = True
             return "waits"
         fill = self._fill(asked, service, entry)
@@ -151,17 +156,18 @@ class Caching:
     def _serve(self, request: Request, asked: Asked, entry: Entry, now: float) -> None:
         ttl_s = entry.ttl_s(now)
         if request.waited:
-            self._count("collapsed")
+            self._came_to(request, "collapsed")
             line = status.collapsed(request.forward, ttl_s)
         else:
-            self._count("hit" if ttl_s >= 0 else "stale")
+            self._came_to(request, "hit" if ttl_s >= 0 else "stale")
             line = status.hit(ttl_s)
         self._write(request, asked, entry, line, now)
 
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
-        head, body = served(asked, entry, now)
-        end = b"%bX-Request-Id: %b\r\n%b\r\n" % (line, request.id, self._front.connection_line(request))
-        self._front.write(request, b"%b%b%b" % (head, end, body))
+        code, head, body = served(asked, entry, now)
+        front = self._front
+        end = b"%b%bX-Request-Id: %b\r\n%b\r\n" % (line, front.via, request.id, front.connection_line(request))
+        front.begin(request, code, head + end, body)
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
         """Have a stale answer's guest asked again, for nobody; once at a time."""
@@ -251,7 +257,7 @@ class Caching:
             self._responses.drop(entry)
         self._under_way.end(fill, alone=not stored or fresh.use(now) != "serve")
         request.fill = None
-        self._count("revalidated")
+        self._came_to(request, "revalidated")
         line = status.validated(stream.tier, fresh.ttl_s(now), stored=stored)
         self._write(request, fill.asked, fresh, line, now)
 
@@ -283,7 +289,7 @@ class Caching:
         """
         fill = request.fill
         assert fill is not None
-        if code in reuse.ERRORS and self._stands_in(request, fill, code, reason, self._loop.time()):
+        if code in reuse.ERRORS and self._stands_in(request, fill, None, reason, self._loop.time()):
             return True
         self.over(request)
         return False
@@ -296,12 +302,12 @@ class Caching:
             self._filling_bytes -= fill.size
             self._under_way.end(fill, alone=True)
 
-    def _stands_in(self, request: Request, fill: Fill, code: int, reason: str, now: float) -> bool:
+    def _stands_in(self, request: Request, fill: Fill, code: int | None, reason: str, now: float) -> bool:
         entry = fill.entry
         if entry is None or not entry.may_stand_in(now):
             return False
         self.over(request)
-        self._count("stood_in")
+        self._came_to(request, "stood_in")
         self._write(request, fill.asked, entry, status.stood_in(code, entry.ttl_s(now), reason), now)
         return True
 
@@ -345,6 +351,10 @@ class Caching:
             if name == b"cache-group-invalidation":
                 for group in parsing.groups_of(value.decode("latin-1"))[: parsing.TAGS_MAX]:
                     self._responses.purge(Purge("tag", fill.where[0], group.lower()), self._loop.time())
+
+    def _came_to(self, request: Request, result: Cache) -> None:
+        request.cache = result
+        self._count(result)
 
     def _count(self, result: str) -> None:
         self._counters.add(self._counters.cache_results, result)

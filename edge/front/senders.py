@@ -73,6 +73,10 @@ class Senders:
         sender = self._direct(peer)
         return self._behind(sender, fields) if sender.trusted else sender
 
+    def trusts(self, peer: str) -> bool:
+        """Whether what came from `peer` is from a proxy that may say more about a request than anybody."""
+        return self._direct(peer).trusted
+
     def _peer(self, peer: str) -> Sender:
         address = address_of(peer or LOCAL)
         shown = str(address) if address is not None else peer

@@ -136,9 +136,9 @@ def test_a_stale_answer_stands_in_for_a_guest_that_fails(client: Client, page: s
     assert did(failed) == "nunatak; fwd=stale; fwd-status=503; ttl; detail=guest-error"
     crashed = get(client, page, say, Crash="now")
     assert (crashed.status, crashed.body) == (200, first.body)
-    assert did(crashed).startswith("nunatak; fwd=stale; fwd-status=502; ttl; detail=")
+    assert did(crashed).startswith("nunatak; fwd=stale; ttl; detail="), "no answer came"
     paused = get(client, page, say)
-    assert did(paused).split("; ttl")[0] in ("nunatak; fwd=stale; fwd-status=503", "nunatak; fwd=stale; stored")
+    assert did(paused).split("; ttl")[0] in ("nunatak; fwd=stale", "nunatak; fwd=stale; stored")
     eventually(lambda: get(client, f"{page}-other", say).status == 200, "the pause over")
 
 
