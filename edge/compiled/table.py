@@ -13,9 +13,10 @@ GROUP: Final = "nunatak"  # of the library that holds them all, `nunatak__mypyc`
 
 MODULES: Final = tuple(
     """
+    edge.cache.asked edge.cache.prospects edge.cache.purges edge.cache.responses edge.cache.reuse edge.cache.status
     edge.common.slices edge.content.tiers
-    edge.front.answers edge.front.bodies edge.front.cgi edge.front.connection edge.front.crowd
-    edge.front.heads edge.front.http edge.front.request
+    edge.front.answers edge.front.bodies edge.front.caching edge.front.cgi edge.front.connection edge.front.crowd
+    edge.front.fills edge.front.heads edge.front.http edge.front.kept_answers edge.front.request
     edge.model.routes edge.model.services edge.model.streams
     edge.supervisor.budget edge.supervisor.life edge.supervisor.residents edge.supervisor.routing
     edge.supervisor.supervisor edge.supervisor.waiting
