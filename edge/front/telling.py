@@ -3,10 +3,8 @@
 While nobody listens, nothing is made of them.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
 
 from edge.common.tasks import Tasks
 from edge.front.marks import Marks
@@ -29,7 +27,6 @@ class Telling:
     def __init__(self, marks: Marks, tasks: Tasks) -> None:
         self._marks, self._tasks = marks, tasks
         self._listeners: list[Listener] = []
-        self._loop: Final = asyncio.get_running_loop()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have each request told from now on, those under way excepted; what is returned ends that."""
@@ -39,7 +36,12 @@ class Telling:
     def begin(self, request: Request) -> None:
         """A request has come; one that nobody waits for is not told."""
         if self._listeners and not request.refreshes:
-            request.began = self._loop.time()
+            request.began = time.monotonic()  # and no loop's time, which may stand still for a millisecond
+
+    def asked(self, request: Request) -> None:
+        """Its service is asked."""
+        if request.began:
+            request.asked_at = time.monotonic()
 
     def tell(self, request: Request, *, whole: bool = True) -> None:
         """A request is over; a no-op but for the first time.
@@ -58,9 +60,9 @@ class Telling:
             self._tasks.note("finished", error)
 
     def _finished(self, request: Request, stream: Stream | None, began: float, whole: bool) -> Finished:
-        duration_s = self._loop.time() - began
+        duration_s = time.monotonic() - began
         release = request.service.release if request.service is not None else None
-        answered = stream is not None and stream.answered_at > 0
+        answered = stream is not None and stream.cost is not None
         fields = (
             time.time() - duration_s,
             duration_s,
@@ -82,7 +84,7 @@ class Telling:
             _cache(request, answered=answered),
             request.refused,
             request.limit,
-            _run(stream, began) if stream is not None and answered else None,
+            None if stream is None or stream.cost is None else _run(request, stream, stream.cost, began),
         )
         return _new(Finished, fields)  # as `Finished(*fields)`, in a third of its time
 
@@ -93,9 +95,9 @@ def _cache(request: Request, *, answered: bool) -> Cache:
     return "bypass" if request.forward in ("bypass", "method") else "miss"
 
 
-def _run(stream: Stream, began: float) -> Run:
-    restore_us, guest_us, engine = stream.cost
-    load, asked = stream.load, stream.began
-    times = asked - began, (stream.given_at or asked) - began, stream.answered_at - began
+def _run(request: Request, stream: Stream, cost: tuple[int, int, int], began: float) -> Run:
+    restore_us, guest_us, engine = cost
+    load, asked = stream.load, request.asked_at
+    times = asked - began, (stream.given_at or asked) - began, request.answered_at - began
     loaded = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
     return _new(Run, (ENGINES[engine], *times, *loaded, restore_us, guest_us))
