@@ -62,11 +62,12 @@ parity: $(VENV)/.installed  ## the same small workers on packages of npm, asked 
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench
 
-fmt: $(VENV)/.installed map  ## format, fix what ruff can, draw docs/flow.md and docs/map.md, write docs/reference
+fmt: $(VENV)/.installed map  ## format, fix what ruff can, draw docs/flow.md and docs/map.md, write docs/reference and the dashboard
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/python -m edge.model.flow > docs/flow.md
 	$(BIN)/python -m tests.support.reference
+	$(BIN)/python -m tests.support.dashboard
 
 map: $(VENV)/.installed  ## draw docs/map.md: which package imports which
 	$(BIN)/python -m tests.support.map

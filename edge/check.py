@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from edge.access.outputs import SOCKET, STDOUT
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
@@ -39,6 +40,8 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
         yield _traces(config)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
+    if config.access_log not in ("", STDOUT) and not config.access_log.startswith(SOCKET):
+        yield _writable("access_log", Path(config.access_log).expanduser())
     yield _listener("listen", config.address)
     yield _listener("admin_listen", config.admin_address)
     yield _memory(config.memory, machine_bytes())
@@ -183,12 +186,12 @@ def _disk(config: EdgeConfig) -> Finding:
     place = config.cache
     while not place.exists() and place != place.parent:
         place = place.parent
-    wanted = config.disk + config.parked_disk + config.written_disk + config.log_disk
+    wanted = config.disk + config.parked_disk + config.written_disk + config.log_disk + config.response_disk
     about = os.statvfs(place)
     there = about.f_blocks * about.f_frsize
     found = f"{format_size(wanted)} for all together, of {format_size(there)} on the file system of {place}"
     if wanted > there:
-        return Finding("disk", "warn", found, "disk, parked_disk, written_disk and log_disk that fit")
+        return Finding("disk", "warn", found, "disk, parked_disk, written_disk, log_disk and response_disk that fit")
     return Finding("disk", "ok", found)
 
 

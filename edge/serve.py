@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from edge.access.access_log import AccessLog
 from edge.catalogue.catalogue import Catalogue
 from edge.catalogue.directory import Directory
 from edge.common import log
@@ -108,17 +109,17 @@ async def serve(
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
+        access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
             front.telling.listen(traces.on_finished)
             supervisor.upstreams.on_fetched = traces.on_fetched
-        operators = Operators(
-            Admin(supervisor, counters, ending.begin, Requests(front.telling)), audit, config, counters
-        )
+        admin = Admin(supervisor, counters, front.telling.durations, ending.begin, Requests(front.telling))
+        operators = Operators(admin, audit, config, counters)
         public, private = given_sockets(config, held, offer)
         where = await front.listen(config.address, public)
         await operators.listen(private)
         supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
-        running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
+        running = _Running(supervisor, front, operators, access, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
             config.cache, config.listen, front.descriptors, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
@@ -137,6 +138,7 @@ async def serve(
         leaving.stop()
         await front.drain(supervisor.config.drain)
         await operators.close()
+        await access.close()
         own = not public or (offer is not None and public is offer.sockets)
         if isinstance(config.address, Path) and own and not leaving.taken:
             config.address.unlink(missing_ok=True)
@@ -166,18 +168,20 @@ class _Running:
         supervisor: Supervisor,
         front: Front,
         operators: Operators,
+        access: AccessLog,
         directory: Directory,
         manager: ServiceManager,
         status: str,
     ) -> None:
         self.status = status
         self._supervisor, self._front, self._operators = supervisor, front, operators
-        self._directory, self._manager = directory, manager
+        self._access, self._directory, self._manager = access, directory, manager
 
     def begin_anew(self, again: Callable[[], EdgeConfig] | None) -> None:
         """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
         _logger.info(log.line("hangup"))
         self._manager.reloading()
+        self._access.reopen()
         try:
             self._take_up(again() if again is not None else self._supervisor.config)
         except NunatakError as error:
@@ -193,9 +197,11 @@ class _Running:
         config, changed, waiting = reread(before, read)
         config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
         log_to = log.opened(config.log) if config.log != before.log else None
+        log_requests = self._access.prepared(config)
         self._operators.reload(config)
         self._supervisor.reconfigure(config)
         self._front.reconfigure(config)
+        log_requests()
         if log_to is not None:
             log.send_to(log_to)
         _logger.info(log.line("reloaded", changed=" ".join(changed) or "nothing"))

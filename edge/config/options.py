@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+from edge.config.access import AccessOptions
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
 from edge.config.token_files import admin_token, log_token
-from edge.config.traces import TraceOptions
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
 from vmimage.options import About, Option, options_of
@@ -35,7 +35,7 @@ _GONE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeConfig(TraceOptions):
+class EdgeConfig(AccessOptions):
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
     origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
@@ -383,6 +383,7 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
+    yield from config.response_problems
     yield from config.header_problems
     yield from config.trace_problems
     parsed: tuple[tuple[str, Callable[[], object]], ...] = (

@@ -7,6 +7,9 @@ from edge.config.options import EdgeConfig
 
 # Who takes each up; all others decide what is built at the start, and wait for the next one.
 LIVE: Final = {
+    "access_log": "from the next line on",
+    "access_log_clients": "from the next line on",
+    "access_log_format": "from the next line on",
     "admin_hosts": "operators' listener: from the next call on",
     "admin_token": "operators' listener: from the next call on",
     "crash_pause": "from the next crash on",

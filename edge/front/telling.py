@@ -1,15 +1,17 @@
-"""Requests that are over are told here, once each: to whoever counts, logs or follows them.
+"""Requests that are over are told here, once each: their time is counted, and whoever logs or follows them hears of it.
 
-While nobody listens, nothing is made of them.
+While nobody listens, nothing more is made of them than that count.
 """
 
 import time
 from collections.abc import Callable
+from typing import Final
 
+from edge.common.durations import Durations
 from edge.common.tasks import Tasks
 from edge.front.marks import Marks
 from edge.front.request import Request
-from edge.model.finished import Cache, Finished, Run
+from edge.model.finished import Cache, Finished, Run, result_of
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import ENGINES
 
@@ -26,16 +28,22 @@ class Telling:
 
     def __init__(self, marks: Marks, tasks: Tasks) -> None:
         self._marks, self._tasks = marks, tasks
+        self.durations: Final = Durations()
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have each request told from now on, those under way excepted; what is returned ends that."""
+        """Have each request told that is over from now on; what is returned ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def begin(self, request: Request) -> None:
         """A request has come; one that nobody waits for is not told."""
-        if self._listeners and not request.refreshes:
+        if not request.refreshes:
             request.began = time.monotonic()  # and no loop's time, which may stand still for a millisecond
 
     def asked(self, request: Request) -> None:
@@ -50,47 +58,63 @@ class Telling:
         """
         began, request.began = request.began, 0.0
         stream, request.last = request.last, None  # which may have the request itself
-        if not began or not self._listeners:
+        if not began:
             return
         try:
-            finished = self._finished(request, stream, began, whole and not request.cut)
-            for listener in list(self._listeners):
-                listener(finished)
+            whole, now = whole and not request.cut, time.monotonic()
+            service = request.service
+            if stream is not None and stream.cost is None:
+                stream = None  # no guest answered
+            cache = _cache(request, stream)
+            name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
+            result = result_of(request.status, cache, whole=whole)
+            heard = self._finished(request, stream, cache, began, now - began, whole) if self._listeners else None
+            trace = request.trace  # if anybody knows of it
+            trace_id = trace.trace_id if trace is not None and trace.sampled else b""
+            self.durations.add(name, result, tier, request.status, now - began, now, trace_id)
+            if heard is not None:
+                for listener in tuple(self._listeners):
+                    listener(heard)
         except Exception as error:  # nothing of it is the client's
             self._tasks.note("finished", error)
 
-    def _finished(self, request: Request, stream: Stream | None, began: float, whole: bool) -> Finished:
-        duration_s = time.monotonic() - began
+    def _finished(
+        self, request: Request, stream: Stream | None, cache: Cache, began: float, duration_s: float, whole: bool
+    ) -> Finished:
+        """:param stream: by which a guest answered."""
+        sent = request.sent
         release = request.service.release if request.service is not None else None
-        answered = stream is not None and stream.cost is not None
+        sender = request.sender or self._marks.sender_of(request)
         fields = (
             time.time() - duration_s,
             duration_s,
             request.id.decode(),
             self._marks.known_trace_of(request),
-            self._marks.sender_of(request).address.decode("latin-1"),
+            sender.address.decode("latin-1"),
             request.method,
             request.host or "",
             request.target,
             request.version,
             request.status,
             whole,
-            request.sent,
-            request.sent - request.head_sent,
+            sent,
+            sent - request.head_sent,
             release.service if release is not None else "",
             release.tenant if release is not None else "",
             release.version if release is not None else 0,
-            stream.tier if stream is not None and answered else "",
-            _cache(request, answered=answered),
+            stream.tier if stream is not None else "",
+            cache,
             request.refused,
             request.limit,
             None if stream is None or stream.cost is None else _run(request, stream, stream.cost, began),
+            request.headers,
+            request.head_bytes,
         )
         return _new(Finished, fields)  # as `Finished(*fields)`, in a third of its time
 
 
-def _cache(request: Request, *, answered: bool) -> Cache:
-    if request.cache or not answered or request.refused:
+def _cache(request: Request, stream: Stream | None) -> Cache:
+    if request.cache or stream is None or request.refused:
         return request.cache
     return "bypass" if request.forward in ("bypass", "method") else "miss"
 

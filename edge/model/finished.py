@@ -4,6 +4,7 @@ It is told once for each request of a client, whatever came of it: an answer of 
 own, or none because the client left. What an edge asks itself to make a stale answer new is not told.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from edge.model.flow import Tier
@@ -21,6 +22,24 @@ Cache = Literal[
     "bypass",  # a guest answered; for such a request none is looked for
 ]
 CLIENT_GONE: Final = 0  # in place of a status
+
+
+OWN: Final = "edge"
+CUT: Final = "cut"
+GONE: Final = "gone"
+# What came of a request, in one word.
+RESULTS: Final[Mapping[str, str]] = {
+    "hit": "A kept answer that is fresh.",
+    "stale": "A kept answer that is stale, and is made anew behind the client's back.",
+    "collapsed": "The answer of another request's guest, for which it waited.",
+    "revalidated": "A kept answer that was stale, and of which its guest said that it still holds.",
+    "stood_in": "A kept answer that was stale, in place of a guest that failed.",
+    "miss": "A guest; no kept answer could be served.",
+    "bypass": "A guest; for such a request no kept answer is looked for.",
+    OWN: "The edge itself, by an error mostly.",
+    CUT: "An answer that had begun and was not passed on to its end.",
+    GONE: "Nobody: the client left before an answer began.",
+}
 
 
 class Run(NamedTuple):
@@ -60,6 +79,19 @@ class Finished(NamedTuple):
     error: str  # a key of `reasons.REASONS` where the edge answered itself; empty for none
     limit: str  # that was hit then, as X-Nunatak-Limit has it
     run: Run | None  # of the guest that answered; None where none did
+    fields: Sequence[tuple[bytes, bytes]] = ()  # of its head
+    head_bytes: int = 0  # of memory that the head takes
+
+    def field(self, name: bytes) -> str:
+        """The first value of a field; empty when it is not there.
+
+        :param name: in lower case.
+        """
+        size = len(name)
+        for field, value in self.fields:
+            if len(field) == size and field.lower() == name:
+                return value.decode("utf-8", "backslashreplace")
+        return ""
 
 
 class Fetched(NamedTuple):
@@ -73,3 +105,10 @@ class Fetched(NamedTuple):
     url: str  # without query and fragment, which may hold secrets
     status: int  # of the upstream's answer; 0 where there was none
     outcome: str  # as `upstream_requests` is counted by
+
+
+def result_of(status: int, cache: Cache, *, whole: bool) -> str:
+    """What came of a request, in one word."""
+    if status == CLIENT_GONE:
+        return GONE
+    return (cache or OWN) if whole else CUT

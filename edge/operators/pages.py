@@ -11,11 +11,12 @@ from urllib.parse import parse_qs
 
 from edge.cache.purges import Purge
 from edge.common import log
-from edge.common.counters import Counters, exposition
+from edge.common.counters import Counters
+from edge.common.durations import Durations
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import conditions, feeds, files, purging
+from edge.operators import conditions, feeds, files, metrics, purging
 from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
@@ -48,19 +49,21 @@ class Admin:
         self,
         supervisor: Supervisor,
         counters: Counters,
+        durations: Durations,
         drain: Callable[[], None],
         followed: Requests | None = None,
     ) -> None:
         """:param followed: requests that clients have; None where none are taken."""
-        self._supervisor, self._counters, self._followed = supervisor, counters, followed
+        self._supervisor, self._counters, self._durations = supervisor, counters, durations
+        self._followed = followed
         self._orders, self._views = Orders(supervisor, drain), Views(supervisor)
         self._files = files.load()
         self._loop = asyncio.get_running_loop()
 
-    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page | Feed:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"", accept: str = "") -> Page | Feed:
         """One request.
 
-        :param body: of an event, for the page that takes one.
+        :param body: of an event, for the page that takes one. :param accept: the field, for the page of two forms.
 
         :raises ClientError: no such page, or not this method.
         """
@@ -69,8 +72,7 @@ class Admin:
             return Feed(self._live(page, query))
         match "GET" if method == "HEAD" else method, page:
             case "GET", "metrics":
-                text = exposition(self._counters, lambda: gauges(self._supervisor))
-                return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
+                return metrics.page(self._counters, self._durations, lambda: gauges(self._supervisor), accept)
             case "GET", "services":
                 return _json({"services": list(map(self._describe, self._supervisor.directory.by_name.values()))})
             case "GET", "service":
@@ -94,9 +96,9 @@ class Admin:
             case "GET", name if name in self._files:
                 return self._files[name]
             case "POST", "purge":
-                return self._purge(purging.purges_of(query))
+                return await self._purge(purging.purges_of(query))
             case "POST", "invalidate":
-                return self._purge(purging.invalidations_of(body))
+                return await self._purge(purging.invalidations_of(body))
             case "POST", order if order in ORDERS:
                 return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
             case (
@@ -121,9 +123,15 @@ class Admin:
         held = given.holders if given is not None else {}
         return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
-    def _purge(self, purges: Sequence[Purge]) -> Page:
-        """Make kept answers void: it is done when this returns."""
-        done = [(self._supervisor.responses.purge(purge, self._loop.time()), purge) for purge in purges]
+    async def _purge(self, purges: Sequence[Purge]) -> Page:
+        """Make kept answers void: it is done when this returns, also for the edge that comes after.
+
+        :raises ClientError: the disk does not take it, and has answers that may come back.
+        """
+        responses = self._supervisor.responses
+        done = [(responses.purge(purge, self._loop.time()), purge) for purge in purges]
+        if not await responses.settled():
+            raise ClientError("purge_not_kept")
         _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
         return _json({"purges": purging.shown(done)})
 
@@ -165,6 +173,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "image_bytes": supervisor.images.held.used_bytes,
         "responses": len(supervisor.responses),
         "response_bytes": supervisor.responses.used_bytes,
+        **_below(supervisor),
         "overlays": len(supervisor.disks.overlays),
         "overlay_bytes": supervisor.disks.overlays.used_bytes,
         "overlays_aside": len(aside := supervisor.disks.overlays.aside()),
@@ -182,6 +191,12 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "catalogue_expired": float(supervisor.directory.expired),
         **_ends(supervisor),
     }
+
+
+def _below(supervisor: Supervisor) -> dict[str, float]:
+    below = supervisor.responses.below
+    found = (0, 0, 0) if below is None else (below.answers, below.used_bytes, below.purges)
+    return dict(zip(("response_disk_answers", "response_disk_bytes", "response_disk_purges"), found, strict=True))
 
 
 def _ends(supervisor: Supervisor) -> dict[str, float]:

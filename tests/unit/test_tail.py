@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge.common.durations import Durations
 from edge.common.following import WAITING_MAX
 from edge.front.request import Request
 from edge.model.flow import ClientError
@@ -92,7 +93,7 @@ def test_who_follows_gets_what_is_wanted_of_one_service_while_it_does() -> None:
         assert (first["cache"], first["tier"], first["body_bytes"], first["status"]) == ("hit", None, 42, 200)
         assert "client" not in first
         await parts.aclose()
-        assert desk.met().began == 0, "nobody listens any more"
+        assert not desk.telling.is_heard
 
     run(scenario)
 
@@ -127,7 +128,7 @@ def test_who_reads_slowly_loses_the_oldest_and_holds_little() -> None:
 def test_the_page_is_one_that_goes_on(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with idle_edge(tmp_path) as supervisor:
-            admin = Admin(supervisor, supervisor.counters, lambda: None, Requests(Desk().telling))
+            admin = Admin(supervisor, supervisor.counters, Durations(), lambda: None, Requests(Desk().telling))
             found = await admin.handle("GET", "/-/requests", "service=shop")
             assert isinstance(found, feeds.Feed)
             assert (await anext(found.parts)).startswith(b"event: following\n")
@@ -135,8 +136,9 @@ def test_the_page_is_one_that_goes_on(tmp_path: Path) -> None:
             for method, query, wrong in (("GET", "service=..", "bad_query"), ("POST", "", "method_not_allowed")):
                 with pytest.raises(ClientError, match=wrong):
                     await admin.handle(method, "/-/requests", query)
+            alone = Admin(supervisor, supervisor.counters, Durations(), lambda: None)
             with pytest.raises(ClientError, match="no_such_page"):
-                await Admin(supervisor, supervisor.counters, lambda: None).handle("GET", "/-/requests", "service=a")
+                await alone.handle("GET", "/-/requests", "service=a")
 
     run(scenario)
 

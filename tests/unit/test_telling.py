@@ -1,7 +1,9 @@
 """Requests that are over: what is told of them, to whom, and how often; and what they are known by."""
 
 import asyncio
+import re
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -12,10 +14,9 @@ from tests.support.desk import Desk, taken
 def test_a_request_is_told_once_and_only_to_who_listens() -> None:
     async def scenario() -> None:
         desk = Desk()
-        before = desk.met()
+        desk.telling.tell(desk.met())
         stop = desk.telling.listen(desk.told.append)
-        desk.telling.tell(before)
-        assert desk.told == [], "it began before anybody listened"
+        assert desk.told == [], "it was over before anybody listened"
         request = desk.met()
         await asyncio.sleep(0.002)
         request.status, request.head_sent, request.sent = 200, 100, 142
@@ -125,5 +126,60 @@ def test_no_trace_is_made_for_nobody() -> None:
         named = desk.marks.known_trace_of(desk.met(f"traceparent: {PARENT}"))
         assert named is not None
         assert (named.trace_id.decode(), named.parent_id.decode()) == (PARENT[3:35], PARENT[36:52])
+
+    run(scenario)
+
+
+def counted(desk: Desk) -> list[str]:
+    """The labels of what the histogram has counted."""
+    return re.findall(r"_count\{(.*)\} 1$", desk.telling.durations.text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("what", "whole", "labels"),
+    [
+        ({"status": 200, "cache": "hit"}, True, 'service="",result="hit",tier="",status="2xx"'),
+        ({"status": 421, "refused": "unknown_service"}, True, 'service="",result="edge",tier="",status="4xx"'),
+        ({"status": 200, "cache": "hit"}, False, 'service="",result="cut",tier="",status="2xx"'),
+        ({"status": 200, "cache": "hit", "cut": True}, True, 'service="",result="cut",tier="",status="2xx"'),
+        ({}, False, 'service="",result="gone",tier="",status=""'),
+    ],
+)
+def test_how_long_it_took_is_counted_though_nobody_listens(what: dict[str, Any], whole: bool, labels: str) -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        request = desk.met()
+        for name, value in what.items():
+            setattr(request, name, value)
+        desk.telling.tell(request, whole=whole)
+        desk.telling.tell(request)
+        assert counted(desk) == [labels]
+
+    run(scenario)
+
+
+def test_where_traces_are_recorded_a_kept_answer_has_one_too() -> None:
+    async def scenario() -> None:
+        desk = Desk(traces="http://127.0.0.1:1/v1/traces", trace_ratio="1")
+        desk.telling.listen(desk.told.append)
+        request = desk.met()
+        request.status, request.cache = 200, "hit"
+        desk.telling.tell(request)
+        trace = desk.told[0].trace
+        assert trace is not None
+        assert f'trace_id="{trace.trace_id.decode()}"' in desk.telling.durations.text(exemplars=True)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("given", "recorded"), [(PROXY, True), ({}, False)])
+def test_a_trace_that_is_recorded_is_an_example_of_its_time(given: dict[str, str], recorded: bool) -> None:
+    async def scenario() -> None:
+        desk = Desk(**given)
+        request = desk.met(f"traceparent: {PARENT}")
+        desk.marks.trace_of(request)  # as a guest is told
+        request.status = 200
+        desk.telling.tell(request)
+        assert (f'trace_id="{PARENT[3:35]}"' in desk.telling.durations.text(exemplars=True)) is recorded
 
     run(scenario)
