@@ -126,7 +126,12 @@ class DiskAnswers:
 
     def keep(self, entry: Entry) -> None:
         """Memory has evicted an answer: it is kept if somebody has asked for it again, and may do so with profit."""
-        if not entry.wanted or len(entry.body) > self._file.entry_max_bytes or not entry.is_of_use(self._loop.time()):
+        if (
+            entry.memory_only
+            or not entry.wanted
+            or len(entry.body) > self._file.entry_max_bytes
+            or not entry.is_of_use(self._loop.time())
+        ):
             return
         if self._waiting_bytes and self._waiting_bytes + entry.size_bytes > self._waiting_max_bytes:
             self._say("dropped")
