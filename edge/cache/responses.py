@@ -13,7 +13,7 @@ from edge.cache.asked import GUESTS_OWN, Asked, Key, Variant
 from edge.cache.purges import Named, Purge, Purges
 from edge.cache.reuse import Fate
 from edge.cache.shelves import HITS_COUNTED, Shelves
-from edge.cache.storing import PARTIAL, Fields, Kept
+from edge.cache.storing import Fields, Kept
 from edge.common.counters import Counters
 
 VARIANTS_MAX: Final = 32  # of one page; the oldest goes
@@ -36,7 +36,6 @@ class Entry:
         "hits",
         "kept",
         "key",
-        "memory_only",
         "name",
         "named",
         "on_disk",
@@ -82,7 +81,6 @@ class Entry:
         self.hits = 0
         self.wanted = False  # it was asked for again since it came
         self.on_disk = False  # it came from there, and may be there still
-        self.memory_only = status == PARTIAL  # nobody looks for it elsewhere
         self.name = hash((self.key, self.variant))
 
     def look(self) -> None:

@@ -210,7 +210,6 @@ class GuestCache:
         tenant, run, now = call.owner.tenant, call.run, self._loop.time()
         entry = Entry(asked, tenant, run, kept, given.status, date, lines, body, now, uri, responses.purges, said)
         entry.size_bytes += len(uri)
-        entry.memory_only = True  # what guests keep is looked for at once, and so in memory
         responses.put(entry)
         return _plain("stored")
 
