@@ -81,8 +81,7 @@ class DiskAnswers:
     def _open(self) -> None:
         begun, done = self._file.open()
         self._count(done)
-        for uri in begun.uris:
-            self._index.add(uri)
+        self._index.add_all(begun.uris)
         now, here = self._loop.time(), moments.now(0.0)
         before = begun.moment
         passed = moments.passed(before, here) if before is not None else moments.Passed(0.0, True)

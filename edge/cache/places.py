@@ -6,6 +6,7 @@ says itself what it is an answer to (`edge.cache.recorded`); nothing is believed
 
 import hashlib
 import struct
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from edge.cache.asked import Key, Variant
@@ -62,9 +63,15 @@ class Index:
 
     def add(self, uri: bytes) -> None:
         """One more answer of a URI is there."""
-        for slot in self._slots(uri):
-            if self._counts[slot] < COUNT_MAX:
-                self._counts[slot] += 1
+        self.add_all((uri,))
+
+    def add_all(self, uris: Iterable[bytes]) -> None:
+        """So many more; in one loop, since an edge that starts has a million of them to add."""
+        counts, size, slots = self._counts, len(self._counts), _SLOTS.unpack
+        for uri in uris:
+            for slot in slots(uri):
+                if counts[slot % size] < COUNT_MAX:
+                    counts[slot % size] += 1
 
     def remove(self, uri: bytes) -> None:
         """One that was added is there no more."""

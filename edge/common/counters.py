@@ -168,6 +168,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "root_expires_timestamp_seconds": "When the trust root ends, in seconds since 1970; 0 when none is known.",
     "targets_expires_timestamp_seconds": "When the role that says who publishes ends, in such seconds.",
     "bins_expires_timestamp_seconds": "When the first of the catalogue's bins known here ends, in such seconds.",
+    "tenants_expires_timestamp_seconds": "When the first of the tenants' files known here ends, in such seconds.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -201,7 +201,7 @@ def _below(supervisor: Supervisor) -> dict[str, float]:
 
 def _ends(supervisor: Supervisor) -> dict[str, float]:
     known = supervisor.directory.expiries
-    roles = ("root", "targets", "bins")
+    roles = ("root", "targets", "bins", "tenants")
     return {f"{role}_expires_timestamp_seconds": known[role].timestamp() if role in known else 0.0 for role in roles}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.cache import answer_file, disk, moments
+from edge.cache import answer_file, calls, disk, moments
 from edge.cache.moments import Moment
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry
@@ -36,6 +36,24 @@ def wanted(store: KeptStore, number: int) -> Entry:
     entry = store.entry(asked(f"/{number}"), body=bytes(2000))
     entry.wanted = True
     return entry
+
+
+def test_what_a_guest_keeps_for_itself_stays_in_memory(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = KeptStore(tmp_path)
+        owner = calls.Owner("s", "t", "digest")
+        for number in range(60):
+            place = calls.place_of(f"{calls.CACHE}/default/http://h.test/{number}")
+            page = calls.asked_of(owner, place, ())
+            store.put(page)
+            store.responses.find(page)
+        assert store.counters.cache_evictions > 0
+        assert store.responses.worth_keeping() == []
+        assert await store.below.settled()
+        assert store.below.answers == 0
+        await store.close()
+
+    asyncio.run(story())
 
 
 def test_what_was_asked_for_again_goes_to_disk_and_comes_back(tmp_path: Path) -> None:
