@@ -38,7 +38,7 @@ def wanted(store: KeptStore, number: int, status: int = 200) -> Entry:
     return entry
 
 
-def test_what_a_guest_keeps_for_itself_stays_in_memory(tmp_path: Path) -> None:
+def test_what_a_guest_keeps_for_itself_goes_there_too(tmp_path: Path) -> None:
     async def story() -> None:
         store = KeptStore(tmp_path)
         owner = calls.Owner("s", "t", "digest")
@@ -48,9 +48,9 @@ def test_what_a_guest_keeps_for_itself_stays_in_memory(tmp_path: Path) -> None:
             store.put(page)
             store.responses.find(page)
         assert store.counters.cache_evictions > 0
-        assert store.responses.worth_keeping() == []
+        assert store.responses.worth_keeping() != []
         assert await store.below.settled()
-        assert store.below.answers == 0
+        assert store.below.answers > 0
         await store.close()
 
     asyncio.run(story())
