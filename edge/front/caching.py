@@ -15,14 +15,16 @@ from typing import Any, Final, Literal, Protocol
 from edge.cache import fields as parsing
 from edge.cache import reuse, status
 from edge.cache.asked import Asked
+from edge.cache.prospects import Prospects
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry, Responses
-from edge.cache.storing import Answer, Fields, Kept, Wish, storing
+from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get, storing
 from edge.common.counters import Counters
 from edge.front import cgi
 from edge.front.crowd import Crowd
-from edge.front.fills import Fill, Head, UnderWay
+from edge.front.fills import Fill, Head, UnderWay, where_of
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
+from edge.front.looks import Looks
 from edge.front.nobody import Nobody
 from edge.front.request import Request
 from edge.model import loops
@@ -34,6 +36,7 @@ from edge.model.streams import Stream
 
 WAITING_SHARE: Final = 2  # of the memory for kept answers may be requests that wait; who comes then goes on alone
 REQUEST_BYTES: Final = 2 << 10  # of a request beside its head, as `supervisor.waiting` has it
+LOOKING_SHARE: Final = 8  # and requests that wait for a look at the disk
 FILLING_SHARE: Final = 4  # of the memory for kept answers may be parts of those that are on their way
 SAFE: Final = frozenset("GET HEAD OPTIONS PROPFIND REPORT SEARCH QUERY".split())  # RFC 9110 section 9.2.1, and others
 _NOT_WHOLE: Final = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
@@ -61,6 +64,9 @@ class Caching:
         self._front, self._responses, self._counters, self._wish = front, responses, counters, wish
         self._keeps = responses.keeps
         self._under_way = UnderWay(responses.budget_bytes // WAITING_SHARE)
+        self._prospects = Prospects()
+        below = responses.below
+        self._looks = None if below is None else Looks(responses, below, responses.budget_bytes // LOOKING_SHARE)
         self._filling_bytes = 0
         self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
         self._loop = asyncio.get_running_loop()
@@ -99,11 +105,16 @@ class Caching:
             request.forward = "method"
             if request.method not in SAFE:
                 request.fill = self._fill(asked, service, None)
+                self._under_way.begin(request.fill, None)
             return "forward"
         if not asked.fields.keys().isdisjoint(_OTHER_PRECONDITIONS):
             return "forward"
         now = self._loop.time()
         found = self._responses.find(asked)
+        if isinstance(found, str) and asked.wants_part:
+            found = self._part(asked, now) or found
+        if isinstance(found, str) and self._looks is not None and self._may_look(request, asked, service, resume):
+            return "waits"
         entry, use = (None, "forward") if isinstance(found, str) else (found, found.use(now))
         if entry is not None and use.startswith("serve") and not (request.refreshes and use != "serve"):
             service.requests += 1
@@ -117,6 +128,19 @@ class Caching:
             raise ClientError("not_cached")
         return self._pass_on(request, asked, service, entry, resume, now)
 
+    def _part(self, asked: Asked, now: float) -> Entry | None:
+        """An answer to those who asked for the same part before."""
+        found = self._responses.find(asked.for_part())
+        return None if isinstance(found, str) or found.use(now) != "serve" else found
+
+    def _may_look(
+        self, request: Request, asked: Asked, service: Service, resume: Callable[[Request, bool], None]
+    ) -> bool:
+        """Whether a request waits for what the disk has."""
+        _, uri = where_of(asked.key)
+        size = request.head_bytes + REQUEST_BYTES
+        return self._looks is not None and self._looks.wait(request, asked, service.tenant, uri, size, resume)
+
     def _pass_on(
         self,
         request: Request,
@@ -128,7 +152,7 @@ class Caching:
     ) -> Taken:
         place = asked.key, self._responses.variant_of(asked)
         flight = self._under_way.at(place)
-        waits = not (request.alone or request.refreshes or self._responses.is_uncacheable(asked.key, now))
+        waits = not (request.alone or request.refreshes) and self._prospects.waits(asked.key, now)
         # Who has been at an edge may be asked by the very guest that it would wait for.
         may_wait = waits and not loops.passed(request.loops)
         if flight is not None and flight.run < self._last_purge(service):
@@ -160,7 +184,7 @@ class Caching:
             line = status.collapsed(request.forward, ttl_s)
         else:
             self._came_to(request, "hit" if ttl_s >= 0 else "stale")
-            line = status.hit(ttl_s)
+            line = status.hit(ttl_s, from_disk=request.looked)
         self._write(request, asked, entry, line, now)
 
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
@@ -171,9 +195,8 @@ class Caching:
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
         """Have a stale answer's guest asked again, for nobody; once at a time."""
-        if self._under_way.at((asked.key, entry.variant)) is not None or self._responses.is_uncacheable(
-            asked.key, self._loop.time()
-        ):
+        is_refreshed = self._under_way.at((asked.key, entry.variant)) is not None
+        if is_refreshed or self._prospects.page(asked.key, self._loop.time()) == "not-kept":
             return
         again = Request(Nobody(request.remote))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
@@ -192,9 +215,12 @@ class Caching:
         assert fill is not None
         said = said_fields(block)
         if request.method not in SAFE:
-            request.fill = None
+            self._under_way.end(fill, alone=True)
             self._void(fill, answer.status, said)
-            return False
+            if not (request.method == "POST" and answers_get(answer.status, fill.asked, said)):
+                request.fill = None
+                return False
+            self._under_way.begin(fill, None)
         now = self._loop.time()
         entry = fill.entry
         if entry is not None:
@@ -207,6 +233,8 @@ class Caching:
             self.over(request)
             return False
         kept = self._judge(fill, answer.status, said)
+        if answer.status == PARTIAL and not isinstance(kept, str):
+            kept, fill.asked = kept.of_part(), fill.asked.for_part()
         if not isinstance(kept, str) and body is not None and len(body) > self._responses.entry_max_bytes:
             kept = "too-large"
         if isinstance(kept, str):
@@ -223,12 +251,7 @@ class Caching:
         return False
 
     def _judge(self, fill: Fill, code: int, said: Fields) -> Kept | str:
-        asked = fill.asked
-        no_store = b"cache-control" in asked.fields and "no-store" in parsing.cache_control(
-            asked.text(b"cache-control")
-        )
-        authorized = b"authorization" in asked.fields
-        return storing(Answer(code, said, authorized, no_store, int(time.time()), self._wish))
+        return storing(Answer.to(fill.asked, code, said, int(time.time()), self._wish))
 
     def _came_304(
         self,
@@ -270,7 +293,7 @@ class Caching:
         fill.size += len(part)
         self._filling_bytes += len(part)
         if fill.size > self._responses.entry_max_bytes or self._filling_bytes > self._filling_max_bytes:
-            self._responses.not_kept(fill.asked.key, self._loop.time())
+            self._prospects.note(fill.asked.key, False, self._loop.time())
             self.over(request)
         elif fill.waiters and self._front.connections.is_unread(request.connection):
             self._under_way.land(fill, alone=True)
@@ -313,7 +336,7 @@ class Caching:
 
     def _give_up(self, request: Request, fill: Fill, reason: str, now: float) -> None:
         if fill.place is not None:
-            self._responses.not_kept(fill.asked.key, now)
+            self._prospects.note(fill.asked.key, False, now)
         request.not_kept = reason
         self.over(request)
         self._count("not_kept")
@@ -333,8 +356,8 @@ class Caching:
         serves = not is_void and entry.use(now) == "serve"
         if not is_void:
             self._responses.put(entry)
-            if entry.fate == "good" and not serves and fill.place is not None:
-                self._responses.not_kept(entry.key, now)  # one at a time would wait for each other, and for nothing
+            if serves or (entry.fate == "good" and fill.place is not None):
+                self._prospects.note(entry.key, serves, now)  # who waits for what does not serve waits for nothing
         request.fill = None
         self._filling_bytes -= fill.size
         self._under_way.end(fill, alone=not serves)
