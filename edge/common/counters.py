@@ -36,7 +36,12 @@ class Counters:
     cache_results: Annotated[
         Tally, "Requests that an answer was kept for, or might have been, by what came of that.", By("result")
     ] = field(default_factory=dict)
-    cache_evictions: Annotated[int, "Kept answers that made room for others."] = 0
+    cache_evictions: Annotated[int, "Kept answers that made room for others in memory."] = 0
+    cache_disk: Annotated[
+        Tally,
+        "Kept answers that went to the disk, left it, or were looked for there, by what came of it.",
+        By("result"),
+    ] = field(default_factory=dict)
     purges: Annotated[Tally, "Purges of kept answers, by what they name.", By("kind")] = field(default_factory=dict)
     refusals: Annotated[Tally, "Error answers of the edge itself, by reason.", By("reason")] = field(
         default_factory=dict
@@ -64,6 +69,9 @@ class Counters:
     )
     spans: Annotated[Tally, "Spans of requests for the collector of traces, by what came of them.", By("outcome")] = (
         field(default_factory=dict)
+    )
+    cache_calls: Annotated[Tally, "Calls of guests to their own cache, by what came of them.", By("result")] = field(
+        default_factory=dict
     )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
     disk_bad: Annotated[int, "Manifests, blobs and records on disk that were not what was written."] = 0
@@ -138,8 +146,11 @@ GAUGES: Final[Mapping[str, str]] = {
     "parked_unsaved_machines": "Parked records that the disk does not have yet.",
     "images": "Images ready in memory.",
     "image_bytes": "Bytes of images ready in memory.",
-    "responses": "Answers that are kept.",
-    "response_bytes": "Memory that they take.",
+    "responses": "Answers that are kept in memory.",
+    "response_bytes": "Memory that they take, and what is set aside for those on disk.",
+    "response_disk_answers": "Answers that are kept on disk.",
+    "response_disk_bytes": "Disk space that they take, with purges and the database's log.",
+    "response_disk_purges": "Purges that are on disk, since some answer there is older.",
     "overlays": "Copy-on-write disks that services wrote to.",
     "overlay_bytes": "Bytes of pages written to them.",
     "overlays_aside": "Of these, copy-on-write disks that are out of use: of another base, dropped or damaged.",

@@ -144,6 +144,7 @@ class Machine:
     def __init__(self, number: int, service: "Service", image: Image, worker: Link, now: float) -> None:
         self.number = number
         self.service = service
+        self.tenant, self.version = service.tenant, service.release.manifest_digest  # when it was opened
         self.image = image
         self.worker = worker
         self.opened = now
