@@ -15,9 +15,10 @@ MODULES: Final = tuple(
     """
     edge.cache.asked edge.cache.prospects edge.cache.purges edge.cache.responses edge.cache.reuse edge.cache.status
     edge.common.slices edge.content.tiers
-    edge.front.answers edge.front.bodies edge.front.caching edge.front.cgi edge.front.connection edge.front.crowd
-    edge.front.fills edge.front.heads edge.front.http edge.front.kept_answers edge.front.request
-    edge.model.routes edge.model.services edge.model.streams
+    edge.front.answers edge.front.asking edge.front.bodies edge.front.caching edge.front.cgi edge.front.connection
+    edge.front.crowd edge.front.fills edge.front.heads edge.front.http edge.front.kept_answers edge.front.marks
+    edge.front.request
+    edge.model.routes edge.model.services edge.model.streams edge.model.tracing
     edge.supervisor.budget edge.supervisor.life edge.supervisor.residents edge.supervisor.routing
     edge.supervisor.supervisor edge.supervisor.waiting
     edge.workers.intake edge.workers.process
