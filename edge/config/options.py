@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, networks
 from edge.config.responses import ResponseOptions
+from edge.config.room import RESIDENT_MIN
 from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
@@ -24,7 +25,6 @@ from vmimage.toml_file import BYTES_MAX
 if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
 
-RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
 # Of the command's own, see `edge.cli`.
 ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG", "TAKE_OVER")
@@ -50,45 +50,6 @@ class EdgeConfig(ResponseOptions):
             form="ADDRESS:PORT|unix:PATH",
         ),
     ] = "127.0.0.1:8080"
-    memory: Annotated[
-        int,
-        About(
-            "Memory for resident machines, images and parked machines together; half of it is for resident machines.",
-            "bytes",
-            16 << 20,
-            1 << 40,
-        ),
-    ] = 256 << 20
-    parked_memory: Annotated[
-        int,
-        About(
-            "Share of memory for parked machines; those that do not fit are on disk.",
-            "bytes",
-            0,
-            1 << 40,
-            unset="0, a quarter of memory",
-            share_of="memory",
-        ),
-    ] = 0
-    image_memory: Annotated[
-        int,
-        About(
-            "Share of memory for verified images.",
-            "bytes",
-            0,
-            1 << 40,
-            unset="0, a quarter of memory",
-            share_of="memory",
-        ),
-    ] = 0
-    disk: Annotated[int, About("Disk space for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
-    parked_disk: Annotated[int, About("Disk space for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
-    written_disk: Annotated[
-        int, About("Disk space for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
-    ] = 1 << 30
-    log_disk: Annotated[int, About("Disk space for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = (
-        64 << 20
-    )
     log_token: Annotated[
         str,
         About(
@@ -97,9 +58,6 @@ class EdgeConfig(ResponseOptions):
             unset="none, logs stay on the edge",
         ),
     ] = ""
-    block_cache: Annotated[int, About("Memory of each worker for blocks of disks.", "bytes", 1 << 20, 1 << 40)] = (
-        32 << 20
-    )
     workers: Annotated[int, About("Number of worker processes.", "", 0, 256, unset="0, one for each processor")] = 0
     engine: Annotated[
         Literal["auto", "unicorn", "kvm"],
@@ -317,23 +275,6 @@ class EdgeConfig(ResponseOptions):
     def log_secret(self) -> str:
         """What `log_token` holds; empty when it is not given."""
         return log_token(self.log_token) if self.log_token else ""
-
-    # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
-    # images are shared by all machines of all workers, which is why they do with as much as the records.
-    @property
-    def resident_bytes(self) -> int:
-        """Share of `memory` for resident machines: what images and records leave."""
-        return self.memory - self.image_bytes - self.parked_bytes
-
-    @property
-    def image_bytes(self) -> int:
-        """Share of `memory` for image memfds."""
-        return self.image_memory or self.memory // 4
-
-    @property
-    def parked_bytes(self) -> int:
-        """Share of `memory` for parked records."""
-        return self.parked_memory or self.memory // 4
 
 
 def options() -> tuple[Option, ...]:

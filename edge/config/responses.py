@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from edge.config.room import RoomOptions
 from vmimage.options import About
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseOptions:
+class ResponseOptions(RoomOptions):
     """How much is kept of what services answer. Bytes and seconds throughout."""
 
     response_memory: Annotated[
