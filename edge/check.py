@@ -4,6 +4,7 @@ Nothing is changed, and nothing is fetched. An edge that runs with the same conf
 and its cache folder are found in use, and that is said. Of the machine itself `doctor` knows more.
 """
 
+import dataclasses
 import errno
 import fcntl
 import os
@@ -14,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from edge.common import unix_socket
+from edge.config.listeners import Listener
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
@@ -36,7 +39,7 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield _cache(config.cache)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
-    yield _listener("listen", config.address)
+    yield from map(_place, config.listeners)
     yield _listener("admin_listen", config.admin_address)
     yield _memory(config.memory, machine_bytes())
     yield _disk(config)
@@ -97,7 +100,19 @@ def _writable(option: str, path: Path) -> Finding:
     return Finding(option, "ok", f"{path}")
 
 
-def _listener(option: str, at: Path | tuple[str, int]) -> Finding:
+def _place(wanted: Listener) -> Finding:
+    if wanted.at is None:
+        return Finding("listen", "ok", f"{wanted.place}, which the service manager brings")
+    found = _listener("listen", wanted.at, both=wanted.both)
+    try:
+        if isinstance(wanted.at, Path):
+            unix_socket.owner(wanted.user, wanted.group)
+    except OperatorError as error:
+        return Finding("listen", "fail", f"{wanted.place}: {error}", "name one that there is")
+    return dataclasses.replace(found, found=f"{found.found}, with the PROXY protocol") if wanted.proxy else found
+
+
+def _listener(option: str, at: Path | tuple[str, int], *, both: bool = False) -> Finding:
     if isinstance(at, Path):
         return _socket_file(option, at)
     host, port = at
@@ -107,7 +122,7 @@ def _listener(option: str, at: Path | tuple[str, int]) -> Finding:
             None if host == EVERYWHERE else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, kind, protocol, _, address in found:
-            _try_to_bind(family, kind, protocol, address)
+            _try_to_bind(family, kind, protocol, address, both=both)
     except socket.gaierror as error:
         return Finding(option, "fail", f"{where}: {error.strerror}", "an address, or a name that this machine knows")
     except OSError as error:
@@ -127,11 +142,11 @@ _BIND_FIXES: Final = {
 }
 
 
-def _try_to_bind(family: int, kind: int, protocol: int, address: object) -> None:
+def _try_to_bind(family: int, kind: int, protocol: int, address: object, *, both: bool) -> None:
     with socket.socket(family, kind, protocol) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
         tried.bind(address)  # type: ignore[arg-type]  # what getaddrinfo gave for this family
 
 

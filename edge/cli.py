@@ -32,7 +32,7 @@ def edge(
     check: bool,
     print_config: bool,
     take_over: bool,
-    **texts: str,
+    **texts: str | list[str],
 ) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
@@ -49,7 +49,11 @@ def edge(
         raise OperatorError(
             f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
         )
-    given = {name: text for name, text in texts.items() if _is_given(context, name)}
+    given = {
+        name: text if isinstance(text, str) else " ".join(text)
+        for name, text in texts.items()
+        if _is_given(context, name)
+    }
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
         typer.echo(settings.to_toml(loaded), nl=False)
@@ -81,6 +85,8 @@ def _option(option: Option) -> inspect.Parameter:
     about = typer.Option(
         option.flag, help=help_, metavar=option.form, show_default=shown, allow_from_autoenv=False
     )  # `load_settings` reads the environment, and names it in messages
+    if option.about.many == "words":  # it may be given several times
+        return _parameter(option.name, Annotated[list[str], about], option.default_text.split())
     return _parameter(option.name, Annotated[str, about], option.default_text)
 
 

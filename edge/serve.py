@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 from edge.catalogue.catalogue import Catalogue
@@ -38,7 +37,7 @@ from edge.node import running_node
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
-from edge.place import given_sockets, take_place
+from edge.place import places_of, take_place
 from edge.supervisor.supervisor import PARK_S, Supervisor
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
@@ -106,14 +105,16 @@ async def serve(
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
         operators = Operators(Admin(supervisor, counters, ending.begin), audit, config, counters)
-        public, private = given_sockets(config, held, offer)
-        where = await front.listen(config.address, public)
+        places, private = places_of(config.listeners, held, offer)
+        await front.listeners.open(places)
         await operators.listen(private)
-        supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
+        supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners])
+        supervisor.serves_on = front.listeners.where
+        where = " and ".join(supervisor.serves_on)
         running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
-            config.cache, config.listen, front.descriptors, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
+            config.cache, front.listeners.by_place, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
         )
         leaving.on_take = ending.begin
         if manager.ping_s:
@@ -129,9 +130,8 @@ async def serve(
         leaving.stop()
         await front.drain(supervisor.config.drain)
         await operators.close()
-        own = not public or (offer is not None and public is offer.sockets)
-        if isinstance(config.address, Path) and own and not leaving.taken:
-            config.address.unlink(missing_ok=True)
+        if not leaving.taken:
+            front.listeners.remove_files()
     await origin.close()
     for pool in (threads, keeping_thread):
         pool.shutdown(wait=True)

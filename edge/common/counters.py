@@ -45,6 +45,9 @@ class Counters:
     connections_unread: Annotated[int, "Client connections whose unread answers took too much of the memory."] = 0
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
+    proxy_headers_refused: Annotated[
+        Tally, "Connections ended on listeners that expect the PROXY protocol, by reason.", By("reason")
+    ] = field(default_factory=dict)
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
     sockets_opened: Annotated[int, "WebSockets that services took."] = 0
     sockets_ended: Annotated[Tally, "WebSockets that ended, by close code.", By("code")] = field(default_factory=dict)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+from edge.config.listeners import Listener, parse_listeners
 from edge.config.places import host_port, is_address, is_origin, socket_path
-from edge.config.proxies import Network, networks
+from edge.config.proxies import Network, names_unix, networks
 from edge.config.responses import ResponseOptions
 from edge.config.room import RESIDENT_MIN
 from edge.config.token_files import admin_token, log_token
@@ -46,8 +47,12 @@ class EdgeConfig(ResponseOptions):
     listen: Annotated[
         str,
         About(
-            "Address and port that serve HTTP, * for all addresses, or a Unix socket; port 0 takes a free one.",
-            form="ADDRESS:PORT|unix:PATH",
+            "Where HTTP is served: an address and port, * for all addresses, a Unix socket, or a socket that the "
+            "service manager holds; port 0 takes a free one. May be given several times. Words may follow behind "
+            "commas: proxy (connections begin with the PROXY protocol), v4v6 (of [::]), mode=, user= and group= (of a "
+            "Unix socket).",
+            form="ADDRESS:PORT|unix:PATH|fd:NAME",
+            many="words",
         ),
     ] = "127.0.0.1:8080"
     log_token: Annotated[
@@ -136,9 +141,9 @@ class EdgeConfig(ResponseOptions):
     trusted_proxies: Annotated[
         str,
         About(
-            "Networks of proxies in front of the edge: X-Forwarded-For and other fields about clients are believed "
-            "from them alone.",
-            form="NETWORK,...",
+            "Networks of proxies in front of the edge, unix for whoever comes through a Unix socket: X-Forwarded-For, "
+            "Forwarded and other fields about clients, and the PROXY protocol, are believed from them alone.",
+            form="NETWORK,...|unix",
             unset="none, such fields are dropped",
             many="list",
         ),
@@ -208,9 +213,9 @@ class EdgeConfig(ResponseOptions):
     wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property
-    def address(self) -> Path | tuple[str, int]:
-        """`listen`: a Unix socket's path, or host and port."""
-        return socket_path("listen", self.listen) if self.listen.startswith("unix:") else host_port(self.listen)
+    def listeners(self) -> tuple[Listener, ...]:
+        """`listen`, parsed."""
+        return parse_listeners(self.listen)
 
     @property
     def tenant_weights(self) -> dict[str, int]:
@@ -227,11 +232,16 @@ class EdgeConfig(ResponseOptions):
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """`trusted_proxies`, parsed."""
+        """The networks of `trusted_proxies`."""
         try:
             return networks(self.trusted_proxies)
         except ValueError as error:
             raise ValueError(f"networks such as 10.0.0.0/8 expected: {error}") from None
+
+    @property
+    def trusts_unix(self) -> bool:
+        """Whether `trusted_proxies` has whoever comes through a Unix socket."""
+        return names_unix(self.trusted_proxies)
 
     @property
     def upstream_policy(self) -> "UpstreamPolicy":
@@ -316,11 +326,13 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
         yield "origin", f"an http or https URL expected, got {config.origin!r}"
     elif "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
         yield "origin", "a URL without user and password expected: edges fetch without credentials"
-    for option, text in (("listen", config.listen), ("admin_listen", config.admin_listen)):
-        if not re.fullmatch(r"unix:.*[^/]", text) and not is_address(text):
-            yield option, f"unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {text!r}"
-        elif option == "admin_listen" and not text.startswith("unix:") and not config.admin_token:
-            yield "admin_token", f"a file with a token expected for operators' pages on {text}"
+    if not re.fullmatch(r"unix:.*[^/]", config.admin_listen) and not is_address(config.admin_listen):
+        yield (
+            "admin_listen",
+            f"unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {config.admin_listen!r}",
+        )
+    elif not config.admin_listen.startswith("unix:") and not config.admin_token:
+        yield "admin_token", f"a file with a token expected for operators' pages on {config.admin_listen}"
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
@@ -328,9 +340,17 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
         ("weights", lambda: config.tenant_weights),
         ("upstreams", lambda: config.upstream_policy),
         ("trusted_proxies", lambda: config.proxy_networks),
+        ("listen", lambda: _listeners(config)),
     )
     for option, parse in parsed:
         try:
             parse()
         except ValueError as error:
             yield option, str(error)
+
+
+def _listeners(config: EdgeConfig) -> None:
+    """:raises ValueError: places that are none, or where nobody could be served."""
+    expecting = [each.place for each in config.listeners if each.proxy]
+    if expecting and not config.trusted_proxies.strip(" ,"):
+        raise ValueError(f"trusted_proxies expected for {expecting[0]}: the PROXY protocol is taken from them alone")

@@ -45,6 +45,7 @@ class Writer(Protocol):
 
     connections: Crowd[Any]
 
+    def seen(self, request: Request) -> tuple[bytes, ...]: ...
     def date(self) -> bytes: ...
     def connection_line(self, request: Request) -> bytes: ...
     def write(self, request: Request, data: bytes) -> None: ...
@@ -80,7 +81,7 @@ class Caching:
         """Answer a request from what is kept, let it wait for another's answer, or have it passed on.
 
         :param resume: is called when it has waited, with whether it goes on alone; it is to be taken again then.
-        :raises ClientError: it asks for a kept answer only, and there is none.
+        :raises ClientError: it asks for a kept answer only, and there is none; or a proxy says two things of it.
         """
         if not self._keeps or request.upgrade or (request.has_body and request.method in ("GET", "HEAD")):
             return "forward"
@@ -91,6 +92,7 @@ class Caching:
             service.release.manifest_digest,
             route.authority,
             route.target,
+            self._front.seen(request),
         )
         if request.method not in ("GET", "HEAD"):
             request.forward = "method"
@@ -169,7 +171,7 @@ class Caching:
             asked.key, self._loop.time()
         ):
             return
-        again = Request(Nobody(request.remote))
+        again = Request(Nobody(request.remote, request.connection.reached))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
         again.loops, again.refreshes, again.complete = request.loops, True, True
         again.headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]

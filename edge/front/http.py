@@ -7,11 +7,8 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 import asyncio
 import os
 import resource
-import socket
-from collections.abc import Sequence
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -26,7 +23,9 @@ from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
 from edge.front.leaving import asked_once_more
-from edge.front.listening import PUBLIC_MODE, Bound, bind, take_over
+from edge.front.listeners import Listeners
+from edge.front.prelude import Refused
+from edge.front.reached import Reached
 from edge.front.request import ClientConnection, Request
 from edge.front.senders import Senders
 from edge.front.sockets import Sockets
@@ -39,7 +38,6 @@ from edge.vmm.wire.streams import Answer
 from vmimage import abi
 from vmimage.errors import GuestViolation, NunatakError, UnknownService
 
-BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
 _UNDER_WAY: Final = ("waiting", "asked", "answering")
 
@@ -52,48 +50,42 @@ class Front(Answers):
 
     def __init__(self, supervisor: Supervisor, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
-        self.port = 0  # set when bound
-        self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
+        self.listeners: Final = Listeners(self)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.connections: Crowd[Client] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
-        self._bound: Bound | None = None
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         wish = Wish(config.response_heuristics == "on", int(config.response_stale))
         self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
-        self._senders = Senders(config.proxy_networks)
+        self._senders = Senders(config.proxy_networks, unix=config.trusts_unix)
         self._id_prefix = os.urandom(6).hex().encode()
         self._ids = count(1)
 
     # Connections.
 
-    async def listen(self, at: Path | tuple[str, int], given: Sequence[socket.socket] = ()) -> str:
-        """Take connections from now on; where, as people and programs are told.
+    def connection(self, reached: Reached) -> Connection:
+        """One that has come so."""
+        return Connection(self, self._config.keepalive_timeout, reached)
 
-        :param given: sockets that listen already, in place of `at`.
-        :raises OperatorError: not there.
-        """
-        if given:
-            bound = await take_over(self._connect, given, at, BACKLOG)
-        else:
-            bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
-        self._bound, self.listeners, self.port = bound, bound.listeners, bound.port
-        return bound.where
+    def trusts(self, peer: str) -> bool:
+        """Whether it is a proxy that may say for whom it speaks."""
+        return self._senders.trusts(peer)
 
-    @property
-    def descriptors(self) -> list[int]:
-        """Of the sockets that are listened on."""
-        return self._bound.descriptors if self._bound is not None else []
+    def seen(self, request: Request) -> tuple[bytes, ...]:
+        """What a service is told of the URL that a request's client asked for, by whom the edge believes."""
+        return self._senders.seen(request.remote, request.headers, request.connection.reached)
+
+    def header_refused(self, why: Refused, peer: str) -> None:
+        """A connection ended that should have begun with a header of the PROXY protocol."""
+        self._counters.add(self._counters.proxy_headers_refused, why)
+        self.listeners.refused(why, peer)
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request, and the next connection, on."""
-        self._config, self._senders = config, Senders(config.proxy_networks)
-
-    def _connect(self) -> Connection:
-        return Connection(self, self._config.keepalive_timeout)
+        self._config, self._senders = config, Senders(config.proxy_networks, unix=config.trusts_unix)
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more connections and end those there are, each with its next answer: `Connection: close`.
@@ -102,8 +94,7 @@ class Front(Answers):
 
         :param timeout_s: after which those that are still being answered are broken.
         """
-        if self._bound is not None:
-            self._bound.close()
+        self.listeners.close()
         self.draining, self.sockets.draining = self._loop.create_future(), True
         deadline = self._loop.time() + timeout_s
         self.sockets.end_all()
@@ -334,13 +325,14 @@ class Front(Answers):
         length = request.content_length
         if length is not None and length > self._config.max_body:
             raise ClientError("body_too_large")
-        sender = self._senders.of(request.remote, request.headers)
+        reached = request.connection.reached
+        sender = self._senders.of(request.remote, request.headers, reached)
         return cgi.request_block(
             route,
             request.method,
             request.version,
             request.headers,
-            self.port,
+            reached.port,
             sender,
             request.id,
             length,

@@ -92,6 +92,7 @@ def _head(edge: Mapping[str, Any]) -> Iterable[Text]:
         f"{edge['rate']:,.1f} requests/s, p50 {_ms(edge['p50_ms'])} ms, p99 {_ms(edge['p99_ms'])} ms, hits "
         f"{_percent(edge['hits'])}; {edge['waiting']:,} waiting, {edge['crashes']:,} crashes"
     )
+    yield Text(f"serves on {plain(', '.join(edge['serves_on'])) or 'nothing'}")
     memory = (f"{what} {decimal(used)} of {decimal(most)}" for what, (used, most) in edge["memory"].items())
     yield Text(f"memory: {', '.join(memory)}")
     yield Text(f"workers: {'; '.join(map(_worker, edge['workers'])) or 'none'}")
