@@ -128,7 +128,7 @@ async def serve(
         manager.stopping(f"drains: {len(front.busy)} requests in flight")
         supervisor.draining = True
         leaving.stop()
-        await front.drain(supervisor.config.drain)
+        await front.drain(supervisor.config.drain, 0.0 if leaving.taken else supervisor.config.drain_delay)
         await operators.close()
         if not leaving.taken:
             front.listeners.remove_files()

@@ -188,6 +188,16 @@ class EdgeConfig(ResponseOptions):
         ),
     ] = 30
     drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
+    drain_delay: Annotated[
+        float,
+        About(
+            "For how long an edge that drains still takes connections, so that those who ask whether it is ready send "
+            "their clients elsewhere first.",
+            "s",
+            0,
+            3600,
+        ),
+    ] = 0
     max_body: Annotated[int, About("Largest body of a request.", "bytes", 0, 1 << 40)] = 64 << 20
     max_queue: Annotated[int, About("Number of requests that may wait for one service.", "", 1, 1 << 20)] = 1024
     sockets: Annotated[

@@ -87,13 +87,16 @@ class Front(Answers):
         """Go by other options from the next request, and the next connection, on."""
         self._config, self._senders = config, Senders(config.proxy_networks, unix=config.trusts_unix)
 
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float, delay_s: float = 0.0) -> None:
         """Take no more connections and end those there are, each with its next answer: `Connection: close`.
 
         Who asks nothing for a moment is closed without one: what such a client sends just then finds nobody.
 
         :param timeout_s: after which those that are still being answered are broken.
+        :param delay_s: for which connections are still taken, and told to end as all others.
         """
+        self.draining = self._loop.create_future()
+        await asyncio.sleep(delay_s)
         self.listeners.close()
         self.draining, self.sockets.draining = self._loop.create_future(), True
         deadline = self._loop.time() + timeout_s

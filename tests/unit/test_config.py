@@ -49,7 +49,10 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
         ({"refresh": "2h"}, "--refresh: 100ms to 1h expected, got 2h"),
         ({"weights": "a=0"}, "--weights: TENANT=WEIGHT with 1 to 10000 expected, got 'a=0'"),
         ({"trusted_proxies": "me"}, "--trusted-proxies: networks such as 10.0.0.0/8 expected: "),
-        ({"listen": "8080"}, "--listen: unix:PATH, fd:NAME or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got '8080'"),
+        (
+            {"listen": "8080"},
+            "--listen: unix:PATH, fd:NAME or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got '8080'",
+        ),
         ({"listen": "a:99999"}, "--listen: "),
         ({"origin": "ftp://x"}, "--origin: an http or https URL expected"),
         ({"kvm_ring0": "true"}, "--kvm-ring0: on or off expected, got 'true'"),
