@@ -7,13 +7,19 @@ import os
 import re
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
@@ -144,6 +150,35 @@ def test_a_service_sees_its_client_and_no_lie_of_it(fronted: Fronted) -> None:
     assert told.get("x-forwarded-proto", "http") == "http"
     assert "192.0.2.8" not in told.get("forwarded", "")
     assert (told["host"], fronted.ask("/size", bytes(3 << 20))) == (HOST, str(3 << 20).encode())
+
+
+def test_a_service_is_told_that_its_client_came_by_tls(fronted: Fronted, behind: Behind, tmp_path: Path) -> None:
+    """Else one that leads everybody to https leads in a circle."""
+    if fronted.front.program != "haproxy":
+        pytest.skip("the scheme is a field as any other there")
+    port = free_port()
+    tls = f"127.0.0.1:{port} ssl crt {certificate(tmp_path / 'site.pem')}"
+    with running(fronted.front, behind.ports._replace(addresses=EDGES[:1]), tmp_path / "front", tls):
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE_S, context=trusting)
+        connection.request("GET", "/who?a=b", headers={"Host": HOST, "X-Forwarded-Proto": "http"})
+        told = json.loads(connection.getresponse().read())
+        connection.close()
+    assert (told["url"], told["x-forwarded-proto"]) == (f"https://{HOST}/who?a=b", "https")
+
+
+def certificate(path: Path) -> Path:
+    """A key, and the word of its owner that it is his."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(text + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
 
 
 def test_a_host_that_nobody_has_is_the_edges_to_refuse(fronted: Fronted) -> None:

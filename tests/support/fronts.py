@@ -1,6 +1,7 @@
 """Web servers in front of an edge, each with the configuration of its page in docs/how-to, as a test starts it."""
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -15,6 +16,7 @@ import pytest
 
 PAGES: Final = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 PATIENCE_S: Final = 20.0
+PORTS: Final = (20_000, 32_768)  # below ip_local_port_range
 _SBIN: Final = "/usr/sbin:/usr/local/sbin:/usr/local/bin"
 
 _NGINX: Final = """
@@ -114,10 +116,15 @@ _LISTENS: Final[Mapping[str, str]] = {
 }
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nobody has at the moment."""
-    with socket.create_server((address, 0)) as one:
-        return int(one.getsockname()[1])
+def free_port() -> int:
+    """A port of all addresses that nobody has, and that the system gives nobody who asks for any."""
+    while True:
+        port = random.randrange(*PORTS)
+        try:
+            socket.create_server(("", port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def recipe(front: Front) -> str:
