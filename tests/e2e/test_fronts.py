@@ -161,7 +161,9 @@ def test_a_service_is_told_that_its_client_came_by_tls(fronted: Fronted, behind:
     with running(fronted.front, behind.ports._replace(addresses=EDGES[:1]), tmp_path / "front", tls):
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE_S, context=trusting)
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=PATIENCE_S, context=trusting, source_address=(ELSEWHERE, 0)
+        )
         connection.request("GET", "/who?a=b", headers={"Host": HOST, "X-Forwarded-Proto": "http"})
         told = json.loads(connection.getresponse().read())
         connection.close()
