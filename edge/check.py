@@ -39,12 +39,17 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield _cache(config.cache)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
-    yield from map(_place, config.listeners)
-    yield _listener("admin_listen", config.admin_address)
+    yield from listeners(config)
     yield _memory(config.memory, machine_bytes())
     yield _disk(config)
     yield _engine(config.engine)
     yield _workers(config.worker_count, len(os.sched_getaffinity(0)))
+
+
+def listeners(config: EdgeConfig) -> Iterator[Finding]:
+    """Look at all places where the edge is to listen."""
+    yield from map(_place, config.listeners)
+    yield _listener("admin_listen", config.admin_address)
 
 
 def _secret_file(option: str, path: str, read: Callable[[], str]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -120,7 +121,8 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed, what it trusts and where its cache is.",
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts, where its cache is and "
+            "where it listens.",
             metavar="FILE",
             show_default="none",
         ),
@@ -138,13 +140,15 @@ def doctor(
 
     The exit code is 1 if no edge can run here.
     """
+    from edge.check import listeners
     from edge.doctor import examine
 
     loaded = load_config(config, {}, os.environ) if config is not None else None
     kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
     kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
     trust = trust or (loaded.trust if loaded is not None else None)
-    raise typer.Exit(int(_tell(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept))))
+    places = listeners(loaded) if loaded is not None else ()
+    raise typer.Exit(int(_tell(chain(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept), places))))
 
 
 def _tell(findings: "Iterable[Finding]") -> bool:
