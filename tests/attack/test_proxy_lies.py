@@ -19,6 +19,7 @@ from tests.support.fronts import free_port
 
 HOST = "lies.test"
 ANYBODY, PROXY = "127.0.0.7", "127.0.0.1"
+SAYS = Path(__file__).parents[1] / "guest" / "programs" / "says.c"
 HEADER = b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\n"
 ASK = f"GET /asked HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n".encode()
 LIES = b"X-Forwarded-For: 198.51.100.1\r\nForwarded: for=198.51.100.2;proto=https\r\nX-Forwarded-Proto: https\r\n"
@@ -40,6 +41,7 @@ class Places:
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Places]]:
     with Site(tmp_path_factory.mktemp("lies"), edges=0, edge_config={"refresh": 0.2}) as site:
         site.publish(site.build(example("echo")), "lies", HOST)
+        site.publish(site.build(SAYS), "says", "says.test")
         server = site.add_edge(config={"trusted_proxies": f"{PROXY}, unix", "service_host": ""})
         server.stop()
         places = Places(site.folder)
@@ -104,6 +106,31 @@ def test_nobody_says_who_the_client_is_but_a_trusted_proxy(edge: tuple[Server, P
     assert told(tell(places.behind, HEADER + request)) == ("203.0.113.9", "203.0.113.9", ""), "the client's own fields"
     unknown = b"PROXY UNKNOWN\r\n" + request
     assert told(tell(places.behind, unknown)) == (PROXY, PROXY, ""), "nobody's word, though it comes from a proxy"
+
+
+def test_what_is_kept_for_one_scheme_is_not_for_the_other(edge: tuple[Server, Places]) -> None:
+    """Else a client that nobody believes has an answer to http kept for those who came by https."""
+    _, places = edge
+    page = b"GET /page HTTP/1.1\r\nHost: says.test\r\nConnection: close\r\nSay: Cache-Control: max-age=600\r\n"
+    way, https = b"X-Forwarded-For: 203.0.113.9\r\n", b"X-Forwarded-Proto: https\r\n"
+    by_tls = (  # from a client that its proxy says to have come by TLS
+        b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x14" + bytes.fromhex("cb007109c000020112670050 2000050100000000")
+    )
+
+    def run(at: int, fields: bytes, source: str, header: bytes = b"") -> bytes:
+        got = tell(at, header + page + fields + b"\r\n", source)
+        assert got.startswith(b"HTTP/1.1 200 "), got
+        return got.partition(b"\r\n\r\n")[2].partition(b",")[0]
+
+    plain = run(places.open, https, ANYBODY)
+    assert run(places.open, b"", ANYBODY) == run(places.behind, b"", PROXY, HEADER) == plain, "nobody believed it"
+    secure = run(places.open, way + https, PROXY)
+    assert secure != plain
+    assert run(places.open, way + https, PROXY) == secure
+    assert run(places.behind, b"", PROXY, by_tls) != plain
+    forged = b"Forwarded: for=203.0.113.9;proto=https, for=198.51.100.1;proto=http\r\n"
+    other = b"Forwarded: for=203.0.113.9;proto=https, for=127.0.0.1;proto=http\r\n"
+    assert run(places.open, forged, PROXY) != run(places.open, other, PROXY), "the same words, of other clients"
 
 
 def test_a_forwarded_that_can_be_read_in_two_ways_reaches_no_guest(edge: tuple[Server, Places]) -> None:
