@@ -129,9 +129,14 @@ def test_a_link_in_a_sockets_place_leads_nowhere(tmp_path: Path) -> None:
     precious.touch(0o600)
     with unix_socket.listen(path):
         path.unlink()
-        for kind in ("link", "hard link", "file"):
+        for kind in ("link", "link to a socket", "hard link", "file"):
             if kind == "link":
                 path.symlink_to(precious)
+            elif kind == "link to a socket":
+                with socket.socket(socket.AF_UNIX) as private:
+                    private.bind(str(tmp_path / "private"))
+                (tmp_path / "private").chmod(0o600)
+                path.symlink_to(tmp_path / "private")
             elif kind == "file":
                 path.touch(0o600)
             else:
@@ -141,7 +146,7 @@ def test_a_link_in_a_sockets_place_leads_nowhere(tmp_path: Path) -> None:
             with pytest.raises(OperatorError, match="put another file in its place"):
                 unix_socket.permit(path, mode=0o666)
             path.unlink()
-        assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+        assert {stat.S_IMODE(each.stat().st_mode) for each in (precious, tmp_path / "private")} == {0o600}
 
 
 def test_a_socket_is_made_through_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
