@@ -41,6 +41,8 @@ OF_PROXIES: Final = OURS | frozenset(
 LOCAL: Final = "127.0.0.1"  # who comes through a Unix socket, and has no address: it is on this machine
 # What those say of the URL that the client asked for, beside the rest of X-Forwarded-For's family.
 _OF_URLS: Final = frozenset(b"forwarded x-original-host x-original-proto x-scheme x-url-scheme front-end-https".split())
+_SIZES: Final = frozenset(map(len, (_LIST, _FORWARDED, _PROTO)))
+REMEMBERED_MAX: Final = 128  # bytes of fields: behind a proxy 1,024 clients are judged once, in some 2 MiB
 _SECURE: Final[dict[str, bool]] = {"https": True, "wss": True, "http": False, "ws": False}  # schemes of proxies
 _ENTRY: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15})(?::[0-9]{1,5})?|([0-9A-Fa-f:.]+)")
 
@@ -110,6 +112,37 @@ def address_of(text: str) -> Address | None:
     return (address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address
 
 
+class _Said(NamedTuple):
+    """What a trusted peer says of a client: whole fields as they came."""
+
+    peer: bytes
+    secure: bool  # the connection's own
+    way: tuple[bytes, ...]
+    forwarded: tuple[bytes, ...]
+    proto: bytes  # the last
+
+    @property
+    def size(self) -> int:
+        """Bytes of all fields."""
+        return len(self.proto) + sum(map(len, self.way)) + sum(map(len, self.forwarded))
+
+
+def _said(peer: bytes, fields: Iterable[tuple[bytes, bytes]], *, secure: bool) -> _Said:
+    way: tuple[bytes, ...] = ()
+    forwarded: tuple[bytes, ...] = ()
+    proto = b""
+    for name, value in fields:
+        if len(name) in _SIZES:
+            lower = name.lower()
+            if lower == _LIST:
+                way += (value,)
+            elif lower == _FORWARDED:
+                forwarded += (value,)
+            elif lower == _PROTO:
+                proto = value
+    return _Said(peer, secure, way, forwarded, proto)
+
+
 class Senders:
     """Who requests are from, for one edge.
 
@@ -120,6 +153,7 @@ class Senders:
         self._trusted, self._unix = trusted, unix
         self._direct: Callable[[str, bool, bool], Sender] = lru_cache(maxsize=1024)(self._peer)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(self._trusts_peer)
+        self._remembered: Callable[[_Said], Sender] = lru_cache(maxsize=1024)(self._judged)
 
     def of(self, peer: str, fields: Iterable[tuple[bytes, bytes]], reached: Reached = DIRECTLY) -> Sender:
         """Who a request with these fields is from, that came from `peer`.
@@ -127,7 +161,10 @@ class Senders:
         :raises ClientError: a trusted proxy passes a Forwarded on that can be read in two ways.
         """
         sender = self._direct(peer, reached.unknown, reached.secure)
-        return self._behind(sender, fields, secure=reached.secure) if sender.passes else sender
+        if not sender.passes:
+            return sender
+        said = _said(sender.address, fields, secure=reached.secure)
+        return self._remembered(said) if said.size <= REMEMBERED_MAX else self._judged(said)
 
     def seen(self, peer: str, fields: Iterable[tuple[bytes, bytes]], reached: Reached = DIRECTLY) -> tuple[bytes, ...]:
         """What services are told of the URL beside Host and target, so that two requests that differ in it differ here.
@@ -161,21 +198,17 @@ class Senders:
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
-    def _behind(self, proxy: Sender, fields: Iterable[tuple[bytes, bytes]], *, secure: bool) -> Sender:
-        """Who it is from by a proxy's word, and by that of the proxies which that one vouches for."""
-        said: dict[bytes, list[str]] = {_LIST: [], _FORWARDED: [], _PROTO: []}
-        for name, value in fields:
-            lines = said.get(name.lower())
-            if lines is not None:
-                lines.append(value.decode("latin-1"))
-        peer = proxy.address.decode()
-        if said[_FORWARDED] and not said[_LIST]:
-            elements = parse_forwarded(said[_FORWARDED])
+    def _judged(self, said: "_Said") -> Sender:
+        """Who a request is from by a proxy's word, and by that of the proxies which that one vouches for."""
+        peer, way = said.peer.decode(), [line.decode("latin-1") for line in said.way]
+        if said.forwarded and not way:
+            lines = [line.decode("latin-1") for line in said.forwarded]
+            elements = parse_forwarded(lines)
             if elements is None:
                 raise ClientError("bad_request")
-            return self._by_elements(peer, elements, said[_FORWARDED], secure=secure)
+            return self._by_elements(peer, elements, lines, secure=said.secure)
         client = peer
-        for entry in reversed(",".join(said[_LIST]).split(",")):
+        for entry in reversed(",".join(way).split(",")):
             match = _ENTRY.fullmatch(entry.strip())
             address = address_of(match[1] or match[2] or match[3]) if match is not None else None
             if address is None:
@@ -183,8 +216,8 @@ class Senders:
             client = str(address)
             if not self._trusts(address):
                 break
-        proto = said[_PROTO][-1].rpartition(",")[2].strip().lower() if said[_PROTO] else ""
-        told = _Told(client, ", ".join((*said[_LIST], peer)), secure=_SECURE.get(proto, secure))
+        proto = said.proto.decode("latin-1").rpartition(",")[2].strip().lower()
+        told = _Told(client, ", ".join((*way, peer)), secure=_SECURE.get(proto, said.secure))
         return told.sender(ALL)
 
     def _by_elements(self, peer: str, elements: Sequence[Element], lines: Sequence[str], *, secure: bool) -> Sender:
