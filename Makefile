@@ -62,18 +62,19 @@ parity: $(VENV)/.installed  ## the same small workers on packages of npm, asked 
 bench: $(VENV)/.installed  ## the numbers of SPECIFICATION.md, measured here; JSON goes to build/
 	$(BIN)/nunatak bench
 
-fmt: $(VENV)/.installed map  ## format, fix what ruff can, draw docs/flow.md and docs/map.md, write docs/reference
+fmt: $(VENV)/.installed map  ## format, fix what ruff can, draw docs/flow.md and docs/map.md, write docs/reference and the dashboard
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/python -m edge.model.flow > docs/flow.md
 	$(BIN)/python -m tests.support.reference
+	$(BIN)/python -m tests.support.dashboard
 
 map: $(VENV)/.installed  ## draw docs/map.md: which package imports which
 	$(BIN)/python -m tests.support.map
 
 # Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
 lock:  ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra bench --extra build --extra fast --extra load --extra test --universal --python-version 3.11 --fork-strategy fewest \
+	uv pip compile pyproject.toml --extra bench --extra build --extra fast --extra load --extra otel --extra test --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 
 clean:  ## remove everything that make made

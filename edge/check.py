@@ -15,12 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from edge.access.outputs import SOCKET, STDOUT
 from edge.common import unix_socket
 from edge.config.listeners import Listener
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
 from edge.doctor import Finding, about_trust
+from edge.telemetry.begin import exporter
 from vmimage.errors import OperatorError
 from vmimage.sizes import format_size
 
@@ -37,8 +39,12 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield from _secret_file("admin_token", config.admin_token, lambda: config.admin_secret)
     yield from _secrets(config)
     yield _cache(config.cache)
+    if config.traces:
+        yield _traces(config)
     if config.log:
         yield _writable("log", Path(config.log).expanduser())
+    if config.access_log not in ("", STDOUT) and not config.access_log.startswith(SOCKET):
+        yield _writable("access_log", Path(config.access_log).expanduser())
     yield from listeners(config)
     yield _memory(config.memory, machine_bytes())
     yield _disk(config)
@@ -59,6 +65,14 @@ def _secret_file(option: str, path: str, read: Callable[[], str]) -> Iterator[Fi
             yield Finding(option, "ok", path)
         except OperatorError as error:
             yield Finding(option, "fail", str(error).removeprefix(f"{option}: "), "see docs/operators.md")
+
+
+def _traces(config: EdgeConfig) -> Finding:
+    try:
+        exporter()
+        return Finding("traces", "ok", config.traces)
+    except OperatorError as error:
+        return Finding("traces", "fail", str(error).removeprefix("traces: "), "see docs/how-to/follow-requests.md")
 
 
 def _secrets(config: EdgeConfig) -> Iterator[Finding]:

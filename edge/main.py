@@ -28,12 +28,12 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
-        *("keygen", "publish", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("keygen", "publish", "static", "rollback", "services", "hosts", "rename", "withdraw"),
         *("renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
         *("origin", "prune", "edge", "secrets"),
-        *("console", "ps", "top", "ctl", "admin", "purge", "doctor"),
+        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from edge.access.access_log import AccessLog
 from edge.catalogue.catalogue import Catalogue
 from edge.catalogue.directory import Directory
 from edge.common import log
@@ -37,8 +38,10 @@ from edge.node import running_node
 from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
+from edge.operators.tail import Requests
 from edge.place import places_of, take_place
 from edge.supervisor.supervisor import PARK_S, Supervisor
+from edge.telemetry.begin import begin
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
 from vmimage.errors import NunatakError, OperatorError
@@ -92,6 +95,7 @@ async def serve(
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
     counters = Counters()
+    traces = begin(config, counters)
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
@@ -104,14 +108,19 @@ async def serve(
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         front = Front(supervisor, config, counters)
-        operators = Operators(Admin(supervisor, counters, ending.begin), audit, config, counters)
+        access = AccessLog(config, counters, front.telling.listen)
+        if traces is not None:
+            front.telling.listen(traces.on_finished)
+            supervisor.upstreams.on_fetched = traces.on_fetched
+        admin = Admin(supervisor, counters, front.telling.durations, ending.begin, Requests(front.telling))
+        operators = Operators(admin, audit, config, counters)
         places, private = places_of(config.listeners, held, offer)
         await front.listeners.open(places)
         await operators.listen(private)
         supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners])
         supervisor.serves_on = front.listeners.where
         where = " and ".join(supervisor.serves_on)
-        running = _Running(supervisor, front, operators, directory, manager, f"serving on {where}")
+        running = _Running(supervisor, front, operators, access, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
             config.cache, front.listeners.by_place, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
@@ -130,9 +139,12 @@ async def serve(
         leaving.stop()
         await front.drain(supervisor.config.drain, 0.0 if leaving.taken else supervisor.config.drain_delay)
         await operators.close()
+        await access.close()
         if not leaving.taken:
             front.listeners.remove_files()
     await origin.close()
+    if traces is not None:
+        await traces.close()
     for pool in (threads, keeping_thread):
         pool.shutdown(wait=True)
     blobs.close()
@@ -156,18 +168,20 @@ class _Running:
         supervisor: Supervisor,
         front: Front,
         operators: Operators,
+        access: AccessLog,
         directory: Directory,
         manager: ServiceManager,
         status: str,
     ) -> None:
         self.status = status
         self._supervisor, self._front, self._operators = supervisor, front, operators
-        self._directory, self._manager = directory, manager
+        self._access, self._directory, self._manager = access, directory, manager
 
     def begin_anew(self, again: Callable[[], EdgeConfig] | None) -> None:
         """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
         _logger.info(log.line("hangup"))
         self._manager.reloading()
+        self._access.reopen()
         try:
             self._take_up(again() if again is not None else self._supervisor.config)
         except NunatakError as error:
@@ -183,9 +197,11 @@ class _Running:
         config, changed, waiting = reread(before, read)
         config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
         log_to = log.opened(config.log) if config.log != before.log else None
+        log_requests = self._access.prepared(config)
         self._operators.reload(config)
         self._supervisor.reconfigure(config)
         self._front.reconfigure(config)
+        log_requests()
         if log_to is not None:
             log.send_to(log_to)
         _logger.info(log.line("reloaded", changed=" ".join(changed) or "nothing"))

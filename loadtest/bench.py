@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.report.rows import Measurement, save, show
-from loadtest.scenarios import contest, fairness, memory, popularity, restored, scale, streaming, warm, zipf_scale
+from loadtest.scenarios import contest, fairness, hits, memory, popularity, restored, scale, streaming, warm, zipf_scale
 from loadtest.scenarios.scales import FULL, Samples, Scale
 from loadtest.site.checks import NotServed
 from loadtest.site.server import ServerFailed
@@ -44,6 +44,12 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     scenario.name: scenario
     for scenario in (
         Scenario("warm", "a resident machine: throughput and added latency", warm.measure_warm, ["aiohttp"]),
+        Scenario(
+            "hits",
+            "a kept answer beside other caches and the guest",
+            hits.measure_hits,
+            ["nginx", "Varnish", "aiohttp"],
+        ),
         Scenario("vmm", "engines, exits, reset, park and restore, without HTTP", warm.measure_vmm, ["native code"]),
         Scenario("parked", "from a record in memory to the first byte", restored.measure_parked),
         Scenario("stream", "the first chunk of a stream, and each one's way to the client", streaming.measure_streams),

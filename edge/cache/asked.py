@@ -69,16 +69,26 @@ class Asked:
         return self.fields[name].decode("latin-1") if name in self.fields else ""
 
     @property
-    def is_conditional(self) -> bool:
-        """Whether the answer may be another than the whole of what there is."""
-        return not self.fields.keys().isdisjoint(_CONDITIONS)
+    def wants_part(self) -> bool:
+        """Whether a part is asked for, whatever the client has."""
+        if b"range" not in self.fields or self.method != "GET" or not _OTHER_CONDITIONS.isdisjoint(self.fields):
+            return False
+        return self.fields[b"range"][:6].lower() == b"bytes="
+
+    def for_part(self) -> "Asked":
+        """The same request in the place of parts, which are kept beside their whole for who asks for the same."""
+        service, digest, authority, target, overrides = self.key
+        part = Asked(self.method, self.headers, service, digest, authority, target)
+        part.key = (service, digest, authority, target, (*overrides, _PART))
+        return part
 
     def variant(self, vary: tuple[bytes, ...]) -> Variant:
         """What this request says in the fields that an answer depends on, so written that what means the same is."""
         return tuple([_value(name, self.headers) for name in vary]) if vary else ()
 
 
-_CONDITIONS: Final = _READ - {b"cache-control", b"authorization"}
+_OTHER_CONDITIONS: Final = _READ - {b"cache-control", b"authorization", b"range"}
+_PART: Final = b"=part"  # no override has this name
 
 
 def _value(name: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

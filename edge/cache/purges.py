@@ -18,7 +18,8 @@ PREFIXES_MAX: Final = 64  # of these by prefix, each of which is compared with e
 
 
 class Purge(NamedTuple):
-    """What is void. `service` is empty for all services; `selector` a URI without scheme, a prefix of one, or a tag.
+    """What is void. `service` is empty for all services; `selector` a URI without scheme, a prefix of one or, with a
+    slash first, of its path, or a tag.
 
     A soft purge makes answers stale, so that they may still stand in while their guest makes new ones.
     """
@@ -75,9 +76,14 @@ class _Marks:
                 found = max(found, by_name.get(("tag", tag), _NONE))
             if self.prefixes:
                 for (kind, prefix), mark in by_name.items():
-                    if kind == "prefix" and named.uri.startswith(prefix):
+                    if kind == "prefix" and _begins(named.uri, prefix):
                         found = max(found, mark)
         return found
+
+
+def _begins(uri: str, prefix: str) -> bool:
+    """Whether a URI begins so; a prefix that begins with a slash is one of its path, on any host."""
+    return uri.startswith(prefix) or (prefix.startswith("/") and uri.startswith(prefix, uri.find("/")))
 
 
 class Scope:

@@ -19,8 +19,6 @@ VARIANTS_MAX: Final = 32  # of one page; the oldest goes
 # objects; and what a tag takes (by the resident memory of a process with 50,000 small ones of two tags each).
 ENTRY_BYTES: Final = 2304
 TAG_BYTES: Final = 64
-UNCACHEABLE_S: Final = 120.0  # a page that was not to be kept is not waited for; what Varnish takes ("hit-for-miss")
-UNCACHEABLE_MAX: Final = 1 << 14  # pages of which that is remembered: some 2 MiB
 
 
 class Entry:
@@ -130,7 +128,6 @@ class Responses:
         self._shelves: Shelves[Entry] = Shelves(budget_bytes)
         self._pages: dict[Key, _Page] = {}
         self._by_uri: dict[tuple[str, str], tuple[Key, ...]] = {}  # pages, by service and as purges name them
-        self._uncacheable: OrderedDict[int, float] = OrderedDict()  # by the keys' hashes; one in common costs a wait
 
     def __len__(self) -> int:
         return len(self._shelves)
@@ -177,7 +174,6 @@ class Responses:
 
     def put(self, entry: Entry) -> None:
         """Keep an answer in place of the one before it."""
-        self._uncacheable.pop(hash(entry.key), None)
         page = self._pages.get(entry.key)
         if page is not None and page.vary != entry.kept.vary:  # what others depend on is known of the newest only
             for old in list(page.variants.values()):
@@ -235,17 +231,3 @@ class Responses:
         """Void what a purge names; its number."""
         self._counters.add(self._counters.purges, purge.kind)
         return self.purges.add(purge, now)
-
-    # Pages of which nothing is kept.
-
-    def not_kept(self, key: Key, now: float) -> None:
-        """An answer for this page was not to be kept: for a while nobody waits for another's."""
-        self._uncacheable.pop(hash(key), None)
-        self._uncacheable[hash(key)] = now + UNCACHEABLE_S
-        if len(self._uncacheable) > UNCACHEABLE_MAX:
-            self._uncacheable.popitem(last=False)
-
-    def is_uncacheable(self, key: Key, now: float) -> bool:
-        """Whether that was so a while ago."""
-        until = self._uncacheable.get(hash(key))
-        return until is not None and now < until

@@ -54,14 +54,17 @@ def may_stand_in(kept: Kept, stale_s: float, fate: Fate) -> bool:
     return fate != "gone" and not kept.validates_always and stale_s < kept.if_error_s
 
 
-def not_modified(kept: Kept, if_none_match: str, if_modified_since: str) -> bool:
-    """Whether the client has what is kept (RFC 9110 section 13.2.2): If-None-Match comes first."""
+def not_modified(kept: Kept, if_none_match: str, if_modified_since: str, date: str) -> bool:
+    """Whether the client has what is kept (RFC 9110 section 13.2.2): If-None-Match comes first.
+
+    :param date: of what is kept, which counts where it does not say when it was modified (RFC 9111 section 4.3.2).
+    """
     if if_none_match:
         if if_none_match.strip() == "*":
             return True
         return bool(kept.entity_tag) and fields.opaque(kept.entity_tag) in fields.entity_tags(if_none_match)
     since = fields.date(if_modified_since) if if_modified_since else None
-    modified = fields.date(kept.last_modified)
+    modified = fields.date(kept.last_modified or date) if since is not None else None
     return since is not None and modified is not None and modified <= since
 
 

@@ -7,8 +7,10 @@ Cache-Status names the first that holds. How long a kept answer serves is `reuse
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import urljoin
 
 from edge.cache import fields
+from edge.cache.asked import Asked
 from edge.cache.fields import Directives
 
 TARGETS: Final = (b"nunatak-cache-control", b"cdn-cache-control")  # the first that is there and well-formed counts
@@ -22,6 +24,7 @@ UNDERSTOOD: Final = frozenset(
     | {500, 501, 502, 503, 504}
 )
 HEURISTIC_STATUS: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})  # RFC 9110 section 15.1
+PARTIAL: Final = 206
 _OURS: Final = frozenset({b"age", b"cache-tag", b"surrogate-key", b"nunatak-cache-control"})
 
 # What is read of an answer.
@@ -47,6 +50,10 @@ class Kept(NamedTuple):
     last_modified: str
     left_out: frozenset[bytes]  # its fields that are not kept, beside those that are the edge's
 
+    def of_part(self) -> "Kept":
+        """For an answer with a part only: it depends on which part was asked for."""
+        return self._replace(vary=(*self.vary, b"range"))
+
 
 class Answer(NamedTuple):
     """An answer that came, as far as decisions need it."""
@@ -57,6 +64,15 @@ class Answer(NamedTuple):
     no_store: bool  # the request asks that nothing be kept of it
     now: int  # seconds since 1970
     wish: "Wish"
+    part: bool = False  # the request asks for a part: an answer with one is kept for who asks for the same
+    posted: bool = False  # the request is a POST: what it says is explicit, or nothing (RFC 9110 section 9.3.3)
+
+    @classmethod
+    def to(cls, asked: Asked, status: int, said: Fields, now: int, wish: "Wish") -> "Answer":
+        """To a request."""
+        directives = fields.cache_control(asked.text(b"cache-control")) if b"cache-control" in asked.fields else ()
+        authorized, posted = b"authorization" in asked.fields, asked.method == "POST"
+        return cls(status, said, authorized, "no-store" in directives, now, wish, asked.wants_part, posted)
 
 
 class Wish(NamedTuple):
@@ -111,7 +127,8 @@ def _is_authorized(said: _Said) -> bool:
 # Why an answer is not kept (RFC 9111 section 3), in the order asked.
 REFUSALS: Final[Sequence[tuple[str, str, Callable[[_Said], bool]]]] = (
     ("unsaid", "it says nothing of how long it holds", lambda said: _lifetime_s(said) is None),
-    ("status", "it is partial, or an answer to a condition", lambda said: said.answer.status in (206, 304, 412, 416)),
+    ("status", "it is an answer to a condition, or a part where not the same part was asked for alone",
+     lambda said: said.answer.status in (304, 412, 416) or (said.answer.status == PARTIAL and not said.answer.part)),
     ("no-store", "it says `no-store`", lambda said: "no-store" in said.directives and not said.understood),
     ("request-no-store", "the request says `no-store`", lambda said: said.answer.no_store),
     ("private", "it says `private`", _is_private),
@@ -171,8 +188,10 @@ def _lifetime_s(said: _Said) -> int | None:
             return 0
         return max(0, expires[0] - _date(said))
     modified = fields.date(said.first(b"last-modified"))
-    if modified is not None and (
-        said.public or (said.answer.wish.heuristics and said.answer.status in HEURISTIC_STATUS)
+    if (
+        modified is not None
+        and not said.answer.posted
+        and (said.public or (said.answer.wish.heuristics and said.answer.status in HEURISTIC_STATUS))
     ):
         return min(HEURISTIC_MAX_S, max(0, _date(said) - modified) // HEURISTIC_SHARE)
     return 0 if said.directives.keys() & {"no-cache", "no-store", "private", "stale-while-revalidate"} else None
@@ -183,9 +202,12 @@ def _date(said: _Said) -> int:
     return said.answer.now if found is None else found
 
 
-def _if_error_s(said: _Said) -> int:
+def _if_error_s(said: _Said, *, is_fresh: bool) -> int:
+    """For how long it may stand in; where it does not say so, what the operator wants of what came fresh."""
     found = fields.seconds(said.directives, "stale-if-error")
-    return said.answer.wish.if_error_s if found is None else found
+    if found is None:
+        return said.answer.wish.if_error_s if is_fresh else 0
+    return found
 
 
 def _vary(said: _Said) -> tuple[bytes, ...]:
@@ -197,11 +219,13 @@ def _kept(said: _Said) -> Kept:
     always = "no-cache" in directives and not fields.names(directives["no-cache"])
     # RFC 9111 section 4.2.4: neither of these may be served stale without a word of the guest.
     strict = always or bool(directives.keys() & {"must-revalidate", "proxy-revalidate", "s-maxage"})
+    age_s = max(fields.age(said.first(b"age")), said.answer.now - _date(said), 0)
+    lifetime_s = _lifetime_s(said) or 0
     return Kept(
-        max(fields.age(said.first(b"age")), said.answer.now - _date(said), 0),
-        _lifetime_s(said) or 0,
+        age_s,
+        lifetime_s,
         0 if strict else fields.seconds(directives, "stale-while-revalidate") or 0,
-        0 if strict else _if_error_s(said),
+        0 if strict else _if_error_s(said, is_fresh=age_s < lifetime_s),
         always,
         _vary(said),
         fields.tags(
@@ -211,3 +235,20 @@ def _kept(said: _Said) -> Kept:
         said.first(b"last-modified"),
         said.listed | _OURS,
     )
+
+
+def answers_get(status: int, asked: Asked, said: Fields) -> bool:
+    """Whether the answer to a POST says that it is what a GET of the same URL would get (RFC 9110 sections 8.7, 9.3.3).
+
+    It then has to say how long it holds, as any other, before it is kept.
+    """
+    places = [value.decode("latin-1") for name, value in said if name == b"content-location"]
+    if status != 200 or len(places) != 1 or len(places[0]) > FIELD_MAX:
+        return False
+    _, _, authority, target, _ = asked.key
+    try:
+        return any(
+            urljoin(own, places[0]) == own for own in (f"http://{authority}{target}", f"https://{authority}{target}")
+        )
+    except ValueError:
+        return False

@@ -48,6 +48,9 @@ class Counters:
     proxy_headers_refused: Annotated[
         Tally, "Connections ended on listeners that expect the PROXY protocol, by reason.", By("reason")
     ] = field(default_factory=dict)
+    access_log_lost: Annotated[Tally, "Lines of the access log that were not written, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
     clients_gone: Annotated[int, "Clients that left before their answer was complete."] = 0
     sockets_opened: Annotated[int, "WebSockets that services took."] = 0
     sockets_ended: Annotated[Tally, "WebSockets that ended, by close code.", By("code")] = field(default_factory=dict)
@@ -60,6 +63,12 @@ class Counters:
         default_factory=dict
     )
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
+        default_factory=dict
+    )
+    spans: Annotated[Tally, "Spans of requests for the collector of traces, by what came of them.", By("outcome")] = (
+        field(default_factory=dict)
+    )
+    cache_calls: Annotated[Tally, "Calls of guests to their own cache, by what came of them.", By("result")] = field(
         default_factory=dict
     )
     disk_hits: Annotated[int, "Manifests and blobs found on disk and verified again."] = 0
@@ -177,8 +186,12 @@ class _Exporter(Collector):
                 yield CounterMetricFamily(PREFIX + name, help_, value=value)
 
 
-def exposition(counters: Counters, gauges: Callable[[], Mapping[str, float]]) -> bytes:
-    """Prometheus text. `gauges` gives a value for names in `GAUGES`."""
+def exposition(
+    counters: Counters,
+    gauges: Callable[[], Mapping[str, float]],
+    encode: Callable[[Collector], bytes] = generate_latest,
+) -> bytes:
+    """Prometheus text, or what `encode` makes. `gauges` gives a value for names in `GAUGES`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exporter(counters, gauges))
-    return generate_latest(registry)
+    return encode(registry)

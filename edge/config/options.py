@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
+from edge.config.access import AccessOptions
 from edge.config.listeners import Listener, parse_listeners
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, names_unix, networks
-from edge.config.responses import ResponseOptions
 from edge.config.room import RESIDENT_MIN
 from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
@@ -36,7 +36,7 @@ _GONE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeConfig(ResponseOptions):
+class EdgeConfig(AccessOptions):
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
     origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
@@ -346,6 +346,8 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
+    yield from config.header_problems
+    yield from config.trace_problems
     parsed: tuple[tuple[str, Callable[[], object]], ...] = (
         ("weights", lambda: config.tenant_weights),
         ("upstreams", lambda: config.upstream_policy),

@@ -7,6 +7,9 @@ from edge.config.options import EdgeConfig
 
 # Who takes each up; all others decide what is built at the start, and wait for the next one.
 LIVE: Final = {
+    "access_log": "from the next line on",
+    "access_log_clients": "from the next line on",
+    "access_log_format": "from the next line on",
     "admin_hosts": "operators' listener: from the next call on",
     "admin_token": "operators' listener: from the next call on",
     "crash_pause": "from the next crash on",
@@ -20,9 +23,12 @@ LIVE: Final = {
     "max_queue": "from the next request on",
     "refresh": "after the look that follows",
     "request_timeout": "requests under way too",
+    "server_timing": "from the next answer on",
     "stream_timeout": "requests under way too",
+    "trace_ratio": "from the next request on",
     "trusted_proxies": "from the next request on",
     "upstreams": "from the next request of a guest on",
+    "via": "from the next request on",
     "weights": "from a service's next machine on",
     "wedged": "from the next second on",
 }

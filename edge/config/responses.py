@@ -25,7 +25,7 @@ class ResponseOptions(RoomOptions):
             0,
             1 << 31,
         ),
-    ] = 0
+    ] = 30  # the longest pause before a guest that crashes is started again, `BACKOFF_MAX_S`
     response_heuristics: Annotated[
         Literal["on", "off"],
         About("Whether answers are kept that only say when they were modified, for a tenth of the time since then."),

@@ -20,7 +20,7 @@ LINES_MAX: Final = 64  # of one stack
 LINE_MAX: Final = 500  # characters of a line that are kept
 SERVICES_MAX: Final = 256  # whose last stack is remembered
 
-_REQUEST: Final = re.compile(r"    for ([!-~]{1,32}) ([^ ]{1,2000}) \(([0-9a-z-]{1,64})\)", re.ASCII)
+_REQUEST: Final = re.compile(r"    for ([!-~]{1,32}) ([^ ]{1,2000}) \(([0-9A-Za-z._-]{1,64})\)", re.ASCII)
 _TITLE: Final = "stack traceback:"  # of Lua, between what happened and the stack
 _WHAT_LINES: Final = 8  # of a message
 _BEGIN: Final = ("uncaught: ", "unhandled rejection: ", "waitUntil: ", "response: ", "out of time: ")  # of JavaScript's

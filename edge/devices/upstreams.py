@@ -7,17 +7,17 @@ connections it has. Beyond the first it is told so at once, beyond the second it
 """
 
 import asyncio
+import secrets
 import socket
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from typing import Final
 
 import aiohttp
 
+from edge.cache.calls import is_call
 from edge.common import log
-from edge.common.allowance import EXCHANGES, Allowance
+from edge.common.allowance import CACHE_CALLS, EXCHANGES, Allowance
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.common.turns import Turns
@@ -29,130 +29,27 @@ from edge.config.upstream_policy import (
     UpstreamPolicy,
     UpstreamRefused,
 )
+from edge.devices.exchange import PIECE, Exchange
+from edge.devices.guest_cache import GuestCache, Rest
 from edge.devices.lookups import Found, Lookups
-from edge.model import loops
+from edge.devices.onward import Asked
+from edge.devices.subrequests import parse_subrequest
+from edge.devices.upstream_answers import cut_to_size
 from edge.model.fields import HOP_BY_HOP, listed
+from edge.model.finished import Fetched
 from edge.model.flow import Patience
 from edge.model.services import Machine
-from edge.model.streams import wake
 from edge.vmm.wire.streams import Body, Credit, Head, Reset, Subrequest
 from vmimage import abi
 from vmimage.errors import NunatakError
 
-FIELDS_MAX: Final = 500  # of some bytes each: a block has 16 KiB at most
 CONNECTIONS_MAX: Final = 256  # to upstreams; each has a descriptor and some 100 KiB of buffers
 CONNECTIONS_EACH: Final = 64  # of one tenant: four machines with all the exchanges that they may have
 _TOO_MANY: Final = f"at most {EXCHANGES.per_s:.0f} requests to upstreams a second expected of one tenant".encode()
-_PIECE: Final = abi.RECORD_PAYLOAD_MAX
-# Of one connection only, or ours to say.
-_NOT_FORWARDED: Final = frozenset(name.decode() for name in HOP_BY_HOP) | {
-    "content-length",
-    "expect",
-    "host",
-    "cdn-loop",
-}
-METHOD_MAX: Final = 32  # characters; WebDAV's longest, BASELINE-CONTROL, has 16
-_NOT_METHODS: Final = frozenset({"CONNECT", "TRACE", "TRACK"})  # which mean the connection itself, or echo credentials
-
+_TOO_MANY_CALLS: Final = f"at most {CACHE_CALLS.per_s:.0f} calls to the cache a second expected of one tenant".encode()
 _PARTY: ContextVar[str] = ContextVar("party", default="")  # the tenant whose names and connections they are
 
 _logger: Final = log.logger("upstreams")
-
-
-class Exchange:
-    """One request of a guest."""
-
-    def __init__(self, machine: Machine, number: int, block: bytes, ended: bool, patience: Patience) -> None:
-        self.machine, self.number, self.block = machine, number, block
-        self._stream_s, self.patience_s = patience.stream_s, patience.answer_s
-        self._patience: asyncio.Timeout | None = None  # ends the exchange when neither side sends or takes anything
-        self.ended = ended  # the guest has sent all of it
-        self.task: asyncio.Task[None] | None = None
-        self.start: asyncio.Handle | None = None  # until there is a task: in this turn of the event loop
-        self._body: deque[bytes] = deque()
-        self._under_way = 0  # bytes of the request that are not credited yet
-        self._credit = abi.STREAM_WINDOW  # bytes of the answer that may be sent
-        self._waiter: asyncio.Future[None] | None = None
-
-    def send(self, frame: bytes) -> None:
-        """One frame to the guest."""
-        self.machine.worker.send(frame)
-
-    def receive(self, message: Body | Credit) -> None:
-        """More of the request from the guest, or credit for the answer.
-
-        :raises ValueError: what a worker cannot say; it enforces all of this on its guests.
-        """
-        if isinstance(message, Body):
-            self._under_way += len(message.payload)
-            progress = bool(message.payload) or message.end
-            if self._under_way > abi.STREAM_WINDOW or self.ended:
-                raise ValueError(f"exchange: at most {abi.STREAM_WINDOW} bytes under way before the end expected")
-            if message.payload:
-                self._body.append(message.payload)
-            self.ended = message.end
-        else:
-            self._credit, progress = self._credit + message.amount, bool(message.amount)
-            if self._credit > abi.STREAM_WINDOW:
-                raise ValueError(f"exchange: credit for what was sent expected, got {message.amount} bytes more")
-        if (
-            progress
-        ):  # else it is no sign of life: a guest could hold a connection for ever with frames that say nothing
-            wake(self._waiter)
-            self.moved()
-
-    def moved(self) -> None:
-        """There was progress."""
-        if self._patience is not None and not self._patience.expired():
-            self._patience.reschedule(asyncio.get_running_loop().time() + self.patience_s)
-
-    def answered(self) -> None:
-        """The answer has begun: from here on it may pause for longer."""
-        self.patience_s = self._stream_s
-        self.moved()
-
-    @asynccontextmanager
-    async def moving(self) -> AsyncIterator[None]:
-        """:raises TimeoutError: within it, when for too long there was no progress."""
-        async with asyncio.timeout(self.patience_s) as self._patience:
-            try:
-                yield
-            finally:
-                self._patience = None
-
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
-
-    def data(self) -> "bytes | AsyncIterator[bytes] | None":
-        """The request's body for aiohttp: whole where it is here, else as it comes."""
-        if not self.ended:
-            return self._parts()
-        return b"".join(self._body) or None
-
-    async def _parts(self) -> AsyncIterator[bytes]:
-        while self._body or not self.ended:
-            if not self._body:
-                await self._wait()
-                continue
-            part = self._body.popleft()
-            yield part
-            self._under_way -= len(part)
-            if not self.ended:
-                self.send(Credit.encode(self.machine.number, self.number, len(part)))
-
-    async def pass_on(self, data: bytes) -> None:
-        """Some bytes of the answer's body, as fast as the guest takes them."""
-        position = 0
-        while position < len(data):
-            if self._credit <= 0:
-                await self._wait()
-                continue
-            piece = data[position : position + min(self._credit, _PIECE)]
-            position += len(piece)
-            self._credit -= len(piece)
-            self.send(Body.encode(self.machine.number, self.number, False, piece))
-
 
 _NONE: Final[Mapping[int, Exchange]] = {}
 
@@ -173,12 +70,14 @@ class Upstreams:
         self._session: aiohttp.ClientSession | None = None
         self._loop = asyncio.get_running_loop()
         self.tasks = Tasks(counters)
+        self.on_fetched: Callable[[Fetched], None] | None = None  # is told of those that the policy let out
         self._lookups = Lookups(counters)
         self._begun = Allowance(EXCHANGES, self._loop.time)
+        self._called = Allowance(CACHE_CALLS, self._loop.time)
+        self.own_cache: GuestCache | None = None  # of guests, for exchanges that need no upstream
         self._exchanges: dict[int, dict[int, Exchange]] = {}  # by machine that has any, and number
-        self._too_many: dict[
-            tuple[Machine, int], None
-        ] = {}  # exchanges of this turn of the event loop that were not begun
+        # Exchanges of this turn of the event loop that were not begun, and why.
+        self._too_many: dict[tuple[Machine, int], bytes] = {}
         self._refusing = False  # at the end of this turn
 
     def reconfigure(self, policy: UpstreamPolicy, patience: Patience) -> None:
@@ -203,16 +102,19 @@ class Upstreams:
         number, exchanges = message.stream, self.of(machine)
         if number in exchanges or len(exchanges) >= 2 * abi.MAX_EXCHANGES:
             raise ValueError(f"exchange {number:#x}: a number that is free, and few of them, expected")
-        if not self._begun.take(machine.service.tenant):
-            self._counters.add(self._counters.upstream_requests, "too_many")
+        inner = self.own_cache is not None and is_call(message.payload)
+        tally = self._counters.cache_calls if inner else self._counters.upstream_requests
+        if not (self._called if inner else self._begun).take(machine.service.tenant):
+            self._counters.add(tally, "too_many")
             if not self._refusing:
                 self._refusing = True
                 self._loop.call_soon(self._refuse)
-            self._too_many[machine, number] = None
+            self._too_many[machine, number] = _TOO_MANY_CALLS if inner else _TOO_MANY
             return
-        exchange = Exchange(machine, number, message.payload, message.end, self._patience)
+        exchange = Exchange(machine, number, message.payload, message.end, self._patience, tally)
         self._exchanges.setdefault(machine.number, {})[number] = exchange
-        exchange.start = self._loop.call_soon(self._begin, exchange)  # none for what is reset in the same breath
+        begin = self._call if inner else self._begin
+        exchange.start = self._loop.call_soon(begin, exchange)  # none for what is reset in the same breath
 
     def on_message(self, machine: Machine, message: Body | Credit) -> None:
         """More of an exchange from a worker; what is for one that is over is dropped.
@@ -234,12 +136,32 @@ class Upstreams:
     def _refuse(self) -> None:
         """Tell guests of what was too many, where they still want to know."""
         self._refusing = False
-        for machine, number in self._too_many:
-            machine.worker.send(Reset(machine.number, number, _TOO_MANY).to_bytes())
+        for (machine, number), why in self._too_many.items():
+            machine.worker.send(Reset(machine.number, number, why).to_bytes())
         self._too_many.clear()
 
     def _begin(self, exchange: Exchange) -> None:
         exchange.start, exchange.task = None, self.tasks.spawn("exchange", self._carry_out(exchange))
+
+    def _call(self, exchange: Exchange) -> None:
+        """Begin a call of a guest to its own cache; most end here, without a task."""
+        exchange.start = None
+        assert self.own_cache is not None
+        rest = self.own_cache.begin(exchange)
+        if rest is None:
+            self._end(exchange)
+        else:
+            exchange.task = self.tasks.spawn("cache_call", self._carry_out_call(exchange, rest))
+
+    async def _carry_out_call(self, exchange: Exchange, rest: Rest) -> None:
+        reason = b""
+        try:
+            async with exchange.moving():
+                await rest()
+        except TimeoutError:
+            reason = b"nothing came for the cache for too long"
+        if self._end(exchange) and reason:
+            exchange.send(Reset(exchange.machine.number, exchange.number, reason).to_bytes())
 
     def forget(self, machine: Machine) -> None:
         """The machine is gone: nobody waits for its answers."""
@@ -248,7 +170,7 @@ class Upstreams:
 
     def _cancel(self, exchange: Exchange, outcome: str) -> None:
         if self._end(exchange):
-            self._counters.add(self._counters.upstream_requests, outcome)
+            self._tell(exchange, outcome)
             if exchange.start is not None:
                 exchange.start.cancel()
             if exchange.task is not None:
@@ -262,6 +184,11 @@ class Upstreams:
         if not exchanges:
             del self._exchanges[number]
         return True
+
+    def _tell(self, exchange: Exchange, outcome: str) -> None:
+        self._counters.add(exchange.tally, outcome)
+        if self.on_fetched is not None and exchange.asked is not None:
+            self.on_fetched(exchange.asked.fetched(exchange.machine.service.name, outcome, self._loop.time()))
 
     async def _carry_out(self, exchange: Exchange) -> None:
         machine, outcome, reason = exchange.machine, "answered", ""
@@ -280,7 +207,7 @@ class Upstreams:
             outcome, reason = "failed", str(error) or type(error).__name__
         if not self._end(exchange):
             return
-        self._counters.add(self._counters.upstream_requests, outcome)
+        self._tell(exchange, outcome)
         if reason:
             _logger.info(log.line("upstream_" + outcome, service=machine.service.name, reason=reason))
             exchange.send(Reset(machine.number, exchange.number, reason.encode("utf-8", "replace")[:500]).to_bytes())
@@ -289,20 +216,17 @@ class Upstreams:
         method, url, fields = parse_subrequest(exchange.block)
         upstreams = exchange.machine.image.manifest.upstreams
         target = self._policy.check(url, upstreams)
-        passed = 1 + max((stream.loops for stream in exchange.machine.streams.values()), default=0)
-        fields.append(("CDN-Loop", ", ".join([loops.TOKEN] * passed)))
-        known = {name.lower() for name, _ in fields}
-        # Bytes go through as they come, so none are asked for that the guest would have to unpack first.
-        fields += [] if "accept-encoding" in known else [("Accept-Encoding", "identity")]
-        fields += [] if "user-agent" in known else [("User-Agent", "nunatak")]
+        now, bits = self._loop.time(), secrets.randbits(64)
+        asked = exchange.asked = Asked(exchange.machine, method, url, fields, bits, now)
         async with self._client().request(
             method,
             target,
-            headers=fields,
+            headers=asked.fields,
             data=exchange.data(),
             allow_redirects=False,
             skip_auto_headers=("Content-Type", "Accept"),
         ) as response:
+            asked.status = response.status
             no_body = method == "HEAD" or response.status in (204, 304) or response.content_length == 0
             number = exchange.machine.number, exchange.number
             exchange.send(Head.encode(*number, no_body, _head_block(response)))
@@ -327,14 +251,14 @@ class Upstreams:
                 limit_per_host=0,  # tenants who ask the same upstream would wait for one another: `Turns` bounds each
             )
             self._session = aiohttp.ClientSession(
-                connector=connector,
+                connector=cut_to_size(connector),
                 request_class=self._guard.request_class(_PARTY.get),
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
-                max_line_size=_PIECE,
-                max_field_size=_PIECE,
+                max_line_size=PIECE,
+                max_field_size=PIECE,
             )
         return self._session
 
@@ -343,36 +267,6 @@ class Upstreams:
         if self._session is not None:
             await self._session.close()
         await self._lookups.close()
-
-
-def parse_subrequest(block: bytes) -> tuple[str, str, list[tuple[str, str]]]:
-    """Method, URL and fields of a SUBREQUEST's key-value block.
-
-    :return: the URL as the guest says it; of the fields those that are forwarded, in their order.
-    :raises UpstreamRefused: malformed, or with what could smuggle a second request into the connection.
-    """
-    parts = block.split(b"\0")
-    if len(parts) < 6 or parts[-2:] != [b"", b""] or len(parts) % 2 or parts[0] != b"Method" or parts[2] != b"URL":
-        raise UpstreamRefused("a key-value block that begins with Method and URL expected")
-    try:
-        texts = [part.decode("utf-8") for part in parts[:-2]]
-    except UnicodeDecodeError:
-        raise UpstreamRefused("UTF-8 expected") from None
-    method, url = texts[1], texts[3]
-    if not _is_token(method) or len(method) > METHOD_MAX or method.upper() in _NOT_METHODS:
-        raise UpstreamRefused(f"a method that upstreams may be asked with expected, got {method[:METHOD_MAX]!r}")
-    fields = list(zip(texts[4::2], texts[5::2], strict=True))
-    if len(fields) > FIELDS_MAX:
-        raise UpstreamRefused(f"at most {FIELDS_MAX} header fields expected, got {len(fields)}")
-    for name, value in fields:
-        if not _is_token(name) or any((ord(c) < 32 and c != "\t") or ord(c) == 127 for c in value):
-            raise UpstreamRefused(f"a header field expected, got {name[:50]!r}")
-    return method, url, [(name, value) for name, value in fields if name.lower() not in _NOT_FORWARDED]
-
-
-def _is_token(name: str) -> bool:
-    """RFC 9110 section 5.6.2."""
-    return bool(name) and name.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in name)
 
 
 def _head_block(response: aiohttp.ClientResponse) -> bytes:
@@ -386,6 +280,6 @@ def _head_block(response: aiohttp.ClientResponse) -> bytes:
         if name.lower() not in dropped and b"\0" not in value:
             parts += [name, value]
     block = b"\0".join([*parts, b"", b""])
-    if len(block) > _PIECE:
-        raise ValueError(f"an answer's head of at most {_PIECE} bytes expected, got {len(block)}")
+    if len(block) > PIECE:
+        raise ValueError(f"an answer's head of at most {PIECE} bytes expected, got {len(block)}")
     return block

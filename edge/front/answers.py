@@ -14,6 +14,7 @@ from mypy_extensions import mypyc_attr
 from edge.cache import status
 from edge.common import log
 from edge.common.counters import Counters
+from edge.config.headers import HeaderOptions
 from edge.front import cgi, heads
 from edge.front.caching import Caching
 from edge.front.page import Page
@@ -35,8 +36,15 @@ class Answers:
         self._loop = asyncio.get_running_loop()
         self._counters = counters
         self.caching: Caching | None = None  # of those who answer for services
+        self.via = b""  # a whole line of answers that are passed on, or none
+        self._timing = True
         self._date = b""
         self._date_second = 0
+
+    def take_up(self, config: HeaderOptions) -> None:
+        """Go by other options from the next answer on."""
+        self.via = b"Via: 1.1 %b\r\n" % config.via.encode() if config.via else b""
+        self._timing = config.server_timing == "on"
 
     # For those who build on this (`nunatak dev`).
 
@@ -64,18 +72,25 @@ class Answers:
     def _head(self, request: Request, stream: Stream, said: Answer, answer: cgi.AnswerHead) -> bytes:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
-        load = stream.load
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
-        return b"%b%b%b%bServer-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\nX-Request-Id: %b\r\n%b" % (
+        return b"%b%b%b%b%b%bX-Request-Id: %b\r\n%b" % (
             cgi.STATUS_LINES[answer.status],
             self.date(),
             answer.fields,
             status.forwarded(request.forward, stream.tier, stream.collapsed, request.kept_ttl_s, request.not_kept),
+            self._timing_line(stream, said) if self._timing else b"",
+            self.via,
+            request.id,
+            self.connection_line(request),
+        )
+
+    def _timing_line(self, stream: Stream, said: Answer) -> bytes:
+        """What this answer's own image and machine took. Nothing in it has been waiting for others' turns or room."""
+        load = stream.load
+        return b"Server-Timing: %brestore;dur=%.3f, guest;dur=%.3f\r\n" % (
             b"" if load is None else b"fetch;dur=%.3f, verify;dur=%.3f, " % (load.fetch_s * 1e3, load.verify_s * 1e3),
             said.restore_us / 1000,
             said.guest_us / 1000,
-            request.id,
-            self.connection_line(request),
         )
 
     def connection_line(self, request: Request) -> bytes:
@@ -115,7 +130,7 @@ class Answers:
             return
         head = self._head(request, stream, said, answer)
         length = cgi.length_line(request.method, answer.status, answer.content_length, size)
-        self.write(request, b"%b%b\r\n%b" % (head, length, b"" if no_body else body))
+        self.begin(request, answer.status, b"%b%b\r\n" % (head, length), b"" if no_body else body)
 
     async def answer_in_parts(self, request: Request, stream: Stream, said: Answer) -> None:
         """An answer whose body follows in frames: as they come, as fast as the client reads.
@@ -137,7 +152,7 @@ class Answers:
         if chunked:
             head += b"Transfer-Encoding: chunked\r\n"
         stream.abort = request.connection.abort
-        self.write(request, head + b"\r\n")
+        self.begin(request, answer.status, head + b"\r\n")
         if no_body:
             return  # it ends with its head, however long the guest would go on
         part: bytes | None = said.payload[start:]
@@ -167,6 +182,7 @@ class Answers:
                 self.caching.all_came(request)
         except NunatakError as error:
             self._counters.cut_answers += 1
+            request.cut = True
             _logger.warning(log.line("answer_cut", service=stream.service.name, id=request.id.decode(), reason=error))
             request.connection.abort()
         except ConnectionError:
@@ -190,21 +206,26 @@ class Answers:
 
     def refuse(self, request: Request, refusal: flow.Refusal) -> None:
         """The edge's own answer to what cannot be served; of the cause it says what the table of reasons has."""
-        status, reason, retry_after_s, limit = refusal
+        code, reason, retry_after_s, limit = refusal
         if not request.complete:
             request.keep_alive = False  # its body is not worth waiting for
         self._counters.add(self._counters.refusals, reason)
+        request.refused, request.limit = reason, limit
+        stream = request.last
         self._say(
             request,
-            status,
+            code,
             reasons.page(refusal, request.id),
             b"Content-Type: text/plain; charset=utf-8\r\n",
             b"X-Request-Id: %b\r\nX-Nunatak-Error: %b\r\n" % (request.id, reason.encode()),
+            status.refused(request.forward, reason, asked=stream is not None and stream.machine is not None)
+            if request.service is not None
+            else b"",
             b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
-            b"WWW-Authenticate: Bearer\r\n" if status == 401 else b"",
-            b"Allow: %b\r\n" % self.allowed(request) if status == 405 else b"",
+            b"WWW-Authenticate: Bearer\r\n" if code == 401 else b"",
+            b"Allow: %b\r\n" % self.allowed(request) if code == 405 else b"",
             b"Retry-After: %d\r\n" % retry_after_s if retry_after_s else b"",
-            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" if status == 426 else b"",
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" if code == 426 else b"",
         )
 
     def show(self, request: Request, page: Page) -> None:
@@ -212,11 +233,16 @@ class Answers:
         fields = b"".join(f"{name}: {value}\r\n".encode() for name, value in page.headers.items())
         self._say(request, page.status, page.body, b"Content-Type: %b\r\n" % page.content_type.encode(), fields)
 
-    def _say(self, request: Request, status: int, body: bytes, *fields: bytes) -> None:
-        lines = (b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()), self.date(), *fields)
+    def _say(self, request: Request, code: int, body: bytes, *fields: bytes) -> None:
+        lines = (b"HTTP/1.1 %d %b\r\n" % (code, HTTPStatus(code).phrase.encode()), self.date(), *fields)
         length = b"Content-Length: %d\r\n" % len(body)
-        rest = (length, self.connection_line(request), b"\r\n", b"" if request.method == "HEAD" else body)
-        self.write(request, b"".join((*lines, *rest)))
+        head = b"".join((*lines, length, self.connection_line(request), b"\r\n"))
+        self.begin(request, code, head, b"" if request.method == "HEAD" else body)
+
+    def begin(self, request: Request, code: int, head: bytes, body: bytes = b"") -> None:
+        """Send the head of an answer, and what is here of its body."""
+        request.status, request.head_sent = code, len(head)
+        self.write(request, head + body if body else head)
 
     def write(self, request: Request, data: bytes) -> None:
         """Send bytes of an answer."""

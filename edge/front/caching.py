@@ -15,9 +15,10 @@ from typing import Any, Final, Literal, Protocol
 from edge.cache import fields as parsing
 from edge.cache import reuse, status
 from edge.cache.asked import Asked
+from edge.cache.prospects import Prospects
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry, Responses
-from edge.cache.storing import Answer, Fields, Kept, Wish, storing
+from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get, storing
 from edge.common.counters import Counters
 from edge.front import cgi
 from edge.front.crowd import Crowd
@@ -25,6 +26,8 @@ from edge.front.fills import Fill, Head, UnderWay
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
 from edge.front.nobody import Nobody
 from edge.front.request import Request
+from edge.model import loops
+from edge.model.finished import Cache
 from edge.model.flow import ClientError
 from edge.model.routes import Route
 from edge.model.services import Service
@@ -44,11 +47,12 @@ class Writer(Protocol):
     """What caching needs of the front."""
 
     connections: Crowd[Any]
+    via: bytes  # a whole line, or none
 
     def seen(self, request: Request) -> tuple[bytes, ...]: ...
     def date(self) -> bytes: ...
     def connection_line(self, request: Request) -> bytes: ...
-    def write(self, request: Request, data: bytes) -> None: ...
+    def begin(self, request: Request, code: int, head: bytes, body: bytes = b"") -> None: ...
     def take(self, request: Request) -> None: ...
 
 
@@ -59,6 +63,7 @@ class Caching:
         self._front, self._responses, self._counters, self._wish = front, responses, counters, wish
         self._keeps = responses.keeps
         self._under_way = UnderWay(responses.budget_bytes // WAITING_SHARE)
+        self._prospects = Prospects()
         self._filling_bytes = 0
         self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
         self._loop = asyncio.get_running_loop()
@@ -98,11 +103,14 @@ class Caching:
             request.forward = "method"
             if request.method not in SAFE:
                 request.fill = self._fill(asked, service, None)
+                self._under_way.begin(request.fill, None)
             return "forward"
         if not asked.fields.keys().isdisjoint(_OTHER_PRECONDITIONS):
             return "forward"
         now = self._loop.time()
         found = self._responses.find(asked)
+        if isinstance(found, str) and asked.wants_part:
+            found = self._part(asked, now) or found
         entry, use = (None, "forward") if isinstance(found, str) else (found, found.use(now))
         if entry is not None and use.startswith("serve") and not (request.refreshes and use != "serve"):
             service.requests += 1
@@ -116,6 +124,11 @@ class Caching:
             raise ClientError("not_cached")
         return self._pass_on(request, asked, service, entry, resume, now)
 
+    def _part(self, asked: Asked, now: float) -> Entry | None:
+        """An answer to those who asked for the same part before."""
+        found = self._responses.find(asked.for_part())
+        return None if isinstance(found, str) or found.use(now) != "serve" else found
+
     def _pass_on(
         self,
         request: Request,
@@ -127,11 +140,13 @@ class Caching:
     ) -> Taken:
         place = asked.key, self._responses.variant_of(asked)
         flight = self._under_way.at(place)
-        waits = not (request.alone or request.refreshes or self._responses.is_uncacheable(asked.key, now))
+        waits = not (request.alone or request.refreshes) and self._prospects.waits(asked.key, now)
+        # Who has been at an edge may be asked by the very guest that it would wait for.
+        may_wait = waits and not loops.passed(request.loops)
         if flight is not None and flight.run < self._last_purge(service):
             flight = None  # it began before the purge, and is not for those who came after
         size = request.head_bytes + REQUEST_BYTES
-        if waits and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
+        if may_wait and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
             request.waited = True
             return "waits"
         fill = self._fill(asked, service, entry)
@@ -153,23 +168,23 @@ class Caching:
     def _serve(self, request: Request, asked: Asked, entry: Entry, now: float) -> None:
         ttl_s = entry.ttl_s(now)
         if request.waited:
-            self._count("collapsed")
+            self._came_to(request, "collapsed")
             line = status.collapsed(request.forward, ttl_s)
         else:
-            self._count("hit" if ttl_s >= 0 else "stale")
+            self._came_to(request, "hit" if ttl_s >= 0 else "stale")
             line = status.hit(ttl_s)
         self._write(request, asked, entry, line, now)
 
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
-        head, body = served(asked, entry, now)
-        end = b"%bX-Request-Id: %b\r\n%b\r\n" % (line, request.id, self._front.connection_line(request))
-        self._front.write(request, b"%b%b%b" % (head, end, body))
+        code, head, body = served(asked, entry, now)
+        front = self._front
+        end = b"%b%bX-Request-Id: %b\r\n%b\r\n" % (line, front.via, request.id, front.connection_line(request))
+        front.begin(request, code, head + end, body)
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
         """Have a stale answer's guest asked again, for nobody; once at a time."""
-        if self._under_way.at((asked.key, entry.variant)) is not None or self._responses.is_uncacheable(
-            asked.key, self._loop.time()
-        ):
+        is_refreshed = self._under_way.at((asked.key, entry.variant)) is not None
+        if is_refreshed or self._prospects.page(asked.key, self._loop.time()) == "not-kept":
             return
         again = Request(Nobody(request.remote, request.connection.reached))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
@@ -188,9 +203,12 @@ class Caching:
         assert fill is not None
         said = said_fields(block)
         if request.method not in SAFE:
-            request.fill = None
+            self._under_way.end(fill, alone=True)
             self._void(fill, answer.status, said)
-            return False
+            if not (request.method == "POST" and answers_get(answer.status, fill.asked, said)):
+                request.fill = None
+                return False
+            self._under_way.begin(fill, None)
         now = self._loop.time()
         entry = fill.entry
         if entry is not None:
@@ -203,6 +221,8 @@ class Caching:
             self.over(request)
             return False
         kept = self._judge(fill, answer.status, said)
+        if answer.status == PARTIAL and not isinstance(kept, str):
+            kept, fill.asked = kept.of_part(), fill.asked.for_part()
         if not isinstance(kept, str) and body is not None and len(body) > self._responses.entry_max_bytes:
             kept = "too-large"
         if isinstance(kept, str):
@@ -219,12 +239,7 @@ class Caching:
         return False
 
     def _judge(self, fill: Fill, code: int, said: Fields) -> Kept | str:
-        asked = fill.asked
-        no_store = b"cache-control" in asked.fields and "no-store" in parsing.cache_control(
-            asked.text(b"cache-control")
-        )
-        authorized = b"authorization" in asked.fields
-        return storing(Answer(code, said, authorized, no_store, int(time.time()), self._wish))
+        return storing(Answer.to(fill.asked, code, said, int(time.time()), self._wish))
 
     def _came_304(
         self,
@@ -253,7 +268,7 @@ class Caching:
             self._responses.drop(entry)
         self._under_way.end(fill, alone=not stored or fresh.use(now) != "serve")
         request.fill = None
-        self._count("revalidated")
+        self._came_to(request, "revalidated")
         line = status.validated(stream.tier, fresh.ttl_s(now), stored=stored)
         self._write(request, fill.asked, fresh, line, now)
 
@@ -266,7 +281,7 @@ class Caching:
         fill.size += len(part)
         self._filling_bytes += len(part)
         if fill.size > self._responses.entry_max_bytes or self._filling_bytes > self._filling_max_bytes:
-            self._responses.not_kept(fill.asked.key, self._loop.time())
+            self._prospects.note(fill.asked.key, False, self._loop.time())
             self.over(request)
         elif fill.waiters and self._front.connections.is_unread(request.connection):
             self._under_way.land(fill, alone=True)
@@ -285,7 +300,7 @@ class Caching:
         """
         fill = request.fill
         assert fill is not None
-        if code in reuse.ERRORS and self._stands_in(request, fill, code, reason, self._loop.time()):
+        if code in reuse.ERRORS and self._stands_in(request, fill, None, reason, self._loop.time()):
             return True
         self.over(request)
         return False
@@ -298,18 +313,18 @@ class Caching:
             self._filling_bytes -= fill.size
             self._under_way.end(fill, alone=True)
 
-    def _stands_in(self, request: Request, fill: Fill, code: int, reason: str, now: float) -> bool:
+    def _stands_in(self, request: Request, fill: Fill, code: int | None, reason: str, now: float) -> bool:
         entry = fill.entry
         if entry is None or not entry.may_stand_in(now):
             return False
         self.over(request)
-        self._count("stood_in")
+        self._came_to(request, "stood_in")
         self._write(request, fill.asked, entry, status.stood_in(code, entry.ttl_s(now), reason), now)
         return True
 
     def _give_up(self, request: Request, fill: Fill, reason: str, now: float) -> None:
         if fill.place is not None:
-            self._responses.not_kept(fill.asked.key, now)
+            self._prospects.note(fill.asked.key, False, now)
         request.not_kept = reason
         self.over(request)
         self._count("not_kept")
@@ -329,8 +344,8 @@ class Caching:
         serves = not is_void and entry.use(now) == "serve"
         if not is_void:
             self._responses.put(entry)
-            if entry.fate == "good" and not serves and fill.place is not None:
-                self._responses.not_kept(entry.key, now)  # one at a time would wait for each other, and for nothing
+            if serves or (entry.fate == "good" and fill.place is not None):
+                self._prospects.note(entry.key, serves, now)  # who waits for what does not serve waits for nothing
         request.fill = None
         self._filling_bytes -= fill.size
         self._under_way.end(fill, alone=not serves)
@@ -347,6 +362,10 @@ class Caching:
             if name == b"cache-group-invalidation":
                 for group in parsing.groups_of(value.decode("latin-1"))[: parsing.TAGS_MAX]:
                     self._responses.purge(Purge("tag", fill.where[0], group.lower()), self._loop.time())
+
+    def _came_to(self, request: Request, result: Cache) -> None:
+        request.cache = result
+        self._count(result)
 
     def _count(self, result: str) -> None:
         self._counters.add(self._counters.cache_results, result)

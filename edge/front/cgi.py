@@ -26,9 +26,12 @@ from edge.model.routes import Route, host_name
 from vmimage.abi import RECORD_PAYLOAD_MAX
 from vmimage.errors import GuestViolation
 
-# `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request id is ours;
+# `Proxy` would become HTTP_PROXY (httpoxy, CVE-2016-5385); Expect is answered by the edge; the request's identifier and
+# its place in a trace are ours to say (`marks`);
 # the host is the one the request was routed by.
-NOT_FROM_CLIENT: Final = HOP_BY_HOP | {b"host", b"proxy", b"expect", b"content-length", b"x-request-id"}
+NOT_FROM_CLIENT: Final = HOP_BY_HOP | frozenset(
+    b"host proxy expect content-length x-request-id traceparent tracestate".split()
+)
 # Fields only the edge may write: framing, what operators rely on, and what a web server in front of the edge would take
 # for its own orders, to send a file of its host (nginx, Apache, lighttpd); and what only the edge is to read, tags of
 # kept answers. So are all that begin with X-Nunatak-.
@@ -96,6 +99,8 @@ def request_block(
     content_length: int | None,
     *,
     chunked: bool = False,
+    ours: bytes = b"",
+    via: bytes = b"",
 ) -> bytes:
     """The key-value block of one request.
 
@@ -103,6 +108,8 @@ def request_block(
 
     :param port: on which it came.
     :param content_length: of its body; None if there is none, or it is `chunked` and nobody knows yet.
+    :param ours: variables of the edge's own, whole names and values, each ended by NUL.
+    :param via: what the edge adds to Via (RFC 9110 section 7.6.3); empty for nothing.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
     variable_of = _VARIABLES[route.kind == "service"][sender.passes]
@@ -143,15 +150,17 @@ def request_block(
         elif len(name) == 10 and value.lower() not in _USUAL_OPTIONS and name.lower() == b"connection":
             dropped = {option.strip(b" \t").lower() for option in value.split(b",")}
             kept = [(n, v) for n, v in headers if n != name and n.lower() not in dropped]
-            return request_block(
-                route, method, version, kept, port, sender, request_id, content_length, chunked=chunked
-            )
+            about = route, method, version, kept, port, sender, request_id, content_length
+            return request_block(*about, chunked=chunked, ours=ours, via=via)
+    if via:
+        repeated |= b"HTTP_VIA" in names
+        parts += (b"HTTP_VIA", via)
     if content_length is None and not chunked and b"CONTENT_TYPE" in names:  # RFC 3875 section 4.1.3: of a body only
         place = 2 * parts[1::2].index(b"CONTENT_TYPE") + 1
         parts[place] = b"HTTP_CONTENT_TYPE"
     if repeated:
         parts = _joined(parts)
-    block = b"%b\0REQUEST_URI\0%b\0%b%b" % (b"\0".join(parts), route.target.encode(), sender.variables, _END)
+    block = b"%b\0REQUEST_URI\0%b\0%b%b%b" % (b"\0".join(parts), route.target.encode(), ours, sender.variables, _END)
     if len(block) > RECORD_PAYLOAD_MAX:
         raise ClientError("head_too_large", f"head={RECORD_PAYLOAD_MAX}")
     return block

@@ -36,7 +36,7 @@ class Fill:
     def __init__(self, asked: Asked, tenant: str, run: int, entry: Entry | None) -> None:
         """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in."""
         service, _, authority, target, _ = asked.key
-        self.asked: Final = asked
+        self.asked = asked
         self.where: Final[Where] = (service, f"{host_name(authority) or ''}{target}")
         self.tenant: Final = tenant
         self.run: Final = run

@@ -31,7 +31,11 @@ _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section
 _START: Final = re.compile(rb"[\r\n]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +\S+ +HTTP/([0-9])\.([0-9])\r?\n|\Z)")
 _VERSIONS: Final = {"1.1": (1, 1), "1.0": (1, 0)}
 _NOT_IN_TARGET: Final = frozenset(map(chr, (*range(0x21), 0x23, 0x7F)))  # controls, space, and # of a fragment
-_LOOKED_AT: Final = (b"host", b"expect", b"upgrade", b"cdn-loop", b"content-length", b"transfer-encoding")
+_LOOKED_AT: Final = (
+    *(b"host", b"expect", b"upgrade", b"cdn-loop", b"content-length", b"transfer-encoding"),
+    *(b"traceparent", b"x-request-id"),
+)
+_SEVERAL: Final = b","  # in place of a field that may be there once, and is there again: valid nowhere
 LOOKED_AT_SIZES: Final = frozenset(map(len, _LOOKED_AT))
 
 
@@ -89,6 +93,10 @@ def look_at(request: Request, name: bytes, value: bytes) -> ClientError | None:
     elif name == b"cdn-loop":
         text = value.decode("latin-1")
         request.loops = f"{request.loops}, {text}" if request.loops else text
+    elif name == b"traceparent":
+        request.said_parent = _SEVERAL if request.said_parent else value
+    elif name == b"x-request-id":
+        request.said_id = _SEVERAL if request.said_id else value
     return None
 
 

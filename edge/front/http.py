@@ -5,31 +5,32 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 """
 
 import asyncio
-import os
 import resource
 from functools import partial
-from itertools import count
 from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from edge.cache import status
 from edge.cache.storing import Wish
 from edge.common import log
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
-from edge.front import bodies, cgi
+from edge.front import bodies
 from edge.front.answers import Answers
+from edge.front.asking import block_of
 from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
 from edge.front.leaving import asked_once_more
 from edge.front.listeners import Listeners
+from edge.front.marks import Marks
 from edge.front.prelude import Refused
 from edge.front.reached import Reached
 from edge.front.request import ClientConnection, Request
-from edge.front.senders import Senders
 from edge.front.sockets import Sockets
-from edge.model import flow, loops, routes
+from edge.front.telling import Telling
+from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.model.streams import Stream, wake
@@ -60,9 +61,9 @@ class Front(Answers):
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         wish = Wish(config.response_heuristics == "on", int(config.response_stale))
         self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
-        self._senders = Senders(config.proxy_networks, unix=config.trusts_unix)
-        self._id_prefix = os.urandom(6).hex().encode()
-        self._ids = count(1)
+        self._marks = Marks(config)
+        self.take_up(config)
+        self.telling: Final = Telling(self._marks, self._tasks)
 
     # Connections.
 
@@ -72,11 +73,11 @@ class Front(Answers):
 
     def trusts(self, peer: str) -> bool:
         """Whether it is a proxy that may say for whom it speaks."""
-        return self._senders.trusts(peer)
+        return self._marks.senders.trusts(peer)
 
     def seen(self, request: Request) -> tuple[bytes, ...]:
         """What a service is told of the URL that a request's client asked for, by whom the edge believes."""
-        return self._senders.seen(request.remote, request.headers, request.connection.reached)
+        return self._marks.senders.seen(request.remote, request.headers, request.connection.reached)
 
     def header_refused(self, why: Refused, peer: str) -> None:
         """A connection ended that should have begun with a header of the PROXY protocol."""
@@ -85,7 +86,9 @@ class Front(Answers):
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request, and the next connection, on."""
-        self._config, self._senders = config, Senders(config.proxy_networks, unix=config.trusts_unix)
+        self._config = config
+        self._marks.reconfigure(config)
+        self.take_up(config)
 
     async def drain(self, timeout_s: float, delay_s: float = 0.0) -> None:
         """Take no more connections and end those there are, each with its next answer: `Connection: close`.
@@ -117,8 +120,7 @@ class Front(Answers):
 
     def take(self, request: Request) -> None:
         """Begin with a request."""
-        request.id = self.request_id()
-        self.busy.add(request.connection)
+        self.meet(request)
         if not self._take_at_once(request):
             request.task = self._tasks.spawn("request", self.take_in_task(request))
 
@@ -135,6 +137,7 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
+            request.service = service
             then = self._caching.take(request, route, service, self._again)
             if then != "forward":
                 if then == "served":
@@ -183,9 +186,11 @@ class Front(Answers):
         if not request.connection.lost and not self._take_at_once(request):
             request.task = self._tasks.spawn("request", self.take_in_task(request))
 
-    def request_id(self) -> bytes:
-        """A name for one request, unique among edges."""
-        return b"%b-%x" % (self._id_prefix, next(self._ids))
+    def meet(self, request: Request) -> None:
+        """A request has come."""
+        request.id = self._marks.id_of(request)
+        self.busy.add(request.connection)
+        self.telling.begin(request)
 
     async def take_in_task(self, request: Request) -> None:
         """A request that may have to wait."""
@@ -217,6 +222,7 @@ class Front(Answers):
         """The client left before its answer was complete."""
         self._withdraw(request)
         self._not_busy(request.connection)
+        self.telling.tell(request, whole=False)
         self._caching.over(request)
         if request.task is not None:
             request.task.cancel()
@@ -239,9 +245,11 @@ class Front(Answers):
 
     def took_socket(self, request: Request, stream: Stream, said: Answer) -> bool:
         """Whether a program takes the socket that it was offered."""
-        fields = b"%bX-Request-Id: %b\r\n" % (self.date(), request.id)
+        told = status.forwarded(request.forward, stream.tier, stream.collapsed, None, "")
+        fields = b"%b%b%bX-Request-Id: %b\r\n" % (self.date(), told, self.via, request.id)
         if not self.sockets.taken(request, stream, said, fields):
             return False
+        request.status, request.head_sent = 101, request.sent
         self.answering(request, stream, 101, said.guest_us, said.engine)
         return True
 
@@ -267,6 +275,7 @@ class Front(Answers):
             return
         self._withdraw(request)
         self._not_busy(request.connection)
+        self.telling.tell(request)
         request.connection.finished(request)
 
     def _withdraw(self, request: Request) -> None:
@@ -295,13 +304,13 @@ class Front(Answers):
         if request.sent:
             request.connection.abort()
             self._not_busy(request.connection)
+            self.telling.tell(request, whole=False)
         else:
             self.refuse(request, flow.Refusal(500, "internal"))
             self._done(request)
 
     async def handle(self, request: Request) -> None:
         """One request, from its head to the last byte of its answer."""
-        service: Service | None = None
         try:
             if request.error is not None:
                 raise request.error
@@ -315,39 +324,23 @@ class Front(Answers):
                 route = self._route(request) or route  # that host is a service's own
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
-            service = self._known(route) or await self.directory.find(route.kind, route.name)
+            service = request.service = self._known(route) or await self.directory.find(route.kind, route.name)
             if request.fill is not None or not await self._caching.answered(request, route, service):
                 await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
-            self._note(service, error)
+            self._note(request.service, error)
             await self.explain(request, error)
 
     def _block(self, request: Request, route: routes.Route) -> bytes:
-        if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
-            raise ClientError("loop")
-        length = request.content_length
-        if length is not None and length > self._config.max_body:
-            raise ClientError("body_too_large")
-        reached = request.connection.reached
-        sender = self._senders.of(request.remote, request.headers, reached)
-        return cgi.request_block(
-            route,
-            request.method,
-            request.version,
-            request.headers,
-            reached.port,
-            sender,
-            request.id,
-            length,
-            chunked=request.chunked,
-        )
+        return block_of(request, route, self._marks, self._config.max_body)
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         if request.upgrade:
             payload = self.sockets.offer(request, service, payload)
-        stream = Stream(service, request.method, payload, whole, self._loop.time())
+        stream = request.last = Stream(service, request.method, payload, whole, self._loop.time())
+        stream.trace = request.trace
         if request.loops:
-            stream.loops = loops.passed(request.loops)
+            stream.loops = request.loops
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:

@@ -11,7 +11,8 @@ from edge.front import cgi
 from edge.model.fields import HOP_BY_HOP, listed
 
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; as `cgi` has it
-_READ: Final = SPEAKING | {b"cache-group-invalidation"}
+_READ: Final = SPEAKING | {b"cache-group-invalidation", b"content-location"}
+_DATE: Final = slice(len("Date: "), len("Date: Thu, 01 Jan 1970 00:00:00 GMT"))  # of the line that an edge makes
 # Of a 304 (RFC 9110 section 15.4.5): what describes a body that is not there.
 _OF_BODY: Final = frozenset(b"content-type content-encoding content-language content-range content-md5".split())
 _OF_ONE_ANSWER: Final = frozenset({b"age", b"date"})  # what a 304 does not take over from the answer that it is about
@@ -45,35 +46,45 @@ def _without(lines: bytes, names: frozenset[bytes]) -> bytes:
     return b"".join([line for line in lines.splitlines(True) if line.partition(b":")[0].lower() not in names])
 
 
-def served(asked: Asked, entry: Entry, now: float) -> tuple[bytes, bytes]:
-    """A kept answer for a request: its head up to Age, with the line that frames the body, and the body."""
+class Served(NamedTuple):
+    """A kept answer for one request."""
+
+    status: int
+    head: bytes  # up to Age, with the line that frames the body
+    body: bytes
+
+
+def served(asked: Asked, entry: Entry, now: float) -> Served:
+    """A kept answer for a request, whole, in part, or that its client has it."""
     code, lines, body = entry.status, entry.fields, entry.body
     if asked.fields and code == 200:
-        if reuse.not_modified(entry.kept, asked.text(b"if-none-match"), asked.text(b"if-modified-since")):
-            return _head(_NOT_MODIFIED, entry, _without(lines, _OF_BODY), b"", now), b""
+        conditions = asked.text(b"if-none-match"), asked.text(b"if-modified-since")
+        if reuse.not_modified(entry.kept, *conditions, entry.date[_DATE].decode("latin-1")):
+            return _served(_NOT_MODIFIED, entry, _without(lines, _OF_BODY), b"", b"", now)
         part = reuse.part(entry.kept, len(body), asked.text(b"range"), asked.text(b"if-range"))
         if part is not None and asked.method == "GET":
             return _partial(entry, lines, part, now)
     length = cgi.length_line(asked.method, code, len(body) if code != _NOT_MODIFIED else None, len(body))
-    return _head(code, entry, lines, length, now), b"" if cgi.without_body(asked.method, code) else body
+    return _served(code, entry, lines, length, b"" if cgi.without_body(asked.method, code) else body, now)
 
 
-def _partial(entry: Entry, lines: bytes, part: reuse.Part, now: float) -> tuple[bytes, bytes]:
+def _partial(entry: Entry, lines: bytes, part: reuse.Part, now: float) -> Served:
     size = len(entry.body)
     if not part.satisfiable:
         length = b"Content-Range: bytes */%d\r\nContent-Length: 0\r\n" % size
-        return _head(416, entry, _without(lines, _OF_BODY), length, now), b""
+        return _served(416, entry, _without(lines, _OF_BODY), length, b"", now)
     length = b"Content-Range: bytes %d-%d/%d\r\nContent-Length: %d\r\n" % (
         part.start,
         part.end - 1,
         size,
         part.end - part.start,
     )
-    return _head(206, entry, lines, length, now), entry.body[part.start : part.end]
+    return _served(206, entry, lines, length, entry.body[part.start : part.end], now)
 
 
-def _head(code: int, entry: Entry, lines: bytes, length: bytes, now: float) -> bytes:
-    return b"%b%b%b%bAge: %d\r\n" % (cgi.STATUS_LINES[code], entry.date, lines, length, entry.age_s(now))
+def _served(code: int, entry: Entry, lines: bytes, length: bytes, body: bytes, now: float) -> Served:
+    head = b"%b%b%b%bAge: %d\r\n" % (cgi.STATUS_LINES[code], entry.date, lines, length, entry.age_s(now))
+    return Served(code, head, body)
 
 
 class Freshened(NamedTuple):

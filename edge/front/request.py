@@ -7,9 +7,13 @@ from typing import Final, Protocol
 from edge.cache.reuse import Forward
 from edge.front.fills import Fill
 from edge.front.reached import Reached
+from edge.front.senders import Sender
 from edge.front.socket_offer import Offer
+from edge.model.finished import Cache
 from edge.model.flow import ClientError
+from edge.model.services import Service
 from edge.model.streams import Stream, wake
+from edge.model.tracing import Trace
 
 BODY_WAITING_MAX: Final = 1 << 16  # bytes of a body that nobody has taken, from which on the client waits
 
@@ -59,8 +63,23 @@ class Request:
     refreshes = False  # nobody waits for its answer, which takes the place of a stale one
     kept_ttl_s: int | None = None  # of what is kept of its answer
     not_kept = ""  # why nothing is
+    cache: Cache = ""  # what a kept answer had to do with it, if one had
     task: "asyncio.Task[None] | None" = None
+    # What it is known by (`edge.front.marks`).
     id = b""
+    said_id = b""  # the X-Request-Id field; none that is valid where there are several
+    said_parent = b""  # the traceparent field; the same
+    sender: Sender | None = None
+    trace: Trace | None = None  # once somebody needs it
+    # What is told of it when it is over (`edge.front.telling`).
+    began = 0.0  # loop time; 0 where nobody is to be told
+    service: Service | None = None  # that it is for, once found
+    last: Stream | None = None  # by which that was asked last
+    status = 0  # of the answer that has begun
+    head_sent = 0  # bytes of `sent` before the answer's body
+    cut = False  # the answer broke off
+    refused = ""  # why the edge answered in place of a service
+    limit = ""  # that was hit then
 
     _waiting_bytes = 0
     _reader: "asyncio.Future[None] | None" = None

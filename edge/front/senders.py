@@ -166,13 +166,17 @@ class Senders:
         said = _said(sender.address, fields, secure=reached.secure)
         return self._remembered(said) if said.size <= REMEMBERED_MAX else self._judged(said)
 
+    def believes(self, peer: str, reached: Reached) -> bool:
+        """Whether what came so from `peer` is from a proxy that may say more about a request than anybody."""
+        return self.trusts(peer) and not reached.unknown
+
     def seen(self, peer: str, fields: Iterable[tuple[bytes, bytes]], reached: Reached = DIRECTLY) -> tuple[bytes, ...]:
         """What services are told of the URL beside Host and target, so that two requests that differ in it differ here.
 
         :raises ClientError: as `of` does.
         """
         found: tuple[bytes, ...] = (b"https",) if reached.secure else ()
-        if reached.unknown or not self.trusts(peer):
+        if not self.believes(peer, reached):
             return found
         names = set()
         for name, value in fields:

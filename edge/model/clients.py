@@ -92,7 +92,7 @@ CLIENTS: Final[Mapping[str, Reason]] = {
     "bad_query": _client(
         400,
         "The query of an operators' page is none that it has.",
-        "`nunatak top --help` has the orders and choices; docs/operators.md has the bounds.",
+        "`nunatak top --help` and `nunatak tail --help` have the choices; docs/operators.md has the bounds.",
     ),
     "being_opened": _client(
         409,

@@ -15,6 +15,7 @@ from edge.content.blobs import Load
 from edge.content.image import Image
 from edge.content.records import record_key
 from edge.model import flow
+from edge.model.tracing import Trace
 from edge.vmm.wire.streams import Answer, Body, Credit, Piece
 from vmimage import abi
 from vmimage.errors import NunatakError
@@ -62,10 +63,14 @@ class StreamState(ABC):
     reads = True  # the client has all that there is of the answer
 
     # How it came to its machine, for the client to read.
-    loops = 0  # edges that the request has passed through before, by CDN-Loop
+    loops = ""  # networks that the request has passed through before: its CDN-Loop
+    trace: Trace | None = None  # its place in a trace, of which the guest knows
     tier: flow.Tier = "resident"
     load: Load | None = None  # the image load it waited for
     collapsed = False  # that another request had begun
+    given_at = 0.0  # loop time when a machine was given it, where it had to wait for that
+    answered_at = 0.0  # when its answer began; 0 before
+    cost = (0, 0, 0)  # of that answer: `Answer.restore_us`, `guest_us` and `engine`
 
     def step(self, event: flow.RequestEvent) -> None:
         """Move along the table."""
@@ -139,6 +144,7 @@ class Machine:
     def __init__(self, number: int, service: "Service", image: Image, worker: Link, now: float) -> None:
         self.number = number
         self.service = service
+        self.tenant, self.version = service.tenant, service.release.manifest_digest  # when it was opened
         self.image = image
         self.worker = worker
         self.opened = now

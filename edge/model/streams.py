@@ -52,7 +52,7 @@ class Stream(StreamState):
         self.method = method
         self.payload = payload
         self.whole = whole
-        self.since = now  # loop time of the last progress
+        self.since = self.began = now  # loop time of the last progress, and of this
 
     @property
     def answer(self) -> "asyncio.Future[Answer]":
@@ -124,6 +124,7 @@ class Stream(StreamState):
         if self.state != "asked":
             raise ValueError(f"HEAD in state {self.state}")
         self.ended = end = answer.end
+        self.answered_at, self.cost = now, answer[3:6]
         self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
         if not end:
             self.parts, self.since = deque(), now

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from vmimage.errors import OperatorError
 
 TIMEOUT_S: Final = 60.0  # for an edge to park everything; see `supervisor.PARK_S`
 TOKEN_MAX: Final = 1024  # bytes of a file with one
+REFUSAL_MAX: Final = 4096  # bytes of an edge's refusal that are shown
 
 
 @dataclass(frozen=True)
@@ -107,3 +108,28 @@ def ask_object(door: Door, page: str, query: dict[str, str] | None = None) -> di
             f"{door}: the page {page} expected, got status {status}: {body[:200]!r}: ask an edge of this version"
         ) from None
     return found
+
+
+def follow(door: Door, page: str, query: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Events of a page that goes on, each with its data, until the edge ends it.
+
+    :raises OperatorError: no edge answers there, or not with such a page.
+    """
+    connection = door.connect()
+    try:
+        headers = {"Authorization": f"Bearer {door.token}"} if door.token else {}
+        connection.request("GET", f"{PREFIX}{quote(page)}?{urlencode(query)}", headers=headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise OperatorError(f"{door}: {answer.read(REFUSAL_MAX).decode('utf-8', 'replace').rstrip()}")
+        event = ""
+        while line := answer.readline():
+            name, _, value = line.rstrip(b"\n").partition(b": ")
+            if name == b"event":
+                event = value.decode()
+            elif name == b"data":
+                yield event, json.loads(value)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise OperatorError(f"{door}: events expected: {error}: see whether the edge still runs") from None
+    finally:
+        connection.close()

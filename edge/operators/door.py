@@ -284,7 +284,8 @@ class Operators(Answers):
         if problem is not None:
             raise problem
         body = await _body(request, route.path)
-        return await self._admin.handle(request.method, route.path, route.query, body)
+        accept = request.header(b"accept")
+        return await self._admin.handle(request.method, route.path, route.query, body, accept)
 
 
 async def _body(request: Request, path: str) -> bytes:

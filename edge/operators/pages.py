@@ -11,16 +11,18 @@ from urllib.parse import parse_qs
 
 from edge.cache.purges import Purge
 from edge.common import log
-from edge.common.counters import Counters, exposition
+from edge.common.counters import Counters
+from edge.common.durations import Durations
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.model.services import Service
-from edge.operators import conditions, feeds, files, purging
+from edge.operators import conditions, feeds, files, metrics, purging
 from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
 from edge.operators.orders import ORDERS, Orders
 from edge.operators.query import Query
 from edge.operators.rows import describe
+from edge.operators.tail import Requests, Wanted
 from edge.operators.views import Views
 from edge.supervisor.supervisor import Supervisor
 from vmimage import abi
@@ -28,7 +30,7 @@ from vmimage.manifest import is_name
 
 PREFIX: Final = "/-/"
 ACTIONS: Final = frozenset((*ORDERS, "purge", "invalidate"))  # pages that change something: POST only
-LIVE: Final = frozenset({"feed", "lines"})  # pages that go on: GET only
+LIVE: Final = frozenset({"feed", "lines", "requests"})  # pages that go on: GET only
 WITH_BODY: Final = frozenset({"invalidate"})  # pages that take one
 
 _logger: Final = log.logger("operators")
@@ -43,16 +45,25 @@ def methods_of(path: str) -> bytes:
 class Admin:
     """Answers for `/-/`."""
 
-    def __init__(self, supervisor: Supervisor, counters: Counters, drain: Callable[[], None]) -> None:
-        self._supervisor, self._counters = supervisor, counters
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        counters: Counters,
+        durations: Durations,
+        drain: Callable[[], None],
+        followed: Requests | None = None,
+    ) -> None:
+        """:param followed: requests that clients have; None where none are taken."""
+        self._supervisor, self._counters, self._durations = supervisor, counters, durations
+        self._followed = followed
         self._orders, self._views = Orders(supervisor, drain), Views(supervisor)
         self._files = files.load()
         self._loop = asyncio.get_running_loop()
 
-    async def handle(self, method: str, path: str, query: str, body: bytes = b"") -> Page | Feed:
+    async def handle(self, method: str, path: str, query: str, body: bytes = b"", accept: str = "") -> Page | Feed:
         """One request.
 
-        :param body: of an event, for the page that takes one.
+        :param body: of an event, for the page that takes one. :param accept: the field, for the page of two forms.
 
         :raises ClientError: no such page, or not this method.
         """
@@ -61,8 +72,7 @@ class Admin:
             return Feed(self._live(page, query))
         match "GET" if method == "HEAD" else method, page:
             case "GET", "metrics":
-                text = exposition(self._counters, lambda: gauges(self._supervisor))
-                return Page(200, text, "text/plain; version=0.0.4; charset=utf-8")
+                return metrics.page(self._counters, self._durations, lambda: gauges(self._supervisor), accept)
             case "GET", "services":
                 return _json({"services": list(map(self._describe, self._supervisor.directory.by_name.values()))})
             case "GET", "service":
@@ -126,6 +136,11 @@ class Admin:
     def _live(self, page: str, query: str) -> AsyncGenerator[bytes, None]:
         if page == "feed":
             return feeds.views(self._views, Query.parse(query))
+        if page == "requests":
+            wanted = Wanted.parse(query)
+            if self._followed is None:
+                raise ClientError("no_such_page")
+            return feeds.requests(self._followed, wanted)
         service = _service_of(query)
         if not is_name(service):
             raise ClientError("bad_query")

@@ -93,6 +93,7 @@ class Driver:
         counters = self._counters
         match command:
             case do.Dispatch(machine, stream):
+                stream.given_at = self._loop.time()
                 machine.worker.send(Head.encode(machine.number, stream.number, stream.whole, stream.payload))
                 stream.wake()
             case do.Fail(stream, error):

@@ -23,6 +23,7 @@ from edge.content.image import Image
 from edge.content.images import Images
 from edge.content.records import Records
 from edge.devices.disks import Disks
+from edge.devices.guest_cache import GuestCache
 from edge.devices.lines import Lines
 from edge.devices.secrets import Given
 from edge.devices.upstreams import Upstreams
@@ -83,6 +84,7 @@ class Supervisor:
         self.workers = Fleet(config.worker_count, self, command, self.quarantine.place, self.tasks, disks.slices)
         patience = Patience(config.request_timeout, config.stream_timeout)
         self.upstreams = Upstreams(config.upstream_policy, config.origin_timeout, patience, counters)
+        self.upstreams.own_cache = GuestCache(self.responses, counters)
         self.lines = Lines(disks.logs, counters, images)
         self.tails = self.lines.tails
         self.reports = Reports(images, self.lines)

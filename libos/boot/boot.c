@@ -14,6 +14,7 @@ _Noreturn void boot(void) {
     NK_CONTROL->irq_enable = 0; /* the request loop polls the ring at every turn: nothing needs to interrupt it */
     NK_CONTROL->irq_mask = 0;
 
+    assets_hook();
     while (NK_INFO->entry == 0)
         HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
     if (NK_INFO->entry < NK_PROGRAM_ADDRESS || NK_INFO->heap > NK_INFO->memory_bytes)

@@ -2,6 +2,7 @@
 #ifndef BOOT_H
 #define BOOT_H
 
+#include "../assets/assets.h"
 #include "../linux/linux.h"
 
 _Noreturn void boot(void); /* boot.c, from start.S */

@@ -147,3 +147,20 @@ int disk_poll(int32_t *result) {
         }
     return -1;
 }
+
+/* For one read among those of a program: its number, or -1; the program's own disk_poll() does not see it. */
+int disk_read_begin(int disk, void *to, size_t size, uint64_t offset) {
+    struct slot *slot = submit(NK_DISK_READ, disk, to, size, offset);
+    if (!slot)
+        return -1;
+    slot->fiber = NULL;
+    return (int)(slot - slots);
+}
+
+/* Whether it is complete; then its number is free again. */
+bool disk_read_done(int number, int32_t *result) {
+    if (slots[number].state != SLOT_DONE)
+        return false;
+    *result = take(&slots[number]);
+    return true;
+}

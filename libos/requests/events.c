@@ -90,20 +90,26 @@ static bool take_all(void) {
 /* The image ends here; then requests come. */
 void event_begin(void) {
     requests_are_events = true;
+    requests_begin();
     HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
 }
 
 /* The oldest request that nobody has taken, or NULL. */
 nk_request *event_next(void) {
-    nk_request *request = fresh_first;
-    if (request)
+    nk_request *request;
+    while ((request = fresh_first)) {
         fresh_first = request->next_fresh;
+        if (!request_is_taken(request))
+            break;
+    }
     return request;
 }
 
 /* Takes in what has come; if nothing had, sleeps until something does or mono_ns is here. What was written before and
  * not ended leaves now. */
 void event_wait(uint64_t mono_ns) {
+    if (early_answers.push)
+        early_answers.push();
     for (nk_request *request = open_first; request; request = request->next_open)
         response_push(request);
     disk_collect();

@@ -4,6 +4,18 @@
 #define CREDIT_STEP (NK_STREAM_WINDOW / 4) /* fewer records than credit for every read, and the client never stalls */
 
 bool requests_are_events;
+struct early_answers early_answers;
+
+/* The image is complete, and requests come next. */
+void requests_begin(void) {
+    if (early_answers.begin)
+        early_answers.begin();
+}
+
+/* Whether somebody answers before the program hears of it. */
+bool request_is_taken(nk_request *request) {
+    return early_answers.take && early_answers.take(request);
+}
 
 void request_begin(struct nk_request *request, const struct record *head) {
     memcpy(request->head, head->payload, head->length);

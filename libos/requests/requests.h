@@ -81,6 +81,16 @@ static inline struct nk_request *fiber_request(const struct fiber *fiber) {
     return (struct nk_request *)(NK_FIBER_ADDRESS + (uintptr_t)(fiber - fibers) * NK_FIBER_STRIDE + REQUEST_OFFSET);
 }
 
+/* Who answers requests before the program hears of them: assets/, where the image has some. */
+struct early_answers {
+    void (*begin)(void);               /* the image is complete; NULL: nobody looks */
+    bool (*take)(nk_request *request); /* whether it is answered, or will be by `push`; NULL: none is */
+    void (*push)(void);                /* goes on with those, where requests are events */
+};
+extern struct early_answers early_answers;
+void requests_begin(void);
+bool request_is_taken(nk_request *request);
+
 extern bool requests_are_events; /* nobody waits here: what would have to says NK_WOULD_WAIT */
 void request_begin(struct nk_request *request, const struct record *head);
 void request_end(struct nk_request *request);
@@ -124,6 +134,8 @@ int disk_flush(int disk);
 int disk_append(int disk, const void *record, size_t size);
 int disk_submit(int op, int disk, void *buffer, size_t size, uint64_t offset);
 int disk_poll(int32_t *result);
+int disk_read_begin(int disk, void *to, size_t size, uint64_t offset);
+bool disk_read_done(int number, int32_t *result);
 
 /* ---- upstream.c: requests of our own ---- */
 void upstream_take(const struct record *record);

@@ -12,7 +12,8 @@ static nk_handler *serve_handler;
 static void serve_fiber(void) {
     for (;;) {
         nk_request *request = fiber_request(current);
-        serve_handler(request);
+        if (!request_is_taken(request))
+            serve_handler(request);
         response_end(request);
         request_end(request);
         fiber_wait(FIBER_FREE);
@@ -128,6 +129,7 @@ int serve_on(nk_handler *handler, size_t stack_bytes) {
     if (serve_handler || !fibers_begin(serve_fiber, stack_bytes))
         return -1;
     serve_handler = handler;
+    requests_begin();
     HYPERCALL(NK_PORT_READY, NK_READY_DONE, 0);
     for (;;) {
         struct record record;

@@ -24,7 +24,10 @@ HERE: Final = Path(__file__).resolve().parents[1]
 TOOLCHAIN: Final = HERE / "toolchain"
 CRT: Final = (TOOLCHAIN / "crt.c", TOOLCHAIN / "crt.S")
 # The libOS's folders from the lowest up: a file calls none of a folder after its own.
-LAYERS: Final = ("base", "rings", "requests", "linux/abi", "linux/memory", "linux/task", "linux/fs", "linux", "boot")
+LAYERS: Final = (
+    *("base", "rings", "requests", "assets"),
+    *("linux/abi", "linux/memory", "linux/task", "linux/fs", "linux", "boot"),
+)
 
 # Freestanding, without unwind tables (crash reports walk frame pointers), nothing newer than x86-64-v2: the emulator
 # misdecodes AVX.

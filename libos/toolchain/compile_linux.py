@@ -1,7 +1,8 @@
 """Compile C and C++ into static Linux programs with musl: what language runtimes are built with.
 
 Every source file is compiled once for given bytes and flags, so a runtime of hundreds of files is compiled again only
-where it changed. The results are kept beside those of `libos.toolchain.build`.
+where it changed. The results are kept beside those of `libos.toolchain.build`. Neither what is loaded
+of them nor what they are kept by depends on where the sources lie: a program has the same digest on every machine.
 """
 
 import hashlib
@@ -33,6 +34,7 @@ LDFLAGS: Final = (
     "-Wl,--image-base=0x200000",
     "-Wl,-z,noexecstack",
 )
+PREFIX_MAP: Final = "-ffile-prefix-map"  # for `__FILE__`, which ends up in the memory of programs
 CXX: Final = (".cc", ".cpp", ".cxx")
 OBJECT: Final = ".o"
 HEADERS: Final = ("*.h", "*.hh", "*.hpp", "*.inc", "*.def")
@@ -71,17 +73,17 @@ def compile_objects(sources: Iterable[Path], *, include: Sequence[Path] = (), fl
     """
     files = list(sources)
     folders = [*include, HERE / "include"]
-    common = hashlib.sha256(repr((version("ziglang"), TARGET, CFLAGS, tuple(flags))).encode())
+    common = hashlib.sha256(repr((version("ziglang"), TARGET, CFLAGS, tuple(flags), PREFIX_MAP)).encode())
     headers = {
         path
         for folder in (*folders, *{path.parent for path in files})
         for kind in HEADERS
         for path in folder.glob(kind)
     }
-    for path in sorted(headers):
-        data = path.read_bytes()
-        common.update(f"{path.name} {len(data)}\n".encode() + data)
-    options = [*TARGET, *CFLAGS, *flags, *(f"-I{folder}" for folder in folders)]
+    for name, data in sorted((path.name, path.read_bytes()) for path in headers):
+        common.update(f"{name} {len(data)}\n".encode() + data)
+    maps = [f"{PREFIX_MAP}={folder}=." for folder in (Path.cwd(), HERE, cache_folder(), *folders)]
+    options = [*TARGET, *CFLAGS, *flags, *(f"-I{folder}" for folder in folders), *maps]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda path: _object(path, options, common.copy()), files))
 
@@ -91,7 +93,7 @@ def _object(path: Path, options: Sequence[str], key: "hashlib._Hash") -> Path:
     place = cache_folder() / "objects" / f"{key.hexdigest()}{OBJECT}"
     if not place.exists():
         compiler = "c++" if path.suffix in CXX else "cc"
-        _make(place, [*ZIG, compiler, *options, "-c", str(path)], path.name)
+        _make(place, [*ZIG, compiler, *options, f"{PREFIX_MAP}={path.parent}=.", "-c", str(path)], path.name)
     return place
 
 

@@ -34,6 +34,8 @@ TARGETS: Final = (
         "",
         "Two processes are woken for every request, and nothing is batched on one connection.",
     ),
+    Target("hit-over-guest", "a kept answer, 32 connections, against the guest's own"),
+    Target("hit-added-p50", "added by a kept answer to a bare aiohttp response, one connection"),
     Target("vmm-reset", "a fresh machine for every request (reset), over a kept one", "", "Exits under nested KVM."),
     Target(
         "parked-first-byte",

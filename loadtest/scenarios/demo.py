@@ -79,7 +79,7 @@ class Demo:
         parked = self._ask("hello, parked in between", "hello", "/", tier="parked")
         if parked.body in (cold.body, warm.body):
             raise StepFailed(f"hello, parked in between: a counter that goes on expected, got {parked.body!r} again")
-        self._say("a miss fetched the machine, a hit found it running, a parked one woke up where it was")
+        self._say("the first request fetched the machine, the second found it running, a parked one woke where it was")
 
     def samples(self) -> None:
         """The other well-behaved guests, each on a base image that the edge has by now."""
@@ -161,7 +161,7 @@ class Demo:
             table.add_row(
                 step,
                 f"[{colour}]{answer.status}[/] {answer.error}".rstrip(),
-                answer.tier,
+                _origin_of(answer),
                 *(f"{spent[phase]:.2f}" if phase in spent else "" for phase in PHASES),
                 f"{answer.first_byte_ms:.2f}",
                 f"{answer.total_ms:.2f}",
@@ -195,6 +195,14 @@ class Demo:
 
     def _say(self, what: str) -> None:
         self._console.print(f"[green]✓[/] {what}")
+
+
+def _origin_of(answer: Answer) -> str:
+    """Where an answer came from: what was kept, or the tier of its machine."""
+    said = answer.headers.get("cache-status", "")
+    if said.startswith("nunatak; hit"):
+        return "kept: a hit"
+    return "kept: stale" if "fwd=stale; fwd-status=5" in said else answer.tier
 
 
 def run_demo(console: Console, *, serve: bool) -> None:

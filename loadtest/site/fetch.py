@@ -36,8 +36,8 @@ class Answer:
 
     @property
     def tier(self) -> str:
-        """Which tier of the edge answered, by the Cache-Status header; empty when it does not say."""
-        found = _DETAIL.search(self.headers.get("cache-status", ""))
+        """Which tier of the edge a guest answered from, by the Cache-Status header; empty when it does not say."""
+        found = None if self.error else _DETAIL.search(self.headers.get("cache-status", ""))
         return found.group(1) if found else ""
 
     @property

@@ -22,6 +22,7 @@ from edge.vmm.shells.shell import Image, Shell
 from edge.vmm.turns.watchdog import watchdog
 from origin.bake import entropy
 from origin.bake import files as archive
+from origin.bake.bases import kept_base
 from origin.bake.bundle import bundle_of, environment
 from origin.bake.disks import DISK_REGIONS, LocalDrive, drives_for_bake
 from origin.bake.elf import Program, Segment, parse_program
@@ -32,7 +33,8 @@ from vmimage.errors import GuestError, OutOfTime, PublisherError
 from vmimage.manifest import DEFAULT_TERMS, MEMORY_STEP, Limits, Region, Terms
 from vmimage.pages import no_pages
 from vmimage.snapshot import ProgramPlace, Registers, Snapshot
-from vmimage.symbols import Symbol
+from vmimage.symbols import SymbolTable
+from vmimage.symbols import encode as encode_symbols
 
 LINES_QUOTED: Final = 20  # of a program's own, with the error that it ended with
 BAKE_CPU_MS: Final = 10_000  # initialisation may index a data set; it is paid once
@@ -50,9 +52,13 @@ class Baker:
     """Bakes programs over one base image, in one shell.
 
     The base is the libOS alone; or, for a language, the libOS with the language's runtime, made ready for a program.
+
+    :param fresh: bake a language's base also where an equal one is kept.
     """
 
-    def __init__(self, memory_bytes: int = abi.MEMORY_DEFAULT, language: Language | None = None) -> None:
+    def __init__(
+        self, memory_bytes: int = abi.MEMORY_DEFAULT, language: Language | None = None, *, fresh: bool = False
+    ) -> None:
         from libos.toolchain.build import libos_elf
 
         if memory_bytes % MEMORY_STEP or not abi.MEMORY_MIN <= memory_bytes <= abi.MEMORY_MAX:
@@ -62,15 +68,33 @@ class Baker:
             )
         self._watchdog = watchdog()
         self._memory_bytes = memory_bytes
-        self._libos = parse_program(libos_elf())
+        libos_file = libos_elf()
+        self._libos = parse_program(libos_file)
         self._regions = (*device_regions(), *segment_regions(self._libos.segments))
         self.language = language
-        self._runtime = None if language is None else parse_program(language.program())
         if language is not None and memory_bytes < RUNTIME_MEMORY:
             raise PublisherError(f"--memory: at least {RUNTIME_MEMORY >> 20}MiB expected for {language.name}")
-        self.base = self._bake_base()
+        runtime_file = b"" if language is None else language.program()
+        self._runtime = None if language is None else parse_program(runtime_file, named=False)
 
-    def _bake_base(self) -> ImageBundle:
+        def bake() -> ImageBundle:
+            named = () if language is None else parse_program(runtime_file).symbols
+            return self._bake_base(encode_symbols((*self._libos.symbols, *named)))
+
+        self.base = bake() if language is None or fresh else kept_base(language.name, (libos_file, runtime_file), bake)
+        assert self.base.manifest.symbols is not None
+        self._names = self.base.blobs[self.base.manifest.symbols.digest]
+        self._start, self._shell = self._begin()
+
+    def _begin(self) -> tuple[bytes, Shell]:
+        """What a program's bake starts from: the base's registers over the base's memory; and a shell of it."""
+        manifest = self.base.manifest
+        state = snapshot.decode(self.base.blobs[manifest.snapshot.digest], memory_bytes=manifest.memory_bytes)
+        base = BaseMemory(base_memfd(state.page_nos, state.pages))
+        start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
+        return start, Shell(base, self._memory_bytes)
+
+    def _bake_base(self, names: bytes) -> ImageBundle:
         """Boot the libOS in zero memory of the smallest size; bases do not depend on how much there is later."""
         runtime, memory_bytes, regions = self._runtime, abi.MEMORY_MIN, self._regions
         if runtime is not None:
@@ -93,16 +117,10 @@ class Baker:
             if entropy.wanted(shell):  # a base is for programs that are not there yet
                 raise PublisherError(f"{self.language.name}: begins with random bytes: use another language")
         state = machine.capture()
-        shell.close()
-        base = BaseMemory(base_memfd(state.page_nos, state.pages))
-        # What a program's bake starts from: the base's registers over the base's memory.
-        self._start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
-        self._shell = Shell(base, self._memory_bytes)
         name = "libos" if self.language is None else self.language.name
-        return bundle_of(name, "base", None, memory_bytes, regions, state, machine, self._symbols(), DEFAULT_TERMS)
-
-    def _symbols(self) -> tuple[Symbol, ...]:
-        return (*self._libos.symbols, *(self._runtime.symbols if self._runtime is not None else ()))
+        base = bundle_of(name, "base", None, memory_bytes, regions, state, machine, names, DEFAULT_TERMS)
+        shell.close()
+        return base
 
     def _place_of_runtime(self, files: int) -> ProgramPlace:
         assert self._runtime is not None
@@ -213,17 +231,19 @@ class Baker:
         if bake_entropy:
             entropy.give(self._shell)
         self._run_to_ready(machine, name, progress)
-        symbols = self._symbols() if self._runtime is not None else (*self._libos.symbols, *program.symbols)
+        names = self._names
+        if self._runtime is None:
+            names = encode_symbols((*self._libos.symbols, *program.symbols))
         base = self.base.manifest.digest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
         bundle = bundle_of(
-            name, "derived", base, self._memory_bytes, regions, state, machine, symbols, terms, refs, bake_entropy
+            name, "derived", base, self._memory_bytes, regions, state, machine, names, terms, refs, bake_entropy
         )
         if machine.clock.reads:
             warn(f"{name}: {entropy.EARLY_TIME}")
         if entropy.wanted(self._shell):
-            self._try_the_rest(machine, name, program, symbols, terms, progress, warn)
+            self._try_the_rest(machine, name, program, names, terms, progress, warn)
         return bundle
 
     def _try_the_rest(
@@ -231,7 +251,7 @@ class Baker:
         machine: Machine,
         name: str,
         program: Program,
-        symbols: Sequence[Symbol],
+        names: bytes,
         terms: Terms,
         progress: Progress,
         warn: Progress,
@@ -240,7 +260,7 @@ class Baker:
 
         :raises PublisherError: they will not, or not within what a request may take.
         """
-        where, before_ns = entropy.asked_by(self._shell, program, symbols), machine.virtual_ns
+        where, before_ns = entropy.asked_by(self._shell, program, SymbolTable.decode(names)), machine.virtual_ns
         entropy.give(self._shell)
         self._run_to_ready(machine, name, progress)
         took_ms = (machine.virtual_ns - before_ns) / 1e6

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from libos.runtimes import language_of, locale_files
 from libos.toolchain.build import compile_guest
@@ -11,7 +12,7 @@ from origin.bake.bake import Baker, Progress
 from origin.bake.disks import LocalDrive
 from origin.bake.elf import parse_program
 from origin.bake.linux import checked, is_elf, linux_program, packed, read_folder
-from origin.bake.scripts import bake_script, read_script
+from origin.bake.scripts import Files, bake_script, read_script
 from vmimage import abi
 from vmimage.archive import ImageBundle
 from vmimage.manifest import DEFAULT_TERMS, Terms
@@ -30,6 +31,7 @@ def build_image(
     kind: int | None = None,
     arguments: Sequence[str] = (),
     files: Path | None = None,
+    assets: Files = MappingProxyType({}),
     bake_entropy: bool = False,
     locales: Sequence[str] = (),
     esbuild: Path | None = None,
@@ -45,6 +47,7 @@ def build_image(
     :param kind: abi.PROGRAM_*; `None`: by the source.
     :param arguments: of a Linux program, after its name.
     :param files: a folder that the program finds at `/`, read-only.
+    :param assets: more files for it, those of `origin.bake.assets.site`.
     :param bake_entropy: as for `Baker.bake`, and `warn` too.
     :param locales: as `libos.runtimes.locale_files` takes them.
     :param esbuild: as for `libos.runtimes.program_text`.
@@ -57,7 +60,7 @@ def build_image(
         script = read_script(language, source, esbuild, warn or progress)
         if made_of is not None:
             made_of(script.program.root, script.program.inputs)
-        more = {} if files is None else read_folder(files)
+        more = {**({} if files is None else read_folder(files)), **assets}
         progress("baking the base")
         baker = Baker(memory_bytes, language)
         try:
@@ -98,7 +101,7 @@ def build_image(
             progress=progress,
             kind=kind,
             arguments=arguments,
-            files=packed(files),
+            files=packed(files, assets),
             bake_entropy=bake_entropy,
             warn=warn,
         )

@@ -22,8 +22,6 @@ from vmimage.manifest import (
 from vmimage.pages import pages_digest
 from vmimage.snapshot import Snapshot
 from vmimage.sources import SourceMap
-from vmimage.symbols import Symbol
-from vmimage.symbols import encode as encode_symbols
 
 BASE_LEVEL: Final = 19  # zstd levels: a base is fetched rarely and is small
 IMAGE_LEVEL: Final = 9
@@ -38,7 +36,7 @@ def bundle_of(
     regions: Iterable[Region],
     state: Snapshot,
     machine: Machine,
-    symbols: Iterable[Symbol],
+    names: bytes,
     terms: Terms,
     disks: tuple[DriveRef, ...] = (),
     baked_entropy: bool = False,
@@ -48,9 +46,9 @@ def bundle_of(
     :param kind: "base" or "derived".
     :param base: digest of the manifest of its base.
     :param state: the machine's, as a difference from that base.
+    :param names: symbols, encoded as in `vmimage.symbols`.
     """
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
-    names = encode_symbols(symbols)
     manifest = ImageManifest(
         name=name,
         abi=abi.ABI_VERSION,

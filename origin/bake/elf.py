@@ -26,6 +26,7 @@ THREAD_STACK_MAX: Final = 256 << 10  # bytes
 LINES_MAX: Final = 512 << 10  # bytes of a line table; larger ones would take longer to read than a program to build
 DT_NEEDED: Final = 1  # gABI, "Dynamic Section"
 
+_HEADER_BYTES: Final = 64  # gABI, Elf64_Ehdr: e_shoff at 40, e_shnum and e_shstrndx at 60 and 62
 _PF_X, _PF_W, _PF_R = 1, 2, 4  # gABI, "Segment Permissions"
 _ACCESS: Final[dict[int, Access]] = {_PF_R: "r", _PF_R | _PF_W: "rw", _PF_W: "rw", _PF_R | _PF_X: "rx", _PF_X: "rx"}
 
@@ -52,9 +53,10 @@ class Program:
     functions: tuple[Symbol, ...] = ()  # those of the symbols that are code
 
 
-def parse_program(data: bytes) -> Program:
+def parse_program(data: bytes, *, named: bool = True) -> Program:
     """Parse a static x86-64 ELF executable; a position-independent one is placed at `PROGRAM_ADDRESS`.
 
+    :param named: with its symbols; reading those of a language's runtime takes a second.
     :raises PublisherError: not one, or not one that fits the architecture's memory map.
     """
     if len(data) > PROGRAM_MAX:
@@ -66,11 +68,13 @@ def parse_program(data: bytes) -> Program:
         elf = ELFFile(io.BytesIO(data))
         base = _check_header(elf)
         segments = _segments(elf, base)
-        symbols = _symbols(elf, base)
+        symbols = _symbols(elf, base) if named else ()
         headers = _headers_address(elf, base)
-        segments = _small_stacks(elf, segments, headers)
-        functions = _symbols(elf, base, ("STT_FUNC",))
-        lines = () if base else _lines(elf, symbols)  # debug information says addresses before they are moved
+        segments = _small_stacks(elf, _without_sections(segments), headers)
+        functions = _symbols(elf, base, ("STT_FUNC",)) if named else ()
+        lines = (
+            () if base or not named else _lines(elf, symbols)
+        )  # debug information says addresses before they are moved
         symbols = tuple(sorted((*symbols, *lines), key=lambda s: (s.address, s.size, s.name)))
     except PublisherError:
         raise
@@ -88,6 +92,19 @@ def parse_program(data: bytes) -> Program:
             f"program: an entry point in executable memory expected, got {entry:#x}: link it with the usual start files"
         )
     return Program(entry, segments, symbols, headers, elf.num_segments(), functions)
+
+
+def _without_sections(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    """The ELF header in memory without what it says of sections, which are not loaded.
+
+    Where they stand in the file depends on debug information, and so on the folders of whoever compiled a library.
+    """
+    return tuple(
+        replace(segment, data=segment.data[:40] + bytes(8) + segment.data[48:60] + bytes(4) + segment.data[64:])
+        if segment.data.startswith(b"\x7fELF") and len(segment.data) >= _HEADER_BYTES
+        else segment
+        for segment in segments
+    )
 
 
 def _small_stacks(elf: Any, segments: tuple[Segment, ...], headers: int) -> tuple[Segment, ...]:

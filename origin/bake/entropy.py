@@ -6,14 +6,14 @@ where a program first needs some; the image ends there. `origin.bake.bake` decid
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from edge.vmm.devices.info_page import FRESH_BYTES
 from edge.vmm.shells.shell import Shell
 from origin.bake.elf import Program, Segment
 from vmimage import abi
-from vmimage.symbols import Symbol, SymbolTable
+from vmimage.symbols import SymbolTable
 
 EARLY_TIME: Final = (
     "the program asked for the time before it was ready: clocks stand still at 1970 while an image is built, and what "
@@ -36,9 +36,8 @@ def wanted(shell: Shell) -> bool:
     return shell.engine.argument(0) == abi.READY_RANDOM
 
 
-def asked_by(shell: Shell, program: Program, symbols: Iterable[Symbol]) -> str:
+def asked_by(shell: Shell, program: Program, table: SymbolTable) -> str:
     """The functions of the program that wait for random bytes, innermost first: "getrandom, secret, main"."""
-    table = SymbolTable.of(symbols)
     names: list[str] = []
     for address in _return_addresses(shell):
         if any(segment.access == "rx" and _holds(segment, address) for segment in program.segments):

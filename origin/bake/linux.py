@@ -1,6 +1,6 @@
 """What the commands make Linux programs of: an ELF file as it is, or C and C++ compiled with musl."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from origin.bake import files as archive
@@ -53,9 +53,10 @@ def checked(program: Program, progress: Callable[[str], object]) -> Program:
     return program
 
 
-def packed(folder: Path | None) -> bytes:
-    """The archive of a folder; nothing for `None`."""
-    return b"" if folder is None else archive.pack(read_folder(folder))
+def packed(folder: Path | None, more: Mapping[str, tuple[int, bytes]] = {}) -> bytes:
+    """The archive of a folder and of `more`, by path; nothing where there is neither."""
+    found = {**({} if folder is None else read_folder(folder)), **more}
+    return archive.pack(found) if found else b""
 
 
 def read_folder(folder: Path, *, of_program: bool = False) -> dict[str, tuple[int, bytes]]:

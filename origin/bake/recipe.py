@@ -37,6 +37,15 @@ def images_of(
     cgi: bool,
     arg: list[str] | None,
     files: Path | None,
+    assets: Path | None = None,
+    exclude: list[str] | None = None,
+    compress: bool = False,
+    clean_urls: bool = False,
+    single_page: bool = False,
+    max_age: int = 60,
+    immutable: list[str] | None = None,
+    site: bool | None = None,
+    assets_disk: Path | None = None,
     bake_entropy: bool = False,
     locale: list[str] | None = None,
     esbuild: Path | None = None,
@@ -47,6 +56,10 @@ def images_of(
 
     :param env_file: of variables; those of `env` go before.
     :param pool: None where it was not said: one machine, or as many fresh ones as is usual.
+    :param assets: a folder whose files are answered with before the program hears of a request.
+    :param exclude, compress, clean_urls, single_page, max_age, immutable: see `origin.bake.assets.model.Choices`.
+    :param site: the source is such a folder and no program; None: if it looks like one.
+    :param assets_disk: a disk file to write where they are many; None: all go into the image.
     :param made_of: gets the folder that names of sources begin in, and the files that the program was made of beside
         the source itself; only of a program in a language whose runtime reads it.
     :param warn: gets what a publisher should know; as `progress` if not given.
@@ -54,6 +67,8 @@ def images_of(
     :raises PublisherError: an option is out of range, or the source does not become an image.
     """
     from libos.runtimes import language_of, locale_files
+    from origin.bake.assets.model import Choices
+    from origin.bake.assets.site import PROGRAM, SITE_CPU_MS, SITE_POOL, is_site, memory_for, pack_assets
     from origin.bake.build import build_image
     from origin.bake.disk_options import parse_drives
     from origin.bake.env_file import like_secrets, read_env_files
@@ -69,8 +84,12 @@ def images_of(
     locale_files(language_of(source), locale or [])
     drives = parse_drives(disk or [])
     one_writer = any(drive.ref.kind == "cow" for drive in drives)
+    if site is None:
+        site = not (linux or cgi) and language_of(source) is None and is_site(source)
+    if site and assets is not None:
+        raise PublisherError(f"--assets: a program expected, {source} is a folder of files itself: name one of the two")
     if pool is None:
-        pool = FRESH_POOL if (fresh or cgi) and not one_writer else 1
+        pool = SITE_POOL if site else FRESH_POOL if (fresh or cgi) and not one_writer else 1
     if pool > 1 and one_writer:
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     instance: InstanceMode = "request" if fresh or cgi else "pool" if pool > 1 else "service"
@@ -81,16 +100,26 @@ def images_of(
         (warn or progress)(
             f"{each}: whoever has the image can read it; if it is a secret, give it by `nunatak secrets`"
         )
+    memory_bytes, output_bytes = size_option("memory", memory), size_option("response", response, OUTPUT_MAX)
+    folder, asset_files = source if site else assets, {}
+    if folder is not None:
+        progress("reading files")
+        wanted = Choices(tuple(exclude or ()), compress, clean_urls, single_page, max_age, tuple(immutable or ()))
+        found = pack_assets(folder, wanted, alone=site, disk=assets_disk, warn=warn or progress)
+        asset_files, output_bytes = found.files, max(output_bytes, found.largest)
+        drives += found.drives
+    if site:
+        memory_bytes, cpu_ms = memory_for(asset_files, memory_bytes), max(cpu_ms, SITE_CPU_MS)
     return build_image(
-        source,
+        PROGRAM if site else source,
         name=name or name_of(source),
         env=variables,
-        memory_bytes=size_option("memory", memory),
+        memory_bytes=memory_bytes,
         terms=Terms(
             instance=instance,
             limits=Limits(
                 cpu_ms=cpu_ms,
-                output_bytes=size_option("response", response, OUTPUT_MAX),
+                output_bytes=output_bytes,
                 streams=streams,
                 cpu_percent=cpu_percent,
                 log_bytes=size_option("log-rate", log_rate, LOG_MAX),
@@ -103,6 +132,7 @@ def images_of(
         kind=abi.PROGRAM_CGI if cgi else abi.PROGRAM_LINUX if linux else None,
         arguments=arg or [],
         files=files,
+        assets=asset_files,
         bake_entropy=bake_entropy,
         locales=locale or [],
         esbuild=esbuild,

@@ -9,6 +9,15 @@ from typing import Annotated
 
 import typer
 
+from origin.commands.assets_options import (
+    MAX_AGE_S,
+    CleanOption,
+    CompressOption,
+    ExcludeOption,
+    ImmutableOption,
+    MaxAgeOption,
+    SinglePageOption,
+)
 from origin.commands.shared import EnvFileOption, EnvOption, FilesOption
 from vmimage.errors import PublisherError
 
@@ -17,7 +26,8 @@ def build(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Program: a .c, .js, .ts or .lua file, a folder with one, or an ELF file, a static Linux program.",
+            help="Program: a .c, .js, .ts or .lua file, a folder with one, or an ELF file, a static Linux program. "
+            "Or a folder with index.html, whose files are served.",
             metavar="SOURCE",
         ),
     ],
@@ -94,6 +104,20 @@ def build(
         typer.Option(help="Argument of a Linux program; may be repeated.", metavar="TEXT", show_default="none"),
     ] = None,
     files: FilesOption = None,
+    assets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder whose files are served; the program is asked for what is not there.",
+            metavar="FOLDER",
+            show_default="none",
+        ),
+    ] = None,
+    exclude: ExcludeOption = None,
+    compress: CompressOption = False,
+    clean_urls: CleanOption = False,
+    single_page: SinglePageOption = False,
+    max_age: MaxAgeOption = MAX_AGE_S,
+    immutable: ImmutableOption = None,
     bake_entropy: Annotated[
         bool,
         typer.Option(
@@ -123,11 +147,13 @@ def build(
     from rich.console import Console
     from rich.markup import escape
 
+    from origin.bake.assets.index import DISK
     from origin.bake.recipe import images_of
     from vmimage.archive import pack_archive
     from vmimage.text import plain
 
     console = Console(stderr=True)
+    assets_disk = output.with_name(f"{output.name.removesuffix('.oci.tar')}.assets.disk")
     with console.status("building") as status:
         images = images_of(
             source,
@@ -150,6 +176,14 @@ def build(
             cgi=cgi,
             arg=arg,
             files=files,
+            assets=assets,
+            exclude=exclude,
+            compress=compress,
+            clean_urls=clean_urls,
+            single_page=single_page,
+            max_age=max_age,
+            immutable=immutable,
+            assets_disk=assets_disk,
             bake_entropy=bake_entropy,
             locale=locale,
             esbuild=esbuild,
@@ -158,6 +192,8 @@ def build(
     data = pack_archive(images)
     _write(output, data)
     manifest = images[-1].manifest
+    if any(drive.name == DISK for drive in manifest.disks):
+        typer.echo(f"{assets_disk}: the files, as a disk: publish it with --disk {assets_disk}", err=True)
     typer.echo(
         f"{output}: {manifest.name} {manifest.digest}, {_size(len(data))}, service {_size(manifest.snapshot.size)}"
     )

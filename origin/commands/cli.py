@@ -30,6 +30,7 @@ from origin.commands.shared import (
     load_upload_token,
     written_choice,
 )
+from origin.commands.static_cli import static
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -51,6 +52,7 @@ app.command()(world)
 app.command()(init)
 app.command()(build)
 app.command()(inspect)
+app.command()(static)
 app.command()(renew)
 app.command()(withdraw)
 app.command()(rename)

@@ -27,7 +27,7 @@ def dev(source: Path, listen: str, port: int | None, upstreams: str, **options: 
     from origin.bake.recipe import images_of, name_of
     from origin.dev.serve import LOOPBACK, Made, own_address, quiet_logs, serve
 
-    made = Made(source)
+    made = Made(source, options["assets"])
 
     def build(progress: "Progress") -> "list[ImageBundle]":
         return images_of(source, progress=progress, made_of=made.of, **options)

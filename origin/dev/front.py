@@ -77,8 +77,7 @@ class DevFront(Front):
 
     def take(self, request: Request) -> None:
         """Begin with a request: here each has a task."""
-        request.id = self.request_id()
-        self.busy.add(request.connection)
+        self.meet(request)
         request.task = self._supervisor.tasks.spawn("request", self.take_in_task(request))
 
     async def handle(self, request: Request) -> None:

@@ -45,7 +45,9 @@ T = TypeVar("T")
 class Made:
     """What the program was made of, as the last build that came so far has said."""
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: Path, assets: Path | None = None) -> None:
+        """:param assets: a folder of files that are served beside it."""
+        self.assets = assets
         self.folder = source if source.is_dir() else source.parent
         self.root = self.folder  # that names of its files begin in
         self.inputs: Sequence[Path] = ()  # beside the source
@@ -126,7 +128,8 @@ async def _rebuild(front: DevFront, source: Path, build: Builder, made: Made, lo
     directory, steps = front.directory, terminal.Steps()
 
     def look() -> Stamp:
-        return stamp(source, made.inputs)
+        served = {} if made.assets is None else stamp(made.assets)
+        return {**served, **stamp(source, made.inputs)}
 
     while True:
         seen, before, began = look(), made.inputs, time.monotonic()

@@ -53,7 +53,8 @@ def machine(number: int, tenant: str, worker: Worker) -> Any:
     release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
     service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",), sources=None))
-    return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0)
+    owner = {"tenant": tenant, "version": release.manifest_digest}
+    return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0, **owner)
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge.devices.upstreams import Exchange
+from edge.devices.exchange import Exchange
 from edge.model.flow import Patience
 from edge.model.streams import Stream
 from edge.vmm.wire.messages import ToWorker

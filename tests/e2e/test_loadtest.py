@@ -23,6 +23,7 @@ def test_demo_shows_every_step_and_exits_0() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("✓") == 8
     assert "first byte" in done.stdout
+    assert [done.stdout.count(how) for how in ("kept: a hit", "kept: stale", "news, purged")] == [1, 1, 1]
 
 
 def test_bench_measures_keeps_samples_reports_and_compares(tmp_path: Path) -> None:

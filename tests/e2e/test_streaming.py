@@ -142,9 +142,7 @@ def streams(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Iterator
     }
     with Site(tmp_path_factory.mktemp("streams"), edge_config=config) as site:
         options = ("--upstream", upstream, "--env", f"UPSTREAM={upstream}", "--cpu-ms", "5000")
-        # A text of 2.6 MB is there as parts, whole, decoded and encoded, each in one piece: in 32 MiB there may be no
-        # room for that beside what earlier tests have left.
-        site.publish(site.build(WORKER, *options, "--memory", "64MiB", name="streams"), "streams")
+        site.publish(site.build(WORKER, *options, name="streams"), "streams")
         site.publish(site.build(WORKER, *options, "--fresh", name="fresh"), "fresh")
         site.publish(site.build(PROGRAMS / "steps.c", name="steps"), "steps")
         site.publish(site.build(PROGRAMS / "linux_echo.c", "--cgi", name="echo"), "echo")
@@ -383,6 +381,12 @@ def test_a_compressed_answer_that_is_passed_on_keeps_its_bytes(streams: Site) ->
         connection.close()
     changed = None, TEXT
     assert list(got.values()) == [("gzip", PACKED["gzip"]), changed, changed]
+
+
+def test_a_compressed_answer_is_kept_as_it_came(client: Client) -> None:
+    answer = client.get("/packed-kept?as=gzip", host="streams.test")
+    assert (answer.headers["content-encoding"], answer.body) == ("gzip", PACKED["gzip"])
+    assert client.get("/packed-kept?as=gzip&text", host="streams.test").body == TEXT
 
 
 def test_a_redirect_is_the_browsers_where_its_request_is_passed_on(client: Client) -> None:

@@ -10,10 +10,12 @@ from typing import Any, Final, get_args, get_type_hints
 
 from typer.main import get_command
 
+from edge.common import durations
 from edge.common.counters import GAUGES, PREFIX, Counters
 from edge.config.options import options
 from edge.main import GROUPS, build_app
 from edge.model.clients import CLIENTS as CLIENT_REASONS
+from edge.model.finished import RESULTS
 from edge.model.reasons import SERVICES
 from origin.registry.refusal import CODES
 from tests.support.requirements import REQUIREMENTS
@@ -44,14 +46,46 @@ option; `nunatak edge --print-config` shows what counts and where it comes from,
 |---|---|---|---|"""
 METRICS: Final = """# Metrics of an edge
 
-Made from `Counters` and `GAUGES` in `edge/common/counters.py` by `make fmt`; a test compares. `nunatak admin metrics
---cache FOLDER` prints them in the form of Prometheus. A counter is 0 when the edge starts and only rises; a gauge is
-what is so at the moment. The values of the labels `reason` and `error` are explained in [errors](errors.md).
+Made from `Counters` and `GAUGES` in `edge/common/counters.py` and from `edge/common/durations.py` by `make fmt`; a test
+compares. `nunatak admin metrics --cache FOLDER` prints them in the form of Prometheus; how to watch them is told in
+[watch an edge](../how-to/watch-an-edge.md). A counter is 0 when the edge starts and only rises; a gauge is what is so
+at the moment. The values of the labels `reason` and `error` are explained in [errors](errors.md).
 
 ## Counters
 
 | metric | label | meaning |
 |---|---|---|"""
+HISTOGRAMS: Final = f"""
+## Histograms
+
+| metric | labels | meaning |
+|---|---|---|
+| `{durations.NAME}` | {", ".join(f"`{label}`" for label in durations.LABELS)} | {durations.HELP} |
+
+Name and bounds are OpenTelemetry's for HTTP servers (`http.server.request.duration`), with finer ones below 5 ms; in
+seconds: {", ".join(f"{bound:g}" for bound in durations.BOUNDS_S)}.
+Every request of a client is in it, refused and broken off ones too; a WebSocket counts until it is open.
+
+| label | value |
+|---|---|
+| `service` | its name for the {durations.NAMED_MAX} services that are asked most, `{durations.OTHER}` for all others \
+together, empty where none was found |
+| `result` | what answered, see below |
+| `tier` | where the machine came from that answered; empty where none did |
+| `status` | `2xx` and so on; empty where no answer had begun |
+
+| `result` | meaning |
+|---|---|"""
+NAMED: Final = f"""
+Every {durations.PERIOD_S:g} s it is decided who is named: who has no name gets that of another who was asked less than
+half as often lately. Each request is counted once, under the name that its service has then, and no count is moved from
+one name to another. The lines of a service that lost its name stand still for
+{durations.LEAVING_S / 60:g} minutes, then they go; if it is named again before, they go on. So sums of `increase()` and
+`rate()` neither lose nor double a request when names change, as long as Prometheus looks once in that time; what a line
+has when Prometheus first sees it is in no increase, as with every counter that has labels. A sum of the plain counts
+over all services falls when lines go: take the sum of rates, not the rate of a sum.
+
+Who asks for OpenMetrics, as Prometheus does, gets that, with the last recorded trace of each bucket as its exemplar."""
 ERRORS: Final = """# Errors
 
 Made by `make fmt` from the table of `edge/model/reasons.py` and that of `origin/registry/refusal.py`; a test compares.
@@ -138,6 +172,10 @@ def _metrics() -> Iterator[str]:
     yield "\n## Gauges\n\n| metric | meaning |\n|---|---|"
     for name, meaning in GAUGES.items():
         yield f"| `{PREFIX}{name}` | {_cell(meaning)} |"
+    yield HISTOGRAMS
+    for result, meaning in RESULTS.items():
+        yield f"| `{result}` | {_cell(meaning)} |"
+    yield NAMED
 
 
 def _errors() -> Iterator[str]:

@@ -9,7 +9,13 @@ from edge.common.counters import Counters
 from edge.front.answers import Answers
 from edge.front.request import Request
 from edge.model import flow, reasons
+from edge.model.services import Service
+from edge.model.streams import Stream
+from edge.vmm.wire.streams import Answer
 from tests.support.connections import Wire, get, post, run
+from tests.support.desk import config
+from tests.support.playbook import release
+from vmimage.errors import OperatorError
 
 WAITS = post("Content-Length: 5", "Expect: 100-continue")
 
@@ -78,5 +84,51 @@ def test_a_refusal_of_HEAD_is_that_of_GET_without_its_body(refusal: flow.Refusal
         assert (b"\r\nAllow: " in heads[0]) is (refusal.status == 405)
         assert (b"\r\nX-Nunatak-Limit: field=8190\r\n" in heads[0]) is (refusal.status == 431)
         assert (b"\r\nRetry-After: 3\r\n" in heads[0]) is (refusal.status == 503)
+
+    run(scenario)
+
+
+SAID = Answer(1, 1, True, 1500, 250, 0, b"Status\x00200\0Via\x001.1 inner\0\0hello")
+
+
+@pytest.mark.parametrize(
+    ("given", "via", "timing"),
+    [
+        ({}, [b"1.1 inner", b"1.1 nunatak"], [b"restore;dur=1.500, guest;dur=0.250"]),
+        ({"via": "edge-7:80"}, [b"1.1 inner", b"1.1 edge-7:80"], [b"restore;dur=1.500, guest;dur=0.250"]),
+        ({"via": "", "server_timing": "off"}, [b"1.1 inner"], []),
+    ],
+)
+def test_what_an_answer_of_a_guest_says_of_the_edge(
+    given: dict[str, str], via: list[bytes], timing: list[bytes]
+) -> None:
+    async def scenario() -> None:
+        wire, request, answers = await made(get("/"))
+        answers.take_up(config(**given))
+        answers.answer(request, Stream(Service(release("a")), "GET", b"", True, 1.0), SAID)
+        head, _, body = wire.transport.written.partition(b"\r\n\r\n")
+        assert re.findall(rb"\r\nVia: ([^\r]*)", head) == via
+        assert re.findall(rb"\r\nServer-Timing: ([^\r]*)", head) == timing
+        assert (request.status, request.head_sent, request.sent - request.head_sent) == (200, len(head) + 4, len(body))
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("via", ["a b", "a:b", "a,b", "é", "x" * 65, "a:123456"])
+def test_a_name_that_cannot_stand_in_via_is_told_at_the_start(via: str) -> None:
+    with pytest.raises(OperatorError, match="a word or HOST:PORT"):
+        config(via=via)
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_an_error_for_a_service_says_whether_a_machine_had_the_request(found: bool) -> None:
+    async def scenario() -> None:
+        wire, request, answers = await made(get("/"))
+        if found:
+            request.service = Service(release("a"))
+        answers.refuse(request, flow.Refusal(503, "queue_full"))
+        said = re.findall(rb"\r\nCache-Status: ([^\r]*)", wire.transport.written)
+        assert said == ([b"nunatak; detail=queue_full"] if found else [])
+        assert (request.status, request.refused) == (503, "queue_full")
 
     run(scenario)

@@ -1,6 +1,7 @@
 """Pauses before something that crashed is started again."""
 
 from edge.common import backoff
+from edge.config.responses import ResponseOptions
 
 
 def test_back_off_begins_with_none_doubles_and_is_bounded() -> None:
@@ -14,3 +15,7 @@ def test_back_off_begins_with_none_doubles_and_is_bounded() -> None:
 
 def test_a_machine_that_lived_long_starts_the_count_anew() -> None:
     assert backoff.after_crash(9, lived_s=backoff.HEALTHY_S) == (1, 0.0)
+
+
+def test_a_stale_answer_stands_in_for_as_long_as_a_pause_may_be() -> None:
+    assert ResponseOptions().response_stale == backoff.BACKOFF_MAX_S

@@ -56,7 +56,17 @@ def test_who_may_stand_in() -> None:
     ],
 )
 def test_conditions(match: str, since: str, has_it: bool) -> None:
-    assert reuse.not_modified(KEPT, match, since) is has_it
+    assert reuse.not_modified(KEPT, match, since, "Fri, 02 Jan 2026 00:00:00 GMT") is has_it
+
+
+@pytest.mark.parametrize(
+    ("since", "has_it"),
+    [("Wed, 31 Dec 2025 23:59:59 GMT", False), ("Thu, 01 Jan 2026 00:00:00 GMT", True), ("soon", False)],
+)
+def test_what_does_not_say_when_it_was_modified_is_as_old_as_its_date(since: str, has_it: bool) -> None:
+    unsaid = KEPT._replace(last_modified="")
+    assert reuse.not_modified(unsaid, "", since, "Thu, 01 Jan 2026 00:00:00 GMT") is has_it
+    assert not reuse.not_modified(unsaid._replace(last_modified="soon"), "", since, "Thu, 01 Jan 2026 00:00:00 GMT")
 
 
 @pytest.mark.parametrize(
@@ -133,3 +143,25 @@ def test_variants_say_the_same_however_it_is_written() -> None:
         lower = name.lower().encode()
         assert variant(f"{name}: en , de", vary=lower) == variant(f"{name}: DE,en", vary=lower)
         assert variant(f"{name}: en", vary=lower) != variant(f"{name}: de", vary=lower)
+
+
+def test_a_part_is_asked_for_where_nothing_else_is() -> None:
+    assert asked("Range: bytes=0-1").wants_part
+    for other in (
+        ["If-Range: x"], ["If-None-Match: x"], ["If-Modified-Since: x"], ["If-Match: x"], ["If-Unmodified-Since: x"],
+    ):  # fmt: skip
+        assert not asked("Range: bytes=0-1", *other).wants_part
+    assert not asked("Range: lines=0-1").wants_part
+    assert not asked().wants_part
+    head = asked("Range: bytes=0-1")
+    head.method = "HEAD"
+    assert not head.wants_part
+
+
+def test_parts_are_kept_apart_from_their_wholes_and_from_each_other() -> None:
+    one, other, whole = asked("Range: bytes=0-1"), asked("Range: bytes=2-3"), asked()
+    vary = KEPT.of_part().vary
+    assert one.key == other.key == whole.key
+    assert one.for_part().key == other.for_part().key != whole.key
+    assert one.for_part().variant(vary) != other.for_part().variant(vary)
+    assert one.for_part().variant(vary) == asked("range:  bytes=0-1").for_part().variant(vary)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from edge.cache.asked import Asked
 from edge.cache.purges import PREFIXES_MAX, SCOPES_MAX, Named, Purge, Purges
-from edge.cache.responses import ENTRY_BYTES, UNCACHEABLE_MAX, VARIANTS_MAX, Entry, Responses
+from edge.cache.responses import ENTRY_BYTES, VARIANTS_MAX, Entry, Responses
 from edge.cache.shelves import Shelves
 from edge.cache.storing import Kept
 from edge.common.counters import Counters
@@ -144,14 +144,6 @@ def test_what_is_asked_for_again_outlives_a_scan() -> None:
 
     assert kept_after_scan(lambda store, page: store.find(page)) == 50
     assert kept_after_scan(lambda store, page: None) == 0
-
-
-def test_pages_of_which_nothing_is_kept_are_remembered_for_a_while_and_not_all() -> None:
-    store, keys = responses(), [asked(f"/{number}").key for number in range(UNCACHEABLE_MAX + 1)]
-    for key in keys:
-        store.not_kept(key, 0.0)
-    assert [store.is_uncacheable(key, 1.0) for key in (keys[0], keys[1], keys[-1])] == [False, True, True]
-    assert not store.is_uncacheable(keys[-1], 1000.0)
 
 
 class _Item:

@@ -3,7 +3,8 @@
 import pytest
 
 from edge.cache import fields
-from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, storing
+from edge.cache.asked import Asked
+from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, answers_get, storing
 
 NOW = 1_800_000_000
 MODIFIED = b"Thu, 01 Jan 2026 00:00:00 GMT"
@@ -101,6 +102,52 @@ def test_statuses() -> None:
     assert said("Cache-Control: max-age=60, must-understand", status=599) == "not-understood"
 
 
+def to(*lines: str, status: int = 200, method: str = "GET", answer: str = "Cache-Control: max-age=60") -> Kept | str:
+    """What becomes of an answer to a request with these fields."""
+    headers = [(name.encode(), value.encode()) for name, _, value in (line.partition(": ") for line in lines)]
+    name, _, value = answer.encode().partition(b": ")
+    asked = Asked(method, headers, "s", "d", "h.test", "/a?b")
+    return storing(Answer.to(asked, status, [(name.lower(), value)], NOW, Wish(heuristics=True)))
+
+
+def test_what_the_request_says_is_heard() -> None:
+    assert isinstance(to(), Kept)
+    assert to("Cache-Control: max-age=0, No-Store") == "request-no-store"
+    assert to("Authorization: Bearer x") == "authorization"
+
+
+def test_a_part_is_kept_for_who_asks_for_the_same() -> None:
+    assert isinstance(to("Range: bytes=0-1", status=206), Kept)
+    assert to(status=206) == "status"
+    assert to("Range: bytes=0-1", "If-Range: x", status=206) == "status"
+    assert to("Range: lines=0-1", status=206) == "status"
+    assert to("Range: bytes=0-1", status=416) == "status"
+
+
+def test_what_a_post_says_is_explicit() -> None:
+    modified = f"Last-Modified: {MODIFIED.decode()}"
+    assert isinstance(to(answer=modified), Kept)
+    assert to(answer=modified, method="POST") == "unsaid"
+    assert isinstance(to(method="POST"), Kept)
+
+
+@pytest.mark.parametrize(
+    ("place", "is_its_own"),
+    [
+        ("/a?b", True), ("http://h.test/a?b", True), ("https://h.test/a?b", True), ("?b", True), ("a?b", True),
+        ("", True),
+        ("/a", False), ("https://o.test/a?b", False), ("//[", False), ("/a?b#c", False), ("/a?b" + "c" * 5000, False),
+    ],
+)  # fmt: skip
+def test_a_post_answers_what_a_get_would_where_its_place_is_its_own(place: str, is_its_own: bool) -> None:
+    asked = Asked("POST", (), "s", "d", "h.test", "/a?b")
+    field = (b"content-location", place.encode())
+    assert answers_get(200, asked, [field]) is is_its_own
+    assert not answers_get(201, asked, [field])
+    assert not answers_get(200, asked, [field, field])
+    assert not answers_get(200, asked, [])
+
+
 def test_freshness_is_guessed_where_the_answer_or_the_operator_allows_it() -> None:
     modified = f"Last-Modified: {MODIFIED.decode()}"
     assert kept(modified, "Cache-Control: public").lifetime_s == 86400
@@ -122,6 +169,7 @@ def test_stale_answers_serve_where_they_may() -> None:
         found = said(f"Cache-Control: {line}", if_error_s=9)
         assert isinstance(found, Kept)
         assert found.if_error_s == if_error_s
+    assert said("Cache-Control: max-age=0", if_error_s=9) == USELESS, "what was never fresh stands in where it says so"
 
 
 def test_age_counts_from_what_the_guest_says() -> None:

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from edge.config.upstream_policy import UpstreamRefused
-from edge.devices.upstreams import FIELDS_MAX, parse_subrequest
+from edge.devices.subrequests import FIELDS_MAX, parse_subrequest
 from edge.vmm.devices.exchanges import Exchanges
 from edge.vmm.devices.ring import Record
 from vmimage import abi

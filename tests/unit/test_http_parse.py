@@ -91,6 +91,7 @@ def test_a_type_without_a_body_is_a_field_and_no_variable_of_the_body() -> None:
         b"Proxy proxy X_Forwarded_For X-Forwarded-For x-forwarded-for Forwarded X-Real-IP X-Forwarded-Proto"
         b" X-Forwarded-X Client-IP True-Client-IP CF-Connecting-IP Remote-Addr Connection Transfer-Encoding TE Upgrade"
         b" Keep-Alive Proxy-Authorization Expect Host Content-Length X-Request-Id X-Nunatak-Trace"
+        b" Traceparent TraceState"
     ).split(),
 )
 def test_headers_that_do_not_become_variables(header: bytes) -> None:
@@ -101,6 +102,27 @@ def test_what_connection_names_stays_here() -> None:
     got = variables(block((b"connection", b"keep-alive, X-Hop"), (b"X-Hop", b"1"), (b"X-Other", b"2")))
     assert b"HTTP_X_HOP" not in got
     assert got[b"HTTP_X_OTHER"] == b"2"
+
+
+@pytest.mark.parametrize(
+    ("fields", "version", "said"),
+    [
+        ([], (1, 1), b"1.1 edge-7"),
+        ([], (1, 0), b"1.0 edge-7"),
+        ([(b"Via", b"1.0 fred, 1.1 p.example")], (1, 1), b"1.0 fred, 1.1 p.example, 1.1 edge-7"),
+        ([(b"via", b"a"), (b"Via", b"b")], (1, 1), b"a, b, 1.1 edge-7"),
+        ([(b"Connection", b"via"), (b"Via", b"a")], (1, 1), b"1.1 edge-7"),
+    ],
+)
+def test_via_is_added_to(fields: list[tuple[bytes, bytes]], version: tuple[int, int], said: bytes) -> None:
+    route = routes.route("a.test", "/")
+    assert route is not None
+    trace = b"HTTP_TRACEPARENT\x0000-a-b-01\0"
+    made = cgi.request_block(
+        route, "GET", version, fields, 80, SENDER, b"id-1", None, ours=trace, via=b"%d.%d edge-7" % version
+    )
+    got = variables(made)
+    assert (got[b"HTTP_VIA"], got[b"HTTP_TRACEPARENT"]) == (said, b"00-a-b-01")
 
 
 def test_a_repeated_header_is_one_variable() -> None:

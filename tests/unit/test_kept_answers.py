@@ -49,7 +49,8 @@ def asked(*lines: str, method: str = "GET") -> Asked:
 def test_a_kept_answer_is_framed_by_what_is_asked(
     lines: list[str], method: str, start: bytes, length: bytes, body: bytes
 ) -> None:
-    head, sent = served(asked(*lines, method=method), entry(), 107.9)
+    code, head, sent = served(asked(*lines, method=method), entry(), 107.9)
+    assert start.split()[1] == b"%d" % code
     assert sent == body
     assert head.startswith(start + b"Date: then\r\n")
     assert head.endswith(length + b"Age: 10\r\n")
@@ -58,7 +59,7 @@ def test_a_kept_answer_is_framed_by_what_is_asked(
 
 
 def test_conditions_are_for_what_was_found() -> None:
-    head, body = served(asked('If-None-Match: "a"', "Range: bytes=0-1"), entry(status=404), 100.0)
+    _, head, body = served(asked('If-None-Match: "a"', "Range: bytes=0-1"), entry(status=404), 100.0)
     assert (head[:12], body) == (b"HTTP/1.1 404", b"0123456789")
 
 

@@ -1,6 +1,7 @@
 """libos.toolchain.build: what comes out of the compiler, what is cached, and how a publisher's mistake is told."""
 
 import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from libos.runtimes import language_of
+from libos.runtimes import LANGUAGES, Language, language_of
 from libos.toolchain.build import HERE, compile_guest, libos_elf
+from libos.toolchain.compile_linux import compile_linux
+from libos.toolchain.packages import cache_folder
+from origin.bake.elf import parse_program
 from vmimage import abi
 from vmimage.errors import OperatorError, PublisherError
 
@@ -151,3 +155,34 @@ def test_a_compiler_that_is_not_there(tmp_path: Path, cache: Path, monkeypatch: 
     monkeypatch.setenv("NUNATAK_CC", "no-such-compiler --flag")
     with pytest.raises(OperatorError, match="no-such-compiler"):
         compile_guest(program(tmp_path))
+
+
+@pytest.mark.timeout(900)  # a runtime is compiled by the first test that needs it
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+def test_no_folder_of_who_compiled_it_is_in_a_runtime(language: Language) -> None:
+    """Edges share a language's base because all publishers' is the same."""
+    program = language.program()
+    loaded = b"".join(segment.data for segment in parse_program(program, named=False).segments)
+    for folder in (Path.cwd(), HERE, cache_folder(), Path.home(), Path(sys.prefix)):
+        assert str(folder).encode() + b"/" not in loaded, folder
+    names = {symbol.name.partition(" (")[0] for symbol in parse_program(program).symbols}
+    assert {"main", "malloc", "memcpy"} <= names, "crash reports find them"
+    other = program[:40] + bytes(8) + program[48:60] + bytes(4) + program[64:]
+    assert parse_program(other).segments == parse_program(program).segments, "sections are no part of it"
+
+
+def test_a_linux_program_is_the_same_wherever_its_source_is_and_whoever_compiles_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(cache_folder() / "zig"))  # the C library is compiled once
+    built = []
+    for name in ("b", "a"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "one.c").write_text('#include "here.h"\nint main(void) { puts(here()); return 0; }\n')
+        (folder / "here.h").write_text("#include <stdio.h>\nstatic const char *here(void) { return __FILE__; }\n")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"{name} cache"))
+        monkeypatch.chdir(folder)
+        built.append(parse_program(compile_linux([folder / "one.c"], include=[folder])).segments)
+    assert built[0] == built[1]
+    assert not any(str(tmp_path).encode() in segment.data for segment in built[0])

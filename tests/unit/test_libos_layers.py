@@ -1,7 +1,8 @@
 """Who calls whom in the libOS: folders are layers, no files call each other in a circle, and a name is declared once.
 
 What is asked are the compiler's object files and its syntax trees, not the text. A call through a pointer is invisible
-here; `struct thread_hooks` is the only table of them that a lower layer offers to a higher one.
+here; `struct thread_hooks` and `struct early_answers` are the only tables of them that a lower layer offers to a higher
+one.
 """
 
 import io
@@ -26,7 +27,8 @@ from elftools.elf.sections import SymbolTableSection
 from libos.toolchain.build import CFLAGS, HERE, LAYERS, LIBOS_CFLAGS, TOOLCHAIN, ZIG
 
 INCLUDE = "include"  # what programs see, and so do all layers
-PROGRAMS = ("toolchain", "sqlite", "runtimes", "examples")  # linked without the libOS: they reach it by its call table
+# Linked without the libOS: they reach it by its call table.
+PROGRAMS = ("toolchain", "site", "sqlite", "runtimes", "examples")
 # Known to who enters or reads the libOS from outside: the VMM, programs, and link.ld.
 ENTRANCES = {"_start", "nk_table"}
 COMMAND = (*ZIG, "cc", "-target", "x86_64-freestanding-none", "-mcpu=x86_64_v2", "-fno-sanitize=undefined", *CFLAGS)

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from edge.devices.tails import LINES_MAX, SERVICES_MAX, TEXT_MAX, WAITING_MAX, Line, Tails
+from edge.common.following import WAITING_MAX
+from edge.devices.tails import LINES_MAX, SERVICES_MAX, TEXT_MAX, Line, Tails
 
 
 def tails() -> Tails:

@@ -13,7 +13,7 @@ LUA = """\
 page.lua:3: attempt to call a nil value (local 'f')
 stack traceback:
 \tpage.lua:3: in function <page.lua:1>
-    for POST /a%20b (ab-3)
+    for POST /a%20b (Ab.3_)
 """.splitlines()
 
 
@@ -25,7 +25,11 @@ def read(lines: list[str]) -> list[Trace]:
 def test_what_happened_the_stack_and_the_request() -> None:
     assert read([*JAVASCRIPT, *LUA]) == [
         Trace("uncaught: TypeError: no", ("basket (src/basket.ts:4:24)", "fetch (src/index.ts:9:32)"), "ab-2"),
-        Trace("page.lua:3: attempt to call a nil value (local 'f')", ("page.lua:3: in function <page.lua:1>",), "ab-3"),
+        Trace(
+            "page.lua:3: attempt to call a nil value (local 'f')",
+            ("page.lua:3: in function <page.lua:1>",),
+            "Ab.3_",
+        ),
     ]
 
 

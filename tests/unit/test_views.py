@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge.common.durations import Durations
 from edge.front.page import Page
 from edge.model.flow import ClientError
 from edge.operators import feeds
@@ -57,7 +58,7 @@ def test_a_view_of_10000_services_describes_a_page_of_them_and_others_have_their
 
 def test_a_service_is_the_same_on_all_pages(tmp_path: Path) -> None:
     async def act(supervisor: Supervisor) -> None:
-        admin = Admin(supervisor, supervisor.counters, lambda: None)
+        admin = Admin(supervisor, supervisor.counters, Durations(), lambda: None)
 
         async def page(name: str, query: str = "") -> Any:
             found = await admin.handle("GET", f"/-/{name}", query)
@@ -95,7 +96,7 @@ def test_who_follows_gets_views_and_is_counted_for_as_long(tmp_path: Path) -> No
 def test_lines_are_events_of_one_line_whatever_is_in_them(tmp_path: Path) -> None:
     async def act(supervisor: Supervisor) -> None:
         hostile = "a\n\nevent: view\ndata: {}\r\n\u2028<script>\x1b[31m\ud83d"
-        admin = Admin(supervisor, supervisor.counters, lambda: None)
+        admin = Admin(supervisor, supervisor.counters, Durations(), lambda: None)
         feed = await admin.handle("GET", "/-/lines", "service=shop")
         assert isinstance(feed, Feed)
         assert (await anext(feed.parts)).startswith(b"event: following\n")

@@ -1,4 +1,4 @@
-"""JavaScript on quickjs-ng, BoringSSL and zlib, as published; our host in C, our prelude in JavaScript."""
+"""JavaScript on quickjs-ng, BoringSSL, zlib and dlmalloc, as published; our host in C, our prelude in JavaScript."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +16,9 @@ QUICKJS: Final = Package(
 ZLIB: Final = Package(
     "npm", "zlib-sync", "0.1.10", "bd2180fc18426cf464ecab1321bb31a1af81c36b927a28cdb26c3a56f302f2b6"
 )  # which has zlib 1.3.1 as it was published; nothing else of it is used
+FFI: Final = Package(
+    "npm", "ffi-napi", "4.0.3", "e33d87c94b2bb59a60cc055bb7c767cbb786156fa696fae20d780da1c521e3a2"
+)  # which has Doug Lea's malloc 2.8.3 as part of libffi; nothing else of it is used
 DEFLATE: Final = ("adler32.c", "crc32.c", "deflate.c", "inffast.c", "inflate.c", "inftrees.c", "trees.c", "zutil.c")
 GRPC: Final = Package(
     "pypi", "grpcio", "1.68.1", "44a8502dd5de653ae6a73e2de50a401d84184f0331d0ac3daeb044e66d5c5054"
@@ -38,6 +41,7 @@ SMALL: Final = "-Oz"  # of what reads and writes keys, and does not work on each
 # 2 % of its time.
 FEW_COPIES: Final = ("-mllvm", "-inline-threshold=80")
 UNIT: Final = "engine.c"  # quickjs.c is part of it: engine_internals.h
+HEAP: Final = "heap.c"
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")
 # No tables for unwinding the stack, which nothing here does: 40 kB of the base. Small tables for CRCs in zlib;
 # BoringSSL without assembler, whose instructions an emulated machine need not have, and without threads.
@@ -77,8 +81,9 @@ def program() -> bytes:
         *compile_objects(keys, include=theirs, flags=(*FLAGS, SMALL)),
         *compile_objects([cryptography / "crypto" / CURVE25519], include=theirs, flags=(*FLAGS, *SMALL_CURVE)),
     ]
+    heap = compile_objects([HERE / HEAP], include=[source_tree(FFI) / "deps" / "libffi" / "src"], flags=(*FLAGS, SMALL))
     scripts = bytecode(engine, [engine / name for name in ENGINE], FLAGS)
     include = [HERE, *theirs]
-    own = sorted(path for path in HERE.glob("*.c") if path.name != UNIT)
+    own = sorted(path for path in HERE.glob("*.c") if path.name not in (UNIT, HEAP))
     unit = compile_objects([HERE / UNIT], include=include, flags=(*FLAGS, *FEW_COPIES))
-    return compile_linux([*library, *unit, *own, scripts], include=include, flags=FLAGS)
+    return compile_linux([*library, *heap, *unit, *own, scripts], include=include, flags=FLAGS)

@@ -12,6 +12,7 @@
 
 static int hooked_then(JSContext *ctx, JSValueConst promise, JSValueConst *handlers, JSValueConst *capability);
 static int hooked_enqueue(JSContext *ctx, JSJobFunc *job, int count, JSValueConst *arguments);
+static void hooked_trigger(JSRuntime *runtime, size_t size);
 static JSValue hooked_throw(JSContext *ctx, int kind, const char *format, va_list values);
 
 #define perform_promise_then(first, ...) THEN_##first, __VA_ARGS__)
@@ -26,5 +27,9 @@ static JSValue hooked_throw(JSContext *ctx, int kind, const char *format, va_lis
 #define JS_ThrowError(first, ...) THROW_##first, __VA_ARGS__)
 #define THROW_JSContext engine_throw(JSContext
 #define THROW_ctx hooked_throw(ctx
+
+#define js_trigger_gc(first, ...) TRIGGER_##first, __VA_ARGS__)
+#define TRIGGER_JSRuntime engine_trigger(JSRuntime
+#define TRIGGER_ctx hooked_trigger(ctx
 
 #endif

@@ -102,8 +102,12 @@ IS(FIELD(JSCFunctionDataRecord, data)[0], JSValue);
 _Static_assert(JS_CLASS_C_FUNCTION_DATA > 0, "classes");
 IS(vc((JSValue *)0), JSValueConst *);
 
-/* Memory: small blocks in pages of one size each, whose free ones are a chain of numbers; all else is malloc's. */
-IS(def_malloc_funcs, const JSMallocFunctions);
+/* Memory: small blocks in pages of one size each, whose free ones are a chain of numbers; all else is malloc's. Beyond the
+ * threshold the collector is asked before an object is made. */
+IS(engine_trigger, void(JSRuntime *, size_t));
+IS(FIELD(JSRuntime, malloc_gc_threshold), size_t);
+BITS(JSRuntime, gc_phase);
+_Static_assert(JS_GC_PHASE_NONE != JS_GC_PHASE_DECREF && JS_GC_PHASE_NONE != JS_GC_PHASE_REMOVE_CYCLES, "phases");
 IS(FIELD(JSRuntime, arena_state.free_arena_list)[0], struct list_head);
 IS(arena_block_sizes[0], const uint16_t);
 IS(arena_get_block, void *(JSArena *, unsigned, unsigned));

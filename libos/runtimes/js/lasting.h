@@ -6,5 +6,7 @@
 
 void lasting_objects(JSContext *ctx); /* all that there are now */
 void collect_cycles(JSContext *ctx);  /* if they may be worth it */
+void collect_when_full(JSRuntime *runtime);
+bool collect_for(size_t size); /* there is no room for so many bytes: whether it is worth to ask again */
 
 #endif

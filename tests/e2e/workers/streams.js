@@ -68,6 +68,14 @@ const paths = {
     const answer = await fetch(new Request(env.UPSTREAM + "/packed?" + url.searchParams.get("as"), request));
     return new Response(url.searchParams.has("text") ? await answer.text() : answer.body.pipeThrough(new TransformStream()), answer);
   },
+  "/packed-kept": async (request, env, ctx, url) => {
+    const place = `https://kept.test/${url.search}`, answer = await fetch(env.UPSTREAM + "/packed?" + url.searchParams.get("as"));
+    const copy = new Response(answer.body, answer);
+    copy.headers.set("cache-control", "max-age=60");
+    await caches.default.put(place, copy);
+    const found = await caches.default.match(place);
+    return url.searchParams.has("text") ? new Response(await found.text()) : found;
+  },
   "/kept": (request, env, ctx) => { ctx.waitUntil((async () => { await later(20); counts.finished += (await (await fetch(env.UPSTREAM + "/some")).text()).length > 0; })()); return new Response("now"); },
   "/login": (request, env) => fetch(new Request(env.UPSTREAM + "/redirect", request)),
   "/login-followed": async (request, env) => new Response((await fetch(env.UPSTREAM + "/redirect")).url.replace(env.UPSTREAM, "")),

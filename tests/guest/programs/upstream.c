@@ -23,8 +23,8 @@ static void page(nk_request *request) {
     nk_status(request, status < 0 ? 502 : status);
     const char *name = NULL, *value;
     while (nk_upstream_next_field(upstream, &name, &value))
-        if (!strcmp(name, "X-Answer"))
-            nk_header(request, "X-Answer", value);
+        if (!strcmp(name, "X-Answer") || !strcmp(name, "Cache-Control") || !strcmp(name, "Via"))
+            nk_header(request, name, value);
     while ((size = nk_upstream_read(upstream, buffer, sizeof buffer)) > 0)
         nk_write(request, buffer, (size_t)size);
     if (nk_upstream_error(upstream))

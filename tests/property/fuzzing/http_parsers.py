@@ -5,7 +5,7 @@ from typing import Final
 
 from edge.config.proxies import networks
 from edge.config.upstream_policy import UpstreamPolicy, UpstreamRefused
-from edge.devices import upstreams
+from edge.devices import subrequests
 from edge.front import cgi
 from edge.front.senders import Senders
 from edge.model.flow import ClientError
@@ -80,7 +80,7 @@ _POLICY: Final = UpstreamPolicy.parse("public")
 
 
 def _subrequest(data: bytes) -> tuple[str, str, list[tuple[str, str]]]:
-    method, url, fields = upstreams.parse_subrequest(data)
+    method, url, fields = subrequests.parse_subrequest(data)
     checked = _POLICY.check(url, ("https://api.example", "http://127.0.0.1:8080"))
     return method, str(checked), fields
 

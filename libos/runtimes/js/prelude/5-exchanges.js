@@ -214,9 +214,12 @@
     else if (raw !== null) await exchange.send(typeof raw === "string" ? nk.encode(raw) : raw, true);
     return exchange;
   };
+  share.ask = ask; // for what the edge answers itself: lazy/caches.js
 
   // The reason phrases of RFC 9110, section 15: an upstream's own does not come through the gate.
   const TEXTS = { 100: "Continue", 101: "Switching Protocols", 200: "OK", 201: "Created", 202: "Accepted", 203: "Non-Authoritative Information", 204: "No Content", 205: "Reset Content", 206: "Partial Content", 300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other", 304: "Not Modified", 307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 408: "Request Timeout", 409: "Conflict", 410: "Gone", 411: "Length Required", 412: "Precondition Failed", 413: "Content Too Large", 414: "URI Too Long", 415: "Unsupported Media Type", 416: "Range Not Satisfiable", 417: "Expectation Failed", 421: "Misdirected Request", 422: "Unprocessable Content", 426: "Upgrade Required", 429: "Too Many Requests", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported" };
+
+  share.phrase = (status) => TEXTS[status] ?? "";
 
   // A URL's user and password are not sent as part of it, but as the field that they stand for.
   const anonymous = (url, headers) => {
@@ -243,7 +246,7 @@
     for (let hops = 0; ; hops++) {
       const exchange = await ask(method, withoutFragment(url), headers, raw, signal);
       const [status, list] = await exchange.answer();
-      const answer = share.fetchedResponse(status, TEXTS[status] ?? "", list, withoutFragment(url), hops > 0);
+      const answer = share.fetchedResponse(status, share.phrase(status), list, withoutFragment(url), hops > 0);
       const location = REDIRECTS.includes(status) ? share.fieldOf(answer.headers, "location") : null;
       if (location === null || request.redirect === "manual") {
         if (!(method === "HEAD" || status === 204 || status === 205 || status === 304)) share.setRaw(answer, exchange.body(share.fieldOf(answer.headers, "content-encoding"))); else exchange.end(null);

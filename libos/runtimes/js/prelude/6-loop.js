@@ -119,6 +119,7 @@
     #handle;
     constructor(handle) { this.#handle = handle; }
     get props() { const value = {}; Object.defineProperty(this, "props", { value, writable: true, enumerable: true, configurable: true }); return value; }
+    get cache() { return this.#handle && share.part("caches").context; }
     waitUntil(promise) { keep(this.#handle, promise); }
     passThroughOnException() {}
   }
@@ -232,7 +233,7 @@
       }
     return list;
   };
-  const looksPlain = (bytes, coding) => (coding === "gzip" || coding === "x-gzip" ? bytes[0] !== 0x1f || bytes[1] !== 0x8b : coding === "deflate" && ((bytes[0] & 15) !== 8 || ((bytes[0] << 8) | bytes[1]) % 31 !== 0));
+  const looksPlain = (share.looksPlain = (bytes, coding) => (coding === "gzip" || coding === "x-gzip" ? bytes[0] !== 0x1f || bytes[1] !== 0x8b : coding === "deflate" && ((bytes[0] & 15) !== 8 || ((bytes[0] << 8) | bytes[1]) % 31 !== 0)));
   const codingOf = (response) => {
     const list = share.listOf(response.headers);
     for (let n = 0; n < list.length; n += 2) if (list[n] === "content-encoding") return list[n + 1].toLowerCase();
@@ -294,6 +295,7 @@
   share.release = (handle) => { handle.kept--; endIfOver(handle); };
   share.runFor = runFor;
   for (const name of ["WebSocket", "WebSocketPair", "CloseEvent"]) share.lazyGlobal(name, "sockets");
+  for (const name of ["caches", "Cache", "CacheStorage"]) share.lazyGlobal(name, "caches");
   const failed = (handle, why) => {
     say(why, handle);
     if (handle.ended) return;

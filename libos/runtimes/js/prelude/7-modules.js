@@ -20,9 +20,9 @@
     ...["repl", "sqlite", "tls", "trace_events", "v8", "vm", "wasi", "worker_threads", "zlib"],
   ];
   const SHARED = { __proto__: null, "@formatjs/intl-getcanonicallocales": "intl_canonical", "@formatjs/intl-supportedvaluesof": "intl_values" };
-  const partOf = { __proto__: null };
+  const partOf = { __proto__: null, "cloudflare:workers": "caches" };
   for (const part in PARTS) for (const name of PARTS[part]) partOf[name] = part;
-  share.builtins = Object.keys(partOf);
+  share.builtins = Object.keys(PARTS).flatMap((part) => PARTS[part]);
 
   // The module of that name; undefined for a name that is none of Node's.
   share.builtin = (name) => {

@@ -1,0 +1,124 @@
+"""The command `nunatak static`: a folder of files as a service, in one step."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from origin.commands.assets_options import (
+    MAX_AGE_S,
+    CleanOption,
+    CompressOption,
+    ExcludeOption,
+    ImmutableOption,
+    MaxAgeOption,
+    SinglePageOption,
+)
+from origin.commands.build_cli import build
+from origin.commands.shared import (
+    KeysOption,
+    OriginOption,
+    PlainOption,
+    TenantOption,
+    TokenOption,
+    load_upload_token,
+)
+from vmimage.errors import PublisherError
+
+if TYPE_CHECKING:
+    from origin.model.diskfile import DiskFile
+    from vmimage.archive import ImageBundle
+
+
+def static(
+    folder: Annotated[Path, typer.Argument(help="Folder whose files are served.", metavar="FOLDER")],
+    origin: OriginOption,
+    keys: KeysOption,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the service.", metavar="NAME", show_default="the name of FOLDER")
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host that the service answers for, in place of those it has; may be repeated.",
+            metavar="HOST",
+            show_default="the hosts it has",
+        ),
+    ] = None,
+    exclude: ExcludeOption = None,
+    compress: CompressOption = False,
+    clean_urls: CleanOption = False,
+    single_page: SinglePageOption = False,
+    max_age: MaxAgeOption = MAX_AGE_S,
+    immutable: ImmutableOption = None,
+    tenant: TenantOption = "",
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Publish a folder of files as the new version of a service. No program is needed.
+
+    Files that edges keep need no machine; a new version replaces them all at once. With pages that are made when they
+    are asked for, build a program with --assets instead.
+    """
+    import tempfile
+
+    from origin.bake.recipe import name_of
+    from origin.keys import load_signer, load_trust
+    from origin.model.publication import Publication
+    from origin.publish.client import carry_out
+    from origin.publish.progress import report, upload_bar
+    from origin.publish.publish import publish
+    from vmimage.manifest import is_name
+
+    service = name or name_of(folder.resolve())
+    if tenant and not is_name(tenant):
+        raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
+    trust, signer, token = load_trust(keys), load_signer(keys, "publisher"), load_upload_token(keys, token_file)
+    with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
+        images, disks = _built(
+            folder,
+            service,
+            Path(scratch) / "assets.disk",
+            exclude=exclude,
+            compress=compress,
+            clean_urls=clean_urls,
+            single_page=single_page,
+            max_age=max_age,
+            immutable=immutable,
+        )
+        wanted = Publication(tuple(images), images[-1].manifest.digest, service, tuple(host or ()), disks, tenant)
+        with upload_bar() as progress:
+            exchange = publish([wanted], trust, signer, datetime.now(UTC), None, _warn)
+            records = carry_out(exchange, url=origin, token=token, progress=progress, plain_http=plain_http)
+    report(records)
+
+
+def _built(folder: Path, name: str, disk: Path, **choices: Any) -> tuple[list[ImageBundle], tuple[DiskFile, ...]]:
+    """The images, and the disk that the service's own names."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from origin.bake.recipe import images_of
+    from origin.model.diskfile import DiskFile
+    from vmimage.text import plain
+
+    usual = {each.name: each.default for each in inspect.signature(build).parameters.values()}
+    options = {**usual, **choices, "name": name, "site": True, "assets_disk": disk}
+    del options["source"], options["output"]
+    console = Console(stderr=True)
+    with console.status("building") as status:
+        images = images_of(
+            folder,
+            progress=lambda step: status.update(f"building: {escape(plain(step))}"),
+            warn=_warn,
+            **options,
+        )
+    return images, tuple(DiskFile(disk) for _ in images[-1].manifest.disks)
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)
