@@ -206,12 +206,12 @@ def _disk(config: EdgeConfig) -> Finding:
     place = config.cache
     while not place.exists() and place != place.parent:
         place = place.parent
-    wanted = config.disk + config.parked_disk + config.written_disk + config.log_disk
+    wanted = config.disk + config.parked_disk + config.written_disk + config.log_disk + config.response_disk
     about = os.statvfs(place)
     there = about.f_blocks * about.f_frsize
     found = f"{format_size(wanted)} for all together, of {format_size(there)} on the file system of {place}"
     if wanted > there:
-        return Finding("disk", "warn", found, "disk, parked_disk, written_disk and log_disk that fit")
+        return Finding("disk", "warn", found, "disk, parked_disk, written_disk, log_disk and response_disk that fit")
     return Finding("disk", "ok", found)
 
 

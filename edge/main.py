@@ -29,10 +29,10 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
         *("keygen", "publish", "static", "rollback", "services", "hosts", "rename", "withdraw"),
-        *("renew", "token", "disk", "logs"),
+        *("tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "prune", "edge", "secrets"),
+        *("origin", "prune", "hold", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),

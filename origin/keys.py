@@ -1,6 +1,7 @@
 """The key folder that `nunatak keygen` makes: private keys, the trust root, and the token for uploads.
 
-    root.key targets.key     offline: needed again only for `nunatak renew`, before root or targets expire
+    root.key targets.key     offline: needed again only for `nunatak renew`, before root or targets expire;
+                             root-2.key and so on beside them where several sign
     publisher.key            signs what services are: where `nunatak publish` runs
     snapshot.key timestamp.key   online: where `nunatak origin` runs
     token                    the operator's secret for uploads of all tenants, and for reading all logs
@@ -23,11 +24,11 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
 from vmimage.errors import OperatorError
-from vmimage.trust import KEY_ROLES, Trust, initial_metadata, root_version, targets_version
+from vmimage.trust import BIN_BITS, KEY_ROLES, OFFLINE_ROLES, Trust, initial_metadata, root_version, targets_version
 
 ROOT_FILE: Final = "root.json"
 TARGETS_FILE: Final = "targets.json"
@@ -36,17 +37,22 @@ LOG_TOKEN_FILE: Final = "log-token"
 NEW: Final = ".new"
 
 
-def generate(folder: Path, now: datetime) -> None:
+def generate(folder: Path, now: datetime, *, signers: int = 1, threshold: int = 1, bin_bits: int = BIN_BITS) -> None:
     """Make a key folder.
 
+    :param signers: keys of root, and of targets. :param threshold: how many of them sign.
+    :param bin_bits: the catalogue has 2 ** bin_bits bins.
     :raises OperatorError: the folder has keys already, or cannot be written.
     """
-    signers = {role: CryptoSigner.generate_ed25519() for role in KEY_ROLES}
-    metadata = initial_metadata(signers, now)
+    made = {role: CryptoSigner.generate_ed25519() for role in KEY_ROLES}
+    further = {role: [CryptoSigner.generate_ed25519() for _ in range(signers - 1)] for role in OFFLINE_ROLES}
+    metadata = initial_metadata(made, now, bin_bits, further, threshold)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for role, signer in signers.items():
+        for role, signer in made.items():
             _create(folder / f"{role}.key", signer.private_bytes, 0o600)
+            for number, other in enumerate(further.get(role, ()), 2):
+                _create(folder / f"{role}-{number}.key", other.private_bytes, 0o600)
         _create(folder / TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
         _create(folder / LOG_TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
         _create(folder / TARGETS_FILE, metadata["1.targets.json"], 0o644)
@@ -94,6 +100,28 @@ def read_signer(path: Path) -> CryptoSigner:
             "copy it from your backup, or `nunatak renew --replace` it"
         )
     return CryptoSigner(key)
+
+
+def folder_signers(folder: Path, role: str) -> list[CryptoSigner]:
+    """All private keys of a role that are in a folder: ROLE.key, ROLE-2.key and so on.
+
+    :raises OperatorError: one is readable by others, or not an Ed25519 key.
+    """
+    return [read_signer(path) for path in sorted((*folder.glob(f"{role}.key"), *folder.glob(f"{role}-*.key")))]
+
+
+def make_key(path: Path) -> str:
+    """Make a private key in a new file; the public key in PEM.
+
+    :raises OperatorError: there is such a file, or it cannot be written.
+    """
+    if path.exists():
+        raise OperatorError(
+            f"a file that is not there expected, got {path}: name another, so that no key is overwritten"
+        )
+    key = Ed25519PrivateKey.generate()
+    replace_private(path, CryptoSigner(key).private_bytes)
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def new_signer(folder: Path, role: str) -> CryptoSigner:

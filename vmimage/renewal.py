@@ -16,6 +16,7 @@ from vmimage.errors import PublisherError
 from vmimage.trust import OFFLINE_LIFETIME, Trust
 
 WARN_BEFORE: Final = timedelta(days=60)  # a role that is signed by hand ends
+_REMEDIES: Final = {"tenants": "have the tenant publish, or run `nunatak tenant renew`"}
 ROOT_ROLES: Final = ("root", "targets", "snapshot", "timestamp")  # whose keys the root names
 
 
@@ -88,7 +89,7 @@ def ended(expiries: Mapping[str, datetime], now: datetime) -> Iterator[str]:
     """What has ended, a line each with what to do."""
     for role, expires in expiries.items():
         if expires <= now:
-            yield f"{role} has expired on {expires:%Y-%m-%d}: edges refuse all that is new; run `nunatak renew {role}`"
+            yield f"{role} has expired on {expires:%Y-%m-%d}: edges refuse all that is new; {_remedy(role)}"
 
 
 def ending(expiries: Mapping[str, datetime], now: datetime) -> Iterator[str]:
@@ -96,11 +97,15 @@ def ending(expiries: Mapping[str, datetime], now: datetime) -> Iterator[str]:
     for role, expires in expiries.items():
         if now < expires < now + WARN_BEFORE:
             days = (expires - now).days
-            yield f"{role} expires on {expires:%Y-%m-%d}, in {days} days: run `nunatak renew {role}`"
+            yield f"{role} expires on {expires:%Y-%m-%d}, in {days} days: {_remedy(role)}"
 
 
-def expiries(trust: Trust, bins: Iterable[datetime] = ()) -> dict[str, datetime]:
-    """When what is signed by hand ends, by what `nunatak renew` calls it; of bins the first to end."""
-    first = min(bins, default=None)
+def _remedy(role: str) -> str:
+    return _REMEDIES.get(role, f"run `nunatak renew {role}`")
+
+
+def expiries(trust: Trust, bins: Iterable[datetime] = (), tenants: Iterable[datetime] = ()) -> dict[str, datetime]:
+    """When what is signed by hand ends, by what it is called; of bins and of tenants' files the first to end."""
+    first = {"bins": min(bins, default=None), "tenants": min(tenants, default=None)}
     found = {"root": trust.root.expires, "targets": trust.targets.expires}
-    return found if first is None else found | {"bins": first}
+    return found | {what: ends for what, ends in first.items() if ends is not None}

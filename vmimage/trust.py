@@ -1,7 +1,8 @@
 """Who says which image a service is now: TUF roles as values. Nothing here reads a file, a socket or a clock.
 
     root ──> targets ──> bin-00 .. bin-ff     a publisher signs the bins; root and targets keys stay offline
-      ├────> snapshot                         names the version and hash of every bin; the origin signs it
+      │                    └──> tenant-NAME   a tenant signs what is its own, see `vmimage.tenants`
+      ├────> snapshot                         names the version and hash of each of these; the origin signs it
       └────> timestamp                        names the snapshot, for an hour; the origin signs it
 
 A service is a target "services/<name>", each of its hosts a target "hosts/<host>". Their length and SHA-256 are those
@@ -12,20 +13,17 @@ does not name holds nothing yet.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NoReturn, TypeVar
+from types import MappingProxyType
+from typing import Final, Literal, NoReturn
 
 from securesystemslib.signer import Signer
-from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import (
     Delegations,
-    Metadata,
     MetaFile,
     Root,
-    Signed,
     Snapshot,
     SuccinctRoles,
     TargetFile,
@@ -36,10 +34,14 @@ from tuf.api.metadata import (
 from vmimage.abi import DISKS_MAX
 from vmimage.canonical import Blob, is_disk_name
 from vmimage.errors import PublisherError, VerificationError
+from vmimage.holds import HOLDS_PATH, Holds, parse_holds
 from vmimage.manifest import MANIFEST_MAX, SNAPSHOT_TYPE, is_digest, is_name
 from vmimage.manifest import SNAPSHOT_MAX as IMAGE_SNAPSHOT_MAX
+from vmimage.signed import S, load_metadata, refusing, sign
+from vmimage.tenants import Grant, check_delegations, is_grant, parse_grant
 
-KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")  # one key each
+KEY_ROLES: Final = ("root", "targets", "publisher", "snapshot", "timestamp")
+OFFLINE_ROLES: Final = ("root", "targets")  # which several keys may have to sign
 BIN_PREFIX: Final = "bin"
 BIN_BITS: Final = 8  # 256 bins: with 100,000 services 800 entries each, and a snapshot of 33 kB
 BIN_TARGETS_MAX: Final = 1000  # 4 ms to parse and verify, measured; above it a publisher needs more bins
@@ -49,10 +51,9 @@ HOSTS_MAX: Final = 64  # of one service
 # Sizes in bytes that a client accepts of each role's file.
 ROOT_MAX: Final = 64 << 10
 TIMESTAMP_MAX: Final = 16 << 10
-SNAPSHOT_MAX: Final = 1 << 20
+SNAPSHOT_MAX: Final = 4 << 20  # 10,000 tenants and 4,096 bins: 1.9 MB
 TARGETS_MAX: Final = 4 << 20
 
-NOT_OURS: Final = "signed by keys of this trust root expected, is it another origin's?"
 OFFLINE_LIFETIME: Final = timedelta(days=365)  # root, targets, bins: signed by hand
 SNAPSHOT_LIFETIME: Final = timedelta(days=7)
 TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can go unnoticed
@@ -61,8 +62,6 @@ _CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _TIME: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
-
-_S = TypeVar("_S", Root, Timestamp, Snapshot, Targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +97,8 @@ def follow(roots: Iterable[bytes], root: Root | None = None) -> Root:
     :raises VerificationError: a broken chain or a wrong signature.
     """
     for data in roots:
-        candidate = _load(Root, data)
-        with _refusing(f"root version {candidate.signed.version}"):
+        candidate = load_metadata(Root, data)
+        with refusing(f"root version {candidate.signed.version}"):
             for signer in (root, candidate.signed):
                 if signer is not None:
                     signer.verify_delegate(Root.type, candidate.signed_bytes, candidate.signatures)
@@ -116,7 +115,7 @@ def root_version(data: bytes) -> int:
 
     :raises VerificationError: no root.
     """
-    return _load(Root, data).signed.version
+    return load_metadata(Root, data).signed.version
 
 
 def targets_version(data: bytes) -> int:
@@ -124,16 +123,16 @@ def targets_version(data: bytes) -> int:
 
     :raises VerificationError: no targets.
     """
-    return _load(Targets, data).signed.version
+    return load_metadata(Targets, data).signed.version
 
 
-def verify_top(root: Root, kind: type[_S], data: bytes) -> _S:
+def verify_top(root: Root, kind: type[S], data: bytes) -> S:
     """A top-level role, as `root` says who signs it.
 
     :raises VerificationError: another kind, or not signed so.
     """
-    metadata = _load(kind, data)
-    with _refusing(kind.type):
+    metadata = load_metadata(kind, data)
+    with refusing(kind.type):
         root.verify_delegate(kind.type, metadata.signed_bytes, metadata.signatures)
     return metadata.signed
 
@@ -169,20 +168,19 @@ class Trust:
         return _BIN.fullmatch(role) is not None and self._bins.is_delegated_role(role)
 
     def verify_bin(self, role: str, data: bytes) -> Targets:
-        """A bin, signed by the publisher, every entry of it well-formed and in the bin it belongs to.
+        """A bin, signed by the publisher, every entry and every tenant of it well-formed and in the bin it belongs to.
 
         :raises VerificationError: otherwise.
         """
         if not self.is_bin(role):
             raise VerificationError(f"role: a delegated bin expected, got {role[:80]!r}")
-        metadata = _load(Targets, data)
-        with _refusing(role):
+        metadata = load_metadata(Targets, data)
+        with refusing(role):
             self.targets.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
         signed = metadata.signed
-        if signed.delegations is not None:
-            raise VerificationError(f"{role}: no further delegations expected")
+        check_delegations(signed.delegations, lambda path: self.bin_of(path) == role)
         for path, target in signed.targets.items():
-            parse_target(path, target)
+            parse_entry(path, target)
             if self.bin_of(path) != role:
                 raise VerificationError(f"{path}: expected in {self.bin_of(path)}, got it in {role}")
         return signed
@@ -196,23 +194,42 @@ class Trust:
         return verify_top(self.root, Timestamp, data)
 
 
-def initial_metadata(signers: Mapping[str, Signer], now: datetime) -> dict[str, bytes]:
-    """Files "1.root.json" and "1.targets.json" that make the keys of `signers` (by KEY_ROLES) the trusted ones."""
+def initial_metadata(
+    signers: Mapping[str, Signer],
+    now: datetime,
+    bin_bits: int = BIN_BITS,
+    further: Mapping[str, Sequence[Signer]] = MappingProxyType({}),
+    threshold: int = 1,
+) -> dict[str, bytes]:
+    """Files "1.root.json" and "1.targets.json" that make the keys of `signers` (by KEY_ROLES) the trusted ones.
+
+    :param bin_bits: of 2 ** bin_bits bins. :param further: keys of OFFLINE_ROLES, of which `threshold` sign each.
+    """
     root = Root(expires=now + OFFLINE_LIFETIME, consistent_snapshot=True)
     for role in (Root.type, Targets.type, Snapshot.type, Timestamp.type):
-        root.add_key(signers[role].public_key, role)
+        for signer in (signers[role], *further.get(role, ())):
+            root.add_key(signer.public_key, role)
+    for role in OFFLINE_ROLES:
+        root.roles[role].threshold = threshold
     publisher = signers["publisher"].public_key
-    bins = SuccinctRoles([publisher.keyid], 1, BIN_BITS, BIN_PREFIX)
+    bins = SuccinctRoles([publisher.keyid], 1, bin_bits, BIN_PREFIX)
     delegations = Delegations({publisher.keyid: publisher}, succinct_roles=bins)
     targets = Targets(expires=now + OFFLINE_LIFETIME, delegations=delegations)
-    return {"1.root.json": _sign(root, signers["root"]), "1.targets.json": _sign(targets, signers["targets"])}
+    return {
+        f"1.{each.type}.json": sign(each, signers[each.type], *further.get(each.type, ())) for each in (root, targets)
+    }
 
 
 def sign_bin(
-    previous: Targets | None, changes: Mapping[str, TargetFile | None], signer: Signer, now: datetime
+    previous: Targets | None,
+    changes: Mapping[str, TargetFile | None],
+    signer: Signer,
+    now: datetime,
+    delegations: Delegations | Literal["as before"] | None = "as before",
 ) -> bytes:
     """The next version of a bin: `previous` with `changes` by path, None removing one.
 
+    :param delegations: to tenants, see `vmimage.tenants`.
     :raises PublisherError: the bin would hold more than BIN_TARGETS_MAX entries.
     """
     targets = {**(previous.targets if previous else {}), **changes}
@@ -223,7 +240,10 @@ def sign_bin(
             "ask the operator for an origin with more room"
         )
     version = previous.version + 1 if previous else 1
-    return _sign(Targets(version=version, expires=now + OFFLINE_LIFETIME, targets=kept), signer)
+    if delegations == "as before":
+        delegations = previous.delegations if previous else None
+    expires = now + OFFLINE_LIFETIME
+    return sign(Targets(version=version, expires=expires, targets=kept, delegations=delegations), signer)
 
 
 def sign_snapshot(previous: Snapshot | None, roles: Mapping[str, MetaFile], signer: Signer, now: datetime) -> bytes:
@@ -231,7 +251,7 @@ def sign_snapshot(previous: Snapshot | None, roles: Mapping[str, MetaFile], sign
     meta = dict(previous.meta) if previous else {}
     meta |= {f"{role}.json": file for role, file in roles.items()}
     version = previous.version + 1 if previous else 1
-    return _sign(Snapshot(version=version, expires=now + SNAPSHOT_LIFETIME, meta=meta), signer)
+    return sign(Snapshot(version=version, expires=now + SNAPSHOT_LIFETIME, meta=meta), signer)
 
 
 def sign_timestamp(
@@ -239,7 +259,7 @@ def sign_timestamp(
 ) -> bytes:
     """The next timestamp, naming `snapshot` for `lifetime` from `now`."""
     version = previous.version + 1 if previous else 1
-    return _sign(Timestamp(version=version, expires=now + lifetime, snapshot_meta=snapshot), signer)
+    return sign(Timestamp(version=version, expires=now + lifetime, snapshot_meta=snapshot), signer)
 
 
 def meta_file(version: int, data: bytes) -> MetaFile:
@@ -334,6 +354,21 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written, withdrawn)
 
 
+def parse_entry(path: str, target: TargetFile) -> ServiceRecord | Grant | Holds:
+    """What an entry of a bin says: what a service is, or whose its name or host, or what is held.
+
+    :raises VerificationError: malformed.
+    """
+    if path == HOLDS_PATH:
+        return parse_holds(target)
+    if not is_grant(target):
+        return parse_target(path, target)
+    kind, _, name = path.partition("/")
+    if not (kind == "services" and is_name(name)) and not (kind == "hosts" and is_host(name)):
+        _refuse(path, "the name of a service or a host", name)
+    return parse_grant(path, target)
+
+
 def _parse_written(path: str, value: object, version: int) -> tuple[tuple[str, int], ...]:
     named = value.items() if isinstance(value, dict) and len(value) <= DISKS_MAX else ()
     if named and all(is_disk_name(disk) and type(since) is int and 0 <= since <= version for disk, since in named):
@@ -359,31 +394,6 @@ def _check_history(path: str, history: object) -> None:
         _refuse(path, f"a history of at most {HISTORY_MAX}", history)
     if not all(isinstance(digest, str) and is_digest(digest) for digest in history):
         _refuse(path, "a history of digests", history)
-
-
-def _load(kind: type[_S], data: bytes) -> Metadata[_S]:
-    with _refusing(kind.type):
-        metadata = Metadata[_S].from_bytes(data)
-        if not isinstance(metadata.signed, kind):
-            raise VerificationError(f"{kind.type} metadata expected, got {metadata.signed.type}")
-    return metadata
-
-
-def _sign(signed: Signed, signer: Signer) -> bytes:
-    metadata: Metadata[Any] = Metadata(signed)
-    metadata.sign(signer)
-    return metadata.to_bytes()
-
-
-@contextmanager
-def _refusing(role: str) -> Iterator[None]:
-    """Turns what python-tuf raises over a role's file into our VerificationError."""
-    try:
-        yield
-    except UnsignedMetadataError as error:
-        raise VerificationError(f"{role}: {NOT_OURS}: {error}") from error
-    except (RepositoryError, ValueError) as error:
-        raise VerificationError(f"{role}: {str(error) or type(error).__name__}") from error
 
 
 def _refuse(path: str, expected: str, got: object) -> NoReturn:

@@ -2,12 +2,13 @@
 
 Each purge has a number, each kept answer the number of the last purge before the run that made it began. An answer is
 void if a purge that names it has a greater number, so what was under way when the purge came is void too. Purges of a
-service are remembered up to a bound; beyond it the oldest are made into one of the whole service, which voids more than
-was asked and never less. No I/O and no clock: what is kept does not outlive the process, so neither must its purges.
+service are remembered up to a bound, and so are those of all services together; beyond it the oldest are made into one
+of the whole service, which voids more than was asked and never less. No I/O and no clock: who keeps answers for longer
+than the process lives keeps the purges with them (`Purges.all`, `Purges.replay`).
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from edge.cache.reuse import Fate
@@ -15,6 +16,7 @@ from edge.cache.reuse import Fate
 Kind = Literal["all", "service", "uri", "prefix", "tag"]
 SCOPES_MAX: Final = 4096  # purges of one service that are remembered one by one; some 1 MiB
 PREFIXES_MAX: Final = 64  # of these by prefix, each of which is compared with every answer after a purge
+REMEMBERED_MAX: Final = 1 << 15  # purges of all services together that are remembered one by one; some 8 MiB
 
 
 class Purge(NamedTuple):
@@ -64,8 +66,19 @@ class _Marks:
         self.prefixes += purge.kind == "prefix" and known is None
         self.by_name[name] = mark
         while len(self.by_name) > SCOPES_MAX or self.prefixes > PREFIXES_MAX:
-            (kind, _), self.whole = self.by_name.popitem(last=False)
-            self.prefixes -= kind == "prefix"
+            self.forget_oldest()
+
+    def forget_oldest(self) -> None:
+        """Let the oldest stand for the whole service."""
+        (kind, _), self.whole = self.by_name.popitem(last=False)
+        self.prefixes -= kind == "prefix"
+
+    def all(self, service: str, *, soft: bool) -> Iterator[tuple[int, Purge, float]]:
+        """What is remembered, as purges."""
+        if self.whole.number:
+            yield self.whole.number, Purge("service" if service else "all", service, "", soft), self.whole.at
+        for (kind, selector), mark in self.by_name.items():
+            yield mark.number, Purge(kind, service, selector, soft), mark.at
 
     def last(self, named: Named) -> _Mark:
         """The last purge of what is so named."""
@@ -109,7 +122,7 @@ class Scope:
 
 
 class Purges:
-    """All purges of an edge since it started."""
+    """All purges of an edge that some kept answer may be older than."""
 
     def __init__(self, first: int = 0) -> None:
         """:param first: a number that no edge of this cache folder has passed before."""
@@ -117,6 +130,7 @@ class Purges:
         self.common_number = 0  # of the last purge that is not of one service
         self.hard, self.soft = _Marks(), _Marks()
         self._scopes: dict[str, Scope] = {}
+        self.remembered = 0  # one by one
 
     def scope(self, service: str) -> Scope:
         """Those of a service."""
@@ -131,13 +145,49 @@ class Purges:
         :param now: loop time.
         """
         self.number += 1
-        mark = _Mark(self.number, now)
+        self._enter(self.number, purge, now)
+        return self.number
+
+    def replay(self, number: int, purge: Purge, at: float) -> None:
+        """Take in a purge of an earlier process, in the order of their numbers.
+
+        :param at: when it was, in loop time.
+        """
+        self.number = max(self.number, number)
+        self._enter(number, purge, at)
+
+    def _enter(self, number: int, purge: Purge, at: float) -> None:
+        mark = _Mark(number, at)
         if purge.service:
             scope = self.scope(purge.service)
-            scope.number = self.number
-            (scope.soft if purge.soft else scope.hard).enter(purge, mark)
+            scope.number = number
+            marks = scope.soft if purge.soft else scope.hard
+            whole = purge
         else:
-            self.common_number = self.number
+            self.common_number = number
+            marks = self.soft if purge.soft else self.hard
             whole = purge._replace(kind="service") if purge.kind == "all" else purge
-            (self.soft if purge.soft else self.hard).enter(whole, mark)
-        return self.number
+        before = len(marks.by_name)
+        marks.enter(whole, mark)
+        self.remembered += len(marks.by_name) - before
+        if self.remembered > REMEMBERED_MAX:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Half of those of the service that has most stand for all of it, so that the search pays for many purges."""
+        most = max(self._marks(), key=lambda each: len(each[1].by_name))[1]
+        for _ in range((len(most.by_name) + 1) // 2):
+            most.forget_oldest()
+            self.remembered -= 1
+
+    def _marks(self) -> Iterator[tuple[str, _Marks, bool]]:
+        yield "", self.hard, False
+        yield "", self.soft, True
+        for service, scope in self._scopes.items():
+            yield service, scope.hard, False
+            yield service, scope.soft, True
+
+    def all(self) -> list[tuple[int, Purge, float]]:
+        """All that is remembered, by number: what `replay` takes to void the same."""
+        found = [each for service, marks, soft in self._marks() for each in marks.all(service, soft=soft)]
+        return sorted(found, key=lambda each: each[0])

@@ -54,6 +54,14 @@ def may_stand_in(kept: Kept, stale_s: float, fate: Fate) -> bool:
     return fate != "gone" and not kept.validates_always and stale_s < kept.if_error_s
 
 
+def is_of_use(kept: Kept, stale_s: float, fate: Fate) -> bool:
+    """Whether an answer may still serve, stand in, or be validated."""
+    if fate == "gone":
+        return False
+    serves = not kept.validates_always and stale_s < max(0, kept.while_revalidate_s, kept.if_error_s)
+    return serves or bool(kept.entity_tag or kept.last_modified)
+
+
 def not_modified(kept: Kept, if_none_match: str, if_modified_since: str, date: str) -> bool:
     """Whether the client has what is kept (RFC 9110 section 13.2.2): If-None-Match comes first.
 

@@ -7,6 +7,7 @@ a shelf for each tenant nobody can drive out more of the others than they hold b
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 SMALL_SHARE: Final = 10  # part of a shelf for what is new, as in the paper
@@ -19,6 +20,7 @@ class Item(Protocol):
     tenant: str
     size_bytes: int
     hits: int  # counted up to HITS_COUNTED, by whoever uses it
+    wanted: bool  # asked for again, by whoever uses it, or since it came back after it went
 
     @property
     def name(self) -> int:
@@ -41,12 +43,17 @@ class Shelf(Generic[I]):
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
 
+    def __iter__(self) -> Iterator[I]:
+        yield from self._main
+        yield from self._small
+
     def add(self, item: I) -> None:
         """Put an item on the shelf."""
         self.used_bytes += item.size_bytes
         if item.name in self._ghosts:
             del self._ghosts[item.name]
             self._main[item] = None
+            item.wanted = True
         else:
             self._small[item] = None
             self._small_bytes += item.size_bytes
@@ -97,6 +104,10 @@ class Shelves(Generic[I]):
 
     def __len__(self) -> int:
         return sum(map(len, self._shelves.values()))
+
+    def __iter__(self) -> Iterator[I]:
+        for shelf in self._shelves.values():
+            yield from shelf
 
     def used_by(self, tenant: str) -> int:
         """Bytes of one tenant's items."""

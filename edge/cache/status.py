@@ -13,9 +13,9 @@ SHARED: Final = "shared-fetch"  # the image's, by several requests: each of them
 SILENT: Final = frozenset({"", "unsaid"})  # reasons that are none: nobody asked for anything to be kept
 
 
-def hit(ttl_s: int) -> bytes:
+def hit(ttl_s: int, *, from_disk: bool = False) -> bytes:
     """An answer that was kept, and no guest ran for it."""
-    return b"Cache-Status: nunatak; hit; ttl=%d\r\n" % ttl_s
+    return b"Cache-Status: nunatak; hit; ttl=%d%b\r\n" % (ttl_s, b"; detail=disk" if from_disk else b"")
 
 
 def collapsed(forward: str, ttl_s: int) -> bytes:

@@ -1,13 +1,15 @@
 """What an edge believes of the catalogue: which image each service and host is now, and nothing unverified.
 
-python-tuf's `Updater` follows root, timestamp, snapshot and targets; the hash bins below are fetched when first asked
-for and checked by the same rules (named by the snapshot, hash, signature, version, expiry). What is believed is a view
-that is replaced whole after everything in it has been checked, and that is loaded again from disk at start:
+python-tuf's `Updater` follows root, timestamp, snapshot and targets; the hash bins below, and the files of tenants that
+these delegate to, are fetched when first asked for and checked by the same rules (named by the snapshot, hash,
+signature, version, expiry). What is believed is a view that is replaced whole after everything in it has been checked,
+and that is loaded again from disk at start:
 
 - it never goes back a version, unless the trust root has taken the keys away that signed the present one: what a thief
   of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
 - when nothing has changed a refresh is one conditional GET;
-- past its expiry, entries of bins that were verified before stay usable and new bins are refused;
+- past its expiry, entries of roles that were verified before stay usable and new roles are refused;
+- what the operator holds (`vmimage.holds`) is not there, and the list is read before all else;
 - whatever fails, the view stays as it was;
 - a folder that takes no more, a full disk, is no failure: what was verified is believed and counts from memory.
 
@@ -20,16 +22,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from tuf.api.exceptions import (
-    RepositoryError,
-)
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
 from tuf.ngclient import UpdaterConfig
 
 from edge.catalogue.metadata import (
@@ -41,12 +40,23 @@ from edge.catalogue.metadata import (
     still_signed,
     translated,
 )
+from edge.catalogue.view import (
+    Entry,
+    Known,
+    Role,
+    View,
+    is_bin,
+    key_taken_away,
+    refuse_older,
+    refuse_older_services,
+    verified,
+)
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import write_private
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.manifest import is_name
-from vmimage.renewal import expiries
+from vmimage.tenants import holder, signers_of, tenant_of, tenant_role
 from vmimage.trust import (
     ROOT_MAX,
     SNAPSHOT_MAX,
@@ -56,36 +66,13 @@ from vmimage.trust import (
     Trust,
     host_path,
     is_host,
-    parse_target,
     service_path,
 )
 
 FETCHES_AT_ONCE: Final = 4
 
 
-class _Bin(NamedTuple):
-    """What a verified bin says, and until when it may be taken anew."""
-
-    entries: dict[str, ServiceRecord]
-    expires: datetime
-
-
 _logger: Final = log.logger("catalogue")
-
-
-@dataclass(frozen=True)
-class _View:
-    """One consistent state of the catalogue. `bins` grows; all else stays as it is."""
-
-    trust: Trust
-    snapshot: Snapshot
-    timestamp_version: int
-    expires: datetime
-    signed: tuple[bytes, bytes]  # the timestamp and the snapshot, as they came
-    bins: dict[str, _Bin] = field(default_factory=dict)
-
-    def file(self, role: str) -> MetaFile | None:
-        return self.snapshot.meta.get(f"{role}.json")
 
 
 class Catalogue:
@@ -118,7 +105,7 @@ class Catalogue:
         self._failing = False
         self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
         self._etag: str | None = None
-        self._view: _View | None = None
+        self._view: View | None = None
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
         try:
@@ -144,12 +131,12 @@ class Catalogue:
         return view is None or self._now() >= view.expires
 
     def expiries(self) -> dict[str, datetime]:
-        """When what is signed by hand ends, by role; of bins the first of those that are known here."""
+        """When what is signed by hand ends, by role; of bins and tenants the first of those that are known here."""
         view = self._view
         if view is None:
             return {}
         with self._growing:
-            return expiries(view.trust, [each.expires for each in view.bins.values()])
+            return view.expiries()
 
     def refresh(self) -> bool:
         """Learn what has changed; whether anything of the services has.
@@ -168,32 +155,31 @@ class Catalogue:
                 updater = self._updater()
                 updater.refresh()
                 top = self._verified_top()
-            old, new = self._view, self._parse(top, updater.root_version)
+            old, new = self._view, self._parse(top, updater.root_version, updater.snapshot)
             outdated: list[Path] = []
             if old is not None:
                 self._refuse_older(old, new)
                 outdated = self._carry_over(old, new)
+            self._read_holds(new)
             self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
             self._view, self._etag = new, etag
             for path in outdated:
                 path.unlink(missing_ok=True)
             return old is None or old.snapshot.meta != new.snapshot.meta
 
-    def _refuse_older(self, old: _View, new: _View) -> None:
+    def _refuse_older(self, old: View, new: View) -> None:
         """:raises VerificationError: a version went back, and no key that signed the present one was taken away."""
         if still_signed(new.trust.root, *old.signed) and (
             new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
         ):
             raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
-        if _bin_keys(old) != _bin_keys(new):
+        if old.trust.bin_keys != new.trust.bin_keys:
             return  # their versions too are what another key says
         with self._growing:
-            known = list(old.bins)
+            known = list(filter(is_bin, old.roles))
         for role in known:  # the publisher has signed these: no online key, old or new, may take them back
-            before, file = old.file(role), new.file(role)
-            if before is not None and (file is None or file.version < before.version):
-                got = file.version if file is not None else "none"
-                raise VerificationError(f"{role}: version {before.version} or later expected, got {got}")
+            if (before := old.file(role)) is not None:
+                refuse_older(role, before, new.file(role))
 
     def find_service(self, name: str) -> ServiceRecord | None:
         """What the service is now, None when there is no such service.
@@ -209,9 +195,7 @@ class Catalogue:
 
         :param ask: whether the origin may be asked where it is not known here.
         """
-        if not is_name(name) or not (ask or self._has_bin(service_path(name))):
-            return None
-        record = self._find(service_path(name))
+        record = self._find(service_path(name), ask) if is_name(name) else None
         return record if record is not None and record.withdrawn else None
 
     def find_host(self, host: str) -> ServiceRecord | None:
@@ -219,61 +203,100 @@ class Catalogue:
         host = host.lower()
         return self._find(host_path(host)) if is_host(host) else None
 
-    def _has_bin(self, path: str) -> bool:
-        view = self._view
-        return view is not None and view.trust.bin_of(path) in view.bins
-
-    def _find(self, path: str) -> ServiceRecord | None:
+    def _find(self, path: str, ask: bool = True) -> ServiceRecord | None:
         view = self._view
         if view is None:
+            if not ask:
+                return None
             self.refresh()
             view = self._view
             assert view is not None
-        role = view.trust.bin_of(path)
-        bin_ = view.bins.get(role)
-        if bin_ is None:
-            file = view.file(role)
-            if file is None:
-                return None
-            self._refuse_if_expired()
-            bin_ = self._fetch_bin(view, role, file)
-            with self._growing:
-                if view is self._view:
-                    view.bins[role] = bin_
-        return bin_.entries.get(path)
+        entry = self._entry(view, view.trust.bin_of(path), path, ask)
+        tenant = holder(path, entry)
+        if tenant is not None:
+            entry = self._entry(view, tenant_role(tenant), path, ask)
+        if not isinstance(entry, ServiceRecord):
+            return None
+        return None if view.holds().reason(entry.manifest_digest, entry.service, entry.tenant) else entry
 
-    def _carry_over(self, old: _View, new: _View) -> list[Path]:
-        """Bring every bin that is known here into the new view, so that nothing known is lost when the origin goes.
+    def _entry(self, view: View, role: str, path: str, ask: bool) -> Entry | None:
+        found = self._role(view, role, ask)
+        return found.entries.get(path) if found is not None else None
+
+    def _role(self, view: View, role: str, ask: bool) -> Role | None:
+        """A bin or a tenant's file, None where there is none; or none here, if the origin may not be asked."""
+        found = view.roles.get(role)
+        if found is not None:
+            return found
+        file, tenant = view.file(role), tenant_of(role)
+        if file is None:
+            return None
+        bin_ = self._role(view, view.bin_of_tenant(tenant), ask) if tenant is not None else None
+        if not ask or (tenant is not None and (bin_ is None or bin_.delegation(tenant) is None)):
+            return None
+        self._refuse_if_expired()
+        found = self._fetch(view, role, file, bin_)
+        with self._growing:
+            if view is self._view:
+                view.roles[role] = found
+        return found
+
+    def _read_holds(self, view: View) -> None:
+        """Before anything is looked up: what is held is not there, whoever keeps the list from this edge."""
+        role = view.bin_of_holds
+        file = view.file(role)
+        if file is not None and role not in view.roles:
+            view.roles[role] = self._fetch(view, role, file, None)
+
+    def _carry_over(self, old: View, new: View) -> list[Path]:
+        """Bring every role that is known here into the new view, so that nothing known is lost when the origin goes.
 
         Returns the files that the new view no longer needs.
         """
         with self._growing:
-            known = dict(old.bins)
-        changed: list[tuple[str, MetaFile]] = []
+            known = dict(old.roles)
+        same = old.trust.bin_keys == new.trust.bin_keys
+        outdated = self._carry(old, new, {role: Known(known[role], None, same, same) for role in known if is_bin(role)})
+        theirs: dict[str, Known] = {}
+        for role, found in known.items():
+            tenant, before = tenant_of(role), old.file(role)
+            bin_ = new.roles.get(new.bin_of_tenant(tenant)) if tenant is not None else None
+            by = bin_.delegation(tenant) if bin_ is not None and tenant is not None else None
+            if by is not None and before is not None:  # else it is a bin, or the operator has removed the tenant
+                forward = not key_taken_away(found, by)
+                if forward:
+                    refuse_older(role, before, new.file(role))
+                theirs[role] = Known(found, bin_, signers_of(by) == found.signers, forward)
+        return outdated + self._carry(old, new, theirs)
+
+    def _carry(self, old: View, new: View, known: Mapping[str, Known]) -> list[Path]:
+        changed: list[tuple[str, MetaFile, Role | None]] = []
         outdated = []
-        same_keys = _bin_keys(old) == _bin_keys(new)
-        for role, bin_ in known.items():
+        for role, was in known.items():
             before, file = old.file(role), new.file(role)
-            if file == before and same_keys:
-                new.bins[role] = bin_
+            if file == before and was.same_keys:
+                new.roles[role] = was.role
             elif file is not None and before is not None:
-                changed.append((role, file))
+                changed.append((role, file, was.bin))
                 if file.version != before.version:
-                    outdated.append(self._bin_path(role, before))
+                    outdated.append(self._path(role, before))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-            fetched = list(pool.map(lambda item: self._fetch_bin(new, *item), changed))
-        new.bins.update({role: bin_ for (role, _), bin_ in zip(changed, fetched, strict=True)})
+            fetched = list(pool.map(lambda item: self._fetch(new, *item), changed))
+        for (role, _, _), found in zip(changed, fetched, strict=True):
+            if known[role].forward:
+                refuse_older_services(known[role].role, found)
+            new.roles[role] = found
         return outdated
 
-    def _fetch_bin(self, view: _View, role: str, file: MetaFile) -> _Bin:
+    def _fetch(self, view: View, role: str, file: MetaFile, bin_: Role | None) -> Role:
         url = f"{self._url}{file.version}.{role}.json"
         with translated():
             data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
-        signed = _check_bin(view, role, file, data)
-        if signed.is_expired(self._now()):
-            raise VerificationError(f"{role}: metadata that has not expired expected, got {signed.expires}")
-        self._write(self._bin_path(role, file), data)
-        return _bin(signed)
+        found = verified(view, role, file, data, bin_)
+        if self._now() >= found.expires:
+            raise VerificationError(f"{role}: metadata that has not expired expected, got {found.expires}")
+        self._write(self._path(role, file), data)
+        return found
 
     def _refuse_if_expired(self) -> None:
         view = self._view
@@ -295,7 +318,8 @@ class Catalogue:
             self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root
         )
 
-    # The folder: tuf/ is the Updater's; bins/<version>.<role>.json are immutable; catalogue.json names the view.
+    # The folder: tuf/ is the Updater's; bins/<version>.<role>.json, of bins and tenants, are immutable; catalogue.json
+    # names the view.
 
     def _verified_top(self) -> dict[str, str]:
         """The four top-level roles as the Updater left them."""
@@ -305,19 +329,19 @@ class Catalogue:
         unkept = self._unkept.get(str(path))
         return path.read_bytes() if unkept is None else unkept
 
-    def _parse(self, top: Mapping[str, str], last_root: int | None = None) -> _View:
+    def _parse(self, top: Mapping[str, str], last_root: int | None = None, snapshot: Snapshot | None = None) -> View:
         """The view that `top` says, signatures checked; expiry is not.
 
-        :param last_root: its version; None: as far as there are any.
+        :param last_root: its version; None: as far as there are any. :param snapshot: that of `top`, verified.
         """
         trust = Trust(self._roots(last_root), top["targets"].encode())
         timestamp = trust.verify_timestamp(top["timestamp"].encode())
-        snapshot = trust.verify_snapshot(top["snapshot"].encode())
+        snapshot = snapshot or trust.verify_snapshot(top["snapshot"].encode())
         if timestamp.snapshot_meta.version != snapshot.version:
             raise VerificationError("timestamp and snapshot of one state expected")
         expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)
         signed = top["timestamp"].encode(), top["snapshot"].encode()
-        return _View(trust, snapshot, timestamp.version, expires, signed)
+        return View(trust, snapshot, timestamp.version, expires, signed)
 
     def _roots(self, last: int | None) -> list[bytes]:
         roots = [self._root]
@@ -330,23 +354,27 @@ class Catalogue:
                 break
         return roots
 
-    def _resume(self) -> _View | None:
+    def _resume(self) -> View | None:
         """What an earlier process believed, None when there is nothing sound."""
         try:
             view = self._parse(json.loads((self._dir / "catalogue.json").read_bytes()))
         except (OSError, ValueError, TypeError, LookupError, AttributeError, VerificationError):
             return None
-        for role in filter(view.trust.is_bin, (name.removesuffix(".json") for name in view.snapshot.meta)):
-            file = view.file(role)
+        here = {path.name for path in (self._dir / "bins").iterdir()}
+        roles = [
+            name.removesuffix(".json") for name, file in view.snapshot.meta.items() if f"{file.version}.{name}" in here
+        ]
+        for role in sorted(roles, key=lambda role: tenant_of(role) is not None):  # bins first
+            file, tenant = view.file(role), tenant_of(role)
+            bin_ = view.roles.get(view.bin_of_tenant(tenant)) if tenant is not None else None
             try:
                 if file is not None:
-                    data = self._bin_path(role, file).read_bytes()
-                    view.bins[role] = _bin(_check_bin(view, role, file, data))
+                    view.roles[role] = verified(view, role, file, self._path(role, file).read_bytes(), bin_)
             except (OSError, VerificationError):
-                continue  # never asked for, or damaged: fetched when it is asked for
+                continue  # damaged: fetched when it is asked for
         return view
 
-    def _bin_path(self, role: str, file: MetaFile) -> Path:
+    def _path(self, role: str, file: MetaFile) -> Path:
         return self._dir / "bins" / f"{file.version}.{role}.json"
 
     def _write(self, path: Path, data: bytes, *, durable: bool = False) -> None:
@@ -363,22 +391,3 @@ class Catalogue:
         if not self._failing:
             _logger.error(log.line("catalogue_not_kept", folder=self._dir, error=error))
         self._failing = True
-
-
-def _check_bin(view: _View, role: str, file: MetaFile, data: bytes) -> Targets:
-    """:raises VerificationError: not the bin that the snapshot names."""
-    with translated():
-        file.verify_length_and_hashes(data)
-    signed = view.trust.verify_bin(role, data)
-    if signed.version != file.version:
-        raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
-    return signed
-
-
-def _bin_keys(view: _View) -> tuple[int, tuple[str, ...]]:
-    """What signs bins."""
-    return view.trust.bin_keys
-
-
-def _bin(signed: Targets) -> _Bin:
-    return _Bin({path: parse_target(path, target) for path, target in signed.targets.items()}, signed.expires)

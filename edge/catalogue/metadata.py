@@ -25,7 +25,8 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge.common import fetching, log
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
-from vmimage.trust import NOT_OURS, TIMESTAMP_MAX
+from vmimage.signed import NOT_OURS
+from vmimage.trust import TIMESTAMP_MAX
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 5.0  # between two reads
@@ -62,6 +63,11 @@ class FollowingUpdater(Updater):
     def root_version(self) -> int:
         """Of the newest root that was verified."""
         return self._trusted_set.root.version
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """As it was verified: with many tenants it is the file that takes longest."""
+        return self._trusted_set.snapshot
 
     def _load_root(self) -> None:
         super()._load_root()

@@ -36,7 +36,12 @@ class Counters:
     cache_results: Annotated[
         Tally, "Requests that an answer was kept for, or might have been, by what came of that.", By("result")
     ] = field(default_factory=dict)
-    cache_evictions: Annotated[int, "Kept answers that made room for others."] = 0
+    cache_evictions: Annotated[int, "Kept answers that made room for others in memory."] = 0
+    cache_disk: Annotated[
+        Tally,
+        "Kept answers that went to the disk, left it, or were looked for there, by what came of it.",
+        By("result"),
+    ] = field(default_factory=dict)
     purges: Annotated[Tally, "Purges of kept answers, by what they name.", By("kind")] = field(default_factory=dict)
     refusals: Annotated[Tally, "Error answers of the edge itself, by reason.", By("reason")] = field(
         default_factory=dict
@@ -144,8 +149,11 @@ GAUGES: Final[Mapping[str, str]] = {
     "parked_unsaved_machines": "Parked records that the disk does not have yet.",
     "images": "Images ready in memory.",
     "image_bytes": "Bytes of images ready in memory.",
-    "responses": "Answers that are kept.",
-    "response_bytes": "Memory that they take.",
+    "responses": "Answers that are kept in memory.",
+    "response_bytes": "Memory that they take, and what is set aside for those on disk.",
+    "response_disk_answers": "Answers that are kept on disk.",
+    "response_disk_bytes": "Disk space that they take, with purges and the database's log.",
+    "response_disk_purges": "Purges that are on disk, since some answer there is older.",
     "overlays": "Copy-on-write disks that services wrote to.",
     "overlay_bytes": "Bytes of pages written to them.",
     "overlays_aside": "Of these, copy-on-write disks that are out of use: of another base, dropped or damaged.",
@@ -163,6 +171,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "root_expires_timestamp_seconds": "When the trust root ends, in seconds since 1970; 0 when none is known.",
     "targets_expires_timestamp_seconds": "When the role that says who publishes ends, in such seconds.",
     "bins_expires_timestamp_seconds": "When the first of the catalogue's bins known here ends, in such seconds.",
+    "tenants_expires_timestamp_seconds": "When the first of the tenants' files known here ends, in such seconds.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -346,6 +346,7 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
+    yield from config.response_problems
     yield from config.header_problems
     yield from config.trace_problems
     parsed: tuple[tuple[str, Callable[[], object]], ...] = (

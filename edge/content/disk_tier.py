@@ -21,6 +21,7 @@ from diskcache.core import MODE_BINARY, MODE_RAW
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import private_folder
+from edge.content.database import is_damage
 from vmimage.errors import OperatorError
 
 # Smaller values live in the SQLite file itself: a parked C guest is about 3 KB, and a file of its own would cost it
@@ -34,8 +35,6 @@ SQLITE_CACHE_PAGES: Final = 256
 USE_NOTED_S: Final = 10.0  # between two notes that something was used: to note it takes a write, to read takes none
 REOPEN_S: Final = 10.0  # between two tries to open a cache that could not be opened
 _FILE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val", re.ASCII)  # as diskcache names them
-# Result codes of SQLite (sqlite3.h) that say the index itself is wrong. SQLITE_ERROR is what a missing table gives.
-_DAMAGED: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
 _logger: Final = log.logger("tiers")
 _Result = TypeVar("_Result")
@@ -203,7 +202,7 @@ class DiskTier:
             self._note(what, error)
             if cache is not None:
                 _undo(cache)
-            if _is_damaged(error):
+            if is_damage(error):
                 self._make_anew(cache, error)
             return otherwise
         self._failing = ""
@@ -219,7 +218,7 @@ class DiskTier:
                 try:
                     self._cache = self._open_checked()
                 except (OSError, sqlite3.Error, diskcache.Timeout) as error:
-                    if not _is_damaged(error):
+                    if not is_damage(error):
                         raise
                     self._cache = self._open_anew(error)
                 except Exception as error:  # settings in the index that diskcache takes, and stumbles over
@@ -291,9 +290,3 @@ def _undo(cache: Any) -> None:
     for name in cache.disk.written():
         cache.disk.remove(name)
     cache.disk.written().clear()
-
-
-def _is_damaged(error: Exception) -> bool:
-    """Whether the index itself is at fault, and not the disk under it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _DAMAGED  # the low byte is the primary result code

@@ -27,8 +27,9 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import set_aside
 from edge.common.threads import submit
+from edge.content.database import COMPANIONS, Damaged, code_of, is_damage
 from edge.content.seal import Seal
-from edge.devices.written import DAMAGED, TOTALS, Aside, Damaged, Overlay, WrittenFile, choose, code_of, new_version
+from edge.devices.written import TOTALS, Aside, Overlay, WrittenFile, choose, new_version
 from vmimage import abi
 from vmimage.disk import encode_pages
 from vmimage.errors import OperatorError, Unavailable
@@ -80,7 +81,7 @@ class Overlays:
             try:
                 self._database = self._begin()
             except Damaged as error:
-                aside = set_aside(self._path, "-wal", "-shm", "-journal")
+                aside = set_aside(self._path, *COMPANIONS)
                 self._counters.add(self._counters.overlays_set_aside, "file damaged")
                 hint = "services begin with their disks as published; nothing was deleted"
                 _logger.error(log.line("written_pages_damaged", error=error, kept_as=aside, hint=hint))
@@ -99,7 +100,7 @@ class Overlays:
             self._take_in(database)
         except BaseException as error:
             database.close()
-            if isinstance(error, ValueError) or (isinstance(error, sqlite3.Error) and code_of(error) in DAMAGED):
+            if isinstance(error, ValueError) or (isinstance(error, sqlite3.Error) and is_damage(error)):
                 raise Damaged(str(error)) from None
             raise
         return database

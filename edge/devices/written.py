@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from edge.common import log
-from edge.common.private import FILE_MODE
+from edge.content.database import Damaged, connect, is_damage
 from edge.content.seal import TAG_BYTES, Seal
 from vmimage import abi
 
@@ -21,18 +21,10 @@ Aside = Literal["", "another base", "another tenant", "dropped", "withdrawn", "d
 
 FORM: Final = 2  # of the file, as its user_version; the one before had neither checks nor a form
 TOTALS: Final = 1 << 8 * TAG_BYTES
-# Result codes of SQLite (sqlite3.h) that say the file itself is wrong. SQLITE_ERROR is what a missing table gives.
-DAMAGED: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 _PAGE: Final = "written page 1"  # what a check is for, and the form of what is checked
 _OVERLAY: Final = "written disk 1"
 _FILE: Final = "written file 1"
 
-# No other process has the file, so the index of the write-ahead log stays in memory: it needs no room on a full disk.
-_SETTINGS: Final = """
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-"""
 _SCHEMA: Final = """
     CREATE TABLE about (name TEXT PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE overlay (number INTEGER PRIMARY KEY, service TEXT NOT NULL, disk TEXT NOT NULL, since INTEGER NOT NULL,
@@ -70,10 +62,6 @@ class Overlay:
         )
 
 
-class Damaged(Exception):
-    """Pages or a file that cannot be believed."""
-
-
 def choose(found: Sequence[Overlay], since: int | None, tenant: str, base: str) -> Overlay | None:
     """Which of a service's overlays of a disk is in use.
 
@@ -102,11 +90,9 @@ class WrittenFile:
         :raises Damaged: what is there cannot be believed.
         :raises OSError, sqlite3.Error: it cannot be opened now.
         """
-        if not self._path.exists():
-            self._path.touch(FILE_MODE)
-        database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        database: sqlite3.Connection | None = None
         try:
-            database.executescript(_SETTINGS)
+            database = connect(self._path)
             (wrong,) = database.execute("PRAGMA quick_check(1)").fetchone()
             if wrong != "ok":
                 raise Damaged(wrong)
@@ -116,13 +102,11 @@ class WrittenFile:
             (key,) = database.execute("SELECT value FROM about WHERE name = 'key'").fetchone() or (None,)
             if key != self._seal.tag(_FILE):
                 raise Damaged("it was written under another key of this edge")
-        except sqlite3.Error as error:
-            database.close()
-            if code_of(error) in DAMAGED:
+        except BaseException as error:
+            if database is not None:
+                database.close()
+            if isinstance(error, sqlite3.Error) and is_damage(error):
                 raise Damaged(str(error)) from None
-            raise
-        except BaseException:
-            database.close()
             raise
         return database
 
@@ -190,11 +174,6 @@ class WrittenFile:
         if total % TOTALS != overlay.total:
             raise Damaged(f"{overlay.pages} pages of one state expected, got {len(pages)} of several")
         return pages
-
-
-def code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code; 0 where there is none."""
-    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF  # the higher bytes tell kinds of it apart
 
 
 def new_version() -> int:

@@ -22,8 +22,9 @@ from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get,
 from edge.common.counters import Counters
 from edge.front import cgi
 from edge.front.crowd import Crowd
-from edge.front.fills import Fill, Head, UnderWay
+from edge.front.fills import Fill, Head, UnderWay, where_of
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
+from edge.front.looks import Looks
 from edge.front.nobody import Nobody
 from edge.front.request import Request
 from edge.model import loops
@@ -35,6 +36,7 @@ from edge.model.streams import Stream
 
 WAITING_SHARE: Final = 2  # of the memory for kept answers may be requests that wait; who comes then goes on alone
 REQUEST_BYTES: Final = 2 << 10  # of a request beside its head, as `supervisor.waiting` has it
+LOOKING_SHARE: Final = 8  # and requests that wait for a look at the disk
 FILLING_SHARE: Final = 4  # of the memory for kept answers may be parts of those that are on their way
 SAFE: Final = frozenset("GET HEAD OPTIONS PROPFIND REPORT SEARCH QUERY".split())  # RFC 9110 section 9.2.1, and others
 _NOT_WHOLE: Final = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
@@ -64,6 +66,8 @@ class Caching:
         self._keeps = responses.keeps
         self._under_way = UnderWay(responses.budget_bytes // WAITING_SHARE)
         self._prospects = Prospects()
+        below = responses.below
+        self._looks = None if below is None else Looks(responses, below, responses.budget_bytes // LOOKING_SHARE)
         self._filling_bytes = 0
         self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
         self._loop = asyncio.get_running_loop()
@@ -90,15 +94,8 @@ class Caching:
         """
         if not self._keeps or request.upgrade or (request.has_body and request.method in ("GET", "HEAD")):
             return "forward"
-        asked = Asked(
-            request.method,
-            request.headers,
-            service.name,
-            service.release.manifest_digest,
-            route.authority,
-            route.target,
-            self._front.seen(request),
-        )
+        digest, seen = service.release.manifest_digest, self._front.seen(request)
+        asked = Asked(request.method, request.headers, service.name, digest, route.authority, route.target, seen)
         if request.method not in ("GET", "HEAD"):
             request.forward = "method"
             if request.method not in SAFE:
@@ -111,6 +108,8 @@ class Caching:
         found = self._responses.find(asked)
         if isinstance(found, str) and asked.wants_part:
             found = self._part(asked, now) or found
+        if isinstance(found, str) and self._looks is not None and self._may_look(request, asked, service, resume):
+            return "waits"
         entry, use = (None, "forward") if isinstance(found, str) else (found, found.use(now))
         if entry is not None and use.startswith("serve") and not (request.refreshes and use != "serve"):
             service.requests += 1
@@ -128,6 +127,14 @@ class Caching:
         """An answer to those who asked for the same part before."""
         found = self._responses.find(asked.for_part())
         return None if isinstance(found, str) or found.use(now) != "serve" else found
+
+    def _may_look(
+        self, request: Request, asked: Asked, service: Service, resume: Callable[[Request, bool], None]
+    ) -> bool:
+        """Whether a request waits for what the disk has."""
+        _, uri = where_of(asked.key)
+        size = request.head_bytes + REQUEST_BYTES
+        return self._looks is not None and self._looks.wait(request, asked, service.tenant, uri, size, resume)
 
     def _pass_on(
         self,
@@ -172,7 +179,7 @@ class Caching:
             line = status.collapsed(request.forward, ttl_s)
         else:
             self._came_to(request, "hit" if ttl_s >= 0 else "stale")
-            line = status.hit(ttl_s)
+            line = status.hit(ttl_s, from_disk=request.looked)
         self._write(request, asked, entry, line, now)
 
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:

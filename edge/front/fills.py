@@ -17,6 +17,12 @@ Where = tuple[str, str]  # a service, and a URI as purges name it
 Resume = Callable[[bool], None]  # called once, with whether a request is to go on without waiting for another
 
 
+def where_of(key: Key) -> Where:
+    """The service of a page, and the page as purges name it."""
+    service, _, authority, target, _ = key
+    return service, f"{host_name(authority) or ''}{target}"
+
+
 class Head(NamedTuple):
     """Of an answer whose body is on its way: its status, the line of its date, and the lines that are kept."""
 
@@ -35,9 +41,8 @@ class Fill:
 
     def __init__(self, asked: Asked, tenant: str, run: int, entry: Entry | None) -> None:
         """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in."""
-        service, _, authority, target, _ = asked.key
         self.asked = asked
-        self.where: Final[Where] = (service, f"{host_name(authority) or ''}{target}")
+        self.where: Final[Where] = where_of(asked.key)
         self.tenant: Final = tenant
         self.run: Final = run
         self.entry: Final = entry

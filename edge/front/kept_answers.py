@@ -12,7 +12,8 @@ from edge.model.fields import HOP_BY_HOP, listed
 
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; as `cgi` has it
 _READ: Final = SPEAKING | {b"cache-group-invalidation", b"content-location"}
-_DATE: Final = slice(len("Date: "), len("Date: Thu, 01 Jan 1970 00:00:00 GMT"))  # of the line that an edge makes
+_DATE_START: Final = len("Date: ")  # of the line that an edge makes
+_DATE_END: Final = len("Date: Thu, 01 Jan 1970 00:00:00 GMT")
 # Of a 304 (RFC 9110 section 15.4.5): what describes a body that is not there.
 _OF_BODY: Final = frozenset(b"content-type content-encoding content-language content-range content-md5".split())
 _OF_ONE_ANSWER: Final = frozenset({b"age", b"date"})  # what a 304 does not take over from the answer that it is about
@@ -59,7 +60,7 @@ def served(asked: Asked, entry: Entry, now: float) -> Served:
     code, lines, body = entry.status, entry.fields, entry.body
     if asked.fields and code == 200:
         conditions = asked.text(b"if-none-match"), asked.text(b"if-modified-since")
-        if reuse.not_modified(entry.kept, *conditions, entry.date[_DATE].decode("latin-1")):
+        if reuse.not_modified(entry.kept, *conditions, entry.date[_DATE_START:_DATE_END].decode("latin-1")):
             return _served(_NOT_MODIFIED, entry, _without(lines, _OF_BODY), b"", b"", now)
         part = reuse.part(entry.kept, len(body), asked.text(b"range"), asked.text(b"if-range"))
         if part is not None and asked.method == "GET":

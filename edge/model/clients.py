@@ -118,6 +118,12 @@ CLIENTS: Final[Mapping[str, Reason]] = {
         "A purge names nothing, or what cannot be purged, or too much at once.",
         "See docs/how-to/purge-answers.md.",
     ),
+    "purge_not_kept": _client(
+        507,
+        "The disk takes neither a purge nor the end of the answers that are on it: they may be served again after a"
+        " restart. What is in memory is void.",
+        "See that the cache folder can be written, and purge again.",
+    ),
     "no_body_expected": _client(413, "This page of operators takes no body.", "Send none."),
     "not_cached": _client(
         504, "The request is only for a kept answer, and there is none.", "Ask without `only-if-cached`."

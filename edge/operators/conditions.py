@@ -103,7 +103,8 @@ TABLE: Final[tuple[Row, ...]] = (
         "disk_full",
         lambda facts: facts.free_bytes < LEAST_FREE_BYTES or facts.free_files < LEAST_FREE_FILES,
         lambda facts: f"{facts.free_bytes} bytes and {facts.free_files} files are free for the cache folder",
-        "make room, or lower disk, parked_disk, written_disk and log_disk: it serves on, and keeps nothing new",
+        "make room, or lower disk, parked_disk, written_disk, log_disk and response_disk: it serves on, and keeps "
+        "nothing new",
     ),
     Row(
         "work_fails",

@@ -24,6 +24,7 @@ def overview(supervisor: Supervisor, by_tier: Mapping[str, int], now: float) -> 
     """
     counters, budget, facts = supervisor.counters, supervisor.life.budget.tier, facts_of(supervisor)
     memory, images = supervisor.records.memory, supervisor.images.held
+    responses, below = supervisor.responses, supervisor.responses.below
     held = list(supervisor.holds)
     return {
         "time": round(time.time(), 3),
@@ -47,7 +48,9 @@ def overview(supervisor: Supervisor, by_tier: Mapping[str, int], now: float) -> 
             "resident": [budget.used_bytes, budget.budget_bytes],
             "parked": [memory.used_bytes, memory.budget_bytes],
             "images": [images.used_bytes, images.budget_bytes],
+            "answers": [responses.used_bytes, responses.budget_bytes],
         },
+        "disk": {"answers": [0, 0] if below is None else [below.used_bytes, below.limit_bytes]},
         "catalogue": {
             "looked_ago_s": _rounded(supervisor.directory.looked_ago_s),
             "expired": supervisor.directory.expired,

@@ -96,9 +96,9 @@ class Admin:
             case "GET", name if name in self._files:
                 return self._files[name]
             case "POST", "purge":
-                return self._purge(purging.purges_of(query))
+                return await self._purge(purging.purges_of(query))
             case "POST", "invalidate":
-                return self._purge(purging.invalidations_of(body))
+                return await self._purge(purging.invalidations_of(body))
             case "POST", order if order in ORDERS:
                 return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
             case (
@@ -123,9 +123,15 @@ class Admin:
         held = given.holders if given is not None else {}
         return _json({"secrets": [{"holder": name, "names": list(held[name].names)} for name in sorted(held)]})
 
-    def _purge(self, purges: Sequence[Purge]) -> Page:
-        """Make kept answers void: it is done when this returns."""
-        done = [(self._supervisor.responses.purge(purge, self._loop.time()), purge) for purge in purges]
+    async def _purge(self, purges: Sequence[Purge]) -> Page:
+        """Make kept answers void: it is done when this returns, also for the edge that comes after.
+
+        :raises ClientError: the disk does not take it, and has answers that may come back.
+        """
+        responses = self._supervisor.responses
+        done = [(responses.purge(purge, self._loop.time()), purge) for purge in purges]
+        if not await responses.settled():
+            raise ClientError("purge_not_kept")
         _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
         return _json({"purges": purging.shown(done)})
 
@@ -167,6 +173,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "image_bytes": supervisor.images.held.used_bytes,
         "responses": len(supervisor.responses),
         "response_bytes": supervisor.responses.used_bytes,
+        **_below(supervisor),
         "overlays": len(supervisor.disks.overlays),
         "overlay_bytes": supervisor.disks.overlays.used_bytes,
         "overlays_aside": len(aside := supervisor.disks.overlays.aside()),
@@ -186,9 +193,15 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
     }
 
 
+def _below(supervisor: Supervisor) -> dict[str, float]:
+    below = supervisor.responses.below
+    found = (0, 0, 0) if below is None else (below.answers, below.used_bytes, below.purges)
+    return dict(zip(("response_disk_answers", "response_disk_bytes", "response_disk_purges"), found, strict=True))
+
+
 def _ends(supervisor: Supervisor) -> dict[str, float]:
     known = supervisor.directory.expiries
-    roles = ("root", "targets", "bins")
+    roles = ("root", "targets", "bins", "tenants")
     return {f"{role}_expires_timestamp_seconds": known[role].timestamp() if role in known else 0.0 for role in roles}
 
 

@@ -93,13 +93,16 @@ def _head(edge: Mapping[str, Any]) -> Iterable[Text]:
         f"{_percent(edge['hits'])}; {edge['waiting']:,} waiting, {edge['crashes']:,} crashes"
     )
     yield Text(f"serves on {plain(', '.join(edge['serves_on'])) or 'nothing'}")
-    memory = (f"{what} {decimal(used)} of {decimal(most)}" for what, (used, most) in edge["memory"].items())
-    yield Text(f"memory: {', '.join(memory)}")
+    yield Text(f"memory: {_budgets(edge['memory'])}; disk: {_budgets(edge['disk'])}")
     yield Text(f"workers: {'; '.join(map(_worker, edge['workers'])) or 'none'}")
     cache = ", ".join(f"{plain(result)} {count:,}" for result, count in sorted(edge["cache"].items()))
     yield Text(f"kept answers: {cache or 'none asked for'}")
     yield _catalogue(edge["catalogue"], edge["time"])
     yield Text("")
+
+
+def _budgets(budgets: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{what} {decimal(used)} of {decimal(most)}" for what, (used, most) in budgets.items())
 
 
 def _worker(worker: Mapping[str, Any]) -> str:

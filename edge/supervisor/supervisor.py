@@ -69,14 +69,14 @@ class Supervisor:
         disks: Disks,
         worker_command: Sequence[str] = COMMAND,
         secrets: Given | None = None,
+        responses: Responses | None = None,
     ) -> None:
-        """:param secrets: of services; None: no service has any."""
+        """:param secrets: of services; None: no service has any.
+        :param responses: answers that are kept; None: none are."""
         self.config, self.counters = config, counters
         self.directory, self.images, self.records, self.disks = directory, images, records, disks
         self.tasks = Tasks(counters)
-        # Numbers of purges go up over restarts too: no edge makes a thousand a second.
-        purges = Purges(int(time.time() * 1000))
-        self.responses = Responses(config.response_memory, config.response_size, purges, counters)
+        self.responses = responses if responses is not None else Responses(0, 0, Purges(), counters)
         self.quarantine = Quarantine(config.isolates)
         limit = str(worker_bytes(config.resident_bytes))
         command = (*worker_command, "--engine", config.engine, "--kvm-ring0", config.kvm_ring0)

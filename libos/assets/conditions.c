@@ -1,33 +1,31 @@
 /* Conditions of a request, in the order of RFC 9110 section 13.2.2. */
 #include "assets.h"
 
-static const char *past_separators(const char *text) {
-    while (*text == ',' || *text == ' ' || *text == '\t')
-        text++;
-    return text;
-}
-
-/* Whether a list of entity tags names this one. Weakly: `W/` before one in the list does not matter. */
+/* Whether a list of entity tags names this one. Weakly: `W/` before one in the list does not matter. What else stands
+ * in the list is passed over, as edges do where they answer from what they keep. */
 static bool lists(const char *list, const char *tag, bool weakly) {
     size_t size = strlen(tag);
-    for (list = past_separators(list); *list; list = past_separators(list)) {
-        bool weak = list[0] == 'W' && list[1] == '/';
-        list += weak ? 2 : 0;
-        if (*list != '"')
-            return false; /* no list of them: what follows means nothing */
-        const char *end = list + 1 + span_until(list + 1, '"');
-        if (*end != '"')
+    for (const char *from = list; (from = strchr(from, '"')); from++) {
+        const char *end = strchr(from + 1, '"');
+        if (!end)
             return false;
-        if ((weakly || !weak) && (size_t)(end + 1 - list) == size && !memcmp(list, tag, size))
+        bool weak = from - list >= 2 && from[-2] == 'W' && from[-1] == '/';
+        if ((weakly || !weak) && (size_t)(end + 1 - from) == size && !memcmp(from, tag, size))
             return true;
-        list = end + 1;
+        from = end;
     }
     return false;
 }
 
+static const char *past_blanks(const char *text) {
+    while (*text == ' ' || *text == '\t')
+        text++;
+    return text;
+}
+
 static bool is_any(const char *list) {
-    list = past_separators(list);
-    return *list == '*' && !*past_separators(list + 1);
+    list = past_blanks(list);
+    return *list == '*' && !*past_blanks(list + 1);
 }
 
 enum verdict conditions_verdict(const struct conditions *of, const char *tag, uint64_t modified_s) {

@@ -14,7 +14,9 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
+from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
 from origin.commands.renew_cli import renew
@@ -27,10 +29,12 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    load_signing,
     load_upload_token,
     written_choice,
 )
 from origin.commands.static_cli import static
+from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -45,6 +49,9 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
 
 app = typer.Typer()
 app.add_typer(token, name="token")
+app.add_typer(tenant, name="tenant")
+app.add_typer(keys_app, name="keys")
+app.add_typer(hold, name="hold")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -60,11 +67,26 @@ app.command()(prune)
 
 
 @app.command()
-def keygen(folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")]) -> None:
+def keygen(
+    folder: Annotated[Path, typer.Argument(help="Key folder to make.", metavar="FOLDER")],
+    signers: Annotated[int, typer.Option(min=1, max=16, help="Keys of root, and of targets.", metavar="KEYS")] = 1,
+    threshold: Annotated[int, typer.Option(min=1, max=16, help="How many of them sign.", metavar="KEYS")] = 1,
+    bin_bits: Annotated[
+        int,
+        typer.Option(
+            min=4,
+            max=14,
+            help="The catalogue has two to the power of this many bins; 12 for a million services.",
+            metavar="BITS",
+        ),
+    ] = 8,
+) -> None:
     """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
     from origin import keys
 
-    keys.generate(folder, _now())
+    if threshold > signers:
+        raise OperatorError(f"--threshold: at most the number of --signers, {signers}, expected, got {threshold}")
+    keys.generate(folder, _now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
     typer.echo(f"{folder / 'root.key'}, {folder / 'targets.key'}: keep these offline")
 
@@ -103,7 +125,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
-    from origin.keys import LOG_TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.logs import Logs
@@ -115,9 +137,11 @@ def origin(
         typer.echo(as_file(context), nl=False)
         return
 
-    def shared_tokens(token_file: Path | None) -> tuple[str, str | None]:
+    def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
         log_file = keys / LOG_TOKEN_FILE
-        return load_upload_token(keys, token_file), load_token(log_file) if log_file.exists() else None
+        own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
+        upload = None if own else load_upload_token(keys, token_file)  # operators may all have tokens of their own
+        return upload, load_token(log_file) if log_file.exists() else None
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
@@ -201,7 +225,7 @@ def publish(
     """
     from dataclasses import replace
 
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.publish import publish as publishing
     from origin.publish.image_files import publication, read_batch, read_image
     from vmimage.manifest import is_name
@@ -218,7 +242,7 @@ def publish(
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = written_choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
         lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
         load_trust(keys),
@@ -245,10 +269,10 @@ def rollback(
     plain_http: PlainOption = False,
 ) -> None:
     """Publish an earlier image of a service again, as a new version."""
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.publish import publish as publishing
 
-    choice, signer = written_choice(written), load_signer(keys, "publisher")
+    choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
         lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
         load_trust(keys),

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from origin.commands.shared import KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token, written_choice
+from origin.commands.shared import (
+    KeysOption,
+    OriginOption,
+    PlainOption,
+    TokenOption,
+    load_signing,
+    load_upload_token,
+    written_choice,
+)
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import Signer
-
+    from origin.publish.authors import Signing
     from origin.publish.chain import Warn
     from origin.publish.entries import Exchange
     from vmimage.trust import ServiceRecord, Trust
@@ -49,7 +56,7 @@ def withdraw(
 
     choice = written_choice(written)
 
-    def start(trust: Trust, signer: Signer, now: datetime) -> Exchange:
+    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
         return names.withdraw(service, trust, signer, now, choice, _warn)
 
     [record] = _carry_out(start, origin, keys, token_file, plain_http)
@@ -84,7 +91,7 @@ def rename(
 
     choice = written_choice(written)
 
-    def start(trust: Trust, signer: Signer, now: datetime) -> Exchange:
+    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
         return names.rename(old, new, trust, signer, now, choice, _warn)
 
     records = _carry_out(start, origin, keys, token_file, plain_http)
@@ -123,7 +130,7 @@ def remove(
 
 
 def _change_hosts(
-    change: Callable[[str, Sequence[str], Trust, Signer, datetime, Warn], Exchange],
+    change: Callable[[str, Sequence[str], Trust, Signing, datetime, Warn], Exchange],
     service: str,
     names: Sequence[str],
     origin: str,
@@ -133,23 +140,23 @@ def _change_hosts(
 ) -> None:
     from origin.publish.progress import report
 
-    def start(trust: Trust, signer: Signer, now: datetime) -> Exchange:
+    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
         return change(service, names, trust, signer, now, _warn)
 
     report(_carry_out(start, origin, keys, token_file, plain_http))
 
 
 def _carry_out(
-    start: Callable[[Trust, Signer, datetime], Exchange],
+    start: Callable[[Trust, Signing, datetime], Exchange],
     origin: str,
     keys: Path,
     token_file: Path | None,
     plain_http: bool,
 ) -> list[ServiceRecord]:
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.publish.client import carry_out
 
-    exchange = start(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC))
+    exchange = start(load_trust(keys), load_signing(keys), datetime.now(UTC))
     return carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
 
 

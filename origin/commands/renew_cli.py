@@ -52,11 +52,20 @@ def renew(
 
     Needs the operator's token and the private keys of what it signs. The origin renews snapshot and timestamp itself.
     """
-    from origin.keys import TOKEN_FILE, load_signer, load_token, load_top, new_signer, read_signer, settle
+    from origin.keys import (
+        TOKEN_FILE,
+        folder_signers,
+        load_signer,
+        load_token,
+        load_top,
+        new_signer,
+        read_signer,
+        settle,
+    )
     from origin.publish.client import carry_out
     from origin.publish.renew import ROLES, Plan, needed
     from origin.publish.renew import renew as renewing
-    from vmimage.trust import KEY_ROLES
+    from vmimage.trust import KEY_ROLES, OFFLINE_ROLES
 
     new = sorted(set(replace or ()))
     wanted = frozenset(roles) if roles else (needed(new) if new else frozenset(ROLES))
@@ -67,7 +76,9 @@ def renew(
     wanted |= needed(new)
     others = [read_signer(path) for path in with_key or ()]
     signers: dict[str, Sequence[Signer]] = {
-        role: [load_signer(keys, role), *others] for role in ("root", "targets") if role in wanted
+        role: [*(folder_signers(keys, role) or ([] if others else [load_signer(keys, role)])), *others]
+        for role in OFFLINE_ROLES
+        if role in wanted
     }
     publisher = load_signer(keys, "publisher") if "bins" in wanted and "publisher" not in new else None
     root, targets = load_top(keys)

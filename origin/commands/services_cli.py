@@ -141,7 +141,8 @@ def _lines(about: dict[str, Any]) -> Iterable[Sequence[str]]:
 def _who(who: Any) -> str:
     if not isinstance(who, dict):
         return "-"
-    return "operator" if who.get("operator") else f"{who.get('tenant')} (token {who.get('token')})"
+    name = "operator" if who.get("operator") else str(who.get("tenant"))
+    return f"{name} (token {who['token']})" if who.get("token") else name
 
 
 def _columns(rows: Iterable[Sequence[str]]) -> Iterable[str]:

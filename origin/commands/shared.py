@@ -10,11 +10,17 @@ import typer
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.publish.authors import Signing
     from origin.publish.written import Choice
 
 KeysOption = Annotated[
     Path,
-    typer.Option("--keys", envvar="NUNATAK_KEYS", help="Key folder that `nunatak keygen` made.", metavar="FOLDER"),
+    typer.Option(
+        "--keys",
+        envvar="NUNATAK_KEYS",
+        help="Key folder that `nunatak keygen` or `nunatak tenant keygen` made.",
+        metavar="FOLDER",
+    ),
 ]
 OriginOption = Annotated[
     str, typer.Option("--origin", envvar="NUNATAK_ORIGIN", help="URL of the origin.", metavar="URL")
@@ -77,6 +83,18 @@ def load_upload_token(keys: Path, token_file: Path | None) -> str:
     from origin.keys import TOKEN_FILE, load_token
 
     return load_token(token_file or keys / TOKEN_FILE)
+
+
+def load_signing(keys: Path) -> Signing:
+    """Who publishes with a key folder: the operator, by the publisher key, or a tenant with keys of its own.
+
+    :raises OperatorError: a key is missing, or others may read it.
+    """
+    from origin.keys import load_signer
+    from origin.model.tenant_keys import is_tenants, load_signers
+    from origin.publish.authors import Tenant
+
+    return Tenant(*load_signers(keys)) if is_tenants(keys) else load_signer(keys, "publisher")
 
 
 def written_choice(text: str | None) -> Choice | None:

@@ -25,6 +25,7 @@ from origin.commands.shared import (
     PlainOption,
     TenantOption,
     TokenOption,
+    load_signing,
     load_upload_token,
 )
 from vmimage.errors import PublisherError
@@ -67,7 +68,7 @@ def static(
     import tempfile
 
     from origin.bake.recipe import name_of
-    from origin.keys import load_signer, load_trust
+    from origin.keys import load_trust
     from origin.model.publication import Publication
     from origin.publish.client import carry_out
     from origin.publish.progress import report, upload_bar
@@ -77,7 +78,7 @@ def static(
     service = name or name_of(folder.resolve())
     if tenant and not is_name(tenant):
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
-    trust, signer, token = load_trust(keys), load_signer(keys, "publisher"), load_upload_token(keys, token_file)
+    trust, signer, token = load_trust(keys), load_signing(keys), load_upload_token(keys, token_file)
     with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
         images, disks = _built(
             folder,

@@ -1,4 +1,4 @@
-"""The commands `nunatak token`: tokens of tenants, for uploads, and of edges, for logs."""
+"""The commands `nunatak token`: tokens of tenants, for uploads, of edges, for logs, and of operators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from origin.model.tokens import For
 
 token = typer.Typer(
-    help="Make, list and remove tokens: of tenants for uploads, of edges for logs.", no_args_is_help=True
+    help="Make, list and remove tokens: of tenants for uploads, of edges for logs, of operators.", no_args_is_help=True
 )
 
 
@@ -37,15 +37,25 @@ def add(
             show_default="none",
         ),
     ] = None,
+    operator: Annotated[
+        str | None,
+        typer.Option(
+            help="Operator for whom it is as good as the token of the key folder, which is not needed then.",
+            metavar="NAME",
+            show_default="none",
+        ),
+    ] = None,
 ) -> None:
     """Make a token and print it, which happens only once. A running origin accepts it from now on."""
     from origin.model.tokens import TOKENS_FILE
     from origin.model.tokens import add as add_token
 
-    if (tenant is None) == (edge is None):
-        raise OperatorError("either --tenant or --edge expected: say whom the token is for")
-    use: For = "tenant" if tenant is not None else "edge"
-    made, text = add_token(keys / TOKENS_FILE, use, tenant or edge or "", datetime.now(UTC))
+    named: dict[For, str | None] = {"tenant": tenant, "edge": edge, "operator": operator}
+    given = [(use, name) for use, name in named.items() if name is not None]
+    if len(given) != 1:
+        raise OperatorError("one of --tenant, --edge and --operator expected: say whom the token is for")
+    [(use, name)] = given
+    made, text = add_token(keys / TOKENS_FILE, use, name, datetime.now(UTC))
     typer.echo(f"token {made.id} for {made.use} {made.name}; remove it by `nunatak token remove {made.id}`", err=True)
     typer.echo(text)
 

@@ -90,6 +90,7 @@ async def serve(
             negative=0.0,  # what was refused is another build in a moment
             workers=1,
             upstreams=upstreams,
+            response_disk=0,  # the folder ends with this server
         )
         counters, local = Counters(), LocalOrigin(name, disks)
         directory = Directory(local, counters, config.negative)

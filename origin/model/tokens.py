@@ -1,4 +1,4 @@
-"""Tokens that an origin takes beside those of its key folder: a tenant's for uploads, an edge's for logs.
+"""Tokens that an origin takes beside those of its key folder: tenants' for uploads, edges' for logs, operators'.
 
     tokens      {"version": 1, "tokens": [{"id", "for", "name", "sha256", "made"}, ...]}, mode 0600, in the key folder
 
@@ -33,7 +33,7 @@ _ID: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 _LOG: Final = logging.getLogger(__name__)
-For = Literal["tenant", "edge"]
+For = Literal["tenant", "edge", "operator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Token:
 
     id: str
     use: For
-    name: str  # of the tenant or the edge
+    name: str  # of the tenant, the edge or the operator
     sha256: str
     made: str  # ISO 8601
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from typing import Final
 
-from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect
+from origin.publish.authors import Signing, Tenant
 from vmimage.errors import OriginError, PublisherError, VerificationError
 from vmimage.renewal import ended, ending, expiries
 from vmimage.trust import Trust, follow, verify_top
@@ -98,7 +98,7 @@ def require_token() -> Generator[Sequence[Request], Sequence[Response], None]:
 
 
 def newest(
-    trust: Trust, signer: Signer, now: datetime, warn: Warn
+    trust: Trust, signer: Signing, now: datetime, warn: Warn
 ) -> Generator[Sequence[Request], Sequence[Response], Trust]:
     """The trust by which edges will judge what `signer` signs now.
 
@@ -117,7 +117,7 @@ def newest(
                 "refuse all that is new; compare the clocks, and look at the log of the origin, which renews it"
             )
     _, keyids = trust.bin_keys
-    if signer.public_key.keyid not in keyids:
+    if not isinstance(signer, Tenant) and signer.public_key.keyid not in keyids:  # a tenant's are in its bin
         raise PublisherError(
             f"publisher.key: a key that targets version {trust.targets.version} trusts expected, got another: edges "
             "refuse what it signs; use the key folder that `nunatak renew targets` was last run with"

@@ -10,37 +10,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from securesystemslib.signer import Signer
-from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets
+from tuf.api.metadata import TargetFile
 
-from origin.model.exchange import TIMESTAMP_FILE, Request, Response, expect
+from origin.model.exchange import Request, Response, expect
+from origin.publish.authors import Author, Changes, Signing, author_of
+from origin.publish.books import Known, Meta, ReadBook, read_book, read_snapshot
 from origin.publish.written import Choice, Written, decide
 from vmimage.drives import DriveRef
 from vmimage.errors import OriginError, PublisherError, VerificationError
 from vmimage.manifest import REPOSITORY, Blob, ImageManifest, digest_of, parse_manifest
-from vmimage.trust import (
-    ServiceRecord,
-    Trust,
-    history_of,
-    host_path,
-    make_targets,
-    parse_target,
-    service_path,
-    sign_bin,
-)
+from vmimage.tenancy import Book
+from vmimage.trust import ServiceRecord, Trust, host_path, service_path
 
 CONFLICTS_BORNE: Final = 5  # other publishers who were first; each costs reading and signing again
 
 Exchange = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
-Meta = Mapping[str, MetaFile]
-ReadSnapshot = Generator[Sequence[Request], Sequence[Response], Snapshot]
-ReadBins = Generator[Sequence[Request], Sequence[Response], dict[str, Targets]]
 ReadManifest = Generator[Sequence[Request], Sequence[Response], ImageManifest]
 Hosts = Callable[[tuple[str, ...]], tuple[str, ...]]  # those that a service shall have, from those that it has
 _Disks = Mapping[str, tuple[DriveRef, ...]]
 _ReadDisks = Generator[Sequence[Request], Sequence[Response], _Disks]
 _Look = Generator[Sequence[Request], Sequence[Response], None]
-_Composed = tuple[dict[str, Targets], list[ServiceRecord], dict[str, TargetFile | None]]  # bins, records, changes
+_Composed = tuple[Book, list[ServiceRecord], Changes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +67,11 @@ def image_of(manifest: ImageManifest, size: int) -> Image:
 class Entries:
     """The entries of one origin, as one publisher changes them."""
 
-    def __init__(self, trust: Trust, signer: Signer, now: datetime, choice: Choice | None = None) -> None:
+    def __init__(self, trust: Trust, signer: Signing, now: datetime, choice: Choice | None = None) -> None:
         """:param choice: what becomes of what services wrote to disks whose base is another now."""
-        self._trust, self._signer, self._now, self._choice = trust, signer, now, choice
-        self._bins: dict[str, Targets] = {}  # by file, which never changes
+        self._trust, self._now, self._choice = trust, now, choice
+        self._author = author_of(signer)
+        self._known: Known = {}
         self._disks: dict[str, tuple[DriveRef, ...]] = {}  # by image
         self._seen: tuple[int, Revise, _Composed] | None = None  # what came of which snapshot the last time
 
@@ -92,19 +83,16 @@ class Entries:
         yield from self._look(services, revise)
 
     def point(self, services: Sequence[str], revise: Revise) -> Exchange:
-        """Sign and submit the bins that say what `revise` does of `services`, again if another publisher was first.
+        """Sign and submit the files that say what `revise` does of `services`, again if another publisher was first.
 
         :return: the records of these services.
         :raises PublisherError: a name or host that cannot be published, or is another's.
         """
         for _ in range(CONFLICTS_BORNE):
-            bins, records, changes = yield from self._look(services, revise)
+            book, records, changes = yield from self._look(services, revise)
             if not changes:
                 return records
-            roles: dict[str, dict[str, TargetFile | None]] = {}
-            for path, change in changes.items():
-                roles.setdefault(self._trust.bin_of(path), {})[path] = change
-            signed = {role: sign_bin(bins.get(role), change, self._signer, self._now) for role, change in roles.items()}
+            signed = self._author.sign(book, changes, self._now)
             body = json.dumps({role: data.decode() for role, data in signed.items()}).encode()
             [response] = yield [Request("POST", "/tuf/roles", body, "application/json")]
             if response.status != 409:
@@ -127,24 +115,20 @@ class Entries:
     def _compose(
         self, meta: Meta, services: Sequence[str], revise: Revise
     ) -> Generator[Sequence[Request], Sequence[Response], _Composed]:
-        bins = yield from self._read(meta, map(service_path, services))
-        before = {service: find_record(bins, self._trust, service_path(service)) for service in services}
+        book = yield from self._read(meta, map(service_path, services))
+        before = {service: book.record(service_path(service)) for service in services}
         wanted = revise(before)
         hosts = {host for record in before.values() for host in (record.hosts if record else ())}
         for service, want in wanted.items():
             record = before[service]
             hosts |= set(want.hosts(record.hosts if record else ()))
-        bins |= yield from self._read(meta, map(host_path, hosts))
+        book = yield from self._read(meta, [*map(service_path, services), *map(host_path, hosts)])
         yield from self._read_disks(before, wanted)
-        records, changes = compose(wanted, bins, self._trust, self._disks, self._choice)
-        return bins, records, changes
+        records, changes = compose(wanted, book, self._author, self._disks, self._choice)
+        return book, records, changes
 
-    def _read(self, meta: Meta, paths: Iterable[str]) -> ReadBins:
-        roles = {self._trust.bin_of(path) for path in paths}
-        missing = {role for role in roles if (name := _file_of(role, meta)) and name not in self._bins}
-        read = yield from read_bins(self._trust, meta, missing)
-        self._bins |= {_file_of(role, meta): targets for role, targets in read.items()}
-        return {role: self._bins[name] for role in roles if (name := _file_of(role, meta))}
+    def _read(self, meta: Meta, paths: Iterable[str]) -> ReadBook:
+        return (yield from read_book(self._trust, meta, paths, self._author.tenants, self._known))
 
     def _read_disks(self, before: Mapping[str, ServiceRecord | None], wanted: Mapping[str, Wanted]) -> _Look:
         """The disks of images that are replaced, as far as services may have written to them."""
@@ -164,29 +148,26 @@ class Entries:
 
 
 def compose(
-    wanted: Mapping[str, Wanted],
-    bins: Mapping[str, Targets],
-    trust: Trust,
-    disks: _Disks,
-    choice: Choice | None,
-) -> tuple[list[ServiceRecord], dict[str, TargetFile | None]]:
-    """The records that follow from `wanted`, and the entries that change, None for one that goes.
+    wanted: Mapping[str, Wanted], book: Book, author: Author, disks: _Disks, choice: Choice | None
+) -> tuple[list[ServiceRecord], Changes]:
+    """The records that follow from `wanted`, and the entries that change.
 
-    :param bins: that hold the entries of all services and hosts that are concerned.
+    :param book: that says what all services and hosts are that are concerned.
     :param disks: of the images that are replaced, by digest, as far as they are known and matter.
-    :raises PublisherError: a host that is another service's, or a record that cannot be published.
+    :raises PublisherError: a service or host that is another's, or a record that cannot be published.
     """
-    known = {service: find_record(bins, trust, service_path(service)) for service in wanted}
+    known = {service: book.record(service_path(service)) for service in wanted}
     hosts = {s: want.hosts(before.hosts if (before := known[s]) else ()) for s, want in wanted.items()}
-    _refuse_taken(hosts, bins, trust)
+    for service in wanted:
+        author.require_own(book, service, hosts[service])
+    _refuse_taken(hosts, book)
     records: list[ServiceRecord] = []
-    removed: set[str] = set()
-    added: dict[str, TargetFile] = {}
+    removed: dict[str, TargetFile | None] = {}
+    added: dict[str, TargetFile | None] = {}
     for service, want in wanted.items():
         before = known[service]
         image = want.image or _image_it_has(service, before)
-        tenant = want.tenant or (before.owner if before else "")
-        owner = tenant if tenant != service else ""
+        owner = author.owner(service, want.tenant, before)
         shall_be = image.digest, hosts[service], owner, want.withdrawn
         same = before and (before.manifest_digest, before.hosts, before.owner, before.withdrawn) == shall_be
         if before and same and (want.written is None or want.written(before.version) == before.written):
@@ -196,14 +177,14 @@ def compose(
         places = _places(service, want, before, version, disks, choice)
         about = image.digest, image.size, version, owner, image.snapshot, places, want.withdrawn
         record = ServiceRecord(service, hosts[service], *about)
-        removed |= set(map(host_path, before.hosts)) if before else set()
-        old = _find(bins, trust, service_path(service))
-        added |= make_targets(record, (*history_of(old), before.manifest_digest) if old and before else ())
+        past = (*book.history(service), before.manifest_digest) if before else ()
+        for path, change in author.changes(record, past, before).items():
+            (removed if change is None else added)[path] = change
         records.append(record)
-    return records, {**dict.fromkeys(removed), **added}
+    return records, removed | added
 
 
-def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], bins: Mapping[str, Targets], trust: Trust) -> None:
+def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], book: Book) -> None:
     owners: dict[str, str] = {}
     for service, named in hosts.items():
         for path in map(host_path, named):
@@ -211,7 +192,7 @@ def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], bins: Mapping[str, Targe
                 raise PublisherError(
                     f"{path}: one service expected, got {owners[path]} and {service}: give the host to one of them"
                 )
-            other = find_record(bins, trust, path)
+            other = book.record(path)
             if other is not None and other.service != service and other.service not in hosts:
                 raise PublisherError(
                     f"{path}: a free host expected, got one that service {other.service} has: "
@@ -240,27 +221,6 @@ def _places(
     return decide(before, old, want.image.disks, choice, service)
 
 
-def read_snapshot(trust: Trust) -> ReadSnapshot:
-    """The origin's present snapshot: it says what each role's file is."""
-    [response] = yield [Request("GET", f"/tuf/{TIMESTAMP_FILE}")]
-    expect(response, 200, "timestamp")
-    version = trust.verify_timestamp(response.body).snapshot_meta.version
-    [response] = yield [Request("GET", f"/tuf/{version}.snapshot.json")]
-    expect(response, 200, "snapshot")
-    return trust.verify_snapshot(response.body)
-
-
-def read_bins(trust: Trust, meta: Meta, roles: Iterable[str]) -> ReadBins:
-    """Bins by role name, verified; one that does not exist yet is left out."""
-    asked = sorted(role for role in set(roles) if _file_of(role, meta))
-    responses = yield [Request("GET", f"/tuf/{_file_of(role, meta)}") for role in asked]
-    bins = {}
-    for role, response in zip(asked, responses, strict=True):
-        expect(response, 200, role)
-        bins[role] = trust.verify_bin(role, response.body)
-    return bins
-
-
 def read_manifest(digest: str) -> ReadManifest:
     """The manifest of an image.
 
@@ -269,28 +229,6 @@ def read_manifest(digest: str) -> ReadManifest:
     [response] = yield [Request("GET", f"/v2/{REPOSITORY}/manifests/{digest}")]
     expect(response, 200, f"manifest {digest}")
     return _manifest(digest, response.body)
-
-
-def find_record(bins: Mapping[str, Targets], trust: Trust, path: str) -> ServiceRecord | None:
-    """What bins that were read say a path is."""
-    target = _find(bins, trust, path)
-    return parse_target(path, target) if target is not None else None
-
-
-def find_history(bins: Mapping[str, Targets], trust: Trust, service: str) -> tuple[str, ...]:
-    """Digests of the images of a service's earlier versions, as far as they are remembered, the newest last."""
-    target = _find(bins, trust, service_path(service))
-    return history_of(target) if target is not None else ()
-
-
-def _find(bins: Mapping[str, Targets], trust: Trust, path: str) -> TargetFile | None:
-    targets = bins.get(trust.bin_of(path))
-    return targets.targets.get(path) if targets else None
-
-
-def _file_of(role: str, meta: Meta) -> str:
-    file = meta.get(f"{role}.json")
-    return f"{file.version}.{role}.json" if file is not None else ""
 
 
 def _manifest(digest: str, data: bytes) -> ImageManifest:

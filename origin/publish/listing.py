@@ -10,13 +10,13 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from origin.model.exchange import Request, Response
+from origin.publish.books import read_all, read_book, services_of
 from origin.publish.chain import read_state
-from origin.publish.entries import find_history, find_record, read_bins, read_manifest
+from origin.publish.entries import read_manifest
 from vmimage.errors import FormatError, OriginError, PublisherError, VerificationError
 from vmimage.manifest import ImageManifest
-from vmimage.trust import ServiceRecord, Trust, parse_target, service_path
+from vmimage.trust import ServiceRecord, Trust, service_path
 
-GROUP: Final = 32  # bins that are read at once
 CLOSE_NAMES: Final = 3  # that are suggested
 
 _ReadAll = Generator[Sequence[Request], Sequence[Response], list[ServiceRecord]]
@@ -40,13 +40,8 @@ def all_services(trust: Trust) -> _ReadAll:
     """
     state = yield from read_state(trust)
     meta, trust = state.snapshot.meta, state.trust
-    roles = sorted(role for role in (name.removesuffix(".json") for name in meta) if trust.is_bin(role))
-    records = []
-    for start in range(0, len(roles), GROUP):
-        bins = yield from read_bins(trust, meta, roles[start : start + GROUP])
-        for targets in bins.values():
-            prefix = service_path("")
-            records += [parse_target(path, t) for path, t in targets.targets.items() if path.startswith(prefix)]
+    book = yield from read_all(trust, meta)
+    records = (record for path in services_of(book, meta) if (record := book.record(path)) is not None)
     return sorted(records, key=lambda record: record.service)
 
 
@@ -57,14 +52,14 @@ def one_service(service: str, trust: Trust, *, with_image: bool = False) -> _Rea
     :raises OriginError, VerificationError: as for `all_services`.
     """
     state = yield from read_state(trust)
-    bins = yield from read_bins(state.trust, state.snapshot.meta, [state.trust.bin_of(service_path(service))])
-    record = find_record(bins, state.trust, service_path(service))
+    book = yield from read_book(state.trust, state.snapshot.meta, [service_path(service)])
+    record = book.record(service_path(service))
     if record is None:
         records = yield from all_services(trust)
         raise PublisherError(
             f"a service of this origin expected, got {unknown(service, records)}: `nunatak services list` has the names"
         )
-    history = find_history(bins, state.trust, service)
+    history = book.history(service)
     image = base = None
     if with_image:
         image = yield from _read_image(record.manifest_digest)

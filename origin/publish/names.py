@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from securesystemslib.signer import Signer
-
+from origin.publish.authors import Signing
 from origin.publish.chain import Warn, newest, require_token
 from origin.publish.entries import Entries, Exchange, Hosts, Image, Records, Revise, Wanted
 from origin.publish.written import Choice, Written
@@ -23,7 +22,7 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 def withdraw(
     service: str,
     trust: Trust,
-    signer: Signer,
+    signer: Signing,
     now: datetime,
     written: Choice | None = None,
     warn: Warn = lambda _: None,
@@ -53,7 +52,7 @@ def rename(
     old: str,
     new: str,
     trust: Trust,
-    signer: Signer,
+    signer: Signing,
     now: datetime,
     written: Choice | None = None,
     warn: Warn = lambda _: None,
@@ -90,7 +89,12 @@ def rename(
 
 
 def add_hosts(
-    service: str, hosts: Sequence[str], trust: Trust, signer: Signer, now: datetime, warn: Warn = lambda _: None
+    service: str,
+    hosts: Sequence[str],
+    trust: Trust,
+    signer: Signing,
+    now: datetime,
+    warn: Warn = lambda _: None,
 ) -> Exchange:
     """Let a service answer for more hosts, as a new version of the same image.
 
@@ -104,7 +108,12 @@ def add_hosts(
 
 
 def remove_hosts(
-    service: str, hosts: Sequence[str], trust: Trust, signer: Signer, now: datetime, warn: Warn = lambda _: None
+    service: str,
+    hosts: Sequence[str],
+    trust: Trust,
+    signer: Signing,
+    now: datetime,
+    warn: Warn = lambda _: None,
 ) -> Exchange:
     """Let a service answer for these hosts no more, as a new version of the same image.
 
@@ -123,7 +132,7 @@ def remove_hosts(
     return (yield from _change_hosts(service, left, trust, signer, now, warn))
 
 
-def _change_hosts(service: str, hosts: Hosts, trust: Trust, signer: Signer, now: datetime, warn: Warn) -> Exchange:
+def _change_hosts(service: str, hosts: Hosts, trust: Trust, signer: Signing, now: datetime, warn: Warn) -> Exchange:
     def revise(records: Records) -> Mapping[str, Wanted]:
         _published(records, service)
         return {service: Wanted(hosts=hosts)}
@@ -132,7 +141,12 @@ def _change_hosts(service: str, hosts: Hosts, trust: Trust, signer: Signer, now:
 
 
 def _change(
-    services: Sequence[str], revise: Revise, trust: Trust, signer: Signer, now: datetime, warn: Callable[[str], None]
+    services: Sequence[str],
+    revise: Revise,
+    trust: Trust,
+    signer: Signing,
+    now: datetime,
+    warn: Callable[[str], None],
 ) -> Exchange:
     trust = yield from newest(trust, signer, now, warn)
     yield from require_token()

@@ -3,32 +3,20 @@
 Each public function is a generator. It yields a group of requests that may be sent in any order or at once, receives
 their responses in the same order, and returns what came of it; `origin/publish/client.py` carries it out. The order is
 the safety: what would be refused is found before anything is sent; then blobs, then manifests (bases first), then, in
-one request, every bin that changes (`origin/publish/entries.py`). The origin makes that last one visible at once or not
-at all, so whoever stops in between leaves the old versions served.
+one request, every bin or tenant's file that changes (`origin/publish/entries.py`). The origin makes that last one
+visible at once or not at all, so whoever stops in between leaves the old versions served.
 """
 
 from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from securesystemslib.signer import Signer
-
 from origin.model.exchange import Request, Response, expect, is_present, upload_request
 from origin.model.publication import Publication
+from origin.publish.authors import Signing
+from origin.publish.books import read_book, read_snapshot
 from origin.publish.chain import Warn, newest, require_token
-from origin.publish.entries import (
-    Entries,
-    Exchange,
-    Hosts,
-    Records,
-    Wanted,
-    find_history,
-    find_record,
-    image_of,
-    read_bins,
-    read_manifest,
-    read_snapshot,
-)
+from origin.publish.entries import Entries, Exchange, Hosts, Records, Wanted, image_of, read_manifest
 from origin.publish.upload_disks import upload_disks
 from origin.publish.written import Choice
 from vmimage.archive import ImageBundle, checked_layers
@@ -44,7 +32,7 @@ _Upload = Generator[Sequence[Request], Sequence[Response], None]
 def publish(
     publications: Sequence[Publication],
     trust: Trust,
-    signer: Signer,
+    signer: Signing,
     now: datetime,
     written: Choice | None = None,
     warn: Warn = lambda _: None,
@@ -53,6 +41,7 @@ def publish(
 
     Returns the services' records. A service that already is as wanted keeps its version.
 
+    :param signer: of the operator's bins, or a tenant with keys of its own.
     :param written: what becomes of pages that services wrote to disks whose base is another now, see
         `origin.publish.written`.
     :param warn: called with a line for each role that ends soon.
@@ -84,7 +73,7 @@ def rollback(
     service: str,
     to: int | None,
     trust: Trust,
-    signer: Signer,
+    signer: Signing,
     now: datetime,
     written: Choice | None = None,
     warn: Warn = lambda _: None,
@@ -92,17 +81,17 @@ def rollback(
     """Point `service` at an earlier image again, as a new version.
 
     :param to: version whose image it was; None for the one before the present.
-    :param written, warn: as for `publish`.
+    :param signer, written, warn: as for `publish`.
     :raises PublisherError: no such service or version.
     :raises OriginError: the origin no longer has that image.
     """
     trust = yield from newest(trust, signer, now, warn)
     snapshot = yield from read_snapshot(trust)
-    bins = yield from read_bins(trust, snapshot.meta, [trust.bin_of(service_path(service))])
-    record = find_record(bins, trust, service_path(service))
+    book = yield from read_book(trust, snapshot.meta, [service_path(service)])
+    record = book.record(service_path(service))
     if record is None:
         raise PublisherError(f"a published service expected, got {service!r}: `nunatak services list` has the names")
-    history = find_history(bins, trust, service)
+    history = book.history(service)
     oldest = record.version - len(history)
     version = record.version - 1 if to is None else to
     if not oldest <= version < record.version:

@@ -82,7 +82,7 @@ def renew(
     for _ in range(CONFLICTS_BORNE):
         state = yield from read_state(Trust([root], targets))
         signed, trust = _sign_top(plan, state, root, targets, now)
-        bins = (yield from _sign_bins(plan.publisher, state, now)) if plan.publisher is not None else {}
+        bins = (yield from sign_bins(plan.publisher, state, now)) if plan.publisher is not None else {}
         if not signed and not bins:
             return Renewed((), None, ("bins: there are none yet",))
         body = json.dumps({role: data.decode() for role, data in (signed | bins).items()}).encode()
@@ -113,8 +113,8 @@ def _sign_top(plan: Plan, state: State, root: bytes, targets: bytes, now: dateti
     return signed, Trust(newest, current)
 
 
-def _sign_bins(publisher: Signer, state: State, now: datetime) -> _ReadBins:
-    """Every bin that there is, anew and otherwise as it was."""
+def sign_bins(publisher: Signer, state: State, now: datetime) -> _ReadBins:
+    """Every bin that there is, by role, signed anew by this key and otherwise as it was."""
     meta, trust = state.snapshot.meta, state.trust
     roles = sorted(role for role in (name.removesuffix(".json") for name in meta) if trust.is_bin(role))
     signed: dict[str, bytes] = {}

@@ -1,9 +1,10 @@
 """What was changed at an origin, by whom and when: a line each, appended to a file and kept.
 
 A line is JSON. "at" (UTC), "who" and "what" are in each; "who" is {"tenant", "token"} for a token of one tenant and
-{"operator": true} for the shared one. A change of a service has "service", "key" (who signed, by identifier), and
-"old" and "new" with version, image, hosts and tenant. A line is on disk before its change counts, and a change whose
-line the disk does not take is refused; one that fails afterwards gets a line that says so.
+{"operator": true} for the shared one, with "token" for an operator's own. A change of a service has "service", "key"
+(who signed, by identifier), and "old" and "new" with version, image, hosts and tenant; a grant of a name and a change
+of a tenant's keys have both too. A line is on disk before its change counts, and a change whose line the disk does not
+take is refused; one that fails afterwards gets a line that says so.
 
 Nothing here shortens the file: it is opened for each line, so whoever keeps it elsewhere may rename it at any time.
 """
@@ -17,11 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from tuf.api.metadata import Targets
+
+from origin.registry.delegations import changed_tenants
 from origin.registry.names import Submitter, changed_paths
 from origin.registry.refusal import OciError
 from origin.registry.roles import Published
+from vmimage.holds import HOLDS_PATH
 from vmimage.manifest import is_name
-from vmimage.trust import ServiceRecord, history_of, parse_target, service_path
+from vmimage.tenancy import Book
+from vmimage.tenants import Grant, tenant_of
+from vmimage.trust import ServiceRecord, service_path
 
 READ_BYTES: Final = 64 << 20  # of the end of the file, that are searched for the lines of a service
 ANSWER_BYTES: Final = 1 << 20  # of the lines of one service, the newest
@@ -78,12 +85,13 @@ class Audit:
 def who(submitter: Submitter) -> dict[str, object]:
     """On whose behalf, as a line says it."""
     if submitter.operator:
-        return {"operator": True}
+        return {"operator": True} | ({"token": submitter.token} if submitter.token else {})
     return {"tenant": submitter.tenant, "token": submitter.token}
 
 
 def changes(before: Published, after: Published, submitted: Mapping[str, bytes]) -> Iterator[dict[str, object]]:
-    """What a submission changes: an entry for each service, each root and targets, and for bins that say nothing new.
+    """What a submission changes: an entry for each service, each name that is given to a tenant, each tenant's keys,
+    each root and targets, and for bins and tenants' files that say nothing new.
 
     :param before, after: the states that are published. :param submitted: signed metadata by role.
     """
@@ -93,29 +101,53 @@ def changes(before: Published, after: Published, submitted: Mapping[str, bytes])
     ):
         if old != new:
             yield {"what": "renew", "role": role, "old": {"version": old}, "new": {"version": new}}
-    same = []
-    for role in sorted(role for role in submitted if after.trust.is_bin(role)):
-        old_bin, new_bin = before.bin(role), after.bin(role)
-        assert new_bin is not None, f"{role}: published a moment ago"
-        changed = changed_paths(old_bin, new_bin)
-        paths = sorted(path for path in changed if path.startswith(_SERVICES))
-        keys = signed_by(submitted[role]) if paths else []
-        for path in paths:
-            old_target = old_bin.targets.get(path) if old_bin is not None else None
-            new_target = new_bin.targets[path]  # entries of services stay
-            past = parse_target(path, old_target) if old_target is not None else None
-            present = parse_target(path, new_target)
-            yield {
-                "what": what(past, present, history_of(old_target) if old_target is not None else ()),
-                "service": present.service,
-                "key": keys,
-                "old": _about(past),
-                "new": _about(present),
-            }
-        if not changed:
-            same.append(role)
+    old_book, new_book = before.book(), after.book()
+    same = 0
+    for role in sorted(role for role in submitted if after.version_of(role) and role != Targets.type):
+        old_signed, new_signed = old_book.role(role), new_book.role(role)
+        assert new_signed is not None, f"{role}: published a moment ago"
+        changed, tenants = changed_paths(old_signed, new_signed), changed_tenants(old_signed, new_signed)
+        keys = signed_by(submitted[role])
+        for tenant in tenants:
+            yield {"what": "keys", "tenant": tenant, "key": keys, **_signers(old_book, new_book, tenant)}
+        for path in sorted(changed):
+            if tenant_of(role) is None:
+                yield from _index(path, old_book, new_book, keys)
+            if path.startswith(_SERVICES) and tenant_of(role) == new_book.holder(path):
+                yield from _service(path, old_book, new_book, keys)
+        same += not changed and not tenants
     if same:
-        yield {"what": "sign", "bins": len(same)}
+        yield {"what": "sign", "bins": same}
+
+
+def _index(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[str, object]]:
+    """What a bin says otherwise than before, but for services of the operator's own."""
+    was, now = old.entry(path), new.entry(path)
+    if was != now and (isinstance(was, Grant) or isinstance(now, Grant)):
+        yield {"what": "grant", "name": path, "key": keys, "old": _granted(was), "new": _granted(now)}
+    if path == HOLDS_PATH:
+        yield {"what": "holds", "key": keys, "old": sorted(old.holds().since), "new": sorted(new.holds().since)}
+
+
+def _service(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[str, object]]:
+    past, present = old.record(path), new.record(path)
+    if present is not None and present != past:
+        moved = past is not None and old.holder(path) != new.holder(path)
+        word = "tenant" if moved else what(past, present, old.history(present.service))
+        about = {"service": present.service, "key": keys, "old": _about(past), "new": _about(present)}
+        yield {"what": word, **about}
+
+
+def _granted(entry: object) -> str | None:
+    return entry.tenant if isinstance(entry, Grant) else None
+
+
+def _signers(old: Book, new: Book, tenant: str) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, book in (("old", old), ("new", new)):
+        by = book.delegation(tenant)
+        found[name] = {"threshold": by.threshold, "keys": sorted(by.keyids)} if by is not None else None
+    return found
 
 
 def what(old: ServiceRecord | None, new: ServiceRecord, history: tuple[str, ...]) -> str:

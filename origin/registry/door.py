@@ -22,7 +22,9 @@ class Door:
     """The tokens that an origin takes for uploads."""
 
     def __init__(self, token: str | None, tokens: Tokens | None) -> None:
-        """:param token: the operator's, for all tenants; None refuses it. :param tokens: of tenants, for their own."""
+        """:param token: the operator's, for all tenants; None refuses it. :param tokens: of tenants, for their own, and
+        of operators, each by a name.
+        """
         self.token, self._tokens = token, tokens
 
     @property
@@ -38,9 +40,10 @@ class Door:
         if not self.opens:
             raise OciError(403, "DENIED", "this origin takes no uploads: it was started without a token")
         shown = as_bearer(request.headers.get("Authorization", ""))
-        whose = bearer(shown, self.token, self._tokens, "tenant")
-        if whose is not None:
+        if (whose := bearer(shown, self.token, self._tokens, "tenant")) is not None:
             return Submitter(whose.name, operator=not whose.name, token=whose.token)
+        if (whose := bearer(shown, None, self._tokens, "operator")) is not None:
+            return Submitter(operator=True, token=whose.token)
         said = "as Bearer, or as the password of any user (Basic)"
         raise OciError(401, "UNAUTHORIZED", f"the origin's upload token expected {said}, got none or another")
 

@@ -13,20 +13,21 @@ all that it names, and the catalogue names none that is not here.
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from typing import Any, Final
 
-from tuf.api.metadata import Targets
+from tuf.api.metadata import TargetFile, Targets
 
 from origin.registry.artifacts import is_ours, parse_artifact
 from origin.registry.refusal import OciError
 from origin.registry.store import Content, Store
 from vmimage.disk import BlockList, is_disk_manifest, parse_disk_manifest
 from vmimage.errors import FormatError, OperatorError
-from vmimage.trust import HISTORY_MAX, history_of, parse_target, service_path
+from vmimage.tenants import is_grant
+from vmimage.trust import HISTORY_MAX, ServiceRecord, history_of, parse_target, service_path
 
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
@@ -76,27 +77,25 @@ def parse_rules(data: bytes) -> Rules:
     return Rules(**known)
 
 
-def kept_images(bins: Iterable[Targets], rules: Rules, now: datetime) -> set[str]:
-    """Images that the catalogue wants kept, by digest."""
+def kept_images(signed: Iterable[Targets], rules: Rules, now: datetime) -> set[str]:
+    """Images that bins and tenants' files want kept, by digest."""
     kept: set[str] = set()
-    for targets in bins:
-        for path, target in targets.targets.items():
-            if path.startswith(_SERVICES):
-                record = parse_target(path, target)
-                if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
-                    kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}
+    for record, target in _services(signed):
+        if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
+            kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}
     return kept
 
 
-def long_gone(bins: Iterable[Targets], rules: Rules, now: datetime) -> list[str]:
-    """Services that were withdrawn for so long that nothing of them is kept, by name."""
-    records = (
-        parse_target(path, target)
-        for targets in bins
-        for path, target in targets.targets.items()
-        if path.startswith(_SERVICES)
-    )
+def long_gone(signed: Iterable[Targets], rules: Rules, now: datetime) -> list[str]:
+    """Services in these that were withdrawn for so long that nothing of them is kept, by name."""
+    records = (record for record, _ in _services(signed))
     return sorted(r.service for r in records if r.withdrawn and long_withdrawn(r.withdrawn, rules, now))
+
+
+def _services(signed: Iterable[Targets]) -> Iterator[tuple[ServiceRecord, TargetFile]]:
+    for path, target in (item for each in signed for item in each.targets.items()):
+        if path.startswith(_SERVICES) and not is_grant(target):
+            yield parse_target(path, target), target
 
 
 def long_withdrawn(since: str, rules: Rules, now: datetime) -> bool:

@@ -1,25 +1,29 @@
-"""The origin's part in trust: which newly signed bins may be published, and the snapshot and timestamp over them.
+"""The origin's part in trust: which newly signed roles may be published, and the snapshot and timestamp over them.
 
-Decides and signs; writes nothing, and reads only bins that are published, through what its caller gave it. Whose the
-names in a bin are is `origin.registry.names`' business. The result is a list of files in the order they must be
-written: bins, then the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old
-state stands.
+Decides and signs; writes nothing, and reads only what is published, through what its caller gave it. Whose the names
+in bins and tenants' files are is `origin.registry.names`' business, whose keys sign the latter that of
+`origin.registry.delegations`. The result is a list of files in the order they must be written: bins and tenants' files,
+then the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old state stands.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final, TypeVar
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
-from origin.registry.names import Submitter, changed_paths, check
+from origin.registry.delegations import changed_tenants, check_delegations, require_own
+from origin.registry.names import Submitter, changed_names, changed_paths, check, require_held
 from origin.registry.renewals import ROLES, Read, VersionConflict, renewed, require_all_bins
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.renewal import ended, expiries
+from vmimage.tenancy import Book, verify_tenant
+from vmimage.tenants import tenant_of, tenant_path
 from vmimage.trust import (
     OFFLINE_LIFETIME,
     SNAPSHOT_LIFETIME,
@@ -56,23 +60,31 @@ class Published:
     trust: Trust
     snapshot: Snapshot
     timestamp: Timestamp
-    read: Read = field(default=lambda _: None, compare=False)  # bins that are not in `held`
-    held: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # bins by role
+    read: Read = field(default=lambda _: None, compare=False)  # files that are not in `held`
+    held: Mapping[str, bytes] = field(default_factory=dict, compare=False)  # bins and tenants' files by role
     signed_before: bool = False  # by keys that the root has replaced since: it must be signed anew
 
     def version_of(self, role: str) -> int:
-        """Version of a bin, 0 when nothing is in it yet."""
+        """Version of a bin or a tenant's file, 0 when there is none yet."""
         file = self.snapshot.meta.get(f"{role}.json")
         return file.version if file else 0
 
     @property
     def bins(self) -> list[str]:
         """The bins that there are, by name."""
-        names = (name.removesuffix(".json") for name in self.snapshot.meta)
-        return [role for role in names if self.trust.is_bin(role)]
+        return [role for role in self._roles if self.trust.is_bin(role)]
 
-    def bin(self, role: str) -> Targets | None:
-        """A bin as it is published, None when nothing is in it yet.
+    @property
+    def tenants(self) -> list[str]:
+        """Roles of tenants that have published, by name; also of those that the operator has removed since."""
+        return [role for role in self._roles if tenant_of(role) is not None]
+
+    @property
+    def _roles(self) -> Iterator[str]:
+        return (name.removesuffix(".json") for name in self.snapshot.meta)
+
+    def file(self, role: str) -> bytes | None:
+        """A bin or a tenant's file as it is published, None when there is none yet.
 
         :raises OperatorError: the store does not have it any more, or not as it was published.
         """
@@ -86,23 +98,40 @@ class Published:
             )
         try:
             file.verify_length_and_hashes(data)
-            return Metadata[Targets].from_bytes(data).signed
         except (RepositoryError, ValueError) as error:
-            raise OperatorError(
-                f"{file.version}.{role}.json as it was published expected: {error}: restore the store from its backup"
-            ) from None
+            raise _damaged(f"{file.version}.{role}.json", error) from None
+        return data
 
-    def all_bins(self) -> Iterator[Targets]:
-        """Every bin, as `bin` has it."""
-        return (targets for role in self.bins if (targets := self.bin(role)) is not None)
+    def signed(self, role: str) -> Targets | None:
+        """What that says. Errors as `file`."""
+        data = self.file(role)
+        try:
+            return Metadata[Targets].from_bytes(data).signed if data is not None else None
+        except (RepositoryError, ValueError) as error:
+            raise _damaged(f"{self.version_of(role)}.{role}.json", error) from None
 
-    def find(self, path: str) -> TargetFile | None:
-        """The entry of a path.
+    def all_signed(self) -> Iterator[Targets]:
+        """Every bin and every tenant's file. Errors as `file`."""
+        return (signed for role in (*self.bins, *self.tenants) if (signed := self.signed(role)) is not None)
 
-        :raises OperatorError: as `bin`.
-        """
-        targets = self.bin(self.trust.bin_of(path))
-        return targets.targets.get(path) if targets is not None else None
+    def expiries(self) -> dict[str, datetime]:
+        """When what is signed by hand ends, as `vmimage.renewal.expiries`; of tenants, those that there are now."""
+        bins: list[datetime] = []
+        tenants: set[str] = set()
+        for role in self.bins:
+            if (signed := self.signed(role)) is not None:
+                bins.append(signed.expires)
+                tenants |= set((signed.delegations.roles or ()) if signed.delegations is not None else ())
+        files = (self.signed(role) for role in self.tenants if role in tenants)
+        return expiries(self.trust, bins, [signed.expires for signed in files if signed is not None])
+
+    def book(self) -> Book:
+        """What it says of paths; each role is read once. Errors as `file`."""
+        return Book(self.trust, cache(self.signed))
+
+
+def _damaged(name: str, error: Exception) -> OperatorError:
+    return OperatorError(f"{name} as it was published expected: {error}: restore the store from its backup")
 
 
 def first_roles(trust: Trust, targets: bytes, online: Online, now: datetime) -> tuple[Files, Published]:
@@ -165,12 +194,12 @@ def accept(
     now: datetime,
     submitter: Submitter = Submitter(),  # noqa: B008  # a value
 ) -> tuple[Files, Published]:
-    """Publish new bins, and new root or targets with them, all or none.
+    """Publish new bins and tenants' files, and new root or targets with them, all or none.
 
     :param submitted: signed metadata by role name.
     :param manifest_size: digest -> bytes of a manifest whose blobs are all here, else None.
     :param submitter: on whose behalf.
-    :raises VersionConflict: a bin is not the successor of the present one.
+    :raises VersionConflict: one is not the successor of the present one.
     :raises NameRefused: a name is another's, or does not follow from what it was.
     :raises VerificationError: a wrong signature, a malformed entry, or a manifest that was not uploaded.
     """
@@ -182,29 +211,36 @@ def accept(
     roles: dict[str, MetaFile] = {}
     if (targets := submitted.get(Targets.type)) is not None:
         roles[Targets.type] = meta_file(trust.targets.version, targets)
-    bins: dict[str, Targets] = {}
     manifests: set[tuple[str, int]] = set()
     submitted = {role: data for role, data in submitted.items() if role not in ROLES}
-    for role, data in submitted.items():
+    require_own(submitted, submitter)
+    signed_before = cache(state.signed)
+    new: dict[str, Targets] = {}
+    for role, data in sorted(submitted.items(), key=lambda item: tenant_of(item[0]) is not None):  # bins first
         if len(data) > TARGETS_MAX:
             raise VerificationError(f"{role[:80]}: at most {TARGETS_MAX} bytes expected, got {len(data)}")
-        signed = state.trust.verify_bin(role, data)
+        tenant = tenant_of(role)
+        if tenant is None:
+            signed = state.trust.verify_bin(role, data)
+        else:
+            bin_ = state.trust.bin_of(tenant_path(tenant))
+            signed = verify_tenant(new.get(bin_) or signed_before(bin_), tenant, data)
         if signed.version != state.version_of(role) + 1:
             raise VersionConflict(f"{role}: version {state.version_of(role) + 1} expected, got {signed.version}")
-        least = _least_expiry(state.bin(role), now)
+        least = _least_expiry(signed_before(role), now)
         if signed.expires < least:
             raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
-        roles[role], bins[role] = meta_file(signed.version, data), signed
+        roles[role], new[role] = meta_file(signed.version, data), signed
         manifests |= {
             (f"sha256:{target.hashes['sha256']}", target.length)
             for target in signed.targets.values()
-            if not target.custom.get("withdrawn")  # nobody is told to fetch that one
+            if target.length and not target.custom.get("withdrawn")  # nobody is told to fetch that one
         }
     for digest, length in sorted(manifests):
         size = manifest_size(digest)
         if size != length:
             raise VerificationError(f"manifest {digest} of {length} bytes expected at the origin, got {size}")
-    _check_names(state, bins, submitter)
+    _check_names(state, signed_before, new, submitted, submitter)
     for line in ended(expiries(trust), now) if not signed_by_hand else ():  # else one of several may come first
         raise VerificationError(line)
     snapshot = sign_snapshot(state.snapshot, roles, online.snapshot, now)
@@ -226,23 +262,28 @@ def _least_expiry(before: Targets | None, now: datetime) -> datetime:
     return half if before is None else max(now, min(before.expires, half))
 
 
-def _check_names(state: Published, bins: Mapping[str, Targets], submitter: Submitter) -> None:
-    trust = state.trust
-    published: dict[str, Targets | None] = {role: state.bin(role) for role in bins}
-
-    def before(path: str) -> TargetFile | None:
-        role = trust.bin_of(path)
-        if role not in published:
-            published[role] = state.bin(role)
-        targets = published[role]
-        return targets.targets.get(path) if targets is not None else None
-
-    def after(path: str) -> TargetFile | None:
-        targets = bins.get(trust.bin_of(path))
-        return targets.targets.get(path) if targets is not None else before(path)
-
-    changed = [path for role, targets in bins.items() for path in changed_paths(published[role], targets)]
-    check(changed, before, after, submitter)
+def _check_names(
+    state: Published,
+    signed_before: Callable[[str], Targets | None],
+    new: Mapping[str, Targets],
+    submitted: Mapping[str, bytes],
+    submitter: Submitter,
+) -> None:
+    """:param new: the roles that are submitted, verified."""
+    before = Book(state.trust, signed_before)
+    after = Book(state.trust, lambda role: new.get(role) or signed_before(role))
+    names: list[str] = []
+    tenants: list[str] = []
+    for role, signed in new.items():
+        tenant, old = tenant_of(role), signed_before(role)
+        if tenant is None:
+            names += changed_paths(old, signed)
+            tenants += changed_tenants(old, signed)
+        else:
+            require_held(tenant, old, signed, after)
+            names += changed_names(tenant, old, signed)
+    check_delegations(tenants, after, lambda role: submitted.get(role) or state.file(role), submitter)
+    check(names, before, after, submitter)
 
 
 def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Published]:
@@ -277,15 +318,17 @@ def outdated(files: Files) -> list[str]:
     return names
 
 
-def _files(before: Published, bins: Mapping[str, bytes], snapshot: bytes, timestamp: bytes) -> tuple[Files, Published]:
+def _files(
+    before: Published, signed: Mapping[str, bytes], snapshot: bytes, timestamp: bytes
+) -> tuple[Files, Published]:
     trust = before.trust
     state = replace(
         before,
         snapshot=trust.verify_snapshot(snapshot),
         timestamp=trust.verify_timestamp(timestamp),
-        held={**before.held, **bins},
+        held={**before.held, **signed},
         signed_before=False,
     )
-    files = [(f"{state.version_of(role)}.{role}.json", data) for role, data in bins.items()]
+    files = [(f"{state.version_of(role)}.{role}.json", data) for role, data in signed.items()]
     files += [(f"{state.snapshot.version}.snapshot.json", snapshot), (TIMESTAMP_FILE, timestamp)]
     return files, state

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
-from tuf.api.metadata import Root, Targets
+from tuf.api.metadata import Root
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
@@ -54,8 +54,8 @@ from origin.registry.roles import (
     resume,
 )
 from origin.registry.store import Store
-from vmimage.renewal import ended, ending, expiries
-from vmimage.trust import Trust, follow, parse_target, root_version, service_path
+from vmimage.renewal import ended, ending
+from vmimage.trust import Trust, follow, root_version, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -187,12 +187,14 @@ class Origin:
             note({"what": "prune", **asdict(rules)})
             pruning = Pruning(self._store, rules, now.timestamp())
             pruning.look()
-            seen, bins = 0, list[Targets]()
+            seen, withdrawn = 0, list[str]()
             while True:
                 with self._changing:
                     if self._state.snapshot.version != seen:
-                        seen, bins = self._state.snapshot.version, list(self._state.all_bins())
-                        pruning.keep(kept_images(bins, rules, now))
+                        seen, withdrawn = self._state.snapshot.version, []
+                        for signed in self._state.all_signed():
+                            pruning.keep(kept_images([signed], rules, now))
+                            withdrawn += long_gone([signed], rules, now)
                     gone = pruning.remove(PRUNED_AT_ONCE)
                 if not gone:
                     break
@@ -200,7 +202,7 @@ class Origin:
                 time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
             note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
-            return pruning.result, long_gone(bins, rules, now)
+            return pruning.result, sorted(withdrawn)
         finally:
             self._pruning.release()
 
@@ -226,7 +228,7 @@ class Origin:
         if self._warned_at is not None and timedelta(0) <= now - self._warned_at < WARNED_EVERY:
             return
         self._warned_at, state = now, self._state
-        known = expiries(state.trust, [targets.expires for targets in state.all_bins()])
+        known = state.expiries()
         self._ending = [*ended(known, now), *ending(known, now)]
         for line in self._ending:
             _LOG.warning(line)
@@ -322,10 +324,10 @@ class Origin:
         :raises OciError: the request may not read what it has logged, or what was done to it.
         """
         submitter = self._door.submitter(request)
-        target = await asyncio.to_thread(self._state.find, service_path(service))
-        if submitter.tenant and (target is None or parse_target(target.path, target).tenant != submitter.tenant):
+        record = await asyncio.to_thread(self._state.book().record, service_path(service))
+        if submitter.tenant and (record is None or record.tenant != submitter.tenant):
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
-        return target is not None
+        return record is not None
 
 
 async def serve(

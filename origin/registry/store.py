@@ -35,7 +35,7 @@ from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_m
 from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
-METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9-]{1,64}\.json", re.ASCII)
+METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9_-]{1,80}\.json", re.ASCII)
 _KINDS: Final = ("blobs", "manifests", "artifacts")
 USED_EVERY_S: Final = 60.0  # so often the use of a file is noted in it; far less than any grace time
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"

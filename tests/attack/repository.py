@@ -19,6 +19,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, TargetFile, Targets
 
 from edge.catalogue.catalogue import Catalogue
 from vmimage.trust import (
+    BIN_BITS,
     KEY_ROLES,
     ServiceRecord,
     Trust,
@@ -41,11 +42,11 @@ def record(service: str = "hello", version: int = 1, *hosts: str) -> ServiceReco
 class Repository:
     """The origin's and the publisher's keys in one hand, and the files that they signed."""
 
-    def __init__(self) -> None:
+    def __init__(self, bin_bits: int = BIN_BITS) -> None:
         self.now = datetime.now(UTC)
         self.lifetime = timedelta(hours=1)
         self.signers = {role: CryptoSigner.generate_ed25519() for role in KEY_ROLES}
-        self.files = initial_metadata(self.signers, self.now)
+        self.files = initial_metadata(self.signers, self.now, bin_bits)
         self.root = self.files["1.root.json"]
         self.trust = Trust([self.root], self.files["1.targets.json"])
         self.roots = [self.root]
@@ -211,6 +212,7 @@ class Mirror:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # head and body are two packets; the second waited 40 ms for the first
 
             def do_GET(self) -> None:
                 mirror.answer(self)

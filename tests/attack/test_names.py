@@ -24,7 +24,7 @@ from origin.registry.roles import Published, accept, first_roles
 from origin.registry.store import Store
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, PublisherError
-from vmimage.trust import ServiceRecord, host_path, make_targets, parse_target, service_path, sign_bin
+from vmimage.trust import ServiceRecord, host_path, make_targets, service_path, sign_bin
 
 Changes = Mapping[str, TargetFile | None]
 OURS, THEIRS, NEWER = (f"sha256:{digits * 32}" for digits in ("aa", "ee", "bb"))
@@ -52,7 +52,7 @@ class Site:
         _, self.state = accept(self.state, signed, lambda _: 1000, self.keys.online, NOW, submitter)
 
     def _bin(self, role: str) -> Targets | None:
-        return self.state.bin(role)
+        return self.state.signed(role)
 
 
 @pytest.fixture
@@ -127,8 +127,7 @@ def test_a_submission_that_is_refused_whole(site: Site, submission: list[Changes
 
 
 def record_of(site: Site, path: str) -> ServiceRecord | None:
-    target = site.state.find(path)
-    return parse_target(path, target) if target is not None else None
+    return site.state.book().record(path)
 
 
 def test_what_its_owner_may_do(site: Site) -> None:
@@ -262,6 +261,25 @@ def test_tokens_of_tenants(store: Store, keys: Keys, tokens: Tokens) -> None:
             with pytest.raises(PublisherError, match="token expected"):
                 _publish(url, keys, token, "new", "mallory", b"third")
         _publish(url, keys, alice, "hers", "alice", b"second")
+
+
+def test_tokens_of_operators(store: Store, keys: Keys, tokens: Tokens) -> None:
+    """Each may what the shared one may, is known by its identifier, and is taken away alone; the shared one may go."""
+    with running_origin(store, keys, token=None, tokens=tokens) as url:
+        id_, alice = _make(keys, "operator", "alice")
+        _, bob = _make(keys, "operator", "bob")
+        _, tenant = _make(keys, "tenant", "alice")
+        _publish(url, keys, alice, "hers", "her-tenant")
+        with pytest.raises(PublisherError, match="token expected"):
+            _publish(url, keys, TOKEN, "hers", "her-tenant", b"2")
+        status, lines = _ask(f"{url}/audit/hers", bob)
+        assert (status, json.loads(lines)["who"]) == (200, {"operator": True, "token": id_})
+        assert _ask(f"{url}/prune", tenant, b"{}")[0] == 403, "a tenant's, though it is called so"
+        assert _ask(f"{url}/logs", alice, b"")[0] != 204
+        token_file.remove(keys.folder / TOKENS_FILE, id_)
+        with pytest.raises(PublisherError, match="token expected"):
+            _publish(url, keys, alice, "hers", "her-tenant", b"2")
+        _publish(url, keys, bob, "hers", "other", b"2")
 
 
 def test_a_tenant_withdraws_and_renames_its_own_alone(store: Store, keys: Keys, tokens: Tokens) -> None:

@@ -55,8 +55,8 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 def submit(state: Published, keys: Keys, life: timedelta, later: timedelta = timedelta(0)) -> Published:
     """The bin that holds `hers` once more, as it is, but good for so long."""
     role = keys.trust.bin_of("services/hers")
-    changes = {**make_targets(HERS, ())} if state.bin(role) is None else {}
-    made = Metadata[Targets].from_bytes(sign_bin(state.bin(role), changes, keys.publisher, NOW + later))
+    changes = {**make_targets(HERS, ())} if state.signed(role) is None else {}
+    made = Metadata[Targets].from_bytes(sign_bin(state.signed(role), changes, keys.publisher, NOW + later))
     made.signed.expires = NOW + later + life
     made.sign(keys.publisher)
     submitter = ALICE if changes else MALLORY

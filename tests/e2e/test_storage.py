@@ -93,7 +93,8 @@ def test_an_edge_starts_over_damage_of_every_kind(own_site: Site) -> None:
     own_site.park("own")
     assert edge.stop() == 0
     cache = own_site.folder / "edge-1"
-    for name in ("blobs/cache.db", "parked/cache.db", "written.db", "key", "logs/edge", "logs/next", "lock"):
+    databases = ("blobs/cache.db", "parked/cache.db", "responses.db", "written.db")
+    for name in (*databases, "key", "logs/edge", "logs/next", "lock"):
         data = (cache / name).read_bytes()
         (cache / name).write_bytes(b"\xa5" * 512 + data[512:])
     for name in ("catalogue.json", "tuf/timestamp.json", "tuf/root_history/1.root.json"):
@@ -105,7 +106,7 @@ def test_an_edge_starts_over_damage_of_every_kind(own_site: Site) -> None:
     assert (cache / "written.db.damaged-1").exists(), "what is nowhere else is kept"
     assert (cache / "key.damaged-1").exists()
     after = metrics(edge)
-    assert after["caches_rebuilt_total"] == 2
+    assert after["caches_rebuilt_total"] == 3
     assert after["overlays_set_aside_total{file damaged}"] == 1
     assert edge.stop() == 0
     assert "Traceback" not in edge.log.read_text()

@@ -29,7 +29,7 @@ class Page:
     size_bytes, tenant = 1, ""
 
     def __init__(self, name: int) -> None:
-        self.name, self.hits = name, 0
+        self.name, self.hits, self.wanted = name, 0, False
 
 
 def lru(room: int) -> Callable[[int], bool]:

@@ -123,7 +123,7 @@ def test_who_does_not_read_costs_lines_and_no_wait() -> None:
         log.add(2 * writer.WAITING_BYTES // SIZE)
         assert set(log.counters.access_log_lost) == {"slow"}
         got = b""
-        while b"\n%d\n" % (log.added - 1 - log.lost) not in got:
+        while got.count(b"\n") < log.added - log.lost:
             got += await asyncio.get_running_loop().run_in_executor(None, os.read, reader, 1 << 16)
         log.add(5)  # whoever reads again gets what comes from then on
         await log.writer.close()
@@ -153,9 +153,7 @@ def test_what_nobody_reads_at_the_end_is_given_up(
             got += more
         os.close(reader)
         assert 0 < got.count(b"\n") < log.added
-        assert got.count(b"\n") + log.lost >= log.added, (
-            "lines that were written, of a few that were not, are among the lost"
-        )
+        assert got.count(b"\n") + log.lost >= log.added - writer.BATCH, "all but a few that were being written"
         assert "event=access_log_lost" in caplog.text
 
     run(scenario)

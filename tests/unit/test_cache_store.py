@@ -147,7 +147,7 @@ def test_what_is_asked_for_again_outlives_a_scan() -> None:
 
 
 class _Item:
-    hits = 0
+    hits, wanted = 0, False
 
     def __init__(self, number: int, size_bytes: int, tenant: str) -> None:
         self.name, self.size_bytes, self.tenant = number, size_bytes, tenant

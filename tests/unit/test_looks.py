@@ -42,6 +42,7 @@ def view(*services: dict[str, Any], total: int | None = None, **more: Any) -> di
         "waiting": 0,
         "crashes": 2,
         "memory": {"resident": [6 << 20, 128 << 20], "parked": [9000, 64 << 20]},
+        "disk": {"answers": [5 << 20, 1 << 30]},
         "workers": [{"index": 0, "place": "shared", "whose": "", "machines": 2, "on": {"unicorn": 1, "kvm": 1}}],
         "catalogue": {"looked_ago_s": 3.0, "expired": False, "expires": {"root": 1000.0 + 86400 * 90}},
         "reports": [],
@@ -89,6 +90,7 @@ def test_the_screen_has_a_line_for_each_service_as_far_as_there_are_rows() -> No
     assert "2 resident, 1 parked; on hold 1: c; 1 quarantined" in whole
     assert "0: 2 machines (1 unicorn, 1 kvm)" in whole
     assert "looked at 3 s ago; root ends in 90 d" in whole
+    assert "parked 9.0 kB of 67.1 MB; disk: answers 5.2 MB of 1.1 GB" in whole
     assert "kept answers: hit 1,200, miss 3" in whole
     assert "serves on http://127.0.0.1:8080, unix:/run/a.sock (PROXY)" in whole
     short = shown(screen(view(*EVERY, total=2000), 12, 170)).splitlines()

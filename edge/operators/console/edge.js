@@ -32,6 +32,7 @@ function drawFigures(edge) {
     ["Requests/s", rate(edge.rate), `${count(edge.requests)} in all, ${count(edge.waiting)} wait`],
     ["p50 and p99", `${ms(edge.p50_ms)} / ${ms(edge.p99_ms)} ms`, `of the last ${Math.round(edge.window_s)} s`],
     ["Hits", percent(edge.hits), `the image was here; kept answers: ${kept || "none asked for"}`],
+    ["Kept answers", bytes(memory.answers[0]), `of ${bytes(memory.answers[1])}; on disk ${of(edge.disk.answers)}`],
     ["Services", count(edge.services), tiers + more],
     ["Machines' memory", bytes(memory.resident[0]), `of ${bytes(memory.resident[1])}`],
     ["Parked in memory", bytes(memory.parked[0]), `of ${bytes(memory.parked[1])}; images ${of(memory.images)}`],

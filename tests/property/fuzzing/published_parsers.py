@@ -13,10 +13,11 @@ from typing import Any, Final
 import zstandard
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import TargetFile, Targets
 
 from origin.bake import files
 from origin.bake.elf import parse_program
+from origin.model.tenant_keys import Card, parse_card, public_key
 from tests.property.fuzzing import mutate
 from tests.property.fuzzing.mutate import Rng
 from tests.property.fuzzing.parsers import Target
@@ -25,12 +26,16 @@ from tests.vectors import make as vectors
 from vmimage import disk
 from vmimage.archive import ImageBundle, pack_archive, read_archive
 from vmimage.canonical import Blob, digest_of
+from vmimage.ceremony import Change, parse_proposal, propose
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import parse_drives
-from vmimage.errors import FormatError, PublisherError, VerificationError
+from vmimage.errors import FormatError, OperatorError, PublisherError, VerificationError
+from vmimage.holds import HOLDS_PATH, Holds, holds_target
 from vmimage.manifest import SNAPSHOT_TYPE, ImageManifest, parse_manifest
 from vmimage.symbols import SymbolTable
-from vmimage.trust import KEY_ROLES, Trust, initial_metadata, parse_target, sign_bin
+from vmimage.tenancy import sign_tenant, tenant_target, verify_tenant, with_tenant
+from vmimage.tenants import grant_target, tenant_path
+from vmimage.trust import KEY_ROLES, ServiceRecord, Trust, initial_metadata, parse_target, sign_bin
 
 SYMBOLS_RAW_MAX: Final = 1 << 16  # of text in inputs that are made here
 
@@ -51,10 +56,47 @@ def _bins() -> tuple[tuple[str, dict[str, Any]], ...]:
     trust, publisher, now = _keys()
     entries = {path: TargetFile.from_dict(entry, path) for path, entry in json.loads(frozen("targets.json")).items()}
     found = []
+    entries["services/acme"] = grant_target("services/acme", "acme")
+    entries[HOLDS_PATH] = holds_target(Holds({"service a": "2026-01-31T10:00:00Z"}))
     for path, entry in entries.items():
         signed = json.loads(sign_bin(None, {path: entry}, publisher, now))["signed"]
         found.append((trust.bin_of(path), signed))
-    return tuple(found)
+    delegations = with_tenant(None, "acme", [publisher.public_key], 1)
+    signed = json.loads(sign_bin(None, {}, publisher, now, delegations))["signed"]
+    return (*found, (trust.bin_of(tenant_path("acme")), signed))
+
+
+@cache
+def _tenants() -> tuple[Targets, dict[str, Any]]:
+    """A bin that delegates to a tenant, and the tenant's file."""
+    _, publisher, now = _keys()
+    record = ServiceRecord("acme.a", ("a.example",), f"sha256:{'ab' * 32}", 1000, 1, "acme")
+    changes = {"services/acme.a": tenant_target(record, ())}
+    signed = json.loads(sign_tenant("acme", None, changes, [publisher], now))["signed"]
+    return Targets(delegations=with_tenant(None, "acme", [publisher.public_key], 1)), signed
+
+
+def _tenant(rng: Rng) -> bytes:
+    """A tenant's file that it has signed, whatever is in it."""
+    _, publisher, _ = _keys()
+    signed = mutate.value(rng, _tenants()[1]) if rng.random() < 0.9 else _tenants()[1]
+    try:
+        signatures = [publisher.sign(str(encode_canonical(signed)).encode()).to_dict()]
+    except Exception:  # what has no canonical form cannot be signed
+        signatures = []
+    return json.dumps({"signatures": signatures, "signed": signed}).encode()
+
+
+def _card() -> bytes:
+    return Card("acme", (public_key(_keys()[1]),)).to_bytes()
+
+
+def _proposal() -> bytes:
+    _, publisher, now = _keys()
+    signers = dict.fromkeys(KEY_ROLES, publisher)
+    files_ = initial_metadata(signers, now)
+    change = {"timestamp": Change(threshold=1), "publisher": Change(threshold=1)}
+    return propose(files_["1.root.json"], files_["1.targets.json"], change, now).to_bytes()
 
 
 def _bin(rng: Rng) -> bytes:
@@ -234,6 +276,15 @@ def targets() -> Sequence[Target]:
         ),
         Target("target", _target, _parse_target, (VerificationError,)),
         Target("bin", _bin, _verify_bin, (VerificationError,)),
+        Target("tenant", _tenant, lambda data: verify_tenant(_tenants()[0], "acme", data), (VerificationError,)),
+        Target(
+            "card",
+            from_seeds(_card()),
+            parse_card,
+            (OperatorError,),
+            lambda _, card: parse_card(card.to_bytes()) == card,
+        ),
+        Target("proposal", from_seeds(_proposal()), parse_proposal, (PublisherError, VerificationError)),
         Target("archive", _archive, read_archive, (FormatError,), _same_archive),
         Target("elf", _elf, parse_program, (PublisherError,)),
     )

@@ -1,0 +1,109 @@
+"""The commands `nunatak hold`: what no edge runs any more, by image, service or tenant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from vmimage.errors import PublisherError
+from vmimage.text import plain
+
+ServiceOption = Annotated[
+    list[str] | None,
+    typer.Option("--service", help="Service by name; may be repeated.", metavar="NAME", show_default="none"),
+]
+TenantOption = Annotated[
+    list[str] | None,
+    typer.Option("--tenant", help="All services of a tenant; may be repeated.", metavar="NAME", show_default="none"),
+]
+ImageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        help="All services with this image, by digest; may be repeated.",
+        metavar="DIGEST",
+        show_default="none",
+    ),
+]
+
+hold = typer.Typer(help="Hold images, services or tenants on all edges, and release them.", no_args_is_help=True)
+
+
+@hold.command()
+def add(
+    origin: OriginOption,
+    keys: KeysOption,
+    service: ServiceOption = None,
+    tenant: TenantOption = None,
+    image: ImageOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Have every edge end their machines and answer as if they were not there, from its next look at the catalogue on.
+
+    Records and kept answers go too. Needs the operator's publisher key and token. For one edge alone it is
+    `nunatak ctl hold`.
+    """
+    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http)
+
+
+@hold.command()
+def release(
+    origin: OriginOption,
+    keys: KeysOption,
+    service: ServiceOption = None,
+    tenant: TenantOption = None,
+    image: ImageOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Have edges run them again, from the image."""
+    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http)
+
+
+@hold.command("list")
+def list_(origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -> None:
+    """List what is held, and since when."""
+    from origin.keys import load_trust
+    from origin.publish.client import carry_out
+    from origin.publish.holds import all_holds
+
+    since = carry_out(all_holds(load_trust(keys)), url=origin).since
+    if as_json:
+        typer.echo(json.dumps(dict(since), indent=1))
+        return
+    for what, when in sorted(since.items()):
+        typer.echo(plain(f"{what} since {when}"))
+    if not since:
+        typer.echo("nothing is held", err=True)
+
+
+def _named(service: Sequence[str] | None, tenant: Sequence[str] | None, image: Sequence[str] | None) -> list[str]:
+    kinds = (("service", service), ("tenant", tenant), ("image", image))
+    what = [f"{kind} {name}" for kind, names in kinds for name in names or ()]
+    if not what:
+        raise PublisherError("--service, --tenant or --image expected, got none of them: say what is meant")
+    return what
+
+
+def _change(what: list[str], held: bool, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
+    from origin.keys import load_signer, load_trust
+    from origin.publish import holds
+    from origin.publish.client import carry_out
+    from origin.publish.tenants import Operator
+
+    by = Operator(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC), _warn)
+    exchange = holds.hold(by, what) if held else holds.release(by, what)
+    carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
+    for each in what:
+        typer.echo(f"{each} is {'held' if held else 'released'}")
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)

@@ -1,0 +1,72 @@
+"""Where private keys are that sign root and targets: in a file, in the environment, on a token, or with a service.
+
+    FILE                         Ed25519 in PKCS #8 PEM, mode 0600
+    env:NAME                     the same text in an environment variable
+    hsm:SLOT?label=TOKEN         PKCS #11; the PIN is asked for, or in NUNATAK_PIN
+    gcpkms:, awskms:, azurekms:  a key service, with the credentials that its own library finds
+
+The last two are securesystemslib's signers (its documentation has the addresses), each of which needs a library of its
+own. They are named with the identifier of their key, which says whose they are: KEYID=hsm:2
+"""
+
+import getpass
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.exceptions import UnsupportedLibraryError
+from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, Signer
+
+from origin.keys import read_signer
+from vmimage.errors import OperatorError
+
+ENVIRONMENT: Final = "env:"
+PIN: Final = "NUNATAK_PIN"
+
+
+def signer(source: str, known: Iterable[Key]) -> Signer:
+    """What signs by the key at `source`.
+
+    :param known: public keys that may be meant by an identifier.
+    :raises OperatorError: there is none, or it cannot be used here.
+    """
+    keyid, equals, address = source.partition("=")
+    if equals and ":" in address and "/" not in keyid:
+        return _remote(keyid, address, known)
+    if source.startswith(ENVIRONMENT):
+        return _from_environment(source.removeprefix(ENVIRONMENT))
+    return read_signer(Path(source))
+
+
+def _from_environment(name: str) -> Signer:
+    try:
+        key = load_pem_private_key(os.environ[name].encode(), None)
+    except (KeyError, ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise OperatorError(
+            f"an Ed25519 private key in PEM expected in the variable {name}, got something else or none"
+        )
+    return CryptoSigner(key)
+
+
+def _remote(keyid: str, address: str, known: Iterable[Key]) -> Signer:
+    found = {key.keyid: key for key in known if key.keyid.startswith(keyid)}
+    if len(found) != 1:
+        raise OperatorError(f"the identifier of a key expected before =, got {keyid!r}: `nunatak keys list` has them")
+    if address.partition(":")[0] not in SIGNER_FOR_URI_SCHEME:
+        raise OperatorError(f"one of {', '.join(sorted(SIGNER_FOR_URI_SCHEME))} expected, got {address!r}")
+    [key] = found.values()
+    try:
+        return Signer.from_priv_key_uri(address, key, _ask)
+    except (UnsupportedLibraryError, ImportError) as error:
+        raise OperatorError(f"{address}: its library expected here: {error}: install it for this Python") from None
+    except Exception as error:  # whatever libraries of token makers and services raise
+        raise OperatorError(f"{address}: a key that can sign expected: {error or type(error).__name__}") from None
+
+
+def _ask(what: str) -> str:
+    return os.environ.get(PIN) or getpass.getpass(f"{what}: ")

@@ -1,0 +1,66 @@
+"""Holds: what the operator has stopped everywhere, by image, service or tenant, as one signed entry of the catalogue.
+
+It is the target "holds" of its bin, which every edge reads before all others and keeps. What it holds is, to an edge,
+not there: nothing of it is started, its machines end, what was kept of its answers and records goes. The publisher may
+go on; to release is to take it off the list.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from tuf.api.metadata import TargetFile
+
+from vmimage.canonical import is_digest, is_name
+from vmimage.errors import VerificationError
+
+HOLDS_PATH: Final = "holds"
+HOLDS_MAX: Final = 1000
+KINDS: Final = ("image", "service", "tenant")
+
+_TIME: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z", re.ASCII)
+_EMPTY: Final = hashlib.sha256().hexdigest()
+
+
+@dataclass(frozen=True)
+class Holds:
+    """The list: since when, by "image DIGEST", "service NAME" and "tenant NAME"."""
+
+    since: Mapping[str, str] = field(default_factory=dict)
+
+    def reason(self, image: str, service: str, tenant: str) -> str:
+        """The first that holds a service with this image, "" where none does."""
+        for what in (f"image {image}", f"service {service}", f"tenant {tenant}"):
+            if what in self.since:
+                return what
+        return ""
+
+
+def is_hold(text: str) -> bool:
+    """Whether something can be held under this name."""
+    kind, _, name = text.partition(" ")
+    return kind in KINDS and (is_digest(name) if kind == "image" else is_name(name))
+
+
+def holds_target(holds: Holds) -> TargetFile:
+    """The entry that says them."""
+    return TargetFile(0, {"sha256": _EMPTY}, HOLDS_PATH, {"custom": {"holds": dict(holds.since)}})
+
+
+def parse_holds(target: TargetFile) -> Holds:
+    """What an entry says.
+
+    :raises VerificationError: malformed.
+    """
+    custom = target.custom
+    since = custom.get("holds") if isinstance(custom, dict) and custom.keys() == {"holds"} else None
+    if not isinstance(since, dict) or len(since) > HOLDS_MAX or target.length or target.hashes != {"sha256": _EMPTY}:
+        raise VerificationError(f"{HOLDS_PATH}: a list of at most {HOLDS_MAX} in a target without bytes expected")
+    for what, when in since.items():
+        if not is_hold(what) or not isinstance(when, str) or _TIME.fullmatch(when) is None:
+            raise VerificationError(
+                f"{HOLDS_PATH}: an image, service or tenant, and a time, expected, got {what[:120]!r}"
+            )
+    return Holds(since)
