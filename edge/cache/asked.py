@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Final
 
 Key = tuple[str, str, str, str, tuple[bytes, ...]]  # service, digest of its image, authority, target, overrides
-GUESTS_OWN: Final = "nunatak:cache"  # the authority of what a guest keeps for itself begins so, and no host's does
 Variant = tuple[bytes, ...]  # values of the fields that Vary lists, in its order
 
 # Fields that make a program answer for another URL or method than it was asked for: with one of them in a request, an

@@ -14,13 +14,13 @@ from typing import Any, Final, Literal, NamedTuple, TypeGuard
 from urllib.parse import urlsplit
 
 from edge.cache import fields
-from edge.cache.asked import GUESTS_OWN, Asked
+from edge.cache.asked import Asked
 from edge.cache.purges import Purge
 from edge.cache.storing import SPEAKING, Fields, Kept
 from edge.model.fields import HOP_BY_HOP
 from edge.model.routes import host_name
 
-CACHE: Final = GUESTS_OWN
+CACHE: Final = "nunatak:cache"
 OUTCOME: Final = b"Nunatak-Cache"
 STATUS: Final = "nunatak-status"  # of what is to be kept
 ASKED: Final = "nunatak-asked-"  # before the names of the fields, of the request, that Vary lists

@@ -22,6 +22,7 @@ from edge.cache.batches import Batch, Done, Drop, DropUri, Found, Operation, Put
 from edge.cache.places import Index, Place, page_digest, uri_digest, variant_digest
 from edge.cache.purges import Kind, Purge, Purges
 from edge.cache.responses import Entry, Then
+from edge.cache.storing import PARTIAL
 from edge.common import log
 from edge.common.counters import Counters
 
@@ -125,8 +126,13 @@ class DiskAnswers:
     # What goes there.
 
     def keep(self, entry: Entry) -> None:
-        """Memory has evicted an answer: it is kept if somebody has asked for it again, and may do so with profit."""
-        if not entry.wanted or len(entry.body) > self._file.entry_max_bytes or not entry.is_of_use(self._loop.time()):
+        """Memory has evicted an answer: it is kept if somebody has asked for it again, and may do so with profit.
+
+        A part is not: who asks for one looks here for its whole.
+        """
+        if not entry.wanted or entry.status == PARTIAL or len(entry.body) > self._file.entry_max_bytes:
+            return
+        if not entry.is_of_use(self._loop.time()):
             return
         if self._waiting_bytes and self._waiting_bytes + entry.size_bytes > self._waiting_max_bytes:
             self._say("dropped")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
 from edge.cache import reuse
-from edge.cache.asked import GUESTS_OWN, Asked, Key, Variant
+from edge.cache.asked import Asked, Key, Variant
 from edge.cache.purges import Named, Purge, Purges
 from edge.cache.reuse import Fate
 from edge.cache.shelves import HITS_COUNTED, Shelves
@@ -93,11 +93,6 @@ class Entry:
         """For how long it has been stale; negative while it is fresh."""
         softened_s = now - self.softened if self.fate == "softened" else None
         return reuse.stale_for_s(self.kept, now - self.came, softened_s)
-
-    @property
-    def is_guests_own(self) -> bool:
-        """Whether a guest keeps it for itself, with calls that do not look on disk."""
-        return self.key[2].startswith(GUESTS_OWN)
 
     def use(self, now: float) -> reuse.Use:
         """What to do with it for a request."""
@@ -276,7 +271,7 @@ class Responses:
         """Have an answer make room for others."""
         self._counters.cache_evictions += 1
         self._forget(entry)
-        if self.below is not None and not entry.is_guests_own:
+        if self.below is not None:
             self.below.keep(entry)
 
     def drop(self, entry: Entry) -> None:
@@ -329,4 +324,4 @@ class Responses:
 
     def worth_keeping(self) -> list[Entry]:
         """Those that were asked for again, what is in use before what is new."""
-        return [entry for entry in self._shelves if entry.wanted and not entry.is_guests_own]
+        return [entry for entry in self._shelves if entry.wanted]

@@ -14,9 +14,9 @@ GROUP: Final = "nunatak"  # of the library that holds them all, `nunatak__mypyc`
 MODULES: Final = tuple(
     """
     edge.common.slices edge.content.tiers
-    edge.front.answers edge.front.bodies edge.front.cgi edge.front.connection edge.front.crowd
-    edge.front.heads edge.front.http edge.front.request
-    edge.model.routes edge.model.services edge.model.streams
+    edge.front.answers edge.front.asking edge.front.bodies edge.front.cgi edge.front.connection edge.front.crowd
+    edge.front.heads edge.front.http edge.front.marks edge.front.request
+    edge.model.routes edge.model.services edge.model.streams edge.model.tracing
     edge.supervisor.budget edge.supervisor.life edge.supervisor.residents edge.supervisor.routing
     edge.supervisor.supervisor edge.supervisor.waiting
     edge.workers.intake edge.workers.process

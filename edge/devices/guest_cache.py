@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from edge.cache import calls, reuse
+from edge.cache.asked import Asked
 from edge.cache.calls import CallRefused, Outcome, Owner
 from edge.cache.responses import Entry, Responses
 from edge.cache.storing import Answer, Wish, storing
@@ -25,6 +26,7 @@ from edge.devices.exchange import Exchange
 from edge.devices.subrequests import parse_subrequest
 from edge.vmm.wire.streams import Body, Head
 
+LOOKS_EACH: Final = 4  # calls of one tenant that wait for a look at the disk at once; others find nothing there
 UNDER_WAY_SHARE: Final = 8  # of the memory for kept answers may be bodies under way, each way, of one tenant
 Rest = Callable[[], Awaitable[None]]  # what is left to do of a call
 _TOO_MANY: Final = f"at most {CACHE_CALLS.per_s:.0f} purges a second expected of one tenant"
@@ -83,6 +85,7 @@ class GuestCache:
         self._loop = asyncio.get_running_loop()
         self.coming = UnderWay(responses.budget_bytes // UNDER_WAY_SHARE)
         self.leaving = UnderWay(responses.budget_bytes // UNDER_WAY_SHARE)
+        self.looking = UnderWay(LOOKS_EACH)
         self._purges = Allowance(CACHE_CALLS, self._loop.time)
 
     def begin(self, exchange: Exchange) -> Rest | None:
@@ -94,7 +97,10 @@ class GuestCache:
             return None
         if not exchange.ended and call.method in ("PUT", "POST"):
             return partial(self._collect, call, exchange)
-        return self._say(call, exchange, self._reply(call, exchange.whole()))
+        reply = self._reply(call, exchange.whole())
+        if reply.outcome == "miss" and self._may_be_on_disk(call):
+            return partial(self._look, call, exchange)
+        return self._say(call, exchange, reply)
 
     def _read(self, exchange: Exchange) -> Call:
         machine = exchange.machine
@@ -104,6 +110,36 @@ class GuestCache:
         method, url, fields = parse_subrequest(exchange.block)
         run = self._responses.purges.scope(service.name).last
         return Call(method, url, fields, owner, holds, holds and release.manifest_digest == owner.version, run)
+
+    def _may_be_on_disk(self, call: Call) -> bool:
+        below, place = self._responses.below, calls.place_of(call.url)
+        if below is None or not call.is_newest or self._responses.holds(self._asked(call)):
+            return False
+        return below.may_have(call.owner.service, calls.named(call.owner, place))
+
+    def _asked(self, call: Call) -> Asked:
+        return calls.asked_of(call.owner, calls.place_of(call.url), calls.headers_of(call.fields))
+
+    async def _look(self, call: Call, exchange: Exchange) -> None:
+        """Carry out a call once what the disk has is in memory."""
+        landed, tenant, asked = self._loop.create_future(), call.owner.tenant, self._asked(call)
+        below, uri = self._responses.below, calls.named(call.owner, calls.place_of(call.url))
+
+        def then(entry: Entry | None, _: tuple[bytes, ...] | None) -> None:
+            if entry is not None and not self._responses.holds(asked):
+                self._responses.put(entry)
+            if not landed.done():
+                landed.set_result(None)
+
+        if below is not None and self.looking.take(tenant, 1):
+            try:
+                below.look(asked, tenant, uri, then)
+                await landed
+            finally:
+                self.looking.give(tenant, 1)
+        rest = self._say(call, exchange, self._reply(call, b""))
+        if rest is not None:
+            await rest()
 
     async def _collect(self, call: Call, exchange: Exchange) -> None:
         """Carry out a call whose body is to come."""
@@ -141,7 +177,16 @@ class GuestCache:
         except CallRefused as error:
             return _refused(str(error))
 
+    async def _say_settled(self, exchange: Exchange, reply: Reply) -> None:
+        """Say that something is void once no edge that comes after serves it either."""
+        settled = await self._responses.settled()
+        self._send(
+            exchange, reply if settled else _refused("a disk that can be written expected: it may come back", 500)
+        )
+
     def _say(self, call: Call, exchange: Exchange, reply: Reply) -> Rest | None:
+        if reply.outcome in ("purged", "deleted") and self._responses.below is not None:
+            return partial(self._say_settled, exchange, reply)
         if exchange.fits(len(reply.body)):
             self._send(exchange, reply)
             return None
@@ -173,9 +218,7 @@ class GuestCache:
     # Calls.
 
     def _match(self, call: Call) -> Reply:
-        place = calls.place_of(call.url)
-        asked = calls.asked_of(call.owner, place, calls.headers_of(call.fields))
-        now = self._loop.time()
+        asked, now = self._asked(call), self._loop.time()
         entry = self._responses.find(asked) if call.is_newest else "uri-miss"
         if isinstance(entry, str) or entry.use(now) != "serve":
             return _plain("miss")
@@ -217,7 +260,9 @@ class GuestCache:
         place = calls.place_of(call.url)
         found = self._responses.find(calls.asked_of(call.owner, place, ()))
         was = found != "uri-miss" and (isinstance(found, str) or found.use(self._loop.time()) == "serve")
-        self._responses.drop_uri(call.owner.service, calls.named(call.owner, place))
+        below, uri = self._responses.below, calls.named(call.owner, place)
+        was = was or (below is not None and below.may_have(call.owner.service, uri))
+        self._responses.drop_uri(call.owner.service, uri)
         return _plain("deleted" if was else "not_found")
 
     def _purge(self, call: Call, body: bytes | None) -> Reply:

@@ -242,6 +242,8 @@ class Answers:
     def begin(self, request: Request, code: int, head: bytes, body: bytes = b"") -> None:
         """Send the head of an answer, and what is here of its body."""
         request.status, request.head_sent = code, len(head)
+        if request.began:
+            request.answered_at = time.monotonic()
         self.write(request, head + body if body else head)
 
     def write(self, request: Request, data: bytes) -> None:

@@ -339,6 +339,7 @@ class Front(Answers):
             payload = self.sockets.offer(request, service, payload)
         stream = request.last = Stream(service, request.method, payload, whole, self._loop.time())
         stream.trace = request.trace
+        self.telling.asked(request)
         if request.loops:
             stream.loops = request.loops
         return stream

@@ -73,7 +73,9 @@ class Request:
     sender: Sender | None = None
     trace: Trace | None = None  # once somebody needs it
     # What is told of it when it is over (`edge.front.telling`).
-    began = 0.0  # loop time; 0 where nobody is to be told
+    began = 0.0  # seconds of the monotonic clock, as all of these; 0 where nobody is to be told
+    asked_at = 0.0  # when its service was asked last
+    answered_at = 0.0  # when the head of its answer was here
     service: Service | None = None  # that it is for, once found
     last: Stream | None = None  # by which that was asked last
     status = 0  # of the answer that has begun

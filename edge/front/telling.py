@@ -3,7 +3,6 @@
 While nobody listens, nothing more is made of them than that count.
 """
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Final
@@ -31,7 +30,6 @@ class Telling:
         self._marks, self._tasks = marks, tasks
         self.durations: Final = Durations()
         self._listeners: list[Listener] = []
-        self._loop: Final = asyncio.get_running_loop()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Have each request told that is over from now on; what is returned ends that."""
@@ -46,7 +44,12 @@ class Telling:
     def begin(self, request: Request) -> None:
         """A request has come; one that nobody waits for is not told."""
         if not request.refreshes:
-            request.began = self._loop.time()
+            request.began = time.monotonic()  # and no loop's time, which may stand still for a millisecond
+
+    def asked(self, request: Request) -> None:
+        """Its service is asked."""
+        if request.began:
+            request.asked_at = time.monotonic()
 
     def tell(self, request: Request, *, whole: bool = True) -> None:
         """A request is over; a no-op but for the first time.
@@ -58,9 +61,9 @@ class Telling:
         if not began:
             return
         try:
-            whole, now = whole and not request.cut, self._loop.time()
+            whole, now = whole and not request.cut, time.monotonic()
             service = request.service
-            if stream is not None and not stream.answered_at:
+            if stream is not None and stream.cost is None:
                 stream = None  # no guest answered
             cache = _cache(request, stream)
             name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
@@ -103,7 +106,7 @@ class Telling:
             cache,
             request.refused,
             request.limit,
-            _run(stream, began) if stream is not None else None,
+            None if stream is None or stream.cost is None else _run(request, stream, stream.cost, began),
             request.headers,
             request.head_bytes,
         )
@@ -116,9 +119,9 @@ def _cache(request: Request, stream: Stream | None) -> Cache:
     return "bypass" if request.forward in ("bypass", "method") else "miss"
 
 
-def _run(stream: Stream, began: float) -> Run:
-    restore_us, guest_us, engine = stream.cost
-    load, asked = stream.load, stream.began
-    times = asked - began, (stream.given_at or asked) - began, stream.answered_at - began
+def _run(request: Request, stream: Stream, cost: tuple[int, int, int], began: float) -> Run:
+    restore_us, guest_us, engine = cost
+    load, asked = stream.load, request.asked_at
+    times = asked - began, (stream.given_at or asked) - began, request.answered_at - began
     loaded = (0.0, 0.0) if load is None else (load.fetch_s, load.verify_s)
     return _new(Run, (ENGINES[engine], *times, *loaded, restore_us, guest_us))

@@ -68,9 +68,8 @@ class StreamState(ABC):
     tier: flow.Tier = "resident"
     load: Load | None = None  # the image load it waited for
     collapsed = False  # that another request had begun
-    given_at = 0.0  # loop time when a machine was given it, where it had to wait for that
-    answered_at = 0.0  # when its answer began; 0 before
-    cost = (0, 0, 0)  # of that answer: `Answer.restore_us`, `guest_us` and `engine`
+    given_at = 0.0  # seconds of the monotonic clock when a machine was given it, where it had to wait for that
+    cost: tuple[int, int, int] | None = None  # of its answer, once that began: `restore_us`, `guest_us` and `engine`
 
     def step(self, event: flow.RequestEvent) -> None:
         """Move along the table."""

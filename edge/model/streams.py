@@ -52,7 +52,7 @@ class Stream(StreamState):
         self.method = method
         self.payload = payload
         self.whole = whole
-        self.since = self.began = now  # loop time of the last progress, and of this
+        self.since = now  # loop time of the last progress
 
     @property
     def answer(self) -> "asyncio.Future[Answer]":
@@ -124,7 +124,7 @@ class Stream(StreamState):
         if self.state != "asked":
             raise ValueError(f"HEAD in state {self.state}")
         self.ended = end = answer.end
-        self.answered_at, self.cost = now, answer[3:6]
+        self.cost = answer[3:6]
         self.state = (_AFTER_WHOLE_ANSWER if end else _AFTER_HEAD)[self.state]
         if not end:
             self.parts, self.since = deque(), now

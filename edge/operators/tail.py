@@ -116,9 +116,9 @@ class Requests:
 
 
 def _bounded(finished: Finished) -> Finished:
-    if len(finished.target) <= TEXT_MAX and len(finished.host) <= TEXT_MAX:
-        return finished
-    return finished._replace(target=finished.target[:TEXT_MAX], host=finished.host[:TEXT_MAX])
+    """Without the head that it came with, of which nothing is told but these."""
+    target, host = finished.target[:TEXT_MAX], finished.host[:TEXT_MAX]
+    return finished._replace(target=target, host=host, fields=(), head_bytes=0)
 
 
 def described(finished: Finished, *, client: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ that a decision needs and that take time to get, an image, disks, a record, a wo
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -93,7 +94,7 @@ class Driver:
         counters = self._counters
         match command:
             case do.Dispatch(machine, stream):
-                stream.given_at = self._loop.time()
+                stream.given_at = time.monotonic()
                 machine.worker.send(Head.encode(machine.number, stream.number, stream.whole, stream.payload))
                 stream.wake()
             case do.Fail(stream, error):

@@ -6,7 +6,9 @@ variable OTEL_EXPORTER_OTLP_HEADERS, which the SDK reads.
 """
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
@@ -30,7 +32,7 @@ WAITING_MAX: Final = 2048  # spans that are on their way: some 4 MB
 BATCH_MAX: Final = 128  # spans in a call: to write them takes the interpreter for about a millisecond
 EVERY_S: Final = 1.0  # between two calls, while there are fewer
 CALL_S: Final = 5.0  # for the collector to take a batch, tries that follow included
-LEAVE_S: Final = 2 * CALL_S  # at the end, for what is on its way
+LEAVES: Final = 2  # times that, at the end, for what is on its way: after it no call begins
 
 _KINDS: Final[dict[Kind, SpanKind]] = {
     "server": SpanKind.SERVER,
@@ -57,12 +59,14 @@ class _Counted(SpanExporter):
     def __init__(self, exporter: SpanExporter, traces: "Traces") -> None:
         self._exporter, self._traces = exporter, traces
         self._loop = asyncio.get_running_loop()
+        self.ends = math.inf  # seconds of the monotonic clock
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """In the thread of the SDK."""
         result = SpanExportResult.FAILURE
         try:
-            result = self._exporter.export(spans)
+            if time.monotonic() < self.ends:
+                result = self._exporter.export(spans)
         finally:
             with suppress(RuntimeError):  # the loop has ended: nobody counts any more
                 sent = result is SpanExportResult.SUCCESS
@@ -77,14 +81,14 @@ class _Counted(SpanExporter):
 class Traces:
     """The spans of one edge."""
 
-    def __init__(self, endpoint: str, counters: Counters) -> None:
-        """:param endpoint: URL that takes traces, as http://127.0.0.1:4318/v1/traces."""
-        self._counters = counters
+    def __init__(self, endpoint: str, counters: Counters, call_s: float = CALL_S) -> None:
+        """:param endpoint: URL that takes traces, as http://127.0.0.1:4318/v1/traces. :param call_s: for a call."""
+        self._counters, self._call_s = counters, call_s
         self._waiting = 0
         self._given = _Given()
         self._random = Random(os.urandom(32))
-        exporter = _Counted(OTLPSpanExporter(endpoint, timeout=CALL_S), self)
-        self._batches = BatchSpanProcessor(exporter, WAITING_MAX, EVERY_S * 1e3, BATCH_MAX)
+        self._exporter = _Counted(OTLPSpanExporter(endpoint, timeout=call_s), self)
+        self._batches = BatchSpanProcessor(self._exporter, WAITING_MAX, EVERY_S * 1e3, BATCH_MAX)
         resource = Resource.create({"service.name": "nunatak"})  # OTEL_RESOURCE_ATTRIBUTES may say more
         provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=self._given)
         provider.add_span_processor(self._batches)
@@ -130,6 +134,5 @@ class Traces:
 
     async def close(self) -> None:
         """Send what is on its way, if the collector takes it soon, and no more."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_S):
-                await asyncio.to_thread(self._batches.shutdown)
+        self._exporter.ends = time.monotonic() + LEAVES * self._call_s
+        await asyncio.to_thread(self._batches.shutdown)

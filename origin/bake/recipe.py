@@ -89,7 +89,7 @@ def images_of(
     if site and assets is not None:
         raise PublisherError(f"--assets: a program expected, {source} is a folder of files itself: name one of the two")
     if pool is None:
-        pool = SITE_POOL if site else FRESH_POOL if (fresh or cgi) and not one_writer else 1
+        pool = 1 if one_writer else SITE_POOL if site else FRESH_POOL if fresh or cgi else 1
     if pool > 1 and one_writer:
         raise PublisherError("--pool: machines that share nothing expected, got a cow disk, which is one machine's own")
     instance: InstanceMode = "request" if fresh or cgi else "pool" if pool > 1 else "service"
@@ -102,9 +102,14 @@ def images_of(
         )
     memory_bytes, output_bytes = size_option("memory", memory), size_option("response", response, OUTPUT_MAX)
     folder, asset_files = source if site else assets, {}
+    wanted = Choices(tuple(exclude or ()), compress, clean_urls, single_page, max_age, tuple(immutable or ()))
+    if folder is None and wanted != Choices():
+        raise PublisherError(
+            "--exclude, --compress, --clean-urls, --single-page, --max-age and --immutable: files to serve expected: "
+            "name their folder with --assets, or leave these away"
+        )
     if folder is not None:
         progress("reading files")
-        wanted = Choices(tuple(exclude or ()), compress, clean_urls, single_page, max_age, tuple(immutable or ()))
         found = pack_assets(folder, wanted, alone=site, disk=assets_disk, warn=warn or progress)
         asset_files, output_bytes = found.files, max(output_bytes, found.largest)
         drives += found.drives

@@ -1,6 +1,7 @@
 """Who is asked: an edge whose service is a reverse proxy, and other caches where they are installed, set up as their
 makers show it. Each in the foreground, on a port of its own, with its files in a folder that goes with it."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from tests.wpt.runtimes import free_port, wait_for
 
 PROXY: Final = Path(__file__).parent / "proxy.js"
 OURS: Final = "nunatak"
-LENIENT: Final = "nunatak-lenient"  # with all that RFC 9111 allows and edges do only where an operator says so
+LENIENT: Final = "nunatak-guessing"  # it guesses how long answers hold, as RFC 9111 allows, where an operator says so
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def edge(folder: Path, server: str, *, lenient: bool) -> Iterator[str]:
     """Ours. Six requests at a time are passed on: a machine may have 16 requests to upstreams, and waits for none."""
     config: dict[str, str | int | float | bool] = {"upstreams": f"{LOOPBACK}/32"}
     if lenient:
-        config |= {"response_heuristics": "on", "response_stale": 3600}
+        config |= {"response_heuristics": "on"}
     with Site(folder, memory="512MiB", edge_config=config) as site:
         image = site.build(PROXY, "--upstream", server, "--env", f"SERVER={server}", name="proxy")
         site.publish(image, "proxy", LOOPBACK)
@@ -72,7 +73,10 @@ OTHERS: Final[Mapping[str, tuple[str, str, Callable[[Path, Path, int], list[str]
     "varnish": (
         "varnishd",
         _VARNISH,
-        lambda folder, config, port: ["-F", "-n", str(folder), "-f", str(config), "-a", f"127.0.0.1:{port}"],
+        lambda folder, config, port: [
+            *("-F", "-n", str(folder), "-f", str(config), "-a", f"127.0.0.1:{port}", "-s", "malloc,64M"),
+            *("-p", "default_ttl=0", "-p", "default_grace=0", "-p", "default_keep=3600"),
+        ],
     ),
     "haproxy": ("haproxy", _HAPROXY, lambda folder, config, port: ["-db", "-f", str(config)]),
 }
@@ -82,6 +86,17 @@ def program_of(name: str) -> str | None:
     """Where another cache is installed."""
     program = OTHERS[name][0]
     return shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+
+
+def title(name: str) -> str:
+    """What a cache is called, with the version of it that is here."""
+    if name in (OURS, LENIENT):
+        return "an edge as it starts" if name == OURS else "an edge with `response_heuristics=on`"
+    program = program_of(name)
+    assert program is not None
+    asked = subprocess.run([program, "-V" if name == "varnish" else "-v"], capture_output=True, text=True, check=False)
+    version = re.search(r"[0-9]+(?:\.[0-9]+)+", asked.stdout + asked.stderr)
+    return f"{name} {version[0] if version else ''}".strip()
 
 
 @contextmanager

@@ -4,9 +4,9 @@ Who runs this brings the checkout, with the one package that its client needs:
 
     git clone --depth 1 https://github.com/http-tests/cache-tests && cd cache-tests && npm install --no-save undici@7
 
-    python -m tests.cache_tests.run CHECKOUT [--only PATTERN] [--on nunatak,nginx] [--require]
+    python -m tests.cache_tests.run CHECKOUT [--only PATTERN] [--on nunatak,nginx] [--require] [--write]
 
-What does not pass here is listed in build/cache-tests; docs/reference/cache-tests.md says why.
+What does not pass here is listed in build/cache-tests; `reasons` and docs/reference/cache-tests.md say why.
 """
 
 import argparse
@@ -15,13 +15,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.cache_tests.caches import LENIENT, OTHERS, OURS, edge, other, program_of
+from tests.cache_tests.caches import LENIENT, OTHERS, OURS, edge, other, program_of, title
+from tests.cache_tests.page import counts, passed, written
+from tests.cache_tests.reasons import Results, failed, unexplained
 from tests.wpt.runtimes import free_port, wait_for
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -29,9 +30,8 @@ BUILD: Final = ROOT / "build" / "cache-tests"
 DRIVER: Final = Path(__file__).with_name("driver.mjs")
 AT_ONCE: Final = 6  # tests; each has one request under way
 RUN_S: Final = 900.0
-REQUIRED, OPTIMAL = 155, 90  # tests that are to pass here, where an operator lets edges do what RFC 9111 allows
-
-Results = Mapping[str, Sequence[str]]  # by test: its kind, the verdict, and what was wrong
+PAGE: Final = ROOT / "docs" / "reference" / "cache-tests.md"
+REQUIRED, OPTIMAL = 155, 90  # tests that are to pass here; of the optimal, where an operator lets an edge guess
 
 
 def main() -> None:
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="tests in whose name this pattern is found")
     parser.add_argument("--on", default=f"{OURS},{LENIENT},{','.join(OTHERS)}", help="caches, separated by commas")
     parser.add_argument("--require", action="store_true", help="exit with 1 if fewer pass here than are to")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
     asked = parser.parse_args()
     checkout = asked.checkout.resolve()
     if not (checkout / "test-engine" / "cli.mjs").is_file():
@@ -50,15 +51,27 @@ def main() -> None:
     results: dict[str, Results] = {}
     for name in asked.on.split(","):
         if name in OTHERS and program_of(name) is None:
-            print(f"{name}: not installed, left out", file=sys.stderr)
+            print(f"{name}: NOT INSTALLED, LEFT OUT", file=sys.stderr)
             continue
         with _server(checkout) as server, _cache(name, server) as url:
             results[name] = _run(checkout, url, asked.only)
     print("\n".join(table(results)))
     for name in {OURS, LENIENT} & results.keys():
         (BUILD / f"{name}.tsv").write_text("".join(f"{line}\n" for line in failing(results[name])))
+    if OURS in results and not asked.only:
+        for line in unexplained(results[OURS]):
+            print(f"without a reason, or a reason without a test: {line}", file=sys.stderr)
+    if asked.write:
+        titles = {name: title(name) for name in results}
+        PAGE.write_text(written(PAGE.read_text(), results, titles, OURS, _which(checkout)))
     if asked.require and not is_enough(results):
         sys.exit(1)
+
+
+def _which(checkout: Path) -> str:
+    """The date and the commit of a checkout."""
+    command = ["git", "-C", str(checkout), "log", "-1", "--format=%cs (%h)"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "an unknown day"
 
 
 def _cache(name: str, server: str) -> AbstractContextManager[str]:
@@ -94,31 +107,24 @@ def _run(checkout: Path, url: str, only: str) -> Results:
     return told
 
 
-def passed(results: Results) -> Counter[str]:
-    """How many tests pass, by kind."""
-    return Counter(kind for kind, verdict, _ in results.values() if verdict == "pass")
-
-
 def table(results: Mapping[str, Results]) -> Iterator[str]:
     """A line a cache: required and optimal tests that pass, and how many there are."""
     yield f"{'cache':28}{'required':>10}{'optimal':>10}"
     for name, told in results.items():
-        found, all_ = passed(told), Counter(kind for kind, _, _ in told.values())
-        cells = (f"{found[kind]}/{all_[kind]}" for kind in ("required", "optimal"))
-        yield f"{name:28}" + "".join(f"{cell:>10}" for cell in cells)
+        yield f"{name:28}" + "".join(f"{cell:>10}" for cell in counts(told))
 
 
 def failing(results: Results) -> Iterator[str]:
     """What does not pass of the required and the optimal: kind, test, verdict, what was wrong."""
-    for test, (kind, verdict, message) in sorted(results.items()):
-        if kind != "check" and verdict != "pass":
-            yield f"{kind}\t{test}\t{verdict}\t{message}"
+    for test in failed(results):
+        kind, verdict, message = results[test]
+        yield f"{kind}\t{test}\t{verdict}\t{message}"
 
 
 def is_enough(results: Mapping[str, Results]) -> bool:
-    """Whether as many pass here as are to."""
-    found = passed(results[LENIENT])
-    return found["required"] >= REQUIRED and found["optimal"] >= OPTIMAL
+    """Whether as many pass here as are to, and the others for a reason."""
+    enough = passed(results[OURS])["required"] >= REQUIRED and passed(results[LENIENT])["optimal"] >= OPTIMAL
+    return enough and not unexplained(results[OURS])
 
 
 if __name__ == "__main__":

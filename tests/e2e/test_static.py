@@ -138,6 +138,8 @@ def test_what_is_refused_says_what_to_do(site: Site, tmp_path: Path) -> None:
         static(site, folder, "st-refused")
     assert refused.value.exit_code == 2
     static(site, folder, "st-refused", "--exclude", ".env")
+    with pytest.raises(CommandFailed, match="files to serve expected"):
+        site.build(example("hello"), "--compress", name="st-refused")
     with pytest.raises(CommandFailed, match="--assets: a program expected"):
         site.build(folder, "--exclude", ".env", "--assets", str(folder), name="st-refused")
 

@@ -62,12 +62,19 @@ class KeptStore:
         self.responses = Responses(memory, entry_max, self.purges, self.counters, self.below)
 
     def entry(
-        self, page: Asked, kept: Kept = HOUR, *, body: bytes = b"body", tenant: str = "t", run: int | None = None
+        self,
+        page: Asked,
+        kept: Kept = HOUR,
+        *,
+        body: bytes = b"body",
+        tenant: str = "t",
+        run: int | None = None,
+        status: int = 200,
     ) -> Entry:
         """An answer that has come now, by default of a run that has begun now."""
         began = self.purges.scope(page.key[0]).last if run is None else run
         now, uri = asyncio.get_running_loop().time(), page.key[2] + page.key[3]
-        return Entry(page, tenant, began, kept, 200, b"Date: d\r\n", b"X: y\r\n", body, now, uri, self.purges, ())
+        return Entry(page, tenant, began, kept, status, b"Date: d\r\n", b"X: y\r\n", body, now, uri, self.purges, ())
 
     def put(self, page: Asked, kept: Kept = HOUR, *, body: bytes = b"body", tenant: str = "t") -> Entry:
         """Keep an answer."""

@@ -217,6 +217,20 @@ def test_while_nothing_is_taken_spans_are_dropped_and_nobody_waits() -> None:
     with_collector(test)
 
 
+def test_a_collector_that_takes_nothing_does_not_keep_an_edge_from_its_end() -> None:
+    async def test(collector: Collector, counters: Counters, other: Traces) -> None:
+        await other.close()
+        collector.taken = asyncio.Event()
+        traces = Traces(collector.url, counters, call_s=0.1)
+        for _ in range(5 * BATCH_MAX):
+            traces.on_fetched(fetched())
+        await traces.close()
+        await asyncio.sleep(0)
+        assert (counters.spans, collector.spans) == ({"failed": 5 * BATCH_MAX}, [])
+
+    with_collector(test)
+
+
 WITHOUT = """
 import sys
 sys.modules["opentelemetry"] = None  # as if it were not installed

@@ -42,6 +42,7 @@ SMALL: Final = "-Oz"  # of what reads and writes keys, and does not work on each
 FEW_COPIES: Final = ("-mllvm", "-inline-threshold=80")
 UNIT: Final = "engine.c"  # quickjs.c is part of it: engine_internals.h
 HEAP: Final = "heap.c"
+SELDOM: Final = "subtle*.c"  # what these do to each byte is BoringSSL's
 ENGINE: Final = ("dtoa.c", "libregexp.c", "libunicode.c")
 # No tables for unwinding the stack, which nothing here does: 40 kB of the base. Small tables for CRCs in zlib;
 # BoringSSL without assembler, whose instructions an emulated machine need not have, and without threads.
@@ -84,6 +85,8 @@ def program() -> bytes:
     heap = compile_objects([HERE / HEAP], include=[source_tree(FFI) / "deps" / "libffi" / "src"], flags=(*FLAGS, SMALL))
     scripts = bytecode(engine, [engine / name for name in ENGINE], FLAGS)
     include = [HERE, *theirs]
-    own = sorted(path for path in HERE.glob("*.c") if path.name not in (UNIT, HEAP))
+    seldom = sorted(HERE.glob(SELDOM))
+    own = sorted({path for path in HERE.glob("*.c") if path.name not in (UNIT, HEAP)}.difference(seldom))
+    small = compile_objects(seldom, include=include, flags=(*FLAGS, SMALL))
     unit = compile_objects([HERE / UNIT], include=include, flags=(*FLAGS, *FEW_COPIES))
-    return compile_linux([*library, *heap, *unit, *own, scripts], include=include, flags=FLAGS)
+    return compile_linux([*library, *heap, *small, *unit, *own, scripts], include=include, flags=FLAGS)

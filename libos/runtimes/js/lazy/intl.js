@@ -81,11 +81,11 @@ const make = {
   Collator: () => share.part("intl_collator").collator(getCanonicalLocales),
 };
 const Intl = Object.create(Object.prototype, { [Symbol.toStringTag]: { value: "Intl", configurable: true } });
-const define = (name, value) => Object.defineProperty(Intl, name, { value, writable: true, configurable: true, enumerable: false });
+const define = (name, value) => Object.defineProperty(Intl, name, { value: share.named(name, value), writable: true, configurable: true, enumerable: false });
 for (const name in make) {
   const get = () => {
     define(name, undefined); // packages ask whether there is one already
-    return Intl[name] = make[name]();
+    return Intl[name] = share.named(name, make[name]());
   };
   Object.defineProperty(Intl, name, { get, set: (value) => define(name, value), configurable: true, enumerable: false });
 }

@@ -6,10 +6,16 @@ globalThis.__share = (() => {
   const share = { nk };
   const NativePromise = Promise;
 
+  // A class or a function under the name that workers know it by: bundlers shorten the names of packages.
+  share.named = (name, value) => {
+    if (typeof value === "function" && value.name !== name) Object.defineProperty(value, "name", { value: name, configurable: true });
+    return value;
+  };
+
   // Defines globals as the platform has them: writable, not enumerable.
   share.expose = (values) => {
     for (const name in values)
-      Object.defineProperty(globalThis, name, { value: values[name], writable: true, configurable: true, enumerable: false });
+      Object.defineProperty(globalThis, name, { value: share.named(name, values[name]), writable: true, configurable: true, enumerable: false });
   };
 
   // What lazy/NAME.js exports, made at its first use; and a global, or a member of `owner`, that is made from one then.
@@ -20,7 +26,7 @@ globalThis.__share = (() => {
   share.lazily = (owner, name, part, enumerable = false) => {
     const become = (value) => Object.defineProperty(owner, name, { value, writable: true, configurable: true, enumerable });
     Object.defineProperty(owner, name, {
-      get() { const value = share.part(part)[name]; become(value); return value; },
+      get() { const value = share.named(name, share.part(part)[name]); become(value); return value; },
       set: become,
       configurable: true,
       enumerable,
