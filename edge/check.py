@@ -4,6 +4,7 @@ Nothing is changed, and nothing is fetched. An edge that runs with the same conf
 and its cache folder are found in use, and that is said. Of the machine itself `doctor` knows more.
 """
 
+import dataclasses
 import errno
 import fcntl
 import os
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from edge.access.outputs import SOCKET, STDOUT
+from edge.common import unix_socket
+from edge.config.listeners import Listener
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
@@ -42,12 +45,17 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
         yield _writable("log", Path(config.log).expanduser())
     if config.access_log not in ("", STDOUT) and not config.access_log.startswith(SOCKET):
         yield _writable("access_log", Path(config.access_log).expanduser())
-    yield _listener("listen", config.address)
-    yield _listener("admin_listen", config.admin_address)
+    yield from listeners(config)
     yield _memory(config.memory, machine_bytes())
     yield _disk(config)
     yield _engine(config.engine)
     yield _workers(config.worker_count, len(os.sched_getaffinity(0)))
+
+
+def listeners(config: EdgeConfig) -> Iterator[Finding]:
+    """Look at all places where the edge is to listen."""
+    yield from map(_place, config.listeners)
+    yield _listener("admin_listen", config.admin_address)
 
 
 def _secret_file(option: str, path: str, read: Callable[[], str]) -> Iterator[Finding]:
@@ -111,7 +119,19 @@ def _writable(option: str, path: Path) -> Finding:
     return Finding(option, "ok", f"{path}")
 
 
-def _listener(option: str, at: Path | tuple[str, int]) -> Finding:
+def _place(wanted: Listener) -> Finding:
+    if wanted.at is None:
+        return Finding("listen", "ok", f"{wanted.place}, which the service manager brings")
+    found = _listener("listen", wanted.at, both=wanted.both)
+    try:
+        if isinstance(wanted.at, Path):
+            unix_socket.owner(wanted.user, wanted.group)
+    except OperatorError as error:
+        return Finding("listen", "fail", f"{wanted.place}: {error}", "name one that there is")
+    return dataclasses.replace(found, found=f"{found.found}, with the PROXY protocol") if wanted.proxy else found
+
+
+def _listener(option: str, at: Path | tuple[str, int], *, both: bool = False) -> Finding:
     if isinstance(at, Path):
         return _socket_file(option, at)
     host, port = at
@@ -121,7 +141,7 @@ def _listener(option: str, at: Path | tuple[str, int]) -> Finding:
             None if host == EVERYWHERE else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, kind, protocol, _, address in found:
-            _try_to_bind(family, kind, protocol, address)
+            _try_to_bind(family, kind, protocol, address, both=both)
     except socket.gaierror as error:
         return Finding(option, "fail", f"{where}: {error.strerror}", "an address, or a name that this machine knows")
     except OSError as error:
@@ -141,11 +161,11 @@ _BIND_FIXES: Final = {
 }
 
 
-def _try_to_bind(family: int, kind: int, protocol: int, address: object) -> None:
+def _try_to_bind(family: int, kind: int, protocol: int, address: object, *, both: bool) -> None:
     with socket.socket(family, kind, protocol) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            tried.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
         tried.bind(address)  # type: ignore[arg-type]  # what getaddrinfo gave for this family
 
 

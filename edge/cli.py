@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,7 @@ def edge(
     check: bool,
     print_config: bool,
     take_over: bool,
-    **texts: str,
+    **texts: str | list[str],
 ) -> None:
     """Run an edge node: load services' machines from an origin on demand and answer HTTP with them.
 
@@ -49,7 +50,11 @@ def edge(
         raise OperatorError(
             f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
         )
-    given = {name: text for name, text in texts.items() if _is_given(context, name)}
+    given = {
+        name: text if isinstance(text, str) else " ".join(text)
+        for name, text in texts.items()
+        if _is_given(context, name)
+    }
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
         typer.echo(settings.to_toml(loaded), nl=False)
@@ -81,6 +86,8 @@ def _option(option: Option) -> inspect.Parameter:
     about = typer.Option(
         option.flag, help=help_, metavar=option.form, show_default=shown, allow_from_autoenv=False
     )  # `load_settings` reads the environment, and names it in messages
+    if option.about.many == "words":  # it may be given several times
+        return _parameter(option.name, Annotated[list[str], about], option.default_text.split())
     return _parameter(option.name, Annotated[str, about], option.default_text)
 
 
@@ -114,7 +121,8 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed, what it trusts and where its cache is.",
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts, where its cache is and "
+            "where it listens.",
             metavar="FILE",
             show_default="none",
         ),
@@ -132,13 +140,15 @@ def doctor(
 
     The exit code is 1 if no edge can run here.
     """
+    from edge.check import listeners
     from edge.doctor import examine
 
     loaded = load_config(config, {}, os.environ) if config is not None else None
     kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
     kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
     trust = trust or (loaded.trust if loaded is not None else None)
-    raise typer.Exit(int(_tell(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept))))
+    places = listeners(loaded) if loaded is not None else ()
+    raise typer.Exit(int(_tell(chain(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept), places))))
 
 
 def _tell(findings: "Iterable[Finding]") -> bool:

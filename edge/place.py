@@ -13,11 +13,11 @@ from typing import IO, Final
 
 from edge.common import log
 from edge.common.service_manager import Held
-from edge.config.options import EdgeConfig
+from edge.config.listeners import OPERATORS, Listener
 from edge.front.handover import Offer
+from edge.front.listeners import Place
 from vmimage.errors import OperatorError
 
-ADMIN: Final = "admin"  # FileDescriptorName= of sockets for operators' pages; all others serve
 SETTLE_S: Final = 2.0  # for the kernel to take a process apart that has ended without a word
 LOOK_S: Final = 0.02
 
@@ -31,7 +31,7 @@ async def take_place(folder: Path, offer: Offer | None) -> IO[bytes]:
     :raises OperatorError: another edge has it.
     """
     if offer is not None:
-        _logger.info(log.line("taking_over", pid=offer.pid, listen=offer.listen, sockets=len(offer.sockets)))
+        _logger.info(log.line("taking_over", pid=offer.pid, listen=" ".join(offer.places)))
         await offer.take()
     lock = (folder / "lock").open("wb")
     loop = asyncio.get_running_loop()
@@ -50,19 +50,44 @@ async def take_place(folder: Path, offer: Offer | None) -> IO[bytes]:
     )
 
 
-def given_sockets(
-    config: EdgeConfig, held: Sequence[Held], offer: Offer | None
-) -> tuple[list[socket.socket], list[socket.socket]]:
-    """The sockets that services and operators' pages are to be served on, where others have opened them.
+def places_of(
+    listeners: Sequence[Listener], held: Sequence[Held], offer: Offer | None
+) -> tuple[list[Place], list[socket.socket]]:
+    """Where services are to be served, and the sockets of operators' pages that a service manager holds.
 
-    A service manager's go before those of an edge before; those of one that listened elsewhere are left.
+    A service manager's sockets go before those of an edge before, and these before new ones; those of an edge that
+    listened elsewhere are left.
 
-    :return: for `listen`, for `admin_listen`.
+    :raises OperatorError: a socket that nobody is to listen on, or the other way round.
     """
-    public = [each.socket for each in held if each.name != ADMIN]
-    private = [each.socket for each in held if each.name == ADMIN]
+    public = [each for each in held if each.name != OPERATORS]
+    private = [each.socket for each in held if each.name == OPERATORS]
+    if public and not any(each.held for each in listeners):
+        places = _in_place_of(listeners, public)
+    else:
+        places = [_place(each, public, offer) for each in listeners]
+        named = {each.held for each in listeners if each.held}
+        if unnamed := [each.name for each in public if each.name not in named]:
+            raise OperatorError(f"listen: fd:{unnamed[0]} expected, a socket that the service manager holds: name all")
     if offer is not None:
-        if not public and offer.listen == config.listen:
-            return offer.sockets, private
-        offer.decline()
-    return public, private
+        offer.decline(but=[place.listener.place for place in places if place.ours])
+    return places, private
+
+
+def _in_place_of(listeners: Sequence[Listener], public: Sequence[Held]) -> list[Place]:
+    """All that a manager holds, for the one place that is named."""
+    plain = Listener(listeners[0].place, listeners[0].at)
+    if list(listeners) != [plain]:
+        raise OperatorError(
+            "listen: fd:NAME expected for each socket that the service manager holds (FileDescriptorName= names it), "
+            f"where more is said than a place: {' '.join(each.name or 'one without a name' for each in public)}"
+        )
+    return [Place(plain, [each.socket for each in public])]
+
+
+def _place(listener: Listener, public: Sequence[Held], offer: Offer | None) -> Place:
+    held = [each.socket for each in public if listener.held and each.name == listener.held]
+    offered = offer.places.get(listener.place, []) if offer is not None and not held else []
+    if listener.held and not held and not offered:
+        raise OperatorError(f"listen: {listener.place}: a socket of that name expected of the service manager")
+    return Place(listener, held or offered, ours=bool(offered))

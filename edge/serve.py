@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
 from edge.access.access_log import AccessLog
@@ -40,7 +39,7 @@ from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
 from edge.operators.tail import Requests
-from edge.place import given_sockets, take_place
+from edge.place import places_of, take_place
 from edge.supervisor.supervisor import PARK_S, Supervisor
 from edge.telemetry.begin import begin
 from edge.vmm.kernel.host import ask_for_short_slices
@@ -115,14 +114,16 @@ async def serve(
             supervisor.upstreams.on_fetched = traces.on_fetched
         admin = Admin(supervisor, counters, front.telling.durations, ending.begin, Requests(front.telling))
         operators = Operators(admin, audit, config, counters)
-        public, private = given_sockets(config, held, offer)
-        where = await front.listen(config.address, public)
+        places, private = places_of(config.listeners, held, offer)
+        await front.listeners.open(places)
         await operators.listen(private)
-        supervisor.upstreams.forbid([*front.listeners, *operators.listeners])
+        supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners])
+        supervisor.serves_on = front.listeners.where
+        where = " and ".join(supervisor.serves_on)
         running = _Running(supervisor, front, operators, access, directory, manager, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
-            config.cache, config.listen, front.descriptors, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
+            config.cache, front.listeners.by_place, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
         )
         leaving.on_take = ending.begin
         if manager.ping_s:
@@ -136,12 +137,11 @@ async def serve(
         manager.stopping(f"drains: {len(front.busy)} requests in flight")
         supervisor.draining = True
         leaving.stop()
-        await front.drain(supervisor.config.drain)
+        await front.drain(supervisor.config.drain, 0.0 if leaving.taken else supervisor.config.drain_delay)
         await operators.close()
         await access.close()
-        own = not public or (offer is not None and public is offer.sockets)
-        if isinstance(config.address, Path) and own and not leaving.taken:
-            config.address.unlink(missing_ok=True)
+        if not leaving.taken:
+            front.listeners.remove_files()
     await origin.close()
     if traces is not None:
         await traces.close()

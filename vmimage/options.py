@@ -25,7 +25,9 @@ class About(NamedTuple):
     high: float = 0
     form: str = ""  # how a value is written, where its type and unit do not say so
     unset: str = ""  # what a default of 0 or an empty text stands for
-    many: Literal["", "list", "table"] = ""  # a text with commas that a file may have as a list, or as a table too
+    # A text with commas that a file may have as a list, or as a table too; or one with blanks (words), which a file may
+    # have as a list, and the command line several times.
+    many: Literal["", "list", "table", "words"] = ""
     share_of: str = ""  # the option that a percentage is of
 
 
@@ -112,11 +114,12 @@ class Option(NamedTuple):
         if isinstance(value, bool) and get_args(self.type) == _SWITCH:
             return "on" if value else "off"
         if isinstance(value, list) and self.about.many:
-            return ",".join(_item(each, ",") for each in value)
+            between = " " if self.about.many == "words" else ","
+            return between.join(_item(each, between) for each in value)
         if isinstance(value, dict) and self.about.many == "table":
             return ",".join(f"{_item(name, ',=')}={_item(each, ',=')}" for name, each in value.items())
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            more = f", or a {self.about.many}," if self.about.many else ""
+            more = f", or a {'list' if self.about.many == 'words' else self.about.many}," if self.about.many else ""
             raise ValueError(f"a number or text{more} expected, got {_TOML_TYPES.get(type(value), 'something else')}")
         return value
 
@@ -141,7 +144,8 @@ _TOML_TYPES: Final = {bool: "true or false", list: "a list", dict: "a table"}
 def _item(value: object, apart: str) -> str:
     """One entry of a list or table. :param apart: the characters that part entries in the text of all."""
     if isinstance(value, bool) or not isinstance(value, str | int) or set(str(value)) & set(apart):
-        raise ValueError(f"texts and numbers without {' and '.join(apart)} expected in it, got {value!r}")
+        none = " and ".join(apart).strip() or "blanks"
+        raise ValueError(f"texts and numbers without {none} expected in it, got {value!r}")
     return str(value)
 
 

@@ -1,11 +1,11 @@
 """What a request says to caches, read in one pass over its fields; and what tells it from others. Pure.
 
 An answer may depend on everything that its guest sees of a request. What a request is for is in its key: service,
-version, host and target as the guest sees them, and the fields with which proxies and frameworks say that another one
-is meant (`is_override`). What else it may depend on the answer says itself, with Vary.
+version, host and target as the guest sees them, what trusted proxies say of the URL that the client asked for, and the
+fields with which frameworks are told that another one is meant. What else it may depend on the answer says itself, with
+Vary.
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -17,9 +17,8 @@ Variant = tuple[bytes, ...]  # values of the fields that Vary lists, in its orde
 # answer that is kept for those without it would be poisoned (Kettle, "Practical web cache poisoning", 2018).
 OVERRIDES: Final = frozenset(
     b"x-original-url x-rewrite-url x-original-uri x-http-method-override x-http-method x-method-override x-host"
-    b" x-original-host x-original-proto x-scheme x-url-scheme front-end-https x-wap-profile base-url".split()
+    b" x-wap-profile base-url".split()
 )
-_PLAIN_LIST: Final = re.compile(rb"(?i)[;,][ \t]*((?:host|proto)=[^;,]*)")
 _READ: Final = frozenset(
     b"range if-range if-none-match if-modified-since if-match if-unmodified-since cache-control authorization".split()
 )
@@ -30,11 +29,9 @@ _SORTED: Final = frozenset({b"accept-encoding", b"accept-language", b"accept-cha
 def _kind(name: bytes) -> bytes:
     """A field's name in lower case if a cache looks at it, with a mark before that of an override; else nothing."""
     lower = name.lower()
-    if lower in _READ:
-        return lower
-    if lower in OVERRIDES or (lower.startswith(b"x-forwarded") and lower != b"x-forwarded-for"):
+    if lower in OVERRIDES:
         return b"=" + lower
-    return b"=forwarded" if lower == b"forwarded" else b""
+    return lower if lower in _READ else b""
 
 
 class Asked:
@@ -50,16 +47,19 @@ class Asked:
         digest: str,
         authority: str,
         target: str,
+        seen: tuple[bytes, ...] = (),
     ) -> None:
-        """:param authority: as the service sees it. :param target: in origin-form."""
+        """:param authority: as the service sees it. :param target: in origin-form.
+        :param seen: what it is told of the URL by whom the edge believes.
+        """
         self.method, self.headers = method, headers
         self.fields: dict[bytes, bytes] = {}
-        overrides: tuple[bytes, ...] = ()
+        overrides = seen
         for name, value in headers:
             kind = _kind(name)
             if kind:
                 if kind.startswith(b"="):
-                    overrides += _overrides(kind, value)
+                    overrides += (kind, value)
                 else:
                     self.fields[kind] = b"%b, %b" % (self.fields[kind], value) if kind in self.fields else value
         self.key: Key = (service, digest, authority, target, overrides)
@@ -89,13 +89,6 @@ class Asked:
 
 _OTHER_CONDITIONS: Final = _READ - {b"cache-control", b"authorization", b"range"}
 _PART: Final = b"=part"  # no override has this name
-
-
-def _overrides(kind: bytes, value: bytes) -> tuple[bytes, ...]:
-    if kind != b"=forwarded":
-        return (kind, value)
-    said = _PLAIN_LIST.findall(b";" + value)  # who is forwarded for whom changes with every client
-    return (kind, *said) if said else ()
 
 
 def _value(name: bytes, headers: Sequence[tuple[bytes, bytes]]) -> bytes:

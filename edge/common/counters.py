@@ -50,6 +50,9 @@ class Counters:
     connections_unread: Annotated[int, "Client connections whose unread answers took too much of the memory."] = 0
     connections_closed: Annotated[int, "Client connections that had nothing to do and made room for new ones."] = 0
     connections_refused: Annotated[int, "Client connections not taken because all there may be were in use."] = 0
+    proxy_headers_refused: Annotated[
+        Tally, "Connections ended on listeners that expect the PROXY protocol, by reason.", By("reason")
+    ] = field(default_factory=dict)
     access_log_lost: Annotated[Tally, "Lines of the access log that were not written, by cause.", By("cause")] = field(
         default_factory=dict
     )

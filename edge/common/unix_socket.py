@@ -1,14 +1,18 @@
 """Unix sockets at paths of any length.
 
 The kernel takes 107 octets of path in an address (unix(7)); a folder may lie deeper. So a socket's folder is opened and
-the socket named through that descriptor, `/proc/self/fd/N/NAME`. Blocking; nothing here waits.
+the socket named through that descriptor, `/proc/self/fd/N/NAME`. Who else may write in that folder can put another file
+in a socket's place at any moment, so nothing that is done to the file follows a link, and what is not the socket that
+was made here is left alone. Blocking; nothing here waits.
 """
 
 import fcntl
+import grp
 import os
+import pwd
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,6 +23,8 @@ NAME_MAX: Final = 80  # octets of the file's own name: what `/proc/self/fd/` and
 THROUGH: Final = "/proc/self/fd/"  # what names of sockets that were made here begin with, for the kernel
 BACKLOG: Final = 16
 _PROBE_S: Final = 1.0  # a listener answers a connection at once, its queue being the kernel's
+
+File = tuple[int, int]  # the device and the inode of a socket's file
 
 
 @contextmanager
@@ -48,25 +54,91 @@ def reachable(path: Path) -> Iterator[str]:
         yield address
 
 
-def listen(path: Path, *, mode: int = 0o600, backlog: int = BACKLOG) -> socket.socket:
+def listen(path: Path, *, mode: int = 0o600, user: str = "", group: str = "", backlog: int = BACKLOG) -> socket.socket:
     """A socket that listens at `path`, for this user alone unless `mode` says otherwise.
 
     What a process that has ended left there is replaced.
 
-    :raises OperatorError: somebody listens there, it is no socket, or it cannot be made.
+    :param user: whose the file is to be, a name or number; this user's where it is empty. :param group: as well.
+    :raises OperatorError: somebody listens there, it is no socket, it cannot be made, or there is no such user.
     """
+    whose = owner(user, group)
     try:
         with _folder_of(path) as (folder, address):
             fcntl.flock(folder, fcntl.LOCK_EX)  # two that look at once would both find nobody; ends with the descriptor
             _clear(path, folder, address)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
             listener.bind(address)
-            os.chmod(path.name, mode, dir_fd=folder)
+            _permit(path.name, folder, mode, whose)
             listener.listen(backlog)  # only now somebody can connect
             listener.setblocking(False)
             return listener
     except OSError as error:
         raise OperatorError(f"unix:{path}: {error.strerror or error}") from error
+
+
+def permit(path: Path, *, mode: int, user: str = "", group: str = "") -> None:
+    """Give the socket at `path` another mode and owner, as `listen` would have.
+
+    :raises OperatorError: there is none of this user's, or it cannot be given away.
+    """
+    whose = owner(user, group)
+    try:
+        with _folder_of(path) as (folder, _):
+            _permit(path.name, folder, mode, whose)
+    except OSError as error:
+        raise OperatorError(f"unix:{path}: {error.strerror or error}") from error
+
+
+def file_of(path: Path) -> File | None:
+    """The socket's file that is there now; None where there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+
+def remove(path: Path, file: File) -> None:
+    """Remove a socket's file, if it is still that one."""
+    if file_of(path) == file:
+        path.unlink(missing_ok=True)
+
+
+def owner(user: str, group: str) -> tuple[int, int]:
+    """Numbers of a user and a group, given by name or number; -1 where none is given.
+
+    :raises OperatorError: there is no such one.
+    """
+    return _number("user", user, lambda: pwd.getpwnam(user).pw_uid), _number(
+        "group", group, lambda: grp.getgrnam(group).gr_gid
+    )
+
+
+def _number(kind: str, name: str, look_up: Callable[[], int]) -> int:
+    if not name:
+        return -1
+    try:
+        return int(name) if name.isdecimal() else look_up()
+    except KeyError:
+        raise OperatorError(f"{kind}={name}: a {kind} of this machine expected, there is none of that name") from None
+
+
+def _permit(name: str, folder: int, mode: int, whose: tuple[int, int]) -> None:
+    """Set the mode and the owner of a socket of this user's, through a descriptor of the file itself.
+
+    :raises OSError: it may not be given away. :raises OperatorError: it is no such socket.
+    """
+    opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        found = os.fstat(opened)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_nlink != 1:
+            raise OperatorError(f"unix:{name}: somebody has put another file in its place: name a folder of your own")
+        os.chmod(f"{THROUGH}{opened}", mode)
+        if whose != (-1, -1):
+            os.chown(f"{THROUGH}{opened}", *whose)
+    finally:
+        os.close(opened)
 
 
 def _clear(path: Path, folder: int, address: str) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from edge.config.access import AccessOptions
+from edge.config.listeners import Listener, parse_listeners
 from edge.config.places import host_port, is_address, is_origin, socket_path
-from edge.config.proxies import Network, networks
+from edge.config.proxies import Network, names_unix, networks
+from edge.config.room import RESIDENT_MIN
 from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
@@ -24,7 +26,6 @@ from vmimage.toml_file import BYTES_MAX
 if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
     from edge.config.upstream_policy import UpstreamPolicy
 
-RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
 # Of the command's own, see `edge.cli`.
 ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG", "TAKE_OVER")
@@ -46,49 +47,14 @@ class EdgeConfig(AccessOptions):
     listen: Annotated[
         str,
         About(
-            "Address and port that serve HTTP, * for all addresses, or a Unix socket; port 0 takes a free one.",
-            form="ADDRESS:PORT|unix:PATH",
+            "Where HTTP is served: an address and port, * for all addresses, a Unix socket, or a socket that the "
+            "service manager holds; port 0 takes a free one. May be given several times. Words may follow behind "
+            "commas: proxy (connections begin with the PROXY protocol), v4v6 (of [::]), mode=, user= and group= (of a "
+            "Unix socket).",
+            form="ADDRESS:PORT|unix:PATH|fd:NAME",
+            many="words",
         ),
     ] = "127.0.0.1:8080"
-    memory: Annotated[
-        int,
-        About(
-            "Memory for resident machines, images and parked machines together; half of it is for resident machines.",
-            "bytes",
-            16 << 20,
-            1 << 40,
-        ),
-    ] = 256 << 20
-    parked_memory: Annotated[
-        int,
-        About(
-            "Share of memory for parked machines; those that do not fit are on disk.",
-            "bytes",
-            0,
-            1 << 40,
-            unset="0, a quarter of memory",
-            share_of="memory",
-        ),
-    ] = 0
-    image_memory: Annotated[
-        int,
-        About(
-            "Share of memory for verified images.",
-            "bytes",
-            0,
-            1 << 40,
-            unset="0, a quarter of memory",
-            share_of="memory",
-        ),
-    ] = 0
-    disk: Annotated[int, About("Disk space for verified images.", "bytes", 1 << 20, 1 << 44)] = 4 << 30
-    parked_disk: Annotated[int, About("Disk space for parked machines.", "bytes", 1 << 20, 1 << 44)] = 1 << 30
-    written_disk: Annotated[
-        int, About("Disk space for what services write to copy-on-write disks.", "bytes", 1 << 20, 1 << 44)
-    ] = 1 << 30
-    log_disk: Annotated[int, About("Disk space for logs that wait for the origin.", "bytes", 1 << 20, 1 << 40)] = (
-        64 << 20
-    )
     log_token: Annotated[
         str,
         About(
@@ -97,9 +63,6 @@ class EdgeConfig(AccessOptions):
             unset="none, logs stay on the edge",
         ),
     ] = ""
-    block_cache: Annotated[int, About("Memory of each worker for blocks of disks.", "bytes", 1 << 20, 1 << 40)] = (
-        32 << 20
-    )
     workers: Annotated[int, About("Number of worker processes.", "", 0, 256, unset="0, one for each processor")] = 0
     engine: Annotated[
         Literal["auto", "unicorn", "kvm"],
@@ -178,9 +141,9 @@ class EdgeConfig(AccessOptions):
     trusted_proxies: Annotated[
         str,
         About(
-            "Networks of proxies in front of the edge: X-Forwarded-For and other fields about clients are believed "
-            "from them alone.",
-            form="NETWORK,...",
+            "Networks of proxies in front of the edge, unix for whoever comes through a Unix socket: X-Forwarded-For, "
+            "Forwarded and other fields about clients, and the PROXY protocol, are believed from them alone.",
+            form="NETWORK,...|unix",
             unset="none, such fields are dropped",
             many="list",
         ),
@@ -225,6 +188,16 @@ class EdgeConfig(AccessOptions):
         ),
     ] = 30
     drain: Annotated[float, About("Longest wait for requests in flight at shutdown.", "s", 0, 3600)] = 10
+    drain_delay: Annotated[
+        float,
+        About(
+            "For how long an edge that drains still takes connections, so that those who ask whether it is ready send "
+            "their clients elsewhere first.",
+            "s",
+            0,
+            3600,
+        ),
+    ] = 0
     max_body: Annotated[int, About("Largest body of a request.", "bytes", 0, 1 << 40)] = 64 << 20
     max_queue: Annotated[int, About("Number of requests that may wait for one service.", "", 1, 1 << 20)] = 1024
     sockets: Annotated[
@@ -250,9 +223,9 @@ class EdgeConfig(AccessOptions):
     wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property
-    def address(self) -> Path | tuple[str, int]:
-        """`listen`: a Unix socket's path, or host and port."""
-        return socket_path("listen", self.listen) if self.listen.startswith("unix:") else host_port(self.listen)
+    def listeners(self) -> tuple[Listener, ...]:
+        """`listen`, parsed."""
+        return parse_listeners(self.listen)
 
     @property
     def tenant_weights(self) -> dict[str, int]:
@@ -269,11 +242,16 @@ class EdgeConfig(AccessOptions):
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """`trusted_proxies`, parsed."""
+        """The networks of `trusted_proxies`."""
         try:
             return networks(self.trusted_proxies)
         except ValueError as error:
             raise ValueError(f"networks such as 10.0.0.0/8 expected: {error}") from None
+
+    @property
+    def trusts_unix(self) -> bool:
+        """Whether `trusted_proxies` has whoever comes through a Unix socket."""
+        return names_unix(self.trusted_proxies)
 
     @property
     def upstream_policy(self) -> "UpstreamPolicy":
@@ -318,23 +296,6 @@ class EdgeConfig(AccessOptions):
         """What `log_token` holds; empty when it is not given."""
         return log_token(self.log_token) if self.log_token else ""
 
-    # A resident costs some 100 times what its record does, so a quarter for records parks about 50 for each resident;
-    # images are shared by all machines of all workers, which is why they do with as much as the records.
-    @property
-    def resident_bytes(self) -> int:
-        """Share of `memory` for resident machines: what images and records leave."""
-        return self.memory - self.image_bytes - self.parked_bytes
-
-    @property
-    def image_bytes(self) -> int:
-        """Share of `memory` for image memfds."""
-        return self.image_memory or self.memory // 4
-
-    @property
-    def parked_bytes(self) -> int:
-        """Share of `memory` for parked records."""
-        return self.parked_memory or self.memory // 4
-
 
 def options() -> tuple[Option, ...]:
     """The fields of `EdgeConfig`, those that must be given before the others."""
@@ -375,11 +336,13 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
         yield "origin", f"an http or https URL expected, got {config.origin!r}"
     elif "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
         yield "origin", "a URL without user and password expected: edges fetch without credentials"
-    for option, text in (("listen", config.listen), ("admin_listen", config.admin_listen)):
-        if not re.fullmatch(r"unix:.*[^/]", text) and not is_address(text):
-            yield option, f"unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {text!r}"
-        elif option == "admin_listen" and not text.startswith("unix:") and not config.admin_token:
-            yield "admin_token", f"a file with a token expected for operators' pages on {text}"
+    if not re.fullmatch(r"unix:.*[^/]", config.admin_listen) and not is_address(config.admin_listen):
+        yield (
+            "admin_listen",
+            f"unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {config.admin_listen!r}",
+        )
+    elif not config.admin_listen.startswith("unix:") and not config.admin_token:
+        yield "admin_token", f"a file with a token expected for operators' pages on {config.admin_listen}"
     if config.resident_bytes < RESIDENT_MIN:
         left = f"image_memory and parked_memory that leave {RESIDENT_MIN >> 20}MiB of memory for machines expected"
         yield "memory", f"{left}, they leave {config.resident_bytes >> 20}MiB"
@@ -390,9 +353,17 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
         ("weights", lambda: config.tenant_weights),
         ("upstreams", lambda: config.upstream_policy),
         ("trusted_proxies", lambda: config.proxy_networks),
+        ("listen", lambda: _listeners(config)),
     )
     for option, parse in parsed:
         try:
             parse()
         except ValueError as error:
             yield option, str(error)
+
+
+def _listeners(config: EdgeConfig) -> None:
+    """:raises ValueError: places that are none, or where nobody could be served."""
+    expecting = [each.place for each in config.listeners if each.proxy]
+    if expecting and not config.trusted_proxies.strip(" ,"):
+        raise ValueError(f"trusted_proxies expected for {expecting[0]}: the PROXY protocol is taken from them alone")

@@ -14,6 +14,7 @@ LIVE: Final = {
     "admin_token": "operators' listener: from the next call on",
     "crash_pause": "from the next crash on",
     "drain": "when it drains",
+    "drain_delay": "when it drains",
     "isolation": "from a service's next machine on",
     "keepalive_timeout": "from the next connection on",
     "log": "from the next line on",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
+from edge.config.room import RoomOptions
 from vmimage.options import About
 from vmimage.settings import Problem
 
@@ -11,7 +12,7 @@ RESPONSE_DISK_MIN: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseOptions:
+class ResponseOptions(RoomOptions):
     """How much is kept of what services answer. Bytes and seconds throughout."""
 
     response_memory: Annotated[

@@ -7,10 +7,10 @@ from edge.model import loops, routes
 from edge.model.flow import ClientError
 
 
-def block_of(request: Request, route: routes.Route, marks: Marks, port: int, body_max: int) -> bytes:
+def block_of(request: Request, route: routes.Route, marks: Marks, body_max: int) -> bytes:
     """The key-value block of a request, without its body.
 
-    :param port: on which it came. :param body_max: bytes of a body that the edge takes.
+    :param body_max: bytes of a body that the edge takes.
     :raises ClientError: it goes round in circles, or is larger than the edge or a guest takes.
     """
     if request.loops and loops.passed(request.loops) >= loops.PASSED_MAX:
@@ -18,13 +18,14 @@ def block_of(request: Request, route: routes.Route, marks: Marks, port: int, bod
     length = request.content_length
     if length is not None and length > body_max:
         raise ClientError("body_too_large")
-    sender = request.sender = marks.senders.of(request.remote, request.headers)
+    reached = request.connection.reached
+    sender = request.sender = marks.senders.of(request.remote, request.headers, reached)
     return cgi.request_block(
         route,
         request.method,
         request.version,
         request.headers,
-        port,
+        reached.port,
         sender,
         request.id,
         length,

@@ -51,6 +51,7 @@ class Writer(Protocol):
     connections: Crowd[Any]
     via: bytes  # a whole line, or none
 
+    def seen(self, request: Request) -> tuple[bytes, ...]: ...
     def date(self) -> bytes: ...
     def connection_line(self, request: Request) -> bytes: ...
     def begin(self, request: Request, code: int, head: bytes, body: bytes = b"") -> None: ...
@@ -89,18 +90,12 @@ class Caching:
         """Answer a request from what is kept, let it wait for another's answer, or have it passed on.
 
         :param resume: is called when it has waited, with whether it goes on alone; it is to be taken again then.
-        :raises ClientError: it asks for a kept answer only, and there is none.
+        :raises ClientError: it asks for a kept answer only, and there is none; or a proxy says two things of it.
         """
         if not self._keeps or request.upgrade or (request.has_body and request.method in ("GET", "HEAD")):
             return "forward"
-        asked = Asked(
-            request.method,
-            request.headers,
-            service.name,
-            service.release.manifest_digest,
-            route.authority,
-            route.target,
-        )
+        digest, seen = service.release.manifest_digest, self._front.seen(request)
+        asked = Asked(request.method, request.headers, service.name, digest, route.authority, route.target, seen)
         if request.method not in ("GET", "HEAD"):
             request.forward = "method"
             if request.method not in SAFE:
@@ -198,7 +193,7 @@ class Caching:
         is_refreshed = self._under_way.at((asked.key, entry.variant)) is not None
         if is_refreshed or self._prospects.page(asked.key, self._loop.time()) == "not-kept":
             return
-        again = Request(Nobody(request.remote))
+        again = Request(Nobody(request.remote, request.connection.reached))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
         again.loops, again.refreshes, again.complete = request.loops, True, True
         again.headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]

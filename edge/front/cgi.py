@@ -11,7 +11,15 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from edge.front.senders import OURS, Sender, is_of_proxies
+from edge.front.senders import (
+    ALL_BUT_ITS_FAMILY,
+    OURS,
+    PASSES,
+    Passes,
+    Sender,
+    is_of_proxies,
+    is_of_the_family,
+)
 from edge.model.fields import HOP_BY_HOP
 from edge.model.flow import ClientError
 from edge.model.routes import Route, host_name
@@ -54,11 +62,11 @@ _OUR_TIMING: Final = re.compile(rf"(?i)(?<!{_T})(?:fetch|verify|restore|guest)(?
 _MEMO_BLOCK_MAX: Final = 1024  # bytes; so all remembered heads together stay under 2 MiB
 
 
-def _names(*, shared: bool, trusted: bool) -> Callable[[bytes], bytes]:
+def _names(*, shared: bool, passes: Passes) -> Callable[[bytes], bytes]:
     """What makes a header's name its meta-variable; empty for one that is not passed on.
 
     :param shared: on a host that all services share: its cookies are those of all of them.
-    :param trusted: from a proxy that may say who the client is.
+    :param passes: of what a proxy may say of its client.
     """
 
     def variable(name: bytes) -> bytes:
@@ -66,7 +74,9 @@ def _names(*, shared: bool, trusted: bool) -> Callable[[bytes], bytes]:
         # An underscore is refused since `X-A` and `X_A` would become the same variable.
         if lower in NOT_FROM_CLIENT or b"_" in name or lower.startswith(b"x-nunatak-"):
             return b""
-        if lower in OURS or (is_of_proxies(lower) and not trusted) or (shared and lower == b"cookie"):
+        if lower in OURS or (shared and lower == b"cookie") or (not passes and is_of_proxies(lower)):
+            return b""
+        if passes == ALL_BUT_ITS_FAMILY and is_of_the_family(lower):
             return b""
         if lower == b"content-type":
             return b"CONTENT_TYPE"
@@ -75,9 +85,7 @@ def _names(*, shared: bool, trusted: bool) -> Callable[[bytes], bytes]:
     return lru_cache(maxsize=1024)(variable)
 
 
-_VARIABLES: Final = tuple(
-    tuple(_names(shared=shared, trusted=trusted) for trusted in (False, True)) for shared in (False, True)
-)
+_VARIABLES: Final = tuple(tuple(_names(shared=shared, passes=passes) for passes in PASSES) for shared in (False, True))
 
 
 def request_block(
@@ -104,7 +112,7 @@ def request_block(
     :param via: what the edge adds to Via (RFC 9110 section 7.6.3); empty for nothing.
     :raises ClientError: 400 for a path with NUL, 431 for a head that is too large for a gate record, or a field's name.
     """
-    variable_of = _VARIABLES[route.kind == "service"][sender.trusted]
+    variable_of = _VARIABLES[route.kind == "service"][sender.passes]
     raw = path = route.path.encode()
     if b"%" in path:
         path = unquote_to_bytes(path)

@@ -16,6 +16,7 @@ from mypy_extensions import mypyc_attr
 from edge.front import heads, offers
 from edge.front.crowd import HELD_EACH_MIN, READ_BYTES, Crowd
 from edge.front.heads import HEAD_MAX, LINE_MAX
+from edge.front.reached import DIRECTLY, Reached, plain_address
 from edge.front.request import Request
 from edge.model.flow import ClientError
 from edge.model.streams import wake
@@ -52,8 +53,8 @@ class Connection(asyncio.BufferedProtocol):
     :param keepalive_s: a connection without a request, or one whose head does not come, is closed after that.
     """
 
-    def __init__(self, handler: Handler, keepalive_s: float) -> None:
-        self.remote, self.lost = "", False
+    def __init__(self, handler: Handler, keepalive_s: float, reached: Reached = DIRECTLY) -> None:
+        self.remote, self.reached, self.lost = "", reached, False
         self._handler, self._keepalive_s = handler, keepalive_s
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -83,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_WAITING_MAX)
         peer, connected = transport.get_extra_info("peername"), transport.get_extra_info("socket")
-        self.remote = peer[0] if isinstance(peer, tuple) else ""
+        self.remote = self.reached.client or (plain_address(peer[0]) if isinstance(peer, tuple) else "")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._timer = self._loop.call_later(self._keepalive_s, self._close_if_idle)

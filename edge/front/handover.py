@@ -1,7 +1,7 @@
 """Listeners that go from the edge that runs to the one that takes its place, so that no connection is refused between.
 
 The edge that runs listens on a Unix socket in its cache folder. The one that comes connects there and is sent the
-listening sockets and the address that they were asked for under; it says TAKE when it has read its configuration. Only
+listening sockets and the places that they were asked for under; it says TAKE when it has read its configuration. Only
 then the edge before takes no more connections, drains, parks its machines and ends, which closes the connection.
 Connections wait meanwhile in the queue of the sockets, which both have. One that comes and goes without TAKE has
 changed nothing.
@@ -15,7 +15,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,9 +24,9 @@ from edge.common.service_manager import LISTENERS_MAX, listener
 from vmimage.errors import OperatorError
 
 NAME: Final = "handover.sock"
-VERSION: Final = 1
+VERSION: Final = 2
 TAKE: Final = b"take\n"
-MESSAGE_MAX: Final = 4096  # bytes of the address and a few numbers
+MESSAGE_MAX: Final = 16 << 10  # bytes of the places (`config.listeners.TEXT_MAX`) and a few numbers
 ASK_S: Final = 5.0  # for an edge to send its listeners: one turn of its event loop
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
@@ -36,17 +36,20 @@ _logger: Final = log.logger("handover")
 class Handover:
     """The end of the edge that runs."""
 
-    def __init__(self, folder: Path, listen: str, descriptors: Sequence[int], within_s: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path, places: Sequence[tuple[str, Sequence[int]]], within_s: Callable[[], float]
+    ) -> None:
         """Offer the sockets from now on.
 
-        :param folder: the cache folder. :param listen: the option under which they were opened.
+        :param folder: the cache folder. :param places: each as options name it, with the descriptors that listen there.
         :param within_s: the edge ends at the latest so long after TAKE.
         :raises OperatorError: the socket in the folder cannot be made.
         """
         self.taken = False
         self.on_take: Callable[[], None] = lambda: None
-        self._path, self._descriptors = folder / NAME, list(descriptors)
-        self._listen, self._within_s = listen, within_s
+        self._path, self._within_s = folder / NAME, within_s
+        self._places = [(place, len(descriptors)) for place, descriptors in places]
+        self._descriptors = [number for _, descriptors in places for number in descriptors]
         self._peer: socket.socket | None = None
         self._loop = asyncio.get_running_loop()
         self._listener = unix_socket.listen(self._path, mode=0o600)
@@ -72,7 +75,7 @@ class Handover:
         self._loop.add_reader(peer.fileno(), self._hear, peer)
 
     def _message(self) -> bytes:
-        said = {"version": VERSION, "pid": os.getpid(), "listen": self._listen, "within_s": self._within_s()}
+        said = {"version": VERSION, "pid": os.getpid(), "places": self._places, "within_s": self._within_s()}
         return json.dumps(said).encode()
 
     def _hear(self, peer: socket.socket) -> None:
@@ -107,9 +110,8 @@ class Offer(NamedTuple):
     """What the edge that runs has to hand over."""
 
     pid: int
-    listen: str  # as that edge's configuration has it
+    places: dict[str, list[socket.socket]]  # named as that edge's configuration has it
     within_s: float
-    sockets: list[socket.socket]
     connection: socket.socket
 
     async def take(self) -> None:
@@ -131,10 +133,11 @@ class Offer(NamedTuple):
         finally:
             self.connection.close()
 
-    def decline(self) -> None:
-        """Leave the sockets to others."""
-        for each in self.sockets:
-            each.close()
+    def decline(self, but: Collection[str] = ()) -> None:
+        """Leave the sockets to others, but for those of these places."""
+        for place, sockets in self.places.items():
+            for each in sockets if place not in but else ():
+                each.close()
 
 
 def ask(folder: Path) -> Offer | None:
@@ -163,6 +166,13 @@ def ask(folder: Path) -> Offer | None:
 
 def _offer(data: bytes, sockets: list[socket.socket], connection: socket.socket) -> Offer:
     said = json.loads(data)
-    if said["version"] != VERSION or not sockets:
-        raise ValueError(f"version {VERSION} with sockets expected, got {data[:200]!r} and {len(sockets)}")
-    return Offer(int(said["pid"]), str(said["listen"]), float(said["within_s"]), sockets, connection)
+    if said["version"] == 1:  # of edges that had one place
+        said["places"] = [[said["listen"], len(sockets)]]
+    elif said["version"] != VERSION:
+        raise ValueError(f"version {VERSION} expected, got {data[:200]!r}")
+    left, places = list(sockets), dict[str, list[socket.socket]]()
+    for place, count in said["places"]:
+        places[str(place)], left = left[:count], left[count:]
+    if not all(places.values()) or not places or left:
+        raise ValueError(f"so many sockets as are told of expected, got {len(sockets)} with {data[:200]!r}")
+    return Offer(int(said["pid"]), places, float(said["within_s"]), connection)

@@ -6,10 +6,7 @@ A request for a machine that is known, and whose answer comes in one frame, is d
 
 import asyncio
 import resource
-import socket
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -26,8 +23,10 @@ from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
 from edge.front.leaving import asked_once_more
-from edge.front.listening import PUBLIC_MODE, Bound, bind, take_over
+from edge.front.listeners import Listeners
 from edge.front.marks import Marks
+from edge.front.prelude import Refused
+from edge.front.reached import Reached
 from edge.front.request import ClientConnection, Request
 from edge.front.sockets import Sockets
 from edge.front.telling import Telling
@@ -40,7 +39,6 @@ from edge.vmm.wire.streams import Answer
 from vmimage import abi
 from vmimage.errors import GuestViolation, NunatakError, UnknownService
 
-BACKLOG: Final = 1024  # connections the kernel holds for us; net.core.somaxconn caps it
 REDIRECTS_MAX: Final = 10  # within one service; what Apache takes
 _UNDER_WAY: Final = ("waiting", "asked", "answering")
 
@@ -53,13 +51,11 @@ class Front(Answers):
 
     def __init__(self, supervisor: Supervisor, config: EdgeConfig, counters: Counters) -> None:
         super().__init__(counters)
-        self.port = 0  # set when bound
-        self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
+        self.listeners: Final = Listeners(self)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.connections: Crowd[Client] = Crowd.of(files, config.memory, counters)
         self.busy: set[ClientConnection] = set()  # those with a request in flight
         self.directory: Final = supervisor.directory
-        self._bound: Bound | None = None
         self._supervisor, self._config, self._tasks = supervisor, config, supervisor.tasks
         self.sockets: Final = Sockets(supervisor, config, self.connections, counters, self._tasks, self.write)
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
@@ -71,23 +67,22 @@ class Front(Answers):
 
     # Connections.
 
-    async def listen(self, at: Path | tuple[str, int], given: Sequence[socket.socket] = ()) -> str:
-        """Take connections from now on; where, as people and programs are told.
+    def connection(self, reached: Reached) -> Connection:
+        """One that has come so."""
+        return Connection(self, self._config.keepalive_timeout, reached)
 
-        :param given: sockets that listen already, in place of `at`.
-        :raises OperatorError: not there.
-        """
-        if given:
-            bound = await take_over(self._connect, given, at, BACKLOG)
-        else:
-            bound = await bind(self._connect, at, "listen", BACKLOG, PUBLIC_MODE)
-        self._bound, self.listeners, self.port = bound, bound.listeners, bound.port
-        return bound.where
+    def trusts(self, peer: str) -> bool:
+        """Whether it is a proxy that may say for whom it speaks."""
+        return self._marks.senders.trusts(peer)
 
-    @property
-    def descriptors(self) -> list[int]:
-        """Of the sockets that are listened on."""
-        return self._bound.descriptors if self._bound is not None else []
+    def seen(self, request: Request) -> tuple[bytes, ...]:
+        """What a service is told of the URL that a request's client asked for, by whom the edge believes."""
+        return self._marks.senders.seen(request.remote, request.headers, request.connection.reached)
+
+    def header_refused(self, why: Refused, peer: str) -> None:
+        """A connection ended that should have begun with a header of the PROXY protocol."""
+        self._counters.add(self._counters.proxy_headers_refused, why)
+        self.listeners.refused(why, peer)
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request, and the next connection, on."""
@@ -95,18 +90,17 @@ class Front(Answers):
         self._marks.reconfigure(config)
         self.take_up(config)
 
-    def _connect(self) -> Connection:
-        return Connection(self, self._config.keepalive_timeout)
-
-    async def drain(self, timeout_s: float) -> None:
+    async def drain(self, timeout_s: float, delay_s: float = 0.0) -> None:
         """Take no more connections and end those there are, each with its next answer: `Connection: close`.
 
         Who asks nothing for a moment is closed without one: what such a client sends just then finds nobody.
 
         :param timeout_s: after which those that are still being answered are broken.
+        :param delay_s: for which connections are still taken, and told to end as all others.
         """
-        if self._bound is not None:
-            self._bound.close()
+        self.draining = self._loop.create_future()
+        await asyncio.sleep(delay_s)
+        self.listeners.close()
         self.draining, self.sockets.draining = self._loop.create_future(), True
         deadline = self._loop.time() + timeout_s
         self.sockets.end_all()
@@ -338,7 +332,7 @@ class Front(Answers):
             await self.explain(request, error)
 
     def _block(self, request: Request, route: routes.Route) -> bytes:
-        return block_of(request, route, self._marks, self.port, self._config.max_body)
+        return block_of(request, route, self._marks, self._config.max_body)
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         if request.upgrade:

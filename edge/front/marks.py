@@ -15,6 +15,7 @@ from edge.config.options import EdgeConfig
 from edge.front.request import Request
 from edge.front.senders import Sender, Senders
 from edge.model import tracing
+from edge.model.flow import ClientError
 from edge.model.tracing import Trace
 
 ID_MAX: Final = 64  # characters of an identifier
@@ -33,7 +34,7 @@ class Marks:
 
     def reconfigure(self, config: EdgeConfig) -> None:
         """Go by other options from the next request on."""
-        self.senders = Senders(config.proxy_networks)
+        self.senders = Senders(config.proxy_networks, unix=config.trusts_unix)
         # What is added to Via of a request in HTTP/1.0 and HTTP/1.1.
         self.via = tuple(f"1.{minor} {config.via}".encode() if config.via else b"" for minor in (0, 1))
         self._recorded = bool(config.traces)  # somebody takes what is sampled
@@ -42,13 +43,22 @@ class Marks:
     def id_of(self, request: Request) -> bytes:
         """A name for one request: a proxy's, or a new one, unique among edges."""
         said = request.said_id
-        if said and _ID.fullmatch(said) and self.senders.trusts(request.remote):
+        if said and _ID.fullmatch(said) and self._believes(request):
             return said
         return b"%b-%x" % (self._prefix, next(self._ids))
 
     def sender_of(self, request: Request) -> Sender:
         """Who a request is from."""
-        return request.sender or self.senders.of(request.remote, request.headers)
+        if request.sender is None:
+            reached = request.connection.reached
+            try:
+                request.sender = self.senders.of(request.remote, request.headers, reached)
+            except ClientError:  # for which it is refused
+                request.sender = self.senders.of(request.remote, (), reached)
+        return request.sender
+
+    def _believes(self, request: Request) -> bool:
+        return self.senders.believes(request.remote, request.connection.reached)
 
     def trace_of(self, request: Request) -> Trace:
         """A request's place in a trace, which begins with it if it names none."""
@@ -66,7 +76,7 @@ class Marks:
         if parent is None:
             return tracing.begun(self._half, self._bits(64), self._bound)
         states = [value for name, value in request.headers if name.lower() == b"tracestate"]
-        trusted = self.senders.trusts(request.remote)
+        trusted = self._believes(request)
         return tracing.continued(parent, tracing.state_of(states), self._bits(64), self._bound, trusted=trusted)
 
     def variables(self, request: Request) -> bytes:

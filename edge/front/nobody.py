@@ -2,6 +2,7 @@
 
 import asyncio
 
+from edge.front.reached import Reached
 from edge.front.request import Request
 
 
@@ -10,9 +11,9 @@ class Nobody:
 
     lost = False
 
-    def __init__(self, remote: str) -> None:
-        """:param remote: the address of the client whose request made it necessary."""
-        self.remote = remote
+    def __init__(self, remote: str, reached: Reached) -> None:
+        """:param remote: the address of the client whose request made it necessary. :param reached: how that came."""
+        self.remote, self.reached = remote, reached
 
     def write(self, request: Request, data: bytes) -> None:
         request.sent += len(data)

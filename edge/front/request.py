@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from edge.cache.reuse import Forward
 from edge.front.fills import Fill
+from edge.front.reached import Reached
 from edge.front.senders import Sender
 from edge.front.socket_offer import Offer
 from edge.model.finished import Cache
@@ -21,6 +22,7 @@ class ClientConnection(Protocol):
     """What a request needs of its connection; see `connection.Connection`."""
 
     remote: str
+    reached: Reached
     lost: bool
 
     def write(self, request: "Request", data: bytes) -> None: ...

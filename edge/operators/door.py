@@ -22,6 +22,7 @@ from typing import Final
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
+from edge.config.listeners import Listener
 from edge.config.options import EdgeConfig
 from edge.front import heads
 from edge.front.answers import Answers
@@ -140,7 +141,6 @@ class Operators(Answers):
         self._token = config.admin_secret
         self._names, self._own_names = _names(config), list[str]()
         self._bound: Bound | None = None
-        self._path: Path | None = None
         self._tasks = Tasks(counters)
         self._calls: set[asyncio.Task[None]] = set()
         self._feeds: set[Request] = set()  # that go on until their clients leave
@@ -160,18 +160,18 @@ class Operators(Answers):
                 f"admin_listen = {self._config.admin_listen}: {kind} expected of the service manager: "
                 "name such in its unit"
             )
+        wanted = Listener(self._config.admin_listen, at, mode=OWNERS_MODE)
         if given:
-            bound = await take_over(self._connect, given, at, CONNECTIONS_MAX)
+            bound = await take_over(self._connect, given, wanted, CONNECTIONS_MAX)
         else:
-            bound = await bind(self._connect, at, "admin_listen", CONNECTIONS_MAX, OWNERS_MODE)
+            bound = await bind(self._connect, wanted, "admin_listen", CONNECTIONS_MAX)
         self._bound, self.listeners = bound, bound.listeners
-        self._path = at if isinstance(at, Path) and not given else None
         names = [f"[{address}]" if ":" in address else address for address, _ in self.listeners]
         self._own_names = [name for name in names if name not in ("0.0.0.0", "[::]")]  # which no client means
         self._names += self._own_names
         self.where = f"http://{names[0]}:{bound.port}" if names else bound.where
 
-    def _connect(self) -> OperatorConnection:
+    def _connect(self, port: int) -> OperatorConnection:
         return OperatorConnection(self)
 
     def reload(self, config: EdgeConfig) -> None:
@@ -190,9 +190,8 @@ class Operators(Answers):
 
     async def close(self) -> None:
         """Take no more calls, finish those under way."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
         if self._bound is not None:
+            self._bound.remove_file()
             self._bound.close()
         self.draining = self._loop.create_future()
         for request in list(self._feeds):

@@ -30,6 +30,7 @@ def overview(supervisor: Supervisor, by_tier: Mapping[str, int], now: float) -> 
         "time": round(time.time(), 3),
         "version": version("nunatak"),
         "draining": supervisor.draining,
+        "serves_on": list(supervisor.serves_on),
         "health": [f"{row.name}: {row.what(facts)}" for row in conditions(facts)],
         "window_s": round(supervisor.window.span_s(now), 1),
         **shown(supervisor.window.of_all(now)),

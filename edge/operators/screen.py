@@ -92,6 +92,7 @@ def _head(edge: Mapping[str, Any]) -> Iterable[Text]:
         f"{edge['rate']:,.1f} requests/s, p50 {_ms(edge['p50_ms'])} ms, p99 {_ms(edge['p99_ms'])} ms, hits "
         f"{_percent(edge['hits'])}; {edge['waiting']:,} waiting, {edge['crashes']:,} crashes"
     )
+    yield Text(f"serves on {plain(', '.join(edge['serves_on'])) or 'nothing'}")
     yield Text(f"memory: {_budgets(edge['memory'])}; disk: {_budgets(edge['disk'])}")
     yield Text(f"workers: {'; '.join(map(_worker, edge['workers'])) or 'none'}")
     cache = ", ".join(f"{plain(result)} {count:,}" for result, count in sorted(edge["cache"].items()))

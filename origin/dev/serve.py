@@ -22,6 +22,7 @@ from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.upstreams import Upstreams
+from edge.front.listeners import Place
 from edge.node import running_node
 from origin.dev import terminal
 from origin.dev.front import DevFront
@@ -110,9 +111,9 @@ async def _answer(
     local: LocalOrigin,
     stop: asyncio.Event,
 ) -> None:
-    await front.listen(config.address)
-    upstreams.forbid(front.listeners)
-    terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.port} (Ctrl-C ends it), watching {source}")
+    await front.listeners.open(list(map(Place, config.listeners)))
+    upstreams.forbid(front.listeners.addresses)
+    terminal.note(f"nunatak dev ready on http://{LOOPBACK}:{front.listeners.port} (Ctrl-C ends it), watching {source}")
     building = tasks.spawn("build", _rebuild(front, source, build, made, local), awaited=True)
     stopping = tasks.spawn("stop", stop.wait())
     await asyncio.wait([building, stopping], return_when=asyncio.FIRST_COMPLETED)

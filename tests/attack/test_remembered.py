@@ -2,8 +2,9 @@
 
 import pytest
 
+from edge.config.proxies import networks
 from edge.front import cgi
-from edge.front.senders import Senders
+from edge.front.senders import REMEMBERED_MAX, Senders
 from edge.model import routes
 from edge.model.flow import ClientError
 from edge.model.routes import Route
@@ -59,3 +60,16 @@ def test_hosts_take_a_bounded_room_and_long_ones_none() -> None:
 
     assert kept_bytes(too_long) < LITTLE
     assert LITTLE < kept_bytes(as_long_as_may_be) < REMEMBERED * BYTES_EACH
+
+
+@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"Forwarded"])
+def test_what_proxies_say_of_clients_takes_a_bounded_room_and_much_of_it_none(name: bytes) -> None:
+    senders = Senders(networks("10.0.0.0/8"))
+    start = b"for=192.0.2.1;x=" if name == b"Forwarded" else b"192.0.2.1, "
+
+    def say(size: int) -> None:
+        for number in range(MANY):
+            assert senders.of("10.0.0.1", [(name, start.ljust(size - 8, b"1") + b"%08d" % number)]).passes
+
+    assert kept_bytes(lambda: say(REMEMBERED_MAX + 1)) < LITTLE
+    assert LITTLE < kept_bytes(lambda: say(REMEMBERED_MAX)) < REMEMBERED * 2 * BYTES_EACH

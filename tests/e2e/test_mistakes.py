@@ -84,7 +84,7 @@ BUSY_PORT = BUSY.getsockname()[1]
     ("options", "before", "message"),
     [
         ({"listen": f"127.0.0.1:{BUSY_PORT}"}, None, "Address already in use: another process listens there"),
-        ({"listen": "::1:8080"}, None, "listen: unix:PATH or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected"),
+        ({"listen": "::1:8080"}, None, "listen: unix:PATH, fd:NAME or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected"),
         ({"origin": "http://[::1"}, None, "origin: an http or https URL expected"),
         ({"log": "nowhere/edge.log"}, None, "log: a file that can be written expected at nowhere/edge.log"),
         ({"trust": "junk"}, file("junk"), "a trust root (root.json of `nunatak keygen`) expected"),

@@ -1,5 +1,6 @@
 """An edge that is replaced while clients ask: none is refused, and what machines knew goes over. And how one ends."""
 
+import errno
 import os
 import signal
 import socket
@@ -12,7 +13,8 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site, example
-from tests.support.edges import PATIENCE_S, eventually, metrics
+from tests.support.edges import PATIENCE_S, admin, eventually, metrics
+from tests.support.fronts import free_port
 from tests.support.restarts import Manager, activated, load, successor
 
 
@@ -33,9 +35,10 @@ def edge(origin: Site) -> Iterator[Server]:
     running.stop()
 
 
-def asked(edge: Server, path: str = "/", host: str = "hello.test") -> tuple[int, str]:
-    with Client(edge.url) as client:
-        answer = client.get(path, host=host)
+def asked(edge: Server, url: str = "", host: str = "hello.test") -> tuple[int, str]:
+    """:param url: where it listens; the first such place where it is empty."""
+    with Client(url or edge.url) as client:
+        answer = client.get("/", host=host)
     return answer.status, answer.body.decode()
 
 
@@ -80,6 +83,71 @@ def test_a_unix_socket_goes_over_and_is_removed_by_the_last(origin: Site, edge: 
     finally:
         after.stop()
     assert not path.exists()
+
+
+def test_each_place_goes_over_and_others_are_opened_and_left(origin: Site, edge: Server) -> None:
+    """One by the same words, one by others, one that is new; and one that nobody wants any more."""
+    edge.stop()
+    kept, behind, left, new = (free_port() for _ in range(4))
+    path = origin.folder / "kept.sock"
+    at = edge.command.index("--listen")
+    before = (f"127.0.0.1:{kept}", f"127.0.0.1:{behind}", f"127.0.0.1:{left}", f"unix:{path}")
+    edge.command[at : at + 2] = [word for place in before for word in ("--listen", place)]
+    edge.start()
+    after = successor(edge, origin.folder, "--take-over", "--trusted-proxies", "127.0.0.1")
+    places = (f"127.0.0.1:{kept}", f"127.0.0.1:{behind},proxy", f"127.0.0.1:{new}", f"unix:{path},mode=600")
+    after.command[at : at + 8] = [word for place in places for word in ("--listen", place)]
+    try:
+        assert [asked(edge, url)[0] for url in urls(kept, behind, left)] == [200] * 3
+        after.start()
+        assert edge.wait() == 0
+        assert [asked(after, url)[0] for url in urls(kept, new)] == [200] * 2
+        assert (asked(after, f"unix:{path}")[0], path.stat().st_mode & 0o777) == (200, 0o600)
+        with socket.create_connection(("127.0.0.1", behind)) as proxy:
+            proxy.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: hello.test\r\n\r\n")
+            assert proxy.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        assert socket.socket().connect_ex(("127.0.0.1", left)) == errno.ECONNREFUSED
+        (said,) = [line for line in after.log.read_text().splitlines() if "event=taking_over" in line]
+        assert all(place in said for place in before)
+    finally:
+        after.stop()
+    assert not path.exists()
+
+
+def urls(*ports: int) -> list[str]:
+    return [f"http://127.0.0.1:{port}" for port in ports]
+
+
+def test_a_managers_sockets_have_names_and_what_holds_there(origin: Site, edge: Server) -> None:
+    edge.stop()
+    at = edge.command.index("--listen")
+    edge.command[at : at + 2] = [
+        "--listen",
+        "fd:public",
+        "--listen",
+        "fd:front,proxy",
+        "--trusted-proxies",
+        "127.0.0.1",
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as public, socket.create_server(("127.0.0.1", 0)) as front:
+        held = activated(edge, {"front": front, "public": public}, origin.folder)
+        with held:
+            assert held.url == f"http://127.0.0.1:{public.getsockname()[1]}"
+            assert asked(held)[0] == 200
+            with socket.create_connection(front.getsockname()) as proxy:
+                proxy.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\nHost: hello.test\r\n\r\n")
+                assert proxy.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_edge_that_drains_is_not_ready_before_it_refuses_a_connection(origin: Site) -> None:
+    edge = origin.add_edge(config={"drain_delay": 600})
+    os.kill(edge.pid, signal.SIGTERM)
+    eventually(lambda: admin(edge, "ready").status == 503, "it is not ready")
+    for _ in range(2):
+        with Client(edge.url) as client:
+            answer = client.get("/", host="hello.test")
+            assert (answer.status, answer.headers["connection"]) == (200, "close"), "on a new connection"
+    edge.kill()
 
 
 def test_an_edge_is_not_replaced_by_accident_and_one_that_is_gone_leaves_nothing_in_the_way(

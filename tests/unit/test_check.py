@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from edge.check import check
+from edge.check import check, listeners
 from edge.config.options import load_config, options
 from edge.doctor import Finding
 from edge.main import build_app
@@ -80,6 +80,23 @@ def test_secrets_that_cannot_be_used_are_told(tmp_path: Path, root: Path) -> Non
     config = load_config(None, {**needed, "listen": "127.0.0.1:0", "secrets": str(tmp_path / "secrets")})
     told = [each for each in check(config) if each.name == "secrets"]
     assert [(each.state, "mode 0700 expected" in each.found) for each in told] == [("fail", True), ("ok", False)]
+
+
+def test_each_place_to_listen_is_looked_at(tmp_path: Path, root: Path) -> None:
+    path = tmp_path / "e.sock"
+    places = f"127.0.0.1:0,proxy unix:{path},mode=660,group=no-such-group fd:front 192.0.2.1:80 unix:{path}x"
+    needed = {"origin": "http://127.0.0.1:9", "trust": str(root / "root.json"), "cache": str(tmp_path / "cache")}
+    config = load_config(None, {**needed, "listen": places, "trusted_proxies": "unix"})
+    told = [each for each in check(config) if each.name == "listen"]
+    assert [each.state for each in told] == ["ok", "fail", "ok", "fail", "ok"]
+    assert [each.found for each in told] == [
+        "127.0.0.1:0, with the PROXY protocol",
+        f"unix:{path}: group=no-such-group: a group of this machine expected, there is none of that name",
+        "fd:front, which the service manager brings",
+        "192.0.2.1:80: Cannot assign requested address",
+        f"unix:{path}x",
+    ]
+    assert told == [each for each in listeners(config) if each.name == "listen"], "as `nunatak doctor` has them"
 
 
 def test_a_running_edge_is_no_obstacle(tmp_path: Path, root: Path) -> None:

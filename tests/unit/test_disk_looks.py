@@ -7,6 +7,7 @@ from pathlib import Path
 from edge.cache.asked import Asked
 from edge.front.looks import LOOKS_MAX, Looks
 from edge.front.nobody import Nobody
+from edge.front.reached import DIRECTLY
 from edge.front.request import Request
 from tests.support.kept_store import HOUR, KeptStore, asked
 
@@ -21,7 +22,7 @@ class Waiting:
         self._came = asyncio.Event()
 
     def wait(self, page: Asked, request: Request | None = None) -> tuple[Request, bool]:
-        made = request or Request(Nobody("192.0.2.1"))
+        made = request or Request(Nobody("192.0.2.1", DIRECTLY))
         return made, self.looks.wait(made, page, "t", page.key[2] + page.key[3], SIZE, self._resume)
 
     def _resume(self, request: Request, alone: bool) -> None:
@@ -88,7 +89,7 @@ def test_nobody_waits_for_what_cannot_be_there(tmp_path: Path) -> None:
         await store.put_on_disk(asked("/a"))
         waiting = Waiting(store)
         assert not waiting.wait(asked("/never"))[1]
-        assert waiting.wait(asked("/a", (b"X-Forwarded-Host", b"other")))[1], "the index knows URIs only"
+        assert waiting.wait(asked("/a", (b"X-Original-Url", b"other")))[1], "the index knows URIs only"
         await waiting.all_over(1)
         assert waiting.over[0].looked
         assert store.counters.cache_disk["miss"] == 1

@@ -10,8 +10,9 @@ import pytest
 import uvloop
 from aiohttp import web
 
+from edge.config.listeners import PUBLIC_MODE, Listener
 from edge.config.options import load_config
-from edge.front.listening import PUBLIC_MODE, bind
+from edge.front.listening import bind
 from origin.registry.listening import SOCKET_MODE, listen, parse_listen, unlisten
 from vmimage.errors import OperatorError
 
@@ -24,7 +25,7 @@ Listen = Callable[[At], Awaitable[str]]
 
 async def edges(at: At) -> str:
     """Where an edge listens then; it is closed again."""
-    bound = await bind(asyncio.Protocol, at, "listen", 16, PUBLIC_MODE)
+    bound = await bind(lambda _: asyncio.Protocol(), Listener("", at), "listen", 16)
     bound.close()
     assert bound.port != 0
     assert (not bound.listeners) == isinstance(at, Path)
@@ -144,7 +145,9 @@ def test_low_ports(listening: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_both_read_the_same_options(text: str, parsed: At | None) -> None:
     def of_an_edge() -> At:
-        return load_config(None, GIVEN | {"listen": text}).address
+        (found,) = load_config(None, GIVEN | {"listen": text}).listeners
+        assert found.at is not None
+        return found.at
 
     def of_an_origin() -> At:
         host, port = parse_listen(text)

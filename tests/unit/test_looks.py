@@ -32,6 +32,7 @@ def view(*services: dict[str, Any], total: int | None = None, **more: Any) -> di
         "health": [],
         "services": 3,
         "by_tier": {"resident": 2, "parked": 1},
+        "serves_on": ["http://127.0.0.1:8080", "unix:/run/a.sock (PROXY)"],
         "held": {"count": 1, "names": ["c"]},
         "quarantined": 1,
         "rate": 107.0,
@@ -91,8 +92,9 @@ def test_the_screen_has_a_line_for_each_service_as_far_as_there_are_rows() -> No
     assert "looked at 3 s ago; root ends in 90 d" in whole
     assert "parked 9.0 kB of 67.1 MB; disk: answers 5.2 MB of 1.1 GB" in whole
     assert "kept answers: hit 1,200, miss 3" in whole
-    short = shown(screen(view(*EVERY, total=2000), 11, 170)).splitlines()
-    assert len(short) == 11
+    assert "serves on http://127.0.0.1:8080, unix:/run/a.sock (PROXY)" in whole
+    short = shown(screen(view(*EVERY, total=2000), 12, 170)).splitlines()
+    assert len(short) == 12
     assert short[-1].strip() == "1,999 more"
 
 

@@ -47,8 +47,9 @@ const uint8_t *bridge_bytes(JSContext *ctx, JSValueConst value, size_t *size) {
 }
 
 /* The variables that make a request's URL. */
-enum { METHOD, RAW_PATH, PATH, QUERY, HOST, WANTED };
-static const char *const wanted[WANTED] = {"REQUEST_METHOD", "NUNATAK_RAW_PATH", "PATH_INFO", "QUERY_STRING", "HTTP_HOST"};
+enum { METHOD, RAW_PATH, PATH, QUERY, HOST, SCHEME, WANTED };
+static const char *const wanted[WANTED] = {
+    "REQUEST_METHOD", "NUNATAK_RAW_PATH", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "REQUEST_SCHEME"};
 
 static void look_up(nk_request *request, const char *found[WANTED]) {
     const char *name = NULL, *value;
@@ -73,12 +74,14 @@ JSValue array_of(JSContext *ctx, int count, const JSValue *values) {
 static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {
     (void)self, (void)count;
     nk_request *request = request_of(ctx, arguments[0]);
-    const char *found[WANTED] = {[METHOD] = "", [PATH] = "", [QUERY] = "", [HOST] = "localhost"};
+    const char *found[WANTED] = {[METHOD] = "", [PATH] = "", [QUERY] = "", [HOST] = "localhost", [SCHEME] = "http"};
     look_up(request, found);
     if (!*found[HOST]) /* the client has said none */
         found[HOST] = "localhost";
     const char *path = found[RAW_PATH] ? found[RAW_PATH] : found[PATH];
-    const char *const texts[] = {"http://", found[HOST], *path == '/' ? "" : "/", path, *found[QUERY] ? "?" : "", found[QUERY]};
+    bool secure = !strcmp(found[SCHEME], "https"); /* by a proxy in front of the edge */
+    const char *const texts[] = {
+        secure ? "https://" : "http://", found[HOST], *path == '/' ? "" : "/", path, *found[QUERY] ? "?" : "", found[QUERY]};
     size_t size = 0, sizes[sizeof texts / sizeof *texts];
     for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
         size += sizes[n] = strlen(texts[n]);
@@ -88,7 +91,8 @@ static JSValue about(JSContext *ctx, JSValueConst self, int count, JSValueConst 
     for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
         at = (char *)memcpy(at, texts[n], sizes[n]) + sizes[n];
     struct url_parts parts = {0};
-    url_parts(url, size, sizes[0], sizes[1], &parts);
+    if (!secure) /* whose size a URL from the gate is taken to have */
+        url_parts(url, size, sizes[0], sizes[1], &parts);
     JSValue values[] = {
         JS_NewString(ctx, found[METHOD]), JS_NewStringLen(ctx, url, size), headers_copy(ctx, request),
         JS_NewInt32(ctx, parts.name_end), JS_NewInt32(ctx, parts.host_end), JS_NewInt32(ctx, parts.path_end)};
