@@ -296,10 +296,44 @@ def test_a_tenants_file_that_ends_is_told_of(repository: TenantRepository, mirro
     repository.now -= timedelta(days=366)
     repository.put(acme, ServiceRecord("acme.a", (), B, 1000, 2, "acme"))
     repository.now = NOW
-    repository.finish()
-    with pytest.raises(VerificationError, match="has not expired"):
-        edge.refresh()
+    front = replace(BANK, owner="")
+    repository.publish(front)
+    assert edge.refresh(), "what has ended of one tenant holds up nobody else"
+    assert edge.find_service("bank") == front
     assert edge.find_service("acme.a") == ServiceRecord("acme.a", (), A, 1000, 1, "acme")
+    with pytest.raises(VerificationError, match="has not expired"):
+        mirror.catalogue(tmp_path / "new").find_service("acme.a")
+    repository.put(acme, ServiceRecord("acme.a", (), B, 1000, 3, "acme"))
+    repository.finish()
+    assert edge.refresh()
+    assert edge.find_service("acme.a") == ServiceRecord("acme.a", (), B, 1000, 3, "acme")
+
+
+def test_a_tenants_file_that_has_ended_when_its_key_is_taken_away(
+    repository: TenantRepository, mirror: Mirror, tmp_path: Path
+) -> None:
+    """What the old key has signed is not kept in its place, also where the file ended before it was known."""
+    old, acme = Party("acme"), Party("acme")
+    records = [ServiceRecord("acme.a", (), digest, 1000, version, "acme") for digest, version in ((A, 1), (B, 2))]
+    repository.add(old)
+    repository.put(old, records[0])
+    repository.finish()
+    edge: Catalogue = mirror.catalogue(tmp_path)
+    assert edge.find_service("acme.a") == records[0]
+    repository.now -= timedelta(days=366)
+    repository.put(old, records[1])
+    repository.now = NOW
+    repository.finish()
+    assert edge.refresh()
+    assert edge.find_service("acme.a") == records[0]
+    repository.now -= timedelta(days=366)
+    repository.put(acme, records[1])
+    repository.now = NOW
+    repository.add(acme)
+    repository.finish()
+    assert edge.refresh()
+    with pytest.raises(VerificationError, match="has not expired"):
+        edge.find_service("acme.a")
 
 
 # The commands, against an origin.
