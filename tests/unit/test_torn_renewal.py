@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import TargetFile
 
 from edge.catalogue.catalogue import Catalogue
 from origin.keys import load_signer, load_top
@@ -51,8 +52,8 @@ def _founded(folder: Path, keys: Keys) -> None:
     """A store with a service."""
     store = Store(folder)
     origin = Origin(store, keys.metadata, keys.online, token=TOKEN)
-    store.manifest_size = lambda _: RECORD.manifest_size  # type: ignore[method-assign]
-    changes: dict[str, dict[str, object]] = {}
+    store.manifest_size = lambda digest: RECORD.manifest_size  # type: ignore[method-assign]
+    changes: dict[str, dict[str, TargetFile | None]] = {}
     for path, target in make_targets(RECORD, ()).items():
         changes.setdefault(keys.trust.bin_of(path), {})[path] = target
     origin.publish_roles({r: sign_bin(None, c, keys.publisher, NOW) for r, c in changes.items()}, OPERATOR)
