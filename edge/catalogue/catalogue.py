@@ -275,34 +275,34 @@ class Catalogue:
         return outdated + self._carry(old, new, known_tenants(old, new, known))
 
     def _carry(self, old: View, new: View, known: Mapping[str, Known]) -> list[Path]:
-        changed: list[tuple[str, MetaFile, Role | None]] = []
+        changed: list[tuple[str, MetaFile, Known]] = []
         outdated = []
         for role, was in known.items():
             before, file = old.file(role), new.file(role)
             if file == before and was.same_keys:
                 new.roles[role] = was.role
             elif file is not None and before is not None:
-                changed.append((role, file, was.bin))
+                changed.append((role, file, was))
                 if file.version != before.version:
                     outdated.append(self._path(role, before))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-            fetched = list(pool.map(lambda item: self._fetch_known(new, *item, known[item[0]]), changed))
-        for (role, _, _), found in zip(changed, fetched, strict=True):
+            fetched = list(pool.map(lambda item: self._fetch_known(new, *item), changed))
+        for (role, _, was), found in zip(changed, fetched, strict=True):
             if found is not None:
-                if known[role].forward:
-                    refuse_older_services(known[role].role, found)
+                if was.forward:
+                    refuse_older_services(was.role, found)
                 new.roles[role] = found
         return outdated
 
-    def _fetch_known(self, view: View, role: str, file: MetaFile, bin_: Role | None, known: Known) -> Role | None:
+    def _fetch_known(self, view: View, role: str, file: MetaFile, was: Known) -> Role | None:
         """As `_fetch`, but that a tenant's file that has ended holds up nobody else."""
         try:
-            return self._fetch(view, role, file, bin_)
+            return self._fetch(view, role, file, was.bin)
         except CatalogueExpired as error:
             if is_bin(role):
                 raise
             _logger.warning(log.line("tenant_ended", role=role, error=error))
-            return as_before(known)
+            return as_before(was)
 
     def _fetch(self, view: View, role: str, file: MetaFile, bin_: Role | None) -> Role:
         url = f"{self._url}{file.version}.{role}.json"

@@ -177,7 +177,7 @@ def test_what_is_held_is_said_to_be_so_and_is_found_once_it_is_released() -> Non
     async def test(origin: Origin, directory: Directory, _: Clock) -> None:
         origin.published |= {"shop", "blog"}
         origin.held.add("shop")
-        for _ in range(3):
+        for _asked in range(3):
             with pytest.raises(OnHold):
                 await directory.find("service", "shop")
         assert await is_known(directory, "blog")
