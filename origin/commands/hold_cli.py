@@ -45,7 +45,7 @@ def add(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Have every edge end their machines and answer as if they were not there, from its next look at the catalogue on.
+    """Have every edge end their machines and answer 503 (on_hold) for them, from its next look at the catalogue on.
 
     Records and kept answers go too. Needs the operator's publisher key and token. For one edge alone it is
     `nunatak ctl hold`.

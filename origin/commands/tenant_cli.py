@@ -111,7 +111,10 @@ def remove(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Remove a tenant, all of whose services are withdrawn."""
+    """Remove a tenant, all of whose services are withdrawn. Hosts and names that it was given are free then.
+
+    Names that it has published under are not: their versions go on.
+    """
     from origin.publish import tenants
 
     _carry_out(lambda by: tenants.remove(by, name), origin, keys, token_file, plain_http)
@@ -168,7 +171,7 @@ def grant(
     """Give names to a tenant: hosts that it has proved to hold, and services that are not called TENANT.anything."""
     from origin.publish import tenants
 
-    hosts = [text.lower().rstrip(".") for text in host or ()]
+    hosts = _hosts(host or ())
     _require_proofs(name, hosts, proof or ["dns", "http"], resolver, origin, keys)
     _carry_out(lambda by: tenants.grant(by, name, service or (), hosts), origin, keys, token_file, plain_http)
     for path in (*(f"service {each}" for each in service or ()), *(f"host {each}" for each in hosts)):
@@ -187,7 +190,7 @@ def revoke(
     """Take names back that were given to tenants. A host leads nowhere then; a service that is published stays."""
     from origin.publish import tenants
 
-    hosts = [text.lower().rstrip(".") for text in host or ()]
+    hosts = _hosts(host or ())
     _carry_out(lambda by: tenants.revoke(by, service or (), hosts), origin, keys, token_file, plain_http)
 
 
@@ -199,7 +202,7 @@ def proof(host: Annotated[list[str], typer.Argument(help="Host names.", metavar=
     from origin.publish.proof import proof as proof_of
 
     card = load_card(keys)
-    for name in (text.lower().rstrip(".") for text in host):
+    for name in _hosts(host):
         text = proof_of(card.tenant, card.keys[0].keyid, name)
         typer.echo(f'{record_name(name)}. TXT "{text}"')
         typer.echo(f"or a line of http://{name}{HTTP_PATH}", err=True)
@@ -272,14 +275,30 @@ def migrate(
 
     found = carry_out(tenants.claims(load_trust(keys)), url=origin)
     for each in name or ():
-        if each not in found:
+        if each not in found and not is_tenants(folder / each):
             raise PublisherError(f"--tenant: a tenant of services that are published expected, got {each!r}")
     for each in name or found:
+        if each not in found:
+            typer.echo(f"tenant {each} signs its services already", err=True)
+            continue
         theirs = folder / each
         card = load_card(theirs) if is_tenants(theirs) else generate(theirs, each, 1, 1, keys)
         edit = partial(tenants.move, services=found[each], tenant=Tenant(*load_signers(theirs)), card=card)
         _carry_out(edit, origin, keys, token_file, plain_http)
         typer.echo(f"{theirs}: keys of tenant {each}, which signs {', '.join(found[each])}")
+
+
+def _hosts(named: Sequence[str]) -> list[str]:
+    """:raises PublisherError: one that no catalogue holds; nothing was asked of it."""
+    from vmimage.trust import is_host
+
+    hosts = [text.lower().rstrip(".") for text in named]
+    if wrong := [host for host in hosts if not is_host(host)]:
+        raise PublisherError(
+            f"a host name without port, path or wildcard expected, got {wrong[0]!r}: write an internationalised one as "
+            "browsers send it, with xn--"
+        )
+    return hosts
 
 
 def _require_proofs(
