@@ -1,14 +1,16 @@
 """What a request says to caches, read in one pass over its fields; and what tells it from others. Pure.
 
 An answer may depend on everything that its guest sees of a request. What a request is for is in its key: service,
-version, host and target as the guest sees them, what trusted proxies say of the URL that the client asked for, and the
-fields with which frameworks are told that another one is meant. What else it may depend on the answer says itself, with
-Vary.
+version, host and target as the guest sees them, the port on which it came, what trusted proxies say of the URL that the
+client asked for, and the fields with which frameworks are told that another one is meant. What else it may depend on
+the answer says itself, with Vary. Fields that Connection lists no guest sees, so they are none of it.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
+
+from edge.model.fields import end_to_end
 
 Key = tuple[str, str, str, str, tuple[bytes, ...]]  # service, digest of its image, authority, target, overrides
 Variant = tuple[bytes, ...]  # values of the fields that Vary lists, in its order
@@ -22,6 +24,7 @@ OVERRIDES: Final = frozenset(
 _READ: Final = frozenset(
     b"range if-range if-none-match if-modified-since if-match if-unmodified-since cache-control authorization".split()
 )
+_CONNECTION: Final = b"connection"  # what it lists no guest sees
 _SORTED: Final = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})  # their order says nothing
 
 
@@ -31,7 +34,7 @@ def _kind(name: bytes) -> bytes:
     lower = name.lower()
     if lower in OVERRIDES:
         return b"=" + lower
-    return lower if lower in _READ else b""
+    return lower if lower in _READ or lower == _CONNECTION else b""
 
 
 class Asked:
@@ -53,16 +56,13 @@ class Asked:
         :param seen: what it is told of the URL by whom the edge believes.
         """
         self.method, self.headers = method, headers
-        self.fields: dict[bytes, bytes] = {}
-        overrides = seen
-        for name, value in headers:
-            kind = _kind(name)
-            if kind:
-                if kind.startswith(b"="):
-                    overrides += (kind, value)
-                else:
-                    self.fields[kind] = b"%b, %b" % (self.fields[kind], value) if kind in self.fields else value
-        self.key: Key = (service, digest, authority, target, overrides)
+        self.fields, overrides = _read(headers)
+        if self.fields.pop(_CONNECTION, None) is not None:
+            self.headers = end_to_end(headers)
+            if self.headers is not headers:
+                self.fields, overrides = _read(self.headers)
+                self.fields.pop(_CONNECTION, None)
+        self.key: Key = (service, digest, authority, target, seen + overrides)
 
     def text(self, name: bytes) -> str:
         """A field that caches look at; empty where it is not there."""
@@ -85,6 +85,20 @@ class Asked:
     def variant(self, vary: tuple[bytes, ...]) -> Variant:
         """What this request says in the fields that an answer depends on, so written that what means the same is."""
         return tuple([_value(name, self.headers) for name in vary]) if vary else ()
+
+
+def _read(headers: Sequence[tuple[bytes, bytes]]) -> tuple[dict[bytes, bytes], tuple[bytes, ...]]:
+    """The fields that caches look at, by name, and the overrides with their values."""
+    fields: dict[bytes, bytes] = {}
+    overrides: tuple[bytes, ...] = ()
+    for name, value in headers:
+        kind = _kind(name)
+        if kind:
+            if kind.startswith(b"="):
+                overrides += (kind, value)
+            else:
+                fields[kind] = b"%b, %b" % (fields[kind], value) if kind in fields else value
+    return fields, overrides
 
 
 _OTHER_CONDITIONS: Final = _READ - {b"cache-control", b"authorization", b"range"}

@@ -168,7 +168,12 @@ class DiskAnswers:
         self._write_soon()
 
     async def settled(self) -> bool:
-        """Wait until what was made void so far is so for whatever edge comes after; False: it could not be noted."""
+        """Wait until what was made void so far is so for whatever edge comes after; False: it could not be noted.
+
+        Who comes while a batch is written is in the next one, with all others who do: so many wait for two at most.
+        """
+        if self._last is not None and not self._last.done():
+            await asyncio.wait([self._last])
         self._write()
         return self._last is None or (await asyncio.shield(self._last)).durable
 

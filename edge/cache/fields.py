@@ -51,8 +51,9 @@ Directives = Mapping[str, str | None]  # by name in lower case; None for one wit
 def cache_control(value: str) -> Directives:
     """The directives of a Cache-Control field, its lines joined by commas."""
     found: dict[str, str | None] = {}
-    for name, quoted, plain in _DIRECTIVE.findall(value):
-        has_value = quoted or plain or f"{name}=" in value
+    for match in _DIRECTIVE.finditer(value):  # one pass, however many there are: a client writes such a field, too
+        name, quoted, plain = match.groups("")
+        has_value = value.startswith("=", match.end(1))
         found.setdefault(name.lower(), (quoted or plain.strip()) if has_value else None)
     return found
 

@@ -15,7 +15,7 @@ from edge.cache.fields import Directives
 
 TARGETS: Final = (b"nunatak-cache-control", b"cdn-cache-control")  # the first that is there and well-formed counts
 VARY_MAX: Final = 8  # fields that one answer may depend on
-FIELD_MAX: Final = 4096  # bytes of a field that speaks to caches; who writes more is not understood
+FIELD_MAX: Final = 4096  # bytes of a field that speaks to caches, all its lines; who writes more is not understood
 HEURISTIC_SHARE: Final = 10  # part of the time since Last-Modified that RFC 9111 section 4.2.2 takes for its example
 HEURISTIC_MAX_S: Final = 86400
 # Final statuses whose meaning for caches is that of RFC 9110, for `must-understand` (RFC 9111 section 5.2.2.3).
@@ -25,6 +25,9 @@ UNDERSTOOD: Final = frozenset(
 )
 HEURISTIC_STATUS: Final = frozenset({200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501})  # RFC 9110 section 15.1
 PARTIAL: Final = 206
+# Fields that a guest has from the edge, whatever the client wrote there: who the client is, and which request it is. To
+# tell answers apart by what clients wrote would serve one client's to all others.
+OF_ONE_CLIENT: Final = frozenset(b"x-forwarded-for x-real-ip forwarded x-request-id traceparent tracestate".split())
 _OURS: Final = frozenset({b"age", b"cache-tag", b"surrogate-key", b"nunatak-cache-control"})
 
 # What is read of an answer.
@@ -139,9 +142,11 @@ REFUSALS: Final[Sequence[tuple[str, str, Callable[[_Said], bool]]]] = (
     ("set-cookie", "it sets a cookie and does not say `public`", _has_cookies),
     ("vary", f"it depends on anything (`*`), or on more than {VARY_MAX} fields",
      lambda said: b"*" in _vary(said) or len(_vary(said)) > VARY_MAX),
+    ("vary-client", "it depends on a field that the edge itself writes, another for each client or request",
+     lambda said: not OF_ONE_CLIENT.isdisjoint(_vary(said))),
 )  # fmt: skip
 USELESS: Final = "expired"  # the last reason: it came stale, cannot be validated, and may not be served stale
-TOO_LONG: Final = "field-too-long"  # a field that speaks to caches has more than FIELD_MAX bytes
+TOO_LONG: Final = "field-too-long"  # a field that speaks to caches has more than FIELD_MAX bytes in its lines
 
 
 def storing(answer: Answer) -> Kept | str:
@@ -162,9 +167,9 @@ def _read(answer: Answer) -> _Said | None:
     by_name: dict[bytes, list[str]] = {}
     for name, value in answer.fields:
         if name in SPEAKING:
-            if len(value) > FIELD_MAX and name != b"set-cookie":
-                return None
             by_name.setdefault(name, []).append(value.decode("latin-1"))
+    if any(sum(map(len, lines)) > FIELD_MAX for name, lines in by_name.items() if name != b"set-cookie"):
+        return None
     for target in TARGETS:
         if target in by_name:
             directives = fields.targeted(", ".join(by_name[target]))

@@ -8,8 +8,9 @@ and that is loaded again from disk at start:
 - it never goes back a version, unless the trust root has taken the keys away that signed the present one: what a thief
   of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
 - when nothing has changed a refresh is one conditional GET;
-- past its expiry, entries of roles that were verified before stay usable and new roles are refused;
-- what the operator holds (`vmimage.holds`) is not there, and the list is read before all else;
+- past its expiry, entries of roles that were verified before stay usable and new roles are refused; a tenant's file
+  that has ended leaves its services as they were, and holds up nobody else;
+- what the operator holds (`vmimage.holds`) is not there, and the list is read before all else, also after it was lost;
 - whatever fails, the view stays as it was;
 - a folder that takes no more, a full disk, is no failure: what was verified is believed and counts from memory.
 
@@ -22,10 +23,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
@@ -45,18 +47,22 @@ from edge.catalogue.view import (
     Known,
     Role,
     View,
+    as_before,
+    holds_of,
     is_bin,
-    key_taken_away,
+    known_tenants,
     refuse_older,
     refuse_older_services,
+    said,
     verified,
 )
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.private import write_private
 from vmimage.errors import OperatorError, VerificationError
+from vmimage.holds import Holds
 from vmimage.manifest import is_name
-from vmimage.tenants import holder, signers_of, tenant_of, tenant_role
+from vmimage.tenants import holder, tenant_of, tenant_role
 from vmimage.trust import (
     ROOT_MAX,
     SNAPSHOT_MAX,
@@ -70,7 +76,6 @@ from vmimage.trust import (
 )
 
 FETCHES_AT_ONCE: Final = 4
-
 
 _logger: Final = log.logger("catalogue")
 
@@ -200,10 +205,21 @@ class Catalogue:
 
     def find_host(self, host: str) -> ServiceRecord | None:
         """The service that answers for a host name (without port), None when there is none. Errors as find_service."""
-        host = host.lower()
-        return self._find(host_path(host)) if is_host(host) else None
+        return self._find(host_path(host.lower())) if is_host(host.lower()) else None
 
-    def _find(self, path: str, ask: bool = True) -> ServiceRecord | None:
+    def holds(self) -> Holds:
+        """What is held, as far as it is known here."""
+        view = self._view
+        return holds_of(view.roles.get(view.bin_of_holds)) if view is not None else Holds()
+
+    def is_held(self, kind: Literal["host", "service"], name: str) -> bool:
+        """Whether the service of that name, or that answers for that host, is held. Errors as find_service."""
+        path = host_path(name.lower()) if kind == "host" else service_path(name)
+        record = self._find(path, held=True) if is_host(name.lower()) or is_name(name) else None
+        return record is not None and not record.withdrawn
+
+    def _find(self, path: str, ask: bool = True, *, held: bool = False) -> ServiceRecord | None:
+        """:param held: whether what is held is asked for, or what is not."""
         view = self._view
         if view is None:
             if not ask:
@@ -215,9 +231,8 @@ class Catalogue:
         tenant = holder(path, entry)
         if tenant is not None:
             entry = self._entry(view, tenant_role(tenant), path, ask)
-        if not isinstance(entry, ServiceRecord):
-            return None
-        return None if view.holds().reason(entry.manifest_digest, entry.service, entry.tenant) else entry
+        holds = holds_of(self._role(view, view.bin_of_holds, ask))  # asked for here where this disk has lost it
+        return said(entry, holds, held=held)
 
     def _entry(self, view: View, role: str, path: str, ask: bool) -> Entry | None:
         found = self._role(view, role, ask)
@@ -257,36 +272,37 @@ class Catalogue:
             known = dict(old.roles)
         same = old.trust.bin_keys == new.trust.bin_keys
         outdated = self._carry(old, new, {role: Known(known[role], None, same, same) for role in known if is_bin(role)})
-        theirs: dict[str, Known] = {}
-        for role, found in known.items():
-            tenant, before = tenant_of(role), old.file(role)
-            bin_ = new.roles.get(new.bin_of_tenant(tenant)) if tenant is not None else None
-            by = bin_.delegation(tenant) if bin_ is not None and tenant is not None else None
-            if by is not None and before is not None:  # else it is a bin, or the operator has removed the tenant
-                forward = not key_taken_away(found, by)
-                if forward:
-                    refuse_older(role, before, new.file(role))
-                theirs[role] = Known(found, bin_, signers_of(by) == found.signers, forward)
-        return outdated + self._carry(old, new, theirs)
+        return outdated + self._carry(old, new, known_tenants(old, new, known))
 
     def _carry(self, old: View, new: View, known: Mapping[str, Known]) -> list[Path]:
-        changed: list[tuple[str, MetaFile, Role | None]] = []
+        changed: list[tuple[str, MetaFile, Known]] = []
         outdated = []
         for role, was in known.items():
             before, file = old.file(role), new.file(role)
             if file == before and was.same_keys:
                 new.roles[role] = was.role
             elif file is not None and before is not None:
-                changed.append((role, file, was.bin))
+                changed.append((role, file, was))
                 if file.version != before.version:
                     outdated.append(self._path(role, before))
         with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-            fetched = list(pool.map(lambda item: self._fetch(new, *item), changed))
-        for (role, _, _), found in zip(changed, fetched, strict=True):
-            if known[role].forward:
-                refuse_older_services(known[role].role, found)
-            new.roles[role] = found
+            fetched = list(pool.map(lambda item: self._fetch_known(new, *item), changed))
+        for (role, _, was), found in zip(changed, fetched, strict=True):
+            if found is not None:
+                if was.forward:
+                    refuse_older_services(was.role, found)
+                new.roles[role] = found
         return outdated
+
+    def _fetch_known(self, view: View, role: str, file: MetaFile, was: Known) -> Role | None:
+        """As `_fetch`, but that a tenant's file that has ended holds up nobody else."""
+        try:
+            return self._fetch(view, role, file, was.bin)
+        except CatalogueExpired as error:
+            if is_bin(role):
+                raise
+            _logger.warning(log.line("tenant_ended", role=role, error=error))
+            return as_before(was)
 
     def _fetch(self, view: View, role: str, file: MetaFile, bin_: Role | None) -> Role:
         url = f"{self._url}{file.version}.{role}.json"
@@ -294,8 +310,8 @@ class Catalogue:
             data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
         found = verified(view, role, file, data, bin_)
         if self._now() >= found.expires:
-            raise VerificationError(f"{role}: metadata that has not expired expected, got {found.expires}")
-        self._write(self._path(role, file), data)
+            raise CatalogueExpired(f"{role}: metadata that has not expired expected, got {found.expires}")
+        self._write(self._path(role, file), data, durable=role == view.bin_of_holds)
         return found
 
     def _refuse_if_expired(self) -> None:
@@ -340,18 +356,13 @@ class Catalogue:
         if timestamp.snapshot_meta.version != snapshot.version:
             raise VerificationError("timestamp and snapshot of one state expected")
         expires = min(timestamp.expires, snapshot.expires, trust.targets.expires, trust.root.expires)
-        signed = top["timestamp"].encode(), top["snapshot"].encode()
-        return View(trust, snapshot, timestamp.version, expires, signed)
+        return View(trust, snapshot, timestamp.version, expires, (top["timestamp"].encode(), top["snapshot"].encode()))
 
     def _roots(self, last: int | None) -> list[bytes]:
-        roots = [self._root]
-        for version in count(self._root_version + 1):
-            try:
-                if last is not None and version > last:
-                    break
+        roots, first = [self._root], self._root_version + 1
+        with suppress(FileNotFoundError):
+            for version in count(first) if last is None else range(first, last + 1):
                 roots.append(self._read(self._tuf / "root_history" / f"{version}.root.json"))
-            except FileNotFoundError:
-                break
         return roots
 
     def _resume(self) -> View | None:
@@ -360,11 +371,7 @@ class Catalogue:
             view = self._parse(json.loads((self._dir / "catalogue.json").read_bytes()))
         except (OSError, ValueError, TypeError, LookupError, AttributeError, VerificationError):
             return None
-        here = {path.name for path in (self._dir / "bins").iterdir()}
-        roles = [
-            name.removesuffix(".json") for name, file in view.snapshot.meta.items() if f"{file.version}.{name}" in here
-        ]
-        for role in sorted(roles, key=lambda role: tenant_of(role) is not None):  # bins first
+        for role in view.roles_of({path.name for path in (self._dir / "bins").iterdir()}):
             file, tenant = view.file(role), tenant_of(role)
             bin_ = view.roles.get(view.bin_of_tenant(tenant)) if tenant is not None else None
             try:

@@ -22,8 +22,10 @@ from edge.common.allowance import Allowance, Rate
 from edge.common.counters import Counters
 from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
+from edge.model.flow import OnHold
 from edge.model.services import Service
-from vmimage.errors import NunatakError, OriginBusy, Unavailable, UnknownService
+from vmimage.errors import NunatakError, OriginBusy, OriginTimeout, OriginUnreachable, Unavailable, UnknownService
+from vmimage.holds import Holds
 from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
@@ -35,6 +37,9 @@ REMEMBERED_MAX: Final = 10_000  # names that led nowhere
 # nowhere a moment ago is looked up again while that is seldom, for who asks, publishes and asks again.
 LOOKS: Final = Rate(5, 50)
 REPEATED_LOOKS: Final = Rate(1, 10)
+AGAIN_S: Final = 10.0  # until what could not be looked up at a change is tried again, at a look
+
+NOWHERE: Final = (UnknownService, OnHold)  # what the catalogue says of a name, and no failure to ask it
 
 _logger: Final = log.logger("directory")
 _T = TypeVar("_T")
@@ -61,6 +66,12 @@ class Names(Protocol):
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """What is said of a service that there is no more; with or without asking the origin."""
+
+    def holds(self) -> Holds:
+        """What the operator of the origin holds, as far as it is known here."""
+
+    def is_held(self, kind: Kind, name: str) -> bool:
+        """Whether there is none under this name because the operator of the origin holds it."""
 
 
 class Directory:
@@ -105,6 +116,7 @@ class Directory:
         self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
+        self._take_over_at = math.inf  # when services take over what they have not yet of what has changed
 
     @property
     def expired(self) -> bool:
@@ -132,6 +144,7 @@ class Directory:
         There is none only where the catalogue did not have it at some time after this call.
 
         :raises UnknownService: there is none.
+        :raises OnHold: there is one, which the operator of the origin holds.
         :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
         """
         known = (self.by_host if kind == "host" else self.by_name).get(name)
@@ -139,7 +152,7 @@ class Directory:
             return known
         key = (kind, name)
         error = self._nowhere.get(key)
-        if error is not None and not (isinstance(error, UnknownService) and self._repeats.take("")):
+        if error is not None and not (isinstance(error, NOWHERE) and self._repeats.take("")):
             raise error
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
@@ -147,7 +160,7 @@ class Directory:
         while True:
             try:
                 return await self._lookups.do(key, lambda: self._find(kind, name))
-            except UnknownService:
+            except NOWHERE:
                 if self._looked_at >= asked_at:
                     raise  # else this look began before the request, for another one
 
@@ -158,10 +171,11 @@ class Directory:
                 await self._looks.do(None, self._look)
                 release = await self._look_up(kind, name)
             if release is None:
-                raise UnknownService(f"{kind} {name!r}")
+                held = await self._is_held(kind, name)
+                raise OnHold(f"{kind} {name!r}") if held else UnknownService(f"{kind} {name!r}")
         except NunatakError as error:
             self._nowhere[kind, name] = error
-            if not isinstance(error, UnknownService):
+            if not isinstance(error, NOWHERE):
                 self._counters.add(self._counters.origin_errors, error.counter)
                 _logger.error(log.line("lookup_failed", kind=kind, name=name, error=error))
             raise
@@ -194,10 +208,11 @@ class Directory:
         if not host or self._checked_at == changes:
             return
         error = self._nowhere.get(("host", host))
-        if error is not None and not isinstance(error, UnknownService):
+        if error is not None and not isinstance(error, NOWHERE):
             raise error
         try:
             owner = await self._look_up("host", host)
+            taken = owner is not None or await self._is_held("host", host)
         except NunatakError as error:
             self.names_served, self.service_host = False, host
             self._nowhere["host", host] = error
@@ -205,15 +220,18 @@ class Directory:
         if changes != self._changes:
             return  # who changed the catalogue looks again
         self._checked_at = changes
-        if owner is not None and self.service_host:
-            _logger.warning(log.line("service_host_taken", host=host, service=owner.service))
-        elif owner is None and not self.names_served:
+        if taken and self.service_host:
+            _logger.warning(log.line("service_host_taken", host=host, service=owner.service if owner else "on hold"))
+        elif not taken and not self.names_served:
             _logger.info(log.line("service_host_open", host=host))
-        self.names_served, self.service_host = owner is None, "" if owner else host
+        self.names_served, self.service_host = not taken, "" if taken else host
 
     async def _look_up(self, kind: Kind, name: str) -> ServiceRecord | None:
         find = self._catalogue.find_host if kind == "host" else self._catalogue.find_service
         return await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
+
+    async def _is_held(self, kind: Kind, name: str) -> bool:
+        return await self.ask(lambda names: names.is_held(kind, name))
 
     async def refresh(self) -> bool:
         """Look at the catalogue; `on_change` is called for each known service that is not what it was.
@@ -243,9 +261,11 @@ class Directory:
             self._asked_back_at = self._clock() + min(error.wait_s, BUSY_MAX_S)
             raise
         self._looked_at = began
-        if not changed and self._looked:
+        self._take_over_at = began if changed else self._take_over_at
+        overdue = began >= self._take_over_at
+        if not overdue and self._looked:
             return False
-        if changed:
+        if overdue:
             await self._take_over()
         self._looked = True
         self.on_look()
@@ -259,7 +279,7 @@ class Directory:
         with suppress(NunatakError):  # the next request for a service by its name asks again, and is told why not
             await self._check_host()
         services, hosts = list(self.by_name.values()), list(self.by_host.items())
-        by_name, by_host = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
+        by_name, by_host, error = await loop.run_in_executor(self._thread, self._look_up_changed, services, hosts)
         for host, release in by_host:
             if release is None or release.service not in self.by_name:
                 self.by_host.pop(host, None)
@@ -274,6 +294,10 @@ class Directory:
             if release is not None:
                 service.release = release
                 self.on_release(service)
+        self._take_over_at = math.inf if error is None else self._clock() + AGAIN_S
+        if error is not None:
+            self._counters.add(self._counters.origin_errors, error.counter)
+            _logger.error(log.line("not_taken_over", again_s=AGAIN_S, error=error))
 
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
@@ -281,13 +305,28 @@ class Directory:
 
     def _look_up_changed(
         self, services: list[Service], hosts: list[tuple[str, Service]]
-    ) -> tuple[list[tuple[Service, ServiceRecord | None]], list[tuple[str, ServiceRecord | None]]]:
-        """What is not as it was: in this thread, so that the event loop pays for changes and not for all services."""
-        now = [(service, self._catalogue.find_service(service.name)) for service in services]
-        at = [(host, service, self._catalogue.find_host(host)) for host, service in hosts]
+    ) -> tuple[list[tuple[Service, ServiceRecord | None]], list[tuple[str, ServiceRecord | None]], NunatakError | None]:
+        """What is not as it was: in this thread, so that the event loop pays for changes and not for all services.
+
+        What the catalogue cannot say now counts as it was; the last is why not, None where all was said.
+        """
+        failed: list[NunatakError] = []
+
+        def find(kind: Kind, name: str, before: ServiceRecord) -> ServiceRecord | None:
+            if failed and isinstance(failed[-1], OriginUnreachable | OriginTimeout):
+                return before  # each of the others might wait for as long
+            try:
+                return self._catalogue.find_host(name) if kind == "host" else self._catalogue.find_service(name)
+            except NunatakError as error:
+                failed.append(error)
+                return before
+
+        now = [(service, find("service", service.name, service.release)) for service in services]
+        at = [(host, service, find("host", host, service.release)) for host, service in hosts]
         return (
             [(service, release) for service, release in now if release != service.release],
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
+            failed[-1] if failed else None,
         )
 
     async def watch(self, interval_s: Callable[[], float]) -> None:

@@ -4,7 +4,7 @@ A view's bins and its tenants' files are loaded one by one, as names in them are
 is `edge.catalogue.catalogue`'s business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -55,11 +55,12 @@ class View:
         """The role that says what is held."""
         return self.trust.bin_of(HOLDS_PATH)
 
-    def holds(self) -> Holds:
-        """What is held: it is loaded with the view."""
-        role = self.roles.get(self.bin_of_holds)
-        entry = role.entries.get(HOLDS_PATH) if role is not None else None
-        return entry if isinstance(entry, Holds) else Holds()
+    def roles_of(self, names: Collection[str]) -> list[str]:
+        """Roles whose present files have these names, bins first."""
+        roles = (
+            name.removesuffix(".json") for name, file in self.snapshot.meta.items() if f"{file.version}.{name}" in names
+        )
+        return sorted(roles, key=lambda role: tenant_of(role) is not None)
 
     def bin_of_tenant(self, tenant: str) -> str:
         """The role that says who signs for a tenant."""
@@ -79,6 +80,48 @@ class Known(NamedTuple):
     bin: Role | None  # of a tenant's file: the bin that delegates to it in the next view
     same_keys: bool  # sign it in both views
     forward: bool  # its versions may not go back
+
+
+def holds_of(bin_of_holds: Role | None) -> Holds:
+    """What is held.
+
+    :param bin_of_holds: that of `View.bin_of_holds`, None where there is none.
+    """
+    entry = bin_of_holds.entries.get(HOLDS_PATH) if bin_of_holds is not None else None
+    return entry if isinstance(entry, Holds) else Holds()
+
+
+def said(entry: Entry | None, holds: Holds, *, held: bool) -> ServiceRecord | None:
+    """What an entry says of a service that is held, or of one that is not; None where it is another matter."""
+    if not isinstance(entry, ServiceRecord):
+        return None
+    return entry if bool(holds.reason(entry.manifest_digest, entry.service, entry.tenant)) is held else None
+
+
+def known_tenants(old: View, new: View, roles: Mapping[str, Role]) -> dict[str, Known]:
+    """The files of tenants among what is known that go on into the next view, whose bins are there already.
+
+    :raises VerificationError: one goes back a version, and no key of its tenant was taken away.
+    """
+    found: dict[str, Known] = {}
+    for role, known in roles.items():
+        tenant, before = tenant_of(role), old.file(role)
+        bin_ = new.roles.get(new.bin_of_tenant(tenant)) if tenant is not None else None
+        by = bin_.delegation(tenant) if bin_ is not None and tenant is not None else None
+        if by is not None and before is not None:  # else it is a bin, or the operator has removed the tenant
+            forward = not key_taken_away(known, by)
+            if forward:
+                refuse_older(role, before, new.file(role))
+            found[role] = Known(known, bin_, signers_of(by) == known.signers, forward)
+    return found
+
+
+def as_before(known: Known) -> Role | None:
+    """A tenant's file in the place of one that has ended: what was verified before stays, and is asked for again.
+
+    None where a key of the tenant was taken away: what that has signed is forgotten.
+    """
+    return known.role._replace(signers=(0, known.role.signers[1])) if known.forward else None
 
 
 def is_bin(role: str) -> bool:

@@ -44,6 +44,13 @@ def service_of(key: str) -> str:
     return key.partition("@")[0]
 
 
+def named_by(key: str) -> tuple[str, str, str]:
+    """Service, image digest and tenant that a key names."""
+    service, _, rest = key.partition("@")
+    digest, tenant, *_ = *rest.split(" "), ""  # a mark of its secrets may follow
+    return service, digest, tenant
+
+
 def key_of(record: ParkedRecord) -> str:
     """The name that a record is kept under."""
     return record_key(record.service, record.image, record.tenant)

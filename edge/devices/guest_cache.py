@@ -126,17 +126,15 @@ class GuestCache:
         below, uri = self._responses.below, calls.named(call.owner, calls.place_of(call.url))
 
         def then(entry: Entry | None, _: tuple[bytes, ...] | None) -> None:
+            self.looking.give(tenant, 1)  # now, and not when the guest has left: a look that has begun goes on
             if entry is not None and not self._responses.holds(asked):
                 self._responses.put(entry)
             if not landed.done():
                 landed.set_result(None)
 
         if below is not None and self.looking.take(tenant, 1):
-            try:
-                below.look(asked, tenant, uri, then)
-                await landed
-            finally:
-                self.looking.give(tenant, 1)
+            below.look(asked, tenant, uri, then)
+            await landed
         rest = self._say(call, exchange, self._reply(call, b""))
         if rest is not None:
             await rest()

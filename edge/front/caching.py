@@ -16,13 +16,14 @@ from edge.cache import fields as parsing
 from edge.cache import reuse, status
 from edge.cache.asked import Asked
 from edge.cache.prospects import Prospects
-from edge.cache.purges import Purge
 from edge.cache.responses import Entry, Responses
 from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get, storing
 from edge.common.counters import Counters
+from edge.common.fair_room import FairRoom
 from edge.front import cgi
 from edge.front.crowd import Crowd
 from edge.front.fills import Fill, Head, UnderWay, where_of
+from edge.front.groups import GroupPurges
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
 from edge.front.looks import Looks
 from edge.front.nobody import Nobody
@@ -37,7 +38,7 @@ from edge.model.streams import Stream
 WAITING_SHARE: Final = 2  # of the memory for kept answers may be requests that wait; who comes then goes on alone
 REQUEST_BYTES: Final = 2 << 10  # of a request beside its head, as `supervisor.waiting` has it
 LOOKING_SHARE: Final = 8  # and requests that wait for a look at the disk
-FILLING_SHARE: Final = 4  # of the memory for kept answers may be parts of those that are on their way
+FILLING_SHARE: Final = 3  # of the memory for kept answers may be parts of those that are on their way
 SAFE: Final = frozenset("GET HEAD OPTIONS PROPFIND REPORT SEARCH QUERY".split())  # RFC 9110 section 9.2.1, and others
 _NOT_WHOLE: Final = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 _OTHER_PRECONDITIONS: Final = frozenset({b"if-match", b"if-unmodified-since"})
@@ -68,9 +69,9 @@ class Caching:
         self._prospects = Prospects()
         below = responses.below
         self._looks = None if below is None else Looks(responses, below, responses.budget_bytes // LOOKING_SHARE)
-        self._filling_bytes = 0
-        self._filling_max_bytes = responses.budget_bytes // FILLING_SHARE
+        self._filling = FairRoom(responses.budget_bytes // FILLING_SHARE)
         self._loop = asyncio.get_running_loop()
+        self._groups = GroupPurges(self._loop.time)
 
     # Requests.
 
@@ -284,13 +285,13 @@ class Caching:
         fill = request.fill
         if fill is None or not part:
             return
-        fill.parts.append(part)
-        fill.size += len(part)
-        self._filling_bytes += len(part)
-        if fill.size > self._responses.entry_max_bytes or self._filling_bytes > self._filling_max_bytes:
+        if fill.size + len(part) > self._responses.entry_max_bytes or not self._filling.take(fill.tenant, len(part)):
             self._prospects.note(fill.asked.key, False, self._loop.time())
             self.over(request)
-        elif fill.waiters and self._front.connections.is_unread(request.connection):
+            return
+        fill.parts.append(part)
+        fill.size += len(part)
+        if fill.waiters and self._front.connections.is_unread(request.connection):
             self._under_way.land(fill, alone=True)
 
     def all_came(self, request: Request) -> None:
@@ -317,7 +318,7 @@ class Caching:
         fill, request.fill = request.fill, None
         if fill is not None:
             request.headers = list(fill.asked.headers)
-            self._filling_bytes -= fill.size
+            self._filling.give(fill.tenant, fill.size)
             self._under_way.end(fill, alone=True)
 
     def _stands_in(self, request: Request, fill: Fill, code: int | None, reason: str, now: float) -> bool:
@@ -354,7 +355,7 @@ class Caching:
             if serves or (entry.fate == "good" and fill.place is not None):
                 self._prospects.note(entry.key, serves, now)  # who waits for what does not serve waits for nothing
         request.fill = None
-        self._filling_bytes -= fill.size
+        self._filling.give(fill.tenant, fill.size)
         self._under_way.end(fill, alone=not serves)
 
     # What makes kept answers void.
@@ -365,10 +366,8 @@ class Caching:
             return
         self._responses.drop_uri(*fill.where)
         self._under_way.void(fill.where)
-        for name, value in said:
-            if name == b"cache-group-invalidation":
-                for group in parsing.groups_of(value.decode("latin-1"))[: parsing.TAGS_MAX]:
-                    self._responses.purge(Purge("tag", fill.where[0], group.lower()), self._loop.time())
+        for purge in self._groups.of(fill.tenant, fill.where[0], said):
+            self._responses.purge(purge, self._loop.time())
 
     def _came_to(self, request: Request, result: Cache) -> None:
         request.cache = result

@@ -20,7 +20,7 @@ from edge.front.senders import (
     is_of_proxies,
     is_of_the_family,
 )
-from edge.model.fields import HOP_BY_HOP
+from edge.model.fields import HOP_BY_HOP, end_to_end
 from edge.model.flow import ClientError
 from edge.model.routes import Route, host_name
 from vmimage.abi import RECORD_PAYLOAD_MAX
@@ -148,8 +148,7 @@ def request_block(
             names.add(variable)
             parts += (variable, value)
         elif len(name) == 10 and value.lower() not in _USUAL_OPTIONS and name.lower() == b"connection":
-            dropped = {option.strip(b" \t").lower() for option in value.split(b",")}
-            kept = [(n, v) for n, v in headers if n != name and n.lower() not in dropped]
+            kept = [(n, v) for n, v in end_to_end(headers) if n.lower() != b"connection"]
             about = route, method, version, kept, port, sender, request_id, content_length
             return request_block(*about, chunked=chunked, ours=ours, via=via)
     if via:

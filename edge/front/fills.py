@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from edge.cache.asked import Asked, Key, Variant
 from edge.cache.responses import Entry
 from edge.cache.storing import Fields, Kept
+from edge.common.fair_room import FairRoom
 from edge.model.routes import host_name
 
 RELEASED_AT_ONCE: Final = 64  # requests, in one turn of the loop: each takes some 20 us
@@ -62,7 +63,7 @@ class UnderWay:
 
     def __init__(self, waiting_max_bytes: int) -> None:
         """:param waiting_max_bytes: what requests that wait may take together."""
-        self._waiting_bytes, self._waiting_max_bytes = 0, waiting_max_bytes
+        self._waiting = FairRoom(waiting_max_bytes)
         self._at: dict[Place, Fill] = {}
         self._by_where: dict[Where, set[Fill]] = {}
         self._loop = asyncio.get_running_loop()
@@ -83,14 +84,13 @@ class UnderWay:
 
     def wait(self, fill: Fill, size: int, resume: Resume) -> bool:
         """Have a request of so many bytes wait; whether there is room for it."""
-        if self._waiting_bytes + size > self._waiting_max_bytes:
+        if not self._waiting.take(fill.tenant, size):
             return False
-        self._waiting_bytes += size
-        fill.waiters.append(partial(self._resume, resume, size))
+        fill.waiters.append(partial(self._resume, resume, fill.tenant, size))
         return True
 
-    def _resume(self, resume: Resume, size: int, alone: bool) -> None:
-        self._waiting_bytes -= size
+    def _resume(self, resume: Resume, tenant: str, size: int, alone: bool) -> None:
+        self._waiting.give(tenant, size)
         resume(alone)
 
     def land(self, fill: Fill, *, alone: bool) -> None:

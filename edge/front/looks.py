@@ -1,7 +1,8 @@
 """Requests that wait for a look at the disk of kept answers: those for the same page for the same one.
 
 When it is over they are taken again. Each request looks once: whom the look was not for, because it is for another
-variant, looks for itself then.
+variant, looks then for its own, with those who want the same one. So however many variants are asked for, no request is
+taken for each of them.
 """
 
 import asyncio
@@ -9,14 +10,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from edge.cache.asked import Asked, Key
+from edge.cache.asked import Asked, Key, Variant
 from edge.cache.responses import Below, Entry, Responses
+from edge.common.fair_room import FairRoom
 from edge.front.fills import RELEASED_AT_ONCE
 from edge.front.request import Request
 
 LOOKS_MAX: Final = 64  # at once: behind so many on a slow disk a run of the guest is sooner done
 
 Resume = Callable[[Request, bool], None]
+Place = tuple[Key, str, Variant]  # a page, a tenant, and what is known of the variant
 
 
 class _Waiter(NamedTuple):
@@ -34,9 +37,9 @@ class Looks:
     def __init__(self, responses: Responses, below: Below, waiting_max_bytes: int) -> None:
         """:param waiting_max_bytes: what requests that wait may take together."""
         self._responses, self._below = responses, below
-        self._waiting_bytes, self._waiting_max_bytes = 0, waiting_max_bytes
+        self._waiting, self._looking = FairRoom(waiting_max_bytes), FairRoom(LOOKS_MAX)  # by tenant
         self._loop = asyncio.get_running_loop()
-        self._at: Final[dict[tuple[Key, str], list[_Waiter]]] = {}  # by page and tenant, who looks first
+        self._at: Final[dict[Place, list[_Waiter]]] = {}  # who looks first
 
     def wait(self, request: Request, asked: Asked, tenant: str, uri: str, size: int, resume: Resume) -> bool:
         """Have a request wait for what the disk has, if there may be something, and room to wait.
@@ -46,13 +49,13 @@ class Looks:
         """
         if request.looked or not self._below.may_have(asked.key[0], uri):
             return False
-        if self._waiting_bytes + size > self._waiting_max_bytes:
+        if not self._waiting.take(tenant, size):
             return False
-        place, waiter = (asked.key, tenant), _Waiter(request, asked, size, resume)
+        place, waiter = (asked.key, tenant, asked.variant(request.look_vary)), _Waiter(request, asked, size, resume)
         waiters = self._at.get(place)
-        if waiters is None and len(self._at) == LOOKS_MAX:
+        if waiters is None and not self._looking.take(tenant):
+            self._waiting.give(tenant, size)
             return False
-        self._waiting_bytes += size
         if waiters is not None:
             waiters.append(waiter)
             return True
@@ -60,20 +63,21 @@ class Looks:
         self._below.look(asked, tenant, uri, partial(self._landed, place))
         return True
 
-    def _landed(self, place: tuple[Key, str], entry: Entry | None, vary: tuple[bytes, ...] | None) -> None:
-        waiters = self._at.pop(place)
+    def _landed(self, place: Place, entry: Entry | None, vary: tuple[bytes, ...] | None) -> None:
+        waiters, tenant = self._at.pop(place), place[1]
+        self._looking.give(tenant)
         first = waiters[0]
         if entry is not None and not self._responses.holds(first.asked):
             self._responses.put(entry)
         names = vary or ()
         variant = first.asked.variant(names)
         for waiter in waiters:
-            waiter.request.looked = waiter.asked.variant(names) == variant
-        self._release(waiters)
+            waiter.request.looked, waiter.request.look_vary = waiter.asked.variant(names) == variant, names
+        self._release(tenant, waiters)
 
-    def _release(self, waiters: list[_Waiter]) -> None:
+    def _release(self, tenant: str, waiters: list[_Waiter]) -> None:
         for request, _, size, resume in waiters[:RELEASED_AT_ONCE]:
-            self._waiting_bytes -= size
+            self._waiting.give(tenant, size)
             resume(request, request.alone)
         if len(waiters) > RELEASED_AT_ONCE:
-            self._loop.call_soon(self._release, waiters[RELEASED_AT_ONCE:])
+            self._loop.call_soon(self._release, tenant, waiters[RELEASED_AT_ONCE:])

@@ -61,6 +61,7 @@ class Request:
     alone = False  # it waits for no other request's answer
     waited = False  # for another's
     looked = False  # for it on disk
+    look_vary: tuple[bytes, ...] = ()  # what its page was found to depend on there, when the look was not for it
     refreshes = False  # nobody waits for its answer, which takes the place of a stale one
     kept_ttl_s: int | None = None  # of what is kept of its answer
     not_kept = ""  # why nothing is
@@ -166,7 +167,7 @@ class Request:
     def redirect_to(self, target: str) -> None:
         """Ask for another path in place of this one, as RFC 3875 section 6.2.2 has it: without the body."""
         self.target, self.redirects, self.redirected = target, self.redirects + 1, True
-        self.looked = False
+        self.looked, self.look_vary = False, ()
         self.method = "HEAD" if self.method == "HEAD" else "GET"
         self.content_length, self.chunked = None, False
         self.headers = [(name, value) for name, value in self.headers if not name.lower().startswith(b"content-")]

@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 
 from edge.config.proxies import Network
 from edge.front.forwarded import Element, parse_forwarded
-from edge.front.reached import DIRECTLY, Reached
+from edge.front.reached import DIRECTLY, PLAIN_PORT, Reached
 from edge.model.flow import ClientError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -173,9 +173,14 @@ class Senders:
     def seen(self, peer: str, fields: Iterable[tuple[bytes, bytes]], reached: Reached = DIRECTLY) -> tuple[bytes, ...]:
         """What services are told of the URL beside Host and target, so that two requests that differ in it differ here.
 
+        The port is among it, since a Host field may go without one: a program may well send others to where it was
+        asked.
+
         :raises ClientError: as `of` does.
         """
-        found: tuple[bytes, ...] = (b"https",) if reached.secure else ()
+        found: tuple[bytes, ...] = () if reached.port == PLAIN_PORT else (b":%d" % reached.port,)
+        if reached.secure:
+            found += (b"https",)
         if not self.believes(peer, reached):
             return found
         names = set()

@@ -201,10 +201,13 @@ class QueueFull(errors.Unavailable):
 
 
 class OnHold(errors.Unavailable):
-    """An operator of this edge has put the service on hold: it does not run until it is released."""
+    """An operator, of this edge or of the origin, has put the service on hold: it does not run until it is released."""
 
     counter = "on_hold"
-    remedy = "Ask the operator of the edge why; `nunatak ctl release NAME` lets the service run again."
+    remedy = (
+        "Ask the operators why; what held it lets it run again: `nunatak ctl release NAME` at the edge, or "
+        "`nunatak hold release` at the origin."
+    )
 
 
 class SocketsFull(errors.Unavailable):

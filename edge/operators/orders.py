@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
+from edge.catalogue.directory import NOWHERE
 from edge.model.flow import ClientError
 from edge.model.services import Service
 from edge.operators.rows import describe
@@ -80,7 +81,7 @@ class Orders:
             if name is None or not is_name(name):
                 raise UnknownService("no name")
             service = await self._supervisor.directory.find("service", name)  # it need not have been asked for
-        except UnknownService:
+        except NOWHERE:
             raise ClientError("no_such_service") from None
         try:
             self._supervisor.hold(service)

@@ -1,10 +1,10 @@
-"""What this edge keeps of services that are withdrawn: found also where nobody has asked for them since it started.
+"""What this edge keeps of services that are withdrawn or held, also where nobody has asked for them since it started.
 
 A service that is asked for here ends with the look at the catalogue that does not find it (`life`). Of others this edge
 may have parked records and pages that they wrote, from before it was off. After each look that found changes, and the
 first one, it is seen which of them the signed catalogue says are withdrawn: their records go, and what they wrote is
-kept aside, or deleted where the publisher wants that. What the catalogue does not know at all is left alone: it may be
-another origin's.
+kept aside, or deleted where the publisher wants that. Records of what is held go too: after a release it begins from
+its image. What the catalogue does not know at all is left alone: it may be another origin's.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from typing import Final
 from edge.catalogue.directory import Directory, Names
 from edge.common import log
 from edge.common.tasks import Tasks
-from edge.content.records import Records, service_of
+from edge.content.records import Records, named_by, service_of
 from edge.devices.overlays import Overlays
 from vmimage.errors import NunatakError
 from vmimage.trust import ServiceRecord
@@ -25,7 +25,7 @@ _logger: Final = log.logger("leftovers")
 
 @dataclass
 class Found:
-    """What is left of services that are withdrawn."""
+    """What is left of services that are withdrawn or held."""
 
     services: list[ServiceRecord] = field(default_factory=list)  # that have written something
     records: list[str] = field(default_factory=list)  # keys
@@ -38,14 +38,17 @@ def find(names: Names, known: Collection[str], wrote: Collection[str], records: 
     :param wrote: services that have written something; the origin is asked for them where it must.
     :param records: keys; so much is not worth asking for.
     """
-    found = Found()
+    found, holds = Found(), names.holds()
     for name in wrote:
         with suppress(NunatakError):  # it is seen at the next change
             record = names.find_withdrawn(name)
             found.services += [record] if record is not None else []
     gone = {record.service for record in found.services}
     for key in records:
-        name = service_of(key)
+        name, image, tenant = named_by(key)
+        if holds.reason(image, name, tenant):
+            found.records.append(key)
+            continue
         with suppress(NunatakError):
             if name in gone or (name not in known and names.find_withdrawn(name, ask=False) is not None):
                 found.records.append(key)

@@ -111,7 +111,10 @@ def remove(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Remove a tenant, all of whose services are withdrawn."""
+    """Remove a tenant, all of whose services are withdrawn. Hosts and names that it was given are free then.
+
+    Names that it has published under are not: their versions go on.
+    """
     from origin.publish import tenants
 
     _carry_out(lambda by: tenants.remove(by, name), origin, keys, token_file, plain_http)
@@ -275,11 +278,14 @@ def migrate(
 
     found = carry_out(tenants.claims(load_trust(keys)), url=origin)
     for each in name or ():
-        if each not in found:
+        if each not in found and not is_tenants(folder / each):
             raise PublisherError(f"--tenant: a tenant of services that are published expected, got {each!r}")
-    if not found:
+    if not (found or name):
         typer.echo("no service is said to be of a tenant that could have keys: nothing to do", err=True)
     for each in name or found:
+        if each not in found:
+            typer.echo(f"tenant {each} signs its services already", err=True)
+            continue
         theirs = folder / each
         card = load_card(theirs) if is_tenants(theirs) else generate(theirs, each, 1, 1, keys)
         edit = partial(tenants.move, services=found[each], tenant=Tenant(*load_signers(theirs)), card=card)
@@ -297,18 +303,17 @@ def _hosts(service: Sequence[str] | None, host: Sequence[str] | None) -> list[st
     return _named(host or ())
 
 
-def _named(hosts: Sequence[str]) -> list[str]:
-    """Host names as the catalogue has them.
-
-    :raises PublisherError: one is none.
-    """
+def _named(named: Sequence[str]) -> list[str]:
+    """:raises PublisherError: one that no catalogue holds; nothing was asked of it."""
     from vmimage.trust import is_host
 
-    names = [text.lower().rstrip(".") for text in hosts]
-    for name in names:
-        if not is_host(name):
-            raise PublisherError(f"a host name without port or wildcard expected, got {name!r}: name it as DNS has it")
-    return names
+    hosts = [text.lower().rstrip(".") for text in named]
+    if wrong := [host for host in hosts if not is_host(host)]:
+        raise PublisherError(
+            f"a host name without port, path or wildcard expected, got {wrong[0]!r}: write an internationalised one as "
+            "browsers send it, with xn--"
+        )
+    return hosts
 
 
 def _require_proofs(

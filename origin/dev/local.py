@@ -9,10 +9,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
+from edge.catalogue.directory import Kind
 from edge.content.blobs import Load, Ref
 from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
 from vmimage.errors import FormatError, OriginError
+from vmimage.holds import Holds
 from vmimage.trust import ServiceRecord
 
 BUILDS_KEPT: Final = 2  # the one before is still needed while its machine ends
@@ -72,6 +74,14 @@ class LocalOrigin:
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """None ever is."""
         return None
+
+    def holds(self) -> Holds:
+        """Nothing."""
+        return Holds()
+
+    def is_held(self, kind: Kind, name: str) -> bool:
+        """Nothing ever is."""
+        return False
 
     # edge.content.blobs.Store
 

@@ -9,6 +9,11 @@ The operator adds a tenant by its card. The identifiers of keys are worked out f
 """
 
 import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -96,11 +101,11 @@ def generate(folder: Path, tenant: str, signers: int, threshold: int, trust: Pat
     card = Card(tenant, tuple(public_key(signer) for signer in made), threshold)
     public = [(name, _public(trust / name)) for name in (ROOT_FILE, TARGETS_FILE)] if trust else []
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for number, signer in enumerate(made, 1):
-            replace_private(folder / ("tenant.key" if number == 1 else f"tenant-{number}.key"), signer.private_bytes)
-        for name, data in (*public, (CARD_FILE, card.to_bytes())):
-            replace_file(folder / name, data)
+        with _made_whole(folder) as place:
+            for number, signer in enumerate(made, 1):
+                replace_private(place / ("tenant.key" if number == 1 else f"tenant-{number}.key"), signer.private_bytes)
+            for name, data in (*public, (CARD_FILE, card.to_bytes())):
+                replace_file(place / name, data)
     except OSError as error:
         raise OperatorError(f"keys cannot be written: {error}: name a folder that this user may write") from None
     return card
@@ -114,6 +119,22 @@ def _public(path: Path) -> bytes:
             f"--trust: a file of the origin's operator expected at {path}: {error.strerror}: name a folder with "
             f"{ROOT_FILE} and {TARGETS_FILE}"
         ) from None
+
+
+@contextmanager
+def _made_whole(folder: Path) -> Iterator[Path]:
+    """Where to write what a folder shall have: a folder that is not there yet appears with all of it, or not at all."""
+    if folder.exists():
+        yield folder
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staged = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    staged.mkdir(mode=0o700)
+    try:
+        yield staged
+        os.rename(staged, folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def is_tenants(folder: Path) -> bool:

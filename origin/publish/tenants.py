@@ -18,9 +18,10 @@ from origin.publish.authors import Tenant
 from origin.publish.books import read_all, read_book, read_snapshot, services_of
 from origin.publish.chain import Warn, newest, read_state, require_token
 from origin.publish.entries import CONFLICTS_BORNE
+from vmimage.canonical import is_name
 from vmimage.errors import OriginError, PublisherError
 from vmimage.tenancy import Book, owned, sign_tenant, tenant_target, with_tenant
-from vmimage.tenants import Grant, grant_target, is_tenant_name, tenant_of, tenant_path, tenant_role
+from vmimage.tenants import HOSTS, Grant, grant_target, is_tenant_name, tenant_of, tenant_path, tenant_role
 from vmimage.trust import ServiceRecord, Trust, host_path, service_path, sign_bin
 
 Exchange = Generator[Sequence[Request], Sequence[Response], None]
@@ -86,14 +87,20 @@ def rekey(operator: Operator, card: Card, *, only: bool) -> Exchange:
 def remove(operator: Operator, tenant: str) -> Exchange:
     """Let there be no such tenant any more; all its services are withdrawn.
 
+    Names that it was given are free then, hosts among them, for who is called so later is another. Those that it has
+    published under stay: their versions go on.
+
     :raises PublisherError: there is none.
     """
+    known = yield from all_tenants(operator.trust)
+    granted = [path for each in known if each.tenant == tenant for path in each.granted]
 
     def revise(book: Book) -> Edit:
         _role(book, tenant)
-        return Edit(keys={tenant: ((), 0)})
+        free = [path for path in granted if path.startswith(HOSTS) or book.record(path) is None]
+        return Edit(dict.fromkeys(free), {tenant: ((), 0)})
 
-    return (yield from change(operator, revise, [], [tenant]))
+    return (yield from change(operator, revise, granted, [tenant]))
 
 
 def grant(operator: Operator, tenant: str, services: Iterable[str], hosts: Iterable[str]) -> Exchange:
@@ -101,7 +108,10 @@ def grant(operator: Operator, tenant: str, services: Iterable[str], hosts: Itera
 
     :raises PublisherError: a name that somebody has, or no such tenant.
     """
-    paths = [*map(service_path, services), *map(host_path, hosts)]
+    named = list(services)
+    if wrong := [name for name in named if not is_name(name)]:
+        raise PublisherError(f"--service: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
+    paths = [*map(service_path, named), *map(host_path, hosts)]
 
     def revise(book: Book) -> Edit:
         _role(book, tenant)

@@ -2,8 +2,9 @@
 
 Decides and signs; writes nothing, and reads only what is published, through what its caller gave it. Whose the names
 in bins and tenants' files are is `origin.registry.names`' business, whose keys sign the latter that of
-`origin.registry.delegations`. The result is a list of files in the order they must be written: bins and tenants' files,
-then the snapshot, then the timestamp, which alone makes the others count. Cut short anywhere, the old state stands.
+`origin.registry.delegations`. The result is a list of files in the order they must be written: targets, bins and
+tenants' files, then the snapshot, then a new root, then the timestamp, which alone makes the others count. Cut short
+anywhere, the old state stands; behind a root that has taken its keys away the new one does (`resume`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,6 +147,10 @@ def first_roles(trust: Trust, targets: bytes, online: Online, now: datetime) -> 
 def resume(root: Root, read: Read, older: Sequence[Root] = ()) -> Published | None:
     """The state on disk through `read` (file name -> bytes), None when there is none.
 
+    It is the one that the timestamp names. Where `root` does not lead to that one, the root came with another targets
+    key, and what was to make the next state count did not come any more: that one was checked and is there, so it is
+    taken, and signed anew.
+
     :param older: roots before `root`, by whose keys it may have been signed.
     :raises OperatorError: a file is missing, or not signed by the keys of any root.
     """
@@ -154,18 +159,30 @@ def resume(root: Root, read: Read, older: Sequence[Root] = ()) -> Published | No
         return None
     try:
         timestamp, old_timestamp = _signed_by_one(Timestamp, encoded, (root, *older))
-        encoded = _stored(read, f"{timestamp.snapshot_meta.version}.snapshot.json")
-        snapshot, old_snapshot = _signed_by_one(Snapshot, encoded, (root, *older))
-        targets = snapshot.meta.get("targets.json")
-        if targets is None:
-            raise VerificationError("snapshot: a version of targets expected, got none")
-        trust = Trust(root, _stored(read, f"{targets.version}.targets.json"))
-        return Published(trust, snapshot, timestamp, read, signed_before=old_timestamp or old_snapshot)
+        version = timestamp.snapshot_meta.version
+        try:
+            return _resumed(timestamp, old_timestamp, version, root, read, older)
+        except VerificationError:
+            if read(f"{version + 1}.snapshot.json") is None:
+                raise
+            return _resumed(timestamp, True, version + 1, root, read, older)
     except VerificationError as error:
         raise OperatorError(
             f"a store that belongs to these keys expected: {error}: "
             "name the store or the key folder that belong together"
         ) from None
+
+
+def _resumed(
+    timestamp: Timestamp, signed_before: bool, version: int, root: Root, read: Read, older: Sequence[Root]
+) -> Published:
+    """:param version: of the snapshot. :raises VerificationError: it is not there, or `root` does not lead to it."""
+    snapshot, old = _signed_by_one(Snapshot, _stored(read, f"{version}.snapshot.json"), (root, *older))
+    targets = snapshot.meta.get("targets.json")
+    if targets is None:
+        raise VerificationError("snapshot: a version of targets expected, got none")
+    trust = Trust(root, _stored(read, f"{targets.version}.targets.json"))
+    return Published(trust, snapshot, timestamp, read, signed_before=signed_before or old)
 
 
 def _stored(read: Read, name: str) -> bytes:
@@ -249,7 +266,14 @@ def accept(
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     files, state = _files(state, submitted, snapshot, timestamp)
-    return [*signed_by_hand.items(), *files], state
+    return _in_order(signed_by_hand, files), state
+
+
+def _in_order(signed_by_hand: Mapping[str, bytes], files: Files) -> Files:
+    """:param files: of which the timestamp is the last. Edges follow a root as soon as it is there."""
+    roots = [(name, data) for name, data in signed_by_hand.items() if name.endswith(f".{Root.type}.json")]
+    targets = [(name, data) for name, data in signed_by_hand.items() if (name, data) not in roots]
+    return [*targets, *files[:-1], *roots, files[-1]]
 
 
 def _least_expiry(before: Targets | None, now: datetime) -> datetime:

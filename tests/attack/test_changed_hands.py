@@ -7,6 +7,7 @@ from datetime import datetime
 from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from edge.model.services import Service
+from vmimage.holds import Holds
 from vmimage.trust import ServiceRecord
 
 HERS = ServiceRecord("shop", (), "sha256:" + "0" * 64, 100, 1, "alice")
@@ -32,6 +33,12 @@ class Names:
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
+
+    def holds(self) -> Holds:
+        return Holds()
+
+    def is_held(self, kind: str, name: str) -> bool:
+        return False
 
     def find_host(self, host: str) -> ServiceRecord | None:
         return None

@@ -2,21 +2,24 @@
 
 import asyncio
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.cache.calls import CACHE, STATUS
+from edge.cache.calls import CACHE, STATUS, Owner, asked_of, place_of
 from edge.cache.purges import Purge, Purges
-from edge.cache.responses import Responses
+from edge.cache.responses import Entry, Responses
 from edge.common.allowance import CACHE_CALLS
 from edge.common.counters import Counters
 from edge.config.upstream_policy import UpstreamPolicy
-from edge.devices.guest_cache import UNDER_WAY_SHARE, GuestCache
+from edge.devices.guest_cache import LOOKS_EACH, UNDER_WAY_SHARE, GuestCache
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import Patience
 from edge.vmm.wire.streams import Body, Credit, Head, Reset, Subrequest
 from tests.attack.flooding import Worker, machine, run
+from tests.support.kept_store import KeptStore
 from tests.support.quiet import others, tasks_done
 from vmimage import abi
 
@@ -29,9 +32,10 @@ PLACE = f"{CACHE}/n/https://a.test/"
 class Edge:
     """The supervisor's side of calls, with the real store, and what machines are sent."""
 
-    def __init__(self, budget: int = BUDGET) -> None:
+    def __init__(self, budget: int = BUDGET, responses: Responses | None = None) -> None:
         self.counters = Counters()
-        self.responses = Responses(budget, ENTRY_MAX, Purges(), self.counters)
+        own = Responses(budget, ENTRY_MAX, Purges(), self.counters)
+        self.responses = own if responses is None else responses
         self.upstreams = Upstreams(UpstreamPolicy.parse(""), 1, Patience(5, 5), self.counters)
         self.cache = self.upstreams.own_cache = GuestCache(self.responses, self.counters)
         self._last = 0
@@ -193,6 +197,34 @@ def test_who_takes_answers_slowly_holds_a_bounded_part_of_what_was_evicted() -> 
         await turns()
         assert others() == set()
         assert len(edge.cache.leaving) == 0
+
+    run(test)
+
+
+def test_who_breaks_calls_off_has_no_more_looks_at_the_disk_than_who_waits_for_them(tmp_path: Path) -> None:
+    """A look that has begun goes on; were it nobody's, the disk would have the more of them to do."""
+
+    async def test() -> None:
+        store = KeptStore(tmp_path)
+        edge, evil, goes_on = Edge(responses=store.responses), machine(1, "mallory", Worker()), threading.Event()
+        pages = [f"{PLACE}{n}" for n in range(4 * LOOKS_EACH)]
+        owner = Owner(evil.service.name, evil.tenant, evil.version)
+        for page in pages:
+            assert await edge.put(evil, b"page", page) == "stored"
+            assert await edge.get(evil, page) == ("hit", b"page")
+            entry = store.responses.find(asked_of(owner, place_of(page), ()))
+            assert isinstance(entry, Entry)
+            await store.evict(entry)
+        store.thread.submit(goes_on.wait)
+        for page in pages:
+            number = edge.begin(evil, "GET", page)
+            await turns()
+            edge.upstreams.on_abort(evil, Reset(evil.number, number))
+            await turns()
+        goes_on.set()
+        await store.close()
+        assert store.counters.cache_disk == {"written": len(pages), "hit": LOOKS_EACH}
+        assert len(edge.cache.looking) == 0
 
     run(test)
 

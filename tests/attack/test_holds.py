@@ -82,6 +82,41 @@ def test_a_mirror_replays_what_was_before_a_hold(repository: TenantRepository, m
         assert each.find_service("hello") is None
 
 
+def test_a_list_that_an_edge_has_lost(repository: TenantRepository, mirror: Mirror, tmp_path: Path) -> None:
+    """By a damaged disk, for example: nothing is answered without it, also where the origin is away."""
+    repository.hold("service hello")
+    repository.finish()
+    before = mirror.catalogue(tmp_path)
+    assert before.find_service("hello") is None
+    assert before.find_service("other") == OTHER
+    role = repository.trust.bin_of(HOLDS_PATH)
+    name = f"{repository.bin_versions[role]}.{role}.json"
+    assert role not in {repository.trust.bin_of(f"services/{each.service}") for each in (HELLO, OTHER)}
+    (tmp_path / "bins" / name).write_bytes(b"damaged")
+    kept_back = repository.files.pop(name)
+    edge = mirror.catalogue(tmp_path)
+    for service in ("hello", "other"):
+        with pytest.raises(OriginError, match=role):
+            edge.find_service(service)
+    repository.files[name] = kept_back
+    assert edge.find_service("hello") is None
+    assert edge.find_service("other") == OTHER
+
+
+def test_what_is_held_is_known_to_be_so(repository: TenantRepository, mirror: Mirror, tmp_path: Path) -> None:
+    repository.hold("service hello", "tenant acme")
+    repository.finish()
+    edge = mirror.catalogue(tmp_path)
+    assert edge.is_held("service", "hello")
+    assert edge.is_held("service", "acme.shop")
+    assert edge.is_held("host", "Hello.Example")
+    assert not any(edge.is_held("service", name) for name in ("other", "none", "", "hello.example"))
+    assert not any(edge.is_held("host", name) for name in ("other.example", "none", "", "hello"))
+    repository.withdraw(HELLO)
+    edge.refresh()
+    assert not edge.is_held("service", "hello"), "there is none any more, held or not"
+
+
 def test_a_mirror_keeps_the_list_back(repository: TenantRepository, mirror: Mirror, tmp_path: Path) -> None:
     """Without it an edge takes nothing new; one that knows nothing yet answers nothing."""
     edge = mirror.catalogue(tmp_path / "edge")

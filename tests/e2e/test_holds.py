@@ -22,8 +22,9 @@ def _ask(edge: Server, service: str) -> Answer:
         return client.get("/", host=f"{service}.test")
 
 
-def _answers(edge: Server, service: str, status: int) -> bool:
-    return _ask(edge, service).status == status
+def _answers(edge: Server, service: str, status: int, error: str = "") -> bool:
+    answer = _ask(edge, service)
+    return (answer.status, answer.error) == (status, error)
 
 
 def _hold(site: Site, command: str) -> None:
@@ -43,7 +44,7 @@ def test_a_hold_reaches_running_edges_within_a_refresh(site: Site, image: Callab
     _hold(site, "add")
     for edge in site.edges:
         for service in SERVICES:
-            eventually(partial(_answers, edge, service, 421), f"{service} is held")
+            eventually(partial(_answers, edge, service, 503, "on_hold"), f"{service} is held")
         known = {each["service"] for each in json.loads(admin(edge, "services").body)["services"]}
         assert known.isdisjoint(SERVICES)
     _hold(site, "release")

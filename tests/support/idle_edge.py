@@ -20,6 +20,7 @@ from edge.devices.spool import Spool
 from edge.model.services import Service
 from edge.supervisor.supervisor import Supervisor
 from tests.support.playbook import release
+from vmimage.holds import Holds
 from vmimage.trust import ServiceRecord
 
 
@@ -39,6 +40,12 @@ class Nobody:
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
+
+    def holds(self) -> Holds:
+        return Holds()
+
+    def is_held(self, kind: str, name: str) -> bool:
+        return False
 
     def find_host(self, host: str) -> ServiceRecord | None:
         return None

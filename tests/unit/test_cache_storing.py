@@ -67,6 +67,9 @@ def test_the_lifetime_is_what_the_first_says_that_is_heard(lines: list[str], lif
         ("private", ["Cache-Control: private, max-age=60"]),
         ("vary", ["Cache-Control: max-age=60", "Vary: a", "Vary: , *"]),
         ("vary", ["Cache-Control: max-age=60", "Vary: a,b,c,d,e,f,g,h,i"]),
+        ("vary-client", ["Cache-Control: max-age=60", "Vary: Accept, X-Forwarded-For"]),
+        ("vary-client", ["Cache-Control: max-age=60, public", "Vary: x-real-ip"]),
+        ("vary-client", ["Cache-Control: max-age=60", "Vary: Traceparent"]),
         ("set-cookie", ["Cache-Control: max-age=60", "Set-Cookie: a=b"]),
         (USELESS, ["Cache-Control: max-age=0"]),
         (USELESS, ["Cache-Control: max-age='60'"]),
@@ -76,6 +79,7 @@ def test_the_lifetime_is_what_the_first_says_that_is_heard(lines: list[str], lif
         (USELESS, ["Expires: Fri, 01 Jan 2038 00:00:00 GMT", "Expires: Fri, 01 Jan 2038 00:00:00 GMT"]),
         (USELESS, ["CDN-Cache-Control: max-age=0", "Expires: Fri, 01 Jan 2038 00:00:00 GMT"]),
         (TOO_LONG, ["Cache-Control: max-age=60" + "," * 5000]),
+        (TOO_LONG, ["Cache-Control: max-age=60", *["Cache-Tag: " + "," * 2000] * 3]),
     ],
 )
 def test_what_is_not_to_be_kept_says_why(reason: str, lines: list[str]) -> None:

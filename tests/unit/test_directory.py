@@ -7,9 +7,11 @@ from datetime import datetime
 
 import pytest
 
-from edge.catalogue.directory import BUSY_MAX_S, LOOKS, REPEATED_LOOKS, Directory
+from edge.catalogue.directory import AGAIN_S, BUSY_MAX_S, LOOKS, REPEATED_LOOKS, Directory
 from edge.common.counters import Counters
-from vmimage.errors import OriginBusy, UnknownService
+from edge.model.flow import OnHold
+from vmimage.errors import NunatakError, OriginBusy, OriginTimeout, UnknownService, VerificationError
+from vmimage.holds import Holds
 from vmimage.trust import ServiceRecord
 
 
@@ -28,6 +30,9 @@ class Origin:
     def __init__(self) -> None:
         self.published: set[str] = set()
         self.known: set[str] = set()
+        self.held: set[str] = set()  # names
+        self.failing: dict[str, NunatakError] = {}  # what a look-up of a name meets
+        self.looked_up: list[str] = []
         self.refreshes = 0
         self.busy = 0.0  # seconds after which it wants to be asked again
         self.go_on = threading.Event()  # cleared: a refresh that has begun does not end
@@ -45,10 +50,19 @@ class Origin:
         return changed
 
     def find_service(self, name: str) -> ServiceRecord | None:
-        return record(name) if name in self.known else None
+        self.looked_up.append(name)
+        if name in self.failing:
+            raise self.failing[name]
+        return record(name) if name in self.known - self.held else None
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
+
+    def holds(self) -> Holds:
+        return Holds()
+
+    def is_held(self, kind: str, name: str) -> bool:
+        return name in self.held
 
     def find_host(self, host: str) -> ServiceRecord | None:
         return self.find_service(host.removesuffix(".test"))
@@ -155,5 +169,55 @@ def test_an_origin_that_is_busy_is_left_alone_as_long_as_it_asks() -> None:
         clock.now += BUSY_MAX_S
         assert await directory.refresh()
         assert origin.refreshes == 3
+
+    run(test)
+
+
+def test_what_is_held_is_said_to_be_so_and_is_found_once_it_is_released() -> None:
+    async def test(origin: Origin, directory: Directory, _: Clock) -> None:
+        origin.published |= {"shop", "blog"}
+        origin.held.add("shop")
+        for _asked in range(3):
+            with pytest.raises(OnHold):
+                await directory.find("service", "shop")
+        assert await is_known(directory, "blog")
+        assert not await is_known(directory, "none")
+        origin.held.clear()
+        assert await is_known(directory, "shop")
+
+    run(test)
+
+
+FAILURES: dict[str, tuple[NunatakError, list[str]]] = {
+    "what it says does not verify": (VerificationError("x"), ["a", "c"]),
+    "it does not answer": (OriginTimeout("x"), ["a"]),  # nor is it asked for what may wait for as long
+}
+
+
+@pytest.mark.parametrize(("failure", "gone"), FAILURES.values(), ids=FAILURES)
+def test_a_name_that_cannot_be_looked_up_keeps_no_change_from_the_others(
+    failure: NunatakError, gone: list[str]
+) -> None:
+    """The catalogue says of a change once that there is one: what was not taken over then is seen to later."""
+
+    async def test(origin: Origin, directory: Directory, clock: Clock) -> None:
+        origin.published |= {"a", "b", "c"}
+        for name in ("a", "b", "c"):
+            assert await is_known(directory, name)
+        origin.published.clear()
+        origin.failing["b"] = failure
+        assert await directory.refresh()
+        assert sorted(directory.by_name) == [name for name in "abc" if name not in gone]
+        origin.failing.clear()
+        origin.looked_up.clear()
+        assert not await directory.refresh()
+        assert origin.looked_up == [], "not at each look"
+        clock.now += AGAIN_S
+        assert not await directory.refresh()
+        assert not directory.by_name
+        origin.looked_up.clear()
+        clock.now += AGAIN_S
+        assert not await directory.refresh()
+        assert origin.looked_up == [], "all was said"
 
     run(test)

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from edge.cache import answer_file, calls, disk, moments
+from edge.cache.batches import Batch, Done
 from edge.cache.moments import Moment
 from edge.cache.purges import Purge
 from edge.cache.responses import Entry
@@ -218,6 +220,33 @@ def test_what_was_under_way_when_the_purge_came_is_void_for_the_next_edge_too(tm
         after = KeptStore(store.killed())
         assert [await after.ask(page) is not None for page in (PAGE, asked("/b"))] == [False, True]
         after.stop()
+        await store.close()
+
+    play(story)
+
+
+def test_purges_that_come_while_one_is_written_are_written_together(tmp_path: Path) -> None:
+    """Each is synced before it is acknowledged; one by one, whoever purges much would have all others wait for each."""
+
+    async def story() -> None:
+        store = KeptStore(tmp_path)
+        goes_on, batches, apply = threading.Event(), list[Batch](), store.file.apply
+
+        def counted(batch: Batch) -> Done:
+            goes_on.wait()
+            batches.append(batch)
+            return apply(batch)
+
+        store.file.apply = counted  # type: ignore[method-assign]
+        waiting = []
+        for number in range(100):
+            store.responses.purge(Purge("tag", "s", f"t{number}"), 0.0)
+            waiting.append(asyncio.create_task(store.below.settled()))
+            await asyncio.sleep(0)
+        goes_on.set()
+        assert await asyncio.gather(*waiting) == [True] * 100
+        assert sum(len(batch.purges) for batch in batches) == 100
+        assert len(batches) <= 3, "the first, what the timer had written meanwhile, and all others"
         await store.close()
 
     play(story)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from edge.cache.asked import Asked
+from edge.common.fair_room import SHARE
 from edge.front.looks import LOOKS_MAX, Looks
 from edge.front.nobody import Nobody
 from edge.front.reached import DIRECTLY
@@ -21,9 +22,9 @@ class Waiting:
         self.looks, self.over = Looks(store.responses, store.below, room), list[Request]()
         self._came = asyncio.Event()
 
-    def wait(self, page: Asked, request: Request | None = None) -> tuple[Request, bool]:
+    def wait(self, page: Asked, request: Request | None = None, tenant: str = "t") -> tuple[Request, bool]:
         made = request or Request(Nobody("192.0.2.1", DIRECTLY))
-        return made, self.looks.wait(made, page, "t", page.key[2] + page.key[3], SIZE, self._resume)
+        return made, self.looks.wait(made, page, tenant, page.key[2] + page.key[3], SIZE, self._resume)
 
     def _resume(self, request: Request, alone: bool) -> None:
         assert alone is request.alone
@@ -84,6 +85,25 @@ def test_who_wants_another_variant_looks_for_it(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_many_who_want_a_variant_each_are_taken_twice_and_no_more(tmp_path: Path) -> None:
+    """A look that finds one of them is for one; were all others to wait for the next, they would be taken for each."""
+    many = 40
+
+    async def story(store: KeptStore) -> None:
+        pages = [asked("/a", (b"Foo", b"%d" % number)) for number in range(many)]
+        await store.put_on_disk(pages[0], HOUR._replace(vary=(b"foo",)))
+        waiting = Waiting(store)
+        requests = [waiting.wait(page)[0] for page in pages]
+        await waiting.all_over(many)
+        for page, request in zip(pages, requests, strict=True):
+            assert request.looked or waiting.wait(page, request)[1]
+        await waiting.all_over(2 * many - 1)
+        assert all(request.looked for request in requests), "each for its own"
+        assert store.counters.cache_disk == {"written": 1, "hit": 1, "miss": many - 1}
+
+    play(tmp_path, story)
+
+
 def test_nobody_waits_for_what_cannot_be_there(tmp_path: Path) -> None:
     async def story(store: KeptStore) -> None:
         await store.put_on_disk(asked("/a"))
@@ -102,11 +122,13 @@ def test_so_many_wait_and_no_more(tmp_path: Path) -> None:
         pages = [asked(f"/{number}") for number in range(LOOKS_MAX + 1)]
         for page in pages:
             await store.put_on_disk(page)
-        waiting = Waiting(store, room=(LOOKS_MAX + 1) * SIZE)
-        assert [waiting.wait(page)[1] for page in pages] == [True] * LOOKS_MAX + [False]
-        assert [waiting.wait(pages[0])[1] for _ in range(2)] == [True, False], "there is no room for another"
-        await waiting.all_over(LOOKS_MAX + 1)
+        most = LOOKS_MAX * SHARE // (SHARE + 1)  # of one tenant
+        waiting = Waiting(store, room=(LOOKS_MAX + SHARE + 1) * SIZE)
+        assert [waiting.wait(page)[1] for page in pages] == [True] * most + [False] * (LOOKS_MAX + 1 - most)
+        assert [waiting.wait(pages[0])[1] for _ in range(SHARE + 1)] == [True] * SHARE + [False], "there is no room"
+        assert waiting.wait(pages[-1], tenant="other")[1], "for whose room others have taken nothing"
+        await waiting.all_over(most + SHARE + 1)
         assert waiting.wait(pages[-1])[1], "the room is free again"
-        await waiting.all_over(LOOKS_MAX + 2)
+        await waiting.all_over(most + SHARE + 2)
 
     play(tmp_path, story)

@@ -190,6 +190,8 @@ def test_what_makes_another_answer_is_told_from_what_does_not() -> None:
     assert seen(way, ("Forwarded", two[1])) == seen(way) == seen(("x-forwarded-for", "198.51.100.1")) == ()
     assert seen(("Forwarded", "for=203.0.113.9;proto=https")) == seen(("Forwarded", "for=203.0.113.7;proto=https"))
     assert seen(("X-Forwarded-Host", "a.test"), two, peer="198.51.100.1") == (), "its word counts for nobody"
+    ports = {SENDERS.seen(peer, [], Reached(port)) for peer in (PROXY, "203.0.113.9") for port in (80, 443, 8443)}
+    assert len(ports) == 3, "SERVER_PORT is of the listener, whatever Host says"
 
 
 @pytest.mark.parametrize(

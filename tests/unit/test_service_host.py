@@ -9,6 +9,7 @@ import pytest
 from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from vmimage.errors import OriginUnreachable
+from vmimage.holds import Holds
 from vmimage.trust import ServiceRecord
 
 HOST = "names.test"
@@ -37,6 +38,12 @@ class Names:
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
+
+    def holds(self) -> Holds:
+        return Holds()
+
+    def is_held(self, kind: str, name: str) -> bool:
+        return False
 
     def find_host(self, host: str) -> ServiceRecord | None:
         self.asked += 1

@@ -1,5 +1,6 @@
 """Do tenants publish with keys of their own, and do look-ups stay cheap however many there are?"""
 
+import errno
 import json
 import re
 import socket
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 from edge.catalogue.catalogue import Catalogue
 from origin.commands.proving import find
 from origin.keys import replace_private
+from origin.model import tenant_keys
 from origin.model.tenant_keys import CARD_FILE, Card, generate, load_card, load_signers, parse_card
 from origin.model.tokens import TOKENS_FILE, Tokens
 from origin.publish.proof import HTTP_PATH, proof, proves
@@ -133,6 +135,22 @@ def test_a_folder_without_what_the_operator_hands_out_makes_no_keys(tmp_path: Pa
     assert not (tmp_path / "acme").exists()
 
 
+def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is interrupted runs it again: without a card the keys would be in its way, and are nobody's."""
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tenant_keys, "replace_file", full)
+        with pytest.raises(OperatorError, match="cannot be written"):
+            generate(tmp_path / "all" / "acme", "acme", 2, 1, keys.folder)
+    assert list((tmp_path / "all").iterdir()) == []
+    made = generate(tmp_path / "all" / "acme", "acme", 2, 1, keys.folder)
+    assert load_card(tmp_path / "all" / "acme") == made
+    assert (tmp_path / "all" / "acme").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_card_cannot_name_another_key_as_its_own() -> None:
     """Identifiers follow from the keys: the delegations of a bin share one table of them."""
     victim, thief = Party("victim"), Party("thief")
@@ -216,6 +234,29 @@ def test_a_host_that_the_operator_takes_away(keys: Keys) -> None:
     theirs = ServiceRecord("other.web", ("shop.example",), B, 1000, 1, "other")
     state.publish(other, theirs)
     assert state.record("hosts/shop.example") == theirs
+
+
+@pytest.mark.parametrize("next_owner", ["a tenant with keys", "the operator"])
+def test_a_tenant_goes_on_after_its_host_is_anothers(keys: Keys, next_owner: str) -> None:
+    """Whoever has it by now: the tenant strikes it out of its file by its own token, and takes nothing with that."""
+    state, acme, other = State(keys), Party("acme"), Party("other")
+    state.add(acme, other)
+    state.grant(acme, host_path("shop.example"))
+    state.publish(acme, SHOP)
+    theirs = ServiceRecord("front", ("shop.example",), B, 1000, 1)
+    if next_owner == "the operator":
+        state.submit(state.bins({host_path("shop.example"): None}))
+        state.submit(state.bins(make_targets(theirs, ())))
+    else:
+        theirs = replace(theirs, service="other.web", owner="other")
+        state.grant(other, host_path("shop.example"))
+        state.publish(other, theirs)
+    with pytest.raises(NameRefused, match="which lists the host"):
+        state.publish(acme, replace(SHOP, version=2), history={"acme.shop": [A]})
+    state.publish(acme, replace(SHOP, version=2, hosts=()), history={"acme.shop": [A]})
+    assert state.record("hosts/shop.example") == theirs
+    with pytest.raises(NameRefused, match="which lists the host"):
+        state.publish(acme, replace(SHOP, version=3), history={"acme.shop": [A, A]})
 
 
 def test_images_of_tenants_stay_at_the_origin(keys: Keys) -> None:
@@ -303,10 +344,44 @@ def test_a_tenants_file_that_ends_is_told_of(repository: TenantRepository, mirro
     repository.now -= timedelta(days=366)
     repository.put(acme, ServiceRecord("acme.a", (), B, 1000, 2, "acme"))
     repository.now = NOW
-    repository.finish()
-    with pytest.raises(VerificationError, match="has not expired"):
-        edge.refresh()
+    front = replace(BANK, owner="")
+    repository.publish(front)
+    assert edge.refresh(), "what has ended of one tenant holds up nobody else"
+    assert edge.find_service("bank") == front
     assert edge.find_service("acme.a") == ServiceRecord("acme.a", (), A, 1000, 1, "acme")
+    with pytest.raises(VerificationError, match="has not expired"):
+        mirror.catalogue(tmp_path / "new").find_service("acme.a")
+    repository.put(acme, ServiceRecord("acme.a", (), B, 1000, 3, "acme"))
+    repository.finish()
+    assert edge.refresh()
+    assert edge.find_service("acme.a") == ServiceRecord("acme.a", (), B, 1000, 3, "acme")
+
+
+def test_a_tenants_file_that_has_ended_when_its_key_is_taken_away(
+    repository: TenantRepository, mirror: Mirror, tmp_path: Path
+) -> None:
+    """What the old key has signed is not kept in its place, also where the file ended before it was known."""
+    old, acme = Party("acme"), Party("acme")
+    records = [ServiceRecord("acme.a", (), digest, 1000, version, "acme") for digest, version in ((A, 1), (B, 2))]
+    repository.add(old)
+    repository.put(old, records[0])
+    repository.finish()
+    edge: Catalogue = mirror.catalogue(tmp_path)
+    assert edge.find_service("acme.a") == records[0]
+    repository.now -= timedelta(days=366)
+    repository.put(old, records[1])
+    repository.now = NOW
+    repository.finish()
+    assert edge.refresh()
+    assert edge.find_service("acme.a") == records[0]
+    repository.now -= timedelta(days=366)
+    repository.put(acme, records[1])
+    repository.now = NOW
+    repository.add(acme)
+    repository.finish()
+    assert edge.refresh()
+    with pytest.raises(VerificationError, match="has not expired"):
+        edge.find_service("acme.a")
 
 
 # The commands, against an origin.
@@ -355,6 +430,41 @@ def test_a_tenant_from_card_to_service(desk: Desk) -> None:
     assert "mallory" not in desk.run("tenant", "list")
 
 
+def test_who_is_called_as_a_tenant_was_has_nothing_of_it(desk: Desk) -> None:
+    acme = desk.tenant("acme")
+    desk.run("tenant", "add", str(acme / CARD_FILE))
+    desk.run("tenant", "grant", "acme", "--host", "shop.example", "--service", "shop", "--proof", "none")
+    desk.run("tenant", "remove", "acme")
+    acme.rename(desk.folder / "before")
+    later = desk.tenant("acme")
+    desk.run("tenant", "add", str(later / CARD_FILE))
+    assert "shop" not in desk.run("tenant", "list")
+    with pytest.raises(PublisherError, match="which the operator has not given to it"):
+        desk.publish(later, "acme.shop", "shop.example")
+    desk.publish(desk.keys.folder, "shop", "shop.example")
+
+
+def test_what_a_removed_tenant_has_published_under_stays(desk: Desk) -> None:
+    acme = desk.tenant("acme")
+    desk.run("tenant", "add", str(acme / CARD_FILE))
+    desk.run("tenant", "grant", "acme", "--host", "shop.example", "--service", "shop", "--proof", "none")
+    desk.publish(acme, "shop", "shop.example")
+    with pytest.raises(PublisherError, match="not withdrawn"):
+        desk.run("tenant", "remove", "acme")
+    desk.run("withdraw", "shop", keys=acme)
+    desk.run("tenant", "remove", "acme")
+    with pytest.raises(PublisherError, match="a name of the operator's own expected"):
+        desk.publish(desk.keys.folder, "shop")
+    desk.publish(desk.keys.folder, "front", "shop.example")
+
+
+@pytest.mark.parametrize("host", ["", ".", "b\u00fccher.example", "shop.example:80", "*.shop.example", "a/../b", "a@b"])
+def test_a_host_that_no_catalogue_holds_is_refused_before_it_is_asked(desk: Desk, host: str) -> None:
+    for words in (("grant", "acme", "--host"), ("revoke", "--host")):
+        with pytest.raises(PublisherError, match="with xn--"):
+            desk.run("tenant", *words, host)
+
+
 def test_two_of_three_keys_of_a_tenant(desk: Desk) -> None:
     bank = desk.tenant("bank", "--signers", "3", "--threshold", "2")
     desk.run("tenant", "add", str(bank / CARD_FILE))
@@ -398,6 +508,9 @@ def test_a_store_of_one_publisher_key_is_migrated(desk: Desk) -> None:
     after = {"api": ("acme", 2, ""), "bank": ("bank", 4, "bank.example"), "web": ("acme", 2, "")}
     assert desk.known() == {**after, "my.shop": ("my.shop", 1, "my.example")}
     desk.run("tenant", "migrate", str(desk.folder / "tenants"))
+    desk.run("tenant", "migrate", str(desk.folder / "tenants"), "--tenant", "acme", "--tenant", "bank")
+    with pytest.raises(PublisherError, match="a tenant of services that are published"):
+        desk.run("tenant", "migrate", str(desk.folder / "tenants"), "--tenant", "nobody")
     noted = [json.loads(line) for line in (desk.folder / "store" / "audit.jsonl").read_text().splitlines()]
     assert [(each["service"], each["new"]["version"]) for each in noted if each["what"] == "tenant"] == [
         ("api", 2),
@@ -510,7 +623,7 @@ def test_without_a_proof_no_host_is_granted(desk: Desk) -> None:
     [
         (("tenant", "grant", "acme"), "--host or --service expected, got neither"),
         (("tenant", "revoke"), "--host or --service expected, got neither"),
-        (("tenant", "grant", "acme", "--host", "*.example"), r"a host name without port or wildcard expected"),
+        (("tenant", "grant", "acme", "--host", "*.example"), r"a host name without port, path or wildcard expected"),
         (("tenant", "renew"), r"a token expected in .*/token, there is no such file"),
     ],
 )
