@@ -88,7 +88,8 @@ def keygen(
         raise OperatorError(f"--threshold: at most the number of --signers, {signers}, expected, got {threshold}")
     keys.generate(folder, _now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
-    typer.echo(f"{folder / 'root.key'}, {folder / 'targets.key'}: keep these offline")
+    offline = [path for role in keys.OFFLINE_ROLES for path in keys.folder_keys(folder, role)]
+    typer.echo(f"{', '.join(map(str, offline))}: keep these offline")
 
 
 @app.command()

@@ -48,7 +48,8 @@ def _from_environment(name: str) -> Signer:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise OperatorError(
-            f"an Ed25519 private key in PEM expected in the variable {name}, got something else or none"
+            f"an Ed25519 private key in PEM expected in the variable {name}, got something else or none: "
+            "export it with the text of the file"
         )
     return CryptoSigner(key)
 
