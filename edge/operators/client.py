@@ -37,7 +37,7 @@ class Door:
                 raise OperatorError(f"{option} goes with --token, and without --cache and --socket")
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or "@" in url:
-                raise OperatorError(f"{option}: http://HOST:PORT expected, got {url!r}")
+                raise OperatorError(f"{option}: http://HOST:PORT expected, got {url!r}: write it so")
             return Door(url=url, token=_token(token))
         if token:
             raise OperatorError(f"--token goes with {option}: a Unix socket needs none")

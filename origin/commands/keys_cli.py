@@ -318,7 +318,7 @@ def _pairs(option: str, value: str, texts: Sequence[str] | None) -> list[tuple[s
     for text in texts or ():
         role, _, said = text.partition("=")
         if not said:
-            raise PublisherError(f"{option}: ROLE={value} expected, got {text!r}")
+            raise PublisherError(f"{option}: ROLE={value} expected, got {text!r}: write it so")
         pairs.append((role, said))
     return pairs
 
@@ -331,7 +331,9 @@ def _public(path: Path) -> Key:
     try:
         return SSlibKey.from_crypto(load_pem_public_key(_read(path)))
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise PublisherError(f"a public key in PEM, as `nunatak keys new` prints it, expected in {path}") from None
+        raise PublisherError(
+            f"a public key in PEM expected in {path}, got something else: name what `nunatak keys new` printed"
+        ) from None
 
 
 def _read(path: Path) -> bytes:
