@@ -37,6 +37,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
 }
+# Commands that have commands below them, so that two words name one.
+FAMILIES: Final = frozenset(("services", "hosts", "tenant", "keys", "token", "disk", "hold", "secrets", "ctl"))
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
 
 
@@ -49,16 +51,26 @@ class Commands(TyperGroup):
         for name in known:
             self.commands[name].rich_help_panel = _GROUP_OF[name]  # type: ignore[attr-defined]
         self.commands = {name: self.commands[name] for name in (*known, *self.commands)}
+        self.help = _flowing(self.help)
         for command in self.commands.values():
-            _hide_variables(command)
+            _prepare(command)
 
 
-def _hide_variables(command: Any) -> None:
-    """Show no variable with an option that follows the rule for all of them, which the help of `nunatak` has."""
+def _prepare(command: Any) -> None:
+    """Let a terminal break the lines of a command's help, not its docstring.
+
+    And show no variable with an option that follows the rule for all of them, which the help of `nunatak` has.
+    """
+    command.help = _flowing(command.help)
     for param in command.params:
         param.show_envvar = getattr(param, "envvar", None) is not None
     for inner in getattr(command, "commands", {}).values():
-        _hide_variables(inner)
+        _prepare(inner)
+
+
+def _flowing(text: str | None) -> str | None:
+    """A docstring with each paragraph in one line: typer keeps the line breaks of all but the first."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")) if text else text
 
 
 def _print_version(wanted: bool) -> None:
@@ -134,7 +146,7 @@ def told(error: NunatakError, words: Sequence[str]) -> str:
 
 def _command_words(words: Sequence[str]) -> int:
     """How many of the first words name the command: two of those that have commands below them."""
-    return 2 if words[:1] in (["disk"], ["token"]) and len(words) > 1 and not words[1].startswith("-") else 1
+    return 2 if len(words) > 1 and words[0] in FAMILIES and not words[1].startswith("-") else 1
 
 
 def main() -> None:

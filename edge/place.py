@@ -89,5 +89,8 @@ def _place(listener: Listener, public: Sequence[Held], offer: Offer | None) -> P
     held = [each.socket for each in public if listener.held and each.name == listener.held]
     offered = offer.places.get(listener.place, []) if offer is not None and not held else []
     if listener.held and not held and not offered:
-        raise OperatorError(f"listen: {listener.place}: a socket of that name expected of the service manager")
+        raise OperatorError(
+            f"listen: {listener.place}: a socket of that name expected of the service manager, it has none: name one "
+            "so with FileDescriptorName="
+        )
     return Place(listener, held or offered, ours=bool(offered))

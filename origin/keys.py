@@ -107,7 +107,13 @@ def folder_signers(folder: Path, role: str) -> list[CryptoSigner]:
 
     :raises OperatorError: one is readable by others, or not an Ed25519 key.
     """
-    return [read_signer(path) for path in sorted((*folder.glob(f"{role}.key"), *folder.glob(f"{role}-*.key")))]
+    return [read_signer(path) for path in folder_keys(folder, role)]
+
+
+def folder_keys(folder: Path, role: str) -> list[Path]:
+    """Files of all private keys of a role that are in a folder: ROLE.key, then ROLE-2.key and so on."""
+    found = (*folder.glob(f"{role}.key"), *folder.glob(f"{role}-*.key"))
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def make_key(path: Path) -> str:
@@ -195,6 +201,12 @@ def load_token(path: Path) -> str:
 
     :raises OperatorError: missing, readable by others, or not one word of 16 to 256 printable characters.
     """
+    known_place = path.name != TOKEN_FILE or (path.parent / ROOT_FILE).exists()
+    if known_place and not path.exists():  # what reads other files tells of a folder without any
+        raise OperatorError(
+            f"a token expected in {path}, there is no such file: put the one there that `nunatak token add` printed, "
+            "or name another file with --token-file"
+        )
     token = read_private(path).decode("ascii", "replace").strip()
     if not 16 <= len(token) <= 256 or not token.isascii() or not token.isprintable() or " " in token:
         raise OperatorError(f"one word of 16 to 256 printable characters expected as token in {path}: put one there")
@@ -237,6 +249,9 @@ def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     try:
         _create(new, data, mode)
         os.replace(new, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # the one that was asked for
+        raise
     finally:
         new.unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ from yarl import URL
 from edge.common import log, unix_socket
 from edge.model import flow, routes
 from edge.operators import files
+from edge.operators.client import Door
 from edge.operators.door import refused
 from edge.operators.pages import PREFIX
 from vmimage.errors import OperatorError
@@ -130,7 +131,7 @@ async def serve(socket: Path, port: int) -> None:
 
     :raises OperatorError: no edge is there, or the port is taken.
     """
-    unix_socket.connect(socket, 5.0).close()  # so that a wrong path is told here and not in the browser
+    Door(socket).connect().close()  # so that a wrong path is told here and not in the browser
     async with running(socket, port) as (bridge, bound):
         log.announce(f"the console, once: {bridge.link(bound)}\nEnter: another link. Ctrl-C: end.")
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from edge.operators.secrets_cli import app as secrets
+from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -174,6 +175,8 @@ def console(
     from edge.operators.bridge import serve
     from edge.operators.client import Door
 
+    if cache is None and socket is None:
+        raise OperatorError("--cache or --socket must be given")
     door = Door.of(cache, socket, "", None)
     assert door.socket is not None
     asyncio.run(serve(door.socket, port))

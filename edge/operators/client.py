@@ -26,23 +26,24 @@ class Door:
     token: str = ""
 
     @staticmethod
-    def of(cache: Path | None, socket: Path | None, url: str, token: Path | None) -> "Door":
+    def of(cache: Path | None, socket: Path | None, url: str, token: Path | None, *, option: str = "--url") -> "Door":
         """From what a command was given.
 
+        :param option: by which this command is given `url`.
         :raises OperatorError: none of them, or too many.
         """
         if url:
             if cache or socket or not token:
-                raise OperatorError("--url goes with --token, and without --cache and --socket")
+                raise OperatorError(f"{option} goes with --token, and without --cache and --socket")
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or "@" in url:
-                raise OperatorError(f"--url: http://HOST:PORT expected, got {url!r}")
+                raise OperatorError(f"{option}: http://HOST:PORT expected, got {url!r}: write it so")
             return Door(url=url, token=_token(token))
         if token:
-            raise OperatorError("--token goes with --url: a Unix socket needs none")
+            raise OperatorError(f"--token goes with {option}: a Unix socket needs none")
         path = socket or (cache / "admin.sock" if cache else None)
         if path is None:
-            raise OperatorError("--cache, --socket or --url must be given")
+            raise OperatorError(f"--cache, --socket or {option} must be given")
         return Door(path)
 
     def __str__(self) -> str:
@@ -52,11 +53,22 @@ class Door:
         """:raises OperatorError: no edge is there, or not for this user."""
         if self.socket is not None:
             connection = http.client.HTTPConnection("localhost")
-            connection.sock = unix_socket.connect(self.socket, TIMEOUT_S)
+            try:
+                connection.sock = unix_socket.connect(self.socket, TIMEOUT_S)
+            except OperatorError as error:
+                raise OperatorError(
+                    f"an edge expected at {error}: see whether it runs, and name its cache folder with --cache or its "
+                    "admin_socket with --socket, as the user that it runs as"
+                ) from None
             return connection
         parts = urlsplit(self.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+
+
+def _why(error: Exception) -> str:
+    """What a system says of an error, without its number."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _token(file: Path) -> str:
@@ -88,7 +100,7 @@ def ask(
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise OperatorError(f"{door}: an answer expected: {error}: see whether the edge still runs") from None
+        raise OperatorError(f"{door}: an answer expected: {_why(error)}: see whether the edge still runs") from None
     finally:
         connection.close()
 
@@ -130,6 +142,6 @@ def follow(door: Door, page: str, query: Mapping[str, str]) -> Iterator[tuple[st
             elif name == b"data":
                 yield event, json.loads(value)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise OperatorError(f"{door}: events expected: {error}: see whether the edge still runs") from None
+        raise OperatorError(f"{door}: events expected: {_why(error)}: see whether the edge still runs") from None
     finally:
         connection.close()

@@ -1,11 +1,12 @@
 """`nunatak purge`: what an edge keeps of services' answers is void from now on."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge.operators.cli import CacheOption, SocketOption, TokenOption
+from edge.operators.cli import CacheOption, SocketOption
 from vmimage.errors import OperatorError
 
 app = typer.Typer()
@@ -17,7 +18,9 @@ _Many = list[str] | None
 def purge(
     service: Annotated[
         str,
-        typer.Argument(help="All answers of this service, or those with --tag.", metavar="SERVICE", show_default="all"),
+        typer.Argument(
+            help="All answers of this service, or those with --tag.", metavar="SERVICE", show_default="none"
+        ),
     ] = "",
     url: Annotated[
         _Many, typer.Option(help="The answers for a URL, all variants.", metavar="URL", show_default="none")
@@ -36,9 +39,13 @@ def purge(
     socket: SocketOption = None,
     url_of_edge: Annotated[
         str,
-        typer.Option("--edge", help="Address of the edge's pages.", metavar="http://HOST:PORT", show_default="none"),
+        typer.Option(
+            "--edge", help="Address of the edge's operators' pages.", metavar="http://HOST:PORT", show_default="none"
+        ),
     ] = "",
-    token: TokenOption = None,
+    token: Annotated[
+        Path | None, typer.Option(help="File with the token for --edge.", metavar="FILE", show_default="none")
+    ] = None,
 ) -> None:
     """Purge answers that an edge keeps; when it returns none of them is served any more.
 
@@ -55,6 +62,6 @@ def purge(
     ]
     if not any(name != "soft" for name, _ in pairs):
         raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given: say what to purge")
-    status, body = ask(Door.of(cache, socket, url_of_edge, token), "purge", pairs, "POST")
+    status, body = ask(Door.of(cache, socket, url_of_edge, token, option="--edge"), "purge", pairs, "POST")
     sys.stdout.buffer.write(body)
     raise typer.Exit(int(status >= 400))

@@ -20,7 +20,7 @@ def tail(
     status: Annotated[
         str,
         typer.Option(
-            help="Only these, with commas: 404, 5xx, 400-499; gone for clients that left before.",
+            help="Only these, with commas: 404, 5xx, 400-499, or gone where the client left before an answer began.",
             metavar="STATUS",
             show_default="all",
         ),

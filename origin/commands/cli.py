@@ -83,12 +83,14 @@ def keygen(
 ) -> None:
     """Make a key folder: five Ed25519 keys, the trust root for edges, an upload token and a log token."""
     from origin import keys
+    from vmimage.trust import OFFLINE_ROLES
 
     if threshold > signers:
         raise OperatorError(f"--threshold: at most the number of --signers, {signers}, expected, got {threshold}")
     keys.generate(folder, _now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
-    typer.echo(f"{folder / 'root.key'}, {folder / 'targets.key'}: keep these offline")
+    offline = [path for role in OFFLINE_ROLES for path in keys.folder_keys(folder, role)]
+    typer.echo(f"{', '.join(map(str, offline))}: keep these offline")
 
 
 @app.command()

@@ -45,10 +45,10 @@ def add(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Have every edge end their machines and answer 503 (on_hold) for them, from its next look at the catalogue on.
+    """Hold images, services or tenants: no edge runs them from its next look at the catalogue on.
 
-    Records and kept answers go too. Needs the operator's publisher key and token. For one edge alone it is
-    `nunatak ctl hold`.
+    Edges end their machines, drop their parked records and kept answers, and answer 503 (on_hold). Needs the
+    operator's publisher key and token. For one edge alone it is `nunatak ctl hold`.
     """
     _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http)
 
@@ -63,7 +63,7 @@ def release(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Have edges run them again, from the image."""
+    """Release what is held: edges run it again, from its image."""
     _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http)
 
 

@@ -139,10 +139,16 @@ def sign(
     from vmimage.ceremony import parse_proposal, sign_proposal
 
     proposal = parse_proposal(_read(file))
-    for line in sign_proposal(proposal, _signers(proposal, folder, key)):
+    if folder is None and not key:
+        raise PublisherError("--key or --keys expected, got neither: say what signs")
+    signed = sign_proposal(proposal, _signers(proposal, folder, key))
+    for line in signed:
         typer.echo(f"signed {line}")
-    replace_file(file, proposal.to_bytes())
+    if signed:
+        replace_file(file, proposal.to_bytes())
     _show(proposal)
+    if not signed:
+        raise PublisherError("a key that may sign this change expected, got none: see above which may")
 
 
 @keys.command()
@@ -217,7 +223,10 @@ def rotate(
     """
     from origin.keys import load_signer, new_signer
     from vmimage.ceremony import Change
+    from vmimage.trust import KEY_ROLES
 
+    if role not in KEY_ROLES:
+        raise PublisherError(f"a role of {', '.join(KEY_ROLES)} expected, got {role!r}: name one of these")
     old, made = load_signer(folder, role), new_signer(folder, role)
     changes = {role: Change((made.public_key,), (old.public_key.keyid,))}
     _at_once(changes, origin, folder, key, [made], token_file, plain_http, replaced=role)
@@ -287,7 +296,8 @@ def _changes(
 ) -> dict[str, Change]:
     from vmimage.ceremony import Change
 
-    added, removed, thresholds = ([_pair(text) for text in texts or ()] for texts in (add, remove, threshold))
+    added, removed = _pairs("--add", "FILE", add), _pairs("--remove", "KEYID", remove)
+    thresholds = _pairs("--threshold", "N", threshold)
     if wrong := [number for _, number in thresholds if not number.isdigit()]:
         raise PublisherError(f"--threshold: ROLE=N expected, got {wrong[0]!r}")
     if not (added or removed or thresholds):
@@ -303,11 +313,14 @@ def _changes(
     }
 
 
-def _pair(text: str) -> tuple[str, str]:
-    role, equals, value = text.partition("=")
-    if not equals or not value:
-        raise PublisherError(f"ROLE=VALUE expected, got {text!r}")
-    return role, value
+def _pairs(option: str, value: str, texts: Sequence[str] | None) -> list[tuple[str, str]]:
+    pairs = []
+    for text in texts or ():
+        role, _, said = text.partition("=")
+        if not said:
+            raise PublisherError(f"{option}: ROLE={value} expected, got {text!r}: write it so")
+        pairs.append((role, said))
+    return pairs
 
 
 def _public(path: Path) -> Key:
@@ -318,7 +331,9 @@ def _public(path: Path) -> Key:
     try:
         return SSlibKey.from_crypto(load_pem_public_key(_read(path)))
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise PublisherError(f"a public key in PEM, as `nunatak keys new` prints it, expected in {path}") from None
+        raise PublisherError(
+            f"a public key in PEM expected in {path}, got something else: name what `nunatak keys new` printed"
+        ) from None
 
 
 def _read(path: Path) -> bytes:

@@ -75,6 +75,9 @@ def static(
     from origin.publish.publish import publish
     from vmimage.manifest import is_name
 
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise PublisherError(f"a folder expected at {folder}, found {found}: name the one whose files are to be served")
     service = name or name_of(folder.resolve())
     if tenant and not is_name(tenant):
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")

@@ -138,7 +138,8 @@ def list_(origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -
     for each in found:
         until = f", good until {each.expires:%Y-%m-%d}" if each.expires else ""
         keyids = ", ".join(keyid[:8] for keyid in each.keyids)
-        typer.echo(plain(f"{each.tenant}: {each.threshold} of keys {keyids}; {len(each.services)} services{until}"))
+        signing = f"{each.threshold} of {len(each.keyids)} keys sign: {keyids}"
+        typer.echo(plain(f"{each.tenant}: {signing}; {len(each.services)} services{until}"))
         for path in each.granted:
             typer.echo(plain(f"  {path}"))
     if not found:
@@ -171,7 +172,7 @@ def grant(
     """Give names to a tenant: hosts that it has proved to hold, and services that are not called TENANT.anything."""
     from origin.publish import tenants
 
-    hosts = _hosts(host or ())
+    hosts = _hosts(service, host)
     _require_proofs(name, hosts, proof or ["dns", "http"], resolver, origin, keys)
     _carry_out(lambda by: tenants.grant(by, name, service or (), hosts), origin, keys, token_file, plain_http)
     for path in (*(f"service {each}" for each in service or ()), *(f"host {each}" for each in hosts)):
@@ -190,8 +191,10 @@ def revoke(
     """Take names back that were given to tenants. A host leads nowhere then; a service that is published stays."""
     from origin.publish import tenants
 
-    hosts = _hosts(host or ())
+    hosts = _hosts(service, host)
     _carry_out(lambda by: tenants.revoke(by, service or (), hosts), origin, keys, token_file, plain_http)
+    for path in (*(f"service {each}" for each in service or ()), *(f"host {each}" for each in hosts)):
+        typer.echo(f"{path} is no tenant's any more")
 
 
 @tenant.command()
@@ -202,10 +205,10 @@ def proof(host: Annotated[list[str], typer.Argument(help="Host names.", metavar=
     from origin.publish.proof import proof as proof_of
 
     card = load_card(keys)
-    for name in _hosts(host):
+    for name in _named(host):
         text = proof_of(card.tenant, card.keys[0].keyid, name)
         typer.echo(f'{record_name(name)}. TXT "{text}"')
-        typer.echo(f"or a line of http://{name}{HTTP_PATH}", err=True)
+        typer.echo(f"or the same word as a line of http://{name}{HTTP_PATH}", err=True)
 
 
 @tenant.command()
@@ -277,6 +280,8 @@ def migrate(
     for each in name or ():
         if each not in found and not is_tenants(folder / each):
             raise PublisherError(f"--tenant: a tenant of services that are published expected, got {each!r}")
+    if not found:
+        typer.echo("no service is said to be of a tenant that could have keys: nothing to do", err=True)
     for each in name or found:
         if each not in found:
             typer.echo(f"tenant {each} signs its services already", err=True)
@@ -288,17 +293,30 @@ def migrate(
         typer.echo(f"{theirs}: keys of tenant {each}, which signs {', '.join(found[each])}")
 
 
-def _hosts(named: Sequence[str]) -> list[str]:
-    """:raises PublisherError: one that no catalogue holds; nothing was asked of it."""
+def _hosts(service: Sequence[str] | None, host: Sequence[str] | None) -> list[str]:
+    """The hosts that are named, as the catalogue has them.
+
+    :raises PublisherError: neither a host nor a service is named.
+    """
+    if not (service or host):
+        raise PublisherError("--host or --service expected, got neither: say which names are meant")
+    return _named(host or ())
+
+
+def _named(hosts: Sequence[str]) -> list[str]:
+    """Host names as the catalogue has them.
+
+    :raises PublisherError: one that no catalogue holds; nothing was asked of it.
+    """
     from vmimage.trust import is_host
 
-    hosts = [text.lower().rstrip(".") for text in named]
-    if wrong := [host for host in hosts if not is_host(host)]:
+    names = [text.lower().rstrip(".") for text in hosts]
+    if wrong := [name for name in names if not is_host(name)]:
         raise PublisherError(
             f"a host name without port, path or wildcard expected, got {wrong[0]!r}: write an internationalised one as "
             "browsers send it, with xn--"
         )
-    return hosts
+    return names
 
 
 def _require_proofs(
@@ -328,8 +346,8 @@ def _require_proofs(
         where = proving.find(asked, name, keyids, host, server)
         if not where:
             raise PublisherError(
-                f"a proof that tenant {name} holds {host} expected, found none: it prints what to put where with "
-                "`nunatak tenant proof`; if you know it, --proof none"
+                f"a proof that tenant {name} holds {host} expected, found none: the tenant puts there what "
+                f"`nunatak tenant proof {host}` prints; if you know that it holds the host, give --proof none"
             )
         typer.echo(f"{host}: proved by the {where}", err=True)
 

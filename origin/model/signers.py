@@ -48,7 +48,8 @@ def _from_environment(name: str) -> Signer:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise OperatorError(
-            f"an Ed25519 private key in PEM expected in the variable {name}, got something else or none"
+            f"an Ed25519 private key in PEM expected in the variable {name}, got something else or none: "
+            "export it with the text of the file"
         )
     return CryptoSigner(key)
 
@@ -58,14 +59,19 @@ def _remote(keyid: str, address: str, known: Iterable[Key]) -> Signer:
     if len(found) != 1:
         raise OperatorError(f"the identifier of a key expected before =, got {keyid!r}: `nunatak keys list` has them")
     if address.partition(":")[0] not in SIGNER_FOR_URI_SCHEME:
-        raise OperatorError(f"one of {', '.join(sorted(SIGNER_FOR_URI_SCHEME))} expected, got {address!r}")
+        raise OperatorError(
+            f"one of {', '.join(sorted(SIGNER_FOR_URI_SCHEME))} expected, got {address!r}: name a key by one of these"
+        )
     [key] = found.values()
     try:
         return Signer.from_priv_key_uri(address, key, _ask)
     except (UnsupportedLibraryError, ImportError) as error:
         raise OperatorError(f"{address}: its library expected here: {error}: install it for this Python") from None
     except Exception as error:  # whatever libraries of token makers and services raise
-        raise OperatorError(f"{address}: a key that can sign expected: {error or type(error).__name__}") from None
+        raise OperatorError(
+            f"{address}: a key that can sign expected: {error or type(error).__name__}: see whether it is there, and "
+            "whether this user may use it"
+        ) from None
 
 
 def _ask(what: str) -> str:

@@ -88,7 +88,8 @@ def generate(folder: Path, tenant: str, signers: int, threshold: int, trust: Pat
 
     :param signers: how many keys. :param threshold: how many of them sign. :param trust: a folder with the public files
         of the origin's operator; None: they are put there later.
-    :raises OperatorError: a name that no tenant can have, the folder has keys already, or cannot be written.
+    :raises OperatorError: a name that no tenant can have, the folder has keys already, or cannot be written; or the
+        public files are not there.
     """
     if not is_tenant_name(tenant):
         raise OperatorError(f"--tenant: 1 to 63 of a-z 0-9 _ - expected, got {tenant!r}")
@@ -98,8 +99,8 @@ def generate(folder: Path, tenant: str, signers: int, threshold: int, trust: Pat
         raise OperatorError(f"an empty folder for new keys expected, got {folder}, which has some: name another")
     made = [CryptoSigner.generate_ed25519() for _ in range(signers)]
     card = Card(tenant, tuple(public_key(signer) for signer in made), threshold)
+    public = [(name, _public(trust / name)) for name in (ROOT_FILE, TARGETS_FILE)] if trust else []
     try:
-        public = [(name, (trust / name).read_bytes()) for name in (ROOT_FILE, TARGETS_FILE)] if trust else []
         with _made_whole(folder) as place:
             for number, signer in enumerate(made, 1):
                 replace_private(place / ("tenant.key" if number == 1 else f"tenant-{number}.key"), signer.private_bytes)
@@ -126,6 +127,16 @@ def _made_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
+def _public(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(
+            f"--trust: a file of the origin's operator expected at {path}: {error.strerror}: name a folder with "
+            f"{ROOT_FILE} and {TARGETS_FILE}"
+        ) from None
+
+
 def is_tenants(folder: Path) -> bool:
     """Whether it is the key folder of a tenant, and not that of an operator."""
     return (folder / CARD_FILE).exists()
@@ -141,7 +152,10 @@ def load_card(path: Path) -> Card:
         with (path / CARD_FILE if path.is_dir() else path).open("rb") as file:
             return parse_card(file.read(CARD_MAX + 1))
     except OSError as error:
-        raise OperatorError(f"the card of a tenant expected at {path}: {error.strerror}: name the file") from None
+        raise OperatorError(
+            f"the card of a tenant, {CARD_FILE}, expected at {path}: {error.strerror}: name that file, or the key "
+            "folder that `nunatak tenant keygen` made"
+        ) from None
 
 
 def load_signers(folder: Path) -> tuple[str, tuple[Signer, ...]]:

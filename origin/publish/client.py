@@ -1,6 +1,7 @@
 """Carries out what `origin/publish/publish.py` and `renew.py` decide, over HTTP."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from typing import Final, TypeVar
 
@@ -44,6 +45,11 @@ def carry_out(
     if token is not None:
         refuse_plain_http(url, plain_http)
     return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))
+
+
+def _why(error: OSError) -> str:
+    """What the system says: asyncio puts words of its own into the place, and a failed look-up has its own numbers."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 def _timeout(silence_s: float) -> aiohttp.ClientTimeout:
@@ -97,7 +103,7 @@ class _Shell:
         except TimeoutError as error:
             raise OriginTimeout(f"an answer of {self._url} expected: {error or 'none in time'}") from None
         except aiohttp.ClientConnectorError as error:
-            raise OriginUnreachable(f"an origin expected at {self._url}: {error.os_error.strerror}") from None
+            raise OriginUnreachable(f"an origin expected at {self._url}: {_why(error.os_error)}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise OriginUnreachable(f"an origin expected at {self._url}: {error}") from None
 

@@ -22,7 +22,10 @@ def hold(operator: Operator, what: Sequence[str]) -> Exchange:
     :raises PublisherError: something that cannot be held, or too much.
     """
     if wrong := [each for each in what if not is_hold(each)]:
-        raise PublisherError(f"an image by its digest, a service or a tenant by its name expected, got {wrong[0]!r}")
+        raise PublisherError(
+            f"an image by its digest, a service or a tenant by its name expected, got {wrong[0]!r}: "
+            "`nunatak services list` has them"
+        )
 
     def revise(book: Book) -> Edit:
         before = book.holds().since

@@ -65,7 +65,10 @@ def submit(
     yield from require_token()
     top = yield from read_top(root, targets)
     if (top.root, top.targets) != (proposal.before_root, proposal.before_targets):
-        raise OriginError("keys: root and targets as they were when this was prepared expected: prepare it anew")
+        raise OriginError(
+            "keys: root and targets as they were when this was prepared expected, the origin has newer ones: "
+            "prepare it anew with `nunatak keys prepare`, and have it signed."
+        )
     made = {"root": proposal.root, "targets": proposal.targets}
     signed = {role: metadata.to_bytes() for role, metadata in made.items() if metadata is not None}
     bins: Mapping[str, bytes] = {}

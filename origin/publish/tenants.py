@@ -160,7 +160,9 @@ def move(operator: Operator, services: Sequence[str], tenant: Tenant, card: Card
             path = service_path(service)
             entry = book.entry(path)
             if not isinstance(entry, ServiceRecord):
-                raise PublisherError(f"a service of the operator's own expected, got {service!r}: `nunatak services`")
+                raise PublisherError(
+                    f"a service of the operator's own expected, got {service!r}: `nunatak services list` has them"
+                )
             record = owned(replace(entry, version=entry.version + 1), tenant.name)
             theirs[path] = tenant_target(record, (*book.history(service), entry.manifest_digest))
             edit.entries |= {each: grant_target(each, tenant.name) for each in (path, *map(host_path, entry.hosts))}
@@ -183,7 +185,9 @@ def resign(tenant: Tenant, trust: Trust, now: datetime, warn: Warn) -> Exchange:
         book = yield from read_book(trust, snapshot.meta, [], [tenant.name])
         tenant.require_trusted(book)
         if (before := book.role(role)) is None:
-            raise PublisherError(f"tenant {tenant.name}: a service that is published expected, it has none")
+            raise PublisherError(
+                f"tenant {tenant.name}: a service that is published expected, it has none: publish one first"
+            )
         if (yield from _submitted({role: sign_tenant(tenant.name, before, {}, tenant.signers, now)})):
             return
     raise _conflicts()

@@ -12,6 +12,7 @@ from pathlib import Path
 import brotli
 import pytest
 import zstandard
+from typer.testing import CliRunner
 
 from libos.toolchain.build import HERE
 from libos.toolchain.packages import Package, source_tree
@@ -25,6 +26,7 @@ from origin.bake.assets.types import TYPES, is_compressible, type_of
 from origin.bake.assets.urls import Redirect, encoded, paths_of
 from origin.bake.assets.variants import beside, made
 from tests.support.assets import MODIFIED_S, packed, write
+from tests.support.command_line import APP
 from vmimage.disk import BLOCK_SIZE
 from vmimage.errors import PublisherError
 
@@ -372,3 +374,12 @@ def test_options_that_do_not_fit(tmp_path: Path) -> None:
     folder = write(tmp_path, {"a.txt": "x"})
     with pytest.raises(PublisherError, match=r"--single-page: a folder with index\.html"):
         packed(folder, Choices(single_page=True))
+
+
+@pytest.mark.parametrize(("name", "found"), [("a.html", "a file"), ("nowhere", "nothing")])
+def test_what_is_no_folder_is_not_served(tmp_path: Path, name: str, found: str) -> None:
+    write(tmp_path, {"a.html": ""})
+    words = ["static", str(tmp_path / name), "--origin", "http://127.0.0.1:1", "--keys", str(tmp_path)]
+    error = CliRunner().invoke(APP, words).exception
+    assert isinstance(error, PublisherError)
+    assert f"a folder expected at {tmp_path / name}, found {found}" in str(error)

@@ -9,7 +9,7 @@ import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from edge.main import GROUPS, build_app
+from edge.main import FAMILIES, GROUPS, build_app
 
 APP = build_app()
 ROOT: Any = get_command(APP)
@@ -36,6 +36,16 @@ OPTIONS = [
 def test_each_command_stands_in_one_group() -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(ROOT.commands)
+
+
+def test_which_commands_have_commands_below_them() -> None:
+    assert {name for name, command in ROOT.commands.items() if hasattr(command, "commands")} == FAMILIES
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_terminal_breaks_the_lines_of_a_help(path: tuple[str, ...]) -> None:
+    paragraphs = COMMANDS[path].help.split("\n\n")
+    assert not [part for part in paragraphs if "\n" in part]
 
 
 def test_the_groups_are_shown_in_order_with_their_commands() -> None:

@@ -126,6 +126,12 @@ def test_a_proposal_signed_by_who_does_not_count(office: Office) -> None:
     stranger = CryptoSigner.generate_ed25519()
     proposal = parse_proposal(file.read_bytes())
     assert sign_proposal(proposal, [stranger]) == []
+    before = file.read_bytes()
+    replace_private(office.folder / "stranger.key", stranger.private_bytes)
+    for words, why in (((), "--key or --keys expected"), (("--key", str(office.folder / "stranger.key")), "got none")):
+        with pytest.raises(PublisherError, match=why):
+            office.sign(file, *words)
+    assert file.read_bytes() == before
     assert proposal.root is not None
     proposal.root.sign(stranger, append=True)
     assert len(missing(proposal)) == 2
@@ -145,6 +151,8 @@ def test_the_last_key_and_what_is_no_key(office: Office) -> None:
         (("add", "publisher", str(public), "--threshold", "2"), "a threshold of 1"),
         (("add", "mirror", str(public)), "a role of root, targets"),
         (("add", "root", str(office.keys.folder / "token")), "a public key in PEM"),
+        (("rotate", "mirror"), "a role of root, targets"),
+        (("prepare", "change.json", "--add", "root"), "--add: ROLE=FILE expected, got 'root'"),
     ):
         with pytest.raises(PublisherError, match=why):
             office.run("keys", *words)

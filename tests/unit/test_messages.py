@@ -82,6 +82,11 @@ def test_what_says_only_what_was_expected_is_found(text: str) -> None:
             ["token", "add"],
             "--tenant: A expected: nunatak token add --help says more",
         ),
+        (
+            OperatorError("--tenant: A expected"),
+            ["hold", "add"],
+            "--tenant: A expected: nunatak hold add --help says more",
+        ),
         (OperatorError("--cache: A expected: name another"), ["edge"], "--cache: A expected: name another"),
         (PublisherError("x: no such file: check the path"), ["build"], "x: no such file: check the path"),
         (OriginUnreachable("x: refused"), ["publish"], f"x: refused. {OriginUnreachable.remedy}"),

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +35,7 @@ from tests.support.command_line import APP, Desk
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, image, running_origin
 from tests.support.tenancy import Party, State
 from vmimage.archive import pack_archive
-from vmimage.errors import OperatorError, PublisherError, VerificationError
+from vmimage.errors import NunatakError, OperatorError, PublisherError, VerificationError
 from vmimage.renewal import WARN_BEFORE
 from vmimage.tenants import PATHS, check_delegations, grant_target, holder, is_tenant_name, tenant_of, tenant_role
 from vmimage.trust import ServiceRecord, host_path, make_targets, parse_entry, service_path
@@ -142,6 +143,12 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, keys: Keys, monkey
     made = generate(tmp_path / "all" / "acme", "acme", 2, 1, keys.folder)
     assert load_card(tmp_path / "all" / "acme") == made
     assert (tmp_path / "all" / "acme").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_without_what_the_operator_hands_out_makes_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"--trust: a file of the origin's operator expected at .*root\.json"):
+        generate(tmp_path / "acme", "acme", 1, 1, tmp_path)
+    assert not (tmp_path / "acme").exists()
 
 
 def test_a_card_cannot_name_another_key_as_its_own() -> None:
@@ -417,7 +424,7 @@ def test_a_tenant_from_card_to_service(desk: Desk) -> None:
     with pytest.raises(PublisherError, match="a free name expected"):
         desk.run("tenant", "grant", "mallory", "--host", "shop.example", "--proof", "none")
     said = desk.run("tenant", "list")
-    assert said.index("acme: 1 of keys") < said.index("hosts/shop.example") < said.index("mallory: 1 of keys")
+    assert said.index("acme: 1 of 1 keys") < said.index("hosts/shop.example") < said.index("mallory: 1 of 1 keys")
     desk.run("tenant", "revoke", "--host", "shop.example")
     desk.run("tenant", "remove", "mallory")
     assert "mallory" not in desk.run("tenant", "list")
@@ -609,6 +616,25 @@ def test_without_a_proof_no_host_is_granted(desk: Desk) -> None:
     with pytest.raises(PublisherError, match=r"a proof that tenant acme holds shop\.invalid expected"):
         desk.run("tenant", "grant", "acme", "--host", "shop.invalid", "--proof", "http")
     assert "shop.invalid" not in desk.run("tenant", "list")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("tenant", "grant", "acme"), "--host or --service expected, got neither"),
+        (("tenant", "revoke"), "--host or --service expected, got neither"),
+        (("tenant", "grant", "acme", "--host", "*.example"), r"a host name without port or wildcard expected"),
+        (("tenant", "renew"), r"a token expected in .*/token, there is no such file"),
+    ],
+)
+def test_what_is_wrong_with_the_words_is_told_before_the_origin_is_asked(
+    words: tuple[str, ...], why: str, tmp_path: Path
+) -> None:
+    folder, nobody = tmp_path / "acme", ("--origin", "http://127.0.0.1:1")
+    generate(folder, "acme", 1, 1, Keys(tmp_path / "operator").folder)
+    error = CliRunner().invoke(APP, [*words, "--keys", str(folder), *nobody]).exception
+    assert isinstance(error, NunatakError)
+    assert re.search(why, str(error))
 
 
 def test_a_key_that_is_not_the_tenants_signs_nothing(desk: Desk) -> None:
