@@ -37,9 +37,9 @@ TIMES: Final = 50  # purges that are timed
 LOOKS: Final = 2_000  # at the disk
 
 
-def asked(target: str, *fields: tuple[bytes, bytes], service: str = "s", seen: tuple[bytes, ...] = ()) -> Asked:
-    """A request; `seen` is what its guest is told of the URL beside that."""
-    return Asked("GET", fields, service, "digest", HOST, target, seen)
+def asked(target: str, *fields: tuple[bytes, bytes], service: str = "s") -> Asked:
+    """A request."""
+    return Asked("GET", fields, service, "digest", HOST, target)
 
 
 class KeptStore:
