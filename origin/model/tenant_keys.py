@@ -111,16 +111,6 @@ def generate(folder: Path, tenant: str, signers: int, threshold: int, trust: Pat
     return card
 
 
-def _public(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OperatorError(
-            f"--trust: a file of the origin's operator expected at {path}: {error.strerror}: name a folder with "
-            f"{ROOT_FILE} and {TARGETS_FILE}"
-        ) from None
-
-
 @contextmanager
 def _made_whole(folder: Path) -> Iterator[Path]:
     """Where to write what a folder shall have: a folder that is not there yet appears with all of it, or not at all."""
@@ -135,6 +125,16 @@ def _made_whole(folder: Path) -> Iterator[Path]:
         os.rename(staged, folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _public(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OperatorError(
+            f"--trust: a file of the origin's operator expected at {path}: {error.strerror}: name a folder with "
+            f"{ROOT_FILE} and {TARGETS_FILE}"
+        ) from None
 
 
 def is_tenants(folder: Path) -> bool:

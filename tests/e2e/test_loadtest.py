@@ -67,8 +67,8 @@ def test_unknown_scenario_is_refused_by_name() -> None:
     assert done.returncode == 1
     assert (
         done.stderr
-        == "nunatak bench: scenario warm or vmm or parked or stream or cold or wire or memory or scale or multitude "
-        "or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
+        == "nunatak bench: scenario warm or hits or vmm or parked or stream or cold or wire or memory or scale or "
+        "multitude or fairness or zipf or popularity or peers or js expected, got 'nothing'\n"
     )
 
 

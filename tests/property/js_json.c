@@ -7,6 +7,10 @@
 #include "async_context_in_engine.h"
 #include "messages_in_engine.h"
 
+static void hooked_trigger(JSRuntime *runtime, size_t size) {
+    engine_trigger(runtime, size);
+}
+
 static int detours;
 
 static JSValue counted(JSContext *ctx, JSValueConst self, int count, JSValueConst *arguments) {

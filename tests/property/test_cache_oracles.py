@@ -341,7 +341,10 @@ def test_each_exception_is_needed(oracle: Oracle) -> None:
 
 
 def test_cases_reach_all_that_there_is() -> None:
-    """Else the first test says little: each verdict, and each reason against keeping but those of parts."""
+    """Else the first test says little: each verdict, and each reason against keeping but those of parts.
+
+    And but for fields that the edge itself writes, of which the others know nothing.
+    """
     found: set[str] = set()
 
     @settings(max_examples=3 * EXAMPLES, deadline=None, derandomize=True, database=None)
@@ -351,7 +354,7 @@ def test_cases_reach_all_that_there_is() -> None:
 
     look()
     reasons = {name for name, _, _ in REFUSALS} | {"expired", "serve", "serve_and_refresh", "ask"}
-    assert reasons <= found
+    assert reasons - {"vary-client"} <= found
 
 
 def test_requests_are_read_as_clients_send_them() -> None:

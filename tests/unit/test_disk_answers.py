@@ -549,7 +549,7 @@ def test_who_has_most_on_disk_makes_room(tmp_path: Path) -> None:
 def test_answers_of_one_uri_are_bounded(tmp_path: Path) -> None:
     async def story() -> None:
         store = KeptStore(tmp_path)
-        pages = [asked("/a", (b"X-Forwarded-Host", b"%d" % number)) for number in range(URI_MAX + 3)]
+        pages = [asked("/a", (b"X-Original-Url", b"%d" % number)) for number in range(URI_MAX + 3)]
         for page in pages:
             entry = store.entry(page, body=b"")
             entry.wanted = True
