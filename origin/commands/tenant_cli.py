@@ -280,7 +280,7 @@ def migrate(
     for each in name or ():
         if each not in found and not is_tenants(folder / each):
             raise PublisherError(f"--tenant: a tenant of services that are published expected, got {each!r}")
-    if not found:
+    if not (found or name):
         typer.echo("no service is said to be of a tenant that could have keys: nothing to do", err=True)
     for each in name or found:
         if each not in found:

@@ -623,7 +623,7 @@ def test_without_a_proof_no_host_is_granted(desk: Desk) -> None:
     [
         (("tenant", "grant", "acme"), "--host or --service expected, got neither"),
         (("tenant", "revoke"), "--host or --service expected, got neither"),
-        (("tenant", "grant", "acme", "--host", "*.example"), r"a host name without port or wildcard expected"),
+        (("tenant", "grant", "acme", "--host", "*.example"), r"a host name without port, path or wildcard expected"),
         (("tenant", "renew"), r"a token expected in .*/token, there is no such file"),
     ],
 )
