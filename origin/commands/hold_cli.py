@@ -45,10 +45,10 @@ def add(
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Hold images, services or tenants: no edge runs them from its next look at the catalogue on.
+    """Hold images, services or tenants: edges answer 503 (on_hold) for them, from their next look at the catalogue on.
 
-    Edges end their machines, drop their parked records and kept answers, and answer 503 (on_hold). Needs the
-    operator's publisher key and token. For one edge alone it is `nunatak ctl hold`.
+    Edges end their machines, and drop their parked records and kept answers. Needs the operator's publisher key and
+    token. For one edge alone it is `nunatak ctl hold`.
     """
     _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http)
 

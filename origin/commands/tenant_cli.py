@@ -303,20 +303,17 @@ def _hosts(service: Sequence[str] | None, host: Sequence[str] | None) -> list[st
     return _named(host or ())
 
 
-def _named(hosts: Sequence[str]) -> list[str]:
-    """Host names as the catalogue has them.
-
-    :raises PublisherError: one that no catalogue holds; nothing was asked of it.
-    """
+def _named(named: Sequence[str]) -> list[str]:
+    """:raises PublisherError: one that no catalogue holds; nothing was asked of it."""
     from vmimage.trust import is_host
 
-    names = [text.lower().rstrip(".") for text in hosts]
-    if wrong := [name for name in names if not is_host(name)]:
+    hosts = [text.lower().rstrip(".") for text in named]
+    if wrong := [host for host in hosts if not is_host(host)]:
         raise PublisherError(
             f"a host name without port, path or wildcard expected, got {wrong[0]!r}: write an internationalised one as "
             "browsers send it, with xn--"
         )
-    return names
+    return hosts
 
 
 def _require_proofs(

@@ -129,6 +129,12 @@ def test_a_folder_and_its_card(tmp_path: Path, keys: Keys) -> None:
         generate(tmp_path / "acme", "acme", 1, 1, None)
 
 
+def test_a_folder_without_what_the_operator_hands_out_makes_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match=r"--trust: a file of the origin's operator expected at .*root\.json"):
+        generate(tmp_path / "acme", "acme", 1, 1, tmp_path)
+    assert not (tmp_path / "acme").exists()
+
+
 def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is interrupted runs it again: without a card the keys would be in its way, and are nobody's."""
 
@@ -143,12 +149,6 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, keys: Keys, monkey
     made = generate(tmp_path / "all" / "acme", "acme", 2, 1, keys.folder)
     assert load_card(tmp_path / "all" / "acme") == made
     assert (tmp_path / "all" / "acme").stat().st_mode & 0o777 == 0o700
-
-
-def test_a_folder_without_what_the_operator_hands_out_makes_no_keys(tmp_path: Path) -> None:
-    with pytest.raises(OperatorError, match=r"--trust: a file of the origin's operator expected at .*root\.json"):
-        generate(tmp_path / "acme", "acme", 1, 1, tmp_path)
-    assert not (tmp_path / "acme").exists()
 
 
 def test_a_card_cannot_name_another_key_as_its_own() -> None:
