@@ -137,7 +137,7 @@ class Demo:
         self._say("a tenant publishes its own names with its own key, and no host of another's")
         site.run("keys", "rotate", "timestamp", *here, str(site.keys))
         site.run("hold", "add", "--tenant", "alpine", *here, str(site.keys))
-        self._wait_for("hello of tenant alpine, held", "alpine", 421)
+        self._wait_for("hello of tenant alpine, held", "alpine", 503)
         site.run("hold", "release", "--tenant", "alpine", *here, str(site.keys))
         self._wait_for("hello of tenant alpine, released", "alpine", 200)
         self._say("the timestamp key was replaced, the edge followed; a hold ended the tenant's machine everywhere")

@@ -11,6 +11,7 @@ import pytest
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import NUNATAK, Site, example
+from tests.support.edges import eventually
 
 # Runtimes are fetched and compiled by the first test that needs them: some minutes, once a machine.
 pytestmark = pytest.mark.timeout(900)
@@ -109,7 +110,8 @@ def test_dev_shows_the_line_of_an_error_in_lua(tmp_path: Path) -> None:
         while (failed := client.get("/")).error == "build" or failed.status == 200:
             pass
         assert failed.status == 500
-        assert re.search(r"guest \| main.lua:\d+: attempt to index a nil value", server.log.read_text())
+        said = re.compile(r"guest \| main.lua:\d+: attempt to index a nil value")
+        eventually(lambda: said.search(server.log.read_text()) is not None, "what the program said is on the terminal")
 
 
 def test_hello_and_json_in_javascript(site: Site, client: Client) -> None:
