@@ -23,6 +23,7 @@ from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
 from origin.commands.shared import (
+    HostsOption,
     KeysOption,
     OriginOption,
     PlainOption,
@@ -191,14 +192,7 @@ def publish(
         str | None,
         typer.Option(help="Name of the service, which goes with IMAGE.", metavar="NAME", show_default="none"),
     ] = None,
-    host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Host that the service answers for, in place of those it has; may be repeated.",
-            metavar="HOST",
-            show_default="the hosts it has",
-        ),
-    ] = None,
+    host: HostsOption = None,
     disk: Annotated[
         list[Path] | None,
         typer.Option(

@@ -48,6 +48,10 @@ RemoveOption = Annotated[
         show_default="none",
     ),
 ]
+ThenOption = Annotated[
+    int | None,
+    typer.Option("--threshold", min=1, help="How many keys sign then.", metavar="N", show_default="as before"),
+]
 ThresholdOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -174,9 +178,7 @@ def add(
     public: Annotated[Path, typer.Argument(help="Public key, a PEM file.", metavar="PUBLIC")],
     origin: OriginOption,
     folder: KeysOption,
-    threshold: Annotated[
-        int | None, typer.Option(min=1, help="How many keys sign then.", metavar="N", show_default="as before")
-    ] = None,
+    threshold: ThenOption = None,
     key: KeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
@@ -194,9 +196,7 @@ def remove(
     keyid: Annotated[str, typer.Argument(help="Beginning of the key's identifier.", metavar="KEYID")],
     origin: OriginOption,
     folder: KeysOption,
-    threshold: Annotated[
-        int | None, typer.Option(min=1, help="How many keys sign then.", metavar="N", show_default="as before")
-    ] = None,
+    threshold: ThenOption = None,
     key: KeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,

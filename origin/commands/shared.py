@@ -37,6 +37,15 @@ PlainOption = Annotated[
         help="Send the token over plain HTTP to another machine, where others may read it.",
     ),
 ]
+HostsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--host",
+        help="Host that the service answers for, in place of those it has; may be repeated.",
+        metavar="HOST",
+        show_default="the hosts it has",
+    ),
+]
 TenantOption = Annotated[
     str,
     typer.Option(

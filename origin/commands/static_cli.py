@@ -20,6 +20,7 @@ from origin.commands.assets_options import (
 )
 from origin.commands.build_cli import build
 from origin.commands.shared import (
+    HostsOption,
     KeysOption,
     OriginOption,
     PlainOption,
@@ -42,14 +43,7 @@ def static(
     name: Annotated[
         str | None, typer.Option(help="Name of the service.", metavar="NAME", show_default="the name of FOLDER")
     ] = None,
-    host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Host that the service answers for, in place of those it has; may be repeated.",
-            metavar="HOST",
-            show_default="the hosts it has",
-        ),
-    ] = None,
+    host: HostsOption = None,
     exclude: ExcludeOption = None,
     compress: CompressOption = False,
     clean_urls: CleanOption = False,

@@ -9,6 +9,7 @@ from edge.cache.purges import Purge, Purges
 from edge.cache.responses import Entry, Responses
 from edge.cache.storing import Kept
 from edge.common.counters import Counters
+from tests.support.purged import is_named
 
 KEPT = Kept(0, 60, 0, 0, False, (), (), "", "", frozenset())
 
@@ -67,13 +68,7 @@ class Purging(RuleBasedStateMachine):
             return
         began, uri = self.began[found], f"h.test{path}"
         for (kind, whose, selector), when in self.purged.items():
-            names = {
-                "all": True,
-                "service": True,
-                "uri": selector == uri,
-                "prefix": uri.startswith(selector),
-                "tag": selector in found.kept.tags,
-            }[kind]
+            names = is_named(kind, selector, uri, found.kept.tags)
             assert not (names and whose in ("", service) and when > began), (kind, whose, selector)
 
 

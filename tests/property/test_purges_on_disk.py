@@ -15,6 +15,7 @@ from edge.cache.asked import Asked
 from edge.cache.purges import Purge
 from edge.cache.storing import Kept
 from tests.support.kept_store import HOST, HOUR, KeptStore, asked
+from tests.support.purged import is_named
 
 T = TypeVar("T")
 PATHS = ("/a", "/a/b", "/a/b?c", "/d")
@@ -130,13 +131,7 @@ class OnDisk(RuleBasedStateMachine):
         began, uri = self.began[found.body], f"{HOST}{path}"
         assert self.came[found.body] > self.changed.get((service, uri), 0)
         for (kind, whose, selector), when in self.purged.items():
-            names = {
-                "all": True,
-                "service": True,
-                "uri": selector == uri,
-                "prefix": uri.startswith(selector),
-                "tag": selector in found.kept.tags,
-            }[kind]
+            names = is_named(kind, selector, uri, found.kept.tags)
             assert not (names and whose in ("", service) and when > began), (kind, whose, selector)
 
     def teardown(self) -> None:
