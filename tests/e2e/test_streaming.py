@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from loadtest.site.fetch import Client
 from loadtest.site.site import Site
 from tests.support.edges import PATIENCE_S, eventually, metrics
 from tests.support.guests import PROGRAMS
+from tests.support.serving import serving
 
 WORKER = Path(__file__).parent / "workers" / "streams.js"
 LARGE = 1 << 20  # more than a machine's window
@@ -125,11 +126,8 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Upstream) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Upstream) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@
 import http.client
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -15,6 +14,7 @@ from loadtest.site.site import Site, example
 from tests.support.collector import Collector, collecting_beside, values
 from tests.support.edges import eventually, metrics, raw
 from tests.support.guests import PROGRAMS
+from tests.support.serving import serving
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "a=1"}
@@ -53,12 +53,8 @@ def ask(url: str) -> str:
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

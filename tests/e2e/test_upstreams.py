@@ -1,9 +1,8 @@
 """Guests that ask others: a real upstream behind a real edge, and what an edge does not let through."""
 
 import http.client
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -13,6 +12,7 @@ from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import Site, example
 from tests.support.edges import eventually, metrics
 from tests.support.guests import PROGRAMS
+from tests.support.serving import serving
 
 SIZE = 3 << 20
 
@@ -82,12 +82,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[str]:
     """URL of a server of the test's own."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
