@@ -18,9 +18,9 @@ All methods block and may be called from several threads.
 """
 
 import hashlib
-import itertools
 import json
 import re
+import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -65,7 +65,6 @@ class Store:
         """
         self.blobs: BlobStore = Files(where) if isinstance(where, Path) else where
         self._uses = use_of(self.blobs)
-        self._numbers = itertools.count()  # names of what is on its way; `next` is atomic
 
     def close(self) -> None:
         """Let another process serve it."""
@@ -266,7 +265,7 @@ class Store:
 
     def new_file(self) -> tuple[Path, IO[bytes]]:
         """An empty file under a name that nobody else has, for `put_content`."""
-        path = self.blobs.scratch / str(next(self._numbers))
+        path = self.blobs.scratch / secrets.token_hex(8)
         return path, path.open("xb")
 
     def _place(self, key: str) -> Place:
