@@ -15,7 +15,7 @@ from aiohttp import web
 from origin.registry.refusal import CODES, OciError
 from origin.registry.store import BlobMissing, Store
 from origin.registry.streaming import ObjectResponse
-from origin.storage.blobs import FOR_EVER, Head
+from origin.storage.blobs import FOR_EVER
 from origin.storage.place import Place
 from vmimage.errors import FormatError, NunatakError, VerificationError
 
@@ -46,17 +46,28 @@ def contents(request: web.Request, path: Place, size: int, headers: dict[str, st
     """An object that never changes. A small file at once: a thread for its opening takes as long as all else."""
     local = path.local
     if local is None:
-        return ObjectResponse(path, Head(size, path.name, 0.0), headers)
+        return ObjectResponse(path, size, headers)
     if size <= SMALL_FILE and not any(name in request.headers for name in _CONDITIONS):
         with contextlib.suppress(OSError):  # gone meanwhile
             return web.Response(body=local.read_bytes(), headers=headers | {"Accept-Ranges": "bytes"})
     return web.FileResponse(local, chunk_size=CHUNK_BYTES, headers=headers)
 
 
-def fresh(path: Place, head: Head, headers: dict[str, str]) -> web.StreamResponse:
-    """An object that changes, in the state that it has now; whoever has that state is told so alone."""
-    local = path.local
-    return web.FileResponse(local, headers=headers) if local is not None else ObjectResponse(path, head, headers)
+async def fresh(request: web.Request, path: Place, headers: dict[str, str]) -> web.StreamResponse | None:
+    """An object that changes, in the state that it has now, or that it is the one that is known; None: there is none.
+
+    From a bucket its bytes and its tag come together: between two requests it may be another.
+    """
+    if (local := path.local) is not None:
+        return web.FileResponse(local, headers=headers) if local.is_file() else None
+    found = await asyncio.to_thread(path.blobs.read, path.key)
+    if found is None:
+        return None
+    data, tag = found[0], found[1].strip('"')
+    had = any(each.value in (tag, "*") for each in request.if_none_match or ())
+    answer = web.Response(status=304, headers=headers) if had else web.Response(body=data, headers=headers)
+    answer.etag = tag
+    return answer
 
 
 def created(location: str, digest: str, **fields: str) -> web.Response:

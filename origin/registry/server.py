@@ -205,7 +205,7 @@ class Origin:
         with self._changing, suppress(Lost):
             self._ledger.renew()
 
-    def _renew_if_due(self) -> None:
+    def renew_if_due(self) -> None:
         """Take up what other origins have published, and renew the timestamp if nobody has for long. Blocks."""
         with self._changing:
             if self._store.shared:
@@ -233,7 +233,7 @@ class Origin:
             ending = False
             while not ending:
                 try:
-                    self._renew_if_due()
+                    self.renew_if_due()
                     self.warn()
                 except OSError as error:  # a full disk: edges go on with what they have; the next turn may succeed
                     _LOG.error("timestamp not renewed: %s", error)
@@ -250,18 +250,20 @@ class Origin:
 
     async def _get_metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
+        missing = OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
         try:
             path = self._store.metadata_path(name)
-            head = await ask(self._store, path.blobs.head, path.key)
         except ValueError:
-            head = None
-        if head is None:
-            raise OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
+            raise missing from None
         if name == TIMESTAMP_FILE:  # whoever polls it revalidates
             headers = {"Cache-Control": "no-cache", "Content-Type": "application/json"}
-            return fresh(path, head, headers)
+            if (answer := await fresh(request, path, headers)) is None:
+                raise missing
+            return answer
+        if (size := await ask(self._store, path.size)) is None:
+            raise missing
         headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
-        return contents(request, path, head.size, headers)  # versioned: never changes once it counts
+        return contents(request, path, size, headers)  # versioned: never changes once it counts
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)

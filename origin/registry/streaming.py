@@ -9,7 +9,6 @@ from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import LooseHeaders
 
-from origin.storage.blobs import Head
 from origin.storage.place import Place
 
 PART_BYTES: Final = 1 << 20
@@ -19,11 +18,10 @@ AHEAD: Final = 4  # parts under way at once for one answer
 class ObjectResponse(web.StreamResponse):
     """An object, whole or a range of it (RFC 9110, sections 13 and 14), as `aiohttp.web.FileResponse` is a file."""
 
-    def __init__(self, path: Place, head: Head, headers: LooseHeaders) -> None:
-        """:param head: whose tag is the answer's entity tag."""
+    def __init__(self, path: Place, size: int, headers: LooseHeaders) -> None:
+        """:param path: of what never changes under its key; the last segment of that is the entity tag."""
         super().__init__(headers=headers)
-        self._path, self._size = path, head.size
-        self._etag = head.tag.strip('"')
+        self._path, self._size, self._etag = path, size, path.name
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send it. An object that is gone before its first byte was sent is 404."""

@@ -18,7 +18,7 @@ class Failing:
         self, inner: BlobStore, at: int, end: BaseException | None = None, when: Literal["before", "after"] = "before"
     ) -> None:
         """:param at: the number of the write at which it ends, from 0. :param end: what is raised from then on."""
-        self._inner, self._at, self._when = inner, at, when
+        self._inner, self.at, self._when = inner, at, when
         self._end = end or Killed()
         self.writes = 0
         self.failed = False
@@ -29,9 +29,9 @@ class Failing:
 
     def _write(self, real: Any, *args: Any, **kwargs: Any) -> Any:
         number, self.writes = self.writes, self.writes + 1
-        if number < self._at or (self.failed and not isinstance(self._end, Killed)):
+        if number < self.at or (self.failed and not isinstance(self._end, Killed)):
             return real(*args, **kwargs)
         self.failed = True
-        if self._when == "after" and number == self._at:
+        if self._when == "after" and number == self.at:
             real(*args, **kwargs)
         raise self._end

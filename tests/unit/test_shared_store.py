@@ -1,6 +1,5 @@
 """Several origins over one bucket: is every version there, whoever publishes at the same time and whoever dies?"""
 
-import copy
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -39,13 +38,6 @@ class Noting(Memory):
         if key == f"tuf/{TIMESTAMP_FILE}":
             self.timestamps.append(Metadata[Timestamp].from_bytes(data).signed.version)
         return tag
-
-    def copied(self) -> Memory:
-        """Another bucket with the same objects."""
-        other = Memory()
-        other._objects = copy.copy(self._objects)
-        other._numbers = self._numbers
-        return other
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +110,7 @@ def test_an_origin_that_ends_at_any_write_of_a_publish(
         copied = bucket.copied()
         failing = Failing(copied, 1000, end, when)
         other, dying = an_origin(copied, keys), an_origin(failing, keys)
-        failing._at = failing.writes + at
+        failing.at = failing.writes + at
         try:
             dying.publish_roles(roles, OPERATOR)
         except type(end):
@@ -191,11 +183,11 @@ def test_an_origin_takes_up_what_another_has_published_and_renewed(bucket: Notin
     before = len(bucket.timestamps)
     now[0] += keys.online.lifetime / 2
     for each in (first, second, first):
-        each._renew_if_due()
+        each.renew_if_due()
     assert len(bucket.timestamps) == before + 1, "whoever is first does it for all"
     now[0] += timedelta(days=40)  # half of a snapshot's life is over
     for each in (second, first):
-        each._renew_if_due()
+        each.renew_if_due()
     assert published(Store(bucket), keys).snapshot.version == 5
     assert bucket.timestamps == list(range(1, len(bucket.timestamps) + 1))
 
