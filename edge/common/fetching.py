@@ -47,6 +47,10 @@ class Refused:
     """The origin does not give it."""
 
 
+class Missing(OriginError):
+    """Who was asked has no such thing; somebody else may."""
+
+
 Meaning: TypeAlias = Content | Moved | Later | Refused
 
 
@@ -108,7 +112,7 @@ def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> O
         scheme = (headers.get("WWW-Authenticate") or "").split(" ")[0][:40]
         wants = f" (it wants {scheme})" if scheme else ""
         text += f"; edges fetch without credentials{wants}: let this registry be read by all, or put a mirror before it"
-    return OriginError(text)
+    return (Missing if status == 404 else OriginError)(text)
 
 
 def busy(url: str, status: int, wait_s: float) -> OriginBusy:
