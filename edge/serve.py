@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from edge.access.access_log import AccessLog
+from edge.catalogue.asking import metadata_sources
 from edge.catalogue.catalogue import Catalogue
 from edge.catalogue.directory import Directory
 from edge.common import log
@@ -100,7 +101,7 @@ async def serve(
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
-    catalogue = Catalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
+    catalogue = Catalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from vmimage import oci
-from vmimage.errors import OriginBusy, OriginError
+from vmimage.errors import OriginBusy, OriginError, VerificationError
 
 REDIRECTS_MAX: Final = 5
 RETRY_MAX_S: Final = 3600.0  # of what an origin asks for; more is as good as never
@@ -49,6 +49,10 @@ class Refused:
 
 class Missing(OriginError):
     """Who was asked has no such thing; somebody else may."""
+
+
+class Behind(VerificationError):
+    """What a source has of the catalogue is older than what is known, or its files are not of one version."""
 
 
 Meaning: TypeAlias = Content | Moved | Later | Refused

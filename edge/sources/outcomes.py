@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from edge.common.fetching import Missing
+from edge.common.fetching import Behind, Missing
 from vmimage.errors import OriginBusy, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 
 Result = Literal["ok", "missing", "busy", "timeout", "unreachable", "unverifiable", "behind", "refused", "given_up"]
@@ -13,9 +13,12 @@ _RESULTS: Final[tuple[tuple[type[OriginError], Result], ...]] = (  # the first t
     (OriginBusy, "busy"),
     (OriginTimeout, "timeout"),
     (OriginUnreachable, "unreachable"),
+    (Behind, "behind"),
     (VerificationError, "unverifiable"),
     (OriginError, "refused"),
 )
+
+_RANKS: Final[dict[Result, int]] = {"unverifiable": 2, "missing": 0}  # of all others it is 1
 
 
 def result_of(error: OriginError) -> Result:
@@ -35,5 +38,5 @@ def most_telling(errors: Sequence[OriginError]) -> OriginError:
 
     :param errors: at least one.
     """
-    ranks = [2 if isinstance(e, VerificationError) else 0 if isinstance(e, Missing) else 1 for e in errors]
+    ranks = [_RANKS.get(result_of(error), 1) for error in errors]
     return errors[ranks.index(max(ranks))]
