@@ -87,7 +87,7 @@ class Images:
         if image is not None:
             return image, None
         if (error := self._refused.get(digest)) is not None:
-            raise error
+            raise error.with_traceback(None)  # it is raised again and again, and would keep all frames
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
