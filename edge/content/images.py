@@ -1,7 +1,7 @@
 """Images: fetched, verified, and held ready for workers, which get them as sealed memfds.
 
 Trust only grows, in one order: the catalogue's digest, the manifest's bytes, the blob's bytes, the pages. Each step
-hands out a value only after its check. Stores wrap stores: `DiskStore(disk, OriginStore(url))` is the whole cache.
+hands out a value only after its check. Stores wrap stores: `DiskStore(disk, Sources(...))` is the whole cache.
 
 What an image costs is known from its manifest, and is admitted before a byte of its blob is fetched: one that this edge
 could never hold is refused, others wait in turn, by tenant, until what is being prepared leaves room for them.
