@@ -37,6 +37,7 @@ from origin.commands.shared import (
     written_choice,
 )
 from origin.commands.static_cli import static
+from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.world_cli import world
@@ -57,6 +58,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
 app.add_typer(release, name="release")
 app.add_typer(services, name="services")
+app.add_typer(store_app, name="store")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
