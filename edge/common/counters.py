@@ -124,6 +124,9 @@ class Counters:
     task_failures: Annotated[Tally, "Failures of the edge's own background work, by task.", By("task")] = field(
         default_factory=dict
     )
+    fell_back: Annotated[
+        Tally, "Versions that did not come up here, so that the one before them goes on, by reason.", By("reason")
+    ] = field(default_factory=dict)
     releases_stopped: Annotated[Tally, "Candidates that visitors were sent to no more, by cause.", By("cause")] = field(
         default_factory=dict
     )
