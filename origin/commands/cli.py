@@ -19,6 +19,7 @@ from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
+from origin.commands.release_cli import release
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
@@ -30,6 +31,7 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    YesOption,
     load_signing,
     load_upload_token,
     written_choice,
@@ -53,6 +55,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(release, name="release")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -218,6 +221,7 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -246,7 +250,7 @@ def publish(
         publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, sure=yes),
         load_trust(keys),
         origin,
         keys,
