@@ -156,7 +156,8 @@ class Metadata:
                 raise
             self.standing.succeeded(source)
             return source, data, etag
-        raise most_telling(errors)
+        # That nobody who answers has it is an answer: by it an edge knows the last of all roots.
+        raise next((error for error in errors if isinstance(error, Missing)), None) or most_telling(errors)
 
     async def _asked(self, source: WebSource, name: str, etag: str | None) -> tuple[bytes | None, str | None]:
         try:
