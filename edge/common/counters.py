@@ -81,6 +81,10 @@ class Counters:
     source_bytes: Annotated[Tally, "Bytes of blobs that came from sources, used or not.", By("source")] = field(
         default_factory=dict
     )
+    parent_requests: Annotated[
+        Pairs, "Requests that a parent was asked, by what for and by what came of it.", By("kind", "result")
+    ] = field(default_factory=dict)
+    parent_bytes: Annotated[int, "Bytes of blobs and of the catalogue that a parent has sent."] = 0
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
         default_factory=dict
     )
