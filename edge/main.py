@@ -32,7 +32,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "prune", "hold", "edge", "secrets"),
+        *("origin", "prune", "audit", "hold", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),

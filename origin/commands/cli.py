@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from origin.commands.audit_cli import audit
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
 from origin.commands.hold_cli import hold
@@ -65,6 +66,7 @@ app.command()(renew)
 app.command()(withdraw)
 app.command()(rename)
 app.command()(prune)
+app.command()(audit)
 
 
 @app.command()

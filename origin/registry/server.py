@@ -5,6 +5,7 @@
     POST /tuf/roles            {role: signed metadata as text, ...} with a token: bins, and the operator's root and
                                targets; all of them or none
     POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
+    /log/<file>                GET: the log of snapshots, see `origin/registry/transparency.py`
     GET /audit/<service>       who changed it and when, with a token that may read its log
 
 Errors are the JSON of the OCI distribution specification 1.1. What may be published, `origin/registry/roles.py`
@@ -53,7 +54,10 @@ from origin.registry.roles import (
     renew_after,
     resume,
 )
-from origin.registry.store import Store
+from origin.registry.store import LOG_NAME, Store
+from origin.registry.transparency import SnapshotLog
+from vmimage.checkpoint import CHECKPOINT_FILE
+from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
 from vmimage.trust import Trust, follow, root_version, service_path
 
@@ -98,11 +102,13 @@ class Origin:
         self._registry = Registry(store, self._door, self._audit)
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
+        self._log = SnapshotLog(store, store.read_metadata)
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
         files, state = self._resumed(metadata)
         self._write(files)
         self._state: Published = self._as_stored(state)
+        self._enter()
 
     def _resumed(self, metadata: dict[str, bytes]) -> tuple[Files, Published]:
         roots = roots_of(
@@ -131,6 +137,7 @@ class Origin:
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
                 web.get("/tuf/{name}", self._get_metadata),
+                web.get("/log/{name:.+}", self._get_log),
             ]
         )
         if self._logs is not None:
@@ -222,6 +229,11 @@ class Origin:
         with self._changing:
             self._advance(*renew(self._state, self._online, self._clock()))
 
+    def enter(self) -> None:
+        """Enter snapshots in the log that are not there yet. Blocks."""
+        with self._changing:
+            self._enter()
+
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
         now = self._clock()
@@ -243,6 +255,14 @@ class Origin:
         self._state = self._as_stored(state)
         for name in outdated(files):
             self._store.forget_metadata(name)
+        self._enter()
+
+    def _enter(self) -> None:
+        """Enter what counts now in the log of snapshots; whatever hinders it, the next turn tries again."""
+        try:
+            self._log.follow(self._state, self._online.snapshot)
+        except (OSError, VerificationError) as error:
+            _LOG.error("log of snapshots not written: %s", error)
 
     def _as_stored(self, state: Published) -> Published:
         """With its bins on disk, and no longer in memory."""
@@ -262,6 +282,7 @@ class Origin:
                 try:
                     if due(self._state, self._online, self._clock()):
                         self.renew()
+                    self.enter()
                     self.warn()
                 except OSError as error:  # a full disk: edges go on with what they have; the next turn may succeed
                     _LOG.error("timestamp not renewed: %s", error)
@@ -289,6 +310,15 @@ class Origin:
             return web.FileResponse(path, headers=headers)
         headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
         return contents(request, path, path.stat().st_size, headers)  # versioned: never changes once it counts
+
+    async def _get_log(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        data = await asyncio.to_thread(self._store.read_log, name) if LOG_NAME.fullmatch(name) else None
+        if data is None:
+            raise OciError(404, "NAME_UNKNOWN", f"no file {name[:200]} of the log")
+        if name == CHECKPOINT_FILE:
+            return web.Response(body=data, content_type="text/plain", headers={"Cache-Control": "no-cache"})
+        return web.Response(body=data, headers={"Cache-Control": FOR_EVER})
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)

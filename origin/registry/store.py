@@ -6,6 +6,7 @@
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest
     tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
+    log/checkpoint  log/tile/...        the log of snapshots, see `origin/registry/transparency.py`
     uploads/                            not yet complete; emptied at start
     audit.jsonl                         what was changed, by whom and when, see `origin/registry/audit.py`
     lock                                held by the one process that serves the folder
@@ -36,6 +37,9 @@ from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
 METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9_-]{1,80}\.json", re.ASCII)
+LOG_NAME: Final = re.compile(
+    r"checkpoint|tile/(?:entries|[0-7])/(?:x[0-9]{3}/){0,4}[0-9]{3}(?:\.p/[0-9]{1,3})?", re.ASCII
+)
 _KINDS: Final = ("blobs", "manifests", "artifacts")
 USED_EVERY_S: Final = 60.0  # so often the use of a file is noted in it; far less than any grace time
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
@@ -271,6 +275,25 @@ class Store:
     def forget_metadata(self, name: str) -> None:
         """Remove a role's file if it is here."""
         self.metadata_path(name).unlink(missing_ok=True)
+
+    def read_log(self, name: str) -> bytes | None:
+        """A file of the log of snapshots, None when it is not here."""
+        return _read(self._log_path(name))
+
+    def write_log(self, name: str, data: bytes) -> None:
+        """Write or replace a file of that log."""
+        path = self._log_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._write(path, data)
+
+    def forget_log(self, name: str) -> None:
+        """Remove a file of that log if it is here."""
+        self._log_path(name).unlink(missing_ok=True)
+
+    def _log_path(self, name: str) -> Path:
+        if LOG_NAME.fullmatch(name) is None:
+            raise ValueError(f"name of a file of the log expected, got {name[:80]!r}")
+        return self._folder / "log" / name
 
     def keep(self, temporary: Path, final: Path) -> None:
         """Move a synced file to its place, durably."""
