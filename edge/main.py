@@ -28,7 +28,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
-        *("keygen", "publish", "static", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("keygen", "publish", "static", "rollback", "services", "verify", "hosts", "rename", "withdraw"),
         *("tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (

@@ -99,7 +99,7 @@ class Origin:
         self._audit = Audit(store.audit_path, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens)
-        self._registry = Registry(store, self._door, self._audit)
+        self._registry = Registry(store, self._door, self._audit, lambda: self._state.book())
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
         self._log = SnapshotLog(store, store.read_metadata)
