@@ -62,6 +62,8 @@ def attach_all(publications: Iterable[Publication], signing: Signing) -> _Send:
     :raises PublisherError, OriginError: answers that were not expected.
     """
     images = {publication.image: publication for publication in publications if publication.attached}
+    if not images:
+        return
     wanted = [each for publication in images.values() for each in signed_again(publication, signing)]
     there = yield from _there(list(images))
     missing = [(each, data) for each, data in wanted if (each.subject.digest, each.layer.digest) not in there]
