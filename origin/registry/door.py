@@ -14,6 +14,7 @@ from origin.model.tokens import Tokens
 from origin.registry.bearer import bearer
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
+from origin.registry.repositories import owns
 
 CREDENTIALS_MAX: Final = 1024  # characters
 
@@ -51,6 +52,13 @@ class Door:
         """:raises OciError: it is not the operator who asks."""
         if not self.submitter(request).operator:
             raise OciError(403, "DENIED", f"{what}: the operator's token expected, got a tenant's")
+
+    def owner(self, request: web.Request, repository: str) -> None:
+        """:raises OciError: it is not one who owns the repository who asks."""
+        submitter = self.submitter(request)
+        if not owns(submitter, repository):
+            whose = f"one that begins with {submitter.tenant}/" if submitter.tenant else "a tenant's or the operator's"
+            raise OciError(403, "DENIED", f"repository {repository[:80]}: {whose} expected with this token")
 
 
 def as_bearer(authorization: str) -> str:

@@ -1,4 +1,4 @@
-"""The origin over HTTP: an OCI registry of one repository, and the TUF catalogue beside it.
+"""The origin over HTTP: an OCI registry, and the TUF catalogue beside it.
 
     /v2/...                    see `origin/registry/oci.py`
     /tuf/<file>.json           GET, HEAD, conditional
@@ -185,7 +185,7 @@ class Origin:
         try:
             now = self._clock()
             note({"what": "prune", **asdict(rules)})
-            pruning = Pruning(self._store, rules, now.timestamp())
+            pruning = Pruning(self._store, rules, now.timestamp(), self._registry.repositories)
             pruning.look()
             seen, withdrawn = 0, list[str]()
             while True:
@@ -201,6 +201,8 @@ class Origin:
                 note(*({"what": "pruned", "manifest": digest} for digest in gone))
                 time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
+            if not rules.dry_run:
+                self._registry.repositories.tidy()
             note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, sorted(withdrawn)
         finally:

@@ -5,6 +5,7 @@
     artifacts/sha256/<2 hex>/<64 hex>   manifests of others, kept as they are
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest
+    repositories/ repository-names/     see `origin/registry/repositories.py`
     tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
     uploads/                            not yet complete; emptied at start
     audit.jsonl                         what was changed, by whom and when, see `origin/registry/audit.py`
@@ -92,6 +93,11 @@ class Store:
         self._lock.close()
 
     @property
+    def folder(self) -> Path:
+        """Where it all is."""
+        return self._folder
+
+    @property
     def audit_path(self) -> Path:
         """Where `Audit` writes."""
         return self._folder / "audit.jsonl"
@@ -130,9 +136,9 @@ class Store:
                 return False
             return True
 
-    def forget_referrer(self, subject: str, digest: str) -> None:
-        """Take an artifact that is gone off the list of what refers to `subject`."""
-        if _size(self.artifact_path(digest)) is None:
+    def forget_referrer(self, subject: str, digest: str, *, though_here: bool = False) -> None:
+        """Take an artifact that is gone, or shall be listed no more, off the list of what refers to `subject`."""
+        if though_here or _size(self.artifact_path(digest)) is None:
             (self._referrers_path(subject) / digest.removeprefix("sha256:")).unlink(missing_ok=True)
 
     def blob_path(self, digest: str) -> Path:
