@@ -19,9 +19,9 @@ class Code(NamedTuple):
 CODES: Final[Mapping[str, Code]] = {
     "UNAUTHORIZED": Code(
         (401,),
-        "No token was shown, or one that this origin does not know.",
-        "Name the key folder of this origin with --keys, or the file of a tenant's token with --token-file; edges that"
-        " send logs need its log-token.",
+        "No token was shown, or one that does not count here; the message says what is wrong with one of an issuer.",
+        "Name the key folder of this origin with --keys, or the file of a tenant's token with --token-file or"
+        " NUNATAK_TOKEN; edges that send logs need its log-token.",
     ),
     "DENIED": Code(
         (403, 409),
