@@ -153,7 +153,7 @@ class Directory:
         key = (kind, name)
         error = self._nowhere.get(key)
         if error is not None and not (isinstance(error, NOWHERE) and self._repeats.take("")):
-            raise error
+            raise error.with_traceback(None)  # else each raise of what is remembered adds its frames to the last
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
         asked_at = self._clock()
@@ -209,7 +209,7 @@ class Directory:
             return
         error = self._nowhere.get(("host", host))
         if error is not None and not isinstance(error, NOWHERE):
-            raise error
+            raise error.with_traceback(None)
         try:
             owner = await self._look_up("host", host)
             taken = owner is not None or await self._is_held("host", host)

@@ -1,7 +1,7 @@
 """Images: fetched, verified, and held ready for workers, which get them as sealed memfds.
 
 Trust only grows, in one order: the catalogue's digest, the manifest's bytes, the blob's bytes, the pages. Each step
-hands out a value only after its check. Stores wrap stores: `DiskStore(disk, OriginStore(url))` is the whole cache.
+hands out a value only after its check. Stores wrap stores: `DiskStore(disk, Sources(...))` is the whole cache.
 
 What an image costs is known from its manifest, and is admitted before a byte of its blob is fetched: one that this edge
 could never hold is refused, others wait in turn, by tenant, until what is being prepared leaves room for them.
@@ -87,7 +87,7 @@ class Images:
         if image is not None:
             return image, None
         if (error := self._refused.get(digest)) is not None:
-            raise error
+            raise error.with_traceback(None)  # it is raised again and again, and would keep all frames
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 

@@ -169,16 +169,22 @@ class Front(Answers):
 
     def _finish(self, request: Request, stream: Stream, said: Answer | BaseException) -> None:
         try:
-            if not isinstance(said, Answer):
+            if isinstance(said, (ClientError, NunatakError)):  # not raised: it would hold the frame that holds it
+                self._not_answered(request, stream, said)
+            elif not isinstance(said, Answer):
                 raise said
-            if not stream.ended:
+            elif not stream.ended:
                 request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
-            self.answer(request, stream, said)
+            else:
+                self.answer(request, stream, said)
         except (ClientError, NunatakError) as error:
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         self._done(request)
+
+    def _not_answered(self, request: Request, stream: Stream, error: ClientError | NunatakError) -> None:
+        self._note(stream.service, error)
+        self.refuse(request, flow.refusal(error))
 
     def _again(self, request: Request, alone: bool) -> None:
         """A request has waited for another's answer."""
@@ -205,8 +211,7 @@ class Front(Answers):
         try:
             await self.answer_in_parts(request, stream, said)
         except (ClientError, NunatakError) as error:  # before anything was sent
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         except asyncio.CancelledError:
             self._left(stream)
             raise

@@ -154,7 +154,7 @@ class Life:
             service.step("pause_over")
         if service.state in ("cold", "parked"):
             if service.unfit is not None:
-                raise service.unfit
+                raise service.unfit.with_traceback(None)
             if (pause_s := self.quarantine.pause_s(service, now)) > 0:
                 raise BackingOff(pause_s)
             service.step("request")

@@ -102,7 +102,11 @@ def keygen(
 def origin(
     context: typer.Context,
     store: Annotated[
-        Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
+        str,
+        typer.Option(
+            help="Folder for images and the catalogue, made if missing; or a bucket, which several origins may share.",
+            metavar="FOLDER|s3://BUCKET/PREFIX",
+        ),
     ],
     keys: KeysOption,
     listen: Annotated[
@@ -145,11 +149,13 @@ def origin(
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.issuers import load_issuers
     from origin.registry.listening import parse_listen
+    from origin.registry.log_lines import open_lines
     from origin.registry.logs import Logs
     from origin.registry.oidc import Verifier
     from origin.registry.roles import Online
     from origin.registry.server import Origin
     from origin.registry.store import Store
+    from origin.storage.opening import open_store
 
     if print_config:
         typer.echo(as_file(context), nl=False)
@@ -177,9 +183,9 @@ def origin(
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each, and uploads
     os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
-    kept = Store(store)
+    kept = Store(open_store(store))
     tokens = Tokens(keys / TOKENS_FILE)
-    logs = Logs(store / "logs", log_token, tokens)
+    logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
     site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens, verifier=verifier(issuers))
 
     def reload() -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.registry.answers import CHUNK_BYTES, created, file, refusal
+from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
 from origin.registry.artifacts import ARTIFACT_MAX, Artifact, index_of, is_ours, parse_artifact
 from origin.registry.audit import Audit
 from origin.registry.door import Door
@@ -45,27 +45,30 @@ class Manifests:
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
         name, reference = repository_in(request), request.match_info["reference"]
-        tagged = self._repositories.tagged(name, reference) if TAG_NAME.fullmatch(reference) else None
+        tagged = await self._tagged(name, reference) if TAG_NAME.fullmatch(reference) else None
         digest = tagged or (reference if is_digest(reference) else None)
         if digest is not None and request.method == "HEAD":
-            self._store.use(self._store.manifest_path(digest))
-            self._store.use(self._store.artifact_path(digest))
-        if digest is not None and (size := self._store.manifest_size(digest)) is not None:
-            if name == REPOSITORY or self._repositories.has(name, digest):
+            for path in (self._store.manifest_path(digest), self._store.artifact_path(digest)):
+                await ask(self._store, self._store.use, path)
+        if digest is not None and (size := await ask(self._store, self._store.manifest_size, digest)) is not None:
+            if name == REPOSITORY or await ask(self._store, self._repositories.has, name, digest):
                 return file(request, self._store.manifest_path(digest), size, MANIFEST_TYPE, digest)
         elif digest is not None and (kept := await asyncio.to_thread(self._artifact_in, name, digest)) is not None:
             artifact, size = kept
             return file(request, self._store.artifact_path(digest), size, artifact.media_type, digest)
         if ":" in reference and digest is None:
             raise OciError(400, "DIGEST_INVALID", f"sha256:<64 hex digits> expected, got {reference[:200]!r}")
-        self._require(name)
+        await self._require(name)
         raise OciError(404, "MANIFEST_UNKNOWN", f"no manifest {reference[:200]} in {name}")
 
     def _artifact_in(self, name: str, digest: str) -> tuple[Artifact, int] | None:
         return self._store.read_artifact(digest) if self._repositories.has(name, digest) else None
 
-    def _require(self, name: str) -> None:
-        if not self._repositories.exists(name):
+    async def _tagged(self, name: str, tag: str) -> str | None:
+        return await ask(self._store, self._repositories.tagged, name, tag)
+
+    async def _require(self, name: str) -> None:
+        if not await ask(self._store, self._repositories.exists, name):
             raise OciError(404, "NAME_UNKNOWN", f"no repository {name[:80]}: nothing was pushed to it")
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -88,7 +91,7 @@ class Manifests:
         at = {} if name == REPOSITORY else {"repository": name}
         entry: dict[str, object] = {"what": "push", "manifest": digest, **at}
         if not by_digest:
-            old = self._repositories.tagged(name, reference)
+            old = await self._tagged(name, reference)
             entry = {"what": "tag", "tag": reference, "old": old, "new": digest, **at}
         await asyncio.to_thread(self._audit.write, submitter, [entry], durable=not by_digest)
         await asyncio.to_thread(self._repositories.enter, name, digest, artifact)
@@ -109,21 +112,21 @@ class Manifests:
     async def _delete(self, request: web.Request) -> web.Response:
         name, reference = repository_in(request), _reference(request)
         by_digest = is_digest(reference)
-        if name == REPOSITORY and by_digest and self._store.manifest_size(reference) is not None:
+        ours = by_digest and await ask(self._store, self._store.manifest_size, reference) is not None
+        if ours and name == REPOSITORY:
             return refusal(405, "UNSUPPORTED", f"{_KEPT} those that no service needs", Allow="GET, HEAD, PUT")
         self._door.owner(request, name)
-        self._require(name)
+        await self._require(name)
         submitter, at = self._door.submitter(request), {} if name == REPOSITORY else {"repository": name}
         if not by_digest:
-            if (tagged := self._repositories.tagged(name, reference)) is None:
+            if (tagged := await self._tagged(name, reference)) is None:
                 raise OciError(404, "MANIFEST_UNKNOWN", f"no tag {reference} in {name}")
             entry = {"what": "tag", "tag": reference, "old": tagged, "new": None, **at}
             await asyncio.to_thread(self._audit.write, submitter, [entry])
             await asyncio.to_thread(self._repositories.forget_tag, name, reference)
             return web.Response(status=202)
         kept = await asyncio.to_thread(self._store.read_artifact, reference)
-        here = kept is not None or self._store.manifest_size(reference) is not None
-        if not here or not self._repositories.has(name, reference):
+        if not (ours or kept is not None) or not await ask(self._store, self._repositories.has, name, reference):
             raise OciError(404, "MANIFEST_UNKNOWN", f"no manifest {reference} in {name}")
         await asyncio.to_thread(self._audit.write, submitter, [{"what": "delete", "manifest": reference, **at}])
         await asyncio.to_thread(self._repositories.leave, name, reference, kept[0] if kept is not None else None)
@@ -131,7 +134,7 @@ class Manifests:
 
     async def _list_tags(self, request: web.Request) -> web.Response:
         name = repository_in(request)
-        self._require(name)
+        await self._require(name)
         names = await asyncio.to_thread(self._repositories.tags, name)
         tags, link = page(names, f"/v2/{name}/tags/list", request.query.get("n"), request.query.get("last"))
         return web.json_response({"name": name, "tags": tags}, headers={"Link": link} if link else None)

@@ -16,7 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.registry.answers import CHUNK_BYTES, created, file, refusal
+from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
 from origin.registry.audit import Audit
 from origin.registry.door import Door
 from origin.registry.manifests import Manifests
@@ -79,8 +79,9 @@ class Registry:
     async def _get_blob(self, request: web.Request) -> web.StreamResponse:
         name, digest = repository_in(request), digest_in(request.match_info["digest"])
         path = self._store.blob_path(digest)
-        size = self._store.use(path) if request.method == "HEAD" else self._store.blob_size(digest)
-        if size is None or not self.repositories.exists(name):
+        used = request.method == "HEAD"
+        size = await (ask(self._store, self._store.use, path) if used else ask(self._store, path.size))
+        if size is None or not (name == REPOSITORY or await ask(self._store, self.repositories.exists, name)):
             raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest} in {name}")
         return file(request, path, size, "application/octet-stream", digest)
 
@@ -94,7 +95,7 @@ class Registry:
     async def _begin_upload(self, request: web.Request) -> web.Response:
         name, submitter = self._to_push(request), self._door.submitter(request)
         mounted = request.query.get("mount")
-        if mounted is not None and self._has(mounted, request.query.get("from", REPOSITORY)):
+        if mounted is not None and await self._has(mounted, request.query.get("from", REPOSITORY)):
             await asyncio.to_thread(self.repositories.found, name)
             return created(f"/v2/{name}/blobs/{mounted}", mounted)
         upload = self._store.begin_upload()
@@ -113,13 +114,13 @@ class Registry:
             self._door.owner(request, name)
         return name
 
-    def _has(self, digest: str, repository: str) -> bool:
+    async def _has(self, digest: str, repository: str) -> bool:
         """Whether a blob can be mounted from there; a client that is told no uploads it."""
         return (
             is_digest(digest)
             and is_repository(repository)
-            and self.repositories.exists(repository)
-            and self._store.use(self._store.blob_path(digest)) is not None
+            and await ask(self._store, self.repositories.exists, repository)
+            and await ask(self._store, self._store.use, self._store.blob_path(digest)) is not None
         )
 
     async def _upload_status(self, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ is in it that was not taken out. Another repository has what was pushed to it. B
 keeps names of them alone, so whoever takes a manifest out of one takes nothing from another, and `nunatak prune`
 removes what is in none and what nobody names.
 
-    repository-names/<name>                             that there is one; "/" of a name is written "!"
+    repository-names/<name>                             that there is one; "/" of a name is written "="
     repositories/<name>/tags/<tag>                      a digest
     repositories/<name>/manifests/<64 hex>              that it is in it
     repositories/<name>/referrers/<64 hex>/<64 hex>     of a subject and of a manifest that refers to it: its descriptor
@@ -21,7 +21,6 @@ from typing import Any, Final
 
 from origin.registry.artifacts import REFERRERS_MAX, Artifact
 from origin.registry.names import Submitter
-from origin.registry.notes import Notes
 from origin.registry.refusal import OciError
 from origin.registry.store import Store
 from vmimage.manifest import REPOSITORY
@@ -52,16 +51,16 @@ class Repositories:
     """Those of one store."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._notes = store, Notes(store)
+        self._store, self._blobs = store, store.blobs
 
     def names(self) -> list[str]:
         """All, sorted."""
-        noted = (key.replace("!", "/") for key in self._notes.below("repository-names"))
+        noted = (key.replace("=", "/") for key in self._below("repository-names"))
         return sorted({REPOSITORY, *noted})
 
     def exists(self, name: str) -> bool:
         """Whether something was pushed to it; `images` always is there."""
-        return name == REPOSITORY or self._notes.read(f"repository-names/{_key(name)}") is not None
+        return name == REPOSITORY or self._blobs.head(f"repository-names/{_key(name)}") is not None
 
     def found(self, name: str) -> None:
         """Let it be there.
@@ -73,7 +72,7 @@ class Repositories:
         head = name.partition("/")[0]
         if sum(1 for other in self.names() if other.partition("/")[0] == head) >= REPOSITORIES_MAX:
             raise OciError(403, "DENIED", f"at most {REPOSITORIES_MAX} repositories below {head} expected")
-        self._notes.write(f"repository-names/{_key(name)}", b"1")
+        self._blobs.put(f"repository-names/{_key(name)}", b"1")
 
     # Tags.
 
@@ -81,7 +80,7 @@ class Repositories:
         """Digest of the manifest that a tag names."""
         if name == REPOSITORY:
             return self._store.tagged(tag)
-        data = self._notes.read(f"{_at(name)}/tags/{tag}")
+        data = self._read(f"{_at(name)}/tags/{tag}")
         return data.decode() if data is not None else None
 
     def put_tag(self, name: str, tag: str, digest: str) -> None:
@@ -94,34 +93,36 @@ class Repositories:
         if name == REPOSITORY:
             self._store.put_tag(tag, digest)
         else:
-            self._notes.write(f"{_at(name)}/tags/{tag}", digest.encode())
+            self._blobs.put(f"{_at(name)}/tags/{tag}", digest.encode())
 
     def forget_tag(self, name: str, tag: str) -> bool:
         """Remove a tag; whether it was there."""
         if name == REPOSITORY:
             return self._store.forget_tag(tag)
-        return self._notes.forget(f"{_at(name)}/tags/{tag}")
+        there = self.tagged(name, tag) is not None
+        self._blobs.delete(f"{_at(name)}/tags/{tag}")
+        return there
 
     def tags(self, name: str) -> list[str]:
         """All of a repository, sorted."""
-        return self._store.tags() if name == REPOSITORY else self._notes.below(f"{_at(name)}/tags")
+        return self._store.tags() if name == REPOSITORY else self._below(f"{_at(name)}/tags")
 
     # Manifests.
 
     def has(self, name: str, digest: str) -> bool:
         """Whether a manifest that is in the store is in a repository."""
         if name == REPOSITORY:
-            return self._notes.read(f"{_at(name)}/removed/{_hex(digest)}") is None
-        return self._notes.read(f"{_at(name)}/manifests/{_hex(digest)}") is not None
+            return self._blobs.head(f"{_at(name)}/removed/{_hex(digest)}") is None
+        return self._blobs.head(f"{_at(name)}/manifests/{_hex(digest)}") is not None
 
     def require_room(self, name: str, subject: str | None) -> None:
         """:raises OciError: no further manifest may be pushed there, or none that refers to `subject`."""
         self.found(name)
         if name == REPOSITORY:  # `Store.put_artifact` looks for itself
             return
-        if len(self._notes.below(f"{_at(name)}/manifests")) >= MANIFESTS_MAX:
+        if len(self._below(f"{_at(name)}/manifests")) >= MANIFESTS_MAX:
             raise OciError(403, "DENIED", f"at most {MANIFESTS_MAX} manifests in {name} expected: delete some")
-        if subject is not None and len(self._notes.below(_referrers(name, subject))) >= REFERRERS_MAX:
+        if subject is not None and len(self._below(_referrers(name, subject))) >= REFERRERS_MAX:
             raise OciError(403, "DENIED", f"at most {REFERRERS_MAX} that refer to {subject} in {name} expected")
 
     def enter(self, name: str, digest: str, artifact: Artifact | None) -> None:
@@ -130,12 +131,12 @@ class Repositories:
         :param artifact: what it says, where it is none of ours.
         """
         if name == REPOSITORY:
-            self._notes.forget(f"{_at(name)}/removed/{_hex(digest)}")
+            self._blobs.delete(f"{_at(name)}/removed/{_hex(digest)}")
             return
-        self._notes.write(f"{_at(name)}/manifests/{_hex(digest)}", b"1")
+        self._blobs.put(f"{_at(name)}/manifests/{_hex(digest)}", b"1")
         if artifact is not None and artifact.subject is not None:
             note = f"{_referrers(name, artifact.subject)}/{_hex(digest)}"
-            self._notes.write(note, json.dumps(artifact.descriptor).encode())
+            self._blobs.put(note, json.dumps(artifact.descriptor).encode())
 
     def leave(self, name: str, digest: str, artifact: Artifact | None) -> None:
         """Take a manifest out of a repository, with the tags that name it."""
@@ -144,20 +145,20 @@ class Repositories:
                 self.forget_tag(name, tag)
         subject = artifact.subject if artifact is not None else None
         if name == REPOSITORY:
-            self._notes.write(f"{_at(name)}/removed/{_hex(digest)}", b"1")
+            self._blobs.put(f"{_at(name)}/removed/{_hex(digest)}", b"1")
             if subject is not None:
                 self._store.forget_referrer(subject, digest, though_here=True)
             return
         if subject is not None:
-            self._notes.forget(f"{_referrers(name, subject)}/{_hex(digest)}")
-        self._notes.forget(f"{_at(name)}/manifests/{_hex(digest)}")
+            self._blobs.delete(f"{_referrers(name, subject)}/{_hex(digest)}")
+        self._blobs.delete(f"{_at(name)}/manifests/{_hex(digest)}")
 
     def referrers(self, name: str, subject: str) -> list[Mapping[str, Any]]:
         """Descriptors of the manifests of a repository that refer to one, in the order of their digests."""
         if name == REPOSITORY:
             return list(self._store.referrers(subject))
         at = _referrers(name, subject)
-        found = (self._notes.read(f"{at}/{key}") for key in self._notes.below(at))
+        found = (self._read(f"{at}/{key}") for key in self._below(at))
         return [json.loads(data) for data in found if data is not None]
 
     # For `nunatak prune`.
@@ -165,17 +166,25 @@ class Repositories:
     def kept(self) -> set[str]:
         """Manifests that are in any repository but `images`, by digest."""
         others = (name for name in self.names() if name != REPOSITORY)
-        return {f"sha256:{key}" for name in others for key in self._notes.below(f"{_at(name)}/manifests")}
+        return {f"sha256:{key}" for name in others for key in self._below(f"{_at(name)}/manifests")}
 
     def tidy(self) -> None:
         """Forget what was taken out of `images` and is no longer in the store."""
-        for key in self._notes.below(f"{_at(REPOSITORY)}/removed"):
+        for key in self._below(f"{_at(REPOSITORY)}/removed"):
             if self._store.read_artifact(f"sha256:{key}") is None:
-                self._notes.forget(f"{_at(REPOSITORY)}/removed/{key}")
+                self._blobs.delete(f"{_at(REPOSITORY)}/removed/{key}")
+
+    def _read(self, key: str) -> bytes | None:
+        found = self._blobs.read(key)
+        return found[0] if found is not None else None
+
+    def _below(self, prefix: str) -> list[str]:
+        """The last segments of the keys `prefix/SEGMENT`, sorted."""
+        return sorted(listed.key.rpartition("/")[2] for listed in self._blobs.list(prefix))
 
 
 def _key(name: str) -> str:
-    return name.replace("/", "!")
+    return name.replace("/", "=")
 
 
 def _at(name: str) -> str:

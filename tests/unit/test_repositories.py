@@ -8,7 +8,6 @@ import pytest
 from origin.registry import repositories
 from origin.registry.artifacts import Artifact, parse_artifact
 from origin.registry.names import Submitter
-from origin.registry.notes import Notes
 from origin.registry.prune import DAY_S, Pruning, Rules
 from origin.registry.refusal import OciError
 from origin.registry.repositories import Repositories, is_repository, owns
@@ -139,11 +138,3 @@ def test_numbers_are_bounded(store: Store, kept: Repositories, monkeypatch: pyte
         kept.put_tag("acme/a", tag, SUBJECT)
     with pytest.raises(OciError, match="at most 2 tags"):
         kept.put_tag("acme/a", "three", SUBJECT)
-
-
-@pytest.mark.parametrize("key", ["", "/x", "tags/..", "repositories/../lock", "repositories/a/b\n", "Repositories/a"])
-def test_keys_of_notes_that_are_none(store: Store, key: str) -> None:
-    notes = Notes(store)
-    for attempt in (lambda: notes.read(key), lambda: notes.write(key, b""), lambda: notes.forget(key)):
-        with pytest.raises(ValueError, match="the key of a note"):
-            attempt()
