@@ -114,6 +114,7 @@ class Directory:
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
         self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look_up: Callable[[], None] = lambda: None  # somebody asks for a name that is not known here
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
         self._take_over_at = math.inf  # when services take over what they have not yet of what has changed
@@ -157,6 +158,7 @@ class Directory:
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
         asked_at = self._clock()
+        self.on_look_up()
         while True:
             try:
                 return await self._lookups.do(key, lambda: self._find(kind, name))

@@ -285,7 +285,7 @@ class Life:
         machine, service.machine = service.machine, None
         service.crashes_in_row, service.pause_until, service.unfit = 0, 0.0, None
         if self.quarantine.on_version(service):
-            self.released(service.name, "new_version")
+            self.released(service.slot, "new_version")
         service.step("replaced")
         service.withdrawn = release is None
         for old in (machine, *list(service.others)):

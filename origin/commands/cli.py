@@ -19,6 +19,7 @@ from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
+from origin.commands.release_cli import release
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
@@ -31,6 +32,7 @@ from origin.commands.shared import (
     TokenOption,
     WithKeyOption,
     WrittenOption,
+    YesOption,
     load_signing,
     load_upload_token,
     written_choice,
@@ -56,6 +58,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(release, name="release")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -247,6 +250,7 @@ def publish(
             "--dry-run", help="Have all of it checked, here and by the origin, as if it were published; change nothing."
         ),
     ] = False,
+    yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -275,7 +279,7 @@ def publish(
         publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = written_choice(written), load_signing(keys, with_key)
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, dry_run=dry_run),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, dry_run=dry_run, sure=yes),
         load_trust(keys),
         origin,
         keys,

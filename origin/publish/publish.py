@@ -38,6 +38,7 @@ def publish(
     warn: Warn = lambda _: None,
     *,
     dry_run: bool = False,
+    sure: bool = True,
 ) -> Exchange:
     """Make every service of `publications` what it shall be, all at one instant.
 
@@ -48,6 +49,7 @@ def publish(
         `origin.publish.written`.
     :param warn: called with a line for each role that ends soon.
     :param dry_run: have all of it checked, by the origin too, and change nothing; the records are what they would be.
+    :param sure: whether a change is meant that is far larger than what was there, see `origin.publish.shape`.
     :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused; keys that
         edges do not trust, or not any more. Nothing was sent.
     :raises OriginError: answers that were not expected.
@@ -65,7 +67,7 @@ def publish(
     def revise(_: Records) -> Mapping[str, Wanted]:
         return wanted
 
-    entries = Entries(trust, signer, now, written)
+    entries = Entries(trust, signer, now, written, sure=sure)
     yield from entries.look(names, revise)
     if dry_run:
         disks = {disk.manifest.digest for publication in publications for disk in publication.disks}
@@ -73,7 +75,7 @@ def publish(
         coming = {digest: image.size for digest, image in manifests.items()}
         return (yield from entries.check(names, revise, coming))
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
-    yield from _upload(images)
+    yield from upload(images)
     return (yield from entries.point(names, revise))
 
 
@@ -138,7 +140,7 @@ def _require_named(images: Mapping[str, ImageBundle], disks: Collection[str]) ->
             raise PublisherError(f"manifest: {what} {digest} expected at the origin, not there: send it with the image")
 
 
-def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
+def upload(images: Mapping[str, ImageBundle]) -> _Upload:
     """Bring every image to the origin that it does not have."""
     asked = list(images)
     responses = yield [Request("HEAD", f"/v2/{REPOSITORY}/manifests/{digest}") for digest in asked]

@@ -229,6 +229,8 @@ def what(old: ServiceRecord | None, new: ServiceRecord, history: tuple[str, ...]
         return "publish"
     if new.manifest_digest != old.manifest_digest:
         return "rollback" if new.manifest_digest in history else "publish"
+    if new.candidate != old.candidate:
+        return "release"
     return "hosts" if new.hosts != old.hosts else "tenant" if new.tenant != old.tenant else "publish"
 
 
@@ -256,6 +258,8 @@ def _about(record: ServiceRecord | None) -> dict[str, object] | None:
         "hosts": list(record.hosts),
         "tenant": record.tenant,
     }
+    if record.candidate is not None:
+        about["candidate"] = {"image": record.candidate.digest, "share": record.candidate.share / 100}
     return about | ({"withdrawn": record.withdrawn} if record.withdrawn else {})
 
 

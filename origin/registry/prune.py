@@ -86,6 +86,7 @@ def kept_images(signed: Iterable[Targets], rules: Rules, now: datetime) -> set[s
     for record, target in _services(signed):
         if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
             kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}
+            kept |= {record.candidate.digest} if record.candidate is not None else set()
     return kept
 
 
