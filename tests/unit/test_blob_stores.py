@@ -1,6 +1,7 @@
 """Is every store the same store: a folder, memory, and buckets of two servers, with races of many writers?"""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -268,6 +269,13 @@ def test_options_that_name_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
             open_store(text)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.0.2.1:9")
     with pytest.raises(OperatorError, match="https expected"):
+        open_store("s3://bucket")
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "origin.storage.s3", raising=False)
+    with pytest.raises(OperatorError, match=r"pip install 'nunatak\[s3\]'"):
         open_store("s3://bucket")
 
 
