@@ -44,7 +44,7 @@ class Releases:
         self._last_good = LastGood(supervisor, supervisor.config.cache / "last_good.json")
         self.by_service: dict[str, Trial] = {}
         self.on_stop: Callable[[Report], None] = lambda _: None  # who tells the origin may do it at once
-        supervisor.on_met, supervisor.release_of = self.meet, self.describe
+        supervisor.on_met, supervisor.release_of, supervisor.troubles = self.meet, self.describe, self.troubles
         for service in list(supervisor.directory.by_name.values()):
             self.meet(service)
         supervisor.tasks.keep("releases", self._tick)
@@ -187,6 +187,12 @@ class Releases:
     def reports(self) -> Iterable[Report]:
         """What the origin is told of each release that has begun here."""
         return [trial.report() for trial in self.by_service.values() if trial.state != "preparing"]
+
+    def troubles(self) -> tuple[list[str], list[str]]:
+        """Candidates that are stopped, and versions that do not come up, a line each."""
+        stopped = [each for each in self.by_service.values() if each.state == "stopped"]
+        lines = [f"the candidate of {each.stable.name} ({each.cause})" for each in stopped]
+        return sorted(lines), self._last_good.troubles()
 
     def describe(self, service: str) -> Mapping[str, Any] | None:
         """A release as operators see it, None where none is under way of the service."""
