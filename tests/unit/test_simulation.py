@@ -189,6 +189,15 @@ def test_owners_save_fetches_and_share_the_load() -> None:
     assert sum(owned.tiers.values()) == sum(alone.tiers.values())
 
 
+def test_owners_of_eight_edges_with_a_tenth_of_the_machines_each() -> None:
+    """Half as many hits again, and nobody has 1.3 times its share; smaller than the study `owners`, and the same law."""
+    demand = Demand(3000, own=0.0, seed=5)
+    plan = Plan(demand, share_of_machines(demand, 10), requests=60_000, warm=30_000)
+    alone, owned = play(replace(plan, owners=False)), play(plan)
+    assert owned.share("resident") >= 1.5 * alone.share("resident")
+    assert owned.max_over_mean <= 1.3
+
+
 def test_an_edge_that_is_gone_serves_nobody_and_all_are_served() -> None:
     # Requests come for 6 s; from 2 s on they are counted.
     result = play(replace(PLAN, owners=True, outages=(Outage(1, 2.0, 99.0),), pops=1))
