@@ -18,8 +18,8 @@ from edge.common.frequent import Frequent
 OWNERS: Final = 2  # of a key: one may die, or be full, and most of what it had is still in one other place
 BOUND: Final = 1.25  # times a member's share of the load
 # The same by heart-beats, which are seconds old: a member that is above it gets nothing until its next one, and what it
-# owns is opened elsewhere meanwhile. At 1.25 that happened to members that were no busier than their keys make them, and
-# a quarter of the hits went (`nunatak simulate owners`); at 1.4 nobody is above 1.3 times its share, and none goes.
+# owns is opened elsewhere meanwhile. At 1.25 that happened to members that were no busier than their keys make them,
+# and a fifth of the hits went (`nunatak simulate owners`); at 1.4 nobody has 1.3 times its share, and none goes.
 BOUND_BY_BEATS: Final = 1.4
 HOT_SHARE: Final = 0.05  # of a POP's requests, from which on a service is everywhere
 WINDOW: Final = 4096  # requests after which counts are halved: what counts is about the last 8,000
