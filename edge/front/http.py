@@ -22,6 +22,7 @@ from edge.front.asking import block_of
 from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
+from edge.front.elsewhere import Elsewhere
 from edge.front.leaving import asked_once_more
 from edge.front.listeners import Listeners
 from edge.front.marks import Marks
@@ -61,9 +62,10 @@ class Front(Answers):
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         wish = Wish(config.response_heuristics == "on", int(config.response_stale))
         self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
-        self._marks = Marks(config)
+        self.marks = self._marks = Marks(config)
         self.take_up(config)
         self.telling: Final = Telling(self._marks, self._tasks)
+        self.elsewhere: Elsewhere | None = None  # who may answer in place of machines here
 
     # Connections.
 
@@ -143,6 +145,8 @@ class Front(Answers):
                 if then == "served":
                     self._done(request)
                 return True
+            if self.elsewhere is not None and self.elsewhere.takes(request, service):
+                return False
             block = self._block(request, route)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
@@ -325,7 +329,9 @@ class Front(Answers):
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
             service = request.service = self._known(route) or await self.directory.find(route.kind, route.name)
-            if request.fill is not None or not await self._caching.answered(request, route, service):
+            if request.fill is None and await self._caching.answered(request, route, service):
+                return
+            if self.elsewhere is None or not await self.elsewhere.serves(request, service):
                 await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
             self._note(request.service, error)
