@@ -66,11 +66,12 @@ class SharedSite(Site):
         *,
         memory: str | None = None,
         config: Mapping[str, int | float | str | bool] | None = None,
+        origin: str = "",
         listen: str = f"{LOOPBACK}:0",
     ) -> Server:
         """One of those that it starts with; no test adds another, which later tests would meet."""
         assert not self._ready, "a test that needs an edge more takes `own_site`"
-        return super().add_edge(memory=memory, config=config, listen=listen)
+        return super().add_edge(memory=memory, config=config, origin=origin, listen=listen)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tuf.api.metadata import DelegatedRole, MetaFile, Snapshot, Targets
 
-from edge.catalogue.metadata import translated
+from edge.catalogue.metadata import still_signed, translated
 from vmimage.errors import VerificationError
 from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.renewal import expiries
@@ -150,6 +150,23 @@ def verified(view: View, role: str, file: MetaFile, data: bytes, bin_: Role | No
     if signed.version != file.version:
         raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
     return found
+
+
+def refuse_older_view(old: View, new: View, known: Collection[str]) -> None:
+    """Versions go up.
+
+    :param known: the bins of the old view that are loaded.
+    :raises VerificationError: one went back, and no key that signed the present one was taken away.
+    """
+    if still_signed(new.trust.root, *old.signed) and (
+        new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
+    ):
+        raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+    if old.trust.bin_keys != new.trust.bin_keys:
+        return  # their versions too are what another key says
+    for role in known:  # the publisher has signed these: no online key, old or new, may take them back
+        if (before := old.file(role)) is not None:
+            refuse_older(role, before, new.file(role))
 
 
 def refuse_older(role: str, before: MetaFile, after: MetaFile | None) -> None:

@@ -1,8 +1,7 @@
 """Content by digest, and what came from the origin kept on disk. Stores wrap stores.
 
-`DiskStore(disk, ..., OriginStore(url))` is the whole cache, the latter from `edge.content.registry`. Each hands out
-bytes only after their length and SHA-256 were checked, whoever had them. What the bytes mean is `images`' and `disks`'
-business.
+`DiskStore(disk, ..., Sources(...))` is the whole cache, the latter from `edge.sources.fetch`. Each hands out bytes only
+after their length and SHA-256 were checked, whoever had them. What the bytes mean is `images`' and `disks`' business.
 """
 
 import asyncio

@@ -199,7 +199,8 @@ class Caching:
         front = self._front
         if request.told is not None:
             line += told_to_peer(request, now - entry.began, entry.said)
-        end = b"%b%bX-Request-Id: %b\r\n%b\r\n" % (line, front.via, request.id, front.connection_line(request))
+        said = line, front.via, request.version_line, request.id, front.connection_line(request)
+        end = b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % said
         front.begin(request, code, head + end, body)
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
@@ -210,6 +211,7 @@ class Caching:
         again = Request(Nobody(request.remote, request.connection.reached))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
         again.loops, again.refreshes, again.complete = request.loops, True, True
+        again.visitor = request.visitor  # of the version whose answer is stale
         again.headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]
         self._front.take(again)
 

@@ -31,6 +31,7 @@ from edge.front.reached import Reached
 from edge.front.request import ClientConnection, Request
 from edge.front.sockets import Sockets
 from edge.front.telling import Telling
+from edge.front.versions import Versions
 from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -66,6 +67,7 @@ class Front(Answers):
         self.take_up(config)
         self.telling: Final = Telling(self._marks, self._tasks)
         self.elsewhere: Elsewhere | None = None  # who may answer in place of machines here
+        self.versions: Final = Versions(self._marks, supervisor, counters)
 
     # Connections.
 
@@ -139,7 +141,7 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
-            request.service = service
+            service = request.service = self.versions.of(request, service)
             then = self._caching.take(request, route, service, self._again)
             if then != "forward":
                 if then == "served":
@@ -147,7 +149,7 @@ class Front(Answers):
                 return True
             if self.elsewhere is not None and self.elsewhere.takes(request, service):
                 return False
-            block = self._block(request, route)
+            block = block_of(request, route, self._marks, self._config.max_body)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
             stream = self._stream(request, service, block + request.body(), whole=True)
@@ -173,16 +175,22 @@ class Front(Answers):
 
     def _finish(self, request: Request, stream: Stream, said: Answer | BaseException) -> None:
         try:
-            if not isinstance(said, Answer):
+            if isinstance(said, (ClientError, NunatakError)):  # not raised: it would hold the frame that holds it
+                self._not_answered(request, stream, said)
+            elif not isinstance(said, Answer):
                 raise said
-            if not stream.ended:
+            elif not stream.ended:
                 request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
-            self.answer(request, stream, said)
+            else:
+                self.answer(request, stream, said)
         except (ClientError, NunatakError) as error:
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         self._done(request)
+
+    def _not_answered(self, request: Request, stream: Stream, error: ClientError | NunatakError) -> None:
+        self._note(stream.service, error)
+        self.refuse(request, flow.refusal(error))
 
     def _again(self, request: Request, alone: bool) -> None:
         """A request has waited for another's answer."""
@@ -209,8 +217,7 @@ class Front(Answers):
         try:
             await self.answer_in_parts(request, stream, said)
         except (ClientError, NunatakError) as error:  # before anything was sent
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         except asyncio.CancelledError:
             self._left(stream)
             raise
@@ -239,7 +246,7 @@ class Front(Answers):
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
         route = routes.route(request.host, target, self.directory.service_host)
-        if route is None or self._known(route) is not stream.service:
+        if route is None or (known := self._known(route)) is None or known.name != stream.service.name:
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
@@ -328,7 +335,8 @@ class Front(Answers):
                 route = self._route(request) or route  # that host is a service's own
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
-            service = request.service = self._known(route) or await self.directory.find(route.kind, route.name)
+            service = self._known(route) or await self.directory.find(route.kind, route.name)
+            service = request.service = self.versions.of(request, service)
             if request.fill is None and await self._caching.answered(request, route, service):
                 return
             if self.elsewhere is None or not await self.elsewhere.serves(request, service):
@@ -336,9 +344,6 @@ class Front(Answers):
         except (ClientError, NunatakError) as error:
             self._note(request.service, error)
             await self.explain(request, error)
-
-    def _block(self, request: Request, route: routes.Route) -> bytes:
-        return block_of(request, route, self._marks, self._config.max_body)
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         if request.upgrade:
@@ -351,7 +356,7 @@ class Front(Answers):
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
-        block, length = self._block(request, route), request.content_length
+        block, length = block_of(request, route, self._marks, self._config.max_body), request.content_length
         whole = not request.has_body
         fits = length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX
         if length is not None and fits and not (whole or request.expects_continue):

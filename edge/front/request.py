@@ -72,6 +72,10 @@ class Request:
     came_at = 0.0  # loop time at which a peer's was taken
     owners: tuple[str, ...] | None = None  # peers that may answer in this edge's place, the best first, once asked for
     task: "asyncio.Task[None] | None" = None
+    # Of a service with two versions (`edge.front.versions`).
+    visitor = b""  # who asks, once that matters
+    visitor_line = b""  # of its answer, whole: a cookie for who had none
+    version_line = b""  # of its answer, whole lines: which version it was, and that cookie
     # What it is known by (`edge.front.marks`).
     id = b""
     said_id = b""  # the X-Request-Id field; none that is valid where there are several

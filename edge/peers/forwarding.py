@@ -57,6 +57,8 @@ class Forwarding:
             return ()
         if request.host is None or request.version != (1, 1):
             return ()  # a peer would be told more of it than its client said
+        if request.version_line:
+            return ()  # of two versions: each edge measures its own candidates
         hot, fill = self._hot.asked(service.name), request.fill
         leads = fill is not None and fill.place is not None and request.method == "GET"
         shares = self._share == "requests" and not hot

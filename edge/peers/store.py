@@ -41,10 +41,11 @@ class Collapsed:
         if recent is not None:
             return ref.check(recent, ref.digest)
         load.from_origin = True
-        return ref.check(await self._under_way.do(ref.digest, lambda: self._fetch(ref)), ref.digest)
+        return ref.check(await self._under_way.do(ref.digest, lambda: self._fetch(ref, load)), ref.digest)
 
-    async def _fetch(self, ref: Ref) -> bytes:
-        data = await self._inner.get(ref, Load())
+    async def _fetch(self, ref: Ref, load: Load) -> bytes:
+        """:param load: of whoever asked first."""
+        data = await self._inner.get(ref, load)
         if self._recent_bytes + len(data) <= RECENT_BYTES:
             self._recent[ref.digest] = data
             self._recent_bytes += len(data)

@@ -70,6 +70,8 @@ class Taking:
     def _begin(self, request: Request, service: Service, image: str) -> None:
         if self._front.draining is not None:
             self._give_back(request, "draining")
+        elif service.candidate is not None:
+            self._give_back(request, "release")
         elif service.release.manifest_digest != image:
             self._directory.look_now()  # one of the two is behind
             self._give_back(request, "other-image")
