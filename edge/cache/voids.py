@@ -21,6 +21,9 @@ class Voids:
         self._floor = 0.0
         self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
+
     def note(self, where: tuple[str, str], now: float) -> None:
         """What is kept of a service's URI is void. :param now: loop time."""
         service, uri = where
