@@ -33,7 +33,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "Operator: run origins and edges": (
         *("origin", "parent", "store", "prune", "audit", "hold", "edge", "secrets"),
-        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
+        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor", "peer-certificate"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "wan", "simulate"),
 }

@@ -97,10 +97,14 @@ class Loads:
     def __init__(self, members: Sequence[Member]) -> None:
         weight = sum(member.weight for member in members)
         self._shares = {member.id: member.weight / weight for member in members}
-        self._said = {member.id: member.load for member in members}
-        self._said_of_all = sum(self._said.values())
+        self.heard(members)
         self._sent = dict.fromkeys(self._shares, 0)
         self._sent_to_all = 0
+
+    def heard(self, members: Sequence[Member]) -> None:
+        """The same members have said anew what their load is."""
+        self._said = {member.id: member.load for member in members}
+        self._said_of_all = sum(self._said.values())
 
     def sent(self, member: str) -> None:
         """A request was placed there; in the counts nothing is very old."""
