@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from edge.config.fleet import FleetOptions
 from vmimage.options import About
 
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoomOptions:
+class RoomOptions(FleetOptions):
     """How much memory and disk space an edge takes for machines, images and logs. Bytes throughout."""
 
     memory: Annotated[

@@ -14,6 +14,7 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.fleet_cli import fleet
 from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
@@ -37,6 +38,7 @@ from origin.commands.shared import (
 from origin.commands.static_cli import static
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
+from origin.commands.waiting import WaitOption, wait_for_edges
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
@@ -53,6 +55,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(fleet, name="fleet")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -113,6 +116,14 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            help="NATS server that events for edges go to as well; needs the extra nunatak[nats].",
+            metavar="nats://HOST:PORT",
+            show_default="none",
+        ),
+    ] = None,
     config: ConfigOption = None,
     print_config: PrintOption = False,
 ) -> None:
@@ -128,6 +139,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
+    from origin.fleet.pages import join_fleet
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
@@ -135,6 +147,7 @@ def origin(
     from origin.registry.roles import Online
     from origin.registry.server import Origin
     from origin.registry.store import Store
+    from origin.storage.files import Files
 
     if print_config:
         typer.echo(as_file(context), nl=False)
@@ -161,6 +174,7 @@ def origin(
     tokens = Tokens(keys / TOKENS_FILE)
     logs = Logs(store / "logs", log_token, tokens)
     site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens)
+    join_fleet(site, Files(store / "fleet"), tokens, nats or "")
 
     def reload() -> None:
         try:
@@ -212,6 +226,7 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -247,6 +262,7 @@ def publish(
         token_file,
         plain_http,
     )
+    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 
 @app.command()

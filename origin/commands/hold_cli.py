@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from origin.commands.waiting import WaitOption, wait_for_edges
 from vmimage.errors import PublisherError
 from vmimage.text import plain
 
@@ -42,15 +43,17 @@ def add(
     service: ServiceOption = None,
     tenant: TenantOption = None,
     image: ImageOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Hold images, services or tenants: edges answer 503 (on_hold) for them, from their next look at the catalogue on.
+    """Hold images, services or tenants: edges answer 503 (on_hold) for them, as soon as they hear of it.
 
-    Edges end their machines, and drop their parked records and kept answers. Needs the operator's publisher key and
-    token. For one edge alone it is `nunatak ctl hold`.
+    An edge that the feed does not reach finds it at its next look at the catalogue. Edges end their machines, and drop
+    their parked records and kept answers. Needs the operator's publisher key and token. For one edge alone it is
+    `nunatak ctl hold`.
     """
-    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http)
+    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http, wait)
 
 
 @hold.command()
@@ -60,11 +63,12 @@ def release(
     service: ServiceOption = None,
     tenant: TenantOption = None,
     image: ImageOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Release what is held: edges run it again, from its image."""
-    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http)
+    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http, wait)
 
 
 @hold.command("list")
@@ -92,7 +96,15 @@ def _named(service: Sequence[str] | None, tenant: Sequence[str] | None, image: S
     return what
 
 
-def _change(what: list[str], held: bool, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
+def _change(
+    what: list[str],
+    held: bool,
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    wait: float | None,
+) -> None:
     from origin.keys import load_signer, load_trust
     from origin.publish import holds
     from origin.publish.client import carry_out
@@ -100,9 +112,11 @@ def _change(what: list[str], held: bool, origin: str, keys: Path, token_file: Pa
 
     by = Operator(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC), _warn)
     exchange = holds.hold(by, what) if held else holds.release(by, what)
-    carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
+    token = load_upload_token(keys, token_file)
+    carry_out(exchange, url=origin, token=token, plain_http=plain_http)
     for each in what:
         typer.echo(f"{each} is {'held' if held else 'released'}")
+    wait_for_edges(wait, origin, token, plain_http)
 
 
 def _warn(line: str) -> None:

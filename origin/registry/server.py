@@ -18,15 +18,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
@@ -38,6 +38,7 @@ from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
+from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import older_roots, roots_of
@@ -52,6 +53,7 @@ from origin.registry.roles import (
     renew,
     renew_after,
     resume,
+    saying,
 )
 from origin.registry.store import Store
 from vmimage.renewal import ended, ending
@@ -100,6 +102,9 @@ class Origin:
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
+        self.on_published: Callable[[Published, Published], None] = lambda _before, _after: None  # in any thread
+        self.parts: list[Part] = []  # of the application, beside what is here
+        self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         files, state = self._resumed(metadata)
         self._write(files)
         self._state: Published = self._as_stored(state)
@@ -135,8 +140,20 @@ class Origin:
         )
         if self._logs is not None:
             app.add_routes(self._logs.routes(self._authorise_reader))
+        for part in self.parts:
+            part.join(app)
         app.cleanup_ctx.append(self._renewing)
         return app
+
+    @property
+    def online(self) -> Online:
+        """The keys that stay here, of the newest root."""
+        return self._online
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one that edges are given now."""
+        return self._state.timestamp
 
     def change_tokens(self, token: str | None, log_token: str | None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
@@ -155,7 +172,7 @@ class Origin:
             online = self._online
             if (data := submitted.get(Root.type)) is not None:
                 online = self._find_online(follow([data], self._state.trust.root))
-            sizes, now = self._store.manifest_size, self._clock()
+            sizes, now, before = self._store.manifest_size, self._clock(), self._state
             files, state = accept(self._state, submitted, sizes, online, now, submitter)
             entries = list(changes(self._state, state, submitted))
             self._audit.write(submitter, entries)
@@ -166,6 +183,7 @@ class Origin:
                     self._audit.write(submitter, [entry | {"failed": str(error)} for entry in entries])
                 raise
             self._online = online
+        self.on_published(before, state)
 
     def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
         """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
@@ -221,6 +239,12 @@ class Origin:
         """Sign a fresh timestamp, durably. Blocks."""
         with self._changing:
             self._advance(*renew(self._state, self._online, self._clock()))
+
+    def stamp(self, fields: Mapping[str, Any]) -> None:
+        """Sign a fresh timestamp that says these beside the fields of TUF, durably. Blocks."""
+        with self._changing:
+            state = replace(self._state, timestamp=saying(self._state.timestamp, fields))
+            self._advance(*renew(state, self._online, self._clock()))
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
