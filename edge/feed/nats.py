@@ -49,15 +49,15 @@ class NatsFeed:
 
         client = Client()
         try:
-            await client.connect(
-                self._url,
-                allow_reconnect=False,
-                connect_timeout=int(CONNECT_S),
-                ping_interval=PING_S,
-                max_outstanding_pings=2,
-                closed_cb=over,
-                error_cb=_ignored,
-            )
+            async with asyncio.timeout(CONNECT_S):  # the library's own is for one of its tries
+                await client.connect(
+                    self._url,
+                    allow_reconnect=False,
+                    ping_interval=PING_S,
+                    max_outstanding_pings=2,
+                    closed_cb=over,
+                    error_cb=_ignored,
+                )
             await client.subscribe(subject(origin), cb=take)
             await client.flush(int(CONNECT_S))  # the server has the subscription
             yield None

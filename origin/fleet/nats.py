@@ -68,14 +68,14 @@ class NatsPublisher:
         self._loop, failing = asyncio.get_running_loop(), ""
         while not self._closing:
             try:
-                client = await nats.connect(
-                    self._url,
-                    allow_reconnect=False,
-                    connect_timeout=CALL_S,
-                    ping_interval=PING_S,
-                    max_outstanding_pings=2,
-                    error_cb=_ignored,
-                )
+                async with asyncio.timeout(CALL_S):  # the library's own is for one of its tries
+                    client = await nats.connect(
+                        self._url,
+                        allow_reconnect=False,
+                        ping_interval=PING_S,
+                        max_outstanding_pings=2,
+                        error_cb=_ignored,
+                    )
                 failing = ""
                 try:
                     await self._send(client)
