@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from edge.access.access_log import AccessLog
+from edge.catalogue.asking import metadata_sources
 from edge.catalogue.directory import Directory
 from edge.catalogue.urgent import FedCatalogue
 from edge.common import log
@@ -28,7 +29,6 @@ from edge.config.options import EdgeConfig
 from edge.config.reload import reread
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
-from edge.content.registry import OriginStore
 from edge.content.seal import load_seal
 from edge.feed.joining import Joined
 from edge.front import handover
@@ -41,6 +41,8 @@ from edge.operators.door import Operators
 from edge.operators.pages import Admin
 from edge.operators.tail import Requests
 from edge.place import places_of, take_place
+from edge.sources.credentials import read_credentials
+from edge.sources.made import web_sources
 from edge.supervisor.supervisor import PARK_S, Supervisor
 from edge.telemetry.begin import begin
 from edge.vmm.kernel.host import ask_for_short_slices
@@ -100,15 +102,16 @@ async def serve(
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
-    catalogue = FedCatalogue(config.cache / "tuf", config.origin.rstrip("/") + "/tuf/", root, counters)
+    catalogue = FedCatalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
-    origin = OriginStore(config.origin, config.origin_timeout, counters)
-    store = DiskStore(blobs, threads, keeping_thread, origin, counters)
+    sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))
+    directory.on_look_up = sources.expect
+    store = DiskStore(blobs, threads, keeping_thread, sources, counters)
     audit = Audit(config.cache / "audit.jsonl")
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
-        joined = Joined(config, [config.origin], catalogue, supervisor)
+        joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
         access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
@@ -145,7 +148,7 @@ async def serve(
         await joined.close()
         if not leaving.taken:
             front.listeners.remove_files()
-    await origin.close()
+    await sources.close()
     if traces is not None:
         await traces.close()
     for pool in (threads, keeping_thread):

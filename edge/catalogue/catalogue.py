@@ -7,7 +7,7 @@ and that is loaded again from disk at start:
 
 - it never goes back a version, unless the trust root has taken the keys away that signed the present one: what a thief
   of the online keys has signed, however high its version, is forgotten then (TUF specification 5.3.11);
-- when nothing has changed a refresh is one conditional GET;
+- when nothing has changed a refresh is one conditional GET; of several sources `edge.catalogue.asking` says which;
 - past its expiry, entries of roles that were verified before stay usable and new roles are refused; a tenant's file
   that has ended leaves its services as they were, and holds up nobody else;
 - what the operator holds (`vmimage.holds`) is not there, and the list is read before all else, also after it was lost;
@@ -21,7 +21,7 @@ is here takes microseconds and no lock. The folder belongs to one Catalogue.
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,13 +33,13 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
 from tuf.ngclient import UpdaterConfig
 
+from edge.catalogue.asking import Asking, MetadataSource
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
     READ_TIMEOUT_S,
     CatalogueExpired,
     Fetcher,
     FollowingUpdater,
-    still_signed,
     translated,
 )
 from edge.catalogue.view import (
@@ -51,8 +51,8 @@ from edge.catalogue.view import (
     holds_of,
     is_bin,
     known_tenants,
-    refuse_older,
     refuse_older_services,
+    refuse_older_view,
     said,
     verified,
 )
@@ -86,7 +86,7 @@ class Catalogue:
     def __init__(
         self,
         metadata_dir: Path,
-        metadata_url: str,
+        metadata: str | Sequence[MetadataSource],
         root_bytes: bytes,
         counters: Counters | None = None,
         *,
@@ -97,19 +97,19 @@ class Catalogue:
         """Load what was verified before; touches no network.
 
         :param metadata_dir: made if missing; what was verified stays here across restarts.
-        :param metadata_url: of the origin's TUF files, as "http://origin/tuf/".
+        :param metadata: where the TUF files are: sources in order, or the URL of one, as "http://origin/tuf/".
         :param root_bytes: the trust root that the operator gave this edge.
         :param clock: seconds since 1970, for expiry.
         :raises OperatorError: the folder cannot be written, or `root_bytes` is no trust root.
         """
         self._dir, self._tuf = metadata_dir, metadata_dir / "tuf"
-        self._url = metadata_url.rstrip("/") + "/"
+        sources = [MetadataSource(metadata, metadata)] if isinstance(metadata, str) else metadata
         self._root = root_bytes
         self._clock, self._counters = clock, counters or Counters()
         self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
         self._failing = False
         self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
-        self._etag: str | None = None
+        self._asking = Asking(sources, self._counters)
         self._view: View | None = None
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
@@ -117,7 +117,7 @@ class Catalogue:
             (metadata_dir / "bins").mkdir(parents=True, exist_ok=True)
             self._tuf.mkdir(exist_ok=True)
             self._root_version = Metadata[Root].from_bytes(root_bytes).signed.version
-            self._updater()
+            self._updater(sources[0].url)
         except OSError as error:
             raise OperatorError(
                 f"a writable folder expected at {metadata_dir}: {error.strerror}: "
@@ -150,41 +150,33 @@ class Catalogue:
         :raises VerificationError: an answer that is not what the trust root demands, or one that is expired.
         """
         with self._refreshing:
-            url = self._url + "timestamp.json"
-            with translated():
-                data, etag = self._fetcher.poll(url, self._etag if self._view else None)
-                if data is None:
-                    self._refuse_if_expired()
-                    return False
-                self._fetcher.primed[url] = data
-                updater = self._updater()
-                updater.refresh()
-                top = self._verified_top()
-            old, new = self._view, self._parse(top, updater.root_version, updater.snapshot)
-            outdated: list[Path] = []
-            if old is not None:
-                self._refuse_older(old, new)
-                outdated = self._carry_over(old, new)
-            self._read_holds(new)
-            self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
-            self._view, self._etag = new, etag
-            for path in outdated:
-                path.unlink(missing_ok=True)
-            return old is None or old.snapshot.meta != new.snapshot.meta
+            return self._asking.look(self._refresh_from)
 
-    def _refuse_older(self, old: View, new: View) -> None:
-        """:raises VerificationError: a version went back, and no key that signed the present one was taken away."""
-        if still_signed(new.trust.root, *old.signed) and (
-            new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
-        ):
-            raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
-        if old.trust.bin_keys != new.trust.bin_keys:
-            return  # their versions too are what another key says
-        with self._growing:
-            known = list(filter(is_bin, old.roles))
-        for role in known:  # the publisher has signed these: no online key, old or new, may take them back
-            if (before := old.file(role)) is not None:
-                refuse_older(role, before, new.file(role))
+    def _refresh_from(self, source: MetadataSource) -> bool:
+        url, old = source.url + "timestamp.json", self._view
+        with translated():
+            data, etag = self._fetcher.poll(url, source.etag(old.signed[0]) if old is not None else None)
+            if data is None:
+                self._refuse_if_expired()
+                return False
+            self._fetcher.primed[url] = data
+            updater = self._updater(source.url)
+            updater.refresh()
+            top = self._verified_top()
+        new = self._parse(top, updater.root_version, updater.snapshot)
+        outdated: list[Path] = []
+        if old is not None:
+            with self._growing:
+                known = list(filter(is_bin, old.roles))
+            refuse_older_view(old, new, known)
+            outdated = self._carry_over(old, new)
+        self._read_holds(new)
+        self._write(self._dir / "catalogue.json", json.dumps(top).encode(), durable=True)
+        source.gave(new.signed[0], etag if data == new.signed[0] else None)
+        self._view = new
+        for path in outdated:
+            path.unlink(missing_ok=True)
+        return old is None or old.snapshot.meta != new.snapshot.meta
 
     def find_service(self, name: str) -> ServiceRecord | None:
         """What the service is now, None when there is no such service.
@@ -305,10 +297,13 @@ class Catalogue:
             return as_before(was)
 
     def _fetch(self, view: View, role: str, file: MetaFile, bin_: Role | None) -> Role:
-        url = f"{self._url}{file.version}.{role}.json"
-        with translated():
-            data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
-        found = verified(view, role, file, data, bin_)
+        def fetch(source: MetadataSource) -> tuple[bytes, Role]:
+            url = f"{source.url}{file.version}.{role}.json"
+            with translated():
+                data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
+            return data, verified(view, role, file, data, bin_)
+
+        data, found = self._asking.file(fetch)
         if self._now() >= found.expires:
             raise CatalogueExpired(f"{role}: metadata that has not expired expected, got {found.expires}")
         self._write(self._path(role, file), data, durable=role == view.bin_of_holds)
@@ -322,7 +317,7 @@ class Catalogue:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
-    def _updater(self) -> FollowingUpdater:
+    def _updater(self, url: str) -> FollowingUpdater:
         config = UpdaterConfig(
             root_max_length=ROOT_MAX,
             timestamp_max_length=TIMESTAMP_MAX,
@@ -330,9 +325,7 @@ class Catalogue:
             targets_max_length=TARGETS_MAX,
         )
         held = self._view.signed if self._view is not None else None
-        return FollowingUpdater(
-            self._unkept, self._note, held, str(self._tuf), self._url, self._fetcher, config, self._root
-        )
+        return FollowingUpdater(self._unkept, self._note, held, str(self._tuf), url, self._fetcher, config, self._root)
 
     # The folder: tuf/ is the Updater's; bins/<version>.<role>.json, of bins and tenants, are immutable; catalogue.json
     # names the view.

@@ -114,6 +114,7 @@ class Directory:
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
         self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look_up: Callable[[], None] = lambda: None  # somebody asks for a name that is not known here
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
         self._taking = asyncio.Lock()
@@ -154,10 +155,11 @@ class Directory:
         key = (kind, name)
         error = self._nowhere.get(key)
         if error is not None and not (isinstance(error, NOWHERE) and self._repeats.take("")):
-            raise error
+            raise error.with_traceback(None)  # else each raise of what is remembered adds its frames to the last
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
         asked_at = self._clock()
+        self.on_look_up()
         while True:
             try:
                 return await self._lookups.do(key, lambda: self._find(kind, name))
@@ -210,7 +212,7 @@ class Directory:
             return
         error = self._nowhere.get(("host", host))
         if error is not None and not isinstance(error, NOWHERE):
-            raise error
+            raise error.with_traceback(None)
         try:
             owner = await self._look_up("host", host)
             taken = owner is not None or await self._is_held("host", host)
@@ -305,6 +307,10 @@ class Directory:
             self._counters.add(self._counters.origin_errors, error.counter)
             _logger.error(log.line("not_taken_over", again_s=AGAIN_S, error=error))
 
+    def holds(self, release: ServiceRecord) -> bool:
+        """Whether the operator of the origin holds it, as far as it is known here; waits for nothing."""
+        return bool(self._catalogue.holds().reason(release.manifest_digest, release.service, release.tenant))
+
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
@@ -330,7 +336,7 @@ class Directory:
         now = [(service, find("service", service.name, service.release)) for service in services]
         at = [(host, service, find("host", host, service.release)) for host, service in hosts]
         return (
-            [(service, release) for service, release in now if release != service.release],
+            [(service, release) for service, release in now if release != (service.refused or service.release)],
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
             failed[-1] if failed else None,
         )

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import urllib3
 from tuf.api.exceptions import (
+    BadVersionNumberError,
     DownloadError,
     DownloadHTTPError,
     DownloadLengthMismatchError,
@@ -207,7 +208,10 @@ def translated() -> Iterator[None]:
     except DownloadLengthMismatchError as error:
         raise VerificationError(str(error)) from error
     except DownloadError as error:
-        raise OriginError(str(error)) from error
+        is_missing = isinstance(error, DownloadHTTPError) and error.status_code == 404
+        raise (fetching.Missing if is_missing else OriginError)(str(error)) from error
+    except BadVersionNumberError as error:
+        raise fetching.Behind(f"catalogue: {error}") from error
     except UnsignedMetadataError as error:
         raise VerificationError(f"catalogue: {NOT_OURS}: {error}") from error
     except ExpiredMetadataError as error:

@@ -5,13 +5,13 @@ is `edge.catalogue.catalogue`'s business.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from tuf.api.metadata import DelegatedRole, MetaFile, Snapshot, Targets
 
-from edge.catalogue.metadata import translated
+from edge.catalogue.metadata import still_signed, translated
 from vmimage.errors import VerificationError
 from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.renewal import expiries
@@ -95,7 +95,21 @@ def said(entry: Entry | None, holds: Holds, *, held: bool) -> ServiceRecord | No
     """What an entry says of a service that is held, or of one that is not; None where it is another matter."""
     if not isinstance(entry, ServiceRecord):
         return None
+    entry = pinned(entry, holds)
     return entry if bool(holds.reason(entry.manifest_digest, entry.service, entry.tenant)) is held else None
+
+
+def pinned(record: ServiceRecord, holds: Holds) -> ServiceRecord:
+    """A record without the candidate that is held, and with the image that the operator pins it to."""
+    pin = holds.pins.get(record.service)
+    if pin is not None and not record.withdrawn:
+        same = pin.digest == record.manifest_digest
+        snapshot = record.snapshot if same else None
+        return replace(record, manifest_digest=pin.digest, manifest_size=pin.size, snapshot=snapshot, candidate=None)
+    candidate = record.candidate
+    if candidate is not None and holds.reason(candidate.digest, record.service, record.tenant):
+        return replace(record, candidate=None)
+    return record
 
 
 def known_tenants(old: View, new: View, roles: Mapping[str, Role]) -> dict[str, Known]:
@@ -150,6 +164,23 @@ def verified(view: View, role: str, file: MetaFile, data: bytes, bin_: Role | No
     if signed.version != file.version:
         raise VerificationError(f"{role}: version {file.version} expected, got {signed.version}")
     return found
+
+
+def refuse_older_view(old: View, new: View, known: Collection[str]) -> None:
+    """Versions go up.
+
+    :param known: the bins of the old view that are loaded.
+    :raises VerificationError: one went back, and no key that signed the present one was taken away.
+    """
+    if still_signed(new.trust.root, *old.signed) and (
+        new.timestamp_version < old.timestamp_version or new.snapshot.version < old.snapshot.version
+    ):
+        raise VerificationError(f"snapshot {old.snapshot.version} expected, got {new.snapshot.version}")
+    if old.trust.bin_keys != new.trust.bin_keys:
+        return  # their versions too are what another key says
+    for role in known:  # the publisher has signed these: no online key, old or new, may take them back
+        if (before := old.file(role)) is not None:
+            refuse_older(role, before, new.file(role))
 
 
 def refuse_older(role: str, before: MetaFile, after: MetaFile | None) -> None:

@@ -6,7 +6,7 @@ Prometheus client reads them only when it is asked. Gauges are taken from the pa
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Final, NamedTuple, get_args, get_type_hints
+from typing import Annotated, Final, NamedTuple, TypeVar, get_args, get_type_hints
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -16,13 +16,21 @@ from prometheus_client.registry import Collector
 PREFIX: Final = "nunatak_"
 
 
+Key = TypeVar("Key", str, tuple[str, str])
 Tally = dict[str, int]
+Pairs = dict[tuple[str, str], int]
 
 
 class By(NamedTuple):
-    """A counter with a line for each value of a label."""
+    """A counter with a line for each value of a label, or of two (`Pairs`)."""
 
     label: str
+    second: str = ""
+
+    @property
+    def labels(self) -> list[str]:
+        """Their names."""
+        return [self.label, self.second] if self.second else [self.label]
 
 
 @dataclass(slots=True)
@@ -67,6 +75,16 @@ class Counters:
     origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
         default_factory=dict
     )
+    source_fetches: Annotated[
+        Pairs, "What sources of blobs and of the catalogue were asked for, by what came of it.", By("source", "result")
+    ] = field(default_factory=dict)
+    source_bytes: Annotated[Tally, "Bytes of blobs that came from sources, used or not.", By("source")] = field(
+        default_factory=dict
+    )
+    parent_requests: Annotated[
+        Pairs, "Requests that a parent was asked, by what for and by what came of it.", By("kind", "result")
+    ] = field(default_factory=dict)
+    parent_bytes: Annotated[int, "Bytes of blobs and of the catalogue that a parent has sent."] = 0
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
         default_factory=dict
     )
@@ -116,6 +134,15 @@ class Counters:
     heartbeats: Annotated[Tally, "Heart-beats for the origin, by what came of them.", By("outcome")] = field(
         default_factory=dict
     )
+    fell_back: Annotated[
+        Tally, "Versions that did not come up here, so that the one before them goes on, by reason.", By("reason")
+    ] = field(default_factory=dict)
+    releases_stopped: Annotated[Tally, "Candidates that visitors were sent to no more, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
+    releases_not_begun: Annotated[
+        Tally, "Candidates that no visitor was sent to, since they cannot run here, by reason.", By("reason")
+    ] = field(default_factory=dict)
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
 
@@ -141,7 +168,7 @@ class Counters:
     log_lines_dropped: Annotated[int, "Lines of services not kept: too many of the machine or the tenant."] = 0
     log_batches: Annotated[int, "Batches of log lines that the origin has taken."] = 0
 
-    def add(self, table: dict[str, int], key: str, amount: int = 1) -> None:
+    def add(self, table: dict[Key, int], key: Key, amount: int = 1) -> None:
         """Add to one line of a labelled counter."""
         table[key] = table.get(key, 0) + amount
 
@@ -196,9 +223,9 @@ class _Exporter(Collector):
         for name, hint in get_type_hints(Counters, include_extras=True).items():
             value, (_, help_, *by) = getattr(self._counters, name), get_args(hint)
             if by:
-                family = CounterMetricFamily(PREFIX + name, help_, labels=[by[0].label])
+                family = CounterMetricFamily(PREFIX + name, help_, labels=by[0].labels)
                 for label, count in sorted(value.items()):
-                    family.add_metric([label], count)
+                    family.add_metric([label] if isinstance(label, str) else label, count)
                 yield family
             else:
                 yield CounterMetricFamily(PREFIX + name, help_, value=value)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from vmimage import oci
-from vmimage.errors import OriginBusy, OriginError
+from vmimage.errors import OriginBusy, OriginError, VerificationError
 
 REDIRECTS_MAX: Final = 5
 RETRY_MAX_S: Final = 3600.0  # of what an origin asks for; more is as good as never
@@ -45,6 +45,14 @@ class Later:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The origin does not give it."""
+
+
+class Missing(OriginError):
+    """Who was asked has no such thing; somebody else may."""
+
+
+class Behind(VerificationError):
+    """What a source has of the catalogue is older than what is known, or its files are not of one version."""
 
 
 Meaning: TypeAlias = Content | Moved | Later | Refused
@@ -108,7 +116,7 @@ def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> O
         scheme = (headers.get("WWW-Authenticate") or "").split(" ")[0][:40]
         wants = f" (it wants {scheme})" if scheme else ""
         text += f"; edges fetch without credentials{wants}: let this registry be read by all, or put a mirror before it"
-    return OriginError(text)
+    return (Missing if status == 404 else OriginError)(text)
 
 
 def busy(url: str, status: int, wait_s: float) -> OriginBusy:

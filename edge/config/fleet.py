@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from edge.config.sources import SourceOptions
 from edge.config.token_files import private_token
 from vmimage.canonical import is_name
 from vmimage.options import About
@@ -14,7 +15,7 @@ _FEED: Final = re.compile(r"sse|off|(?:nats|tls)://[!-~]{1,512}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetOptions:
+class FleetOptions(SourceOptions):
     """Who an edge is to its origin."""
 
     edge_name: Annotated[

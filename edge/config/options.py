@@ -16,6 +16,7 @@ from edge.config.listeners import Listener, parse_listeners
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, names_unix, networks
 from edge.config.room import RESIDENT_MIN
+from edge.config.sources import Place, parse_places, source_problems
 from edge.config.token_files import admin_token, log_token
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
@@ -223,6 +224,11 @@ class EdgeConfig(AccessOptions):
     wedged: Annotated[float, About("A worker that does not answer a ping for this time is killed.", "s", 0.5, 600)] = 5
 
     @property
+    def places(self) -> tuple[Place, ...]:
+        """`origin` and `source`, parsed: where blobs and the catalogue come from, in order."""
+        return parse_places(self.origin, self.source)
+
+    @property
     def listeners(self) -> tuple[Listener, ...]:
         """`listen`, parsed."""
         return parse_listeners(self.listen)
@@ -336,6 +342,8 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
         yield "origin", f"an http or https URL expected, got {config.origin!r}"
     elif "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
         yield "origin", "a URL without user and password expected: edges fetch without credentials"
+    else:
+        yield from source_problems(config.origin, config.source)
     if not re.fullmatch(r"unix:.*[^/]", config.admin_listen) and not is_address(config.admin_listen):
         yield (
             "admin_listen",

@@ -1,12 +1,12 @@
 """Content by digest, and what came from the origin kept on disk. Stores wrap stores.
 
-`DiskStore(disk, ..., OriginStore(url))` is the whole cache, the latter from `edge.content.registry`. Each hands out
-bytes only after their length and SHA-256 were checked, whoever had them. What the bytes mean is `images`' and `disks`'
-business.
+`DiskStore(disk, ..., Sources(...))` is the whole cache, the latter from `edge.sources.fetch`. Each hands out bytes only
+after their length and SHA-256 were checked, whoever had them. What the bytes mean is `images`' and `disks`' business.
 """
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -51,6 +51,8 @@ class Load:
     fetch_s: float = 0.0
     verify_s: float = 0.0
     from_origin: bool = False
+    cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
+    admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
 
 
 class Store(Protocol):

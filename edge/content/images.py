@@ -1,7 +1,7 @@
 """Images: fetched, verified, and held ready for workers, which get them as sealed memfds.
 
 Trust only grows, in one order: the catalogue's digest, the manifest's bytes, the blob's bytes, the pages. Each step
-hands out a value only after its check. Stores wrap stores: `DiskStore(disk, OriginStore(url))` is the whole cache.
+hands out a value only after its check. Stores wrap stores: `DiskStore(disk, Sources(...))` is the whole cache.
 
 What an image costs is known from its manifest, and is admitted before a byte of its blob is fetched: one that this edge
 could never hold is refused, others wait in turn, by tenant, until what is being prepared leaves room for them.
@@ -78,7 +78,8 @@ class Images:
 
         :param digest: of its manifest, from the catalogue or from a verified manifest.
         :param size: of its manifest in bytes, where the catalogue says it.
-        :param expected: the snapshot that it will name, where the catalogue says so: both are then fetched at once.
+        :param expected: the snapshot that it will name, where the catalogue or a manifest says so: both are then
+            fetched at once.
         :param party: the tenant who waits for it.
         :raises OriginError: it cannot be had, or is not what was promised.
         :raises ImageTooLarge: this edge could not hold it.
@@ -87,7 +88,7 @@ class Images:
         if image is not None:
             return image, None
         if (error := self._refused.get(digest)) is not None:
-            raise error
+            raise error.with_traceback(None)  # it is raised again and again, and would keep all frames
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
@@ -104,7 +105,7 @@ class Images:
                 )
                 self._admit(manifest)
                 if manifest.base is not None:
-                    base, base_load = await self.load(manifest.base, party=party)
+                    base, base_load = await self.load(manifest.base, expected=manifest.base_snapshot, party=party)
                     base.pins += 1
                     if base_load is not None:
                         load.fetch_s += base_load.fetch_s

@@ -1,7 +1,5 @@
 """An edge joins its fleet: it follows the feed and says how it is, as its options have it."""
 
-from collections.abc import Sequence
-
 from edge.catalogue.urgent import FedCatalogue
 from edge.config.options import EdgeConfig
 from edge.feed.beats import Beats
@@ -15,14 +13,12 @@ from edge.supervisor.supervisor import Supervisor
 class Joined:
     """What runs of it, for others to be told by and to add to."""
 
-    def __init__(
-        self, config: EdgeConfig, urls: Sequence[str], catalogue: FedCatalogue, supervisor: Supervisor
-    ) -> None:
+    def __init__(self, config: EdgeConfig, catalogue: FedCatalogue, supervisor: Supervisor) -> None:
         """Begin.
 
-        :param urls: of parents and the origin, in the order in which the feed is asked for.
         :raises OperatorError: what an option needs is not there.
         """
+        urls = [place.base for place in config.places if place.kind == "origin"]  # parents have a feed, too
         self.facts = Facts(supervisor)
         self.beats: Beats | None = None
         self.follower: Follower | None = None

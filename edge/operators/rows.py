@@ -47,6 +47,8 @@ def describe(supervisor: Supervisor, service: Service, now: float) -> dict[str, 
         "sockets": len(service.sockets),
         "crashes": service.crashes,
         "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
+        "refused": service.refused.manifest_digest if service.refused is not None else None,
+        "release": supervisor.release_of(service.name),
         "held_since": supervisor.holds.since(service.name),
         **shown(supervisor.window.of(service, now)),
     }

@@ -125,12 +125,16 @@ class OriginFeed:
             told(number, data)
 
     def _stamped(self) -> int:
+        """The number that the timestamp says; -1: it says none of this feed."""
         mark = mark_of(self._site.timestamp)
-        return mark.seq if mark is not None and mark.origin == self.log.origin else 0
+        return mark.seq if mark is not None and mark.origin == self.log.origin else -1
 
     def _stamp(self) -> None:
-        if mark_of(self._site.timestamp) != (mark := Mark(self.log.origin, self.log.last)):
-            self._site.stamp(fields_of(mark))
+        """Another origin may have stamped an event that is not known here yet: then it stays."""
+        if self._stamped() < self.log.last:
+            self._site.stamp(fields_of(Mark(self.log.origin, self.log.last)))
+            if self._stamped() < self.log.last:  # another origin was first: it is tried again
+                self._wake.set()
 
     async def _read(self, after: int) -> list[tuple[int, bytes]]:
         return await asyncio.to_thread(self.log.after, after)

@@ -83,6 +83,13 @@ class Memory:
         """As `BlobStore.now_s`."""
         return self._clock()
 
+    def copied(self) -> "Memory":
+        """Another bucket with what is in this one now."""
+        other = Memory(self._clock)
+        with self._changing:
+            other._objects, other._numbers = dict(self._objects), itertools.count(next(self._numbers))
+        return other
+
     def _write(self, key: str, data: Data) -> str:
         tag = str(next(self._numbers))
         self._objects[key] = data if isinstance(data, bytes) else data.read_bytes(), tag, self._clock()

@@ -168,7 +168,8 @@ def _metrics() -> Iterator[str]:
     yield METRICS
     for name, hint in get_type_hints(Counters, include_extras=True).items():
         _, meaning, *by = get_args(hint)
-        yield f"| `{PREFIX}{name}_total` | {f'`{by[0].label}`' if by else ''} | {_cell(meaning)} |"
+        labels = ", ".join(f"`{label}`" for label in by[0].labels) if by else ""
+        yield f"| `{PREFIX}{name}_total` | {labels} | {_cell(meaning)} |"
     yield "\n## Gauges\n\n| metric | meaning |\n|---|---|"
     for name, meaning in GAUGES.items():
         yield f"| `{PREFIX}{name}` | {_cell(meaning)} |"

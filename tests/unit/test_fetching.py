@@ -25,8 +25,9 @@ from edge.common.fetching import (
     refusal,
     retry_after_s,
 )
+from edge.config.sources import parse_place
 from edge.content.blobs import Load, Ref
-from edge.content.registry import OriginStore
+from edge.sources.made import web_sources
 from tests.attack.repository import Mirror, Repository, record
 from vmimage import oci
 from vmimage.errors import OriginBusy, OriginError, OriginTimeout, VerificationError
@@ -144,7 +145,8 @@ def fetched(answer: _Answer, ref: Ref = REF, *, timeout_s: float = 5.0) -> tuple
 
     async def fetch() -> bytes:
         server = await asyncio.get_running_loop().create_server(web.Server(handle), "127.0.0.1", 0)
-        store = OriginStore(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", timeout_s, Counters())
+        place = parse_place(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        store = web_sources([place], timeout_s, Counters())
         try:
             return await store.get(ref, Load())
         finally:
@@ -296,7 +298,8 @@ def test_a_pause_between_bytes_is_no_pause_for_ever() -> None:
 
     async def fetch() -> None:
         server = await asyncio.get_running_loop().create_server(web.Server(drip), "127.0.0.1", 0)
-        store = OriginStore(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 0.3, Counters())
+        place = parse_place(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        store = web_sources([place], 0.3, Counters())
         try:
             await store.get(REF, Load())
         finally:

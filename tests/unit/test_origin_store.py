@@ -7,8 +7,9 @@ import uvloop
 from aiohttp import web
 
 from edge.common.counters import Counters
+from edge.config.sources import parse_place
 from edge.content.blobs import Load, Ref
-from edge.content.registry import OriginStore
+from edge.sources.made import web_sources
 
 BLOB = b"x" * 600_000  # more than a client reads at once, so that it pauses reading and goes on later
 TIMEOUT_S = 0.4
@@ -20,7 +21,8 @@ async def _fetch_with_pauses() -> list[int]:
 
     server = await asyncio.get_running_loop().create_server(web.Server(blob), "127.0.0.1", 0)
     counters = Counters()
-    store = OriginStore(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", TIMEOUT_S, counters)
+    place = parse_place(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    store = web_sources([place], TIMEOUT_S, counters)
     ref = Ref("blobs", f"sha256:{hashlib.sha256(BLOB).hexdigest()}", len(BLOB), True)
     sizes = []
     try:
