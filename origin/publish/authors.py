@@ -142,6 +142,11 @@ class Tenant:
         return {role: sign_tenant(self.name, book.role(role), changes, self.signers, now)}
 
 
+def signers_of(signing: "Signing") -> tuple[Signer, ...]:
+    """Whose signatures stand under what it publishes."""
+    return signing.signers if isinstance(signing, Tenant) else (signing,)
+
+
 Signing = Signer | Tenant  # who signs: the publisher key for bins, or a tenant for its file
 
 

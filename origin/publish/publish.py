@@ -13,6 +13,7 @@ from typing import Final
 
 from origin.model.exchange import Request, Response, expect, is_present, upload_request
 from origin.model.publication import Publication
+from origin.publish.attaching import attach_all
 from origin.publish.authors import Signing
 from origin.publish.books import read_book, read_snapshot
 from origin.publish.chain import Warn, newest, require_token
@@ -69,7 +70,9 @@ def publish(
     yield from entries.look(names, revise)
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from upload(images)
-    return (yield from entries.point(names, revise))
+    records = yield from entries.point(names, revise)
+    yield from attach_all(publications, signer)
+    return records
 
 
 def rollback(

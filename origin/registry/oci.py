@@ -11,20 +11,24 @@ services may be rolled back to it. HEAD says that content may be named in a mome
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
 
 from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
 from origin.registry.artifacts import ARTIFACT_MAX, index_of, is_ours, parse_artifact
+from origin.registry.attachments import admit
 from origin.registry.audit import Audit
 from origin.registry.door import Door
+from origin.registry.names import Submitter
 from origin.registry.paging import page
 from origin.registry.refusal import OciError
 from origin.registry.store import TAG_NAME, Store, Upload
 from origin.registry.uploads import Uploads
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, REPOSITORY, digest_of, is_digest
 from vmimage.oci import DOCKER_TYPES, INDEX_TYPE, media_type
+from vmimage.tenancy import Book
 
 NAME: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
 NAME_MAX: Final = 255  # "Pulling manifests": many clients take no longer host and name together
@@ -36,8 +40,9 @@ _AT: Final = f"/v2/{REPOSITORY}"
 class Registry:
     """The routes under /v2/."""
 
-    def __init__(self, store: Store, door: Door, audit: Audit) -> None:
-        self._store, self._door, self._audit = store, door, audit
+    def __init__(self, store: Store, door: Door, audit: Audit, book: Callable[[], Book]) -> None:
+        """:param book: what is published now."""
+        self._store, self._door, self._audit, self._book = store, door, audit, book
         self._uploads = Uploads()
 
     def routes(self) -> list[web.RouteDef]:
@@ -213,7 +218,8 @@ class Registry:
             await asyncio.to_thread(self._store.put_manifest, data)
         else:
             artifact = parse_artifact(data, digest, content_type)
-            self._door.operator(request, "a manifest that is no image or disk of ours")
+            if not submitter.operator:
+                await asyncio.to_thread(self._admit, data, digest, submitter, artifact.subject)
             await asyncio.to_thread(self._store.put_artifact, data, artifact)
             subject = artifact.subject
         entry: dict[str, object] = {"what": "push", "manifest": digest}
@@ -229,6 +235,9 @@ class Registry:
             await asyncio.to_thread(self._store.put_tag, reference, digest)
         fields = {"OCI-Subject": subject} if subject else {}
         return created(f"{_AT}/manifests/{digest}", digest, **fields)
+
+    def _admit(self, data: bytes, digest: str, submitter: Submitter, subject: str | None) -> None:
+        admit(data, digest, submitter, self._book(), self._store.referrers(subject) if subject is not None else ())
 
     async def _delete_manifest(self, request: web.Request) -> web.Response:
         reference = request.match_info["reference"]

@@ -5,6 +5,7 @@
     POST /tuf/roles            {role: signed metadata as text, ...} with a token: bins, and the operator's root and
                                targets; all of them or none
     POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
+    /log/<file>                GET: the log of snapshots, see `origin/registry/transparency.py`
     GET /audit/<service>       who changed it and when, with a token that may read its log
 
 Errors are the JSON of the OCI distribution specification 1.1. What may be published, `origin/registry/roles.py`
@@ -44,8 +45,11 @@ from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
 from origin.registry.roles import Online, Published, accept, due, renew_after
 from origin.registry.store import Store
+from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
 from origin.storage.blobs import FOR_EVER
+from vmimage.checkpoint import CHECKPOINT_FILE
+from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
 from vmimage.trust import follow, service_path
 
@@ -88,12 +92,14 @@ class Origin:
         self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens)
-        self._registry = Registry(store, self._door, self._audit)
+        self._registry = Registry(store, self._door, self._audit, lambda: self._state.book())
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
         self._ledger = Ledger(store, metadata, self._find_online, clock)
+        self._log = SnapshotLog(store.blobs, store.read_metadata)
+        self._enter()
 
     @property
     def _state(self) -> Published:
@@ -109,6 +115,7 @@ class Origin:
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
                 web.get("/tuf/{name}", self._get_metadata),
+                web.get("/log/{name:.+}", self._get_log),
             ]
         )
         if self._logs is not None:
@@ -151,6 +158,7 @@ class Origin:
                 failed = str(error) or "another origin published first"
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
+        self._enter()
 
     def _manifest_size(self, digest: str) -> int | None:
         """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
@@ -204,6 +212,7 @@ class Origin:
         """Sign a fresh timestamp, durably, unless another origin has. Blocks."""
         with self._changing, suppress(Lost):
             self._ledger.renew()
+            self._enter()
 
     def renew_if_due(self) -> None:
         """Take up what other origins have published, and renew the timestamp if nobody has for long. Blocks."""
@@ -213,6 +222,14 @@ class Origin:
             if due(self._state, self._ledger.online, self._clock()):
                 with suppress(Lost):
                     self._ledger.renew()
+            self._enter()
+
+    def _enter(self) -> None:
+        """Enter what counts now in the log of snapshots; whatever hinders it, the next turn tries again."""
+        try:
+            self._log.follow(self._state, self._ledger.online.snapshot)
+        except (OSError, VerificationError) as error:
+            _LOG.error("log of snapshots not written: %s", error)
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
@@ -264,6 +281,14 @@ class Origin:
             raise missing
         headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
         return contents(request, path, size, headers)  # versioned: never changes once it counts
+
+    async def _get_log(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if (data := await asyncio.to_thread(self._log.read, name)) is None:
+            raise OciError(404, "NAME_UNKNOWN", f"no file {name[:200]} of the log")
+        if name == CHECKPOINT_FILE:
+            return web.Response(body=data, content_type="text/plain", headers={"Cache-Control": "no-cache"})
+        return web.Response(body=data, headers={"Cache-Control": FOR_EVER})
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)

@@ -6,6 +6,7 @@
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest; the last one who writes it decides
     tuf/<version>.<role>.json           role metadata, immutable; which of them counts, the timestamp says
+    log/                                the log of snapshots, see `origin/registry/transparency.py`
     tuf/timestamp.json                  the one object that is replaced: only by who knows its present state
     changes/<version>.json              a change of the catalogue that counts, see `origin/registry/changes.py`
     used/, prune/                       what is in use and what is being removed, in a bucket: `origin/registry/use.py`
