@@ -14,6 +14,7 @@ from origin.registry.names import Submitter
 from origin.registry.roles import accept
 from origin.registry.server import Origin
 from origin.registry.store import Store
+from origin.storage.blobs import Changed, Data
 from origin.storage.memory import Memory
 from tests.support.failing import Failing, Killed
 from tests.support.racing import published, race, services
@@ -164,6 +165,43 @@ def test_an_origin_that_is_killed_at_any_write_of_an_image(bucket: Noting, keys:
                 assert all(store.blob_size(digest) == len(data) for digest, data in each.blobs.items())
         put(store, *wanted.images)
         if not failing.failed:
+            return
+    pytest.fail("never got through")
+
+
+class Forgetful(Memory):
+    """A bucket whose answer to one conditional write is lost, so that who asks again is told that it lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.forgets = -1
+
+    def _is_lost(self) -> bool:
+        self.writes += 1
+        return self.writes - 1 == self.forgets
+
+    def put_if_absent(self, key: str, data: Data, content_type: str = "") -> bool:
+        return super().put_if_absent(key, data, content_type) and not self._is_lost()
+
+    def swap(self, key: str, old: str | None, data: bytes) -> str:
+        tag = super().swap(key, old, data)
+        if self._is_lost():
+            raise Changed
+        return tag
+
+
+def test_an_origin_that_is_told_that_it_lost_although_it_won_publishes_once(keys: Keys) -> None:
+    for forgets in range(12):
+        bucket = Forgetful()
+        bucket.forgets = forgets
+        origin = an_origin(bucket, keys)
+        for number in range(2):
+            origin.publish_roles(signed(Store(bucket), keys, "shop", b"%d" % number), OPERATOR)
+        assert services(Store(bucket), keys)["shop"].version == 2
+        assert published(Store(bucket), keys).snapshot.version == 3
+        if bucket.writes <= forgets:
+            assert forgets > 6
             return
     pytest.fail("never got through")
 
