@@ -6,11 +6,11 @@ look at that and the removal nobody may slip in:
 - **A folder** has one origin: the time of a file's last change says when it was used, and a lock orders both.
 - **A bucket** has several origins, and no way to remove an object on a condition. So both sides write before they
   read. Who uses old content writes a mark (`used/<kind>/<hex>`), then reads the note of what is being removed
-  (`prune/doomed.json`), then whether it is there. Who prunes writes the note, then reads time and mark of each object, then removes it. One of
-  both sees the other: the content stays, or its user waits for the end of the removal and finds out what is left. The
-  note ends by itself, and what it names is removed only well before, so an origin that dies in the middle stops nobody
-  for longer than `DOOMED_S`. Content that was written or marked within `FRESH_S` needs none of this: nothing younger
-  than the least grace time is ever removed, which is twice as long.
+  (`prune/doomed.json`), then whether the content is there. Who prunes writes the note, then reads time and mark of each
+  object, then removes it. One of both sees the other: the content stays, or its user waits for the end of the removal
+  and finds out what is left. The note ends by itself, and what it names is removed only well before, so an origin that
+  dies in the middle stops nobody for longer than `DOOMED_S`. Content that was written or marked within `FRESH_S` needs
+  none of this: nothing younger than the least grace time is ever removed, which is twice as long.
 """
 
 import json

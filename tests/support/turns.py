@@ -54,8 +54,9 @@ class Turns:
 class Taking:
     """A store each of whose calls takes a turn of an actor."""
 
-    def __init__(self, inner: Any, turns: Turns, actor: int) -> None:
-        self._inner, self._turns, self._actor = inner, turns, actor
+    def __init__(self, inner: Any, turns: Turns | None, actor: int) -> None:
+        """:param turns: None for calls that take none, until there are some."""
+        self._inner, self.turns, self._actor = inner, turns, actor
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._inner, name)
@@ -63,7 +64,8 @@ class Taking:
             return real
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._turns.take(self._actor)
+            if self.turns is not None:
+                self.turns.take(self._actor)
             return real(*args, **kwargs)
 
         return call
