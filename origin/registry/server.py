@@ -21,6 +21,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,7 @@ PRUNED_AT_ONCE: Final = 200  # manifests, while nobody can publish: less than a 
 PRUNE_PAUSE_S: Final = 0.01  # in which those who wait come in
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
+BUCKET_THREADS: Final = 64  # round trips to a bucket at once
 RACES_BORNE: Final = 50  # other origins that were first, each of which costs reading and signing again
 WARNED_EVERY: Final = timedelta(days=1)
 
@@ -293,6 +295,9 @@ class Origin:
 
     async def _renewing(self, _: web.Application) -> AsyncIterator[None]:
         """Renew in a thread of its own, for as long as the application runs."""
+        if self._store.shared:  # each request waits for round trips, in a thread
+            pool = ThreadPoolExecutor(BUCKET_THREADS, "bucket")
+            asyncio.get_running_loop().set_default_executor(pool)
         stop = threading.Event()
 
         def renew_again() -> None:
