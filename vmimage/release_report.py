@@ -15,7 +15,7 @@ from typing import Any, Final
 from vmimage.canonical import is_name, require_integer, require_object
 from vmimage.errors import FormatError
 
-REPORTS_MAX: Final = 50  # of one edge; 8 KB
+REPORTS_MAX: Final = 32  # of one edge; 12 KB, of the 16 that a heart-beat has for them
 WORD_MAX: Final = 120  # characters of a release's name, or of a cause
 COUNT_MAX: Final = 1 << 48
 

@@ -6,6 +6,7 @@ after their length and SHA-256 were checked, whoever had them. What the bytes me
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -52,6 +53,8 @@ class Load:
     from_origin: bool = False
     from_peer: bool = False
     for_peer: bool = False  # another edge of the POP asks: those are not asked in turn
+    cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
+    admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
 
     @property
     def tier(self) -> Literal["origin", "peer", "blob"]:

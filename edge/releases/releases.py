@@ -17,6 +17,7 @@ from edge.common import log
 from edge.common.counters import Counters
 from edge.model.services import Service
 from edge.releases.gates import Cause
+from edge.releases.last_good import LastGood
 from edge.releases.stops import Stop, Stops
 from edge.releases.trial import Trial
 from edge.supervisor.supervisor import Supervisor
@@ -40,6 +41,7 @@ class Releases:
         self._supervisor, self._counters, self.pop = supervisor, counters, pop
         self._stops = Stops(supervisor.config.cache / "releases.json")
         self._loop = asyncio.get_running_loop()
+        self._last_good = LastGood(supervisor, supervisor.config.cache / "last_good.json")
         self.by_service: dict[str, Trial] = {}
         self.on_stop: Callable[[Report], None] = lambda _: None  # who tells the origin may do it at once
         supervisor.on_met, supervisor.release_of = self.meet, self.describe
@@ -51,6 +53,7 @@ class Releases:
 
     def meet(self, service: Service) -> None:
         """A service is known, is another release, or is gone: begin, go on with, or end what is under way of it."""
+        self._last_good.meet(service)
         record = service.release
         signed = record.candidate if not service.withdrawn else None
         self._guarded(self._stops.settle, service.name, signed.release if signed is not None else None)
@@ -157,6 +160,7 @@ class Releases:
     async def _tick(self) -> None:
         while True:
             now = self._loop.time()
+            self._last_good.tick()
             for trial in list(self.by_service.values()):
                 if trial.state == "open":
                     self._observed(trial, trial.look_at_crashes() or trial.watch.look(now))

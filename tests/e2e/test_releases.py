@@ -67,9 +67,12 @@ def _good(word: str, cache: str = "no-store") -> tuple[str, str]:
     return f"{word}-{cache}", GOOD % {"word": word, "cache": cache}
 
 
+def _options(site: Site) -> list[str]:
+    return ["--origin", site.origin.url, "--keys", str(site.keys)]
+
+
 def _release(site: Site, command: str, *words: str) -> str:
-    options = ["--origin", site.origin.url, "--keys", str(site.keys)]
-    result = CliRunner().invoke(APP, ["release", command, *words, *options])
+    result = CliRunner().invoke(APP, ["release", command, *words, *_options(site)])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -230,6 +233,57 @@ def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: Ca
         path.write_bytes(data)
     eventually(partial(_is, edge, "missing", "open"), "it is tried again")
     assert _ask(edge, "missing").body == b"lost\n"
+
+
+def test_a_new_version_that_is_missing_leaves_the_one_that_works_also_over_a_restart(
+    fleet: Site, images: Callable[..., Path]
+) -> None:
+    edge, refused = fleet.edges[0], images(*_good("gone"))
+    fleet.publish(images(*_good("stable")), "kept")
+    fleet.publish(refused, "other")  # so that its blobs are at the origin, and its manifest's name is known
+    assert _ask(edge, "kept").body == b"stable\n"
+    digest = json.loads(fleet.run("services", "show", "other", "--json", *_options(fleet)))["image"]
+    manifests = [path for path in fleet.store.rglob(f"*{digest[7:]}*") if path.is_file()]
+    kept = {path: path.read_bytes() for path in manifests}
+    fleet.publish(refused, "kept")
+    for path in manifests:
+        path.unlink()
+    for _ in range(2):
+        eventually(lambda: _ask(edge, "kept").body == b"stable\n" and _refused(edge) == digest, "the last good goes on")
+        edge.stop()
+        fleet.restart(edge)
+    assert sum(count for name, count in metrics(edge).items() if name.startswith("fell_back_total")) == 0
+    assert _ask(edge, "kept").body == b"stable\n"
+    for path, data in kept.items():
+        path.write_bytes(data)
+    fleet.publish(images(*_good("next")), "kept")
+    eventually(lambda: _ask(edge, "kept").body == b"next\n", "what the catalogue says then is served")
+    assert _refused(edge) is None
+
+
+def _refused(edge: Server) -> object:
+    return _described(edge, "kept")["refused"]
+
+
+def test_the_operator_pins_a_version_and_with_it_ends_a_release(fleet: Site, images: Callable[..., Path]) -> None:
+    edge = fleet.edges[0]
+    fleet.publish(images(*_good("old")), "pinned")
+    fleet.publish(images(*_good("stable")), "pinned")
+    _start(fleet, images(*_good("candidate")), "pinned", "--percent", "100")
+    assert _ask(edge, "pinned").status == 200
+    eventually(lambda: _ask(edge, "pinned").body == b"candidate\n", "the candidate is open")
+    fleet.run("hold", "pin", "pinned", "--version", "2", *_options(fleet))
+    eventually(lambda: _ask(edge, "pinned").body == b"stable\n", "the stable version alone")
+    assert _state(edge, "pinned") == ""
+    fleet.run("hold", "pin", "pinned", "--version", "1", *_options(fleet))
+    eventually(lambda: _ask(edge, "pinned").body == b"old\n", "an earlier version")
+    assert "pin pinned 1" in fleet.run("hold", "list", *_options(fleet))
+    fleet.run("hold", "unpin", "pinned", *_options(fleet))
+    eventually(lambda: _ask(edge, "pinned").body == b"candidate\n", "what the publisher says")
+    digest = json.loads(_release(fleet, "status", "pinned", "--json"))["candidate"]["image"]
+    fleet.run("hold", "add", "--image", digest, *_options(fleet))
+    eventually(lambda: _ask(edge, "pinned").body == b"stable\n", "the candidate is held, and nothing else")
+    fleet.run("hold", "release", "--image", digest, *_options(fleet))
 
 
 def test_one_that_fails_one_in_ten_is_stopped_by_windows(fleet: Site, images: Callable[..., Path]) -> None:
