@@ -25,10 +25,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
@@ -42,6 +42,7 @@ from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
 from origin.registry.oidc import Verifier
+from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
@@ -102,6 +103,9 @@ class Origin:
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
+        self.on_published: Callable[[Published, Published], None] = lambda _before, _after: None  # in any thread
+        self.parts: list[Part] = []  # of the application, beside what is here
+        self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         self._ledger = Ledger(store, metadata, self._find_online, clock)
         self._log = SnapshotLog(store.blobs, store.read_metadata)
         self._enter()
@@ -127,8 +131,20 @@ class Origin:
         )
         if self._logs is not None:
             app.add_routes(self._logs.routes(self._authorise_reader))
+        for part in self.parts:
+            part.join(app)
         app.cleanup_ctx.append(self._renewing)
         return app
+
+    @property
+    def online(self) -> Online:
+        """The keys that stay here, of the newest root."""
+        return self._ledger.online
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one that edges are given now."""
+        return self._state.timestamp
 
     def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
@@ -144,12 +160,14 @@ class Origin:
         """
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
-                self._publish(submitted, submitter)
-                return
-        raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+                published = self._publish(submitted, submitter)
+                break
+        else:
+            raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+        self.on_published(*published)
 
-    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
-        """:raises Lost: another origin was first."""
+    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
+        """The states before and after. :raises Lost: another origin was first."""
         state, files, new = self._accepted(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
         self._audit.write(submitter, entries)
@@ -161,6 +179,7 @@ class Origin:
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
         self._enter()
+        return state, new
 
     def check_roles(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
         """See whether `publish_roles` would publish it, once some manifests are here; nothing changes. Blocks.
@@ -258,6 +277,11 @@ class Origin:
             self._log.follow(self._state, self._ledger.online.snapshot)
         except (OSError, VerificationError) as error:
             _LOG.error("log of snapshots not written: %s", error)
+
+    def stamp(self, fields: Mapping[str, Any]) -> None:
+        """Sign a fresh timestamp that says these beside the fields of TUF, unless another origin has. Blocks."""
+        with self._changing, suppress(Lost):
+            self._ledger.renew(fields)
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
