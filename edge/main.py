@@ -32,14 +32,14 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "prune", "hold", "edge", "secrets"),
+        *("origin", "parent", "prune", "hold", "fleet", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "wan", "simulate"),
 }
 # Commands that have commands below them, so that two words name one.
 FAMILIES: Final = frozenset(
-    ("services", "hosts", "tenant", "keys", "token", "disk", "hold", "release", "secrets", "ctl")
+    ("services", "hosts", "tenant", "keys", "token", "disk", "hold", "fleet", "release", "secrets", "ctl")
 )
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
 

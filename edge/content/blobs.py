@@ -6,6 +6,7 @@ after their length and SHA-256 were checked, whoever had them. What the bytes me
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
@@ -50,6 +51,8 @@ class Load:
     fetch_s: float = 0.0
     verify_s: float = 0.0
     from_origin: bool = False
+    cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
+    admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
 
 
 class Store(Protocol):

@@ -14,6 +14,7 @@ import typer
 
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.fleet_cli import fleet
 from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
@@ -37,8 +38,10 @@ from origin.commands.shared import (
     written_choice,
 )
 from origin.commands.static_cli import static
+from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
+from origin.commands.waiting import WaitOption, wait_for_edges
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
@@ -55,8 +58,10 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(fleet, name="fleet")
 app.add_typer(release, name="release")
 app.add_typer(services, name="services")
+app.add_typer(store_app, name="store")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
@@ -120,6 +125,14 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            help="NATS server that events for edges go to as well; needs the extra nunatak[nats].",
+            metavar="nats://HOST:PORT",
+            show_default="none",
+        ),
+    ] = None,
     config: ConfigOption = None,
     print_config: PrintOption = False,
 ) -> None:
@@ -135,6 +148,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
+    from origin.fleet.pages import join_fleet
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
@@ -170,6 +184,7 @@ def origin(
     tokens = Tokens(keys / TOKENS_FILE)
     logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
     site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens)
+    join_fleet(site, kept.blobs, tokens, nats or "")
 
     def reload() -> None:
         try:
@@ -221,6 +236,7 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    wait: WaitOption = None,
     yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
@@ -257,6 +273,7 @@ def publish(
         token_file,
         plain_http,
     )
+    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 
 @app.command()

@@ -18,15 +18,15 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
@@ -39,6 +39,7 @@ from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
+from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
@@ -93,6 +94,9 @@ class Origin:
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
+        self.on_published: Callable[[Published, Published], None] = lambda _before, _after: None  # in any thread
+        self.parts: list[Part] = []  # of the application, beside what is here
+        self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         self._ledger = Ledger(store, metadata, self._find_online, clock)
 
     @property
@@ -113,8 +117,20 @@ class Origin:
         )
         if self._logs is not None:
             app.add_routes(self._logs.routes(self._authorise_reader))
+        for part in self.parts:
+            part.join(app)
         app.cleanup_ctx.append(self._renewing)
         return app
+
+    @property
+    def online(self) -> Online:
+        """The keys that stay here, of the newest root."""
+        return self._ledger.online
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one that edges are given now."""
+        return self._state.timestamp
 
     def change_tokens(self, token: str | None, log_token: str | None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
@@ -130,12 +146,14 @@ class Origin:
         """
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
-                self._publish(submitted, submitter)
-                return
-        raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+                published = self._publish(submitted, submitter)
+                break
+        else:
+            raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+        self.on_published(*published)
 
-    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
-        """:raises Lost: another origin was first."""
+    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
+        """The states before and after. :raises Lost: another origin was first."""
         self._ledger.catch_up()
         state, online = self._state, self._ledger.online
         if (data := submitted.get(Root.type)) is not None:
@@ -151,6 +169,7 @@ class Origin:
                 failed = str(error) or "another origin published first"
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
+        return state, new
 
     def _manifest_size(self, digest: str) -> int | None:
         """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
@@ -213,6 +232,11 @@ class Origin:
             if due(self._state, self._ledger.online, self._clock()):
                 with suppress(Lost):
                     self._ledger.renew()
+
+    def stamp(self, fields: Mapping[str, Any]) -> None:
+        """Sign a fresh timestamp that says these beside the fields of TUF, unless another origin has. Blocks."""
+        with self._changing, suppress(Lost):
+            self._ledger.renew(fields)
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
