@@ -90,7 +90,7 @@ class ReleaseWatch:
 
     async def _candidate(self, service: str) -> Candidate | None:
         """What the catalogue says now; it is read once for each version of it."""
-        version = self._site.snapshot_version
+        version = self._site.timestamp.snapshot_meta.version
         if version != self._version or len(self._candidates) >= SERVICES_MAX:
             self._version, self._candidates = version, {}
         if service not in self._candidates:
