@@ -55,7 +55,7 @@ from origin.registry.use import PruneUnderWay
 from origin.registry.whoami import whoami
 from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
-from vmimage.trust import follow, service_path
+from vmimage.trust import ServiceRecord, follow, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -144,6 +144,10 @@ class Origin:
     def timestamp(self) -> Timestamp:
         """The one that edges are given now."""
         return self._state.timestamp
+
+    def record(self, service: str) -> ServiceRecord | None:
+        """What the catalogue says of a service now. Blocks while it is read."""
+        return self._state.book().record(service_path(service))
 
     def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
@@ -359,7 +363,7 @@ class Origin:
         :raises OciError: the request may not read what it has logged, or what was done to it.
         """
         submitter = self._door.submitter(request)
-        record = await asyncio.to_thread(self._state.book().record, service_path(service))
+        record = await asyncio.to_thread(self.record, service)
         if submitter.tenant and (record is None or record.tenant != submitter.tenant):
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
         return record is not None
