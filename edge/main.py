@@ -35,7 +35,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("origin", "parent", "prune", "hold", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
     ),
-    "Lab: try, measure and load it": ("demo", "world", "bench", "soak"),
+    "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "wan", "simulate"),
 }
 # Commands that have commands below them, so that two words name one.
 FAMILIES: Final = frozenset(("services", "hosts", "tenant", "keys", "token", "disk", "hold", "secrets", "ctl"))

@@ -70,6 +70,7 @@ async def running_node(
         below = _below(config, purges, seal, answers_thread, counters)
         responses = Responses(config.response_memory, config.response_size, purges, counters, below)
         supervisor = Supervisor(config, counters, directory, images, records, disks, worker_command, secrets, responses)
+        supervisor.fleet_secret = config.log_secret.encode() or seal.tag("releases 1")
         await supervisor.start()
         try:
             yield supervisor

@@ -105,6 +105,7 @@ async def serve(
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))
+    directory.on_look_up = sources.expect
     store = DiskStore(blobs, threads, keeping_thread, sources, counters)
     audit = Audit(config.cache / "audit.jsonl")
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:

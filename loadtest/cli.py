@@ -1,4 +1,4 @@
-"""Commands of the load tester: `nunatak demo`, `nunatak bench` and `nunatak soak`."""
+"""Commands of the load tester: `nunatak demo`, `nunatak bench`, `nunatak soak` and `nunatak wan`."""
 
 import signal
 import sys
@@ -160,6 +160,61 @@ def soak(
     typer.echo(f"samples in {json_file}, picture in {plot}")
     if result.complaints():
         raise typer.Exit(EXIT_NOT_SHOWN)
+
+
+@app.command()
+def wan(
+    to: Annotated[str, typer.Option(help="Where it leads, on this machine.", metavar="HOST:PORT")],
+    listen: Annotated[
+        str, typer.Option(help="Address to listen on; port 0 takes one that is free.", metavar="HOST:PORT")
+    ] = "127.0.0.1:0",
+    rtt: Annotated[float, typer.Option(min=0, max=60_000, help="Time of a round trip.", metavar="MS")] = 80.0,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Bandwidth each way.", metavar="MBIT", show_default="0, no limit")
+    ] = 0.0,
+    window: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="What a connection sends first without an answer, as TCP's slow start; 0: no limit.",
+            metavar="BYTES",
+        ),
+    ] = 14_600,
+    resets: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of connections that are lost.", metavar="SHARE")
+    ] = 0.0,
+    stalls: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of connections that stop for a second.", metavar="SHARE")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of what is lost and when.", metavar="NUMBER")] = 1,
+    control: Annotated[
+        Path | None, typer.Option(help="Socket file that takes orders.", metavar="FILE", show_default="none")
+    ] = None,
+) -> None:
+    """Carry TCP to an address as the wide area would: with delay, little bandwidth, lost connections and partitions.
+
+    SIGUSR1 begins a partition, SIGUSR2 ends it. The control socket takes lines: partition, heal, reset, rtt MS, rate
+    MBIT, status.
+    """
+    import asyncio
+
+    from loadtest.wan.link import Link
+    from loadtest.wan.orders import MBIT
+    from loadtest.wan.run import run
+
+    try:
+        link = Link(rtt / 1000, rate * MBIT, window_bytes=window, reset_share=resets, stall_share=stalls, seed=seed)
+        asyncio.run(run(_address(listen), _address(to), link, control, typer.echo))
+    except (OSError, ValueError) as error:
+        _complain("wan", error)
+
+
+def _address(text: str) -> tuple[str, int]:
+    """:raises ValueError: none."""
+    host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
+    if not (colon and host and port.isdecimal()):
+        raise ValueError(f"HOST:PORT expected, got {text!r}")
+    return host, int(port)
 
 
 def _console() -> "Console":

@@ -62,11 +62,15 @@ class SharedSite(Site):
         return self
 
     def add_edge(
-        self, *, memory: str | None = None, config: Mapping[str, int | float | str | bool] | None = None
+        self,
+        *,
+        memory: str | None = None,
+        config: Mapping[str, int | float | str | bool] | None = None,
+        origin: str = "",
     ) -> Server:
         """One of those that it starts with; no test adds another, which later tests would meet."""
         assert not self._ready, "a test that needs an edge more takes `own_site`"
-        return super().add_edge(memory=memory, config=config)
+        return super().add_edge(memory=memory, config=config, origin=origin)
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ REGIONS_MAX: Final = 256
 MEMORY_STEP: Final = 2 << 20  # of a machine's memory: what one page table maps (Intel SDM volume 3, section 4.5)
 UPSTREAMS_MAX: Final = 64
 BAKED_ENTROPY: Final = "baked_entropy"  # a key that is there with `true`, or not at all
+BASE_SNAPSHOT: Final = "base_snapshot"  # likewise, with a descriptor
 
 _UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
 
@@ -119,6 +120,7 @@ class ImageManifest:
     pool: int = 1  # machines at once, at most
     rejuvenate: Rejuvenation = field(default_factory=Rejuvenation)
     baked_entropy: bool = False  # the builder's random bytes may be in the snapshot, and so in all machines
+    base_snapshot: Blob | None = None  # what the base's manifest will name as such: an edge may fetch both at once
 
     @cached_property
     def config(self) -> bytes:
@@ -126,6 +128,7 @@ class ImageManifest:
         return canonical_json(
             {
                 **({BAKED_ENTROPY: True} if self.baked_entropy else {}),
+                **({BASE_SNAPSHOT: descriptor(self.base_snapshot)} if self.base_snapshot else {}),
                 "abi": self.abi,
                 "base": self.base,
                 "disks": [asdict(disk) for disk in self.disks],
@@ -230,7 +233,9 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None, sources: 
         "regions",
     }
     baked_entropy = isinstance(value, dict) and BAKED_ENTROPY in value
-    keys |= {"pool", "rejuvenate", "snapshot_bytes", "upstreams", *([BAKED_ENTROPY] if baked_entropy else [])}
+    base_snapshot = isinstance(value, dict) and BASE_SNAPSHOT in value
+    keys |= {"pool", "rejuvenate", "snapshot_bytes", "upstreams"}
+    keys |= {*([BAKED_ENTROPY] if baked_entropy else []), *([BASE_SNAPSHOT] if base_snapshot else [])}
     c = require_object("config", value, keys)
     if baked_entropy:
         require_same("config baked_entropy", True, c[BAKED_ENTROPY])
@@ -242,6 +247,7 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None, sources: 
     instance, pool = parse_instance(c["instance"], c["pool"])
     if c["kind"] == "base":
         require_same("config base of a base image", None, c["base"])
+        require_same("config base_snapshot of a base image", False, base_snapshot)
     else:
         require_digest("config base", c["base"])
     memory = require_integer("config memory_bytes", c["memory_bytes"], abi.MEMORY_MIN, abi.MEMORY_MAX)
@@ -269,7 +275,12 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None, sources: 
         upstreams=_parse_upstreams(c["upstreams"]),
         disks=parse_drives(c["disks"], machines=pool),
         baked_entropy=baked_entropy,
+        base_snapshot=_parse_base_snapshot(c[BASE_SNAPSHOT]) if base_snapshot else None,
     )
+
+
+def _parse_base_snapshot(value: object) -> Blob:
+    return parse_blob(f"config {BASE_SNAPSHOT}", value, SNAPSHOT_TYPE, SNAPSHOT_MAX)
 
 
 def _parse_upstreams(value: object) -> tuple[str, ...]:

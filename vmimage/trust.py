@@ -35,8 +35,8 @@ from vmimage.abi import DISKS_MAX
 from vmimage.canonical import Blob, is_disk_name
 from vmimage.errors import PublisherError, VerificationError
 from vmimage.holds import HOLDS_PATH, Holds, parse_holds
-from vmimage.manifest import MANIFEST_MAX, SNAPSHOT_TYPE, is_digest, is_name
-from vmimage.manifest import SNAPSHOT_MAX as IMAGE_SNAPSHOT_MAX
+from vmimage.manifest import MANIFEST_MAX, is_digest, is_name
+from vmimage.release import Candidate, candidate_value, is_time, parse_candidate, parse_snapshot
 from vmimage.signed import S, load_metadata, refusing, sign
 from vmimage.tenants import Grant, check_delegations, is_grant, parse_grant
 
@@ -60,7 +60,6 @@ TIMESTAMP_LIFETIME: Final = timedelta(hours=1)  # how long a frozen mirror can g
 
 _CUSTOM: Final = {"history", "hosts", "manifest", "service", "snapshot", "tenant", "version", "withdrawn", "written"}
 _HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
-_TIME: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z", re.ASCII)
 _BIN: Final = re.compile(rf"{BIN_PREFIX}-[0-9a-f]{{1,8}}", re.ASCII)  # also keeps role names fit for file names
 
 
@@ -79,6 +78,7 @@ class ServiceRecord:
     # base under the same number takes the written pages over, another number begins without any.
     written: tuple[tuple[str, int], ...] = ()
     withdrawn: str = ""  # since when there is no such service any more, "YYYY-MM-DDTHH:MM:SSZ"; "": there is
+    candidate: Candidate | None = None  # that a part of the visitors get (`vmimage.release`)
 
     def written_since(self, disk: str) -> int | None:
         """The version since which what is written to a disk is kept; None where nothing is said."""
@@ -310,7 +310,8 @@ def make_targets(record: ServiceRecord, history: tuple[str, ...]) -> dict[str, T
         if path == service_path(record.service):
             custom["history"] = list(history[-HISTORY_MAX:])
         sha256 = record.manifest_digest.removeprefix("sha256:")
-        targets[path] = TargetFile(record.manifest_size, {"sha256": sha256}, path, {"custom": custom})
+        beside = {"candidate": candidate_value(record.candidate)} if record.candidate is not None else {}
+        targets[path] = TargetFile(record.manifest_size, {"sha256": sha256}, path, {"custom": custom, **beside})
     try:
         for path, target in targets.items():
             parse_target(path, target)
@@ -346,12 +347,17 @@ def parse_target(path: str, target: TargetFile) -> ServiceRecord:
     owner = custom.get("tenant", "")
     if not isinstance(owner, str) or (owner and not is_name(owner)):
         _refuse(path, "a tenant named by 1 to 63 of a-z 0-9 . _ -", owner)
-    snapshot = _parse_snapshot(path, custom["snapshot"]) if "snapshot" in custom else None
+    snapshot = parse_snapshot(path, custom["snapshot"]) if "snapshot" in custom else None
     written = _parse_written(path, custom["written"], version) if "written" in custom else ()
     withdrawn = custom.get("withdrawn", "")
-    if "withdrawn" in custom and (hosts or not isinstance(withdrawn, str) or _TIME.fullmatch(withdrawn) is None):
+    if "withdrawn" in custom and (hosts or not is_time(withdrawn)):
         _refuse(path, "a time such as 2026-01-31T10:00:00Z, and no hosts", (withdrawn, hosts))
-    return ServiceRecord(service, tuple(hosts), digest, target.length, version, owner, snapshot, written, withdrawn)
+    beside = target.unrecognized_fields.get("candidate")
+    candidate = parse_candidate(path, beside) if beside is not None else None
+    if candidate is not None and (withdrawn or candidate.digest == digest):
+        _refuse(path, "a candidate of a service that is there, with another image,", candidate.digest)
+    about = digest, target.length, version, owner, snapshot, written, withdrawn, candidate
+    return ServiceRecord(service, tuple(hosts), *about)
 
 
 def parse_entry(path: str, target: TargetFile) -> ServiceRecord | Grant | Holds:
@@ -374,14 +380,6 @@ def _parse_written(path: str, value: object, version: int) -> tuple[tuple[str, i
     if named and all(is_disk_name(disk) and type(since) is int and 0 <= since <= version for disk, since in named):
         return tuple(sorted(named))
     _refuse(path, f"a version up to {version} for each of at most {DISKS_MAX} disks", value)
-
-
-def _parse_snapshot(path: str, value: object) -> Blob:
-    if isinstance(value, dict) and value.keys() == {"digest", "size"}:
-        digest, size = value["digest"], value["size"]
-        if isinstance(digest, str) and is_digest(digest) and type(size) is int and 0 < size <= IMAGE_SNAPSHOT_MAX:
-            return Blob(SNAPSHOT_TYPE, digest, size)
-    _refuse(path, "digest and size of the image's snapshot", value)
 
 
 def history_of(target: TargetFile) -> tuple[str, ...]:

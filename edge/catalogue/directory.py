@@ -114,6 +114,7 @@ class Directory:
         self._asked_back_at = 0.0  # by an origin that was busy
         self.on_change: Callable[[Service, ServiceRecord | None], None] = lambda _service, _release: None
         self.on_release: Callable[[Service], None] = lambda _service: None  # it is known, or another than before
+        self.on_look_up: Callable[[], None] = lambda: None  # somebody asks for a name that is not known here
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
         self._take_over_at = math.inf  # when services take over what they have not yet of what has changed
@@ -153,10 +154,11 @@ class Directory:
         key = (kind, name)
         error = self._nowhere.get(key)
         if error is not None and not (isinstance(error, NOWHERE) and self._repeats.take("")):
-            raise error
+            raise error.with_traceback(None)  # else each raise of what is remembered adds its frames to the last
         if key not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
             raise Unavailable(f"{LOOKUPS_MAX} catalogue look-ups under way")
         asked_at = self._clock()
+        self.on_look_up()
         while True:
             try:
                 return await self._lookups.do(key, lambda: self._find(kind, name))
@@ -209,7 +211,7 @@ class Directory:
             return
         error = self._nowhere.get(("host", host))
         if error is not None and not isinstance(error, NOWHERE):
-            raise error
+            raise error.with_traceback(None)
         try:
             owner = await self._look_up("host", host)
             taken = owner is not None or await self._is_held("host", host)

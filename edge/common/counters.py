@@ -128,6 +128,12 @@ class Counters:
     task_failures: Annotated[Tally, "Failures of the edge's own background work, by task.", By("task")] = field(
         default_factory=dict
     )
+    releases_stopped: Annotated[Tally, "Candidates that visitors were sent to no more, by cause.", By("cause")] = field(
+        default_factory=dict
+    )
+    releases_not_begun: Annotated[
+        Tally, "Candidates that no visitor was sent to, since they cannot run here, by reason.", By("reason")
+    ] = field(default_factory=dict)
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
 

@@ -78,7 +78,8 @@ class Images:
 
         :param digest: of its manifest, from the catalogue or from a verified manifest.
         :param size: of its manifest in bytes, where the catalogue says it.
-        :param expected: the snapshot that it will name, where the catalogue says so: both are then fetched at once.
+        :param expected: the snapshot that it will name, where the catalogue or a manifest says so: both are then
+            fetched at once.
         :param party: the tenant who waits for it.
         :raises OriginError: it cannot be had, or is not what was promised.
         :raises ImageTooLarge: this edge could not hold it.
@@ -87,7 +88,7 @@ class Images:
         if image is not None:
             return image, None
         if (error := self._refused.get(digest)) is not None:
-            raise error
+            raise error.with_traceback(None)  # it is raised again and again, and would keep all frames
         self._counters.collapsed += digest in self._loads
         return await self._loads.do(digest, lambda: self._load(digest, size, expected, party))
 
@@ -104,7 +105,7 @@ class Images:
                 )
                 self._admit(manifest)
                 if manifest.base is not None:
-                    base, base_load = await self.load(manifest.base, party=party)
+                    base, base_load = await self.load(manifest.base, expected=manifest.base_snapshot, party=party)
                     base.pins += 1
                     if base_load is not None:
                         load.fetch_s += base_load.fetch_s

@@ -95,7 +95,8 @@ class Disks:
         :raises Unavailable: what the service wrote cannot be read now.
         """
         attached = []
-        self.overlays.leave(service.name, [ref.name for ref in refs if ref.kind == "cow"])
+        if not service.is_candidate:  # which has no such disk, and the stable version may
+            self.overlays.leave(service.name, [ref.name for ref in refs if ref.kind == "cow"])
         for ref in refs:
             disk = await self._load(ref) if ref.digest is not None else None
             attached.append(

@@ -73,10 +73,11 @@ class Answers:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
-        return b"%b%b%b%b%b%bX-Request-Id: %b\r\n%b" % (
+        return b"%b%b%b%b%b%b%bX-Request-Id: %b\r\n%b" % (
             cgi.STATUS_LINES[answer.status],
             self.date(),
             answer.fields,
+            request.version_line,
             status.forwarded(request.forward, stream.tier, stream.collapsed, request.kept_ttl_s, request.not_kept),
             self._timing_line(stream, said) if self._timing else b"",
             self.via,
@@ -221,6 +222,7 @@ class Answers:
             status.refused(request.forward, reason, asked=stream is not None and stream.machine is not None)
             if request.service is not None
             else b"",
+            request.version_line,
             b"X-Nunatak-Limit: %b\r\n" % limit.encode() if limit else b"",
             b"WWW-Authenticate: Bearer\r\n" if code == 401 else b"",
             b"Allow: %b\r\n" % self.allowed(request) if code == 405 else b"",

@@ -186,7 +186,8 @@ class Caching:
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
         code, head, body = served(asked, entry, now)
         front = self._front
-        end = b"%b%bX-Request-Id: %b\r\n%b\r\n" % (line, front.via, request.id, front.connection_line(request))
+        said = line, front.via, request.version_line, request.id, front.connection_line(request)
+        end = b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % said
         front.begin(request, code, head + end, body)
 
     def _refresh(self, request: Request, asked: Asked, service: Service, entry: Entry) -> None:
@@ -197,6 +198,7 @@ class Caching:
         again = Request(Nobody(request.remote, request.connection.reached))
         again.method, again.target, again.host, again.version = "GET", request.target, request.host, request.version
         again.loops, again.refreshes, again.complete = request.loops, True, True
+        again.visitor = request.visitor  # of the version whose answer is stale
         again.headers = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]
         self._front.take(again)
 

@@ -31,6 +31,7 @@ FIELD_BYTES: Final = 160  # what a field takes beside its bytes: a tuple and two
 FEED_BYTES: Final = READ_BYTES  # parsed at a time
 CHUNKS_BYTES: Final = 1 << 11  # of a body whose end nobody knows: requests that follow it are then few
 SHORTEST_HEAD: Final = len(b"GET / HTTP/1.1\r\n\r\n")
+SPENT: Final = httptools.HttpRequestParser(None)
 LINGER_S: Final = 2.0  # to swallow a body nobody reads, so that the client can read our answer
 
 
@@ -92,6 +93,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self._input_ignored = True
+        self._parser = SPENT  # its own holds this: a circle that would wait for the collector of garbage, and so do
+        self._parsed = self._lingering = None
         self._timer.cancel()
         self._handler.connections.discard(self)
         self._handler.connections.hold(-self._counted)

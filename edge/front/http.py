@@ -30,6 +30,7 @@ from edge.front.reached import Reached
 from edge.front.request import ClientConnection, Request
 from edge.front.sockets import Sockets
 from edge.front.telling import Telling
+from edge.front.versions import Versions
 from edge.model import flow, routes
 from edge.model.flow import ClientError
 from edge.model.services import Service
@@ -64,6 +65,7 @@ class Front(Answers):
         self._marks = Marks(config)
         self.take_up(config)
         self.telling: Final = Telling(self._marks, self._tasks)
+        self.versions: Final = Versions(self._marks, supervisor, counters)
 
     # Connections.
 
@@ -137,7 +139,7 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
-            request.service = service
+            service = request.service = self.versions.of(request, service)
             then = self._caching.take(request, route, service, self._again)
             if then != "forward":
                 if then == "served":
@@ -169,16 +171,22 @@ class Front(Answers):
 
     def _finish(self, request: Request, stream: Stream, said: Answer | BaseException) -> None:
         try:
-            if not isinstance(said, Answer):
+            if isinstance(said, (ClientError, NunatakError)):  # not raised: it would hold the frame that holds it
+                self._not_answered(request, stream, said)
+            elif not isinstance(said, Answer):
                 raise said
-            if not stream.ended:
+            elif not stream.ended:
                 request.task = self._tasks.spawn("answer", self._finish_in_task(request, stream, said))
                 return
-            self.answer(request, stream, said)
+            else:
+                self.answer(request, stream, said)
         except (ClientError, NunatakError) as error:
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         self._done(request)
+
+    def _not_answered(self, request: Request, stream: Stream, error: ClientError | NunatakError) -> None:
+        self._note(stream.service, error)
+        self.refuse(request, flow.refusal(error))
 
     def _again(self, request: Request, alone: bool) -> None:
         """A request has waited for another's answer."""
@@ -205,8 +213,7 @@ class Front(Answers):
         try:
             await self.answer_in_parts(request, stream, said)
         except (ClientError, NunatakError) as error:  # before anything was sent
-            self._note(stream.service, error)
-            self.refuse(request, flow.refusal(error))
+            self._not_answered(request, stream, error)
         except asyncio.CancelledError:
             self._left(stream)
             raise
@@ -235,7 +242,7 @@ class Front(Answers):
     def sent_elsewhere(self, request: Request, stream: Stream, target: str) -> bool:
         """Only to another path of the same service, and no visible answer has begun."""
         route = routes.route(request.host, target, self.directory.service_host)
-        if route is None or self._known(route) is not stream.service:
+        if route is None or (known := self._known(route)) is None or known.name != stream.service.name:
             return False  # the client may follow it
         if request.redirects == REDIRECTS_MAX:
             raise GuestViolation(f"at most {REDIRECTS_MAX} redirects of a request expected")
@@ -324,7 +331,8 @@ class Front(Answers):
                 route = self._route(request) or route  # that host is a service's own
             if route.kind == "nobody":
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
-            service = request.service = self._known(route) or await self.directory.find(route.kind, route.name)
+            service = self._known(route) or await self.directory.find(route.kind, route.name)
+            service = request.service = self.versions.of(request, service)
             if request.fill is not None or not await self._caching.answered(request, route, service):
                 await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:

@@ -67,6 +67,10 @@ class Request:
     not_kept = ""  # why nothing is
     cache: Cache = ""  # what a kept answer had to do with it, if one had
     task: "asyncio.Task[None] | None" = None
+    # Of a service with two versions (`edge.front.versions`).
+    visitor = b""  # who asks, once that matters
+    visitor_line = b""  # of its answer, whole: a cookie for who had none
+    version_line = b""  # of its answer, whole lines: which version it was, and that cookie
     # What it is known by (`edge.front.marks`).
     id = b""
     said_id = b""  # the X-Request-Id field; none that is valid where there are several

@@ -12,6 +12,7 @@ from edge.common.tasks import Tasks
 from edge.front.marks import Marks
 from edge.front.request import Request
 from edge.model.finished import Cache, Finished, Run, result_of
+from edge.model.flow import OnHold
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import ENGINES
 
@@ -62,7 +63,7 @@ class Telling:
             return
         try:
             whole, now = whole and not request.cut, time.monotonic()
-            service = request.service
+            service, asked = request.service, stream is not None
             if stream is not None and stream.cost is None:
                 stream = None  # no guest answered
             cache = _cache(request, stream)
@@ -72,6 +73,8 @@ class Telling:
             trace = request.trace  # if anybody knows of it
             trace_id = trace.trace_id if trace is not None and trace.sampled else b""
             self.durations.add(name, result, tier, request.status, now - began, now, trace_id)
+            if service is not None and service.observe is not None and asked:
+                _observe(service.observe, request, answered=stream is not None)
             if heard is not None:
                 for listener in tuple(self._listeners):
                     listener(heard)
@@ -111,6 +114,18 @@ class Telling:
             request.head_bytes,
         )
         return _new(Finished, fields)  # as `Finished(*fields)`, in a third of its time
+
+
+def _observe(observe: Callable[[bool, float | None], None], request: Request, *, answered: bool) -> None:
+    """Say what came of a request to who compares versions of its service; what is nobody's or a client's, is not said.
+
+    :param answered: a guest did, whatever it said.
+    """
+    if answered:
+        timed = not request.has_body and request.answered_at >= request.asked_at > 0
+        observe(request.status >= 500 or request.cut, (request.answered_at - request.asked_at) * 1e3 if timed else None)
+    elif request.refused != OnHold.counter and request.status >= 500:
+        observe(True, None)
 
 
 def _cache(request: Request, stream: Stream | None) -> Cache:

@@ -6,6 +6,7 @@ What a request is to the client that waits for it, with futures and flow control
 import math
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
@@ -210,6 +211,10 @@ class Service:
         self.crashes_in_row = 0
         self.pause_until = 0.0  # loop time
         self.unfit: NunatakError | None = None  # why no machine of this version can be here
+        # A release in stages (`edge.releases`): the version beside this one, with machines of its own.
+        self.candidate: Service | None = None  # that a part of the visitors get now
+        self.is_candidate = False
+        self.observe: Callable[[bool, float | None], None] | None = None  # told what came of each request
 
     @property
     def tenant(self) -> str:
@@ -220,6 +225,11 @@ class Service:
     def name(self) -> str:
         """The service's own name."""
         return self.release.service
+
+    @property
+    def slot(self) -> str:
+        """What tells it from the other version of the same name, where both may be here; no service is called so."""
+        return f"{self.release.service}~candidate" if self.is_candidate else self.release.service
 
     @property
     def key(self) -> str:

@@ -47,6 +47,7 @@ def describe(supervisor: Supervisor, service: Service, now: float) -> dict[str, 
         "sockets": len(service.sockets),
         "crashes": service.crashes,
         "quarantined": supervisor.quarantine.place(service).kind == "quarantine",
+        "release": supervisor.release_of(service.name),
         "held_since": supervisor.holds.since(service.name),
         **shown(supervisor.window.of(service, now)),
     }

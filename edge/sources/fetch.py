@@ -19,6 +19,7 @@ from typing import Final
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.content.blobs import Load, Ref
+from edge.sources.early import Readiness
 from edge.sources.hedging import Hedging
 from edge.sources.outcomes import most_telling
 from edge.sources.partial import Partial
@@ -40,6 +41,7 @@ class Sources:
         self.standing = standing or Standing([source.name for source in sources], counters)
         self.hedging, self.tasks, self.timeout_s = Hedging(), Tasks(counters), timeout_s
         self._sources, self._counters = tuple(sources), counters
+        self._readiness = Readiness(self.tasks)
 
     async def get(self, ref: Ref, load: Load) -> bytes:
         """Fetch and verify; never reads more than the size that was promised.
@@ -56,6 +58,11 @@ class Sources:
             raise
         self._counters.origin_bytes += len(data)
         return data
+
+    def expect(self) -> None:
+        """A name is looked up: something will be fetched soon, of whoever is asked first."""
+        if self._sources:
+            self._readiness.expect(self.standing.order(self._sources)[0])
 
     def order(self, ref: Ref) -> list[BlobSource]:
         """Whom to ask for this blob, the first one first."""

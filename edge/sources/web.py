@@ -16,6 +16,7 @@ from edge.config.sources import Place
 from edge.content.blobs import Ref
 from edge.sources.challenges import parse_challenge
 from edge.sources.credentials import Credentials, host_of
+from edge.sources.early import connect
 from edge.sources.source import Opened
 from edge.sources.tokens import Tokens
 from vmimage import oci
@@ -77,6 +78,10 @@ class WebSource:
         finally:
             response.close()
         return bytes(body), response.headers.get("ETag")
+
+    async def connect(self, count: int) -> None:
+        """See `Early`."""
+        await connect(self._opened_session(), self._place.base, count)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -189,7 +189,8 @@ class Driver:
         cost_bytes = self._life.budget.admit(image.manifest)
         if not worker.give_at_once(image) or not self._residents.park_coldest(cost_bytes):
             return False
-        self._disks.overlays.leave(service.name, ())
+        if not service.is_candidate:  # what the stable version wrote is none of its business
+            self._disks.overlays.leave(service.name, ())
         held, record = self._usable(service, image, kept)
         self._empty_out()  # who is parked for it goes first
         machine = self._start(service, image, worker, cost_bytes, (), record)

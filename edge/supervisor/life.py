@@ -154,7 +154,7 @@ class Life:
             service.step("pause_over")
         if service.state in ("cold", "parked"):
             if service.unfit is not None:
-                raise service.unfit
+                raise service.unfit.with_traceback(None)
             if (pause_s := self.quarantine.pause_s(service, now)) > 0:
                 raise BackingOff(pause_s)
             service.step("request")
@@ -285,7 +285,7 @@ class Life:
         machine, service.machine = service.machine, None
         service.crashes_in_row, service.pause_until, service.unfit = 0, 0.0, None
         if self.quarantine.on_version(service):
-            self.released(service.name, "new_version")
+            self.released(service.slot, "new_version")
         service.step("replaced")
         service.withdrawn = release is None
         for old in (machine, *list(service.others)):

@@ -61,7 +61,7 @@ class Losses:
             self._residents.end_lineage(service, crashed=True)  # the cause may be in it
             service.pause_until = blame.pause_until
             service.step("blamed")
-        others = self._elsewhere(service.name) if new else []
+        others = self._elsewhere(service.slot) if new else []
         for other in others:
             self._pools.leave(other)
             if other.service.machine is other:
@@ -80,7 +80,7 @@ class Losses:
 
         By the name, as quarantine has it: a service that was withdrawn and published anew is another `Service`.
         """
-        here = [machine for machine in self._here() if machine.service.name == name]
+        here = [machine for machine in self._here() if machine.service.slot == name]
         for service in {machine.service: None for machine in here}:
             self._residents.park(service)
         return [machine for machine in here if not self._residents.parking(machine)]

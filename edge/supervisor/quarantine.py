@@ -77,25 +77,25 @@ class Quarantine:
     def place(self, service: Service) -> Place:
         """Which workers its machines may be in."""
         if self._blames:
-            blame = self._blames.get(service.name)
+            blame = self._blames.get(service.slot)
             if blame is not None and blame.confined:
-                return Place("quarantine", service.name)
+                return Place("quarantine", service.slot)
             if len(self._blamed_of.get(service.tenant, ())) >= TENANT_SERVICES:
                 return Place("quarantine", f"tenant {service.tenant}")  # no service has a blank in its name
         return Place("tenant", service.tenant) if self.isolates(service.tenant) else SHARED
 
     def pause_s(self, service: Service, now: float) -> float:
         """How long no machine of it may start yet."""
-        blame = self._blames.get(service.name)
+        blame = self._blames.get(service.slot)
         return max(0.0, blame.pause_until - now) if blame is not None and blame.confined else 0.0
 
     def blame(self, service: Service, now: float) -> Blame:
         """The end of a worker is blamed on a service."""
-        before = self._blames.pop(service.name, Blame())
+        before = self._blames.pop(service.slot, Blame())
         if before.tenant and before.tenant != service.tenant:
-            self._forget_of(before.tenant, service.name)
-        after = self._blames[service.name] = blamed(before, now)._replace(tenant=service.tenant)
-        self._blamed_of.setdefault(service.tenant, set()).add(service.name)
+            self._forget_of(before.tenant, service.slot)
+        after = self._blames[service.slot] = blamed(before, now)._replace(tenant=service.tenant)
+        self._blamed_of.setdefault(service.tenant, set()).add(service.slot)
         while len(self._blames) > KEPT_MAX:
             name, oldest = self._blames.popitem(last=False)
             self._forget_of(oldest.tenant, name)
@@ -103,8 +103,8 @@ class Quarantine:
 
     def on_version(self, service: Service) -> bool:
         """The catalogue names another version of it; whether that leads out."""
-        blame = self._blames.get(service.name)
-        return blame is not None and self._move(service.name, blame, "new_version")
+        blame = self._blames.get(service.slot)
+        return blame is not None and self._move(service.slot, blame, "new_version")
 
     def sweep(self, now: float) -> list[str]:
         """Called every second or so: release who has been healthy for long enough; their names."""

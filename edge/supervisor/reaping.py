@@ -79,7 +79,7 @@ class Reaping:
             _logger.critical(log.line("worker_intruded", worker=worker.index, pid=worker.pid, signal="SIGSYS"))
         if blamed is None:
             return
-        service, blame = blamed.service, self._quarantine.of(blamed.service.name)
+        service, blame = blamed.service, self._quarantine.of(blamed.service.slot)
         pause_s = max(0.0, blame.pause_until - blame.at) if blame is not None else 0.0
         message = f"its worker ended ({worker.fault or worker.cause}, {how}) while the machine ran"
         error = WorkerLost(f"{message}: quarantined, next start in {pause_s:g} s in a worker of its own")

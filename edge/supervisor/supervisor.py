@@ -7,7 +7,7 @@ What follows from what is decided in `life`, `residents`, `openings` and `losses
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -135,7 +135,11 @@ class Supervisor:
         directory.on_change = self._on_change
         self.secrets = secrets
         if secrets is not None:
-            directory.on_release, secrets.on_change = self._give, self._on_secrets
+            secrets.on_change = self._on_secrets
+        self.on_met: Callable[[Service], None] = lambda _: None  # a service is known, another than it was, or gone
+        self.release_of: Callable[[str], Mapping[str, object] | None] = lambda _: None  # that is under way of a service
+        self.fleet_secret = b""  # that edges of one operator have in common, where they have one
+        directory.on_release = self._on_release
         directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look
         images.on_drop = self._on_image_drop
 
@@ -230,8 +234,9 @@ class Supervisor:
     def _rest_held(self) -> None:
         for name in self.holds:
             service = self.directory.by_name.get(name)
-            if service is not None and not self._orders.at_rest(service):
-                self._orders.rest(service)
+            for version in (service, service.candidate) if service is not None else ():
+                if version is not None and not self._orders.at_rest(version):
+                    self._orders.rest(version)
         self._carry_out()
 
     async def _meet_held(self) -> None:
@@ -252,6 +257,17 @@ class Supervisor:
         )
         self.life.changed(service, release)
         self.responses.purge(Purge("service", service.name), self._loop.time())
+        if release is None:
+            self.on_met(service)
+        self._carry_out()
+
+    def _on_release(self, service: Service) -> None:
+        self._give(service)
+        self.on_met(service)
+
+    def replace(self, service: Service) -> None:
+        """Let the machines of a candidate that is not meant any more go, as those of an old version do."""
+        self.life.changed(service, service.release)
         self._carry_out()
 
     def _give(self, service: Service) -> None:
@@ -265,8 +281,10 @@ class Supervisor:
         if service is None or self.secrets is None:
             return
         if service.secrets.mark != self.secrets.of(service.name, service.tenant).mark:
-            self.life.changed(service, service.release)
-            self._give(service)
+            for version in (service, service.candidate):
+                if version is not None:
+                    self.life.changed(version, version.release)
+                    self._give(version)
             self._carry_out()
 
     # Workers.

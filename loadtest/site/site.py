@@ -119,14 +119,19 @@ class Site:
             self.origin.stop()
 
     def add_edge(
-        self, *, memory: str | None = None, config: Mapping[str, int | float | str | bool] | None = None
+        self,
+        *,
+        memory: str | None = None,
+        config: Mapping[str, int | float | str | bool] | None = None,
+        origin: str = "",
     ) -> Server:
         """Start one more edge with a cache of its own.
 
+        :param origin: what it takes for its origin, instead of this site's.
         :param config: fields of its config file beside those of all edges of this site.
         """
         name = f"edge-{len(self.edges) + 1}"
-        options = ["edge", "--origin", self.origin.url, "--trust", str(self.keys / "root.json")]
+        options = ["edge", "--origin", origin or self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
         options += ["--workers", str(self._workers), "--log-token", str(self.keys / "log-token")]
         fields = {**self._edge_config, **(config or {})}

@@ -234,7 +234,7 @@ class Baker:
         names = self._names
         if self._runtime is None:
             names = encode_symbols((*self._libos.symbols, *program.symbols))
-        base = self.base.manifest.digest
+        base = self.base.manifest
         state = machine.capture()
         refs = tuple(disk.ref for disk in disks)
         bundle = bundle_of(

@@ -31,7 +31,7 @@ ENVIRONMENT_MAX: Final = abi.ENV_SIZE - abi.SECRETS_SIZE  # bytes, arguments inc
 def bundle_of(
     name: str,
     kind: str,
-    base: str | None,
+    base: ImageManifest | None,
     memory_bytes: int,
     regions: Iterable[Region],
     state: Snapshot,
@@ -44,7 +44,7 @@ def bundle_of(
     """The image of a machine that is ready.
 
     :param kind: "base" or "derived".
-    :param base: digest of the manifest of its base.
+    :param base: its base; of a base none.
     :param state: the machine's, as a difference from that base.
     :param names: symbols, encoded as in `vmimage.symbols`.
     """
@@ -53,7 +53,7 @@ def bundle_of(
         name=name,
         abi=abi.ABI_VERSION,
         kind="base" if kind == "base" else "derived",
-        base=base,
+        base=base.digest if base is not None else None,
         memory_bytes=memory_bytes,
         regions=tuple(sorted(regions, key=lambda region: region.start)),
         snapshot=Blob(SNAPSHOT_TYPE, digest_of(record), len(record)),
@@ -68,6 +68,7 @@ def bundle_of(
         rejuvenate=terms.rejuvenate,
         disks=disks,
         baked_entropy=baked_entropy,
+        base_snapshot=base.snapshot if base is not None else None,
     )
     return ImageBundle(manifest, {manifest.snapshot.digest: record, digest_of(names): names})
 

@@ -19,6 +19,7 @@ from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
+from origin.commands.release_cli import release
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
@@ -30,6 +31,7 @@ from origin.commands.shared import (
     TenantOption,
     TokenOption,
     WrittenOption,
+    YesOption,
     load_signing,
     load_upload_token,
     written_choice,
@@ -53,6 +55,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(release, name="release")
 app.add_typer(services, name="services")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
@@ -98,7 +101,11 @@ def keygen(
 def origin(
     context: typer.Context,
     store: Annotated[
-        Path, typer.Option(help="Folder for images and the catalogue; it is made if missing.", metavar="FOLDER")
+        str,
+        typer.Option(
+            help="Folder for images and the catalogue, made if missing; or a bucket, which several origins may share.",
+            metavar="FOLDER|s3://BUCKET/PREFIX",
+        ),
     ],
     keys: KeysOption,
     listen: Annotated[
@@ -131,10 +138,12 @@ def origin(
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
+    from origin.registry.log_lines import open_lines
     from origin.registry.logs import Logs
     from origin.registry.roles import Online
     from origin.registry.server import Origin
     from origin.registry.store import Store
+    from origin.storage.opening import open_store
 
     if print_config:
         typer.echo(as_file(context), nl=False)
@@ -157,9 +166,9 @@ def origin(
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a connection each, and uploads
     os.umask(0o077)  # images wait for no other user here, and logs of tenants even less
-    kept = Store(store)
+    kept = Store(open_store(store))
     tokens = Tokens(keys / TOKENS_FILE)
-    logs = Logs(store / "logs", log_token, tokens)
+    logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
     site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens)
 
     def reload() -> None:
@@ -212,6 +221,7 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -240,7 +250,7 @@ def publish(
         publications = [replace(each, tenant=tenant) for each in publications]
     choice, signer = written_choice(written), load_signing(keys)
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, sure=yes),
         load_trust(keys),
         origin,
         keys,

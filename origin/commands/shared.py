@@ -63,6 +63,13 @@ WrittenOption = Annotated[
         show_default="none, such a change is refused",
     ),
 ]
+YesOption = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        help="Publish also what is far larger than what was there: an image, a file of the catalogue, a list of hosts.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FilesOption = Annotated[
     Path | None,

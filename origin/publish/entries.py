@@ -15,10 +15,12 @@ from tuf.api.metadata import TargetFile
 from origin.model.exchange import Request, Response, expect
 from origin.publish.authors import Author, Changes, Signing, author_of
 from origin.publish.books import Known, Meta, ReadBook, read_book, read_snapshot
+from origin.publish.shape import odd, require_usual
 from origin.publish.written import Choice, Written, decide
 from vmimage.drives import DriveRef
 from vmimage.errors import OriginError, PublisherError, VerificationError
 from vmimage.manifest import REPOSITORY, Blob, ImageManifest, digest_of, parse_manifest
+from vmimage.release import Candidate
 from vmimage.tenancy import Book
 from vmimage.trust import ServiceRecord, Trust, host_path, service_path
 
@@ -51,6 +53,8 @@ class Wanted:
     hosts: Hosts = tuple
     tenant: str = ""  # whose it shall be; "": whose it is
     withdrawn: str = ""  # since when; "": it is there
+    # What a part of its visitors get, from what they get now; None: nothing, which is what a new image comes with.
+    candidate: Callable[[Candidate | None], Candidate | None] = lambda had: had
     # What the record says of copy-on-write disks, by the record's version; None: what follows from both images.
     written: Callable[[int], Written] | None = None
 
@@ -67,9 +71,12 @@ def image_of(manifest: ImageManifest, size: int) -> Image:
 class Entries:
     """The entries of one origin, as one publisher changes them."""
 
-    def __init__(self, trust: Trust, signer: Signing, now: datetime, choice: Choice | None = None) -> None:
-        """:param choice: what becomes of what services wrote to disks whose base is another now."""
-        self._trust, self._now, self._choice = trust, now, choice
+    def __init__(
+        self, trust: Trust, signer: Signing, now: datetime, choice: Choice | None = None, *, sure: bool = True
+    ) -> None:
+        """:param choice: what becomes of what services wrote to disks whose base is another now.
+        :param sure: whether a change is meant that is far larger than what was there (`shape`)."""
+        self._trust, self._now, self._choice, self._sure = trust, now, choice, sure
         self._author = author_of(signer)
         self._known: Known = {}
         self._disks: dict[str, tuple[DriveRef, ...]] = {}  # by image
@@ -125,6 +132,10 @@ class Entries:
         book = yield from self._read(meta, [*map(service_path, services), *map(host_path, hosts)])
         yield from self._read_disks(before, wanted)
         records, changes = compose(wanted, book, self._author, self._disks, self._choice)
+        if not self._sure:
+            signed = self._author.sign(book, changes, self._now)
+            sizes = {role: (_length(meta, role), len(data)) for role, data in signed.items()}
+            require_usual(odd(before, records, sizes))
         return book, records, changes
 
     def _read(self, meta: Meta, paths: Iterable[str]) -> ReadBook:
@@ -168,20 +179,38 @@ def compose(
         before = known[service]
         image = want.image or _image_it_has(service, before)
         owner = author.owner(service, want.tenant, before)
-        shall_be = image.digest, hosts[service], owner, want.withdrawn
-        same = before and (before.manifest_digest, before.hosts, before.owner, before.withdrawn) == shall_be
+        candidate = _candidate(want, before, image)
+        shall_be = image.digest, hosts[service], owner, want.withdrawn, candidate
+        same = before and (*_facts(before), before.candidate) == shall_be
         if before and same and (want.written is None or want.written(before.version) == before.written):
             records.append(before)
             continue
         version = before.version + 1 if before else 1
         places = _places(service, want, before, version, disks, choice)
-        about = image.digest, image.size, version, owner, image.snapshot, places, want.withdrawn
+        about = image.digest, image.size, version, owner, image.snapshot, places, want.withdrawn, candidate
         record = ServiceRecord(service, hosts[service], *about)
         past = (*book.history(service), before.manifest_digest) if before else ()
         for path, change in author.changes(record, past, before).items():
             (removed if change is None else added)[path] = change
         records.append(record)
     return records, removed | added
+
+
+def _length(meta: Meta, role: str) -> int:
+    """Bytes of a role's present file, 0 where there is none."""
+    file = meta.get(f"{role}.json")
+    return (file.length or 0) if file is not None else 0
+
+
+def _facts(record: ServiceRecord) -> tuple[str, tuple[str, ...], str, str]:
+    return record.manifest_digest, record.hosts, record.owner, record.withdrawn
+
+
+def _candidate(want: Wanted, before: ServiceRecord | None, image: Image) -> Candidate | None:
+    """A candidate is one beside an image: with another image, and for what is withdrawn, there is none."""
+    if want.withdrawn or before is None or before.manifest_digest != image.digest:
+        return None
+    return want.candidate(before.candidate)
 
 
 def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], book: Book) -> None:

@@ -15,6 +15,7 @@ from origin.publish.chain import read_state
 from origin.publish.entries import read_manifest
 from vmimage.errors import FormatError, OriginError, PublisherError, VerificationError
 from vmimage.manifest import ImageManifest
+from vmimage.release import Candidate
 from vmimage.trust import ServiceRecord, Trust, service_path
 
 CLOSE_NAMES: Final = 3  # that are suggested
@@ -91,6 +92,20 @@ def summary(record: ServiceRecord) -> dict[str, Any]:
         "tenant": record.tenant,
         "image": record.manifest_digest,
         "withdrawn": record.withdrawn or None,
+        **({"candidate": released(record.candidate)} if record.candidate is not None else {}),
+    }
+
+
+def released(candidate: Candidate) -> dict[str, Any]:
+    """A release that is under way, its share in percent."""
+    return {
+        "image": candidate.digest,
+        "since": candidate.since,
+        "share": candidate.share / 100,
+        "pops": list(candidate.pops),
+        "gates": asdict(candidate.gates),
+        "sticky": candidate.sticky,
+        "choose": candidate.choose,
     }
 
 

@@ -36,6 +36,8 @@ def publish(
     now: datetime,
     written: Choice | None = None,
     warn: Warn = lambda _: None,
+    *,
+    sure: bool = True,
 ) -> Exchange:
     """Make every service of `publications` what it shall be, all at one instant.
 
@@ -45,6 +47,7 @@ def publish(
     :param written: what becomes of pages that services wrote to disks whose base is another now, see
         `origin.publish.written`.
     :param warn: called with a line for each role that ends soon.
+    :param sure: whether a change is meant that is far larger than what was there, see `origin.publish.shape`.
     :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused; keys that
         edges do not trust, or not any more. Nothing was sent.
     :raises OriginError: answers that were not expected.
@@ -62,10 +65,10 @@ def publish(
     def revise(_: Records) -> Mapping[str, Wanted]:
         return wanted
 
-    entries = Entries(trust, signer, now, written)
+    entries = Entries(trust, signer, now, written, sure=sure)
     yield from entries.look(names, revise)
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
-    yield from _upload(images)
+    yield from upload(images)
     return (yield from entries.point(names, revise))
 
 
@@ -111,7 +114,7 @@ def _hosts(named: tuple[str, ...]) -> Hosts:
     return lambda had: named or had
 
 
-def _upload(images: Mapping[str, ImageBundle]) -> _Upload:
+def upload(images: Mapping[str, ImageBundle]) -> _Upload:
     """Bring every image to the origin that it does not have."""
     asked = list(images)
     responses = yield [Request("HEAD", f"/v2/{REPOSITORY}/manifests/{digest}") for digest in asked]

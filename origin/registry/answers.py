@@ -1,27 +1,40 @@
-"""Answers of an origin: files that never change, and refusals in the words of the OCI distribution specification."""
+"""Answers of an origin: content that never changes, and refusals in the words of the OCI distribution specification.
 
+What is a file of this machine is opened in the loop, or sent by the kernel; what is in a bucket comes from there by
+threads (`origin/registry/streaming.py`).
+"""
+
+import asyncio
 import contextlib
 import errno
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from aiohttp import web
 
 from origin.registry.refusal import CODES, OciError
-from origin.registry.store import BlobMissing
+from origin.registry.store import BlobMissing, Store
+from origin.registry.streaming import ObjectResponse
+from origin.storage.blobs import FOR_EVER
+from origin.storage.place import Place
 from vmimage.errors import FormatError, NunatakError, VerificationError
 
 CHUNK_BYTES: Final = 256 << 10
 SMALL_FILE: Final = 64 << 10  # bytes, up to which a file is read at once
-FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 _CONDITIONS: Final = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 _CODES: Final = {404: "NAME_UNKNOWN", 405: "UNSUPPORTED", 413: "SIZE_INVALID"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def file(request: web.Request, path: Path, size: int, content_type: str, digest: str) -> web.StreamResponse:
+async def ask(store: Store, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a store says: at once where that is a system call or two, in a thread where it is a round trip."""
+    return await asyncio.to_thread(question, *args, **kwargs) if store.shared else question(*args, **kwargs)
+
+
+def file(request: web.Request, path: Place, size: int, content_type: str, digest: str) -> web.StreamResponse:
     """Content that is named by its digest."""
     headers = {"Content-Type": content_type, "Docker-Content-Digest": digest, "Cache-Control": FOR_EVER}
     if request.method == "HEAD":  # publishers ask thousands of these; FileResponse would open the file in a thread
@@ -29,12 +42,32 @@ def file(request: web.Request, path: Path, size: int, content_type: str, digest:
     return contents(request, path, size, headers)
 
 
-def contents(request: web.Request, path: Path, size: int, headers: dict[str, str]) -> web.StreamResponse:
-    """A file that never changes. A small one at once: a thread for its opening takes as long as all else."""
+def contents(request: web.Request, path: Place, size: int, headers: dict[str, str]) -> web.StreamResponse:
+    """An object that never changes. A small file at once: a thread for its opening takes as long as all else."""
+    local = path.local
+    if local is None:
+        return ObjectResponse(path, size, headers)
     if size <= SMALL_FILE and not any(name in request.headers for name in _CONDITIONS):
         with contextlib.suppress(OSError):  # gone meanwhile
-            return web.Response(body=path.read_bytes(), headers=headers | {"Accept-Ranges": "bytes"})
-    return web.FileResponse(path, chunk_size=CHUNK_BYTES, headers=headers)
+            return web.Response(body=local.read_bytes(), headers=headers | {"Accept-Ranges": "bytes"})
+    return web.FileResponse(local, chunk_size=CHUNK_BYTES, headers=headers)
+
+
+async def fresh(request: web.Request, path: Place, headers: dict[str, str]) -> web.StreamResponse | None:
+    """An object that changes, in the state that it has now, or that it is the one that is known; None: there is none.
+
+    From a bucket its bytes and its tag come together: between two requests it may be another.
+    """
+    if (local := path.local) is not None:
+        return web.FileResponse(local, headers=headers) if local.is_file() else None
+    found = await asyncio.to_thread(path.blobs.read, path.key)
+    if found is None:
+        return None
+    data, tag = found[0], found[1].strip('"')
+    had = any(each.value in (tag, "*") for each in request.if_none_match or ())
+    answer = web.Response(status=304, headers=headers) if had else web.Response(body=data, headers=headers)
+    answer.etag = tag
+    return answer
 
 
 def created(location: str, digest: str, **fields: str) -> web.Response:

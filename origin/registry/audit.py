@@ -1,4 +1,4 @@
-"""What was changed at an origin, by whom and when: a line each, appended to a file and kept.
+"""What was changed at an origin, by whom and when: a line each, kept in a file, or in objects of a bucket.
 
 A line is JSON. "at" (UTC), "who" and "what" are in each; "who" is {"tenant", "token"} for a token of one tenant and
 {"operator": true} for the shared one, with "token" for an operator's own. A change of a service has "service", "key"
@@ -6,17 +6,19 @@ A line is JSON. "at" (UTC), "who" and "what" are in each; "who" is {"tenant", "t
 of a tenant's keys have both too. A line is on disk before its change counts, and a change whose line the disk does not
 take is refused; one that fails afterwards gets a line that says so.
 
-Nothing here shortens the file: it is opened for each line, so whoever keeps it elsewhere may rename it at any time.
+Nothing here removes a line. The file is opened for each line, so whoever keeps it elsewhere may rename it at any time.
 """
 
 import errno
 import json
 import os
+import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tuf.api.metadata import Targets
 
@@ -24,6 +26,8 @@ from origin.registry.delegations import changed_tenants
 from origin.registry.names import Submitter, changed_paths
 from origin.registry.refusal import OciError
 from origin.registry.roles import Published
+from origin.registry.store import Store
+from origin.storage.blobs import BlobStore
 from vmimage.holds import HOLDS_PATH
 from vmimage.manifest import is_name
 from vmimage.tenancy import Book
@@ -32,12 +36,34 @@ from vmimage.trust import ServiceRecord, service_path
 
 READ_BYTES: Final = 64 << 20  # of the end of the file, that are searched for the lines of a service
 ANSWER_BYTES: Final = 1 << 20  # of the lines of one service, the newest
+MONTHS: Final = 12  # of a bucket's, that are looked at
+OBJECTS: Final = 2000  # of a bucket's, the newest, that are searched
+READ_AT_ONCE: Final = 32
 _SERVICES: Final = service_path("")
 
 Entry = Mapping[str, Any]
 
 
-class Audit:
+class Audit(Protocol):
+    """The lines. Its methods block and may be called from several threads."""
+
+    def write(self, submitter: Submitter, entries: Iterable[Entry], *, durable: bool = True) -> None:
+        """Append a line for each entry, all or none.
+
+        :param durable: they must outlive a power cut.
+        :raises OSError: the store does not take them.
+        """
+
+    def of_service(self, service: str) -> bytes:
+        """The newest lines about a service, the oldest of them first."""
+
+
+def open_audit(store: Store, clock: Callable[[], datetime]) -> Audit:
+    """The lines of a store: in a file of a folder, in objects of a bucket."""
+    return BucketAudit(store.blobs, clock) if store.shared else FileAudit(store.audit_path, clock)
+
+
+class FileAudit:
     """The file. Its methods block and may be called from several threads."""
 
     def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -50,8 +76,7 @@ class Audit:
         :param durable: they must outlive a power cut.
         :raises OSError: the disk does not take them.
         """
-        head = {"at": self._clock().isoformat(timespec="milliseconds"), "who": who(submitter)}
-        data = b"".join(json.dumps({**head, **entry}).encode() + b"\n" for entry in entries)  # ASCII, escaped
+        data = encode_lines(submitter, entries, self._clock())
         if not data:
             return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -69,17 +94,60 @@ class Audit:
 
     def of_service(self, service: str) -> bytes:
         """The newest lines about a service, the oldest of them first."""
-        wanted = f'"service": {json.dumps(service)}'.encode()
         try:
             with self._path.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - READ_BYTES))
-                found = [line for line in file if wanted in line and _service_in(line) == service]
+                return newest(about(service, file))
         except FileNotFoundError:
             return b""
-        size, first = 0, len(found)
-        while first and (size := size + len(found[first - 1])) <= ANSWER_BYTES:
-            first -= 1
-        return b"".join(found[first:])
+
+
+class BucketAudit:
+    """Objects, one for each change, never written again: `audit/<year>-<month>/<time>-<random>.jsonl`."""
+
+    def __init__(self, blobs: BlobStore, clock: Callable[[], datetime]) -> None:
+        self._blobs, self._clock = blobs, clock
+
+    def write(self, submitter: Submitter, entries: Iterable[Entry], *, durable: bool = True) -> None:
+        """As `Audit.write`."""
+        now = self._clock()
+        if data := encode_lines(submitter, entries, now):
+            at = now.astimezone(UTC)
+            name = f"{at:%dT%H%M%S.%f}-{secrets.token_hex(4)}"
+            self._blobs.put(f"audit/{at:%Y-%m}/{name}.jsonl", data)
+
+    def of_service(self, service: str) -> bytes:
+        """As `Audit.of_service`, among the newest changes of a year."""
+        month = self._clock().astimezone(UTC).replace(day=1)
+        keys: list[str] = []
+        for _ in range(MONTHS):
+            keys += sorted((each.key for each in self._blobs.list(f"audit/{month:%Y-%m}")), reverse=True)
+            if len(keys) >= OBJECTS:
+                break
+            month = (month - timedelta(days=1)).replace(day=1)
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            read = list(pool.map(self._blobs.get, keys[:OBJECTS]))
+        return newest(about(service, (line for data in reversed(read) for line in data.splitlines(keepends=True))))
+
+
+def encode_lines(submitter: Submitter, entries: Iterable[Entry], at: datetime) -> bytes:
+    """A line for each entry; ASCII, escaped."""
+    head = {"at": at.isoformat(timespec="milliseconds"), "who": who(submitter)}
+    return b"".join(json.dumps({**head, **entry}).encode() + b"\n" for entry in entries)
+
+
+def about(service: str, lines: Iterable[bytes]) -> list[bytes]:
+    """Those about a service."""
+    wanted = f'"service": {json.dumps(service)}'.encode()
+    return [line for line in lines if wanted in line and _service_in(line) == service]
+
+
+def newest(lines: Sequence[bytes]) -> bytes:
+    """As many of the last lines as an answer may have."""
+    size, first = 0, len(lines)
+    while first and (size := size + len(lines[first - 1])) <= ANSWER_BYTES:
+        first -= 1
+    return b"".join(lines[first:])
 
 
 def who(submitter: Submitter) -> dict[str, object]:
@@ -161,6 +229,8 @@ def what(old: ServiceRecord | None, new: ServiceRecord, history: tuple[str, ...]
         return "publish"
     if new.manifest_digest != old.manifest_digest:
         return "rollback" if new.manifest_digest in history else "publish"
+    if new.candidate != old.candidate:
+        return "release"
     return "hosts" if new.hosts != old.hosts else "tenant" if new.tenant != old.tenant else "publish"
 
 
@@ -188,6 +258,8 @@ def _about(record: ServiceRecord | None) -> dict[str, object] | None:
         "hosts": list(record.hosts),
         "tenant": record.tenant,
     }
+    if record.candidate is not None:
+        about["candidate"] = {"image": record.candidate.digest, "share": record.candidate.share / 100}
     return about | ({"withdrawn": record.withdrawn} if record.withdrawn else {})
 
 

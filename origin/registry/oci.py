@@ -15,7 +15,7 @@ from typing import Final
 
 from aiohttp import web
 
-from origin.registry.answers import CHUNK_BYTES, created, file, refusal
+from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
 from origin.registry.artifacts import ARTIFACT_MAX, index_of, is_ours, parse_artifact
 from origin.registry.audit import Audit
 from origin.registry.door import Door
@@ -80,19 +80,20 @@ class Registry:
     async def _get_blob(self, request: web.Request) -> web.StreamResponse:
         digest = _digest(request.match_info["digest"])
         path = self._store.blob_path(digest)
-        size = self._store.use(path) if request.method == "HEAD" else self._store.blob_size(digest)
+        used = request.method == "HEAD"
+        size = await (ask(self._store, self._store.use, path) if used else ask(self._store, path.size))
         if size is None:
             raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest}")
         return file(request, path, size, "application/octet-stream", digest)
 
     async def _get_manifest(self, request: web.Request) -> web.StreamResponse:
         reference = request.match_info["reference"]
-        tagged = self._store.tagged(reference) if TAG_NAME.fullmatch(reference) else None
+        tagged = await ask(self._store, self._store.tagged, reference) if TAG_NAME.fullmatch(reference) else None
         digest = tagged or (reference if is_digest(reference) else None)
         if digest is not None and request.method == "HEAD":
-            self._store.use(self._store.manifest_path(digest))
-            self._store.use(self._store.artifact_path(digest))
-        if digest is not None and (size := self._store.manifest_size(digest)) is not None:
+            for path in (self._store.manifest_path(digest), self._store.artifact_path(digest)):
+                await ask(self._store, self._store.use, path)
+        if digest is not None and (size := await ask(self._store, self._store.manifest_size, digest)) is not None:
             return file(request, self._store.manifest_path(digest), size, MANIFEST_TYPE, digest)
         if digest is not None and (kept := await asyncio.to_thread(self._store.read_artifact, digest)) is not None:
             artifact, size = kept
@@ -118,7 +119,7 @@ class Registry:
     async def _begin_upload(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)
         mounted = request.query.get("mount")
-        if mounted is not None and self._has(mounted, request.query.get("from", REPOSITORY)):
+        if mounted is not None and await self._has(mounted, request.query.get("from", REPOSITORY)):
             return created(f"{_AT}/blobs/{mounted}", mounted)
         upload = self._store.begin_upload()
         if "digest" in request.query:
@@ -129,12 +130,12 @@ class Registry:
                 upload.abandon()
         return self._progress(self._uploads.begin(submitter, upload), upload, 202)
 
-    def _has(self, digest: str, repository: str) -> bool:
+    async def _has(self, digest: str, repository: str) -> bool:
         """Whether a blob can be mounted from there; a client that is told no uploads it."""
         return (
             repository == REPOSITORY
             and is_digest(digest)
-            and self._store.use(self._store.blob_path(digest)) is not None
+            and await ask(self._store, self._store.use, self._store.blob_path(digest)) is not None
         )
 
     async def _upload_status(self, request: web.Request) -> web.Response:
@@ -217,7 +218,12 @@ class Registry:
             subject = artifact.subject
         entry: dict[str, object] = {"what": "push", "manifest": digest}
         if not by_digest:
-            entry = {"what": "tag", "tag": reference, "old": self._store.tagged(reference), "new": digest}
+            entry = {
+                "what": "tag",
+                "tag": reference,
+                "old": await ask(self._store, self._store.tagged, reference),
+                "new": digest,
+            }
         await asyncio.to_thread(self._audit.write, submitter, [entry], durable=not by_digest)
         if not by_digest:
             await asyncio.to_thread(self._store.put_tag, reference, digest)
@@ -229,7 +235,7 @@ class Registry:
         if TAG_NAME.fullmatch(reference) is None:
             return await self._keep_content(request)
         self._door.operator(request, "to delete a tag")
-        if (tagged := self._store.tagged(reference)) is not None:
+        if (tagged := await ask(self._store, self._store.tagged, reference)) is not None:
             entry = {"what": "tag", "tag": reference, "old": tagged, "new": None}
             await asyncio.to_thread(self._audit.write, self._door.submitter(request), [entry])
         if not await asyncio.to_thread(self._store.forget_tag, reference):

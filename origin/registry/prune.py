@@ -14,6 +14,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from graphlib import TopologicalSorter
@@ -31,6 +32,7 @@ from vmimage.trust import HISTORY_MAX, ServiceRecord, history_of, parse_target, 
 
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
+BLOBS_AT_ONCE: Final = 500  # that a note names, see `origin/registry/use.py`; three round trips each
 GRACE_MAX_S: Final = 3650 * DAY_S
 _DIGEST: Final = re.compile(rb"sha256:[0-9a-f]{64}")
 _SERVICES: Final = service_path("")
@@ -83,6 +85,7 @@ def kept_images(signed: Iterable[Targets], rules: Rules, now: datetime) -> set[s
     for record, target in _services(signed):
         if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
             kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}
+            kept |= {record.candidate.digest} if record.candidate is not None else set()
     return kept
 
 
@@ -160,20 +163,30 @@ class Pruning:
         :return: digests of what went.
         """
         gone: list[str] = []
-        while self._left and len(gone) < most:
-            digest = self._left.pop()
-            if digest in self._marked:
-                continue
-            if not self._remove(self._here[digest]):
-                self.keep([digest])  # it was asked for a moment ago
-                continue
-            gone.append(digest)
-            if digest in self._subjects and not self._dry_run:
-                self._store.forget_referrer(self._subjects[digest], digest)
+        while self._left and not gone:
+            batch: list[str] = []
+            while self._left and len(batch) < most:
+                if (digest := self._left.pop()) not in self._marked:
+                    batch.append(digest)
+            with self._dooming(self._here[digest] for digest in batch):
+                gone = [digest for digest in batch if self._remove_manifest(digest)]
         self._gone.update(gone)
         self.result.manifests += len(gone)
         self.result.kept_manifests -= len(gone)
         return gone
+
+    def _remove_manifest(self, digest: str) -> bool:
+        if digest in self._marked:
+            return False
+        if not self._remove(self._here[digest]):
+            self.keep([digest])  # it was asked for a moment ago
+            return False
+        if digest in self._subjects and not self._dry_run:
+            self._store.forget_referrer(self._subjects[digest], digest)
+        return True
+
+    def _dooming(self, contents: Iterable[Content]) -> AbstractContextManager[None]:
+        return nullcontext() if self._dry_run else self._store.dooming(content.path for content in contents)
 
     def blobs(self) -> None:
         """Remove blobs that nobody names.
@@ -184,11 +197,18 @@ class Pruning:
         for content in self._store.contents("manifests", "artifacts"):
             if content.digest not in self._gone or not self._dry_run:
                 needed |= self._blobs_of(content)
+        unused: list[Content] = []
         for content in self._store.contents("blobs"):
-            if content.digest not in needed and content.used_s < self._before and self._remove(content):
-                self.result.blobs += 1
+            if content.digest not in needed and content.used_s < self._before:
+                unused.append(content)
             else:
                 self.result.kept_blobs += 1
+        for start in range(0, len(unused), BLOBS_AT_ONCE):
+            batch = unused[start : start + BLOBS_AT_ONCE]
+            with self._dooming(batch):
+                gone = sum(map(self._remove, batch))
+            self.result.blobs += gone
+            self.result.kept_blobs += len(batch) - gone
 
     def _blobs_of(self, content: Content) -> set[str]:
         data = self._read(content)

@@ -24,9 +24,10 @@ CODES: Final[Mapping[str, Code]] = {
         " send logs need its log-token.",
     ),
     "DENIED": Code(
-        (403,),
-        "The token is good, and not for this: it is a tenant's and the thing is not, or the origin takes no uploads.",
-        "Ask the operator of the origin for a token that may do it (`nunatak token add`).",
+        (403, 409),
+        "The token is good, and not for this: it is a tenant's and the thing is not, or the origin takes no uploads;"
+        " 409: it is being done already.",
+        "Ask the operator of the origin for a token that may do it (`nunatak token add`); after 409 wait a while.",
     ),
     "BLOB_UNKNOWN": Code((404,), "The origin has no such blob.", "Publish the image or disk that it belongs to again."),
     "BLOB_UPLOAD_INVALID": Code(

@@ -158,7 +158,7 @@ def resume(root: Root, read: Read, older: Sequence[Root] = ()) -> Published | No
     if encoded is None:
         return None
     try:
-        timestamp, old_timestamp = _signed_by_one(Timestamp, encoded, (root, *older))
+        timestamp, old_timestamp = signed_by_one(Timestamp, encoded, (root, *older))
         version = timestamp.snapshot_meta.version
         try:
             return _resumed(timestamp, old_timestamp, version, root, read, older)
@@ -177,7 +177,7 @@ def _resumed(
     timestamp: Timestamp, signed_before: bool, version: int, root: Root, read: Read, older: Sequence[Root]
 ) -> Published:
     """:param version: of the snapshot. :raises VerificationError: it is not there, or `root` does not lead to it."""
-    snapshot, old = _signed_by_one(Snapshot, _stored(read, f"{version}.snapshot.json"), (root, *older))
+    snapshot, old = signed_by_one(Snapshot, _stored(read, f"{version}.snapshot.json"), (root, *older))
     targets = snapshot.meta.get("targets.json")
     if targets is None:
         raise VerificationError("snapshot: a version of targets expected, got none")
@@ -192,7 +192,7 @@ def _stored(read: Read, name: str) -> bytes:
     return data
 
 
-def _signed_by_one(kind: type[_S], data: bytes, roots: Sequence[Root]) -> tuple[_S, bool]:
+def signed_by_one(kind: type[_S], data: bytes, roots: Sequence[Root]) -> tuple[_S, bool]:
     """A role as the first of these roots that does verifies it, and whether that is not the first of them."""
     problem: VerificationError | None = None
     for root in roots:
@@ -248,11 +248,7 @@ def accept(
         if signed.expires < least:
             raise VerificationError(f"{role}: metadata that is good until {least} expected, got {signed.expires}")
         roles[role], new[role] = meta_file(signed.version, data), signed
-        manifests |= {
-            (f"sha256:{target.hashes['sha256']}", target.length)
-            for target in signed.targets.values()
-            if target.length and not target.custom.get("withdrawn")  # nobody is told to fetch that one
-        }
+        manifests |= _named(signed) - _named(signed_before(role))  # those were here, and stay as long as they are named
     for digest, length in sorted(manifests):
         size = manifest_size(digest)
         if size != length:
@@ -267,6 +263,15 @@ def accept(
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     files, state = _files(state, submitted, snapshot, timestamp)
     return _in_order(signed_by_hand, files), state
+
+
+def _named(signed: Targets | None) -> set[tuple[str, int]]:
+    """Digests and bytes of manifests that edges are told to fetch."""
+    return {
+        (f"sha256:{target.hashes['sha256']}", target.length)
+        for target in (signed.targets.values() if signed is not None else ())
+        if target.length and not target.custom.get("withdrawn")
+    }
 
 
 def _in_order(signed_by_hand: Mapping[str, bytes], files: Files) -> Files:
@@ -320,6 +325,17 @@ def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Publi
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     return _files(state, {}, snapshot, timestamp)
+
+
+def take_up(
+    before: Timestamp | None, version: int, snapshot: bytes, online: Online, now: datetime
+) -> tuple[str, bytes]:
+    """The timestamp over a snapshot that another origin signed, as a file.
+
+    :param before: None where there is none yet.
+    """
+    file = meta_file(version, snapshot)
+    return TIMESTAMP_FILE, sign_timestamp(before, file, online.timestamp, now, online.lifetime)
 
 
 def due(state: Published, online: Online, now: datetime) -> bool:

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -30,32 +30,24 @@ from tuf.api.metadata import Root
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
-from origin.registry.answers import FOR_EVER, answer_errors, contents
-from origin.registry.audit import Audit, Entry, changes, service_of
+from origin.registry.answers import answer_errors, ask, contents, fresh
+from origin.registry.audit import Entry, changes, open_audit, service_of
 from origin.registry.door import Door
 from origin.registry.hosts import one_host
+from origin.registry.ledger import Ledger, Lost
 from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
-from origin.registry.renewals import older_roots, roots_of
-from origin.registry.roles import (
-    Files,
-    Online,
-    Published,
-    accept,
-    due,
-    first_roles,
-    outdated,
-    renew,
-    renew_after,
-    resume,
-)
+from origin.registry.renewals import VersionConflict
+from origin.registry.roles import Online, Published, accept, due, renew_after
 from origin.registry.store import Store
+from origin.registry.use import PruneUnderWay
+from origin.storage.blobs import FOR_EVER
 from vmimage.renewal import ended, ending
-from vmimage.trust import Trust, follow, root_version, service_path
+from vmimage.trust import follow, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -63,6 +55,7 @@ PRUNED_AT_ONCE: Final = 200  # manifests, while nobody can publish: less than a 
 PRUNE_PAUSE_S: Final = 0.01  # in which those who wait come in
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
+RACES_BORNE: Final = 50  # other origins that were first, each of which costs reading and signing again
 WARNED_EVERY: Final = timedelta(days=1)
 
 NOBODY: Final = Submitter()
@@ -92,7 +85,7 @@ class Origin:
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
-        self._audit = Audit(store.audit_path, clock)
+        self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens)
         self._registry = Registry(store, self._door, self._audit)
@@ -100,26 +93,11 @@ class Origin:
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
-        files, state = self._resumed(metadata)
-        self._write(files)
-        self._state: Published = self._as_stored(state)
+        self._ledger = Ledger(store, metadata, self._find_online, clock)
 
-    def _resumed(self, metadata: dict[str, bytes]) -> tuple[Files, Published]:
-        roots = roots_of(
-            (data for name, data in metadata.items() if name.endswith(".root.json")), self._store.read_metadata
-        )
-        root = follow(roots)
-        self._online = self._find_online(root)
-        for data in roots:
-            name = f"{root_version(data)}.root.json"
-            if self._store.read_metadata(name) is None:
-                self._store.write_metadata(name, data)
-        state = resume(root, self._store.read_metadata, older_roots(roots))
-        if state is not None:
-            return renew(state, self._online, self._clock())
-        ((name, targets),) = ((name, data) for name, data in metadata.items() if name.endswith(".targets.json"))
-        self._store.write_metadata(name, targets)
-        return first_roles(Trust(root, targets), targets, self._online, self._clock())
+    @property
+    def _state(self) -> Published:
+        return self._ledger.state
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
@@ -150,22 +128,34 @@ class Origin:
         :raises VerificationError: as `roles.accept`; nothing has changed.
         :raises OperatorError: a new root trusts online keys that are not here.
         """
-        with self._changing:
-            self._follow_store()
-            online = self._online
-            if (data := submitted.get(Root.type)) is not None:
-                online = self._find_online(follow([data], self._state.trust.root))
-            sizes, now = self._store.manifest_size, self._clock()
-            files, state = accept(self._state, submitted, sizes, online, now, submitter)
-            entries = list(changes(self._state, state, submitted))
-            self._audit.write(submitter, entries)
-            try:
-                self._advance(files, state)
-            except OSError as error:
-                with suppress(OSError):
-                    self._audit.write(submitter, [entry | {"failed": str(error)} for entry in entries])
-                raise
-            self._online = online
+        for _ in range(RACES_BORNE):
+            with self._changing, suppress(Lost):
+                self._publish(submitted, submitter)
+                return
+        raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+
+    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
+        """:raises Lost: another origin was first."""
+        self._ledger.catch_up()
+        state, online = self._state, self._ledger.online
+        if (data := submitted.get(Root.type)) is not None:
+            online = self._find_online(follow([data], state.trust.root))
+        sizes, now = self._manifest_size, self._clock()
+        files, new = accept(state, submitted, sizes, online, now, submitter)
+        entries = list(changes(state, new, submitted))
+        self._audit.write(submitter, entries)
+        try:
+            self._ledger.advance(files, new)
+        except (OSError, Lost) as error:
+            with suppress(OSError):
+                failed = str(error) or "another origin published first"
+                self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
+            raise
+
+    def _manifest_size(self, digest: str) -> int | None:
+        """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
+        path = self._store.manifest_path(digest)
+        return self._store.use(path) if self._store.shared else self._store.manifest_size(digest)
 
     def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
         """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
@@ -190,6 +180,8 @@ class Origin:
             seen, withdrawn = 0, list[str]()
             while True:
                 with self._changing:
+                    if self._store.shared:
+                        self._ledger.catch_up()
                     if self._state.snapshot.version != seen:
                         seen, withdrawn = self._state.snapshot.version, []
                         for signed in self._state.all_signed():
@@ -203,24 +195,24 @@ class Origin:
             pruning.blobs()
             note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, sorted(withdrawn)
+        except PruneUnderWay:
+            raise OciError(409, "DENIED", "one prune at a time expected, another origin is at it") from None
         finally:
             self._pruning.release()
 
-    def _follow_store(self) -> None:
-        """Take up roots that were laid into the store, as edges do."""
-        trust = self._state.trust
-        roots: list[bytes] = []
-        while (data := self._store.read_metadata(f"{trust.root.version + len(roots) + 1}.root.json")) is not None:
-            roots.append(data)
-        if roots:
-            root = follow(roots, trust.root)
-            self._online = self._find_online(root)
-            self._state = resume(root, self._store.read_metadata, (trust.root,)) or self._state
-
     def renew(self) -> None:
-        """Sign a fresh timestamp, durably. Blocks."""
+        """Sign a fresh timestamp, durably, unless another origin has. Blocks."""
+        with self._changing, suppress(Lost):
+            self._ledger.renew()
+
+    def renew_if_due(self) -> None:
+        """Take up what other origins have published, and renew the timestamp if nobody has for long. Blocks."""
         with self._changing:
-            self._advance(*renew(self._state, self._online, self._clock()))
+            if self._store.shared:
+                self._ledger.catch_up()
+            if due(self._state, self._ledger.online, self._clock()):
+                with suppress(Lost):
+                    self._ledger.renew()
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
@@ -233,25 +225,6 @@ class Origin:
         for line in self._ending:
             _LOG.warning(line)
 
-    def _advance(self, files: Files, state: Published) -> None:
-        try:
-            self._write(files)
-        except OSError:
-            # How far the files got decides what edges may have seen.
-            self._state = resume(self._state.trust.root, self._store.read_metadata) or self._state
-            raise
-        self._state = self._as_stored(state)
-        for name in outdated(files):
-            self._store.forget_metadata(name)
-
-    def _as_stored(self, state: Published) -> Published:
-        """With its bins on disk, and no longer in memory."""
-        return replace(state, read=self._store.read_metadata, held={})
-
-    def _write(self, files: Files) -> None:
-        for name, data in files:
-            self._store.write_metadata(name, data)
-
     async def _renewing(self, _: web.Application) -> AsyncIterator[None]:
         """Renew in a thread of its own, for as long as the application runs."""
         stop = threading.Event()
@@ -260,14 +233,13 @@ class Origin:
             ending = False
             while not ending:
                 try:
-                    if due(self._state, self._online, self._clock()):
-                        self.renew()
+                    self.renew_if_due()
                     self.warn()
                 except OSError as error:  # a full disk: edges go on with what they have; the next turn may succeed
                     _LOG.error("timestamp not renewed: %s", error)
                 except Exception:  # whatever it is, the next turn may succeed, and without it every edge stops
                     _LOG.exception("timestamp not renewed")
-                ending = stop.wait(min(LOOK_S, renew_after(self._online).total_seconds()))
+                ending = stop.wait(min(LOOK_S, renew_after(self._ledger.online).total_seconds()))
 
         thread = threading.Thread(target=renew_again, name="renew", daemon=True)
         thread.start()
@@ -278,17 +250,20 @@ class Origin:
 
     async def _get_metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
+        missing = OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
         try:
             path = self._store.metadata_path(name)
         except ValueError:
-            path = None
-        if path is None or not path.is_file():
-            raise OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
+            raise missing from None
         if name == TIMESTAMP_FILE:  # whoever polls it revalidates
             headers = {"Cache-Control": "no-cache", "Content-Type": "application/json"}
-            return web.FileResponse(path, headers=headers)
+            if (answer := await fresh(request, path, headers)) is None:
+                raise missing
+            return answer
+        if (size := await ask(self._store, path.size)) is None:
+            raise missing
         headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
-        return contents(request, path, path.stat().st_size, headers)  # versioned: never changes once it counts
+        return contents(request, path, size, headers)  # versioned: never changes once it counts
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)

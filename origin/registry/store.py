@@ -1,43 +1,44 @@
-"""What an origin keeps on disk. Every file appears whole under its final name, or not at all.
+"""What an origin keeps: which object has which key, and what must be there before another may be.
 
     blobs/sha256/<2 hex>/<64 hex>       immutable, named by content
     manifests/sha256/<2 hex>/<64 hex>   the same, for manifests: one is there only when all it names is
     artifacts/sha256/<2 hex>/<64 hex>   manifests of others, kept as they are
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
-    tags/<tag>                          a digest
-    tuf/<name>.json                     role metadata; which of them counts, tuf/timestamp.json says
-    uploads/                            not yet complete; emptied at start
-    audit.jsonl                         what was changed, by whom and when, see `origin/registry/audit.py`
-    lock                                held by the one process that serves the folder
+    tags/<tag>                          a digest; the last one who writes it decides
+    tuf/<version>.<role>.json           role metadata, immutable; which of them counts, the timestamp says
+    tuf/timestamp.json                  the one object that is replaced: only by who knows its present state
+    changes/<version>.json              a change of the catalogue that counts, see `origin/registry/changes.py`
+    used/, prune/                       what is in use and what is being removed, in a bucket: `origin/registry/use.py`
+    audit.jsonl or audit/, logs/        what was changed, by whom and when; what services say
 
-The time of a file's last change says when content was last pushed, or asked for by who may be about to name it (`use`):
-what is removed, `origin/registry/prune.py` decides by it.
-Others of the machine have no rights to the folder: what tenants log lies in it too, beside all this.
-A file is written beside its place, synced, renamed, and its folder synced: after a return the content survives a crash.
+The store is a folder of one process, or a bucket that several origins share (`origin/storage`). What is removed,
+`origin/registry/prune.py` decides, by when content was last pushed, or asked for by who may be about to name it
+(`use`).
 All methods block and may be called from several threads.
 """
 
-import fcntl
 import hashlib
-import itertools
 import json
-import os
 import re
-import shutil
-import threading
-import time
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, Final, Literal, NamedTuple
 
 from origin.registry.artifacts import REFERRERS_MAX, Artifact, parse_artifact
+from origin.registry.use import use_of
+from origin.storage.blobs import BlobStore
+from origin.storage.files import Files
+from origin.storage.place import Place
 from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_manifest
-from vmimage.errors import FormatError, OperatorError
+from vmimage.errors import FormatError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
 METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9_-]{1,80}\.json", re.ASCII)
 _KINDS: Final = ("blobs", "manifests", "artifacts")
-USED_EVERY_S: Final = 60.0  # so often the use of a file is noted in it; far less than any grace time
+ASKED_AT_ONCE: Final = 16  # objects of a bucket, each a round trip
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
 
 
@@ -50,106 +51,80 @@ class Content(NamedTuple):
 
     kind: Literal["blobs", "manifests", "artifacts"]
     digest: str
-    path: Path
+    path: Place
     size: int  # bytes
     used_s: float  # when it was last pushed or asked for, seconds since 1970
 
 
 class Store:
-    """The folder of one origin."""
+    """What one origin keeps."""
 
-    def __init__(self, folder: Path) -> None:
-        """Make or open the folder, for this process alone until `close`.
-
-        :raises OperatorError: it cannot be made or written, or another process serves it.
+    def __init__(self, where: Path | BlobStore) -> None:
+        """:param where: a folder, for this process alone until `close`, or any store.
+        :raises OperatorError: the folder cannot be made or written, or another process serves it.
         """
-        self._folder = folder
-        self._placing = threading.Lock()  # a file that is put, used or removed; held for a system call or two
-        self._uploads = folder / "uploads"
-        self._numbers = itertools.count()  # names in uploads/; `next` is atomic
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            self._lock = (folder / "lock").open("wb")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(self._uploads, ignore_errors=True)
-            for name in (*(f"{kind}/sha256" for kind in _KINDS), "referrers", "tags", "tuf", "uploads"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
-        except BlockingIOError:
-            self._lock.close()
-            raise OperatorError(
-                f"a store of its own expected at {folder}: another origin serves it: "
-                "end that one, or name another --store"
-            ) from None
-        except OSError as error:
-            raise OperatorError(
-                f"a writable folder expected at {folder}: {error.strerror}: "
-                "give this user the folder, or name another --store"
-            ) from None
+        self.blobs: BlobStore = Files(where) if isinstance(where, Path) else where
+        self._uses = use_of(self.blobs)
 
     def close(self) -> None:
-        """Let another process serve the folder."""
-        self._lock.close()
+        """Let another process serve it."""
+        self.blobs.close()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other origins may write to it at the same time; then answers are a round trip away too."""
+        return self.blobs.shared
 
     @property
     def audit_path(self) -> Path:
-        """Where `Audit` writes."""
-        return self._folder / "audit.jsonl"
+        """Where the audit log of a folder is."""
+        return Path(self._place("audit.jsonl"))
 
     def contents(self, *kinds: Literal["blobs", "manifests", "artifacts"]) -> Iterator[Content]:
         """All content of these kinds; what comes or goes meanwhile may be among it or not."""
         for kind in kinds:
-            for shard in os.scandir(self._folder / kind / "sha256"):
-                for entry in os.scandir(shard.path) if shard.is_dir() else ():
-                    try:
-                        state = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
-                        continue
-                    if is_digest(digest := f"sha256:{entry.name}"):
-                        yield Content(kind, digest, Path(entry.path), state.st_size, state.st_mtime)
+            marks = self._uses.marks(kind)
+            for key, size, changed_s in self.blobs.list(f"{kind}/sha256"):
+                place = self._place(key)
+                if is_digest(digest := f"sha256:{place.name}"):
+                    yield Content(kind, digest, place, size, max(changed_s, marks.get(place.name, changed_s)))
 
-    def use(self, path: Path) -> int | None:
+    def use(self, path: Place) -> int | None:
         """Note that content may be named in a moment: a grace time begins anew. Its size, None when it is not here."""
-        with self._placing:
-            try:
-                state = path.stat()
-                if abs(time.time() - state.st_mtime) > USED_EVERY_S:
-                    os.utime(path)
-                return state.st_size
-            except OSError:
-                return None
+        return self._uses.use(path)
 
-    def remove_unused(self, path: Path, before_s: float) -> bool:
+    def dooming(self, paths: Iterable[Place]) -> AbstractContextManager[None]:
+        """A context in which these may be removed.
+
+        :raises PruneUnderWay: another origin removes content.
+        """
+        dooming: AbstractContextManager[None] = self._uses.dooming(paths)
+        return dooming
+
+    def remove_unused(self, path: Place, before_s: float) -> bool:
         """Remove content that has not been used since a time; whether it is gone."""
-        with self._placing:
-            try:
-                if path.stat().st_mtime >= before_s:
-                    return False
-                path.unlink()
-            except FileNotFoundError:
-                return False
-            return True
+        return self._uses.remove_unused(path, before_s)
 
     def forget_referrer(self, subject: str, digest: str) -> None:
         """Take an artifact that is gone off the list of what refers to `subject`."""
-        if _size(self.artifact_path(digest)) is None:
-            (self._referrers_path(subject) / digest.removeprefix("sha256:")).unlink(missing_ok=True)
+        if self.artifact_path(digest).size() is None:
+            self.blobs.delete(f"{self._referrers_key(subject)}/{digest.removeprefix('sha256:')}")
 
-    def blob_path(self, digest: str) -> Path:
+    def blob_path(self, digest: str) -> Place:
         """Where the blob is or would be. Raises ValueError for what is not a digest."""
         return self._content_path("blobs", digest)
 
-    def manifest_path(self, digest: str) -> Path:
+    def manifest_path(self, digest: str) -> Place:
         """Where the manifest is or would be. Raises ValueError for what is not a digest."""
         return self._content_path("manifests", digest)
 
     def blob_size(self, digest: str) -> int | None:
         """Size in bytes, None when it is not here."""
-        return _size(self.blob_path(digest))
+        return self.blob_path(digest).size()
 
     def manifest_size(self, digest: str) -> int | None:
         """Size in bytes, None when it is not here."""
-        return _size(self.manifest_path(digest))
+        return self.manifest_path(digest).size()
 
     def begin_upload(self) -> "Upload":
         """A blob that arrives in pieces."""
@@ -173,33 +148,42 @@ class Store:
         :raises FormatError: malformed, or something it names is missing; nothing is kept.
         """
         manifest = parse_disk_manifest(data) if is_disk_manifest(data) else parse_manifest(data)
-        for blob in manifest.layers:
-            self._require_blob(blob.digest, blob.size)
+        self._require_blobs((blob.digest, blob.size) for blob in manifest.layers)
         if isinstance(manifest, DiskManifest):
             listing = BlockList(self.blob_path(manifest.block_list.digest).read_bytes(), manifest.blocks)
-            for ref in {ref for ref in listing if ref.wire_bytes}:
-                self._require_blob(ref.digest, ref.wire_bytes)
+            self._require_blobs({(ref.digest, ref.wire_bytes) for ref in listing if ref.wire_bytes})
         else:
             named = [("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks)]
             for what, digest in named:
                 if digest is not None and self.use(self.manifest_path(digest)) is None:
                     raise BlobMissing(f"manifest: {what} {digest} expected here, not there")
-        self._write(self.blob_path(manifest.config_blob.digest), manifest.config)
-        self._write(self.manifest_path(manifest.digest), data)
+        self._uses.put(self.blob_path(manifest.config_blob.digest), manifest.config)
+        self._uses.put(self.manifest_path(manifest.digest), data)
         return manifest
 
-    def _require_blob(self, digest: str, expected: int) -> None:
-        size = self.use(self.blob_path(digest))
-        if size != expected:
-            raise BlobMissing(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
+    def _require_blobs(self, named: Iterable[tuple[str, int]]) -> None:
+        """:raises BlobMissing: one of these, by digest and size, is not here."""
 
-    def artifact_path(self, digest: str) -> Path:
+        def require(blob: tuple[str, int]) -> None:
+            digest, expected = blob
+            if (size := self.use(self.blob_path(digest))) != expected:
+                raise BlobMissing(f"manifest: blob {digest} of {expected} bytes expected here, got {size}")
+
+        if not self.shared:
+            for blob in named:
+                require(blob)
+            return
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            for _ in pool.map(require, named):
+                pass
+
+    def artifact_path(self, digest: str) -> Place:
         """Where the manifest of others is or would be. Raises ValueError for what is not a digest."""
         return self._content_path("artifacts", digest)
 
     def read_artifact(self, digest: str) -> tuple[Artifact, int] | None:
         """A manifest of others and its size in bytes, None when it is not here."""
-        data = _read(self.artifact_path(digest))
+        data = self.artifact_path(digest).read()
         return None if data is None else (parse_artifact(data, digest), len(data))
 
     def put_artifact(self, data: bytes, artifact: Artifact) -> None:
@@ -208,102 +192,95 @@ class Store:
         :raises FormatError: something it names is missing, or too much refers to its subject; nothing is kept.
         """
         digest = str(artifact.descriptor["digest"])
-        for blob, size in artifact.blobs:
-            self._require_blob(blob, size)
+        self._require_blobs(artifact.blobs)
         for named in artifact.manifests:
             if self.use(self.manifest_path(named)) is None and self.use(self.artifact_path(named)) is None:
                 raise BlobMissing(f"manifest: {named} expected here, not there")
+        note = None
         if artifact.subject is not None:
-            folder = self._referrers_path(artifact.subject)
-            folder.mkdir(exist_ok=True)
-            note = folder / digest.removeprefix("sha256:")
-            if not note.exists() and sum(1 for _ in folder.iterdir()) >= REFERRERS_MAX:
+            notes = self._referrers_key(artifact.subject)
+            note = f"{notes}/{digest.removeprefix('sha256:')}"
+            if self.blobs.head(note) is None and sum(1 for _ in self.blobs.list(notes)) >= REFERRERS_MAX:
                 raise FormatError(f"manifest: at most {REFERRERS_MAX} that refer to {artifact.subject} expected")
-            self._write(note, json.dumps(artifact.descriptor).encode())
-        self._write(self.artifact_path(digest), data)
-        if artifact.subject is not None and not note.exists():  # it went with an older copy, a moment ago
-            self._write(note, json.dumps(artifact.descriptor).encode())
+            self.blobs.put(note, json.dumps(artifact.descriptor).encode())
+        self._uses.put(self.artifact_path(digest), data, artifact.media_type)
+        if note is not None and self.blobs.head(note) is None:  # it went with an older copy, a moment ago
+            self.blobs.put(note, json.dumps(artifact.descriptor).encode())
 
     def referrers(self, subject: str) -> list[dict[str, Any]]:
         """Descriptors of the manifests that refer to one, in the order of their digests."""
-        folder = self._referrers_path(subject)
-        notes = sorted(folder.iterdir()) if folder.is_dir() else []
-        kept = [note for note in notes if _size(self.artifact_path(f"sha256:{note.name}")) is not None]
-        return [json.loads(note.read_bytes()) for note in kept]
+        notes = [self._place(each.key) for each in self.blobs.list(self._referrers_key(subject))]
+        notes.sort(key=lambda note: note.name)
+        kept = [note for note in notes if self.artifact_path(f"sha256:{note.name}").size() is not None]
+        return [json.loads(data) for note in kept if (data := note.read()) is not None]
 
-    def _referrers_path(self, subject: str) -> Path:
-        return self._folder / "referrers" / self._content_path("artifacts", subject).name
+    def _referrers_key(self, subject: str) -> str:
+        return f"referrers/{self._content_path('artifacts', subject).name}"
 
     def put_tag(self, tag: str, digest: str) -> None:
         """Let `tag` name a manifest."""
-        self._write(self._tag_path(tag), digest.encode())
+        self.blobs.put(self._tag_key(tag), digest.encode())
 
     def forget_tag(self, tag: str) -> bool:
         """Remove a tag; whether it was there."""
-        path = self._tag_path(tag)
-        there = path.exists()
-        path.unlink(missing_ok=True)
+        there = self.blobs.head(self._tag_key(tag)) is not None
+        self.blobs.delete(self._tag_key(tag))
         return there
 
     def tagged(self, tag: str) -> str | None:
         """Digest of the manifest that `tag` names."""
-        data = _read(self._tag_path(tag))
+        data = self._place(self._tag_key(tag)).read()
         return None if data is None else data.decode()
 
     def tags(self) -> list[str]:
         """All tags, sorted."""
-        return sorted(path.name for path in (self._folder / "tags").iterdir() if TAG_NAME.fullmatch(path.name))
+        names = (self._place(each.key).name for each in self.blobs.list("tags"))
+        return sorted(name for name in names if TAG_NAME.fullmatch(name))
 
-    def metadata_path(self, name: str) -> Path:
+    def metadata_path(self, name: str) -> Place:
         """Where a role's file is or would be. Raises ValueError for what cannot be one's name."""
         if METADATA_NAME.fullmatch(name) is None:
             raise ValueError(f"name of a metadata file expected, got {name[:80]!r}")
-        return self._folder / "tuf" / name
+        return self._place(f"tuf/{name}")
 
     def read_metadata(self, name: str) -> bytes | None:
         """A role's file, None when it is not here."""
-        return _read(self.metadata_path(name))
+        return self.metadata_path(name).read()
 
     def write_metadata(self, name: str, data: bytes) -> None:
-        """Write or replace a role's file."""
-        self._write(self.metadata_path(name), data)
+        """Write or replace a role's file. What others may replace too is swapped instead."""
+        self.blobs.put(self.metadata_path(name).key, data)
 
     def forget_metadata(self, name: str) -> None:
         """Remove a role's file if it is here."""
-        self.metadata_path(name).unlink(missing_ok=True)
+        self.blobs.delete(self.metadata_path(name).key)
 
-    def keep(self, temporary: Path, final: Path) -> None:
-        """Move a synced file to its place, durably."""
-        if not final.parent.is_dir():
-            final.parent.mkdir(exist_ok=True)
-            _sync_folder(final.parent.parent)
-        with self._placing:
-            os.replace(temporary, final)
-        _sync_folder(final.parent)
+    def change(self, version: int) -> bytes | None:
+        """The change of the catalogue to this version, None where there is none."""
+        return self._place(f"changes/{version}.json").read()
+
+    def put_content(self, path: Place, file: Path) -> None:
+        """Keep what a file has, whose digest was checked; it may be taken away."""
+        self._uses.put(path, file)
 
     def new_file(self) -> tuple[Path, IO[bytes]]:
-        """An empty file under a name that nobody else has, for `keep`."""
-        path = self._uploads / str(next(self._numbers))
+        """An empty file under a name that nobody else has, for `put_content`."""
+        path = self.blobs.scratch / secrets.token_hex(8)
         return path, path.open("xb")
 
-    def _write(self, path: Path, data: bytes) -> None:
-        temporary, file = self.new_file()
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        self.keep(temporary, path)
+    def _place(self, key: str) -> Place:
+        return Place(self.blobs, key)
 
-    def _content_path(self, kind: str, digest: str) -> Path:
+    def _content_path(self, kind: str, digest: str) -> Place:
         if not is_digest(digest):
             raise ValueError(f"sha256:<64 hex digits> expected, got {digest[:80]!r}")
         hexdigits = digest.removeprefix("sha256:")
-        return self._folder / kind / "sha256" / hexdigits[:2] / hexdigits
+        return self._place(f"{kind}/sha256/{hexdigits[:2]}/{hexdigits}")
 
-    def _tag_path(self, tag: str) -> Path:
+    def _tag_key(self, tag: str) -> str:
         if TAG_NAME.fullmatch(tag) is None:
             raise ValueError(f"a tag expected, got {tag[:80]!r}")
-        return self._folder / "tags" / tag
+        return f"tags/{tag}"
 
 
 class Upload:
@@ -339,12 +316,12 @@ class Upload:
         if got != digest or self._file is None:
             self.abandon()
             raise FormatError(f"blob: {digest} expected, got {got} of {self.size} bytes")
-        self._file.flush()
-        os.utime(self._path)  # its last piece may have come long ago
-        os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
-        self._store.keep(self._path, final)  # over one that is there already: it may be damaged
+        try:
+            self._store.put_content(final, self._path)  # over one that is there already: it may be damaged
+        finally:
+            self._path.unlink(missing_ok=True)
 
     def abandon(self) -> None:
         """Forget what came."""
@@ -352,25 +329,3 @@ class Upload:
             self._file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -146,6 +147,20 @@ def test_unknown_names_one_after_the_other_cost_the_origin_a_bounded_number_of_l
                 assert not await is_known(directory, "none-0")
             assert origin.refreshes - before == expected
             clock.now += 3
+
+    run(test)
+
+
+def test_what_is_remembered_of_a_name_does_not_keep_who_asked() -> None:
+    """An exception that is raised again and again gathers the frames of all that it passed through."""
+
+    async def test(_: Origin, directory: Directory, __: Clock) -> None:
+        depths = []
+        for _look in range(100):
+            with pytest.raises(UnknownService) as refused:
+                await directory.find("service", "none")
+            depths.append(len(traceback.extract_tb(refused.value.__traceback__)))
+        assert max(depths[50:]) <= 2, "this test and what it calls"
 
     run(test)
 

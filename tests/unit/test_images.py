@@ -30,20 +30,21 @@ def snapshot() -> Blob:
 
 
 class Contents:
-    """A store of what was built; the image's manifest comes only after `first` was asked for."""
+    """A store of what was built; the manifest of `held` comes only after `first` was asked for."""
 
-    def __init__(self, first: str = "") -> None:
+    def __init__(self, first: str = "", held: str = "") -> None:
         self.contents: dict[str, bytes] = {}
         for each in (baker().base, bundle()):
             self.contents |= {each.manifest.digest: each.manifest.to_bytes(), **each.blobs}
         self.asked: list[str] = []
         self._first, self._was_asked = first, asyncio.Event()
+        self._held = held or bundle().manifest.digest
 
     async def get(self, ref: Ref, load: Load) -> bytes:
         self.asked.append(ref.digest)
         if ref.digest == self._first:
             self._was_asked.set()
-        if ref.digest == bundle().manifest.digest and self._first:
+        if ref.digest == self._held and self._first:
             await asyncio.wait_for(self._was_asked.wait(), PATIENCE_S)
         try:
             return ref.check(self.contents[ref.digest])
@@ -69,6 +70,13 @@ def test_manifest_and_snapshot_are_fetched_at_once() -> None:
     store = Contents(first=snapshot().digest)
     assert _load(store, snapshot()).blob == bundle().blobs[snapshot().digest]
     assert store.asked.count(snapshot().digest) == 1
+
+
+def test_manifest_and_snapshot_of_the_base_are_fetched_at_once_too() -> None:
+    base = baker().base.manifest
+    store = Contents(first=base.snapshot.digest, held=base.digest)
+    assert _load(store, snapshot()).base is not None
+    assert store.asked.count(base.snapshot.digest) == 1
 
 
 @pytest.mark.parametrize(

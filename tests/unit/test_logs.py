@@ -310,7 +310,7 @@ def test_no_batch_surprises_the_parser(data: bytes) -> None:
 
 
 def test_old_lines_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("origin.registry.logs.FILE_BYTES", 100)
+    monkeypatch.setattr("origin.registry.log_lines.FILE_BYTES", 100)
 
     async def run() -> None:
         async with origin(tmp_path) as (url, session):

@@ -50,6 +50,16 @@ def test_a_manifest_parses_to_what_was_encoded() -> None:
         assert parse_manifest(manifest.to_bytes()) == manifest
 
 
+def test_a_derived_image_may_say_what_its_bases_snapshot_is_and_a_base_may_not() -> None:
+    told = replace(DERIVED, base_snapshot=BASE.manifest.snapshot)
+    assert parse_manifest(told.to_bytes()) == told
+    with pytest.raises(FormatError, match="base_snapshot of a base"):
+        parse_manifest(replace(BASE.manifest, base_snapshot=BASE.manifest.snapshot).to_bytes())
+    wrong = _reencoded(lambda _, config: config.update(base_snapshot={"digest": "sha256:0", "size": 1}))
+    with pytest.raises(FormatError, match="base_snapshot"):
+        parse_manifest(wrong)
+
+
 def test_encoding_is_frozen() -> None:
     assert DERIVED.digest == FROZEN_DIGEST
 

@@ -18,9 +18,10 @@ from origin.publish.audit import read_audit
 from origin.publish.client import carry_out
 from origin.publish.publish import publish, rollback
 from origin.publish.renew import Plan, needed, renew
-from origin.registry.audit import ANSWER_BYTES, Audit
+from origin.registry.audit import ANSWER_BYTES, FileAudit
 from origin.registry.names import Submitter
 from origin.registry.store import Store
+from tests.support.failing import Failing
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OriginError, PublisherError
 
@@ -122,22 +123,14 @@ def test_without_a_line_nothing_is_changed(store: Store, keys: Keys) -> None:
     assert [line["what"] for line in lines(store, *CHANGES)] == ["publish", "withdraw"]
 
 
-def test_a_change_that_fails_after_its_line_has_another(
-    store: Store, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_change_that_fails_after_its_line_has_another(store: Store, keys: Keys) -> None:
     with running_origin(store, keys) as url:
         carry_out(publish([ONE], keys.trust, keys.publisher, NOW), url=url, token=TOKEN)
-        real = store.write_metadata
-
-        def full(name: str, data: bytes) -> None:
-            if name == TIMESTAMP_FILE:
-                raise OSError(28, "No space left on device")
-            real(name, data)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "write_metadata", full)
-            with pytest.raises(OriginError, match="507"):
-                carry_out(names.withdraw("shop", keys.trust, keys.publisher, NOW), url=url, token=TOKEN)
+        whole = store.blobs
+        store.blobs = Failing(whole, 3, OSError(28, "No space left on device"))
+        with pytest.raises(OriginError, match="507"):
+            carry_out(names.withdraw("shop", keys.trust, keys.publisher, NOW), url=url, token=TOKEN)
+        store.blobs = whole
     first, second = lines(store, "withdraw")
     assert "failed" not in first
     assert "No space left" in second["failed"]
@@ -145,7 +138,7 @@ def test_a_change_that_fails_after_its_line_has_another(
 
 def test_lines_are_appended_all_or_none_and_one_may_move_the_file(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    audit = Audit(path)
+    audit = FileAudit(path)
     audit.write(OPERATOR, [])
     assert not path.exists()
     assert audit.of_service("a") == b""
@@ -159,7 +152,7 @@ def test_lines_are_appended_all_or_none_and_one_may_move_the_file(tmp_path: Path
 
 
 def test_what_is_read_is_bounded(tmp_path: Path) -> None:
-    audit = Audit(tmp_path / "audit.jsonl")
+    audit = FileAudit(tmp_path / "audit.jsonl")
     audit.write(OPERATOR, [{"service": "a", "number": number, "pad": "x" * 10_000} for number in range(300)])
     found = [json.loads(line)["number"] for line in audit.of_service("a").splitlines()]
     assert found == list(range(found[0], 300))

@@ -22,6 +22,7 @@ from origin.registry.prune import DAY_S, HOUR_S, Pruning, Rules, closure, kept_i
 from origin.registry.refusal import OciError
 from origin.registry.server import Origin
 from origin.registry.store import BlobMissing, Store
+from origin.storage.place import Place
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin, send
 from vmimage.archive import ImageBundle
 from vmimage.disk import BLOCK_SIZE, pack_block, pack_list
@@ -234,7 +235,7 @@ def test_an_image_that_is_pushed_meanwhile_finds_its_base_or_is_refused(store: S
     store.put_manifest(derived.manifest.to_bytes())  # marks what it names
     for digest in (derived.manifest.digest, *derived.blobs):
         path = store.manifest_path(digest) if digest == derived.manifest.digest else store.blob_path(digest)
-        assert path.stat().st_mtime > LATER - 9 * DAY_S
+        assert Path(path).stat().st_mtime > LATER - 9 * DAY_S
     pruning.blobs()
     assert here(store) == {OLD.image, NEW.image, BASE.manifest.digest}
     assert whole(store)
@@ -251,7 +252,7 @@ def test_what_is_asked_for_between_the_look_and_the_removal_stays(
     age(store)
     unused = store.remove_unused
 
-    def asked_first(path: Path, before_s: float) -> bool:
+    def asked_first(path: Place, before_s: float) -> bool:
         if path == store.manifest_path(OLD.image):
             store.use(path)
         return unused(path, before_s)
@@ -271,9 +272,9 @@ def test_use_is_noted_seldom_and_never_of_what_is_not_here(store: Store) -> None
     path = store.blob_path(digest_of(b"x"))
     os.utime(path, (NOW.timestamp() - DAY_S,) * 2)
     assert store.use(path) == 1
-    noted = path.stat().st_mtime_ns
+    noted = Path(path).stat().st_mtime_ns
     assert store.use(path) == 1
-    assert path.stat().st_mtime_ns == noted
+    assert Path(path).stat().st_mtime_ns == noted
     assert not store.remove_unused(path, NOW.timestamp() - HOUR_S)
     assert store.remove_unused(path, NOW.timestamp() + DAY_S)
     assert not store.remove_unused(path, NOW.timestamp() + DAY_S)
@@ -365,7 +366,7 @@ def test_a_manifest_that_cannot_be_read_stops_it_before_anything_goes(store: Sto
     store.put_blob(digest_of(pack_block(b"\1" * BLOCK_SIZE)[1]), pack_block(b"\1" * BLOCK_SIZE)[1])
     store.put_blob(digest_of(listing), listing)
     store.put_manifest(manifest.to_bytes())
-    store.blob_path(digest_of(listing)).write_bytes(b"damaged")
+    Path(store.blob_path(digest_of(listing))).write_bytes(b"damaged")
     pruning = Pruning(store, Rules(), LATER)
     remove(pruning, [OLD.image, manifest.digest])
     before = {content.path for content in store.contents("blobs")}

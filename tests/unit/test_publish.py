@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from origin.publish.publish import publish, rollback
 from origin.registry.roles import VERSIONS_KEPT, accept, first_roles, outdated, renew
 from origin.registry.server import Origin
 from origin.registry.store import Store
+from tests.support.failing import Failing, Killed
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OperatorError, OriginUnreachable, PublisherError, VerificationError
 from vmimage.manifest import digest_of
@@ -126,10 +128,6 @@ def test_the_order_is_blobs_bases_manifests_roles(url: str, keys: Keys) -> None:
     assert all(path.startswith("/v2/images/blobs/uploads/?digest=") for path in changes[:-3])
 
 
-class Killed(BaseException):
-    """The origin ends here."""
-
-
 def test_an_origin_killed_between_any_two_files(store: Store, keys: Keys, tmp_path: Path) -> None:
     with running_origin(store, keys) as url:
         _send(url, keys, ONE, publication("other"))
@@ -138,21 +136,23 @@ def test_an_origin_killed_between_any_two_files(store: Store, keys: Keys, tmp_pa
         exchange = publish([TWO, publication("other", content=b"new")], keys.trust, keys.publisher, NOW)
         with pytest.raises(Stopped):
             walker.walk(_until_roles(exchange))
+    store.close()
     for written in range(10):
-        bins = _signed(store, keys)
-        origin = Origin(store, keys.metadata, keys.online, token=TOKEN)
-        if _dies_after(store, origin, bins, written):
-            with running_origin(store, keys) as url:
-                old = _served(url, keys, tmp_path / f"edge{written}")
-                assert old is not None
-                assert (old.version, old.manifest_digest) == (1, ONE.image)
-            continue
-        with running_origin(store, keys) as url:
-            new = _served(url, keys, tmp_path / f"edge{written}")
-            assert new is not None
-            assert (new.version, new.manifest_digest) == (2, TWO.image)
-        assert written == len(bins) + 2  # bins, snapshot, timestamp
-        return
+        folder = tmp_path / f"store{written}"
+        shutil.copytree(tmp_path / "store", folder)
+        opened = Store(folder)
+        bins = _signed(opened, keys)
+        died = _dies_after(opened, Origin(opened, keys.metadata, keys.online, token=TOKEN), bins, written)
+        with running_origin(opened, keys) as url:
+            served = _served(url, keys, tmp_path / f"edge{written}")
+        opened.close()
+        assert served is not None
+        # The first write is the change, whole; from then on whoever comes next finishes it.
+        before, after = (1, ONE.image), (2, TWO.image)
+        assert (served.version, served.manifest_digest) == (before if written == 0 else after)
+        if not died:
+            assert written == len(bins) + 4  # the change, bins, snapshot, timestamp, the change that is done
+            return
     pytest.fail("never got through")
 
 
@@ -182,20 +182,14 @@ def _signed(store: Store, keys: Keys) -> dict[str, bytes]:
 
 
 def _dies_after(store: Store, origin: Origin, bins: dict[str, bytes], written: int) -> bool:
-    real, calls = store.write_metadata, iter(range(100))
-
-    def dying(name: str, data: bytes) -> None:
-        if next(calls) == written:
-            raise Killed
-        real(name, data)
-
-    store.write_metadata = dying  # type: ignore[method-assign]
+    whole = store.blobs
+    store.blobs = Failing(whole, written)
     try:
         origin.publish_roles(bins)
     except Killed:
         return True
     finally:
-        store.write_metadata = real  # type: ignore[method-assign]
+        store.blobs = whole
     return False
 
 
@@ -205,17 +199,13 @@ def test_a_full_disk_leaves_the_origin_able_to_go_on(store: Store, keys: Keys, t
         with pytest.raises(Stopped):
             Walker(url).walk(_until_roles(_publish(keys, TWO, publication("other", content=b"new"))))
     origin = Origin(store, keys.metadata, keys.online, token=TOKEN)
-    bins, real = _signed(store, keys), store.write_metadata
-
-    def full(name: str, data: bytes) -> None:
-        if name == TIMESTAMP_FILE:
-            raise OSError(28, "No space left on device")
-        real(name, data)
-
-    store.write_metadata = full  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="No space"):
-        origin.publish_roles(bins)
-    store.write_metadata = real  # type: ignore[method-assign]
+    bins, whole = _signed(store, keys), store.blobs
+    for written in range(len(bins) + 3):
+        store.blobs = Failing(whole, written, OSError(28, "No space left on device"))
+        with pytest.raises(OSError, match="No space"):
+            origin.publish_roles(bins)
+    store.blobs = whole
+    assert list(whole.list("changes")) == [], "what there was no room for is taken back"
     origin.publish_roles(bins)
     with running_origin(store, keys) as url:
         new = _served(url, keys, tmp_path / "edge")

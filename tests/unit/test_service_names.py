@@ -265,7 +265,7 @@ def test_a_publish_that_no_edge_could_use_sends_nothing(
 
 
 def test_an_origin_that_is_behind_the_key_folder(publisher: Publisher, store: Store, keys: Keys) -> None:
-    store.metadata_path("1.root.json").unlink()
+    Path(store.metadata_path("1.root.json")).unlink()
     with pytest.raises(OriginError, match="root version 1 of the key folder expected at the origin too"):
         publisher.publish(ONE)
     assert uploads(store) == 0
@@ -302,7 +302,7 @@ def test_services_are_listed_and_shown(publisher: Publisher) -> None:
 def test_an_image_that_is_gone_is_said(publisher: Publisher, store: Store) -> None:
     publisher.publish(ONE)
     publisher.change(names.withdraw, "shop")
-    store.manifest_path(ONE.image).unlink()
+    Path(store.manifest_path(ONE.image)).unlink()
     assert details(publisher.found("shop"))["sizes"] is None
     bin_of = publisher.keys.trust.bin_of
     sharing = next(name for number in itertools.count() if in_one_bin(bin_of, name := f"other{number}", "shop"))

@@ -65,7 +65,7 @@ def test_a_blob_that_is_too_large_leaves_nothing(store: Store, tmp_path: Path, m
 
 def test_putting_again_repairs_a_damaged_blob(store: Store) -> None:
     store.put_blob(DIGEST, DATA)
-    store.blob_path(DIGEST).write_bytes(b"damage")
+    Path(store.blob_path(DIGEST)).write_bytes(b"damage")
     store.put_blob(DIGEST, DATA)
     assert store.blob_path(DIGEST).read_bytes() == DATA
 

@@ -1,0 +1,64 @@
+"""Connections to sources that are made before they are wanted: while the catalogue is asked what a name is.
+
+From far away a connection costs a round trip, with TLS two or three. When a name is looked up that the edge does not
+know, content will most likely be fetched a round trip later; so the connections for it are made meanwhile. Nothing is
+sent over them, and what is not used is closed by whoever is tired of it first.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Protocol, runtime_checkable
+
+import aiohttp
+from yarl import URL
+
+from edge.common.tasks import Tasks
+
+CONNECTIONS: Final = 2  # as many fetches begin at once: a manifest and its snapshot
+AGAIN_S: Final = 5.0  # not before: an idle connection is kept for 15 s (aiohttp's default)
+
+
+@runtime_checkable
+class Early(Protocol):
+    """A source whose connections can be made ahead."""
+
+    async def connect(self, count: int) -> None:
+        """Have so many idle connections, making those that are missing. It fails in silence."""
+        ...
+
+
+class Readiness:
+    """Has the connections of one source made, and not too often, however many names are looked up."""
+
+    def __init__(self, tasks: Tasks, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tasks, self._clock = tasks, clock
+        self._not_before_s = 0.0
+
+    def expect(self, source: object) -> None:
+        """Something will be fetched from this source soon."""
+        now = self._clock()
+        if now >= self._not_before_s and isinstance(source, Early):
+            self._not_before_s = now + AGAIN_S
+            self._tasks.spawn("connect", source.connect(CONNECTIONS))
+
+
+async def connect(session: aiohttp.ClientSession, url: str, count: int) -> None:
+    """Have so many idle connections of a session to a URL's host. What cannot be made now is made when it is needed."""
+    connector, loop = session.connector, asyncio.get_running_loop()
+    if connector is None:
+        return
+    request = aiohttp.ClientRequest("GET", URL(url), loop=loop, session=session)
+    # All are asked for before the first is given back: so idle ones are counted, and only missing ones are made.
+    asked = [loop.create_task(connector.connect(request, [], session.timeout)) for _ in range(count)]
+    try:
+        await asyncio.gather(*map(_given_back, asked))
+    finally:
+        for task in asked:
+            task.cancel()
+
+
+async def _given_back(asked: "Awaitable[aiohttp.connector.Connection]") -> None:
+    with suppress(aiohttp.ClientError, OSError, ValueError, TimeoutError):  # ValueError: a URL that is none
+        (await asked).release()

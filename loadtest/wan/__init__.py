@@ -1,0 +1,1 @@
+"""The wide area between two loopback endpoints: delay, bandwidth, lost connections, partitions."""

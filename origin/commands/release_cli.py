@@ -1,0 +1,201 @@
+"""The commands `nunatak release`: a new version of a service for a part of its visitors, step by step, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from origin.commands.shared import (
+    JsonOption,
+    KeysOption,
+    OriginOption,
+    PlainOption,
+    TokenOption,
+    WrittenOption,
+    load_signing,
+    load_upload_token,
+    written_choice,
+)
+from vmimage.errors import FormatError, PublisherError
+from vmimage.release import BOUNDS, STICKY, Gates, percent_text, share_of
+from vmimage.text import plain
+
+if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.publish.entries import Exchange
+    from origin.publish.releases import Publisher
+
+ServiceArgument = Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")]
+PopOption = Annotated[
+    list[str] | None,
+    typer.Option("--pop", help="POP whose edges take part; may be repeated.", metavar="NAME", show_default="all"),
+]
+
+
+def _gate(name: str, help_: str, form: str) -> Any:
+    low, high = BOUNDS[name]
+    shown = name.replace("_", "-")
+    return typer.Option(f"--{shown}", min=low, max=high, help=help_, metavar=form)
+
+
+_DEFAULT = Gates()
+
+release = typer.Typer(
+    help="Release a new version of a service in stages, and take it back; edges stop by themselves what is bad.",
+    no_args_is_help=True,
+)
+
+
+@release.command()
+def start(
+    image: Annotated[Path, typer.Argument(help="Image file of `nunatak build`.", metavar="IMAGE")],
+    service: Annotated[str, typer.Option(help="Name of the service.", metavar="NAME")],
+    origin: OriginOption,
+    keys: KeysOption,
+    percent: Annotated[str, typer.Option(help="Part of the visitors, from 0.01 to 100.", metavar="PERCENT")] = "1",
+    pop: PopOption = None,
+    errors: Annotated[
+        int, _gate("errors", "Failed answers more than of the stable version, in hundredths of a percent.", "COUNT")
+    ] = _DEFAULT.errors,
+    p99_ms: Annotated[
+        int, _gate("p99_ms", "Time within which 99 of 100 answers begin.", "MILLISECONDS")
+    ] = _DEFAULT.p99_ms,
+    crashes: Annotated[int, _gate("crashes", "Crashes of machines on one edge.", "COUNT")] = _DEFAULT.crashes,
+    requests: Annotated[
+        int, _gate("requests", "Requests before errors and times are judged.", "COUNT")
+    ] = _DEFAULT.requests,
+    windows: Annotated[int, _gate("windows", "Windows in a row that must be bad.", "COUNT")] = _DEFAULT.windows,
+    sticky: Annotated[
+        str, typer.Option(help="What visitors are known by: a cookie over HTTPS, or their network.", metavar="WORD")
+    ] = "cookie",
+    choose: Annotated[
+        bool, typer.Option("--choose", help="Let visitors choose with X-Nunatak-Choose: candidate or stable.")
+    ] = False,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Let a part of a service's visitors get a new image. An edge that finds it bad stops it there by itself."""
+    from origin.publish.image_files import publication, read_image
+    from origin.publish.releases import Plan
+    from origin.publish.releases import start as begin
+    from vmimage.manifest import is_name
+
+    by_word = {word: word for word in STICKY}
+    if sticky not in by_word:
+        raise PublisherError(f"--sticky: {' or '.join(STICKY)} expected, got {sticky!r}")
+    if wrong := [name for name in pop or () if not is_name(name)]:
+        raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
+    gates = Gates(errors, p99_ms, crashes, requests, windows)
+    plan = Plan(_share(percent), tuple(pop or ()), gates, by_word[sticky], choose)
+    published = publication(image, read_image(image), service, [])
+    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http)
+
+
+@release.command()
+def widen(
+    service: ServiceArgument,
+    origin: OriginOption,
+    keys: KeysOption,
+    percent: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the visitors.",
+            metavar="PERCENT",
+            show_default="the next of 1, 5, 25, 100",
+        ),
+    ] = None,
+    pop: PopOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Let more visitors get the candidate. Who has it keeps it."""
+    from origin.publish.releases import widen as more
+
+    share, pops = None if percent is None else _share(percent), None if pop is None else tuple(pop)
+    _carry_out(lambda by: more(by, service, share, pops), origin, keys, token_file, plain_http)
+
+
+@release.command()
+def finish(
+    service: ServiceArgument,
+    origin: OriginOption,
+    keys: KeysOption,
+    written: WrittenOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Make the candidate the version that all visitors get."""
+    from origin.publish.releases import finish as end
+
+    choice = written_choice(written)
+    _carry_out(lambda by: end(by, service, choice), origin, keys, token_file, plain_http)
+
+
+@release.command()
+def back(
+    service: ServiceArgument,
+    origin: OriginOption,
+    keys: KeysOption,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Let all visitors get the stable version again."""
+    from origin.publish.releases import back as take_back
+
+    _carry_out(lambda by: take_back(by, service), origin, keys, token_file, plain_http)
+
+
+@release.command()
+def status(service: ServiceArgument, origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -> None:
+    """Show what is released of a service, and to whom."""
+    from origin.keys import load_trust
+    from origin.publish.client import carry_out
+    from origin.publish.listing import one_service, summary
+
+    about = summary(carry_out(one_service(service, load_trust(keys)), url=origin).record)
+    if as_json:
+        typer.echo(json.dumps(about, indent=1))
+        return
+    typer.echo(plain(f"{service} version {about['version']}: {about['image']}"))
+    candidate = about.get("candidate")
+    if candidate is None:
+        typer.echo("no release is under way", err=True)
+        return
+    where = ", ".join(candidate["pops"]) or "all POPs"
+    typer.echo(plain(f"candidate since {candidate['since']}: {candidate['image']}"))
+    typer.echo(plain(f"for {candidate['share']:g} % of the visitors, by {candidate['sticky']}, in {where}"))
+    typer.echo("gates: " + ", ".join(f"{name} {value}" for name, value in candidate["gates"].items()))
+
+
+def _share(text: str) -> int:
+    try:
+        return share_of(text)
+    except FormatError as error:
+        raise PublisherError(f"--percent: {error}") from None
+
+
+def _carry_out(
+    start: Callable[[Publisher], Exchange], origin: str, keys: Path, token_file: Path | None, plain_http: bool
+) -> None:
+    from origin.keys import load_trust
+    from origin.publish.client import carry_out
+    from origin.publish.progress import upload_bar
+    from origin.publish.releases import Publisher
+
+    by = Publisher(load_trust(keys), load_signing(keys), datetime.now(UTC), _warn)
+    with upload_bar() as progress:
+        token = load_upload_token(keys, token_file)
+        records = carry_out(start(by), url=origin, token=token, progress=progress, plain_http=plain_http)
+    for record in records:
+        typer.echo(f"{record.service} version {record.version}: {record.manifest_digest}")
+        if record.candidate is not None:
+            share = percent_text(record.candidate.share)
+            typer.echo(f"candidate for {share} of the visitors: {record.candidate.digest}")
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)

@@ -1,0 +1,130 @@
+"""What an origin asks of a store: objects by key, each whole or absent, and one winner where several write.
+
+    key         segments of letters, digits, `.`, `_`, `-` and `=`, joined by `/`: "blobs/sha256/ab/ab12..."
+    tag         of one state of an object, as the store says it; compared, never read. Some make it of the bytes alone:
+                what is swapped is never written as it was before, or it does not matter that it was
+    changed_s   when an object was last written, seconds since 1970 by the clock of the store
+
+All methods block and may be called from several threads. After a return what was written outlives a crash. An object
+that is not there is FileNotFoundError where its bytes were wanted; a store that does not answer, or takes nothing
+more, is another OSError: what was asked for may have happened, and may be asked for again.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+from vmimage.manifest import MANIFEST_TYPE
+
+KEY_MAX: Final = 512  # bytes; S3 has 1,024 with the prefix
+FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
+REVALIDATED: Final = "no-cache"
+_KEY: Final = re.compile(r"[A-Za-z0-9._=-]+(?:/[A-Za-z0-9._=-]+)*", re.ASCII)
+_VERSIONED: Final = re.compile(r"tuf/[0-9]+\.|feed/[0-9]+\.|(?:blobs|manifests|artifacts)/", re.ASCII)
+_TYPES: Final = {
+    "blobs": "application/octet-stream",
+    "manifests": MANIFEST_TYPE,
+    "tuf": "application/json",
+    "feed": "application/json",
+}
+
+Data = bytes | Path  # a file is one in the `scratch` of the store, and may be taken away
+
+
+class Head(NamedTuple):
+    """What is known of an object without its bytes."""
+
+    size: int  # bytes
+    tag: str
+    changed_s: float
+
+
+class Listed(NamedTuple):
+    """An object among others."""
+
+    key: str
+    size: int  # bytes
+    changed_s: float
+
+
+class Changed(Exception):
+    """Somebody else wrote the object first: read it again, and decide again."""
+
+
+class BlobStore(Protocol):
+    """Objects by key."""
+
+    shared: bool  # other processes, on other machines, may write to it at the same time
+    scratch: Path  # a folder of this machine for what is on its way in
+
+    def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
+        """Bytes from `first` to `last`, both included, of an object; fewer where it ends before.
+
+        :raises FileNotFoundError: it is not there.
+        """
+
+    def read(self, key: str) -> tuple[bytes, str] | None:
+        """An object with the tag that it has with these bytes; None when it is not there."""
+
+    def put_if_absent(self, key: str, data: Data, content_type: str = "") -> bool:
+        """Write an object that is not there; whether this call did. Of several at once, one does.
+
+        A call whose answer was lost on the way says False although it did: who must know compares the bytes.
+        """
+
+    def put(self, key: str, data: Data, content_type: str = "") -> None:
+        """Write an object, whatever is there: for bytes that follow from their key, or where the last one decides."""
+
+    def swap(self, key: str, old: str | None, data: bytes) -> str:
+        """Write an object that still is in the state of this tag, None for one that is not there; its new tag.
+
+        :raises Changed: it is not. A call whose answer was lost may say so although it wrote.
+        """
+
+    def head(self, key: str) -> Head | None:
+        """What is known of an object; None when it is not there."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object if it is there."""
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """All objects whose keys begin with these whole segments ("tuf" or "tuf/"), in any order.
+
+        What comes or goes meanwhile may be among it or not. For work in the background alone.
+        """
+
+    def local(self, key: str) -> Path | None:
+        """The file of this machine that an object is, whether it is there or not; None where objects are no files."""
+
+    def now_s(self) -> float:
+        """The time by the clock that `changed_s` goes by."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def checked(key: str) -> str:
+    """The key.
+
+    :raises ValueError: it is none.
+    """
+    if len(key) > KEY_MAX or _KEY.fullmatch(key) is None or any(each in (".", "..") for each in key.split("/")):
+        raise ValueError(f"a key of an object expected, got {key[:80]!r}")
+    return key
+
+
+def content_type_of(key: str) -> str:
+    """With which type an object is served by whoever serves the bucket, unless its writer knows a better one."""
+    return _TYPES.get(key.partition("/")[0], "application/octet-stream")
+
+
+def cache_control_of(key: str) -> str:
+    """For how long others may keep an object: for ever, where it never changes under its key."""
+    return FOR_EVER if _VERSIONED.match(key) else REVALIDATED
+
+
+def size_of(data: Data) -> int:
+    """Bytes."""
+    return len(data) if isinstance(data, bytes) else os.stat(data).st_size

@@ -1,0 +1,258 @@
+"""Is a bad candidate stopped by a running edge, do visitors keep their version, and does the good one come out?"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from edge.main import build_app
+from loadtest.site.fetch import Answer, Client
+from loadtest.site.server import Server
+from loadtest.site.site import Site
+from tests.support.edges import admin, eventually, metrics
+
+APP = build_app()
+HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
+
+GOOD = """#include <nunatak.h>
+static void page(nk_request *request) {
+    nk_header(request, "Cache-Control", "%(cache)s");
+    nk_printf(request, "%(word)s\\n");
+}
+int main(void) { return nk_serve(page); }
+"""
+CRASHES = """#include <nunatak.h>
+static void page(nk_request *request) { *(volatile char *)(unsigned long)(request == 0) = 1; }
+int main(void) { return nk_serve(page); }
+"""
+FAILS = """#include <nunatak.h>
+static int asked;
+static void page(nk_request *request) {
+    if (++asked % 10 == 0) nk_status(request, 500);
+    nk_printf(request, "candidate %d\\n", asked);
+}
+int main(void) { return nk_serve(page); }
+"""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An origin and an edge behind a proxy, for this file alone: it stops and starts them."""
+    config: dict[str, int | float | str | bool] = {"refresh": 0.2, "trusted_proxies": "127.0.0.1"}
+    with Site(tmp_path_factory.mktemp("releases"), edge_config=config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def images(fleet: Site, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Images of these programs, each built once."""
+    folder, built = tmp_path_factory.mktemp("programs"), dict[str, Path]()
+
+    def build(name: str, text: str) -> Path:
+        if name not in built:
+            source = folder / f"{name}.c"
+            source.write_text(text)
+            built[name] = fleet.build(source, name=f"release-{name}")
+        return built[name]
+
+    return build
+
+
+def _good(word: str, cache: str = "no-store") -> tuple[str, str]:
+    return f"{word}-{cache}", GOOD % {"word": word, "cache": cache}
+
+
+def _release(site: Site, command: str, *words: str) -> str:
+    options = ["--origin", site.origin.url, "--keys", str(site.keys)]
+    result = CliRunner().invoke(APP, ["release", command, *words, *options])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def _start(site: Site, image: Path, service: str, *words: str) -> None:
+    _release(site, "start", str(image), "--service", service, *words)
+
+
+def _ask(edge: Server, service: str, headers: dict[str, str] | None = None, path: str = "/") -> Answer:
+    with Client(edge.url) as client:
+        return client.request("GET", path, host=f"{service}.test", headers=headers or {})
+
+
+def _described(edge: Server, service: str) -> dict[str, Any]:
+    [row] = [row for row in json.loads(admin(edge, "services").body)["services"] if row["service"] == service]
+    return dict(row)
+
+
+def _state(edge: Server, service: str) -> str:
+    release = _described(edge, service).get("release")
+    return str(release["state"]) if release else ""
+
+
+def _is(edge: Server, service: str, state: str) -> bool:
+    return _state(edge, service) == state
+
+
+def _stops(edge: Server, cause: str) -> float:
+    return metrics(edge).get(f"releases_stopped_total{{{cause}}}", 0)
+
+
+def _visitor(number: int) -> dict[str, str]:
+    return {"X-Forwarded-For": f"10.{number // 256}.{number % 256}.7"}
+
+
+def test_a_candidate_that_crashes_is_stopped_by_the_edge_and_stays_so_over_a_restart(
+    fleet: Site, images: Callable[..., Path]
+) -> None:
+    """A few of its visitors fail, all others are served, and nobody has done anything."""
+    site, edge = fleet, fleet.edges[0]
+    site.publish(images(*_good("stable")), "crashing")
+    assert _ask(edge, "crashing").body == b"stable\n"
+    _start(site, images("crashes", CRASHES), "crashing", "--percent", "20")
+    eventually(partial(_is, edge, "crashing", "open"), "the candidate is open")
+    answers = [_ask(edge, "crashing", _visitor(number)) for number in range(120)]
+    failed = [answer for answer in answers if answer.status != 200]
+    assert 3 <= len(failed) <= 5
+    assert all(answer.headers["x-nunatak-version"].endswith("; candidate") for answer in failed)
+    assert _state(edge, "crashing") == "stopped"
+    assert _stops(edge, "crashes") + _stops(edge, "all_failed") == 1
+    assert all(answer.status == 200 for answer in answers[-40:])
+    edge.stop()
+    site.restart(edge)
+    answers = [_ask(edge, "crashing", _visitor(number)) for number in range(40)]
+    assert {answer.body for answer in answers} == {b"stable\n"}
+    assert _state(edge, "crashing") == "stopped"
+    assert any("candidate" in line and "stopped by the edge: " in line for line in _log(site, "crashing"))
+    _release(site, "back", "crashing")
+    eventually(partial(_is, edge, "crashing", ""), "the release is over")
+
+
+def _ask_all(edge: Server, service: str, count: int, path: str = "/") -> dict[int, str]:
+    """What so many visitors are answered, by visitor."""
+    return {number: _ask(edge, service, _visitor(number), path).body.decode() for number in range(count)}
+
+
+def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back(
+    fleet: Site, images: Callable[..., Path]
+) -> None:
+    """Kept answers too are each version's own: both say that they may be kept."""
+    edge = fleet.edges[0]
+    fleet.publish(images(*_good("old", "max-age=600")), "staged")
+    assert set(_ask_all(edge, "staged", 3).values()) == {"old\n"}
+    _start(fleet, images(*_good("new", "max-age=600")), "staged", "--percent", "20")
+    eventually(partial(_is, edge, "staged", "open"), "the candidate is open")
+    few = _ask_all(edge, "staged", 60)
+    assert 2 <= sum(body == "new\n" for body in few.values()) <= 30
+    assert _ask_all(edge, "staged", 60) == few
+    edge.stop()
+    fleet.restart(edge)
+    _ask(edge, "staged")
+    eventually(partial(_is, edge, "staged", "open"), "the candidate is open again")
+    assert _ask_all(edge, "staged", 60) == few
+    _release(fleet, "widen", "staged", "--percent", "60")
+    eventually(lambda: _described(edge, "staged")["release"]["share"] == 60, "it is widened")
+    more = _ask_all(edge, "staged", 60)
+    assert all(more[number] == "new\n" for number, body in few.items() if body == "new\n")
+    assert sum(body == "new\n" for body in more.values()) > sum(body == "new\n" for body in few.values())
+    _release(fleet, "finish", "staged")
+    eventually(partial(_is, edge, "staged", ""), "it is finished")
+    assert set(_ask_all(edge, "staged", 20).values()) == {"new\n"}
+    _start(fleet, images(*_good("old", "max-age=600")), "staged", "--percent", "100")
+    eventually(partial(_is, edge, "staged", "open"), "another is open")
+    assert set(_ask_all(edge, "staged", 20).values()) == {"old\n"}
+    _release(fleet, "back", "staged")
+    eventually(partial(_is, edge, "staged", ""), "it is taken back")
+    assert set(_ask_all(edge, "staged", 20).values()) == {"new\n"}
+
+
+def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the_publisher_says_so(
+    fleet: Site, images: Callable[..., Path]
+) -> None:
+    edge = fleet.edges[0]
+    fleet.publish(images(*_good("stable")), "sticky")
+    _start(fleet, images(*_good("candidate")), "sticky", "--percent", "50")
+    _ask(edge, "sticky")
+    eventually(partial(_is, edge, "sticky", "open"), "the candidate is open")
+    versions = set()
+    for _ in range(20):
+        first = _ask(edge, "sticky", HTTPS)
+        cookie, _, attributes = first.headers["set-cookie"].partition(";")
+        assert cookie.startswith("__Host-nunatak-visitor=")
+        assert {"Secure", "HttpOnly", "Path=/"} <= set(attributes.replace(" ", "").split(";"))
+        again = [_ask(edge, "sticky", {**HTTPS, "Cookie": f"a=b; {cookie}"}) for _ in range(3)]
+        assert all("set-cookie" not in answer.headers for answer in again)
+        assert {answer.body for answer in again} == {first.body}
+        versions.add(first.body)
+    assert versions == {b"stable\n", b"candidate\n"}
+    plain = _ask(edge, "sticky", _visitor(1))
+    assert "set-cookie" not in plain.headers
+    for choice in ("stable", "candidate"):
+        assert _ask(edge, "sticky", {**_visitor(1), "X-Nunatak-Choose": choice}).body == plain.body
+    _release(fleet, "back", "sticky")
+    eventually(partial(_is, edge, "sticky", ""), "it is taken back")
+    assert "x-nunatak-version" not in _ask(edge, "sticky").headers
+    _start(fleet, images(*_good("candidate")), "sticky", "--percent", "1", "--choose", "--sticky", "address")
+    eventually(partial(_is, edge, "sticky", "open"), "one that may be chosen is open")
+    for choice in ("stable", "candidate"):
+        chosen = _ask(edge, "sticky", {**HTTPS, "X-Nunatak-Choose": choice})
+        assert chosen.body == f"{choice}\n".encode()
+        assert "set-cookie" not in chosen.headers
+
+
+def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: Callable[..., Path]) -> None:
+    edge = fleet.edges[0]
+    fleet.publish(images(*_good("stable")), "missing")
+    assert _ask(edge, "missing").body == b"stable\n"
+    _start(fleet, images(*_good("lost")), "missing", "--percent", "100")
+    digest = json.loads(_release(fleet, "status", "missing", "--json"))["candidate"]["image"]
+    _release(fleet, "back", "missing")
+    eventually(partial(_is, edge, "missing", ""), "it is taken back")
+    name = digest.removeprefix("sha256:")
+    edge.stop()
+    shutil.rmtree(fleet.folder / "edge-1" / "blobs")  # it may have fetched the image
+    away = [path for path in fleet.store.rglob(f"*{name}*") if path.is_file()]
+    assert away
+    kept = {path: path.read_bytes() for path in away}
+    fleet.restart(edge)
+    _start(fleet, images(*_good("lost")), "missing", "--percent", "100")
+    for path in away:
+        path.unlink()
+    assert _ask(edge, "missing").body == b"stable\n"
+    eventually(lambda: bool((_described(edge, "missing")["release"] or {}).get("cause")), "it is tried")
+    assert {_ask(edge, "missing", _visitor(number)).body for number in range(20)} == {b"stable\n"}
+    assert _state(edge, "missing") == "preparing"
+    assert sum(count for name, count in metrics(edge).items() if name.startswith("releases_not_begun_total")) == 1
+    for path, data in kept.items():
+        path.write_bytes(data)
+    eventually(partial(_is, edge, "missing", "open"), "it is tried again")
+    assert _ask(edge, "missing").body == b"lost\n"
+
+
+def test_one_that_fails_one_in_ten_is_stopped_by_windows(fleet: Site, images: Callable[..., Path]) -> None:
+    """Few are needed, as the publisher says; the windows themselves last five seconds each."""
+    edge = fleet.edges[0]
+    fleet.publish(images(*_good("stable")), "failing")
+    gates = ("--requests", "60", "--windows", "1", "--crashes", "10")
+    _start(fleet, images("fails", FAILS), "failing", "--percent", "100", *gates)
+    _ask(edge, "failing")
+    eventually(partial(_is, edge, "failing", "open"), "the candidate is open")
+    answers = [_ask(edge, "failing", _visitor(number)) for number in range(60)]
+    assert 4 <= sum(answer.status == 500 for answer in answers) <= 8
+    eventually(partial(_is, edge, "failing", "stopped"), "it is stopped")
+    assert _described(edge, "failing")["release"]["cause"] == "errors"
+    assert _ask(edge, "failing").body == b"stable\n"
+
+
+def _log(site: Site, service: str) -> list[str]:
+    found: list[str] = []
+
+    def said() -> bool:
+        found[:] = site.logs(service)
+        return any("stopped" in line for line in found)
+
+    eventually(said, "the publisher reads of it")
+    return found

@@ -1,0 +1,29 @@
+"""In how many round trips to its origin does an edge bring up a service that it has never heard of?
+
+Counted, not timed: each round's answers are held until all of its requests are there (`tests.support.rounds`).
+"""
+
+from pathlib import Path
+
+from loadtest.site.fetch import Client
+from loadtest.site.site import Site, example
+from tests.support.rounds import Round, Rounds
+
+# While the catalogue is asked, connections for the image are made: one is the catalogue's.
+CATALOGUE = Round({"bin": 1}, connections=3)
+IMAGE = Round({"manifest": 1, "blob": 1})
+BASE = Round({"manifest": 1, "blob": 1})
+
+
+def test_a_service_and_its_base_take_three_round_trips_and_the_next_service_two(tmp_path: Path) -> None:
+    with Site(tmp_path, edges=0) as site:
+        site.publish(site.build(example("hello")), "first")
+        site.publish(site.build(example("clock"), name="second"), "second")
+        with Rounds(site.origin.url, [CATALOGUE, IMAGE, BASE]) as rounds:
+            edge = site.add_edge(config={"refresh": 300}, origin=rounds.url)
+            with Client(edge.url) as client:
+                assert client.get("/~service/first/").status == 200
+                assert (rounds.over, rounds.unexpected) == (3, [])
+                rounds.rounds += [Round({"bin": 1}), Round({"manifest": 1, "blob": 1})]
+                assert client.get("/~service/second/").status == 200
+                assert (rounds.over, rounds.unexpected) == (5, [])

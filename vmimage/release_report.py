@@ -1,0 +1,83 @@
+"""What an edge tells its origin of the releases that it takes part in: counts since they began there, as plain data.
+
+It stands in an edge's heart-beat under "releases", a list of at most REPORTS_MAX:
+
+    {"service": NAME, "release": NAME, "stopped": CAUSE or "", "candidate": COUNTS, "stable": COUNTS}
+    COUNTS: {"requests": 812, "failed": 3, "crashes": 1, "p99_ms": 41}
+
+An edge may lie in it; `origin.model.release_sums` says how much one edge's word can do.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from vmimage.canonical import is_name, require_integer, require_object
+from vmimage.errors import FormatError
+
+REPORTS_MAX: Final = 50  # of one edge; 8 KB
+WORD_MAX: Final = 120  # characters of a release's name, or of a cause
+COUNT_MAX: Final = 1 << 48
+
+_KEYS: Final = {"candidate", "release", "service", "stable", "stopped"}
+_COUNTS: Final = {"crashes", "failed", "p99_ms", "requests"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one version did on one edge since the release began there."""
+
+    requests: int = 0  # that a guest was to answer
+    failed: int = 0  # of these, by the version's fault as far as can be seen
+    crashes: int = 0  # of its machines
+    p99_ms: int = 0  # within which 99 of 100 answers began; 0 where there was none
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Both together; of the times the longer."""
+        return Counts(
+            self.requests + other.requests,
+            self.failed + other.failed,
+            self.crashes + other.crashes,
+            max(self.p99_ms, other.p99_ms),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One release on one edge."""
+
+    service: str
+    release: str  # its name, see `vmimage.release.Candidate.release`
+    stopped: str  # why the edge sends nobody to the candidate; "" where it does
+    candidate: Counts
+    stable: Counts
+
+
+def reports_value(reports: Iterable[Report]) -> list[dict[str, Any]]:
+    """Reports as a heart-beat has them, as many as it may have."""
+    return [asdict(report) for report in list(reports)[:REPORTS_MAX]]
+
+
+def parse_reports(value: object) -> tuple[Report, ...]:
+    """The reports in a heart-beat.
+
+    :raises FormatError: malformed, or more than there may be.
+    """
+    if not isinstance(value, list) or len(value) > REPORTS_MAX:
+        raise FormatError(f"releases: a list of at most {REPORTS_MAX} expected")
+    return tuple(map(_report, value))
+
+
+def _report(value: object) -> Report:
+    fields = require_object("release", value, _KEYS)
+    service, release, stopped = fields["service"], fields["release"], fields["stopped"]
+    if not isinstance(service, str) or not is_name(service):
+        raise FormatError("release service: a service's name expected")
+    if not all(isinstance(word, str) and len(word) <= WORD_MAX for word in (release, stopped)):
+        raise FormatError(f"release: its name and a cause of at most {WORD_MAX} characters expected")
+    return Report(service, release, stopped, _counts(fields["candidate"]), _counts(fields["stable"]))
+
+
+def _counts(value: object) -> Counts:
+    fields = require_object("release counts", value, _COUNTS)
+    return Counts(**{name: require_integer(f"release {name}", fields[name], 0, COUNT_MAX) for name in _COUNTS})
