@@ -269,6 +269,8 @@ class Front(Answers):
 
     def _known(self, route: routes.Route) -> Service | None:
         """The service of a route, where nobody has to be asked."""
+        if self.directory.overdue:
+            return None
         if route.kind == "host":
             return self._by_host.get(route.name)
         if route.kind == "service" and (self.directory.names_served or not route.names_a_host):
