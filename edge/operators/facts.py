@@ -31,6 +31,8 @@ def facts_of(supervisor: Supervisor) -> Facts:
         overdue=directory.overdue,
         sources=sources_away(supervisor.source_states()),
         failing=supervisor.failing(),
+        stopped=supervisor.troubles()[0],
+        refused=supervisor.troubles()[1],
         secrets=supervisor.secrets.health() if supervisor.secrets is not None else (),
         ending=directory.ending(),
     )
