@@ -99,7 +99,7 @@ class Catalogue:
         self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
         self._failing = False
         self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
-        self.asking = Asking(sources, self._counters)
+        self.asking = Asking(sources, self._counters, self._fetcher.anew)
         self._view: View | None = None
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
