@@ -15,6 +15,7 @@ import typer
 from origin.commands.audit_cli import audit
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.fleet_cli import fleet
 from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
@@ -43,6 +44,7 @@ from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.verify_cli import verify
+from origin.commands.waiting import WaitOption, wait_for_edges
 from origin.commands.whoami_cli import whoami
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -61,6 +63,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(fleet, name="fleet")
 app.add_typer(release, name="release")
 app.add_typer(services, name="services")
 app.add_typer(store_app, name="store")
@@ -139,6 +142,14 @@ def origin(
             show_default="none",
         ),
     ] = None,
+    nats: Annotated[
+        str | None,
+        typer.Option(
+            help="NATS server that events for edges go to as well; needs the extra nunatak[nats].",
+            metavar="nats://HOST:PORT",
+            show_default="none",
+        ),
+    ] = None,
     config: ConfigOption = None,
     print_config: PrintOption = False,
 ) -> None:
@@ -154,6 +165,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
+    from origin.fleet.pages import join_fleet
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.issuers import load_issuers
@@ -196,6 +208,7 @@ def origin(
     tokens = Tokens(keys / TOKENS_FILE)
     logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
     site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens, verifier=verifier(issuers))
+    join_fleet(site, kept.blobs, tokens, nats or "")
 
     def reload() -> None:
         try:
@@ -256,6 +269,7 @@ def publish(
             "--dry-run", help="Have all of it checked, here and by the origin, as if it were published; change nothing."
         ),
     ] = False,
+    wait: WaitOption = None,
     yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
@@ -295,6 +309,8 @@ def publish(
     )
     if dry_run:
         typer.echo("a dry run: nothing was changed", err=True)
+        return
+    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 
 @app.command()
