@@ -26,6 +26,7 @@ from loadtest.site.bucket import program
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server
 from loadtest.site.site import NUNATAK, Site
+from tests.support.edges import eventually
 from tests.support.parents import Bucket, cold_edge, parent
 from tests.support.serving import serving
 from vmimage.manifest import MANIFEST_TYPE
@@ -94,6 +95,27 @@ def test_from_a_parent_that_has_a_bucket(site: Site, service: str, bucket: Bucke
         cold_edge(tmp_path, "edge", site.keys / "root.json", above.url) as edge,
     ):
         assert asked(edge.url, service) == (200, b"hello from")
+
+
+def test_a_feed_goes_through_a_parent(site: Site, image: Callable[..., Path], tmp_path: Path) -> None:
+    with parent(tmp_path, "feeding", site.origin.url) as above, Client(above.admin_url) as admin:
+        eventually(lambda: json.loads(admin.get("/-/health").body)["feed"]["open"], "it follows its source")
+        place = urlsplit(above.url)
+        with socket.create_connection((place.hostname, place.port), timeout=60) as following:
+            following.sendall(b"GET /feed HTTP/1.1\r\nHost: parent\r\n\r\n")
+            lines = following.makefile("rb")
+            assert b" 200 " in next(lines)
+            site.publish(image("hello"), "fed")
+            event = json.loads(next(line for line in lines if line.startswith(b"data: "))[6:])
+        assert event["signed"]["kind"] == "catalogue"
+        with Client(above.url) as client:
+            last = event["signed"]["seq"]
+            logged = client.get(f"/feed/log?after={last - 1}").body.splitlines()
+            assert [json.loads(line) for line in logged] == [event]
+            assert client.get(f"/feed/log?after={last}").body == b""
+            before = client.get("/feed/log?after=0").body.splitlines()
+            assert [json.loads(line)["signed"]["seq"] for line in before] == list(range(1, last + 1)), "of the source's"
+        admin.close()
 
 
 # A registry of somebody else's, which wants tokens.
