@@ -132,6 +132,7 @@ class Supervisor:
         self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
+        self.source_states: Callable[[], Mapping[str, Sequence[Mapping[str, str]]]] = dict  # by what they are for
         self.heard = Heard()
         self.serves_on: Sequence[str] = ()  # where clients come in, as operators are told
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
