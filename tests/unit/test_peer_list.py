@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from edge.peers.listed import AGE_MAX_S, Listed
 from edge.peers.members import Members
 from tests.support.fleet import FleetOrigin, fleet_origin
 from vmimage.heartbeat import Heartbeat
-from vmimage.membership import Member, Membership, sign_membership
+from vmimage.membership import MEMBERSHIP_MAX, Member, Membership, sign_membership
 
 SHA = {name: letter * 64 for name, letter in (("one", "a"), ("two", "b"), ("far", "c"), ("mute", "d"))}
 
@@ -62,36 +63,23 @@ def test_members_are_those_of_the_pop_that_have_a_listener(listed: Listed, membe
     ids=["other-pop", "old"],
 )
 def test_a_list_that_is_not_of_now_and_here_changes_nothing(
-    origin: FleetOrigin,
-    listed: Listed,
-    members: Members,
-    monkeypatch: pytest.MonkeyPatch,
-    pop: str,
-    ago_s: float,
-    why: str,
+    origin: FleetOrigin, members: Members, pop: str, ago_s: float, why: str
 ) -> None:
     """What somebody on the way gives in place of the origin's answer: an earlier one, or one for another."""
-    at_ms = int((time.time() - ago_s) * 1000)
-    entries = tuple(Member(name, pop, "127.0.0.1:1", sha, 0.0, 0, 0, 0) for name, sha in sorted(SHA.items()))
-    given = sign_membership(Membership(origin.feed.log.origin, pop, at_ms, entries), origin.feed.signer)
-    _answer_with(monkeypatch, listed, given)
-    assert why in look(listed)
+    (said,) = told(origin, members, [signed(origin, pop, ago_s)])
+    assert why in said
     assert members.others == []
 
 
 def test_a_list_that_was_known_before_or_that_nobody_signed_changes_nothing(
-    origin: FleetOrigin, listed: Listed, members: Members, monkeypatch: pytest.MonkeyPatch
+    origin: FleetOrigin, members: Members
 ) -> None:
-    assert look(listed) == ""
-    before = members.others
-    earlier = Membership(origin.feed.log.origin, "here", int(time.time() * 1000) - 5000, ())
-    signed = sign_membership(earlier, origin.feed.signer)
-    for given, why in ((signed, "older than the one before"), (signed.replace(b"here", b"hare"), ""), (b"{}", "")):
-        _answer_with(monkeypatch, listed, given)
-        said = look(listed)
-        assert said
-        assert why in said
-        assert members.others == before
+    good, earlier = signed(origin, "here", 0.0), signed(origin, "here", 5.0)
+    said = told(origin, members, [good, earlier, good.replace(b"here", b"hare"), b"{}", b"x" * MEMBERSHIP_MAX + b"x"])
+    assert said[0] == ""
+    assert "older than the one before" in said[1]
+    assert all(said[1:])
+    assert len(members.others) == len(SHA) - 1
 
 
 def test_an_origin_that_is_away_or_knows_no_such_edge_changes_nothing(origin: FleetOrigin, members: Members) -> None:
@@ -102,8 +90,33 @@ def test_an_origin_that_is_away_or_knows_no_such_edge_changes_nothing(origin: Fl
     assert members.others == []
 
 
-def _answer_with(monkeypatch: pytest.MonkeyPatch, listed: Listed, data: bytes) -> None:
-    async def given(session: aiohttp.ClientSession) -> bytes:
-        return data
+def signed(origin: FleetOrigin, pop: str, ago_s: float) -> bytes:
+    """A list with all edges, of some seconds ago."""
+    entries = tuple(Member(name, pop, "127.0.0.1:1", sha, 0.0, 0, 0, 0) for name, sha in sorted(SHA.items()))
+    at_ms = int((time.time() - ago_s) * 1000)
+    return sign_membership(Membership(origin.feed.log.origin, pop, at_ms, entries), origin.feed.signer)
 
-    monkeypatch.setattr(listed, "_fetched", given)
+
+def told(origin: FleetOrigin, members: Members, answers: list[bytes]) -> list[str]:
+    """What comes of each look of one edge, where these stand in the place of the origin's answers."""
+    left = iter(answers)
+
+    async def give(_: web.Request) -> web.Response:
+        return web.Response(body=next(left))
+
+    async def run() -> list[str]:
+        app = web.Application()
+        app.router.add_get("/fleet/members", give)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            host, port = runner.addresses[0][:2]
+            root = origin.keys.trust.root
+            listed = Listed(f"http://{host}:{port}", "here", "token", lambda: root, members)
+            async with aiohttp.ClientSession() as session:
+                return [await listed.look(session) for _ in answers]
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(run())
