@@ -139,7 +139,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
-    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token_hash
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.listening import parse_listen
     from origin.registry.log_lines import open_lines
@@ -154,10 +154,10 @@ def origin(
         return
 
     def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
-        log_file = keys / LOG_TOKEN_FILE
-        own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
-        upload = None if own else load_upload_token(keys, token_file)  # operators may all have tokens of their own
-        return upload, load_token(log_file) if log_file.exists() else None
+        upload = load_token_hash(token_file or keys / TOKEN_FILE)
+        if upload is None and (token_file is not None or not (keys / TOKENS_FILE).exists()):
+            load_upload_token(keys, token_file)  # says what is missing; operators may all have tokens of their own
+        return upload, load_token_hash(keys / LOG_TOKEN_FILE)
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
