@@ -117,6 +117,7 @@ class Directory:
         self.on_look_up: Callable[[], None] = lambda: None  # somebody asks for a name that is not known here
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
+        self._taking = asyncio.Lock()
         self._take_over_at = math.inf  # when services take over what they have not yet of what has changed
 
     @property
@@ -268,10 +269,15 @@ class Directory:
         if not overdue and self._looked:
             return False
         if overdue:
-            await self._take_over()
+            await self.review()
         self._looked = True
         self.on_look()
         return changed
+
+    async def review(self) -> None:
+        """Have all that is known here looked up again in the catalogue as it is, without a look at the origin's."""
+        async with self._taking:
+            await self._take_over()
 
     async def _take_over(self) -> None:
         loop = asyncio.get_running_loop()
@@ -301,6 +307,10 @@ class Directory:
             self._counters.add(self._counters.origin_errors, error.counter)
             _logger.error(log.line("not_taken_over", again_s=AGAIN_S, error=error))
 
+    def holds(self, release: ServiceRecord) -> bool:
+        """Whether the operator of the origin holds it, as far as it is known here; waits for nothing."""
+        return bool(self._catalogue.holds().reason(release.manifest_digest, release.service, release.tenant))
+
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
@@ -326,7 +336,7 @@ class Directory:
         now = [(service, find("service", service.name, service.release)) for service in services]
         at = [(host, service, find("host", host, service.release)) for host, service in hosts]
         return (
-            [(service, release) for service, release in now if release != service.release],
+            [(service, release) for service, release in now if release != (service.refused or service.release)],
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
             failed[-1] if failed else None,
         )

@@ -1,12 +1,14 @@
-"""The origin over HTTP: an OCI registry of one repository, and the TUF catalogue beside it.
+"""The origin over HTTP: an OCI registry, and the TUF catalogue beside it.
 
     /v2/...                    see `origin/registry/oci.py`
     /tuf/<file>.json           GET, HEAD, conditional
     POST /tuf/roles            {role: signed metadata as text, ...} with a token: bins, and the operator's root and
                                targets; all of them or none
+    POST /tuf/check            {"roles": the same, "coming": {manifest: bytes}}: whether that would be published
     POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
     /log/<file>                GET: the log of snapshots, see `origin/registry/transparency.py`
     GET /audit/<service>       who changed it and when, with a token that may read its log
+    GET /whoami                whose the token is and what it opens, see `origin/registry/whoami.py`
 
 Errors are the JSON of the OCI distribution specification 1.1. What may be published, `origin/registry/roles.py`
 decides; what is durable, `origin/registry/store.py` guarantees. Blocking work runs in threads, one change of the
@@ -14,20 +16,19 @@ catalogue at a time.
 """
 
 import asyncio
-import json
 import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Timestamp
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
@@ -40,13 +41,17 @@ from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
+from origin.registry.oidc import Verifier
+from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
-from origin.registry.roles import Online, Published, accept, due, renew_after
+from origin.registry.roles import Files, Online, Published, accept, due, renew_after
 from origin.registry.store import Store
+from origin.registry.submissions import parse_check, parse_roles
 from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
+from origin.registry.whoami import whoami
 from origin.storage.blobs import FOR_EVER
 from vmimage.checkpoint import CHECKPOINT_FILE
 from vmimage.errors import VerificationError
@@ -78,25 +83,29 @@ class Origin:
         token: str | None,
         logs: Logs | None = None,
         tokens: Tokens | None = None,
+        verifier: Verifier | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
 
         :param online: the keys that stay here, or what finds those that a root trusts.
         :param token: the operator's: what uploads of all tenants must show; None refuses them.
-        :param tokens: of tenants, for uploads of their own.
+        :param tokens: of tenants, for uploads of their own. :param verifier: of tokens that issuers make for them.
         :param logs: where edges' logs go; None takes none.
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
         self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
-        self._door = Door(token, tokens)
+        self._door = Door(token, tokens, verifier)
         self._registry = Registry(store, self._door, self._audit, lambda: self._state.book())
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
+        self.on_published: Callable[[Published, Published], None] = lambda _before, _after: None  # in any thread
+        self.parts: list[Part] = []  # of the application, beside what is here
+        self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         self._ledger = Ledger(store, metadata, self._find_online, clock)
         self._log = SnapshotLog(store.blobs, store.read_metadata)
         self._enter()
@@ -107,11 +116,13 @@ class Origin:
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
-        app = web.Application(middlewares=[answer_errors, one_host], client_max_size=ROLES_BODY_MAX)
+        app = web.Application(middlewares=[answer_errors, one_host, self._door.look], client_max_size=ROLES_BODY_MAX)
         app.add_routes(
             [
                 *self._registry.routes(),
                 web.post("/tuf/roles", self._submit_roles),
+                web.post("/tuf/check", self._check_roles),
+                web.get("/whoami", self._answer_whoami),
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
                 web.get("/tuf/{name}", self._get_metadata),
@@ -120,12 +131,24 @@ class Origin:
         )
         if self._logs is not None:
             app.add_routes(self._logs.routes(self._authorise_reader))
+        for part in self.parts:
+            part.join(app)
         app.cleanup_ctx.append(self._renewing)
         return app
 
-    def change_tokens(self, token: str | None, log_token: str | None) -> None:
+    @property
+    def online(self) -> Online:
+        """The keys that stay here, of the newest root."""
+        return self._ledger.online
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one that edges are given now."""
+        return self._state.timestamp
+
+    def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
-        self._door.token = token
+        self._door.token, self._door.verifier = token, verifier
         if self._logs is not None:
             self._logs.token = log_token
 
@@ -137,18 +160,15 @@ class Origin:
         """
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
-                self._publish(submitted, submitter)
-                return
-        raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+                published = self._publish(submitted, submitter)
+                break
+        else:
+            raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+        self.on_published(*published)
 
-    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
-        """:raises Lost: another origin was first."""
-        self._ledger.catch_up()
-        state, online = self._state, self._ledger.online
-        if (data := submitted.get(Root.type)) is not None:
-            online = self._find_online(follow([data], state.trust.root))
-        sizes, now = self._manifest_size, self._clock()
-        files, new = accept(state, submitted, sizes, online, now, submitter)
+    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
+        """The states before and after. :raises Lost: another origin was first."""
+        state, files, new = self._accepted(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
         self._audit.write(submitter, entries)
         try:
@@ -159,6 +179,31 @@ class Origin:
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
         self._enter()
+        return state, new
+
+    def check_roles(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
+        """See whether `publish_roles` would publish it, once some manifests are here; nothing changes. Blocks.
+
+        :param coming: bytes of these manifests, by digest.
+        :raises VerificationError, OperatorError: as `publish_roles`.
+        """
+        with self._changing:
+            self._accepted(submitted, submitter, coming)
+
+    def _accepted(
+        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]
+    ) -> tuple[Published, Files, Published]:
+        """The state as it is, and what would be written for the one that would be."""
+        self._ledger.catch_up()
+        state, online = self._state, self._ledger.online
+        if (data := submitted.get(Root.type)) is not None:
+            online = self._find_online(follow([data], state.trust.root))
+
+        def size(digest: str) -> int | None:
+            here = self._manifest_size(digest)
+            return here if here is not None else coming.get(digest)
+
+        return (state, *accept(state, submitted, size, online, self._clock(), submitter))
 
     def _manifest_size(self, digest: str) -> int | None:
         """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
@@ -183,7 +228,7 @@ class Origin:
         try:
             now = self._clock()
             note({"what": "prune", **asdict(rules)})
-            pruning = Pruning(self._store, rules, now.timestamp())
+            pruning = Pruning(self._store, rules, now.timestamp(), self._registry.repositories)
             pruning.look()
             seen, withdrawn = 0, list[str]()
             while True:
@@ -201,6 +246,8 @@ class Origin:
                 note(*({"what": "pruned", "manifest": digest} for digest in gone))
                 time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
+            if not rules.dry_run:
+                self._registry.repositories.tidy()
             note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, sorted(withdrawn)
         except PruneUnderWay:
@@ -230,6 +277,11 @@ class Origin:
             self._log.follow(self._state, self._ledger.online.snapshot)
         except (OSError, VerificationError) as error:
             _LOG.error("log of snapshots not written: %s", error)
+
+    def stamp(self, fields: Mapping[str, Any]) -> None:
+        """Sign a fresh timestamp that says these beside the fields of TUF, unless another origin has. Blocks."""
+        with self._changing, suppress(Lost):
+            self._ledger.renew(fields)
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
@@ -292,13 +344,19 @@ class Origin:
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)
-        try:
-            body = json.loads(await request.read())
-            submitted = {str(role): text.encode() for role, text in body.items()}
-        except (ValueError, RecursionError, AttributeError):
-            raise OciError(400, "MANIFEST_INVALID", "a JSON object of role metadata as text expected") from None
+        submitted = parse_roles(await request.read())
         await asyncio.to_thread(self.publish_roles, submitted, submitter)
         return web.json_response({"roles": sorted(submitted), "ending": self._ending}, status=201)
+
+    async def _check_roles(self, request: web.Request) -> web.Response:
+        submitter = self._door.submitter(request)
+        submitted, coming = parse_check(await request.read())
+        await asyncio.to_thread(self.check_roles, submitted, submitter, coming)
+        return web.json_response({"roles": sorted(submitted)})
+
+    async def _answer_whoami(self, request: web.Request) -> web.Response:
+        about = whoami(self._door.submitter(request), self._door.issued(request))
+        return web.json_response(about, headers={"Cache-Control": "no-store"})
 
     async def _prune(self, request: web.Request) -> web.Response:
         self._door.operator(request, "to prune")
