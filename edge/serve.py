@@ -31,6 +31,7 @@ from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import load_seal
 from edge.feed.joining import Joined
+from edge.feed.releases import join_releases
 from edge.front import handover
 from edge.front.handover import Handover
 from edge.front.http import Front
@@ -115,6 +116,7 @@ async def serve(
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
+        join_releases(joined, front.versions.releases)
         access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
             front.telling.listen(traces.on_finished)

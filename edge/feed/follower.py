@@ -80,7 +80,7 @@ class Follower:
             try:
                 async for data in self._feed.events(self.progress.applied):
                     failures, failing = 0, ""
-                    self._hear(data)
+                    self.hear(data)
                 why = "it ended"
             except (OriginError, ValueError) as error:
                 why = str(error)
@@ -113,7 +113,8 @@ class Follower:
 
     # What comes.
 
-    def _hear(self, data: bytes | None) -> None:
+    def hear(self, data: bytes | None) -> None:
+        """Take in an event; None: the stream is open, and what came before it may be missing."""
         if data is None:
             self._heard.connected = True
             self._directory.look_now()  # what came before it was open, the timestamp's number says
@@ -172,14 +173,23 @@ class Follower:
                 _logger.warning(log.line("feed_log_failed", error=error))
                 found, events = [], []
             events = [event for event in events if event.seq > before]
-            if self.progress.is_cut(events[0].seq if events else None):
-                self._lose(events[0].seq - 1 if events else self._wanted)
+            if not events:
+                self._nothing_there()
+                return
+            if self.progress.is_cut(events[0].seq):
+                self._lose(events[0].seq - 1)
             for event in events:
                 if event.seq != self.progress.applied + 1:
                     self._lose(event.seq - 1)
                 await self._apply(event)
-            if self.progress.applied == before:
-                return
+
+    def _nothing_there(self) -> None:
+        """The log does not have what was heard of. Only the timestamp says that it must be there."""
+        said = self._said
+        if said is None or said.seq <= self.progress.applied:
+            self._wanted = self.progress.applied
+        elif self.progress.is_cut(None):
+            self._lose(said.seq)
 
     def _verified(self, found: Sequence[bytes]) -> list[Event]:
         root, mark = self._catalogue.root, self.progress.mark

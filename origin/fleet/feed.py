@@ -49,7 +49,7 @@ class OriginFeed:
         self.log.look(self._stamped())
         self.relay.last = self.log.last
         site.on_published = self.published
-        self._stamp()
+        self.stamp()
 
     @property
     def signer(self) -> Signer:
@@ -107,7 +107,7 @@ class OriginFeed:
             self._wake.clear()
             try:
                 self._announce(self.log.look() if self._shared else [])
-                self._stamp()
+                self.stamp()
             except Exception:  # whatever it is, the next turn may succeed
                 _LOG.exception("the feed's last number is not stamped")
                 self._wake.set()
@@ -129,8 +129,11 @@ class OriginFeed:
         mark = mark_of(self._site.timestamp)
         return mark.seq if mark is not None and mark.origin == self.log.origin else -1
 
-    def _stamp(self) -> None:
-        """Another origin may have stamped an event that is not known here yet: then it stays."""
+    def stamp(self) -> None:
+        """Let the timestamp say the last number. Blocks.
+
+        Another origin may have stamped an event that is not known here yet: then it stays.
+        """
         if self._stamped() < self.log.last:
             self._site.stamp(fields_of(Mark(self.log.origin, self.log.last)))
             if self._stamped() < self.log.last:  # another origin was first: it is tried again

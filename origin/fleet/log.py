@@ -96,6 +96,12 @@ class Log:
                 break
         return found
 
+    def forget_cached(self) -> None:
+        """Have nothing but the store, as after a restart."""
+        with self._appending:
+            self._cached.clear()
+            self._cached_bytes = 0
+
     def _stored(self, number: int) -> bytes | None:
         cached = self._cached.get(number)
         if cached is not None:
