@@ -166,7 +166,7 @@ def origin(
 
     from origin.commands.serving import serve_until_told
     from origin.fleet.pages import join_fleet
-    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token, load_token_hash
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.issuers import load_issuers
     from origin.registry.listening import parse_listen
@@ -183,12 +183,10 @@ def origin(
         return
 
     def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
-        log_file = keys / LOG_TOKEN_FILE
-        own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
-        upload = (
-            None if own else load_token(token_file or keys / TOKEN_FILE)
-        )  # operators may all have tokens of their own
-        return upload, load_token(log_file) if log_file.exists() else None
+        upload = load_token_hash(token_file or keys / TOKEN_FILE)
+        if upload is None and (token_file is not None or not (keys / TOKENS_FILE).exists()):
+            load_token(token_file or keys / TOKEN_FILE)  # says what is missing; operators may have tokens of their own
+        return upload, load_token_hash(keys / LOG_TOKEN_FILE)
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
