@@ -24,16 +24,19 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
 from tuf.api.metadata import Root
 
+from origin.model.elsewhere import Elsewhere
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import answer_errors, ask, contents, fresh
 from origin.registry.audit import Entry, changes, open_audit, service_of
 from origin.registry.door import Door
+from origin.registry.elsewhere import Registries
 from origin.registry.hosts import one_host
 from origin.registry.ledger import Ledger, Lost
 from origin.registry.listening import listen, take_over, unlisten
@@ -79,6 +82,7 @@ class Origin:
         logs: Logs | None = None,
         tokens: Tokens | None = None,
         verifier: Verifier | None = None,
+        registries: Sequence[Elsewhere] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
@@ -87,12 +91,14 @@ class Origin:
         :param token: the operator's: what uploads of all tenants must show; None refuses them.
         :param tokens: of tenants, for uploads of their own. :param verifier: of tokens that issuers make for them.
         :param logs: where edges' logs go; None takes none.
+        :param registries: in which images may be that services name.
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
         self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens, verifier)
+        self._elsewhere = Registries(store, registries)
         self._registry = Registry(store, self._door, self._audit)
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
@@ -135,6 +141,7 @@ class Origin:
         :raises VerificationError: as `roles.accept`; nothing has changed.
         :raises OperatorError: a new root trusts online keys that are not here.
         """
+        self._look_elsewhere(submitted, submitter)
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
                 self._publish(submitted, submitter)
@@ -160,21 +167,40 @@ class Origin:
         :param coming: bytes of these manifests, by digest.
         :raises VerificationError, OperatorError: as `publish_roles`.
         """
+        self._look_elsewhere(submitted, submitter, coming)
         with self._changing:
             self._accepted(submitted, submitter, coming)
+
+    def _look_elsewhere(
+        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        """Find manifests that other registries have, as far as all else may be published; nobody waits for it."""
+        if not self._elsewhere.allowed:
+            return
+        with self._changing:
+            self._ledger.catch_up()
+        self._decided(submitted, submitter, coming, self._elsewhere.search())
 
     def _accepted(
         self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]
     ) -> tuple[Published, Files, Published]:
         """The state as it is, and what would be written for the one that would be."""
         self._ledger.catch_up()
+        return self._decided(submitted, submitter, coming, self._elsewhere.known)
+
+    def _decided(
+        self,
+        submitted: dict[str, bytes],
+        submitter: Submitter,
+        coming: Mapping[str, int],
+        elsewhere: Callable[[str], int | None],
+    ) -> tuple[Published, Files, Published]:
         state, online = self._state, self._ledger.online
         if (data := submitted.get(Root.type)) is not None:
             online = self._find_online(follow([data], state.trust.root))
 
         def size(digest: str) -> int | None:
-            here = self._manifest_size(digest)
-            return here if here is not None else coming.get(digest)
+            return self._manifest_size(digest) or coming.get(digest) or elsewhere(digest)
 
         return (state, *accept(state, submitted, size, online, self._clock(), submitter))
 
