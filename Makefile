@@ -7,7 +7,7 @@ CODE := vmimage libos origin edge loadtest tests
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fast test test-fast test-kvm parity wpt cache-tests bench fmt map fuzz lock clean
+.PHONY: help demo fast test test-fast test-kvm parity wpt cache-tests tuf-conformance bench fmt map fuzz lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,10 @@ wpt: $(VENV)/.installed  ## web-platform-tests here, on workerd and on Node, by 
 # So are these, a checkout of http-tests/cache-tests on GitHub with `npm install --no-save undici@7` done in it.
 cache-tests: $(VENV)/.installed  ## cache-tests.fyi here and on nginx, Varnish and HAProxy where installed; CACHE_TESTS=CHECKOUT
 	$(BIN)/python -m tests.cache_tests.run "$(CACHE_TESTS)" $(CACHE_TESTS_FLAGS)
+
+# The suite is fetched at its pinned commit, or taken from the checkout or repository that TUF_CONFORMANCE names.
+tuf-conformance: $(VENV)/.installed  ## TUF's conformance suite on what edges follow origins with; needs git and faketime
+	NUNATAK_COMPILED=no $(BIN)/python -m tests.tuf_suite.run $(TUF_CONFORMANCE_FLAGS)
 
 # FUZZ_MINUTES=10 stops after that time, FUZZ_CASES after so many; each run has a seed of its own, which it prints.
 FUZZ_CASES ?= 1000000

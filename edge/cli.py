@@ -7,23 +7,25 @@ import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from edge.common import log
+from edge.config.command_line import given_texts, option_parameter, parameter
 from edge.config.options import load_config, load_settings, options
 from edge.operators.cli import app as operators
+from edge.parent.cli import app as parent
 from edge.vmm.kernel import host
 from vmimage.errors import OperatorError
-from vmimage.options import Option
 
 if TYPE_CHECKING:
     from edge.doctor import Finding
 
 app = typer.Typer()
 app.add_typer(operators)  # admin, ps, top
+app.add_typer(parent)
 
 
 def edge(
@@ -50,11 +52,7 @@ def edge(
         raise OperatorError(
             f"Linux expected, whose sandbox parts guests from the host, got {sys.platform}: run it on Linux"
         )
-    given = {
-        name: text if isinstance(text, str) else " ".join(text)
-        for name, text in texts.items()
-        if _is_given(context, name)
-    }
+    given = given_texts(context, texts)
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
         typer.echo(settings.to_toml(loaded), nl=False)
@@ -70,27 +68,6 @@ def edge(
     uvloop.run(serve(loaded, again=lambda: load_config(config, given, os.environ), take_over=take_over))
 
 
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Whether an option was given, if only with its default: then it goes before environment and file."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-def _option(option: Option) -> inspect.Parameter:
-    help_ = option.sentence + (" It must be given, here, in the environment or the file." if option.required else "")
-    shown = option.about.unset or not option.required
-    about = typer.Option(
-        option.flag, help=help_, metavar=option.form, show_default=shown, allow_from_autoenv=False
-    )  # `load_settings` reads the environment, and names it in messages
-    if option.about.many == "words":  # it may be given several times
-        return _parameter(option.name, Annotated[list[str], about], option.default_text.split())
-    return _parameter(option.name, Annotated[str, about], option.default_text)
-
-
 _CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")
 _CHECK = typer.Option(
     "--check",
@@ -102,13 +79,13 @@ _TAKE_OVER = (
     "connection is refused, and it drains and ends."
 )
 _PARAMETERS = [
-    _parameter("context", typer.Context),
-    *map(_option, options()),
-    _parameter("config", Annotated[Path | None, _CONFIG], None),
-    _parameter("take_over", Annotated[bool, typer.Option("--take-over", help=_TAKE_OVER)], False),
-    _parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
-    _parameter("check", Annotated[bool, _CHECK], False),
-    _parameter("print_config", Annotated[bool, _PRINT], False),
+    parameter("context", typer.Context),
+    *map(option_parameter, options()),
+    parameter("config", Annotated[Path | None, _CONFIG], None),
+    parameter("take_over", Annotated[bool, typer.Option("--take-over", help=_TAKE_OVER)], False),
+    parameter("verbose", Annotated[bool, typer.Option("--verbose", help="Log at level DEBUG.")], False),
+    parameter("check", Annotated[bool, _CHECK], False),
+    parameter("print_config", Annotated[bool, _PRINT], False),
 ]
 # typer reads a command's options from its signature; this one comes from the configuration's fields.
 edge.__signature__ = inspect.Signature(_PARAMETERS)  # type: ignore[attr-defined]

@@ -28,17 +28,19 @@ EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
-        *("keygen", "publish", "static", "rollback", "services", "hosts", "rename", "withdraw"),
+        *("keygen", "publish", "static", "release", "rollback", "services", "verify", "hosts", "rename", "withdraw"),
         *("whoami", "tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "prune", "hold", "edge", "secrets"),
-        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
+        *("origin", "parent", "store", "prune", "audit", "hold", "edge", "secrets"),
+        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor", "peer-certificate"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "wan", "simulate"),
 }
 # Commands that have commands below them, so that two words name one.
-FAMILIES: Final = frozenset(("services", "hosts", "tenant", "keys", "token", "disk", "hold", "secrets", "ctl"))
+FAMILIES: Final = frozenset(
+    ("services", "hosts", "tenant", "keys", "token", "disk", "hold", "release", "secrets", "ctl")
+)
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
 
 

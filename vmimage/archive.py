@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vmimage.attached import EMPTY_CONFIG, KINDS, Attached, parse_attached
 from vmimage.errors import FormatError
 from vmimage.manifest import (
     BLOB_MAX,
@@ -39,13 +40,14 @@ class ImageBundle:
     blobs: Mapping[str, bytes]
 
 
-def pack_archive(images: Sequence[ImageBundle]) -> bytes:
+def pack_archive(images: Sequence[ImageBundle], attached: Sequence[tuple[Attached, bytes]] = ()) -> bytes:
     """The archive of `images`, bases before what is derived from them.
 
+    :param attached: what refers to them, each with the thing itself.
     :raises FormatError: a manifest or blob that `read_archive` would refuse.
     """
     members: dict[str, bytes] = {}
-    entries = []
+    entries: list[dict[str, object]] = []
     for image in images:
         manifest = image.manifest
         encoded = manifest.to_bytes()
@@ -59,6 +61,11 @@ def pack_archive(images: Sequence[ImageBundle]) -> bytes:
             }
         )
         members |= {manifest.digest: encoded, manifest.config_blob.digest: manifest.config, **checked_layers(image)}
+    for each, data in attached:
+        encoded = each.to_bytes()
+        about = {"artifactType": each.kind, "digest": digest_of(encoded), "mediaType": MANIFEST_TYPE}
+        entries.append({**about, "size": len(encoded)})
+        members |= {digest_of(encoded): encoded, each.layer.digest: data, digest_of(EMPTY_CONFIG): EMPTY_CONFIG}
     index = canonical_json({"manifests": entries, "mediaType": INDEX_TYPE, "schemaVersion": 2})
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -74,6 +81,41 @@ def read_archive(data: bytes) -> list[ImageBundle]:
 
     :raises FormatError: not such an archive, incomplete, or above a limit.
     """
+    index, blobs = _checked(data)
+    images = []
+    for digest in _indexed(index, attached=False):
+        manifest = parse_manifest(_blob(blobs, digest))
+        _blob(blobs, manifest.config_blob.digest)
+        images.append(ImageBundle(manifest, {layer.digest: _blob(blobs, layer.digest) for layer in manifest.layers}))
+    if not images:
+        raise FormatError("archive: at least one image expected in index.json")
+    images.sort(key=lambda image: image.manifest.kind == "derived")
+    present = {image.manifest.digest for image in images}
+    for image in images:
+        checked_layers(image)
+        if image.manifest.base is not None and image.manifest.base not in present:
+            raise FormatError(f"archive: image {image.manifest.name} without its base {image.manifest.base}")
+    return images
+
+
+def read_attached(data: bytes) -> list[tuple[Attached, bytes]]:
+    """What refers to the images of an archive, each with the thing itself.
+
+    :raises FormatError: as `read_archive`.
+    """
+    index, blobs = _checked(data)
+    found = []
+    for digest in _indexed(index, attached=True):
+        attached = parse_attached(_blob(blobs, digest))
+        content = _blob(blobs, attached.layer.digest)
+        if len(content) != attached.layer.size:
+            raise FormatError(f"archive: {attached.layer.digest} of {attached.layer.size} bytes expected, got others")
+        found.append((attached, content))
+    return found
+
+
+def _checked(data: bytes) -> tuple[bytes, dict[str, bytes]]:
+    """The index, and all blobs by digest."""
     files = dict(_members(data))
     if files.get("oci-layout") != LAYOUT or "index.json" not in files:
         raise FormatError(f"{_EXPECTED} expected, got a tar without oci-layout and index.json")
@@ -87,18 +129,7 @@ def read_archive(data: bytes) -> list[ImageBundle]:
         if digest_of(content) != digest:
             raise FormatError(f"archive: {digest} expected, got {digest_of(content)}: the file is damaged")
         blobs[digest] = content
-    images = []
-    for digest in _indexed(files["index.json"]):
-        manifest = parse_manifest(_blob(blobs, digest))
-        _blob(blobs, manifest.config_blob.digest)
-        images.append(ImageBundle(manifest, {layer.digest: _blob(blobs, layer.digest) for layer in manifest.layers}))
-    images.sort(key=lambda image: image.manifest.kind == "derived")
-    present = {image.manifest.digest for image in images}
-    for image in images:
-        checked_layers(image)
-        if image.manifest.base is not None and image.manifest.base not in present:
-            raise FormatError(f"archive: image {image.manifest.name} without its base {image.manifest.base}")
-    return images
+    return files["index.json"], blobs
 
 
 def checked_layers(image: ImageBundle) -> dict[str, bytes]:
@@ -139,16 +170,17 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
         raise FormatError(f"{_EXPECTED} expected, got {got}") from None
 
 
-def _indexed(index: bytes) -> list[str]:
-    """Digests of the manifests that the index lists."""
+def _indexed(index: bytes, *, attached: bool) -> list[str]:
+    """Digests of the manifests that the index lists: of images, or of what refers to them."""
     if len(index) > MANIFEST_MAX:
         raise FormatError(f"archive: an index of at most {MANIFEST_MAX} bytes expected, got {len(index)}")
     try:
-        digests = [str(entry["digest"]) for entry in json.loads(index)["manifests"]]
-    except (ValueError, RecursionError, TypeError, KeyError):
+        entries = json.loads(index)["manifests"]
+        digests = [str(entry["digest"]) for entry in entries if (entry.get("artifactType") in KINDS) is attached]
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise FormatError("archive: an OCI index with a list of manifests expected in index.json") from None
-    if not digests or len(set(digests)) != len(digests):
-        raise FormatError("archive: at least one image and none twice expected in index.json")
+    if len(set(digests)) != len(digests):
+        raise FormatError("archive: nothing twice expected in index.json")
     return digests
 
 

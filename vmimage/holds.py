@@ -8,7 +8,7 @@ go on; to release is to take it off the list.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from tuf.api.metadata import TargetFile
@@ -18,10 +18,21 @@ from vmimage.errors import VerificationError
 
 HOLDS_PATH: Final = "holds"
 HOLDS_MAX: Final = 1000
+PIN_SIZE_MAX: Final = 64 << 10  # bytes of a manifest, as `vmimage.manifest` has it
 KINDS: Final = ("image", "service", "tenant")
 
 _TIME: Final = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z", re.ASCII)
 _EMPTY: Final = hashlib.sha256().hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The one image that a service may run, whatever its publisher says: an earlier one, or the present one alone."""
+
+    digest: str  # of its manifest
+    size: int  # of that in bytes
+    version: int  # of the service that had it, for people
+    since: str
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Holds:
     """The list: since when, by "image DIGEST", "service NAME" and "tenant NAME"."""
 
     since: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)  # by service, all of which are pinned to one image
 
     def reason(self, image: str, service: str, tenant: str) -> str:
         """The first that holds a service with this image, "" where none does."""
@@ -46,7 +58,9 @@ def is_hold(text: str) -> bool:
 
 def holds_target(holds: Holds) -> TargetFile:
     """The entry that says them."""
-    return TargetFile(0, {"sha256": _EMPTY}, HOLDS_PATH, {"custom": {"holds": dict(holds.since)}})
+    pins = {service: asdict(pin) for service, pin in holds.pins.items()}
+    beside = {"pins": pins} if pins else {}  # where edges that do not know it do not look
+    return TargetFile(0, {"sha256": _EMPTY}, HOLDS_PATH, {"custom": {"holds": dict(holds.since)}, **beside})
 
 
 def parse_holds(target: TargetFile) -> Holds:
@@ -63,4 +77,20 @@ def parse_holds(target: TargetFile) -> Holds:
             raise VerificationError(
                 f"{HOLDS_PATH}: an image, service or tenant, and a time, expected, got {what[:120]!r}"
             )
-    return Holds(since)
+    return Holds(since, _pins(target.unrecognized_fields.get("pins", {})))
+
+
+def _pins(value: object) -> dict[str, Pin]:
+    if not isinstance(value, dict) or len(value) > HOLDS_MAX:
+        raise VerificationError(f"{HOLDS_PATH}: at most {HOLDS_MAX} services with their images expected")
+    return {service: _pin(service, said) for service, said in value.items()}
+
+
+def _pin(service: str, said: object) -> Pin:
+    if isinstance(said, dict) and said.keys() == {"digest", "since", "size", "version"} and is_name(service):
+        digest, size, version, since = said["digest"], said["size"], said["version"], said["since"]
+        numbers = type(size) is int and 0 < size <= PIN_SIZE_MAX and type(version) is int and version > 0
+        words = isinstance(digest, str) and is_digest(digest) and isinstance(since, str) and _TIME.fullmatch(since)
+        if numbers and words:
+            return Pin(digest, size, version, since)
+    raise VerificationError(f"{HOLDS_PATH}: a service and its image expected, got {service[:80]!r}")

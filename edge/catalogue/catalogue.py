@@ -31,11 +31,11 @@ from typing import Final, Literal
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
-from tuf.ngclient import UpdaterConfig
 
 from edge.catalogue.asking import Asking, MetadataSource
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
+    LIMITS,
     READ_TIMEOUT_S,
     CatalogueExpired,
     Fetcher,
@@ -63,17 +63,7 @@ from vmimage.errors import OperatorError, VerificationError
 from vmimage.holds import Holds
 from vmimage.manifest import is_name
 from vmimage.tenants import holder, tenant_of, tenant_role
-from vmimage.trust import (
-    ROOT_MAX,
-    SNAPSHOT_MAX,
-    TARGETS_MAX,
-    TIMESTAMP_MAX,
-    ServiceRecord,
-    Trust,
-    host_path,
-    is_host,
-    service_path,
-)
+from vmimage.trust import TARGETS_MAX, ServiceRecord, Trust, host_path, is_host, service_path
 
 FETCHES_AT_ONCE: Final = 4
 
@@ -318,14 +308,8 @@ class Catalogue:
         return datetime.fromtimestamp(self._clock(), UTC)
 
     def _updater(self, url: str) -> FollowingUpdater:
-        config = UpdaterConfig(
-            root_max_length=ROOT_MAX,
-            timestamp_max_length=TIMESTAMP_MAX,
-            snapshot_max_length=SNAPSHOT_MAX,
-            targets_max_length=TARGETS_MAX,
-        )
         held = self._view.signed if self._view is not None else None
-        return FollowingUpdater(self._unkept, self._note, held, str(self._tuf), url, self._fetcher, config, self._root)
+        return FollowingUpdater(self._unkept, self._note, held, str(self._tuf), url, self._fetcher, LIMITS, self._root)
 
     # The folder: tuf/ is the Updater's; bins/<version>.<role>.json, of bins and tenants, are immutable; catalogue.json
     # names the view.

@@ -301,6 +301,10 @@ class Directory:
             self._counters.add(self._counters.origin_errors, error.counter)
             _logger.error(log.line("not_taken_over", again_s=AGAIN_S, error=error))
 
+    def holds(self, release: ServiceRecord) -> bool:
+        """Whether the operator of the origin holds it, as far as it is known here; waits for nothing."""
+        return bool(self._catalogue.holds().reason(release.manifest_digest, release.service, release.tenant))
+
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)
@@ -326,7 +330,7 @@ class Directory:
         now = [(service, find("service", service.name, service.release)) for service in services]
         at = [(host, service, find("host", host, service.release)) for host, service in hosts]
         return (
-            [(service, release) for service, release in now if release != service.release],
+            [(service, release) for service, release in now if release != (service.refused or service.release)],
             [(host, release) for host, service, release in at if release is None or release.service != service.name],
             failed[-1] if failed else None,
         )

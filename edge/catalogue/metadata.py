@@ -27,13 +27,19 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from edge.common import fetching, log
 from vmimage.errors import OperatorError, OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.signed import NOT_OURS
-from vmimage.trust import TIMESTAMP_MAX
+from vmimage.trust import ROOT_MAX, SNAPSHOT_MAX, TARGETS_MAX, TIMESTAMP_MAX
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 5.0  # between two reads
 FILE_TIMEOUT_S: Final = 15.0  # for a whole file: a mirror that drips bytes is as good as none
 CONNECTIONS: Final = 4  # as many bins are fetched at once
 CHUNK_BYTES: Final = 64 << 10
+LIMITS: Final = UpdaterConfig(
+    root_max_length=ROOT_MAX,
+    timestamp_max_length=TIMESTAMP_MAX,
+    snapshot_max_length=SNAPSHOT_MAX,
+    targets_max_length=TARGETS_MAX,
+)
 
 _logger: Final = log.logger("metadata")
 

@@ -5,7 +5,7 @@ is `edge.catalogue.catalogue`'s business.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -95,7 +95,21 @@ def said(entry: Entry | None, holds: Holds, *, held: bool) -> ServiceRecord | No
     """What an entry says of a service that is held, or of one that is not; None where it is another matter."""
     if not isinstance(entry, ServiceRecord):
         return None
+    entry = pinned(entry, holds)
     return entry if bool(holds.reason(entry.manifest_digest, entry.service, entry.tenant)) is held else None
+
+
+def pinned(record: ServiceRecord, holds: Holds) -> ServiceRecord:
+    """A record without the candidate that is held, and with the image that the operator pins it to."""
+    pin = holds.pins.get(record.service)
+    if pin is not None and not record.withdrawn:
+        same = pin.digest == record.manifest_digest
+        snapshot = record.snapshot if same else None
+        return replace(record, manifest_digest=pin.digest, manifest_size=pin.size, snapshot=snapshot, candidate=None)
+    candidate = record.candidate
+    if candidate is not None and holds.reason(candidate.digest, record.service, record.tenant):
+        return replace(record, candidate=None)
+    return record
 
 
 def known_tenants(old: View, new: View, roles: Mapping[str, Role]) -> dict[str, Known]:

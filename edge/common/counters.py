@@ -75,12 +75,30 @@ class Counters:
     origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
         default_factory=dict
     )
+    peer_fetches: Annotated[Tally, "Manifests and blobs asked of owners in the POP, by outcome.", By("outcome")] = (
+        field(default_factory=dict)
+    )
+    peer_requests: Annotated[
+        Tally,
+        "Requests that owners in the POP were asked for, and those of peers that were taken, by outcome.",
+        By("outcome"),
+    ] = field(default_factory=dict)
+    peer_errors: Annotated[Tally, "Times that a peer did not answer as it should, by peer.", By("peer")] = field(
+        default_factory=dict
+    )
+    peers_refused: Annotated[Tally, "Connections to the listener for peers that were ended, by cause.", By("cause")] = (
+        field(default_factory=dict)
+    )
     source_fetches: Annotated[
         Pairs, "What sources of blobs and of the catalogue were asked for, by what came of it.", By("source", "result")
     ] = field(default_factory=dict)
     source_bytes: Annotated[Tally, "Bytes of blobs that came from sources, used or not.", By("source")] = field(
         default_factory=dict
     )
+    parent_requests: Annotated[
+        Pairs, "Requests that a parent was asked, by what for and by what came of it.", By("kind", "result")
+    ] = field(default_factory=dict)
+    parent_bytes: Annotated[int, "Bytes of blobs and of the catalogue that a parent has sent."] = 0
     upstream_requests: Annotated[Tally, "Requests that guests made, by outcome.", By("outcome")] = field(
         default_factory=dict
     )
@@ -124,6 +142,9 @@ class Counters:
     task_failures: Annotated[Tally, "Failures of the edge's own background work, by task.", By("task")] = field(
         default_factory=dict
     )
+    fell_back: Annotated[
+        Tally, "Versions that did not come up here, so that the one before them goes on, by reason.", By("reason")
+    ] = field(default_factory=dict)
     releases_stopped: Annotated[Tally, "Candidates that visitors were sent to no more, by cause.", By("cause")] = field(
         default_factory=dict
     )

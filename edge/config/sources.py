@@ -24,6 +24,11 @@ FORM: Final = "URL, oci+URL/REPOSITORY or files+URL, of http or https,"
 # "Pulling manifests" of the OCI distribution specification 1.1: a repository's name.
 _PART: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"(https?://[^/]+)/({_PART}(?:/{_PART})*)", re.ASCII)
+REGISTRY_AUTH: Final = About(
+    "File of mode 0600 with credentials for registries, as `docker login` writes it.",
+    form="FILE",
+    unset="none, registries are read without credentials",
+)
 
 
 class Place(NamedTuple):
@@ -96,14 +101,7 @@ class SourceOptions:
             many="words",
         ),
     ] = ""
-    registry_auth: Annotated[
-        str,
-        About(
-            "File of mode 0600 with credentials for registries, as `docker login` writes it.",
-            form="FILE",
-            unset="none, registries are read without credentials",
-        ),
-    ] = ""
+    registry_auth: Annotated[str, REGISTRY_AUTH] = ""
 
 
 def source_problems(origin: str, source: str) -> Iterator[Problem]:

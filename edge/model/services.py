@@ -211,6 +211,10 @@ class Service:
         self.crashes_in_row = 0
         self.pause_until = 0.0  # loop time
         self.unfit: NunatakError | None = None  # why no machine of this version can be here
+        # Of a version that cannot be brought up here (`edge.supervisor.fallback`).
+        self.works = False  # a machine of this version was opened here
+        self.last_good: ServiceRecord | None = None  # that goes on if this one does not come up
+        self.refused: ServiceRecord | None = None  # what the catalogue says in place of what is served
         # A release in stages (`edge.releases`): the version beside this one, with machines of its own.
         self.candidate: Service | None = None  # that a part of the visitors get now
         self.is_candidate = False

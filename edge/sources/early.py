@@ -7,7 +7,7 @@ sent over them, and what is not used is closed by whoever is tired of it first.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol, runtime_checkable
 
@@ -46,19 +46,15 @@ class Readiness:
 
 async def connect(session: aiohttp.ClientSession, url: str, count: int) -> None:
     """Have so many idle connections of a session to a URL's host. What cannot be made now is made when it is needed."""
-    connector, loop = session.connector, asyncio.get_running_loop()
+    connector = session.connector
     if connector is None:
         return
-    request = aiohttp.ClientRequest("GET", URL(url), loop=loop, session=session)
-    # All are asked for before the first is given back: so idle ones are counted, and only missing ones are made.
-    asked = [loop.create_task(connector.connect(request, [], session.timeout)) for _ in range(count)]
-    try:
-        await asyncio.gather(*map(_given_back, asked))
-    finally:
-        for task in asked:
-            task.cancel()
+    request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop(), session=session)
 
+    async def have_one() -> None:
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):
+            connection = await connector.connect(request, [], session.timeout)
+            await asyncio.sleep(0)  # all have asked before the first is given back: so idle ones count, each once
+            connection.release()
 
-async def _given_back(asked: "Awaitable[aiohttp.connector.Connection]") -> None:
-    with suppress(aiohttp.ClientError, OSError, ValueError, TimeoutError):  # ValueError: a URL that is none
-        (await asked).release()
+    await asyncio.gather(*(have_one() for _ in range(count)))

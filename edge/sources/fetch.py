@@ -52,7 +52,7 @@ class Sources:
         self._counters.origin_fetches += 1
         self.hedging.fetching()
         try:
-            data = await _Fetch(self, ref).run()
+            data = await _Fetch(self, ref, load).run()
         except OriginError as error:
             self._counters.add(self._counters.origin_errors, error.counter)
             raise
@@ -78,8 +78,8 @@ class Sources:
 class _Fetch:
     """One blob on its way."""
 
-    def __init__(self, sources: Sources, ref: Ref) -> None:
-        self._ref, self._timeout_s = ref, sources.timeout_s
+    def __init__(self, sources: Sources, ref: Ref, load: Load) -> None:
+        self._ref, self._load, self._timeout_s = ref, load, sources.timeout_s
         self._standing, self._hedging, self._tasks = sources.standing, sources.hedging, sources.tasks
         self._loop = asyncio.get_running_loop()
         self._give_up_s = self._loop.time() + sources.timeout_s
@@ -93,6 +93,7 @@ class _Fetch:
         """:raises OriginError: nobody gives it."""
         while True:
             source, opened = await self._opened()
+            self._admit(source, opened)
             try:
                 await self._read(source, opened)
                 data = self._partial.checked()
@@ -105,7 +106,17 @@ class _Fetch:
             finally:
                 opened.close()
             self._standing.succeeded(source)
+            self._load.cache_status = opened.cache_status
             return data
+
+    def _admit(self, source: BlobSource, opened: Opened) -> None:
+        """:raises OriginError: there is no room for it here, which is nobody's failure."""
+        try:
+            self._load.admit(self._partial.begin(source.name, opened.first, opened.size))
+        except OriginError:
+            self._standing.given_up(source)
+            opened.close()
+            raise
 
     def _broken(self, source: BlobSource, error: OriginError) -> None:
         """An answer that began came to nothing, or to a part."""
@@ -198,7 +209,6 @@ class _Fetch:
 
     async def _read(self, source: BlobSource, opened: Opened) -> None:
         """:raises OriginError: it broke off, or is not what was asked for."""
-        self._partial.begin(source.name, opened.first)
         chunks = aiter(opened.chunks)
         while True:
             stalled_s = self._loop.time() + self._hedging.stall_s if self._left else self._give_up_s

@@ -16,27 +16,28 @@ class Partial:
         self.ref = ref
         self.given_by: list[str] = []  # names of sources, in their order
         self._data = bytearray()
+        self._most = ref.size
         self._hash = hashlib.sha256()
 
     def __len__(self) -> int:
         return len(self._data)
 
-    def begin(self, name: str, first: int) -> None:
-        """A source goes on from a byte: the next, or the first of all.
+    def begin(self, name: str, first: int, size: int | None) -> int:
+        """A source goes on from the next byte, or from the first of all; how many there may be in all.
 
-        :raises VerificationError: another one.
+        :param size: of the whole, as the source says it.
         """
         if first == 0:
             self.drop()
-        elif first != len(self._data):
-            raise VerificationError(f"{self.ref.digest}: byte {len(self._data)} and on expected, got {first} and on")
+        self._most = self.ref.size if size is None else min(size, self.ref.size)
         if name not in self.given_by:
             self.given_by.append(name)
+        return self._most
 
     def add(self, chunk: bytes) -> None:
         """:raises VerificationError: more than was promised; nothing of it is kept."""
-        if len(self._data) + len(chunk) > self.ref.size:
-            raise VerificationError(f"{self.ref.digest}: {self.ref.size} bytes expected, got more")
+        if len(self._data) + len(chunk) > self._most:
+            raise VerificationError(f"{self.ref.digest}: {self._most} bytes expected, got more")
         self._data += chunk
         self._hash.update(chunk)
 

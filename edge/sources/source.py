@@ -17,6 +17,7 @@ class Opened(NamedTuple):
     size: int | None  # of the whole blob, where the answer says it
     chunks: AsyncIterator[bytes]  # raises OriginError where it breaks off
     close: Callable[[], None]  # ends it, read or not; may be called again
+    cache_status: str = ""  # what caches on its way say of themselves (RFC 9211)
 
 
 class BlobSource(Protocol):

@@ -6,7 +6,7 @@ registry that wants a token is shown one (`edge.sources.tokens`), on its own hos
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -24,6 +24,7 @@ from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, Verifi
 from vmimage.manifest import MANIFEST_TYPE
 
 CHUNK: Final = 256 << 10  # bytes read at a time
+STATUS_MAX: Final = 512  # characters of what a source's caches say of themselves
 _RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)", re.ASCII)
 
 
@@ -35,11 +36,11 @@ class WebSource:
         place: Place,
         timeout_s: float,
         credentials: Credentials | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """:param timeout_s: for one blob; half of it is for a connection. :param headers: with each request."""
+        """:param timeout_s: for one blob; half of it is for a connection. :param headers: those of a request."""
         self.name: Final = place.text
-        self._place, self._host, self._headers = place, host_of(place.base), dict(headers or {})
+        self._place, self._host, self._headers = place, host_of(place.base), headers
         # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s / 2)
         self._session: aiohttp.ClientSession | None = None
@@ -48,19 +49,35 @@ class WebSource:
     async def open(self, ref: Ref, first: int, give_up_s: float) -> Opened:
         """See `BlobSource`."""
         url = self._place.content_url(ref.kind, ref.digest)
-        try:
-            response = await self._answer(url, ref, first)
-        except TimeoutError as error:
-            raise OriginTimeout(f"{url}: an answer expected, none in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a URL that is none
-            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+        headers = {"Accept": oci.ACCEPT if ref.kind == "manifests" else "*/*"}
+        response = await self._asked(url, headers | ({"Range": f"bytes={first}-"} if first else {}))
         try:
             _check_head(response, ref)
             begins, size = _extent(response, first)
         except OriginError:
             response.close()
             raise
-        return Opened(begins, size, _chunks(url, response), response.close)
+        said = response.headers.get("Cache-Status", "")[:STATUS_MAX]
+        return Opened(begins, size, _chunks(url, response), response.close, said)
+
+    async def metadata(self, name: str, etag: str | None, most: int) -> tuple[bytes | None, str | None]:
+        """A file of the catalogue and its entity tag; None for the file when it still has `etag`.
+
+        :param most: bytes that it may have.
+        :raises OriginError: as `open`; VerificationError where it has more.
+        """
+        url, body = self._place.metadata_url + name, bytearray()
+        response = await self._asked(url, {"Accept": "*/*"} | ({"If-None-Match": etag} if etag else {}))
+        try:
+            if response.status == 304:
+                return None, etag
+            async for chunk in _chunks(url, response):
+                body += chunk
+                if len(body) > most:
+                    raise VerificationError(f"{url}: at most {most} bytes expected, got more")
+        finally:
+            response.close()
+        return bytes(body), response.headers.get("ETag")
 
     async def connect(self, count: int) -> None:
         """See `Early`."""
@@ -77,22 +94,30 @@ class WebSource:
             self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout, cookie_jar=jar)
         return self._session
 
-    async def _answer(self, url: str, ref: Ref, first: int) -> aiohttp.ClientResponse:
-        """The answer with content at the end of all redirects.
+    async def _asked(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """As `_answer`, with errors of ours."""
+        try:
+            return await self._answer(url, {"Accept-Encoding": "identity", **self._headers(), **headers})
+        except TimeoutError as error:
+            raise OriginTimeout(f"{url}: an answer expected, none in time") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a URL that is none
+            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+
+    async def _answer(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The answer with content at the end of all redirects, or that there is nothing new.
 
         :raises OriginError: there is none.
         """
         session = self._opened_session()
-        headers = {"Accept-Encoding": "identity", "Accept": oci.ACCEPT if ref.kind == "manifests" else "*/*"}
-        headers |= self._headers | ({"Range": f"bytes={first}-"} if first else {})
+        expected = {206} if "Range" in headers else {304} if "If-None-Match" in headers else set[int]()
         hops, shown = 0, False
         authorization = self._tokens.kept()
         while True:
             own = host_of(url) == self._host
             said = {"Authorization": authorization} if own and authorization else {}
-            response = await session.get(url, headers=headers | said, allow_redirects=False)
+            response = await session.get(url, headers={**headers, **said}, allow_redirects=False)
             try:
-                if first and response.status == 206:
+                if response.status in expected:
                     return response
                 match fetching.meaning(url, response.status, response.headers, hops, time.time()):
                     case fetching.Content():

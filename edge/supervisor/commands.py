@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from edge.model.services import Machine, Service, SocketState, StreamState
 from edge.supervisor.budget import Room
 from vmimage.errors import NunatakError
+from vmimage.trust import ServiceRecord
 
 
 class Open(NamedTuple):
@@ -151,6 +152,14 @@ class RecordTooLarge(NamedTuple):
     size_bytes: int
 
 
+class FellBack(NamedTuple):
+    """Say that a version does not come up here, and that the one before it goes on."""
+
+    service: Service
+    refused: ServiceRecord
+    error: NunatakError
+
+
 class Released(NamedTuple):
     """Say that a service has left quarantine, into which it had come so many times."""
 
@@ -179,5 +188,6 @@ Command = (
     | Report
     | StatesLost
     | RecordTooLarge
+    | FellBack
     | Released
 )

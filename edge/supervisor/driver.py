@@ -7,7 +7,7 @@ that a decision needs and that take time to get, an image, disks, a record, a wo
 import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -25,6 +25,7 @@ from edge.model.services import Machine, Service
 from edge.model.streams import wake
 from edge.supervisor import commands as do
 from edge.supervisor.budget import Room, cost_of
+from edge.supervisor.fallback import Fallback
 from edge.supervisor.life import Life
 from edge.supervisor.openings import Held, Openings
 from edge.supervisor.reports import Reports
@@ -34,6 +35,7 @@ from edge.workers.fleet import Fleet
 from edge.workers.process import Worker
 from vmimage.errors import NunatakError
 from vmimage.parked import ParkedRecord
+from vmimage.trust import ServiceRecord
 
 LOOK_AGAIN_S: Final = 0.25  # while all machines are busy
 CLOSE_S: Final = 2.0  # for a machine that is closed to come to rest and say what it wrote
@@ -64,6 +66,8 @@ class Driver:
     ) -> None:
         """:param weights: of tenants in the sharing of CPU time; 1 where there is none."""
         self._life, self._openings, self._residents, self._out = life, Openings(life), life.residents, life.out
+        self.fallback = Fallback(life)
+        self.on_fallback: Callable[[Service, ServiceRecord, NunatakError], None] = lambda *_: None
         self._fleet, self._images, self._records, self._disks = fleet, images, records, disks
         self._upstreams, self._reports, self.weights = upstreams, reports, weights
         self._counters, self._tasks = counters, tasks
@@ -136,11 +140,17 @@ class Driver:
                     setattr(counters, counter, getattr(counters, counter) + 1)
             case do.Report(machine, error, details, requests):
                 self._reports.add(machine.service, machine.image, error, details, requests)
+                self.fallback.crashed(machine, error)
             case do.StatesLost(services):
                 self._states_lost(services)
             case do.RecordTooLarge(service, size_bytes):
                 _logger.error(log.line("record_too_large", service=service.name, bytes=size_bytes))
                 counters.add(counters.states_lost, "image")
+            case do.FellBack(service, refused, why):
+                about = {"service": service.name, "refused": refused.manifest_digest, "reason": why}
+                _logger.error(log.line("fell_back", **about, serves=service.release.manifest_digest))
+                counters.add(counters.fell_back, why.counter)
+                self.on_fallback(service, refused, why)
             case do.Released(name, cause, times):
                 _quarantine_logger.info(log.line("quarantine_left", service=name, cause=cause, times=times))
             case _:
@@ -198,6 +208,8 @@ class Driver:
         return True
 
     def _not_opened(self, service: Service, error: Exception) -> None:
+        if self.fallback.not_opened(service, error):
+            return
         if not isinstance(error, NunatakError):
             _logger.error(log.line("open_failed", service=service.name), exc_info=error)
         self._openings.failed(service, error)

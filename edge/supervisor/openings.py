@@ -69,12 +69,13 @@ class Openings:
         :param load: of the image, where it was not in memory.
         """
         service = machine.service
-        service.machine = machine
-        tier: flow.Tier = "origin" if load is not None and load.from_origin else "blob"
+        service.machine, service.works = machine, True
+        tier: flow.Tier = "blob" if load is None else load.tier
         if held is None:
             self._life.residents.end_sockets(service, SERVICE_RESTART)
         else:
             tier = held.tier
+            service.last_good = None  # one that could be parked has come up before
             machine.began, machine.served = now - held.lived_s, held.served
             machine.kept = machine.served
         service.step("opened")

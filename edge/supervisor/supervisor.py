@@ -32,6 +32,7 @@ from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
 from edge.supervisor.driver import Driver
+from edge.supervisor.fallback import changing
 from edge.supervisor.holds import Holds
 from edge.supervisor.leftovers import Leftovers
 from edge.supervisor.life import Life
@@ -138,8 +139,9 @@ class Supervisor:
             secrets.on_change = self._on_secrets
         self.on_met: Callable[[Service], None] = lambda _: None  # a service is known, another than it was, or gone
         self.release_of: Callable[[str], Mapping[str, object] | None] = lambda _: None  # that is under way of a service
+        self.troubles: Callable[[], tuple[Sequence[str], Sequence[str]]] = lambda: ((), ())  # of these, a line each
         self.fleet_secret = b""  # that edges of one operator have in common, where they have one
-        directory.on_release = self._on_release
+        directory.on_release, self.driver.fallback.is_held = self._on_release, directory.holds
         directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look
         images.on_drop = self._on_image_drop
 
@@ -255,6 +257,7 @@ class Supervisor:
                 new=release.manifest_digest if release else "none",
             )
         )
+        changing(service, release)
         self.life.changed(service, release)
         self.responses.purge(Purge("service", service.name), self._loop.time())
         if release is None:
@@ -262,8 +265,17 @@ class Supervisor:
         self._carry_out()
 
     def _on_release(self, service: Service) -> None:
+        service.refused = None
         self._give(service)
         self.on_met(service)
+
+    def try_again(self, service: Service) -> None:
+        """Let a version that did not come up be the one that is served, since it can be had now."""
+        refused = service.refused
+        if refused is not None:
+            self._on_change(service, refused)
+            service.release = refused
+            self._on_release(service)
 
     def replace(self, service: Service) -> None:
         """Let the machines of a candidate that is not meant any more go, as those of an old version do."""

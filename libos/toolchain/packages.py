@@ -24,6 +24,7 @@ from typing import Final, Literal
 from vmimage.errors import OperatorError
 
 FETCH_TIMEOUT_S: Final = 600
+_told: "list[set[Package]]" = []  # who is told of packages whose trees are asked for
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def source_tree(package: Package, *, fetch: Callable[[Package, Path], Path] | No
     :param fetch: what brings the archive into a folder and says where it lies; pip and npm without it.
     :raises OperatorError: it cannot be fetched, or its bytes are not the pinned ones.
     """
+    for found in _told:
+        found.add(package)
     place = cache_folder() / "packages" / package.sha256
     if place.is_dir():
         return place
@@ -67,6 +70,17 @@ def source_tree(package: Package, *, fetch: Callable[[Package, Path], Path] | No
             if not place.is_dir():
                 raise
     return place
+
+
+@contextmanager
+def used_packages() -> "Iterator[set[Package]]":
+    """Packages whose trees are asked for meanwhile, in this process."""
+    found: set[Package] = set()
+    _told.append(found)
+    try:
+        yield found
+    finally:
+        _told[:] = [each for each in _told if each is not found]
 
 
 def keep_in_cache(place: Path, data: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -147,49 +147,56 @@ def build(
     from rich.console import Console
     from rich.markup import escape
 
+    from libos.toolchain.packages import used_packages
     from origin.bake.assets.index import DISK
+    from origin.bake.bill import attached_to
     from origin.bake.recipe import images_of
     from vmimage.archive import pack_archive
     from vmimage.text import plain
 
     console = Console(stderr=True)
     assets_disk = output.with_name(f"{output.name.removesuffix('.oci.tar')}.assets.disk")
-    with console.status("building") as status:
+    options: dict[str, Any] = {
+        "name": name,
+        "env": env,
+        "env_file": env_file,
+        "memory": memory,
+        "cpu_ms": cpu_ms,
+        "cpu_percent": cpu_percent,
+        "log_rate": log_rate,
+        "streams": streams,
+        "response": response,
+        "pool": pool,
+        "rejuvenate": rejuvenate,
+        "fresh": fresh,
+        "upstream": upstream,
+        "disk": disk,
+        "linux": linux,
+        "cgi": cgi,
+        "arg": arg,
+        "files": files,
+        "assets": assets,
+        "exclude": exclude,
+        "compress": compress,
+        "clean_urls": clean_urls,
+        "single_page": single_page,
+        "max_age": max_age,
+        "immutable": immutable,
+        "bake_entropy": bake_entropy,
+        "locale": locale,
+        "esbuild": esbuild,
+    }
+    inputs: list[Path] = []
+    with console.status("building") as status, used_packages() as packages:
         images = images_of(
             source,
             progress=lambda step: status.update(f"building: {escape(plain(step))}"),
-            name=name,
-            env=env,
-            env_file=env_file,
-            memory=memory,
-            cpu_ms=cpu_ms,
-            cpu_percent=cpu_percent,
-            log_rate=log_rate,
-            streams=streams,
-            response=response,
-            pool=pool,
-            rejuvenate=rejuvenate,
-            fresh=fresh,
-            upstream=upstream,
-            disk=disk,
-            linux=linux,
-            cgi=cgi,
-            arg=arg,
-            files=files,
-            assets=assets,
-            exclude=exclude,
-            compress=compress,
-            clean_urls=clean_urls,
-            single_page=single_page,
-            max_age=max_age,
-            immutable=immutable,
+            made_of=lambda _, made: inputs.extend(made),
             assets_disk=assets_disk,
-            bake_entropy=bake_entropy,
-            locale=locale,
-            esbuild=esbuild,
             warn=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
+            **options,
         )
-    data = pack_archive(images)
+    data = pack_archive(images, attached_to(images, source, options, packages, inputs))
     _write(output, data)
     manifest = images[-1].manifest
     if any(drive.name == DISK for drive in manifest.disks):
@@ -214,17 +221,21 @@ def inspect(
 ) -> None:
     """Show what an image holds: its sizes, memory with permissions, limits, symbols and base. Or a parked record."""
     from origin.bake.inspect import describe, render
-    from origin.publish.image_files import read_image, read_parked
+    from origin.bake.inspect_attached import describe_attached, render_attached
+    from origin.publish.image_files import read_attachments, read_image, read_parked
 
     parked = read_parked(file)
     if parked is not None:
         _inspect_parked(parked, key, as_json=as_json)
         return
     images = [describe(bundle, symbols) for bundle in read_image(file)]
+    attached = describe_attached(read_attachments(file))
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "bytes": file.stat().st_size, "images": images}, indent=2))
+        about = {"file": str(file), "bytes": file.stat().st_size, "images": images, **attached}
+        typer.echo(json.dumps(about, indent=2))
     else:
         render(images)
+        render_attached(attached)
 
 
 def _inspect_parked(data: bytes, key: Path | None, *, as_json: bool) -> None:

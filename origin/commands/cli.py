@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from origin.commands.audit_cli import audit
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
 from origin.commands.hold_cli import hold
@@ -40,8 +41,10 @@ from origin.commands.shared import (
     written_choice,
 )
 from origin.commands.static_cli import static
+from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
+from origin.commands.verify_cli import verify
 from origin.commands.whoami_cli import whoami
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -63,6 +66,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
 app.add_typer(release, name="release")
 app.add_typer(services, name="services")
+app.add_typer(store_app, name="store")
 app.add_typer(hosts, name="hosts")
 app.command(context_settings={"ignore_unknown_options": True})(run)
 app.command()(world)
@@ -74,6 +78,8 @@ app.command()(renew)
 app.command()(withdraw)
 app.command()(rename)
 app.command()(prune)
+app.command()(audit)
+app.command()(verify)
 app.command()(whoami)
 
 
@@ -286,7 +292,7 @@ def publish(
 
     from origin.keys import load_trust
     from origin.publish import publish as publishing
-    from origin.publish.image_files import publication, read_batch, read_image
+    from origin.publish.image_files import publication, read_attachments, read_batch, read_image
     from vmimage.manifest import is_name
 
     if batch is not None:
@@ -296,7 +302,8 @@ def publish(
     elif image is None or service is None:
         raise PublisherError("IMAGE with --service, or --batch, expected: name the image file and its service")
     else:
-        publications = [publication(image, read_image(image), service, host or [], disk or [])]
+        attached = read_attachments(image)
+        publications = [publication(image, read_image(image), service, host or [], disk or [], attached)]
     if tenant:
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,10 @@ from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOp
 from vmimage.errors import PublisherError
 from vmimage.text import plain
 
+if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.publish.tenants import Exchange, Operator
+
+ServiceArgument = Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")]
 ServiceOption = Annotated[
     list[str] | None,
     typer.Option("--service", help="Service by name; may be repeated.", metavar="NAME", show_default="none"),
@@ -67,6 +71,40 @@ def release(
     _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http)
 
 
+@hold.command()
+def pin(
+    service: ServiceArgument,
+    version: Annotated[int, typer.Option(min=1, help="Version that edges are to run.", metavar="VERSION")],
+    origin: OriginOption,
+    keys: KeysOption,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Have all edges run one version of a service, which it has or had, and no candidate, whatever its publisher says.
+
+    Needs the operator's publisher key and token.
+    """
+    from origin.publish import holds
+
+    _carry_out(lambda by: holds.pin(by, service, version), origin, keys, token_file, plain_http)
+    typer.echo(f"{service} is pinned to version {version}")
+
+
+@hold.command()
+def unpin(
+    service: ServiceArgument,
+    origin: OriginOption,
+    keys: KeysOption,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Have edges run again what the publisher of a service says."""
+    from origin.publish import holds
+
+    _carry_out(lambda by: holds.unpin(by, service), origin, keys, token_file, plain_http)
+    typer.echo(f"{service} is pinned no more")
+
+
 @hold.command("list")
 def list_(origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -> None:
     """List what is held, and since when."""
@@ -74,9 +112,10 @@ def list_(origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -
     from origin.publish.client import carry_out
     from origin.publish.holds import all_holds
 
-    since = carry_out(all_holds(load_trust(keys)), url=origin).since
+    holds = carry_out(all_holds(load_trust(keys)), url=origin)
+    since = {**holds.since, **{f"pin {name} {pin.version}": pin.since for name, pin in holds.pins.items()}}
     if as_json:
-        typer.echo(json.dumps(dict(since), indent=1))
+        typer.echo(json.dumps(since, indent=1))
         return
     for what, when in sorted(since.items()):
         typer.echo(plain(f"{what} since {when}"))
@@ -93,16 +132,23 @@ def _named(service: Sequence[str] | None, tenant: Sequence[str] | None, image: S
 
 
 def _change(what: list[str], held: bool, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
-    from origin.keys import load_signer, load_trust
     from origin.publish import holds
+
+    change = holds.hold if held else holds.release
+    _carry_out(lambda by: change(by, what), origin, keys, token_file, plain_http)
+    for each in what:
+        typer.echo(f"{each} is {'held' if held else 'released'}")
+
+
+def _carry_out(
+    start: Callable[[Operator], Exchange], origin: str, keys: Path, token_file: Path | None, plain_http: bool
+) -> None:
+    from origin.keys import load_signer, load_trust
     from origin.publish.client import carry_out
     from origin.publish.tenants import Operator
 
     by = Operator(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC), _warn)
-    exchange = holds.hold(by, what) if held else holds.release(by, what)
-    carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
-    for each in what:
-        typer.echo(f"{each} is {'held' if held else 'released'}")
+    carry_out(start(by), url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
 
 
 def _warn(line: str) -> None:

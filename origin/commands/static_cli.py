@@ -34,6 +34,7 @@ from vmimage.errors import PublisherError
 if TYPE_CHECKING:
     from origin.model.diskfile import DiskFile
     from vmimage.archive import ImageBundle
+    from vmimage.attached import Attached
 
 
 def static(
@@ -77,7 +78,7 @@ def static(
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
     trust, signer, token = load_trust(keys), load_signing(keys), load_upload_token(keys, token_file)
     with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
-        images, disks = _built(
+        images, disks, attached = _built(
             folder,
             service,
             Path(scratch) / "assets.disk",
@@ -88,34 +89,41 @@ def static(
             max_age=max_age,
             immutable=immutable,
         )
-        wanted = Publication(tuple(images), images[-1].manifest.digest, service, tuple(host or ()), disks, tenant)
+        image = images[-1].manifest.digest
+        wanted = Publication(tuple(images), image, service, tuple(host or ()), disks, tenant, attached)
         with upload_bar() as progress:
             exchange = publish([wanted], trust, signer, datetime.now(UTC), None, _warn)
             records = carry_out(exchange, url=origin, token=token, progress=progress, plain_http=plain_http)
     report(records)
 
 
-def _built(folder: Path, name: str, disk: Path, **choices: Any) -> tuple[list[ImageBundle], tuple[DiskFile, ...]]:
-    """The images, and the disk that the service's own names."""
+def _built(
+    folder: Path, name: str, disk: Path, **choices: Any
+) -> tuple[list[ImageBundle], tuple[DiskFile, ...], tuple[tuple[Attached, bytes], ...]]:
+    """The images, the disk that the service's own names, and what is attached to it."""
     from rich.console import Console
     from rich.markup import escape
 
+    from libos.toolchain.packages import used_packages
+    from origin.bake.bill import attached_to
     from origin.bake.recipe import images_of
     from origin.model.diskfile import DiskFile
     from vmimage.text import plain
 
     usual = {each.name: each.default for each in inspect.signature(build).parameters.values()}
-    options = {**usual, **choices, "name": name, "site": True, "assets_disk": disk}
+    options = {**usual, **choices, "name": name, "site": True}
     del options["source"], options["output"]
     console = Console(stderr=True)
-    with console.status("building") as status:
+    with console.status("building") as status, used_packages() as packages:
         images = images_of(
             folder,
             progress=lambda step: status.update(f"building: {escape(plain(step))}"),
             warn=_warn,
+            assets_disk=disk,
             **options,
         )
-    return images, tuple(DiskFile(disk) for _ in images[-1].manifest.disks)
+    attached = attached_to(images, folder, options, packages, ())
+    return images, tuple(DiskFile(disk) for _ in images[-1].manifest.disks), tuple(attached)
 
 
 def _warn(line: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vmimage.archive import ImageBundle
+from vmimage.attached import Attached
 from vmimage.disk import BlockList, DiskManifest
 
 
@@ -27,3 +28,4 @@ class Publication:
     hosts: tuple[str, ...]  # none: those it has
     disks: tuple[Disk, ...] = ()  # those of its image, unless the origin has them
     tenant: str = ""  # who shares CPU time with it; empty: whoever it has been, itself at first
+    attached: tuple[tuple[Attached, bytes], ...] = ()  # what its image file says of where it comes from

@@ -143,6 +143,11 @@ class Tenant:
         return {role: sign_tenant(self.name, book.role(role), changes, self.signers, now)}
 
 
+def signers_of(signing: "Signing") -> tuple[Signer, ...]:
+    """Whose signatures stand under what it publishes."""
+    return signing.signers if isinstance(signing, Tenant) else (signing,)
+
+
 def whose(entry: object) -> str:
     """Who has a host, in words, as the public catalogue says it.
 

@@ -86,7 +86,7 @@ class _Shell:
                 responses = [task.result() for task in running]
 
     async def _send(self, session: aiohttp.ClientSession, request: Request) -> Response:
-        if self._registry is not None and request.path.startswith(PREFIX):
+        if self._registry is not None and request.path.startswith(PREFIX) and not request.here:
             async with self._slots:
                 response = await asyncio.to_thread(self._registry.send, request)
             self._sent += len(request.body)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from origin.model.diskfile import DiskFile
     from origin.model.publication import Publication
     from vmimage.archive import ImageBundle
+    from vmimage.attached import Attached
 
 
 def read_batch(path: Path) -> list[Publication]:
@@ -25,6 +26,7 @@ def read_batch(path: Path) -> list[Publication]:
     from vmimage.manifest import is_name
 
     images: dict[Path, list[ImageBundle]] = {}
+    attached: dict[Path, tuple[tuple[Attached, bytes], ...]] = {}
     publications = []
     for number, line in enumerate(_read(path, "batch").splitlines(), 1):
         try:
@@ -40,17 +42,25 @@ def read_batch(path: Path) -> list[Publication]:
                 f'{path} line {number}: {{"image", "service", "hosts"[, "tenant"]}} expected: write it so'
             ) from None
         if image not in images:
-            images[image] = read_image(image)
-        publications.append(replace(publication(image, images[image], service, list(map(str, hosts))), tenant=tenant))
+            images[image], attached[image] = read_image(image), read_attachments(image)
+        named = publication(image, images[image], service, list(map(str, hosts)), attached=attached[image])
+        publications.append(replace(named, tenant=tenant))
     if not publications:
         raise PublisherError(f"{path}: at least one line expected, got none: write one for each service")
     return publications
 
 
 def publication(
-    path: Path, images: list[ImageBundle], service: str, hosts: list[str], disks: Sequence[Path] = ()
+    path: Path,
+    images: list[ImageBundle],
+    service: str,
+    hosts: list[str],
+    disks: Sequence[Path] = (),
+    attached: tuple[tuple[Attached, bytes], ...] = (),
 ) -> Publication:
     """An image file's own image as a service.
+
+    :param attached: what the file says of it.
 
     :raises PublisherError: not one image beside its base, or a disk that it does not name.
     """
@@ -62,7 +72,8 @@ def publication(
             f"{path}: one image beside its base expected, got {len(derived)}: give a file of `nunatak build`"
         )
     names = tuple(dict.fromkeys(host.lower().rstrip(".") for host in hosts))
-    return Publication(tuple(images), derived[0].manifest.digest, service, names, tuple(_disks_of(derived[0], disks)))
+    own = tuple(_disks_of(derived[0], disks))
+    return Publication(tuple(images), derived[0].manifest.digest, service, names, own, attached=attached)
 
 
 def read_parked(path: Path) -> bytes | None:
@@ -112,6 +123,20 @@ def read_image(path: Path) -> list[ImageBundle]:
 
     try:
         return read_archive(_read(path, "image", ARCHIVE_MAX))
+    except FormatError as error:
+        raise PublisherError(f"{path}: {error}") from None
+
+
+def read_attachments(path: Path) -> tuple[tuple[Attached, bytes], ...]:
+    """What a file of `nunatak build` says of where its image comes from and what it is made of.
+
+    :raises PublisherError: as `read_image`.
+    """
+    from vmimage.archive import ARCHIVE_MAX, read_attached
+    from vmimage.errors import FormatError
+
+    try:
+        return tuple(read_attached(_read(path, "image", ARCHIVE_MAX)))
     except FormatError as error:
         raise PublisherError(f"{path}: {error}") from None
 

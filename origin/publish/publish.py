@@ -11,8 +11,9 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from origin.model.exchange import Request, Response, expect, is_present, upload_request
+from origin.model.exchange import Request, Response, at_origin, expect, is_present, upload_request
 from origin.model.publication import Publication
+from origin.publish.attaching import attach_all
 from origin.publish.authors import Signing
 from origin.publish.books import read_book, read_snapshot
 from origin.publish.chain import Warn, newest, require_token
@@ -76,7 +77,9 @@ def publish(
         return (yield from entries.check(names, revise, coming))
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from upload(images)
-    return (yield from entries.point(names, revise))
+    records = yield from entries.point(names, revise)
+    yield from at_origin(attach_all(publications, signer))
+    return records
 
 
 def rollback(

@@ -28,7 +28,7 @@ from origin.registry.refusal import OciError
 from origin.registry.roles import Published
 from origin.registry.store import Store
 from origin.storage.blobs import BlobStore
-from vmimage.holds import HOLDS_PATH
+from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.manifest import is_name
 from vmimage.tenancy import Book
 from vmimage.tenants import Grant, tenant_of
@@ -194,7 +194,7 @@ def _index(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[st
     if was != now and (isinstance(was, Grant) or isinstance(now, Grant)):
         yield {"what": "grant", "name": path, "key": keys, "old": _granted(was), "new": _granted(now)}
     if path == HOLDS_PATH:
-        yield {"what": "holds", "key": keys, "old": sorted(old.holds().since), "new": sorted(new.holds().since)}
+        yield {"what": "holds", "key": keys, "old": _held(old.holds()), "new": _held(new.holds())}
 
 
 def _service(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[str, object]]:
@@ -204,6 +204,10 @@ def _service(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[
         word = "tenant" if moved else what(past, present, old.history(present.service))
         about = {"service": present.service, "key": keys, "old": _about(past), "new": _about(present)}
         yield {"what": word, **about}
+
+
+def _held(holds: Holds) -> list[str]:
+    return [*sorted(holds.since), *(f"version {pin.version} of {name}" for name, pin in sorted(holds.pins.items()))]
 
 
 def _granted(entry: object) -> str | None:

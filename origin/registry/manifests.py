@@ -6,6 +6,7 @@ the catalogue names them, or may go back to them.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -13,8 +14,10 @@ from aiohttp import web
 
 from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
 from origin.registry.artifacts import ARTIFACT_MAX, Artifact, index_of, is_ours, parse_artifact
+from origin.registry.attachments import admit
 from origin.registry.audit import Audit
 from origin.registry.door import Door
+from origin.registry.names import Submitter
 from origin.registry.paging import page
 from origin.registry.places import digest_in, repository_in
 from origin.registry.refusal import OciError
@@ -22,6 +25,7 @@ from origin.registry.repositories import Repositories
 from origin.registry.store import TAG_NAME, Store
 from vmimage.manifest import MANIFEST_MAX, MANIFEST_TYPE, REPOSITORY, digest_of, is_digest
 from vmimage.oci import INDEX_TYPE
+from vmimage.tenancy import Book
 
 _KEPT: Final = "images and disks stay in this repository: services may be rolled back to them; `nunatak prune` removes"
 
@@ -29,8 +33,12 @@ _KEPT: Final = "images and disks stay in this repository: services may be rolled
 class Manifests:
     """The routes of manifests."""
 
-    def __init__(self, store: Store, repositories: Repositories, door: Door, audit: Audit) -> None:
+    def __init__(
+        self, store: Store, repositories: Repositories, door: Door, audit: Audit, book: Callable[[], Book]
+    ) -> None:
+        """:param book: what is published now."""
         self._store, self._repositories, self._door, self._audit = store, repositories, door, audit
+        self._book = book
 
     def routes(self) -> list[web.RouteDef]:
         """For an application."""
@@ -85,8 +93,8 @@ class Manifests:
         artifact = None if is_ours(data, content_type) else parse_artifact(data, digest, content_type)
         if artifact is None and len(data) > MANIFEST_MAX:
             raise OciError(413, "SIZE_INVALID", f"at most {MANIFEST_MAX} bytes of such a manifest expected")
-        if artifact is not None and name == REPOSITORY:
-            self._door.operator(request, "a manifest that is no image or disk of ours")
+        if artifact is not None and name == REPOSITORY and not submitter.operator:
+            await asyncio.to_thread(self._admit, data, digest, submitter, artifact.subject)
         await asyncio.to_thread(self._keep, name, data, artifact)
         at = {} if name == REPOSITORY else {"repository": name}
         entry: dict[str, object] = {"what": "push", "manifest": digest, **at}
@@ -100,6 +108,9 @@ class Manifests:
         subject = artifact.subject if artifact is not None else None
         fields = {"OCI-Subject": subject} if subject else {}
         return created(f"/v2/{name}/manifests/{digest}", digest, **fields)
+
+    def _admit(self, data: bytes, digest: str, submitter: Submitter, subject: str | None) -> None:
+        admit(data, digest, submitter, self._book(), self._store.referrers(subject) if subject is not None else ())
 
     def _keep(self, name: str, data: bytes, artifact: Artifact | None) -> None:
         self._repositories.require_room(name, artifact.subject if artifact is not None else None)

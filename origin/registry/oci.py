@@ -12,6 +12,7 @@ that `prune` spares it.
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
@@ -27,6 +28,7 @@ from origin.registry.repositories import Repositories, is_repository
 from origin.registry.store import Store, Upload
 from origin.registry.uploads import Uploads
 from vmimage.manifest import BLOB_MAX, REPOSITORY, is_digest
+from vmimage.tenancy import Book
 
 _CHUNK: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})", re.ASCII)
 _PLACE: Final = re.compile(r"(.*?)/(?:blobs|manifests|tags|referrers)(?:/.*)?", re.ASCII)
@@ -36,11 +38,12 @@ _AT: Final = "/v2/{name:.+}"
 class Registry:
     """The routes under /v2/."""
 
-    def __init__(self, store: Store, door: Door, audit: Audit) -> None:
+    def __init__(self, store: Store, door: Door, audit: Audit, book: Callable[[], Book]) -> None:
+        """:param book: what is published now."""
         self._store, self._door, self._audit = store, door, audit
         self._uploads = Uploads()
         self.repositories = Repositories(store)
-        self._manifests = Manifests(store, self.repositories, door, audit)
+        self._manifests = Manifests(store, self.repositories, door, audit, book)
 
     def routes(self) -> list[web.RouteDef]:
         """For an application."""

@@ -28,6 +28,7 @@ from origin.registry.repositories import Repositories
 from origin.registry.store import Content, Store
 from vmimage.disk import BlockList, is_disk_manifest, parse_disk_manifest
 from vmimage.errors import FormatError, OperatorError
+from vmimage.holds import HOLDS_PATH, parse_holds
 from vmimage.tenants import is_grant
 from vmimage.trust import HISTORY_MAX, ServiceRecord, history_of, parse_target, service_path
 
@@ -82,7 +83,9 @@ def parse_rules(data: bytes) -> Rules:
 
 def kept_images(signed: Iterable[Targets], rules: Rules, now: datetime) -> set[str]:
     """Images that bins and tenants' files want kept, by digest."""
-    kept: set[str] = set()
+    signed = list(signed)
+    held = [target for each in signed if (target := each.targets.get(HOLDS_PATH)) is not None]
+    kept = {pin.digest for target in held for pin in parse_holds(target).pins.values()}
     for record, target in _services(signed):
         if not record.withdrawn or not long_withdrawn(record.withdrawn, rules, now):
             kept |= {record.manifest_digest, *history_of(target)[-rules.keep :]}

@@ -6,6 +6,7 @@
                                targets; all of them or none
     POST /tuf/check            {"roles": the same, "coming": {manifest: bytes}}: whether that would be published
     POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
+    /log/<file>                GET: the log of snapshots, see `origin/registry/transparency.py`
     GET /audit/<service>       who changed it and when, with a token that may read its log
     GET /whoami                whose the token is and what it opens, see `origin/registry/whoami.py`
 
@@ -24,7 +25,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from aiohttp import web
@@ -35,6 +35,7 @@ from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
 from origin.registry.answers import answer_errors, ask, contents, fresh
 from origin.registry.audit import Entry, changes, open_audit, service_of
+from origin.registry.deciding import Deciding
 from origin.registry.door import Door
 from origin.registry.elsewhere import Registries
 from origin.registry.hosts import one_host
@@ -47,14 +48,17 @@ from origin.registry.oidc import Verifier
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
-from origin.registry.roles import Files, Online, Published, accept, due, renew_after
+from origin.registry.roles import Online, Published, due, renew_after
 from origin.registry.store import Store
 from origin.registry.submissions import parse_check, parse_roles
+from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
-from origin.registry.whoami import whoami
+from origin.registry.whoami import answering
 from origin.storage.blobs import FOR_EVER
+from vmimage.checkpoint import CHECKPOINT_FILE
+from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
-from vmimage.trust import follow, service_path
+from vmimage.trust import service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -98,13 +102,16 @@ class Origin:
         self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
         self._door = Door(token, tokens, verifier)
-        self._elsewhere = Registries(store, registries)
-        self._registry = Registry(store, self._door, self._audit)
+        self._registry = Registry(store, self._door, self._audit, lambda: self._state.book())
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
         self._ledger = Ledger(store, metadata, self._find_online, clock)
+        self._registries = Registries(store, registries)
+        self._deciding = Deciding(store, self._ledger, self._registries, self._find_online, clock)
+        self._log = SnapshotLog(store.blobs, store.read_metadata)
+        self._enter()
 
     @property
     def _state(self) -> Published:
@@ -118,10 +125,11 @@ class Origin:
                 *self._registry.routes(),
                 web.post("/tuf/roles", self._submit_roles),
                 web.post("/tuf/check", self._check_roles),
-                web.get("/whoami", self._answer_whoami),
+                web.get("/whoami", answering(self._door)),
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
                 web.get("/tuf/{name}", self._get_metadata),
+                web.get("/log/{name:.+}", self._get_log),
             ]
         )
         if self._logs is not None:
@@ -141,7 +149,7 @@ class Origin:
         :raises VerificationError: as `roles.accept`; nothing has changed.
         :raises OperatorError: a new root trusts online keys that are not here.
         """
-        self._look_elsewhere(submitted, submitter)
+        self._look(submitted, submitter, {})
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
                 self._publish(submitted, submitter)
@@ -150,7 +158,8 @@ class Origin:
 
     def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
         """:raises Lost: another origin was first."""
-        state, files, new = self._accepted(submitted, submitter, {})
+        self._ledger.catch_up()
+        state, files, new = self._deciding.decide(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
         self._audit.write(submitter, entries)
         try:
@@ -160,6 +169,7 @@ class Origin:
                 failed = str(error) or "another origin published first"
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
+        self._enter()
 
     def check_roles(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
         """See whether `publish_roles` would publish it, once some manifests are here; nothing changes. Blocks.
@@ -167,47 +177,17 @@ class Origin:
         :param coming: bytes of these manifests, by digest.
         :raises VerificationError, OperatorError: as `publish_roles`.
         """
-        self._look_elsewhere(submitted, submitter, coming)
-        with self._changing:
-            self._accepted(submitted, submitter, coming)
-
-    def _look_elsewhere(
-        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int] = MappingProxyType({})
-    ) -> None:
-        """Find manifests that other registries have, as far as all else may be published; nobody waits for it."""
-        if not self._elsewhere.allowed:
-            return
+        self._look(submitted, submitter, coming)
         with self._changing:
             self._ledger.catch_up()
-        self._decided(submitted, submitter, coming, self._elsewhere.search())
+            self._deciding.decide(submitted, submitter, coming)
 
-    def _accepted(
-        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]
-    ) -> tuple[Published, Files, Published]:
-        """The state as it is, and what would be written for the one that would be."""
-        self._ledger.catch_up()
-        return self._decided(submitted, submitter, coming, self._elsewhere.known)
-
-    def _decided(
-        self,
-        submitted: dict[str, bytes],
-        submitter: Submitter,
-        coming: Mapping[str, int],
-        elsewhere: Callable[[str], int | None],
-    ) -> tuple[Published, Files, Published]:
-        state, online = self._state, self._ledger.online
-        if (data := submitted.get(Root.type)) is not None:
-            online = self._find_online(follow([data], state.trust.root))
-
-        def size(digest: str) -> int | None:
-            return self._manifest_size(digest) or coming.get(digest) or elsewhere(digest)
-
-        return (state, *accept(state, submitted, size, online, self._clock(), submitter))
-
-    def _manifest_size(self, digest: str) -> int | None:
-        """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
-        path = self._store.manifest_path(digest)
-        return self._store.use(path) if self._store.shared else self._store.manifest_size(digest)
+    def _look(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
+        """Ask other registries for manifests, where there are some, while nobody waits for it."""
+        if self._registries.allowed:
+            with self._changing:
+                self._ledger.catch_up()
+            self._deciding.look(submitted, submitter, coming)
 
     def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
         """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
@@ -258,6 +238,7 @@ class Origin:
         """Sign a fresh timestamp, durably, unless another origin has. Blocks."""
         with self._changing, suppress(Lost):
             self._ledger.renew()
+            self._enter()
 
     def renew_if_due(self) -> None:
         """Take up what other origins have published, and renew the timestamp if nobody has for long. Blocks."""
@@ -267,6 +248,14 @@ class Origin:
             if due(self._state, self._ledger.online, self._clock()):
                 with suppress(Lost):
                     self._ledger.renew()
+            self._enter()
+
+    def _enter(self) -> None:
+        """Enter what counts now in the log of snapshots; whatever hinders it, the next turn tries again."""
+        try:
+            self._log.follow(self._state, self._ledger.online.snapshot)
+        except (OSError, VerificationError) as error:
+            _LOG.error("log of snapshots not written: %s", error)
 
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
@@ -319,6 +308,14 @@ class Origin:
         headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
         return contents(request, path, size, headers)  # versioned: never changes once it counts
 
+    async def _get_log(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if (data := await asyncio.to_thread(self._log.read, name)) is None:
+            raise OciError(404, "NAME_UNKNOWN", f"no file {name[:200]} of the log")
+        if name == CHECKPOINT_FILE:
+            return web.Response(body=data, content_type="text/plain", headers={"Cache-Control": "no-cache"})
+        return web.Response(body=data, headers={"Cache-Control": FOR_EVER})
+
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)
         submitted = parse_roles(await request.read())
@@ -330,10 +327,6 @@ class Origin:
         submitted, coming = parse_check(await request.read())
         await asyncio.to_thread(self.check_roles, submitted, submitter, coming)
         return web.json_response({"roles": sorted(submitted)})
-
-    async def _answer_whoami(self, request: web.Request) -> web.Response:
-        about = whoami(self._door.submitter(request), self._door.issued(request))
-        return web.json_response(about, headers={"Cache-Control": "no-store"})
 
     async def _prune(self, request: web.Request) -> web.Response:
         self._door.operator(request, "to prune")

@@ -8,6 +8,7 @@
     repositories/ repository-names/     of other repositories: `origin/registry/repositories.py`
     elsewhere/<64 hex>                  of a manifest in another registry: `origin/registry/elsewhere.py`
     tuf/<version>.<role>.json           role metadata, immutable; which of them counts, the timestamp says
+    log/                                the log of snapshots, see `origin/registry/transparency.py`
     tuf/timestamp.json                  the one object that is replaced: only by who knows its present state
     changes/<version>.json              a change of the catalogue that counts, see `origin/registry/changes.py`
     used/, prune/                       what is in use and what is being removed, in a bucket: `origin/registry/use.py`

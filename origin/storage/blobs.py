@@ -22,7 +22,7 @@ KEY_MAX: Final = 512  # bytes; S3 has 1,024 with the prefix
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 REVALIDATED: Final = "no-cache"
 _KEY: Final = re.compile(r"[A-Za-z0-9._=-]+(?:/[A-Za-z0-9._=-]+)*", re.ASCII)
-_VERSIONED: Final = re.compile(r"tuf/[0-9]+\.|feed/[0-9]+\.|(?:blobs|manifests|artifacts)/", re.ASCII)
+_VERSIONED: Final = re.compile(r"tuf/[0-9]+\.|feed/[0-9]+\.|log/tile/|(?:blobs|manifests|artifacts)/", re.ASCII)
 _TYPES: Final = {
     "blobs": "application/octet-stream",
     "manifests": MANIFEST_TYPE,
@@ -122,7 +122,12 @@ def content_type_of(key: str) -> str:
 
 def cache_control_of(key: str) -> str:
     """For how long others may keep an object: for ever, where it never changes under its key."""
-    return FOR_EVER if _VERSIONED.match(key) else REVALIDATED
+    return FOR_EVER if is_immutable(key) else REVALIDATED
+
+
+def is_immutable(key: str) -> bool:
+    """Whether an object, once it is there, is never another under this key."""
+    return _VERSIONED.match(key) is not None
 
 
 def size_of(data: Data) -> int:

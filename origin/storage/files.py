@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from origin.storage.blobs import Changed, Data, Head, Listed, checked
 from vmimage.errors import OperatorError
@@ -27,14 +27,20 @@ class Files:
 
     shared = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reading: bool = False) -> None:
         """Make or open the folder, for this process alone until `close`.
 
+        :param reading: beside the process that serves it, which may write; nothing is written here.
         :raises OperatorError: it cannot be made or written, or another process serves it.
         """
         self._folder, self.scratch = folder, folder / "uploads"
         self._placing = threading.RLock()  # a file that is put, used or removed; held for a system call or two
         self._numbers = itertools.count()  # names in uploads/; `next` is atomic
+        self._lock: IO[bytes] | None = None
+        if reading:
+            if not folder.is_dir():
+                raise OperatorError(f"the folder of a store expected at {folder}: name one that is there")
+            return
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
@@ -43,7 +49,7 @@ class Files:
             shutil.rmtree(self.scratch, ignore_errors=True)
             self.scratch.mkdir(exist_ok=True)
         except BlockingIOError:
-            self._lock.close()
+            self.close()
             raise OperatorError(
                 f"a store of its own expected at {folder}: another origin serves it: "
                 "end that one, or name another --store"
@@ -56,7 +62,8 @@ class Files:
 
     def close(self) -> None:
         """Let another process serve the folder."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def local(self, key: str) -> Path:
         """The object's file. :raises ValueError: no key, or one of the folder's own names."""

@@ -20,7 +20,7 @@ def require_comparing(store: BlobStore, name: str) -> None:
             store.delete(key)
     except OSError as error:
         raise OperatorError(
-            f"--store {name}: {error.strerror or error}: check the bucket, AWS_ENDPOINT_URL and the credentials"
+            f"{name}: {error.strerror or error}: check the bucket, AWS_ENDPOINT_URL and the credentials"
         ) from None
 
 
@@ -48,6 +48,6 @@ def _swaps(store: BlobStore, key: str, tag: str, data: bytes) -> bool:
 
 def _blind(name: str, why: str) -> OperatorError:
     return OperatorError(
-        f"--store {name}: a store that compares before it writes expected, and {why}: with it origins would lose what "
+        f"{name}: a store that compares before it writes expected, and {why}: with it origins would lose what "
         "others publish; take S3, or a version of the store that heeds If-None-Match and If-Match"
     )

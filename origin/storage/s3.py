@@ -66,7 +66,7 @@ class S3:
                 },
             )
         except (BaseError, ValueError) as error:
-            raise OperatorError(f"--store s3://{bucket}: {error}: set the AWS_ variables that it names") from None
+            raise OperatorError(f"s3://{bucket}: {error}: set the AWS_ variables that it names") from None
         self._scratch = tempfile.TemporaryDirectory(prefix="nunatak-")
         self.scratch = Path(self._scratch.name)
 

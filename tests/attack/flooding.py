@@ -51,7 +51,7 @@ class Guest(SimpleNamespace):
 def machine(number: int, tenant: str, worker: Worker) -> Any:
     name = f"{tenant}-{number}"
     release = ServiceRecord(name, (), "sha256:" + "00" * 32, 1, 1)
-    service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, release=release)
+    service = SimpleNamespace(name=name, tenant=tenant, withdrawn=False, is_candidate=False, release=release)
     image = SimpleNamespace(manifest=SimpleNamespace(upstreams=("http://192.0.2.1",), sources=None))
     owner = {"tenant": tenant, "version": release.manifest_digest}
     return Guest(number=number, service=service, image=image, worker=worker, streams={}, log_lines=0, **owner)

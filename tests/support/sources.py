@@ -47,7 +47,7 @@ class Scripted:
                 self.cancelled += 1
                 raise
         begins = first if self._ranges else 0
-        return Opened(begins, len(BLOB), self._chunks(word, begins), self._close)
+        return Opened(begins, None, self._chunks(word, begins), self._close)
 
     async def _chunks(self, word: str, first: int) -> AsyncIterator[bytes]:
         data = {"lie": BLOB[::-1], "long": BLOB + b"x", "short": BLOB[:-1]}.get(word, BLOB)

@@ -78,7 +78,7 @@ class Worker:
 def shop(tenant: str = "shop", **written: int) -> SimpleNamespace:
     """A service, and what the catalogue says of what it wrote."""
     release = ServiceRecord("shop", (), "sha256:" + "00" * 32, 1, 9, written=tuple(written.items()))
-    return SimpleNamespace(name="shop", tenant=tenant, withdrawn=False, release=release)
+    return SimpleNamespace(name="shop", tenant=tenant, withdrawn=False, is_candidate=False, release=release)
 
 
 class Site:
