@@ -32,14 +32,28 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("whoami", "tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "parent", "store", "prune", "audit", "hold", "edge", "secrets"),
+        *("origin", "parent", "store", "prune", "audit", "hold", "fleet", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor", "peer-certificate"),
     ),
-    "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "wan", "simulate"),
+    "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "loadtest", "wan", "simulate"),
 }
 # Commands that have commands below them, so that two words name one.
 FAMILIES: Final = frozenset(
-    ("services", "hosts", "tenant", "keys", "token", "disk", "hold", "release", "secrets", "ctl")
+    (
+        "services",
+        "hosts",
+        "tenant",
+        "keys",
+        "token",
+        "disk",
+        "hold",
+        "fleet",
+        "release",
+        "secrets",
+        "store",
+        "ctl",
+        "loadtest",
+    )
 )
 _GROUP_OF: Final = {name: group for group, names in GROUPS.items() for name in names}
 

@@ -16,8 +16,8 @@ from typing import Final
 
 from edge.access.access_log import AccessLog
 from edge.catalogue.asking import metadata_sources
-from edge.catalogue.catalogue import Catalogue
 from edge.catalogue.directory import Directory
+from edge.catalogue.urgent import FedCatalogue
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.ending import Ending
@@ -30,6 +30,8 @@ from edge.config.reload import reread
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import load_seal
+from edge.feed.joining import Joined
+from edge.feed.releases import join_releases
 from edge.front import handover
 from edge.front.handover import Handover
 from edge.front.http import Front
@@ -102,7 +104,7 @@ async def serve(
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
-    catalogue = Catalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
+    catalogue = FedCatalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))
@@ -112,7 +114,9 @@ async def serve(
     audit = Audit(config.cache / "audit.jsonl")
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
+        joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
+        join_releases(joined, front.versions.releases)
         access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
             front.telling.listen(traces.on_finished)
@@ -150,6 +154,7 @@ async def serve(
             await pop.close()
         await operators.close()
         await access.close()
+        await joined.close()
         if not leaving.taken:
             front.listeners.remove_files()
     await sources.close()

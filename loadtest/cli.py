@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 app = typer.Typer()
+loadtest = typer.Typer(help="Measure one part of it, from outside.", no_args_is_help=True)
+app.add_typer(loadtest, name="loadtest")
 
 EXIT_NOT_SHOWN: Final = 1
 PIPE_COLUMNS: Final = 140
@@ -215,6 +217,47 @@ def _address(text: str) -> tuple[str, int]:
     if not (colon and host and port.isdecimal()):
         raise ValueError(f"HOST:PORT expected, got {text!r}")
     return host, int(port)
+
+
+@loadtest.command()
+def feed(
+    clients: Annotated[
+        int, typer.Option(min=1, max=5000, help="Number of those who follow the feed.", metavar="COUNT")
+    ] = 300,
+    purges: Annotated[
+        int, typer.Option(min=1, max=1000, help="Purges whose delays are measured.", metavar="COUNT")
+    ] = 40,
+    seconds: Annotated[
+        float, typer.Option(min=0, max=600, help="How long ten purges in a second are sustained.", metavar="SECONDS")
+    ] = 15.0,
+    json_file: Annotated[
+        Path, typer.Option("--json", help="File for figures and distribution.", metavar="FILE")
+    ] = Path("build/feed.json"),
+) -> None:
+    """Measure how soon all who follow an origin's feed hear of a purge, and whether a kill of the origin loses any.
+
+    The exit code is 1 if one is lost.
+    """
+    import json
+    import tempfile
+
+    from loadtest.scenarios.feed import Plan, run_feed
+    from loadtest.site.server import ServerFailed
+    from loadtest.site.site import CommandFailed
+
+    _stop_on_sigterm()
+    try:
+        with tempfile.TemporaryDirectory(prefix="nunatak-feed-") as folder:
+            result = run_feed(Path(folder), Plan(clients, purges, sustained_s=seconds), typer.echo)
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result.to_json(), indent=1) + "\n")
+    except (ServerFailed, CommandFailed, OSError) as error:
+        _complain("loadtest feed", error)
+    said = {name: value for name, value in result.to_json().items() if name != "cdf"}
+    typer.echo("\n".join(f"{name}: {value}" for name, value in said.items()))
+    typer.echo(f"distribution in {json_file}")
+    if result.lost:
+        raise typer.Exit(EXIT_NOT_SHOWN)
 
 
 def _console() -> "Console":

@@ -257,9 +257,9 @@ def sign_snapshot(previous: Snapshot | None, roles: Mapping[str, MetaFile], sign
 def sign_timestamp(
     previous: Timestamp | None, snapshot: MetaFile, signer: Signer, now: datetime, lifetime: timedelta
 ) -> bytes:
-    """The next timestamp, naming `snapshot` for `lifetime` from `now`."""
-    version = previous.version + 1 if previous else 1
-    return sign(Timestamp(version=version, expires=now + lifetime, snapshot_meta=snapshot), signer)
+    """The next timestamp, naming `snapshot` for `lifetime` from `now`; what others say in it stays."""
+    version, also = (previous.version + 1, dict(previous.unrecognized_fields)) if previous else (1, {})
+    return sign(Timestamp(version, None, now + lifetime, snapshot, also), signer)
 
 
 def meta_file(version: int, data: bytes) -> MetaFile:

@@ -117,6 +117,7 @@ class Directory:
         self.on_look_up: Callable[[], None] = lambda: None  # somebody asks for a name that is not known here
         self.on_look: Callable[[], None] = lambda: None  # the first one that succeeded, and each that found changes
         self._looked = False
+        self._taking = asyncio.Lock()
         self._take_over_at = math.inf  # when services take over what they have not yet of what has changed
 
     @property
@@ -268,10 +269,15 @@ class Directory:
         if not overdue and self._looked:
             return False
         if overdue:
-            await self._take_over()
+            await self.review()
         self._looked = True
         self.on_look()
         return changed
+
+    async def review(self) -> None:
+        """Have all that is known here looked up again in the catalogue as it is, without a look at the origin's."""
+        async with self._taking:
+            await self._take_over()
 
     async def _take_over(self) -> None:
         loop = asyncio.get_running_loop()

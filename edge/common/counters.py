@@ -142,6 +142,12 @@ class Counters:
     task_failures: Annotated[Tally, "Failures of the edge's own background work, by task.", By("task")] = field(
         default_factory=dict
     )
+    feed_events: Annotated[
+        Tally, "Events of the origin's feed by kind, and those that were repeated, refused or lost.", By("kind")
+    ] = field(default_factory=dict)
+    heartbeats: Annotated[Tally, "Heart-beats for the origin, by what came of them.", By("outcome")] = field(
+        default_factory=dict
+    )
     fell_back: Annotated[
         Tally, "Versions that did not come up here, so that the one before them goes on, by reason.", By("reason")
     ] = field(default_factory=dict)
@@ -213,6 +219,9 @@ GAUGES: Final[Mapping[str, str]] = {
     "targets_expires_timestamp_seconds": "When the role that says who publishes ends, in such seconds.",
     "bins_expires_timestamp_seconds": "When the first of the catalogue's bins known here ends, in such seconds.",
     "tenants_expires_timestamp_seconds": "When the first of the tenants' files known here ends, in such seconds.",
+    "catalogue_age_seconds": "Since the last look at the catalogue that succeeded; -1 when there was none.",
+    "feed_applied": "Number of the last event of the origin's feed that is applied; -1 when none is known.",
+    "feed_lag_seconds": "From the origin's signing of the last event to its being applied here, by both clocks.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -358,6 +358,7 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     yield from config.header_problems
     yield from config.trace_problems
     yield from config.peer_problems
+    yield from config.fleet_problems
     parsed: tuple[tuple[str, Callable[[], object]], ...] = (
         ("weights", lambda: config.tenant_weights),
         ("upstreams", lambda: config.upstream_policy),

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from edge.config.sources import SourceOptions
+from edge.config.fleet import FleetOptions
 from vmimage.options import About
 
 RESIDENT_MIN: Final = 8 << 20  # of `memory`: three machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoomOptions(SourceOptions):
+class RoomOptions(FleetOptions):
     """How much memory and disk space an edge takes for machines, images and logs. Bytes throughout."""
 
     memory: Annotated[

@@ -13,8 +13,14 @@ TOKEN_MAX: Final = 256
 
 
 def admin_token(path: str) -> str:
-    """What `admin_token` holds.
+    """What `admin_token` holds. Errors as `private_token`."""
+    return private_token("admin_token", path)
 
+
+def private_token(option: str, path: str) -> str:
+    """What a file holds that only its owner may read.
+
+    :param option: that names the file.
     :raises OperatorError: no such file, readable by others, or no token in it.
     """
     try:
@@ -22,12 +28,12 @@ def admin_token(path: str) -> str:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
     except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
-        raise OperatorError(f"admin_token: a file expected at {path}: {error}") from None
+        raise OperatorError(f"{option}: a file expected at {path}: {error}") from None
     if mode & 0o077:
-        raise OperatorError(f"admin_token: mode 0600 expected of {path}, got {mode:04o}: others may read it")
+        raise OperatorError(f"{option}: mode 0600 expected of {path}, got {mode:04o}: others may read it")
     if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
         form = f"one word of {TOKEN_MIN} to {TOKEN_MAX} printable characters"
-        raise OperatorError(f"admin_token: {form} expected in {path}")
+        raise OperatorError(f"{option}: {form} expected in {path}")
     return token
 
 

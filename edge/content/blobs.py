@@ -51,10 +51,10 @@ class Load:
     fetch_s: float = 0.0
     verify_s: float = 0.0
     from_origin: bool = False
-    cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
-    admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
     from_peer: bool = False
     for_peer: bool = False  # another edge of the POP asks: those are not asked in turn
+    cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
+    admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
 
     @property
     def tier(self) -> Literal["origin", "peer", "blob"]:

@@ -63,6 +63,21 @@ def invalidations_of(body: bytes) -> list[Purge]:
     return [Purge(_TYPES[kind], "", read(text), soft) for text in selectors]
 
 
+def purge_of(kind: Kind, service: str, selector: str, soft: bool) -> Purge:
+    """A purge of selectors as people write them: a URL, the beginning of one or of a path, a tag, or "".
+
+    :raises ClientError: it cannot be one.
+    """
+    match kind:
+        case "uri":
+            selector = _uri(selector)
+        case "prefix" if not selector.startswith("/"):
+            selector = _uri(selector)
+        case "tag":
+            selector = _tag(selector)
+    return Purge(kind, service, selector, soft)
+
+
 def _are_texts(selectors: Any) -> TypeGuard[list[str]]:
     if not isinstance(selectors, list) or not 0 < len(selectors) <= SELECTORS_MAX:
         return False

@@ -28,6 +28,7 @@ from edge.devices.lines import Lines
 from edge.devices.secrets import Given
 from edge.devices.upstreams import Upstreams
 from edge.model.flow import OnHold, Patience
+from edge.model.heard import Heard
 from edge.model.services import Service
 from edge.model.streams import Stream
 from edge.supervisor.budget import Budget, worker_bytes
@@ -131,6 +132,7 @@ class Supervisor:
         self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
+        self.heard = Heard()
         self.serves_on: Sequence[str] = ()  # where clients come in, as operators are told
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
         directory.on_change = self._on_change

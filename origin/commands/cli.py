@@ -15,6 +15,7 @@ import typer
 from origin.commands.audit_cli import audit
 from origin.commands.build_cli import build, inspect
 from origin.commands.config_file import ConfigOption, PrintOption, as_file, read_again
+from origin.commands.fleet_cli import fleet
 from origin.commands.hold_cli import hold
 from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
@@ -26,9 +27,11 @@ from origin.commands.run_cli import run
 from origin.commands.services_cli import services
 from origin.commands.shared import (
     HostsOption,
+    IssuersOption,
     KeysOption,
     OriginOption,
     PlainOption,
+    RegistriesOption,
     RegistryOption,
     TenantOption,
     TokenOption,
@@ -45,6 +48,7 @@ from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.verify_cli import verify
+from origin.commands.waiting import WaitOption, wait_for_edges
 from origin.commands.whoami_cli import whoami
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -64,6 +68,7 @@ app.add_typer(token, name="token")
 app.add_typer(tenant, name="tenant")
 app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
+app.add_typer(fleet, name="fleet")
 app.add_typer(release, name="release")
 app.add_typer(services, name="services")
 app.add_typer(store_app, name="store")
@@ -133,21 +138,13 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
-    registry: Annotated[
-        list[str] | None,
+    registry: RegistriesOption = None,
+    issuers: IssuersOption = None,
+    nats: Annotated[
+        str | None,
         typer.Option(
-            help="OCI registry that images of services may be in beside this origin, oci+https://HOST/REPOSITORY; may "
-            "be repeated. Credentials are where those of `nunatak publish --registry` are.",
-            metavar="URL",
-            show_default="none",
-        ),
-    ] = None,
-    issuers: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file of issuers whose ID tokens (OpenID Connect) open uploads for tenants; needs the extra "
-            "nunatak[oidc].",
-            metavar="FILE",
+            help="NATS server that events for edges go to as well; needs the extra nunatak[nats].",
+            metavar="nats://HOST:PORT",
             show_default="none",
         ),
     ] = None,
@@ -166,6 +163,7 @@ def origin(
     import uvloop
 
     from origin.commands.serving import serve_until_told
+    from origin.fleet.pages import join_fleet
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
     from origin.registry.elsewhere import SILENCE_S
@@ -219,6 +217,7 @@ def origin(
         verifier=verifier(issuers),
         registries=allowed,
     )
+    join_fleet(site, kept.blobs, tokens, nats or "")
 
     def reload() -> None:
         try:
@@ -280,6 +279,7 @@ def publish(
             "--dry-run", help="Have all of it checked, here and by the origin, as if it were published; change nothing."
         ),
     ] = False,
+    wait: WaitOption = None,
     yes: YesOption = False,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
@@ -320,6 +320,8 @@ def publish(
     )
     if dry_run:
         typer.echo("a dry run: nothing was changed", err=True)
+        return
+    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from origin.commands.waiting import WaitOption, wait_for_edges
 from vmimage.errors import PublisherError
 from vmimage.text import plain
 
@@ -46,15 +47,17 @@ def add(
     service: ServiceOption = None,
     tenant: TenantOption = None,
     image: ImageOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
-    """Hold images, services or tenants: edges answer 503 (on_hold) for them, from their next look at the catalogue on.
+    """Hold images, services or tenants: edges answer 503 (on_hold) for them, as soon as they hear of it.
 
-    Edges end their machines, and drop their parked records and kept answers. Needs the operator's publisher key and
-    token. For one edge alone it is `nunatak ctl hold`.
+    An edge that the feed does not reach finds it at its next look at the catalogue. Edges end their machines, and drop
+    their parked records and kept answers. Needs the operator's publisher key and token. For one edge alone it is
+    `nunatak ctl hold`.
     """
-    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http)
+    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http, wait)
 
 
 @hold.command()
@@ -64,11 +67,12 @@ def release(
     service: ServiceOption = None,
     tenant: TenantOption = None,
     image: ImageOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Release what is held: edges run it again, from its image."""
-    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http)
+    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http, wait)
 
 
 @hold.command()
@@ -131,13 +135,22 @@ def _named(service: Sequence[str] | None, tenant: Sequence[str] | None, image: S
     return what
 
 
-def _change(what: list[str], held: bool, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
+def _change(
+    what: list[str],
+    held: bool,
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    wait: float | None,
+) -> None:
     from origin.publish import holds
 
     change = holds.hold if held else holds.release
     _carry_out(lambda by: change(by, what), origin, keys, token_file, plain_http)
     for each in what:
         typer.echo(f"{each} is {'held' if held else 'released'}")
+    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 
 def _carry_out(

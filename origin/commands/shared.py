@@ -68,6 +68,25 @@ RegistryOption = Annotated[
         show_default="the origin",
     ),
 ]
+RegistriesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--registry",
+        help="OCI registry that images of services may be in beside this origin, oci+https://HOST/REPOSITORY; may be "
+        "repeated. Credentials are where those of `nunatak publish --registry` are.",
+        metavar="URL",
+        show_default="none",
+    ),
+]
+IssuersOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file of issuers whose ID tokens (OpenID Connect) open uploads for tenants; needs the extra "
+        "nunatak[oidc].",
+        metavar="FILE",
+        show_default="none",
+    ),
+]
 HostsOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -11,14 +11,26 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from tuf.api.metadata import Root
 
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.registry.changes import change_key, encode_change, parse_change
 from origin.registry.renewals import older_roots, roots_of
-from origin.registry.roles import VERSIONS_KEPT, Files, Online, Published, first_roles, outdated, renew, resume, take_up
+from origin.registry.roles import (
+    VERSIONS_KEPT,
+    Files,
+    Online,
+    Published,
+    first_roles,
+    outdated,
+    renew,
+    resume,
+    saying,
+    take_up,
+)
 from origin.registry.store import Store
 from origin.storage.blobs import Changed
 from vmimage.errors import OperatorError
@@ -186,12 +198,14 @@ class Ledger:
             for name in outdated(files):
                 self._store.forget_metadata(name)
 
-    def renew(self) -> None:
+    def renew(self, fields: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Sign a fresh timestamp.
 
+        :param fields: what it says from now on beside the fields of TUF, and what it has said.
         :raises Lost: another origin has.
         """
-        self.advance(*renew(self.state, self.online, self._clock()))
+        state = replace(self.state, timestamp=saying(self.state.timestamp, fields)) if fields else self.state
+        self.advance(*renew(state, self.online, self._clock()))
 
     def _as_stored(self, state: Published) -> Published:
         """With its bins in the store, and not in memory."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
@@ -325,6 +325,13 @@ def renew(state: Published, online: Online, now: datetime) -> tuple[Files, Publi
     file = meta_file(state.snapshot.version + 1, snapshot)
     timestamp = sign_timestamp(state.timestamp, file, online.timestamp, now, online.lifetime)
     return _files(state, {}, snapshot, timestamp)
+
+
+def saying(timestamp: Timestamp, fields: Mapping[str, Any]) -> Timestamp:
+    """One that says these beside the fields of TUF; the timestamps that follow upon it say them too."""
+    changed = Timestamp.from_dict(timestamp.to_dict())
+    changed.unrecognized_fields.update(fields)
+    return changed
 
 
 def take_up(

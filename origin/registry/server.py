@@ -21,23 +21,24 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
-from tuf.api.metadata import Root
+from tuf.api.metadata import Root, Timestamp
 
 from origin.model.elsewhere import Elsewhere
-from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
-from origin.registry.answers import answer_errors, ask, contents, fresh
+from origin.registry.answers import answer_errors
 from origin.registry.audit import Entry, changes, open_audit, service_of
 from origin.registry.deciding import Deciding
 from origin.registry.door import Door
 from origin.registry.elsewhere import Registries
+from origin.registry.files import CatalogueFiles
 from origin.registry.hosts import one_host
 from origin.registry.ledger import Ledger, Lost
 from origin.registry.listening import listen, take_over, unlisten
@@ -45,6 +46,7 @@ from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
 from origin.registry.oidc import Verifier
+from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
@@ -54,11 +56,9 @@ from origin.registry.submissions import parse_check, parse_roles
 from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
 from origin.registry.whoami import answering
-from origin.storage.blobs import FOR_EVER
-from vmimage.checkpoint import CHECKPOINT_FILE
 from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
-from vmimage.trust import service_path
+from vmimage.trust import ServiceRecord, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -66,6 +66,7 @@ PRUNED_AT_ONCE: Final = 200  # manifests, while nobody can publish: less than a 
 PRUNE_PAUSE_S: Final = 0.01  # in which those who wait come in
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
+BUCKET_THREADS: Final = 64  # round trips to a bucket at once
 RACES_BORNE: Final = 50  # other origins that were first, each of which costs reading and signing again
 WARNED_EVERY: Final = timedelta(days=1)
 
@@ -107,6 +108,9 @@ class Origin:
         self._pruning = threading.Lock()
         self._warned_at: datetime | None = None
         self._ending: list[str] = []  # roles that end soon, a line each
+        self.on_published: Callable[[Published, Published], None] = lambda _before, _after: None  # in any thread
+        self.parts: list[Part] = []  # of the application, beside what is here
+        self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         self._ledger = Ledger(store, metadata, self._find_online, clock)
         self._registries = Registries(store, registries)
         self._deciding = Deciding(store, self._ledger, self._registries, self._find_online, clock)
@@ -128,14 +132,29 @@ class Origin:
                 web.get("/whoami", answering(self._door)),
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
-                web.get("/tuf/{name}", self._get_metadata),
-                web.get("/log/{name:.+}", self._get_log),
+                *CatalogueFiles(self._store, self._log).routes(),
             ]
         )
         if self._logs is not None:
             app.add_routes(self._logs.routes(self._authorise_reader))
+        for part in self.parts:
+            part.join(app)
         app.cleanup_ctx.append(self._renewing)
         return app
+
+    @property
+    def online(self) -> Online:
+        """The keys that stay here, of the newest root."""
+        return self._ledger.online
+
+    @property
+    def timestamp(self) -> Timestamp:
+        """The one that edges are given now."""
+        return self._state.timestamp
+
+    def record(self, service: str) -> ServiceRecord | None:
+        """What the catalogue says of a service now. Blocks while it is read."""
+        return self._state.book().record(service_path(service))
 
     def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
@@ -152,12 +171,14 @@ class Origin:
         self._look(submitted, submitter, {})
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
-                self._publish(submitted, submitter)
-                return
-        raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+                published = self._publish(submitted, submitter)
+                break
+        else:
+            raise VersionConflict(f"a moment without other origins expected, got {RACES_BORNE} that were first")
+        self.on_published(*published)
 
-    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> None:
-        """:raises Lost: another origin was first."""
+    def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
+        """The states before and after. :raises Lost: another origin was first."""
         self._ledger.catch_up()
         state, files, new = self._deciding.decide(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
@@ -170,6 +191,7 @@ class Origin:
                 self._audit.write(submitter, [entry | {"failed": failed} for entry in entries])
             raise
         self._enter()
+        return state, new
 
     def check_roles(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
         """See whether `publish_roles` would publish it, once some manifests are here; nothing changes. Blocks.
@@ -257,6 +279,11 @@ class Origin:
         except (OSError, VerificationError) as error:
             _LOG.error("log of snapshots not written: %s", error)
 
+    def stamp(self, fields: Mapping[str, Any]) -> None:
+        """Sign a fresh timestamp that says these beside the fields of TUF, unless another origin has. Blocks."""
+        with self._changing, suppress(Lost):
+            self._ledger.renew(fields)
+
     def warn(self) -> None:
         """Say once a day which roles end soon; they are signed by hand. Blocks for as long as all bins take to read."""
         now = self._clock()
@@ -270,6 +297,9 @@ class Origin:
 
     async def _renewing(self, _: web.Application) -> AsyncIterator[None]:
         """Renew in a thread of its own, for as long as the application runs."""
+        if self._store.shared:  # each request waits for round trips, in a thread
+            pool = ThreadPoolExecutor(BUCKET_THREADS, "bucket")
+            asyncio.get_running_loop().set_default_executor(pool)
         stop = threading.Event()
 
         def renew_again() -> None:
@@ -290,31 +320,6 @@ class Origin:
         stop.set()
         await asyncio.to_thread(thread.join)
         self._registry.close()
-
-    async def _get_metadata(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        missing = OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
-        try:
-            path = self._store.metadata_path(name)
-        except ValueError:
-            raise missing from None
-        if name == TIMESTAMP_FILE:  # whoever polls it revalidates
-            headers = {"Cache-Control": "no-cache", "Content-Type": "application/json"}
-            if (answer := await fresh(request, path, headers)) is None:
-                raise missing
-            return answer
-        if (size := await ask(self._store, path.size)) is None:
-            raise missing
-        headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
-        return contents(request, path, size, headers)  # versioned: never changes once it counts
-
-    async def _get_log(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if (data := await asyncio.to_thread(self._log.read, name)) is None:
-            raise OciError(404, "NAME_UNKNOWN", f"no file {name[:200]} of the log")
-        if name == CHECKPOINT_FILE:
-            return web.Response(body=data, content_type="text/plain", headers={"Cache-Control": "no-cache"})
-        return web.Response(body=data, headers={"Cache-Control": FOR_EVER})
 
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)
@@ -352,7 +357,7 @@ class Origin:
         :raises OciError: the request may not read what it has logged, or what was done to it.
         """
         submitter = self._door.submitter(request)
-        record = await asyncio.to_thread(self._state.book().record, service_path(service))
+        record = await asyncio.to_thread(self.record, service)
         if submitter.tenant and (record is None or record.tenant != submitter.tenant):
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
         return record is not None

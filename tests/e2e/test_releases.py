@@ -136,6 +136,48 @@ def _ask_all(edge: Server, service: str, count: int, path: str = "/") -> dict[in
     return {number: _ask(edge, service, _visitor(number), path).body.decode() for number in range(count)}
 
 
+def _named_edge(site: Site, name: str, pop: str) -> Server:
+    file = site.folder / f"{name}.token"
+    file.touch(0o600)
+    file.write_text(CliRunner().invoke(APP, ["token", "add", "--keys", str(site.keys), "--edge", name]).stdout)
+    return site.add_edge(config={"edge_name": name, "edge_token": str(file), "pop": pop})
+
+
+def test_what_two_edges_stop_the_origin_freezes_on_all_of_them(fleet: Site, images: dict[str, Path]) -> None:
+    """The third has had no visitor for the candidate, and lets none come. One alone would not do."""
+    edges = [_named_edge(fleet, f"edge-{pop}", pop) for pop in ("ams", "fra", "lhr")]
+    _publish(fleet, images["old"], "frozen")
+    _start(fleet, images["crashes"], "frozen", "--percent", "50", "--pop", "ams", "--pop", "fra", "--pop", "lhr")
+    for edge in edges:
+        _ask(edge, "frozen")
+        eventually(partial(_is, edge, "frozen", "open"), "the candidate is open")
+    elsewhere = fleet.edges[0]
+    assert {_ask(elsewhere, "frozen", _visitor(number)).body for number in range(20)} == {b"old\n"}
+    assert _state(elsewhere, "frozen") == ""
+
+    def stop(edge: Server) -> None:
+        for number in range(1000):
+            if _state(edge, "frozen") == "stopped":
+                return
+            _ask(edge, "frozen", _visitor(number))
+
+    def told(name: str) -> dict[str, Any]:
+        found = json.loads(_release(fleet, "status", "frozen", "--json"))["fleet"]
+        return {"frozen": found["frozen"], **{each["edge"]: each["stopped"] for each in found["edges"]}}
+
+    stop(edges[0])
+    eventually(lambda: bool(told("frozen").get("edge-ams")), "the origin hears of the first")
+    assert not told("frozen")["frozen"]
+    stop(edges[1])
+    eventually(partial(_is, edges[2], "frozen", "stopped"), "the third is told")
+    assert _described(edges[2], "frozen")["release"]["candidate"]["failed"] <= 1  # of the look that made it known
+    assert told("frozen")["frozen"]
+    assert "edge-lhr in lhr: " in _release(fleet, "status", "frozen")
+    for edge in edges:
+        edge.stop()
+        fleet.edges.remove(edge)
+
+
 def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back(
     fleet: Site, images: dict[str, Path]
 ) -> None:

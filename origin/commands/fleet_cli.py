@@ -1,0 +1,157 @@
+"""The commands `nunatak fleet`: which edges there are, how they are, and purges for all of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from origin.commands.waiting import WaitOption, wait_for_edges
+from vmimage.text import plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vmimage.purges import Purge
+
+PIPE_COLUMNS: Final = 140
+EVERY_S: Final = 2.0  # between two looks of --watch
+_COLUMNS: Final = ("edge", "pop", "state", "req/s", "machines", "free", "catalogue", "behind", "certificate", "version")
+
+fleet = typer.Typer(help="See the edges of an origin, and purge what all of them keep.", no_args_is_help=True)
+
+
+@fleet.command("list")
+def list_(
+    origin: OriginOption,
+    keys: KeysOption,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it.")] = False,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Show every edge that has said how it is: where, how busy, how old what it knows is, how far in the feed.
+
+    Edges say so where they have a token of their own (edge_name, edge_token). Needs the operator's token.
+    """
+    token = load_upload_token(keys, token_file)
+
+    def look() -> dict[str, Any]:
+        from origin.publish.client import carry_out
+        from origin.publish.fleet import show
+
+        return carry_out(show(), url=origin, token=token, plain_http=plain_http)
+
+    if as_json:
+        typer.echo(json.dumps(look(), indent=1))
+    elif watch:
+        _watch(look)
+    else:
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(_table(look()))
+
+
+@fleet.command()
+def purge(
+    origin: OriginOption,
+    keys: KeysOption,
+    service: Annotated[
+        str,
+        typer.Argument(
+            help="All answers of this service, or those of its URLs and tags that are named.",
+            metavar="SERVICE",
+            show_default="none",
+        ),
+    ] = "",
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="The answers for a URL, all variants.", metavar="URL", show_default="none"),
+    ] = None,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(help="Those for all URLs that begin so.", metavar="URL", show_default="none"),
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Those with a tag.", metavar="TAG", show_default="none")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those of all services.")] = False,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Make them stale: they are validated, or stand in while their guest fails.")
+    ] = False,
+    wait: WaitOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Purge answers that any edge keeps. An edge that is away does it when it is back, before it serves any of them.
+
+    Operators may purge anything, tenants what is of a service of theirs, which they name. For one edge alone, and
+    without the origin, it is `nunatak purge`.
+    """
+    from origin.publish import fleet as asking
+    from origin.publish.client import carry_out
+
+    token = load_upload_token(keys, token_file)
+    purges = _purges(service, url or [], prefix or [], tag or [], everything, soft)
+    seq = carry_out(asking.purge(purges), url=origin, token=token, plain_http=plain_http)
+    typer.echo(f"purge is event {seq}")
+    wait_for_edges(wait, origin, token, plain_http, seq)
+
+
+def _purges(
+    service: str, urls: list[str], prefixes: list[str], tags: list[str], everything: bool, soft: bool
+) -> list[Purge]:
+    """:raises PublisherError: nothing is named."""
+    from vmimage.errors import PublisherError
+    from vmimage.purges import Purge
+
+    found = [Purge("uri", service, text, soft) for text in urls]
+    found += [Purge("prefix", service, text, soft) for text in prefixes]
+    found += [Purge("tag", service, text, soft) for text in tags]
+    if everything:
+        found.append(Purge("all", soft=soft))
+    elif service and not found:
+        found.append(Purge("service", service, soft=soft))
+    if not found:
+        raise PublisherError("SERVICE, --url, --prefix, --tag or --all expected, got none of them: say what to purge")
+    return found
+
+
+def _watch(look: Callable[[], dict[str, Any]]) -> None:
+    from rich.live import Live
+
+    with Live(_table(look()), auto_refresh=False) as live:
+        while True:
+            time.sleep(EVERY_S)
+            live.update(_table(look()), refresh=True)
+
+
+def _table(found: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    feed = found["feed"]
+    table = Table(title=plain(f"feed at {feed.get('seq')}, {feed.get('followers')} follow it"))
+    for column in _COLUMNS:
+        table.add_column(column)
+    for edge in found["edges"]:
+        table.add_row(*(plain(str(cell)) for cell in _row(edge)))
+    return table
+
+
+def _row(edge: dict[str, Any]) -> tuple[object, ...]:
+    heard, behind, days = edge.get("heard_s"), edge.get("behind"), (edge.get("certificate_s") or 0) // 86_400
+    return (
+        edge.get("edge"),
+        edge.get("pop"),
+        "live" if edge.get("live") else f"gone for {heard} s",
+        edge.get("requests_s"),
+        edge.get("machines"),
+        f"{(edge.get('free_bytes') or 0) >> 20} MiB",
+        "never" if edge.get("catalogue_s") == -1 else f"{edge.get('catalogue_s')} s",
+        "unknown" if behind is None else behind,
+        "none" if edge.get("certificate_s") == -1 else f"{days} days",
+        edge.get("version"),
+    )

@@ -1,0 +1,185 @@
+"""The pages of an origin for its fleet: what edges say, who may see it, and purges for all of them.
+
+    POST /fleet/heartbeats     an edge with a token of its own says how it is; the answer has the feed's last number
+    GET  /fleet                every edge, for the operator
+    GET  /fleet/members?pop=   the live edges of a POP, signed: for an edge, or the operator
+    POST /fleet/purge          void what all edges keep: for the operator, or a tenant for a service of its own
+    GET  /fleet/releases/SERVICE   see `releases`
+    GET  /fleet/wait?seq=&seconds=   who has applied an event, as soon as every live edge has, at the latest after
+                               that time; without `seq` the last one
+
+Every body is bounded before it is read, and strictly parsed.
+"""
+
+import asyncio
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from aiohttp import web
+
+from origin.fleet.feed import OriginFeed
+from origin.fleet.nats import NatsPublisher
+from origin.fleet.registry import Fleet, Known
+from origin.fleet.releases import ReleaseWatch
+from origin.model.tokens import Tokens
+from origin.registry.bearer import bearer
+from origin.registry.door import as_bearer
+from origin.registry.names import Submitter
+from origin.registry.refusal import OciError
+from origin.registry.server import Origin
+from origin.storage.blobs import BlobStore
+from vmimage.canonical import is_name, load_json, require_object
+from vmimage.heartbeat import HEARTBEAT_MAX, parse_heartbeat
+from vmimage.membership import Membership, sign_membership
+from vmimage.purges import Purge, parse_purges
+
+PURGE_MAX: Final = 60 << 10  # bytes of a body: the event that it becomes has little more
+WAIT_MAX_S: Final = 60.0
+NEVER: Final = 0.0
+
+
+class Pages:
+    """The pages, as a part of an origin's application."""
+
+    def __init__(self, feed: OriginFeed, fleet: Fleet, site: Origin, tokens: Tokens | None) -> None:
+        """:param site: whose operator and tenants these pages are for. :param tokens: of edges."""
+        self._feed, self._fleet, self._site, self._tokens = feed, fleet, site, tokens
+        self._news = asyncio.Event()  # an edge was heard; it is another event each time
+        self._releases = ReleaseWatch(feed, site)
+        feed.on_event.append(lambda number, _: fleet.given(number, self._now()))
+
+    def join(self, app: web.Application) -> None:
+        """As `registry.parts.Part`."""
+        app.add_routes(
+            [
+                *self._feed.relay.routes(),
+                web.post("/fleet/heartbeats", self._hear),
+                web.post("/fleet/purge", self._purge),
+                web.get("/fleet/members", self._members),
+                web.get("/fleet/wait", self._wait),
+                web.get("/fleet", self._show),
+                self._releases.route(self._now),
+            ]
+        )
+        app.cleanup_ctx.append(self._feed.running)
+        app.on_shutdown.append(self._feed.leave)
+
+    # Edges.
+
+    async def _hear(self, request: web.Request) -> web.Response:
+        edge = self._edge(request)
+        if not self._fleet.may_speak(edge, self._now()):
+            return web.Response(status=429, headers={"Retry-After": "1"}, text="heart-beats come too fast\n")
+        beat = parse_heartbeat(await _body(request, HEARTBEAT_MAX))
+        if beat.edge != edge:
+            raise OciError(403, "DENIED", f"a heart-beat of edge {edge}, whose token was shown, expected")
+        self._fleet.hear(beat, self._now(), int(time.time() * 1e3))
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        await self._releases.heard(beat, self._now())
+        return web.json_response({"seq": self._feed.log.last})
+
+    def _edge(self, request: web.Request) -> str:
+        whose = bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge")
+        if whose is None:
+            said = "a token of this edge (`nunatak token add --edge NAME`) expected as Bearer, got none or another"
+            raise OciError(401, "UNAUTHORIZED", said)
+        return whose.name
+
+    async def _members(self, request: web.Request) -> web.Response:
+        pop = request.query.get("pop", "")
+        if not is_name(pop):
+            raise OciError(400, "NAME_INVALID", "/fleet/members?pop=POP expected")
+        if bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge") is None:
+            self._site.door.operator(request, "to see members")
+        members = self._fleet.members(pop, self._now())
+        document = Membership(self._feed.log.origin, pop, int(time.time() * 1e3), members)
+        data = sign_membership(document, self._feed.signer)
+        return web.Response(body=data, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    # Operators and tenants.
+
+    async def _show(self, request: web.Request) -> web.Response:
+        self._site.door.operator(request, "to see the fleet")
+        now = self._now()
+        edges = [self._row(known, is_live, now) for known, is_live in self._fleet.all(now)]
+        feed = {"seq": self._feed.log.last, "followers": len(self._feed.relay), "dropped": self._feed.relay.dropped}
+        return web.json_response({"feed": feed, "edges": edges}, headers={"Cache-Control": "no-store"})
+
+    def _row(self, known: Known, is_live: bool, now: float) -> dict[str, Any]:
+        behind = max(0, self._feed.log.last - known.beat.applied) if known.beat.applied >= 0 else None
+        return {**asdict(known.beat), "live": is_live, "heard_s": round(now - known.at, 1), "behind": behind}
+
+    async def _purge(self, request: web.Request) -> web.Response:
+        submitter = self._site.door.submitter(request)
+        body = load_json("purge", await _body(request, PURGE_MAX), PURGE_MAX)
+        purges = parse_purges(require_object("purge", body, {"purges"})["purges"])
+        await self._require_own(request, submitter, purges)
+        number = await asyncio.to_thread(self._add_purge, submitter, purges)
+        return web.json_response({"seq": number}, status=201)
+
+    async def _require_own(self, request: web.Request, submitter: Submitter, purges: tuple[Purge, ...]) -> None:
+        """:raises OciError: answers of somebody else's services are named."""
+        if submitter.operator:
+            return
+        for service in {purge.service for purge in purges}:
+            if not service:
+                raise OciError(403, "DENIED", "a service of the tenant whose token was shown expected in each purge")
+            await self._site.authorise(request, service)
+
+    def _add_purge(self, submitter: Submitter, purges: tuple[Purge, ...]) -> int:
+        said = [purge.to_json() for purge in purges]
+        self._site.audit.write(submitter, ({"what": "purge", **each} for each in said), durable=False)
+        return self._feed.add("purge", {"purges": said})
+
+    async def _wait(self, request: web.Request) -> web.Response:
+        self._site.door.submitter(request)
+        number, seconds = request.query.get("seq", ""), request.query.get("seconds", "0")
+        try:
+            wanted = int(number) if number else self._feed.log.last
+            until = self._now() + min(max(float(seconds), NEVER), WAIT_MAX_S)
+        except ValueError:
+            raise OciError(400, "UNSUPPORTED", "/fleet/wait?seq=SEQ&seconds=SECONDS expected") from None
+        while True:
+            reached, news = self._fleet.reached(wanted, self._now()), self._news
+            left = until - self._now()
+            if not reached.lagging or left <= 0:
+                break
+            try:
+                await asyncio.wait_for(news.wait(), left)
+            except TimeoutError:
+                continue
+        said = {"p50_ms": reached.percentile_ms(0.5), "p99_ms": reached.percentile_ms(0.99)}
+        return web.json_response(
+            {"seq": wanted, "applied": sorted(reached.applied), "lagging": reached.lagging, **said},
+            headers={"Cache-Control": "no-store"},
+        )
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+
+async def _body(request: web.Request, at_most: int) -> bytes:
+    """:raises OciError: it is longer."""
+    data = bytearray()
+    async for piece in request.content.iter_chunked(at_most + 1):
+        data += piece
+        if len(data) > at_most:
+            raise OciError(413, "SIZE_INVALID", f"at most {at_most} bytes expected")
+    return bytes(data)
+
+
+def join_fleet(site: Origin, blobs: BlobStore, tokens: Tokens | None, nats: str = "") -> OriginFeed:
+    """Give an origin a feed and the pages for its fleet.
+
+    :param blobs: where events are kept. :param tokens: of edges. :param nats: URL of a server that has events too.
+    :raises OperatorError: the store's feed cannot be used, or what NATS needs is not installed.
+    """
+    feed = OriginFeed(blobs, site)
+    if nats:
+        publisher = NatsPublisher(nats, feed.log.origin)
+        feed.on_event.append(publisher.publish)
+        feed.on_close.append(publisher.close)
+    site.parts.append(Pages(feed, Fleet(), site, tokens))
+    return feed
