@@ -29,11 +29,11 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Author: write a program and look at it": ("init", "build", "run", "dev", "inspect"),
     "Publisher: say what a service is": (
         *("keygen", "publish", "static", "release", "rollback", "services", "verify", "hosts", "rename", "withdraw"),
-        *("tenant", "keys", "renew", "token", "disk", "logs"),
+        *("whoami", "tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
         *("origin", "parent", "store", "prune", "audit", "hold", "fleet", "edge", "secrets"),
-        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor"),
+        *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor", "peer-certificate"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "loadtest", "wan", "simulate"),
 }

@@ -31,6 +31,7 @@ from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import load_seal
 from edge.feed.joining import Joined
+from edge.feed.releases import join_releases
 from edge.front import handover
 from edge.front.handover import Handover
 from edge.front.http import Front
@@ -40,6 +41,7 @@ from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
 from edge.operators.tail import Requests
+from edge.peers.pop import Pop, pop_of
 from edge.place import places_of, take_place
 from edge.sources.credentials import read_credentials
 from edge.sources.made import web_sources
@@ -107,12 +109,14 @@ async def serve(
     directory = Directory(catalogue, counters, config.negative, service_host)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))
     directory.on_look_up = sources.expect
-    store = DiskStore(blobs, threads, keeping_thread, sources, counters)
+    pop = pop_of(config, counters)
+    store = DiskStore(blobs, threads, keeping_thread, pop.store(sources) if pop is not None else sources, counters)
     audit = Audit(config.cache / "audit.jsonl")
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
         joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
+        join_releases(joined, front.versions.releases)
         access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
             front.telling.listen(traces.on_finished)
@@ -122,10 +126,13 @@ async def serve(
         places, private = places_of(config.listeners, held, offer)
         await front.listeners.open(places)
         await operators.listen(private)
-        supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners])
+        if pop is not None:
+            await pop.begin(front, supervisor, store)
+        peers = pop.listeners if pop is not None else []
+        supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners, *peers])
         supervisor.serves_on = front.listeners.where
         where = " and ".join(supervisor.serves_on)
-        running = _Running(supervisor, front, operators, access, directory, manager, f"serving on {where}")
+        running = _Running(supervisor, front, operators, access, directory, manager, pop, f"serving on {where}")
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
             config.cache, front.listeners.by_place, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
@@ -143,6 +150,8 @@ async def serve(
         supervisor.draining = True
         leaving.stop()
         await front.drain(supervisor.config.drain, 0.0 if leaving.taken else supervisor.config.drain_delay)
+        if pop is not None:
+            await pop.close()
         await operators.close()
         await access.close()
         await joined.close()
@@ -177,9 +186,10 @@ class _Running:
         access: AccessLog,
         directory: Directory,
         manager: ServiceManager,
+        pop: Pop | None,
         status: str,
     ) -> None:
-        self.status = status
+        self.status, self._pop = status, pop
         self._supervisor, self._front, self._operators = supervisor, front, operators
         self._access, self._directory, self._manager = access, directory, manager
 
@@ -204,6 +214,8 @@ class _Running:
         config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
         log_to = log.opened(config.log) if config.log != before.log else None
         log_requests = self._access.prepared(config)
+        if self._pop is not None:
+            self._pop.reload(config)
         self._operators.reload(config)
         self._supervisor.reconfigure(config)
         self._front.reconfigure(config)

@@ -35,6 +35,7 @@ TARGETS_FILE: Final = "targets.json"
 TOKEN_FILE: Final = "token"
 LOG_TOKEN_FILE: Final = "log-token"
 NEW: Final = ".new"
+TOKEN_MAX: Final = 6144  # characters; the long ones are of issuers
 
 
 def generate(folder: Path, now: datetime, *, signers: int = 1, threshold: int = 1, bin_bits: int = BIN_BITS) -> None:
@@ -199,7 +200,7 @@ def load_top(folder: Path) -> tuple[bytes, bytes]:
 def load_token(path: Path) -> str:
     """The upload token in a file.
 
-    :raises OperatorError: missing, readable by others, or not one word of 16 to 256 printable characters.
+    :raises OperatorError: missing, readable by others, or not one word of 16 to TOKEN_MAX printable characters.
     """
     known_place = path.name != TOKEN_FILE or (path.parent / ROOT_FILE).exists()
     if known_place and not path.exists():  # what reads other files tells of a folder without any
@@ -207,9 +208,20 @@ def load_token(path: Path) -> str:
             f"a token expected in {path}, there is no such file: put the one there that `nunatak token add` printed, "
             "or name another file with --token-file"
         )
-    token = read_private(path).decode("ascii", "replace").strip()
-    if not 16 <= len(token) <= 256 or not token.isascii() or not token.isprintable() or " " in token:
-        raise OperatorError(f"one word of 16 to 256 printable characters expected as token in {path}: put one there")
+    return parse_token(read_private(path), str(path))
+
+
+def parse_token(data: bytes, place: str) -> str:
+    """A token.
+
+    :param place: where it was found, for messages.
+    :raises OperatorError: not one word of 16 to TOKEN_MAX printable characters.
+    """
+    token = data.decode("ascii", "replace").strip()
+    if not 16 <= len(token) <= TOKEN_MAX or not token.isascii() or not token.isprintable() or " " in token:
+        raise OperatorError(
+            f"one word of 16 to {TOKEN_MAX} printable characters expected as token in {place}: put one there"
+        )
     return token
 
 

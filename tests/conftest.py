@@ -11,7 +11,7 @@ import pytest
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
 from loadtest.site.server import Server
-from loadtest.site.site import Site, example
+from loadtest.site.site import LOOPBACK, Site, example
 
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
 KVM_API_VERSION = 12
@@ -67,10 +67,11 @@ class SharedSite(Site):
         memory: str | None = None,
         config: Mapping[str, int | float | str | bool] | None = None,
         origin: str = "",
+        listen: str = f"{LOOPBACK}:0",
     ) -> Server:
         """One of those that it starts with; no test adds another, which later tests would meet."""
         assert not self._ready, "a test that needs an edge more takes `own_site`"
-        return super().add_edge(memory=memory, config=config, origin=origin)
+        return super().add_edge(memory=memory, config=config, origin=origin, listen=listen)
 
 
 @pytest.fixture(scope="session")

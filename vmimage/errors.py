@@ -202,6 +202,14 @@ class UnknownService(NunatakError):
     remedy = "Ask with a Host that a service has, or publish it with this one (`--host`); edges look every `refresh`."
 
 
+class PeerFailed(NunatakError):
+    """Another edge of the POP had the request, and its answer did not come; it may have been acted upon."""
+
+    http_status = 502
+    counter = "peer_failed"
+    remedy = "Ask again; if it lasts, look at the logs of this edge and of its peers."
+
+
 class Unavailable(NunatakError):
     """The edge cannot serve this now: it drains, has no worker, or too many requests wait."""
 

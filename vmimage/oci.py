@@ -10,12 +10,14 @@ from vmimage.manifest import MANIFEST_TYPE
 from vmimage.text import plain
 
 INDEX_TYPE: Final = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST_TYPE: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX_TYPE: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_TYPES: Final = frozenset(
     {
         "application/vnd.docker.distribution.manifest.v1+json",
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
+        DOCKER_MANIFEST_TYPE,
+        DOCKER_INDEX_TYPE,
     }
 )
 ACCEPT: Final = f"{MANIFEST_TYPE}, {INDEX_TYPE}"  # "Pulling manifests": a client says what it takes

@@ -53,6 +53,35 @@ class Report:
     stable: Counts
 
 
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """What an origin's `release` event says: a release that no edge sends visitors to any more."""
+
+    service: str
+    release: str
+    cause: str
+
+    def to_json(self) -> dict[str, str]:
+        """As an event has it."""
+        return asdict(self)
+
+
+def parse_freeze(value: object) -> Freeze:
+    """The body of an event.
+
+    :raises FormatError: malformed.
+    """
+    fields = require_object("freeze", value, {"cause", "release", "service"})
+    service, release, cause = fields["service"], fields["release"], fields["cause"]
+    if not isinstance(service, str) or not is_name(service) or not all(map(_is_word, (release, cause))):
+        raise FormatError(f"freeze: a service, a release and a cause of at most {WORD_MAX} characters expected")
+    return Freeze(service, release, cause)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= WORD_MAX and value.isascii() and value.isprintable()
+
+
 def reports_value(reports: Iterable[Report]) -> list[dict[str, Any]]:
     """Reports as a heart-beat has them, as many as it may have."""
     return [asdict(report) for report in list(reports)[:REPORTS_MAX]]
@@ -73,7 +102,7 @@ def _report(value: object) -> Report:
     service, release, stopped = fields["service"], fields["release"], fields["stopped"]
     if not isinstance(service, str) or not is_name(service):
         raise FormatError("release service: a service's name expected")
-    if not all(isinstance(word, str) and len(word) <= WORD_MAX for word in (release, stopped)):
+    if not _is_word(release) or (stopped != "" and not _is_word(stopped)):
         raise FormatError(f"release: its name and a cause of at most {WORD_MAX} characters expected")
     return Report(service, release, stopped, _counts(fields["candidate"]), _counts(fields["stable"]))
 

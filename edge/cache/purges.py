@@ -105,12 +105,18 @@ class Scope:
     def __init__(self, purges: "Purges") -> None:
         self._purges = purges
         self.number = 0  # of the last one
+        self.at = 0.0  # when that was, loop time
         self.hard, self.soft = _Marks(), _Marks()
 
     @property
     def last(self) -> int:
         """The number of the last purge that could name an answer of the service."""
         return max(self.number, self._purges.common_number)
+
+    @property
+    def last_at(self) -> float:
+        """When that was, in loop time; 0 for never."""
+        return max(self.at, self._purges.common_at)
 
     def fate(self, named: Named, run: int) -> tuple[Fate, float]:
         """What has become of an answer whose run began after purge number `run`, and since when (loop time)."""
@@ -128,6 +134,7 @@ class Purges:
         """:param first: a number that no edge of this cache folder has passed before."""
         self.number = first
         self.common_number = 0  # of the last purge that is not of one service
+        self.common_at = 0.0
         self.hard, self.soft = _Marks(), _Marks()
         self._scopes: dict[str, Scope] = {}
         self.remembered = 0  # one by one
@@ -160,11 +167,11 @@ class Purges:
         mark = _Mark(number, at)
         if purge.service:
             scope = self.scope(purge.service)
-            scope.number = number
+            scope.number, scope.at = number, at
             marks = scope.soft if purge.soft else scope.hard
             whole = purge
         else:
-            self.common_number = number
+            self.common_number, self.common_at = number, at
             marks = self.soft if purge.soft else self.hard
             whole = purge._replace(kind="service") if purge.kind == "all" else purge
         before = len(marks.by_name)

@@ -27,6 +27,7 @@ class Entry:
     """One kept answer."""
 
     __slots__ = (
+        "began",
         "body",
         "came",
         "checked",
@@ -81,6 +82,7 @@ class Entry:
         self.hits = 0
         self.wanted = False  # it was asked for again since it came
         self.on_disk = False  # it came from there, and may be there still
+        self.began = 0.0  # loop time since when the run that made it may have been under way; unknown is long ago
         self.name = hash((self.key, self.variant))
 
     def look(self) -> None:

@@ -75,6 +75,20 @@ class Counters:
     origin_errors: Annotated[Tally, "Failed fetches and look-ups, by reason.", By("reason")] = field(
         default_factory=dict
     )
+    peer_fetches: Annotated[Tally, "Manifests and blobs asked of owners in the POP, by outcome.", By("outcome")] = (
+        field(default_factory=dict)
+    )
+    peer_requests: Annotated[
+        Tally,
+        "Requests that owners in the POP were asked for, and those of peers that were taken, by outcome.",
+        By("outcome"),
+    ] = field(default_factory=dict)
+    peer_errors: Annotated[Tally, "Times that a peer did not answer as it should, by peer.", By("peer")] = field(
+        default_factory=dict
+    )
+    peers_refused: Annotated[Tally, "Connections to the listener for peers that were ended, by cause.", By("cause")] = (
+        field(default_factory=dict)
+    )
     source_fetches: Annotated[
         Pairs, "What sources of blobs and of the catalogue were asked for, by what came of it.", By("source", "result")
     ] = field(default_factory=dict)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from edge.config.access import AccessOptions
 from edge.config.listeners import Listener, parse_listeners
+from edge.config.peers import PeerOptions
 from edge.config.places import host_port, is_address, is_origin, socket_path
 from edge.config.proxies import Network, names_unix, networks
 from edge.config.room import RESIDENT_MIN
@@ -37,7 +37,7 @@ _GONE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeConfig(AccessOptions):
+class EdgeConfig(PeerOptions):
     """Everything an operator can say to an edge. Bytes and seconds throughout."""
 
     origin: Annotated[str, About("URL of the origin, or of a mirror of it.", form="URL")]
@@ -357,6 +357,7 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     yield from config.response_problems
     yield from config.header_problems
     yield from config.trace_problems
+    yield from config.peer_problems
     yield from config.fleet_problems
     parsed: tuple[tuple[str, Callable[[], object]], ...] = (
         ("weights", lambda: config.tenant_weights),

@@ -51,8 +51,15 @@ class Load:
     fetch_s: float = 0.0
     verify_s: float = 0.0
     from_origin: bool = False
+    from_peer: bool = False
+    for_peer: bool = False  # another edge of the POP asks: those are not asked in turn
     cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
     admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
+
+    @property
+    def tier(self) -> Literal["origin", "peer", "blob"]:
+        """The furthest place that something of it came from."""
+        return "origin" if self.from_origin else "peer" if self.from_peer else "blob"
 
 
 class Store(Protocol):
@@ -74,6 +81,7 @@ class DiskStore:
         self._disk, self._threads, self._inner, self._counters = disk, threads, inner, counters
         self._writer = writer
         self._writing, self._lock = 0, threading.Lock()  # bytes that wait to be written
+        self._waiting: dict[str, bytes] = {}  # what they are, by digest: who asks meanwhile has them from here
 
     async def get(self, ref: Ref, load: Load) -> bytes:
         """From disk, else from the inner store, whose answer is kept.
@@ -81,12 +89,16 @@ class DiskStore:
         :raises OriginError: see the inner store.
         """
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._threads, self._read, ref)
+        data = self._waiting.get(ref.digest)
+        if data is not None:
+            return ref.check(data, ref.digest)
+        data = await loop.run_in_executor(self._threads, self._read, ref) or self._waiting.get(ref.digest)
         if data is None:
             data = await self._inner.get(ref, load)
             if self._writing + len(data) <= WRITES_WAITING or not self._writing:  # else the next miss asks the origin
                 with self._lock:
                     self._writing += len(data)
+                self._waiting[ref.digest] = data
                 submit(self._writer, "keep blob", self._write, ref.digest, data)  # nobody waits for it
         return data
 
@@ -94,6 +106,7 @@ class DiskStore:
         try:
             self._disk.put(digest, data)
         finally:
+            self._waiting.pop(digest, None)
             with self._lock:
                 self._writing -= len(data)
 

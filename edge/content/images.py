@@ -111,6 +111,7 @@ class Images:
                         load.fetch_s += base_load.fetch_s
                         load.verify_s += base_load.verify_s
                         load.from_origin |= base_load.from_origin
+                        load.from_peer |= base_load.from_peer
                 async with self._preparing.taken(party, preparing_bytes(manifest)):
                     blob = await self._snapshot(manifest, expected, ahead, load)
                     began = self._clock()

@@ -17,8 +17,10 @@ from edge.common.counters import Counters
 from edge.config.headers import HeaderOptions
 from edge.front import cgi, heads
 from edge.front.caching import Caching
+from edge.front.kept_answers import said_fields
 from edge.front.page import Page
 from edge.front.request import Request
+from edge.front.told import told_to_peer
 from edge.model import flow, reasons
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import Answer
@@ -65,6 +67,8 @@ class Answers:
         self, request: Request, stream: Stream, answer: cgi.AnswerHead, block: bytes, body: bytes | None
     ) -> bool:
         """Let caching know of an answer; whether it has answered with another."""
+        if request.told is not None:
+            request.told = told_to_peer(request, self._loop.time() - request.came_at, said_fields(block))
         if request.fill is None or self.caching is None:
             return False
         return self.caching.came(request, stream, answer, block, body)
@@ -73,13 +77,15 @@ class Answers:
         """Status line and fields, without the blank line and what frames the body."""
         self.answering(request, stream, answer.status, said.guest_us, said.engine)
         self._counters.answers[stream.tier] = self._counters.answers.get(stream.tier, 0) + 1
-        return b"%b%b%b%b%b%b%bX-Request-Id: %b\r\n%b" % (
+        return b"%b%b%b%b%b%b%b%b%bX-Request-Id: %b\r\n%b" % (
             cgi.STATUS_LINES[answer.status],
             self.date(),
             answer.fields,
             request.version_line,
+            request.told or b"",
+            stream.before,
             status.forwarded(request.forward, stream.tier, stream.collapsed, request.kept_ttl_s, request.not_kept),
-            self._timing_line(stream, said) if self._timing else b"",
+            self._timing_line(stream, said) if self._timing and stream.source is None else b"",
             self.via,
             request.id,
             self.connection_line(request),

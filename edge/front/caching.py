@@ -18,6 +18,7 @@ from edge.cache.asked import Asked
 from edge.cache.prospects import Prospects
 from edge.cache.responses import Entry, Responses
 from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get, storing
+from edge.cache.voids import Voids
 from edge.common.counters import Counters
 from edge.common.fair_room import FairRoom
 from edge.front import cgi
@@ -28,6 +29,8 @@ from edge.front.kept_answers import freshened, is_other, kept_fields, said_field
 from edge.front.looks import Looks
 from edge.front.nobody import Nobody
 from edge.front.request import Request
+from edge.front.told import told_to_peer
+from edge.front.validating import validating
 from edge.model import loops
 from edge.model.finished import Cache
 from edge.model.flow import ClientError
@@ -72,6 +75,7 @@ class Caching:
         self._filling = FairRoom(responses.budget_bytes // FILLING_SHARE)
         self._loop = asyncio.get_running_loop()
         self._groups = GroupPurges(self._loop.time)
+        self.voids = Voids()
 
     # Requests.
 
@@ -109,7 +113,14 @@ class Caching:
         found = self._responses.find(asked)
         if isinstance(found, str) and asked.wants_part:
             found = self._part(asked, now) or found
-        if isinstance(found, str) and self._looks is not None and self._may_look(request, asked, service, resume):
+        if not isinstance(found, str) and found.began < request.not_before:
+            found = "uri-miss"
+        if (
+            isinstance(found, str)
+            and not request.not_before
+            and self._looks is not None
+            and self._may_look(request, asked, service, resume)
+        ):
             return "waits"
         entry, use = (None, "forward") if isinstance(found, str) else (found, found.use(now))
         if entry is not None and use.startswith("serve") and not (request.refreshes and use != "serve"):
@@ -151,7 +162,7 @@ class Caching:
         waits = not (request.alone or request.refreshes) and self._prospects.waits(asked.key, now)
         # Who has been at an edge may be asked by the very guest that it would wait for.
         may_wait = waits and not loops.passed(request.loops)
-        if flight is not None and flight.run < self._last_purge(service):
+        if flight is not None and (flight.run < self._last_purge(service) or flight.began < request.not_before):
             flight = None  # it began before the purge, and is not for those who came after
         size = request.head_bytes + REQUEST_BYTES
         if may_wait and flight is not None and self._under_way.wait(flight, size, partial(resume, request)):
@@ -161,14 +172,14 @@ class Caching:
         whole = asked.fields.keys().isdisjoint(_NOT_WHOLE)
         if request.method == "GET":
             if entry is not None and (entry.kept.entity_tag or entry.kept.last_modified):
-                request.headers, fill.validates, whole = _validating(request, entry), True, True
+                request.headers, fill.validates, whole = validating(request, entry, _NOT_WHOLE), True, True
             leads = whole and flight is None and (waits or request.refreshes)
             self._under_way.begin(fill, place if leads else None)
         request.fill = fill
         return "forward"
 
     def _fill(self, asked: Asked, service: Service, entry: Entry | None) -> Fill:
-        return Fill(asked, service.tenant, self._last_purge(service), entry)
+        return Fill(asked, service.tenant, self._last_purge(service), entry, self._loop.time())
 
     def _last_purge(self, service: Service) -> int:
         return self._responses.purges.scope(service.name).last
@@ -186,6 +197,8 @@ class Caching:
     def _write(self, request: Request, asked: Asked, entry: Entry, line: bytes, now: float) -> None:
         code, head, body = served(asked, entry, now)
         front = self._front
+        if request.told is not None:
+            line += told_to_peer(request, now - entry.began, entry.said)
         said = line, front.via, request.version_line, request.id, front.connection_line(request)
         end = b"%b%b%bX-Request-Id: %b\r\n%b\r\n" % said
         front.begin(request, code, head + end, body)
@@ -343,7 +356,9 @@ class Caching:
         self, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float, said: Fields
     ) -> Entry:
         purges, (_, uri) = self._responses.purges, fill.where
-        return Entry(fill.asked, fill.tenant, fill.run, kept, code, start, lines, body, now, uri, purges, said)
+        entry = Entry(fill.asked, fill.tenant, fill.run, kept, code, start, lines, body, now, uri, purges, said)
+        entry.began = fill.began
+        return entry
 
     def _keep(
         self, request: Request, fill: Fill, kept: Kept, code: int, start: bytes, lines: bytes, body: bytes, now: float
@@ -367,6 +382,7 @@ class Caching:
         if not 200 <= code < 400:
             return
         self._responses.drop_uri(*fill.where)
+        self.voids.note(fill.where, self._loop.time())
         self._under_way.void(fill.where)
         for purge in self._groups.of(fill.tenant, fill.where[0], said):
             self._responses.purge(purge, self._loop.time())
@@ -382,14 +398,3 @@ class Caching:
 def _landed(landed: asyncio.Future[bool], _: Request, alone: bool) -> None:
     if not landed.done():
         landed.set_result(alone)
-
-
-def _validating(request: Request, entry: Entry) -> list[tuple[bytes, bytes]]:
-    """The fields of a request that asks its guest whether a kept answer still holds."""
-    kept = entry.kept
-    fields = [(name, value) for name, value in request.headers if name.lower() not in _NOT_WHOLE]
-    if kept.entity_tag:
-        fields.append((b"If-None-Match", kept.entity_tag.encode("latin-1")))
-    if kept.last_modified:
-        fields.append((b"If-Modified-Since", kept.last_modified.encode("latin-1")))
-    return fields

@@ -36,17 +36,33 @@ class Fill:
     """One request's, from when it is passed on until all of its answer is here, or none will come."""
 
     __slots__ = (
-        *("asked", "entry", "head", "kept", "parts", "place", "run", "said", "size", "tenant", "validates", "void"),
+        *(
+            "asked",
+            "began",
+            "entry",
+            "head",
+            "kept",
+            "parts",
+            "place",
+            "run",
+            "said",
+            "size",
+            "tenant",
+            "validates",
+            "void",
+        ),
         *("waiters", "where"),
     )
 
-    def __init__(self, asked: Asked, tenant: str, run: int, entry: Entry | None) -> None:
-        """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in."""
+    def __init__(self, asked: Asked, tenant: str, run: int, entry: Entry | None, began: float = 0.0) -> None:
+        """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in.
+        :param began: loop time since when the run may be under way that makes its answer."""
         self.asked = asked
         self.where: Final[Where] = where_of(asked.key)
         self.tenant: Final = tenant
         self.run: Final = run
         self.entry: Final = entry
+        self.began = began
         self.validates = False  # the guest is asked whether `entry` still holds
         self.void = False  # what it is about was changed meanwhile
         self.place: Place | None = None  # where others wait for it; None where nobody does

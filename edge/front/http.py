@@ -22,6 +22,7 @@ from edge.front.asking import block_of
 from edge.front.caching import Caching
 from edge.front.connection import Connection
 from edge.front.crowd import Client, Crowd
+from edge.front.elsewhere import Elsewhere
 from edge.front.leaving import asked_once_more
 from edge.front.listeners import Listeners
 from edge.front.marks import Marks
@@ -62,9 +63,10 @@ class Front(Answers):
         self._by_host, self._by_name = supervisor.directory.by_host, supervisor.directory.by_name
         wish = Wish(config.response_heuristics == "on", int(config.response_stale))
         self.caching = self._caching = Caching(self, supervisor.responses, counters, wish)
-        self._marks = Marks(config)
+        self.marks = self._marks = Marks(config)
         self.take_up(config)
         self.telling: Final = Telling(self._marks, self._tasks)
+        self.elsewhere: Elsewhere | None = None  # who may answer in place of machines here
         self.versions: Final = Versions(self._marks, supervisor, counters)
 
     # Connections.
@@ -145,7 +147,9 @@ class Front(Answers):
                 if then == "served":
                     self._done(request)
                 return True
-            block = self._block(request, route)
+            if self.elsewhere is not None and self.elsewhere.takes(request, service):
+                return False
+            block = block_of(request, route, self._marks, self._config.max_body)
             if len(block) + (request.content_length or 0) > abi.RECORD_PAYLOAD_MAX:
                 return False
             stream = self._stream(request, service, block + request.body(), whole=True)
@@ -333,14 +337,13 @@ class Front(Answers):
                 raise UnknownService(f"no path {routes.SERVICE_PREFIX} on a host of services, got {route.path!r}")
             service = self._known(route) or await self.directory.find(route.kind, route.name)
             service = request.service = self.versions.of(request, service)
-            if request.fill is not None or not await self._caching.answered(request, route, service):
+            if request.fill is None and await self._caching.answered(request, route, service):
+                return
+            if self.elsewhere is None or not await self.elsewhere.serves(request, service):
                 await self._serve(request, route, service)
         except (ClientError, NunatakError) as error:
             self._note(request.service, error)
             await self.explain(request, error)
-
-    def _block(self, request: Request, route: routes.Route) -> bytes:
-        return block_of(request, route, self._marks, self._config.max_body)
 
     def _stream(self, request: Request, service: Service, payload: bytes, *, whole: bool) -> Stream:
         if request.upgrade:
@@ -353,7 +356,7 @@ class Front(Answers):
         return stream
 
     async def _serve(self, request: Request, route: routes.Route, service: Service) -> None:
-        block, length = self._block(request, route), request.content_length
+        block, length = block_of(request, route, self._marks, self._config.max_body), request.content_length
         whole = not request.has_body
         fits = length is not None and len(block) + length <= abi.RECORD_PAYLOAD_MAX
         if length is not None and fits and not (whole or request.expects_continue):

@@ -41,7 +41,9 @@ class Marks:
         self._bound = round(config.trace_ratio * tracing.ALL) if config.traces else 0
 
     def id_of(self, request: Request) -> bytes:
-        """A name for one request: a proxy's, or a new one, unique among edges."""
+        """A name for one request: a peer's or a proxy's, or a new one, unique among edges."""
+        if request.id:
+            return request.id  # see `adopt`
         said = request.said_id
         if said and _ID.fullmatch(said) and self._believes(request):
             return said
@@ -56,6 +58,15 @@ class Marks:
             except ClientError:  # for which it is refused
                 request.sender = self.senders.of(request.remote, (), reached)
         return request.sender
+
+    def adopt(self, request: Request, id: bytes) -> None:
+        """Let a request keep the name and the trace that another edge of the POP has given it."""
+        request.id = id
+        parent = tracing.parent_of(request.said_parent) if request.said_parent else None
+        if parent is not None:
+            states = [value for name, value in request.headers if name.lower() == b"tracestate"]
+            state = tracing.state_of(states)
+            request.trace = tracing.continued(parent, state, self._bits(64), self._bound, trusted=True)
 
     def _believes(self, request: Request) -> bool:
         return self.senders.believes(request.remote, request.connection.reached)

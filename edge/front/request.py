@@ -66,6 +66,11 @@ class Request:
     kept_ttl_s: int | None = None  # of what is kept of its answer
     not_kept = ""  # why nothing is
     cache: Cache = ""  # what a kept answer had to do with it, if one had
+    # What edges of a POP have to do with it (`edge.peers`).
+    told: bytes | None = None  # a peer forwards it: lines that the peer is told beside the answer; None for clients'
+    not_before = 0.0  # loop time: of answers whose run began before, a peer wants none
+    came_at = 0.0  # loop time at which a peer's was taken
+    owners: tuple[str, ...] | None = None  # peers that may answer in this edge's place, the best first, once asked for
     task: "asyncio.Task[None] | None" = None
     # Of a service with two versions (`edge.front.versions`).
     visitor = b""  # who asks, once that matters

@@ -22,7 +22,7 @@ class Versions:
     """Those of one front."""
 
     def __init__(self, marks: Marks, supervisor: Supervisor, counters: Counters) -> None:
-        self.releases: Final = Releases(supervisor, counters)
+        self.releases: Final = Releases(supervisor, counters, lambda: supervisor.config.pop)
         self._marks, self._key = marks, key_of(supervisor.fleet_secret)
 
     def of(self, request: Request, service: Service) -> Service:

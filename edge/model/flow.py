@@ -90,7 +90,7 @@ QUARANTINE_FLOW: Final[Mapping[Standing, Mapping[StandingEvent, Standing]]] = {
 }
 
 # Where an answer's machine came from: the detail of Cache-Status (RFC 9211), beside why a guest had the request.
-Tier = Literal["resident", "parked", "disk", "blob", "origin"]
+Tier = Literal["resident", "parked", "disk", "blob", "peer", "origin"]
 
 State = TypeVar("State", bound=str)
 Event = TypeVar("Event", bound=str)

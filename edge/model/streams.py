@@ -6,8 +6,8 @@ Every change of `state` goes through `flow.step`, or one of its `flow.after`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from edge.model import flow
 from edge.model.services import Service, StreamState
@@ -34,6 +34,10 @@ class Stream(StreamState):
     # before the request is submitted, by who does not await `answer`.
     taker: Callable[[Answer | BaseException], None] | None = None
     _answer: "asyncio.Future[Answer] | None" = None
+
+    # Where another edge answers in place of a machine: the next bytes of its answer, and lines that it wants told.
+    source: "Callable[[], Coroutine[Any, Any, bytes | None]] | None" = None
+    before = b""
 
     # The request's body, where it is not in the head's frame.
     _credit = abi.STREAM_WINDOW  # bytes that may be sent to the worker
@@ -178,6 +182,8 @@ class Stream(StreamState):
 
         :raises GuestError: there will be no more, though it was not the last.
         """
+        if self.source is not None:
+            return await self.source()
         assert self.parts is not None
         while not self.parts:
             if self.ended:

@@ -29,6 +29,8 @@ class Facts:
     free_bytes: int  # that the cache folder's disk has for this user
     free_files: int
     failing: Sequence[str] = ()  # work of the edge's own, a line each
+    stopped: Sequence[str] = ()  # candidates that no visitor is sent to, a line each
+    refused: Sequence[str] = ()  # versions that do not come up, a line each
     secrets: Sequence[str] = ()  # of services, that cannot be used, a line each
     ending: Sequence[str] = ()  # what is signed by hand and ends soon, a line each
 
@@ -117,6 +119,18 @@ TABLE: Final[tuple[Row, ...]] = (
         lambda facts: bool(facts.secrets),
         lambda facts: "; ".join(facts.secrets),
         "put it right with `nunatak secrets`; what services had before stays theirs meanwhile",
+    ),
+    Row(
+        "candidate_stopped",
+        lambda facts: bool(facts.stopped),
+        lambda facts: "; ".join(facts.stopped),
+        "tell its publisher, who reads the service's log and signs the next step; its visitors have the stable version",
+    ),
+    Row(
+        "version_refused",
+        lambda facts: bool(facts.refused),
+        lambda facts: "; ".join(facts.refused),
+        "read event=fell_back in the log; the version before is served, and the new one is tried again",
     ),
     Row(
         "trust_ends",

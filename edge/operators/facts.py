@@ -28,6 +28,8 @@ def facts_of(supervisor: Supervisor) -> Facts:
         free_bytes=free_bytes,
         free_files=free_files,
         failing=supervisor.failing(),
+        stopped=supervisor.troubles()[0],
+        refused=supervisor.troubles()[1],
         secrets=supervisor.secrets.health() if supervisor.secrets is not None else (),
         ending=directory.ending(),
     )

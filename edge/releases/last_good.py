@@ -37,6 +37,7 @@ class LastGood:
         self._good: dict[str, dict[str, Any]] = self._read()
         self._waits: dict[Service, float] = {}  # until what loop time
         self._pauses: dict[tuple[str, str], float] = {}  # by service and refused image
+        self._fallen: set[Service] = set()
         supervisor.driver.on_fallback = self._fell_back
 
     def meet(self, service: Service) -> None:
@@ -55,12 +56,18 @@ class LastGood:
         self._pauses[key] = pause_s
         while len(self._pauses) > KEPT_MAX:
             self._pauses.pop(next(iter(self._pauses)))
+        self._fallen.add(service)
         self._waits[service] = self._loop.time() + pause_s
         said = f"nunatak: version {refused.version} does not come up here ({error.counter}), version"
         self._supervisor.lines.tell(service, f"{said} {service.release.version} goes on")
         if len(self._good) < KEPT_MAX or service.name in self._good:
             self._good[service.name] = _fields(service.release, refused)
             self._write()
+
+    def troubles(self) -> list[str]:
+        """What does not come up here, a line each."""
+        self._fallen = {service for service in self._fallen if service.refused is not None and not service.withdrawn}
+        return sorted(f"version {each.refused.version} of {each.name}" for each in self._fallen if each.refused)
 
     def tick(self) -> None:
         """Called every second or so: try again what is due."""

@@ -21,9 +21,9 @@ from edge.releases.last_good import LastGood
 from edge.releases.stops import Stop, Stops
 from edge.releases.trial import Trial
 from edge.supervisor.supervisor import Supervisor
-from vmimage.errors import NunatakError, PublisherError
+from vmimage.errors import FormatError, NunatakError, PublisherError
 from vmimage.release import percent_text
-from vmimage.release_report import Report
+from vmimage.release_report import Report, parse_freeze
 from vmimage.trust import ServiceRecord
 
 TICK_S: Final = 1.0
@@ -44,7 +44,7 @@ class Releases:
         self._last_good = LastGood(supervisor, supervisor.config.cache / "last_good.json")
         self.by_service: dict[str, Trial] = {}
         self.on_stop: Callable[[Report], None] = lambda _: None  # who tells the origin may do it at once
-        supervisor.on_met, supervisor.release_of = self.meet, self.describe
+        supervisor.on_met, supervisor.release_of, supervisor.troubles = self.meet, self.describe, self.troubles
         for service in list(supervisor.directory.by_name.values()):
             self.meet(service)
         supervisor.tasks.keep("releases", self._tick)
@@ -131,13 +131,21 @@ class Releases:
         if cause is not None and trial.state == "open":
             self._stop(trial, cause, "edge")
 
-    def freeze(self, service: str, release: str, cause: str) -> bool:
-        """The origin has stopped a release everywhere; whether that changes anything here."""
-        trial = self.by_service.get(service)
-        if trial is None or trial.candidate.release != release or trial.state == "stopped":
-            return False
-        self._stop(trial, cause, "origin")
-        return True
+    def freeze(self, body: object) -> None:
+        """The origin has stopped a release everywhere. One that is not known here yet is stopped before it begins.
+
+        :param body: of the event that says so, whose signature was checked.
+        """
+        try:
+            said = parse_freeze(body)
+        except FormatError as error:
+            _logger.error(log.line("freeze_refused", error=error))
+            return
+        trial = self.by_service.get(said.service)
+        if trial is None:
+            self._guarded(self._stops.add, said.service, Stop(said.release, said.cause, time.time(), "origin"))
+        elif trial.candidate.release == said.release and trial.state != "stopped":
+            self._stop(trial, said.cause, "origin")
 
     def _stop(self, trial: Trial, cause: str, by: str) -> None:
         was_open, name = trial.state == "open", trial.stable.name
@@ -179,6 +187,12 @@ class Releases:
     def reports(self) -> Iterable[Report]:
         """What the origin is told of each release that has begun here."""
         return [trial.report() for trial in self.by_service.values() if trial.state != "preparing"]
+
+    def troubles(self) -> tuple[list[str], list[str]]:
+        """Candidates that are stopped, and versions that do not come up, a line each."""
+        stopped = [each for each in self.by_service.values() if each.state == "stopped"]
+        lines = [f"the candidate of {each.stable.name} ({each.cause})" for each in stopped]
+        return sorted(lines), self._last_good.troubles()
 
     def describe(self, service: str) -> Mapping[str, Any] | None:
         """A release as operators see it, None where none is under way of the service."""

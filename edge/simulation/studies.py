@@ -13,6 +13,7 @@ from edge.simulation.pops import Outage
 from edge.simulation.publishing import cheapest
 from edge.simulation.sizes import sizes
 from edge.simulation.spread import spread
+from edge.simulation.trials import Candidate, trial
 
 MIB: Final = 1 << 20
 # An edge of the fleet's studies: small, so that a run that fits here fills every tier.
@@ -188,12 +189,41 @@ def publishing(scale: Scale, say: Say) -> list[Row]:
     return rows
 
 
+def releases(scale: Scale, say: Say) -> list[Row]:
+    """Candidates at a hundredth of 1,000 requests a second to a POP: who meets a bad one before edges stop it."""
+    cases = {
+        "always crashes": Candidate(fails=1.0, crashes=True),
+        "always fails": Candidate(fails=1.0),
+        "one answer in three fails": Candidate(fails=0.33),
+        "one in ten": Candidate(fails=0.1),
+        "20 times as slow": Candidate(slower=20.0),
+        "as good as the stable one": Candidate(),
+    }
+    rows = []
+    for name, candidate in cases.items():
+        for edges in (1, 8, 32):
+            found = trial(candidate, edges=edges, rate=1000.0, share=100, for_s=600.0, seed=scale.seed)
+            rows.append(
+                {
+                    "candidate": name,
+                    "edges": edges,
+                    "met it": found.met,
+                    "failed": found.failed,
+                    "edges that stopped it": found.stopped,
+                    "last after s": found.last_s,
+                    "because of": ", ".join(found.causes) or "-",
+                }
+            )
+    return rows
+
+
 STUDIES: Final[Mapping[str, Callable[[Scale, Say], list[Row]]]] = {
     "owners": owners,
     "eviction": eviction,
     "failures": failures,
     "purge": purge,
     "publishing": publishing,
+    "releases": releases,
     "fleet": fleet,
 }
 

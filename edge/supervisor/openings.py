@@ -70,7 +70,7 @@ class Openings:
         """
         service = machine.service
         service.machine, service.works = machine, True
-        tier: flow.Tier = "origin" if load is not None and load.from_origin else "blob"
+        tier: flow.Tier = "blob" if load is None else load.tier
         if held is None:
             self._life.residents.end_sockets(service, SERVICE_RESTART)
         else:

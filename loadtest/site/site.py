@@ -123,12 +123,14 @@ class Site:
         *,
         memory: str | None = None,
         config: Mapping[str, int | float | str | bool] | None = None,
+        listen: str = f"{LOOPBACK}:0",
         origin: str = "",
     ) -> Server:
         """Start one more edge with a cache of its own.
 
         :param origin: what it takes for its origin, instead of this site's.
         :param config: fields of its config file beside those of all edges of this site.
+        :param listen: where it serves.
         """
         name = f"edge-{len(self.edges) + 1}"
         options = ["edge", "--origin", origin or self.origin.url, "--trust", str(self.keys / "root.json")]
@@ -138,7 +140,7 @@ class Site:
         file = self.folder / f"{name}.toml"
         file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
         options += ["--config", str(file)]
-        edge = self._server(name, options)
+        edge = self._server(name, options, listen)
         edge.start()
         self.edges.append(edge)
         return edge
@@ -234,8 +236,8 @@ class Site:
             raise CommandFailed(arguments, done.returncode, done.stderr)
         return done.stdout
 
-    def _server(self, name: str, options: Sequence[str]) -> Server:
-        return Server(name, [*NUNATAK, *options, "--listen", f"{LOOPBACK}:0"], self.folder)
+    def _server(self, name: str, options: Sequence[str], listen: str = f"{LOOPBACK}:0") -> Server:
+        return Server(name, [*NUNATAK, *options, "--listen", listen], self.folder)
 
     def _publisher_options(self) -> list[str]:
         return ["--origin", self.origin.url, "--keys", str(self.keys), "--token-file", str(self._token_file)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -32,6 +32,7 @@ from origin.commands.shared import (
     PlainOption,
     TenantOption,
     TokenOption,
+    WithKeyOption,
     WrittenOption,
     YesOption,
     load_signing,
@@ -44,6 +45,7 @@ from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.verify_cli import verify
 from origin.commands.waiting import WaitOption, wait_for_edges
+from origin.commands.whoami_cli import whoami
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` s
     from origin.registry.roles import Online
     from vmimage.trust import Trust
 
+READ_AGAIN: Final = ("token_file", "issuers")  # options of an origin that a SIGHUP changes
 
 app = typer.Typer()
 app.add_typer(token, name="token")
@@ -77,6 +80,7 @@ app.command()(rename)
 app.command()(prune)
 app.command()(audit)
 app.command()(verify)
+app.command()(whoami)
 
 
 @app.command()
@@ -129,6 +133,15 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
+    issuers: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of issuers whose ID tokens (OpenID Connect) open uploads for tenants; needs the extra "
+            "nunatak[oidc].",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = None,
     nats: Annotated[
         str | None,
         typer.Option(
@@ -143,7 +156,7 @@ def origin(
     """Serve images (OCI distribution) and the signed catalogue (TUF) to edges, and take uploads from publishers.
 
     On SIGTERM and Ctrl-C it finishes the requests in flight and ends; a second one ends it at once. On SIGHUP it reads
-    its file and the files of the tokens again.
+    its file, the files of the tokens and that of the issuers again.
     """
     import logging
     import resource
@@ -155,9 +168,11 @@ def origin(
     from origin.fleet.pages import join_fleet
     from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
     from origin.model.tokens import TOKENS_FILE, Tokens
+    from origin.registry.issuers import load_issuers
     from origin.registry.listening import parse_listen
     from origin.registry.log_lines import open_lines
     from origin.registry.logs import Logs
+    from origin.registry.oidc import Verifier
     from origin.registry.roles import Online
     from origin.registry.server import Origin
     from origin.registry.store import Store
@@ -170,12 +185,17 @@ def origin(
     def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
         log_file = keys / LOG_TOKEN_FILE
         own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
-        upload = None if own else load_upload_token(keys, token_file)  # operators may all have tokens of their own
+        upload = (
+            None if own else load_token(token_file or keys / TOKEN_FILE)
+        )  # operators may all have tokens of their own
         return upload, load_token(log_file) if log_file.exists() else None
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
         return Online(snapshot, timestamp, timedelta(minutes=timestamp_minutes))
+
+    def verifier(file: Path | None) -> Verifier | None:
+        return Verifier(load_issuers(file)) if file is not None else None
 
     words = sys.argv[2:]  # for `read_again`
     host, port = parse_listen(listen)
@@ -187,19 +207,21 @@ def origin(
     kept = Store(open_store(store))
     tokens = Tokens(keys / TOKENS_FILE)
     logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
-    site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens)
+    site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens, verifier=verifier(issuers))
     join_fleet(site, kept.blobs, tokens, nats or "")
 
     def reload() -> None:
         try:
             said = read_again(context, words)
-            file = said["token_file"]
-            site.change_tokens(*shared_tokens(Path(file) if file else None))
+            file, table = (Path(said[name]) if said[name] else None for name in ("token_file", "issuers"))
+            site.change_tokens(*shared_tokens(file), verifier(table))
             logging.info("the tokens were read again")
         except OperatorError as error:
             logging.error("the tokens stay as they were: %s", error)
             return
-        if waiting := [name for name, value in said.items() if value != context.params[name] and name != "token_file"]:
+        if waiting := [
+            name for name, value in said.items() if value != context.params[name] and name not in READ_AGAIN
+        ]:
             logging.warning("a restart is needed for %s", ", ".join(waiting))
 
     def announce(url: str) -> None:
@@ -240,6 +262,13 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    with_key: WithKeyOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Have all of it checked, here and by the origin, as if it were published; change nothing."
+        ),
+    ] = False,
     wait: WaitOption = None,
     yes: YesOption = False,
     token_file: TokenOption = None,
@@ -269,15 +298,18 @@ def publish(
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = written_choice(written), load_signing(keys)
+    choice, signer = written_choice(written), load_signing(keys, with_key)
     _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, sure=yes),
+        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, dry_run=dry_run, sure=yes),
         load_trust(keys),
         origin,
         keys,
         token_file,
         plain_http,
     )
+    if dry_run:
+        typer.echo("a dry run: nothing was changed", err=True)
+        return
     wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
 
 

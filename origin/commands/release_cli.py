@@ -21,6 +21,7 @@ from origin.commands.shared import (
     load_upload_token,
     written_choice,
 )
+from origin.commands.waiting import WaitOption, wait_for_edges
 from vmimage.errors import FormatError, PublisherError
 from vmimage.release import BOUNDS, STICKY, Gates, percent_text, share_of
 from vmimage.text import plain
@@ -75,6 +76,7 @@ def start(
     choose: Annotated[
         bool, typer.Option("--choose", help="Let visitors choose with X-Nunatak-Choose: candidate or stable.")
     ] = False,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -92,7 +94,7 @@ def start(
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = Plan(_share(percent), tuple(pop or ()), gates, by_word[sticky], choose)
     published = publication(image, read_image(image), service, [])
-    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
@@ -109,6 +111,7 @@ def widen(
         ),
     ] = None,
     pop: PopOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -116,7 +119,7 @@ def widen(
     from origin.publish.releases import widen as more
 
     share, pops = None if percent is None else _share(percent), None if pop is None else tuple(pop)
-    _carry_out(lambda by: more(by, service, share, pops), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: more(by, service, share, pops), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
@@ -125,6 +128,7 @@ def finish(
     origin: OriginOption,
     keys: KeysOption,
     written: WrittenOption = None,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -132,7 +136,7 @@ def finish(
     from origin.publish.releases import finish as end
 
     choice = written_choice(written)
-    _carry_out(lambda by: end(by, service, choice), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: end(by, service, choice), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
@@ -140,23 +144,38 @@ def back(
     service: ServiceArgument,
     origin: OriginOption,
     keys: KeysOption,
+    wait: WaitOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Let all visitors get the stable version again."""
     from origin.publish.releases import back as take_back
 
-    _carry_out(lambda by: take_back(by, service), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: take_back(by, service), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
-def status(service: ServiceArgument, origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -> None:
-    """Show what is released of a service, and to whom."""
+def status(
+    service: ServiceArgument,
+    origin: OriginOption,
+    keys: KeysOption,
+    as_json: JsonOption = False,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
+) -> None:
+    """Show what is released of a service, to whom, and what live edges have seen of it.
+
+    What edges have seen is for the operator's token and the tenant's own.
+    """
     from origin.keys import load_trust
     from origin.publish.client import carry_out
+    from origin.publish.fleet import released
     from origin.publish.listing import one_service, summary
 
     about = summary(carry_out(one_service(service, load_trust(keys)), url=origin).record)
+    if about.get("candidate") is not None:
+        token = load_upload_token(keys, token_file)
+        about["fleet"] = carry_out(released(service), url=origin, token=token, plain_http=plain_http)
     if as_json:
         typer.echo(json.dumps(about, indent=1))
         return
@@ -169,6 +188,20 @@ def status(service: ServiceArgument, origin: OriginOption, keys: KeysOption, as_
     typer.echo(plain(f"candidate since {candidate['since']}: {candidate['image']}"))
     typer.echo(plain(f"for {candidate['share']:g} % of the visitors, by {candidate['sticky']}, in {where}"))
     typer.echo("gates: " + ", ".join(f"{name} {value}" for name, value in candidate["gates"].items()))
+    _show_edges(about["fleet"])
+
+
+def _show_edges(fleet: dict[str, Any]) -> None:
+    if fleet.get("frozen"):
+        typer.echo("frozen on all edges")
+    for edge in fleet["edges"]:
+        state = f"stopped ({edge.get('stopped')})" if edge.get("stopped") else "open"
+        typer.echo(plain(f"{edge.get('edge')} in {edge.get('pop')}: {state}"))
+        for version in ("candidate", "stable"):
+            said = ", ".join(f"{name} {count}" for name, count in dict(edge.get(version) or {}).items())
+            typer.echo(plain(f"  {version}: {said}"))
+    if not fleet["edges"]:
+        typer.echo("no live edge reports on it", err=True)
 
 
 def _share(text: str) -> int:
@@ -179,7 +212,12 @@ def _share(text: str) -> int:
 
 
 def _carry_out(
-    start: Callable[[Publisher], Exchange], origin: str, keys: Path, token_file: Path | None, plain_http: bool
+    start: Callable[[Publisher], Exchange],
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    wait: float | None,
 ) -> None:
     from origin.keys import load_trust
     from origin.publish.client import carry_out
@@ -195,6 +233,7 @@ def _carry_out(
         if record.candidate is not None:
             share = percent_text(record.candidate.share)
             typer.echo(f"candidate for {share} of the visitors: {record.candidate.digest}")
+    wait_for_edges(wait, origin, token, plain_http)
 
 
 def _warn(line: str) -> None:

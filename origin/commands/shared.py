@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,6 +14,8 @@ from vmimage.errors import PublisherError
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from origin.publish.authors import Signing
     from origin.publish.written import Choice
+
+TOKEN_VARIABLE: Final = "NUNATAK_TOKEN"  # of the environment, for machines that are given it there
 
 KeysOption = Annotated[
     Path,
@@ -27,7 +31,12 @@ OriginOption = Annotated[
 ]
 TokenOption = Annotated[
     Path | None,
-    typer.Option("--token-file", help="File with the token.", metavar="FILE", show_default="token in the key folder"),
+    typer.Option(
+        "--token-file",
+        help="File with the token.",
+        metavar="FILE",
+        show_default="the variable NUNATAK_TOKEN, else token in the key folder",
+    ),
 ]
 PlainOption = Annotated[
     bool,
@@ -35,6 +44,16 @@ PlainOption = Annotated[
         "--plain-http",
         envvar="NUNATAK_PLAIN_HTTP",
         help="Send the token over plain HTTP to another machine, where others may read it.",
+    ),
+]
+WithKeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with-key",
+        help="Private key that signs, in place of those in the key folder: a file, env:NAME, or KEYID=SOURCE of a "
+        "token or key service; may be repeated.",
+        metavar="KEY",
+        show_default="those in the key folder",
     ),
 ]
 HostsOption = Annotated[
@@ -92,25 +111,38 @@ EnvOption = Annotated[
 
 
 def load_upload_token(keys: Path, token_file: Path | None) -> str:
-    """The token for uploads: of a file, or of the key folder.
+    """The token for uploads: of a file, of the environment, or of the key folder.
 
     :raises OperatorError: there is none, or others may read it.
     """
-    from origin.keys import TOKEN_FILE, load_token
+    from origin.keys import TOKEN_FILE, load_token, parse_token
 
+    if token_file is None and (text := os.environ.get(TOKEN_VARIABLE)) is not None:
+        return parse_token(text.encode(), f"the variable {TOKEN_VARIABLE}")
     return load_token(token_file or keys / TOKEN_FILE)
 
 
-def load_signing(keys: Path) -> Signing:
+def load_signing(keys: Path, with_keys: Sequence[str] | None = None) -> Signing:
     """Who publishes with a key folder: the operator, by the publisher key, or a tenant with keys of its own.
 
+    :param with_keys: where the private keys are that sign; none: in the folder.
     :raises OperatorError: a key is missing, or others may read it.
     """
     from origin.keys import load_signer
-    from origin.model.tenant_keys import is_tenants, load_signers
+    from origin.model.signers import signer
+    from origin.model.tenant_keys import is_tenants, load_card, load_signers
     from origin.publish.authors import Tenant
 
-    return Tenant(*load_signers(keys)) if is_tenants(keys) else load_signer(keys, "publisher")
+    if is_tenants(keys):
+        if not with_keys:
+            return Tenant(*load_signers(keys))
+        card = load_card(keys)
+        return Tenant(card.tenant, tuple(signer(source, card.keys) for source in with_keys))
+    if not with_keys:
+        return load_signer(keys, "publisher")
+    if len(with_keys) > 1:
+        raise PublisherError("--with-key: one publisher key expected, got several: name the one that signs")
+    return signer(with_keys[0], ())
 
 
 def written_choice(text: str | None) -> Choice | None:

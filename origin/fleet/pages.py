@@ -4,6 +4,7 @@
     GET  /fleet                every edge, for the operator
     GET  /fleet/members?pop=   the live edges of a POP, signed: for an edge, or the operator
     POST /fleet/purge          void what all edges keep: for the operator, or a tenant for a service of its own
+    GET  /fleet/releases/SERVICE   see `releases`
     GET  /fleet/wait?seq=&seconds=   who has applied an event, as soon as every live edge has, at the latest after
                                that time; without `seq` the last one
 
@@ -20,6 +21,7 @@ from aiohttp import web
 from origin.fleet.feed import OriginFeed
 from origin.fleet.nats import NatsPublisher
 from origin.fleet.registry import Fleet, Known
+from origin.fleet.releases import ReleaseWatch
 from origin.model.tokens import Tokens
 from origin.registry.bearer import bearer
 from origin.registry.door import as_bearer
@@ -44,6 +46,7 @@ class Pages:
         """:param site: whose operator and tenants these pages are for. :param tokens: of edges."""
         self._feed, self._fleet, self._site, self._tokens = feed, fleet, site, tokens
         self._news = asyncio.Event()  # an edge was heard; it is another event each time
+        self._releases = ReleaseWatch(feed, site)
         feed.on_event.append(lambda number, _: fleet.given(number, self._now()))
 
     def join(self, app: web.Application) -> None:
@@ -56,6 +59,7 @@ class Pages:
                 web.get("/fleet/members", self._members),
                 web.get("/fleet/wait", self._wait),
                 web.get("/fleet", self._show),
+                self._releases.route(self._now),
             ]
         )
         app.cleanup_ctx.append(self._feed.running)
@@ -73,6 +77,7 @@ class Pages:
         self._fleet.hear(beat, self._now(), int(time.time() * 1e3))
         news, self._news = self._news, asyncio.Event()
         news.set()
+        await self._releases.heard(beat, self._now())
         return web.json_response({"seq": self._feed.log.last})
 
     def _edge(self, request: web.Request) -> str:

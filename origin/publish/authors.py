@@ -104,9 +104,10 @@ class Tenant:
                 f"got {service!r}: choose another name, or ask for it (`nunatak tenant grant`)"
             )
         for host in hosts:
-            if book.entry(host_path(host)) != Grant(self.name):
+            if (entry := book.entry(host_path(host))) != Grant(self.name):
                 raise PublisherError(
-                    f"a host of tenant {self.name} expected, got {host!r}, which the operator has not given to it: "
+                    f"a host of tenant {self.name} expected, got {host!r}, which the operator has not given to "
+                    f"it{whose(entry)}: "
                     "prove that it is yours (`nunatak tenant proof`), and ask for it (`nunatak tenant grant`)"
                 )
 
@@ -145,6 +146,18 @@ class Tenant:
 def signers_of(signing: "Signing") -> tuple[Signer, ...]:
     """Whose signatures stand under what it publishes."""
     return signing.signers if isinstance(signing, Tenant) else (signing,)
+
+
+def whose(entry: object) -> str:
+    """Who has a host, in words, as the public catalogue says it.
+
+    :param entry: what the operator's index says of it; "" is said of one that nobody has.
+    """
+    if isinstance(entry, Grant):
+        return f" but to tenant {entry.tenant}"
+    if isinstance(entry, ServiceRecord):
+        return f", service {entry.service} of tenant {entry.tenant} has it"
+    return ""
 
 
 Signing = Signer | Tenant  # who signs: the publisher key for bins, or a tenant for its file

@@ -95,15 +95,32 @@ class Entries:
         :return: the records of these services.
         :raises PublisherError: a name or host that cannot be published, or is another's.
         """
+        return (yield from self._submit(services, revise, None))
+
+    def check(self, services: Sequence[str], revise: Revise, coming: Mapping[str, int]) -> Exchange:
+        """Have the origin look at what `point` would submit; nothing changes there.
+
+        :param coming: bytes of manifests that the origin would have by then, by digest.
+        :return: the records of these services, as they would be.
+        :raises PublisherError: as `point`.
+        """
+        return (yield from self._submit(services, revise, coming))
+
+    def _submit(self, services: Sequence[str], revise: Revise, coming: Mapping[str, int] | None) -> Exchange:
         for _ in range(CONFLICTS_BORNE):
             book, records, changes = yield from self._look(services, revise)
             if not changes:
                 return records
             signed = self._author.sign(book, changes, self._now)
-            body = json.dumps({role: data.decode() for role, data in signed.items()}).encode()
-            [response] = yield [Request("POST", "/tuf/roles", body, "application/json")]
+            roles = {role: data.decode() for role, data in signed.items()}
+            path, body = "/tuf/roles", json.dumps(roles).encode()
+            if coming is not None:
+                path, body = "/tuf/check", json.dumps({"roles": roles, "coming": dict(coming)}).encode()
+            [response] = yield [Request("POST", path, body, "application/json")]
+            if coming is not None and response.status == 200:
+                return records
             if response.status != 409:
-                expect(response, 201, "catalogue")
+                expect(response, 201, "catalogue")  # a check is refused in the same words
                 return records
         raise OriginError(
             f"catalogue: a moment without other publishers expected, got {CONFLICTS_BORNE} conflicts: run it again"
@@ -224,7 +241,7 @@ def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], book: Book) -> None:
             other = book.record(path)
             if other is not None and other.service != service and other.service not in hosts:
                 raise PublisherError(
-                    f"{path}: a free host expected, got one that service {other.service} has: "
+                    f"{path}: a free host expected, got one that service {other.service} has, tenant {other.tenant}: "
                     "take it from that one first (`nunatak hosts`), or choose another"
                 )
 

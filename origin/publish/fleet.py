@@ -46,6 +46,20 @@ def show() -> Exchange[dict[str, Any]]:
     return found
 
 
+def released(service: str) -> Exchange[dict[str, Any]]:
+    """What live edges report of a service's release.
+
+    :raises PublisherError: a token that may not read of it.
+    :raises OriginError: no proper answer.
+    """
+    [response] = yield [Request("GET", f"/fleet/releases/{service}")]
+    expect(response, 200, "release")
+    found = _object(response)
+    if not isinstance(found.get("edges"), list) or not all(isinstance(each, dict) for each in found["edges"]):
+        raise OriginError("release: a list of edges expected: is it an origin?")
+    return found
+
+
 def purge(purges: Iterable[Purge]) -> Exchange[int]:
     """Have all edges void what they keep; the number of the event.
 

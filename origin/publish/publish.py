@@ -7,7 +7,7 @@ one request, every bin or tenant's file that changes (`origin/publish/entries.py
 visible at once or not at all, so whoever stops in between leaves the old versions served.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +38,7 @@ def publish(
     written: Choice | None = None,
     warn: Warn = lambda _: None,
     *,
+    dry_run: bool = False,
     sure: bool = True,
 ) -> Exchange:
     """Make every service of `publications` what it shall be, all at one instant.
@@ -48,6 +49,7 @@ def publish(
     :param written: what becomes of pages that services wrote to disks whose base is another now, see
         `origin.publish.written`.
     :param warn: called with a line for each role that ends soon.
+    :param dry_run: have all of it checked, by the origin too, and change nothing; the records are what they would be.
     :param sure: whether a change is meant that is far larger than what was there, see `origin.publish.shape`.
     :raises PublisherError: a name or host that cannot be published, or is taken; a token that is refused; keys that
         edges do not trust, or not any more. Nothing was sent.
@@ -68,6 +70,11 @@ def publish(
 
     entries = Entries(trust, signer, now, written, sure=sure)
     yield from entries.look(names, revise)
+    if dry_run:
+        disks = {disk.manifest.digest for publication in publications for disk in publication.disks}
+        yield from _require_named(images, disks)
+        coming = {digest: image.size for digest, image in manifests.items()}
+        return (yield from entries.check(names, revise, coming))
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from upload(images)
     records = yield from entries.point(names, revise)
@@ -115,6 +122,25 @@ def rollback(
 def _hosts(named: tuple[str, ...]) -> Hosts:
     """Those that are named; where none is, those that the service has."""
     return lambda had: named or had
+
+
+def _require_named(images: Mapping[str, ImageBundle], disks: Collection[str]) -> _Upload:
+    """That images are whole, and their bases and disks at the origin or among what would be sent.
+
+    :raises PublisherError: they are not.
+    """
+    for image in images.values():
+        checked_layers(image)
+    named = [
+        (what, digest)
+        for manifest in (image.manifest for image in images.values())
+        for what, digest in (("base", manifest.base), *((f"disk {disk.name}", disk.digest) for disk in manifest.disks))
+        if digest is not None and digest not in images and digest not in disks
+    ]
+    responses = yield [Request("HEAD", f"/v2/{REPOSITORY}/manifests/{digest}") for _, digest in named]
+    for (what, digest), response in zip(named, responses, strict=True):
+        if not is_present(response):
+            raise PublisherError(f"manifest: {what} {digest} expected at the origin, not there: send it with the image")
 
 
 def upload(images: Mapping[str, ImageBundle]) -> _Upload:

@@ -14,12 +14,14 @@ from typing import Any, Final, NoReturn
 from vmimage.disk import DISK_TYPE
 from vmimage.errors import FormatError
 from vmimage.manifest import ARTIFACT_TYPE, MANIFEST_TYPE, is_digest
-from vmimage.oci import DOCKER_TYPES, INDEX_TYPE, media_type
+from vmimage.oci import DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, DOCKER_TYPES, INDEX_TYPE, media_type
 
 ARTIFACT_MAX: Final = 4 << 20  # bytes of a manifest: what registries should take ("Pushing Manifests")
 NAMED_MAX: Final = 10_000  # descriptors in one manifest
 REFERRERS_MAX: Final = 1000  # of one subject; an index of them has some 2 MiB at most
 ANNOTATIONS_MAX: Final = 1500  # bytes of annotations that the list of referrers repeats
+_MANIFESTS: Final = (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
+_INDEXES: Final = (INDEX_TYPE, DOCKER_INDEX_TYPE)
 _OURS: Final = (ARTIFACT_TYPE, DISK_TYPE)
 _TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
 
@@ -40,8 +42,13 @@ class Artifact:
         return str(self.descriptor["artifactType"])
 
 
-def is_ours(data: bytes) -> bool:
-    """Whether a manifest calls itself an image or a disk of ours, for which stricter rules are."""
+def is_ours(data: bytes, content_type: str = "") -> bool:
+    """Whether a manifest calls itself an image or a disk of ours, for which stricter rules are.
+
+    :param content_type: that it was sent with; one of Docker's is none of ours.
+    """
+    if media_type(content_type) in DOCKER_TYPES:
+        return False
     try:
         return json.loads(data).get("artifactType") in _OURS
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -60,21 +67,12 @@ def parse_artifact(data: bytes, digest: str, content_type: str = "") -> Artifact
         _refuse("JSON", data[:40])
     if not isinstance(content, dict) or type(content.get("schemaVersion")) is not int or content["schemaVersion"] != 2:
         _refuse("an object with schemaVersion 2", str(content)[:80])
-    sent, said = media_type(content_type), content.get("mediaType")
-    if said is not None and not isinstance(said, str):
-        _refuse("a media type as mediaType", said)
-    type_ = said or sent or (INDEX_TYPE if "manifests" in content else MANIFEST_TYPE)
-    if type_ in DOCKER_TYPES:
-        _refuse(f"media type {MANIFEST_TYPE} or {INDEX_TYPE} (skopeo copy --format oci, docker buildx with oci)", type_)
-    if type_ not in (MANIFEST_TYPE, INDEX_TYPE):
-        _refuse(f"media type {MANIFEST_TYPE} or {INDEX_TYPE}", type_)
-    if sent and sent != type_:
-        _refuse(f"Content-Type {type_}, as mediaType says", sent)
-    named = content.get("manifests" if type_ == INDEX_TYPE else "layers")
+    type_ = _type_of(content, media_type(content_type))
+    named = content.get("manifests" if type_ in _INDEXES else "layers")
     if not isinstance(named, list) or len(named) > NAMED_MAX:
         _refuse(f"a list of at most {NAMED_MAX} descriptors", str(named)[:80])
     listed = [_descriptor(each) for each in named]
-    config = _descriptor(content.get("config")) if type_ == MANIFEST_TYPE else None
+    config = _descriptor(content.get("config")) if type_ in _MANIFESTS else None
     subject = _descriptor(content["subject"]) if content.get("subject") is not None else None
     kind = content.get("artifactType") or (config[2] if config else "")
     if not isinstance(kind, str) or (kind and _TYPE.fullmatch(kind) is None):
@@ -91,6 +89,24 @@ def parse_artifact(data: bytes, digest: str, content_type: str = "") -> Artifact
         subject[0] if subject else None,
         described,
     )
+
+
+def _type_of(content: Mapping[str, Any], sent: str) -> str:
+    """The media type of a manifest: what it says, what it was sent as, or what it looks like.
+
+    Docker's must say it themselves, since nothing else tells it from OCI's when it is read again.
+
+    :raises FormatError: one that is not kept, or what it says is not what it was sent as.
+    """
+    said = content.get("mediaType")
+    if said is not None and not isinstance(said, str):
+        _refuse("a media type as mediaType", said)
+    type_: str = said or sent or (INDEX_TYPE if "manifests" in content else MANIFEST_TYPE)
+    if type_ not in (*_MANIFESTS, *_INDEXES):
+        _refuse(f"media type {MANIFEST_TYPE}, {INDEX_TYPE} or Docker's of version 2", type_)
+    if (sent and sent != type_) or (type_ in DOCKER_TYPES and said != type_):
+        _refuse(f"Content-Type {type_}, as mediaType says", sent or said)
+    return type_
 
 
 def index_of(descriptors: Iterable[Mapping[str, Any]], artifact_type: str = "") -> bytes:

@@ -39,6 +39,7 @@ ANSWER_BYTES: Final = 1 << 20  # of the lines of one service, the newest
 MONTHS: Final = 12  # of a bucket's, that are looked at
 OBJECTS: Final = 2000  # of a bucket's, the newest, that are searched
 READ_AT_ONCE: Final = 32
+FILE: Final = "audit.jsonl"  # of a folder
 _SERVICES: Final = service_path("")
 
 Entry = Mapping[str, Any]
@@ -127,7 +128,13 @@ class BucketAudit:
             month = (month - timedelta(days=1)).replace(day=1)
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
             read = list(pool.map(self._blobs.get, keys[:OBJECTS]))
-        return newest(about(service, (line for data in reversed(read) for line in data.splitlines(keepends=True))))
+        lines = (line for data in (self._of_folder(), *reversed(read)) for line in data.splitlines(keepends=True))
+        return newest(about(service, lines))
+
+    def _of_folder(self) -> bytes:
+        """The end of the file of lines that came with the store, if it was a folder before."""
+        head = self._blobs.head(FILE)
+        return self._blobs.get(FILE, max(0, head.size - READ_BYTES)) if head is not None else b""
 
 
 def encode_lines(submitter: Submitter, entries: Iterable[Entry], at: datetime) -> bytes:

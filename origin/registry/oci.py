@@ -1,12 +1,13 @@
-"""An origin as an OCI registry of one repository (distribution specification 1.1; docs/reference/oci.md).
+"""An origin as an OCI registry (distribution specification 1.1; docs/reference/oci.md).
 
-    /v2/images/blobs/<digest>                    GET, HEAD, Range, conditional
-    /v2/images/manifests/<digest or tag>         GET, HEAD; PUT, and DELETE of a tag, with a token
-    /v2/images/blobs/uploads/                    POST, PATCH, PUT, GET, DELETE with a token; mount
-    /v2/images/tags/list  /v2/images/referrers/<digest>
+    /v2/<name>/blobs/<digest>                    GET, HEAD, Range, conditional
+    /v2/<name>/manifests/<digest or tag>         GET, HEAD; PUT and DELETE with a token: `origin/registry/manifests.py`
+    /v2/<name>/blobs/uploads/                    POST, PATCH, PUT, GET, DELETE with a token; mount
+    /v2/<name>/tags/list  /v2/<name>/referrers/<digest>  /v2/_catalog
 
-Images and disks of ours are parsed when they come; other manifests are kept as they are. Content is never deleted here:
-services may be rolled back to it. HEAD says that content may be named in a moment, so that `prune` spares it.
+Edges fetch from the repository `images`. Blobs are shared by content: what is in one repository is in all, and none is
+deleted here, `nunatak prune` removes those that no manifest names. HEAD says that content may be named in a moment, so
+that `prune` spares it.
 """
 
 import asyncio
@@ -17,24 +18,21 @@ from typing import Final
 from aiohttp import web
 
 from origin.registry.answers import CHUNK_BYTES, ask, created, file, refusal
-from origin.registry.artifacts import ARTIFACT_MAX, index_of, is_ours, parse_artifact
-from origin.registry.attachments import admit
 from origin.registry.audit import Audit
 from origin.registry.door import Door
-from origin.registry.names import Submitter
+from origin.registry.manifests import Manifests
 from origin.registry.paging import page
+from origin.registry.places import digest_in, repository_in
 from origin.registry.refusal import OciError
-from origin.registry.store import TAG_NAME, Store, Upload
+from origin.registry.repositories import Repositories, is_repository
+from origin.registry.store import Store, Upload
 from origin.registry.uploads import Uploads
-from vmimage.manifest import BLOB_MAX, MANIFEST_MAX, MANIFEST_TYPE, REPOSITORY, digest_of, is_digest
-from vmimage.oci import DOCKER_TYPES, INDEX_TYPE, media_type
+from vmimage.manifest import BLOB_MAX, REPOSITORY, is_digest
 from vmimage.tenancy import Book
 
-NAME: Final = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*", re.ASCII)
-NAME_MAX: Final = 255  # "Pulling manifests": many clients take no longer host and name together
 _CHUNK: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,15})", re.ASCII)
 _PLACE: Final = re.compile(r"(.*?)/(?:blobs|manifests|tags|referrers)(?:/.*)?", re.ASCII)
-_AT: Final = f"/v2/{REPOSITORY}"
+_AT: Final = "/v2/{name:.+}"
 
 
 class Registry:
@@ -42,26 +40,25 @@ class Registry:
 
     def __init__(self, store: Store, door: Door, audit: Audit, book: Callable[[], Book]) -> None:
         """:param book: what is published now."""
-        self._store, self._door, self._audit, self._book = store, door, audit, book
+        self._store, self._door, self._audit = store, door, audit
         self._uploads = Uploads()
+        self.repositories = Repositories(store)
+        self._manifests = Manifests(store, self.repositories, door, audit, book)
 
     def routes(self) -> list[web.RouteDef]:
         """For an application."""
         uploads = f"{_AT}/blobs/uploads"
         return [
             web.get("/v2/", self._version_check),
-            web.get(_AT + "/tags/list", self._list_tags),
-            web.get(_AT + "/referrers/{digest}", self._list_referrers),
+            web.get("/v2/_catalog", self._list_repositories),
+            web.get(_AT + "/blobs/{digest}", self._get_blob),
+            *self._manifests.routes(),
             web.post(uploads + "/", self._begin_upload),
             web.get(uploads + "/{upload}", self._upload_status, allow_head=False),
             web.patch(uploads + "/{upload}", self._continue_upload),
             web.put(uploads + "/{upload}", self._finish_upload),
             web.delete(uploads + "/{upload}", self._cancel_upload),
-            web.get(_AT + "/blobs/{digest}", self._get_blob),
-            web.delete(_AT + "/blobs/{digest}", self._keep_content),
-            web.get(_AT + "/manifests/{reference}", self._get_manifest),
-            web.put(_AT + "/manifests/{reference}", self._put_manifest),
-            web.delete(_AT + "/manifests/{reference}", self._delete_manifest),
+            web.delete(_AT + "/blobs/{digest}", self._keep_blob),
             web.route("*", "/v2/{rest:.*}", self._elsewhere),
         ]
 
@@ -83,88 +80,74 @@ class Registry:
         return web.json_response({}, headers=fields)
 
     async def _get_blob(self, request: web.Request) -> web.StreamResponse:
-        digest = _digest(request.match_info["digest"])
+        name, digest = repository_in(request), digest_in(request.match_info["digest"])
         path = self._store.blob_path(digest)
         used = request.method == "HEAD"
         size = await (ask(self._store, self._store.use, path) if used else ask(self._store, path.size))
-        if size is None:
-            raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest}")
+        if size is None or not (name == REPOSITORY or await ask(self._store, self.repositories.exists, name)):
+            raise OciError(404, "BLOB_UNKNOWN", f"no blob {digest} in {name}")
         return file(request, path, size, "application/octet-stream", digest)
 
-    async def _get_manifest(self, request: web.Request) -> web.StreamResponse:
-        reference = request.match_info["reference"]
-        tagged = await ask(self._store, self._store.tagged, reference) if TAG_NAME.fullmatch(reference) else None
-        digest = tagged or (reference if is_digest(reference) else None)
-        if digest is not None and request.method == "HEAD":
-            for path in (self._store.manifest_path(digest), self._store.artifact_path(digest)):
-                await ask(self._store, self._store.use, path)
-        if digest is not None and (size := await ask(self._store, self._store.manifest_size, digest)) is not None:
-            return file(request, self._store.manifest_path(digest), size, MANIFEST_TYPE, digest)
-        if digest is not None and (kept := await asyncio.to_thread(self._store.read_artifact, digest)) is not None:
-            artifact, size = kept
-            return file(request, self._store.artifact_path(digest), size, artifact.media_type, digest)
-        if ":" in reference and digest is None:
-            raise OciError(400, "DIGEST_INVALID", f"sha256:<64 hex digits> expected, got {reference[:200]!r}")
-        raise OciError(404, "MANIFEST_UNKNOWN", f"no manifest {reference[:200]}")
-
-    async def _list_tags(self, request: web.Request) -> web.Response:
-        names = await asyncio.to_thread(self._store.tags)
-        tags, link = page(names, f"{_AT}/tags/list", request.query.get("n"), request.query.get("last"))
-        return web.json_response({"name": REPOSITORY, "tags": tags}, headers={"Link": link} if link else None)
-
-    async def _list_referrers(self, request: web.Request) -> web.Response:
-        digest = _digest(request.match_info["digest"])
-        wanted = request.query.get("artifactType", "")
-        listed = await asyncio.to_thread(self._store.referrers, digest)
-        fields = {"OCI-Filters-Applied": "artifactType"} if wanted else None
-        return web.Response(body=index_of(listed, wanted), content_type=INDEX_TYPE, headers=fields)
+    async def _list_repositories(self, request: web.Request) -> web.Response:
+        names = await asyncio.to_thread(self.repositories.names)
+        shown, link = page(names, "/v2/_catalog", request.query.get("n"), request.query.get("last"))
+        return web.json_response({"repositories": shown}, headers={"Link": link} if link else None)
 
     # Pushing blobs.
 
     async def _begin_upload(self, request: web.Request) -> web.Response:
-        submitter = self._door.submitter(request)
+        name, submitter = self._to_push(request), self._door.submitter(request)
         mounted = request.query.get("mount")
         if mounted is not None and await self._has(mounted, request.query.get("from", REPOSITORY)):
-            return created(f"{_AT}/blobs/{mounted}", mounted)
+            await asyncio.to_thread(self.repositories.found, name)
+            return created(f"/v2/{name}/blobs/{mounted}", mounted)
         upload = self._store.begin_upload()
         if "digest" in request.query:
             try:
                 await _receive(request, upload)
-                return await self._keep(upload, request.query["digest"])
+                return await self._keep(name, upload, request.query["digest"])
             finally:
                 upload.abandon()
-        return self._progress(self._uploads.begin(submitter, upload), upload, 202)
+        return _progress(name, self._uploads.begin(submitter, upload), upload, 202)
+
+    def _to_push(self, request: web.Request) -> str:
+        """The repository that blobs are pushed to. To `images` whoever has a token may: they are named by content."""
+        name = repository_in(request)
+        if name != REPOSITORY:
+            self._door.owner(request, name)
+        return name
 
     async def _has(self, digest: str, repository: str) -> bool:
         """Whether a blob can be mounted from there; a client that is told no uploads it."""
         return (
-            repository == REPOSITORY
-            and is_digest(digest)
+            is_digest(digest)
+            and is_repository(repository)
+            and await ask(self._store, self.repositories.exists, repository)
             and await ask(self._store, self._store.use, self._store.blob_path(digest)) is not None
         )
 
     async def _upload_status(self, request: web.Request) -> web.Response:
-        name, upload = self._upload(request)
-        return self._progress(name, upload, 204)
+        upload_name, upload = self._upload(request)
+        return _progress(repository_in(request), upload_name, upload, 204)
 
     async def _continue_upload(self, request: web.Request) -> web.Response:
-        name, upload = self._upload(request)
-        await self._receive_chunk(request, name, upload)
-        return self._progress(name, upload, 202)
+        upload_name, upload = self._upload(request)
+        await self._receive_chunk(request, upload_name, upload)
+        return _progress(repository_in(request), upload_name, upload, 202)
 
     async def _finish_upload(self, request: web.Request) -> web.Response:
-        name, upload = self._upload(request)
-        digest = _digest(request.query.get("digest", ""))
-        await self._receive_chunk(request, name, upload)
-        self._uploads.take(name)
+        upload_name, upload = self._upload(request)
+        digest = digest_in(request.query.get("digest", ""))
+        await self._receive_chunk(request, upload_name, upload)
+        self._uploads.take(upload_name)
         try:
-            return await self._keep(upload, digest)
+            return await self._keep(repository_in(request), upload, digest)
         finally:
             upload.abandon()
 
     async def _cancel_upload(self, request: web.Request) -> web.Response:
-        name, upload = self._upload(request)
-        self._uploads.take(name)
+        upload_name, upload = self._upload(request)
+        self._uploads.take(upload_name)
         upload.abandon()
         return web.Response(status=204)
 
@@ -183,87 +166,37 @@ class Registry:
             raise OciError(400, "SIZE_INVALID", f"a chunk up to {end} expected, got one up to {upload.size}")
 
     def _upload(self, request: web.Request) -> tuple[str, Upload]:
+        self._to_push(request)
         name = request.match_info["upload"]
         upload = self._uploads.find(self._door.submitter(request), name)
         if upload is None:
             raise OciError(404, "BLOB_UPLOAD_UNKNOWN", f"no upload {name[:40]!r} under way")
         return name, upload
 
-    def _progress(self, name: str, upload: Upload, status: int) -> web.Response:
-        headers = {"Location": f"{_AT}/blobs/uploads/{name}", "Docker-Upload-UUID": name}
-        return web.Response(status=status, headers=headers | {"Range": f"0-{max(upload.size - 1, 0)}"})
+    async def _keep(self, name: str, upload: Upload, digest: str) -> web.Response:
+        await asyncio.to_thread(self.repositories.found, name)
+        await asyncio.to_thread(upload.finish, digest_in(digest))
+        return created(f"/v2/{name}/blobs/{digest}", digest)
 
-    async def _keep(self, upload: Upload, digest: str) -> web.Response:
-        await asyncio.to_thread(upload.finish, _digest(digest))
-        return created(f"{_AT}/blobs/{digest}", digest)
-
-    # Pushing manifests.
-
-    async def _put_manifest(self, request: web.Request) -> web.Response:
-        submitter = self._door.submitter(request)
-        reference = request.match_info["reference"]
-        by_digest = is_digest(reference)
-        if submitter.tenant and not by_digest:
-            raise OciError(403, "DENIED", "a manifest by its digest expected: tags are the operator's, not a tenant's")
-        if not by_digest and TAG_NAME.fullmatch(reference) is None:
-            raise OciError(400, "MANIFEST_INVALID", f"a digest or tag expected, got {reference[:200]!r}")
-        data = await _read(request, ARTIFACT_MAX)
-        digest, content_type = digest_of(data), request.headers.get("Content-Type", "")
-        if by_digest and digest != reference:
-            raise OciError(400, "DIGEST_INVALID", f"{reference} expected, got {digest}")
-        subject = None
-        if is_ours(data) and media_type(content_type) not in DOCKER_TYPES:
-            if len(data) > MANIFEST_MAX:
-                raise OciError(413, "SIZE_INVALID", f"at most {MANIFEST_MAX} bytes of such a manifest expected")
-            await asyncio.to_thread(self._store.put_manifest, data)
-        else:
-            artifact = parse_artifact(data, digest, content_type)
-            if not submitter.operator:
-                await asyncio.to_thread(self._admit, data, digest, submitter, artifact.subject)
-            await asyncio.to_thread(self._store.put_artifact, data, artifact)
-            subject = artifact.subject
-        entry: dict[str, object] = {"what": "push", "manifest": digest}
-        if not by_digest:
-            entry = {
-                "what": "tag",
-                "tag": reference,
-                "old": await ask(self._store, self._store.tagged, reference),
-                "new": digest,
-            }
-        await asyncio.to_thread(self._audit.write, submitter, [entry], durable=not by_digest)
-        if not by_digest:
-            await asyncio.to_thread(self._store.put_tag, reference, digest)
-        fields = {"OCI-Subject": subject} if subject else {}
-        return created(f"{_AT}/manifests/{digest}", digest, **fields)
-
-    def _admit(self, data: bytes, digest: str, submitter: Submitter, subject: str | None) -> None:
-        admit(data, digest, submitter, self._book(), self._store.referrers(subject) if subject is not None else ())
-
-    async def _delete_manifest(self, request: web.Request) -> web.Response:
-        reference = request.match_info["reference"]
-        if TAG_NAME.fullmatch(reference) is None:
-            return await self._keep_content(request)
-        self._door.operator(request, "to delete a tag")
-        if (tagged := await ask(self._store, self._store.tagged, reference)) is not None:
-            entry = {"what": "tag", "tag": reference, "old": tagged, "new": None}
-            await asyncio.to_thread(self._audit.write, self._door.submitter(request), [entry])
-        if not await asyncio.to_thread(self._store.forget_tag, reference):
-            raise OciError(404, "MANIFEST_UNKNOWN", f"no tag {reference}")
-        return web.Response(status=202)
-
-    async def _keep_content(self, _: web.Request) -> web.Response:
-        message = "content is not deleted: services may be rolled back to it"
-        return refusal(405, "UNSUPPORTED", message, Allow="GET, HEAD, PUT")
+    async def _keep_blob(self, request: web.Request) -> web.Response:
+        repository_in(request)
+        message = "blobs are shared by all repositories: delete manifests; `nunatak prune` removes what none names"
+        return refusal(405, "UNSUPPORTED", message, Allow="GET, HEAD")
 
     async def _elsewhere(self, request: web.Request) -> web.Response:
         rest = request.match_info["rest"]
         match = _PLACE.fullmatch(rest)
         name = match[1] if match else rest
-        if len(name) > NAME_MAX or NAME.fullmatch(name) is None:
+        if not is_repository(name):
             raise OciError(400, "NAME_INVALID", f"the name of a repository expected, got {name[:80]!r}")
-        if name == REPOSITORY and match is not None:
-            raise OciError(404, "UNSUPPORTED", f"no {request.method} of /v2/{rest[:200]}")
-        raise OciError(404, "NAME_UNKNOWN", f"no repository {name[:80]}: this origin has one, {REPOSITORY}")
+        if match is None:
+            raise OciError(404, "NAME_UNKNOWN", f"no {request.method} of /v2/{rest[:200]}")
+        raise OciError(404, "UNSUPPORTED", f"no {request.method} of /v2/{rest[:200]}")
+
+
+def _progress(name: str, upload_name: str, upload: Upload, status: int) -> web.Response:
+    headers = {"Location": f"/v2/{name}/blobs/uploads/{upload_name}", "Docker-Upload-UUID": upload_name}
+    return web.Response(status=status, headers=headers | {"Range": f"0-{max(upload.size - 1, 0)}"})
 
 
 async def _receive(request: web.Request, upload: Upload) -> None:
@@ -271,21 +204,3 @@ async def _receive(request: web.Request, upload: Upload) -> None:
         raise OciError(413, "SIZE_INVALID", f"at most {BLOB_MAX} bytes of blob expected")
     async for piece in request.content.iter_chunked(CHUNK_BYTES):
         upload.write(piece)
-
-
-async def _read(request: web.Request, most: int) -> bytes:
-    too_large = OciError(413, "SIZE_INVALID", f"at most {most} bytes of manifest expected")
-    if (request.content_length or 0) > most:
-        raise too_large
-    data = bytearray()
-    async for piece in request.content.iter_chunked(CHUNK_BYTES):
-        data += piece
-        if len(data) > most:
-            raise too_large
-    return bytes(data)
-
-
-def _digest(text: str) -> str:
-    if not is_digest(text):
-        raise OciError(400, "DIGEST_INVALID", f"sha256:<64 hex digits> expected, got {text[:200]!r}")
-    return text

@@ -1,9 +1,9 @@
 """What an origin need not keep: manifests that no kept version names, and blobs that no manifest names.
 
 Kept are what services are now, and as many of their earlier versions as is wanted; what a service that is withdrawn
-had, for some days; what is tagged; what was pushed or asked for by HEAD within a grace time; and all that these name,
-or that refers to them. So two things hold at every moment, also if it ends in the middle: a manifest that is here has
-all that it names, and the catalogue names none that is not here.
+had, for some days; what is tagged, or in another repository than `images`; what was pushed or asked for by HEAD within
+a grace time; and all that these name, or that is listed as referring to them. So two things hold at every moment, also
+if it ends in the middle: a manifest that is here has all that it names, and the catalogue names none that is not here.
 
 - Manifests go, those first that name others, some at a time. While they go the catalogue cannot change, and where it
   has changed since, what it wants is kept too. One that was pushed or asked for meanwhile stays, with what it names.
@@ -24,6 +24,7 @@ from tuf.api.metadata import TargetFile, Targets
 
 from origin.registry.artifacts import is_ours, parse_artifact
 from origin.registry.refusal import OciError
+from origin.registry.repositories import Repositories
 from origin.registry.store import Content, Store
 from vmimage.disk import BlockList, is_disk_manifest, parse_disk_manifest
 from vmimage.errors import FormatError, OperatorError
@@ -126,9 +127,10 @@ def named(data: bytes) -> set[str]:
 class Pruning:
     """One pass over a store. Blocks."""
 
-    def __init__(self, store: Store, rules: Rules, now_s: float) -> None:
-        """:param now_s: seconds since 1970."""
+    def __init__(self, store: Store, rules: Rules, now_s: float, repositories: Repositories | None = None) -> None:
+        """:param now_s: seconds since 1970. :param repositories: other than `images`, whose manifests stay."""
         self._store, self._dry_run = store, rules.dry_run
+        self._repositories = repositories
         self._before = now_s - rules.grace_s
         self.result = Pruned()
         self._here: dict[str, Content] = {}
@@ -150,10 +152,15 @@ class Pruning:
             self._names[digest] = {name for name in named(data) if name in self._here} - {digest}
             if content.kind == "artifacts" and (subject := _subject(data, digest)) is not None:
                 self._subjects[digest] = subject
-                self._referrers.setdefault(subject, set()).add(digest)
+        for subject in set(self._subjects.values()):  # one that was deleted is listed no more, and wanted by nobody
+            listed = {str(each["digest"]) for each in self._store.referrers(subject)}
+            self._referrers[subject] = {each for each in listed if self._subjects.get(each) == subject}
         self._left = list(TopologicalSorter(self._names).static_order())  # the last names others, and goes first
         tags = {name for tag in self._store.tags() if (name := self._store.tagged(tag)) is not None}
-        self.keep(tags | {digest for digest, content in self._here.items() if content.used_s >= self._before})
+        elsewhere = self._repositories.kept() if self._repositories is not None else set[str]()
+        self.keep(
+            tags | elsewhere | {digest for digest, content in self._here.items() if content.used_s >= self._before}
+        )
         self.result.kept_manifests = len(self._here)
 
     def keep(self, manifests: Iterable[str]) -> None:

@@ -19,14 +19,14 @@ class Code(NamedTuple):
 CODES: Final[Mapping[str, Code]] = {
     "UNAUTHORIZED": Code(
         (401,),
-        "No token was shown, or one that this origin does not know.",
-        "Name the key folder of this origin with --keys, or the file of a tenant's token with --token-file; edges that"
-        " send logs need its log-token.",
+        "No token was shown, or one that does not count here; the message says what is wrong with one of an issuer.",
+        "Name the key folder of this origin with --keys, or the file of a tenant's token with --token-file or"
+        " NUNATAK_TOKEN; edges that send logs need its log-token.",
     ),
     "DENIED": Code(
         (403, 409),
-        "The token is good, and not for this: it is a tenant's and the thing is not, or the origin takes no uploads;"
-        " 409: it is being done already.",
+        "The token is good, and not for this: it is a tenant's and the thing is not, there is too much already, or the"
+        " origin takes no uploads; 409: it is being done already.",
         "Ask the operator of the origin for a token that may do it (`nunatak token add`); after 409 wait a while.",
     ),
     "BLOB_UNKNOWN": Code((404,), "The origin has no such blob.", "Publish the image or disk that it belongs to again."),

@@ -1,12 +1,14 @@
-"""The origin over HTTP: an OCI registry of one repository, and the TUF catalogue beside it.
+"""The origin over HTTP: an OCI registry, and the TUF catalogue beside it.
 
     /v2/...                    see `origin/registry/oci.py`
     /tuf/<file>.json           GET, HEAD, conditional
     POST /tuf/roles            {role: signed metadata as text, ...} with a token: bins, and the operator's root and
                                targets; all of them or none
+    POST /tuf/check            {"roles": the same, "coming": {manifest: bytes}}: whether that would be published
     POST /prune                remove what nobody needs, with the operator's token, see `origin/registry/prune.py`
     /log/<file>                GET: the log of snapshots, see `origin/registry/transparency.py`
     GET /audit/<service>       who changed it and when, with a token that may read its log
+    GET /whoami                whose the token is and what it opens, see `origin/registry/whoami.py`
 
 Errors are the JSON of the OCI distribution specification 1.1. What may be published, `origin/registry/roles.py`
 decides; what is durable, `origin/registry/store.py` guarantees. Blocking work runs in threads, one change of the
@@ -14,12 +16,12 @@ catalogue at a time.
 """
 
 import asyncio
-import json
 import logging
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -29,30 +31,31 @@ from typing import Any, Final
 from aiohttp import web
 from tuf.api.metadata import Root, Timestamp
 
-from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import Tokens
-from origin.registry.answers import answer_errors, ask, contents, fresh
+from origin.registry.answers import answer_errors
 from origin.registry.audit import Entry, changes, open_audit, service_of
 from origin.registry.door import Door
+from origin.registry.files import CatalogueFiles
 from origin.registry.hosts import one_host
 from origin.registry.ledger import Ledger, Lost
 from origin.registry.listening import listen, take_over, unlisten
 from origin.registry.logs import Logs
 from origin.registry.names import Submitter
 from origin.registry.oci import Registry
+from origin.registry.oidc import Verifier
 from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
-from origin.registry.roles import Online, Published, accept, due, renew_after
+from origin.registry.roles import Files, Online, Published, accept, due, renew_after
 from origin.registry.store import Store
+from origin.registry.submissions import parse_check, parse_roles
 from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
-from origin.storage.blobs import FOR_EVER
-from vmimage.checkpoint import CHECKPOINT_FILE
+from origin.registry.whoami import whoami
 from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
-from vmimage.trust import follow, service_path
+from vmimage.trust import ServiceRecord, follow, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -60,6 +63,7 @@ PRUNED_AT_ONCE: Final = 200  # manifests, while nobody can publish: less than a 
 PRUNE_PAUSE_S: Final = 0.01  # in which those who wait come in
 SHUTDOWN_S: Final = 10.0  # what requests under way get to finish
 LOOK_S: Final = 15.0  # at the clock, which may be set, at least so often: whether the timestamp is due
+BUCKET_THREADS: Final = 64  # round trips to a bucket at once
 RACES_BORNE: Final = 50  # other origins that were first, each of which costs reading and signing again
 WARNED_EVERY: Final = timedelta(days=1)
 
@@ -79,20 +83,21 @@ class Origin:
         token: str | None,
         logs: Logs | None = None,
         tokens: Tokens | None = None,
+        verifier: Verifier | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
 
         :param online: the keys that stay here, or what finds those that a root trusts.
         :param token: the operator's: what uploads of all tenants must show; None refuses them.
-        :param tokens: of tenants, for uploads of their own.
+        :param tokens: of tenants, for uploads of their own. :param verifier: of tokens that issuers make for them.
         :param logs: where edges' logs go; None takes none.
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
         self._audit = open_audit(store, clock)
         self._find_online: Callable[[Root], Online] = (lambda _: online) if isinstance(online, Online) else online
-        self._door = Door(token, tokens)
+        self._door = Door(token, tokens, verifier)
         self._registry = Registry(store, self._door, self._audit, lambda: self._state.book())
         self._changing = threading.Lock()
         self._pruning = threading.Lock()
@@ -111,15 +116,16 @@ class Origin:
 
     def make_app(self) -> web.Application:
         """The aiohttp application, with the loop that renews the timestamp."""
-        app = web.Application(middlewares=[answer_errors, one_host], client_max_size=ROLES_BODY_MAX)
+        app = web.Application(middlewares=[answer_errors, one_host, self._door.look], client_max_size=ROLES_BODY_MAX)
         app.add_routes(
             [
                 *self._registry.routes(),
                 web.post("/tuf/roles", self._submit_roles),
+                web.post("/tuf/check", self._check_roles),
+                web.get("/whoami", self._answer_whoami),
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
-                web.get("/tuf/{name}", self._get_metadata),
-                web.get("/log/{name:.+}", self._get_log),
+                *CatalogueFiles(self._store, self._log).routes(),
             ]
         )
         if self._logs is not None:
@@ -139,9 +145,13 @@ class Origin:
         """The one that edges are given now."""
         return self._state.timestamp
 
-    def change_tokens(self, token: str | None, log_token: str | None) -> None:
+    def record(self, service: str) -> ServiceRecord | None:
+        """What the catalogue says of a service now. Blocks while it is read."""
+        return self._state.book().record(service_path(service))
+
+    def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""
-        self._door.token = token
+        self._door.token, self._door.verifier = token, verifier
         if self._logs is not None:
             self._logs.token = log_token
 
@@ -161,12 +171,7 @@ class Origin:
 
     def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
         """The states before and after. :raises Lost: another origin was first."""
-        self._ledger.catch_up()
-        state, online = self._state, self._ledger.online
-        if (data := submitted.get(Root.type)) is not None:
-            online = self._find_online(follow([data], state.trust.root))
-        sizes, now = self._manifest_size, self._clock()
-        files, new = accept(state, submitted, sizes, online, now, submitter)
+        state, files, new = self._accepted(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
         self._audit.write(submitter, entries)
         try:
@@ -178,6 +183,30 @@ class Origin:
             raise
         self._enter()
         return state, new
+
+    def check_roles(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
+        """See whether `publish_roles` would publish it, once some manifests are here; nothing changes. Blocks.
+
+        :param coming: bytes of these manifests, by digest.
+        :raises VerificationError, OperatorError: as `publish_roles`.
+        """
+        with self._changing:
+            self._accepted(submitted, submitter, coming)
+
+    def _accepted(
+        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]
+    ) -> tuple[Published, Files, Published]:
+        """The state as it is, and what would be written for the one that would be."""
+        self._ledger.catch_up()
+        state, online = self._state, self._ledger.online
+        if (data := submitted.get(Root.type)) is not None:
+            online = self._find_online(follow([data], state.trust.root))
+
+        def size(digest: str) -> int | None:
+            here = self._manifest_size(digest)
+            return here if here is not None else coming.get(digest)
+
+        return (state, *accept(state, submitted, size, online, self._clock(), submitter))
 
     def _manifest_size(self, digest: str) -> int | None:
         """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
@@ -202,7 +231,7 @@ class Origin:
         try:
             now = self._clock()
             note({"what": "prune", **asdict(rules)})
-            pruning = Pruning(self._store, rules, now.timestamp())
+            pruning = Pruning(self._store, rules, now.timestamp(), self._registry.repositories)
             pruning.look()
             seen, withdrawn = 0, list[str]()
             while True:
@@ -220,6 +249,8 @@ class Origin:
                 note(*({"what": "pruned", "manifest": digest} for digest in gone))
                 time.sleep(PRUNE_PAUSE_S)
             pruning.blobs()
+            if not rules.dry_run:
+                self._registry.repositories.tidy()
             note({"what": "pruned", "blobs": pruning.result.blobs, "bytes": pruning.result.freed_bytes})
             return pruning.result, sorted(withdrawn)
         except PruneUnderWay:
@@ -268,6 +299,9 @@ class Origin:
 
     async def _renewing(self, _: web.Application) -> AsyncIterator[None]:
         """Renew in a thread of its own, for as long as the application runs."""
+        if self._store.shared:  # each request waits for round trips, in a thread
+            pool = ThreadPoolExecutor(BUCKET_THREADS, "bucket")
+            asyncio.get_running_loop().set_default_executor(pool)
         stop = threading.Event()
 
         def renew_again() -> None:
@@ -289,40 +323,21 @@ class Origin:
         await asyncio.to_thread(thread.join)
         self._registry.close()
 
-    async def _get_metadata(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        missing = OciError(404, "NAME_UNKNOWN", f"no metadata {name[:200]}")
-        try:
-            path = self._store.metadata_path(name)
-        except ValueError:
-            raise missing from None
-        if name == TIMESTAMP_FILE:  # whoever polls it revalidates
-            headers = {"Cache-Control": "no-cache", "Content-Type": "application/json"}
-            if (answer := await fresh(request, path, headers)) is None:
-                raise missing
-            return answer
-        if (size := await ask(self._store, path.size)) is None:
-            raise missing
-        headers = {"Cache-Control": FOR_EVER, "Content-Type": "application/json"}
-        return contents(request, path, size, headers)  # versioned: never changes once it counts
-
-    async def _get_log(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        if (data := await asyncio.to_thread(self._log.read, name)) is None:
-            raise OciError(404, "NAME_UNKNOWN", f"no file {name[:200]} of the log")
-        if name == CHECKPOINT_FILE:
-            return web.Response(body=data, content_type="text/plain", headers={"Cache-Control": "no-cache"})
-        return web.Response(body=data, headers={"Cache-Control": FOR_EVER})
-
     async def _submit_roles(self, request: web.Request) -> web.Response:
         submitter = self._door.submitter(request)
-        try:
-            body = json.loads(await request.read())
-            submitted = {str(role): text.encode() for role, text in body.items()}
-        except (ValueError, RecursionError, AttributeError):
-            raise OciError(400, "MANIFEST_INVALID", "a JSON object of role metadata as text expected") from None
+        submitted = parse_roles(await request.read())
         await asyncio.to_thread(self.publish_roles, submitted, submitter)
         return web.json_response({"roles": sorted(submitted), "ending": self._ending}, status=201)
+
+    async def _check_roles(self, request: web.Request) -> web.Response:
+        submitter = self._door.submitter(request)
+        submitted, coming = parse_check(await request.read())
+        await asyncio.to_thread(self.check_roles, submitted, submitter, coming)
+        return web.json_response({"roles": sorted(submitted)})
+
+    async def _answer_whoami(self, request: web.Request) -> web.Response:
+        about = whoami(self._door.submitter(request), self._door.issued(request))
+        return web.json_response(about, headers={"Cache-Control": "no-store"})
 
     async def _prune(self, request: web.Request) -> web.Response:
         self._door.operator(request, "to prune")
@@ -348,7 +363,7 @@ class Origin:
         :raises OciError: the request may not read what it has logged, or what was done to it.
         """
         submitter = self._door.submitter(request)
-        record = await asyncio.to_thread(self._state.book().record, service_path(service))
+        record = await asyncio.to_thread(self.record, service)
         if submitter.tenant and (record is None or record.tenant != submitter.tenant):
             raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant}, whose token was shown, expected")
         return record is not None

@@ -5,6 +5,7 @@
     artifacts/sha256/<2 hex>/<64 hex>   manifests of others, kept as they are
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest; the last one who writes it decides
+    repositories/ repository-names/     of other repositories: `origin/registry/repositories.py`
     tuf/<version>.<role>.json           role metadata, immutable; which of them counts, the timestamp says
     log/                                the log of snapshots, see `origin/registry/transparency.py`
     tuf/timestamp.json                  the one object that is replaced: only by who knows its present state
@@ -106,9 +107,9 @@ class Store:
         """Remove content that has not been used since a time; whether it is gone."""
         return self._uses.remove_unused(path, before_s)
 
-    def forget_referrer(self, subject: str, digest: str) -> None:
-        """Take an artifact that is gone off the list of what refers to `subject`."""
-        if self.artifact_path(digest).size() is None:
+    def forget_referrer(self, subject: str, digest: str, *, though_here: bool = False) -> None:
+        """Take an artifact that is gone, or shall be listed no more, off the list of what refers to `subject`."""
+        if though_here or self.artifact_path(digest).size() is None:
             self.blobs.delete(f"{self._referrers_key(subject)}/{digest.removeprefix('sha256:')}")
 
     def blob_path(self, digest: str) -> Place:

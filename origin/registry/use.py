@@ -6,11 +6,11 @@ look at that and the removal nobody may slip in:
 - **A folder** has one origin: the time of a file's last change says when it was used, and a lock orders both.
 - **A bucket** has several origins, and no way to remove an object on a condition. So both sides write before they
   read. Who uses old content writes a mark (`used/<kind>/<hex>`), then reads the note of what is being removed
-  (`prune/doomed.json`). Who prunes writes the note, then reads time and mark of each object, then removes it. One of
-  both sees the other: the content stays, or its user waits for the end of the removal and finds out what is left. The
-  note ends by itself, and what it names is removed only well before, so an origin that dies in the middle stops nobody
-  for longer than `DOOMED_S`. Content that was written or marked within `FRESH_S` needs none of this: nothing younger
-  than the least grace time is ever removed, which is twice as long.
+  (`prune/doomed.json`), then whether the content is there. Who prunes writes the note, then reads time and mark of each
+  object, then removes it. One of both sees the other: the content stays, or its user waits for the end of the removal
+  and finds out what is left. The note ends by itself, and what it names is removed only well before, so an origin that
+  dies in the middle stops nobody for longer than `DOOMED_S`. Content that was written or marked within `FRESH_S` needs
+  none of this: nothing younger than the least grace time is ever removed, which is twice as long.
 """
 
 import json
@@ -120,11 +120,10 @@ class BucketUse:
     def put(self, place: Place, data: Data, content_type: str = "") -> None:
         """As `Use.put`."""
         self._fresh.pop(place.key, None)
+        begun_s = self._now_s()
         while True:
             self._blobs.put(place.key, data, content_type)
-            if not self._await_removal(place.key):
-                break
-            if self._blobs.head(place.key) is not None:
+            if self._await_removal(place.key) < begun_s - MARGIN_S or self._blobs.head(place.key) is not None:
                 break
 
     def marks(self, kind: str) -> dict[str, float]:
@@ -149,7 +148,7 @@ class BucketUse:
         finally:
             self._deadline = 0.0
             try:
-                self._blobs.swap(NOTE, tag, json.dumps({"until_s": 0, "ended_s": until}).encode())
+                self._blobs.swap(NOTE, tag, json.dumps({"until_s": 0, "ended_s": self._now_s()}).encode())
             except Changed:
                 pass  # it was over, and another has begun
 
@@ -164,16 +163,16 @@ class BucketUse:
         self._blobs.delete(mark)
         return True
 
-    def _await_removal(self, key: str) -> bool:
-        """Until a note that names this is over; whether there was one."""
-        waited = False
+    def _await_removal(self, key: str) -> float:
+        """Until no note names this; when content was removed last, at the latest, in seconds since 1970."""
         while (found := self._blobs.read(NOTE)) is not None:
-            until_s = _until(found[0])
-            if until_s <= self._now_s() or key not in json.loads(found[0])["keys"]:
-                break
-            waited = True
+            note, now_s = json.loads(found[0]), self._now_s()
+            if note["until_s"] <= now_s:
+                return float(note.get("ended_s", note["until_s"]))
+            if key not in note["keys"]:
+                return now_s
             time.sleep(POLL_S)
-        return waited
+        return 0.0
 
     def _remember(self, key: str, size: int, left_s: float) -> None:
         if len(self._fresh) >= REMEMBERED:

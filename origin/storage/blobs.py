@@ -122,7 +122,12 @@ def content_type_of(key: str) -> str:
 
 def cache_control_of(key: str) -> str:
     """For how long others may keep an object: for ever, where it never changes under its key."""
-    return FOR_EVER if _VERSIONED.match(key) else REVALIDATED
+    return FOR_EVER if is_immutable(key) else REVALIDATED
+
+
+def is_immutable(key: str) -> bool:
+    """Whether an object, once it is there, is never another under this key."""
+    return _VERSIONED.match(key) is not None
 
 
 def size_of(data: Data) -> int:

@@ -1,7 +1,8 @@
 """A copy of a store that others write to meanwhile: whole whenever it was begun, and whenever it ends.
 
 What is written last is read first, and written last: an object is in the copy only after all that it names. The
-timestamp that is copied is the one of the beginning, so the copy says what was published then.
+timestamp that is copied is the one of the beginning, so the copy says what was published then. The log of snapshots,
+whose files are replaced by longer ones, is copied before, again if it grew meanwhile: it is never ahead of the rest.
 """
 
 import json
@@ -15,8 +16,11 @@ from vmimage.errors import OperatorError
 
 TIMESTAMP: Final = "tuf/timestamp.json"
 PART_BYTES: Final = 8 << 20  # of a larger object is in memory at once
+CHECKPOINT: Final = "log/checkpoint"
+LOG_TRIES: Final = 100  # while others publish all the time
 AT_ONCE: Final = 16  # objects under way
-# What names others before what it names. All else (tags, referrers, audit, logs) names by digest, and may miss.
+# What names others before what it names. The log is there already; all else, as tags and audit lines, names by digest,
+# and may miss.
 ORDER: Final = ("changes", "tuf", "feed", "artifacts", "manifests", "blobs")
 LEFT_OUT: Final = ("used", "prune", "probe", "clock")  # of the work of the origins of that store alone
 
@@ -30,11 +34,11 @@ class Copied(NamedTuple):
 
 
 def in_order(listed: Callable[[str], Iterable[Listed]]) -> Iterator[Listed]:
-    """Objects in the order in which they are looked for; those that come meanwhile may be among them or not.
+    """All but the log, in the order in which it is looked for; those that come meanwhile may be among them or not.
 
     :param listed: all under a prefix.
     """
-    seen: set[str] = set()
+    seen = {"log"}
     for prefix in (*ORDER, ""):
         for each in listed(prefix):
             top = each.key.partition("/")[0]
@@ -50,6 +54,7 @@ def copy(source: BlobStore, target: BlobStore) -> Copied:
     :raises OperatorError: there is no catalogue in `source`, or a newer one, or another's, in `target`.
     :raises OSError: either cannot be read or written; what was copied stays, and the next copy goes on.
     """
+    checkpoint, sizes = _copy_log(source, target)
     found, there = source.read(TIMESTAMP), target.read(TIMESTAMP)
     if found is None:
         raise OperatorError(f"a store with a catalogue expected, got one without {TIMESTAMP}: name one of origins")
@@ -58,11 +63,29 @@ def copy(source: BlobStore, target: BlobStore) -> Copied:
     objects = list(in_order(source.list))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         # Written in the reverse order, so that a copy that is cut off names nothing that is not there.
-        sizes = list(pool.map(lambda each: _copy(source, target, each), reversed(objects)))
+        sizes += pool.map(lambda each: _copy(source, target, each), reversed(objects))
+    if checkpoint is not None:
+        target.put(CHECKPOINT, checkpoint)
     if there is None or there[0] != found[0]:
         target.swap(TIMESTAMP, there[1] if there is not None else None, found[0])
     written = [size for size in sizes if size is not None]
     return Copied(len(written), len(sizes) - len(written), sum(written))
+
+
+def _copy_log(source: BlobStore, target: BlobStore) -> tuple[bytes | None, list[int | None]]:
+    """The checkpoint over the files that were copied, which is written when the rest is there; None without a log.
+
+    :raises OperatorError: it grew at each try.
+    """
+    sizes: list[int | None] = []
+    for _ in range(LOG_TRIES):
+        found = source.read(CHECKPOINT)
+        if found is None:
+            return None, sizes
+        sizes += [_copy(source, target, each) for each in source.list("log") if each.key != CHECKPOINT]
+        if source.read(CHECKPOINT) == found:
+            return found[0], sizes
+    raise OperatorError("a moment without a new version expected, in which the log is copied: run it again")
 
 
 def _copy(source: BlobStore, target: BlobStore, listed: Listed) -> int | None:

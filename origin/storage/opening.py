@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from origin.storage.blobs import BlobStore, checked
+from origin.storage.caching import Cached
 from origin.storage.files import Files
 from origin.storage.probe import require_comparing
 from vmimage.errors import OperatorError
@@ -32,6 +33,7 @@ def open_store(text: str, *, reading: bool = False) -> BlobStore:
     except ImportError as error:
         raise OperatorError(f"{text}: {error.name} is missing: pip install 'nunatak[s3]'") from None
     store = S3(match[1], prefix)
-    if not reading:
-        require_comparing(store, text)
-    return store
+    if reading:
+        return store
+    require_comparing(store, text)
+    return Cached(store)

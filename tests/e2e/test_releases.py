@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
 
 GOOD = """#include <nunatak.h>
 static void page(nk_request *request) {
-    nk_header(request, "Cache-Control", "%(cache)s");
-    nk_printf(request, "%(word)s\\n");
+    nk_header(request, "Cache-Control", "max-age=600");
+    nk_printf(request, "%s\\n");
 }
 int main(void) { return nk_serve(page); }
 """
@@ -38,6 +38,7 @@ static void page(nk_request *request) {
 }
 int main(void) { return nk_serve(page); }
 """
+PROGRAMS = {"old": GOOD % "old", "new": GOOD % "new", "crashes": CRASHES, "fails": FAILS}
 
 
 @pytest.fixture(scope="module")
@@ -49,32 +50,28 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def images(fleet: Site, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Images of these programs, each built once."""
+def images(fleet: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Images of the programs."""
     folder, built = tmp_path_factory.mktemp("programs"), dict[str, Path]()
-
-    def build(name: str, text: str) -> Path:
-        if name not in built:
-            source = folder / f"{name}.c"
-            source.write_text(text)
-            built[name] = fleet.build(source, name=f"release-{name}")
-        return built[name]
-
-    return build
+    for name, text in PROGRAMS.items():
+        source = folder / f"{name}.c"
+        source.write_text(text)
+        built[name] = fleet.build(source, name=f"release-{name}")
+    return built
 
 
-def _good(word: str, cache: str = "no-store") -> tuple[str, str]:
-    return f"{word}-{cache}", GOOD % {"word": word, "cache": cache}
-
-
-def _options(site: Site) -> list[str]:
-    return ["--origin", site.origin.url, "--keys", str(site.keys)]
-
-
-def _release(site: Site, command: str, *words: str) -> str:
-    result = CliRunner().invoke(APP, ["release", command, *words, *_options(site)])
+def _run(site: Site, *words: str) -> str:
+    result = CliRunner().invoke(APP, [*words, "--origin", site.origin.url, "--keys", str(site.keys)])
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def _release(site: Site, *words: str) -> str:
+    return _run(site, "release", *words)
+
+
+def _publish(site: Site, image: Path, service: str) -> None:
+    _run(site, "publish", str(image), "--service", service, "--host", f"{service}.test")
 
 
 def _start(site: Site, image: Path, service: str, *words: str) -> None:
@@ -109,13 +106,13 @@ def _visitor(number: int) -> dict[str, str]:
 
 
 def test_a_candidate_that_crashes_is_stopped_by_the_edge_and_stays_so_over_a_restart(
-    fleet: Site, images: Callable[..., Path]
+    fleet: Site, images: dict[str, Path]
 ) -> None:
     """A few of its visitors fail, all others are served, and nobody has done anything."""
     site, edge = fleet, fleet.edges[0]
-    site.publish(images(*_good("stable")), "crashing")
-    assert _ask(edge, "crashing").body == b"stable\n"
-    _start(site, images("crashes", CRASHES), "crashing", "--percent", "20")
+    _publish(site, images["old"], "crashing")
+    assert _ask(edge, "crashing").body == b"old\n"
+    _start(site, images["crashes"], "crashing", "--percent", "20")
     eventually(partial(_is, edge, "crashing", "open"), "the candidate is open")
     answers = [_ask(edge, "crashing", _visitor(number)) for number in range(120)]
     failed = [answer for answer in answers if answer.status != 200]
@@ -127,7 +124,7 @@ def test_a_candidate_that_crashes_is_stopped_by_the_edge_and_stays_so_over_a_res
     edge.stop()
     site.restart(edge)
     answers = [_ask(edge, "crashing", _visitor(number)) for number in range(40)]
-    assert {answer.body for answer in answers} == {b"stable\n"}
+    assert {answer.body for answer in answers} == {b"old\n"}
     assert _state(edge, "crashing") == "stopped"
     assert any("candidate" in line and "stopped by the edge: " in line for line in _log(site, "crashing"))
     _release(site, "back", "crashing")
@@ -139,14 +136,56 @@ def _ask_all(edge: Server, service: str, count: int, path: str = "/") -> dict[in
     return {number: _ask(edge, service, _visitor(number), path).body.decode() for number in range(count)}
 
 
+def _named_edge(site: Site, name: str, pop: str) -> Server:
+    file = site.folder / f"{name}.token"
+    file.touch(0o600)
+    file.write_text(CliRunner().invoke(APP, ["token", "add", "--keys", str(site.keys), "--edge", name]).stdout)
+    return site.add_edge(config={"edge_name": name, "edge_token": str(file), "pop": pop})
+
+
+def test_what_two_edges_stop_the_origin_freezes_on_all_of_them(fleet: Site, images: dict[str, Path]) -> None:
+    """The third has had no visitor for the candidate, and lets none come. One alone would not do."""
+    edges = [_named_edge(fleet, f"edge-{pop}", pop) for pop in ("ams", "fra", "lhr")]
+    _publish(fleet, images["old"], "frozen")
+    _start(fleet, images["crashes"], "frozen", "--percent", "50", "--pop", "ams", "--pop", "fra", "--pop", "lhr")
+    for edge in edges:
+        _ask(edge, "frozen")
+        eventually(partial(_is, edge, "frozen", "open"), "the candidate is open")
+    elsewhere = fleet.edges[0]
+    assert {_ask(elsewhere, "frozen", _visitor(number)).body for number in range(20)} == {b"old\n"}
+    assert _state(elsewhere, "frozen") == ""
+
+    def stop(edge: Server) -> None:
+        for number in range(1000):
+            if _state(edge, "frozen") == "stopped":
+                return
+            _ask(edge, "frozen", _visitor(number))
+
+    def told(name: str) -> dict[str, Any]:
+        found = json.loads(_release(fleet, "status", "frozen", "--json"))["fleet"]
+        return {"frozen": found["frozen"], **{each["edge"]: each["stopped"] for each in found["edges"]}}
+
+    stop(edges[0])
+    eventually(lambda: bool(told("frozen").get("edge-ams")), "the origin hears of the first")
+    assert not told("frozen")["frozen"]
+    stop(edges[1])
+    eventually(partial(_is, edges[2], "frozen", "stopped"), "the third is told")
+    assert _described(edges[2], "frozen")["release"]["candidate"]["failed"] <= 1  # of the look that made it known
+    assert told("frozen")["frozen"]
+    assert "edge-lhr in lhr: " in _release(fleet, "status", "frozen")
+    for edge in edges:
+        edge.stop()
+        fleet.edges.remove(edge)
+
+
 def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back(
-    fleet: Site, images: Callable[..., Path]
+    fleet: Site, images: dict[str, Path]
 ) -> None:
     """Kept answers too are each version's own: both say that they may be kept."""
     edge = fleet.edges[0]
-    fleet.publish(images(*_good("old", "max-age=600")), "staged")
+    _publish(fleet, images["old"], "staged")
     assert set(_ask_all(edge, "staged", 3).values()) == {"old\n"}
-    _start(fleet, images(*_good("new", "max-age=600")), "staged", "--percent", "20")
+    _start(fleet, images["new"], "staged", "--percent", "20")
     eventually(partial(_is, edge, "staged", "open"), "the candidate is open")
     few = _ask_all(edge, "staged", 60)
     assert 2 <= sum(body == "new\n" for body in few.values()) <= 30
@@ -164,7 +203,7 @@ def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back
     _release(fleet, "finish", "staged")
     eventually(partial(_is, edge, "staged", ""), "it is finished")
     assert set(_ask_all(edge, "staged", 20).values()) == {"new\n"}
-    _start(fleet, images(*_good("old", "max-age=600")), "staged", "--percent", "100")
+    _start(fleet, images["old"], "staged", "--percent", "100")
     eventually(partial(_is, edge, "staged", "open"), "another is open")
     assert set(_ask_all(edge, "staged", 20).values()) == {"old\n"}
     _release(fleet, "back", "staged")
@@ -173,11 +212,11 @@ def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back
 
 
 def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the_publisher_says_so(
-    fleet: Site, images: Callable[..., Path]
+    fleet: Site, images: dict[str, Path]
 ) -> None:
     edge = fleet.edges[0]
-    fleet.publish(images(*_good("stable")), "sticky")
-    _start(fleet, images(*_good("candidate")), "sticky", "--percent", "50")
+    _publish(fleet, images["old"], "sticky")
+    _start(fleet, images["new"], "sticky", "--percent", "50")
     _ask(edge, "sticky")
     eventually(partial(_is, edge, "sticky", "open"), "the candidate is open")
     versions = set()
@@ -190,7 +229,7 @@ def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the
         assert all("set-cookie" not in answer.headers for answer in again)
         assert {answer.body for answer in again} == {first.body}
         versions.add(first.body)
-    assert versions == {b"stable\n", b"candidate\n"}
+    assert versions == {b"old\n", b"new\n"}
     plain = _ask(edge, "sticky", _visitor(1))
     assert "set-cookie" not in plain.headers
     for choice in ("stable", "candidate"):
@@ -198,19 +237,19 @@ def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the
     _release(fleet, "back", "sticky")
     eventually(partial(_is, edge, "sticky", ""), "it is taken back")
     assert "x-nunatak-version" not in _ask(edge, "sticky").headers
-    _start(fleet, images(*_good("candidate")), "sticky", "--percent", "1", "--choose", "--sticky", "address")
+    _start(fleet, images["new"], "sticky", "--percent", "1", "--choose", "--sticky", "address")
     eventually(partial(_is, edge, "sticky", "open"), "one that may be chosen is open")
     for choice in ("stable", "candidate"):
         chosen = _ask(edge, "sticky", {**HTTPS, "X-Nunatak-Choose": choice})
-        assert chosen.body == f"{choice}\n".encode()
+        assert chosen.body == {"stable": b"old\n", "candidate": b"new\n"}[choice]
         assert "set-cookie" not in chosen.headers
 
 
-def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: Callable[..., Path]) -> None:
+def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: dict[str, Path]) -> None:
     edge = fleet.edges[0]
-    fleet.publish(images(*_good("stable")), "missing")
-    assert _ask(edge, "missing").body == b"stable\n"
-    _start(fleet, images(*_good("lost")), "missing", "--percent", "100")
+    _publish(fleet, images["old"], "missing")
+    assert _ask(edge, "missing").body == b"old\n"
+    _start(fleet, images["new"], "missing", "--percent", "100")
     digest = json.loads(_release(fleet, "status", "missing", "--json"))["candidate"]["image"]
     _release(fleet, "back", "missing")
     eventually(partial(_is, edge, "missing", ""), "it is taken back")
@@ -221,84 +260,87 @@ def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: Ca
     assert away
     kept = {path: path.read_bytes() for path in away}
     fleet.restart(edge)
-    _start(fleet, images(*_good("lost")), "missing", "--percent", "100")
+    _start(fleet, images["new"], "missing", "--percent", "100")
     for path in away:
         path.unlink()
-    assert _ask(edge, "missing").body == b"stable\n"
+    assert _ask(edge, "missing").body == b"old\n"
     eventually(lambda: bool((_described(edge, "missing")["release"] or {}).get("cause")), "it is tried")
-    assert {_ask(edge, "missing", _visitor(number)).body for number in range(20)} == {b"stable\n"}
+    assert {_ask(edge, "missing", _visitor(number)).body for number in range(20)} == {b"old\n"}
     assert _state(edge, "missing") == "preparing"
     assert sum(count for name, count in metrics(edge).items() if name.startswith("releases_not_begun_total")) == 1
     for path, data in kept.items():
         path.write_bytes(data)
     eventually(partial(_is, edge, "missing", "open"), "it is tried again")
-    assert _ask(edge, "missing").body == b"lost\n"
+    assert _ask(edge, "missing").body == b"new\n"
 
 
 def test_a_new_version_that_is_missing_leaves_the_one_that_works_also_over_a_restart(
-    fleet: Site, images: Callable[..., Path]
+    fleet: Site, images: dict[str, Path]
 ) -> None:
-    edge, refused = fleet.edges[0], images(*_good("gone"))
-    fleet.publish(images(*_good("stable")), "kept")
-    fleet.publish(refused, "other")  # so that its blobs are at the origin, and its manifest's name is known
-    assert _ask(edge, "kept").body == b"stable\n"
-    digest = json.loads(fleet.run("services", "show", "other", "--json", *_options(fleet)))["image"]
+    edge, refused = fleet.edges[0], images["new"]
+    _publish(fleet, images["old"], "kept")
+    _publish(fleet, refused, "other")  # so that its blobs are at the origin, and its manifest's name is known
+    edge.stop()
+    shutil.rmtree(fleet.folder / "edge-1" / "blobs")  # it may have the new one from another test
+    fleet.restart(edge)
+    assert _ask(edge, "kept").body == b"old\n"
+    digest = json.loads(_run(fleet, "services", "show", "other", "--json"))["image"]
     manifests = [path for path in fleet.store.rglob(f"*{digest[7:]}*") if path.is_file()]
     kept = {path: path.read_bytes() for path in manifests}
-    fleet.publish(refused, "kept")
+    _publish(fleet, refused, "kept")
     for path in manifests:
         path.unlink()
-    for _ in range(2):
-        eventually(lambda: _ask(edge, "kept").body == b"stable\n" and _refused(edge) == digest, "the last good goes on")
+    for _ in range(2):  # the second time it knows by its file
+        eventually(lambda: _ask(edge, "kept").body == b"old\n" and _refused(edge) == digest, "the last good goes on")
         edge.stop()
         fleet.restart(edge)
     assert sum(count for name, count in metrics(edge).items() if name.startswith("fell_back_total")) == 0
-    assert _ask(edge, "kept").body == b"stable\n"
+    assert _ask(edge, "kept").body == b"old\n"
     for path, data in kept.items():
         path.write_bytes(data)
-    fleet.publish(images(*_good("next")), "kept")
-    eventually(lambda: _ask(edge, "kept").body == b"next\n", "what the catalogue says then is served")
-    assert _refused(edge) is None
+    _publish(fleet, images["old"], "kept")
+    eventually(lambda: _refused(edge) is None, "what the catalogue says now is served")
+    assert _ask(edge, "kept").body == b"old\n"
 
 
 def _refused(edge: Server) -> object:
     return _described(edge, "kept")["refused"]
 
 
-def test_the_operator_pins_a_version_and_with_it_ends_a_release(fleet: Site, images: Callable[..., Path]) -> None:
+def test_the_operator_pins_a_version_and_with_it_ends_a_release(fleet: Site, images: dict[str, Path]) -> None:
     edge = fleet.edges[0]
-    fleet.publish(images(*_good("old")), "pinned")
-    fleet.publish(images(*_good("stable")), "pinned")
-    _start(fleet, images(*_good("candidate")), "pinned", "--percent", "100")
+    _publish(fleet, images["old"], "pinned")
+    _publish(fleet, images["new"], "pinned")
+    _start(fleet, images["fails"], "pinned", "--percent", "100")
     assert _ask(edge, "pinned").status == 200
-    eventually(lambda: _ask(edge, "pinned").body == b"candidate\n", "the candidate is open")
-    fleet.run("hold", "pin", "pinned", "--version", "2", *_options(fleet))
-    eventually(lambda: _ask(edge, "pinned").body == b"stable\n", "the stable version alone")
+    eventually(lambda: _ask(edge, "pinned").body.startswith(b"candidate"), "the candidate is open")
+    _run(fleet, "hold", "pin", "pinned", "--version", "2")
+    eventually(lambda: _ask(edge, "pinned").body == b"new\n", "the stable version alone")
     assert _state(edge, "pinned") == ""
-    fleet.run("hold", "pin", "pinned", "--version", "1", *_options(fleet))
+    _run(fleet, "hold", "pin", "pinned", "--version", "1")
     eventually(lambda: _ask(edge, "pinned").body == b"old\n", "an earlier version")
-    assert "pin pinned 1" in fleet.run("hold", "list", *_options(fleet))
-    fleet.run("hold", "unpin", "pinned", *_options(fleet))
-    eventually(lambda: _ask(edge, "pinned").body == b"candidate\n", "what the publisher says")
+    assert "pin pinned 1" in _run(fleet, "hold", "list")
+    _run(fleet, "hold", "unpin", "pinned")
+    eventually(lambda: _ask(edge, "pinned").body.startswith(b"candidate"), "what the publisher says")
     digest = json.loads(_release(fleet, "status", "pinned", "--json"))["candidate"]["image"]
-    fleet.run("hold", "add", "--image", digest, *_options(fleet))
-    eventually(lambda: _ask(edge, "pinned").body == b"stable\n", "the candidate is held, and nothing else")
-    fleet.run("hold", "release", "--image", digest, *_options(fleet))
+    _run(fleet, "hold", "add", "--image", digest)
+    eventually(lambda: _ask(edge, "pinned").body == b"new\n", "the candidate is held, and nothing else")
+    _run(fleet, "hold", "release", "--image", digest)
 
 
-def test_one_that_fails_one_in_ten_is_stopped_by_windows(fleet: Site, images: Callable[..., Path]) -> None:
+def test_one_that_fails_one_in_ten_is_stopped_by_windows(fleet: Site, images: dict[str, Path]) -> None:
     """Few are needed, as the publisher says; the windows themselves last five seconds each."""
     edge = fleet.edges[0]
-    fleet.publish(images(*_good("stable")), "failing")
+    _publish(fleet, images["old"], "failing")
     gates = ("--requests", "60", "--windows", "1", "--crashes", "10")
-    _start(fleet, images("fails", FAILS), "failing", "--percent", "100", *gates)
+    _start(fleet, images["fails"], "failing", "--percent", "100", *gates)
     _ask(edge, "failing")
     eventually(partial(_is, edge, "failing", "open"), "the candidate is open")
     answers = [_ask(edge, "failing", _visitor(number)) for number in range(60)]
     assert 4 <= sum(answer.status == 500 for answer in answers) <= 8
     eventually(partial(_is, edge, "failing", "stopped"), "it is stopped")
     assert _described(edge, "failing")["release"]["cause"] == "errors"
-    assert _ask(edge, "failing").body == b"stable\n"
+    assert _ask(edge, "failing").body == b"old\n"
 
 
 def _log(site: Site, service: str) -> list[str]:

@@ -79,11 +79,12 @@ def test_the_first_requests_are_bound_by_nothing() -> None:
 
 
 def test_a_member_above_its_bound_by_its_heart_beat_gets_nothing() -> None:
-    loads = Loads([Member("busy", load=140.0), Member("one", load=80.0), Member("two", load=80.0)])
+    loads = Loads([Member("busy", load=160.0), Member("one", load=70.0), Member("two", load=70.0)])
     assert not loads.fits("busy")
+    assert Loads([Member("busy", load=130.0), Member("one", load=85.0), Member("two", load=85.0)]).fits("busy")
     assert loads.fits("one")
     assert not loads.fits("a stranger")
-    twice = Loads([Member("busy", 2.0, load=140.0), Member("one", load=80.0), Member("two", load=80.0)])
+    twice = Loads([Member("busy", 2.0, load=160.0), Member("one", load=80.0), Member("two", load=80.0)])
     assert twice.fits("busy"), "it has twice the weight"
 
 

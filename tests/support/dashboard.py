@@ -176,6 +176,8 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 [
                     (rate("nunatak_crashes_total", "error"), "{{error}}"),
                     (rate("nunatak_limit_hits_total", "limit"), "limit {{limit}}"),
+                    (rate("nunatak_releases_stopped_total", "cause"), "candidates stopped: {{cause}}"),
+                    (rate("nunatak_fell_back_total", "reason"), "back to the last good version: {{reason}}"),
                 ],
             ),
             Panel(

@@ -17,6 +17,7 @@ from origin.model.publication import Publication
 from origin.model.tokens import Tokens
 from origin.publish.client import carry_out
 from origin.registry.logs import Logs
+from origin.registry.oidc import Verifier
 from origin.registry.roles import Online
 from origin.registry.server import Origin, serve
 from origin.registry.store import Store
@@ -101,6 +102,7 @@ def running_origin(
     logs: Logs | None = None,
     online: Callable[[Root], Online] | None = None,
     now: datetime | None = None,
+    verifier: Verifier | None = None,
 ) -> Iterator[str]:
     """An origin on loopback; the value is its URL.
 
@@ -119,7 +121,10 @@ def running_origin(
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        origin = Origin(store, keys.metadata, online or keys.online, token=token, tokens=tokens, logs=logs, clock=clock)
+        signers = online or keys.online
+        origin = Origin(
+            store, keys.metadata, signers, token=token, tokens=tokens, logs=logs, verifier=verifier, clock=clock
+        )
         await serve(origin, "127.0.0.1", 0, ready, stop)
 
     def run() -> None:

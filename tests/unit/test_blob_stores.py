@@ -1,6 +1,7 @@
 """Is every store the same store: a folder, memory, and buckets of two servers, with races of many writers?"""
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from threading import Barrier
 import pytest
 
 from origin.storage.blobs import BlobStore, Changed
+from origin.storage.caching import PART_BYTES, Cached
 from origin.storage.files import Files
 from origin.storage.memory import Memory
 from origin.storage.opening import open_store
@@ -32,6 +34,8 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         def opened(kind: str) -> BlobStore:
             if kind == "memory":
                 return Memory()
+            if kind == "cached":
+                return Cached(Memory())
             if kind == "files":
                 return Files(tmp_path_factory.mktemp("files"))
             if kind not in started:
@@ -45,7 +49,7 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         yield opened
 
 
-@pytest.fixture(params=["files", "memory", "moto", "seaweed"])
+@pytest.fixture(params=["files", "memory", "cached", "moto", "seaweed"])
 def store(buckets: Callable[[str], BlobStore], request: pytest.FixtureRequest) -> Iterator[BlobStore]:
     opened = buckets(request.param)
     yield opened
@@ -168,6 +172,59 @@ def test_a_list_is_of_whole_segments_and_of_all_pages(store: BlobStore, request:
     assert len({each.key for each in store.list("")}) == several + 3
 
 
+# What is kept of a bucket in memory.
+
+
+class Counting(Memory):
+    """A bucket that counts what is read of it, and is slow enough for many to meet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gets = 0
+
+    def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
+        self.gets += 1
+        return super().get(key, first, last)
+
+
+def test_what_never_changes_is_fetched_once_however_many_ask() -> None:
+    bucket = Counting()
+    store = Cached(bucket)
+    store.put("blobs/a", b"x" * (2 * PART_BYTES))
+    assert len(race(lambda _: store.get("blobs/a", 0, PART_BYTES - 1) == b"x" * PART_BYTES)) == RACERS
+    assert bucket.gets == 1
+    for part in ((0, PART_BYTES), (1, 5), (0, None)):  # too long, or not from the beginning of a part
+        for _ in range(2):
+            store.get("blobs/a", *part)
+    assert bucket.gets == 7
+    store.put("tuf/timestamp.json", b"1")
+    for _ in range(3):
+        assert store.get("tuf/timestamp.json") == b"1"
+    assert bucket.gets == 10
+
+
+def test_what_is_kept_in_memory_is_bounded_and_the_last_used_stay() -> None:
+    bucket = Counting()
+    store = Cached(bucket, limit_bytes=1000)
+    for number in range(12):
+        store.put(f"blobs/{number}", b"x" * 100)
+        store.get(f"blobs/{number}")
+        store.get("blobs/0")
+    before = bucket.gets
+    for number in (0, *range(3, 12)):
+        store.get(f"blobs/{number}")
+    assert bucket.gets == before
+    store.get("blobs/1")
+    assert bucket.gets == before + 1
+    with pytest.raises(FileNotFoundError):
+        store.get("blobs/none")
+    store.put("blobs/none", b"y")
+    assert store.get("blobs/none") == b"y"
+    store.delete("blobs/none")
+    with pytest.raises(FileNotFoundError):
+        store.get("blobs/none")
+
+
 # Whether a store compares.
 
 
@@ -212,6 +269,13 @@ def test_options_that_name_no_store(monkeypatch: pytest.MonkeyPatch) -> None:
             open_store(text)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.0.2.1:9")
     with pytest.raises(OperatorError, match="https expected"):
+        open_store("s3://bucket")
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "origin.storage.s3", raising=False)
+    with pytest.raises(OperatorError, match=r"pip install 'nunatak\[s3\]'"):
         open_store("s3://bucket")
 
 

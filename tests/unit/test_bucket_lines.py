@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from origin.registry import log_lines
-from origin.registry.audit import BucketAudit
+from origin.registry.audit import BucketAudit, FileAudit
 from origin.registry.log_lines import BucketLines, FolderLines, Lines
 from origin.registry.names import Submitter
 from origin.storage.memory import Memory
@@ -144,6 +144,15 @@ def test_audit_lines_of_several_origins_are_read_in_their_order(bucket: Memory) 
     assert [each["number"] for each in found] == list(range(6))
     assert {each.key[:14] for each in bucket.list("audit")} == {"audit/2026-12/", "audit/2027-01/"}
     assert BucketAudit(bucket, lambda: now[0] + timedelta(days=400)).of_service("shop") == b""
+
+
+def test_lines_of_the_folder_that_a_bucket_was_come_first(bucket: Memory, tmp_path: Path) -> None:
+    at = datetime(2026, 6, 1, tzinfo=UTC)
+    FileAudit(tmp_path / "audit.jsonl", lambda: at).write(OPERATOR, [{"service": "shop", "number": 1}])
+    bucket.put("audit.jsonl", (tmp_path / "audit.jsonl").read_bytes())
+    audit = BucketAudit(bucket, lambda: at)
+    audit.write(OPERATOR, [{"service": "shop", "number": 2}])
+    assert [json.loads(each)["number"] for each in audit.of_service("shop").splitlines()] == [1, 2]
 
 
 def test_what_is_read_of_audit_lines_is_bounded(bucket: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

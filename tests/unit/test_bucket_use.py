@@ -1,5 +1,6 @@
 """Content in a bucket: what one origin is about to name, another does not remove, whichever of both writes first."""
 
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from origin.registry.use import DOOMED_S, FRESH_S, MARGIN_S, NOTE, BucketUse, Pr
 from origin.storage.memory import Memory
 from origin.storage.place import Place
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication
+from tests.support.turns import Taking, Turns
 from vmimage.archive import ImageBundle
 from vmimage.manifest import digest_of
 
@@ -117,7 +119,7 @@ def test_content_that_comes_while_it_is_removed_is_there_afterwards(bucket: Memo
 
         def removed() -> None:
             bucket.delete(place.key)  # the look came before the new bytes
-            bucket.put(NOTE, json.dumps({"until_s": 0}).encode())
+            bucket.put(NOTE, json.dumps({"until_s": 0, "ended_s": time.now_s}).encode())
 
         time.slept = removed
         user.put(place, b"x")
@@ -148,6 +150,37 @@ def test_the_note_of_an_origin_that_died_ends(bucket: Memory, place: Place, time
     assert DOOMED_S - 1 < time.now_s - begun < DOOMED_S + 1
     with other.dooming([place]):
         assert not other.remove_unused(place, time.now_s - HOUR_S)
+
+
+@pytest.mark.parametrize("act", ["use", "put"])
+def test_in_whatever_order_both_take_their_turns_what_is_there_for_its_user_stays(
+    bucket: Memory, place: Place, time: Time, act: str
+) -> None:
+    """Every order of the first nine calls of both: removed and told so, or used and there."""
+    time.now_s += 2 * DAY_S
+    seen = set()
+    for order in itertools.product((0, 1), repeat=9):
+        turns, copied = Turns(order), bucket.copied()
+        for_pruning, for_user = (Taking(copied, turns, actor) for actor in (0, 1))
+        pruning, user = BucketUse(for_pruning), BucketUse(for_user)
+        doomed, used = Place(for_pruning, place.key), Place(for_user, place.key)
+
+        def prune(pruning: BucketUse = pruning, doomed: Place = doomed) -> bool:
+            with pruning.dooming([doomed]):
+                return pruning.remove_unused(doomed, time.now_s - HOUR_S)
+
+        def name(user: BucketUse = user, used: Place = used) -> int | None:
+            if act == "use":
+                return user.use(used)
+            user.put(used, b"x")
+            return 1
+
+        removed, size = turns.run((prune, name))
+        there = copied.head(place.key) is not None
+        assert there == (size is not None), order
+        seen.add((removed, there))
+    # A put comes before, after, or a second time when what it wrote was removed.
+    assert seen == {(True, act == "put"), (False, True)}
 
 
 # A whole prune.

@@ -39,6 +39,8 @@ CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({"free_files": LEAST_FREE_FILES - 1}, ["disk_full"], ""),
     ({"failing": ("tick: failed",)}, ["work_fails"], ""),
     ({"secrets": ("a mode",)}, ["secrets_refused"], ""),
+    ({"stopped": ("the candidate of a",)}, ["candidate_stopped"], ""),
+    ({"refused": ("version 2 of a",)}, ["version_refused"], ""),
     ({"ending": ("root ends",)}, ["trust_ends"], ""),
     ({"draining": True, "workers": 0, "free_bytes": 0}, ["draining", "no_worker", "disk_full"], "health ready"),
 ]
@@ -55,7 +57,7 @@ def test_what_is_wrong_and_whom_it_concerns(changes: dict[str, Any], names: list
         assert all(entry["what"] and entry["do"] for entry in said["conditions"])
         expected = "degraded" if names and question not in fails else "failing" if names else "ok"
         assert said["status"] == ("draining" if facts.draining else expected)
-        for reason in ("look_error", "failing", "secrets", "ending"):
+        for reason in ("look_error", "failing", "secrets", "stopped", "refused", "ending"):
             for text in [changes[reason]] if reason == "look_error" and reason in changes else changes.get(reason, ()):
                 assert any(text in entry["what"] for entry in said["conditions"])
 

@@ -24,6 +24,7 @@ def test_a_file_says_what_neither_line_nor_environment_says(tmp_path: Path) -> N
             f'keys = "keys"  # {file}',
             'listen = "127.0.0.1:2"  # environment',
             '# token_file = ""  # default',
+            '# issuers = ""  # default',
             '# nats = ""  # default',
             f"timestamp_minutes = 30  # {file}",
         ]

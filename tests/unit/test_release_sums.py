@@ -11,7 +11,7 @@ from edge.releases.gates import Watch
 from origin.model.release_sums import frozen
 from vmimage.errors import FormatError
 from vmimage.release import Candidate, Gates
-from vmimage.release_report import REPORTS_MAX, Counts, Report, parse_reports, reports_value
+from vmimage.release_report import REPORTS_MAX, Counts, Freeze, Report, parse_freeze, parse_reports, reports_value
 
 GOOD = Counts(requests=1000, failed=2, p99_ms=20)
 NAME = "sha256:" + "cd" * 32 + "@2026-11-27T01:02:03Z"
@@ -72,6 +72,15 @@ def test_reports_come_back_and_no_more_than_there_may_be() -> None:
     for value in bent:
         with pytest.raises(FormatError):
             parse_reports(value)
+
+
+def test_a_freeze_comes_back_and_nothing_else_does() -> None:
+    freeze = Freeze("hello", NAME, "crashes")
+    assert parse_freeze(freeze.to_json()) == freeze
+    bent: list[Any] = [7, {}, {**freeze.to_json(), "more": 1}, {**freeze.to_json(), "service": "No!"}]
+    for value in (*bent, {**freeze.to_json(), "cause": "x" * 121}, {**freeze.to_json(), "release": "a\nb"}):
+        with pytest.raises(FormatError):
+            parse_freeze(value)
 
 
 class Fleet:

@@ -1,7 +1,9 @@
 """Several origins over one bucket: is every version there, whoever publishes at the same time and whoever dies?"""
 
+import random
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,13 +13,16 @@ from tuf.api.metadata import Metadata, TargetFile, Targets, Timestamp
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.registry.ledger import Ledger, Lost
 from origin.registry.names import Submitter
+from origin.registry.renewals import VersionConflict
 from origin.registry.roles import accept
 from origin.registry.server import Origin
 from origin.registry.store import Store
+from origin.storage.blobs import Changed, Data
 from origin.storage.memory import Memory
 from tests.support.failing import Failing, Killed
 from tests.support.racing import published, race, services
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
+from tests.support.turns import Taking, Turns
 from vmimage.archive import ImageBundle
 from vmimage.errors import OperatorError
 from vmimage.trust import ServiceRecord, make_targets, sign_bin
@@ -50,7 +55,16 @@ def bucket() -> Noting:
     return Noting()
 
 
-def an_origin(bucket: Memory | Failing, keys: Keys) -> Origin:
+def publishes(origin: Origin, roles: dict[str, bytes]) -> bool:
+    """Whether it did, or was told that another was first."""
+    try:
+        origin.publish_roles(roles, OPERATOR)
+    except VersionConflict:
+        return False
+    return True
+
+
+def an_origin(bucket: Memory | Failing | Taking, keys: Keys) -> Origin:
     return Origin(Store(bucket), keys.metadata, keys.online, token=TOKEN)
 
 
@@ -166,6 +180,71 @@ def test_an_origin_that_is_killed_at_any_write_of_an_image(bucket: Noting, keys:
         if not failing.failed:
             return
     pytest.fail("never got through")
+
+
+class Forgetful(Memory):
+    """A bucket whose answer to one conditional write is lost, so that who asks again is told that it lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.forgets = -1
+
+    def _is_lost(self) -> bool:
+        self.writes += 1
+        return self.writes - 1 == self.forgets
+
+    def put_if_absent(self, key: str, data: Data, content_type: str = "") -> bool:
+        return super().put_if_absent(key, data, content_type) and not self._is_lost()
+
+    def swap(self, key: str, old: str | None, data: bytes) -> str:
+        tag = super().swap(key, old, data)
+        if self._is_lost():
+            raise Changed
+        return tag
+
+
+def test_an_origin_that_is_told_that_it_lost_although_it_won_publishes_once(keys: Keys) -> None:
+    for forgets in range(12):
+        bucket = Forgetful()
+        bucket.forgets = forgets
+        origin = an_origin(bucket, keys)
+        for number in range(2):
+            origin.publish_roles(signed(Store(bucket), keys, "shop", b"%d" % number), OPERATOR)
+        assert services(Store(bucket), keys)["shop"].version == 2
+        assert published(Store(bucket), keys).snapshot.version == 3
+        if bucket.writes <= forgets:
+            assert forgets > 6
+            return
+    pytest.fail("never got through")
+
+
+@pytest.mark.parametrize("of", ["different bins", "one bin"])
+def test_in_whatever_order_two_origins_take_their_turns_both_publish_or_one_is_told(keys: Keys, of: str) -> None:
+    """Some orders of their calls; over one bin the second one's publisher has to sign again."""
+    bins = {name: keys.trust.bin_of(f"services/{name}") for name in (f"s{number}" for number in range(2000))}
+    one = "s0"
+    other = next(name for name in bins if name != one and (bins[name] == bins[one]) == (of == "one bin"))
+    told = 0
+    for seed in range(25):
+        bucket, choose = Noting(), random.Random(seed)
+        an_origin(bucket, keys)
+        roles = {name: signed(Store(bucket), keys, name) for name in (one, other)}
+        turns = Turns([choose.randrange(2) for _ in range(60)])
+        stores = [Taking(bucket, None, actor) for actor in (0, 1)]
+        origins = [an_origin(store, keys) for store in stores]
+        for store in stores:
+            store.turns = turns  # from now on
+        said = turns.run(
+            [partial(publishes, origin, roles[name]) for origin, name in zip(origins, (one, other), strict=True)]
+        )
+        found = services(Store(bucket), keys)
+        assert {name for name, won in zip((one, other), said, strict=True) if won} == found.keys(), seed
+        assert published(Store(bucket), keys).snapshot.version == 1 + sum(said)
+        assert bucket.timestamps == list(range(1, len(bucket.timestamps) + 1)), seed
+        told += said.count(False)
+    assert (told > 0) == (of == "one bin")
+    assert told <= 25
 
 
 # One after the other.

@@ -22,6 +22,7 @@ from edge.simulation.publishing import cheapest, costs
 from edge.simulation.sizes import Sizes, sizes
 from edge.simulation.spread import spread
 from edge.simulation.studies import STUDIES, Scale, share_of_machines
+from edge.simulation.trials import Candidate, trial
 from vmimage.trust import BIN_TARGETS_MAX
 
 SMALL = Demand(2000, own=0.1, drift=0.001, flash=0.2, scan=0.05, seed=3)
@@ -189,6 +190,15 @@ def test_owners_save_fetches_and_share_the_load() -> None:
     assert sum(owned.tiers.values()) == sum(alone.tiers.values())
 
 
+def test_owners_of_eight_edges_with_a_tenth_of_the_machines_each() -> None:
+    """Half as many hits again, and nobody has 1.3 times its share; a small `nunatak simulate owners`."""
+    demand = Demand(3000, own=0.0, seed=5)
+    plan = Plan(demand, share_of_machines(demand, 10), requests=60_000, warm=30_000)
+    alone, owned = play(replace(plan, owners=False)), play(plan)
+    assert owned.share("resident") >= 1.5 * alone.share("resident")
+    assert owned.max_over_mean <= 1.3
+
+
 def test_an_edge_that_is_gone_serves_nobody_and_all_are_served() -> None:
     # Requests come for 6 s; from 2 s on they are counted.
     result = play(replace(PLAN, owners=True, outages=(Outage(1, 2.0, 99.0),), pops=1))
@@ -246,6 +256,18 @@ def test_more_bins_are_smaller_and_their_snapshot_larger() -> None:
     assert cheapest(100_000).bits == 10
     with pytest.raises(ValueError, match="number of bins"):
         cheapest(100_000_000)
+
+
+# Releases.
+
+
+def test_a_candidate_that_always_crashes_meets_few_and_a_good_one_is_not_stopped() -> None:
+    # A hundredth of 1,000 requests a second to eight edges.
+    bad = trial(Candidate(fails=1.0, crashes=True), edges=8, rate=1000, share=100, for_s=20)
+    assert (bad.stopped, bad.failed, bad.met, bad.causes) == (8, 24, 24, ("crashes",))
+    assert bad.last_s < 30
+    good = trial(Candidate(), edges=8, rate=1000, share=100, for_s=20)
+    assert (good.stopped, good.failed, good.causes) == (0, 0, ())
 
 
 # The command.
