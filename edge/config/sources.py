@@ -106,6 +106,17 @@ class SourceOptions:
         ),
     ] = ""
     registry_auth: Annotated[str, REGISTRY_AUTH] = ""
+    catalogue_stale: Annotated[
+        float,
+        About(
+            "For how long services go on after the signed catalogue has passed its date and no source has a newer one; "
+            "then the edge is not ready, and refuses requests.",
+            "s",
+            0,
+            1 << 30,
+            unset="0, without end",
+        ),
+    ] = 0
 
 
 def source_problems(origin: str, source: str) -> Iterator[Problem]:
