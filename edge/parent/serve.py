@@ -17,6 +17,8 @@ from edge.common.tasks import Tasks
 from edge.config.listeners import OPERATORS
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
+from edge.feed.passing import Passing
+from edge.feed.sse import HttpLog, SseFeed
 from edge.parent.blobs import Blobs
 from edge.parent.listening import Door
 from edge.parent.metadata import Metadata
@@ -66,11 +68,18 @@ async def serve(config: ParentConfig) -> None:
         stale_s=config.stale,
     )
     parent = Parent(blobs, metadata, f"nunatak-{os.urandom(8).hex()}", counters)
-    door = Door(parent.app(), config.connections, lambda: _count_refused(counters))
+    feeds = [place.base for place in config.places if place.kind == "origin"]
+    passing = Passing(SseFeed(feeds), HttpLog(feeds), metadata.look) if feeds else None
+    more = passing.relay.routes() if passing is not None else ()
+    door = Door(parent.app(more), config.connections, lambda: _count_refused(counters))
     pages = Pages(
         counters,
         {"blobs": fetching.standing, "catalogue": metadata.standing},
-        lambda: {"held_bytes": blobs.used_bytes, "held": len(blobs.held)},
+        lambda: {
+            "held_bytes": blobs.used_bytes,
+            "held": len(blobs.held),
+            "feed": passing.facts if passing is not None else None,
+        },
         config.admin_secret,
         () if isinstance(config.admin_address, Path) else (config.admin_address[0],),
     )
@@ -84,10 +93,14 @@ async def serve(config: ParentConfig) -> None:
         manager.ready(f"serving on {where}")
         if manager.ping_s:
             tasks.keep("watchdog", lambda: _ping(manager))
+        if passing is not None:
+            tasks.keep("feed", passing.run)
         await ending.asked.wait()
         pages.draining = True
         manager.stopping("finishes requests under way")
     finally:
+        if passing is not None:
+            await _closed(passing.close())  # first: who follows would be waited for
         for close in (door.close, admin.close, tasks.close, blobs.close, metadata.close, fetching.close):
             await _closed(close())
         for pool in (threads, keeping):
