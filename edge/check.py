@@ -1,7 +1,8 @@
 """`nunatak edge --check`: what of a configuration can be used on this machine, without starting an edge.
 
-Nothing is changed, and nothing is fetched. An edge that runs with the same configuration is no obstacle: its listeners
-and its cache folder are found in use, and that is said. Of the machine itself `doctor` knows more.
+Nothing is changed, and nothing is fetched: sources are asked whether they answer. An edge that runs with the same
+configuration is no obstacle: its listeners and its cache folder are found in use, and that is said. Of the machine
+itself `doctor` knows more.
 """
 
 import dataclasses
@@ -22,6 +23,8 @@ from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
 from edge.doctor import Finding, about_trust
+from edge.sources.credentials import read_credentials
+from edge.sources.probe import probed
 from edge.telemetry.begin import exporter
 from vmimage.errors import OperatorError
 from vmimage.sizes import format_size
@@ -38,6 +41,8 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield from _secret_file("log_token", config.log_token, lambda: config.log_secret)
     yield from _secret_file("admin_token", config.admin_token, lambda: config.admin_secret)
     yield from _secrets(config)
+    yield from _secret_file("registry_auth", config.registry_auth, lambda: read_credentials(config.registry_auth))
+    yield from sources(config)
     yield _cache(config.cache)
     if config.traces:
         yield _traces(config)
@@ -58,7 +63,15 @@ def listeners(config: EdgeConfig) -> Iterator[Finding]:
     yield _listener("admin_listen", config.admin_address)
 
 
-def _secret_file(option: str, path: str, read: Callable[[], str]) -> Iterator[Finding]:
+def sources(config: EdgeConfig) -> Iterator[Finding]:
+    """Ask all sources whether they answer. One that does not is no obstacle: edges start with what they have."""
+    for place, problem in probed(config.places):
+        given = "blobs" if place.kind == "oci" else "blobs and the catalogue"
+        fix = "see that it runs and is reached from here; others stand in for it" if problem else ""
+        yield Finding("source", "warn" if problem else "ok", problem or f"{place.text}, for {given}", fix)
+
+
+def _secret_file(option: str, path: str, read: Callable[[], object]) -> Iterator[Finding]:
     if path:
         try:
             read()

@@ -98,8 +98,8 @@ def doctor(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of the edge, which says whether KVM is allowed, what it trusts, where its cache is and "
-            "where it listens.",
+            help="TOML file of the edge, which says whether KVM is allowed, what it trusts, where its cache is, "
+            "where it listens and what its sources are.",
             metavar="FILE",
             show_default="none",
         ),
@@ -117,15 +117,15 @@ def doctor(
 
     The exit code is 1 if no edge can run here.
     """
-    from edge.check import listeners
+    from edge.check import listeners, sources
     from edge.doctor import examine
 
     loaded = load_config(config, {}, os.environ) if config is not None else None
     kvm_ring0 = loaded is not None and loaded.kvm_ring0 == "on"
     kept = loaded.cache / "tuf" if loaded is not None and trust is None else None
     trust = trust or (loaded.trust if loaded is not None else None)
-    places = listeners(loaded) if loaded is not None else ()
-    raise typer.Exit(int(_tell(chain(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept), places))))
+    named = chain(listeners(loaded), sources(loaded)) if loaded is not None else ()
+    raise typer.Exit(int(_tell(chain(examine(kvm_ring0=kvm_ring0, trust=trust, kept=kept), named))))
 
 
 def _tell(findings: "Iterable[Finding]") -> bool:

@@ -106,7 +106,7 @@ async def serve(
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
     catalogue = FedCatalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
-    directory = Directory(catalogue, counters, config.negative, service_host)
+    directory = Directory(catalogue, counters, config.negative, service_host, stale_s=config.catalogue_stale)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))
     directory.on_look_up = sources.expect
     pop = pop_of(config, counters)
@@ -114,6 +114,8 @@ async def serve(
     audit = Audit(config.cache / "audit.jsonl")
     async with running_node(config, counters, directory, store, seal, threads, worker_command) as supervisor:
         gc.freeze()  # modules live for ever: collections, of some 4 ms with them, need not look at them
+        standings = {"blobs": sources.standing, "catalogue": catalogue.asking.standing}
+        supervisor.source_states = lambda: {what: standing.states for what, standing in standings.items()}
         joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
         join_releases(joined, front.versions.releases)
@@ -128,6 +130,8 @@ async def serve(
         await operators.listen(private)
         if pop is not None:
             await pop.begin(front, supervisor, store)
+            pop.follow(lambda: catalogue.root)
+            joined.facts.peer = pop.said
         peers = pop.listeners if pop is not None else []
         supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners, *peers])
         supervisor.serves_on = front.listeners.where

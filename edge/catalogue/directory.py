@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from cachetools import TTLCache
 
+from edge.catalogue.names import Kind, Names
 from edge.common import log
 from edge.common.allowance import Allowance, Rate
 from edge.common.counters import Counters
@@ -24,12 +25,18 @@ from edge.common.single_flight import SingleFlight
 from edge.common.tasks import Tasks
 from edge.model.flow import OnHold
 from edge.model.services import Service
-from vmimage.errors import NunatakError, OriginBusy, OriginTimeout, OriginUnreachable, Unavailable, UnknownService
-from vmimage.holds import Holds
+from vmimage.errors import (
+    CatalogueStale,
+    NunatakError,
+    OriginBusy,
+    OriginTimeout,
+    OriginUnreachable,
+    Unavailable,
+    UnknownService,
+)
 from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord
 
-Kind = Literal["host", "service"]
 BUSY_MAX_S: Final = 300.0  # that an origin is left alone, whatever it asks for: a mirror may not freeze an edge
 LOOKUPS_MAX: Final = 256  # at once; more are refused, since the one thread would be seconds behind
 REMEMBERED_MAX: Final = 10_000  # names that led nowhere
@@ -43,35 +50,6 @@ NOWHERE: Final = (UnknownService, OnHold)  # what the catalogue says of a name, 
 
 _logger: Final = log.logger("directory")
 _T = TypeVar("_T")
-
-
-class Names(Protocol):
-    """What says which service a name is: the signed catalogue. Its methods may block; they are called in one thread."""
-
-    @property
-    def expired(self) -> bool:
-        """Whether it is too old to be believed in anything new."""
-
-    def expiries(self) -> Mapping[str, datetime]:
-        """When what is signed by hand ends, by role, as far as it is known."""
-
-    def refresh(self) -> bool:
-        """Learn what has changed; whether anything has."""
-
-    def find_service(self, name: str) -> ServiceRecord | None:
-        """What the service is now."""
-
-    def find_host(self, host: str) -> ServiceRecord | None:
-        """The service that answers for a host."""
-
-    def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
-        """What is said of a service that there is no more; with or without asking the origin."""
-
-    def holds(self) -> Holds:
-        """What the operator of the origin holds, as far as it is known here."""
-
-    def is_held(self, kind: Kind, name: str) -> bool:
-        """Whether there is none under this name because the operator of the origin holds it."""
 
 
 class Directory:
@@ -88,8 +66,11 @@ class Directory:
         negative_s: float,
         service_host: str = "",
         *,
+        stale_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._stale_s = stale_s  # after its date, for which services go on; 0: without end
+        self.overdue = False  # it is past its date for longer than that
         self.service_host = service_host  # "" while the catalogue gives it to a service
         self.names_served = False  # at `service_host`: it is known to be no service's own
         self._configured_host: Final = service_host
@@ -140,6 +121,13 @@ class Directory:
         now, known = datetime.now(UTC), self.expiries
         return [*ended(known, now), *ending(known, now)]
 
+    def goes_by_name(self, names_a_host: bool) -> bool:
+        """Whether services that are known are served by their names.
+
+        :param names_a_host: who asks names a host, too.
+        """
+        return not self.overdue and (self.names_served or not names_a_host)
+
     async def find(self, kind: Kind, name: str) -> Service:
         """The service, asking the catalogue if it must; one look-up however many wait.
 
@@ -147,8 +135,11 @@ class Directory:
 
         :raises UnknownService: there is none.
         :raises OnHold: there is one, which the operator of the origin holds.
+        :raises CatalogueStale: it has been past its date for too long.
         :raises OriginError: the catalogue cannot be asked, or what it says does not verify.
         """
+        if self.overdue:
+            raise CatalogueStale(f"{kind} {name!r}: past the catalogue's date by more than catalogue_stale")
         known = (self.by_host if kind == "host" else self.by_name).get(name)
         if known is not None:
             return known
@@ -362,9 +353,16 @@ class Directory:
                 failing = str(error)
                 if isinstance(error, OriginBusy):
                     pause_s = max(pause_s, self._asked_back_at - self._clock())
+            self._judge()
             self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)
+
+    def _judge(self) -> None:
+        """Whether services still go on, after each look: who asks for them does not ask the catalogue."""
+        overdue, self.overdue = self.overdue, 0.0 < self._stale_s < self._catalogue.expired_for_s
+        if overdue != self.overdue:
+            _logger.warning(log.line("catalogue_stale" if self.overdue else "catalogue_fresh", bound_s=self._stale_s))
 
     def _warn(self) -> None:
         """Once a day, by whatever clock: whoever sets it back reads the line again."""

@@ -116,6 +116,7 @@ class Fetcher(FetcherInterface):
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s)
         self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, timeout=timeout, retries=False)
         self._file_timeout_s = file_timeout_s
+        self.anew: set[str] = set()  # folders whose files are asked for past all caches
         self.primed: dict[str, bytes] = {}  # a body by URL that was fetched already; used once
 
     def poll(self, url: str, etag: str | None) -> tuple[bytes | None, str | None]:
@@ -145,6 +146,8 @@ class Fetcher(FetcherInterface):
         :raises OriginError: there are too many, or to where none may lead; or the origin is busy (OriginBusy).
         """
         hops = 0
+        if url.rpartition("/")[0] + "/" in self.anew:
+            headers = {**headers, "Cache-Control": "no-cache"}
         while True:
             with _http_errors(url):
                 response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)

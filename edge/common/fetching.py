@@ -115,7 +115,7 @@ def refusal(url: str, status: int, headers: Mapping[str, str], body: bytes) -> O
     if status in (401, 403):
         scheme = (headers.get("WWW-Authenticate") or "").split(" ")[0][:40]
         wants = f" (it wants {scheme})" if scheme else ""
-        text += f"; edges fetch without credentials{wants}: let this registry be read by all, or put a mirror before it"
+        text += f"; no credentials that serve{wants}: name some in registry_auth, or let all read this registry"
     return (Missing if status == 404 else OriginError)(text)
 
 

@@ -341,7 +341,7 @@ def _problems(config: EdgeConfig) -> Iterator[Problem]:
     if not is_origin(config.origin):
         yield "origin", f"an http or https URL expected, got {config.origin!r}"
     elif "@" in config.origin.split("/")[2]:  # it would be in log lines and in the list of processes
-        yield "origin", "a URL without user and password expected: edges fetch without credentials"
+        yield "origin", "a URL without user and password expected: credentials are in a file, see registry_auth"
     else:
         yield from source_problems(config.origin, config.source)
     if not re.fullmatch(r"unix:.*[^/]", config.admin_listen) and not is_address(config.admin_listen):

@@ -74,10 +74,13 @@ def parse_place(text: str) -> Place:
 def parse_places(first: str, others: str) -> tuple[Place, ...]:
     """All sources in order.
 
-    :param first: what `origin` says; "" for none. :param others: what `source` says, parted by blanks.
+    :param first: what `origin` says; "" for none. :param others: what `source` says, parted by blanks; where the
+        origin is among them, that is its place.
     :raises ValueError: one is none, or is named twice; there are none, or too many.
     """
-    found = tuple(map(parse_place, [*([first] if first else []), *others.split()]))
+    found = tuple(map(parse_place, others.split()))
+    if first and parse_place(first)[1:] not in [place[1:] for place in found]:
+        found = (parse_place(first), *found)
     if not 0 < len(found) <= SOURCES_MAX:
         raise ValueError(f"1 to {SOURCES_MAX} sources expected, got {len(found)}")
     at = [(place.kind, place.base, place.repository) for place in found]
@@ -95,13 +98,25 @@ class SourceOptions:
         About(
             "Where blobs and the catalogue are fetched where the origin, or the source before, does not give them: "
             "another origin or a parent (URL), an OCI registry (oci+URL/REPOSITORY, blobs only), or files as an origin "
-            "keeps them, as a bucket's public URL (files+URL). May be given several times; asked in that order.",
+            "keeps them, as a bucket's public URL (files+URL). May be given several times; asked in that order, after "
+            "the origin or, where the origin is among them, around it.",
             form="URL|oci+URL|files+URL",
             unset="none, all is fetched from the origin",
             many="words",
         ),
     ] = ""
     registry_auth: Annotated[str, REGISTRY_AUTH] = ""
+    catalogue_stale: Annotated[
+        float,
+        About(
+            "For how long services go on after the signed catalogue has passed its date and no source has a newer one; "
+            "then the edge is not ready, and refuses requests.",
+            "s",
+            0,
+            1 << 30,
+            unset="0, without end",
+        ),
+    ] = 0
 
 
 def source_problems(origin: str, source: str) -> Iterator[Problem]:

@@ -39,6 +39,12 @@ class Passing:
         self._bytes = 0
         self._asked: dict[int, tuple[float, list[Numbered]]] = {}
         self._asking = asyncio.Lock()
+        self._open = False
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """How it is, for people and JSON."""
+        return {"open": self._open, "last": next(reversed(self._kept), 0), "followers": len(self.relay)}
 
     async def run(self) -> None:
         """Hand on what comes, for ever."""
@@ -47,7 +53,7 @@ class Passing:
             why = "it ended"
             try:
                 async for data in self._feed.events(next(reversed(self._kept), -1)):
-                    failures, failing = 0, ""
+                    self._open, failures, failing = True, 0, ""
                     if data is None:
                         self._forget()
                     else:
@@ -56,7 +62,7 @@ class Passing:
                 why = str(error)
             if why != failing:
                 _logger.warning(log.line("feed_broke", why=why))
-            failures, failing = failures + 1, why
+            self._open, failures, failing = False, failures + 1, why
             await asyncio.sleep(pause_s(failures, random(), self._feed.spread_s))
 
     async def close(self) -> None:

@@ -141,7 +141,7 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
-            service = request.service = self.versions.of(request, service)
+            service = request.service = service if service.candidate is None else self.versions.of(request, service)
             then = self._caching.take(request, route, service, self._again)
             if then != "forward":
                 if then == "served":
@@ -273,9 +273,9 @@ class Front(Answers):
 
     def _known(self, route: routes.Route) -> Service | None:
         """The service of a route, where nobody has to be asked."""
-        if route.kind == "host":
+        if route.kind == "host" and not self.directory.overdue:
             return self._by_host.get(route.name)
-        if route.kind == "service" and (self.directory.names_served or not route.names_a_host):
+        if route.kind == "service" and self.directory.goes_by_name(route.names_a_host):
             return self._by_name.get(route.name)
         return None
 

@@ -28,6 +28,8 @@ class Facts:
     look_error: str  # in words
     free_bytes: int  # that the cache folder's disk has for this user
     free_files: int
+    overdue: bool = False  # and that for longer than the operator lets services go on
+    sources: Sequence[str] = ()  # that are asked last, since they fail, a line each
     failing: Sequence[str] = ()  # work of the edge's own, a line each
     stopped: Sequence[str] = ()  # candidates that no visitor is sent to, a line each
     refused: Sequence[str] = ()  # versions that do not come up, a line each
@@ -100,6 +102,19 @@ TABLE: Final[tuple[Row, ...]] = (
         lambda facts: facts.look == "expired" or (facts.catalogue and facts.expired),
         lambda facts: "the catalogue is past its date: what was verified is served, new images are refused",
         "see why the origin does not renew it, and whether this machine's clock is right",
+    ),
+    Row(
+        "catalogue_stale",
+        lambda facts: facts.overdue,
+        lambda facts: "the catalogue is past its date for longer than catalogue_stale: requests are refused",
+        "see why no source has a newer one; raise catalogue_stale and start the edge anew if services are to go on",
+        ready=True,
+    ),
+    Row(
+        "source_away",
+        lambda facts: bool(facts.sources),
+        lambda facts: "; ".join(facts.sources),
+        "see that it runs and is reached from here; others stand in for it meanwhile",
     ),
     Row(
         "disk_full",

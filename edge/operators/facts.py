@@ -1,6 +1,7 @@
 """What is known of a running edge at this moment, for `conditions` to judge."""
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from edge.catalogue.metadata import CatalogueExpired
@@ -27,12 +28,27 @@ def facts_of(supervisor: Supervisor) -> Facts:
         look_error=str(error) if error is not None else "",
         free_bytes=free_bytes,
         free_files=free_files,
+        overdue=directory.overdue,
+        sources=sources_away(supervisor.source_states()),
         failing=supervisor.failing(),
         stopped=supervisor.troubles()[0],
         refused=supervisor.troubles()[1],
         secrets=supervisor.secrets.health() if supervisor.secrets is not None else (),
         ending=directory.ending(),
     )
+
+
+def sources_away(states: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]:
+    """Sources that fail, a line each; none where there is but one, of which the looks say enough.
+
+    :param states: of sources in order, by what they are for.
+    """
+    return [
+        f"{each['source']} is asked last for {what}: {each['error']}"
+        for what, sources in states.items()
+        for each in sources
+        if len(sources) > 1 and each["state"] != "closed"
+    ]
 
 
 def _look(error: NunatakError | None) -> Look:

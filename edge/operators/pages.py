@@ -90,7 +90,7 @@ class Admin:
                 )
             case "GET", "health" | "ready" as question:
                 status, said = conditions.page(facts_of(self._supervisor), question)
-                return _json(said, status)
+                return _json(said | {"sources": self._supervisor.source_states()}, status)
             case "GET", "secrets":
                 return await self._secrets(query)
             case "GET", name if name in self._files:

@@ -4,7 +4,7 @@ Who may ask is judged as at an edge's door (`edge.operators.door`): on a Unix so
 address a token.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +22,7 @@ class Pages:
     def __init__(
         self,
         counters: Counters,
-        standings: dict[str, Standing],
+        standings: Mapping[str, Standing],
         facts: Callable[[], dict[str, Any]],
         token: str,
         names: Collection[str] = (),

@@ -75,7 +75,11 @@ async def serve(config: ParentConfig) -> None:
     pages = Pages(
         counters,
         {"blobs": fetching.standing, "catalogue": metadata.standing},
-        lambda: {"held_bytes": blobs.used_bytes, "held": len(blobs.held)},
+        lambda: {
+            "held_bytes": blobs.used_bytes,
+            "held": len(blobs.held),
+            "feed": passing.facts if passing is not None else None,
+        },
         config.admin_secret,
         () if isinstance(config.admin_address, Path) else (config.admin_address[0],),
     )
@@ -96,7 +100,7 @@ async def serve(config: ParentConfig) -> None:
         manager.stopping("finishes requests under way")
     finally:
         if passing is not None:
-            await _closed(passing.close())
+            await _closed(passing.close())  # first: who follows would be waited for
         for close in (door.close, admin.close, tasks.close, blobs.close, metadata.close, fetching.close):
             await _closed(close())
         for pool in (threads, keeping):

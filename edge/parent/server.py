@@ -5,7 +5,7 @@
     /v2/images/manifests/<digest>                GET, HEAD, Range; tags are the origin's
     /tuf/<name>.json                             GET, HEAD, conditional
 
-Nothing can be put here. What there is beside it, a feed of events say, is given to `Parent.app` as routes.
+Nothing can be put here. What there is beside it, the feed of events, is given to `Parent.app` as routes.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -50,7 +50,7 @@ class Standing:
         self._counters, self._clock, self._chance = counters, clock, chance
 
     @property
-    def states(self) -> list[dict[str, Any]]:
+    def states(self) -> list[dict[str, str]]:
         """How each source is, in order, for people and JSON."""
         known = (*self._own.items(), *self._others.items())
         return [{"source": name, "state": health.state, "error": health.error} for name, health in known]

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from edge.catalogue.directory import Directory, Names
+from edge.catalogue.directory import Directory
+from edge.catalogue.names import Names
 from edge.common import log
 from edge.common.tasks import Tasks
 from edge.content.records import Records, named_by, service_of

@@ -132,6 +132,7 @@ class Supervisor:
         self.routing = Routing(self.life, self.driver, disks, self.upstreams, self.lines, self.window)
         self.on_frame = self.routing.on_frame
         self.draining = False
+        self.source_states: Callable[[], Mapping[str, Sequence[Mapping[str, str]]]] = dict  # by what they are for
         self.heard = Heard()
         self.serves_on: Sequence[str] = ()  # where clients come in, as operators are told
         self._asked, self._out, self._carry_out = self.life.asked, self.life.out, self.driver.carry_out
@@ -213,9 +214,10 @@ class Supervisor:
 
     def restart(self, service: Service) -> int | None:
         """Have a service begin anew from its image; how many machines go, None while one is being opened."""
-        if not self._orders.may_restart(service):
+        versions = [version for version in (service, service.candidate) if version is not None]
+        if not all(map(self._orders.may_restart, versions)):
             return None
-        machines = self._orders.restart(service)
+        machines = sum(map(self._orders.restart, versions))
         self._carry_out()
         return machines
 

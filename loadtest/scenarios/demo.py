@@ -18,6 +18,7 @@ from rich.table import Table
 
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.site import CommandFailed, Publication, Site, example
+from loadtest.site.tenants import add_tenant
 
 # Samples with options of their build. `spin` is to reach its limit; others use 1 % of the common 200 ms at most, but
 # `hog` 20 to 28 ms, nearly all of it the host's for 8,000 pages, which costs a multiple where memory is short. It is to
@@ -116,14 +117,8 @@ class Demo:
         """Two tenants with keys of their own: one steals a host in vain, a key is replaced, a hold ends what runs."""
         site, image = self._site, str(self._site.folder / "images" / "hello.oci.tar")
         here = ("--origin", site.origin.url, "--keys")
-        for name in ("alpine", "polar"):
-            folder = site.folder / name
-            site.run("tenant", "keygen", str(folder), "--tenant", name, "--trust", str(site.keys))
-            site.run("tenant", "add", str(folder / "tenant.json"), *here, str(site.keys))
-            token = site.run("token", "add", "--tenant", name, "--keys", str(site.keys))
-            (folder / "token").touch(0o600)
-            (folder / "token").write_text(token)
-        site.run("tenant", "grant", "alpine", "--host", "alpine.test", "--proof", "none", *here, str(site.keys))
+        add_tenant(site, "alpine", "alpine.test")
+        add_tenant(site, "polar")
         host = ("--host", "alpine.test", *here)
         site.run("publish", image, "--service", "alpine.hello", *host, str(site.folder / "alpine"))
         self._ask("hello, signed by tenant alpine", "alpine", "/")

@@ -125,14 +125,16 @@ class Site:
         config: Mapping[str, int | float | str | bool] | None = None,
         listen: str = f"{LOOPBACK}:0",
         origin: str = "",
+        name: str = "",
     ) -> Server:
         """Start one more edge with a cache of its own.
 
+        :param name: of its log and its cache folder; edge-1 and on, where there is none.
         :param origin: what it takes for its origin, instead of this site's.
         :param config: fields of its config file beside those of all edges of this site.
         :param listen: where it serves.
         """
-        name = f"edge-{len(self.edges) + 1}"
+        name = name or f"edge-{len(self.edges) + 1}"
         options = ["edge", "--origin", origin or self.origin.url, "--trust", str(self.keys / "root.json")]
         options += ["--cache", str(self.folder / name), "--memory", memory or self._memory]
         options += ["--workers", str(self._workers), "--log-token", str(self.keys / "log-token")]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from edge.catalogue.directory import Kind
+from edge.catalogue.names import Kind
 from edge.content.blobs import Load, Ref
 from origin.model.diskfile import DiskFile
 from vmimage.archive import ImageBundle
@@ -29,7 +29,7 @@ def is_own_host(host: str) -> bool:
 class LocalOrigin:
     """One service, in as many versions as there were builds: what an edge takes for its catalogue and its store."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def __init__(self, service: str, disks: Sequence[DiskFile] = ()) -> None:
         self.service = service

@@ -17,7 +17,7 @@ THEIRS = replace(HERS, owner="mallory")  # she withdrew it, and before this edge
 class Names:
     """A catalogue of one service."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def expiries(self) -> dict[str, datetime]:
         return {}

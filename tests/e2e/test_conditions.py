@@ -41,7 +41,7 @@ def edge(site: Site, folder: Path, **options: str) -> Iterator[Server]:
     """An edge of the site, with these options in place of those that it would have."""
     given = {"origin": site.origin.url, "trust": str(site.keys / "root.json"), "cache": str(folder / "cache")}
     given |= {"listen": "127.0.0.1:0", "workers": "1", "refresh": "0.2", "negative": "0"} | options
-    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     with Server("edge", [*NUNATAK, "edge", *words], folder) as running:
         yield running
 
@@ -65,7 +65,9 @@ def test_an_edge_that_is_well_loses_a_worker_and_drains(origin: Site, tmp_path: 
         for question in ("health", "ready"):
             answer = admin(one, question)
             assert answer.headers["content-type"] == "application/json"
-            assert json.loads(answer.body) == {"status": "ok", "conditions": []}
+            sources = [{"source": origin.origin.url, "state": "closed", "error": ""}]
+            expected = {"status": "ok", "conditions": [], "sources": {"blobs": sources, "catalogue": sources}}
+            assert json.loads(answer.body) == expected
         command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]
         assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
@@ -123,6 +125,21 @@ def renew(site: Site, timestamp: Path, lifetime: timedelta) -> None:
     before = Metadata[Timestamp].from_bytes(timestamp.read_bytes()).signed
     signer = load_signer(site.keys, "timestamp")
     timestamp.write_bytes(sign_timestamp(before, before.snapshot_meta, signer, datetime.now(UTC), lifetime))
+
+
+def test_a_catalogue_past_its_date_for_longer_than_an_operator_allows(origin: Site, tmp_path: Path) -> None:
+    with mirror(origin, tmp_path) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with edge(origin, tmp_path, origin=url, source=f"files+{url}", catalogue_stale="1s") as one:
+            eventually(lambda: serves(one) == 200, "it has the catalogue and the image, as files")
+            timestamp = tmp_path / "mirror" / "tuf" / "timestamp.json"
+            renew(origin, timestamp, timedelta(seconds=2))
+            wrong = ("catalogue_expired", "catalogue_stale", "source_away")
+            eventually(lambda: says(one, "ready", 503, *wrong), "it takes no more")
+            assert serves(one) == 503
+            assert says(one, "health", 200, *wrong)
+            renew(origin, timestamp, timedelta(hours=1))
+            eventually(lambda: serves(one) == 200, "there is a newer one")
 
 
 def test_a_catalogue_past_its_date_and_an_origin_that_is_gone(origin: Site, tmp_path: Path) -> None:

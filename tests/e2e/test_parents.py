@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from edge.catalogue.catalogue import Catalogue
 from edge.common.counters import Counters
 from edge.config.sources import parse_place
 from edge.content.blobs import Load, Ref
@@ -16,9 +18,12 @@ from edge.sources.fetch import Sources
 from edge.sources.made import web_sources
 from edge.sources.source import Opened
 from edge.sources.web import WebSource
+from loadtest.site.bucket import free_port
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server
+from tests.attack.repository import Repository, record
 from tests.support.parents import Bucket, parent
+from vmimage.errors import VerificationError
 from vmimage.manifest import MANIFEST_TYPE, digest_of
 
 CLIENTS = 50
@@ -187,12 +192,11 @@ def test_pollers_of_the_timestamp_are_one_request_and_its_end_is_none_of_theirs(
 
 
 def test_parents_that_are_each_others_sources_say_so(tmp_path: Path) -> None:
-    with parent(tmp_path, "one", "http://127.0.0.1:1") as one, parent(tmp_path, "other", one.url) as other:
-        address = one.url.removeprefix("http://")
-        one.stop()
-        one.command[one.command.index("http://127.0.0.1:1")] = other.url
-        one.command[one.command.index("--listen") + 1] = address
-        one.start()
+    address = f"127.0.0.1:{free_port()}"
+    with (
+        parent(tmp_path, "other", f"http://{address}") as other,
+        parent(tmp_path, "one", other.url, options=("--listen", address)) as one,
+    ):
         assert ask(one, blob(digest_of(b"nowhere"))).status == 502
         with Client(other.admin_url) as admin:
             said = admin.get("/-/metrics").body.decode()
@@ -242,11 +246,9 @@ def test_fifty_clients_cost_the_origin_one_fetch_for_each_parent(tmp_path: Path)
 
 def _until_asked(bucket: Bucket, times: int) -> None:
     """A bounded wait for so many requests."""
-    from time import monotonic, sleep
-
-    until_s = monotonic() + 30
-    while bucket.asked.total() < times and monotonic() < until_s:
-        sleep(0.01)
+    until_s = time.monotonic() + 30
+    while bucket.asked.total() < times and time.monotonic() < until_s:
+        time.sleep(0.01)
 
 
 class Killing(WebSource):
@@ -286,3 +288,25 @@ def test_a_parent_that_is_killed_in_the_middle_of_a_blob_costs_nobody_an_error(b
         [resumed] = bucket.ranges
         assert 0 < int(resumed.removeprefix("bytes=").removesuffix("-")) < len(LARGE)
         assert sum(counters.source_bytes.values()) == len(LARGE), "and no byte twice"
+
+
+def test_what_a_parent_keeps_of_a_liar_is_gone_once_an_edge_has_seen_it(tmp_path: Path) -> None:
+    """The parent's source gave a forged snapshot of the right number. The parent cannot know; the edge can."""
+    repository = Repository()
+    repository.publish(record("hello"))
+    (tmp_path / "bucket" / "tuf").mkdir(parents=True)
+    with Bucket(tmp_path / "bucket").serving() as bucket:
+        for name, data in repository.files.items():
+            (bucket.folder / "tuf" / name).write_bytes(data)
+        name = f"{repository.snapshot_version}.snapshot.json"
+        forged = json.dumps({"signatures": [], "signed": {"_type": "snapshot", "version": repository.snapshot_version}})
+        (bucket.folder / "tuf" / name).write_text(forged)
+        with parent(tmp_path, "deceived", bucket.source) as server:
+            edge = Catalogue(tmp_path / "edge", f"{server.url}/tuf/", repository.root)
+            with pytest.raises(VerificationError):
+                edge.refresh()
+            (bucket.folder / "tuf" / name).write_bytes(repository.files[name])
+            assert ask(server, f"/tuf/{name}").body == forged.encode(), "it is kept, as one that never changes"
+            assert edge.refresh()
+            assert edge.find_service("hello") == record("hello")
+            assert ask(server, f"/tuf/{name}").body == repository.files[name]

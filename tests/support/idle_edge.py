@@ -27,7 +27,7 @@ from vmimage.trust import ServiceRecord
 class Nobody:
     """A catalogue that knows no service."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def expiries(self) -> Mapping[str, datetime]:
         return {"root": datetime(2040, 1, 1, tzinfo=UTC)}

@@ -3,7 +3,9 @@
 import fcntl
 import socket
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from edge.config.options import load_config, options
 from edge.doctor import Finding
 from edge.main import build_app
 from origin import keys
+from tests.support.serving import serving
 from vmimage.errors import OperatorError
 
 WIDE = {"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"}
@@ -34,7 +37,34 @@ def findings(folder: Path, root: Path, **given: str) -> dict[str, Finding]:
     return {found.name: found for found in check(load_config(None, {**needed, **usual, **given}))}
 
 
-def test_a_configuration_that_can_be_used_is_fine_and_nothing_is_made(tmp_path: Path, root: Path) -> None:
+class Source(BaseHTTPRequestHandler):
+    """An origin, a bucket and a registry that wants tokens, as far as a look at them goes."""
+
+    def do_GET(self) -> None:
+        self.send_response({"/tuf/timestamp.json": 200, "/v2/": 401}.get(self.path, 404))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[str]:
+    with serving(Source) as url:
+        yield url
+
+
+def test_all_sources_are_asked_whether_they_answer(tmp_path: Path, root: Path, source: str) -> None:
+    given = {"origin": source, "trust": str(root / "root.json"), "cache": str(tmp_path / "cache")}
+    given |= {"source": f"oci+{source}/a files+{source} files+{source}/elsewhere http://127.0.0.1:9"}
+    found = [each for each in check(load_config(None, given)) if each.name == "source"]
+    assert [each.state for each in found] == ["ok", "ok", "ok", "warn", "warn"]
+    assert found[1].found.endswith("for blobs")
+    assert "404" in found[3].found
+
+
+def test_a_configuration_that_can_be_used_is_fine_and_nothing_is_made(tmp_path: Path, root: Path, source: str) -> None:
     (tmp_path / "token").write_text("a-token-of-operators")
     (tmp_path / "token").chmod(0o600)
     (tmp_path / "secrets").mkdir(mode=0o700)
@@ -47,6 +77,7 @@ def test_a_configuration_that_can_be_used_is_fine_and_nothing_is_made(tmp_path: 
         log_token=str(root / "log-token"),
         log=str(tmp_path / "edge.log"),
         secrets=str(tmp_path / "secrets"),
+        origin=source,
     )
     assert {name: each.state for name, each in found.items() if each.state != "ok"} == {}
     assert found.keys() >= {"trust: root", "log_token", "admin_token", "secrets", "cache", "log", "listen", "memory"}

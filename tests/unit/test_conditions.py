@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge.operators.conditions import LEAST_FREE_BYTES, LEAST_FREE_FILES, TABLE, Facts, conditions, page
+from edge.operators.facts import sources_away
 
 WELL = Facts(
     draining=False,
@@ -35,6 +36,8 @@ CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({"expired": True}, ["catalogue_expired"], ""),
     ({"look": "expired", "expired": True}, ["catalogue_expired"], ""),
     ({"look": "away", "look_error": "because", "expired": True}, ["origin_away", "catalogue_expired"], ""),
+    ({"expired": True, "overdue": True}, ["catalogue_expired", "catalogue_stale"], "ready"),
+    ({"sources": ("http://parent is asked last for blobs: away",)}, ["source_away"], ""),
     ({"free_bytes": LEAST_FREE_BYTES - 1}, ["disk_full"], ""),
     ({"free_files": LEAST_FREE_FILES - 1}, ["disk_full"], ""),
     ({"failing": ("tick: failed",)}, ["work_fails"], ""),
@@ -57,9 +60,15 @@ def test_what_is_wrong_and_whom_it_concerns(changes: dict[str, Any], names: list
         assert all(entry["what"] and entry["do"] for entry in said["conditions"])
         expected = "degraded" if names and question not in fails else "failing" if names else "ok"
         assert said["status"] == ("draining" if facts.draining else expected)
-        for reason in ("look_error", "failing", "secrets", "stopped", "refused", "ending"):
+        for reason in ("look_error", "failing", "secrets", "stopped", "refused", "ending", "sources"):
             for text in [changes[reason]] if reason == "look_error" and reason in changes else changes.get(reason, ()):
                 assert any(text in entry["what"] for entry in said["conditions"])
+
+
+def test_sources_that_fail_are_told_where_others_stand_in_for_them() -> None:
+    away, well = {"source": "a", "state": "open", "error": "because"}, {"source": "b", "state": "closed", "error": ""}
+    assert sources_away({"blobs": [away, well], "catalogue": [well, well]}) == ["a is asked last for blobs: because"]
+    assert sources_away({"blobs": [away], "catalogue": []}) == [], "of a sole one the looks say enough"
 
 
 def test_each_row_is_met() -> None:

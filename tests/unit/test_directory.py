@@ -23,7 +23,7 @@ def record(service: str) -> ServiceRecord:
 class Origin:
     """A catalogue that is what was published before its last refresh began."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def expiries(self) -> dict[str, datetime]:
         return {}

@@ -122,7 +122,7 @@ def test_reasons_of_registries(body: bytes, said: str) -> None:
 @pytest.mark.parametrize("challenge", ['Bearer realm="https://auth.example/token",service="r"', 'Basic realm="r"', ""])
 def test_a_registry_that_wants_credentials(challenge: str) -> None:
     line = str(refusal(HERE, 401, {"WWW-Authenticate": challenge} if challenge else {}, b""))
-    assert "edges fetch without credentials" in line
+    assert "no credentials that serve" in line
     assert challenge.partition(" ")[0] in line
     assert "\n" not in line
 

@@ -21,7 +21,7 @@ def withdrawn(name: str, *written: tuple[str, int]) -> ServiceRecord:
 class Names:
     """A catalogue in which some services are withdrawn; of some it knows only by asking."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def __init__(self, gone: Mapping[str, ServiceRecord], far: set[str], away: bool = False) -> None:
         self.gone, self.far, self.away = gone, far, away

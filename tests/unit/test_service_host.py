@@ -19,7 +19,7 @@ RELEASE = ServiceRecord("owner", (HOST,), "sha256:" + "0" * 64, 100, 1)
 class Names:
     """A catalogue of one host, which can be away."""
 
-    expired = False
+    expired, expired_for_s = False, 0.0
 
     def expiries(self) -> dict[str, datetime]:
         return {}

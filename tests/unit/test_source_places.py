@@ -45,7 +45,10 @@ def test_several_in_order_and_each_once() -> None:
     found = parse_places("http://a", "oci+http://b/c  files+http://d")
     assert [place.text for place in found] == ["http://a", "oci+http://b/c", "files+http://d"]
     assert len(parse_places("http://a", "files+http://a")) == 2
-    for others in ("http://a/", "http://b http://b", " ".join(f"http://s{n}" for n in range(SOURCES_MAX))):
+    # Named among the others the origin has its place there: a parent may come before it.
+    found = parse_places("http://a", "http://parent http://a/ http://b")
+    assert [place.base for place in found] == ["http://parent", "http://a", "http://b"]
+    for others in ("http://a http://a/", "http://b http://b", " ".join(f"http://s{n}" for n in range(SOURCES_MAX))):
         with pytest.raises(ValueError, match="expected"):
             parse_places("http://a", others)
     with pytest.raises(ValueError, match="1 to"):
