@@ -21,7 +21,7 @@ from origin.commands.init_cli import init
 from origin.commands.keys_cli import keys as keys_app
 from origin.commands.names_cli import hosts, rename, withdraw
 from origin.commands.prune_cli import prune
-from origin.commands.release_cli import release
+from origin.commands.release_cli import ReleaseOption, release, start_plainly
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
@@ -277,6 +277,7 @@ def publish(
             "--dry-run", help="Have all of it checked, here and by the origin, as if it were published; change nothing."
         ),
     ] = False,
+    percent: ReleaseOption = None,
     wait: WaitOption = None,
     yes: YesOption = False,
     token_file: TokenOption = None,
@@ -293,6 +294,10 @@ def publish(
     from origin.publish.image_files import publication, read_attachments, read_batch, read_image
     from vmimage.manifest import is_name
 
+    if percent is not None:
+        others = (batch, host, disk, tenant, written, registry, with_key, dry_run)
+        start_plainly(percent, image, service, others, origin, keys, token_file, plain_http, wait)
+        return
     if batch is not None:
         if image is not None or service is not None or host:
             raise PublisherError("either --batch or IMAGE with --service and --host expected, got both: leave one away")

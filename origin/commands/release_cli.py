@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,12 +28,22 @@ from vmimage.text import plain
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from origin.publish.entries import Exchange
-    from origin.publish.releases import Publisher
+    from origin.publish.releases import Plan, Publisher
 
 ServiceArgument = Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")]
 PopOption = Annotated[
     list[str] | None,
     typer.Option("--pop", help="POP whose edges take part; may be repeated.", metavar="NAME", show_default="all"),
+]
+
+ReleaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--release",
+        help="Begin a release for so many percent of the visitors, from 0.01 to 100, as `nunatak release start` does.",
+        metavar="PERCENT",
+        show_default="all at once",
+    ),
 ]
 
 
@@ -81,9 +91,7 @@ def start(
     plain_http: PlainOption = False,
 ) -> None:
     """Let a part of a service's visitors get a new image. An edge that finds it bad stops it there by itself."""
-    from origin.publish.image_files import publication, read_image
     from origin.publish.releases import Plan
-    from origin.publish.releases import start as begin
     from vmimage.manifest import is_name
 
     by_word = {word: word for word in STICKY}
@@ -93,8 +101,33 @@ def start(
         raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = Plan(_share(percent), tuple(pop or ()), gates, by_word[sticky], choose)
-    published = publication(image, read_image(image), service, [])
-    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http, wait)
+    _begin(image, service, plan, origin, keys, token_file, plain_http, wait)
+
+
+def start_plainly(
+    percent: str,
+    image: Path | None,
+    service: str | None,
+    others: Iterable[object],
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    wait: float | None,
+) -> None:
+    """`nunatak publish --release`: a release begins as `start` lets it where nothing but the percentage is said.
+
+    :param others: options of `publish` that say what a release does not change, or has no use for; none may be set.
+    :raises PublisherError: one is, or no image and service are named, or `percent` is none.
+    """
+    from origin.publish.releases import Plan
+
+    if image is None or service is None or any(others):
+        raise PublisherError(
+            "--release: IMAGE with --service, and none of --batch, --host, --disk, --tenant, --written, --registry, "
+            "--with-key and --dry-run expected: a release begins with a service as it is, and changes its image alone"
+        )
+    _begin(image, service, Plan(_share(percent, "--release")), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
@@ -204,11 +237,28 @@ def _show_edges(fleet: dict[str, Any]) -> None:
         typer.echo("no live edge reports on it", err=True)
 
 
-def _share(text: str) -> int:
+def _share(text: str, option: str = "--percent") -> int:
     try:
         return share_of(text)
     except FormatError as error:
-        raise PublisherError(f"--percent: {error}") from None
+        raise PublisherError(f"{option}: {error}") from None
+
+
+def _begin(
+    image: Path,
+    service: str,
+    plan: Plan,
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    wait: float | None,
+) -> None:
+    from origin.publish.image_files import publication, read_image
+    from origin.publish.releases import start as begin
+
+    published = publication(image, read_image(image), service, [])
+    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http, wait)
 
 
 def _carry_out(

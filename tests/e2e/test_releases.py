@@ -1,6 +1,7 @@
 """Is a bad candidate stopped by a running edge, do visitors keep their version, and does the good one come out?"""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server
 from loadtest.site.site import Site
 from tests.support.edges import admin, eventually, metrics
+from vmimage.errors import PublisherError
 
 APP = build_app()
 HTTPS = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}
@@ -243,6 +245,46 @@ def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the
         chosen = _ask(edge, "sticky", {**HTTPS, "X-Nunatak-Choose": choice})
         assert chosen.body == {"stable": b"old\n", "candidate": b"new\n"}[choice]
         assert "set-cookie" not in chosen.headers
+
+
+def _candidate(site: Site, service: str) -> dict[str, Any]:
+    """What is signed of a release, but when it began."""
+    found = json.loads(_release(site, "status", service, "--json"))["candidate"]
+    return {name: value for name, value in found.items() if name != "since"}
+
+
+def test_publish_with_a_percentage_signs_what_release_start_does(fleet: Site, images: dict[str, Path]) -> None:
+    image = str(images["new"])
+    _publish(fleet, images["old"], "short")
+    _start(fleet, images["new"], "short", "--percent", "7")
+    started = _candidate(fleet, "short")
+    assert started["share"] == 7
+    _release(fleet, "back", "short")
+    said = _run(fleet, "publish", image, "--service", "short", "--release", "7%")
+    assert "candidate for 7 % of the visitors: " in said
+    assert _candidate(fleet, "short") == started
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--service", "refused", "--release", "0"], "--release: a percentage from 0.01 to 100"),
+        (["--service", "refused", "--release", "7", "--host", "other.test"], "none of --batch, --host"),
+        (["--service", "refused", "--release", "7", "--dry-run"], "none of --batch, --host"),
+        (["--release", "7"], "--release: IMAGE with --service"),
+        (["--service", "nobodys", "--release", "7"], "a published service expected, got 'nobodys'"),
+    ],
+)
+def test_publish_with_a_percentage_refuses_what_no_release_is(
+    fleet: Site, images: dict[str, Path], words: list[str], said: str
+) -> None:
+    if "refused" in words:
+        _publish(fleet, images["old"], "refused")
+    to = ["--origin", fleet.origin.url, "--keys", str(fleet.keys)]
+    with pytest.raises(PublisherError, match=re.escape(said)):
+        CliRunner().invoke(APP, ["publish", str(images["new"]), *words, *to], catch_exceptions=False)
+    if "refused" in words:
+        assert json.loads(_release(fleet, "status", "refused", "--json")).get("candidate") is None
 
 
 def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: dict[str, Path]) -> None:
