@@ -3,8 +3,10 @@
 The thief here is an origin of its own on a copy of the store, with the same keys: all that it says is properly signed.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +14,9 @@ from typing import TypeVar
 import pytest
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root
+from typer.testing import CliRunner
 
+from edge.main import build_app
 from origin.keys import load_signer, load_top
 from origin.model.exchange import Request, Response
 from origin.publish.auditor import Known, Look, compare, look, read_state, write_state
@@ -251,3 +255,24 @@ def test_origins_over_one_store_write_one_log(keys: Keys) -> None:
             found = answered(look([keys.root], Known()), files)
             assert (kinds(found), found.served.version) == ([], number + 2)
     assert found.checkpoint.size == 5
+
+
+def test_the_command_ends_with_1_where_somebody_was_lied_to(
+    honest: Path, thief: Path, keys: Keys, tmp_path: Path
+) -> None:
+    (tmp_path / "root.json").write_bytes(keys.root)
+    published(honest, keys, "four")
+
+    def audit(*folders: Path) -> tuple[int, list[list[str]]]:
+        with ExitStack() as running:
+            stores = [running.enter_context(closing(Store(folder))) for folder in folders]
+            urls = [running.enter_context(running_origin(store, keys)) for store in stores]
+            words = ["audit", "--trust", str(tmp_path / "root.json"), "--state", str(tmp_path / "state"), "--json"]
+            result = CliRunner().invoke(build_app(), [*words, "--grace", "0", *(f"--origin={url}" for url in urls)])
+        said = [json.loads(line) for line in result.stdout.splitlines()]
+        return result.exit_code, [[alarm["kind"] for alarm in line["alarms"]] for line in said]
+
+    assert audit(honest) == (0, [[]])
+    code, alarms = audit(honest, thief)
+    assert code == 1
+    assert sorted(alarms) == [[], ["fork"]]
