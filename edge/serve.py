@@ -130,6 +130,8 @@ async def serve(
         await operators.listen(private)
         if pop is not None:
             await pop.begin(front, supervisor, store)
+            pop.follow(lambda: catalogue.root)
+            joined.facts.peer = pop.said
         peers = pop.listeners if pop is not None else []
         supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners, *peers])
         supervisor.serves_on = front.listeners.where

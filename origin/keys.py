@@ -6,6 +6,7 @@
     snapshot.key timestamp.key   online: where `nunatak origin` runs
     token                    the operator's secret for uploads of all tenants, and for reading all logs
     log-token                a shared secret that lets edges append to logs, and no more
+    token.sha256 log-token.sha256   of these: all that `nunatak origin` needs, which compares and never shows them
     tokens                   tenants' and edges' own, see `origin.model.tokens`
     root.json                public: what edges are started with (--trust)
     targets.json             public: which publisher is trusted
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 
+from vmimage.canonical import digest_of, is_digest
 from vmimage.errors import OperatorError
 from vmimage.trust import BIN_BITS, KEY_ROLES, OFFLINE_ROLES, Trust, initial_metadata, root_version, targets_version
 
@@ -34,6 +36,7 @@ ROOT_FILE: Final = "root.json"
 TARGETS_FILE: Final = "targets.json"
 TOKEN_FILE: Final = "token"
 LOG_TOKEN_FILE: Final = "log-token"
+HASHED: Final = ".sha256"
 NEW: Final = ".new"
 TOKEN_MAX: Final = 6144  # characters; the long ones are of issuers
 
@@ -54,8 +57,10 @@ def generate(folder: Path, now: datetime, *, signers: int = 1, threshold: int = 
             _create(folder / f"{role}.key", signer.private_bytes, 0o600)
             for number, other in enumerate(further.get(role, ()), 2):
                 _create(folder / f"{role}-{number}.key", other.private_bytes, 0o600)
-        _create(folder / TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
-        _create(folder / LOG_TOKEN_FILE, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
+        for name in (TOKEN_FILE, LOG_TOKEN_FILE):
+            token = secrets.token_urlsafe(32)
+            _create(folder / name, f"{token}\n".encode(), 0o600)
+            _create(folder / f"{name}{HASHED}", f"{digest_of(token.encode())}\n".encode(), 0o600)
         _create(folder / TARGETS_FILE, metadata["1.targets.json"], 0o644)
         _create(folder / ROOT_FILE, metadata["1.root.json"], 0o644)
     except FileExistsError as error:
@@ -223,6 +228,23 @@ def parse_token(data: bytes, place: str) -> str:
             f"one word of 16 to {TOKEN_MAX} printable characters expected as token in {place}: put one there"
         )
     return token
+
+
+def load_token_hash(path: Path) -> str | None:
+    """The digest of the token in a file, or in the file of that name with .sha256, which is as good to compare with.
+
+    :return: None where there is neither.
+    :raises OperatorError: as `load_token`, or no digest.
+    """
+    hashed = path.with_name(f"{path.name}{HASHED}")
+    if path.exists():
+        return digest_of(load_token(path).encode())
+    if not hashed.exists():
+        return None
+    digest = read_private(hashed).decode("ascii", "replace").strip()
+    if not is_digest(digest):
+        raise OperatorError(f"sha256: and 64 hex digits expected in {hashed}: `sha256sum` of the token without its end")
+    return digest
 
 
 def read_private(path: Path) -> bytes:

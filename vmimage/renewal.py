@@ -7,10 +7,11 @@ the old one said last. Decisions without I/O and clock.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from securesystemslib.signer import Key, Signer
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Role, Root, Targets
 
 from vmimage.errors import PublisherError
 from vmimage.trust import OFFLINE_LIFETIME, Trust
@@ -20,12 +21,21 @@ _REMEDIES: Final = {"tenants": "have the tenant publish, or run `nunatak tenant 
 ROOT_ROLES: Final = ("root", "targets", "snapshot", "timestamp")  # whose keys the root names
 
 
-def next_root(root: bytes, replaced: Mapping[str, Key], signers: Iterable[Signer], now: datetime) -> bytes:
+def next_root(
+    root: bytes,
+    replaced: Mapping[str, Key],
+    signers: Iterable[Signer],
+    now: datetime,
+    old: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """The next version of a root, good for a lifetime from `now`.
 
-    :param replaced: by role, the key that takes the place of all that the role has; its threshold becomes 1.
+    :param replaced: new keys by role. Where one signature is enough, it takes the place of all that the role has; where
+        more have to sign, of one of them, and as many have to sign as before.
+    :param old: by role, the identifier of that one.
     :param signers: of root keys, old and new. One that is of neither root signs nothing.
-    :raises PublisherError: fewer signatures than the two versions demand, or a role that a root does not name.
+    :raises PublisherError: fewer signatures than the two versions demand, a role that a root does not name, or a key
+        that is to be replaced and is none of the role's.
     """
     before = Metadata[Root].from_bytes(root)
     metadata = Metadata[Root].from_bytes(root)
@@ -35,10 +45,9 @@ def next_root(root: bytes, replaced: Mapping[str, Key], signers: Iterable[Signer
             raise PublisherError(
                 f"a role whose key the root names ({', '.join(ROOT_ROLES)}) expected, got {role!r}: name one of these"
             )
-        for keyid in list(signed.roles[role].keyids):
+        for keyid in _taken_away(role, signed.roles[role], old.get(role, "")):
             signed.revoke_key(keyid, role)
         signed.add_key(key, role)
-        signed.roles[role].threshold = 1
     signed.version += 1
     signed.expires = now + OFFLINE_LIFETIME
     metadata.signatures.clear()
@@ -46,6 +55,18 @@ def next_root(root: bytes, replaced: Mapping[str, Key], signers: Iterable[Signer
     for which in (before.signed, signed):
         _require(which, Root.type, metadata)
     return metadata.to_bytes()
+
+
+def _taken_away(name: str, role: Role, old: str) -> list[str]:
+    """Whose place a new key takes."""
+    if role.threshold == 1:
+        return list(role.keyids)
+    if old not in role.keyids:
+        raise PublisherError(
+            f"{name}.key: one of the {len(role.keyids)} keys of {name} expected to be replaced, got "
+            f"{old[:16] or 'none'}: `nunatak keys rotate` replaces another one"
+        )
+    return [old]
 
 
 def next_targets(targets: bytes, root: Root, publisher: Key | None, signers: Iterable[Signer], now: datetime) -> bytes:

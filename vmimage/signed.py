@@ -9,8 +9,11 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Signed, Snapshot, Targets, Timestamp
 
 from vmimage.errors import VerificationError
+from vmimage.signed_form import use_signed_form
 
 NOT_OURS: Final = "signed by keys of this trust root expected, is it another origin's?"
+
+use_signed_form()
 
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 

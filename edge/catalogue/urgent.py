@@ -6,12 +6,14 @@ hold things for as long as nobody looks, and no longer.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from tuf.api.metadata import Root, Timestamp
 
 from edge.catalogue.catalogue import Catalogue
+from edge.catalogue.view import said
 from vmimage.feed import Mark, mark_of
 from vmimage.holds import Holds
 from vmimage.signed import load_metadata
@@ -67,7 +69,7 @@ class FedCatalogue(Catalogue):
     def holds(self) -> Holds:
         """As `Catalogue.holds`, and what the feed has held."""
         urgent, known = self._urgent, super().holds()
-        return Holds({**urgent[1].since, **known.since}) if urgent is not None else known
+        return replace(known, since={**urgent[1].since, **known.since}) if urgent is not None else known
 
     def find_service(self, name: str) -> ServiceRecord | None:
         """As `Catalogue.find_service`."""
@@ -88,4 +90,4 @@ class FedCatalogue(Catalogue):
         urgent = self._urgent
         if record is None or urgent is None:
             return record
-        return None if urgent[1].reason(record.manifest_digest, record.service, record.tenant) else record
+        return said(record, urgent[1], held=False)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+from edge.config.places import is_origin
 from edge.config.sources import SourceOptions
 from edge.config.token_files import private_token
 from vmimage.canonical import is_name
@@ -36,6 +37,14 @@ class FleetOptions(SourceOptions):
             unset="none, the origin does not know of this edge",
         ),
     ] = ""
+    fleet: Annotated[
+        str,
+        About(
+            "URL of the origin that is told how this edge is, where `origin` names a parent.",
+            form="URL",
+            unset="none, that of origin",
+        ),
+    ] = ""
     feed: Annotated[
         str,
         About(
@@ -62,5 +71,7 @@ class FleetOptions(SourceOptions):
             yield "pop", f"1 to 63 of a-z 0-9 . _ - expected, got {self.pop!r}"
         if bool(self.edge_token) != bool(self.edge_name):
             yield "edge_token", "edge_name and edge_token expected together: the token says whose heart-beats are taken"
+        if self.fleet and (not is_origin(self.fleet) or "@" in self.fleet):
+            yield "fleet", f"an http or https URL without user and password expected, got {self.fleet[:80]!r}"
         if _FEED.fullmatch(self.feed) is None:
             yield "feed", f"sse, off, nats://HOST:PORT or tls://HOST:PORT expected, got {self.feed[:80]!r}"

@@ -29,7 +29,7 @@ class PeerOptions(AccessOptions):
             "JSON file with the edges of the POP, this one among them: id, pop, peer (HOST:PORT) and sha256 of the "
             "certificate that `nunatak peer-certificate` prints, and perhaps weight. Read again with SIGHUP.",
             form="FILE",
-            unset="none",
+            unset="none, the origin says who they are: see edge_token and pop",
         ),
     ] = ""
     share: Annotated[
@@ -56,5 +56,7 @@ class PeerOptions(AccessOptions):
         """What no option can say for itself."""
         if self.peer_listen and not is_address(self.peer_listen):
             yield "peer_listen", f"ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected, got {self.peer_listen!r}"
+        if self.peer_listen.startswith(("0.0.0.0:", "[::]:", "*:")) and not self.peers:
+            yield "peer_listen", "an address that peers reach expected, since they are told this one"
         if self.peers and not self.peer_listen:
             yield "peer_listen", "an address expected for peers, which a list of them is of no use without"

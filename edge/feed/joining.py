@@ -24,7 +24,7 @@ class Joined:
         self.follower: Follower | None = None
         counters, tasks = supervisor.counters, supervisor.tasks
         if config.edge_token:
-            self.beats = Beats(config.origin, config.edge_secret, self.facts.heartbeat, counters)
+            self.beats = Beats(config.fleet or config.origin, config.edge_secret, self.facts.heartbeat, counters)
             tasks.keep("heartbeats", self.beats.run)
         if config.feed != "off":
 

@@ -52,8 +52,11 @@ class Relay:
 
     def announce(self, number: int, data: bytes) -> None:
         """Send an event to all, after it is where `read` finds it. One that is not newer than the last is known."""
-        if number <= self.last:
-            return
+        if number > self.last:
+            self.pass_on(number, data)
+
+    def pass_on(self, number: int, data: bytes) -> None:
+        """Send an event to all, whatever its number: of a source that may have begun anew."""
         self.last = number
         self._send(sse.frame(number, data))
 

@@ -141,7 +141,7 @@ class Front(Answers):
             service = self._known(route)
             if service is None:
                 return False
-            service = request.service = self.versions.of(request, service)
+            service = request.service = service if service.candidate is None else self.versions.of(request, service)
             then = self._caching.take(request, route, service, self._again)
             if then != "forward":
                 if then == "served":

@@ -10,7 +10,7 @@ from edge.common.counters import Counters
 from edge.front.marks import Marks
 from edge.front.request import Request
 from edge.model.services import Service
-from edge.releases.assignment import choice_in, cookie_in, cookie_line, key_of, network_of, version_for
+from edge.releases.assignment import choice_in, key_of, version_for, visitor_of
 from edge.releases.releases import Releases
 from edge.supervisor.supervisor import Supervisor
 from vmimage.release import Candidate
@@ -41,13 +41,11 @@ class Versions:
         return chosen
 
     def _visitor(self, request: Request, released: Candidate) -> tuple[bytes, bytes]:
-        """Who asks, and the line that gives him a cookie: over HTTPS only, else no browser takes it."""
+        """Who asks, and the line that gives him a cookie, if he gets one."""
         sender = self._marks.sender_of(request)
-        if released.sticky == "cookie":
-            cookie = cookie_in(request.headers)
-            if cookie:
-                return cookie, b""
-            if sender.secure:
-                cookie = secrets.token_urlsafe(16).encode()
-                return cookie, cookie_line(cookie)
-        return network_of(sender.address), b""
+        cookies = released.sticky == "cookie" and not request.on_service_host
+        return visitor_of(request.headers, sender.address, cookies=cookies, secure=sender.secure, fresh=_fresh)
+
+
+def _fresh() -> bytes:
+    return secrets.token_urlsafe(16).encode()

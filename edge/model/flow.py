@@ -89,8 +89,9 @@ QUARANTINE_FLOW: Final[Mapping[Standing, Mapping[StandingEvent, Standing]]] = {
     "held": {"blamed": "held", "new_version": "held", "healthy": "released"},
 }
 
-# Where an answer's machine came from: the detail of Cache-Status (RFC 9211), beside why a guest had the request.
-Tier = Literal["resident", "parked", "disk", "blob", "peer", "origin"]
+# Where an answer's machine came from, or that an owner in the POP had the request: the detail of Cache-Status
+# (RFC 9211), beside why a guest had it.
+Tier = Literal["resident", "parked", "disk", "blob", "peer", "origin", "owner"]
 
 State = TypeVar("State", bound=str)
 Event = TypeVar("Event", bound=str)

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from cachetools import LRUCache, TTLCache
@@ -102,6 +103,16 @@ class Metadata:
         if name not in self._flights and len(self._flights) >= FLIGHTS_MAX:
             raise OriginError(f"{FLIGHTS_MAX} files are being fetched")
         return await self._flights.do(name, lambda: self._load(name, anew=anew))
+
+    async def look(self) -> None:
+        """Have the timestamp as it is from now on, for who was told that there is another.
+
+        :raises OriginError: no source gives it.
+        """
+        if TIMESTAMP in self._flights:  # which may have been answered before
+            with suppress(OriginError):
+                await self._flights.do(TIMESTAMP, self._look)
+        await self._flights.do(TIMESTAMP, self._look)
 
     async def close(self) -> None:
         """End what is under way."""

@@ -17,8 +17,9 @@ from edge.common.tasks import Tasks
 from edge.config.listeners import OPERATORS
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
+from edge.feed.passing import Passing
+from edge.feed.sse import HttpLog, SseFeed
 from edge.parent.blobs import Blobs
-from edge.parent.feed import ParentFeed
 from edge.parent.listening import Door
 from edge.parent.metadata import Metadata
 from edge.parent.options import ParentConfig
@@ -67,20 +68,17 @@ async def serve(config: ParentConfig) -> None:
         stale_s=config.stale,
     )
     parent = Parent(blobs, metadata, f"nunatak-{os.urandom(8).hex()}", counters)
-    with_feed = [place.base for place in config.places if place.kind == "origin"]
-    feed = ParentFeed(with_feed, counters) if with_feed else None
-    door = Door(
-        parent.app(feed.relay.routes() if feed is not None else ()),
-        config.connections,
-        lambda: _count_refused(counters),
-    )
+    feeds = [place.base for place in config.places if place.kind == "origin"]
+    passing = Passing(SseFeed(feeds), HttpLog(feeds), metadata.look) if feeds else None
+    more = passing.relay.routes() if passing is not None else ()
+    door = Door(parent.app(more), config.connections, lambda: _count_refused(counters))
     pages = Pages(
         counters,
         {"blobs": fetching.standing, "catalogue": metadata.standing},
         lambda: {
             "held_bytes": blobs.used_bytes,
             "held": len(blobs.held),
-            "feed": feed.facts if feed is not None else None,
+            "feed": passing.facts if passing is not None else None,
         },
         config.admin_secret,
         () if isinstance(config.admin_address, Path) else (config.admin_address[0],),
@@ -92,17 +90,17 @@ async def serve(config: ParentConfig) -> None:
         log.announce(f"nunatak parent: operators' pages on {where}")
         where = await door.listen("listen", config.address, _sockets(held, admin=False))
         log.announce(f"nunatak parent ready on {where}")
-        if feed is not None:
-            feed.begin()
         manager.ready(f"serving on {where}")
         if manager.ping_s:
             tasks.keep("watchdog", lambda: _ping(manager))
+        if passing is not None:
+            tasks.keep("feed", passing.run)
         await ending.asked.wait()
         pages.draining = True
         manager.stopping("finishes requests under way")
     finally:
-        if feed is not None:
-            await _closed(feed.close())  # first: who follows would be waited for
+        if passing is not None:
+            await _closed(passing.close())  # first: who follows would be waited for
         for close in (door.close, admin.close, tasks.close, blobs.close, metadata.close, fetching.close):
             await _closed(close())
         for pool in (threads, keeping):

@@ -179,7 +179,7 @@ class Attempt:
         if request.fill is not None:
             request.fill.began = min(request.fill.began, began - (answer.since_ms or 0) / 1000)
         stream = request.last = Stream(self._service, request.method, b"", True, began)
-        stream.state, stream.tier, stream.before = "answering", "peer", answer.before
+        stream.state, stream.tier, stream.before = "answering", "owner", answer.before
         stream.source = lambda: self._part(link)
         await front.answer_in_parts(request, stream, Answer(0, 0, False, 0, 0, 0, answer.block))
         return True
@@ -200,7 +200,7 @@ class Attempt:
         here, there = Tunnel(request.remote, self._left), Tunnel("", self._left)
         here.join(there)
         there.join(here)
-        own = b"Cache-Status: nunatak; fwd=%b; detail=peer\r\n%bX-Request-Id: %b\r\n" % (
+        own = b"Cache-Status: nunatak; fwd=%b; detail=owner\r\n%bX-Request-Id: %b\r\n" % (
             request.forward.encode(),
             front.via,
             request.id,

@@ -3,7 +3,10 @@
 Without a listener for peers there is nothing of it: no store asks a peer, and no request goes to one.
 """
 
+from collections.abc import Callable
 from typing import Final
+
+from tuf.api.metadata import Root
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -15,6 +18,7 @@ from edge.peers.asking import Asking
 from edge.peers.door import PeerDoor
 from edge.peers.forwarding import Forwarding
 from edge.peers.identity import load_identity
+from edge.peers.listed import Listed
 from edge.peers.members import Members, Peer, read_members
 from edge.peers.store import Collapsed, PeerStore
 from edge.peers.taking import Taking
@@ -61,6 +65,20 @@ class Pop:
         self._forwarding = Forwarding(front, self._asking, purges, self._config, self.tasks, self._counters)
         front.elsewhere = self._forwarding
         log.announce(f"nunatak edge: peers on {self._door.where}, certificate {self.identity.sha256}")
+
+    def follow(self, root: Callable[[], Root | None]) -> None:
+        """Go by the list that the origin signs, where the operator gives none and the origin knows this edge.
+
+        :param root: that the edge believes now.
+        """
+        config = self._config
+        if config.edge_token and config.peer_file is None:
+            listed = Listed(config.origin, config.pop, config.edge_secret, root, self.members)
+            self.tasks.keep("members", listed.run)
+
+    def said(self) -> tuple[str, str]:
+        """Where peers reach this edge, and by what they know it: for its heart-beats."""
+        return (self._door.where, self.identity.sha256) if self._door is not None else ("", "")
 
     @property
     def listeners(self) -> list[tuple[str, int]]:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from vmimage.release import ALL, Candidate
@@ -68,6 +68,26 @@ def cookie_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         if key.strip() == COOKIE
     ]
     return found[0] if len(found) == 1 and _VALUE.fullmatch(found[0]) else b""
+
+
+def visitor_of(
+    headers: Iterable[tuple[bytes, bytes]], address: bytes, *, cookies: bool, secure: bool, fresh: Callable[[], bytes]
+) -> tuple[bytes, bytes]:
+    """Who asks, and the line of the answer that gives him a cookie; empty where he gets none.
+
+    :param headers: of the request. :param address: of the client.
+    :param cookies: whether he is to be known by one: not on a host that services of several tenants share, where each
+        of them would know him by it. :param secure: he came over HTTPS; else no browser would take it.
+    :param fresh: makes the value of a new one.
+    """
+    if cookies:
+        cookie = cookie_in(headers)
+        if cookie:
+            return cookie, b""
+        if secure:
+            cookie = fresh()
+            return cookie, cookie_line(cookie)
+    return network_of(address), b""
 
 
 def choice_in(headers: Iterable[tuple[bytes, bytes]]) -> Version | None:

@@ -1,9 +1,11 @@
 """What is beyond the POPs: parents that keep images for many of them, and the origin.
 
-A fetch goes to the POP's parent, to the next parent where that is gone, and to the origin. Who of them is asked is
-decided by `order`; what a parent has not it fetches from the origin, once however many wait.
+A fetch asks the POP's parent, the next parent where that gives nothing, and then the origin; a source that failed
+lately is asked last (`edge.sources.health`, one for each POP and source). What a parent has not it fetches from the
+origin, once however many wait.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.simulation.policies import Recent
 from edge.simulation.sizes import MANIFEST_BYTES, Sizes
+from edge.sources.health import Health
 
 PARENTS_ASKED: Final = 2  # of a POP, before it turns to the origin
 
@@ -52,6 +55,8 @@ class Far:
     def __init__(self, sizes: Sizes, parents: int, keep: int, gone: Sequence[Gone] = ()) -> None:
         self._sizes, self._gone = sizes, gone
         self._parents = [Recent(keep) for _ in range(parents)]
+        self._health: dict[tuple[int, int], Health] = {}  # by POP and source
+        self._dice = random.Random("pauses")
         self.result = FarResult()
 
     def play(
@@ -71,27 +76,41 @@ class Far:
 
     def _fetch(self, pop: int, service: int, now: float) -> None:
         size = self._sizes.image[service] + MANIFEST_BYTES
-        for source in self._order(pop):
-            if self._away(source, now):
-                self.result.tries_in_vain += 1
-            elif source < 0:
-                self._origin(size, now)
+        for source in self._order(pop, now):
+            health = self._health_of(pop, source)
+            health.begin(now)
+            if self._gives(source, service, size, now):
+                health.succeeded()
                 return
-            elif self._parents[source].hit(service):
-                self.result.parent_hits += 1
-                self.result.parent_bytes += size
-                return
-            elif not self._away(-1, now):
-                self._origin(size, now)
-                self._parents[source].add(service, size, 1)
-                self.result.parent_bytes += size
-                return
+            self.result.tries_in_vain += 1
+            health.failed("gone", now, self._dice.random())
         self.result.failed += 1
 
-    def _order(self, pop: int) -> list[int]:
-        """Sources of a POP; -1 is the origin."""
+    def _gives(self, source: int, service: int, size: int, now: float) -> bool:
+        """Whether a source that is asked has it, or can have it."""
+        if self._away(source, now):
+            return False
+        if source < 0:
+            self._origin(size, now)
+            return True
+        if self._parents[source].hit(service):
+            self.result.parent_hits += 1
+        elif self._away(-1, now):
+            return False
+        else:
+            self._origin(size, now)
+            self._parents[source].add(service, size, 1)
+        self.result.parent_bytes += size
+        return True
+
+    def _health_of(self, pop: int, source: int) -> Health:
+        return self._health.setdefault((pop, source), Health())
+
+    def _order(self, pop: int, now: float) -> list[int]:
+        """Sources of a POP, those that are open last; -1 is the origin."""
         count = len(self._parents)
-        return [(pop + each) % count for each in range(min(PARENTS_ASKED, count))] + [-1]
+        sources = [*((pop + each) % count for each in range(min(PARENTS_ASKED, count))), -1]
+        return sorted(sources, key=lambda source: not self._health_of(pop, source).in_turn(now))
 
     def _origin(self, size: int, now: float) -> None:
         result = self.result

@@ -214,9 +214,10 @@ class Supervisor:
 
     def restart(self, service: Service) -> int | None:
         """Have a service begin anew from its image; how many machines go, None while one is being opened."""
-        if not self._orders.may_restart(service):
+        versions = [version for version in (service, service.candidate) if version is not None]
+        if not all(map(self._orders.may_restart, versions)):
             return None
-        machines = self._orders.restart(service)
+        machines = sum(map(self._orders.restart, versions))
         self._carry_out()
         return machines
 

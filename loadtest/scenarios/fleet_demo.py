@@ -83,7 +83,10 @@ class FleetDemo:
     def publish(self) -> None:
         """Two tenants, each with a service of its own; all edges have both."""
         fleet = self._fleet
-        self._keys = {name: add_tenant(fleet, name, f"{name}.test") for name in ("alpine", "polar")}
+        self._keys = {
+            "alpine": add_tenant(fleet, "alpine", "alpine.test"),
+            "polar": add_tenant(fleet, "polar", "polar.test", "clock.test"),
+        }
         news = fleet.folder / "kept.c"
         news.write_text(example("news").read_text().replace("max-age=3,", f"max-age={KEPT_S},"))
         broken = fleet.folder / "broken.c"
@@ -109,9 +112,9 @@ class FleetDemo:
         """kill -9; edges fetch from the origins what they had from it."""
         fleet = self._fleet
         fleet.parent.kill()
-        self._publish(fleet.build(example("clock")), "polar.clock", "clock.polar.test", *WAIT)
+        self._publish(fleet.build(example("clock")), "polar.clock", "clock.test", *WAIT)
         for edge in fleet.edges:
-            self._ask(edge, "clock.polar.test")
+            self._ask(edge, "clock.test")
         fleet.restart(fleet.parent)
         return "edges went to the origins"
 

@@ -46,6 +46,7 @@ def command(weed: str, folder: Path, port: int) -> Sequence[str]:
     others = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
     others += [f"-{name}.port.grpc={free_port()}" for name in ("master", "volume", "filer", "s3")]
     # `server` follows its own master: nothing waits for a quorum.
+    others += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # two more, which would be the same for all on a machine
     return [
         *(weed, "server", "-s3", f"-ip={LOOPBACK}", f"-dir={folder}", f"-s3.port={port}", *others),
         *(f"-master.volumeSizeLimitMB={VOLUME_MB}", "-volume.max=20", "-master.telemetry=false"),

@@ -27,14 +27,18 @@ from origin.commands.run_cli import run
 from origin.commands.services_cli import services
 from origin.commands.shared import (
     HostsOption,
+    IssuersOption,
     KeysOption,
     OriginOption,
     PlainOption,
+    RegistriesOption,
+    RegistryOption,
     TenantOption,
     TokenOption,
     WithKeyOption,
     WrittenOption,
     YesOption,
+    elsewhere,
     load_signing,
     load_upload_token,
     written_choice,
@@ -52,6 +56,7 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from tuf.api.metadata import Root
 
+    from origin.model.elsewhere import Elsewhere
     from origin.publish.entries import Exchange
     from origin.registry.roles import Online
     from vmimage.trust import Trust
@@ -133,15 +138,8 @@ def origin(
         int,
         typer.Option(min=1, max=10080, help="How long edges trust a catalogue that is not renewed.", metavar="MINUTES"),
     ] = 60,
-    issuers: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file of issuers whose ID tokens (OpenID Connect) open uploads for tenants; needs the extra "
-            "nunatak[oidc].",
-            metavar="FILE",
-            show_default="none",
-        ),
-    ] = None,
+    registry: RegistriesOption = None,
+    issuers: IssuersOption = None,
     nats: Annotated[
         str | None,
         typer.Option(
@@ -166,8 +164,9 @@ def origin(
 
     from origin.commands.serving import serve_until_told
     from origin.fleet.pages import join_fleet
-    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token
+    from origin.keys import LOG_TOKEN_FILE, TOKEN_FILE, load_metadata, load_signer, load_token, load_token_hash
     from origin.model.tokens import TOKENS_FILE, Tokens
+    from origin.registry.elsewhere import SILENCE_S
     from origin.registry.issuers import load_issuers
     from origin.registry.listening import parse_listen
     from origin.registry.log_lines import open_lines
@@ -183,12 +182,10 @@ def origin(
         return
 
     def shared_tokens(token_file: Path | None) -> tuple[str | None, str | None]:
-        log_file = keys / LOG_TOKEN_FILE
-        own = token_file is None and not (keys / TOKEN_FILE).exists() and (keys / TOKENS_FILE).exists()
-        upload = (
-            None if own else load_token(token_file or keys / TOKEN_FILE)
-        )  # operators may all have tokens of their own
-        return upload, load_token(log_file) if log_file.exists() else None
+        upload = load_token_hash(token_file or keys / TOKEN_FILE)
+        if upload is None and (token_file is not None or not (keys / TOKENS_FILE).exists()):
+            load_token(token_file or keys / TOKEN_FILE)  # says what is missing; operators may have tokens of their own
+        return upload, load_token_hash(keys / LOG_TOKEN_FILE)
 
     def online(root: Root) -> Online:
         snapshot, timestamp = (load_signer(keys, role, root.roles[role].keyids) for role in ("snapshot", "timestamp"))
@@ -197,6 +194,7 @@ def origin(
     def verifier(file: Path | None) -> Verifier | None:
         return Verifier(load_issuers(file)) if file is not None else None
 
+    allowed = [each for text in registry or () if (each := elsewhere(text, SILENCE_S)) is not None]
     words = sys.argv[2:]  # for `read_again`
     host, port = parse_listen(listen)
     token, log_token = shared_tokens(token_file)
@@ -207,7 +205,16 @@ def origin(
     kept = Store(open_store(store))
     tokens = Tokens(keys / TOKENS_FILE)
     logs = Logs(open_lines(kept, None if kept.shared else Path(store)), log_token, tokens)
-    site = Origin(kept, load_metadata(keys), online, token=token, logs=logs, tokens=tokens, verifier=verifier(issuers))
+    site = Origin(
+        kept,
+        load_metadata(keys),
+        online,
+        token=token,
+        logs=logs,
+        tokens=tokens,
+        verifier=verifier(issuers),
+        registries=allowed,
+    )
     join_fleet(site, kept.blobs, tokens, nats or "")
 
     def reload() -> None:
@@ -262,6 +269,7 @@ def publish(
     ] = None,
     tenant: TenantOption = "",
     written: WrittenOption = None,
+    registry: RegistryOption = None,
     with_key: WithKeyOption = None,
     dry_run: Annotated[
         bool,
@@ -306,6 +314,7 @@ def publish(
         keys,
         token_file,
         plain_http,
+        elsewhere(registry),
     )
     if dry_run:
         typer.echo("a dry run: nothing was changed", err=True)
@@ -325,6 +334,7 @@ def rollback(
         ),
     ] = None,
     written: WrittenOption = None,
+    registry: RegistryOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -340,18 +350,27 @@ def rollback(
         keys,
         token_file,
         plain_http,
+        elsewhere(registry),
     )
 
 
 def _carry_out(
-    start: Callable[[Trust], Exchange], trust: Trust, origin: str, keys: Path, token_file: Path | None, plain_http: bool
+    start: Callable[[Trust], Exchange],
+    trust: Trust,
+    origin: str,
+    keys: Path,
+    token_file: Path | None,
+    plain_http: bool,
+    registry: Elsewhere | None = None,
 ) -> None:
     from origin.publish.client import carry_out
     from origin.publish.progress import report, upload_bar
 
     with upload_bar() as progress:
         token = load_upload_token(keys, token_file)
-        records = carry_out(start(trust), url=origin, token=token, progress=progress, plain_http=plain_http)
+        records = carry_out(
+            start(trust), url=origin, token=token, progress=progress, plain_http=plain_http, registry=registry
+        )
     report(records)
 
 

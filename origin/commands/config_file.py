@@ -81,7 +81,7 @@ def as_file(context: typer.Context) -> str:
         if name in OWN or source is None:
             continue
         where = {"COMMANDLINE": "option", "ENVIRONMENT": "environment", "DEFAULT_MAP": str(context.params["config"])}
-        text = value if isinstance(value, bool | int) else "" if value is None else str(value)
+        text = value if isinstance(value, bool | int | list) else "" if value is None else str(value)
         lines.append(
             f"{'# ' if value is None else ''}{name} = {json.dumps(text)}  # {where.get(source.name, 'default')}\n"
         )

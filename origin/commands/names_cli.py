@@ -94,9 +94,27 @@ def rename(
     def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
         return names.rename(old, new, trust, signer, now, choice, _warn)
 
+    _hold_both(old, new, origin, keys, token_file, plain_http)
     records = _carry_out(start, origin, keys, token_file, plain_http)
     report([record for record in records if record.service == new])
     typer.echo(f"{old} is withdrawn; its log stays there: nunatak logs {old}", err=True)
+
+
+def _hold_both(old: str, new: str, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
+    """A hold goes along where the operator renames: first, so that no edge runs it between. Tenants are refused."""
+    from origin.keys import load_signer, load_trust
+    from origin.model.tenant_keys import is_tenants
+    from origin.publish.client import carry_out
+    from origin.publish.holds import all_holds, hold
+    from origin.publish.tenants import Operator
+
+    trust = load_trust(keys)
+    if is_tenants(keys) or f"service {old}" not in carry_out(all_holds(trust), url=origin).since:
+        return
+    by = Operator(trust, load_signer(keys, "publisher"), datetime.now(UTC), _warn)
+    token = load_upload_token(keys, token_file)
+    carry_out(hold(by, [f"service {new}"]), url=origin, token=token, plain_http=plain_http)
+    typer.echo(f"{new} is held too, as {old} is: nunatak hold release", err=True)
 
 
 @hosts.command()

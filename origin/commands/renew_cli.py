@@ -32,7 +32,7 @@ def renew(
         list[str] | None,
         typer.Option(
             help="Role that gets a new key in the key folder: root, targets, snapshot, timestamp or publisher; may be "
-            "repeated. What the old key has signed is signed again.",
+            "repeated. What the old key has signed is signed again, and as many keys have to sign as before.",
             metavar="ROLE",
             show_default="none",
         ),
@@ -83,7 +83,8 @@ def renew(
     publisher = load_signer(keys, "publisher") if "bins" in wanted and "publisher" not in new else None
     root, targets = load_top(keys)
     token = load_token(token_file or keys / TOKEN_FILE)
-    plan = Plan.of(wanted, signers, publisher, {role: new_signer(keys, role) for role in new})
+    old = {role: load_signer(keys, role).public_key.keyid for role in new}
+    plan = Plan.of(wanted, signers, publisher, {role: new_signer(keys, role) for role in new}, old)
     exchange = renewing(plan, root, targets, datetime.now(UTC))
     done = carry_out(exchange, url=origin, token=token, plain_http=plain_http)
     settle(keys, [root, *done.roots], done.targets, new)

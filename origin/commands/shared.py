@@ -12,6 +12,7 @@ import typer
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from origin.model.elsewhere import Elsewhere
     from origin.publish.authors import Signing
     from origin.publish.written import Choice
 
@@ -54,6 +55,36 @@ WithKeyOption = Annotated[
         "token or key service; may be repeated.",
         metavar="KEY",
         show_default="those in the key folder",
+    ),
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        help="OCI registry that images and disks are sent to in place of the origin, which must allow it: "
+        "oci+https://HOST/REPOSITORY. Credentials are in NUNATAK_REGISTRY_USER and NUNATAK_REGISTRY_PASSWORD, or in "
+        "the file of `docker login`.",
+        metavar="URL",
+        show_default="the origin",
+    ),
+]
+RegistriesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--registry",
+        help="OCI registry that images of services may be in beside this origin, oci+https://HOST/REPOSITORY; may be "
+        "repeated. Credentials are where those of `nunatak publish --registry` are.",
+        metavar="URL",
+        show_default="none",
+    ),
+]
+IssuersOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file of issuers whose ID tokens (OpenID Connect) open uploads for tenants; needs the extra "
+        "nunatak[oidc].",
+        metavar="FILE",
+        show_default="none",
     ),
 ]
 HostsOption = Annotated[
@@ -143,6 +174,21 @@ def load_signing(keys: Path, with_keys: Sequence[str] | None = None) -> Signing:
     if len(with_keys) > 1:
         raise PublisherError("--with-key: one publisher key expected, got several: name the one that signs")
     return signer(with_keys[0], ())
+
+
+def elsewhere(registry: str | None, silence_s: float | None = None) -> Elsewhere | None:
+    """The registry of `--registry`.
+
+    :param silence_s: that its answers may take; None: what uploads need.
+
+    :raises OperatorError: it is none.
+    """
+    from origin.model.elsewhere import SILENCE_TIMEOUT_S, Elsewhere, credentials_for, parse_registry
+
+    if registry is None:
+        return None
+    place = parse_registry(registry)
+    return Elsewhere(place, lambda host: credentials_for(host, None), silence_s=silence_s or SILENCE_TIMEOUT_S)
 
 
 def written_choice(text: str | None) -> Choice | None:

@@ -33,6 +33,7 @@ def copy(
     """
     from rich.filesize import decimal
 
+    from origin.storage.blobs import NoAnswer
     from origin.storage.copying import copy as copying
     from origin.storage.opening import open_store
 
@@ -42,7 +43,8 @@ def copy(
     try:
         done = copying(from_, to)
     except OSError as error:
-        raise OperatorError(f"the copy is not whole: {error.strerror or error}: run it again") from None
+        said = error.detail if isinstance(error, NoAnswer) else error.strerror or error
+        raise OperatorError(f"the copy is not whole: {said}: run it again") from None
     finally:
         to.close()
     typer.echo(f"copied: {done.objects} objects, {decimal(done.size)}; there already: {done.there}")

@@ -1,6 +1,7 @@
 """Requests to an origin and their answers, as values: publishing decides on them, its `client` sends them."""
 
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ class Request:
     body: bytes = b""
     content_type: str = "application/octet-stream"
     silence_s: float | None = None  # that its answer may take to begin; None: as long as any
+    here: bool = False  # to the origin itself, also where another registry stands in for its repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ def refuse_plain_http(url: str, allowed: bool) -> None:
             f"--origin: https:// or an address of this machine expected, got {url!r}: everybody on the way can read a "
             "token that is sent by http; use https, or send it all the same with --plain-http"
         )
+
+
+def at_origin(
+    exchange: Generator[Sequence[Request], Sequence[Response], None],
+) -> Generator[Sequence[Request], Sequence[Response], None]:
+    """The same exchange, with the origin itself: for what is small, and looked for there."""
+    responses: Sequence[Response] | None = None
+    while True:
+        try:
+            group = exchange.send(responses) if responses is not None else next(exchange)
+        except StopIteration:
+            return
+        responses = yield [replace(request, here=True) for request in group]
 
 
 def upload_request(digest: str, data: bytes) -> Request:

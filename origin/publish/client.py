@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import aiohttp
 import uvloop
 
+from origin.model.elsewhere import PREFIX, Elsewhere
 from origin.model.exchange import Request, Response, refuse_plain_http
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, PublisherError
 from vmimage.trust import TARGETS_MAX
@@ -29,12 +30,14 @@ def carry_out(
     token: str | None = None,
     progress: Progress | None = None,
     plain_http: bool = False,
+    registry: Elsewhere | None = None,
 ) -> _Result:
     """Run an exchange against the origin at `url` and return its result.
 
     :param token: None for what needs none, since it is public.
     :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
     :param plain_http: whether the token may go over a network as it is.
+    :param registry: that stands in for the origin's repository `images`; None: the origin.
     :raises OriginUnreachable, OriginTimeout: no connection, or silence.
     :raises OriginError, PublisherError: as the exchange decides.
     """
@@ -44,7 +47,8 @@ def carry_out(
         )
     if token is not None:
         refuse_plain_http(url, plain_http)
-    return uvloop.run(_Shell(url.rstrip("/"), token, progress or (lambda done, total: None)).run(exchange))
+    shell = _Shell(url.rstrip("/"), token, progress or (lambda done, total: None), registry)
+    return uvloop.run(shell.run(exchange))
 
 
 def _why(error: OSError) -> str:
@@ -57,8 +61,8 @@ def _timeout(silence_s: float) -> aiohttp.ClientTimeout:
 
 
 class _Shell:
-    def __init__(self, url: str, token: str | None, progress: Progress) -> None:
-        self._url = url
+    def __init__(self, url: str, token: str | None, progress: Progress, registry: Elsewhere | None) -> None:
+        self._url, self._registry = url, registry
         self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         self._progress = progress
         self._sent = self._total = 0
@@ -82,6 +86,12 @@ class _Shell:
                 responses = [task.result() for task in running]
 
     async def _send(self, session: aiohttp.ClientSession, request: Request) -> Response:
+        if self._registry is not None and request.path.startswith(PREFIX) and not request.here:
+            async with self._slots:
+                response = await asyncio.to_thread(self._registry.send, request)
+            self._sent += len(request.body)
+            self._progress(self._sent, self._total)
+            return response
         try:
             async with (
                 self._slots,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from origin.model.exchange import Request, Response, expect, is_present, upload_request
+from origin.model.exchange import Request, Response, at_origin, expect, is_present, upload_request
 from origin.model.publication import Publication
 from origin.publish.attaching import attach_all
 from origin.publish.authors import Signing
@@ -78,7 +78,7 @@ def publish(
     yield from upload_disks(disk for publication in publications for disk in publication.disks)
     yield from upload(images)
     records = yield from entries.point(names, revise)
-    yield from attach_all(publications, signer)
+    yield from at_origin(attach_all(publications, signer))
     return records
 
 

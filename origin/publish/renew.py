@@ -8,6 +8,7 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from securesystemslib.signer import Signer
@@ -33,6 +34,7 @@ class Plan:
     signers: Mapping[str, Sequence[Signer]]  # of root and targets: all keys that may be needed
     publisher: Signer | None  # signs bins; None where they are not renewed
     replaced: Mapping[str, Signer] = field(default_factory=dict)  # new keys by role
+    old: Mapping[str, str] = field(default_factory=dict)  # identifiers of those in whose place they come, by role
 
     @classmethod
     def of(
@@ -41,16 +43,17 @@ class Plan:
         signers: Mapping[str, Sequence[Signer]],
         publisher: Signer | None,
         new: Mapping[str, Signer],
+        old: Mapping[str, str] = MappingProxyType({}),
     ) -> "Plan":
         """With the roles that follow from keys that are replaced: who signs what the key signed.
 
-        :param new: keys by role, of ROOT_ROLES and "publisher".
+        :param new: keys by role, of ROOT_ROLES and "publisher". :param old: as for `next_root`.
         """
         roles = roles | needed(new)
         signers = {
             role: (*signers.get(role, ()), *([new[role]] if role in new else [])) for role in ("root", "targets")
         }
-        return cls(roles, signers, new.get("publisher", publisher) if "bins" in roles else None, new)
+        return cls(roles, signers, new.get("publisher", publisher) if "bins" in roles else None, new, old)
 
 
 def needed(replaced: Mapping[str, object] | Sequence[str]) -> frozenset[str]:
@@ -103,7 +106,7 @@ def _sign_top(plan: Plan, state: State, root: bytes, targets: bytes, now: dateti
     if "root" in plan.roles:
         keys = {role: signer.public_key for role, signer in plan.replaced.items() if role in ROOT_ROLES}
         before = state.roots[-1] if state.roots else root
-        signed["root"] = next_root(before, keys, plan.signers["root"], now)
+        signed["root"] = next_root(before, keys, plan.signers["root"], now, plan.old)
         newest = follow([signed["root"]], newest)
     current = state.targets or targets
     if "targets" in plan.roles:

@@ -4,6 +4,7 @@ import hmac
 from typing import Final, NamedTuple
 
 from origin.model.tokens import For, Tokens
+from vmimage.canonical import digest_of, is_digest
 
 
 class Holder(NamedTuple):
@@ -19,12 +20,15 @@ SHARED: Final = Holder("", "")
 def bearer(authorization: str, shared: str | None, tokens: Tokens | None, use: For) -> Holder | None:
     """Whom an Authorization field stands for: SHARED for the shared token, None for nobody.
 
-    :param shared: the token of the key folder, compared in constant time. :param tokens: those with names.
+    :param shared: the token of the key folder, or its digest; compared in constant time.
+    :param tokens: those with names.
     """
     scheme, _, given = authorization.partition(" ")
     if scheme != "Bearer":
         return None
-    if shared is not None and hmac.compare_digest(given.encode("utf-8", "surrogateescape"), shared.encode()):
-        return SHARED
+    if shared is not None:
+        expected = shared if is_digest(shared) else digest_of(shared.encode())
+        if hmac.compare_digest(digest_of(given.encode("utf-8", "surrogateescape")), expected):
+            return SHARED
     found = tokens.find(use, given) if tokens is not None else None
     return Holder(found.name, found.id) if found is not None else None

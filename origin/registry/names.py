@@ -9,6 +9,7 @@ differ from those that are published. After a submission, for every entry that i
 - a service that is withdrawn keeps its entry, which says so over the image that it had, and so its name and versions;
 - a service's tenant is what it was, unless the operator says otherwise;
 - with a tenant's token nothing of another tenant is touched, neither as it was nor as it will be;
+- a service that the operator holds by its name gives neither name nor hosts up, but by the operator;
 - the operator alone gives names to tenants, and takes a host away from one also where its service still lists it;
 - a tenant with keys of its own signs its services itself: none of its name comes into a bin.
 
@@ -93,6 +94,8 @@ def check(changed: Iterable[str], before: Book, after: Book, submitter: Submitte
         granted = _check_grant(path, before, after, submitter)
         _check_bins(path, old, before, after)
         if path.startswith(_SERVICE):
+            if not submitter.operator:
+                _check_held(path, old, new, before)
             _check_service(path, old, new, before, after, submitter)
         else:
             _check_host(path, old, new, after, granted)
@@ -131,6 +134,14 @@ def _check_bins(path: str, old: ServiceRecord | None, before: Book, after: Book)
     reserved = holder(path, None)
     if before.entry(path) is None and reserved is not None and after.delegation(reserved) is not None:
         _refuse(path, f"a name that does not begin with {reserved}, which is a tenant's,", entry.service)
+
+
+def _check_held(path: str, old: ServiceRecord | None, new: ServiceRecord | None, before: Book) -> None:
+    """That a service which is held by its name does not go on under another one."""
+    if old is None or not before.holds().reason("", old.service, ""):
+        return
+    if new is None or new.withdrawn or not set(old.hosts) <= set(new.hosts):
+        _refuse(path, "a service that keeps its name and hosts while the operator holds it", "one that gives them up")
 
 
 def _check_service(

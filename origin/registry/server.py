@@ -31,10 +31,13 @@ from typing import Any, Final
 from aiohttp import web
 from tuf.api.metadata import Root, Timestamp
 
+from origin.model.elsewhere import Elsewhere
 from origin.model.tokens import Tokens
 from origin.registry.answers import answer_errors
 from origin.registry.audit import Entry, changes, open_audit, service_of
+from origin.registry.deciding import Deciding
 from origin.registry.door import Door
+from origin.registry.elsewhere import Registries
 from origin.registry.files import CatalogueFiles
 from origin.registry.hosts import one_host
 from origin.registry.ledger import Ledger, Lost
@@ -47,15 +50,15 @@ from origin.registry.parts import Part
 from origin.registry.prune import Pruned, Pruning, Rules, kept_images, long_gone, parse_rules
 from origin.registry.refusal import OciError
 from origin.registry.renewals import VersionConflict
-from origin.registry.roles import Files, Online, Published, accept, due, renew_after
+from origin.registry.roles import Online, Published, due, renew_after
 from origin.registry.store import Store
 from origin.registry.submissions import parse_check, parse_roles
 from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
-from origin.registry.whoami import whoami
+from origin.registry.whoami import answering
 from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
-from vmimage.trust import ServiceRecord, follow, service_path
+from vmimage.trust import ServiceRecord, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -84,6 +87,7 @@ class Origin:
         logs: Logs | None = None,
         tokens: Tokens | None = None,
         verifier: Verifier | None = None,
+        registries: Sequence[Elsewhere] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Resume what the store holds, or found it with `metadata` ("1.root.json", "1.targets.json").
@@ -92,6 +96,7 @@ class Origin:
         :param token: the operator's: what uploads of all tenants must show; None refuses them.
         :param tokens: of tenants, for uploads of their own. :param verifier: of tokens that issuers make for them.
         :param logs: where edges' logs go; None takes none.
+        :param registries: in which images may be that services name.
         :raises OperatorError: the store belongs to other keys.
         """
         self._store, self._clock, self._logs = store, clock, logs
@@ -107,6 +112,8 @@ class Origin:
         self.parts: list[Part] = []  # of the application, beside what is here
         self.door, self.audit, self.authorise = self._door, self._audit, self._authorise_reader  # for these
         self._ledger = Ledger(store, metadata, self._find_online, clock)
+        self._registries = Registries(store, registries)
+        self._deciding = Deciding(store, self._ledger, self._registries, self._find_online, clock)
         self._log = SnapshotLog(store.blobs, store.read_metadata)
         self._enter()
 
@@ -122,7 +129,7 @@ class Origin:
                 *self._registry.routes(),
                 web.post("/tuf/roles", self._submit_roles),
                 web.post("/tuf/check", self._check_roles),
-                web.get("/whoami", self._answer_whoami),
+                web.get("/whoami", answering(self._door)),
                 web.post("/prune", self._prune),
                 web.get("/audit/{service}", self._read_audit),
                 *CatalogueFiles(self._store, self._log).routes(),
@@ -161,6 +168,7 @@ class Origin:
         :raises VerificationError: as `roles.accept`; nothing has changed.
         :raises OperatorError: a new root trusts online keys that are not here.
         """
+        self._look(submitted, submitter, {})
         for _ in range(RACES_BORNE):
             with self._changing, suppress(Lost):
                 published = self._publish(submitted, submitter)
@@ -171,7 +179,8 @@ class Origin:
 
     def _publish(self, submitted: dict[str, bytes], submitter: Submitter) -> tuple[Published, Published]:
         """The states before and after. :raises Lost: another origin was first."""
-        state, files, new = self._accepted(submitted, submitter, {})
+        self._ledger.catch_up()
+        state, files, new = self._deciding.decide(submitted, submitter, {})
         entries = list(changes(state, new, submitted))
         self._audit.write(submitter, entries)
         try:
@@ -190,28 +199,17 @@ class Origin:
         :param coming: bytes of these manifests, by digest.
         :raises VerificationError, OperatorError: as `publish_roles`.
         """
+        self._look(submitted, submitter, coming)
         with self._changing:
-            self._accepted(submitted, submitter, coming)
+            self._ledger.catch_up()
+            self._deciding.decide(submitted, submitter, coming)
 
-    def _accepted(
-        self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]
-    ) -> tuple[Published, Files, Published]:
-        """The state as it is, and what would be written for the one that would be."""
-        self._ledger.catch_up()
-        state, online = self._state, self._ledger.online
-        if (data := submitted.get(Root.type)) is not None:
-            online = self._find_online(follow([data], state.trust.root))
-
-        def size(digest: str) -> int | None:
-            here = self._manifest_size(digest)
-            return here if here is not None else coming.get(digest)
-
-        return (state, *accept(state, submitted, size, online, self._clock(), submitter))
-
-    def _manifest_size(self, digest: str) -> int | None:
-        """Of one that is named from now on; that is a use of it, which keeps it from being pruned."""
-        path = self._store.manifest_path(digest)
-        return self._store.use(path) if self._store.shared else self._store.manifest_size(digest)
+    def _look(self, submitted: dict[str, bytes], submitter: Submitter, coming: Mapping[str, int]) -> None:
+        """Ask other registries for manifests, where there are some, while nobody waits for it."""
+        if self._registries.allowed:
+            with self._changing:
+                self._ledger.catch_up()
+            self._deciding.look(submitted, submitter, coming)
 
     def prune(self, rules: Rules, submitter: Submitter = NOBODY) -> tuple[Pruned, list[str]]:
         """Remove what nobody needs; what went, and services that were withdrawn for so long that nothing is kept.
@@ -334,10 +332,6 @@ class Origin:
         submitted, coming = parse_check(await request.read())
         await asyncio.to_thread(self.check_roles, submitted, submitter, coming)
         return web.json_response({"roles": sorted(submitted)})
-
-    async def _answer_whoami(self, request: web.Request) -> web.Response:
-        about = whoami(self._door.submitter(request), self._door.issued(request))
-        return web.json_response(about, headers={"Cache-Control": "no-store"})
 
     async def _prune(self, request: web.Request) -> web.Response:
         self._door.operator(request, "to prune")

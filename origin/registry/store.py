@@ -6,6 +6,7 @@
     referrers/<64 hex>/<64 hex>         of a subject and of an artifact that refers to it: its descriptor
     tags/<tag>                          a digest; the last one who writes it decides
     repositories/ repository-names/     of other repositories: `origin/registry/repositories.py`
+    elsewhere/<64 hex>                  of a manifest in another registry: `origin/registry/elsewhere.py`
     tuf/<version>.<role>.json           role metadata, immutable; which of them counts, the timestamp says
     log/                                the log of snapshots, see `origin/registry/transparency.py`
     tuf/timestamp.json                  the one object that is replaced: only by who knows its present state

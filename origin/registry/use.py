@@ -13,12 +13,13 @@ look at that and the removal nobody may slip in:
   none of this: nothing younger than the least grace time is ever removed, which is twice as long.
 """
 
+import errno
 import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from origin.storage.blobs import BlobStore, Changed, Data
 from origin.storage.files import Files
@@ -36,6 +37,34 @@ NOTE: Final = "prune/doomed.json"
 
 class PruneUnderWay(Exception):
     """Another origin removes content at this moment."""
+
+
+class Note(NamedTuple):
+    """What is being removed, as `NOTE` says it."""
+
+    until_s: float  # when it is over at the latest, seconds since 1970; 0 when it is
+    ended_s: float  # when it was
+    keys: frozenset[str]
+
+
+def encode_note(note: Note) -> bytes:
+    """As it is written."""
+    return json.dumps({"until_s": note.until_s, "ended_s": note.ended_s, "keys": sorted(note.keys)}).encode()
+
+
+def parse_note(data: bytes, now_s: float) -> Note:
+    """What a note says.
+
+    :raises OSError: it is none, or would be in the way for longer than one may be.
+    """
+    try:
+        said = json.loads(data)
+        note = Note(float(said["until_s"]), float(said["ended_s"]), frozenset(map(str, said["keys"])))
+        if note.until_s < now_s + DOOMED_S + MARGIN_S:
+            return note
+    except (ValueError, TypeError, LookupError, RecursionError):
+        pass
+    raise OSError(errno.EIO, f"{NOTE} as an origin writes it expected: remove it if no origin prunes")
 
 
 class Use(Protocol):
@@ -134,12 +163,13 @@ class BucketUse:
     def dooming(self, places: Iterable[Place]) -> Iterator[None]:
         """As `Use.dooming`."""
         found = self._blobs.read(NOTE)
-        if found is not None and _until(found[0]) > self._now_s():
+        now_s = self._now_s()
+        if found is not None and parse_note(found[0], now_s).until_s > now_s:
             raise PruneUnderWay
-        begun, until = time.monotonic(), self._now_s() + DOOMED_S
-        note = json.dumps({"until_s": until, "keys": [place.key for place in places]}).encode()
+        begun = time.monotonic()
+        note = Note(now_s + DOOMED_S, 0.0, frozenset(place.key for place in places))
         try:
-            tag = self._blobs.swap(NOTE, found[1] if found is not None else None, note)
+            tag = self._blobs.swap(NOTE, found[1] if found is not None else None, encode_note(note))
         except Changed:
             raise PruneUnderWay from None
         self._deadline = begun + DOOMED_S - MARGIN_S
@@ -148,7 +178,7 @@ class BucketUse:
         finally:
             self._deadline = 0.0
             try:
-                self._blobs.swap(NOTE, tag, json.dumps({"until_s": 0, "ended_s": self._now_s()}).encode())
+                self._blobs.swap(NOTE, tag, encode_note(Note(0.0, self._now_s(), frozenset())))
             except Changed:
                 pass  # it was over, and another has begun
 
@@ -166,10 +196,11 @@ class BucketUse:
     def _await_removal(self, key: str) -> float:
         """Until no note names this; when content was removed last, at the latest, in seconds since 1970."""
         while (found := self._blobs.read(NOTE)) is not None:
-            note, now_s = json.loads(found[0]), self._now_s()
-            if note["until_s"] <= now_s:
-                return float(note.get("ended_s", note["until_s"]))
-            if key not in note["keys"]:
+            now_s = self._now_s()
+            note = parse_note(found[0], now_s)
+            if note.until_s <= now_s:
+                return note.ended_s or note.until_s
+            if key not in note.keys:
                 return now_s
             time.sleep(POLL_S)
         return 0.0
@@ -194,7 +225,3 @@ def use_of(blobs: BlobStore) -> Use:
 
 def _mark(place: Place) -> str:
     return f"used/{place.key.partition('/')[0]}/{place.name}"
-
-
-def _until(note: bytes) -> float:
-    return float(json.loads(note)["until_s"])

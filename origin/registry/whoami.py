@@ -3,7 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import web
+
+from origin.registry.answers import Handler
 from origin.registry.artifacts import ARTIFACT_MAX
+from origin.registry.door import Door
 from origin.registry.names import Submitter
 from origin.registry.oidc import Issued
 from origin.registry.repositories import MANIFESTS_MAX, REPOSITORIES_MAX
@@ -40,3 +44,13 @@ def whoami(submitter: Submitter, issued: Issued | None) -> dict[str, Any]:
             "manifests of a repository": MANIFESTS_MAX,
         },
     }
+
+
+def answering(door: Door) -> Handler:
+    """What answers who asks at this door."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        about = whoami(door.submitter(request), door.issued(request))
+        return web.json_response(about, headers={"Cache-Control": "no-store"})
+
+    return answer

@@ -10,6 +10,7 @@ that is not there is FileNotFoundError where its bytes were wanted; a store that
 more, is another OSError: what was asked for may have happened, and may be asked for again.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -47,6 +48,17 @@ class Listed(NamedTuple):
     key: str
     size: int  # bytes
     changed_s: float
+
+
+class NoAnswer(OSError):
+    """A bucket gave no answer that can be used. What it said is for its operator, in the log, and not for all who ask.
+
+    :param detail: what it said.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(errno.EIO, "the bucket gave no answer that can be used; the log of the origin says which")
+        self.detail = detail
 
 
 class Changed(Exception):

@@ -2,7 +2,7 @@
 
 import secrets
 
-from origin.storage.blobs import BlobStore, Changed
+from origin.storage.blobs import BlobStore, Changed, NoAnswer
 from vmimage.errors import OperatorError
 
 
@@ -18,10 +18,8 @@ def require_comparing(store: BlobStore, name: str) -> None:
             _compare(store, key, name)
         finally:
             store.delete(key)
-    except OSError as error:
-        raise OperatorError(
-            f"{name}: {error.strerror or error}: check the bucket, AWS_ENDPOINT_URL and the credentials"
-        ) from None
+    except NoAnswer as error:
+        raise OperatorError(f"{name}: {error.detail}: check the bucket, AWS_ENDPOINT_URL and the credentials") from None
 
 
 def _compare(store: BlobStore, key: str, name: str) -> None:

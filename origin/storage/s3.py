@@ -6,6 +6,7 @@ If-Match on the entity tag); whether the store really compares, `origin/storage/
 """
 
 import errno
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,17 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
 from obstore.store import S3Store
 
-from origin.storage.blobs import Changed, Data, Head, Listed, cache_control_of, checked, content_type_of, size_of
+from origin.storage.blobs import (
+    Changed,
+    Data,
+    Head,
+    Listed,
+    NoAnswer,
+    cache_control_of,
+    checked,
+    content_type_of,
+    size_of,
+)
 from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -32,6 +43,7 @@ RETRIES: Final = 3
 RETRY_S: Final = 15.0  # in all, so that a request of a publisher ends with an answer
 TIMEOUT: Final = "30s"  # of one request; a part is some seconds on a slow line
 CONNECT_TIMEOUT: Final = "5s"
+_LOG: Final = logging.getLogger(__name__)
 _CLOCK: Final = "clock"  # the object whose time of change says what time the store has
 
 
@@ -186,15 +198,17 @@ def _errors(key: str) -> Iterator[None]:
         yield
     except NotFoundError as error:
         if "NoSuchBucket" in str(error):
-            raise OSError(errno.ENODEV, f"the bucket expected there, got: {_line(error)}") from None
+            raise _no_answer(key, error) from None
         raise FileNotFoundError(errno.ENOENT, f"no object {key}") from None
     except (BaseError, TimeoutError) as error:
-        raise OSError(errno.EIO, f"{key}: {_line(error)}") from None
+        raise _no_answer(key, error) from None
 
 
-def _line(error: Exception) -> str:
+def _no_answer(key: str, error: Exception) -> NoAnswer:
     """What a store said, in one line; the library adds its own state behind the first."""
-    return " ".join(str(error).split("\n\nDebug source")[0].split())[:300]
+    line = " ".join(str(error).split("\n\nDebug source")[0].split())[:300]
+    _LOG.warning("bucket: %s: %s", key, line)
+    return NoAnswer(line)
 
 
 def _tag(meta: Any) -> str:

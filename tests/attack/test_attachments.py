@@ -17,9 +17,11 @@ from origin.publish.attaching import attach_all, signed_again, verify
 from origin.publish.authors import Signing
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
+from origin.publish.tenants import Operator, add
 from origin.registry.attachments import ATTACHED_AT_MOST
 from origin.registry.store import Store
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin, send
+from tests.support.tenancy import Party
 from vmimage.attached import CYCLONEDX_TYPE, EMPTY_CONFIG, IN_TOTO_TYPE, SERVICE_NOTE, Attached, attach
 from vmimage.canonical import canonical_json, digest_of
 from vmimage.errors import PublisherError, VerificationError
@@ -150,3 +152,22 @@ def _asked(site: Site, request: Request, token: str) -> None:
         expect(response, 201, "attached")
 
     carry_out(exchange(), url=site.url, token=token)
+
+
+def test_a_tenant_with_keys_of_its_own_signs_by_its_threshold(site: Site) -> None:
+    """Two keys of its own: neither the operator's key nor one of them alone makes a statement of its services good."""
+    acme = Party("acme", keys=2, threshold=2)
+    operator = Operator(site.keys.trust, site.keys.publisher, NOW)
+    carry_out(add(operator, acme.card), url=site.url, token=TOKEN)
+    tokens = site.keys.folder / TOKENS_FILE
+    _, token = token_file.add(tokens, "tenant", "acme", datetime.now(UTC))
+    wanted = replace(built("acme.shop"), hosts=())
+    bare = replace(wanted, attached=())
+    carry_out(publish([bare], site.keys.trust, acme.author, NOW), url=site.url, token=token)
+    for wrong in (site.keys.publisher, acme.signers[0]):
+        site.attach(wanted, wrong, token)
+        with pytest.raises(VerificationError, match="2 of the keys"):
+            carry_out(verify("acme.shop", site.keys.trust), url=site.url)
+    site.attach(wanted, acme.author, token)
+    found = carry_out(verify("acme.shop", site.keys.trust), url=site.url)
+    assert set(found.keyids) == {signer.public_key.keyid for signer in acme.signers}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tuf.api.metadata import TargetFile
 
+from edge.catalogue.urgent import FedCatalogue
 from edge.content.records import record_key
 from edge.model.services import Service
 from edge.releases.stops import Stop, Stops
@@ -142,6 +143,15 @@ def test_a_candidate_that_the_operator_holds_is_not_there_and_the_stable_version
     assert edge.refresh()
     assert edge.find_service("acme.shop") == replace(RELEASED, candidate=None)
     assert not edge.is_held("service", "acme.shop")
+
+
+def test_a_candidate_that_the_feed_says_is_held_is_not_there_either(mirror: Mirror, tmp_path: Path) -> None:
+    edge = FedCatalogue(tmp_path, mirror.url, mirror.repository.root)
+    assert edge.find_service("acme.shop") == RELEASED
+    edge.hold_now([f"image {NEW}"], 1)
+    assert edge.find_service("acme.shop") == replace(RELEASED, candidate=None)
+    edge.hold_now([f"image {STABLE}"], 2)
+    assert edge.find_service("acme.shop") is None
 
 
 def test_a_service_that_is_pinned_runs_that_version_and_no_candidate_whatever_its_tenant_signs(

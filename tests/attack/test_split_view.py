@@ -3,18 +3,29 @@
 The thief here is an origin of its own on a copy of the store, with the same keys: all that it says is properly signed.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from securesystemslib.signer import CryptoSigner
+from tuf.api.metadata import Root
+from typer.testing import CliRunner
 
+from edge.main import build_app
+from origin.keys import load_signer, load_top
 from origin.model.exchange import Request, Response
 from origin.publish.auditor import Known, Look, compare, look, read_state, write_state
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
+from origin.publish.renew import Plan, renew
+from origin.registry.roles import Online
 from origin.registry.store import Store
+from origin.storage.memory import Memory
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.checkpoint import Checkpoint, Entry, parse_entry, sign_checkpoint
 from vmimage.errors import OperatorError, VerificationError
@@ -204,3 +215,64 @@ def test_a_state_that_is_none_is_refused() -> None:
     for data in (b"", b"{}", b'{"sources": {"url": {}}}', b'{"sources": []}x'):
         with pytest.raises(OperatorError):
             read_state(data)
+
+
+def test_a_log_goes_on_when_the_key_that_signs_it_is_replaced(honest: Path, keys: Keys, tmp_path: Path) -> None:
+    known = answered(look([keys.root], Known()), served(honest)).known
+    new = CryptoSigner.generate_ed25519()
+    here = {signer.public_key.keyid: signer for signer in (new, keys.online.snapshot)}
+
+    def online(root: Root) -> Online:
+        [keyid] = root.roles["snapshot"].keyids
+        return replace(keys.online, snapshot=here[keyid])
+
+    store = Store(honest)
+    try:
+        with running_origin(store, keys, online=online) as url:
+            plan = Plan.of(frozenset({"root"}), {"root": [load_signer(keys.folder, "root")]}, None, {"snapshot": new})
+            carry_out(renew(plan, *load_top(keys.folder), NOW), url=url, token=TOKEN)
+    finally:
+        store.close()
+    found = answered(look([keys.root], known), served(honest))
+    assert (kinds(found), found.root.version, found.checkpoint.size) == ([], 2, known.frontier.size + 1)
+    _rewritten(honest, keys, [Entry(5, "ab" * 32, 9).encode()])
+    with pytest.raises(VerificationError, match="signed by the key for snapshots"):
+        answered(look([keys.root], found.known), served(honest))
+
+
+def test_origins_over_one_store_write_one_log(keys: Keys) -> None:
+    """Each enters what counts, whoever published it; whose checkpoint comes first does not matter."""
+    bucket = Memory()
+
+    def files(path: str) -> bytes | None:
+        found = bucket.read(path)
+        return found[0] if found is not None else None
+
+    with running_origin(Store(bucket), keys) as one, running_origin(Store(bucket), keys) as other:
+        for number, url in enumerate((one, other, other, one)):
+            wanted = publication(f"service{number}")
+            carry_out(publish([wanted], keys.trust, keys.publisher, NOW), url=url, token=TOKEN)
+            found = answered(look([keys.root], Known()), files)
+            assert (kinds(found), found.served.version) == ([], number + 2)
+    assert found.checkpoint.size == 5
+
+
+def test_the_command_ends_with_1_where_somebody_was_lied_to(
+    honest: Path, thief: Path, keys: Keys, tmp_path: Path
+) -> None:
+    (tmp_path / "root.json").write_bytes(keys.root)
+    published(honest, keys, "four")
+
+    def audit(*folders: Path) -> tuple[int, list[list[str]]]:
+        with ExitStack() as running:
+            stores = [running.enter_context(closing(Store(folder))) for folder in folders]
+            urls = [running.enter_context(running_origin(store, keys)) for store in stores]
+            words = ["audit", "--trust", str(tmp_path / "root.json"), "--state", str(tmp_path / "state"), "--json"]
+            result = CliRunner().invoke(build_app(), [*words, "--grace", "0", *(f"--origin={url}" for url in urls)])
+        said = [json.loads(line) for line in result.stdout.splitlines()]
+        return result.exit_code, [[alarm["kind"] for alarm in line["alarms"]] for line in said]
+
+    assert audit(honest) == (0, [[]])
+    code, alarms = audit(honest, thief)
+    assert code == 1
+    assert sorted(alarms) == [[], ["fork"]]

@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +14,10 @@ import aiohttp
 import pytest
 
 from edge.peers.placement import Member, Owners, service_key
+from loadtest.site.server import Server
 from loadtest.site.site import Site, example
 from tests.support.edges import PATIENCE_S, admin, eventually, metrics
-from tests.support.pops import Pop
+from tests.support.pops import Pop, pop_of_origin
 
 PROGRAM = Path(__file__).parents[1] / "guest" / "programs" / "says.c"
 _RUN = re.compile(rb"run (\d+)")
@@ -83,34 +84,32 @@ def test_a_cold_service_is_asked_of_its_owner(site: Site, pop: Pop, image: Path)
     answers = [ask(pop, name, service, Say="X: 1") for name in pop.names for _ in range(2)]
     assert [answer.status for answer in answers] == [200] * 8
     assert sorted(answer.run for answer in answers) == list(range(1, 9)), "one machine has had them all"
-    forwarded = [answer for answer in answers if "detail=peer" in answer.came[-1]]
+    forwarded = [answer for answer in answers if "detail=owner" in answer.came[-1]]
     assert len(forwarded) == 6
     assert all(len(answer.came) == 2 and answer.came[0].startswith("nunatak-pop; fwd=") for answer in forwarded)
     assert forwarded[0].headers.get_all("Via") == ["1.1 nunatak", "1.1 nunatak"]
 
 
-@pytest.fixture(scope="module")
-def pop_of_images(site: Site) -> Pop:
-    """Three edges that fetch images for each other, and nothing else."""
-    return Pop(site, 3, {"share": "images"})
-
-
-def test_a_new_image_comes_from_outside_once(site: Site, pop_of_images: Pop) -> None:
+def test_a_new_image_comes_from_outside_once(site: Site) -> None:
+    """To edges whose members the origin lists, and that fetch images for each other and nothing else."""
+    edges = pop_of_origin(site, 3, {"share": "images"})
     image = site.build(example("hello"), name="everywhere")
     site.publish(image, "everywhere")
-    got = crowd(pop_of_images, "everywhere", "/", "", 6)
+    got = crowd(edges, "everywhere", "/", "", 6)
     assert [each.split(b" ")[1] for each in got] == [b"200"] * 6
-    counted = [metrics(edge) for edge in pop_of_images.edges]
+    counted = [metrics(edge) for edge in edges]
     files = len({"manifest", "snapshot", "base's manifest", "base's snapshot"})
     assert sum(each["origin_fetches_total"] for each in counted) == files
     assert sum(each.get("peer_fetches_total{found}", 0) for each in counted) == 2 * files
+    for edge in edges:
+        edge.stop()
 
 
-def crowd(pop: Pop, service: str, path: str, say: str, size: int) -> list[bytes]:
+def crowd(edges: Sequence[Server], service: str, path: str, say: str, size: int) -> list[bytes]:
     """So many clients, the same number at each edge, who all have asked before the first is answered."""
     connections = []
     for number in range(size):
-        parts = urlsplit(pop.edges[number % len(pop.edges)].url)
+        parts = urlsplit(edges[number % len(edges)].url)
         connections.append(socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_S))
     for connection in connections:
         fields = f"Host: {service}.test\r\nSay: {say}\r\nWait: 400\r\nConnection: close\r\n"
@@ -129,7 +128,7 @@ def read_all(connection: socket.socket) -> bytes:
 def test_a_crowd_on_a_cold_page_of_a_pop_is_one_run(site: Site, pop: Pop, image: Path) -> None:
     service = owned_by(pop, "edge-1", "crowd")
     site.publish(image, service)
-    answers = crowd(pop, service, "/page", "Cache-Control: max-age=60", 100)
+    answers = crowd(pop.edges, service, "/page", "Cache-Control: max-age=60", 100)
     assert {match[1] for each in answers if (match := _RUN.search(each))} == {b"1"}
     assert all(each.startswith(b"HTTP/1.1 200 ") for each in answers)
     assert any(b"Cache-Status: nunatak-pop; " in each for each in answers)
@@ -147,7 +146,7 @@ def test_a_request_with_a_body_goes_and_comes_back_whole(site: Site, pop: Pop) -
         answer = ask(pop, "edge-3", service, body=data)
         assert answer.status == 200
         assert data in answer.body
-        assert "detail=peer" in answer.came[-1]
+        assert "detail=owner" in answer.came[-1]
 
 
 def test_an_answer_in_parts_comes_whole(site: Site, pop: Pop, image: Path) -> None:
@@ -155,7 +154,7 @@ def test_an_answer_in_parts_comes_whole(site: Site, pop: Pop, image: Path) -> No
     site.publish(image, service)
     answer = ask(pop, "edge-0", service, Parts="5")
     assert len(answer.body) > 500_000
-    assert "detail=peer" in answer.came[-1]
+    assert "detail=owner" in answer.came[-1]
 
 
 def test_a_socket_goes_through_a_peer_both_ways(site: Site, pop: Pop) -> None:
@@ -184,7 +183,7 @@ def test_who_a_client_is_passes_in_words_that_no_client_has(site: Site, pop: Pop
     said = {"X-Nunatak-Peer": forged, "X-Nunatak-Image": "sha256:0", "CDN-Loop": "other; v=1"}
     there = ask(pop, "edge-3", service, "/", None, **said)
     here = ask(pop, "edge-0", service, "/", None, **said)
-    assert "detail=peer" in here.came[-1]
+    assert "detail=owner" in here.came[-1]
     for answer in (there, here):
         assert answer.status == 200
         told = {name.lower(): value for name, value in answer.headers.items()}
@@ -215,13 +214,17 @@ def test_what_was_purged_here_does_not_come_back_from_a_peer(site: Site, pop: Po
 
 
 def test_a_change_through_one_edge_is_seen_there_at_once(site: Site, pop: Pop, image: Path) -> None:
+    """By a machine of the edge's own, of which the page's owner knows nothing."""
     service = owned_by(pop, "edge-1", "changed")
     site.publish(image, service)
     say = "Cache-Control: max-age=600"
-    assert ask(pop, "edge-0", service, "/page", Say=say).run == 1
-    assert ask(pop, "edge-0", service, "/page", Say=say).run == 1
-    assert ask(pop, "edge-0", service, "/page", body=b"new").run == 2
-    assert ask(pop, "edge-0", service, "/page", Say=say).run == 3
+    pop.share("edge-0", "pages")
+    assert [ask(pop, "edge-0", service, "/page", Say=say).run for _ in range(2)] == [1, 1]
+    assert ask(pop, "edge-0", service, "/page", body=b"new").came == ["nunatak; fwd=method; detail=peer"], "its image"
+    changed = ask(pop, "edge-0", service, "/page", Say=say)
+    assert changed.came[0].startswith("nunatak-pop; fwd=")
+    assert changed.run == 2
+    pop.share("edge-0", "requests")
 
 
 def test_an_owner_that_is_killed_costs_no_error_and_one_move(site: Site, pop: Pop, image: Path) -> None:

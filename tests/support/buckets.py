@@ -37,6 +37,7 @@ def seaweed(folder: Path, port: int) -> list[str]:
     (folder / "seaweed").mkdir()
     others = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
     others += [f"-{name}.port.grpc={free_port()}" for name in ("master", "volume", "filer", "s3")]
+    others += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # two more, which would be the same for all on a machine
     # `server` follows its own master: nothing waits for a quorum, and one volume of this size is made at a time
     return [
         *(weed, "server", "-s3", "-ip=127.0.0.1", f"-dir={folder / 'seaweed'}", f"-s3.port={port}", *others),

@@ -10,6 +10,7 @@ if they were: `Dispatch` of a request that a machine takes at once, and `Refuse`
 from types import SimpleNamespace
 from typing import Any
 
+from edge.content.blobs import Load
 from edge.model.flow import SHARED, Patience, Place, WorkerLost
 from edge.model.services import Machine, Service, StreamState
 from edge.supervisor import commands as do
@@ -274,7 +275,7 @@ class Playbook:
         here, where = self.services[service], self.workers[worker] if isinstance(worker, int) else worker
         key = self.openings.begin(here)
         assert self.openings.still_right(here, key, where, MACHINE_BYTES, True)
-        load: Any = SimpleNamespace(from_origin=True) if from_origin else None
+        load = Load(from_origin=True) if from_origin else None
         self.openings.opened(self._enter(here, where), held, load, self.now)
         return self._look()
 

@@ -279,10 +279,18 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         open_store("s3://bucket")
 
 
-def test_a_bucket_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_that_does_not_answer_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To its operator; whoever asks an origin is not told where its bucket is."""
     monkeypatch.setattr("origin.storage.s3.RETRIES", 0)
     for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(OperatorError, match="check the bucket, AWS_ENDPOINT_URL and the credentials"):
+    with pytest.raises(OperatorError, match=r"127\.0\.0\.1:9.*check the bucket, AWS_ENDPOINT_URL and the credentials"):
         open_store("s3://bucket")
+    caplog.clear()
+    with pytest.raises(OSError, match="the log of the origin says which") as raised:
+        open_store("s3://bucket", reading=True).get("blobs/a")
+    assert "127.0.0.1" not in str(raised.value)
+    assert "127.0.0.1:9" in caplog.text

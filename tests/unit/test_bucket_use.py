@@ -1,7 +1,6 @@
 """Content in a bucket: what one origin is about to name, another does not remove, whichever of both writes first."""
 
 import itertools
-import json
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,7 +13,16 @@ from origin.registry.prune import DAY_S, HOUR_S, Pruning, Rules, named
 from origin.registry.refusal import OciError
 from origin.registry.server import Origin
 from origin.registry.store import BlobMissing, Store
-from origin.registry.use import DOOMED_S, FRESH_S, MARGIN_S, NOTE, BucketUse, PruneUnderWay
+from origin.registry.use import (
+    DOOMED_S,
+    FRESH_S,
+    MARGIN_S,
+    NOTE,
+    BucketUse,
+    Note,
+    PruneUnderWay,
+    encode_note,
+)
 from origin.storage.memory import Memory
 from origin.storage.place import Place
 from tests.support.synthetic import BASE, NOW, TOKEN, Keys, publication
@@ -119,7 +127,7 @@ def test_content_that_comes_while_it_is_removed_is_there_afterwards(bucket: Memo
 
         def removed() -> None:
             bucket.delete(place.key)  # the look came before the new bytes
-            bucket.put(NOTE, json.dumps({"until_s": 0, "ended_s": time.now_s}).encode())
+            bucket.put(NOTE, encode_note(Note(0.0, time.now_s, frozenset())))
 
         time.slept = removed
         user.put(place, b"x")
@@ -150,6 +158,21 @@ def test_the_note_of_an_origin_that_died_ends(bucket: Memory, place: Place, time
     assert DOOMED_S - 1 < time.now_s - begun < DOOMED_S + 1
     with other.dooming([place]):
         assert not other.remove_unused(place, time.now_s - HOUR_S)
+
+
+@pytest.mark.parametrize("planted", [b"", b"{}", b"[]", b'{"until_s": 1e300, "ended_s": 0, "keys": []}', b"[" * 10_000])
+def test_a_note_that_no_origin_wrote_hinders_nobody_for_long_and_removes_nothing(
+    bucket: Memory, place: Place, time: Time, planted: bytes
+) -> None:
+    time.now_s += 2 * DAY_S
+    begun = time.now_s
+    bucket.put(NOTE, planted)
+    use = BucketUse(bucket)
+    with pytest.raises(OSError, match="as an origin writes it expected"):
+        use.use(place)
+    with pytest.raises(OSError, match="remove it"), use.dooming([place]):
+        pytest.fail("a prune")
+    assert (bucket.get(place.key), time.now_s) == (b"x", begun)
 
 
 @pytest.mark.parametrize("act", ["use", "put"])

@@ -13,7 +13,10 @@ WIDE = {"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"}
 
 def test_a_file_says_what_neither_line_nor_environment_says(tmp_path: Path) -> None:
     file = tmp_path / "origin.toml"
-    file.write_text('store = "a"\nkeys = "keys"\nlisten = "127.0.0.1:1"\ntimestamp-minutes = 30\n')
+    file.write_text(
+        'store = "a"\nkeys = "keys"\nlisten = "127.0.0.1:1"\ntimestamp-minutes = 30\n'
+        'registry = ["oci+https://r.example/a", "oci+https://r.example/b"]\n'
+    )
     runner = CliRunner(env={**WIDE, "NUNATAK_ORIGIN_LISTEN": "127.0.0.1:2", "NUNATAK_ORIGIN_STORE": "b"})
     words = ["origin", "--config", str(file), "--store", "c", "--print-config"]
     done = runner.invoke(build_app(), words)
@@ -24,6 +27,7 @@ def test_a_file_says_what_neither_line_nor_environment_says(tmp_path: Path) -> N
             f'keys = "keys"  # {file}',
             'listen = "127.0.0.1:2"  # environment',
             '# token_file = ""  # default',
+            'registry = ["oci+https://r.example/a", "oci+https://r.example/b"]  # ' + str(file),
             '# issuers = ""  # default',
             '# nats = ""  # default',
             f"timestamp_minutes = 30  # {file}",

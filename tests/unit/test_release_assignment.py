@@ -15,6 +15,7 @@ from edge.releases.assignment import (
     network_of,
     place_of,
     version_for,
+    visitor_of,
 )
 from vmimage.release import ALL, Candidate
 
@@ -87,6 +88,20 @@ def test_a_cookie_is_read_where_there_is_one_of_ours() -> None:
     for field in (b"", b"a=b", pair + b"; " + pair, pair + b"x", COOKIE + b"=", COOKIE + b"=" + b"!" * 22):
         assert cookie_in([(b"Cookie", field)]) == b""
     assert cookie_in([(b"X-Cookie", pair)]) == b""
+
+
+def test_a_visitor_is_known_by_his_cookie_where_he_may_have_one_and_else_by_his_network() -> None:
+    value, new = secrets.token_urlsafe(16).encode(), secrets.token_urlsafe(16).encode()
+    with_cookie = [(b"Cookie", COOKIE + b"=" + value)]
+
+    def known(headers: list[tuple[bytes, bytes]], *, cookies: bool, secure: bool) -> tuple[bytes, bytes]:
+        return visitor_of(headers, b"192.0.2.7", cookies=cookies, secure=secure, fresh=lambda: new)
+
+    network = (b"192.0.2.0/24", b"")
+    assert known(with_cookie, cookies=True, secure=True) == (value, b"")
+    assert known([], cookies=True, secure=True) == (new, cookie_line(new))
+    assert known([], cookies=True, secure=False) == network
+    assert known(with_cookie, cookies=False, secure=True) == network, "on a host that several tenants share"
 
 
 def test_a_choice_is_one_of_two_words() -> None:

@@ -20,7 +20,10 @@ from origin.publish.tenants import Operator
 from origin.registry.prune import Rules, kept_images
 from origin.registry.store import Store
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
+from vmimage.abi import PAGE_SIZE
+from vmimage.archive import ImageBundle
 from vmimage.canonical import Blob
+from vmimage.drives import DriveRef
 from vmimage.errors import PublisherError
 from vmimage.holds import HOLDS_PATH, Holds, Pin, holds_target
 from vmimage.manifest import SNAPSHOT_TYPE
@@ -126,6 +129,17 @@ def test_what_cannot_be_is_refused_and_changes_nothing(desk: Desk) -> None:
     with pytest.raises(PublisherError, match="at least 5 %"):
         desk.do(releases.widen(desk.by, "shop", 100, None))
     assert desk.seen() == released
+
+
+def test_versions_that_write_to_a_disk_are_not_released_in_stages(desk: Desk) -> None:
+    """Both would write to the same pages. Nothing is sent, so that the disk need not be there."""
+    before = desk.publish(ONE)
+    base, derived = TWO.images
+    disk = DriveRef(PAGE_SIZE, "sha256:" + "dd" * 32, "cow", "data")
+    image = ImageBundle(replace(derived.manifest, disks=(disk,)), derived.blobs)
+    with pytest.raises(PublisherError, match="the candidate writes to data"):
+        desk.start(replace(TWO, images=(base, image), image=image.manifest.digest))
+    assert desk.seen() == before
 
 
 def test_the_operator_pins_what_a_service_has_or_had(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from tuf.api.metadata import Metadata, Root
 
 from edge.catalogue.catalogue import Catalogue
 from edge.doctor import about_trust
-from origin.keys import load_signer, load_top, load_trust, new_signer, settle
+from origin.keys import folder_signers, generate, load_signer, load_top, load_trust, new_signer, settle
 from origin.model.exchange import Request, expect
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
@@ -260,10 +260,10 @@ def test_more_than_one_key(keys: Keys) -> None:
     two = next_root(one, {}, [third, mine, second], NOW)
     assert follow([one, two]).version == 2
     assert len(Metadata[Root].from_bytes(two).signatures) == 2, "a key that is none of root's signs nothing"
-    three = next_root(two, {"root": third.public_key}, [third, first, second], NOW)
+    three = next_root(two, {"root": third.public_key}, [third, first, second], NOW, {"root": mine.public_key.keyid})
     assert follow([one, two, three]).version == 3
-    with pytest.raises(PublisherError, match="of root version 4 expected, got 0"):
-        next_root(three, {"root": first.public_key}, [third], NOW)
+    with pytest.raises(PublisherError, match="2 signatures by root keys of root version 3 expected, got 1"):
+        next_root(three, {"root": mine.public_key}, [third], NOW, {"root": second.public_key.keyid})
 
 
 def test_a_gap_in_the_key_folder_is_said(store: Store, keys: Keys) -> None:
@@ -372,3 +372,23 @@ def test_trust_is_of_one_chain(keys: Keys, tmp_path: Path) -> None:
     other = Keys(tmp_path / "other")
     with pytest.raises(VerificationError):
         Trust([keys.root, root_of(other)], load_top(keys.folder)[1])
+
+
+@pytest.mark.parametrize("role", ["root", "targets"])
+def test_a_key_that_is_replaced_leaves_the_others_and_how_many_sign(tmp_path: Path, role: str) -> None:
+    """Two of three: after `renew --replace` two of three, and the key that was replaced counts no more."""
+    folder = tmp_path / "keys"
+    generate(folder, NOW, signers=3, threshold=2)
+    root, _ = load_top(folder)
+    signers, old = folder_signers(folder, "root"), load_signer(folder, role).public_key.keyid
+    new = new_signer(folder, role)
+    made = next_root(root, {role: new.public_key}, [*signers, new], NOW, {role: old})
+    before, after = (Metadata[Root].from_bytes(data).signed.roles[role] for data in (root, made))
+    assert after.threshold == before.threshold == 2
+    assert set(after.keyids) == (set(before.keyids) - {old}) | {new.public_key.keyid}
+    assert follow([root, made]).version == 2
+    with pytest.raises(PublisherError, match="keys rotate"):
+        next_root(root, {role: new.public_key}, [*signers, new], NOW, {role: new.public_key.keyid})
+    if role == "root":
+        with pytest.raises(PublisherError, match="2 signatures"):
+            next_root(root, {role: new.public_key}, [signers[0], new], NOW, {role: old})

@@ -12,6 +12,7 @@ from origin.registry.prune import DAY_S, Pruning, Rules
 from origin.registry.refusal import OciError
 from origin.registry.repositories import Repositories, is_repository, owns
 from origin.registry.store import Store
+from origin.storage.memory import Memory
 from tests.support.packing import EMPTY, artifact
 from tests.support.synthetic import NOW
 from vmimage.manifest import REPOSITORY, digest_of
@@ -19,9 +20,10 @@ from vmimage.manifest import REPOSITORY, digest_of
 SUBJECT = digest_of(b"a subject")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store(tmp_path / "store")
+@pytest.fixture(params=["files", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A folder, and a store that others may write to as well."""
+    opened = Store(tmp_path / "store" if request.param == "files" else Memory())
     opened.put_blob(digest_of(EMPTY), EMPTY)
     yield opened
     opened.close()

@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from functools import cache
 
-from tests.property.fuzzing import http_parsers, machine_parsers, proxy_parsers, published_parsers
+from tests.property.fuzzing import http_parsers, machine_parsers, peer_parsers, proxy_parsers, published_parsers
 from tests.property.fuzzing.parsers import Target
 
 
 @cache
 def targets() -> Sequence[Target]:
     """Of all modules."""
-    return (*machine_parsers.targets(), *published_parsers.targets(), *http_parsers.targets(), *proxy_parsers.targets())
+    return (
+        *machine_parsers.targets(),
+        *published_parsers.targets(),
+        *http_parsers.targets(),
+        *proxy_parsers.targets(),
+        *peer_parsers.targets(),
+    )
