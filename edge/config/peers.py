@@ -39,7 +39,7 @@ class PeerOptions(AccessOptions):
             "who has no kept answer asks its owner, so that one machine in the POP writes it; requests: and requests "
             "for services that are neither here nor popular go to their owner."
         ),
-    ] = "pages"
+    ] = "images"  # which trust nobody
 
     @property
     def peer_address(self) -> tuple[str, int] | None:

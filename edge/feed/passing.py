@@ -57,7 +57,7 @@ class Passing:
                     if data is None:
                         self._forget()
                     else:
-                        await self._hand_on(data)
+                        await self.hand_on(data)
             except (OriginError, ValueError) as error:
                 why = str(error)
             if why != failing:
@@ -71,8 +71,14 @@ class Passing:
         await self._feed.close()
         await self._log.close()
 
-    async def _hand_on(self, data: bytes) -> None:
+    async def hand_on(self, data: bytes) -> None:
+        """Send an event to all.
+
+        :raises ValueError: it is none.
+        """
         number, kind = _said(data)
+        if self._kept.get(number) == data:
+            return  # two parents that are each other's sources would send it round for ever
         if kind in ("catalogue", "hold"):
             with suppress(OriginError):  # who looks here is told that it is away
                 await self._look()

@@ -70,7 +70,7 @@ class Relay:
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
         """Give one who follows what it has missed, and then what comes, until it leaves or reads too slowly."""
-        after = _number(request.query.get("after") or request.headers.get("Last-Event-ID"), self.last)
+        after = _number(request.query.get("after") or request.headers.get("Last-Event-ID"), -1)
         if self._closed or len(self) >= self._clients_max:
             return web.Response(status=503, headers={"Retry-After": str(BUSY_S)}, text="no room for one more\n")
         headers = {"Content-Type": sse.TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -81,7 +81,8 @@ class Relay:
         try:
             await response.prepare(request)
             await response.write(sse.retry(SPREAD_MS))
-            await self._catch_up(response, after)
+            if after >= 0:
+                await self._catch_up(response, after)
             client = _Client(request, response.chunked)
             self._clients.add(client)
         except ConnectionError:

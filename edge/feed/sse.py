@@ -1,6 +1,6 @@
 """The feed by SSE, from an origin or a parent, and the log of events beside it: both over HTTP."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -17,12 +17,14 @@ LOG_S: Final = 10.0  # for all of it
 _FRAME_MAX: Final = EVENT_MAX + 256
 _PIECE: Final = 64 << 10
 
+Fields = Callable[[], Mapping[str, str]]  # of each request
+
 
 class _Sources:
     """The places that have a feed, in order; where one fails, the next is asked."""
 
-    def __init__(self, urls: Sequence[str], timeout: aiohttp.ClientTimeout) -> None:
-        self._urls, self._timeout = [url.rstrip("/") for url in urls], timeout
+    def __init__(self, urls: Sequence[str], timeout: aiohttp.ClientTimeout, fields: Fields) -> None:
+        self._urls, self._timeout, self._fields = [url.rstrip("/") for url in urls], timeout, fields
         self._turn = 0
         self._session: aiohttp.ClientSession | None = None
 
@@ -35,7 +37,7 @@ class _Sources:
         url = self._urls[self._turn % len(self._urls)] + path
         asked = {"after": str(after)} if after >= 0 else {}
         try:
-            async with self._session.get(url, params=asked, allow_redirects=False) as response:
+            async with self._session.get(url, params=asked, headers=self._fields(), allow_redirects=False) as response:
                 if response.status != 200:
                     raise OriginError(f"{url}: status 200 expected, got {response.status}")
                 yield response
@@ -57,10 +59,10 @@ class _Sources:
 class SseFeed:
     """As `Feed`."""
 
-    def __init__(self, urls: Sequence[str], silent_s: float = SILENT_S) -> None:
+    def __init__(self, urls: Sequence[str], fields: Fields = dict) -> None:
         """:param urls: of parents and the origin, in the order in which they are asked."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silent_s)
-        self._sources = _Sources(urls, timeout)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S)
+        self._sources = _Sources(urls, timeout, fields)
         self.spread_s = SPREAD_S
 
     async def events(self, after: int) -> AsyncGenerator[bytes | None, None]:
@@ -82,8 +84,8 @@ class SseFeed:
 class HttpLog:
     """As `EventLog`."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._sources = _Sources(urls, aiohttp.ClientTimeout(total=LOG_S, sock_connect=CONNECT_S))
+    def __init__(self, urls: Sequence[str], fields: Fields = dict) -> None:
+        self._sources = _Sources(urls, aiohttp.ClientTimeout(total=LOG_S, sock_connect=CONNECT_S), fields)
 
     async def after(self, number: int) -> Sequence[bytes]:
         """As `EventLog.after`."""

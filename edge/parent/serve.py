@@ -69,7 +69,7 @@ async def serve(config: ParentConfig) -> None:
     )
     parent = Parent(blobs, metadata, f"nunatak-{os.urandom(8).hex()}", counters)
     feeds = [place.base for place in config.places if place.kind == "origin"]
-    passing = Passing(SseFeed(feeds), HttpLog(feeds), metadata.look) if feeds else None
+    passing = Passing(SseFeed(feeds), HttpLog(feeds, fields_onward), metadata.look) if feeds else None
     more = passing.relay.routes() if passing is not None else ()
     door = Door(parent.app(more), config.connections, lambda: _count_refused(counters))
     pages = Pages(

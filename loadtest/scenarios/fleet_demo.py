@@ -163,8 +163,7 @@ class FleetDemo:
 
     def _lagging(self) -> list[str]:
         found = json.loads(self._fleet.operator("fleet", "list", "--json"))
-        last = found["feed"]["last"]
-        return [edge["id"] for edge in found["edges"] if edge["applied"] < last]
+        return [edge["id"] for edge in found["edges"] if edge["behind"] != 0 or not edge["live"]]
 
     def _step(self, visitors: Visitors, step: str, action: Callable[[], str], allowed: int = 0) -> None:
         """Do it, let visitors see what came of it, and judge what they got.

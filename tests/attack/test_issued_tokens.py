@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,38 +50,39 @@ FOREIGN: dict[str, Any] = {
     "RS256": rsa.generate_private_key(65537, 2048),
     "EdDSA": ed25519.Ed25519PrivateKey.generate(),
 }
-NOW = int(time.time())
-CLAIMS: dict[str, dict[str, Any]] = {
-    "another audience": {"aud": "https://other.example"},
-    "an audience that begins as ours": {"aud": f"{AUDIENCE}.evil"},
-    "no audience": {"aud": None},
-    "another issuer": {"iss": "https://evil.example"},
-    "no issuer": {"iss": None},
-    "expired": {"exp": NOW - SKEW_S - 1},
-    "no end": {"exp": None},
-    "an end too far": {"exp": NOW + 3601 + 60},
-    "endless": {"exp": float("inf")},
-    "an end that is no number": {"exp": float("nan")},
-    "an end as large as can be": {"exp": 10**4000},
-    "an end as text": {"exp": str(NOW + 300)},
-    "not begun": {"iat": NOW + 600, "nbf": NOW + 600, "exp": NOW + 900},
-    "not before later": {"nbf": NOW + 600},
-    "no beginning": {"iat": None},
-    "a beginning that is true": {"iat": True},
-    "another tenant's subject": {"sub": "repo:bank/shop:ref:refs/heads/main"},
-    "a branch of the same": {"sub": "repo:acme/shop:ref:refs/heads/main2"},
-    "a subject that begins as ours": {"sub": SUBJECT + "/x"},
-    "a subject that is a list": {"sub": [SUBJECT]},
-    "no subject": {"sub": None},
+CLAIMS: dict[str, Callable[[int], dict[str, Any]]] = {  # by the time of the test
+    "another audience": lambda _: {"aud": "https://other.example"},
+    "an audience that begins as ours": lambda _: {"aud": f"{AUDIENCE}.evil"},
+    "no audience": lambda _: {"aud": None},
+    "another issuer": lambda _: {"iss": "https://evil.example"},
+    "no issuer": lambda _: {"iss": None},
+    "expired": lambda now: {"exp": now - SKEW_S - 1},
+    "no end": lambda _: {"exp": None},
+    "an end too far": lambda now: {"exp": now + 3601 + 60},
+    "endless": lambda _: {"exp": float("inf")},
+    "an end that is no number": lambda _: {"exp": float("nan")},
+    "an end as large as can be": lambda _: {"exp": 10**4000},
+    "an end as text": lambda now: {"exp": str(now + 300)},
+    "not begun": lambda now: {"iat": now + 600, "nbf": now + 600, "exp": now + 900},
+    "not before later": lambda now: {"nbf": now + 600},
+    "no beginning": lambda _: {"iat": None},
+    "a beginning that is true": lambda _: {"iat": True},
+    "another tenant's subject": lambda _: {"sub": "repo:bank/shop:ref:refs/heads/main"},
+    "a branch of the same": lambda _: {"sub": "repo:acme/shop:ref:refs/heads/main2"},
+    "a subject that begins as ours": lambda _: {"sub": SUBJECT + "/x"},
+    "a subject that is a list": lambda _: {"sub": [SUBJECT]},
+    "no subject": lambda _: {"sub": None},
 }
 
 
 @pytest.mark.parametrize("what", CLAIMS)
 def test_claims_that_do_not_count(ci: Ci, verifier: Verifier, what: str) -> None:
+    now = int(time.time())
+    said = CLAIMS[what](now)
     try:
-        token = ci.token(**CLAIMS[what])
+        token = ci.token(**said)
     except TypeError:  # PyJWT makes none like that
-        claims = {"iss": ci.url, "aud": AUDIENCE, "sub": SUBJECT, "iat": NOW, "exp": NOW + 300} | CLAIMS[what]
+        claims = {"iss": ci.url, "aud": AUDIENCE, "sub": SUBJECT, "iat": now, "exp": now + 300} | said
         head = {"alg": "RS256", "kid": "RS256", "typ": "JWT"}
         unsigned = forged(head, claims).rpartition(".")[0]
         signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(unsigned.encode(), RSA)
@@ -98,7 +99,7 @@ def _hmac(secret: bytes, claims: dict[str, Any]) -> str:
 
 def test_signatures_that_do_not_count(ci: Ci, verifier: Verifier) -> None:
     """No algorithm, a public key as a secret, a key of somebody else, one under another's name, a changed body."""
-    claims = {"iss": ci.url, "aud": AUDIENCE, "sub": SUBJECT, "iat": NOW, "exp": NOW + 300}
+    claims = {"iss": ci.url, "aud": AUDIENCE, "sub": SUBJECT, "iat": int(time.time()), "exp": int(time.time()) + 300}
     head, _, signature = ci.token().split(".")
     changed = jwt.utils.base64url_encode(json.dumps(claims | {"sub": "repo:other/x"}).encode()).decode()
     tokens = [
@@ -258,7 +259,10 @@ def test_a_token_opens_uploads_of_its_tenant_and_no_more(ci: Ci, client: Client)
     for method, path in (("POST", "/prune"), ("DELETE", "/v2/images/manifests/latest")):
         assert client.request(method, path, headers=held).status == 403
     refused = client.request(
-        "POST", f"/v2/acme/shop/{at}", body=data, headers={"Authorization": f"Bearer {ci.token(exp=NOW - 99)}"}
+        "POST",
+        f"/v2/acme/shop/{at}",
+        body=data,
+        headers={"Authorization": f"Bearer {ci.token(exp=int(time.time()) - 99)}"},
     )
     [error] = json.loads(refused.body)["errors"]
     assert (refused.status, error["code"]) == (401, "UNAUTHORIZED")

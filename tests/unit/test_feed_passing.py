@@ -107,6 +107,29 @@ def test_it_looks_at_the_timestamp_before_it_says_that_there_is_another(origin: 
     asyncio.run(play())
 
 
+def test_an_event_that_comes_back_is_not_sent_round_for_ever(origin: FleetOrigin) -> None:
+    """As from a parent that has this one as a source."""
+
+    async def play() -> None:
+        async with Parent(origin).serving() as parent:
+            await follows(origin)
+            feed = SseFeed([parent.url])
+            async with aclosing(feed.events(-1)) as stream:
+                assert await anext(stream) is None
+                first = await asyncio.to_thread(purge, origin)
+                data = await anext(stream)
+                assert data is not None
+                for _ in range(3):
+                    await parent.passing.hand_on(data)
+                await asyncio.to_thread(purge, origin)
+                second = await anext(stream)
+                assert second is not None
+                assert parse_event(second, origin.keys.trust.root).seq == first + 1
+            await feed.close()
+
+    asyncio.run(play())
+
+
 @pytest.mark.parametrize(
     "said", [b"[]", b"{", b'{"signed":{"seq":0,"kind":"purge"}}', b'{"signed":{"seq":"1","kind":1}}']
 )
