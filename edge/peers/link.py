@@ -28,7 +28,6 @@ class Link(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport
         self.lost = False
-        self.uses = 0  # requests that it was used for
         self.status = 0
         self.fields: Fields = []
         self.wanted = False  # the peer has asked for the request's body, which waits for that
@@ -122,7 +121,6 @@ class Link(asyncio.Protocol):
 
     def begin(self, data: bytes, *, bodiless: bool) -> None:
         """Send a request, or its head with what is here of its body. :param bodiless: its answer has no body (HEAD)."""
-        self.uses += 1
         self.status, self.fields, self.complete, self.silent, self.wanted = 0, [], False, True, False
         self._parser, self._bodiless, self._headed = httptools.HttpResponseParser(self), bodiless, False
         self._head_bytes = 0

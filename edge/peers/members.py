@@ -41,7 +41,7 @@ class Members:
         self._own = own_sha256
         self.here = ""  # this edge's id; empty where the list does not have it
         self._by_certificate: dict[str, Peer] = {}
-        self._by_id: dict[str, Peer] = {}
+        self.others: Sequence[Peer] = ()  # all members but this edge
         self.owners, self.loads = Owners(()), Loads(())
         self.on_change: Callable[[], None] = lambda: None
 
@@ -51,8 +51,7 @@ class Members:
         own = next((each for each in peers if each.sha256 == self._own), None)
         pop = [each for each in peers if own is not None and each.pop == own.pop]
         self.here = own.id if own is not None else ""
-        before = self._by_certificate
-        self._by_id = {each.id: each for each in pop}
+        before = [each._replace(load=0.0) for each in self.others]
         self._by_certificate = {each.sha256: each for each in pop if each.sha256 != self._own}
         placed = [Member(each.id, each.weight, each.load) for each in pop]
         if [(each.id, each.weight) for each in sorted(placed)] != [(m.id, m.weight) for m in self.owners.members]:
@@ -60,21 +59,13 @@ class Members:
             self.loads = Loads(placed)
         else:
             self.loads.heard(placed)
-        if self._by_certificate != before:
+        self.others = sorted(self._by_certificate.values())
+        if [each._replace(load=0.0) for each in self.others] != before:
             self.on_change()
-
-    @property
-    def others(self) -> Sequence[Peer]:
-        """All members but this edge."""
-        return list(self._by_certificate.values())
 
     def by_certificate(self, sha256: str) -> Peer | None:
         """The peer that has this certificate; None where no other member has."""
         return self._by_certificate.get(sha256)
-
-    def by_id(self, id: str) -> Peer | None:
-        """The member of that name."""
-        return self._by_id.get(id)
 
 
 def read_members(file: Path) -> list[Peer]:

@@ -20,7 +20,6 @@ _OWN: Final = b"nunatak"  # and what that edge calls itself
 _NOT_ONWARD: Final = HOP_BY_HOP | frozenset(b"host content-length expect cdn-loop x-request-id traceparent".split())
 # Of the peer's head: what is this edge's to say, and framing.
 _NOT_BACK: Final = HOP_BY_HOP | frozenset(b"date server x-request-id content-length cache-status".split())
-_HOP: Final = frozenset({b"cache-status"})
 
 
 class Answered(NamedTuple):

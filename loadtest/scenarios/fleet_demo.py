@@ -97,6 +97,7 @@ class FleetDemo:
         for edge in fleet.edges:
             for host in ("alpine.test", "polar.test"):
                 self._ask(edge, host)
+        self._until("both origins know every edge", lambda: all(map(self._knows_all, (fleet.origin, fleet.doomed))))
         self._say("two tenants have published by two origins on one bucket; edges have fetched through the parent")
 
     def kill_origin(self) -> str:
@@ -161,9 +162,15 @@ class FleetDemo:
         assert isinstance(fleet, dict)
         return fleet
 
+    def _knows_all(self, origin: Server) -> bool:
+        """Heart-beats come to one of the origins; the other one learns of them by the bucket they share."""
+        words = ("--origin", origin.url, "--keys", str(self._fleet.keys))
+        edges = json.loads(self._fleet.run("fleet", "list", "--json", *words))["edges"]
+        return {edge["edge"] for edge in edges if edge["live"]} == self._fleet.by_name.keys()
+
     def _lagging(self) -> list[str]:
         found = json.loads(self._fleet.operator("fleet", "list", "--json"))
-        return [edge["id"] for edge in found["edges"] if edge["behind"] != 0 or not edge["live"]]
+        return [edge["edge"] for edge in found["edges"] if edge["behind"] != 0 or not edge["live"]]
 
     def _step(self, visitors: Visitors, step: str, action: Callable[[], str], allowed: int = 0) -> None:
         """Do it, let visitors see what came of it, and judge what they got.

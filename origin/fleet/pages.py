@@ -12,7 +12,9 @@ Every body is bounded before it is read, and strictly parsed.
 """
 
 import asyncio
+import logging
 import time
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from origin.fleet.feed import OriginFeed
 from origin.fleet.nats import NatsPublisher
 from origin.fleet.registry import Fleet, Known
 from origin.fleet.releases import ReleaseWatch
+from origin.fleet.sharing import EVERY_S, Heard, Sharing
 from origin.model.tokens import Tokens
 from origin.registry.bearer import bearer
 from origin.registry.door import as_bearer
@@ -30,7 +33,7 @@ from origin.registry.refusal import OciError
 from origin.registry.server import Origin
 from origin.storage.blobs import BlobStore
 from vmimage.canonical import is_name, load_json, require_object
-from vmimage.heartbeat import HEARTBEAT_MAX, parse_heartbeat
+from vmimage.heartbeat import HEARTBEAT_MAX, Heartbeat, parse_heartbeat
 from vmimage.membership import Membership, sign_membership
 from vmimage.purges import Purge, parse_purges
 
@@ -38,15 +41,23 @@ PURGE_MAX: Final = 60 << 10  # bytes of a body: the event that it becomes has li
 WAIT_MAX_S: Final = 60.0
 NEVER: Final = 0.0
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 class Pages:
     """The pages, as a part of an origin's application."""
 
-    def __init__(self, feed: OriginFeed, fleet: Fleet, site: Origin, tokens: Tokens | None) -> None:
-        """:param site: whose operator and tenants these pages are for. :param tokens: of edges."""
+    def __init__(
+        self, feed: OriginFeed, fleet: Fleet, site: Origin, tokens: Tokens | None, sharing: Sharing | None = None
+    ) -> None:
+        """:param site: whose operator and tenants these pages are for. :param tokens: of edges.
+
+        :param sharing: with other origins, where there may be any.
+        """
         self._feed, self._fleet, self._site, self._tokens = feed, fleet, site, tokens
         self._news = asyncio.Event()  # an edge was heard; it is another event each time
         self._releases = ReleaseWatch(feed, site)
+        self._sharing = sharing
         feed.on_event.append(lambda number, _: fleet.given(number, self._now()))
 
     def join(self, app: web.Application) -> None:
@@ -64,6 +75,8 @@ class Pages:
         )
         app.cleanup_ctx.append(self._feed.running)
         app.on_shutdown.append(self._feed.leave)
+        if self._sharing is not None:
+            app.cleanup_ctx.append(self._exchanging)
 
     # Edges.
 
@@ -75,10 +88,37 @@ class Pages:
         if beat.edge != edge:
             raise OciError(403, "DENIED", f"a heart-beat of edge {edge}, whose token was shown, expected")
         self._fleet.hear(beat, self._now(), int(time.time() * 1e3))
+        await self._heard(beat)
+        return web.json_response({"seq": self._feed.log.last})
+
+    async def _heard(self, beat: Heartbeat) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
         await self._releases.heard(beat, self._now())
-        return web.json_response({"seq": self._feed.log.last})
+
+    async def _exchanging(self, _: web.Application) -> AsyncIterator[None]:
+        """As a `cleanup_ctx`: other origins are told what was heard here, and say what they have."""
+        assert self._sharing is not None
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self._exchange(self._sharing))
+            yield
+            task.cancel()
+        await asyncio.to_thread(self._sharing.leave)
+
+    async def _exchange(self, sharing: Sharing) -> None:
+        while True:
+            now = self._now()
+            mine = [Heard(known.beat, now - known.at) for known in self._fleet.heard_here(now)]
+            try:
+                for beat, age_s in await asyncio.to_thread(sharing.exchange, mine):
+                    at_ms = int((time.time() - age_s) * 1e3)
+                    if self._fleet.told(beat, self._now() - age_s, at_ms):
+                        await self._heard(beat)
+            except OSError as error:
+                _LOG.warning("other origins are not asked of edges: %s", error)
+            except Exception:  # whatever it is, the next turn may succeed
+                _LOG.exception("other origins are not asked of edges")
+            await asyncio.sleep(EVERY_S)
 
     def _edge(self, request: web.Request) -> str:
         whose = bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge")
@@ -181,5 +221,6 @@ def join_fleet(site: Origin, blobs: BlobStore, tokens: Tokens | None, nats: str 
         publisher = NatsPublisher(nats, feed.log.origin)
         feed.on_event.append(publisher.publish)
         feed.on_close.append(publisher.close)
-    site.parts.append(Pages(feed, Fleet(), site, tokens))
+    sharing = Sharing(blobs, lambda: feed.signer, lambda: site.root) if blobs.shared else None
+    site.parts.append(Pages(feed, Fleet(), site, tokens, sharing))
     return feed

@@ -1,7 +1,8 @@
 """Which edges there are, by their heart-beats: who is live, where, and how far each is in the feed. Pure, no clock.
 
 In memory: after a restart of the origin it is known again within a heart-beat. How many there can be is bounded by the
-tokens of edges, and how often one may speak by `Pace`.
+tokens of edges, and how often one may speak by its pace. Where several origins share a store, each knows of others what
+they have heard (`origin/fleet/sharing.py`).
 """
 
 from collections import deque
@@ -15,6 +16,7 @@ from vmimage.membership import MEMBERS_MAX, Member
 REMEMBERED_S: Final = 600.0  # that an edge which is gone is still shown
 STEPS_MAX: Final = 64  # of an edge's way through the feed that are remembered
 EVERY_S: Final = 0.5  # between two heart-beats of one edge, on average
+SAME_S: Final = 1.0  # two reports of one heart-beat are not further apart: each origin reckons its time anew
 BURST: Final = 10  # heart-beats at once: each event that is applied is told
 
 
@@ -25,6 +27,7 @@ class Known:
     beat: Heartbeat
     at: float  # when it was heard, loop time
     seen_ms: int  # the same, milliseconds since 1970
+    here: bool = True  # it spoke to this origin
     steps: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=STEPS_MAX))  # numbers, and since when
 
     def reached(self, number: int) -> float | None:
@@ -71,7 +74,27 @@ class Fleet:
         known = self._known.get(beat.edge)
         if known is None:
             known = self._known[beat.edge] = Known(beat, now, now_ms)
-        known.beat, known.at, known.seen_ms = beat, now, now_ms
+        known.beat, known.at, known.seen_ms, known.here = beat, now, now_ms, True
+        self._step(known)
+
+    def told(self, beat: Heartbeat, at: float, at_ms: int) -> bool:
+        """Another origin has heard an edge, at a time of this one's clocks; whether that is news."""
+        known = self._known.get(beat.edge)
+        if known is not None and at <= known.at + SAME_S:
+            return False
+        if known is None:
+            known = self._known[beat.edge] = Known(beat, at, at_ms)
+        known.beat, known.at, known.seen_ms, known.here = beat, at, at_ms, False
+        self._step(known)
+        return True
+
+    def heard_here(self, now: float) -> list[Known]:
+        """The live edges that spoke to this origin last, by name."""
+        return [known for known in self.live(now) if known.here]
+
+    @staticmethod
+    def _step(known: Known) -> None:
+        beat, now = known.beat, known.at
         if known.steps and beat.applied < known.steps[-1][0]:
             known.steps.clear()  # it has begun anew
         if not known.steps or beat.applied > known.steps[-1][0]:

@@ -148,6 +148,11 @@ class Origin:
         return self._ledger.online
 
     @property
+    def root(self) -> Root:
+        """The newest one."""
+        return self._state.trust.root
+
+    @property
     def timestamp(self) -> Timestamp:
         """The one that edges are given now."""
         return self._state.timestamp

