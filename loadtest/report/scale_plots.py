@@ -25,7 +25,7 @@ def owners(axes: Any, rows: Rows) -> None:
     axes.set(yticks=range(len(rows)), yticklabels=[row["case"].replace(", ", ",\n") for row in rows])
     axes.set(xlabel="of requests, %", xlim=(0, 101))
     axes.invert_yaxis()
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=9)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.27), ncols=2, fontsize=9)
 
 
 def eviction(axes: Any, rows: Rows) -> None:
