@@ -133,7 +133,9 @@ def _table(found: dict[str, Any]) -> Table:
     from rich.table import Table
 
     feed = found["feed"]
-    table = Table(title=plain(f"feed at {feed.get('seq')}, {feed.get('followers')} follow it"))
+    follow = f"{feed.get('followers')} edges and parents follow it"
+    none = None if found["edges"] else "no edge was heard of: edges need edge_name and edge_token"
+    table = Table(title=plain(f"feed at {feed.get('seq')}, {follow}"), caption=none)
     for column in _COLUMNS:
         table.add_column(column)
     for edge in found["edges"]:

@@ -1,0 +1,31 @@
+"""Does `nunatak fleet list` say what there is, and why there may be nothing?"""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from origin.commands.fleet_cli import _table
+
+EDGE: dict[str, Any] = {
+    "edge": "fra-1", "pop": "fra", "live": True, "heard_s": 1.0, "requests_s": 2.0, "machines": 3, "free_bytes": 1,
+    "catalogue_s": -1, "behind": None, "certificate_s": -1, "version": "1",
+}  # fmt: skip
+
+
+def shown(*edges: dict[str, Any]) -> str:
+    file = io.StringIO()
+    Console(file=file, width=140).print(_table({"feed": {"seq": 7, "followers": 2}, "edges": list(edges)}))
+    return file.getvalue()
+
+
+def test_an_empty_fleet_is_explained() -> None:
+    assert "no edge was heard of: edges need edge_name and edge_token" in shown()
+
+
+def test_an_edge_has_a_row_of_words() -> None:
+    text = shown(EDGE, EDGE | {"edge": "fra-2", "live": False, "heard_s": 40.0})
+    assert "feed at 7, 2 edges and parents follow it" in text
+    assert "no edge was heard of" not in text
+    for word in ("fra-1", "live", "never", "unknown", "none", "gone for 40.0 s"):
+        assert word in text
