@@ -36,11 +36,12 @@ from origin.storage.blobs import BlobStore
 from origin.storage.files import Files
 from origin.storage.place import Place
 from vmimage.disk import BlockList, DiskManifest, is_disk_manifest, parse_disk_manifest
-from vmimage.errors import FormatError
+from vmimage.errors import FormatError, OperatorError
 from vmimage.manifest import BLOB_MAX, ImageManifest, is_digest, parse_manifest
 
 METADATA_NAME: Final = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[a-z0-9_-]{1,80}\.json", re.ASCII)
 _KINDS: Final = ("blobs", "manifests", "artifacts")
+_FOLDERS: Final = (*_KINDS, "referrers", "repositories", "repository-names", "tags", "tuf", "changes", "feed", "log")
 ASKED_AT_ONCE: Final = 16  # objects of a bucket, each a round trip
 TAG_NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)  # OCI distribution-spec 1.1, "Pull"
 
@@ -67,7 +68,16 @@ class Store:
         :raises OperatorError: the folder cannot be made or written, or another process serves it.
         """
         self.blobs: BlobStore = Files(where) if isinstance(where, Path) else where
+        self._require_folders()
         self._uses = use_of(self.blobs)
+
+    def _require_folders(self) -> None:
+        """:raises OperatorError: a file is where folders of a store are: that is found at the start, not at a push."""
+        for name in _FOLDERS:
+            file = self.blobs.local(f"{name}/any")
+            if file is not None and file.parent.exists() and not file.parent.is_dir():
+                self.blobs.close()
+                raise OperatorError(f"a folder or nothing expected at {file.parent}: name another --store")
 
     def close(self) -> None:
         """Let another process serve it."""
