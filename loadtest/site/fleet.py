@@ -104,6 +104,6 @@ class Fleet(Site):
     def _named_edge(self, name: str, pop: str, sources: list[str], origin: str, more: dict[str, str]) -> None:
         token = self.folder / f"{name}.token"
         token.touch(0o600)
-        token.write_text(self.run("token", "add", "--edge", name, "--keys", str(self.keys)))
+        token.write_text(self.run("token", "add", "--edge", name, "--pop", pop, "--keys", str(self.keys)))
         fields = {"edge_name": name, "edge_token": str(token), "pop": pop, "source": " ".join(sources), **more}
         self.add_edge(config=fields, origin=origin, name=name)

@@ -54,7 +54,7 @@ def list_(
     else:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(_table(look()))
+        Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table_of(look()))
 
 
 @fleet.command()
@@ -123,13 +123,17 @@ def _purges(
 def _watch(look: Callable[[], dict[str, Any]]) -> None:
     from rich.live import Live
 
-    with Live(_table(look()), auto_refresh=False) as live:
+    with Live(table_of(look()), auto_refresh=False) as live:
         while True:
             time.sleep(EVERY_S)
-            live.update(_table(look()), refresh=True)
+            live.update(table_of(look()), refresh=True)
 
 
-def _table(found: dict[str, Any]) -> Table:
+def table_of(found: dict[str, Any]) -> Table:
+    """What an origin says of its edges and its feed, for people.
+
+    :param found: as `GET /fleet` answers.
+    """
     from rich.table import Table
 
     feed = found["feed"]

@@ -32,11 +32,19 @@ def add(
     edge: Annotated[
         str | None,
         typer.Option(
-            help="Edge that sends logs with it (--log-token).",
+            help="Edge that sends logs with it (--log-token) and says how it is (--edge-token).",
             metavar="NAME",
             show_default="none",
         ),
     ] = None,
+    pop: Annotated[
+        str,
+        typer.Option(
+            help="POP of the edge, whose edges are its peers; without it is nobody's peer by the origin's list.",
+            metavar="NAME",
+            show_default="none",
+        ),
+    ] = "",
     operator: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +63,7 @@ def add(
     if len(given) != 1:
         raise OperatorError("one of --tenant, --edge and --operator expected: say whom the token is for")
     [(use, name)] = given
-    made, text = add_token(keys / TOKENS_FILE, use, name, datetime.now(UTC))
+    made, text = add_token(keys / TOKENS_FILE, use, name, datetime.now(UTC), pop)
     typer.echo(f"token {made.id} for {made.use} {made.name}; remove it by `nunatak token remove {made.id}`", err=True)
     typer.echo(text)
 
@@ -66,7 +74,7 @@ def list_(keys: KeysOption) -> None:
     from origin.model.tokens import TOKENS_FILE, load
 
     for entry in load(keys / TOKENS_FILE):
-        typer.echo(f"{entry.id} {entry.use} {entry.name} {entry.made}")
+        typer.echo(" ".join((entry.id, entry.use, entry.name, entry.made, *([entry.pop] if entry.pop else []))))
 
 
 @token.command()

@@ -26,7 +26,7 @@ from origin.fleet.registry import Fleet, Known
 from origin.fleet.releases import ReleaseWatch
 from origin.fleet.sharing import EVERY_S, Heard, Sharing
 from origin.model.tokens import Tokens
-from origin.registry.bearer import bearer
+from origin.registry.bearer import Holder, bearer
 from origin.registry.door import as_bearer
 from origin.registry.names import Submitter
 from origin.registry.refusal import OciError
@@ -81,13 +81,16 @@ class Pages:
     # Edges.
 
     async def _hear(self, request: web.Request) -> web.Response:
-        edge = self._edge(request)
+        token = self._edge(request)
+        edge = token.name
         if not self._fleet.may_speak(edge, self._now()):
             return web.Response(status=429, headers={"Retry-After": "1"}, text="heart-beats come too fast\n")
         beat = parse_heartbeat(await _body(request, HEARTBEAT_MAX))
         if beat.edge != edge:
             raise OciError(403, "DENIED", f"a heart-beat of edge {edge}, whose token was shown, expected")
-        self._fleet.hear(beat, self._now(), int(time.time() * 1e3))
+        if token.pop not in ("", beat.pop):
+            raise OciError(403, "DENIED", f"POP {token.pop}, which the token of edge {edge} is for, expected")
+        self._fleet.hear(beat, self._now(), int(time.time() * 1e3), placed=bool(token.pop))
         await self._heard(beat)
         return web.json_response({"seq": self._feed.log.last})
 
@@ -108,11 +111,11 @@ class Pages:
     async def _exchange(self, sharing: Sharing) -> None:
         while True:
             now = self._now()
-            mine = [Heard(known.beat, now - known.at) for known in self._fleet.heard_here(now)]
+            mine = [Heard(known.beat, now - known.at, known.placed) for known in self._fleet.heard_here(now)]
             try:
-                for beat, age_s in await asyncio.to_thread(sharing.exchange, mine):
+                for beat, age_s, placed in await asyncio.to_thread(sharing.exchange, mine):
                     at_ms = int((time.time() - age_s) * 1e3)
-                    if self._fleet.told(beat, self._now() - age_s, at_ms):
+                    if self._fleet.told(beat, self._now() - age_s, at_ms, placed=placed):
                         await self._heard(beat)
             except OSError as error:
                 _LOG.warning("other origins are not asked of edges: %s", error)
@@ -120,19 +123,23 @@ class Pages:
                 _LOG.exception("other origins are not asked of edges")
             await asyncio.sleep(EVERY_S)
 
-    def _edge(self, request: web.Request) -> str:
+    def _edge(self, request: web.Request) -> Holder:
         whose = bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge")
         if whose is None:
             said = "a token of this edge (`nunatak token add --edge NAME`) expected as Bearer, got none or another"
             raise OciError(401, "UNAUTHORIZED", said)
-        return whose.name
+        return whose
 
     async def _members(self, request: web.Request) -> web.Response:
         pop = request.query.get("pop", "")
         if not is_name(pop):
             raise OciError(400, "NAME_INVALID", "/fleet/members?pop=POP expected")
-        if bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge") is None:
+        token = bearer(as_bearer(request.headers.get("Authorization", "")), None, self._tokens, "edge")
+        if token is None:
             self._site.door.operator(request, "to see members")
+        elif token.pop != pop:
+            said = f"a token for POP {pop} (`nunatak token add --edge {token.name} --pop {pop}`) expected"
+            raise OciError(403, "DENIED", said)
         members = self._fleet.members(pop, self._now())
         document = Membership(self._feed.log.origin, pop, int(time.time() * 1e3), members)
         data = sign_membership(document, self._feed.signer)

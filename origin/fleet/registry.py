@@ -28,6 +28,7 @@ class Known:
     at: float  # when it was heard, loop time
     seen_ms: int  # the same, milliseconds since 1970
     here: bool = True  # it spoke to this origin
+    placed: bool = False  # its token says where it is: it may be a peer of others there
     steps: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=STEPS_MAX))  # numbers, and since when
 
     def reached(self, number: int) -> float | None:
@@ -69,22 +70,25 @@ class Fleet:
         self._pace[edge] = due
         return True
 
-    def hear(self, beat: Heartbeat, now: float, now_ms: int) -> None:
-        """An edge, whose token was checked, has said how it is."""
+    def hear(self, beat: Heartbeat, now: float, now_ms: int, *, placed: bool = False) -> None:
+        """An edge, whose token was checked, has said how it is.
+
+        :param placed: the token says of which POP it is, and that is what it said.
+        """
         known = self._known.get(beat.edge)
         if known is None:
             known = self._known[beat.edge] = Known(beat, now, now_ms)
-        known.beat, known.at, known.seen_ms, known.here = beat, now, now_ms, True
+        known.beat, known.at, known.seen_ms, known.here, known.placed = beat, now, now_ms, True, placed
         self._step(known)
 
-    def told(self, beat: Heartbeat, at: float, at_ms: int) -> bool:
+    def told(self, beat: Heartbeat, at: float, at_ms: int, *, placed: bool = False) -> bool:
         """Another origin has heard an edge, at a time of this one's clocks; whether that is news."""
         known = self._known.get(beat.edge)
         if known is not None and at <= known.at + SAME_S:
             return False
         if known is None:
             known = self._known[beat.edge] = Known(beat, at, at_ms)
-        known.beat, known.at, known.seen_ms, known.here = beat, at, at_ms, False
+        known.beat, known.at, known.seen_ms, known.here, known.placed = beat, at, at_ms, False, placed
         self._step(known)
         return True
 
@@ -121,7 +125,7 @@ class Fleet:
         return [known for known, is_live in self.all(now) if is_live]
 
     def members(self, pop: str, now: float) -> tuple[Member, ...]:
-        """The live edges of a POP, as its peers are told of them."""
+        """The live edges of a POP whose tokens say that they are there, as its peers are told of them."""
         found = (
             Member(
                 beat.edge,
@@ -134,7 +138,7 @@ class Fleet:
                 known.seen_ms,
             )
             for known in self.live(now)
-            if (beat := known.beat).pop == pop
+            if (beat := known.beat).pop == pop and known.placed
         )
         return tuple(found)[:MEMBERS_MAX]
 

@@ -38,6 +38,7 @@ class Heard(NamedTuple):
 
     beat: Heartbeat
     age_s: float
+    placed: bool  # as `registry.Known` has it
 
 
 class Sharing:
@@ -88,9 +89,9 @@ class Sharing:
         except (FormatError, VerificationError) as error:
             _LOG.warning("%s: %s", listed.key, error)
             return
-        for beat, before_s in said:
-            if (age := max(0.0, age_s) + before_s) <= TTL_S:
-                yield Heard(beat, age)
+        for each in said:
+            if (age := max(0.0, age_s) + each.age_s) <= TTL_S:
+                yield each._replace(age_s=age)
 
 
 def document(heard: Sequence[Heard], now_s: float, signer: Signer) -> bytes:
@@ -98,7 +99,10 @@ def document(heard: Sequence[Heard], now_s: float, signer: Signer) -> bytes:
 
     :param now_s: seconds since 1970.
     """
-    entries = [{"age_ms": int(age_s * 1e3), "beat": beat.to_bytes().decode()} for beat, age_s in heard[:HEARD_MAX]]
+    entries = [
+        {"age_ms": int(each.age_s * 1e3), "beat": each.beat.to_bytes().decode(), "placed": each.placed}
+        for each in heard[:HEARD_MAX]
+    ]
     return sign_document(_TYPE, {"at_ms": int(now_s * 1e3), "heard": entries}, signer)
 
 
@@ -119,8 +123,10 @@ def parse_document(data: bytes, root: Root, now_s: float) -> list[Heard]:
 
 
 def _parse_entry(value: object) -> Heard:
-    entry = require_object(f"{_TYPE} entry", value, {"age_ms", "beat"})
+    entry = require_object(f"{_TYPE} entry", value, {"age_ms", "beat", "placed"})
     age_ms, text = require_integer(f"{_TYPE} age_ms", entry["age_ms"], 0, COUNT_MAX), entry["beat"]
     if not isinstance(text, str):
         refuse(f"{_TYPE} beat", "a heart-beat as text", text)
-    return Heard(parse_heartbeat(text.encode()), age_ms / 1e3)
+    if not isinstance(entry["placed"], bool):
+        refuse(f"{_TYPE} placed", "true or false", entry["placed"])
+    return Heard(parse_heartbeat(text.encode()), age_ms / 1e3, entry["placed"])

@@ -1,6 +1,7 @@
 """Tokens that an origin takes beside those of its key folder: tenants' for uploads, edges' for logs, operators'.
 
-    tokens      {"version": 1, "tokens": [{"id", "for", "name", "sha256", "made"}, ...]}, mode 0600, in the key folder
+    tokens      {"version": 1, "tokens": [{"id", "for", "name", "sha256", "made"}, ...]}, mode 0600, in the key folder;
+                of an edge that has peers "pop" as well
 
 A token is "nk" and its identifier and 256 random bits, printed once; the file holds its SHA-256, which for so many bits
 is as good as any slower hash. A file that others may read is refused, as the folder's keys are. A running origin takes
@@ -45,6 +46,7 @@ class Token:
     name: str  # of the tenant, the edge or the operator
     sha256: str
     made: str  # ISO 8601
+    pop: str = ""  # of an edge: where it is, and whose peers it may be; "": it is nobody's peer
 
 
 class Tokens:
@@ -103,21 +105,26 @@ def load(path: Path) -> list[Token]:
 
 
 def _parse(entry: dict[str, Any]) -> Token:
-    token = Token(entry["id"], entry["for"], entry["name"], entry["sha256"], entry["made"])
+    token = Token(entry["id"], entry["for"], entry["name"], entry["sha256"], entry["made"], entry.get("pop", ""))
     if not all(isinstance(value, str) for value in asdict(token).values()) or token.use not in get_args(For):
         raise ValueError
     if not _ID.fullmatch(token.id) or not _SHA256.fullmatch(token.sha256) or not is_name(token.name):
         raise ValueError
+    if token.pop and (token.use != "edge" or not is_name(token.pop)):
+        raise ValueError
     return token
 
 
-def add(path: Path, use: For, name: str, now: datetime) -> tuple[Token, str]:
+def add(path: Path, use: For, name: str, now: datetime, pop: str = "") -> tuple[Token, str]:
     """Make a token; what is known of it, and the token itself, which nobody can say again.
 
+    :param pop: of an edge that is to have peers.
     :raises OperatorError: no such name, too many, or the file cannot be written.
     """
     if not is_name(name):
         raise OperatorError(f"--{use}: 1 to 63 of a-z 0-9 . _ - expected, got {name!r}")
+    if pop and (use != "edge" or not is_name(pop)):
+        raise OperatorError(f"--pop: 1 to 63 of a-z 0-9 . _ - for an edge expected, got {pop!r} for {use} {name}")
     with _changing(path) as tokens:
         if len(tokens) >= TOKENS_MAX:
             raise OperatorError(
@@ -126,7 +133,7 @@ def add(path: Path, use: For, name: str, now: datetime) -> tuple[Token, str]:
         id_ = secrets.token_hex(4)
         text = f"nk{id_}.{secrets.token_urlsafe(32)}"
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        token = Token(id_, use, name, sha256, now.isoformat(timespec="seconds"))
+        token = Token(id_, use, name, sha256, now.isoformat(timespec="seconds"), pop)
         tokens.append(token)
     return token, text
 
@@ -144,6 +151,11 @@ def remove(path: Path, id_: str) -> Token:
         raise OperatorError(f"the identifier of a token expected, got {id_[:80]!r}: take one of `nunatak token list`")
 
 
+def _entry(token: Token) -> dict[str, str]:
+    entry = {"id": token.id, "for": token.use, "name": token.name, "sha256": token.sha256, "made": token.made}
+    return entry | ({"pop": token.pop} if token.pop else {})
+
+
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Token]]:
     """The tokens, written again unless the block raises; one process at a time."""
@@ -157,7 +169,8 @@ def _changing(path: Path) -> Iterator[list[Token]]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         tokens = load(path)
         yield tokens
-        entries = [{"id": t.id, "for": t.use, "name": t.name, "sha256": t.sha256, "made": t.made} for t in tokens]
-        replace_private(path, json.dumps({"tokens": entries, "version": _FORM}, indent=1).encode() + b"\n")
+        replace_private(
+            path, json.dumps({"tokens": list(map(_entry, tokens)), "version": _FORM}, indent=1).encode() + b"\n"
+        )
     finally:
         os.close(folder)

@@ -95,13 +95,27 @@ def test_the_fleet_is_shown_to_whom_it_concerns(origin: FleetOrigin, path: str) 
 
 
 def test_members_are_signed_and_of_one_pop(origin: FleetOrigin) -> None:
-    token = origin.token("edge-1")
+    token = origin.token("edge-1", "fra")
     origin.ask("POST", "/fleet/heartbeats", BEAT.to_bytes(), token)
     root = origin.keys.trust.root
     members = parse_membership(origin.ask("GET", "/fleet/members?pop=fra", token=token).data, root).members
     assert "edge-1" in [member.id for member in members]
-    assert parse_membership(origin.ask("GET", "/fleet/members?pop=ams", token=token).data, root).members == ()
+    assert parse_membership(origin.ask("GET", "/fleet/members?pop=ams").data, root).members == ()
     assert origin.ask("GET", "/fleet/members?pop=../x", token=token).status == 400
+
+
+def test_an_edge_is_a_peer_where_its_token_says_it_is_and_nowhere_else(origin: FleetOrigin) -> None:
+    """Else who holds the token of any edge would be sent the requests of every POP, and choose where peers connect."""
+    placed, loose = origin.token("edge-2", "fra"), origin.token("edge-3")
+    moved = replace(BEAT, edge="edge-2", pop="ams")
+    assert origin.ask("POST", "/fleet/heartbeats", moved.to_bytes(), placed).status == 403
+    assert origin.ask("POST", "/fleet/heartbeats", replace(BEAT, edge="edge-2").to_bytes(), placed).status == 200
+    assert origin.ask("POST", "/fleet/heartbeats", replace(BEAT, edge="edge-3").to_bytes(), loose).status == 200
+    found = parse_membership(origin.ask("GET", "/fleet/members?pop=fra").data, origin.keys.trust.root).members
+    assert {"edge-2"} == {member.id for member in found} - {"edge-1"}
+    assert {each["edge"] for each in origin.ask("GET", "/fleet").json()["edges"]} >= {"edge-2", "edge-3"}
+    for token in (placed, loose):
+        assert origin.ask("GET", "/fleet/members?pop=ams", token=token).status == 403
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "1" * 20])

@@ -29,9 +29,9 @@ class FleetOrigin:
     site: Origin
     keys: Keys
 
-    def token(self, edge: str) -> str:
+    def token(self, edge: str, pop: str = "") -> str:
         """A new one of an edge."""
-        return add(self.keys.folder / TOKENS_FILE, "edge", edge, datetime.now(UTC))[1]
+        return add(self.keys.folder / TOKENS_FILE, "edge", edge, datetime.now(UTC), pop)[1]
 
     def tenant_token(self, tenant: str) -> str:
         """A new one of a tenant."""

@@ -39,7 +39,7 @@ def pop_of_origin(site: Site, count: int, config: Config) -> list[Server]:
     for name in _names(count):
         token = site.folder / f"{name}.token"
         token.touch(0o600)
-        token.write_text(site.run("token", "add", "--keys", str(site.keys), "--edge", name))
+        token.write_text(site.run("token", "add", "--keys", str(site.keys), "--edge", name, "--pop", "there"))
         said = {"edge_name": name, "edge_token": str(token), "pop": "there", "peer_listen": "127.0.0.1:0"}
         configs.append({**said, **config})
     edges = _started(site, count, configs)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from origin.commands.fleet_cli import _table
+from origin.commands.fleet_cli import table_of
 
 EDGE: dict[str, Any] = {
     "edge": "fra-1", "pop": "fra", "live": True, "heard_s": 1.0, "requests_s": 2.0, "machines": 3, "free_bytes": 1,
@@ -15,7 +15,7 @@ EDGE: dict[str, Any] = {
 
 def shown(*edges: dict[str, Any]) -> str:
     file = io.StringIO()
-    Console(file=file, width=140).print(_table({"feed": {"seq": 7, "followers": 2}, "edges": list(edges)}))
+    Console(file=file, width=140).print(table_of({"feed": {"seq": 7, "followers": 2}, "edges": list(edges)}))
     return file.getvalue()
 
 

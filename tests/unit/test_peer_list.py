@@ -25,7 +25,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetOrigin]:
             peer, sha = ("", "") if name == "mute" else (f"127.0.0.1:{ord(name[0])}", certificate)
             pop = "elsewhere" if name == "far" else "here"
             beat = Heartbeat(edge=name, pop=pop, version="1", peer=peer, peer_sha256=sha, requests_s=20.0)
-            assert running.ask("POST", "/fleet/heartbeats", beat.to_bytes(), running.token(name)).status == 200
+            assert running.ask("POST", "/fleet/heartbeats", beat.to_bytes(), running.token(name, pop)).status == 200
         yield running
 
 
@@ -38,7 +38,7 @@ def members() -> Members:
 @pytest.fixture
 def listed(origin: FleetOrigin, members: Members) -> Listed:
     root = origin.keys.trust.root
-    return Listed(origin.url, "here", origin.token("one"), lambda: root, members)
+    return Listed(origin.url, "here", origin.token("one", "here"), lambda: root, members)
 
 
 def look(listed: Listed) -> str:
