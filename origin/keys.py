@@ -243,7 +243,7 @@ def load_token_hash(path: Path) -> str | None:
         return None
     digest = read_private(hashed).decode("ascii", "replace").strip()
     if not is_digest(digest):
-        raise OperatorError(f"sha256: and 64 hex digits expected in {hashed}: `sha256sum` of the token without its end")
+        raise OperatorError(f"sha256: and 64 hex digits expected in {hashed}: write `sha256sum` of the token")
     return digest
 
 

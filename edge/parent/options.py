@@ -123,7 +123,9 @@ def load_parent_config(file: Path | None, given: Mapping[str, str], environment:
             with file.open("rb") as opened:
                 settings.take_file(str(file), opened.read(BYTES_MAX + 1))
         except OSError as error:
-            raise OperatorError(f"configuration {file}: {error.strerror or error}") from None
+            raise OperatorError(
+                f"configuration: a file expected at {file}: {error.strerror or error}: name another --config"
+            ) from None
     settings.take_environment(ENVIRONMENT, environment, ENVIRONMENT_OTHERS)
     settings.take_line(given)
     return settings.make(ParentConfig, _problems)

@@ -104,7 +104,9 @@ class Releases:
                 release.manifest_digest, release.manifest_size, release.snapshot, tenant
             )
             if any(ref.kind == "cow" for ref in image.manifest.disks):
-                raise PublisherError(f"{release.service}: a candidate without copy-on-write disks expected")
+                raise PublisherError(
+                    f"{release.service}: a candidate without copy-on-write disks expected: publish it at once"
+                )
             self._supervisor.life.budget.admit(image.manifest)
         except NunatakError as error:
             self._not_prepared(trial, error)

@@ -43,7 +43,7 @@ def simulate(
 
     names = studies or list(STUDIES)
     if unknown := sorted(set(names) - set(STUDIES)):
-        raise OperatorError(f"a study of {', '.join(STUDIES)} expected, got {', '.join(unknown)}")
+        raise OperatorError(f"a study of {', '.join(STUDIES)} expected, got {', '.join(unknown)}: see them with --list")
     if list_:
         for name, title in titles(names).items():
             typer.echo(f"{name:12} {title}")

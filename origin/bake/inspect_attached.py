@@ -28,7 +28,7 @@ def describe_attached(attached: Iterable[tuple[Attached, bytes]]) -> dict[str, A
             elif each.kind == CYCLONEDX_TYPE:
                 found["bill_of_materials"] = json.loads(data)
         except (VerificationError, ValueError, RecursionError) as error:
-            raise PublisherError(f"a file of `nunatak build` expected: {error}") from None
+            raise PublisherError(f"a file of `nunatak build` expected: {error}: build it anew") from None
     return found
 
 

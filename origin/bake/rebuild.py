@@ -36,7 +36,9 @@ def rebuild(signed: Provenance, published: ImageManifest, source: Path, progress
     known = inspect.signature(images_of).parameters
     options = options_again(source, signed.options)
     if unknown := sorted(set(options) - set(known)):
-        raise PublisherError(f"options of this version of nunatak expected in the provenance, got {unknown[0]}")
+        raise PublisherError(
+            f"options of this version of nunatak expected in the provenance, got {unknown[0]}: use that one"
+        )
     empty: dict[str, Any] = {
         name: _empty(each)
         for name, each in known.items()

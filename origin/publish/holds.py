@@ -73,7 +73,10 @@ def pin(operator: Operator, service: str, version: int) -> Exchange:
     images = (*book.history(service), record.manifest_digest)
     oldest = record.version - len(images) + 1
     if not oldest <= version <= record.version:
-        raise PublisherError(f"a version of {service} from {oldest} to {record.version} expected, got {version}")
+        raise PublisherError(
+            f"a version of {service} from {oldest} to {record.version} expected, got {version}: "
+            "see them with `nunatak services history`"
+        )
     manifest = yield from read_manifest(images[version - oldest])
     pinned = Pin(manifest.digest, len(manifest.to_bytes()), version, operator.now.strftime(_TIME))
 

@@ -181,7 +181,9 @@ def _under_way(record: ServiceRecord) -> Candidate:
 
 def _require_startable(record: ServiceRecord, digest: str) -> None:
     if record.manifest_digest == digest:
-        raise PublisherError(f"{record.service}: another image than the one that it has expected, got {digest}")
+        raise PublisherError(
+            f"{record.service}: another image than the one that it has expected, got {digest}: nothing is to release"
+        )
     if record.candidate is not None:
         raise PublisherError(
             f"{record.service}: no release under way expected, got one of {record.candidate.digest} since "

@@ -77,7 +77,9 @@ def parse_keys(data: bytes) -> dict[str, tuple[str, Any]]:
         if not isinstance(listed, list) or len(listed) > KEYS_MAX or not all(isinstance(key, dict) for key in listed):
             raise ValueError
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise OperatorError(f"a JSON Web Key Set of at most {KEYS_MAX} keys expected, got {data[:80]!r}") from None
+        raise OperatorError(
+            f"a JSON Web Key Set of at most {KEYS_MAX} keys expected, got {data[:80]!r}: fetch it from the issuer anew"
+        ) from None
     return dict(_usable(listed))
 
 
@@ -114,7 +116,7 @@ def _of_file(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(ANSWER_MAX)
     except OSError as error:
-        raise OperatorError(f"jwks: a file expected at {path}: {error.strerror}") from None
+        raise OperatorError(f"jwks: a file expected at {path}: {error.strerror}: name one that is there") from None
 
 
 def _discovered(pool: urllib3.PoolManager, url: str) -> bytes:
@@ -123,13 +125,15 @@ def _discovered(pool: urllib3.PoolManager, url: str) -> bytes:
         said = json.loads(data)
         issuer, place = said["issuer"], said["jwks_uri"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise OperatorError(f"{url}: an OpenID configuration expected, got {data[:80]!r}") from None
+        raise OperatorError(
+            f"{url}: an OpenID configuration expected, got {data[:80]!r}: is that the issuer's URL?"
+        ) from None
     if issuer != url:
         raise OperatorError(f"{url}: its own configuration expected, got that of {str(issuer)[:200]!r}")
     if not isinstance(place, str) or not place.startswith(("https://", "http://")) or not is_guarded(place):
-        raise OperatorError(f"{url}: jwks_uri by https expected, got {str(place)[:200]!r}")
+        raise OperatorError(f"{url}: jwks_uri by https expected, got {str(place)[:200]!r}: name a file as jwks")
     if url.startswith("https://") and not place.startswith("https://"):
-        raise OperatorError(f"{url}: jwks_uri by https expected, got {place[:200]!r}")
+        raise OperatorError(f"{url}: jwks_uri by https expected, got {place[:200]!r}: name a file as jwks")
     return _get(pool, place)
 
 
@@ -143,5 +147,8 @@ def _get(pool: urllib3.PoolManager, url: str) -> bytes:
     except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise OperatorError(f"{url[:200]}: {error}") from None
     if answer.status != 200 or len(data) > ANSWER_MAX:
-        raise OperatorError(f"{url[:200]}: status 200 with {ANSWER_MAX} bytes at most expected, got {answer.status}")
+        raise OperatorError(
+            f"{url[:200]}: status 200 with {ANSWER_MAX} bytes at most expected, got {answer.status}: "
+            "is that the issuer's URL?"
+        )
     return data

@@ -27,7 +27,7 @@ def open_store(text: str, *, reading: bool = False) -> BlobStore:
     except ValueError:
         match = None
     if match is None:
-        raise OperatorError(f"a folder or s3://BUCKET/PREFIX expected, got {text!r}")
+        raise OperatorError(f"a folder or s3://BUCKET/PREFIX expected, got {text!r}: name one as --store")
     try:
         from origin.storage.s3 import S3
     except ImportError as error:
