@@ -167,6 +167,14 @@ class Book:
         target = signed.targets.get(path) if signed is not None else None
         return history_of(target) if target is not None else ()
 
+    def images(self, service: str) -> tuple[str, ...]:
+        """Digests of the images that a service has or had: the present one, a candidate, earlier ones."""
+        record = self.record(service_path(service))
+        if record is None:
+            return ()
+        candidate = () if record.candidate is None else (record.candidate.digest,)
+        return (record.manifest_digest, *candidate, *self.history(service))
+
     def _entries(self, tenant: str) -> Mapping[str, ServiceRecord]:
         if tenant not in self._of_tenants:
             known = self.delegation(tenant) is not None

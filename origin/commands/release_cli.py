@@ -254,10 +254,10 @@ def _begin(
     plain_http: bool,
     wait: float | None,
 ) -> None:
-    from origin.publish.image_files import publication, read_image
+    from origin.publish.image_files import publication, read_attachments, read_image
     from origin.publish.releases import start as begin
 
-    published = publication(image, read_image(image), service, [])
+    published = publication(image, read_image(image), service, [], (), read_attachments(image))
     _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http, wait)
 
 

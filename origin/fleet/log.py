@@ -7,6 +7,7 @@ The newest KEPT events stay; an edge that was away for longer drops what it keep
 from several threads.
 """
 
+import errno
 import json
 import secrets
 import threading
@@ -17,10 +18,11 @@ from typing import Final
 
 from origin.storage.blobs import BlobStore
 from vmimage.errors import OperatorError
-from vmimage.feed import is_origin_id
+from vmimage.feed import EVENT_MAX, is_origin_id
 
 KEPT: Final = 10_000  # events; ten a second for a quarter of an hour, or one a minute for a week
 CACHED_BYTES: Final = 8 << 20  # of the newest events, so that edges that come again cost the store nothing
+IN_VAIN_MAX: Final = 8  # times that a number is taken and nothing is there
 READ_MAX: Final = 500  # events at a time
 READ_BYTES: Final = 2 << 20  # and of these about so many bytes
 _ORIGIN_KEY: Final = "feed/origin.json"
@@ -69,20 +71,22 @@ class Log:
         :param make: an event of a number. It is called again where another origin was faster.
         :raises OSError: the store does not take it.
         """
-        found = []
+        found, in_vain = [], 0
         with self._appending:
-            while True:
+            while in_vain < IN_VAIN_MAX:
                 number = self.last + 1
                 data = make(number)
                 won = self._blobs.put_if_absent(_key(number), data)
                 there = data if won else self._stored(number)
                 if there is None:
-                    continue  # another has removed what stood there: it is asked for again
+                    in_vain += 1  # another has removed what stood there, or it is no event: it is asked for again
+                    continue
                 self._note(number, there)
                 found.append((number, there))
                 if won or there == data:  # the store may have taken it, and its answer was lost
                     self._forget(number - self._kept)
                     return found
+            raise OSError(errno.EIO, f"an event or nothing expected in {_key(self.last + 1)} of the store")
 
     def after(self, number: int) -> list[tuple[int, bytes]]:
         """The events after a number that are there, oldest first, at most READ_MAX and about READ_BYTES."""
@@ -107,9 +111,10 @@ class Log:
         if cached is not None:
             return cached
         try:
-            return self._blobs.get(_key(number))
+            data = self._blobs.get(_key(number), 0, EVENT_MAX)
         except FileNotFoundError:
             return None
+        return data if len(data) <= EVENT_MAX else None  # no event: others may write to a bucket
 
     def _note(self, number: int, data: bytes) -> None:
         self.last = number

@@ -57,9 +57,12 @@ class ReleaseWatch:
             _LOG.warning("what edge %s reports of releases is not used: %s", beat.edge, error)
             return
         for report in reports:
+            candidate = await self._candidate(report.service)
+            if candidate is None:
+                continue  # a release that is over, or of no service: what an edge makes up takes nobody's place
             self._said.setdefault(report.service, {})[beat.edge] = Said(report, beat.pop, now)
             self._said.move_to_end(report.service)
-            await self._judge(report.service, now)
+            await self._judge(report.service, candidate, now)
         while len(self._said) > SERVICES_MAX:
             self._said.popitem(last=False)
 
@@ -70,10 +73,7 @@ class ReleaseWatch:
             del said[edge]
         return {edge: each for edge, each in said.items() if each.report.release == release}
 
-    async def _judge(self, service: str, now: float) -> None:
-        candidate = await self._candidate(service)
-        if candidate is None:
-            return
+    async def _judge(self, service: str, candidate: Candidate, now: float) -> None:
         key, said = (service, candidate.release), self.live(service, candidate.release, now)
         why = frozen({edge: each.report for edge, each in said.items()}, candidate.gates)
         goes_on = any(not each.report.stopped for each in said.values())
@@ -93,10 +93,11 @@ class ReleaseWatch:
         version = self._site.timestamp.snapshot_meta.version
         if version != self._version or len(self._candidates) >= SERVICES_MAX:
             self._version, self._candidates = version, {}
-        if service not in self._candidates:
+        known = self._candidates  # it may be another one after the look-up, of a newer catalogue
+        if service not in known:
             record = await asyncio.to_thread(self._site.record, service)
-            self._candidates[service] = record.candidate if record is not None else None
-        return self._candidates[service]
+            known[service] = record.candidate if record is not None else None
+        return known[service]
 
     def route(self, now: Callable[[], float]) -> web.RouteDef:
         """The page.

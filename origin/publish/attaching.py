@@ -120,7 +120,7 @@ def verify(what: str, trust: Trust, service: str = "") -> Generator[Sequence[Req
     if record is None:
         raise PublisherError(f"a published service expected, got {name!r}: `nunatak services list` has the names")
     digest = what if is_digest(what) else record.manifest_digest
-    if digest not in (record.manifest_digest, *book.history(name)):
+    if digest not in book.images(name):
         raise PublisherError(
             f"an image that {name} has or had expected, got {digest}: `nunatak services history` has them"
         )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from origin.model.exchange import Request, Response
+from origin.model.exchange import Request, Response, at_origin
 from origin.model.publication import Publication
+from origin.publish.attaching import attach_all
 from origin.publish.authors import Signing
 from origin.publish.books import read_book, read_snapshot
 from origin.publish.chain import Warn, newest, require_token
@@ -88,7 +89,9 @@ def start(by: Publisher, publication: Publication, plan: Plan) -> Exchange:
     yield from entries.look([record.service], revise)
     yield from upload_disks(publication.disks)
     yield from upload(images)
-    return (yield from entries.point([record.service], revise))
+    records = yield from entries.point([record.service], revise)
+    yield from at_origin(attach_all([publication], by.signer))
+    return records
 
 
 def widen(by: Publisher, service: str, share: int | None, pops: tuple[str, ...] | None) -> Exchange:

@@ -36,7 +36,7 @@ def admit(data: bytes, digest: str, submitter: Submitter, book: Book, present: S
     record = book.record(service_path(service)) if is_name(service) else None
     if record is None or record.tenant != submitter.tenant:
         raise OciError(403, "DENIED", f"a service of tenant {submitter.tenant} expected in {SERVICE_NOTE}")
-    if attached.subject.digest not in (record.manifest_digest, *book.history(service)):
+    if attached.subject.digest not in book.images(service):
         raise OciError(403, "DENIED", f"an image that {service} has or had expected, got {attached.subject.digest}")
     others = [each for each in present if each.get("digest") != digest]
     mine = [each for each in others if _service(each) == service]

@@ -17,6 +17,7 @@ from origin.publish.attaching import attach_all, signed_again, verify
 from origin.publish.authors import Signing
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
+from origin.publish.releases import Plan, Publisher, start
 from origin.publish.tenants import Operator, add
 from origin.registry.attachments import ATTACHED_AT_MOST
 from origin.registry.store import Store
@@ -78,6 +79,19 @@ def test_what_was_published_is_verified_down_to_the_key(site: Site) -> None:
     assert again == found
     site.publish(built("shop", "alice"), site.tokens["alice"])
     assert carry_out(verify("shop", site.keys.trust), url=site.url) == found, "nothing is attached twice"
+
+
+def test_a_candidate_is_verified_as_what_was_published_at_once_is(site: Site) -> None:
+    site.publish(built("shop", "alice"), site.tokens["alice"])
+    plain = publication("shop", content=b"another")
+    candidate = plain.images[-1].manifest
+    subject = candidate.digest, len(candidate.to_bytes())
+    statement = Provenance(candidate.digest, "shop", {}, {}, {}, digest_of(BILL)).to_bytes()
+    attached = (attach(IN_TOTO_TYPE, subject, statement), statement), (attach(CYCLONEDX_TYPE, subject, BILL), BILL)
+    by = Publisher(site.keys.trust, site.keys.publisher, NOW)
+    carry_out(start(by, replace(plain, attached=attached), Plan(100)), url=site.url, token=site.tokens["alice"])
+    found = carry_out(verify(candidate.digest, site.keys.trust, "shop"), url=site.url)
+    assert (found.manifest.digest, found.version, found.bill) == (candidate.digest, None, BILL)
 
 
 def test_a_statement_that_another_key_signed_counts_for_nothing(site: Site, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from origin.storage.blobs import Data
 from origin.storage.files import Files
 from origin.storage.memory import Memory
 from vmimage.errors import OperatorError
+from vmimage.feed import EVENT_MAX
 
 
 def add(log: Log, text: str) -> int:
@@ -77,6 +78,20 @@ def test_old_events_go_and_the_first_that_is_left_tells_it() -> None:
         add(log, "x")
     assert [number for number, _ in log.after(0)] == [3, 4, 5]
     assert [number for number, _ in Log(memory, kept=3).look(2)] == [3, 4, 5], "those before are gone from the store"
+
+
+def test_what_is_no_event_is_not_read_whole_and_hinders_nobody_for_ever() -> None:
+    """Others may write to a bucket: they can stop the feed, which is then said, and cost no more than an event does."""
+    memory = Memory()
+    log, other = Log(memory), Log(memory)
+    add(log, "x")
+    memory.put("feed/2.json", bytes(EVENT_MAX + 1))
+    assert other.look() == [(1, b"1 x")]
+    assert other.after(0) == [(1, b"1 x")]
+    with pytest.raises(OSError, match=r"feed/2\.json"):
+        add(log, "y")
+    memory.delete("feed/2.json")
+    assert add(log, "y") == 2
 
 
 def test_a_store_with_something_else_there_is_refused() -> None:
