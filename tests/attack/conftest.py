@@ -9,6 +9,7 @@ import pytest
 from edge.catalogue.catalogue import Catalogue
 from edge.common.counters import Counters
 from tests.attack.repository import Mirror, Repository, record
+from tests.support.tenancy import Party
 
 
 @pytest.fixture
@@ -20,6 +21,18 @@ def mirror() -> Iterator[Mirror]:
 @pytest.fixture
 def repository(mirror: Mirror) -> Repository:
     return mirror.repository
+
+
+@pytest.fixture
+def acme() -> Party:
+    """A tenant."""
+    return Party("acme")
+
+
+@pytest.fixture
+def mallory() -> Party:
+    """Another tenant, who wants what is acme's."""
+    return Party("mallory")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An edge that reports releases of services that it has made up, or while the catalogue changes: whom does it push out?"""
+"""An edge reports releases of services that it has made up, or while the catalogue changes: whom does it push out?"""
 
 import asyncio
 import threading

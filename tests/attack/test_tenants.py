@@ -31,16 +31,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 @pytest.fixture
-def acme() -> Party:
-    return Party("acme")
-
-
-@pytest.fixture
-def mallory() -> Party:
-    return Party("mallory")
-
-
-@pytest.fixture
 def state(keys: Keys, acme: Party, mallory: Party) -> State:
     """acme has a service and a host of its own, mallory a service."""
     state = State(keys)

@@ -1,7 +1,5 @@
 """An origin with a feed on loopback, in a thread of its own; and what edges and operators ask of it."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +11,11 @@ import urllib3
 from origin.fleet.feed import OriginFeed
 from origin.fleet.pages import join_fleet
 from origin.model.tokens import TOKENS_FILE, Tokens, add
-from origin.registry.server import Origin, serve
+from origin.registry.server import Origin
 from origin.registry.store import Store
 from origin.storage.blobs import BlobStore
 from origin.storage.memory import Memory
-from tests.support.synthetic import TOKEN, Keys
+from tests.support.synthetic import TOKEN, Keys, served_in_thread
 
 
 @dataclass
@@ -46,41 +44,17 @@ class FleetOrigin:
 @contextmanager
 def fleet_origin(folder: Path, blobs: BlobStore | None = None) -> Iterator[FleetOrigin]:
     """It stands on its keys and its store in `folder`, and on `blobs` for its events."""
-    keys, store = Keys(folder / "keys"), Store(folder / "store")
-    up, found, failures = threading.Event(), list[FleetOrigin](), list[BaseException]()
-    handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    keys, store, tokens = Keys(folder / "keys"), Store(folder / "store"), Tokens(folder / "keys" / TOKENS_FILE)
+    made: list[tuple[OriginFeed, Origin]] = []
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        handles.append((asyncio.get_running_loop(), stop))
-        tokens = Tokens(keys.folder / TOKENS_FILE)
+    def make() -> Origin:
         site = Origin(store, keys.metadata, keys.online, token=TOKEN, tokens=tokens)
-        feed = join_fleet(site, blobs or Memory(), tokens)
+        made.append((join_fleet(site, blobs or Memory(), tokens), site))
+        return site
 
-        def ready(url: str) -> None:
-            found.append(FleetOrigin(url, feed, site, keys))
-            up.set()
-
-        await serve(site, "127.0.0.1", 0, ready, stop)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            up.set()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    up.wait()
     try:
-        if failures:
-            raise failures[0]
-        yield found[0]
+        with served_in_thread(make) as url:
+            [(feed, site)] = made
+            yield FleetOrigin(url, feed, site, keys)
     finally:
-        for loop, stop in handles:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(stop.set)
-        thread.join()
         store.close()

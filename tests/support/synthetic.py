@@ -109,6 +109,20 @@ def running_origin(
     :param now: what its clock says, where it stands still.
     """
     clock = (lambda: datetime.now(UTC)) if now is None else (lambda: now)
+    signers = online or keys.online
+
+    def make() -> Origin:
+        return Origin(
+            store, keys.metadata, signers, token=token, tokens=tokens, logs=logs, verifier=verifier, clock=clock
+        )
+
+    with served_in_thread(make) as url:
+        yield url
+
+
+@contextmanager
+def served_in_thread(make: Callable[[], Origin]) -> Iterator[str]:
+    """An origin on loopback, made and served in a thread of its own with a loop; the value is its URL."""
     url: list[str] = []
     up = threading.Event()
     handles: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -121,11 +135,7 @@ def running_origin(
     async def main() -> None:
         stop = asyncio.Event()
         handles.append((asyncio.get_running_loop(), stop))
-        signers = online or keys.online
-        origin = Origin(
-            store, keys.metadata, signers, token=token, tokens=tokens, logs=logs, verifier=verifier, clock=clock
-        )
-        await serve(origin, "127.0.0.1", 0, ready, stop)
+        await serve(make(), "127.0.0.1", 0, ready, stop)
 
     def run() -> None:
         try:
