@@ -14,6 +14,7 @@ from typing import Any, Final
 from edge.common import log
 from edge.common.private import write_private
 from edge.model.services import Service
+from edge.releases.kept_file import read_kept
 from edge.supervisor.supervisor import Supervisor
 from vmimage.canonical import Blob, is_digest, is_name
 from vmimage.errors import NunatakError
@@ -34,7 +35,7 @@ class LastGood:
     def __init__(self, supervisor: Supervisor, path: Path) -> None:
         self._supervisor, self._path = supervisor, path
         self._loop = asyncio.get_running_loop()
-        self._good: dict[str, dict[str, Any]] = self._read()
+        self._good: dict[str, dict[str, Any]] = read_kept(self._path, FILE_MAX, _parse, "last_good_unreadable")
         self._waits: dict[Service, float] = {}  # until what loop time
         self._pauses: dict[tuple[str, str], float] = {}  # by service and refused image
         self._fallen: set[Service] = set()
@@ -107,19 +108,12 @@ class LastGood:
         except OSError as error:
             _logger.error(log.line("last_good_not_kept", reason=error.strerror or error))
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(FILE_MAX + 1)
-            good = json.loads(data)["good"]
-            if len(data) > FILE_MAX or len(good) > KEPT_MAX or not all(_is_kept(*item) for item in good.items()):
-                raise ValueError("no last good versions")
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            _logger.error(log.line("last_good_unreadable", file=self._path, error=error))
-            return {}
-        return dict(good)
+
+def _parse(value: Any) -> dict[str, dict[str, Any]]:
+    good = value["good"]
+    if len(good) > KEPT_MAX or not all(_is_kept(*item) for item in good.items()):
+        raise ValueError("no last good versions")
+    return dict(good)
 
 
 def _fields(record: ServiceRecord, refused: ServiceRecord) -> dict[str, Any]:

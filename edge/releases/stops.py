@@ -9,16 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from edge.common import log
 from edge.common.private import write_private
+from edge.releases.kept_file import read_kept
 from vmimage.manifest import is_name
 
 STOPS_MAX: Final = 1000
 FILE_MAX: Final = 1 << 20  # bytes
-
-_logger: Final = log.logger("releases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Stops:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._by_service: dict[str, Stop] = self._read()
+        self._by_service: dict[str, Stop] = read_kept(self._path, FILE_MAX, _parse, "stops_unreadable")
 
     def of(self, service: str, release: str) -> Stop | None:
         """Why a release of a service is stopped, None where it is not."""
@@ -72,21 +70,12 @@ class Stops:
         stopped = {service: asdict(stop) for service, stop in self._by_service.items()}
         write_private(self._path, json.dumps({"stopped": stopped}, indent=1).encode() + b"\n")
 
-    def _read(self) -> dict[str, Stop]:
-        try:
-            with self._path.open("rb") as file:
-                data = file.read(FILE_MAX + 1)
-            if len(data) > FILE_MAX:
-                raise ValueError("too large")
-            stops = {service: Stop(**fields) for service, fields in json.loads(data)["stopped"].items()}
-            if not all(is_name(service) and _is_stop(stop) for service, stop in stops.items()):
-                raise ValueError("no stops")
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            _logger.error(log.line("stops_unreadable", file=self._path, error=error))
-            return {}
-        return stops
+
+def _parse(value: Any) -> dict[str, Stop]:
+    stops = {service: Stop(**fields) for service, fields in value["stopped"].items()}
+    if not all(is_name(service) and _is_stop(stop) for service, stop in stops.items()):
+        raise ValueError("no stops")
+    return stops
 
 
 def _is_stop(stop: Stop) -> bool:
