@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,7 +274,7 @@ def test_a_candidate_that_always_crashes_meets_few_and_a_good_one_is_not_stopped
 # The command.
 
 
-def test_the_command_prints_and_keeps_a_study(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_command_prints_and_keeps_a_study(tmp_path: Path) -> None:
     kept = tmp_path / "figures.json"
     done = CliRunner().invoke(app, ["purge", "publishing", "--json", str(kept)])
     assert done.exit_code == 0, done.output
