@@ -188,11 +188,11 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "quarantined": len(supervisor.quarantine),
         "waiting_bytes": supervisor.life.waiting.used_bytes,
         "wakeups": sum(worker.statistics.get("wakeups", 0) for worker in supervisor.workers),
+        "catalogue_expired": float(supervisor.directory.expired),
+        **_ends(supervisor),
         "catalogue_age_seconds": -1.0 if (ago := supervisor.directory.looked_ago_s) is None else ago,
         "feed_applied": supervisor.heard.applied,
         "feed_lag_seconds": supervisor.heard.lag_s,
-        "catalogue_expired": float(supervisor.directory.expired),
-        **_ends(supervisor),
     }
 
 
