@@ -59,7 +59,7 @@ class NatsFeed:
                     error_cb=_ignored,
                 )
             await client.subscribe(subject(origin), cb=take)
-            await client.flush(int(CONNECT_S))  # the server has the subscription
+            await confirmed(client, int(CONNECT_S))  # the server has the subscription
             yield None
             while (data := await came.get()) is not None:
                 yield data
@@ -70,6 +70,17 @@ class NatsFeed:
 
     async def close(self) -> None:
         """As `Feed.close`: each stream closes its own connection."""
+
+
+async def confirmed(client: Client, timeout_s: int) -> None:
+    """Wait until the server has all that was sent.
+
+    `flush` writes its PING ahead of what waits to be written (nats-py 2.16), so that only a second one comes behind it.
+
+    :raises nats.errors.Error: it does not say so in time.
+    """
+    await client.flush(timeout_s)
+    await client.flush(timeout_s)
 
 
 async def _ignored(_: Exception) -> None:

@@ -5,6 +5,7 @@ here: edges find them in the log.
 """
 
 import asyncio
+import itertools
 import logging
 import threading
 from collections import deque
@@ -40,7 +41,9 @@ class NatsPublisher:
                 f"--nats: the packages of the extra nunatak[nats] expected: {error}: install them, or leave it out"
             ) from None
         self._url, self._subject = url, f"nunatak.{origin}.feed"
-        self._waiting: deque[bytes] = deque(maxlen=WAITING_MAX)
+        # With numbers of its own. The server may have an event twice: edges take each once.
+        self._waiting: deque[tuple[int, bytes]] = deque(maxlen=WAITING_MAX)
+        self._numbers = itertools.count(1)
         self._more, self._closing = asyncio.Event(), False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._keep()), name="nats", daemon=True)
@@ -48,7 +51,7 @@ class NatsPublisher:
 
     def publish(self, _: int, data: bytes) -> None:
         """Send an event, from any thread."""
-        self._waiting.append(data)
+        self._waiting.append((next(self._numbers), data))
         self._look()
 
     def close(self) -> None:
@@ -88,11 +91,16 @@ class NatsPublisher:
             await asyncio.sleep(PAUSE_S)
 
     async def _send(self, client: "Client") -> None:
+        from edge.feed.nats import confirmed
+
         while client.is_connected and not self._closing:
             self._more.clear()
-            while self._waiting:
-                await client.publish(self._subject, self._waiting.popleft())
-            await client.flush(CALL_S)
+            sending = list(self._waiting)
+            for _, data in sending:
+                await client.publish(self._subject, data)
+            await confirmed(client, CALL_S)
+            while sending and self._waiting and self._waiting[0][0] <= sending[-1][0]:  # the server has them now
+                self._waiting.popleft()
             await self._pause(PING_S)
 
     async def _pause(self, seconds: float) -> None:

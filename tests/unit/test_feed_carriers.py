@@ -223,3 +223,36 @@ def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:
         await log.close()
 
     asyncio.run(play())
+
+
+def test_what_a_nats_server_did_not_confirm_is_sent_again() -> None:
+    """A server that goes right after it was sent an event; the one that comes in its place has it."""
+
+    async def play() -> None:
+        had: list[bytes] = []
+        confirmed = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576}\r\n')
+            while line := await reader.readline():
+                if line.startswith(b"PUB "):
+                    had.append(await reader.readline())
+                    if len(had) == 1:
+                        break
+                elif line.startswith(b"PING"):
+                    writer.write(b"PONG\r\n")
+                    if len(had) > 1:
+                        confirmed.set()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            publisher = NatsPublisher(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", ORIGIN)
+            try:
+                publisher.publish(1, b"one")
+                async with asyncio.timeout(PATIENCE_S):
+                    await confirmed.wait()
+            finally:
+                await asyncio.to_thread(publisher.close)
+        assert had == [b"one\r\n"] * 2
+
+    asyncio.run(play())
