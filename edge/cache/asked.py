@@ -11,9 +11,11 @@ from functools import lru_cache
 from typing import Final
 
 from edge.model.fields import end_to_end
+from edge.model.routes import host_name
 
 Key = tuple[str, str, str, str, tuple[bytes, ...]]  # service, digest of its image, authority, target, overrides
 Variant = tuple[bytes, ...]  # values of the fields that Vary lists, in its order
+Where = tuple[str, str]  # a service, and a URI as purges name it
 
 # Fields that make a program answer for another URL or method than it was asked for: with one of them in a request, an
 # answer that is kept for those without it would be poisoned (Kettle, "Practical web cache poisoning", 2018).
@@ -40,7 +42,7 @@ def _kind(name: bytes) -> bytes:
 class Asked:
     """A request as caches see it. Names of fields are in lower case, values as they came, those of a name joined."""
 
-    __slots__ = ("fields", "headers", "key", "method")
+    __slots__ = ("_where", "fields", "headers", "key", "method")
 
     def __init__(
         self,
@@ -63,6 +65,16 @@ class Asked:
                 self.fields, overrides = _read(self.headers)
                 self.fields.pop(_CONNECTION, None)
         self.key: Key = (service, digest, authority, target, seen + overrides)
+        self._where: Where | None = None
+
+    @property
+    def where(self) -> Where:
+        """The service, and the page as purges name it."""
+        where = self._where
+        if where is None:
+            service, _, authority, target, _ = self.key
+            where = self._where = service, f"{host_name(authority) or ''}{target}"
+        return where
 
     def text(self, name: bytes) -> str:
         """A field that caches look at; empty where it is not there."""

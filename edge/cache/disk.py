@@ -119,6 +119,11 @@ class DiskAnswers:
         """How many purges the file has."""
         return self._file.purges
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no look can find anything."""
+        return not self._index
+
     def may_have(self, service: str, uri: str) -> bool:
         """Whether a look may find something."""
         return uri_digest(service, uri) in self._index

@@ -56,6 +56,11 @@ class Index:
 
     def __init__(self, size_bytes: int) -> None:
         self._counts = bytearray(max(1, size_bytes))
+        self._entries = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything was added that was not removed."""
+        return self._entries > 0
 
     def __contains__(self, uri: bytes) -> bool:
         first, second = self._slots(uri)
@@ -69,12 +74,14 @@ class Index:
         """So many more; in one loop, since an edge that starts has a million of them to add."""
         counts, size, slots = self._counts, len(self._counts), _SLOTS.unpack
         for uri in uris:
+            self._entries += 1
             for slot in slots(uri):
                 if counts[slot % size] < COUNT_MAX:
                     counts[slot % size] += 1
 
     def remove(self, uri: bytes) -> None:
         """One that was added is there no more."""
+        self._entries -= 1
         for slot in self._slots(uri):
             if 0 < self._counts[slot] < COUNT_MAX:
                 self._counts[slot] -= 1

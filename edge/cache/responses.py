@@ -159,6 +159,10 @@ class Below(Protocol):
     async def settled(self) -> bool:
         """Wait until what was made void so far is so for good; False: that could not be."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no look can find anything."""
+
     def may_have(self, service: str, uri: str) -> bool:
         """Whether a look may find something."""
 

@@ -6,6 +6,7 @@ Cache-Status names the first that holds. How long a kept answer serves is `reuse
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urljoin
 
@@ -145,8 +146,43 @@ REFUSALS: Final[Sequence[tuple[str, str, Callable[[_Said], bool]]]] = (
     ("vary-client", "it depends on a field that the edge itself writes, another for each client or request",
      lambda said: not OF_ONE_CLIENT.isdisjoint(_vary(said))),
 )  # fmt: skip
+_UNSAID: Final = REFUSALS[0][0]
+# Those that hold whatever the request says, but for its Cache-Control: with none of the others before them that does.
+_OF_THE_ANSWER: Final = frozenset({_UNSAID, "status", "no-store", "private", "not-understood"})
+_REMEMBERED_FIELDS: Final = 4  # of an answer, and bytes of each: 1,024 answers are then remembered in some 2 MiB
+_REMEMBERED_BYTES: Final = 256
 USELESS: Final = "expired"  # the last reason: it came stale, cannot be validated, and may not be served stale
 TOO_LONG: Final = "field-too-long"  # a field that speaks to caches has more than FIELD_MAX bytes in its lines
+
+
+@lru_cache(maxsize=1024)
+def _refused(status: int, said: tuple[tuple[bytes, bytes], ...], wish: Wish) -> str:
+    why = storing(Answer(status, said, authorized=False, no_store=False, now=0, wish=wish, part=True))
+    return why if isinstance(why, str) and why in _OF_THE_ANSWER else ""
+
+
+def _refused_to_all(status: int, said: Fields, wish: Wish) -> str:
+    """Why an answer is not kept, whoever asks without Cache-Control; "" where that depends or is not looked up."""
+    if not said:
+        return _UNSAID
+    if len(said) > _REMEMBERED_FIELDS or status == PARTIAL:  # whether a part is kept depends on what was asked for
+        return ""
+    for _, value in said:
+        if len(value) > _REMEMBERED_BYTES:
+            return ""
+    return _refused(status, tuple(said), wish)
+
+
+def storing_to(asked: Asked, status: int, said: Fields, now: int, wish: Wish) -> Kept | str:
+    """How the answer to a request is kept, or the name of the reason why not.
+
+    Most guests say the same of all their pages: a reason that does not depend on the request is remembered.
+
+    :param now: seconds since 1970.
+    """
+    if b"cache-control" not in asked.fields and (reason := _refused_to_all(status, said, wish)):
+        return reason
+    return storing(Answer.to(asked, status, said, now, wish))
 
 
 def storing(answer: Answer) -> Kept | str:

@@ -33,6 +33,8 @@ class FairRoom:
 
     def give(self, party: str, size: int = 1) -> None:
         """It has so much less."""
+        if not size:
+            return
         self._free += size
         left = self._taken.pop(party, 0) - size
         if left > 0:

@@ -14,13 +14,14 @@ GROUP: Final = "nunatak"  # of the library that holds them all, `nunatak__mypyc`
 MODULES: Final = tuple(
     """
     edge.cache.asked edge.cache.prospects edge.cache.purges edge.cache.responses edge.cache.reuse edge.cache.status
-    edge.common.slices edge.content.tiers
+    edge.cache.storing edge.cache.places
+    edge.common.durations edge.common.fair_room edge.common.slices edge.content.tiers
     edge.front.answers edge.front.asking edge.front.bodies edge.front.caching edge.front.cgi edge.front.connection
     edge.front.crowd edge.front.fills edge.front.heads edge.front.http edge.front.kept_answers edge.front.marks
-    edge.front.request
+    edge.front.looks edge.front.request edge.front.senders edge.front.telling
     edge.model.routes edge.model.services edge.model.streams edge.model.tracing
     edge.supervisor.budget edge.supervisor.life edge.supervisor.residents edge.supervisor.routing
-    edge.supervisor.supervisor edge.supervisor.waiting
+    edge.supervisor.supervisor edge.supervisor.waiting edge.supervisor.window
     edge.workers.intake edge.workers.process
     edge.vmm.devices.clock edge.vmm.devices.exchanges edge.vmm.devices.gate edge.vmm.devices.info_page
     edge.vmm.devices.ring edge.vmm.devices.shared_pages

@@ -17,13 +17,13 @@ from edge.cache import reuse, status
 from edge.cache.asked import Asked
 from edge.cache.prospects import Prospects
 from edge.cache.responses import Entry, Responses
-from edge.cache.storing import PARTIAL, Answer, Fields, Kept, Wish, answers_get, storing
+from edge.cache.storing import PARTIAL, Fields, Kept, Wish, answers_get, storing_to
 from edge.cache.voids import Voids
 from edge.common.counters import Counters
 from edge.common.fair_room import FairRoom
 from edge.front import cgi
 from edge.front.crowd import Crowd
-from edge.front.fills import Fill, Head, UnderWay, where_of
+from edge.front.fills import Fill, Head, UnderWay
 from edge.front.groups import GroupPurges
 from edge.front.kept_answers import freshened, is_other, kept_fields, said_fields, served
 from edge.front.looks import Looks
@@ -144,9 +144,8 @@ class Caching:
         self, request: Request, asked: Asked, service: Service, resume: Callable[[Request, bool], None]
     ) -> bool:
         """Whether a request waits for what the disk has."""
-        _, uri = where_of(asked.key)
         size = request.head_bytes + REQUEST_BYTES
-        return self._looks is not None and self._looks.wait(request, asked, service.tenant, uri, size, resume)
+        return self._looks is not None and self._looks.wait(request, asked, service.tenant, size, resume)
 
     def _pass_on(
         self,
@@ -262,7 +261,7 @@ class Caching:
         return False
 
     def _judge(self, fill: Fill, code: int, said: Fields) -> Kept | str:
-        return storing(Answer.to(fill.asked, code, said, int(time.time()), self._wish))
+        return storing_to(fill.asked, code, said, int(time.time()), self._wish)
 
     def _came_304(
         self,
@@ -332,7 +331,7 @@ class Caching:
         """Nothing comes of a request's fill, if it has one: those who wait for it go on by themselves."""
         fill, request.fill = request.fill, None
         if fill is not None:
-            request.headers = list(fill.asked.headers)
+            request.headers = list(fill.asked.headers) if fill.validates else request.headers
             self._filling.give(fill.tenant, fill.size)
             self._under_way.end(fill, alone=True)
 

@@ -5,23 +5,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from edge.cache.asked import Asked, Key, Variant
+from edge.cache.asked import Asked, Key, Variant, Where
 from edge.cache.responses import Entry
 from edge.cache.storing import Fields, Kept
 from edge.common.fair_room import FairRoom
-from edge.model.routes import host_name
 
 RELEASED_AT_ONCE: Final = 64  # requests, in one turn of the loop: each takes some 20 us
 
 Place = tuple[Key, Variant]  # what requests for the same answer have in common, as far as is known before it is here
-Where = tuple[str, str]  # a service, and a URI as purges name it
 Resume = Callable[[bool], None]  # called once, with whether a request is to go on without waiting for another
-
-
-def where_of(key: Key) -> Where:
-    """The service of a page, and the page as purges name it."""
-    service, _, authority, target, _ = key
-    return service, f"{host_name(authority) or ''}{target}"
 
 
 class Head(NamedTuple):
@@ -58,7 +50,7 @@ class Fill:
         """:param run: the number of the last purge. :param entry: kept, and stale: it may stand in.
         :param began: loop time since when the run may be under way that makes its answer."""
         self.asked = asked
-        self.where: Final[Where] = where_of(asked.key)
+        self.where: Final[Where] = asked.where
         self.tenant: Final = tenant
         self.run: Final = run
         self.entry: Final = entry

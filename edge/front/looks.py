@@ -41,13 +41,13 @@ class Looks:
         self._loop = asyncio.get_running_loop()
         self._at: Final[dict[Place, list[_Waiter]]] = {}  # who looks first
 
-    def wait(self, request: Request, asked: Asked, tenant: str, uri: str, size: int, resume: Resume) -> bool:
+    def wait(self, request: Request, asked: Asked, tenant: str, size: int, resume: Resume) -> bool:
         """Have a request wait for what the disk has, if there may be something, and room to wait.
 
-        :param tenant: whose its service is. :param uri: as purges name it. :param size: of the request in bytes.
+        :param tenant: whose its service is. :param size: of the request in bytes.
         :param resume: is called then, once, with whether the request goes on alone, as it did before.
         """
-        if request.looked or not self._below.may_have(asked.key[0], uri):
+        if request.looked or self._below.is_empty or not self._below.may_have(*asked.where):
             return False
         if not self._waiting.take(tenant, size):
             return False
@@ -60,7 +60,7 @@ class Looks:
             waiters.append(waiter)
             return True
         self._at[place] = [waiter]
-        self._below.look(asked, tenant, uri, partial(self._landed, place))
+        self._below.look(asked, tenant, asked.where[1], partial(self._landed, place))
         return True
 
     def _landed(self, place: Place, entry: Entry | None, vary: tuple[bytes, ...] | None) -> None:

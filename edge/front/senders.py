@@ -150,7 +150,7 @@ class Senders:
     """
 
     def __init__(self, trusted: Sequence[Network] = (), *, unix: bool = False) -> None:
-        self._trusted, self._unix = trusted, unix
+        self._trusted, self._unix_is_trusted = trusted, unix
         self._direct: Callable[[str, bool, bool], Sender] = lru_cache(maxsize=1024)(self._peer)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(self._trusts_peer)
         self._remembered: Callable[[_Said], Sender] = lru_cache(maxsize=1024)(self._judged)
@@ -196,7 +196,7 @@ class Senders:
         return found
 
     def _trusts_peer(self, peer: str) -> bool:
-        return (self._unix and not peer) or self._trusts(address_of(peer or LOCAL))
+        return (self._unix_is_trusted and not peer) or self._trusts(address_of(peer or LOCAL))
 
     def _peer(self, peer: str, unknown: bool, secure: bool) -> Sender:
         address = address_of(peer or LOCAL)

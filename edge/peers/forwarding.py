@@ -12,7 +12,6 @@ from edge.cache.purges import Purges
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
 from edge.config.options import EdgeConfig
-from edge.front.fills import where_of
 from edge.front.http import Front
 from edge.front.request import Request
 from edge.model.services import Service
@@ -66,7 +65,7 @@ class Forwarding:
             return ()
         key = service_key(service.name)
         if hot and fill is not None:  # its machines are everywhere, its pages are shared out
-            key += b"\0" + where_of(fill.asked.key)[1].encode()
+            key += b"\0" + fill.where[1].encode()
         owners, kept = members.owners.of(key), shares and service.state in _HERE
         chosen = place(owners, members.here, kept=kept, hot=hot and not leads, fits=self._asking.fits).member
         members.loads.sent(chosen)

@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edge.cache.answer_file import AnswerFile
+from edge.cache.disk import DiskAnswers
+from edge.cache.purges import Purges
+from edge.cache.responses import Responses
 from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from edge.config.options import EdgeConfig
@@ -18,6 +22,7 @@ from edge.devices.disks import Disks
 from edge.devices.overlays import Overlays
 from edge.devices.spool import Spool
 from edge.model.services import Service
+from edge.node import BELOW_SHARE
 from edge.supervisor.supervisor import Supervisor
 from tests.support.playbook import release
 from vmimage.holds import Holds
@@ -52,8 +57,11 @@ class Nobody:
 
 
 @asynccontextmanager
-async def idle_edge(folder: Path, *services: str) -> AsyncIterator[Supervisor]:
-    """Its supervisor, which has met these services."""
+async def idle_edge(folder: Path, *services: str, keeps: bool = False) -> AsyncIterator[Supervisor]:
+    """Its supervisor, which has met these services.
+
+    :param keeps: answers, in memory and on disk, within the budgets that edges have of themselves.
+    """
     counters, seal, thread = Counters(), new_seal(), ThreadPoolExecutor(1)
     config = EdgeConfig(origin="http://origin.test", trust=folder / "root.json", cache=folder)
     nobody: Any = None  # nothing is fetched here
@@ -64,11 +72,18 @@ async def idle_edge(folder: Path, *services: str) -> AsyncIterator[Supervisor]:
     disks = Disks(nobody, thread, overlays, logs, 1 << 20, counters)
     directory = Directory(Nobody(), counters, 0.0)
     directory.by_name.update({name: Service(release(name)) for name in services})
-    supervisor = Supervisor(config, counters, directory, images, records, disks)
+    purges, below = Purges(), None
+    if keeps:
+        file = AnswerFile(folder / "responses.db", config.response_disk, config.response_size, seal)
+        below = DiskAnswers(file, purges, thread, config.response_memory // BELOW_SHARE, counters)
+    responses = Responses(config.response_memory if keeps else 0, config.response_size, purges, counters, below)
+    supervisor = Supervisor(config, counters, directory, images, records, disks, responses=responses)
     try:
         yield supervisor
     finally:
         await supervisor.tasks.close()
+        if below is not None:
+            await below.close([])
         directory.close()
         images.close()
         logs.close()

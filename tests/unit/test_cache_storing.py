@@ -4,7 +4,7 @@ import pytest
 
 from edge.cache import fields
 from edge.cache.asked import Asked
-from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, answers_get, storing
+from edge.cache.storing import REFUSALS, TOO_LONG, USELESS, Answer, Kept, Wish, answers_get, storing, storing_to
 
 NOW = 1_800_000_000
 MODIFIED = b"Thu, 01 Jan 2026 00:00:00 GMT"
@@ -118,6 +118,39 @@ def test_what_the_request_says_is_heard() -> None:
     assert isinstance(to(), Kept)
     assert to("Cache-Control: max-age=0, No-Store") == "request-no-store"
     assert to("Authorization: Bearer x") == "authorization"
+
+
+SAYS = (
+    (),
+    ((b"cache-control", b"no-store"),),
+    ((b"cache-control", b"private"), (b"vary", b"*")),
+    ((b"cache-control", b"no-store, must-understand"),),
+    ((b"cache-control", b"max-age=60, must-understand"),),
+    ((b"cache-control", b"max-age=60"), (b"vary", b"*")),
+    ((b"cache-control", b"max-age=60"), (b"set-cookie", b"a=b")),
+    ((b"last-modified", MODIFIED),),
+    ((b"cache-control", b"max-age=60, x=" + b"y" * 300),),
+    tuple((b"cache-tag", b"%d" % number) for number in range(9)),
+)
+REQUESTS = (
+    ("GET", ()),
+    ("POST", ()),
+    ("GET", ((b"Authorization", b"x"),)),
+    ("GET", ((b"Cache-Control", b"no-store"),)),
+    ("GET", ((b"Range", b"bytes=0-1"),)),
+)
+
+
+@pytest.mark.parametrize("says", SAYS)
+@pytest.mark.parametrize("status", [200, 206, 304, 416, 599])
+def test_what_is_remembered_of_an_answer_is_what_would_be_found_anew(
+    says: tuple[tuple[bytes, bytes], ...], status: int
+) -> None:
+    for heuristics in (False, True):
+        wish = Wish(heuristics=heuristics)
+        for method, headers in REQUESTS * 2:  # in the second round from memory
+            asked = Asked(method, headers, "s", "d", "h.test", "/")
+            assert storing_to(asked, status, says, NOW, wish) == storing(Answer.to(asked, status, says, NOW, wish))
 
 
 def test_a_part_is_kept_for_who_asks_for_the_same() -> None:

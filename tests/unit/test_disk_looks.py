@@ -24,7 +24,7 @@ class Waiting:
 
     def wait(self, page: Asked, request: Request | None = None, tenant: str = "t") -> tuple[Request, bool]:
         made = request or Request(Nobody("192.0.2.1", DIRECTLY))
-        return made, self.looks.wait(made, page, tenant, page.key[2] + page.key[3], SIZE, self._resume)
+        return made, self.looks.wait(made, page, tenant, SIZE, self._resume)
 
     def _resume(self, request: Request, alone: bool) -> None:
         assert alone is request.alone

@@ -84,12 +84,14 @@ def test_an_index_never_denies_what_is_there() -> None:
         else:
             there.append(uri_digest("s", f"/{number}"))
             index.add(there[-1])
+        assert bool(index) is bool(there)
         if number % 100 == 0:
             assert all(uri in index for uri in there)
     wrong = sum(uri_digest("s", f"/never-{number}") in index for number in range(1_000))
     assert wrong < 500, f"of {len(there)} in 4,096 bytes"
     for uri in there:
         index.remove(uri)
+    assert not index
     assert sum(uri_digest("s", f"/{number}") in index for number in range(1_000)) == 0
 
 
