@@ -1,0 +1,158 @@
+"""What an edge goes by while it runs: its own options, read again when it is told to, over the fleet settings.
+
+What cannot be used is said, and changes nothing. What is taken up while an edge runs is `edge.config.reload`'s to say.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from edge.access.access_log import AccessLog
+from edge.catalogue.directory import Directory
+from edge.common import log
+from edge.common.service_manager import ServiceManager
+from edge.config.fleet_settings import SETTABLE, laid_under
+from edge.config.options import EdgeConfig
+from edge.config.reload import reread
+from edge.front.http import Front
+from edge.operators.door import Operators
+from edge.peers.pop import Pop
+from edge.settings.memory import Memory
+from edge.supervisor.supervisor import Supervisor
+from vmimage.errors import NunatakError, OperatorError
+from vmimage.fleet_settings import NOTHING, Version
+from vmimage.settings import Settings
+
+MEMORY_FILE: Final = "fleet_settings.json"
+
+_logger: Final = log.logger("serve")
+
+
+class Own(NamedTuple):
+    """What an edge's own file, environment and command line say, and who said what."""
+
+    config: EdgeConfig
+    settings: Settings
+
+
+class Parts(NamedTuple):
+    """What goes by options."""
+
+    supervisor: Supervisor
+    front: Front
+    operators: Operators
+    access: AccessLog
+    directory: Directory
+    manager: ServiceManager
+    pop: Pop | None
+
+
+def over_fleet(own: Own, version: Version) -> Own:
+    """An edge's own options over fleet settings.
+
+    :raises OperatorError: these cannot be used.
+    """
+    if own.config.fleet_settings == "off" or not version.values:
+        return own
+    return Own(*laid_under(own.settings, version))
+
+
+def kept_settings(cache: Path) -> Memory:
+    """What an edge remembers of the fleet settings, which is what it begins with."""
+    return Memory(cache / MEMORY_FILE)
+
+
+def begin_with(own: Own, memory: Memory) -> tuple[Own, str]:
+    """What an edge goes by at its start; and the name of the version that ended the one before, "" where none did."""
+    ended = memory.trying
+    try:
+        memory.settle_start(time.time())
+    except OSError as error:
+        _logger.error(log.line("settings_not_kept", reason=error.strerror or error))
+    return _begun(own, memory), ended
+
+
+def begun_with(own: Own) -> Own:
+    """What an edge would begin with, as far as this user may read what it remembers; nothing is changed."""
+    return _begun(own, kept_settings(own.config.cache))
+
+
+def _begun(own: Own, memory: Memory) -> Own:
+    try:
+        return over_fleet(own, memory.in_force)
+    except OperatorError as error:
+        _logger.error(log.line("settings_refused", version=memory.in_force.name, reason=error))
+        return own
+
+
+class Running:
+    """Of one edge. It is a `edge.settings.following.Layer`."""
+
+    def __init__(self, parts: Parts, own: Own, version: Version, status: str) -> None:
+        """:param version: of the fleet settings, by which it goes. :param status: that a service manager is told."""
+        self.status = status
+        self._parts, self._own, self._version = parts, own, version
+        self.on_own: Callable[[], None] = lambda: None  # its own options are others
+
+    def begin_anew(self, again: Callable[[], Own] | None) -> None:
+        """SIGHUP: what was read once is read again."""
+        parts = self._parts
+        _logger.info(log.line("hangup"))
+        parts.manager.reloading()
+        parts.access.reopen()
+        try:
+            own = again() if again is not None else self._own
+            self._take_up(self._over_fleet(own).config)
+            self._own = own
+            self.on_own()
+        except NunatakError as error:
+            _logger.error(log.line("not_reloaded", error=error))
+        parts.directory.look_now()
+        if parts.supervisor.secrets is not None:
+            parts.supervisor.secrets.look_now()
+        parts.manager.ready(self.status)
+
+    def _over_fleet(self, own: Own) -> Own:
+        """The fleet settings under new options of its own, or these alone where both do not go together."""
+        try:
+            return over_fleet(own, self._version)
+        except OperatorError as error:
+            _logger.error(log.line("settings_refused", version=self._version.name, reason=error))
+            self._version = NOTHING
+            return own
+
+    def check_fleet(self, version: Version) -> None:
+        """As `Layer.check_fleet`."""
+        over_fleet(self._own, version)
+
+    def take_fleet(self, version: Version) -> None:
+        """As `Layer.take_fleet`."""
+        self._take_up(over_fleet(self._own, version).config)
+        self._version = version
+
+    def said(self) -> Mapping[str, Any]:
+        """Options that fleet settings may have: value, and who said it."""
+        own = self._over_fleet(self._own)
+        shown = {name: own.settings.shown(self._parts.supervisor.config, name) for name in sorted(SETTABLE)}
+        return {name: {"value": value, "from": where} for name, (value, where) in shown.items()}
+
+    def _take_up(self, read: EdgeConfig) -> None:
+        """:raises NunatakError: some of it cannot be used; all stays as it was."""
+        parts = self._parts
+        before = parts.supervisor.config
+        config, changed, waiting = reread(before, read)
+        config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
+        log_to = log.opened(config.log) if config.log != before.log else None
+        log_requests = parts.access.prepared(config)
+        if parts.pop is not None:
+            parts.pop.reload(config)
+        parts.operators.reload(config)
+        parts.supervisor.reconfigure(config)
+        parts.front.reconfigure(config)
+        log_requests()
+        if log_to is not None:
+            log.send_to(log_to)
+        _logger.info(log.line("reloaded", changed=" ".join(changed) or "nothing"))
+        if waiting:
+            _logger.warning(log.line("restart_needed", options=" ".join(waiting)))
