@@ -309,7 +309,8 @@ class Following:
 
     def report(self) -> SettingsReport:
         """What the origin is told."""
-        report = self._report_of(self._trial) if self._trial is not None else self._settled()
+        trial = self._trial if not self._malformed else None  # what cannot be read is told first
+        report = self._report_of(trial) if trial is not None else self._settled()
         return replace(report, number=self.in_force.number if self._supervisor.config.fleet_settings == "on" else 0)
 
     def _report_of(self, trial: Trial) -> SettingsReport:

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +42,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name, pop, more in (("edge-fra", "fra", {}), ("edge-ams", "ams", {}), ("edge-own", "ams", OWN)):
             file = folder / f"{name}.token"
             file.touch(0o600)
-            file.write_text(CliRunner().invoke(APP, ["token", "add", "--keys", str(running.keys), "--edge", name]).stdout)
+            words = ["token", "add", "--keys", str(running.keys), "--edge", name]
+            file.write_text(CliRunner().invoke(APP, words).stdout)
             running.add_edge(config={"edge_name": name, "edge_token": str(file), "pop": pop, **more}, name=name)
         running.publish(running.build(source, name="settings-page"), "page")
         yield running
@@ -79,6 +79,14 @@ def _ask(edge: Server, body: bytes = b"") -> int:
         return client.request("POST" if body else "GET", "/", host="page.test", body=body).status
 
 
+def _goes_by(edge: Server, number: int) -> bool:
+    return bool(_said(edge)["number"] == number)
+
+
+def _takes(edge: Server, value: str) -> bool:
+    return _max_body(edge)[0] == value
+
+
 def _max_body(edge: Server) -> tuple[str, str]:
     said = _said(edge)["options"]["max_body"]
     return said["value"], said["from"]
@@ -86,7 +94,7 @@ def _max_body(edge: Server) -> tuple[str, str]:
 
 def test_a_bad_candidate_of_one_pop_is_gone_back_from_and_not_tried_again(fleet: Site) -> None:
     """It refuses every body. Nobody does anything; the other POP never hears of it."""
-    fra, ams, own = fleet.edges
+    fra, ams, _ = fleet.edges
     _start(fleet, "max_body = 1\n", "--percent", "100", "--pop", "fra")
 
     def tried() -> bool:
@@ -127,13 +135,13 @@ def test_a_finished_version_is_everywhere_but_where_an_edge_says_otherwise(fleet
     """Also after SIGHUP, which reads an edge's own again; what is malformed leaves the last good."""
     fra, ams, own = fleet.edges
     _start(fleet, 'max_body = "1MiB"\n', "--percent", "1")
-    with pytest.raises(PublisherError, match="a candidate of all edges expected, got one of 1 %"):
+    with pytest.raises(PublisherError, match=r"a candidate of all edges expected, got one of 1 %"):
         _settings(fleet, "finish")
     _settings(fleet, "widen", "--percent", "100")
     assert "max_body = 1MiB" in _settings(fleet, "finish")
     number = json.loads(_settings(fleet, "status", "--json"))["stable"]["number"]
     for edge in fleet.edges:
-        eventually(lambda edge=edge: _said(edge)["number"] == number, "it is taken up")
+        eventually(partial(_goes_by, edge, number), "it is taken up")
     assert _max_body(fra) == _max_body(ams) == ("1MiB", f"fleet settings {number}")
     assert _max_body(own)[0] == "3MiB"
     file = fleet.folder / "edge-ams.toml"
@@ -141,7 +149,7 @@ def test_a_finished_version_is_everywhere_but_where_an_edge_says_otherwise(fleet
     for text, value in ((before + 'max_body = "5MiB"\n', "5MiB"), (before, "1MiB")):
         file.write_text(text)
         os.kill(ams.pid, signal.SIGHUP)
-        eventually(lambda value=value: _max_body(ams)[0] == value, f"SIGHUP: {value}")
+        eventually(partial(_takes, ams, value), f"SIGHUP: {value}")
     _sign(fleet, {"last": 99, "stable": {"number": "many"}, "candidate": None})
     eventually(partial(_is, fra, "refused", number), "it is refused")
     assert _max_body(fra)[0] == "1MiB"
@@ -151,10 +159,12 @@ def test_a_finished_version_is_everywhere_but_where_an_edge_says_otherwise(fleet
     assert json.loads(_settings(fleet, "status", "--json"))["last"] == 100
 
 
-@pytest.mark.parametrize("values", ["request_timeout = '1ms'\n", "admin_hosts = 'a.example'\n", "upstreams = '10.0.0.0/8'\n"])
+@pytest.mark.parametrize(
+    "values", ["request_timeout = '1ms'\n", "admin_hosts = 'a.example'\n", "upstreams = '10.0.0.0/8'\n"]
+)
 def test_what_no_edge_would_take_is_not_signed(fleet: Site, values: str) -> None:
     before = _settings(fleet, "status", "--json")
-    with pytest.raises(OperatorError, match="settings.toml"):
+    with pytest.raises(OperatorError, match=r"settings\.toml"):
         _start(fleet, values)
     assert json.loads(_settings(fleet, "status", "--json"))["last"] == json.loads(before)["last"]
 
