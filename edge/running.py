@@ -21,7 +21,7 @@ from edge.peers.pop import Pop
 from edge.settings.memory import Memory
 from edge.supervisor.supervisor import Supervisor
 from vmimage.errors import NunatakError, OperatorError
-from vmimage.fleet_settings import NOTHING, Version
+from vmimage.fleet_settings import Version
 from vmimage.settings import Settings
 
 MEMORY_FILE: Final = "fleet_settings.json"
@@ -70,19 +70,20 @@ def begin_with(own: Own, memory: Memory) -> tuple[Own, str]:
         memory.settle_start(time.time())
     except OSError as error:
         _logger.error(log.line("settings_not_kept", reason=error.strerror or error))
-    return _begun(own, memory), ended
+    return _laid(own, memory.in_force), ended
 
 
 def begun_with(own: Own) -> Own:
     """What an edge would begin with, as far as this user may read what it remembers; nothing is changed."""
-    return _begun(own, kept_settings(own.config.cache))
+    return _laid(own, kept_settings(own.config.cache).in_force)
 
 
-def _begun(own: Own, memory: Memory) -> Own:
+def _laid(own: Own, version: Version) -> Own:
+    """The same, or an edge's own options alone where both do not go together, which is said."""
     try:
-        return over_fleet(own, memory.in_force)
+        return over_fleet(own, version)
     except OperatorError as error:
-        _logger.error(log.line("settings_refused", version=memory.in_force.name, reason=error))
+        _logger.error(log.line("settings_refused", version=version.name, reason=error))
         return own
 
 
@@ -93,6 +94,7 @@ class Running:
         """:param version: of the fleet settings, by which it goes. :param status: that a service manager is told."""
         self.status = status
         self._parts, self._own, self._version = parts, own, version
+        self._both = _laid(own, version)  # who said what of that by which it goes
         self.on_own: Callable[[], None] = lambda: None  # its own options are others
 
     def begin_anew(self, again: Callable[[], Own] | None) -> None:
@@ -103,8 +105,9 @@ class Running:
         parts.access.reopen()
         try:
             own = again() if again is not None else self._own
-            self._take_up(self._over_fleet(own).config)
-            self._own = own
+            both = _laid(own, self._version)  # or these alone where both do not go together
+            self._take_up(both.config)
+            self._own, self._both = own, both
             self.on_own()
         except NunatakError as error:
             _logger.error(log.line("not_reloaded", error=error))
@@ -113,28 +116,20 @@ class Running:
             parts.supervisor.secrets.look_now()
         parts.manager.ready(self.status)
 
-    def _over_fleet(self, own: Own) -> Own:
-        """The fleet settings under new options of its own, or these alone where both do not go together."""
-        try:
-            return over_fleet(own, self._version)
-        except OperatorError as error:
-            _logger.error(log.line("settings_refused", version=self._version.name, reason=error))
-            self._version = NOTHING
-            return own
-
     def check_fleet(self, version: Version) -> None:
         """As `Layer.check_fleet`."""
         over_fleet(self._own, version)
 
     def take_fleet(self, version: Version) -> None:
         """As `Layer.take_fleet`."""
-        self._take_up(over_fleet(self._own, version).config)
-        self._version = version
+        both = over_fleet(self._own, version)
+        self._take_up(both.config)
+        self._version, self._both = version, both
 
     def said(self) -> Mapping[str, Any]:
         """Options that fleet settings may have: value, and who said it."""
-        own = self._over_fleet(self._own)
-        shown = {name: own.settings.shown(self._parts.supervisor.config, name) for name in sorted(SETTABLE)}
+        config, settings = self._parts.supervisor.config, self._both.settings
+        shown = {name: settings.shown(config, name) for name in sorted(SETTABLE)}
         return {name: {"value": value, "from": where} for name, (value, where) in shown.items()}
 
     def _take_up(self, read: EdgeConfig) -> None:

@@ -131,6 +131,22 @@ def test_what_ends_an_edge_while_it_is_tried_counts_as_gone_back(fleet: Site) ->
     _settings(fleet, "back")
 
 
+def test_what_two_edges_went_back_from_the_origin_stops_on_all(fleet: Site) -> None:
+    """The third has no requests, and does not get to try it."""
+    fra, ams, own = fleet.edges
+    _start(fleet, "max_body = 1\n", "--percent", "100")
+
+    def both_back() -> bool:
+        return all(_ask(edge, b"four") > 0 and _said(edge)["state"] == "back" for edge in (fra, ams))
+
+    eventually(both_back, "two go back by themselves")
+    eventually(lambda: _said(own)["state"] == "back", "the third is told")
+    assert _said(own)["cause"] == "stopped"
+    assert [each["by"] for each in _said(own)["back"].values()] == ["origin"]
+    assert "stopped on all edges" in _settings(fleet, "status")
+    _settings(fleet, "back")
+
+
 def test_a_finished_version_is_everywhere_but_where_an_edge_says_otherwise(fleet: Site) -> None:
     """Also after SIGHUP, which reads an edge's own again; what is malformed leaves the last good."""
     fra, ams, own = fleet.edges

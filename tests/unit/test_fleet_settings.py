@@ -221,7 +221,14 @@ def test_a_memory_that_is_damaged_is_begun_anew(tmp_path: Path, text: str) -> No
 def test_a_report_is_read_again_and_a_made_up_one_is_not() -> None:
     report = SettingsReport(7, "back", NEW.name, "errors")
     assert parse_settings_report(json.loads(json.dumps(report.to_json()))) == report
-    changes: list[dict[str, Any]] = [{"state": "well"}, {"tried": "x"}, {"number": -1}, {"cause": "A B"}, {"more": 1}, {"before": {}}]
+    changes: list[dict[str, Any]] = [
+        {"state": "well"},
+        {"tried": "x"},
+        {"number": -1},
+        {"cause": "A B"},
+        {"more": 1},
+        {"before": {}},
+    ]
     for change in changes:
         with pytest.raises(FormatError):
             parse_settings_report({**report.to_json(), **change})
