@@ -46,6 +46,7 @@ def edge(
     """
     import uvloop
 
+    from edge.running import Own, begun_with
     from edge.serve import serve
 
     if not (check or print_config or host.LINUX):
@@ -55,7 +56,8 @@ def edge(
     given = given_texts(context, texts)
     loaded, settings = load_settings(config, given, os.environ)
     if print_config:
-        typer.echo(settings.to_toml(loaded), nl=False)
+        shown = begun_with(Own(loaded, settings))
+        typer.echo(shown.settings.to_toml(shown.config), nl=False)
     if check:
         from edge.check import check as checked
 
@@ -65,7 +67,8 @@ def edge(
     logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
     log.send_to(log.opened(loaded.log))
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    uvloop.run(serve(loaded, again=lambda: load_config(config, given, os.environ), take_over=take_over))
+    own = Own(loaded, settings)
+    uvloop.run(serve(own, again=lambda: Own(*load_settings(config, given, os.environ)), take_over=take_over))
 
 
 _CONFIG = typer.Option(help="TOML file with the same options.", metavar="FILE", show_default="none")

@@ -32,7 +32,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         *("whoami", "tenant", "keys", "renew", "token", "disk", "logs"),
     ),
     "Operator: run origins and edges": (
-        *("origin", "parent", "store", "prune", "audit", "hold", "fleet", "edge", "secrets"),
+        *("origin", "parent", "store", "prune", "audit", "hold", "fleet", "settings", "edge", "secrets"),
         *("console", "ps", "top", "tail", "ctl", "admin", "purge", "doctor", "peer-certificate"),
     ),
     "Lab: try, measure and load it": ("demo", "world", "bench", "soak", "loadtest", "wan", "simulate"),
@@ -48,6 +48,7 @@ FAMILIES: Final = frozenset(
         "disk",
         "hold",
         "fleet",
+        "settings",
         "release",
         "secrets",
         "store",

@@ -25,8 +25,6 @@ from edge.common.private import private_folder
 from edge.common.service_manager import ServiceManager
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
-from edge.config.options import EdgeConfig
-from edge.config.reload import reread
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import load_seal
@@ -41,15 +39,17 @@ from edge.operators.audit import Audit
 from edge.operators.door import Operators
 from edge.operators.pages import Admin
 from edge.operators.tail import Requests
-from edge.peers.pop import Pop, pop_of
+from edge.peers.pop import pop_of
 from edge.place import places_of, take_place
+from edge.running import Own, Parts, Running, begin_with, kept_settings
+from edge.settings.following import Following
 from edge.sources.credentials import read_credentials
 from edge.sources.made import web_sources
-from edge.supervisor.supervisor import PARK_S, Supervisor
+from edge.supervisor.supervisor import PARK_S
 from edge.telemetry.begin import begin
 from edge.vmm.kernel.host import ask_for_short_slices
 from edge.workers.process import COMMAND
-from vmimage.errors import NunatakError, OperatorError
+from vmimage.errors import OperatorError
 
 # How long the event loop may wait for a thread that writes records or parses metadata: by default 5 ms, which was the
 # p99 of a parked machine's first byte while records were being written.
@@ -63,9 +63,9 @@ _logger: Final = log.logger("serve")
 
 
 async def serve(
-    config: EdgeConfig,
+    own: Own,
     *,
-    again: Callable[[], EdgeConfig] | None = None,
+    again: Callable[[], Own] | None = None,
     take_over: bool = False,
     worker_command: Sequence[str] = COMMAND,
 ) -> None:
@@ -74,10 +74,11 @@ async def serve(
     SIGHUP has it read its configuration, the token and the catalogue again, and open its logs anew. A second SIGTERM or
     SIGINT ends it at once.
 
-    :param again: reads the configuration again.
+    :param own: its own options, under which fleet settings come. :param again: reads them again.
     :param take_over: whether to take the place of an edge that runs on the same cache folder, listeners included.
     :raises OperatorError: the machine or the configuration does not allow it.
     """
+    config = own.config
     os.umask(0o077)  # whatever is written under the cache folder is the edge's alone
     loop = asyncio.get_running_loop()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -99,6 +100,8 @@ async def serve(
     except OSError as error:
         raise OperatorError(f"{error.filename or config.cache}: {error.strerror or error}") from error
 
+    memory = kept_settings(config.cache)
+    (config, _), ended = begin_with(own, memory)
     counters = Counters()
     traces = begin(config, counters)
     seal = load_seal(config.cache / "key")
@@ -118,7 +121,6 @@ async def serve(
         supervisor.source_states = lambda: {what: standing.states for what, standing in standings.items()}
         joined = Joined(config, catalogue, supervisor)
         front = Front(supervisor, config, counters)
-        join_releases(joined, front.versions.releases)
         access = AccessLog(config, counters, front.telling.listen)
         if traces is not None:
             front.telling.listen(traces.on_finished)
@@ -136,7 +138,13 @@ async def serve(
         supervisor.upstreams.forbid([*front.listeners.addresses, *operators.listeners, *peers])
         supervisor.serves_on = front.listeners.where
         where = " and ".join(supervisor.serves_on)
-        running = _Running(supervisor, front, operators, access, directory, manager, pop, f"serving on {where}")
+        parts = Parts(supervisor, front, operators, access, directory, manager, pop)
+        running = Running(parts, own, memory.in_force, f"serving on {where}")
+        following = Following(supervisor, memory, running, front.telling.listen, ended)
+        running.on_own = following.look
+        supervisor.settings_said = lambda: {**following.describe(), "options": running.said()}
+        supervisor.settings_number = lambda: following.report().number
+        join_releases(joined, front.versions.releases, following)
         loop.add_signal_handler(signal.SIGHUP, running.begin_anew, again)
         leaving = Handover(
             config.cache, front.listeners.by_place, lambda: supervisor.config.drain * 2 + PARK_S + LEAVE_S
@@ -161,6 +169,7 @@ async def serve(
         await joined.close()
         if not leaving.taken:
             front.listeners.remove_files()
+    following.close()
     await sources.close()
     if traces is not None:
         await traces.close()
@@ -177,55 +186,3 @@ async def _ping(manager: ServiceManager) -> None:
     while True:
         manager.ping()
         await asyncio.sleep(manager.ping_s)
-
-
-class _Running:
-    """What goes by a configuration that can be read again."""
-
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        front: Front,
-        operators: Operators,
-        access: AccessLog,
-        directory: Directory,
-        manager: ServiceManager,
-        pop: Pop | None,
-        status: str,
-    ) -> None:
-        self.status, self._pop = status, pop
-        self._supervisor, self._front, self._operators = supervisor, front, operators
-        self._access, self._directory, self._manager = access, directory, manager
-
-    def begin_anew(self, again: Callable[[], EdgeConfig] | None) -> None:
-        """SIGHUP: what was read once is read again. What cannot be used is said, and changes nothing."""
-        _logger.info(log.line("hangup"))
-        self._manager.reloading()
-        self._access.reopen()
-        try:
-            self._take_up(again() if again is not None else self._supervisor.config)
-        except NunatakError as error:
-            _logger.error(log.line("not_reloaded", error=error))
-        self._directory.look_now()
-        if self._supervisor.secrets is not None:
-            self._supervisor.secrets.look_now()
-        self._manager.ready(self.status)
-
-    def _take_up(self, read: EdgeConfig) -> None:
-        """:raises NunatakError: some of it cannot be used; all stays as it was."""
-        before = self._supervisor.config
-        config, changed, waiting = reread(before, read)
-        config.log_secret  # noqa: B018  # the files that options name are looked at before anything changes
-        log_to = log.opened(config.log) if config.log != before.log else None
-        log_requests = self._access.prepared(config)
-        if self._pop is not None:
-            self._pop.reload(config)
-        self._operators.reload(config)
-        self._supervisor.reconfigure(config)
-        self._front.reconfigure(config)
-        log_requests()
-        if log_to is not None:
-            log.send_to(log_to)
-        _logger.info(log.line("reloaded", changed=" ".join(changed) or "nothing"))
-        if waiting:
-            _logger.warning(log.line("restart_needed", options=" ".join(waiting)))

@@ -2,14 +2,15 @@
 
 It is the target "holds" of its bin, which every edge reads before all others and keeps. What it holds is, to an edge,
 not there: nothing of it is started, its machines end, what was kept of its answers and records goes. The publisher may
-go on; to release is to take it off the list.
+go on; to release is to take it off the list. Beside it stand pins, and the fleet settings (`vmimage.fleet_settings`):
+what of those cannot be read spoils no hold.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from tuf.api.metadata import TargetFile
 
@@ -41,6 +42,7 @@ class Holds:
 
     since: Mapping[str, str] = field(default_factory=dict)
     pins: Mapping[str, Pin] = field(default_factory=dict)  # by service, all of which are pinned to one image
+    settings: Any = None  # the fleet settings as they are signed, unchecked; None: there are none
 
     def reason(self, image: str, service: str, tenant: str) -> str:
         """The first that holds a service with this image, "" where none does."""
@@ -59,7 +61,9 @@ def is_hold(text: str) -> bool:
 def holds_target(holds: Holds) -> TargetFile:
     """The entry that says them."""
     pins = {service: asdict(pin) for service, pin in holds.pins.items()}
-    beside = {"pins": pins} if pins else {}  # where edges that do not know it do not look
+    beside: dict[str, Any] = {"pins": pins} if pins else {}  # where edges that do not know it do not look
+    if holds.settings is not None:
+        beside["settings"] = holds.settings
     return TargetFile(0, {"sha256": _EMPTY}, HOLDS_PATH, {"custom": {"holds": dict(holds.since)}, **beside})
 
 
@@ -77,7 +81,8 @@ def parse_holds(target: TargetFile) -> Holds:
             raise VerificationError(
                 f"{HOLDS_PATH}: an image, service or tenant, and a time, expected, got {what[:120]!r}"
             )
-    return Holds(since, _pins(target.unrecognized_fields.get("pins", {})))
+    beside = target.unrecognized_fields
+    return Holds(since, _pins(beside.get("pins", {})), beside.get("settings"))
 
 
 def _pins(value: object) -> dict[str, Pin]:

@@ -11,6 +11,7 @@ signature covers the stable version, the candidate and the gates. Shares are int
 Nothing here reads a clock or a file; what edges measure and decide is `edge.releases`' business.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -74,6 +75,15 @@ class Candidate:
     def meant_for(self, pop: str) -> bool:
         """Whether edges of a POP take part."""
         return not self.pops or pop in self.pops
+
+
+def place_of(key: bytes, service: str, release: str, who: bytes) -> int:
+    """The place of a visitor, or of an edge, in a release: 0 to ALL - 1, evenly spread.
+
+    :param key: of the hash; without it nobody can find a name for himself that leads to a place. Empty for none.
+    """
+    name = f"{service}\0{release}\0".encode() + who
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8, key=key).digest()) % ALL
 
 
 def percent_text(share: int) -> str:
@@ -148,13 +158,17 @@ def _candidate(path: str, value: object) -> Candidate:
         str(since),
         require_integer("candidate share", value["share"], SHARE_MIN, ALL),
         tuple(pops),
-        _gates(value["gates"]),
+        parse_gates(value["gates"]),
         sticky,
         value["choose"],
     )
 
 
-def _gates(value: object) -> Gates:
+def parse_gates(value: object) -> Gates:
+    """The gates of a candidate.
+
+    :raises FormatError: malformed, or beyond a bound.
+    """
     if not isinstance(value, dict) or value.keys() != BOUNDS.keys():
         raise FormatError(f"candidate gates: all of {', '.join(BOUNDS)} expected, got {_short(value)}")
     return Gates(**{name: require_integer(f"gate {name}", value[name], *BOUNDS[name]) for name in BOUNDS})

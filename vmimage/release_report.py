@@ -104,9 +104,13 @@ def _report(value: object) -> Report:
         raise FormatError("release service: a service's name expected")
     if not _is_word(release) or (stopped != "" and not _is_word(stopped)):
         raise FormatError(f"release: its name and a cause of at most {WORD_MAX} characters expected")
-    return Report(service, release, stopped, _counts(fields["candidate"]), _counts(fields["stable"]))
+    return Report(service, release, stopped, parse_counts(fields["candidate"]), parse_counts(fields["stable"]))
 
 
-def _counts(value: object) -> Counts:
+def parse_counts(value: object) -> Counts:
+    """What one side did.
+
+    :raises FormatError: malformed.
+    """
     fields = require_object("release counts", value, _COUNTS)
     return Counts(**{name: require_integer(f"release {name}", fields[name], 0, COUNT_MAX) for name in _COUNTS})

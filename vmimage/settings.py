@@ -1,6 +1,7 @@
 """What is said of a program's options, by its file, its environment and its command line, and which of it counts.
 
-A later source goes before an earlier one: `take_file`, `take_environment`, `take_line`, in this order. Mistakes are
+A later source goes before an earlier one: `take_file`, `take_environment`, `take_line`, in this order. What somebody
+else says for many such programs goes before defaults alone: `over`. Mistakes are
 gathered, each with the place it was made in, and told together. Pure: files are read by the caller.
 """
 
@@ -13,7 +14,7 @@ from vmimage.errors import OperatorError
 from vmimage.options import Option, Share, exact_text
 from vmimage.toml_file import lines_of, parse_toml
 
-Source = Literal["default", "file", "environment", "option"]
+Source = Literal["default", "fleet", "file", "environment", "option"]
 Problem = tuple[str, str]  # an option's name, and what is wrong with its value
 
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f\x7f]')
@@ -32,7 +33,7 @@ class Settings:
     """Those of one program."""
 
     def __init__(self, options: Sequence[Option], gone: Mapping[str, str] = {}) -> None:
-        """:param gone: options that are no more, and what took their place."""
+        """:param gone: other names that somebody may give, and what is to be said of each."""
         self._options, self._gone = {option.name: option for option in options}, gone
         self._said: dict[str, Said] = {}
         self._problems: list[str] = []
@@ -86,7 +87,7 @@ class Settings:
         if name in self._options:
             return True
         if name in self._gone:
-            self._problems.append(f"{place}: this option is no more: {self._gone[name]}")
+            self._problems.append(f"{place}: {self._gone[name]}")
             return False
         near = get_close_matches(name, self._options, 1)
         hint = f"did you mean {near[0].upper() if key.isupper() else near[0]}?" if near else "see --help"
@@ -94,6 +95,28 @@ class Settings:
         return False
 
     # What counts.
+
+    def over(self, values: Mapping[str, str], whose: str) -> "Settings":
+        """The same with other values for options of which nobody has said anything.
+
+        :param values: text by option. :param whose: they are, as messages have it.
+        """
+        made = Settings(tuple(self._options.values()), self._gone)
+        made._said, made._problems = dict(self._said), list(self._problems)
+        for name, text in values.items():
+            place = f"{whose}: {name}"
+            if made._knows(name, place, name):
+                made._said.setdefault(name, Said(text, "fleet", place))
+        return made
+
+    def texts(self) -> dict[str, str]:
+        """What was said, as the command line would have it, by option.
+
+        :raises OperatorError: a line for each mistake.
+        """
+        values = self._values()
+        self._end_with_problems()
+        return {name: _text(self._options[name], value) for name, value in values.items()}
 
     def said(self, name: str) -> Said:
         """Who said last what an option is; its default if nobody did."""
@@ -134,6 +157,14 @@ class Settings:
         if self._problems:
             raise OperatorError("\n".join(self._problems))
 
+    def shown(self, made: object, name: str) -> tuple[str, str]:
+        """An option's value as text, and who said it.
+
+        :param made: what `make` gave.
+        """
+        option = self._options[name]
+        return _text(option, getattr(made, name)), self._where(name)
+
     def to_toml(self, made: object) -> str:
         """All options as a file that says the same, with a word on where each comes from.
 
@@ -141,13 +172,20 @@ class Settings:
         """
         return "".join(self._line(option, getattr(made, option.name)) for option in self._options.values())
 
+    def _where(self, name: str) -> str:
+        said = self.said(name)
+        return "default" if said.source == "default" else said.place.rpartition(": ")[0] or said.place
+
     def _line(self, option: Option, value: Any) -> str:
-        said = self.said(option.name)
-        where = "default" if said.source == "default" else said.place.rpartition(": ")[0] or said.place
+        where = self._where(option.name)
         stands_for = f", {option.about.unset}" if not value and option.about.unset else ""
         bare = option.type is int and not option.about.unit
-        text = str(value) if bare else _quoted(exact_text(value, option.about.unit))
+        text = _text(option, value) if bare else _quoted(_text(option, value))
         return f"{option.name} = {text}  # {where}{stands_for}\n"
+
+
+def _text(option: Option, value: Any) -> str:
+    return exact_text(value, option.about.unit)
 
 
 def _quoted(text: str) -> str:

@@ -302,6 +302,11 @@ class Directory:
         """Whether the operator of the origin holds it, as far as it is known here; waits for nothing."""
         return bool(self._catalogue.holds().reason(release.manifest_digest, release.service, release.tenant))
 
+    @property
+    def fleet_settings(self) -> object:
+        """The fleet settings as they are signed, unchecked; None where there are none. Waits for nothing."""
+        return self._catalogue.holds().settings
+
     async def ask(self, work: Callable[[Names], _T]) -> _T:
         """What somebody finds out of the catalogue, in its thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._catalogue)

@@ -157,6 +157,9 @@ class Counters:
     releases_not_begun: Annotated[
         Tally, "Candidates that no visitor was sent to, since they cannot run here, by reason.", By("reason")
     ] = field(default_factory=dict)
+    fleet_settings: Annotated[
+        Tally, "Versions of the fleet settings, by what came of them: tried, kept, or why not.", By("outcome")
+    ] = field(default_factory=dict)
     catalogue_refreshes: Annotated[int, "Looks at the signed catalogue."] = 0
     catalogue_changes: Annotated[int, "Looks that found a new version."] = 0
 
@@ -222,6 +225,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "catalogue_age_seconds": "Since the last look at the catalogue that succeeded; -1 when there was none.",
     "feed_applied": "Number of the last event of the origin's feed that is applied; -1 when none is known.",
     "feed_lag_seconds": "From the origin's signing of the last event to its being applied here, by both clocks.",
+    "fleet_settings": "Number of the version of the fleet settings that is in force; 0 for none.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",
 }
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from edge.config.places import is_origin
 from edge.config.sources import SourceOptions
@@ -53,6 +53,13 @@ class FleetOptions(SourceOptions):
             form="sse|nats://HOST:PORT|tls://HOST:PORT|off",
         ),
     ] = "sse"
+    fleet_settings: Annotated[
+        Literal["on", "off"],
+        About(
+            "Whether options of which nothing is said here may be what the origin's operator signs for all edges "
+            "(`nunatak settings`)."
+        ),
+    ] = "on"
 
     @property
     def edge_secret(self) -> str:

@@ -30,9 +30,10 @@ if TYPE_CHECKING:  # it stands on aiohttp, which `--help` does not wait for
 ENVIRONMENT: Final = "NUNATAK_EDGE_"  # before the name of an option, in capital letters
 # Of the command's own, see `edge.cli`.
 ENVIRONMENT_OTHERS: Final = ("CONFIG", "VERBOSE", "CHECK", "PRINT_CONFIG", "TAKE_OVER")
-# Options that are gone, and what took their place.
+# Options that are gone, and what to say of them.
 _GONE: Final = {
-    "admin": "operators' pages have a listener of their own: admin_listen (and admin_token for ADDRESS:PORT)"
+    "admin": "this option is no more: operators' pages have a listener of their own: admin_listen (and admin_token for "
+    "ADDRESS:PORT)"
 }
 
 
@@ -324,6 +325,15 @@ def load_settings(
     :param given: option name to text, of those that were given. :param environment: of which `ENVIRONMENT`* counts.
     :raises OperatorError: a line for each mistake, with the place it was made in.
     """
+    settings = own_settings(file, given, environment)
+    return settings.make(EdgeConfig, problems_of), settings
+
+
+def own_settings(file: Path | None, given: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """The same before it is checked: mistakes are told with it.
+
+    :raises OperatorError: the file cannot be read.
+    """
     settings = Settings(options(), _GONE)
     if file is not None:
         try:
@@ -333,10 +343,10 @@ def load_settings(
             raise OperatorError(f"configuration {file}: {error.strerror or error}") from None
     settings.take_environment(ENVIRONMENT, environment, ENVIRONMENT_OTHERS)
     settings.take_line(given)
-    return settings.make(EdgeConfig, _problems), settings
+    return settings
 
 
-def _problems(config: EdgeConfig) -> Iterator[Problem]:
+def problems_of(config: EdgeConfig) -> Iterator[Problem]:
     """What no option can say for itself."""
     if not is_origin(config.origin):
         yield "origin", f"an http or https URL expected, got {config.origin!r}"

@@ -15,6 +15,7 @@ LIVE: Final = {
     "crash_pause": "from the next crash on",
     "drain": "when it drains",
     "drain_delay": "when it drains",
+    "fleet_settings": "at once",
     "isolation": "from a service's next machine on",
     "keepalive_timeout": "from the next connection on",
     "log": "from the next line on",

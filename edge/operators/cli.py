@@ -62,7 +62,8 @@ def admin(
     page: Annotated[
         str,
         typer.Argument(
-            help="Page (metrics, services, view, reports, workers, health, ready, secrets) or action (park, drain).",
+            help="Page (metrics, services, view, reports, workers, health, ready, settings, secrets) or action (park, "
+            "drain).",
             metavar="PAGE",
         ),
     ],

@@ -33,6 +33,8 @@ class Facts:
     failing: Sequence[str] = ()  # work of the edge's own, a line each
     stopped: Sequence[str] = ()  # candidates that no visitor is sent to, a line each
     refused: Sequence[str] = ()  # versions that do not come up, a line each
+    settings_back: Sequence[str] = ()  # fleet settings that the edge went back from, a line each
+    settings_refused: Sequence[str] = ()  # those that it cannot read or use, a line each
     secrets: Sequence[str] = ()  # of services, that cannot be used, a line each
     ending: Sequence[str] = ()  # what is signed by hand and ends soon, a line each
 
@@ -146,6 +148,19 @@ TABLE: Final[tuple[Row, ...]] = (
         lambda facts: bool(facts.refused),
         lambda facts: "; ".join(facts.refused),
         "read event=fell_back in the log; the version before is served, and the new one is tried again",
+    ),
+    Row(
+        "settings_back",
+        lambda facts: bool(facts.settings_back),
+        lambda facts: "; ".join(facts.settings_back),
+        "read event=settings_back in the log, and nunatak settings status; the origin's operator signs another version",
+    ),
+    Row(
+        "settings_refused",
+        lambda facts: bool(facts.settings_refused),
+        lambda facts: "; ".join(facts.settings_refused),
+        "see that this edge is as new as the origin; its operator signs another version, this edge may say "
+        "fleet_settings = off",
     ),
     Row(
         "trust_ends",

@@ -33,6 +33,8 @@ def facts_of(supervisor: Supervisor) -> Facts:
         failing=supervisor.failing(),
         stopped=supervisor.troubles()[0],
         refused=supervisor.troubles()[1],
+        settings_back=supervisor.settings_troubles()[0],
+        settings_refused=supervisor.settings_troubles()[1],
         secrets=supervisor.secrets.health() if supervisor.secrets is not None else (),
         ending=directory.ending(),
     )

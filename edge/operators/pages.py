@@ -91,6 +91,8 @@ class Admin:
             case "GET", "health" | "ready" as question:
                 status, said = conditions.page(facts_of(self._supervisor), question)
                 return _json(said | {"sources": self._supervisor.source_states()}, status)
+            case "GET", "settings":
+                return _json(self._supervisor.settings_said())
             case "GET", "secrets":
                 return await self._secrets(query)
             case "GET", name if name in self._files:
@@ -103,7 +105,16 @@ class Admin:
                 return _json(await self._orders.carry_out(order, query), 202 if order == "drain" else 200)
             case (
                 _,
-                "metrics" | "services" | "service" | "view" | "reports" | "workers" | "health" | "ready" | "secrets",
+                "metrics"
+                | "services"
+                | "service"
+                | "view"
+                | "reports"
+                | "workers"
+                | "health"
+                | "ready"
+                | "settings"
+                | "secrets",
             ):
                 raise ClientError("method_not_allowed")
             case _, name if name in ACTIONS or name in LIVE or name in self._files:
@@ -191,6 +202,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "catalogue_expired": float(supervisor.directory.expired),
         **_ends(supervisor),
         "catalogue_age_seconds": -1.0 if (ago := supervisor.directory.looked_ago_s) is None else ago,
+        "fleet_settings": supervisor.settings_number(),
         "feed_applied": supervisor.heard.applied,
         "feed_lag_seconds": supervisor.heard.lag_s,
     }

@@ -7,14 +7,13 @@ operator share (`key_of`), nobody can find a name for himself that leads to the 
 cookie that the edge gave out, else by the network of its address.
 """
 
-import hashlib
 import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
-from vmimage.release import ALL, Candidate
+from vmimage.release import Candidate, place_of
 
 Version = Literal["stable", "candidate"]
 
@@ -31,12 +30,6 @@ _CHOICES: Final[dict[bytes, Version]] = {b"stable": "stable", b"candidate": "can
 def key_of(secret: bytes) -> bytes:
     """The key of the hash, from a secret that the edges of a fleet have in common."""
     return hmac.digest(secret, b"nunatak releases", "sha256")
-
-
-def place_of(key: bytes, service: str, release: str, visitor: bytes) -> int:
-    """A visitor's place, 0 to ALL - 1."""
-    name = f"{service}\0{release}\0".encode() + visitor
-    return int.from_bytes(hashlib.blake2b(name, digest_size=8, key=key).digest()) % ALL
 
 
 def version_for(key: bytes, service: str, candidate: Candidate, visitor: bytes) -> Version:

@@ -146,7 +146,7 @@ class Watch:
             return None
         if self.stable.requests >= KNOWN:
             self._known = self.stable
-        self._bad.append(self._judged())
+        self._bad.append(judged(self.candidate, self._known, self._gates))
         self._crashes.append(
             (self.candidate.requests, self.candidate.crashes, self.stable.requests, self.stable.crashes)
         )
@@ -155,18 +155,19 @@ class Watch:
             return None
         return min(set.intersection(*self._bad), default=None)
 
-    def _judged(self) -> set[Cause]:
-        side, stable = self.candidate, self._known
-        bad: set[Cause] = set()
-        share = self._gates.errors / ALL + (stable.failed / stable.requests if stable.requests else 0.0)
-        allowed = share * side.requests
-        if side.failed >= BAD and side.failed > allowed + NOISE * sqrt(allowed):
-            bad.add("errors")
-        bounds = [float(self._gates.p99_ms)]
-        if stable.timed >= KNOWN:
-            p99_ms = stable.p99_ms
-            bounds = [max(bounds[0], p99_ms), SLOWER * p99_ms + SLOWER_MS]
-        slow = side.slower_than(min(bounds))
-        if slow >= BAD and slow > side.timed / 100:
-            bad.add("slow")
-        return bad
+
+def judged(side: Side, stable: Side, gates: Gates) -> set[Cause]:
+    """What is too bad of one side beside another, in one window."""
+    bad: set[Cause] = set()
+    share = gates.errors / ALL + (stable.failed / stable.requests if stable.requests else 0.0)
+    allowed = share * side.requests
+    if side.failed >= BAD and side.failed > allowed + NOISE * sqrt(allowed):
+        bad.add("errors")
+    bounds = [float(gates.p99_ms)]
+    if stable.timed >= KNOWN:
+        p99_ms = stable.p99_ms
+        bounds = [max(bounds[0], p99_ms), SLOWER * p99_ms + SLOWER_MS]
+    slow = side.slower_than(min(bounds))
+    if slow >= BAD and slow > side.timed / 100:
+        bad.add("slow")
+    return bad

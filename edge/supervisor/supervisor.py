@@ -143,6 +143,9 @@ class Supervisor:
         self.on_met: Callable[[Service], None] = lambda _: None  # a service is known, another than it was, or gone
         self.release_of: Callable[[str], Mapping[str, object] | None] = lambda _: None  # that is under way of a service
         self.troubles: Callable[[], tuple[Sequence[str], Sequence[str]]] = lambda: ((), ())  # of these, a line each
+        self.settings_troubles: Callable[[], tuple[Sequence[str], Sequence[str]]] = lambda: ((), ())  # of the fleet's
+        self.settings_said: Callable[[], Mapping[str, object]] = dict  # the same, and who said what
+        self.settings_number: Callable[[], int] = int  # of the version in force
         self.fleet_secret = b""  # that edges of one operator have in common, where they have one
         directory.on_release, self.driver.fallback.is_held = self._on_release, directory.holds
         directory.on_look = Leftovers(directory, disks.overlays, records, self.tasks).look

@@ -25,6 +25,7 @@ from origin.commands.release_cli import ReleaseOption, release, start_plainly
 from origin.commands.renew_cli import renew
 from origin.commands.run_cli import run
 from origin.commands.services_cli import services
+from origin.commands.settings_cli import settings
 from origin.commands.shared import (
     HostsOption,
     IssuersOption,
@@ -70,6 +71,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(hold, name="hold")
 app.add_typer(fleet, name="fleet")
 app.add_typer(release, name="release")
+app.add_typer(settings, name="settings")
 app.add_typer(services, name="services")
 app.add_typer(store_app, name="store")
 app.add_typer(hosts, name="hosts")

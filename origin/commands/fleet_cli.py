@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 PIPE_COLUMNS: Final = 140
 EVERY_S: Final = 2.0  # between two looks of --watch
-_COLUMNS: Final = ("edge", "pop", "state", "req/s", "machines", "free", "catalogue", "behind", "certificate", "version")
+# Short, so that a row has room in a terminal of 80 columns.
+_COLUMNS: Final = (
+    "edge",
+    "pop",
+    "state",
+    "req/s",
+    "machines",
+    "free",
+    "looked",
+    "behind",
+    "cert.",
+    "settings",
+    "version",
+)
 
 fleet = typer.Typer(help="See the edges of an origin, and purge what all of them keep.", no_args_is_help=True)
 
@@ -139,7 +152,7 @@ def table_of(found: dict[str, Any]) -> Table:
     feed = found["feed"]
     follow = f"{feed.get('followers')} edges and parents follow it"
     none = None if found["edges"] else "no edge was heard of: edges need edge_name and edge_token"
-    table = Table(title=plain(f"feed at {feed.get('seq')}, {follow}"), caption=none)
+    table = Table(box=None, padding=(0, 1, 0, 0), title=plain(f"feed at {feed.get('seq')}, {follow}"), caption=none)
     for column in _COLUMNS:
         table.add_column(column)
     for edge in found["edges"]:
@@ -152,12 +165,23 @@ def _row(edge: dict[str, Any]) -> tuple[object, ...]:
     return (
         edge.get("edge"),
         edge.get("pop"),
-        "live" if edge.get("live") else f"gone for {heard} s",
+        "live" if edge.get("live") else f"gone {round(heard or 0)} s",
         edge.get("requests_s"),
         edge.get("machines"),
-        f"{(edge.get('free_bytes') or 0) >> 20} MiB",
+        f"{(edge.get('free_bytes') or 0) >> 20}M",
         "never" if edge.get("catalogue_s") == -1 else f"{edge.get('catalogue_s')} s",
-        "unknown" if behind is None else behind,
-        "none" if edge.get("certificate_s") == -1 else f"{days} days",
+        "?" if behind is None else behind,
+        "none" if edge.get("certificate_s") == -1 else f"{days} d",
+        _settings_of(edge),
         edge.get("version"),
     )
+
+
+def _settings_of(edge: dict[str, Any]) -> str:
+    """The version of the fleet settings that an edge goes by, and what of it is to be noticed."""
+    measured = edge.get("measured")
+    said = measured.get("settings") if isinstance(measured, dict) else None
+    if not isinstance(said, dict):
+        return "?"
+    state = said.get("state")
+    return f"{said.get('number')}" if state == "kept" else f"{said.get('number')} {state}"

@@ -47,7 +47,8 @@ ReleaseOption = Annotated[
 ]
 
 
-def _gate(name: str, help_: str, form: str) -> Any:
+def gate_option(name: str, help_: str, form: str) -> Any:
+    """The option that sets a gate."""
     low, high = BOUNDS[name]
     shown = name.replace("_", "-")
     return typer.Option(f"--{shown}", min=low, max=high, help=help_, metavar=form)
@@ -70,16 +71,17 @@ def start(
     percent: Annotated[str, typer.Option(help="Part of the visitors, from 0.01 to 100.", metavar="PERCENT")] = "1",
     pop: PopOption = None,
     errors: Annotated[
-        int, _gate("errors", "Failed answers more than of the stable version, in hundredths of a percent.", "COUNT")
+        int,
+        gate_option("errors", "Failed answers more than of the stable version, in hundredths of a percent.", "COUNT"),
     ] = _DEFAULT.errors,
     p99_ms: Annotated[
-        int, _gate("p99_ms", "Time within which 99 of 100 answers begin.", "MILLISECONDS")
+        int, gate_option("p99_ms", "Time within which 99 of 100 answers begin.", "MILLISECONDS")
     ] = _DEFAULT.p99_ms,
-    crashes: Annotated[int, _gate("crashes", "Crashes of machines on one edge.", "COUNT")] = _DEFAULT.crashes,
+    crashes: Annotated[int, gate_option("crashes", "Crashes of machines on one edge.", "COUNT")] = _DEFAULT.crashes,
     requests: Annotated[
-        int, _gate("requests", "Requests before errors and times are judged.", "COUNT")
+        int, gate_option("requests", "Requests before errors and times are judged.", "COUNT")
     ] = _DEFAULT.requests,
-    windows: Annotated[int, _gate("windows", "Windows in a row that must be bad.", "COUNT")] = _DEFAULT.windows,
+    windows: Annotated[int, gate_option("windows", "Windows in a row that must be bad.", "COUNT")] = _DEFAULT.windows,
     sticky: Annotated[
         str, typer.Option(help="What visitors are known by: a cookie over HTTPS, or their network.", metavar="WORD")
     ] = "cookie",
@@ -100,7 +102,7 @@ def start(
     if wrong := [name for name in pop or () if not is_name(name)]:
         raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
-    plan = Plan(_share(percent), tuple(pop or ()), gates, by_word[sticky], choose)
+    plan = Plan(share_named(percent), tuple(pop or ()), gates, by_word[sticky], choose)
     _begin(image, service, plan, origin, keys, token_file, plain_http, wait)
 
 
@@ -127,7 +129,7 @@ def start_plainly(
             "--release: IMAGE with --service, and none of --batch, --host, --disk, --tenant, --written, --registry, "
             "--with-key and --dry-run expected: a release begins with a service as it is, and changes its image alone"
         )
-    _begin(image, service, Plan(_share(percent, "--release")), origin, keys, token_file, plain_http, wait)
+    _begin(image, service, Plan(share_named(percent, "--release")), origin, keys, token_file, plain_http, wait)
 
 
 @release.command()
@@ -151,7 +153,7 @@ def widen(
     """Let more visitors get the candidate. Who has it keeps it."""
     from origin.publish.releases import widen as more
 
-    share, pops = None if percent is None else _share(percent), None if pop is None else tuple(pop)
+    share, pops = None if percent is None else share_named(percent), None if pop is None else tuple(pop)
     _carry_out(lambda by: more(by, service, share, pops), origin, keys, token_file, plain_http, wait)
 
 
@@ -237,7 +239,11 @@ def _show_edges(fleet: dict[str, Any]) -> None:
         typer.echo("no live edge reports on it", err=True)
 
 
-def _share(text: str, option: str = "--percent") -> int:
+def share_named(text: str, option: str = "--percent") -> int:
+    """A share in hundredths of a percent.
+
+    :raises PublisherError: none, told with the option that names it.
+    """
     try:
         return share_of(text)
     except FormatError as error:

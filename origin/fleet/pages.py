@@ -5,6 +5,7 @@
     GET  /fleet/members?pop=   the live edges of a POP, signed: for an edge, or the operator
     POST /fleet/purge          void what all edges keep: for the operator, or a tenant for a service of its own
     GET  /fleet/releases/SERVICE   see `releases`
+    GET  /fleet/settings       see `settings`
     GET  /fleet/wait?seq=&seconds=   who has applied an event, as soon as every live edge has, at the latest after
                                that time; without `seq` the last one
 
@@ -24,6 +25,7 @@ from origin.fleet.feed import OriginFeed
 from origin.fleet.nats import NatsPublisher
 from origin.fleet.registry import Fleet, Known
 from origin.fleet.releases import ReleaseWatch
+from origin.fleet.settings import SettingsWatch
 from origin.fleet.sharing import EVERY_S, Heard, Sharing
 from origin.model.tokens import Tokens
 from origin.registry.bearer import Holder, bearer
@@ -57,6 +59,7 @@ class Pages:
         self._feed, self._fleet, self._site, self._tokens = feed, fleet, site, tokens
         self._news = asyncio.Event()  # an edge was heard; it is another event each time
         self._releases = ReleaseWatch(feed, site)
+        self._settings = SettingsWatch(feed, site)
         self._sharing = sharing
         feed.on_event.append(lambda number, _: fleet.given(number, self._now()))
 
@@ -71,6 +74,7 @@ class Pages:
                 web.get("/fleet/wait", self._wait),
                 web.get("/fleet", self._show),
                 self._releases.route(self._now),
+                self._settings.route(self._now),
             ]
         )
         app.cleanup_ctx.append(self._feed.running)
@@ -98,6 +102,7 @@ class Pages:
         news, self._news = self._news, asyncio.Event()
         news.set()
         await self._releases.heard(beat, self._now())
+        await self._settings.heard(beat, self._now())
 
     async def _exchanging(self, _: web.Application) -> AsyncIterator[None]:
         """As a `cleanup_ctx`: other origins are told what was heard here, and say what they have."""

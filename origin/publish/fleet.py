@@ -60,6 +60,20 @@ def released(service: str) -> Exchange[dict[str, Any]]:
     return found
 
 
+def settings_reported() -> Exchange[dict[str, Any]]:
+    """What live edges report of the fleet settings.
+
+    :raises PublisherError: another token than the operator's.
+    :raises OriginError: no proper answer.
+    """
+    [response] = yield [Request("GET", "/fleet/settings")]
+    expect(response, 200, "settings")
+    found = _object(response)
+    if not isinstance(found.get("edges"), list) or not all(isinstance(each, dict) for each in found["edges"]):
+        raise OriginError("settings: a list of edges expected: is it an origin?")
+    return found
+
+
 def purge(purges: Iterable[Purge]) -> Exchange[int]:
     """Have all edges void what they keep; the number of the event.
 

@@ -28,14 +28,18 @@ from origin.registry.refusal import OciError
 from origin.registry.roles import Published
 from origin.registry.store import Store
 from origin.storage.blobs import BlobStore
+from vmimage.errors import FormatError
+from vmimage.fleet_settings import parse_settings
 from vmimage.holds import HOLDS_PATH, Holds
 from vmimage.manifest import is_name
+from vmimage.release import percent_text
 from vmimage.tenancy import Book
 from vmimage.tenants import Grant, tenant_of
 from vmimage.trust import ServiceRecord, service_path
 
 READ_BYTES: Final = 64 << 20  # of the end of the file, that are searched for the lines of a service
 ANSWER_BYTES: Final = 1 << 20  # of the lines of one service, the newest
+SETTINGS_CHARS: Final = 500  # of a line's words on fleet settings
 MONTHS: Final = 12  # of a bucket's, that are looked at
 OBJECTS: Final = 2000  # of a bucket's, the newest, that are searched
 READ_AT_ONCE: Final = 32
@@ -214,7 +218,28 @@ def _service(path: str, old: Book, new: Book, keys: list[str]) -> Iterator[dict[
 
 
 def _held(holds: Holds) -> list[str]:
-    return [*sorted(holds.since), *(f"version {pin.version} of {name}" for name, pin in sorted(holds.pins.items()))]
+    return [
+        *sorted(holds.since),
+        *(f"version {pin.version} of {name}" for name, pin in sorted(holds.pins.items())),
+        *_settings(holds),
+    ]
+
+
+def _settings(holds: Holds) -> list[str]:
+    """The fleet settings, in words."""
+    if holds.settings is None:
+        return []
+    try:
+        said = parse_settings(holds.settings)
+    except FormatError as error:
+        return [f"settings that cannot be read: {error}"[:SETTINGS_CHARS]]
+    found = [said.stable] if said.stable.number else []
+    words = [f"settings {each.number}: {json.dumps(each.values, sort_keys=True)}"[:SETTINGS_CHARS] for each in found]
+    if said.candidate is not None:
+        staged, where = said.candidate, " ".join(said.candidate.pops) or "all POPs"
+        about = f"candidate settings {staged.version.number} for {percent_text(staged.share)} in {where}"
+        words.append(f"{about}: {json.dumps(staged.version.values, sort_keys=True)}"[:SETTINGS_CHARS])
+    return words
 
 
 def _granted(entry: object) -> str | None:

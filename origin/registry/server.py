@@ -57,6 +57,7 @@ from origin.registry.transparency import SnapshotLog
 from origin.registry.use import PruneUnderWay
 from origin.registry.whoami import answering
 from vmimage.errors import VerificationError
+from vmimage.holds import Holds
 from vmimage.renewal import ended, ending
 from vmimage.trust import ServiceRecord, service_path
 
@@ -160,6 +161,10 @@ class Origin:
     def record(self, service: str) -> ServiceRecord | None:
         """What the catalogue says of a service now. Blocks while it is read."""
         return self._state.book().record(service_path(service))
+
+    def holds(self) -> Holds:
+        """What the operator holds now, with pins and fleet settings. Blocks while it is read."""
+        return self._state.book().holds()
 
     def change_tokens(self, token: str | None, log_token: str | None, verifier: Verifier | None = None) -> None:
         """Ask for these from now on: uploads for the first, edges' logs for the second; None refuses them all."""

@@ -41,6 +41,8 @@ CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({"free_bytes": LEAST_FREE_BYTES - 1}, ["disk_full"], ""),
     ({"free_files": LEAST_FREE_FILES - 1}, ["disk_full"], ""),
     ({"failing": ("tick: failed",)}, ["work_fails"], ""),
+    ({"settings_back": ("version 2@a (errors)",)}, ["settings_back"], ""),
+    ({"settings_refused": ("version 2@a",)}, ["settings_refused"], ""),
     ({"secrets": ("a mode",)}, ["secrets_refused"], ""),
     ({"stopped": ("the candidate of a",)}, ["candidate_stopped"], ""),
     ({"refused": ("version 2 of a",)}, ["version_refused"], ""),
@@ -60,7 +62,7 @@ def test_what_is_wrong_and_whom_it_concerns(changes: dict[str, Any], names: list
         assert all(entry["what"] and entry["do"] for entry in said["conditions"])
         expected = "degraded" if names and question not in fails else "failing" if names else "ok"
         assert said["status"] == ("draining" if facts.draining else expected)
-        for reason in ("look_error", "failing", "secrets", "stopped", "refused", "ending", "sources"):
+        for reason in ("look_error", "failing", "secrets", "stopped", "refused", "ending", "sources", "settings_back"):
             for text in [changes[reason]] if reason == "look_error" and reason in changes else changes.get(reason, ()):
                 assert any(text in entry["what"] for entry in said["conditions"])
 

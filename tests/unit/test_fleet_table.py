@@ -27,5 +27,21 @@ def test_an_edge_has_a_row_of_words() -> None:
     text = shown(EDGE, EDGE | {"edge": "fra-2", "live": False, "heard_s": 40.0})
     assert "feed at 7, 2 edges and parents follow it" in text
     assert "no edge was heard of" not in text
-    for word in ("fra-1", "live", "never", "unknown", "none", "gone for 40.0 s"):
+    for word in ("fra-1", "live", "never", "?", "none", "gone 40 s"):
         assert word in text
+
+
+def test_a_row_fits_a_terminal_and_has_the_version_of_the_settings() -> None:
+    said = {"measured": {"settings": {"number": 12, "state": "kept"}}}
+    busy = {
+        "free_bytes": 4096 << 20,
+        "catalogue_s": 12.3,
+        "requests_s": 1234.5,
+        "behind": 12,
+        "certificate_s": 86_400_000,
+    }
+    table = shown(EDGE | busy | said | {"version": "0.1.0"})
+    assert max(len(line.rstrip()) for line in table.splitlines()) <= 80
+    assert " 12 " in table
+    assert "0 back" in shown(EDGE | {"measured": {"settings": {"number": 0, "state": "back"}}})
+    assert "?" in shown(EDGE | {"measured": {"settings": [5]}})

@@ -13,11 +13,10 @@ from edge.releases.assignment import (
     cookie_line,
     key_of,
     network_of,
-    place_of,
     version_for,
     visitor_of,
 )
-from vmimage.release import ALL, Candidate
+from vmimage.release import ALL, Candidate, place_of
 
 KEY = key_of(b"a secret of the fleet")
 CANDIDATE = Candidate("sha256:" + "cd" * 32, 1300, None, "2026-11-27T01:02:03Z", 100)

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from edge.common import backoff
 from edge.common.slices import Slices
-from edge.config.options import load_config
+from edge.config.options import load_settings
 from edge.model.flow import SHARED, Place
+from edge.running import Own
 from edge.serve import serve
 from edge.supervisor import quarantine
 from edge.workers import fleet
@@ -65,7 +66,7 @@ def main() -> None:
         "engine": "unicorn",
     }
     command = (sys.executable, "-m", "tests.property.fuzzing.hostile_worker", folder, seed)
-    asyncio.run(serve(load_config(None, options), worker_command=command))
+    asyncio.run(serve(Own(*load_settings(None, options, {})), worker_command=command))
 
 
 if __name__ == "__main__":
