@@ -49,7 +49,7 @@ class Members:
         """Go by another list, of any POPs. A list with the same members and other loads moves nothing.
 
         :param name: of this edge, where the list has what edges say of themselves: one that shows this edge's
-            certificate as its own is a member that cannot be reached, and takes nobody's place. "": the operator's list.
+            certificate as its own is a member that cannot be reached, and takes nobody's place. "": any.
         """
         peers = list(listed)
         own = next((each for each in peers if each.sha256 == self._own and name in ("", each.id)), None)

@@ -1,10 +1,9 @@
 """Requests that peers forward, taken as if their clients had come here: the same front, caches, machines and limits.
 
 An edge that shares images alone takes none: who names its members could else speak for clients there, and images are
-to trust nobody. A peer says who the client is and how it came, under which name and trace the request goes, and what it must not be
-answered with. It is answered here, whoever owns its service by now, or given back before anything was done for it: so
-no request is forwarded twice.
-"""
+to trust nobody. A peer says who the client is and how it came, under which name and trace the request goes, and what
+it must not be answered with. It is answered here, whoever owns its service by now, or given back before anything was
+done for it: so no request is forwarded twice."""
 
 import asyncio
 from typing import Final, Literal

@@ -142,7 +142,7 @@ def test_a_wait_of_no_number_of_seconds_holds_up_no_timer(origin: FleetOrigin, s
 
 @pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
 def test_a_heartbeat_with_no_finite_number_is_none(origin: FleetOrigin, number: str) -> None:
-    """Origins that share a bucket tell each other what all edges said in one document, which can hold no such number."""
+    """Origins that share a bucket tell each other of all edges in one document, which can hold no such number."""
     fields = {**json.loads(BEAT.to_bytes()), "edge": "edge-9", "measured": {"x": 0}}
     body = json.dumps(fields).replace('"x": 0', f'"x": {number}').encode()
     assert origin.ask("POST", "/fleet/heartbeats", body, origin.token("edge-9")).status == 400

@@ -28,7 +28,7 @@ class LyingPeer:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(self.identity.file)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.where = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.where = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def member(self, id: str) -> dict[str, object]:
