@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 import reprlib
 from dataclasses import dataclass
@@ -98,12 +99,21 @@ def descriptor(blob: Blob) -> dict[str, str | int]:
 
 
 def load_json(what: str, data: bytes, size_max: int) -> object:
+    """What JSON says; of numbers the finite alone, since `canonical_json` has no others."""
     if len(data) > size_max:
         refuse(f"{what} size", f"at most {size_max} bytes", len(data))
     try:
-        return json.loads(data)
+        return json.loads(data, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: JSON expected: {error}") from None
+
+
+def _finite(text: str) -> float:
+    """:raises ValueError: it is no finite number."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"a finite number expected, got {text[:20]}")
+    return number
 
 
 def require_object(what: str, value: object, keys: set[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import aiohttp
 
 from edge.feed.backoff import LAST_S, SPREAD_S
 from edge.feed.feed import CONNECT_S, SILENT_S
+from edge.feed.relay import READ_MAX
 from vmimage import sse
 from vmimage.errors import OriginError, OriginTimeout, OriginUnreachable, VerificationError
 from vmimage.feed import EVENT_MAX
@@ -95,6 +96,8 @@ class HttpLog:
                 data += piece
                 if len(data) > LOG_MAX:
                     raise VerificationError(f"{response.url}: at most {LOG_MAX} bytes of events expected")
+        if data.count(b"\n") > READ_MAX:  # each line costs a look and a line of the edge's log
+            raise VerificationError(f"{response.url}: at most {READ_MAX} events expected")
         return bytes(data).splitlines()
 
     async def close(self) -> None:

@@ -157,6 +157,8 @@ class Attempt:
     async def _answer(self, link: Link, answer: Answered, began: float) -> bool:
         request, front = self._request, self._means.front
         if link.status == SWITCHED:
+            if not request.upgrade:
+                raise PeerFailed("an answer expected, got another protocol that nobody has asked for")
             self._asked.answered()
             self._join(link)
             return True
@@ -166,6 +168,8 @@ class Attempt:
             self._count("given-back")
             return self._as_it_was()
         if answer.refused:
+            if link.status < 400:
+                raise PeerFailed(f"a status of a refusal expected, got {link.status}")
             await _read_out(link)
             self._asked.answered()
             self._count("refused")

@@ -29,9 +29,11 @@ _logger: Final = log.logger("peers")
 class Listed:
     """One edge's."""
 
-    def __init__(self, url: str, pop: str, token: str, root: Callable[[], Root | None], members: Members) -> None:
-        """:param url: of the origin. :param token: of this edge. :param root: that the edge believes now."""
-        self._url, self._pop = f"{url.rstrip('/')}/fleet/members?pop={pop}", pop
+    def __init__(
+        self, url: str, pop: str, name: str, token: str, root: Callable[[], Root | None], members: Members
+    ) -> None:
+        """:param url: of the origin. :param name: of this edge. :param root: that the edge believes now."""
+        self._url, self._pop, self._name = f"{url.rstrip('/')}/fleet/members?pop={pop}", pop, name
         self._headers = {"Authorization": f"Bearer {token}"}
         self._root, self._members = root, members
         self._at_ms = 0  # of the list that is known
@@ -81,5 +83,5 @@ class Listed:
             return f"a list of the last {AGE_MAX_S:g} s expected, got an older one, or a clock is wrong"
         self._at_ms = found.at_ms
         peers = [Peer(each.id, each.pop, each.peer, each.sha256, 1.0, each.requests_s) for each in found.members]
-        self._members.take([each for each in peers if each.address])
+        self._members.take([each for each in peers if each.address], self._name)
         return ""

@@ -45,10 +45,14 @@ class Members:
         self.owners, self.loads = Owners(()), Loads(())
         self.on_change: Callable[[], None] = lambda: None
 
-    def take(self, listed: Iterable[Peer]) -> None:
-        """Go by another list, of any POPs. A list with the same members and other loads moves nothing."""
+    def take(self, listed: Iterable[Peer], name: str = "") -> None:
+        """Go by another list, of any POPs. A list with the same members and other loads moves nothing.
+
+        :param name: of this edge, where the list has what edges say of themselves: one that shows this edge's
+            certificate as its own is a member that cannot be reached, and takes nobody's place. "": any.
+        """
         peers = list(listed)
-        own = next((each for each in peers if each.sha256 == self._own), None)
+        own = next((each for each in peers if each.sha256 == self._own and name in ("", each.id)), None)
         pop = [each for each in peers if own is not None and each.pop == own.pop]
         self.here = own.id if own is not None else ""
         before = [each._replace(load=0.0) for each in self.others]
@@ -59,7 +63,7 @@ class Members:
             self.loads = Loads(placed)
         else:
             self.loads.heard(placed)
-        self.others = sorted(self._by_certificate.values())
+        self.others = sorted(each for each in pop if each is not own)
         if [each._replace(load=0.0) for each in self.others] != before:
             self.on_change()
 

@@ -43,6 +43,7 @@ class Pop:
         self._asking = Asking(self.members, self._trust, counters)
         self.members.on_change = self._changed
         self._door: PeerDoor | None = None
+        self._taking: Taking | None = None
         self._forwarding: Forwarding | None = None
         self.reload(config)
 
@@ -56,8 +57,8 @@ class Pop:
         :param store: of content by digest, this edge's own.
         :raises OperatorError: there can be no listener.
         """
-        taking = Taking(front, supervisor.directory, self.tasks, self._counters)
-        self._door = PeerDoor(self.members, self._trust, store, taking, self._counters)
+        self._taking = Taking(front, supervisor.directory, self._config, self.tasks, self._counters)
+        self._door = PeerDoor(self.members, self._trust, store, self._taking, self._counters)
         assert self._config.peer_address is not None  # there is a listener, so this is
         await self._door.listen(self._config.peer_address)
         self.tasks.keep("certificates", self._trust.keep_learning)
@@ -73,7 +74,7 @@ class Pop:
         """
         config = self._config
         if config.edge_token and config.peer_file is None:
-            listed = Listed(config.origin, config.pop, config.edge_secret, root, self.members)
+            listed = Listed(config.origin, config.pop, config.edge_name, config.edge_secret, root, self.members)
             self.tasks.keep("members", listed.run)
 
     def said(self) -> tuple[str, str]:
@@ -101,6 +102,8 @@ class Pop:
             self.take(listed)
         if self._forwarding is not None:
             self._forwarding.reconfigure(config)
+        if self._taking is not None:
+            self._taking.reconfigure(config)
 
     def _changed(self) -> None:
         self._trust.look()

@@ -1,9 +1,9 @@
 """Requests that peers forward, taken as if their clients had come here: the same front, caches, machines and limits.
 
-A peer says who the client is and how it came, under which name and trace the request goes, and what it must not be
-answered with. It is answered here, whoever owns its service by now, or given back before anything was done for it: so
-no request is forwarded twice.
-"""
+An edge that shares images alone takes none: who names its members could else speak for clients there, and images are
+to trust nobody. A peer says who the client is and how it came, under which name and trace the request goes, and what
+it must not be answered with. It is answered here, whoever owns its service by now, or given back before anything was
+done for it: so no request is forwarded twice."""
 
 import asyncio
 from typing import Final, Literal
@@ -11,6 +11,7 @@ from typing import Final, Literal
 from edge.catalogue.directory import Directory
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
+from edge.config.options import EdgeConfig
 from edge.front.connection import Connection
 from edge.front.http import Front
 from edge.front.page import Page
@@ -26,12 +27,22 @@ MISDIRECTED: Final = 421  # RFC 9110 section 15.5.20
 class Taking:
     """Those of one edge."""
 
-    def __init__(self, front: Front, directory: Directory, tasks: Tasks, counters: Counters) -> None:
+    def __init__(
+        self, front: Front, directory: Directory, config: EdgeConfig, tasks: Tasks, counters: Counters
+    ) -> None:
         self._front, self._directory, self._tasks, self._counters = front, directory, tasks, counters
         self._loop = asyncio.get_running_loop()
+        self.reconfigure(config)
+
+    def reconfigure(self, config: EdgeConfig) -> None:
+        """Go by other options from the next request on."""
+        self._shares = config.share != "images"
 
     def take(self, request: Request, said: bytes) -> None:
         """Begin with a request. :param said: by the peer, of its client."""
+        if not self._shares:
+            self._give_back(request, "not-shared")
+            return
         forwarded = parse_forwarded_by_peer(said)
         if forwarded is None:
             self._give_back(request, "unread")

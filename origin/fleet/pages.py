@@ -14,6 +14,7 @@ Every body is bounded before it is read, and strictly parsed.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -190,7 +191,9 @@ class Pages:
         number, seconds = request.query.get("seq", ""), request.query.get("seconds", "0")
         try:
             wanted = int(number) if number else self._feed.log.last
-            until = self._now() + min(max(float(seconds), NEVER), WAIT_MAX_S)
+            if not math.isfinite(asked_s := float(seconds)):  # a timer of no number holds up all that stand behind it
+                raise ValueError
+            until = self._now() + min(max(asked_s, NEVER), WAIT_MAX_S)
         except ValueError:
             raise OciError(400, "UNSUPPORTED", "/fleet/wait?seq=SEQ&seconds=SECONDS expected") from None
         while True:

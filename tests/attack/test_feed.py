@@ -130,3 +130,20 @@ def test_events_are_numbered_and_signed(origin: FleetOrigin) -> None:
     lines = origin.ask("GET", f"/feed/log?after={first}", token="").data.splitlines()
     events: list[Any] = [parse_event(line, origin.keys.trust.root) for line in lines]
     assert [event.seq for event in events] == numbers
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e999"])
+def test_a_wait_of_no_number_of_seconds_holds_up_no_timer(origin: FleetOrigin, seconds: str) -> None:
+    """A timer at no time stands in the queue of all timers, and those behind it never come."""
+    for _ in range(3):
+        assert origin.ask("GET", f"/fleet/wait?seq=99&seconds={seconds}").status == 400
+    assert origin.ask("GET", "/fleet/wait?seq=99&seconds=0.1").status == 200
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_heartbeat_with_no_finite_number_is_none(origin: FleetOrigin, number: str) -> None:
+    """Origins that share a bucket tell each other of all edges in one document, which can hold no such number."""
+    fields = {**json.loads(BEAT.to_bytes()), "edge": "edge-9", "measured": {"x": 0}}
+    body = json.dumps(fields).replace('"x": 0', f'"x": {number}').encode()
+    assert origin.ask("POST", "/fleet/heartbeats", body, origin.token("edge-9")).status == 400
+    assert "edge-9" not in edges(origin)

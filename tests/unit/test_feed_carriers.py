@@ -19,7 +19,7 @@ from aiohttp import web
 
 from edge.feed.feed import Feed
 from edge.feed.nats import NatsFeed
-from edge.feed.relay import Numbered, Relay
+from edge.feed.relay import READ_MAX, Numbered, Relay
 from edge.feed.sse import HttpLog, SseFeed
 from origin.fleet.nats import NatsPublisher
 from vmimage.errors import OriginError
@@ -221,6 +221,30 @@ def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OriginError):
             await log.after(0)
         await log.close()
+
+    asyncio.run(play())
+
+
+def test_a_log_of_more_lines_than_it_may_have_events_is_refused() -> None:
+    """A hostile parent's four million empty lines would each be looked at, and each be a line of the edge's log."""
+
+    async def play() -> None:
+        answers = [b"\n" * READ_MAX, b"\n" * (READ_MAX + 1)]
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            body = answers.pop(0)
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        log = HttpLog([f"http://{host}:{port}"])
+        assert len(await log.after(0)) == READ_MAX
+        with pytest.raises(OriginError, match="events expected"):
+            await log.after(0)
+        await log.close()
+        server.close()
 
     asyncio.run(play())
 

@@ -38,7 +38,7 @@ def members() -> Members:
 @pytest.fixture
 def listed(origin: FleetOrigin, members: Members) -> Listed:
     root = origin.keys.trust.root
-    return Listed(origin.url, "here", origin.token("one", "here"), lambda: root, members)
+    return Listed(origin.url, "here", "one", origin.token("one", "here"), lambda: root, members)
 
 
 def look(listed: Listed) -> str:
@@ -84,9 +84,9 @@ def test_a_list_that_was_known_before_or_that_nobody_signed_changes_nothing(
 
 def test_an_origin_that_is_away_or_knows_no_such_edge_changes_nothing(origin: FleetOrigin, members: Members) -> None:
     root = origin.keys.trust.root
-    assert "401" in look(Listed(origin.url, "here", "wrong", lambda: root, members))
-    assert look(Listed("http://127.0.0.1:9", "here", "token", lambda: root, members))
-    assert "not seen" in look(Listed(origin.url, "here", "token", lambda: None, members))
+    assert "401" in look(Listed(origin.url, "here", "one", "wrong", lambda: root, members))
+    assert look(Listed("http://127.0.0.1:9", "here", "one", "token", lambda: root, members))
+    assert "not seen" in look(Listed(origin.url, "here", "one", "token", lambda: None, members))
     assert not members.others
 
 
@@ -113,7 +113,7 @@ def told(origin: FleetOrigin, members: Members, answers: list[bytes]) -> list[st
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             host, port = runner.addresses[0][:2]
             root = origin.keys.trust.root
-            listed = Listed(f"http://{host}:{port}", "here", "token", lambda: root, members)
+            listed = Listed(f"http://{host}:{port}", "here", "one", "token", lambda: root, members)
             async with aiohttp.ClientSession() as session:
                 return [await listed.look(session) for _ in answers]
         finally:

@@ -222,3 +222,16 @@ def test_what_is_forgotten_counts_as_void() -> None:
         voids.note((f"service-{number}", "x/"), 5000.0 + number)
     assert voids.last(("b", "x/1")) >= 5000.0
     assert len(voids) <= VOIDS_MAX
+
+
+def test_who_shows_another_edges_certificate_as_its_own_takes_nobodys_place() -> None:
+    """In a list of what edges say of themselves: the thief comes first, by its name."""
+    true, false = peer("b"), peer("b")._replace(id="a", address="thief:1")
+    members = Members(true.sha256)
+    members.take([false, true, peer("c")], "b")
+    assert members.here == "b"
+    assert [each.id for each in members.others] == ["a", "c"]
+    assert members.by_certificate(true.sha256) is None, "nobody but this edge has it"
+    assert {each.id for each in members.owners.members} == {"a", "b", "c"}
+    members.take([false, peer("c")], "b")
+    assert (members.here, members.others) == ("", []), "it does not go by another's name"
