@@ -118,14 +118,17 @@ def cold_starts(site: Site, way: Way, number: int) -> list[Start]:
             parent = stack.enter_context(Server(f"parent-{number}", command, site.folder))
             near = stack.enter_context(Wan(parent.url, way.near))
         if way.warm:
-            with site.add_edge(config={"refresh": 300}, origin=near.url) as other, Client(other.url) as client:
+            other = site.add_edge(config={"refresh": 300}, origin=near.url)
+            with Client(other.url) as client:
                 for name, _ in SERVICES:
                     require(client.get(f"/~service/{name}/"), name, ("origin",))
-        with site.add_edge(config={"refresh": 300}, origin=near.url) as edge:
-            found = [_start(edge, way, (near, far), name, what) for name, what in SERVICES]
-            if way.near is None:
-                site.publish(site.folder / "images" / "echo.oci.tar", f"late-{number}")
-                found.append(_start(edge, way, (near, far), f"late-{number}", "C, published after the edge looked"))
+            other.stop()
+        edge = site.add_edge(config={"refresh": 300}, origin=near.url)
+        stack.callback(edge.stop)
+        found = [_start(edge, way, (near, far), name, what) for name, what in SERVICES]
+        if way.near is None:
+            site.publish(site.folder / "images" / "echo.oci.tar", f"late-{number}")
+            found.append(_start(edge, way, (near, far), f"late-{number}", "C, published after the edge looked"))
     return found
 
 
