@@ -2,8 +2,8 @@
 
     python -m loadtest.scenarios.owners
 
-Real edges on this machine, which the same requests are sent to, each to an edge by chance. What is told is counted by the
-edges themselves, so it does not depend on how fast the machine is. In the end one edge is killed.
+Real edges on this machine, which the same requests are sent to, each to an edge by chance. What is told is counted by
+the edges themselves, so it does not depend on how fast the machine is. In the end one edge is killed.
 """
 
 import argparse
