@@ -37,6 +37,7 @@ SERVICES: Final = (
     ("js", "JavaScript, the first service of its base"),
     ("js-again", "JavaScript, its base is here"),
 )
+PICTURE_COLOURS: Final = 32
 QUIET_S: Final = 2.0  # in which an edge that has started comes to rest, beside what its link takes
 _WHAT: Final = (
     (re.compile(r"/tuf/timestamp"), "timestamp"),
@@ -206,6 +207,7 @@ def draw(starts: Sequence[Start], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image
 
     heights = [len(_rows(start)) + 1.6 for start in starts]
     drawing, all_axes = pyplot.subplots(
@@ -221,6 +223,8 @@ def draw(starts: Sequence[Start], path: Path) -> None:
     drawing.tight_layout()
     drawing.savefig(path, dpi=110)
     pyplot.close(drawing)
+    with Image.open(path) as drawn:  # of few colours: a third of the bytes
+        drawn.convert("RGB").quantize(PICTURE_COLOURS).save(path, optimize=True)
 
 
 def _waterfall(axes: Any, start: Start) -> None:
