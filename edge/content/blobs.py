@@ -44,6 +44,21 @@ class Ref(NamedTuple):
         return data
 
 
+class Growing(Protocol):
+    """A blob on its way: bytes that nobody has verified yet."""
+
+    size: int | None  # of the whole, as its source says it
+    drops: int  # grows when what has come is not what will be there: it was dropped, or its size is another
+
+    def __len__(self) -> int:
+        """Bytes that have come."""
+        ...
+
+    def part(self, first: int, end: int) -> bytes:
+        """What has come of the bytes from `first` to before `end`."""
+        ...
+
+
 @dataclass(slots=True)
 class Load:
     """Where the time of one load went, and whether the origin was asked."""
@@ -55,6 +70,7 @@ class Load:
     for_peer: bool = False  # another edge of the POP asks: those are not asked in turn
     cache_status: str = ""  # what caches on its way have said of themselves (RFC 9211)
     admit: Callable[[int], None] = lambda _: None  # is told a blob's size before it is read; raises OriginError
+    progress: Callable[[Growing], None] = lambda _: None  # is told of what comes of a source, whenever there is more
 
     @property
     def tier(self) -> Literal["origin", "peer", "blob"]:

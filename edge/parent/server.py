@@ -1,7 +1,7 @@
 """A parent over HTTP, as an origin is asked by edges:
 
     /v2/                                         200
-    /v2/images/blobs/<digest>                    GET, HEAD, Range
+    /v2/images/blobs/<digest>                    GET, HEAD, Range; given on while it comes, see `coming`
     /v2/images/manifests/<digest>                GET, HEAD, Range; tags are the origin's
     /tuf/<name>.json                             GET, HEAD, conditional
 
@@ -26,7 +26,6 @@ from edge.parent.ranges import part_of
 from vmimage.errors import OriginBusy, OriginError
 from vmimage.manifest import MANIFEST_TYPE, REPOSITORY, is_digest
 
-CHUNK: Final = 256 << 10  # bytes written at a time
 SLOWEST: Final = 64 << 10  # bytes a second: who takes a blob more slowly keeps others' from memory
 PATIENCE_S: Final = 30.0  # beside that, for one answer
 BODY_MAX: Final = 1 << 10  # of requests, which need none
@@ -90,47 +89,61 @@ class Parent:
         if not is_digest(digest):
             what = "tags are the origin's" if kind == "manifests" else "no digest"
             return _refusal(404, "MANIFEST_UNKNOWN" if kind == "manifests" else "DIGEST_INVALID", what)
+        head = request.method == "HEAD"
         try:
-            found = await self._blobs.find(kind, digest)
+            found = await self._blobs.find(kind, digest, whole=head)
         except OriginError as error:
             return self._failed(kind, error, "BLOB_UNKNOWN" if kind == "blobs" else "MANIFEST_UNKNOWN")
         self._count(kind, found.how.partition(";")[0] + ("; collapsed" if "collapsed" in found.how else ""))
-        return await self._send(request, kind, digest, found)
+        with self._blobs.in_use(found.held):
+            return await self._send(request, kind, digest, found)
 
     async def _send(self, request: web.Request, kind: Kind, digest: str, found: Found) -> web.StreamResponse:
-        with self._blobs.in_use(found.held) as data:
-            headers = {
-                "Content-Type": _media_type(data) if kind == "manifests" else "application/octet-stream",
-                "Docker-Content-Digest": digest,
-                "Cache-Control": FOR_EVER,
-                "Accept-Ranges": "bytes",
-                **answered(found.before, found.how),
-            }
-            try:
-                part = part_of(request.headers.get("Range", ""), len(data))
-            except ValueError:
-                return _refusal(416, "SIZE_INVALID", "no such part", {"Content-Range": f"bytes */{len(data)}"})
-            first, end = (0, len(data)) if part is None else part
-            if part is not None:
-                headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(data)}"
-            response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
-            response.content_length = end - first
-            await response.prepare(request)
-            if request.method != "HEAD":
-                await self._write(request, response, memoryview(data)[first:end])
-            return response
-
-    async def _write(self, request: web.Request, response: web.StreamResponse, data: memoryview) -> None:
-        """All of it, to who takes it at a rate that can be borne with."""
+        headers = {
+            "Content-Type": _media_type(found.held.data) if kind == "manifests" else "application/octet-stream",
+            "Docker-Content-Digest": digest,
+            "Cache-Control": FOR_EVER,
+            "Accept-Ranges": "bytes",
+            **answered(found.before, found.how),
+        }
         try:
-            async with asyncio.timeout(PATIENCE_S + len(data) / SLOWEST):
-                for at in range(0, len(data), CHUNK):
-                    await response.write(data[at : at + CHUNK])
-                    self._counters.parent_bytes += len(data[at : at + CHUNK])
+            part = part_of(request.headers.get("Range", ""), found.size)
+        except ValueError:
+            return _refusal(416, "SIZE_INVALID", "no such part", {"Content-Range": f"bytes */{found.size}"})
+        first, end = (0, found.size) if part is None else part
+        if part is not None:
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{found.size}"
+        response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
+        response.content_length = end - first
+        await response.prepare(request)
+        if request.method != "HEAD":
+            await self._write(request, response, kind, found, first, end)
+        return response
+
+    async def _write(
+        self, request: web.Request, response: web.StreamResponse, kind: Kind, found: Found, first: int, end: int
+    ) -> None:
+        """All of it, to who takes it at a rate that can be borne with.
+
+        Where it is taken too slowly, or does not all come, the connection is broken off.
+        """
+        loop, left_s = asyncio.get_running_loop(), PATIENCE_S + (end - first) / SLOWEST
+        try:
+            async for piece in found.pieces(first, end):
+                began_s = loop.time()  # what is waited for meanwhile is no fault of who takes it
+                async with asyncio.timeout(left_s):
+                    await response.write(piece)
+                left_s -= loop.time() - began_s
+                self._counters.parent_bytes += len(piece)
+            async with asyncio.timeout(left_s):
                 await response.write_eof()
+            return
         except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
+            pass
+        except OriginError:
+            self._count(kind, "broken off")
+        if request.transport is not None:
+            request.transport.abort()
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name, anew = request.match_info["name"], "no-cache" in request.headers.get("Cache-Control", "")

@@ -7,7 +7,8 @@ One fetch goes through steps, each of which asks sources until one begins to ans
   read, the others are cancelled;
 - where an answer breaks off, or nothing comes of it any more, the next step goes on from there, elsewhere if possible;
 - what does not verify is a failure of who gave it. Bytes of one source alone rule that source out for this blob; where
-  several gave parts of it, all of it is fetched again, of one after the other.
+  several gave parts of it, all of it is fetched again, of one after the other: from then on what breaks off is not gone
+  on with. A parent that was lied to breaks off before the end each time, and no true rest would make that right.
 
 All of it has one deadline, and each source is asked at most a few times for one blob.
 """
@@ -87,6 +88,7 @@ class _Fetch:
         self._left = sources.order(ref)  # who may still be asked, the next one first
         self._tries: dict[str, int] = {}
         self._errors: list[OriginError] = []
+        self._mixed = False  # parts of several have come to something false
         self._busy: list[tuple[BlobSource, float]] = []  # and at what time they want to be asked again
 
     async def run(self) -> bytes:
@@ -106,7 +108,6 @@ class _Fetch:
             finally:
                 opened.close()
             self._standing.succeeded(source)
-            self._load.cache_status = opened.cache_status
             return data
 
     def _admit(self, source: BlobSource, opened: Opened) -> None:
@@ -117,13 +118,17 @@ class _Fetch:
             self._standing.given_up(source)
             opened.close()
             raise
+        self._load.cache_status = opened.cache_status
+        self._load.progress(self._partial)
 
     def _broken(self, source: BlobSource, error: OriginError) -> None:
         """An answer that began came to nothing, or to a part."""
         lied, alone = isinstance(error, VerificationError), len(self._partial.given_by) <= 1
         self._note(source, error)
-        if lied:
+        self._mixed |= lied and not alone
+        if lied or self._mixed:
             self._partial.drop()  # of parts of several nobody knows whose is wrong: each is asked for all of it
+            self._load.progress(self._partial)
         if not (lied and alone):
             self._left.append(source)
 
@@ -221,6 +226,7 @@ class _Fetch:
                 return
             self._partial.add(chunk)
             self._standing.gave(source, len(chunk))
+            self._load.progress(self._partial)
 
     def _note(self, source: BlobSource, error: OriginError) -> None:
         self._errors.append(error)

@@ -1,6 +1,7 @@
 """A blob of which a part is here: its bytes, their hash so far, and whom they came from. Pure.
 
-It grows from one source or several, one after the other; the hash goes on, so a resumed blob is read once.
+It grows from one source or several, one after the other; the hash goes on, so a resumed blob is read once. Whoever
+looks at it meanwhile looks at bytes of which nobody knows yet whether they are the right ones.
 """
 
 import hashlib
@@ -15,12 +16,18 @@ class Partial:
     def __init__(self, ref: Ref) -> None:
         self.ref = ref
         self.given_by: list[str] = []  # names of sources, in their order
+        self.size: int | None = None  # of the whole, as the source says it that gives it now
+        self.drops = 0  # so often bytes that had come were dropped, or are to be others than was said
         self._data = bytearray()
         self._most = ref.size
         self._hash = hashlib.sha256()
 
     def __len__(self) -> int:
         return len(self._data)
+
+    def part(self, first: int, end: int) -> bytes:
+        """What has come of the bytes from `first` to before `end`."""
+        return bytes(memoryview(self._data)[first:end])
 
     def begin(self, name: str, first: int, size: int | None) -> int:
         """A source goes on from the next byte, or from the first of all; how many there may be in all.
@@ -29,6 +36,9 @@ class Partial:
         """
         if first == 0:
             self.drop()
+        if size != self.size:
+            self.size = size
+            self.drops += len(self._data) > 0
         self._most = self.ref.size if size is None else min(size, self.ref.size)
         if name not in self.given_by:
             self.given_by.append(name)
@@ -50,6 +60,7 @@ class Partial:
 
     def drop(self) -> None:
         """Begin anew."""
+        self.drops += len(self._data) > 0
         self.given_by.clear()
         self._data.clear()
         self._hash = hashlib.sha256()

@@ -23,6 +23,8 @@ class Bucket:
         self.open = threading.Event()  # answers wait for it
         self.open.set()
         self.lies: set[str] = set()  # paths of which other bytes are given
+        self.stops: dict[str, int] = {}  # by path: after so many bytes an answer waits for `goes_on`
+        self.goes_on = threading.Event()
         self.away = False
         self.headers: list[dict[str, str]] = []
         self.url = ""
@@ -70,7 +72,11 @@ class Bucket:
             handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
         handler.send_header("Content-Length", str(len(data) - first))
         handler.end_headers()
-        handler.wfile.write(data[first:])
+        until = max(first, self.stops.get(handler.path, len(data)))
+        handler.wfile.write(data[first:until])
+        if until < len(data):
+            self.goes_on.wait(30)
+        handler.wfile.write(data[until:])
 
 
 def parent(folder: Path, name: str, *sources: str, options: tuple[str, ...] = ()) -> Server:

@@ -18,15 +18,17 @@ class Scripted:
     """A source of one blob.
 
     :param script: a word for each request, the last one for all that follow: ok, missing, refused, away, busy, silent
-        (never answers), half (breaks off), stall (stops in the middle), lie (other bytes), long (more bytes), short.
+        (never answers), half (breaks off), half-lie (other bytes, and breaks off), stall (stops in the middle), lie
+        (other bytes), long (more bytes), short.
+    :param sized: whether it says how long the blob is.
     """
 
-    def __init__(self, name: str, script: str, *, ranges: bool = True) -> None:
+    def __init__(self, name: str, script: str, *, ranges: bool = True, sized: bool = False) -> None:
         self.name = name
         self.asked: list[int] = []  # from which byte
         self.closed = 0
         self.cancelled = 0
-        self._script, self._ranges = script.split(), ranges
+        self._script, self._ranges, self._sized = script.split(), ranges, sized
 
     async def open(self, ref: Ref, first: int, give_up_s: float) -> Opened:
         """See `BlobSource`."""
@@ -47,13 +49,14 @@ class Scripted:
                 self.cancelled += 1
                 raise
         begins = first if self._ranges else 0
-        return Opened(begins, None, self._chunks(word, begins), self._close)
+        return Opened(begins, len(BLOB) if self._sized else None, self._chunks(word, begins), self._close)
 
     async def _chunks(self, word: str, first: int) -> AsyncIterator[bytes]:
-        data = {"lie": BLOB[::-1], "long": BLOB + b"x", "short": BLOB[:-1]}.get(word, BLOB)
-        for chunk in _pieces(data[first : HALF if word in ("half", "stall") else None]):
+        data = {"lie": BLOB[::-1], "half-lie": BLOB[::-1], "long": BLOB + b"x", "short": BLOB[:-1]}.get(word, BLOB)
+        for chunk in _pieces(data[first : HALF if word in ("half", "half-lie", "stall") else None]):
             yield chunk
-        if word == "half":
+            await asyncio.sleep(0)  # who reads what has come does so
+        if word in ("half", "half-lie"):
             raise OriginUnreachable(f"{self.name}: broke off")
         if word == "stall":
             await asyncio.Event().wait()

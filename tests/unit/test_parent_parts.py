@@ -99,8 +99,8 @@ def test_what_was_asked_for_lately_makes_room_and_what_is_sent_does_not() -> Non
         await blobs.find("blobs", first)
         found = await blobs.find("blobs", second)
         assert (first in blobs.held, blobs.used_bytes) == (False, 60)
-        with blobs.in_use(found.held) as data:
-            assert data == sizes.blobs[second]
+        with blobs.in_use(found.held):
+            assert found.held.data == sizes.blobs[second]
             with pytest.raises(OriginBusy):
                 await blobs.find("blobs", third)
             assert blobs.used_bytes == 60

@@ -96,6 +96,15 @@ def test_a_lie_in_one_of_two_parts_is_found_and_all_is_fetched_of_one() -> None:
     assert results(counters)[0, "ok"] == 1
 
 
+def test_a_true_rest_is_not_put_to_what_a_liar_breaks_off_again_and_again() -> None:
+    """As a parent does that was lied to: it finds that out before the end, each time."""
+    sources = of("half-lie", "ok")
+    (data,), counters = fetched(sources)
+    assert data == BLOB
+    assert [source.asked for source in sources] == [[0, 0], [HALF, 0]]
+    assert results(counters)[1, "ok"] == 1
+
+
 def test_a_liar_is_asked_once_for_one_blob() -> None:
     sources = of("lie", "lie")
     with pytest.raises(VerificationError):
