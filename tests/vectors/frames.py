@@ -15,7 +15,7 @@ PAGE_SET: Final = disk.encode_pages({0: bytes(range(256)) * 16, 7: b"\x5a" * abi
 _EXCHANGE: Final = abi.EXCHANGE_BIT | 3
 _DIGEST: Final = "sha256:" + hashlib.sha256(b"disk").hexdigest()
 _LIMITS: Final = Limits(cpu_ms=50, output_bytes=1 << 20, streams=8, cpu_percent=25, log_bytes=1_024)
-_REGIONS: Final = (Region(0x10000, 0x11000, "r"), Region(0x100000, 0x104000, "rx"))
+REGIONS: Final = (Region(0x10000, 0x11000, "r"), Region(0x100000, 0x104000, "rx"))
 _DISKS: Final = (
     machines.OpenDisk(9, DriveRef(1 << 20, _DIGEST, "cow", "mine")),
     machines.OpenDisk(None, DriveRef(64 << 10, None, "scratch", "tmp")),
@@ -39,8 +39,8 @@ TO_WORKER: Final[Mapping[str, ToWorker]] = {
     "credit-to-worker": streams.Credit(1, 2, 32_768),
     "reset-to-worker": streams.Reset(1, 2),
     "reset-of-an-exchange": streams.Reset(1, _EXCHANGE, b"refused"),
-    "image-base": images.NewImage(5, images.Layout("base", None, 8 << 20, _REGIONS, abi.MEMORY_MAX)),
-    "image-derived": images.NewImage(6, images.Layout("derived", 5, 8 << 20, _REGIONS, 0), b"record"),
+    "image-base": images.NewImage(5, images.Layout("base", None, 8 << 20, REGIONS, abi.MEMORY_MAX)),
+    "image-derived": images.NewImage(6, images.Layout("derived", 5, 8 << 20, REGIONS, 0), b"record"),
     "drop-image": images.DropImage(5, True),
     "open": machines.Open(1, 6, "acme", 3, _LIMITS, 1 << 20, 8 << 20, False, ()),
     "open-parked": machines.Open(1, 6, "acme", 3, _LIMITS, 0, 0, True, _DISKS, b"state", b"scratch"),

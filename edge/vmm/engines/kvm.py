@@ -19,7 +19,8 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Final, Literal, TypeVar
 
 from edge.vmm.engines import kvm_facts, kvm_floats, monitor, system_call
@@ -38,6 +39,8 @@ from vmimage.snapshot import RFLAGS_FIXED, RFLAGS_GUEST, Registers
 # `Registers` has RAX RCX RDX RBX RSP RBP RSI RDI; see `kvm_api.REGS` for the kernel's order.
 _ENCODING: Final = (0, 2, 3, 1, 6, 7, 4, 5, *range(8, 16))
 _KERNEL: Final = (0, 3, 1, 2, 6, 7, 4, 5, *range(8, 16))
+_in_encoding_order: Final[Callable[[Sequence[int]], tuple[int, ...]]] = itemgetter(*_ENCODING)
+_in_kernel_order: Final[Callable[[Sequence[int]], tuple[int, ...]]] = itemgetter(*_KERNEL)
 
 SCRATCH_ADDRESS: Final = 0x5000_0000  # guest-physical, in no slot: three pages that old processors want for real mode
 GENERAL_PROTECTION: Final = 13
@@ -302,7 +305,7 @@ class KvmEngine:
         """See `Engine.load`. Everything is written that ring 3 can have changed, not only what the contract has."""
         self._complete()
         gpr = registers.gpr
-        words = [*(gpr[n] for n in _KERNEL), registers.rip, registers.rflags]
+        words = [*_in_kernel_order(gpr), registers.rip, registers.rflags]
         if self._facts.ring == 3:
             system_call.clear_word(self._memory)
         self._set(words, registers.fs_base, registers.gs_base)
@@ -345,7 +348,7 @@ class KvmEngine:
         if system_call.in_stub(words[kvm.RIP]):  # stopped there: the call is made again
             system_call.go_back(words)
         return Registers(
-            tuple(words[n] for n in _ENCODING),
+            _in_encoding_order(words),
             words[kvm.RIP],
             words[kvm.RFLAGS] & RFLAGS_GUEST | RFLAGS_FIXED,
             *kvm.bases(sregs),

@@ -21,6 +21,7 @@ class HeldImages:
         memfds.setblocking(False)  # a frame without its memfd must not hold up the worker
         self._received: dict[int, int] = {}  # descriptors that came and were not taken, by image
         self._images: dict[int, Image] = {}
+        self._held_bytes = 0
 
     def __len__(self) -> int:
         return len(self._images)
@@ -42,18 +43,24 @@ class HeldImages:
             except BaseException:
                 os.close(descriptor)
                 raise
-            self._images[new.image] = Image(base, template)
+            self._put(new.image, Image(base, template))
             return
         if layout.memfd_bytes:
             with os.fdopen(descriptor, "rb") as file:
                 file.seek(0)
                 record = file.read(layout.memfd_bytes)
-        self._images[new.image] = Image(self._images[layout.base].base, template, record)
+        self._put(new.image, Image(self._images[layout.base].base, template, record))
+
+    def _put(self, number: int, image: Image) -> None:
+        before = self._images.get(number)
+        self._held_bytes += image.record_bytes - (before.record_bytes if before is not None else 0)
+        self._images[number] = image
 
     def drop(self, number: int) -> Image | None:
         """Forget it; what it was."""
         image = self._images.pop(number, None)
         if image is not None:
+            self._held_bytes -= image.record_bytes
             image.forget()
             if image.is_base:
                 image.base.close()
@@ -62,8 +69,8 @@ class HeldImages:
         return image
 
     def held_bytes(self) -> int:
-        """Of records, which the supervisor counts as images."""
-        return sum(image.record_bytes for image in self._images.values())
+        """Of records, which the supervisor counts as images. Asked before each opening, so it is no sum over all."""
+        return self._held_bytes
 
     def bases(self) -> int:
         """How many hold descriptors."""
