@@ -49,7 +49,7 @@ def sources_away(states: Mapping[str, Sequence[Mapping[str, str]]]) -> list[str]
         f"{each['source']} is asked last for {what}: {each['error']}"
         for what, sources in states.items()
         for each in sources
-        if len(sources) > 1 and each["state"] != "closed"
+        if len(sources) > 1 and each["state"] != "well"
     ]
 
 

@@ -66,7 +66,7 @@ class Pages:
         if (no := self._admit(request)) is not None:
             return no
         sources = {what: standing.states for what, standing in self._standings.items()}
-        away = [what for what, states in sources.items() if states and all(s["state"] != "closed" for s in states)]
+        away = [what for what, states in sources.items() if states and all(s["state"] != "well" for s in states)]
         status = "draining" if self.draining else "degraded" if away else "ok"
         said = {"status": status, "away": away, "sources": sources, **self._facts()}
         return web.json_response(said, status=503 if self.draining else 200)

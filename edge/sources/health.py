@@ -1,35 +1,35 @@
 """How a source has done lately, and whether it is asked in its turn: a table, and the numbers that it goes by. Pure.
 
-Nobody asks a source how it is: what comes of fetches says it. One that failed several times in a row is *open*, as a
-circuit breaker is: it is asked after all others until a pause is over; then it is *on trial*: one fetch asks it in its
-turn, and what comes of that decides. No source is ever left out: where the others have nothing, an open one is asked.
+Nobody asks a source how it is: what comes of fetches says it. One that failed several times in a row is *resting*: it
+is asked after all others until a pause is over; then it is *on trial*: one fetch asks it in its turn, and what comes of
+that decides. All others are *well*. No source is ever left out: where the others have nothing, a resting one is asked.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-State = Literal["closed", "open", "on trial"]
+State = Literal["well", "resting", "on trial"]
 Event = Literal["succeeded", "failed", "failed too often", "pause over", "given up"]
 
-FAILURES_MAX: Final = 3  # in a row, from which on a source is open
+FAILURES_MAX: Final = 3  # in a row, from which on a source is resting
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_MAX_S: Final = 30.0  # doubled from the first on: a source that is back is seen within this time
 
 TABLE: Final[Mapping[tuple[State, Event], State]] = {
-    ("closed", "succeeded"): "closed",
-    ("closed", "failed"): "closed",
-    ("closed", "failed too often"): "open",
-    ("closed", "given up"): "closed",
-    ("open", "succeeded"): "closed",  # it was asked after all others
-    ("open", "failed"): "open",
-    ("open", "failed too often"): "open",
-    ("open", "pause over"): "on trial",
-    ("open", "given up"): "open",
-    ("on trial", "succeeded"): "closed",
-    ("on trial", "failed"): "open",
-    ("on trial", "failed too often"): "open",
-    ("on trial", "given up"): "open",  # the next one may try
+    ("well", "succeeded"): "well",
+    ("well", "failed"): "well",
+    ("well", "failed too often"): "resting",
+    ("well", "given up"): "well",
+    ("resting", "succeeded"): "well",  # it was asked after all others
+    ("resting", "failed"): "resting",
+    ("resting", "failed too often"): "resting",
+    ("resting", "pause over"): "on trial",
+    ("resting", "given up"): "resting",
+    ("on trial", "succeeded"): "well",
+    ("on trial", "failed"): "resting",
+    ("on trial", "failed too often"): "resting",
+    ("on trial", "given up"): "resting",  # the next one may try
 }
 
 
@@ -37,18 +37,18 @@ TABLE: Final[Mapping[tuple[State, Event], State]] = {
 class Health:
     """One source's."""
 
-    state: State = "closed"
+    state: State = "well"
     failures: int = 0  # in a row
-    until_s: float = 0.0  # of an open one: when its pause is over
+    until_s: float = 0.0  # of a resting one: when its pause is over
     error: str = ""  # what the last failure was; empty after a success
 
     def in_turn(self, now_s: float) -> bool:
         """Whether it is asked in its turn, and not after all others."""
-        return self.state == "closed" or (self.state == "open" and now_s >= self.until_s)
+        return self.state == "well" or (self.state == "resting" and now_s >= self.until_s)
 
     def begin(self, now_s: float) -> None:
         """It is being asked."""
-        if self.state == "open" and now_s >= self.until_s:
+        if self.state == "resting" and now_s >= self.until_s:
             self._go("pause over")
 
     def succeeded(self) -> None:
@@ -65,7 +65,7 @@ class Health:
         self.error = error
         before = self.state
         self._go("failed too often" if self.failures >= FAILURES_MAX else "failed")
-        if self.state == "open" and (before != "open" or now_s >= self.until_s):
+        if self.state == "resting" and (before != "resting" or now_s >= self.until_s):
             self.until_s = now_s + pause_s(self.failures, chance)
 
     def given_up(self, now_s: float) -> None:
@@ -79,6 +79,6 @@ class Health:
 
 
 def pause_s(failures: int, chance: float) -> float:
-    """For how long a source is open after so many failures in a row: 1, 2, 4 ... 30 s, less up to a half by chance."""
+    """For how long a source rests after so many failures in a row: 1, 2, 4 ... 30 s, less up to a half by chance."""
     longest = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2.0 ** min(max(failures - FAILURES_MAX, 0) + 1, 16))
     return max(PAUSE_FIRST_S, longest * (1.0 - chance / 2))

@@ -56,7 +56,7 @@ class Standing:
         return [{"source": name, "state": health.state, "error": health.error} for name, health in known]
 
     def order(self, sources: Iterable[_S]) -> list[_S]:
-        """Sources in the order in which they are asked: as they come, those that are open last."""
+        """Sources in the order in which they are asked: as they come, those that are resting last."""
         return sorted(sources, key=lambda source: not self.in_turn(source))
 
     def in_turn(self, source: Named) -> bool:
@@ -81,8 +81,8 @@ class Standing:
             return
         before = health.state
         health.failed(str(error), self._clock(), self._chance())
-        if (before, health.state) == ("closed", "open"):
-            _logger.warning(log.line("source_open", source=source.name, error=error))
+        if (before, health.state) == ("well", "resting"):
+            _logger.warning(log.line("source_rests", source=source.name, error=error))
 
     def given_up(self, source: Named) -> None:
         """Nobody waits for its answer any more."""

@@ -65,7 +65,7 @@ def test_an_edge_that_is_well_loses_a_worker_and_drains(origin: Site, tmp_path: 
         for question in ("health", "ready"):
             answer = admin(one, question)
             assert answer.headers["content-type"] == "application/json"
-            sources = [{"source": origin.origin.url, "state": "closed", "error": ""}]
+            sources = [{"source": origin.origin.url, "state": "well", "error": ""}]
             expected = {"status": "ok", "conditions": [], "sources": {"blobs": sources, "catalogue": sources}}
             assert json.loads(answer.body) == expected
         command = [*NUNATAK, "admin", "ready", "--cache", str(tmp_path / "cache")]

@@ -68,7 +68,7 @@ def test_what_is_wrong_and_whom_it_concerns(changes: dict[str, Any], names: list
 
 
 def test_sources_that_fail_are_told_where_others_stand_in_for_them() -> None:
-    away, well = {"source": "a", "state": "open", "error": "because"}, {"source": "b", "state": "closed", "error": ""}
+    away, well = {"source": "a", "state": "resting", "error": "because"}, {"source": "b", "state": "well", "error": ""}
     assert sources_away({"blobs": [away, well], "catalogue": [well, well]}) == ["a is asked last for blobs: because"]
     assert sources_away({"blobs": [away], "catalogue": []}) == [], "of a sole one the looks say enough"
 

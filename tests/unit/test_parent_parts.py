@@ -1,16 +1,21 @@
 """What a parent decides without a network: circles, parts of blobs, and whose bytes have room in memory."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from edge.common.counters import Counters
 from edge.common.fetching import Missing
 from edge.content.blobs import Load, Ref
 from edge.parent.blobs import Blobs
 from edge.parent.hops import HOPS_MAX, answered, is_circle, onward
+from edge.parent.pages import Pages
 from edge.parent.ranges import Part, part_of
+from edge.sources.health import FAILURES_MAX
+from edge.sources.standing import Standing
 from vmimage.errors import OriginBusy, OriginError
 from vmimage.manifest import digest_of
 
@@ -136,3 +141,29 @@ def test_one_that_never_has_room_and_one_that_is_nowhere() -> None:
         assert blobs.used_bytes == 0
 
     played(play)
+
+
+class Named:
+    """A source, by its name."""
+
+    name = "far"
+
+
+def test_health_says_in_plain_words_how_sources_are() -> None:
+    """A parent is well until its last source rests, and well again when one gives something."""
+
+    async def ask() -> list[tuple[str, str, list[str]]]:
+        standing = Standing(["far"], Counters(), clock=lambda: 0.0, chance=lambda: 0.0)
+        pages = Pages(Counters(), {"blobs": standing}, dict, "")
+        said = []
+        async with TestClient(TestServer(pages.app())) as client:
+            for times in (0, FAILURES_MAX, -1):
+                for _ in range(times):
+                    standing.failed(Named(), OriginError("away"))
+                if times < 0:
+                    standing.succeeded(Named())
+                found = json.loads(await (await client.get("/-/health")).read())
+                said.append((found["status"], found["sources"]["blobs"][0]["state"], found["away"]))
+        return said
+
+    assert asyncio.run(ask()) == [("ok", "well", []), ("degraded", "resting", ["blobs"]), ("ok", "well", [])]

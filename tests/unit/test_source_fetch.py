@@ -191,7 +191,7 @@ def test_peers_are_asked_before_all_others_and_stand_for_themselves() -> None:
         await store.close()
         return [state["state"] for state in store.standing.states]
 
-    assert asyncio.run(fetch()) == ["closed", "open"]
+    assert asyncio.run(fetch()) == ["well", "resting"]
     assert (len(peer.asked), len(origin.asked)) == (1 + FAILURES_MAX, 5)
 
 

@@ -22,7 +22,7 @@ def failed(health: Health, times: int, at_s: float = 0.0) -> None:
 
 def test_the_table_has_all_that_can_happen() -> None:
     possible = {(state, event) for state in get_args(State) for event in get_args(Event)}
-    assert possible - TABLE.keys() == {("closed", "pause over"), ("on trial", "pause over")}
+    assert possible - TABLE.keys() == {("well", "pause over"), ("on trial", "pause over")}
     assert set(TABLE.values()) == set(get_args(State))
 
 
@@ -32,20 +32,20 @@ def test_one_failure_changes_nothing_and_a_success_forgets_it() -> None:
     assert (health.in_turn(0.0), health.error) == (True, "away")
     health.succeeded()
     failed(health, FAILURES_MAX - 1)
-    assert (health.state, health.in_turn(0.0)) == ("closed", True)
+    assert (health.state, health.in_turn(0.0)) == ("well", True)
 
 
 def test_after_some_failures_it_is_asked_last_until_one_may_try() -> None:
     health = Health()
     failed(health, FAILURES_MAX)
-    assert (health.state, health.in_turn(1.9), health.in_turn(2.0)) == ("open", False, True)
+    assert (health.state, health.in_turn(1.9), health.in_turn(2.0)) == ("resting", False, True)
     health.begin(2.0)
     assert (health.state, health.in_turn(2.0)) == ("on trial", False), "one try, not all at once"
     health.failed("still", 2.0, 0.0)
-    assert (health.state, health.until_s) == ("open", 2.0 + pause_s(FAILURES_MAX + 1, 0.0))
+    assert (health.state, health.until_s) == ("resting", 2.0 + pause_s(FAILURES_MAX + 1, 0.0))
     health.begin(health.until_s)
     health.succeeded()
-    assert (health.state, health.failures, health.in_turn(0.0)) == ("closed", 0, True)
+    assert (health.state, health.failures, health.in_turn(0.0)) == ("well", 0, True)
 
 
 def test_a_try_that_is_given_up_leaves_its_place_to_the_next() -> None:
@@ -53,10 +53,10 @@ def test_a_try_that_is_given_up_leaves_its_place_to_the_next() -> None:
     failed(health, FAILURES_MAX)
     health.begin(50.0)
     health.given_up(51.0)
-    assert (health.state, health.in_turn(51.0)) == ("open", True)
+    assert (health.state, health.in_turn(51.0)) == ("resting", True)
 
 
-def test_an_open_one_that_was_asked_last_and_gave_it_is_well() -> None:
+def test_a_resting_one_that_was_asked_last_and_gave_it_is_well() -> None:
     health = Health()
     failed(health, FAILURES_MAX)
     health.begin(0.0)
