@@ -20,7 +20,7 @@ from vmimage.errors import NunatakError, OperatorError, PublisherError
 from vmimage.text import plain
 
 EXIT_REFUSED: Final = 2  # the same as a usage error: nothing was done
-SERVERS: Final = ("edge", "origin")  # that a hang-up does not end
+SERVERS: Final = ("edge", "origin", "parent")  # that a hang-up does not end
 VARIABLES: Final = "NUNATAK"  # begins the name of each option's variable in the environment
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 

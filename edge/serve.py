@@ -179,6 +179,7 @@ async def serve(
     audit.close()
     lock.close()
     leaving.close()
+    ending.over()
 
 
 async def _ping(manager: ServiceManager) -> None:

@@ -98,12 +98,15 @@ def descriptor(blob: Blob) -> dict[str, str | int]:
     return {"digest": blob.digest, "mediaType": blob.media_type, "size": blob.size}
 
 
-def load_json(what: str, data: bytes, size_max: int) -> object:
-    """What JSON says; of numbers the finite alone, since `canonical_json` has no others."""
+def load_json(what: str, data: bytes, size_max: int, *, finite: bool = True) -> object:
+    """What JSON says.
+
+    :param finite: of numbers the finite alone, since `canonical_json` has no others.
+    """
     if len(data) > size_max:
         refuse(f"{what} size", f"at most {size_max} bytes", len(data))
     try:
-        return json.loads(data, parse_float=_finite, parse_constant=_finite)
+        return json.loads(data, parse_float=_finite, parse_constant=_finite) if finite else json.loads(data)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{what}: JSON expected: {error}") from None
 

@@ -41,6 +41,10 @@ class Ending:
         """Ask for the end, as the first signal does."""
         self.asked.set()
 
+    def over(self) -> None:
+        """All is done: a signal that comes now, or while the loop is closed, does not change how the program ended."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
     def _on_signal(self, number: signal.Signals) -> None:
         now_s = self._loop.time()
         if is_again(self._first_s, now_s):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from edge.common import log
 from edge.config.command_line import given_texts, option_parameter, parameter
 from edge.parent.options import load_parent_config, parent_options
 
@@ -27,6 +28,7 @@ def parent(context: typer.Context, config: Path | None, verbose: bool, **texts: 
 
     loaded = load_parent_config(config, given_texts(context, texts), os.environ)
     logging.getLogger().setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.send_to(log.opened(""))
     uvloop.run(serve(loaded))
 
 

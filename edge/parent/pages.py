@@ -32,8 +32,8 @@ class Pages:
         :param token: that a request must show; empty on a Unix socket. :param names: hosts it may be asked under.
         """
         self.draining = False
-        self._counters, self._standings, self._facts = counters, standings, facts
-        self._token, self._names = token, names
+        self.token = token
+        self._counters, self._standings, self._facts, self._names = counters, standings, facts, names
 
     def app(self) -> web.Application:
         """The aiohttp application."""
@@ -50,7 +50,7 @@ class Pages:
     def _admit(self, request: web.Request) -> web.Response | None:
         fields = [(name.encode().lower(), value.encode()) for name, value in request.headers.items()]
         host = host_name(request.headers.get("Host", "")) or ""
-        problem = refused(fields, host, names=self._names, token=self._token)
+        problem = refused(fields, host, names=self._names, token=self.token)
         if problem is None:
             return None
         refusal = problem.refusal

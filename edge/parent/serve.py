@@ -3,7 +3,8 @@
 import asyncio
 import os
 import resource
-from collections.abc import Coroutine
+import signal
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,8 @@ _logger: Final = log.logger("parent")
 
 async def serve(config: ParentConfig) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is under way, and return.
+
+    SIGHUP has it read the files of its token and its credentials again; all other options wait for a restart.
 
     :raises OperatorError: the machine or the configuration does not allow it.
     """
@@ -85,6 +88,7 @@ async def serve(config: ParentConfig) -> None:
     )
     admin = Door(pages.app(), ADMIN_CONNECTIONS)
     tasks = Tasks(counters)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _read_again, config, sources, pages)
     try:
         where = await admin.listen("admin_listen", config.admin_address, _sockets(held, admin=True))
         log.announce(f"nunatak parent: operators' pages on {where}")
@@ -108,6 +112,21 @@ async def serve(config: ParentConfig) -> None:
         for disk in disks:
             disk.close()
         lock.close()
+        if ending.asked.is_set():
+            ending.over()
+
+
+def _read_again(config: ParentConfig, sources: Sequence[WebSource], pages: Pages) -> None:
+    """What cannot be used is said, and changes nothing."""
+    try:
+        credentials, token = read_credentials(config.registry_auth), config.admin_secret
+    except OperatorError as error:
+        _logger.error(log.line("not_reloaded", error=error))
+        return
+    for source in sources:
+        source.show(credentials)
+    pages.token = token
+    _logger.info(log.line("reloaded"))
 
 
 def _rooms(config: ParentConfig) -> tuple[tuple[str, int], tuple[str, int]]:

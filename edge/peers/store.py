@@ -68,25 +68,26 @@ class PeerStore:
 
         :raises OriginError: as the inner store does.
         """
-        members = self._asking.members
+        members, left_s = self._asking.members, self._timeout_s
         if not (load.for_peer or not members.here):
             for owner in members.owners.of(ref.digest.encode()):
                 if owner == members.here:
                     break
                 asked = self._asking.of(owner)
-                if asked is not None and (data := await self._from(asked, ref)) is not None:
+                left_s /= 2  # the others, and the sources, get their time, too
+                if asked is not None and (data := await self._from(asked, ref, left_s)) is not None:
                     load.from_peer = True
                     return data
         return await self._inner.get(ref, load)
 
-    async def _from(self, asked: Asked, ref: Ref) -> bytes | None:
+    async def _from(self, asked: Asked, ref: Ref, timeout_s: float) -> bytes | None:
         """What an owner has of it, verified; None for nothing."""
         try:
             link = await asked.link()
         except PeerFailed:
             return self._nothing("unreachable")
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 data = await _fetched(link, ref)
         except (PeerFailed, TimeoutError):
             asked.failed()

@@ -5,7 +5,8 @@ One fetch goes through steps, each of which asks sources until one begins to ans
 - they are asked in order, those that are open (`health`) after all others;
 - one that is silent for longer than nearly all were lately is hedged by the next (`hedging`): the first that answers is
   read, the others are cancelled;
-- where an answer breaks off, or nothing comes of it any more, the next step goes on from there, elsewhere if possible;
+- where an answer breaks off, nothing comes of it any more, or it takes more than half of the time that is left while
+  others might give it, the next step goes on from there, elsewhere if possible;
 - what does not verify is a failure of who gave it. Bytes of one source alone rule that source out for this blob; where
   several gave parts of it, all of it is fetched again, of one after the other: from then on what breaks off is not gone
   on with. A parent that was lied to breaks off before the end each time, and no true rest would make that right.
@@ -214,11 +215,12 @@ class _Fetch:
 
     async def _read(self, source: BlobSource, opened: Opened) -> None:
         """:raises OriginError: it broke off, or is not what was asked for."""
-        chunks = aiter(opened.chunks)
+        chunks, began_s = aiter(opened.chunks), self._loop.time()
+        share_s = began_s + (self._give_up_s - began_s) / 2  # until then: who gives a byte now and then is no stall
         while True:
-            stalled_s = self._loop.time() + self._hedging.stall_s if self._left else self._give_up_s
+            until_s = min(self._loop.time() + self._hedging.stall_s, share_s) if self._left else self._give_up_s
             try:
-                async with asyncio.timeout_at(min(stalled_s, self._give_up_s)):
+                async with asyncio.timeout_at(until_s):
                     chunk = await anext(chunks, None)
             except TimeoutError as error:
                 raise self._too_late(source) from error

@@ -83,6 +83,10 @@ class WebSource:
         """See `Early`."""
         await connect(self._opened_session(), self._place.base, count)
 
+    def show(self, credentials: Credentials) -> None:
+        """Go by other credentials from the next request for a token on."""
+        self._tokens = Tokens(credentials, self._host)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:

@@ -59,3 +59,4 @@ async def serve_until_told(
                         task.cancel()
     except* OperatorError as refused:
         raise refused.exceptions[0] from None
+    ending.over()

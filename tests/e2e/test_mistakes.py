@@ -52,6 +52,11 @@ def origin(folder: Path, **options: str) -> list[str]:
     return ["origin", *(part for name, value in given.items() for part in (f"--{name}", value))]
 
 
+def parent(**options: str) -> list[str]:
+    given = {"source": "http://127.0.0.1:9", "cache": "cache", "listen": "127.0.0.1:0"} | options
+    return ["parent", *(part for name, value in given.items() for part in (f"--{name}", value))]
+
+
 def refused(done: subprocess.CompletedProcess[str], message: str) -> None:
     """In one line, after what the command's log may say."""
     said = [line for line in done.stderr.splitlines() if line.startswith("nunatak: ")]
@@ -196,10 +201,12 @@ DAEMONS = pytest.mark.parametrize("kind", ["edge", "origin"])
 
 
 def words_of(kind: str, keys: Path, **options: str) -> list[str]:
-    return (edge if kind == "edge" else origin)(keys, **options)
+    return parent(**options) if kind == "parent" else (edge if kind == "edge" else origin)(keys, **options)
 
 
-@pytest.mark.parametrize(("kind", "number"), [("edge", signal.SIGTERM), ("origin", signal.SIGINT)])
+@pytest.mark.parametrize(
+    ("kind", "number"), [("edge", signal.SIGTERM), ("origin", signal.SIGINT), ("parent", signal.SIGTERM)]
+)
 def test_signals(daemon: Callable[..., Daemon], keys: Path, kind: str, number: signal.Signals) -> None:
     """A hang-up ends nothing, when it is early neither; the end may be asked for more than once."""
     one = daemon(words_of(kind, keys))
@@ -215,7 +222,7 @@ def test_signals(daemon: Callable[..., Daemon], keys: Path, kind: str, number: s
     one.process.send_signal(signal.SIGHUP)
     one.ready()
     os.killpg(one.process.pid, signal.SIGHUP)
-    words = {"edge": "event=hangup", "origin": "the tokens were read again"}
+    words = {"edge": "event=hangup", "origin": "the tokens were read again", "parent": "event=reloaded"}
     eventually(lambda: words[kind] in one.text, "it reads again")
     assert one.end(number, number) == 0
     assert "Traceback" not in one.text

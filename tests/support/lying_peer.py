@@ -21,7 +21,6 @@ class LyingPeer:
     def __init__(self, folder: Path) -> None:
         self.identity = load_identity(folder)
         self.answer = b""  # to what is not a greeting; "": nothing is said
-        self.drip_s: float | None = None  # between two bytes of the answer
         self.asked: list[bytes] = []  # heads that were no greetings
         self.after: list[bytes] = []  # what came on a connection behind such a head
         self._over = threading.Event()
@@ -69,18 +68,9 @@ class LyingPeer:
                     connection.sendall(GREETED)
                     continue
                 self.asked.append(head)
-                self._lie(connection)
+                connection.sendall(self.answer)
                 while data := connection.recv(1 << 16):
                     self.after.append(data)
-                return
-
-    def _lie(self, connection: ssl.SSLSocket) -> None:
-        if self.drip_s is None:
-            connection.sendall(self.answer)
-            return
-        for at in range(len(self.answer)):
-            connection.sendall(self.answer[at : at + 1])
-            if self._over.wait(self.drip_s):
                 return
 
 

@@ -11,6 +11,7 @@ from vmimage.manifest import digest_of
 
 BLOB = bytes(range(256)) * 64
 HALF = len(BLOB) // 2
+DRIP_S = 0.02
 REF = Ref("blobs", digest_of(BLOB), len(BLOB))
 
 
@@ -18,8 +19,8 @@ class Scripted:
     """A source of one blob.
 
     :param script: a word for each request, the last one for all that follow: ok, missing, refused, away, busy, silent
-        (never answers), half (breaks off), half-lie (other bytes, and breaks off), stall (stops in the middle), lie
-        (other bytes), long (more bytes), short.
+        (never answers), half (breaks off), half-lie (other bytes, and breaks off), stall (stops in the middle), drip (a byte
+        now and then), lie (other bytes), long (more bytes), short.
     :param sized: whether it says how long the blob is.
     """
 
@@ -53,6 +54,10 @@ class Scripted:
 
     async def _chunks(self, word: str, first: int) -> AsyncIterator[bytes]:
         data = {"lie": BLOB[::-1], "half-lie": BLOB[::-1], "long": BLOB + b"x", "short": BLOB[:-1]}.get(word, BLOB)
+        if word == "drip":
+            for at in range(first, len(data)):
+                yield data[at : at + 1]
+                await asyncio.sleep(DRIP_S)
         for chunk in _pieces(data[first : HALF if word in ("half", "half-lie", "stall") else None]):
             yield chunk
             await asyncio.sleep(0)  # who reads what has come does so

@@ -174,6 +174,23 @@ def test_a_body_that_stops_is_gone_on_with_elsewhere() -> None:
     assert results(counters) == {(0, "timeout"): 1, (1, "ok"): 1}
 
 
+def test_a_body_that_comes_a_byte_at_a_time_is_gone_on_with_elsewhere_while_there_is_time() -> None:
+    """None of its silences is long enough to be one."""
+    sources = of("drip", "ok")
+    (data,), counters = fetched(sources, quick=True, timeout_s=2.0)
+    assert data == BLOB
+    assert len(sources[1].asked) == 1
+    assert 0 < sources[1].asked[0] < HALF, "from where the first was left"
+    assert results(counters) == {(0, "timeout"): 1, (1, "ok"): 1}
+
+
+def test_one_that_drips_alone_has_all_of_the_time() -> None:
+    sources = of("drip")
+    with pytest.raises(OriginTimeout):
+        fetched(sources, timeout_s=0.2)
+    assert sources[0].asked == [0]
+
+
 def test_one_that_is_silent_alone_ends_at_the_deadline() -> None:
     sources = of("silent")
     with pytest.raises(OriginTimeout, match=r"no complete answer in 0\.05 s"):

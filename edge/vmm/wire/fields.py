@@ -68,7 +68,7 @@ def load_object(what: str, data: bytes, keys: set[str]) -> dict[str, Any]:
 
     :raises FormatError: anything else.
     """
-    found = require_object(what, load_json(what, data, JSON_MAX), keys)
+    found = require_object(what, load_json(what, data, JSON_MAX, finite=False), keys)
     if dump(found) != data:
         refuse(what, "the one spelling of it", data)
     return found
