@@ -80,6 +80,7 @@ class Metadata:
         self._absent: TTLCache[str, Missing] = TTLCache(ABSENT_MAX, negative_s)
         self._anew = Allowance(ANEW, clock)
         self._timestamp = KeptTimestamp.read(disk.get(TIMESTAMP))
+        self.on_fetch: Callable[[], None] = lambda: None  # somebody looks up what is not here: blobs follow
 
     async def find(self, name: str, *, anew: bool = False) -> File:
         """A file of the catalogue.
@@ -138,6 +139,8 @@ class Metadata:
     async def _load(self, name: str, *, anew: bool) -> File:
         data = None if anew else await self._in_thread(self._disk.get, name)
         how = "hit; detail=disk"
+        if data is None:
+            self.on_fetch()
         if data is None:
             try:
                 _, data, _ = await self._fetched(name, None)

@@ -70,6 +70,7 @@ async def serve(config: ParentConfig) -> None:
         negative_s=config.negative,
         stale_s=config.stale,
     )
+    metadata.on_fetch = fetching.expect
     parent = Parent(blobs, metadata, f"nunatak-{os.urandom(8).hex()}", counters)
     feeds = [place.base for place in config.places if place.kind == "origin"]
     passing = Passing(SseFeed(feeds), HttpLog(feeds, fields_onward), metadata.look) if feeds else None
