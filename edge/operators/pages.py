@@ -202,7 +202,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "catalogue_expired": float(supervisor.directory.expired),
         **_ends(supervisor),
         "catalogue_age_seconds": -1.0 if (ago := supervisor.directory.looked_ago_s) is None else ago,
-        "fleet_settings": supervisor.settings_number(),
+        "fleet_settings_version": supervisor.settings_number(),
         "feed_applied": supervisor.heard.applied,
         "feed_lag_seconds": supervisor.heard.lag_s,
     }

@@ -19,8 +19,8 @@ class Scripted:
     """A source of one blob.
 
     :param script: a word for each request, the last one for all that follow: ok, missing, refused, away, busy, silent
-        (never answers), half (breaks off), half-lie (other bytes, and breaks off), stall (stops in the middle), drip (a byte
-        now and then), lie (other bytes), long (more bytes), short.
+        (never answers), half (breaks off), half-lie (other bytes, and breaks off), stall (stops in the middle), drip
+        (a byte now and then), lie (other bytes), long (more bytes), short.
     :param sized: whether it says how long the blob is.
     """
 
