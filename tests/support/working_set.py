@@ -8,9 +8,9 @@ from collections.abc import Collection
 from typing import Any, Final
 
 import zstandard
-from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc
 
-from edge.vmm.engines.unicorn import UnicornEngine
+from edge.vmm.engines import unicorn as engines
 from edge.vmm.shells.shell import Image
 from tests.support import guests, workers
 from vmimage import abi, snapshot
@@ -20,24 +20,34 @@ LEVEL: Final = 19  # as images are compressed
 PAGE_BITS: Final = abi.PAGE_SIZE.bit_length() - 1
 
 
+MADE: Final[list[Uc]] = []  # the engines that were made, the last one last
+TOUCHED: Final[set[int]] = set()  # numbers of pages
+
+
+def made(*given: Any) -> Uc:
+    """Unicorn, which is known here from now on."""
+    MADE.append(Uc(*given))
+    return MADE[-1]
+
+
+def _on_block(_: Any, address: int, size: int, __: Any) -> None:
+    TOUCHED.update(range(address >> PAGE_BITS, (address + size - 1 >> PAGE_BITS) + 1))
+
+
+def _on_access(_: Any, __: int, address: int, *___: Any) -> None:
+    TOUCHED.add(address >> PAGE_BITS)
+
+
 def touched_by_a_request(image: Image) -> set[int]:
     """Numbers of the pages that a machine touches from its start to the end of its first answer."""
-    guest, found = guests.Guest(image), set[int]()
-    engine = guest.shell.engine
-    assert isinstance(engine, UnicornEngine)
-
-    def on_block(_: Any, address: int, size: int, __: Any) -> None:
-        found.update(range(address >> PAGE_BITS, (address + size - 1 >> PAGE_BITS) + 1))
-
-    def on_access(_: Any, __: int, address: int, *___: Any) -> None:
-        found.add(address >> PAGE_BITS)
-
-    engine._uc.hook_add(UC_HOOK_BLOCK, on_block)
-    engine._uc.hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, on_access)
+    guest = guests.Guest(image)
+    MADE[-1].hook_add(UC_HOOK_BLOCK, _on_block)
+    MADE[-1].hook_add(UC_HOOK_MEM_READ | UC_HOOK_MEM_WRITE, _on_access)
+    TOUCHED.clear()
     stream = guest.send("/")
     guest.run()
     assert guest.responses[stream].status == 200
-    return found
+    return set(TOUCHED)
 
 
 def told(name: str, base: ImageBundle, touched: Collection[int]) -> str:
@@ -51,6 +61,8 @@ def told(name: str, base: ImageBundle, touched: Collection[int]) -> str:
 
 def main() -> None:
     """Measure and print."""
+    vars(made)["release_handle"] = Uc.release_handle
+    vars(engines)["Uc"] = made
     hello = guests.image_of(guests.EXAMPLES / "hello.c")
     print(told("C hello", guests.baker().base, touched_by_a_request(hello)))
     for name in ("hello.js", "json.js"):
