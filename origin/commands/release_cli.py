@@ -22,6 +22,7 @@ from origin.commands.shared import (
     written_choice,
 )
 from origin.commands.waiting import WaitOption, wait_for_edges
+from vmimage.canonical import is_name
 from vmimage.errors import FormatError, PublisherError
 from vmimage.release import BOUNDS, STICKY, Gates, percent_text, share_of
 from vmimage.text import plain
@@ -94,15 +95,12 @@ def start(
 ) -> None:
     """Let a part of a service's visitors get a new image. An edge that finds it bad stops it there by itself."""
     from origin.publish.releases import Plan
-    from vmimage.manifest import is_name
 
     by_word = {word: word for word in STICKY}
     if sticky not in by_word:
         raise PublisherError(f"--sticky: {' or '.join(STICKY)} expected, got {sticky!r}")
-    if wrong := [name for name in pop or () if not is_name(name)]:
-        raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
-    plan = Plan(share_named(percent), tuple(pop or ()), gates, by_word[sticky], choose)
+    plan = Plan(share_named(percent), pops_named(pop), gates, by_word[sticky], choose)
     _begin(image, service, plan, origin, keys, token_file, plain_http, wait)
 
 
@@ -248,6 +246,18 @@ def share_named(text: str, option: str = "--percent") -> int:
         return share_of(text)
     except FormatError as error:
         raise PublisherError(f"{option}: {error}") from None
+
+
+def pops_named(names: Iterable[str] | None) -> tuple[str, ...]:
+    """POPs as `--pop` has them; none for all.
+
+    :raises PublisherError: no name of a POP.
+    """
+    pops = tuple(names or ())
+    for name in pops:
+        if not is_name(name):
+            raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {name!r}")
+    return pops
 
 
 def _begin(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from origin.commands.release_cli import PopOption, gate_option, share_named
+from origin.commands.release_cli import PopOption, gate_option, pops_named, share_named
 from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
 from origin.commands.waiting import WaitOption, wait_for_edges
 from vmimage.errors import PublisherError
@@ -59,14 +59,11 @@ def start(
     """
     from edge.config.fleet_settings import read_file
     from origin.publish import fleet_settings
-    from vmimage.manifest import is_name
 
     with file.open("rb") as opened:
         values = read_file(str(file), opened.read(BYTES_MAX + 1))
-    if wrong := [name for name in pop or () if not is_name(name)]:
-        raise PublisherError(f"--pop: 1 to 63 of a-z 0-9 . _ - expected, got {wrong[0]!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
-    plan = fleet_settings.Plan(share_named(percent), tuple(pop or ()), gates)
+    plan = fleet_settings.Plan(share_named(percent), pops_named(pop), gates)
     _carry_out(lambda by: fleet_settings.start(by, values, plan), origin, keys, token_file, plain_http, wait)
 
 

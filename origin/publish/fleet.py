@@ -52,12 +52,7 @@ def released(service: str) -> Exchange[dict[str, Any]]:
     :raises PublisherError: a token that may not read of it.
     :raises OriginError: no proper answer.
     """
-    [response] = yield [Request("GET", f"/fleet/releases/{service}")]
-    expect(response, 200, "release")
-    found = _object(response)
-    if not isinstance(found.get("edges"), list) or not all(isinstance(each, dict) for each in found["edges"]):
-        raise OriginError("release: a list of edges expected: is it an origin?")
-    return found
+    return (yield from _reported("release", f"/fleet/releases/{service}"))
 
 
 def settings_reported() -> Exchange[dict[str, Any]]:
@@ -66,11 +61,15 @@ def settings_reported() -> Exchange[dict[str, Any]]:
     :raises PublisherError: another token than the operator's.
     :raises OriginError: no proper answer.
     """
-    [response] = yield [Request("GET", "/fleet/settings")]
-    expect(response, 200, "settings")
+    return (yield from _reported("settings", "/fleet/settings"))
+
+
+def _reported(what: str, path: str) -> Exchange[dict[str, Any]]:
+    [response] = yield [Request("GET", path)]
+    expect(response, 200, what)
     found = _object(response)
     if not isinstance(found.get("edges"), list) or not all(isinstance(each, dict) for each in found["edges"]):
-        raise OriginError("settings: a list of edges expected: is it an origin?")
+        raise OriginError(f"{what}: a list of edges expected: is it an origin?")
     return found
 
 
