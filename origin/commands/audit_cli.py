@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from origin.commands.shared import JsonOption
-from vmimage.errors import OperatorError, VerificationError
+from vmimage.errors import OperatorError, OriginError, VerificationError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
     from origin.publish.auditor import Alarm, Known, Look
@@ -56,9 +56,10 @@ def audit(
 
     It ends with status 1 and says why where it finds two snapshots of one version, a second log, a shorter log, or a
     snapshot without an entry. What was known before stays in the state, with the checkpoint that its signer cannot
-    deny.
+    deny. An origin that gives no proper answer is named, and the others are looked at all the same; with --every it is
+    asked again then, else this, too, ends with status 1.
     """
-    from origin.publish.auditor import read_state
+    from origin.publish.auditor import UNREACHABLE, read_state
 
     known = read_state(_read(state)) if state.exists() else {}
     root = _read(trust)
@@ -67,7 +68,8 @@ def audit(
         known |= {url: found.known for url, found in looks.items()}
         _keep(state, known)
         _say(looks, alarms, as_json=as_json)
-        if any(alarms.values()):
+        kinds = {alarm.kind for found in alarms.values() for alarm in found}
+        if kinds - {UNREACHABLE} or (kinds and not every):
             raise typer.Exit(ALARMED)
         if not every:
             return
@@ -90,25 +92,30 @@ def _look_at(
 
 
 def _look(url: str, root: bytes, known: Mapping[str, Known], grace_s: int) -> tuple[Look | None, list[Alarm]]:
-    from origin.publish.auditor import Alarm, Known, look
+    from origin.publish.auditor import LOOK_S, UNREACHABLE, Alarm, Known, look
     from origin.publish.client import carry_out
 
     until = time.monotonic() + grace_s
     while True:
         try:
-            found = carry_out(look([root], known.get(url, Known())), url=url)
+            found = carry_out(look([root], known.get(url, Known())), url=url, within_s=LOOK_S)
         except VerificationError as error:
             return None, [Alarm("unverifiable", str(error))]
+        except OriginError as error:
+            return None, [Alarm(UNREACHABLE, str(error))]
         if [alarm.kind for alarm in found.alarms] != ["unlogged"] or time.monotonic() >= until:
             return found, list(found.alarms)
         time.sleep(ENTRY_PAUSE_S)
 
 
 def _compared(url: str, smaller: Look, larger: Look) -> list[Alarm]:
-    from origin.publish.auditor import compare
+    from origin.publish.auditor import LOOK_S, UNREACHABLE, Alarm, compare
     from origin.publish.client import carry_out
 
-    return carry_out(compare(smaller.checkpoint, larger.checkpoint), url=url)
+    try:
+        return carry_out(compare(smaller.checkpoint, larger.checkpoint), url=url, within_s=LOOK_S)
+    except OriginError as error:
+        return [Alarm(UNREACHABLE, str(error))]
 
 
 def _say(looks: Mapping[str, Look], alarms: Mapping[str, list[Alarm]], *, as_json: bool) -> None:

@@ -12,6 +12,10 @@ entries since the last look, and finds
     shrunk         fewer entries than before
     fork           entries that are not those before with more behind them, here or at another source
 
+Whoever is looked at may be the liar: of a log that grows there are a few bundles in memory at a time, however many
+entries its checkpoint speaks of, and `LOOK_S` bounds the time. Who gives no answer within that is `unreachable`, which
+is no alarm by itself: but as long as it lasts nobody knows what others are shown.
+
 What was known before stays known where there is an alarm about the log, so that the next look finds it again.
 """
 
@@ -19,6 +23,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from tuf.api.metadata import Key, Root, Snapshot, Timestamp
@@ -33,6 +38,8 @@ from vmimage.trust import follow, verify_top
 
 RECENT: Final = 1000  # entries whose hashes are remembered: whoever serves an older snapshot is rolled back
 BUNDLES_AT_ONCE: Final = 8
+LOOK_S: Final = 600.0  # for one look; a log of a million entries, seen for the first time, takes some thirty
+UNREACHABLE: Final = "unreachable"
 
 _Requests = Generator[Sequence[Request], Sequence[Response], "Look"]
 _T = TypeVar("_T")
@@ -177,18 +184,20 @@ def _grown(
     wrong = yield from _consistent(size, known.frontier.root, checkpoint)
     if wrong:
         return known, wrong
-    added = yield from _entries(size, checkpoint.size)
-    frontier = known.frontier.grown(map(leaf_hash, added))
+    frontier, version, recent, doubled = known.frontier, known.version, dict(known.recent), ""
+    while frontier.size < checkpoint.size:
+        added = yield from _entries(frontier.size, checkpoint.size)
+        frontier = frontier.grown(map(leaf_hash, added))
+        for entry in map(parse_entry, added):
+            if entry.version <= version and not doubled:
+                doubled = f"an entry of a snapshot after {version} expected, got one of {entry.version}"
+            version = entry.version
+            recent[version] = entry.sha256
+        recent = dict(list(recent.items())[-RECENT:])
     if frontier.root != checkpoint.root:
         return known, [Alarm("fork", f"the entries that the root over {checkpoint.size} is of expected, got others")]
-    version, recent = known.version, dict(known.recent)
-    for entry in map(parse_entry, added):
-        if entry.version <= version:
-            text = f"an entry of a snapshot after {version} expected, got one of {entry.version}"
-            return known, [Alarm("two_snapshots", text)]
-        version = entry.version
-        recent[version] = entry.sha256
-    recent = dict(list(recent.items())[-RECENT:])
+    if doubled:
+        return known, [Alarm("two_snapshots", doubled)]
     return Known(note, checkpoint.log, frontier, version, known.served, recent), []
 
 
@@ -210,16 +219,15 @@ def _consistent(
 
 
 def _entries(first: int, size: int) -> Generator[Sequence[Request], Sequence[Response], list[bytes]]:
+    """Entries from a number on, of a log of `size`: those of the next bundles."""
+    numbers = range(first // WIDTH, min(first // WIDTH + BUNDLES_AT_ONCE, -(-size // WIDTH)))
+    names = [tile_name(None, number, min(WIDTH, size - number * WIDTH)) for number in numbers]
+    responses = yield [Request("GET", f"/log/{name}") for name in names]
+    files = {name: response.body for name, response in zip(names, responses, strict=True) if _is_there(response)}
     found: list[bytes] = []
-    while first < size:
-        numbers = range(first // WIDTH, min(first // WIDTH + BUNDLES_AT_ONCE, -(-size // WIDTH)))
-        names = [tile_name(None, number, min(WIDTH, size - number * WIDTH)) for number in numbers]
-        responses = yield [Request("GET", f"/log/{name}") for name in names]
-        files = {name: response.body for name, response in zip(names, responses, strict=True) if _is_there(response)}
-        for _ in numbers:
-            some = yield from _reading(lambda read, at=first: entries_of(at, size, read), files)  # type: ignore[misc]
-            found += some
-            first += len(some)
+    for _ in numbers:
+        some = yield from _reading(partial(entries_of, first + len(found), size), files)
+        found += some
     return found
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import uvloop
@@ -31,6 +31,7 @@ def carry_out(
     progress: Progress | None = None,
     plain_http: bool = False,
     registry: Elsewhere | None = None,
+    within_s: float | None = None,
 ) -> _Result:
     """Run an exchange against the origin at `url` and return its result.
 
@@ -38,6 +39,7 @@ def carry_out(
     :param progress: called with (bytes sent, bytes known to be sent in all) as uploads go on.
     :param plain_http: whether the token may go over a network as it is.
     :param registry: that stands in for the origin's repository `images`; None: the origin.
+    :param within_s: for all of it; None where the origin is trusted not to give a byte now and then for ever.
     :raises OriginUnreachable, OriginTimeout: no connection, or silence.
     :raises OriginError, PublisherError: as the exchange decides.
     """
@@ -48,7 +50,15 @@ def carry_out(
     if token is not None:
         refuse_plain_http(url, plain_http)
     shell = _Shell(url.rstrip("/"), token, progress or (lambda done, total: None), registry)
-    return uvloop.run(shell.run(exchange))
+    return uvloop.run(_in_time(shell.run(exchange), url, within_s))
+
+
+async def _in_time(work: Coroutine[Any, Any, _Result], url: str, within_s: float | None) -> _Result:
+    try:
+        async with asyncio.timeout(within_s):
+            return await work
+    except TimeoutError:
+        raise OriginTimeout(f"all answers of {url} within {within_s:g} seconds expected") from None
 
 
 def _why(error: OSError) -> str:

@@ -3,10 +3,14 @@
 The thief here is an origin of its own on a copy of the store, with the same keys: all that it says is properly signed.
 """
 
+import http.server
 import json
 import shutil
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +23,8 @@ from typer.testing import CliRunner
 from edge.main import build_app
 from origin.keys import load_signer, load_top
 from origin.model.exchange import Request, Response
-from origin.publish.auditor import Known, Look, compare, look, read_state, write_state
+from origin.publish import auditor
+from origin.publish.auditor import BUNDLES_AT_ONCE, Known, Look, compare, look, read_state, write_state
 from origin.publish.client import carry_out
 from origin.publish.publish import publish
 from origin.publish.renew import Plan, renew
@@ -30,7 +35,7 @@ from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origi
 from vmimage.checkpoint import Checkpoint, Entry, parse_entry, sign_checkpoint
 from vmimage.errors import OperatorError, VerificationError
 from vmimage.merkle import root_of
-from vmimage.tiles import entries_of, grown, hashes_of
+from vmimage.tiles import WIDTH, entries_of, grown, hashes_of, tile_name
 
 Files = Callable[[str], bytes | None]
 _T = TypeVar("_T")
@@ -255,6 +260,87 @@ def test_origins_over_one_store_write_one_log(keys: Keys) -> None:
             found = answered(look([keys.root], Known()), files)
             assert (kinds(found), found.served.version) == ([], number + 2)
     assert found.checkpoint.size == 5
+
+
+def test_a_log_without_end_takes_no_memory_for_each_entry(honest: Path, keys: Keys) -> None:
+    entries = [Entry(version, f"{version:064x}", 9).encode() for version in range(1, WIDTH + 1)]
+    bundle = grown(0, entries, lambda name: None)[tile_name(None, 0)]
+    note = sign_checkpoint(Checkpoint("nunatak/any", 10**14, bytes(32)), keys.online.snapshot)
+    exchange, files = look([keys.root], Known()), served(honest)
+    group, seen = next(exchange), 0
+
+    def read(path: str) -> bytes | None:
+        return note if path == "log/checkpoint" else bundle if "entries" in path else files(path)
+
+    def go_on(until: int) -> None:
+        nonlocal group, seen
+        while seen < until:
+            bodies = [read(request.path.removeprefix("/")) for request in group]
+            seen += sum(body is bundle for body in bodies)
+            group = exchange.send([Response(404 if body is None else 200, body or b"") for body in bodies])
+
+    go_on(4 * BUNDLES_AT_ONCE)
+    tracemalloc.start()
+    try:
+        go_on(24 * BUNDLES_AT_ONCE)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    exchange.close()
+    assert held < 3 * BUNDLES_AT_ONCE * len(bundle), "of 20 times as many"
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_who_gives_a_byte_now_and_then_does_not_keep_others_from_being_looked_at(
+    honest: Path, keys: Keys, tmp_path: Path, every: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditor, "LOOK_S", 0.5)
+    monkeypatch.setattr(time, "sleep", _end)  # instead of the next look
+    (tmp_path / "root.json").write_bytes(keys.root)
+    with closing(Store(honest)) as store, running_origin(store, keys) as url, _dripping() as slow:
+        words = ["audit", "--trust", str(tmp_path / "root.json"), "--state", str(tmp_path / "state"), "--json"]
+        words += ["--every", "1"] if every else []
+        result = CliRunner().invoke(build_app(), [*words, f"--origin={slow}", f"--origin={url}"])
+    said = {line["origin"]: line for line in map(json.loads, result.stdout.splitlines())}
+    assert [alarm["kind"] for alarm in said[slow]["alarms"]] == ["unreachable"]
+    assert (said[url]["alarms"], said[url]["snapshot"]) == ([], 4)
+    assert read_state((tmp_path / "state").read_bytes()).keys() == {url}
+    assert result.exit_code == (_NEXT_LOOK if every else 1)
+
+
+_NEXT_LOOK = 99
+
+
+def _end(seconds: float) -> None:
+    raise SystemExit(_NEXT_LOOK)
+
+
+@contextmanager
+def _dripping() -> Iterator[str]:
+    """The URL of a server that answers with a head, and then with a byte in a tenth of a second."""
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            with suppress(OSError):
+                while not over.wait(0.1):
+                    self.wfile.write(b" ")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
 
 
 def test_the_command_ends_with_1_where_somebody_was_lied_to(
