@@ -19,6 +19,7 @@ from vmimage.terms import COUNT_MAX
 
 MEMBERS_MAX: Final = 1000  # of one POP
 MEMBERSHIP_MAX: Final = 512 << 10  # bytes
+WEIGHT_MAX: Final = 1000.0
 _TYPE: Final = "membership"
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -36,6 +37,7 @@ class Member:
     machines: int  # in workers
     free_bytes: int  # of the memory for machines
     seen_ms: int  # when it was heard of last, milliseconds since 1970 by the origin's clock
+    weight: float = 1.0  # of the POP's keys it has a share by this; said only where it is another than 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,19 @@ def sign_membership(membership: Membership, signer: Signer) -> bytes:
     """
     fields = {
         "at_ms": membership.at_ms,
-        "members": [{name: getattr(each, name) for name in Member.__slots__} for each in membership.members],
+        "members": list(map(_fields, membership.members)),
         "origin": membership.origin,
         "pop": membership.pop,
     }
     _parse({"_type": _TYPE, **fields})
     return sign_document(_TYPE, fields, signer)
+
+
+def _fields(member: Member) -> dict[str, Any]:
+    fields = {name: getattr(member, name) for name in Member.__slots__}
+    if member.weight == 1:
+        del fields["weight"]
+    return fields
 
 
 def parse_membership(data: bytes, root: Root) -> Membership:
@@ -86,7 +95,8 @@ def _parse(value: object) -> Membership:
 
 
 def _member(value: object, pop: str) -> Member:
-    fields = require_object("member", value, set(Member.__slots__))
+    said = {"weight": 1.0, **value} if isinstance(value, dict) else value
+    fields = require_object("member", said, set(Member.__slots__))
     _name("id", fields["id"])
     if fields["pop"] != pop:
         refuse("member pop", pop, fields["pop"])
@@ -100,7 +110,14 @@ def _member(value: object, pop: str) -> Member:
         require_integer(f"member {name}", fields[name], 0, COUNT_MAX)
     if type(fields["requests_s"]) not in (int, float) or not 0 <= fields["requests_s"] <= 1e9:
         refuse("member requests_s", "a rate", fields["requests_s"])
+    if not is_weight(fields["weight"]):
+        refuse("member weight", f"a number above 0 and at most {WEIGHT_MAX:g}", fields["weight"])
     return _made(fields)
+
+
+def is_weight(value: object) -> bool:
+    """Whether a value, as JSON has it, is the weight of a member."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= WEIGHT_MAX
 
 
 def _made(fields: Mapping[str, Any]) -> Member:

@@ -82,6 +82,10 @@ class Listed:
         if time.time() - found.at_ms / 1000 > AGE_MAX_S:
             return f"a list of the last {AGE_MAX_S:g} s expected, got an older one, or a clock is wrong"
         self._at_ms = found.at_ms
-        peers = [Peer(each.id, each.pop, each.peer, each.sha256, 1.0, each.requests_s) for each in found.members]
-        self._members.take([each for each in peers if each.address], self._name)
+        peers = [
+            Peer(each.id, each.pop, each.peer, each.sha256, float(each.weight), each.requests_s)
+            for each in found.members
+            if each.peer
+        ]
+        self._members.take(peers, self._name)
         return ""

@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple
 from edge.peers.placement import Loads, Member, Owners
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
+from vmimage.membership import WEIGHT_MAX, is_weight
 
 FILE_MAX: Final = 512 << 10  # bytes of a list
 MEMBERS_MAX: Final = 1000
-WEIGHT_MAX: Final = 1000.0
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NEEDED: Final = {"id", "pop", "peer", "sha256"}
@@ -116,6 +116,6 @@ def _peer(value: Any) -> Peer:
     if not _SHA256.fullmatch(texts["sha256"]):
         raise ValueError(f"sha256: 64 hexadecimal digits expected, got {texts['sha256']!r:.80}")
     weight = value.get("weight", 1.0)
-    if type(weight) not in (int, float) or not 0 < weight <= WEIGHT_MAX:
+    if not is_weight(weight):
         raise ValueError(f"weight: more than 0 and at most {WEIGHT_MAX:g} expected, got {weight!r:.80}")
     return Peer(texts["id"], texts["pop"], texts["peer"], texts["sha256"], float(weight))

@@ -45,6 +45,14 @@ def add(
             show_default="none",
         ),
     ] = "",
+    weight: Annotated[
+        float,
+        typer.Option(
+            help="Of the edge in its POP: of what its edges have together it has a share by this, so that one with "
+            "twice the memory can have twice as much.",
+            metavar="NUMBER",
+        ),
+    ] = 1.0,
     operator: Annotated[
         str | None,
         typer.Option(
@@ -63,18 +71,22 @@ def add(
     if len(given) != 1:
         raise OperatorError("one of --tenant, --edge and --operator expected: say whom the token is for")
     [(use, name)] = given
-    made, text = add_token(keys / TOKENS_FILE, use, name, datetime.now(UTC), pop)
+    made, text = add_token(keys / TOKENS_FILE, use, name, datetime.now(UTC), pop, weight)
     typer.echo(f"token {made.id} for {made.use} {made.name}; remove it by `nunatak token remove {made.id}`", err=True)
     typer.echo(text)
 
 
 @token.command("list")
 def list_(keys: KeysOption) -> None:
-    """List the tokens: identifier, tenant or edge, and when it was made. The tokens themselves cannot be shown."""
+    """List the tokens: identifier, tenant or edge, when it was made, of an edge its POP, and its weight if it is not 1.
+
+    The tokens themselves cannot be shown.
+    """
     from origin.model.tokens import TOKENS_FILE, load
 
     for entry in load(keys / TOKENS_FILE):
-        typer.echo(" ".join((entry.id, entry.use, entry.name, entry.made, *([entry.pop] if entry.pop else []))))
+        weight = [f"weight={entry.weight:g}"] if entry.weight != 1 else []
+        typer.echo(" ".join((entry.id, entry.use, entry.name, entry.made, *filter(None, (entry.pop,)), *weight)))
 
 
 @token.command()

@@ -95,7 +95,7 @@ class Pages:
             raise OciError(403, "DENIED", f"a heart-beat of edge {edge}, whose token was shown, expected")
         if token.pop not in ("", beat.pop):
             raise OciError(403, "DENIED", f"POP {token.pop}, which the token of edge {edge} is for, expected")
-        self._fleet.hear(beat, self._now(), int(time.time() * 1e3), placed=bool(token.pop))
+        self._fleet.hear(beat, self._now(), int(time.time() * 1e3), weight=token.weight if token.pop else 0.0)
         await self._heard(beat)
         return web.json_response({"seq": self._feed.log.last})
 
@@ -117,11 +117,11 @@ class Pages:
     async def _exchange(self, sharing: Sharing) -> None:
         while True:
             now = self._now()
-            mine = [Heard(known.beat, now - known.at, known.placed) for known in self._fleet.heard_here(now)]
+            mine = [Heard(known.beat, now - known.at, known.weight) for known in self._fleet.heard_here(now)]
             try:
-                for beat, age_s, placed in await asyncio.to_thread(sharing.exchange, mine):
+                for beat, age_s, weight in await asyncio.to_thread(sharing.exchange, mine):
                     at_ms = int((time.time() - age_s) * 1e3)
-                    if self._fleet.told(beat, self._now() - age_s, at_ms, placed=placed):
+                    if self._fleet.told(beat, self._now() - age_s, at_ms, weight=weight):
                         await self._heard(beat)
             except OSError as error:
                 _LOG.warning("other origins are not asked of edges: %s", error)

@@ -28,7 +28,7 @@ class Known:
     at: float  # when it was heard, loop time
     seen_ms: int  # the same, milliseconds since 1970
     here: bool = True  # it spoke to this origin
-    placed: bool = False  # its token says where it is: it may be a peer of others there
+    weight: float = 0.0  # among its peers, by its token; 0: that does not say where it is, and it is nobody's peer
     steps: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=STEPS_MAX))  # numbers, and since when
 
     def reached(self, number: int) -> float | None:
@@ -70,25 +70,25 @@ class Fleet:
         self._pace[edge] = due
         return True
 
-    def hear(self, beat: Heartbeat, now: float, now_ms: int, *, placed: bool = False) -> None:
+    def hear(self, beat: Heartbeat, now: float, now_ms: int, *, weight: float = 0.0) -> None:
         """An edge, whose token was checked, has said how it is.
 
-        :param placed: the token says of which POP it is, and that is what it said.
+        :param weight: among the peers of its POP, which its token says; 0 where that says of no POP.
         """
         known = self._known.get(beat.edge)
         if known is None:
             known = self._known[beat.edge] = Known(beat, now, now_ms)
-        known.beat, known.at, known.seen_ms, known.here, known.placed = beat, now, now_ms, True, placed
+        known.beat, known.at, known.seen_ms, known.here, known.weight = beat, now, now_ms, True, weight
         self._step(known)
 
-    def told(self, beat: Heartbeat, at: float, at_ms: int, *, placed: bool = False) -> bool:
+    def told(self, beat: Heartbeat, at: float, at_ms: int, *, weight: float = 0.0) -> bool:
         """Another origin has heard an edge, at a time of this one's clocks; whether that is news."""
         known = self._known.get(beat.edge)
         if known is not None and at <= known.at + SAME_S:
             return False
         if known is None:
             known = self._known[beat.edge] = Known(beat, at, at_ms)
-        known.beat, known.at, known.seen_ms, known.here, known.placed = beat, at, at_ms, False, placed
+        known.beat, known.at, known.seen_ms, known.here, known.weight = beat, at, at_ms, False, weight
         self._step(known)
         return True
 
@@ -136,9 +136,10 @@ class Fleet:
                 beat.machines,
                 beat.free_bytes,
                 known.seen_ms,
+                known.weight,
             )
             for known in self.live(now)
-            if (beat := known.beat).pop == pop and known.placed
+            if (beat := known.beat).pop == pop and known.weight
         )
         return tuple(found)[:MEMBERS_MAX]
 

@@ -18,6 +18,7 @@ from origin.storage.blobs import BlobStore, Listed
 from vmimage.canonical import refuse, require_integer, require_object
 from vmimage.errors import FormatError, VerificationError
 from vmimage.heartbeat import TTL_S, Heartbeat, parse_heartbeat
+from vmimage.membership import WEIGHT_MAX, is_weight
 from vmimage.online import open_document, sign_document
 from vmimage.terms import COUNT_MAX
 
@@ -38,7 +39,7 @@ class Heard(NamedTuple):
 
     beat: Heartbeat
     age_s: float
-    placed: bool  # as `registry.Known` has it
+    weight: float  # as `registry.Known` has it
 
 
 class Sharing:
@@ -100,7 +101,7 @@ def document(heard: Sequence[Heard], now_s: float, signer: Signer) -> bytes:
     :param now_s: seconds since 1970.
     """
     entries = [
-        {"age_ms": int(each.age_s * 1e3), "beat": each.beat.to_bytes().decode(), "placed": each.placed}
+        {"age_ms": int(each.age_s * 1e3), "beat": each.beat.to_bytes().decode(), "weight": each.weight}
         for each in heard[:HEARD_MAX]
     ]
     return sign_document(_TYPE, {"at_ms": int(now_s * 1e3), "heard": entries}, signer)
@@ -123,10 +124,10 @@ def parse_document(data: bytes, root: Root, now_s: float) -> list[Heard]:
 
 
 def _parse_entry(value: object) -> Heard:
-    entry = require_object(f"{_TYPE} entry", value, {"age_ms", "beat", "placed"})
+    entry = require_object(f"{_TYPE} entry", value, {"age_ms", "beat", "weight"})
     age_ms, text = require_integer(f"{_TYPE} age_ms", entry["age_ms"], 0, COUNT_MAX), entry["beat"]
     if not isinstance(text, str):
         refuse(f"{_TYPE} beat", "a heart-beat as text", text)
-    if not isinstance(entry["placed"], bool):
-        refuse(f"{_TYPE} placed", "true or false", entry["placed"])
-    return Heard(parse_heartbeat(text.encode()), age_ms / 1e3, entry["placed"])
+    if isinstance(entry["weight"], bool) or not (entry["weight"] == 0 or is_weight(entry["weight"])):
+        refuse(f"{_TYPE} weight", f"a number from 0 to {WEIGHT_MAX:g}", entry["weight"])
+    return Heard(parse_heartbeat(text.encode()), age_ms / 1e3, float(entry["weight"]))

@@ -1,7 +1,7 @@
 """Tokens that an origin takes beside those of its key folder: tenants' for uploads, edges' for logs, operators'.
 
     tokens      {"version": 1, "tokens": [{"id", "for", "name", "sha256", "made"}, ...]}, mode 0600, in the key folder;
-                of an edge that has peers "pop" as well
+                of an edge that has peers "pop" as well, and "weight" where that is not 1
 
 A token is "nk" and its identifier and 256 random bits, printed once; the file holds its SHA-256, which for so many bits
 is as good as any slower hash. A file that others may read is refused, as the folder's keys are. A running origin takes
@@ -18,7 +18,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -26,10 +26,12 @@ from typing import Any, Final, Literal, get_args
 from origin.keys import read_private, replace_private
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
+from vmimage.membership import WEIGHT_MAX, is_weight
 
 TOKENS_FILE: Final = "tokens"
 TOKENS_MAX: Final = 10_000
 _FORM: Final = 1
+_TEXTS: Final = ("id", "for", "name", "sha256", "made", "pop")
 _ID: Final = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
@@ -47,6 +49,7 @@ class Token:
     sha256: str
     made: str  # ISO 8601
     pop: str = ""  # of an edge: where it is, and whose peers it may be; "": it is nobody's peer
+    weight: float = 1.0  # of an edge with a POP: of its keys and load it has a share by this
 
 
 class Tokens:
@@ -105,26 +108,35 @@ def load(path: Path) -> list[Token]:
 
 
 def _parse(entry: dict[str, Any]) -> Token:
-    token = Token(entry["id"], entry["for"], entry["name"], entry["sha256"], entry["made"], entry.get("pop", ""))
-    if not all(isinstance(value, str) for value in asdict(token).values()) or token.use not in get_args(For):
+    texts = {"pop": "", **{name: value for name, value in entry.items() if name != "weight"}}
+    if not all(isinstance(value, str) for value in texts.values()) or texts["for"] not in get_args(For):
         raise ValueError
+    use, weight = texts["for"], entry.get("weight", 1.0)
+    token = Token(texts["id"], use, texts["name"], texts["sha256"], texts["made"], texts["pop"], weight)
     if not _ID.fullmatch(token.id) or not _SHA256.fullmatch(token.sha256) or not is_name(token.name):
         raise ValueError
     if token.pop and (token.use != "edge" or not is_name(token.pop)):
         raise ValueError
+    if not is_weight(token.weight) or (token.weight != 1 and not token.pop):
+        raise ValueError
     return token
 
 
-def add(path: Path, use: For, name: str, now: datetime, pop: str = "") -> tuple[Token, str]:
+def add(path: Path, use: For, name: str, now: datetime, pop: str = "", weight: float = 1.0) -> tuple[Token, str]:
     """Make a token; what is known of it, and the token itself, which nobody can say again.
 
     :param pop: of an edge that is to have peers.
-    :raises OperatorError: no such name, too many, or the file cannot be written.
+    :param weight: by which such an edge has a share of what the edges there have together.
+    :raises OperatorError: no such name, no such weight, too many, or the file cannot be written.
     """
     if not is_name(name):
         raise OperatorError(f"--{use}: 1 to 63 of a-z 0-9 . _ - expected, got {name!r}")
     if pop and (use != "edge" or not is_name(pop)):
         raise OperatorError(f"--pop: 1 to 63 of a-z 0-9 . _ - for an edge expected, got {pop!r} for {use} {name}")
+    if not is_weight(weight) or (weight != 1 and not pop):
+        raise OperatorError(
+            f"--weight: a number above 0 and at most {WEIGHT_MAX:g}, for an edge with --pop, expected, got {weight:g}"
+        )
     with _changing(path) as tokens:
         if len(tokens) >= TOKENS_MAX:
             raise OperatorError(
@@ -133,7 +145,7 @@ def add(path: Path, use: For, name: str, now: datetime, pop: str = "") -> tuple[
         id_ = secrets.token_hex(4)
         text = f"nk{id_}.{secrets.token_urlsafe(32)}"
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        token = Token(id_, use, name, sha256, now.isoformat(timespec="seconds"), pop)
+        token = Token(id_, use, name, sha256, now.isoformat(timespec="seconds"), pop, weight)
         tokens.append(token)
     return token, text
 
@@ -151,9 +163,10 @@ def remove(path: Path, id_: str) -> Token:
         raise OperatorError(f"the identifier of a token expected, got {id_[:80]!r}: take one of `nunatak token list`")
 
 
-def _entry(token: Token) -> dict[str, str]:
-    entry = {"id": token.id, "for": token.use, "name": token.name, "sha256": token.sha256, "made": token.made}
-    return entry | ({"pop": token.pop} if token.pop else {})
+def _entry(token: Token) -> dict[str, str | float]:
+    texts = (token.id, token.use, token.name, token.sha256, token.made, token.pop)
+    entry = {name: text for name, text in zip(_TEXTS, texts, strict=True) if text}
+    return entry | ({"weight": token.weight} if token.weight != 1 else {})
 
 
 @contextmanager

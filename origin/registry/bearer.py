@@ -13,6 +13,7 @@ class Holder(NamedTuple):
     name: str  # of a tenant or an edge; "" with the shared token
     token: str  # its identifier; "" of the shared one
     pop: str = ""  # of an edge, where its token says it
+    weight: float = 1.0  # of such an edge among its peers
 
 
 SHARED: Final = Holder("", "")
@@ -32,4 +33,4 @@ def bearer(authorization: str, shared: str | None, tokens: Tokens | None, use: F
         if hmac.compare_digest(digest_of(given.encode("utf-8", "surrogateescape")), expected):
             return SHARED
     found = tokens.find(use, given) if tokens is not None else None
-    return Holder(found.name, found.id, found.pop) if found is not None else None
+    return Holder(found.name, found.id, found.pop, found.weight) if found is not None else None

@@ -27,9 +27,9 @@ class FleetOrigin:
     site: Origin
     keys: Keys
 
-    def token(self, edge: str, pop: str = "") -> str:
+    def token(self, edge: str, pop: str = "", weight: float = 1.0) -> str:
         """A new one of an edge."""
-        return add(self.keys.folder / TOKENS_FILE, "edge", edge, datetime.now(UTC), pop)[1]
+        return add(self.keys.folder / TOKENS_FILE, "edge", edge, datetime.now(UTC), pop, weight)[1]
 
     def tenant_token(self, tenant: str) -> str:
         """A new one of a tenant."""

@@ -13,7 +13,7 @@ from vmimage.canonical import canonical_json
 from vmimage.errors import FormatError, VerificationError
 from vmimage.feed import EVENT_MAX, Event, Mark, fields_of, mark_of, parse_event, sign_event
 from vmimage.heartbeat import HEARTBEAT_MAX, Heartbeat, parse_heartbeat
-from vmimage.membership import Member, Membership, parse_membership, sign_membership
+from vmimage.membership import WEIGHT_MAX, Member, Membership, parse_membership, sign_membership
 from vmimage.online import sign_document
 from vmimage.purges import Purge, parse_purges
 from vmimage.trust import KEY_ROLES, initial_metadata
@@ -155,8 +155,11 @@ def test_a_heartbeat_is_bounded() -> None:
 
 
 def test_a_membership_is_what_was_signed() -> None:
-    membership = Membership(ORIGIN, "fra", 5, (MEMBER, replace(MEMBER, id="edge-2", peer="", sha256="")))
-    assert parse_membership(sign_membership(membership, SIGNERS["snapshot"]), ROOT) == membership
+    members = (MEMBER, replace(MEMBER, id="edge-2", peer="", sha256=""), replace(MEMBER, id="edge-3", weight=2.5))
+    membership = Membership(ORIGIN, "fra", 5, members)
+    signed = sign_membership(membership, SIGNERS["snapshot"])
+    assert parse_membership(signed, ROOT) == membership
+    assert signed.count(b"weight") == 1, "edges of before weights read the list as long as there are none"
     with pytest.raises(VerificationError):
         parse_membership(sign_membership(membership, SIGNERS["timestamp"]), ROOT)
 
@@ -168,9 +171,21 @@ def test_a_membership_is_what_was_signed() -> None:
         (replace(MEMBER, pop="ams"),),
         (replace(MEMBER, sha256=""),),
         (replace(MEMBER, peer="nowhere"),),
+        (replace(MEMBER, weight=0.0),),
+        (replace(MEMBER, weight=WEIGHT_MAX + 1),),
+        (replace(MEMBER, weight=float("nan")),),
         tuple(replace(MEMBER, id=f"edge-{number:04}") for number in range(1001)),
     ],
-    ids=["twice", "another POP", "no certificate", "no address", "too many"],
+    ids=[
+        "twice",
+        "another POP",
+        "no certificate",
+        "no address",
+        "no weight",
+        "too heavy",
+        "no number",
+        "too many",
+    ],
 )
 def test_a_membership_that_is_none_is_not_signed(members: tuple[Member, ...]) -> None:
     with pytest.raises(FormatError):

@@ -11,7 +11,7 @@ BEAT = Heartbeat(edge="edge-1", pop="fra", version="1", applied=3)
 def fleet_of(*beats: Heartbeat, now: float = 0.0) -> Fleet:
     fleet = Fleet()
     for beat in beats:
-        fleet.hear(beat, now, 1000, placed=True)
+        fleet.hear(beat, now, 1000, weight=1.0)
     return fleet
 
 

@@ -37,16 +37,16 @@ def sharing(blobs: Memory, keys: Keys, clock: Time) -> Sharing:
 
 
 def edges(found: Sequence[Heard]) -> dict[str, float]:
-    return {beat.edge: round(age_s, 1) for beat, age_s, placed in found if placed}
+    return {beat.edge: round(age_s, 1) for beat, age_s, weight in found if weight == 2.5}
 
 
 def test_each_origin_knows_what_the_others_have_heard_and_for_how_long(keys: Keys) -> None:
     clock = Time()
     blobs = Memory(clock)
     one, two = (sharing(blobs, keys, clock) for _ in range(2))
-    assert one.exchange([Heard(BEAT, 1.0, True)]) == []
+    assert one.exchange([Heard(BEAT, 1.0, 2.5)]) == []
     clock.now += 2
-    assert edges(two.exchange([Heard(OTHER, 0.5, True)])) == {"fra-1": 3.0}
+    assert edges(two.exchange([Heard(OTHER, 0.5, 2.5)])) == {"fra-1": 3.0}
     assert edges(one.exchange([])) == {"sin-1": 0.5}
     clock.now += TTL_S - 1
     assert edges(two.exchange([])) == {}, "neither is live any more"
@@ -58,7 +58,7 @@ def test_each_origin_knows_what_the_others_have_heard_and_for_how_long(keys: Key
 def test_what_an_origin_left_behind_is_removed(keys: Keys) -> None:
     clock = Time()
     blobs = Memory(clock)
-    sharing(blobs, keys, clock).exchange([Heard(BEAT, 0.0, True)])
+    sharing(blobs, keys, clock).exchange([Heard(BEAT, 0.0, 2.5)])
     clock.now += GONE_S + 1
     survivor = sharing(blobs, keys, clock)
     assert survivor.exchange([]) == []
@@ -69,9 +69,9 @@ def test_who_writes_to_the_bucket_names_no_edges(keys: Keys, tmp_path: Path) -> 
     clock = Time()
     blobs = Memory(clock)
     thief = Keys(tmp_path / "thief")
-    good = document([Heard(BEAT, 0.0, True)], clock(), keys.online.snapshot)
-    old = document([Heard(BEAT, 0.0, True)], clock() - SKEW_MAX_S - 1, keys.online.snapshot)
-    forged = document([Heard(BEAT, 0.0, True)], clock(), thief.online.snapshot)
+    good = document([Heard(BEAT, 0.0, 2.5)], clock(), keys.online.snapshot)
+    old = document([Heard(BEAT, 0.0, 2.5)], clock() - SKEW_MAX_S - 1, keys.online.snapshot)
+    forged = document([Heard(BEAT, 0.0, 2.5)], clock(), thief.online.snapshot)
     for name, data in (("old", old), ("forged", forged), ("bent", good.replace(b"fra-1", b"fra-2")), ("short", b"{")):
         blobs.put(f"{FOLDER}/{name}.json", data)
     assert sharing(blobs, keys, clock).exchange([]) == []
@@ -93,7 +93,7 @@ def test_news_of_an_edge_is_what_is_newer_than_what_is_known() -> None:
     assert fleet.reached(5, 16.0).lagging == ["sin-1"]
     assert fleet.heard_here(16.0) == [], "others' edges are not told on"
     assert [member.id for member in fleet.members("sin", 16.0)] == [], "its token did not say that it is there"
-    assert fleet.told(OTHER, 17.0, 17_000, placed=True)
-    assert [member.id for member in fleet.members("sin", 17.0)] == ["sin-1"]
+    assert fleet.told(OTHER, 17.0, 17_000, weight=2.5)
+    assert [(member.id, member.weight) for member in fleet.members("sin", 17.0)] == [("sin-1", 2.5)]
     fleet.hear(BEAT, 17.0, 17_000)
     assert [known.beat.edge for known in fleet.heard_here(17.0)] == ["fra-1"]

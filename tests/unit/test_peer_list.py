@@ -49,6 +49,21 @@ def look(listed: Listed) -> str:
     return asyncio.run(once())
 
 
+def test_an_edge_has_the_weight_that_its_token_says(origin: FleetOrigin) -> None:
+    certificates = {"large": "e" * 64, "small": "f" * 64}
+    tokens = {"large": origin.token("large", "other", 3.0), "small": origin.token("small", "other")}
+    for name, sha in certificates.items():
+        beat = Heartbeat(edge=name, pop="other", version="1", peer="127.0.0.1:1", peer_sha256=sha)
+        assert origin.ask("POST", "/fleet/heartbeats", beat.to_bytes(), tokens[name]).status == 200
+    members = Members(certificates["small"])
+    root = origin.keys.trust.root
+    assert look(Listed(origin.url, "other", "small", tokens["small"], lambda: root, members)) == ""
+    assert {each.id: each.weight for each in members.owners.members} == {"large": 3.0, "small": 1.0}
+    keys = [str(number).encode() for number in range(400)]
+    first = sum(members.owners.ranked(key)[0] == "large" for key in keys)
+    assert 0.65 < first / len(keys) < 0.85, "three of four"
+
+
 def test_members_are_those_of_the_pop_that_have_a_listener(listed: Listed, members: Members) -> None:
     assert look(listed) == ""
     assert members.here == "one"
