@@ -78,7 +78,7 @@ map: $(VENV)/.installed  ## draw docs/map.md: which package imports which
 
 # Options here, not in the file's header, so that a rebuilt lock differs only where versions do.
 lock:  ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra bench --extra build --extra fast --extra load --extra nats --extra oidc --extra otel --extra s3 --extra test --universal --python-version 3.11 --fork-strategy fewest \
+	uv pip compile pyproject.toml --extra bench --extra build --extra fast --extra hsm --extra load --extra nats --extra oidc --extra otel --extra s3 --extra test --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 
 clean:  ## remove everything that make made

@@ -257,9 +257,11 @@ class DiskTier:
 
     def _note(self, what: str, error: Exception) -> None:
         self._counters.add(self._counters.storage_errors, self._name)
-        said = f"{what}: {error or type(error).__name__}"
+        said = f"{what}: {str(error) or type(error).__name__}"
         if said != self._failing:
-            _logger.error(log.line("cache_failed", cache=self._name, what=what, error=error or type(error).__name__))
+            _logger.error(
+                log.line("cache_failed", cache=self._name, what=what, error=str(error) or type(error).__name__)
+            )
         self._failing = said
 
 

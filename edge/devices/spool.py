@@ -266,7 +266,7 @@ class Spool:
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     pause_s = min(pause_s * 2, PAUSE_MAX_S)
                     if str(error) != failing:
-                        _logger.warning(log.line("logs_not_shipped", error=error or type(error).__name__))
+                        _logger.warning(log.line("logs_not_shipped", error=str(error) or type(error).__name__))
                     failing = str(error)
 
     async def ship_waiting(self, session: aiohttp.ClientSession) -> None:

@@ -64,7 +64,7 @@ class NatsFeed:
             while (data := await came.get()) is not None:
                 yield data
         except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
-            raise OriginUnreachable(f"NATS: {error or type(error).__name__}") from None
+            raise OriginUnreachable(f"NATS: {str(error) or type(error).__name__}") from None
         finally:
             await client.close()
 

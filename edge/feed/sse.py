@@ -47,7 +47,7 @@ class _Sources:
             raise OriginTimeout(f"{url}: a sign of life expected, none in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             self._turn += 1
-            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from None
+            raise OriginUnreachable(f"{url}: {str(error) or type(error).__name__}") from None
         except OriginError:
             self._turn += 1
             raise

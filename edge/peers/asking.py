@@ -51,7 +51,7 @@ class Asked:
         except (OSError, TimeoutError, PeerFailed) as error:
             self._open -= 1
             self.failed()
-            raise PeerFailed(f"{self.peer.id} at {self.peer.address}: {error or type(error).__name__}") from None
+            raise PeerFailed(f"{self.peer.id} at {self.peer.address}: {str(error) or type(error).__name__}") from None
         except asyncio.CancelledError:
             self._open -= 1
             raise

@@ -105,7 +105,7 @@ class WebSource:
         except TimeoutError as error:
             raise OriginTimeout(f"{url}: an answer expected, none in time") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a URL that is none
-            raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+            raise OriginUnreachable(f"{url}: {str(error) or type(error).__name__}") from error
 
     async def _answer(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The answer with content at the end of all redirects, or that there is nothing new.
@@ -177,4 +177,4 @@ async def _chunks(url: str, response: aiohttp.ClientResponse) -> AsyncIterator[b
         async for chunk in response.content.iter_chunked(CHUNK):
             yield chunk
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise OriginUnreachable(f"{url}: {error or type(error).__name__}") from error
+        raise OriginUnreachable(f"{url}: {str(error) or type(error).__name__}") from error

@@ -27,7 +27,7 @@ KeyOption = Annotated[
     list[str] | None,
     typer.Option(
         "--key",
-        help="Private key that signs beside those in the key folder: a file, env:NAME, or KEYID=hsm:SLOT and the "
+        help="Private key that signs beside those in the key folder: a file, env:NAME, or KEYID=hsm:ID and the "
         "addresses of key services that securesystemslib knows; may be repeated.",
         metavar="KEY",
         show_default="none",
@@ -102,6 +102,18 @@ def new(file: Annotated[Path, typer.Argument(help="File to make, of mode 0600.",
     from origin.keys import make_key
 
     typer.echo(make_key(file), nl=False)
+
+
+@keys.command()
+def public(
+    address: Annotated[
+        str, typer.Argument(help="Where the private key is: hsm:ID?label=TOKEN, both optional.", metavar="ADDRESS")
+    ],
+) -> None:
+    """Print the public key of a private one on a token (PKCS #11), which `--add` takes."""
+    from origin.model.signers import public_key
+
+    typer.echo(public_key(address).keyval["public"], nl=False)
 
 
 @keys.command()
@@ -332,7 +344,8 @@ def _public(path: Path) -> Key:
         return SSlibKey.from_crypto(load_pem_public_key(_read(path)))
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise PublisherError(
-            f"a public key in PEM expected in {path}, got something else: name what `nunatak keys new` printed"
+            f"a public key in PEM expected in {path}, got something else: name what `nunatak keys new` "
+            "or `nunatak keys public` printed"
         ) from None
 
 

@@ -86,7 +86,7 @@ class NatsPublisher:
                     await client.close()
             except (nats.errors.Error, OSError, TimeoutError, ValueError) as error:
                 if str(error) != failing:
-                    _LOG.warning("NATS: %s: edges look at the catalogue meanwhile", error or type(error).__name__)
+                    _LOG.warning("NATS: %s: edges look at the catalogue meanwhile", str(error) or type(error).__name__)
                 failing = str(error)
             await asyncio.sleep(PAUSE_S)
 

@@ -2,23 +2,36 @@
 
     FILE                         Ed25519 in PKCS #8 PEM, mode 0600
     env:NAME                     the same text in an environment variable
-    hsm:SLOT?label=TOKEN         PKCS #11; the PIN is asked for, or in NUNATAK_PIN
+    hsm:ID?label=TOKEN           PKCS #11, an elliptic key of NIST's with this identifier (2 if none is said);
+                                 PYKCS11LIB names the maker's library, the PIN is asked for, or in NUNATAK_PIN
     gcpkms:, awskms:, azurekms:  a key service, with the credentials that its own library finds
 
 The last two are securesystemslib's signers (its documentation has the addresses), each of which needs a library of its
-own. They are named with the identifier of their key, which says whose they are: KEYID=hsm:2
+own (extra `hsm` brings that of PKCS #11). They are named with the identifier of their key, which says whose they are:
+KEYID=hsm:2
 """
 
 import getpass
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, CryptoSigner, Key, Signer
+from securesystemslib.signer import (
+    SIGNER_FOR_URI_SCHEME,
+    CryptoSigner,
+    HSMSigner,
+    Key,
+    SecretsHandler,
+    Signature,
+    Signer,
+    SSlibKey,
+)
 
 from origin.keys import read_signer
 from vmimage.errors import OperatorError
@@ -39,6 +52,30 @@ def signer(source: str, known: Iterable[Key]) -> Signer:
     if source.startswith(ENVIRONMENT):
         return _from_environment(source.removeprefix(ENVIRONMENT))
     return read_signer(Path(source))
+
+
+class _Remote(Signer):
+    """One whose device or service is asked only when something is signed, and may be away then."""
+
+    def __init__(self, signer: Signer, address: str) -> None:
+        self._signer, self._address = signer, address
+
+    @property
+    def public_key(self) -> Key:
+        """Of the key that it signs by."""
+        return self._signer.public_key
+
+    @classmethod
+    def from_priv_key_uri(
+        cls, priv_key_uri: str, public_key: Key, secrets_handler: SecretsHandler | None = None
+    ) -> Signer:
+        """As the signer's own scheme says."""
+        return cls(Signer.from_priv_key_uri(priv_key_uri, public_key, secrets_handler), priv_key_uri)
+
+    def sign(self, payload: bytes) -> Signature:
+        """:raises OperatorError: the device or service does not sign."""
+        with _said(self._address):
+            return self._signer.sign(payload)
 
 
 def _from_environment(name: str) -> Signer:
@@ -63,14 +100,35 @@ def _remote(keyid: str, address: str, known: Iterable[Key]) -> Signer:
             f"one of {', '.join(sorted(SIGNER_FOR_URI_SCHEME))} expected, got {address!r}: name a key by one of these"
         )
     [key] = found.values()
+    with _said(address):
+        return _Remote(Signer.from_priv_key_uri(address, key, _ask), address)
+
+
+def public_key(address: str) -> SSlibKey:
+    """The public key of a private one on a token.
+
+    :raises OperatorError: no address of one, or there is none, or it cannot be used here.
+    """
+    found = urlsplit(address)
+    if found.scheme != HSMSigner.SCHEME or not (found.path.isdigit() or not found.path):
+        raise OperatorError(f"hsm:ID?label=TOKEN expected, got {address!r}: name a key on a token so")
+    label = dict(parse_qsl(found.query)).get("label")
+    with _said(address):
+        _, key = HSMSigner.import_(int(found.path) if found.path else None, label, _ask)
+    return key
+
+
+@contextmanager
+def _said(address: str) -> Iterator[None]:
+    """What libraries of token makers and services raise, in our words."""
     try:
-        return Signer.from_priv_key_uri(address, key, _ask)
+        yield
     except (UnsupportedLibraryError, ImportError) as error:
         raise OperatorError(f"{address}: its library expected here: {error}: install it for this Python") from None
-    except Exception as error:  # whatever libraries of token makers and services raise
+    except Exception as error:  # they have no common class
         raise OperatorError(
-            f"{address}: a key that can sign expected: {error or type(error).__name__}: see whether it is there, and "
-            "whether this user may use it"
+            f"{address}: a key that can sign expected: {str(error) or type(error).__name__}: "
+            "see whether it is there, and whether this user may use it"
         ) from None
 
 
