@@ -231,7 +231,7 @@ def _show_edges(fleet: dict[str, Any]) -> None:
     if fleet.get("frozen"):
         typer.echo("frozen on all edges")
     for edge in fleet["edges"]:
-        state = f"stopped ({edge.get('stopped')})" if edge.get("stopped") else "open"
+        state = f"stopped ({edge.get('stopped')})" if edge.get("stopped") else "under way"
         typer.echo(plain(f"{edge.get('edge')} in {edge.get('pop')}: {state}"))
         for version in ("candidate", "stable"):
             said = ", ".join(f"{name} {count}" for name, count in dict(edge.get(version) or {}).items())
