@@ -18,6 +18,7 @@ from typing import Final
 
 from edge.access.outputs import SOCKET, STDOUT
 from edge.common import unix_socket
+from edge.common.listening import REMEDIES, to_bind
 from edge.config.listeners import Listener
 from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
@@ -29,7 +30,6 @@ from edge.telemetry.begin import exporter
 from vmimage.errors import OperatorError
 from vmimage.sizes import format_size
 
-EVERYWHERE: Final = "*"  # `edge.front.listening` has it so
 MEMORY_SHARE: Final = 0.9  # of the machine: an edge needs more than its budget, for workers and connections
 _CGROUP: Final = Path("/proc/self/cgroup")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -150,9 +150,7 @@ def _listener(option: str, at: Path | tuple[str, int], *, both: bool = False) ->
     host, port = at
     where = f"{host}:{port}"
     try:
-        found = socket.getaddrinfo(
-            None if host == EVERYWHERE else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(to_bind(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
             _try_to_bind(family, kind, protocol, address, both=both)
     except socket.gaierror as error:
@@ -162,16 +160,8 @@ def _listener(option: str, at: Path | tuple[str, int], *, both: bool = False) ->
             return Finding(
                 option, "warn", f"{where} is in use", "right if the edge runs already; ss -ltnp says by whom"
             )
-        return Finding(
-            option, "fail", f"{where}: {os.strerror(error.errno or 0)}", _BIND_FIXES.get(error.errno or 0, "")
-        )
+        return Finding(option, "fail", f"{where}: {os.strerror(error.errno or 0)}", REMEDIES.get(error.errno or 0, ""))
     return Finding(option, "ok", where)
-
-
-_BIND_FIXES: Final = {
-    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE",
-    errno.EADDRNOTAVAIL: "no interface of this machine has that address",
-}
 
 
 def _try_to_bind(family: int, kind: int, protocol: int, address: object, *, both: bool) -> None:

@@ -15,6 +15,7 @@ loadtest = typer.Typer(help="Measure one part of it, from outside.", no_args_is_
 app.add_typer(loadtest, name="loadtest")
 
 EXIT_NOT_SHOWN: Final = 1
+EXIT_REFUSED: Final = 2  # as of `nunatak` itself: what was said cannot be done, and nothing was
 PIPE_COLUMNS: Final = 140
 EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 
@@ -218,17 +219,18 @@ def wan(
 
     try:
         link = Link(rtt / 1000, rate * MBIT, window_bytes=window, reset_share=resets, stall_share=stalls, seed=seed)
-        asyncio.run(run(_address(listen), _address(to), link, control, typer.echo))
+        places = _address("--listen", listen, least=0), _address("--to", to, least=1)
+        asyncio.run(run(*places, link, control, typer.echo))
     except (OSError, ValueError) as error:
-        _complain("wan", error)
+        _complain("wan", error, EXIT_REFUSED)
 
 
-def _address(text: str) -> tuple[str, int]:
-    """:raises ValueError: none."""
+def _address(option: str, text: str, least: int) -> tuple[str, int]:
+    """:raises ValueError: none, or a port below `least` or beyond those that there are."""
     host, colon, port = text.removeprefix("http://").rstrip("/").rpartition(":")
-    if not (colon and host and port.isdecimal()):
-        raise ValueError(f"HOST:PORT expected, got {text!r}")
-    return host, int(port)
+    if not (colon and host and port.isascii() and port.isdecimal() and least <= int(port) <= 65535):
+        raise ValueError(f"{option}: HOST:PORT expected, with a port of {least} to 65535, got {text!r}")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 @loadtest.command()
@@ -284,8 +286,8 @@ def _stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
 
 
-def _complain(command: str, error: BaseException) -> None:
+def _complain(command: str, error: BaseException, code: int = EXIT_NOT_SHOWN) -> None:
     for note in getattr(error, "__notes__", ()):
         typer.echo(note, err=True)
     typer.secho(f"nunatak {command}: {error}", fg="red", err=True)
-    raise typer.Exit(EXIT_NOT_SHOWN)
+    raise typer.Exit(code)

@@ -4,7 +4,6 @@ Errors are the operator's to fix, so each says what was wanted, what the system 
 """
 
 import asyncio
-import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -14,17 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.common import unix_socket
+from edge.common.listening import opening, shown, to_bind
 from edge.config.listeners import Listener
 from edge.front.reached import PLAIN_PORT
-from vmimage.errors import OperatorError
 
-EVERYWHERE: Final = "*"  # all addresses of both families
 UNIX_BACKLOG: Final = 128  # at least: who finds a Unix socket's backlog full is refused at once, and not asked to wait
-_REMEDIES: Final = {
-    errno.EACCES: ": ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in a systemd unit)",
-    errno.EADDRINUSE: ": another process listens there (ss -ltnp says which): end it, or name another port",
-    errno.EADDRNOTAVAIL: ": no interface of this machine has that address: name one of its own (ip address), or *",
-}
 
 Connect = Callable[[int], asyncio.BaseProtocol]  # makes the protocol of a connection that came to this port
 
@@ -75,18 +68,16 @@ async def bind(connect: Connect, wanted: Listener, option: str, backlog: int) ->
     host, port = at
     known = [port]
     to_known = lambda: connect(known[0])  # noqa: E731  # the same for both ways
-    try:
+    with opening(option, host, port):
         if wanted.both:
             server = await loop.create_server(to_known, sock=_of_both_families(host, port), backlog=backlog)
         else:
-            server = await loop.create_server(to_known, None if host == EVERYWHERE else host, port, backlog=backlog)
-    except OSError as error:
-        raise OperatorError(f"{option} {_shown(host)}:{port}: {_why(error)}") from error
+            server = await loop.create_server(to_known, to_bind(host), port, backlog=backlog)
     sockets: Sequence[socket.socket] = server.sockets  # a list in uvloop, whatever asyncio's types say
     listeners = [bound.getsockname()[:2] for bound in sockets]
     known[0] = listeners[0][1]  # of port 0 nobody knew it before
-    name = listeners[0][0] if host == EVERYWHERE else host
-    return Bound([server], listeners, f"http://{_shown(name)}:{listeners[0][1]}")
+    name = to_bind(host) or listeners[0][0]
+    return Bound([server], listeners, f"http://{shown(name)}:{listeners[0][1]}")
 
 
 def _of_both_families(host: str, port: int) -> socket.socket:
@@ -130,7 +121,7 @@ async def take_over(
         else:
             host, port = listening.getsockname()[:2]
             listeners.append((host, port))
-            where.append(f"http://{_shown(host)}:{port}")
+            where.append(f"http://{shown(host)}:{port}")
             server = await loop.create_server(partial(connect, port), sock=listening, backlog=backlog)
         servers.append(server)
     return Bound(servers, listeners, where[0], file)
@@ -139,15 +130,3 @@ async def take_over(
 def _file(path: Path) -> tuple[Path, unix_socket.File] | None:
     file = unix_socket.file_of(path)
     return (path, file) if file is not None else None
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _why(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror}: an address, or a name that this machine knows, expected"
-    if error.errno is None:
-        return str(error)
-    return os.strerror(error.errno) + _REMEDIES.get(error.errno, "")

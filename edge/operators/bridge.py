@@ -8,7 +8,6 @@ fields; the edge's audit log then names the user and this process.
 """
 
 import asyncio
-import os
 import secrets
 import sys
 from collections.abc import AsyncIterator
@@ -21,12 +20,12 @@ from aiohttp import web
 from yarl import URL
 
 from edge.common import log, unix_socket
+from edge.common.listening import opening
 from edge.model import flow, routes
 from edge.operators import files
 from edge.operators.client import Door
 from edge.operators.door import refused
 from edge.operators.pages import PREFIX
-from vmimage.errors import OperatorError
 
 LOOPBACK: Final = "127.0.0.1"
 SESSION: Final = PREFIX + "session"  # where a key is exchanged; edges have no such page
@@ -117,11 +116,9 @@ async def running(socket: Path, port: int) -> AsyncIterator[tuple[Bridge, int]]:
             runner = web.ServerRunner(server, shutdown_timeout=1.0)
             await runner.setup()
             try:
-                site = web.TCPSite(runner, LOOPBACK, port)
-                await site.start()
+                with opening("--port", LOOPBACK, port):
+                    await web.TCPSite(runner, LOOPBACK, port).start()
                 yield bridge, runner.addresses[0][1]
-            except OSError as error:
-                raise OperatorError(f"{LOOPBACK}:{port}: {os.strerror(error.errno or 0)}") from error
             finally:
                 await runner.cleanup()
 

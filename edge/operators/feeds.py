@@ -6,7 +6,7 @@ reads slowly gets fewer views and not a queue of them.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -52,10 +52,15 @@ async def lines(tails: Tails, service: str) -> AsyncGenerator[bytes, None]:
             yield event("lines", {"lines": [[line.at, line.text] for line in said], "lost": lost}) if said else ALIVE
 
 
-async def requests(followed: Requests, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-    """Each request of a service that is wanted, from now on."""
+async def requests(
+    followed: Requests, wanted: Wanted, known: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes, None]:
+    """Each request of a service that is wanted, from now on.
+
+    :param known: says whether there is such a service, which may yet come.
+    """
     with followed.follow(wanted) as follower:
-        yield event("following", {"service": wanted.service})
+        yield event("following", {"service": wanted.service, "known": await known()})
         while True:
             ended, lost = await _next(follower) or ([], 0)
             shown = [described(each, client=wanted.client) for each in ended]

@@ -6,6 +6,7 @@ What they say and do. Who may ask, and how, is `door`'s business.
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -19,6 +20,7 @@ from edge.model.services import Service
 from edge.operators import conditions, feeds, files, metrics, purging
 from edge.operators.facts import facts_of
 from edge.operators.feeds import Feed
+from edge.operators.naming import is_there, nameless
 from edge.operators.orders import ORDERS, Orders
 from edge.operators.query import Query
 from edge.operators.rows import describe
@@ -144,7 +146,8 @@ class Admin:
         if not await responses.settled():
             raise ClientError("purge_not_kept")
         _logger.info(log.line("purged", first=done[0][0], last=done[-1][0], kind=done[0][1].kind))
-        return _json({"purges": purging.shown(done)})
+        unknown = await nameless(self._supervisor.directory, purges)
+        return _json({"purges": purging.shown(done), **({"unknown": unknown} if unknown else {})})
 
     def _describe(self, service: Service) -> dict[str, Any]:
         written = self._supervisor.disks.overlays.describe(service.name)
@@ -157,7 +160,9 @@ class Admin:
             wanted = Wanted.parse(query)
             if self._followed is None:
                 raise ClientError("no_such_page")
-            return feeds.requests(self._followed, wanted)
+            directory = self._supervisor.directory
+            known = partial(is_there, directory, "service", wanted.service)
+            return feeds.requests(self._followed, wanted, known)
         service = _service_of(query)
         if not is_name(service):
             raise ClientError("bad_query")

@@ -1,5 +1,6 @@
 """`nunatak purge`: what an edge keeps of services' answers is void from now on."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from edge.operators.cli import CacheOption, SocketOption
 from vmimage.errors import OperatorError
+from vmimage.text import plain
 
 app = typer.Typer()
 
@@ -49,7 +51,8 @@ def purge(
 ) -> None:
     """Purge answers that an edge keeps; when it returns none of them is served any more.
 
-    Each purge is noted in the edge's audit log. The exit code is 1 if the edge refuses.
+    Each purge is noted in the edge's audit log. The exit code is 1 if the edge refuses, or if the catalogue has no
+    such service, or none with the host of a URL.
     """
     from edge.operators.client import Door, ask
 
@@ -64,4 +67,7 @@ def purge(
         raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given: say what to purge")
     status, body = ask(Door.of(cache, socket, url_of_edge, token, option="--edge"), "purge", pairs, "POST")
     sys.stdout.buffer.write(body)
-    raise typer.Exit(int(status >= 400))
+    unknown = json.loads(body).get("unknown", []) if status < 400 else []
+    for name in unknown:
+        typer.echo(plain(f"{name}: the catalogue has none of this name, so nothing was kept for it"), err=True)
+    raise typer.Exit(int(status >= 400 or bool(unknown)))

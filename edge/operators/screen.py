@@ -61,7 +61,13 @@ def _where(entry: Entry) -> Text:
         words.append("quarantined")
     if entry["held_since"] is not None:
         words.append("on hold")
-    return Text(plain(", ".join(words)), "red" if entry["quarantined"] or entry["held_since"] is not None else "")
+    if (release := entry["release"]) is not None:
+        words.append(f"release {release['state']}")
+    if entry["refused"] is not None:
+        words.append("version refused")
+    is_ill = entry["quarantined"] or entry["held_since"] is not None or entry["refused"] is not None
+    stopped = release is not None and release["state"] == "stopped"
+    return Text(plain(", ".join(words)), "red" if is_ill or stopped else "")
 
 
 def screen(view: Mapping[str, Any], rows: int, width: int) -> RenderableType:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from edge.common.following import Follower
+from edge.front.heads import METHODS, REFUSED_METHODS
 from edge.front.telling import Telling
 from edge.model.finished import CLIENT_GONE, Finished
 from edge.model.flow import ClientError
@@ -22,8 +23,8 @@ QUERY_MAX: Final = 1024  # characters of a query, and so of what is decoded
 CHOICES_MAX: Final = 16  # statuses, and methods
 GONE: Final = "gone"  # in place of a status: the client left before there was one
 
-_STATUS: Final = re.compile(r"([1-9])xx|([1-9][0-9]{2})(?:-([1-9][0-9]{2}))?")
-_METHOD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")  # RFC 9110 section 5.6.2
+_STATUS: Final = re.compile(r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")  # RFC 9110 section 15
+_METHODS: Final = METHODS - REFUSED_METHODS  # what any other request is refused with belongs to no service
 
 
 class Wanted(NamedTuple):
@@ -50,10 +51,8 @@ class Wanted(NamedTuple):
             service, client = given["service"], given.get("client", "0")
             if not is_name(service) or client not in ("0", "1"):
                 raise ValueError
-            methods = frozenset(_choices(given.get("method", "")))
-            if not all(map(_METHOD.fullmatch, methods)):
-                raise ValueError
-            return Wanted(service, tuple(map(_range, _choices(given.get("status", "")))), methods, client == "1")
+            wanted = methods(given.get("method", ""))
+            return Wanted(service, statuses(given.get("status", "")), wanted, client == "1")
         except (ValueError, KeyError):
             raise ClientError("bad_query") from None
 
@@ -64,10 +63,29 @@ class Wanted(NamedTuple):
         return not self.statuses or any(low <= finished.status <= high for low, high in self.statuses)
 
 
+def statuses(text: str) -> tuple[tuple[int, int], ...]:
+    """Ranges of statuses as people write them, both ends in them; none for all.
+
+    :raises ValueError: one that no answer has, told in words.
+    """
+    return tuple(map(_range, _choices(text)))
+
+
+def methods(text: str) -> frozenset[str]:
+    """Methods as people write them; none for all.
+
+    :raises ValueError: one that no service is asked with, told in words.
+    """
+    choices = frozenset(_choices(text))
+    if unknown := sorted(choices - _METHODS):
+        raise ValueError(f"methods that services are asked with, in capitals, expected, got {unknown[0]!r}")
+    return choices
+
+
 def _choices(text: str) -> list[str]:
     choices = [choice.strip() for choice in text.split(",")] if text else []
     if len(choices) > CHOICES_MAX:
-        raise ValueError(text)
+        raise ValueError(f"at most {CHOICES_MAX} expected, got {len(choices)}")
     return choices
 
 
@@ -75,11 +93,11 @@ def _range(text: str) -> tuple[int, int]:
     if text == GONE:
         return CLIENT_GONE, CLIENT_GONE
     match = _STATUS.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    hundred, low, high = match.groups()
+    hundred, low, high = match.groups() if match is not None else (None, None, None)
     if hundred:
         return int(hundred) * 100, int(hundred) * 100 + 99
+    if low is None or int(high or low) < int(low):
+        raise ValueError(f"404, 5xx, 400-499 (100 to 599, the lower first) or {GONE} expected, got {text!r}")
     return int(low), int(high or low)
 
 

@@ -39,11 +39,21 @@ def tail(
     came, its identifier, and what it was for. Who reads too slowly loses some, and is told how many. Ctrl-C ends it.
     """
     from edge.operators.client import Door, follow
+    from edge.operators.tail import methods, statuses
+    from vmimage.manifest import is_name
 
+    if not is_name(service):
+        raise OperatorError(f"SERVICE: 1 to 63 of a-z 0-9 . _ - expected, got {service!r}")
+    for option, text, read in (("--status", status, statuses), ("--method", method, methods)):
+        try:
+            read(text)
+        except ValueError as error:
+            raise OperatorError(f"{option}: {error}") from None
     query = {"service": service, "status": status, "method": method, "client": "1" if client else "0"}
     for event, data in follow(Door.of(cache, socket, url, token), "requests", query):
         if event == "following":
-            typer.echo(f"following {service}; Ctrl-C ends it", err=True)
+            absent = "" if data.get("known", True) else ", which is no service's name now"
+            typer.echo(f"following {service}{absent}; Ctrl-C ends it", err=True)
         elif event == "requests":
             if data["lost"]:
                 typer.echo(f"{data['lost']} requests lost here: they came faster than they were read", err=True)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from edge.common import unix_socket
-from vmimage.errors import OperatorError
+from edge.common.listening import opening, to_bind, url_of
 
 FIRST_S: Final = 15.0  # for the first request of a connection
 BACKLOG: Final = 1024
@@ -49,22 +49,18 @@ class Door:
         """
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        try:
-            if given:
-                for each in given:
-                    self._servers.append(await loop.create_server(self._connection, sock=each))
-            elif isinstance(at, Path):
-                bound = unix_socket.listen(at)  # for its owner alone
-                self._path, self._file = at, unix_socket.file_of(at)
-                self._servers.append(await loop.create_unix_server(self._connection, sock=bound))
-                return f"unix:{at}"
-            else:
-                host = None if at[0] == "*" else at[0]
-                self._servers.append(await loop.create_server(self._connection, host, at[1], backlog=BACKLOG))
-        except OSError as error:
-            raise OperatorError(f"{option}: {error.strerror or error}") from None
-        name = self._servers[0].sockets[0].getsockname()
-        return f"http://{f'[{name[0]}]' if ':' in name[0] else name[0]}:{name[1]}"
+        if given:
+            for each in given:
+                self._servers.append(await loop.create_server(self._connection, sock=each))
+        elif isinstance(at, Path):
+            bound = unix_socket.listen(at)  # for its owner alone
+            self._path, self._file = at, unix_socket.file_of(at)
+            self._servers.append(await loop.create_unix_server(self._connection, sock=bound))
+            return f"unix:{at}"
+        else:
+            with opening(option, *at):
+                self._servers.append(await loop.create_server(self._connection, to_bind(at[0]), at[1], backlog=BACKLOG))
+        return url_of(self._servers[0].sockets[0].getsockname())
 
     async def close(self) -> None:
         """Take no more connections, finish what is under way."""

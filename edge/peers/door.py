@@ -11,6 +11,7 @@ from typing import Final
 
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.listening import opening, shown
 from edge.common.tasks import Tasks
 from edge.content.blobs import Load, Ref, Store
 from edge.front.answers import Answers
@@ -25,7 +26,7 @@ from edge.peers.said import FIELD
 from edge.peers.store import PATH, SIZE
 from edge.peers.taking import Taking
 from edge.peers.tls import Trust, certificate_of
-from vmimage.errors import NunatakError, OperatorError
+from vmimage.errors import NunatakError
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX
 
 CONNECTIONS_MAX: Final = 8192  # of all peers; of one, three quarters of them
@@ -77,15 +78,13 @@ class PeerDoor(Answers):
         :raises OperatorError: not there.
         """
         host, port = address
-        try:
+        with opening("peer_listen", host, port):
             self._server = await self._loop.create_server(
                 lambda: PeerConnection(self), host, port, ssl=self._trust.server, backlog=1024
             )
-        except OSError as error:
-            raise OperatorError(f"peer_listen {host}:{port}: {error.strerror or error}") from error
         self.listeners = [each.getsockname()[:2] for each in self._server.sockets]
         name, bound = self.listeners[0]
-        self.where = f"[{name}]:{bound}" if ":" in name else f"{name}:{bound}"
+        self.where = f"{shown(name)}:{bound}"
 
     def refused(self, cause: str) -> None:
         """A connection ends for this."""

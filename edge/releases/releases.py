@@ -86,7 +86,7 @@ class Releases:
     def _end(self, trial: Trial) -> None:
         """Another release, or none: the version that is not meant any more ends."""
         del self.by_service[trial.stable.name]
-        if trial.state == "open":
+        if trial.state == "under way":
             trial.close()
             self._supervisor.replace(trial.twin)
         trial.state = "stopped"
@@ -130,7 +130,7 @@ class Releases:
     # What is seen.
 
     def _observed(self, trial: Trial, cause: Cause | None) -> None:
-        if cause is not None and trial.state == "open":
+        if cause is not None and trial.state == "under way":
             self._stop(trial, cause, "edge")
 
     def freeze(self, body: object) -> None:
@@ -150,7 +150,7 @@ class Releases:
             self._stop(trial, said.cause, "origin")
 
     def _stop(self, trial: Trial, cause: str, by: str) -> None:
-        was_open, name = trial.state == "open", trial.stable.name
+        was_under_way, name = trial.state == "under way", trial.stable.name
         trial.close()
         trial.cause = cause
         self._counters.add(self._counters.releases_stopped, cause)
@@ -162,7 +162,7 @@ class Releases:
         said = ", ".join(f"{word} {count}" for word, count in about.items())
         self._supervisor.lines.tell(trial.stable, f"nunatak: candidate {digest} stopped by the {by}: {cause} ({said})")
         self._guarded(self._stops.add, name, Stop(trial.candidate.release, cause, time.time(), by))
-        if was_open:
+        if was_under_way:
             # Not from within the request that broke the gate, whose machine this ends.
             self._loop.call_soon(self._supervisor.replace, trial.twin)
         self.on_stop(report)
@@ -172,7 +172,7 @@ class Releases:
             now = self._loop.time()
             self._last_good.tick()
             for trial in list(self.by_service.values()):
-                if trial.state == "open":
+                if trial.state == "under way":
                     self._observed(trial, trial.look_at_crashes() or trial.watch.look(now))
                 elif trial.state == "preparing" and now >= trial.retry_at:
                     self._prepare(trial)

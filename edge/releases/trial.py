@@ -12,7 +12,7 @@ from vmimage.release_report import Counts, Report
 from vmimage.trust import ServiceRecord
 
 # Its image is being fetched and verified: nobody gets it yet; visitors get it; nobody gets it any more.
-State = Literal["preparing", "open", "stopped"]
+State = Literal["preparing", "under way", "stopped"]
 
 
 def candidate_record(record: ServiceRecord, candidate: Candidate) -> ServiceRecord:
@@ -37,7 +37,7 @@ class Trial:
         self.twin.secrets = stable.secrets
         self.watch = Watch(candidate.gates, now)
         self.state: State = "preparing"
-        self.cause = ""  # why it is stopped, or not open yet
+        self.cause = ""  # why it is stopped, or not under way yet
         self.retry_at = math.inf  # loop time
         self.failures = 0  # to prepare it
         self._crashes = [stable.crashes, self.twin.crashes]
@@ -64,7 +64,7 @@ class Trial:
 
             return observed
 
-        self.state, self.cause = "open", ""
+        self.state, self.cause = "under way", ""
         self.stable.observe, self.twin.observe = of(self.stable), of(self.twin)
         self.stable.candidate = self.twin
 

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -57,7 +58,7 @@ def obey(proxy: Proxy, line: str) -> Mapping[str, Any]:
 async def open_control(proxy: Proxy, path: Path) -> asyncio.Server:
     """Take orders on a socket file, which replaces one of an earlier process.
 
-    :raises OSError: it cannot be made.
+    :raises OSError: it cannot be made, or another file is there, which stays.
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -71,10 +72,24 @@ async def open_control(proxy: Proxy, path: Path) -> asyncio.Server:
                 await writer.drain()
         writer.close()
 
-    with suppress(FileNotFoundError):
-        os.unlink(path)
     before = os.umask(0o177)
     try:
+        _clear(path)
         return await asyncio.start_unix_server(talk, path, limit=LINE_MAX)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(f"--control {path}: {os.strerror(error.errno)}: name a file in a folder of yours") from None
     finally:
         os.umask(before)
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket file of a process that has ended.
+
+    :raises OSError: it is no socket, or cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise OSError(f"--control {path}: a socket or nothing expected there, found another file: name another")
+        path.unlink()

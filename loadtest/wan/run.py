@@ -1,15 +1,24 @@
 """A link as a program: until it is told to end it carries what comes, by signal or over its control socket."""
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from loadtest.wan.link import Link
 from loadtest.wan.orders import open_control
 from loadtest.wan.proxy import Proxy
+
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "another process listens there (ss -ltnp says which): end it, or name another port",
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address: name one of its own (ip address)",
+    errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE: name a higher one",
+}
 
 
 async def run(
@@ -17,11 +26,14 @@ async def run(
 ) -> None:
     """Carry until SIGTERM or SIGINT. SIGUSR1 begins a partition, SIGUSR2 ends it.
 
-    :raises OSError: an address is not to be had.
+    :raises OSError: an address is not to be had; what it says has the place and what to do.
     """
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     proxy = Proxy(to, link)
-    port = await proxy.listen(*listen)
+    try:
+        port = await proxy.listen(*listen)
+    except OSError as error:
+        raise OSError(f"--listen {listen[0]}:{listen[1]}: {_why(error)}") from None
     orders = await open_control(proxy, control) if control is not None else None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -35,3 +47,10 @@ async def run(
     if control is not None:
         with suppress(FileNotFoundError):
             os.unlink(control)
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno is None:
+        return f"{error.strerror}: an address, or a name that this machine knows, expected"
+    remedy = _REMEDIES.get(error.errno)
+    return os.strerror(error.errno) + (f": {remedy}" if remedy is not None else "")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -40,16 +38,15 @@ from origin.commands.shared import (
     WrittenOption,
     YesOption,
     elsewhere,
-    load_signing,
-    load_upload_token,
     written_choice,
 )
+from origin.commands.signing import Signatory, now
 from origin.commands.static_cli import static
 from origin.commands.store_cli import store as store_app
 from origin.commands.tenant_cli import tenant
 from origin.commands.token_cli import token
 from origin.commands.verify_cli import verify
-from origin.commands.waiting import WaitOption, wait_for_edges
+from origin.commands.waiting import WaitOption
 from origin.commands.whoami_cli import whoami
 from origin.commands.world_cli import world
 from vmimage.errors import OperatorError, PublisherError
@@ -57,10 +54,7 @@ from vmimage.errors import OperatorError, PublisherError
 if TYPE_CHECKING:  # imported in the commands that need them: `nunatak --help` stays quick
     from tuf.api.metadata import Root
 
-    from origin.model.elsewhere import Elsewhere
-    from origin.publish.entries import Exchange
     from origin.registry.roles import Online
-    from vmimage.trust import Trust
 
 READ_AGAIN: Final = ("token_file", "issuers")  # options of an origin that a SIGHUP changes
 
@@ -111,7 +105,7 @@ def keygen(
 
     if threshold > signers:
         raise OperatorError(f"--threshold: at most the number of --signers, {signers}, expected, got {threshold}")
-    keys.generate(folder, _now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
+    keys.generate(folder, now(), signers=signers, threshold=threshold, bin_bits=bin_bits)
     typer.echo(f"{folder / keys.ROOT_FILE}: give this to edges (--trust)")
     offline = [path for role in OFFLINE_ROLES for path in keys.folder_keys(folder, role)]
     typer.echo(f"{', '.join(map(str, offline))}: keep these offline")
@@ -291,14 +285,15 @@ def publish(
     """
     from dataclasses import replace
 
-    from origin.keys import load_trust
     from origin.publish import publish as publishing
     from origin.publish.image_files import publication, read_attachments, read_batch, read_image
+    from origin.publish.progress import report
     from vmimage.manifest import is_name
 
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
     if percent is not None:
-        others = (batch, host, disk, tenant, written, registry, with_key, dry_run)
-        start_plainly(percent, image, service, others, origin, keys, token_file, plain_http, wait)
+        others = (batch, host, disk, tenant, written, registry, dry_run)
+        start_plainly(percent, image, service, others, signatory, wait)
         return
     if batch is not None:
         if image is not None or service is not None or host:
@@ -313,20 +308,13 @@ def publish(
         if not is_name(tenant):
             raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
         publications = [replace(each, tenant=tenant) for each in publications]
-    choice, signer = written_choice(written), load_signing(keys, with_key)
-    _carry_out(
-        lambda trust: publishing.publish(publications, trust, signer, _now(), choice, _warn, dry_run=dry_run, sure=yes),
-        load_trust(keys),
-        origin,
-        keys,
-        token_file,
-        plain_http,
-        elsewhere(registry),
-    )
+    by, choice = signatory.publisher(), written_choice(written)
+    exchange = publishing.publish(publications, by.trust, by.signer, by.now, choice, by.warn, dry_run=dry_run, sure=yes)
+    report(signatory.carry_out(exchange, registry=elsewhere(registry)))
     if dry_run:
         typer.echo("a dry run: nothing was changed", err=True)
         return
-    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
+    signatory.wait(wait)
 
 
 @app.command()
@@ -342,53 +330,20 @@ def rollback(
     ] = None,
     written: WrittenOption = None,
     registry: RegistryOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Publish an earlier image of a service again, as a new version."""
-    from origin.keys import load_trust
     from origin.publish import publish as publishing
+    from origin.publish.progress import report
 
-    choice, signer = written_choice(written), load_signing(keys)
-    _carry_out(
-        lambda trust: publishing.rollback(service, to, trust, signer, _now(), choice, _warn),
-        load_trust(keys),
-        origin,
-        keys,
-        token_file,
-        plain_http,
-        elsewhere(registry),
-    )
-
-
-def _carry_out(
-    start: Callable[[Trust], Exchange],
-    trust: Trust,
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-    registry: Elsewhere | None = None,
-) -> None:
-    from origin.publish.client import carry_out
-    from origin.publish.progress import report, upload_bar
-
-    with upload_bar() as progress:
-        token = load_upload_token(keys, token_file)
-        records = carry_out(
-            start(trust), url=origin, token=token, progress=progress, plain_http=plain_http, registry=registry
-        )
-    report(records)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by, choice = signatory.publisher(), written_choice(written)
+    exchange = publishing.rollback(service, to, by.trust, by.signer, by.now, choice, by.warn)
+    report(signatory.carry_out(exchange, registry=elsewhere(registry)))
 
 
 def _announce(text: str) -> None:
     with suppress(OSError, ValueError):  # nobody reads it any more
         print(text, flush=True)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -102,16 +102,20 @@ def purge(
     """Purge answers that any edge keeps. An edge that is away does it when it is back, before it serves any of them.
 
     Operators may purge anything, tenants what is of a service of theirs, which they name. For one edge alone, and
-    without the origin, it is `nunatak purge`.
+    without the origin, it is `nunatak purge`. The exit code is 1 if the origin has no service of the name.
     """
     from origin.publish import fleet as asking
     from origin.publish.client import carry_out
 
     token = load_upload_token(keys, token_file)
     purges = _purges(service, url or [], prefix or [], tag or [], everything, soft)
-    seq = carry_out(asking.purge(purges), url=origin, token=token, plain_http=plain_http)
-    typer.echo(f"purge is event {seq}")
-    wait_for_edges(wait, origin, token, plain_http, seq)
+    done = carry_out(asking.purge(purges), url=origin, token=token, plain_http=plain_http)
+    typer.echo(f"purge is event {done.seq}")
+    for name in done.unknown:
+        typer.echo(plain(f"service {name}: the origin has none of this name, so nothing was kept for it"), err=True)
+    wait_for_edges(wait, origin, token, plain_http, done.seq)
+    if done.unknown:
+        raise typer.Exit(1)
 
 
 def _purges(

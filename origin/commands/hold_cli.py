@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
-from origin.commands.waiting import WaitOption, wait_for_edges
+from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, WithKeyOption
+from origin.commands.signing import Signatory
+from origin.commands.waiting import WaitOption
 from vmimage.errors import PublisherError
 from vmimage.text import plain
 
@@ -48,6 +47,7 @@ def add(
     tenant: TenantOption = None,
     image: ImageOption = None,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -57,7 +57,7 @@ def add(
     their parked records and kept answers. Needs the operator's publisher key and token. For one edge alone it is
     `nunatak ctl hold`.
     """
-    _change(_named(service, tenant, image), True, origin, keys, token_file, plain_http, wait)
+    _change(_named(service, tenant, image), True, Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @hold.command()
@@ -68,11 +68,12 @@ def release(
     tenant: TenantOption = None,
     image: ImageOption = None,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Release what is held: edges run it again, from its image."""
-    _change(_named(service, tenant, image), False, origin, keys, token_file, plain_http, wait)
+    _change(_named(service, tenant, image), False, Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @hold.command()
@@ -81,6 +82,7 @@ def pin(
     version: Annotated[int, typer.Option(min=1, help="Version that edges are to run.", metavar="VERSION")],
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -90,7 +92,7 @@ def pin(
     """
     from origin.publish import holds
 
-    _carry_out(lambda by: holds.pin(by, service, version), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: holds.pin(by, service, version), Signatory(origin, keys, with_key, token_file, plain_http))
     typer.echo(f"{service} is pinned to version {version}")
 
 
@@ -99,13 +101,14 @@ def unpin(
     service: ServiceArgument,
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Have edges run again what the publisher of a service says."""
     from origin.publish import holds
 
-    _carry_out(lambda by: holds.unpin(by, service), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: holds.unpin(by, service), Signatory(origin, keys, with_key, token_file, plain_http))
     typer.echo(f"{service} is pinned no more")
 
 
@@ -135,34 +138,15 @@ def _named(service: Sequence[str] | None, tenant: Sequence[str] | None, image: S
     return what
 
 
-def _change(
-    what: list[str],
-    held: bool,
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-    wait: float | None,
-) -> None:
+def _change(what: list[str], held: bool, signatory: Signatory, wait: float | None) -> None:
     from origin.publish import holds
 
     change = holds.hold if held else holds.release
-    _carry_out(lambda by: change(by, what), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: change(by, what), signatory)
     for each in what:
         typer.echo(f"{each} is {'held' if held else 'released'}")
-    wait_for_edges(wait, origin, load_upload_token(keys, token_file), plain_http)
+    signatory.wait(wait)
 
 
-def _carry_out(
-    start: Callable[[Operator], Exchange], origin: str, keys: Path, token_file: Path | None, plain_http: bool
-) -> None:
-    from origin.keys import load_signer, load_trust
-    from origin.publish.client import carry_out
-    from origin.publish.tenants import Operator
-
-    by = Operator(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC), _warn)
-    carry_out(start(by), url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
+def _carry_out(start: Callable[[Operator], Exchange], signatory: Signatory) -> None:
+    signatory.carry_out(start(signatory.operator()))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,16 +13,16 @@ from origin.commands.shared import (
     OriginOption,
     PlainOption,
     TokenOption,
-    load_signing,
-    load_upload_token,
+    WithKeyOption,
     written_choice,
 )
+from origin.commands.signing import Signatory
 
 if TYPE_CHECKING:
     from origin.publish.authors import Signing
     from origin.publish.chain import Warn
     from origin.publish.entries import Exchange
-    from vmimage.trust import ServiceRecord, Trust
+    from vmimage.trust import Trust
 
 ServiceArgument = Annotated[str, typer.Argument(help="Name of the service.", metavar="SERVICE")]
 HostsArgument = Annotated[list[str], typer.Argument(help="Host names.", metavar="HOST...")]
@@ -44,6 +43,7 @@ def withdraw(
             show_default="none, it is asked where there are such disks",
         ),
     ] = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -55,11 +55,9 @@ def withdraw(
     from origin.publish import names
 
     choice = written_choice(written)
-
-    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
-        return names.withdraw(service, trust, signer, now, choice, _warn)
-
-    [record] = _carry_out(start, origin, keys, token_file, plain_http)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by = signatory.publisher()
+    [record] = signatory.carry_out(names.withdraw(service, by.trust, by.signer, by.now, choice, by.warn))
     typer.echo(f"{record.service} version {record.version}: withdrawn")
     if kept := [disk for disk, since in record.written if since != record.version]:
         typer.echo(f"edges keep aside, while there is room, what was written to disk {', '.join(kept)}", err=True)
@@ -79,6 +77,7 @@ def rename(
             show_default="none, it is asked where there are such disks",
         ),
     ] = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -90,30 +89,25 @@ def rename(
     from origin.publish.progress import report
 
     choice = written_choice(written)
-
-    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
-        return names.rename(old, new, trust, signer, now, choice, _warn)
-
-    _hold_both(old, new, origin, keys, token_file, plain_http)
-    records = _carry_out(start, origin, keys, token_file, plain_http)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by = signatory.publisher()
+    _hold_both(old, new, signatory)
+    records = signatory.carry_out(names.rename(old, new, by.trust, by.signer, by.now, choice, by.warn))
     report([record for record in records if record.service == new])
     typer.echo(f"{old} is withdrawn; its log stays there: nunatak logs {old}", err=True)
 
 
-def _hold_both(old: str, new: str, origin: str, keys: Path, token_file: Path | None, plain_http: bool) -> None:
+def _hold_both(old: str, new: str, signatory: Signatory) -> None:
     """A hold goes along where the operator renames: first, so that no edge runs it between. Tenants are refused."""
-    from origin.keys import load_signer, load_trust
     from origin.model.tenant_keys import is_tenants
     from origin.publish.client import carry_out
     from origin.publish.holds import all_holds, hold
-    from origin.publish.tenants import Operator
 
-    trust = load_trust(keys)
-    if is_tenants(keys) or f"service {old}" not in carry_out(all_holds(trust), url=origin).since:
+    if is_tenants(signatory.keys):
         return
-    by = Operator(trust, load_signer(keys, "publisher"), datetime.now(UTC), _warn)
-    token = load_upload_token(keys, token_file)
-    carry_out(hold(by, [f"service {new}"]), url=origin, token=token, plain_http=plain_http)
+    if f"service {old}" not in carry_out(all_holds(signatory.trust()), url=signatory.origin).since:
+        return
+    signatory.carry_out(hold(signatory.operator(), [f"service {new}"]))
     typer.echo(f"{new} is held too, as {old} is: nunatak hold release", err=True)
 
 
@@ -123,13 +117,14 @@ def add(
     names: HostsArgument,
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Have a service answer for more hosts, as a new version of the same image. Its machines go on."""
     from origin.publish.names import add_hosts
 
-    _change_hosts(add_hosts, service, names, origin, keys, token_file, plain_http)
+    _change_hosts(add_hosts, service, names, Signatory(origin, keys, with_key, token_file, plain_http))
 
 
 @hosts.command()
@@ -138,45 +133,23 @@ def remove(
     names: HostsArgument,
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Have a service answer for hosts no more, which are free then. Its machines go on."""
     from origin.publish.names import remove_hosts
 
-    _change_hosts(remove_hosts, service, names, origin, keys, token_file, plain_http)
+    _change_hosts(remove_hosts, service, names, Signatory(origin, keys, with_key, token_file, plain_http))
 
 
 def _change_hosts(
     change: Callable[[str, Sequence[str], Trust, Signing, datetime, Warn], Exchange],
     service: str,
     names: Sequence[str],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
+    signatory: Signatory,
 ) -> None:
     from origin.publish.progress import report
 
-    def start(trust: Trust, signer: Signing, now: datetime) -> Exchange:
-        return change(service, names, trust, signer, now, _warn)
-
-    report(_carry_out(start, origin, keys, token_file, plain_http))
-
-
-def _carry_out(
-    start: Callable[[Trust, Signing, datetime], Exchange],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-) -> list[ServiceRecord]:
-    from origin.keys import load_trust
-    from origin.publish.client import carry_out
-
-    exchange = start(load_trust(keys), load_signing(keys), datetime.now(UTC))
-    return carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
+    by = signatory.publisher()
+    report(signatory.carry_out(change(service, names, by.trust, by.signer, by.now, by.warn)))

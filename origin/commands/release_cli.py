@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +15,13 @@ from origin.commands.shared import (
     OriginOption,
     PlainOption,
     TokenOption,
+    WithKeyOption,
     WrittenOption,
-    load_signing,
     load_upload_token,
     written_choice,
 )
-from origin.commands.waiting import WaitOption, wait_for_edges
+from origin.commands.signing import Signatory
+from origin.commands.waiting import WaitOption
 from vmimage.canonical import is_name
 from vmimage.errors import FormatError, PublisherError
 from vmimage.release import BOUNDS, STICKY, Gates, percent_text, share_of
@@ -90,6 +90,7 @@ def start(
         bool, typer.Option("--choose", help="Let visitors choose with X-Nunatak-Choose: candidate or stable.")
     ] = False,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -101,7 +102,7 @@ def start(
         raise PublisherError(f"--sticky: {' or '.join(STICKY)} expected, got {sticky!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = Plan(share_named(percent), pops_named(pop), gates, by_word[sticky], choose)
-    _begin(image, service, plan, origin, keys, token_file, plain_http, wait)
+    _begin(image, service, plan, Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 def start_plainly(
@@ -109,10 +110,7 @@ def start_plainly(
     image: Path | None,
     service: str | None,
     others: Iterable[object],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
+    by: Signatory,
     wait: float | None,
 ) -> None:
     """`nunatak publish --release`: a release begins as `start` lets it where nothing but the percentage is said.
@@ -124,10 +122,10 @@ def start_plainly(
 
     if image is None or service is None or any(others):
         raise PublisherError(
-            "--release: IMAGE with --service, and none of --batch, --host, --disk, --tenant, --written, --registry, "
-            "--with-key and --dry-run expected: a release begins with a service as it is, and changes its image alone"
+            "--release: IMAGE with --service, and none of --batch, --host, --disk, --tenant, --written, --registry "
+            "and --dry-run expected: a release begins with a service as it is, and changes its image alone"
         )
-    _begin(image, service, Plan(share_named(percent, "--release")), origin, keys, token_file, plain_http, wait)
+    _begin(image, service, Plan(share_named(percent, "--release")), by, wait)
 
 
 @release.command()
@@ -145,6 +143,7 @@ def widen(
     ] = None,
     pop: PopOption = None,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -152,7 +151,9 @@ def widen(
     from origin.publish.releases import widen as more
 
     share, pops = None if percent is None else share_named(percent), None if pop is None else tuple(pop)
-    _carry_out(lambda by: more(by, service, share, pops), origin, keys, token_file, plain_http, wait)
+    _carry_out(
+        lambda by: more(by, service, share, pops), Signatory(origin, keys, with_key, token_file, plain_http), wait
+    )
 
 
 @release.command()
@@ -162,6 +163,7 @@ def finish(
     keys: KeysOption,
     written: WrittenOption = None,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -169,7 +171,7 @@ def finish(
     from origin.publish.releases import finish as end
 
     choice = written_choice(written)
-    _carry_out(lambda by: end(by, service, choice), origin, keys, token_file, plain_http, wait)
+    _carry_out(lambda by: end(by, service, choice), Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @release.command()
@@ -178,13 +180,14 @@ def back(
     origin: OriginOption,
     keys: KeysOption,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Let all visitors get the stable version again."""
     from origin.publish.releases import back as take_back
 
-    _carry_out(lambda by: take_back(by, service), origin, keys, token_file, plain_http, wait)
+    _carry_out(lambda by: take_back(by, service), Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @release.command()
@@ -228,7 +231,7 @@ def _show_edges(fleet: dict[str, Any]) -> None:
     if fleet.get("frozen"):
         typer.echo("frozen on all edges")
     for edge in fleet["edges"]:
-        state = f"stopped ({edge.get('stopped')})" if edge.get("stopped") else "open"
+        state = f"stopped ({edge.get('stopped')})" if edge.get("stopped") else "under way"
         typer.echo(plain(f"{edge.get('edge')} in {edge.get('pop')}: {state}"))
         for version in ("candidate", "stable"):
             said = ", ".join(f"{name} {count}" for name, count in dict(edge.get(version) or {}).items())
@@ -260,47 +263,18 @@ def pops_named(names: Iterable[str] | None) -> tuple[str, ...]:
     return pops
 
 
-def _begin(
-    image: Path,
-    service: str,
-    plan: Plan,
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-    wait: float | None,
-) -> None:
+def _begin(image: Path, service: str, plan: Plan, signatory: Signatory, wait: float | None) -> None:
     from origin.publish.image_files import publication, read_attachments, read_image
     from origin.publish.releases import start as begin
 
     published = publication(image, read_image(image), service, [], (), read_attachments(image))
-    _carry_out(lambda by: begin(by, published, plan), origin, keys, token_file, plain_http, wait)
+    _carry_out(lambda by: begin(by, published, plan), signatory, wait)
 
 
-def _carry_out(
-    start: Callable[[Publisher], Exchange],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-    wait: float | None,
-) -> None:
-    from origin.keys import load_trust
-    from origin.publish.client import carry_out
-    from origin.publish.progress import upload_bar
-    from origin.publish.releases import Publisher
-
-    by = Publisher(load_trust(keys), load_signing(keys), datetime.now(UTC), _warn)
-    with upload_bar() as progress:
-        token = load_upload_token(keys, token_file)
-        records = carry_out(start(by), url=origin, token=token, progress=progress, plain_http=plain_http)
-    for record in records:
+def _carry_out(start: Callable[[Publisher], Exchange], signatory: Signatory, wait: float | None) -> None:
+    for record in signatory.carry_out(start(signatory.publisher())):
         typer.echo(f"{record.service} version {record.version}: {record.manifest_digest}")
         if record.candidate is not None:
             share = percent_text(record.candidate.share)
             typer.echo(f"candidate for {share} of the visitors: {record.candidate.digest}")
-    wait_for_edges(wait, origin, token, plain_http)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
+    signatory.wait(wait)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,10 +37,11 @@ def renew(
         ),
     ] = None,
     with_key: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            help="File of another key of root or targets, where more than one has to sign; may be repeated.",
-            metavar="FILE",
+            help="Another key of root or targets, where more than one has to sign: a file, env:NAME, or KEYID=SOURCE "
+            "of a token or key service; may be repeated.",
+            metavar="KEY",
             show_default="none",
         ),
     ] = None,
@@ -58,10 +58,11 @@ def renew(
         load_signer,
         load_token,
         load_top,
+        load_trust,
         new_signer,
-        read_signer,
         settle,
     )
+    from origin.model.signers import signer
     from origin.publish.client import carry_out
     from origin.publish.renew import ROLES, Plan, needed
     from origin.publish.renew import renew as renewing
@@ -74,7 +75,7 @@ def renew(
     if unknown := sorted(set(new) - set(KEY_ROLES)):
         raise PublisherError(f"--replace: one of {', '.join(KEY_ROLES)} expected, got {unknown[0]!r}")
     wanted |= needed(new)
-    others = [read_signer(path) for path in with_key or ()]
+    others = [signer(source, load_trust(keys).root.keys.values()) for source in with_key or ()]
     signers: dict[str, Sequence[Signer]] = {
         role: [*(folder_signers(keys, role) or ([] if others else [load_signer(keys, role)])), *others]
         for role in OFFLINE_ROLES

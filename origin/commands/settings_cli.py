@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from origin.commands.release_cli import PopOption, gate_option, pops_named, share_named
-from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
-from origin.commands.waiting import WaitOption, wait_for_edges
+from origin.commands.shared import (
+    JsonOption,
+    KeysOption,
+    OriginOption,
+    PlainOption,
+    TokenOption,
+    WithKeyOption,
+    load_upload_token,
+)
+from origin.commands.signing import Signatory
+from origin.commands.waiting import WaitOption
 from vmimage.errors import PublisherError
 from vmimage.release import Gates, percent_text
 from vmimage.text import plain
@@ -50,6 +58,7 @@ def start(
     ] = _DEFAULT.requests,
     windows: Annotated[int, gate_option("windows", "Windows in a row that must be bad.", "COUNT")] = _DEFAULT.windows,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -64,7 +73,11 @@ def start(
         values = read_file(str(file), opened.read(BYTES_MAX + 1))
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = fleet_settings.Plan(share_named(percent), pops_named(pop), gates)
-    _carry_out(lambda by: fleet_settings.start(by, values, plan), origin, keys, token_file, plain_http, wait)
+    _carry_out(
+        lambda by: fleet_settings.start(by, values, plan),
+        Signatory(origin, keys, with_key, token_file, plain_http),
+        wait,
+    )
 
 
 @settings.command()
@@ -78,6 +91,7 @@ def widen(
     pop: PopOption = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="In all POPs.")] = False,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -88,7 +102,11 @@ def widen(
         raise PublisherError("--pop or --everywhere expected, got both: say where")
     share = None if percent is None else share_named(percent)
     pops = () if everywhere else None if pop is None else tuple(pop)
-    _carry_out(lambda by: fleet_settings.widen(by, share, pops), origin, keys, token_file, plain_http, wait)
+    _carry_out(
+        lambda by: fleet_settings.widen(by, share, pops),
+        Signatory(origin, keys, with_key, token_file, plain_http),
+        wait,
+    )
 
 
 @settings.command()
@@ -96,13 +114,14 @@ def finish(
     origin: OriginOption,
     keys: KeysOption,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Make the candidate the stable version, once all edges had their turn: also where an edge went back from it."""
     from origin.publish import fleet_settings
 
-    _carry_out(fleet_settings.finish, origin, keys, token_file, plain_http, wait)
+    _carry_out(fleet_settings.finish, Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @settings.command()
@@ -110,13 +129,14 @@ def back(
     origin: OriginOption,
     keys: KeysOption,
     wait: WaitOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
     """Let all edges go by the stable version again."""
     from origin.publish import fleet_settings
 
-    _carry_out(fleet_settings.back, origin, keys, token_file, plain_http, wait)
+    _carry_out(fleet_settings.back, Signatory(origin, keys, with_key, token_file, plain_http), wait)
 
 
 @settings.command()
@@ -170,26 +190,11 @@ def _text(version: Version) -> str:
     return ", ".join(f"{option} = {value}" for option, value in sorted(version.values.items())) or "no option"
 
 
-def _carry_out(
-    begin: Callable[[Operator], Exchange],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
-    wait: float | None,
-) -> None:
-    from origin.keys import load_signer, load_trust
+def _carry_out(begin: Callable[[Operator], Exchange], signatory: Signatory, wait: float | None) -> None:
     from origin.publish.client import carry_out
     from origin.publish.fleet_settings import present
-    from origin.publish.tenants import Operator
 
-    trust = load_trust(keys)
-    by = Operator(trust, load_signer(keys, "publisher"), datetime.now(UTC), _warn)
-    token = load_upload_token(keys, token_file)
-    carry_out(begin(by), url=origin, token=token, plain_http=plain_http)
-    _show(carry_out(present(trust), url=origin))
-    wait_for_edges(wait, origin, token, plain_http)
-
-
-def _warn(line: str) -> Any:
-    typer.echo(f"warning: {line}", err=True)
+    by = signatory.operator()
+    signatory.carry_out(begin(by))
+    _show(carry_out(present(by.trust), url=signatory.origin))
+    signatory.wait(wait)

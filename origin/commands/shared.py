@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vmimage.errors import PublisherError
+from vmimage.errors import OperatorError, PublisherError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
+    from securesystemslib.signer import Signer
+
     from origin.model.elsewhere import Elsewhere
     from origin.publish.authors import Signing
     from origin.publish.written import Choice
@@ -159,21 +161,36 @@ def load_signing(keys: Path, with_keys: Sequence[str] | None = None) -> Signing:
     :param with_keys: where the private keys are that sign; none: in the folder.
     :raises OperatorError: a key is missing, or others may read it.
     """
-    from origin.keys import load_signer
     from origin.model.signers import signer
     from origin.model.tenant_keys import is_tenants, load_card, load_signers
     from origin.publish.authors import Tenant
 
+    if not is_tenants(keys):
+        return load_operator(keys, with_keys)
+    if not with_keys:
+        return Tenant(*load_signers(keys))
+    card = load_card(keys)
+    return Tenant(card.tenant, tuple(signer(source, card.keys) for source in with_keys))
+
+
+def load_operator(keys: Path, with_keys: Sequence[str] | None = None) -> Signer:
+    """The publisher key of an origin's operator.
+
+    :param with_keys: where it is; none: in the folder.
+    :raises OperatorError: it is missing, others may read it, or the folder is a tenant's.
+    """
+    from origin.keys import load_signer, load_trust
+    from origin.model.signers import signer
+    from origin.model.tenant_keys import is_tenants
+
     if is_tenants(keys):
-        if not with_keys:
-            return Tenant(*load_signers(keys))
-        card = load_card(keys)
-        return Tenant(card.tenant, tuple(signer(source, card.keys) for source in with_keys))
+        raise OperatorError(f"the key folder of the origin's operator expected, got {keys}, which is a tenant's")
     if not with_keys:
         return load_signer(keys, "publisher")
     if len(with_keys) > 1:
         raise PublisherError("--with-key: one publisher key expected, got several: name the one that signs")
-    return signer(with_keys[0], ())
+    delegations = load_trust(keys).targets.delegations
+    return signer(with_keys[0], delegations.keys.values() if delegations is not None else ())
 
 
 def elsewhere(registry: str | None, silence_s: float | None = None) -> Elsewhere | None:

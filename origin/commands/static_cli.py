@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,9 +25,9 @@ from origin.commands.shared import (
     PlainOption,
     TenantOption,
     TokenOption,
-    load_signing,
-    load_upload_token,
+    WithKeyOption,
 )
+from origin.commands.signing import Signatory, now, warn
 from vmimage.errors import PublisherError
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ def static(
     max_age: MaxAgeOption = MAX_AGE_S,
     immutable: ImmutableOption = None,
     tenant: TenantOption = "",
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -63,10 +63,8 @@ def static(
     import tempfile
 
     from origin.bake.recipe import name_of
-    from origin.keys import load_trust
     from origin.model.publication import Publication
-    from origin.publish.client import carry_out
-    from origin.publish.progress import report, upload_bar
+    from origin.publish.progress import report
     from origin.publish.publish import publish
     from vmimage.manifest import is_name
 
@@ -76,7 +74,8 @@ def static(
     service = name or name_of(folder.resolve())
     if tenant and not is_name(tenant):
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
-    trust, signer, token = load_trust(keys), load_signing(keys), load_upload_token(keys, token_file)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by = signatory.publisher()
     with tempfile.TemporaryDirectory(prefix="nunatak-") as scratch:
         images, disks, attached = _built(
             folder,
@@ -91,9 +90,7 @@ def static(
         )
         image = images[-1].manifest.digest
         wanted = Publication(tuple(images), image, service, tuple(host or ()), disks, tenant, attached)
-        with upload_bar() as progress:
-            exchange = publish([wanted], trust, signer, datetime.now(UTC), None, _warn)
-            records = carry_out(exchange, url=origin, token=token, progress=progress, plain_http=plain_http)
+        records = signatory.carry_out(publish([wanted], by.trust, by.signer, now(), None, by.warn))
     report(records)
 
 
@@ -118,13 +115,9 @@ def _built(
         images = images_of(
             folder,
             progress=lambda step: status.update(f"building: {escape(plain(step))}"),
-            warn=_warn,
+            warn=warn,
             assets_disk=disk,
             **options,
         )
     attached = attached_to(images, folder, options, packages, ())
     return images, tuple(DiskFile(disk) for _ in images[-1].manifest.disks), tuple(attached)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)

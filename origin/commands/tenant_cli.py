@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, load_upload_token
+from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, WithKeyOption
+from origin.commands.signing import Signatory
 from vmimage.errors import OperatorError, PublisherError
 from vmimage.text import plain
 
@@ -64,6 +64,7 @@ def add(
     card: CardArgument,
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -75,7 +76,7 @@ def add(
     from origin.publish import tenants
 
     read = load_card(card)
-    _carry_out(lambda by: tenants.add(by, read), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: tenants.add(by, read), Signatory(origin, keys, with_key, token_file, plain_http))
     typer.echo(f"tenant {read.tenant}: {read.threshold} of {len(read.keys)} keys sign its services {read.tenant}.NAME")
 
 
@@ -87,6 +88,7 @@ def rekey(
     only: Annotated[
         bool, typer.Option("--only", help="In place of all that sign now, once the tenant has signed with the new.")
     ] = False,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -99,7 +101,7 @@ def rekey(
     from origin.publish import tenants
 
     read = load_card(card)
-    _carry_out(lambda by: tenants.rekey(by, read, only=only), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: tenants.rekey(by, read, only=only), Signatory(origin, keys, with_key, token_file, plain_http))
     typer.echo(f"tenant {read.tenant}: {'only ' if only else ''}the keys of the card sign for it")
 
 
@@ -108,6 +110,7 @@ def remove(
     name: TenantArgument,
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -117,7 +120,7 @@ def remove(
     """
     from origin.publish import tenants
 
-    _carry_out(lambda by: tenants.remove(by, name), origin, keys, token_file, plain_http)
+    _carry_out(lambda by: tenants.remove(by, name), Signatory(origin, keys, with_key, token_file, plain_http))
     typer.echo(f"tenant {name} is removed; its tokens stay until `nunatak token remove`")
 
 
@@ -166,6 +169,7 @@ def grant(
         str | None,
         typer.Option(help="Name server to ask.", metavar="ADDRESS[:PORT]", show_default="those of this machine"),
     ] = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -174,7 +178,10 @@ def grant(
 
     hosts = _hosts(service, host)
     _require_proofs(name, hosts, proof or ["dns", "http"], resolver, origin, keys)
-    _carry_out(lambda by: tenants.grant(by, name, service or (), hosts), origin, keys, token_file, plain_http)
+    _carry_out(
+        lambda by: tenants.grant(by, name, service or (), hosts),
+        Signatory(origin, keys, with_key, token_file, plain_http),
+    )
     for path in (*(f"service {each}" for each in service or ()), *(f"host {each}" for each in hosts)):
         typer.echo(f"{path} is tenant {name}'s")
 
@@ -185,6 +192,7 @@ def revoke(
     keys: KeysOption,
     service: ServiceOption = None,
     host: HostOption = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -192,7 +200,9 @@ def revoke(
     from origin.publish import tenants
 
     hosts = _hosts(service, host)
-    _carry_out(lambda by: tenants.revoke(by, service or (), hosts), origin, keys, token_file, plain_http)
+    _carry_out(
+        lambda by: tenants.revoke(by, service or (), hosts), Signatory(origin, keys, with_key, token_file, plain_http)
+    )
     for path in (*(f"service {each}" for each in service or ()), *(f"host {each}" for each in hosts)):
         typer.echo(f"{path} is no tenant's any more")
 
@@ -213,21 +223,22 @@ def proof(host: Annotated[list[str], typer.Argument(help="Host names.", metavar=
 
 @tenant.command()
 def renew(
-    origin: OriginOption, keys: KeysOption, token_file: TokenOption = None, plain_http: PlainOption = False
+    origin: OriginOption,
+    keys: KeysOption,
+    with_key: WithKeyOption = None,
+    token_file: TokenOption = None,
+    plain_http: PlainOption = False,
 ) -> None:
     """Sign what this tenant has published anew, good for a year from now, by the keys in its folder."""
-    from origin.commands.shared import load_signing
-    from origin.keys import load_trust
     from origin.publish.authors import Tenant
-    from origin.publish.client import carry_out
     from origin.publish.tenants import resign
 
-    signing = load_signing(keys)
-    if not isinstance(signing, Tenant):
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by = signatory.publisher()
+    if not isinstance(by.signer, Tenant):
         raise OperatorError(f"the key folder of a tenant expected, got {keys}: for an operator's it is `nunatak renew`")
-    exchange = resign(signing, load_trust(keys), datetime.now(UTC), _warn)
-    carry_out(exchange, url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
-    typer.echo(f"tenant {signing.name}: signed anew")
+    signatory.carry_out(resign(by.signer, by.trust, by.now, by.warn))
+    typer.echo(f"tenant {by.signer.name}: signed anew")
 
 
 @tenant.command()
@@ -236,6 +247,7 @@ def move(
     tenant_keys: Annotated[Path, typer.Option(help="Key folder of the tenant.", metavar="FOLDER")],
     origin: OriginOption,
     keys: KeysOption,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -248,7 +260,9 @@ def move(
     from origin.publish.authors import Tenant
 
     card, signing = load_card(tenant_keys), Tenant(*load_signers(tenant_keys))
-    _carry_out(lambda by: tenants.move(by, service, signing, card), origin, keys, token_file, plain_http)
+    _carry_out(
+        lambda by: tenants.move(by, service, signing, card), Signatory(origin, keys, with_key, token_file, plain_http)
+    )
     typer.echo(f"{len(service)} services are signed by tenant {signing.name} now")
 
 
@@ -261,6 +275,7 @@ def migrate(
         list[str] | None,
         typer.Option("--tenant", help="Only this tenant; may be repeated.", metavar="NAME", show_default="all"),
     ] = None,
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -289,7 +304,7 @@ def migrate(
         theirs = folder / each
         card = load_card(theirs) if is_tenants(theirs) else generate(theirs, each, 1, 1, keys)
         edit = partial(tenants.move, services=found[each], tenant=Tenant(*load_signers(theirs)), card=card)
-        _carry_out(edit, origin, keys, token_file, plain_http)
+        _carry_out(edit, Signatory(origin, keys, with_key, token_file, plain_http))
         typer.echo(f"{theirs}: keys of tenant {each}, which signs {', '.join(found[each])}")
 
 
@@ -350,19 +365,6 @@ def _require_proofs(
 
 
 def _carry_out(
-    start: Callable[[Operator], Generator[Sequence[Request], Sequence[Response], _Result]],
-    origin: str,
-    keys: Path,
-    token_file: Path | None,
-    plain_http: bool,
+    start: Callable[[Operator], Generator[Sequence[Request], Sequence[Response], _Result]], signatory: Signatory
 ) -> _Result:
-    from origin.keys import load_signer, load_trust
-    from origin.publish.client import carry_out
-    from origin.publish.tenants import Operator
-
-    by = Operator(load_trust(keys), load_signer(keys, "publisher"), datetime.now(UTC), _warn)
-    return carry_out(start(by), url=origin, token=load_upload_token(keys, token_file), plain_http=plain_http)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"warning: {line}", err=True)
+    return signatory.carry_out(start(signatory.operator()))

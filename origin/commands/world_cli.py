@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from origin.commands.shared import KeysOption, OriginOption, PlainOption, TenantOption, TokenOption
+from origin.commands.shared import KeysOption, OriginOption, PlainOption, TenantOption, TokenOption, WithKeyOption
+from origin.commands.signing import Signatory, now
 from vmimage.errors import PublisherError
 
 
@@ -46,6 +46,7 @@ def world(
         str, typer.Option(help="What the names of services begin with, as in PREFIX-00000.", metavar="PREFIX")
     ] = "world",
     tenant: TenantOption = "",
+    with_key: WithKeyOption = None,
     token_file: TokenOption = None,
     plain_http: PlainOption = False,
 ) -> None:
@@ -55,10 +56,8 @@ def world(
 
     from origin.bake.mix import parse_mix, turns
     from origin.bake.world import make_world
-    from origin.keys import TOKEN_FILE, load_signer, load_token, load_trust
     from origin.publish import publish as publishing
-    from origin.publish.client import carry_out
-    from origin.publish.progress import report, upload_bar
+    from origin.publish.progress import report
     from vmimage.manifest import is_name
 
     if source is not None and mix is not None:
@@ -68,7 +67,8 @@ def world(
     if tenant and not is_name(tenant):
         raise PublisherError(f"--tenant: 1 to 63 of a-z 0-9 . _ - expected, got {tenant!r}")
     sources = [source] if source is not None else turns(parse_mix(mix if mix is not None else "c=3,js=2,lua=1"))
-    signer, trust, token = load_signer(keys, "publisher"), load_trust(keys), load_token(token_file or keys / TOKEN_FILE)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    by = signatory.publisher()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("baking", total=services)
@@ -76,7 +76,4 @@ def world(
         publications = make_world(
             sources, prefix, services, images=images, tenant=tenant, progress=lambda done: step(completed=done)
         )
-    with upload_bar() as progress:
-        start = publishing.publish(publications, trust, signer, datetime.now(UTC))
-        records = carry_out(start, url=origin, token=token, progress=progress, plain_http=plain_http)
-    report(records)
+    report(signatory.carry_out(publishing.publish(publications, by.trust, by.signer, now())))

@@ -170,7 +170,13 @@ class Pages:
         purges = parse_purges(require_object("purge", body, {"purges"})["purges"])
         await self._require_own(request, submitter, purges)
         number = await asyncio.to_thread(self._add_purge, submitter, purges)
-        return web.json_response({"seq": number}, status=201)
+        unknown = await asyncio.to_thread(self._unknown, purges)
+        return web.json_response({"seq": number, "unknown": unknown}, status=201)
+
+    def _unknown(self, purges: tuple[Purge, ...]) -> list[str]:
+        """Services that purges name and that there never were."""
+        named = sorted({purge.service for purge in purges if purge.service})
+        return [service for service in named if self._site.record(service) is None]
 
     async def _require_own(self, request: web.Request, submitter: Submitter, purges: tuple[Purge, ...]) -> None:
         """:raises OciError: answers of somebody else's services are named."""

@@ -73,8 +73,16 @@ def _reported(what: str, path: str) -> Exchange[dict[str, Any]]:
     return found
 
 
-def purge(purges: Iterable[Purge]) -> Exchange[int]:
-    """Have all edges void what they keep; the number of the event.
+@dataclass(frozen=True)
+class Purged:
+    """What became of purges."""
+
+    seq: int  # number of the event
+    unknown: tuple[str, ...]  # services that were named and that there never were
+
+
+def purge(purges: Iterable[Purge]) -> Exchange[Purged]:
+    """Have all edges void what they keep.
 
     :raises PublisherError: a purge that can mean nothing, or that the token is not for.
     :raises OriginError: no proper answer.
@@ -86,10 +94,11 @@ def purge(purges: Iterable[Purge]) -> Exchange[int]:
         raise PublisherError(f"{error}: write it as in `nunatak fleet purge --help`") from None
     [response] = yield [Request("POST", "/fleet/purge", canonical_json({"purges": said}), "application/json")]
     expect(response, 201, "purge")
-    seq = _object(response).get("seq")
-    if type(seq) is not int:
-        raise OriginError(f"purge: the number of its event expected, got {seq!r:.80}")
-    return seq
+    found = _object(response)
+    seq, unknown = found.get("seq"), found.get("unknown", [])
+    if type(seq) is not int or not isinstance(unknown, list):
+        raise OriginError(f"purge: the number of its event expected, got {seq!r:.80}: is it an origin?")
+    return Purged(seq, tuple(map(str, unknown)))
 
 
 def wait(seconds: float, seq: int | None = None) -> Exchange[Reached]:

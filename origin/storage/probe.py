@@ -14,17 +14,18 @@ def require_comparing(store: BlobStore, name: str) -> None:
     """
     key = f"probe/{secrets.token_hex(8)}"
     try:
+        is_new = store.put_if_absent(key, b"1")  # where this fails there is nothing to delete
         try:
+            if not is_new:
+                raise _blind(name, "a new object was refused")
             _compare(store, key, name)
         finally:
             store.delete(key)
     except NoAnswer as error:
-        raise OperatorError(f"{name}: {error.detail}: check the bucket, AWS_ENDPOINT_URL and the credentials") from None
+        raise OperatorError(error.detail) from None
 
 
 def _compare(store: BlobStore, key: str, name: str) -> None:
-    if not store.put_if_absent(key, b"1"):
-        raise _blind(name, "a new object was refused")
     if store.put_if_absent(key, b"2"):
         raise _blind(name, "an object was created a second time (If-None-Match)")
     found = store.read(key)

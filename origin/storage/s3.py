@@ -32,6 +32,7 @@ from origin.storage.blobs import (
     content_type_of,
     size_of,
 )
+from origin.storage.bucket_errors import explained, is_missing_bucket, name_of
 from vmimage.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ RETRY_S: Final = 15.0  # in all, so that a request of a publisher ends with an a
 TIMEOUT: Final = "30s"  # of one request; a part is some seconds on a slow line
 CONNECT_TIMEOUT: Final = "5s"
 _LOG: Final = logging.getLogger(__name__)
+_LOG.addHandler(logging.NullHandler())  # a command without a log shows the error that it ends with, once
+_MISSING: Final = (NotFoundError, FileNotFoundError)  # what obstore says in one version and another
 _CLOCK: Final = "clock"  # the object whose time of change says what time the store has
 
 
@@ -55,6 +58,9 @@ class S3:
     def __init__(self, bucket: str, prefix: str = "") -> None:
         """:raises OperatorError: variables that cannot be used, or an endpoint by plain HTTP on another machine."""
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        if endpoint and not _is_url(endpoint):  # the library panics, once it is to connect there
+            raise OperatorError(f"AWS_ENDPOINT_URL: an https URL with a host expected, got {endpoint!r}: write it so")
+        self._name = name_of(bucket, prefix, endpoint)
         plain = endpoint.lower().startswith("http:")
         if plain and not _is_loopback(endpoint) and os.environ.get("AWS_ALLOW_HTTP", "").lower() not in ("1", "true"):
             raise OperatorError(
@@ -91,7 +97,7 @@ class S3:
 
     def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
         """As `BlobStore.get`."""
-        with _errors(key):
+        with self._errors(key):
             if first == 0 and last is None:
                 return bytes(obstore.get(self._bucket, checked(key)).bytes())
             end = last + 1 if last is not None else None
@@ -100,7 +106,7 @@ class S3:
                 return b""
             try:
                 return bytes(obstore.get(self._bucket, checked(key), options=options).bytes())
-            except NotFoundError:
+            except _MISSING:
                 raise
             except BaseError:
                 head = self.head(key)
@@ -111,7 +117,7 @@ class S3:
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `BlobStore.read`."""
         try:
-            with _errors(key):
+            with self._errors(key):
                 found = obstore.get(self._bucket, checked(key))
                 return bytes(found.bytes()), _tag(found.meta)
         except FileNotFoundError:
@@ -139,7 +145,7 @@ class S3:
             "Content-Type": content_type or content_type_of(key),
             "Cache-Control": cache_control_of(key),
         }
-        with _errors(key):
+        with self._errors(key):
             try:
                 done = obstore.put(
                     self._bucket,
@@ -150,18 +156,18 @@ class S3:
                     use_multipart=mode == "overwrite" and size_of(data) > PART_BYTES,
                     chunk_size=PART_BYTES,
                 )
-            except (AlreadyExistsError, PreconditionError):
-                raise Changed(f"{key}: it was changed meanwhile") from None
-            except NotFoundError:  # If-Match on an object that is gone
-                if isinstance(mode, dict):
-                    raise Changed(f"{key}: it was removed meanwhile") from None
-                raise
+            except (AlreadyExistsError, PreconditionError, *_MISSING) as error:
+                if is_missing_bucket(str(error)):
+                    raise
+                if isinstance(error, _MISSING) and not isinstance(mode, dict):
+                    raise
+                raise Changed(f"{key}: it was changed or removed meanwhile") from None
         return _tag(done)
 
     def head(self, key: str) -> Head | None:
         """As `BlobStore.head`."""
         try:
-            with _errors(key):
+            with self._errors(key):
                 meta = obstore.head(self._bucket, checked(key))
         except FileNotFoundError:
             return None
@@ -170,14 +176,14 @@ class S3:
     def delete(self, key: str) -> None:
         """As `BlobStore.delete`."""
         try:
-            with _errors(key):
+            with self._errors(key):
                 obstore.delete(self._bucket, checked(key))
         except FileNotFoundError:
             return
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """As `BlobStore.list`."""
-        with _errors(prefix):
+        with self._errors(prefix):
             for page in obstore.list(self._bucket, prefix.rstrip("/") or None, chunk_size=PAGE):
                 for meta in page:
                     yield Listed(meta["path"], meta["size"], meta["last_modified"].timestamp())
@@ -190,25 +196,23 @@ class S3:
             raise OSError(errno.EIO, f"{_CLOCK} expected in the bucket a moment after it was written")
         return head.changed_s
 
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        """As a store's: FileNotFoundError, and OSError for all that may be tried again."""
+        try:
+            yield
+        except _MISSING as error:
+            if is_missing_bucket(str(error)):
+                raise self._no_answer(key, error) from None
+            raise FileNotFoundError(errno.ENOENT, f"no object {key}") from None
+        except (BaseError, TimeoutError) as error:
+            raise self._no_answer(key, error) from None
 
-@contextmanager
-def _errors(key: str) -> Iterator[None]:
-    """As a store's: FileNotFoundError, and OSError for all that may be tried again."""
-    try:
-        yield
-    except NotFoundError as error:
-        if "NoSuchBucket" in str(error):
-            raise _no_answer(key, error) from None
-        raise FileNotFoundError(errno.ENOENT, f"no object {key}") from None
-    except (BaseError, TimeoutError) as error:
-        raise _no_answer(key, error) from None
-
-
-def _no_answer(key: str, error: Exception) -> NoAnswer:
-    """What a store said, in one line; the library adds its own state behind the first."""
-    line = " ".join(str(error).split("\n\nDebug source")[0].split())[:300]
-    _LOG.warning("bucket: %s: %s", key, line)
-    return NoAnswer(line)
+    def _no_answer(self, key: str, error: Exception) -> NoAnswer:
+        detail = explained(self._name, key, str(error))
+        _LOG.warning("%s", detail)
+        _LOG.debug("%s", error)
+        return NoAnswer(detail)
 
 
 def _tag(meta: Any) -> str:
@@ -222,5 +226,13 @@ def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False

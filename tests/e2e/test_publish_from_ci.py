@@ -101,6 +101,50 @@ def test_a_job_publishes_with_a_token_of_its_issuer_and_the_tenants_key(shop: Sh
     assert line["who"] == {"tenant": "acme", "token": f"{shop.ci.url} {SUBJECT}"}
 
 
+def test_every_step_of_a_service_is_signed_by_the_key_of_the_environment(shop: Shop, secrets: dict[str, str]) -> None:
+    """There is no private key in the folder, and none is asked for."""
+    two = shop.folder / "two.oci.tar"
+    two.write_bytes(pack_archive([BASE, image("two", base=BASE.manifest)]))
+    for words in (
+        ("publish", str(shop.folder / IMAGE), "--service", "acme.steps"),
+        ("release", "start", str(two), "--service", "acme.steps"),
+        ("release", "widen", "acme.steps"),
+        ("release", "back", "acme.steps"),
+        ("publish", str(two), "--service", "acme.steps", "--release", "5"),
+        ("release", "finish", "acme.steps"),
+        ("rollback", "--service", "acme.steps"),
+        ("rename", "acme.steps", "acme.named"),
+        ("withdraw", "acme.named"),
+        ("tenant", "renew"),
+    ):
+        without = shop.command("acme", *words, env=secrets)
+        assert (without.returncode, "tenant.key" in without.stderr) == (2, True), (words, without.stderr)
+        done = shop.command("acme", *words, *KEY, env=secrets)
+        assert done.returncode == 0, (words, done.stderr)
+
+
+def test_operators_keys_may_be_elsewhere_too(shop: Shop, secrets: dict[str, str], tmp_path: Path) -> None:
+    secret = shop.keys / "publisher.key"
+    away = secret.rename(tmp_path / "publisher.key")
+    operator = ("--origin", shop.origin.url, "--keys", str(shop.keys))
+    try:
+        for words in (
+            ("hold", "add", "--tenant", "bank"),
+            ("hold", "release", "--tenant", "bank"),
+            ("tenant", "revoke", "--host", "bank.example"),
+            ("tenant", "grant", "bank", "--host", "bank.example", "--proof", "none"),
+        ):
+            with pytest.raises(CommandFailed, match=r"publisher\.key"):
+                shop.run(*words, *operator)
+            shop.run(*words, *operator, "--with-key", str(away))
+        with pytest.raises(CommandFailed, match="one publisher key expected, got several"):
+            shop.run("hold", "add", "--tenant", "bank", *operator, "--with-key", str(away), "--with-key", str(away))
+    finally:
+        away.rename(secret)
+    refused = shop.command("acme", "hold", "add", "--tenant", "bank", *KEY, env=secrets)
+    assert (refused.returncode, "of the origin's operator expected" in refused.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

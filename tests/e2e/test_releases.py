@@ -115,7 +115,7 @@ def test_a_candidate_that_crashes_is_stopped_by_the_edge_and_stays_so_over_a_res
     _publish(site, images["old"], "crashing")
     assert _ask(edge, "crashing").body == b"old\n"
     _start(site, images["crashes"], "crashing", "--percent", "20")
-    eventually(partial(_is, edge, "crashing", "open"), "the candidate is open")
+    eventually(partial(_is, edge, "crashing", "under way"), "the candidate is under way")
     answers = [_ask(edge, "crashing", _visitor(number)) for number in range(120)]
     failed = [answer for answer in answers if answer.status != 200]
     assert 3 <= len(failed) <= 5
@@ -152,7 +152,7 @@ def test_what_two_edges_stop_the_origin_freezes_on_all_of_them(fleet: Site, imag
     _start(fleet, images["crashes"], "frozen", "--percent", "50", "--pop", "ams", "--pop", "fra", "--pop", "lhr")
     for edge in edges:
         _ask(edge, "frozen")
-        eventually(partial(_is, edge, "frozen", "open"), "the candidate is open")
+        eventually(partial(_is, edge, "frozen", "under way"), "the candidate is under way")
     elsewhere = fleet.edges[0]
     assert {_ask(elsewhere, "frozen", _visitor(number)).body for number in range(20)} == {b"old\n"}
     assert _state(elsewhere, "frozen") == ""
@@ -188,14 +188,14 @@ def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back
     _publish(fleet, images["old"], "staged")
     assert set(_ask_all(edge, "staged", 3).values()) == {"old\n"}
     _start(fleet, images["new"], "staged", "--percent", "20")
-    eventually(partial(_is, edge, "staged", "open"), "the candidate is open")
+    eventually(partial(_is, edge, "staged", "under way"), "the candidate is under way")
     few = _ask_all(edge, "staged", 60)
     assert 2 <= sum(body == "new\n" for body in few.values()) <= 30
     assert _ask_all(edge, "staged", 60) == few
     edge.stop()
     fleet.restart(edge)
     _ask(edge, "staged")
-    eventually(partial(_is, edge, "staged", "open"), "the candidate is open again")
+    eventually(partial(_is, edge, "staged", "under way"), "the candidate is under way again")
     assert _ask_all(edge, "staged", 60) == few
     _release(fleet, "widen", "staged", "--percent", "60")
     eventually(lambda: _described(edge, "staged")["release"]["share"] == 60, "it is widened")
@@ -206,7 +206,7 @@ def test_visitors_keep_their_version_while_it_is_widened_finished_and_taken_back
     eventually(partial(_is, edge, "staged", ""), "it is finished")
     assert set(_ask_all(edge, "staged", 20).values()) == {"new\n"}
     _start(fleet, images["old"], "staged", "--percent", "100")
-    eventually(partial(_is, edge, "staged", "open"), "another is open")
+    eventually(partial(_is, edge, "staged", "under way"), "another is under way")
     assert set(_ask_all(edge, "staged", 20).values()) == {"old\n"}
     _release(fleet, "back", "staged")
     eventually(partial(_is, edge, "staged", ""), "it is taken back")
@@ -220,7 +220,7 @@ def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the
     _publish(fleet, images["old"], "sticky")
     _start(fleet, images["new"], "sticky", "--percent", "50")
     _ask(edge, "sticky")
-    eventually(partial(_is, edge, "sticky", "open"), "the candidate is open")
+    eventually(partial(_is, edge, "sticky", "under way"), "the candidate is under way")
     versions = set()
     for _ in range(20):
         first = _ask(edge, "sticky", HTTPS)
@@ -240,7 +240,7 @@ def test_a_cookie_over_https_keeps_the_version_and_none_can_be_chosen_unless_the
     eventually(partial(_is, edge, "sticky", ""), "it is taken back")
     assert "x-nunatak-version" not in _ask(edge, "sticky").headers
     _start(fleet, images["new"], "sticky", "--percent", "1", "--choose", "--sticky", "address")
-    eventually(partial(_is, edge, "sticky", "open"), "one that may be chosen is open")
+    eventually(partial(_is, edge, "sticky", "under way"), "one that may be chosen is under way")
     for choice in ("stable", "candidate"):
         chosen = _ask(edge, "sticky", {**HTTPS, "X-Nunatak-Choose": choice})
         assert chosen.body == {"stable": b"old\n", "candidate": b"new\n"}[choice]
@@ -312,7 +312,7 @@ def test_a_candidate_whose_image_is_missing_takes_nobody(fleet: Site, images: di
     assert sum(count for name, count in metrics(edge).items() if name.startswith("releases_not_begun_total")) == 1
     for path, data in kept.items():
         path.write_bytes(data)
-    eventually(partial(_is, edge, "missing", "open"), "it is tried again")
+    eventually(partial(_is, edge, "missing", "under way"), "it is tried again")
     assert _ask(edge, "missing").body == b"new\n"
 
 
@@ -355,7 +355,7 @@ def test_the_operator_pins_a_version_and_with_it_ends_a_release(fleet: Site, ima
     _publish(fleet, images["new"], "pinned")
     _start(fleet, images["fails"], "pinned", "--percent", "100")
     assert _ask(edge, "pinned").status == 200
-    eventually(lambda: _ask(edge, "pinned").body.startswith(b"candidate"), "the candidate is open")
+    eventually(lambda: _ask(edge, "pinned").body.startswith(b"candidate"), "the candidate is under way")
     _run(fleet, "hold", "pin", "pinned", "--version", "2")
     eventually(lambda: _ask(edge, "pinned").body == b"new\n", "the stable version alone")
     assert _state(edge, "pinned") == ""
@@ -377,7 +377,7 @@ def test_one_that_fails_one_in_ten_is_stopped_by_windows(fleet: Site, images: di
     gates = ("--requests", "60", "--windows", "1", "--crashes", "10")
     _start(fleet, images["fails"], "failing", "--percent", "100", *gates)
     _ask(edge, "failing")
-    eventually(partial(_is, edge, "failing", "open"), "the candidate is open")
+    eventually(partial(_is, edge, "failing", "under way"), "the candidate is under way")
     answers = [_ask(edge, "failing", _visitor(number)) for number in range(60)]
     assert 4 <= sum(answer.status == 500 for answer in answers) <= 8
     eventually(partial(_is, edge, "failing", "stopped"), "it is stopped")

@@ -22,14 +22,18 @@ def program(site: Site) -> Path:
 
 
 @contextmanager
-def following(site: Site, service: str, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    """The command, which is following."""
+def following(site: Site, service: str, *words: str, absent: bool = False) -> Iterator["subprocess.Popen[str]"]:
+    """The command, which is following.
+
+    :param absent: the catalogue has no such service.
+    """
+    begins = f"following {service}, which is no service's name now;" if absent else f"following {service};"
     cache = str(site.folder / site.edges[0].name)
     command = [*NUNATAK, "tail", service, *words, "--cache", cache]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         try:
             assert running.stderr is not None
-            assert running.stderr.readline().startswith(f"following {service};"), running.stderr.read()
+            assert running.stderr.readline().startswith(begins), running.stderr.read()
             yield running
         finally:
             running.terminate()
@@ -82,4 +86,33 @@ def test_lines_are_of_what_is_asked_for(site: Site, program: Path) -> None:
 def test_what_cannot_be_followed_is_refused(site: Site) -> None:
     command = [*NUNATAK, "tail", "tail", "--status", "4x", "--cache", str(site.folder / site.edges[0].name)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, "bad_query" in done.stderr, done.stdout) == (2, True, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("nunatak: --status: 404, 5xx, 400-499 (100 to 599, the lower first) or gone expected")
+
+
+def test_a_service_that_is_not_there_is_followed_and_said_so(site: Site) -> None:
+    with following(site, "tail-none", absent=True):
+        pass
+
+
+def test_a_purge_of_what_is_not_there_is_said(site: Site, program: Path) -> None:
+    """By name, by the host of a URL, and from the origin; what is there is purged in silence, met or not."""
+    site.publish(program, "tail-unmet")
+    cache = ("--cache", str(site.folder / site.edges[0].name))
+    operator = ("--origin", site.origin.url, "--keys", str(site.keys))
+    for words, absent in (
+        (("purge", "tail-unmet", *cache), ""),
+        (("purge", "--url", "http://tail-unmet.test/page", *cache), ""),
+        (("purge", "--tag", "anything", *cache), ""),
+        (("purge", "--all", *cache), ""),
+        (("fleet", "purge", "tail-unmet", *operator), ""),
+        (("purge", "tail-none", *cache), "service tail-none"),
+        (("purge", "tail-none", "--tag", "x", *cache), "service tail-none"),
+        (("purge", "--url", "http://none.test/page", *cache), "host none.test"),
+        (("purge", "--prefix", "http://none.test/", *cache), "host none.test"),
+        (("fleet", "purge", "tail-none", *operator), "service tail-none"),
+    ):
+        done = subprocess.run([*NUNATAK, *words], capture_output=True, text=True, timeout=60, check=False)
+        said = f"{absent}: the " if absent else ""
+        assert (done.returncode, done.stderr.startswith(said)) == (int(bool(absent)), True), (words, done.stderr)
+        assert bool(done.stderr) == bool(absent), (words, done.stderr)

@@ -71,6 +71,25 @@ def test_a_command_s_page_is_plain(path: tuple[str, ...]) -> None:
     assert COMMANDS[path].help.strip().splitlines()[0].endswith(".")
 
 
+# Commands that take a key folder for what is public in it, or for its tokens, and sign nothing with a publisher's key.
+SIGN_NOTHING = {
+    *("origin", "logs", "prune", "hold list", "release status", "settings status", "tenant list", "tenant proof"),
+    *("services list", "services show", "services history", "fleet list", "fleet purge"),
+    *("token add", "token list", "token remove"),
+    *("keys list", "keys prepare", "keys sign", "keys publish", "keys add", "keys remove", "keys rotate"),  # by --key
+}
+
+
+def test_whoever_signs_may_have_the_key_elsewhere() -> None:
+    """A command that is not named above takes --with-key, as a tenant's key is in the secret store of its CI."""
+    said = {
+        " ".join(path): {name for option in command.params for name in option.opts}
+        for path, command in COMMANDS.items()
+    }
+    keyed = {name for name, options in said.items() if "--keys" in options}
+    assert {name for name in keyed if "--with-key" not in said[name]} == SIGN_NOTHING
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_says_what_it_is(option: Any) -> None:
     text = option.help or ""

@@ -14,8 +14,9 @@ from vmimage.errors import OperatorError
 def entry(name: str, requests: int, **more: Any) -> dict[str, Any]:
     about = {"service": name, "hosts": [f"{name}.test"], "tenant": "acme", "version": 1, "tier": "resident"}
     states = {"state": "resident", "quarantined": False, "held_since": None, "worker": 0, "machines": 1}
+    staged = {"release": None, "refused": None}
     numbers = {"requests": requests, "waiting": 0, "crashes": 0, "resident_bytes": 1 << 20, "parked_bytes": 0}
-    return {**about, **states, **numbers, "rate": 0.0, "p50_ms": None, "p99_ms": None, "hits": None, **more}
+    return {**about, **states, **staged, **numbers, "rate": 0.0, "p50_ms": None, "p99_ms": None, "hits": None, **more}
 
 
 PARKED = {"tier": "parked", "state": "parked", "worker": None, "resident_bytes": 0, "parked_bytes": 9000}
@@ -126,3 +127,10 @@ def test_a_narrow_terminal_has_names_whole_and_fewer_columns() -> None:
     assert lines[1].startswith("a-service-with-a-name  parked")
     assert ("P99 MS" in lines[0], "VERSION" in lines[0]) == (True, False)
     assert shown(table([], 80)).strip() == ""
+
+
+@pytest.mark.parametrize("state", ["preparing", "under way", "stopped"])
+def test_a_release_and_a_version_that_is_refused_are_told(state: str) -> None:
+    said = shown(table([entry("shop", 1, release={"state": state}), entry("blog", 1, refused="sha256:0")], 170))
+    assert f"resident, release {state} " in said
+    assert "resident, version refused " in said

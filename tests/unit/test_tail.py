@@ -50,9 +50,24 @@ def test_what_may_be_followed(
         "service=shop&client=2",
         *(
             f"service=shop&status={text}"
-            for text in ("xx", "0xx", "5x", "44", "4044", "404-", "-404", ",", "Gone", "4xx,")
+            for text in (
+                "xx",
+                "0xx",
+                "5x",
+                "44",
+                "4044",
+                "404-",
+                "-404",
+                ",",
+                "Gone",
+                "4xx,",
+                "9xx",
+                "600",
+                "400-999",
+                "499-400",
+            )
         ),
-        *(f"service=shop&method={text}" for text in ("G%20T", ",", "GET,", "M" * 33)),
+        *(f"service=shop&method={text}" for text in ("G%20T", ",", "GET,", "M" * 33, "get", "FOO", "TRACE")),
         "service=shop&status=" + ",".join(["404"] * 17),
         "service=shop&status=" + "4" * 1024,
     ],
@@ -71,6 +86,11 @@ def ended(desk: Desk, *, service: str = "shop", status: int = 200, target: str =
     return request
 
 
+async def somebody() -> bool:
+    """There is such a service."""
+    return True
+
+
 def data_of(part: bytes) -> Any:
     return json.loads(part.split(b"data: ", 1)[1])
 
@@ -79,8 +99,8 @@ def test_who_follows_gets_what_is_wanted_of_one_service_while_it_does() -> None:
     async def scenario() -> None:
         desk = Desk()
         followed = Requests(desk.telling)
-        parts = feeds.requests(followed, Wanted.parse("service=shop&status=2xx,gone&method=GET"))
-        assert await anext(parts) == b'event: following\ndata: {"service":"shop"}\n\n'
+        parts = feeds.requests(followed, Wanted.parse("service=shop&status=2xx,gone&method=GET"), somebody)
+        assert await anext(parts) == b'event: following\ndata: {"service":"shop","known":true}\n\n'
         hit = ended(desk, cache="hit", sent=142, head_sent=100)
         ended(desk, service="blog")
         ended(desk, status=404)
@@ -101,7 +121,7 @@ def test_who_follows_gets_what_is_wanted_of_one_service_while_it_does() -> None:
 def test_addresses_are_told_to_who_asks_for_them() -> None:
     async def scenario() -> None:
         desk = Desk()
-        parts = feeds.requests(Requests(desk.telling), Wanted.parse("service=shop&client=1"))
+        parts = feeds.requests(Requests(desk.telling), Wanted.parse("service=shop&client=1"), somebody)
         await anext(parts)
         ended(desk)
         assert data_of(await anext(parts))["requests"][0]["client"] == "192.0.2.1"

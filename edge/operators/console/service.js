@@ -56,6 +56,8 @@ function drawFacts(entry) {
     ["Tenant", theirs(entry.tenant)],
     ["Version", count(entry.version)],
     ["Image", theirs(entry.image)],
+    ...(entry.refused ? [["Refused", theirs(entry.refused)]] : []),
+    ...(entry.release ? [["Release", theirs(releaseOf(entry.release))]] : []),
     ["Lately", `${rate(entry.rate)} requests/s, p50 ${ms(entry.p50_ms)} ms, p99 ${ms(entry.p99_ms)} ms, hits ${percent(entry.hits)}`],
     ["Requests", `${count(entry.requests)} in all, ${count(entry.waiting)} wait, ${count(entry.sockets)} sockets`],
     ["Memory", bytes(entry.resident_bytes || entry.parked_bytes)],
@@ -63,6 +65,8 @@ function drawFacts(entry) {
     ["Crashes", count(entry.crashes)],
   ]);
 }
+
+const releaseOf = ({ state, cause, share, image }) => `${state}${cause ? ` (${cause})` : ""}, ${share} % of the visitors: ${image}`;
 
 async function lookAtReports(name, crashes) {
   const { reports } = await door.get(`reports?${new URLSearchParams({ service: name })}`);

@@ -48,6 +48,8 @@ export function tags(cell, entry) {
   if (entry.machines > 1) words.push([`${entry.machines} machines`, ""]);
   if (entry.quarantined) words.push(["quarantined", "bad"]);
   if (entry.held_since !== null) words.push(["on hold", "bad"]);
+  if (entry.release) words.push([`release ${entry.release.state}`, entry.release.state === "stopped" ? "bad" : ""]);
+  if (entry.refused) words.push(["version refused", "bad"]);
   const key = words.join();
   if (cell.dataset.shown === key) return;
   cell.dataset.shown = key;
