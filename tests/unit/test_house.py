@@ -88,6 +88,19 @@ def test_packages_come_from_wherever_the_machine_says() -> None:
     assert not [name for name in BUILD_FILES if "://" in (ROOT / name).read_text("utf-8")]
 
 
+def test_an_error_without_a_text_is_named_by_its_class() -> None:
+    """`error or type(error).__name__` never is: an exception is true, with a text or without."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in tracked()
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in PACKAGES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or) and isinstance(node.values[0], ast.Name)
+        if f"type({node.values[0].id}).__name__" in map(ast.unparse, node.values[1:])
+    ]
+    assert not found
+
+
 def test_no_module_is_long() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
