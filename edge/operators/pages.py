@@ -208,6 +208,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         **_ends(supervisor),
         "catalogue_age_seconds": -1.0 if (ago := supervisor.directory.looked_ago_s) is None else ago,
         "fleet_settings_version": supervisor.settings_number(),
+        "fleet_settings_back": float(any(supervisor.settings_troubles())),
         "feed_applied": supervisor.heard.applied,
         "feed_lag_seconds": supervisor.heard.lag_s,
     }

@@ -60,18 +60,18 @@ class Forwarding:
             return ()  # of two versions: each edge measures its own candidates
         hot, fill = self._hot.asked(service.name), request.fill
         leads = fill is not None and fill.place is not None and request.method == "GET"
-        shares = self._share == "requests" and not hot
+        shares = self._share == "requests"
         if not (shares or leads):
             return ()
         key = service_key(service.name)
         if hot and fill is not None:  # its machines are everywhere, its pages are shared out
             key += b"\0" + fill.where[1].encode()
-        owners, kept = members.owners.of(key), shares and service.state in _HERE
-        chosen = place(owners, members.here, kept=kept, hot=hot and not leads, fits=self._asking.fits).member
-        members.loads.sent(chosen)
-        if chosen == members.here:
+        owners, kept = members.owners.of(key), shares and not hot and service.state in _HERE
+        chosen = place(owners, members.here, kept=kept, hot=hot and not leads, fits=self._asking.fits)
+        members.loads.placed(owners, chosen)
+        if chosen.member == members.here:
             return ()
-        return owners[owners.index(chosen) :]
+        return owners[owners.index(chosen.member) :]
 
     # Done.
 

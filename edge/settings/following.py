@@ -220,15 +220,13 @@ class Following:
             await asyncio.sleep(TICK_S)
 
     def _judge(self, trial: Trial, now: float) -> None:
+        crashed = self._crashed(trial)  # before it is taken up, too: these are not its doing
         if trial.taken_up_at is None:
             if trial.stable or trial.comparison.is_measured(now):
                 self._change(trial)
             return
         if not trial.stable:
-            crashes = self._crashes_now()
-            new, self._crashes = crashes - self._crashes, crashes
-            cause: Cause | None = trial.comparison.crashed(new) if new else None
-            cause = cause or trial.comparison.look(now)
+            cause = crashed or trial.comparison.look(now)
             if cause is not None:
                 self._back(trial, cause, "edge")
                 return
@@ -237,6 +235,11 @@ class Following:
             _logger.info(log.line("settings_kept", version=trial.version.name))
             self._kept(self._memory.prove, trial.version, stable=trial.stable)
             self._end_trial()
+
+    def _crashed(self, trial: Trial) -> Cause | None:
+        crashes = self._crashes_now()
+        new, self._crashes = crashes - self._crashes, crashes
+        return trial.comparison.crashed(new) if new else None
 
     def _back(self, trial: Trial, cause: str, by: str) -> None:
         if trial is not self._trial or trial.stable:

@@ -93,6 +93,7 @@ class Pop:
         self._fetched_s: list[float] = []
         self._now = 0.0
         self._there: tuple[int, ...] = ()
+        self._loads: list[Loads] = []
         self._gather(tuple(range(edges)), [0.0] * edges)
 
     def play(self, demand: Iterable[NDArray[np.int64]], warm: int = 0) -> PopResult:
@@ -145,9 +146,13 @@ class Pop:
 
     def _gather(self, there: tuple[int, ...], loads: Sequence[float]) -> None:
         """The members have changed, or said what they do."""
+        members = [Member(_id(edge), load=loads[edge]) for edge in there]
+        if there == self._there:
+            for each in self._loads:
+                each.heard(members)
+            return
         for edge in set(self._there) - set(there):
             self.nodes[edge].forget()
-        members = [Member(_id(edge), load=loads[edge]) for edge in there]
         self._there = there
         self._members = Owners(members)
         names = tuple(there)
@@ -171,8 +176,9 @@ class Pop:
             node, loads = self.nodes[door], self._loads[door]
             owners = [_id(owner) for owner in self._owners_of(service)]
             kept = node.holds(service) if self._parked_stays else service in node.machines
-            edge = int(place(owners, _id(door), kept=kept, hot=hot, fits=loads.fits).member)
-            loads.sent(_id(edge))
+            at = place(owners, _id(door), kept=kept, hot=hot, fits=loads.fits)
+            loads.placed(owners, at)
+            edge = int(at.member)
             self._forwarded += edge != door
         self._at = edge
         self._tiers[self.nodes[edge].ask(service, self._fetch)] += 1

@@ -20,7 +20,7 @@ from origin.keys import load_signer, load_trust
 from origin.publish.client import carry_out
 from origin.publish.holds import all_holds
 from origin.publish.tenants import Edit, Operator, change
-from tests.support.edges import admin, eventually
+from tests.support.edges import admin, eventually, metrics
 from vmimage.errors import OperatorError, PublisherError
 from vmimage.holds import HOLDS_PATH, holds_target
 from vmimage.tenancy import Book
@@ -107,6 +107,7 @@ def test_a_bad_candidate_of_one_pop_is_gone_back_from_and_not_tried_again(fleet:
     assert _ask(fra, b"four") == 200
     conditions = {each["name"] for each in json.loads(admin(fra, "health").body)["conditions"]}
     assert conditions == {"settings_back"}
+    assert [metrics(edge)["fleet_settings_back"] for edge in (fra, ams)] == [1, 0]
     assert _is(ams, "kept", 0)
     eventually(lambda: "edge-fra in fra: version 0, back (all_failed)" in _settings(fleet, "status"), "it is reported")
     fra.stop()
@@ -171,6 +172,7 @@ def test_a_finished_version_is_everywhere_but_where_an_edge_says_otherwise(fleet
     assert _max_body(fra)[0] == "1MiB"
     conditions = {each["name"] for each in json.loads(admin(fra, "health").body)["conditions"]}
     assert conditions == {"settings_refused"}
+    assert metrics(fra)["fleet_settings_back"] == 1
     _start(fleet, "max_queue = 7\n", "--percent", "1")
     assert json.loads(_settings(fleet, "status", "--json"))["last"] == 100
 

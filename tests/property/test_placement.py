@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.peers.placement import BOUND, FREE_SENT, Hot, Loads, Member, Owners, Place, place, service_key
+from edge.peers.placement import BOUND, FREE_SENT, WINDOW, Hot, Loads, Member, Owners, Place, place, service_key
 
 KEYS = [service_key(f"service-{number}") for number in range(4000)]
 ids = st.lists(st.text("abcdefgh0123456789-", min_size=1, max_size=12), min_size=1, max_size=12, unique=True)
@@ -56,26 +56,62 @@ def test_a_list_that_says_two_things_of_one_member_is_refused() -> None:
             Owners([Member("a", weight)])
 
 
+HERE = "here"  # an edge that owns nothing of what it is asked
+
+
+def sent(loads: Loads, *owners: str, why: str = "owner") -> str:
+    """Where one more request goes, which is counted."""
+    at = place(owners, HERE, kept=False, hot=why == "hot", fits=loads.fits)
+    loads.placed(owners, at)
+    return at.member
+
+
 @given(st.lists(st.integers(1, 100), min_size=8, max_size=8), st.integers(0, 1 << 32))
 @settings(max_examples=15, deadline=None)
 def test_no_member_is_sent_more_than_its_bound(wishes: list[int], seed: int) -> None:
-    members = [Member(name) for name in "abcdefgh"]
-    loads = Loads(members)
-    sent: Counter[str] = Counter()
+    loads, found = Loads([Member(name) for name in "abcdefgh"]), Counter[str]()
     for name in random.Random(seed).choices("abcdefgh", wishes, k=4000):
         chosen = next(each for each in [name, *"abcdefgh"] if loads.fits(each))  # somebody always fits
-        loads.sent(chosen)
-        sent[chosen] += 1
-    assert max(sent.values()) <= BOUND * 4000 / len(members) + 1
+        found[sent(loads, chosen)] += 1
+    assert max(found.values()) <= BOUND * 4000 / 8 + WINDOW
+
+
+@pytest.mark.parametrize("count", [2, 8, 32, 100])
+def test_the_bound_holds_in_a_pop_of_any_size_from_its_first_window_on(count: int) -> None:
+    """One service has them all, on an edge that sees no more than its part of a POP's requests."""
+    loads = Loads([Member(f"edge-{number}") for number in range(count)])
+    for window in range(1, 4):
+        found = Counter(sent(loads, "edge-0") for _ in range(WINDOW * count))
+        assert FREE_SENT * WINDOW <= found["edge-0"] <= BOUND * WINDOW + 1, window
 
 
 def test_the_first_requests_are_bound_by_nothing() -> None:
-    """Those for one cold page come to one edge, however many they are at once."""
-    loads = Loads([Member("a"), Member("b")])
-    for _ in range(FREE_SENT):
-        assert loads.fits("a")
-        loads.sent("a")
-    assert not loads.fits("a")
+    """Those for one cold page come to one edge, however many they are at once; by weight, as all else is."""
+    for name, free in (("large", 7 * WINDOW // 8), ("small", WINDOW // 8)):
+        loads = Loads([Member("large", 7.0), Member("small", 1.0)])
+        assert [sent(loads, name) for _ in range(free)] == [name] * free
+    assert sent(loads, "small") == HERE
+
+
+@pytest.mark.parametrize("why", ["owner", "hot"])
+def test_what_is_served_where_it_comes_to_is_a_load_of_all(why: str) -> None:
+    """So a member gets less of what it owns where half of all requests are for a hot service."""
+    loads, found, whole = Loads([Member(name) for name in "abcd"]), Counter[str](), 8 * WINDOW * 4
+    for number in range(whole):
+        found[sent(loads, "a") if number % 2 else sent(loads, "bcd"[number // 2 % 3], why=why)] += 1
+    assert found["a"] + found[HERE] / 4 == pytest.approx(BOUND * whole / 4, rel=0.12)
+    assert (found[HERE] >= whole / 2) is (why == "hot")
+
+
+def test_who_is_sent_no_more_still_serves_what_comes_to_it_by_itself() -> None:
+    """Its own clients have a quarter of what it turned away, so the others leave room for that."""
+    loads = Loads([Member(name) for name in "abcd"])
+    found = Counter[str]()
+    for number in range(3 * WINDOW * 4):
+        found[sent(loads, "a", "b") if number % 2 else sent(loads, "cd"[number // 2 % 2])] += 1
+    whole = found.total()
+    wanted = whole / 2
+    assert found["a"] + (wanted - found["a"]) / 4 == pytest.approx(BOUND * whole / 4, rel=0.1)
 
 
 def test_a_member_above_its_bound_by_its_heart_beat_gets_nothing() -> None:
@@ -102,7 +138,8 @@ def test_who_is_hot_and_for_how_long() -> None:
 @pytest.mark.parametrize(
     ("kept", "hot", "dead", "expected"),
     [
-        (True, True, "", Place("here", "kept")),
+        (True, True, "", Place("here", "hot")),
+        (True, False, "", Place("here", "kept")),
         (False, True, "", Place("here", "hot")),
         (False, False, "", Place("one", "owner")),
         (False, False, "one", Place("two", "second")),

@@ -55,6 +55,7 @@ HITS: Final = 'result="hit"'
 KEPT: Final = 'result=~"hit|stale|collapsed|stood_in"'
 SERVICES: Final = 'service!=""'
 FAILED: Final = 'service!="", status="5xx"'
+WENT_BACK: Final = 'outcome!~"tried|kept"'
 
 ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
     (
@@ -178,6 +179,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                     (rate("nunatak_limit_hits_total", "limit"), "limit {{limit}}"),
                     (rate("nunatak_releases_stopped_total", "cause"), "candidates stopped: {{cause}}"),
                     (rate("nunatak_fell_back_total", "reason"), "back to the last good version: {{reason}}"),
+                    (rate("nunatak_fleet_settings_total", "outcome", WENT_BACK), "fleet settings: {{outcome}}"),
                 ],
             ),
             Panel(
@@ -240,6 +242,15 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 [
                     (total("sockets"), "open"),
                     (rate("nunatak_socket_messages_total", "direction"), "messages {{direction}}"),
+                ],
+            ),
+            Panel(
+                "Fleet settings",
+                "Edges by the version that they go by, and those that went back from the one that is meant for them.",
+                "short",
+                [
+                    (f'count_values("version", nunatak_fleet_settings_version{{{EDGE}}})', "version {{version}}"),
+                    (total("fleet_settings_back"), "went back"),
                 ],
             ),
             Panel("From the origin", "", "Bps", [(rate("nunatak_origin_bytes_total"), "images")]),

@@ -30,9 +30,12 @@ from vmimage.trust import ServiceRecord
 
 
 class Nobody:
-    """A catalogue that knows no service."""
+    """A catalogue that knows no service. `held` is what its operator holds."""
 
     expired, expired_for_s = False, 0.0
+
+    def __init__(self) -> None:
+        self.held = Holds()
 
     def expiries(self) -> Mapping[str, datetime]:
         return {"root": datetime(2040, 1, 1, tzinfo=UTC)}
@@ -47,7 +50,7 @@ class Nobody:
         return None
 
     def holds(self) -> Holds:
-        return Holds()
+        return self.held
 
     def is_held(self, kind: str, name: str) -> bool:
         return False
@@ -57,10 +60,13 @@ class Nobody:
 
 
 @asynccontextmanager
-async def idle_edge(folder: Path, *services: str, keeps: bool = False) -> AsyncIterator[Supervisor]:
+async def idle_edge(
+    folder: Path, *services: str, keeps: bool = False, catalogue: Nobody | None = None
+) -> AsyncIterator[Supervisor]:
     """Its supervisor, which has met these services.
 
     :param keeps: answers, in memory and on disk, within the budgets that edges have of themselves.
+    :param catalogue: None: one in which nothing is held.
     """
     counters, seal, thread = Counters(), new_seal(), ThreadPoolExecutor(1)
     config = EdgeConfig(origin="http://origin.test", trust=folder / "root.json", cache=folder)
@@ -70,7 +76,7 @@ async def idle_edge(folder: Path, *services: str, keeps: bool = False) -> AsyncI
     overlays = Overlays(folder / "written.db", 1 << 20, thread, seal, counters)
     logs = Spool(folder / "logs", 1 << 20, "http://origin.test", "", counters)
     disks = Disks(nobody, thread, overlays, logs, 1 << 20, counters)
-    directory = Directory(Nobody(), counters, 0.0)
+    directory = Directory(catalogue or Nobody(), counters, 0.0)
     directory.by_name.update({name: Service(release(name)) for name in services})
     purges, below = Purges(), None
     if keeps:

@@ -13,17 +13,19 @@ from origin.keys import load_signer, load_top, new_signer
 from origin.model import tokens as token_file
 from origin.model.exchange import TIMESTAMP_FILE
 from origin.model.tokens import TOKENS_FILE, Tokens
-from origin.publish import names
+from origin.publish import fleet_settings, names
 from origin.publish.audit import read_audit
 from origin.publish.client import carry_out
 from origin.publish.publish import publish, rollback
 from origin.publish.renew import Plan, needed, renew
+from origin.publish.tenants import Operator
 from origin.registry.audit import ANSWER_BYTES, FileAudit
 from origin.registry.names import Submitter
 from origin.registry.store import Store
 from tests.support.failing import Failing
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.errors import OriginError, PublisherError
+from vmimage.release import ALL
 
 ONE, TWO = publication("shop", "shop.example"), publication("shop", "shop.example", content=b"new")
 OPERATOR = Submitter(operator=True)
@@ -105,6 +107,54 @@ def test_keys_manifests_and_tags_have_lines_too(store: Store, keys: Keys) -> Non
     ]
     assert [line["bins"] for line in lines(store, "sign")] == [2]
     assert len(lines(store, *CHANGES)) == 1
+
+
+SETTINGS = {"max_body": "1MiB"}
+
+
+def test_every_step_of_fleet_settings_has_a_line(store: Store, keys: Keys) -> None:
+    by = Operator(keys.trust, keys.publisher, NOW)
+    steps = (
+        fleet_settings.start(by, SETTINGS, fleet_settings.Plan(500, ("ams", "fra"))),
+        fleet_settings.widen(by, ALL, ()),
+        fleet_settings.finish(by),
+        fleet_settings.start(by, {"max_queue": "5"}, fleet_settings.Plan(100)),
+        fleet_settings.back(by),
+        fleet_settings.back(by),  # changes nothing
+    )
+    tokens = Tokens(keys.folder / TOKENS_FILE)
+    with running_origin(store, keys, tokens=tokens) as url:
+        made, own = token_file.add(keys.folder / TOKENS_FILE, "operator", "alice", datetime.now(UTC))
+        for number, step in enumerate(steps):
+            carry_out(step, url=url, token=own if number == 0 else TOKEN)
+    first, *others = lines(store, "holds")
+    assert first["who"] == {"operator": True, "token": made.id}
+    assert {json.dumps(line["who"]) for line in others} == {'{"operator": true}'}
+    assert {tuple(line["key"]) for line in (first, *others)} == {(keys.publisher.public_key.keyid,)}
+    stable = [f"settings 1: {json.dumps(SETTINGS)}"]
+    assert [first["old"], *(line["new"] for line in (first, *others))] == [
+        [],
+        [f"candidate settings 1 for 5 % in ams fra: {json.dumps(SETTINGS)}"],
+        [f"candidate settings 1 for 100 % in all POPs: {json.dumps(SETTINGS)}"],
+        stable,
+        [*stable, 'candidate settings 2 for 1 % in all POPs: {"max_queue": "5"}'],
+        stable,
+    ]
+    assert [line["old"] for line in others] == [line["new"] for line in (first, *others)][:-1]
+
+
+def test_without_a_line_fleet_settings_stay(store: Store, keys: Keys) -> None:
+    by = Operator(keys.trust, keys.publisher, NOW)
+    with running_origin(store, keys) as url:
+        carry_out(fleet_settings.start(by, SETTINGS, fleet_settings.Plan(ALL)), url=url, token=TOKEN)
+        before = store.read_metadata(TIMESTAMP_FILE)
+        store.audit_path.unlink()
+        store.audit_path.mkdir()  # as little to be written to as a full disk
+        with pytest.raises(OriginError, match="store: "):
+            carry_out(fleet_settings.finish(by), url=url, token=TOKEN)
+        assert store.read_metadata(TIMESTAMP_FILE) == before
+        said = carry_out(fleet_settings.present(keys.trust), url=url, token=TOKEN)
+        assert said.candidate is not None
 
 
 def test_without_a_line_nothing_is_changed(store: Store, keys: Keys) -> None:

@@ -200,6 +200,13 @@ def test_owners_of_eight_edges_with_a_tenth_of_the_machines_each() -> None:
     assert owned.max_over_mean <= 1.3
 
 
+def test_what_an_edge_has_sent_is_not_forgotten_at_a_heart_beat() -> None:
+    """One comes after each five requests, or each fifty, and the loads that they say are too small to bind anybody."""
+    demand = Demand(400, own=0.0, seed=1)
+    plan = Plan(demand, share_of_machines(demand, 10), requests=8000, warm=4000)
+    assert play(replace(plan, rate=1.0)).max_over_mean == play(replace(plan, rate=10.0)).max_over_mean <= 1.3
+
+
 def test_an_edge_that_is_gone_serves_nobody_and_all_are_served() -> None:
     # Requests come for 6 s; from 2 s on they are counted.
     result = play(replace(PLAN, owners=True, outages=(Outage(1, 2.0, 99.0),), pops=1))

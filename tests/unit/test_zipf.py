@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadtest.scenarios.owners import draws
 from loadtest.traffic.zipf import DECILES, Shape, Traffic
 
 MANY = 20_000
@@ -119,3 +120,9 @@ def test_what_is_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
         Shape(**{"services": 10, **wrong})
     with pytest.raises(ValueError, match="part"):
         Traffic(Shape(10), 2, 2)
+
+
+def test_what_fills_the_memory_of_edges_is_as_popular_as_what_is_counted_then() -> None:
+    drawn = draws([f"service-{number}" for number in range(400)], MANY, 1)
+    filling, counted = (Counter(name for _, name in half) for half in (drawn[: MANY // 2], drawn[MANY // 2 :]))
+    assert {name for name, _ in filling.most_common(3)} == {name for name, _ in counted.most_common(3)}

@@ -30,14 +30,17 @@ from vmimage.ceremony import Change, parse_proposal, propose
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import parse_drives
 from vmimage.errors import FormatError, OperatorError, PublisherError, VerificationError
+from vmimage.fleet_settings import FleetSettings, Staged, Version, parse_settings, settings_value
 from vmimage.holds import HOLDS_PATH, Holds, holds_target
 from vmimage.manifest import SNAPSHOT_TYPE, ImageManifest, parse_manifest
+from vmimage.release import Gates
 from vmimage.symbols import SymbolTable
 from vmimage.tenancy import sign_tenant, tenant_target, verify_tenant, with_tenant
 from vmimage.tenants import grant_target, tenant_path
 from vmimage.trust import KEY_ROLES, ServiceRecord, Trust, initial_metadata, parse_target, sign_bin
 
 SYMBOLS_RAW_MAX: Final = 1 << 16  # of text in inputs that are made here
+SINCE: Final = "2026-01-31T10:00:00Z"
 
 
 # Catalogue
@@ -57,7 +60,7 @@ def _bins() -> tuple[tuple[str, dict[str, Any]], ...]:
     entries = {path: TargetFile.from_dict(entry, path) for path, entry in json.loads(frozen("targets.json")).items()}
     found = []
     entries["services/acme"] = grant_target("services/acme", "acme")
-    entries[HOLDS_PATH] = holds_target(Holds({"service a": "2026-01-31T10:00:00Z"}))
+    entries[HOLDS_PATH] = holds_target(Holds({"service a": SINCE}))
     for path, entry in entries.items():
         signed = json.loads(sign_bin(None, {path: entry}, publisher, now))["signed"]
         found.append((trust.bin_of(path), signed))
@@ -133,6 +136,25 @@ def _parse_target(data: bytes) -> object:
     except Exception as error:  # `Trust.verify_bin` is where python-tuf's refusals become ours
         raise VerificationError(f"an entry expected: {error!r}") from error
     return parse_target(path, target)
+
+
+# Fleet settings
+
+
+@cache
+def _settings() -> tuple[dict[str, Any], ...]:
+    stable = Version(7, SINCE, {"max_body": "16MiB", "weights": "acme=3,other=1", "request_timeout": "10s"})
+    staged = Staged(Version(9, SINCE, {"max_queue": "5"}), 2500, ("ams", "fra"), Gates(errors=300))
+    return tuple(
+        settings_value(FleetSettings(9, first, then)) for first in (stable, Version()) for then in (staged, None)
+    )
+
+
+def _holds_its_bounds(_: bytes, said: FleetSettings) -> bool:
+    """What was given comes back, and a candidate is newer than what it is to follow."""
+    ordered = said.candidate is None or said.stable.number < said.candidate.version.number <= said.last
+    empty = said == FleetSettings()
+    return ordered and (empty or parse_settings(json.loads(json.dumps(settings_value(said)))) == said)
 
 
 # Archives
@@ -285,6 +307,13 @@ def targets() -> Sequence[Target]:
             lambda _, card: parse_card(card.to_bytes()) == card,
         ),
         Target("proposal", from_seeds(_proposal()), parse_proposal, (PublisherError, VerificationError)),
+        Target(
+            "settings",
+            lambda rng: json.dumps(mutate.value(rng, rng.choice(_settings()))).encode(),
+            lambda data: parse_settings(json.loads(data)),
+            (FormatError,),
+            _holds_its_bounds,
+        ),
         Target("archive", _archive, read_archive, (FormatError,), _same_archive),
         Target("elf", _elf, parse_program, (PublisherError,)),
     )

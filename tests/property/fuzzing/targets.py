@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from functools import cache
 
-from tests.property.fuzzing import http_parsers, machine_parsers, peer_parsers, proxy_parsers, published_parsers
+from tests.property.fuzzing import (
+    fleet_parsers,
+    http_parsers,
+    machine_parsers,
+    peer_parsers,
+    proxy_parsers,
+    published_parsers,
+)
 from tests.property.fuzzing.parsers import Target
 
 
@@ -16,4 +23,5 @@ def targets() -> Sequence[Target]:
         *http_parsers.targets(),
         *proxy_parsers.targets(),
         *peer_parsers.targets(),
+        *fleet_parsers.targets(),
     )
