@@ -8,7 +8,6 @@
 Nothing can be put here. What there is beside it, the feed of events, is given to `Parent.app` as routes.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,6 +18,7 @@ from aiohttp import web
 
 from edge.common.counters import Counters
 from edge.common.fetching import Missing
+from edge.content.coming import Pace
 from edge.parent.blobs import Blobs, Found, Kind, type_of
 from edge.parent.hops import answered, is_circle, onward
 from edge.parent.metadata import FRESH_S, TIMESTAMP, Metadata
@@ -26,8 +26,6 @@ from edge.parent.ranges import part_of
 from vmimage.errors import OriginBusy, OriginError
 from vmimage.manifest import MANIFEST_TYPE, REPOSITORY, is_digest
 
-SLOWEST: Final = 64 << 10  # bytes a second: who takes a blob more slowly keeps others' from memory
-PATIENCE_S: Final = 30.0  # beside that, for one answer
 BODY_MAX: Final = 1 << 10  # of requests, which need none
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 _TYPE: Final = re.compile(r"application/[a-z0-9.+-]{1,100}", re.ASCII)
@@ -127,15 +125,13 @@ class Parent:
 
         Where it is taken too slowly, or does not all come, the connection is broken off.
         """
-        loop, left_s = asyncio.get_running_loop(), PATIENCE_S + (end - first) / SLOWEST
+        pace = Pace(end - first)
         try:
             async for piece in found.pieces(first, end):
-                began_s = loop.time()  # what is waited for meanwhile is no fault of who takes it
-                async with asyncio.timeout(left_s):
+                async with pace.taking():
                     await response.write(piece)
-                left_s -= loop.time() - began_s
                 self._counters.parent_bytes += len(piece)
-            async with asyncio.timeout(left_s):
+            async with pace.taking():
                 await response.write_eof()
             return
         except TimeoutError:

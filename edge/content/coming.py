@@ -1,4 +1,4 @@
-"""Content of a parent in memory: whole and verified, or on its way and given on as it comes.
+"""Content in memory for others, of a parent or of a peer: whole and verified, or on its way and given on as it comes.
 
 Whoever asks while it comes reads from the first byte, or from the one that it asks for, at a pace of its own; there is
 one copy of it, however many read. No answer is complete before the digest is known to be right: the end of what each
@@ -8,6 +8,7 @@ elsewhere as after any other loss. What is small is answered when all of it is h
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,8 @@ from vmimage.errors import OriginError, OriginUnreachable
 HELD_BACK: Final = 1 << 10
 # Below this an answer comes at once when it comes: ten segments of 1,460 bytes are the first window (RFC 6928).
 GIVEN_ON_MIN: Final = 14_600
+SLOWEST: Final = 64 << 10  # bytes a second: who takes content more slowly keeps others' from memory
+PATIENCE_S: Final = 30.0  # beside that, for one answer
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +29,26 @@ class Held:
 
     data: bytes = b""  # empty until all of it is here
     users: int = 0  # requests that are being answered with it
+
+
+class Pace:
+    """How long one may take over what it is given. What is waited for in between is no fault of its own."""
+
+    def __init__(self, size: int) -> None:
+        """:param size: bytes that it is given."""
+        self._left_s = PATIENCE_S + size / SLOWEST
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[None]:
+        """While it takes some.
+
+        :raises TimeoutError: it takes too long.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        async with asyncio.timeout(self._left_s):
+            yield
+        self._left_s -= loop.time() - began_s
 
 
 def given_until(came: int, end: int) -> int:
@@ -66,25 +89,25 @@ class Coming:
     async def pieces(self, first: int, end: int, size: int, most: int) -> AsyncIterator[bytes]:
         """The bytes from `first` to before `end`, as they come.
 
-        :param size: of the whole, as `begun` has said it. :param most: bytes of a piece.
+        :param size: of the whole, as `begun` has said it; where that said none, of what `held` has.
+        :param most: bytes of a piece.
         :raises OriginError: the rest will not come, or is not the rest of what was given.
         """
         growing, at = self._growing, first
-        assert growing is not None
-        drops = growing.drops
+        drops = growing.drops if growing is not None else 0
         while at < end:
             if self._error is not None:
                 raise self._error
-            now_size = len(self.held.data) if self._over else growing.size
-            if now_size != size or (growing.drops != drops and at > first):
+            now_size = len(self.held.data) if growing is None or self._over else growing.size
+            if now_size != size or (growing is not None and growing.drops != drops and at > first):
                 raise OriginUnreachable("the source that it came from has broken off, and another one begins anew")
-            drops = growing.drops
-            ready = end if self._over else given_until(len(growing), end)
+            drops = growing.drops if growing is not None else 0
+            ready = end if growing is None or self._over else given_until(len(growing), end)
             if ready <= at:
                 await self._news.wait()
                 continue
             until = min(ready, at + most)
-            piece = self.held.data[at:until] if self._over else growing.part(at, until)
+            piece = self.held.data[at:until] if growing is None or self._over else growing.part(at, until)
             at = until
             yield piece
 
