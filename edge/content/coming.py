@@ -8,7 +8,6 @@ elsewhere as after any other loss. What is small is answered when all of it is h
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +18,6 @@ from vmimage.errors import OriginError, OriginUnreachable
 HELD_BACK: Final = 1 << 10
 # Below this an answer comes at once when it comes: ten segments of 1,460 bytes are the first window (RFC 6928).
 GIVEN_ON_MIN: Final = 14_600
-SLOWEST: Final = 64 << 10  # bytes a second: who takes content more slowly keeps others' from memory
-PATIENCE_S: Final = 30.0  # beside that, for one answer
 
 
 @dataclass(slots=True, eq=False)
@@ -29,26 +26,6 @@ class Held:
 
     data: bytes = b""  # empty until all of it is here
     users: int = 0  # requests that are being answered with it
-
-
-class Pace:
-    """How long one may take over what it is given. What is waited for in between is no fault of its own."""
-
-    def __init__(self, size: int) -> None:
-        """:param size: bytes that it is given."""
-        self._left_s = PATIENCE_S + size / SLOWEST
-
-    @asynccontextmanager
-    async def taking(self) -> AsyncIterator[None]:
-        """While it takes some.
-
-        :raises TimeoutError: it takes too long.
-        """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        async with asyncio.timeout(self._left_s):
-            yield
-        self._left_s -= loop.time() - began_s
 
 
 def given_until(came: int, end: int) -> int:

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from edge.common.counters import Counters
 from edge.common.fetching import Missing
-from edge.content.coming import Pace
+from edge.common.pace import Pace
+from edge.feed.sending import Sending
 from edge.parent.blobs import Blobs, Found, Kind, type_of
 from edge.parent.hops import answered, is_circle, onward
 from edge.parent.metadata import FRESH_S, TIMESTAMP, Metadata
@@ -47,6 +48,7 @@ class Parent:
     def __init__(self, blobs: Blobs, metadata: Metadata, identity: str, counters: Counters) -> None:
         """:param identity: that no other parent has, for CDN-Loop."""
         self._blobs, self._metadata, self._identity, self._counters = blobs, metadata, identity, counters
+        self._sending = Sending()  # files of the catalogue
 
     def app(self, more: Iterable[web.AbstractRouteDef] = ()) -> web.Application:
         """The aiohttp application.
@@ -152,8 +154,10 @@ class Parent:
         headers = {"Cache-Control": lasts, "ETag": found.etag, **answered("", found.how)}
         if request.headers.get("If-None-Match") == found.etag:
             return web.Response(status=304, headers=headers)
-        self._counters.parent_bytes += len(found.data)
-        return web.Response(body=found.data, content_type="application/json", headers=headers)
+        response = web.StreamResponse(headers={"Content-Type": "application/json", **headers})
+        answer = await self._sending.send(request, response, found.data)
+        self._counters.parent_bytes += len(found.data) if answer is response else 0
+        return answer
 
     def _failed(self, kind: str, error: OriginError, code: str) -> web.Response:
         """What is said where no source gives something: no more than that, since the words are the sources'."""

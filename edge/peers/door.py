@@ -13,9 +13,10 @@ from typing import Final
 
 from edge.common import log
 from edge.common.counters import Counters
+from edge.common.pace import Pace
 from edge.common.tasks import Tasks
 from edge.content.blobs import Load, Ref, Store
-from edge.content.coming import Coming, Pace
+from edge.content.coming import Coming
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd

@@ -104,8 +104,8 @@ def test_a_place_is_taken_until_the_content_was_taken(tmp_path: Path, monkeypatc
 
 
 def test_who_takes_content_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.content.coming.PATIENCE_S", 0.0)
-    monkeypatch.setattr("edge.content.coming.SLOWEST", 1 << 40)
+    monkeypatch.setattr("edge.common.pace.PATIENCE_S", 0.0)
+    monkeypatch.setattr("edge.common.pace.SLOWEST", 1 << 40)
     large = b"much" * (4 << 20)
 
     async def scene(at: Scene) -> None:
