@@ -242,11 +242,19 @@ class Follower:
         self._responses.purge(Purge("all"), self._loop.time())
         self.progress.begin(mark)
 
-    def _lose(self, upto: int) -> None:
+    def _lose(self, upto: int, why: str = "the log does not have all that came") -> None:
         assert self.progress.mark is not None
-        self._begin(self.progress.mark._replace(seq=upto), "the log does not have all that came")
+        self._begin(self.progress.mark._replace(seq=upto), why)
 
     async def _apply(self, event: Event) -> None:
+        if not event.is_known:
+            self._counters.add(self._counters.feed_events, "unknown")
+            _logger.warning(log.line("event_unknown", kind=event.kind, seq=event.seq, vital=event.vital))
+            if event.vital:
+                self._lose(event.seq, f"an event of kind {event.kind} has to be understood, and is not")
+            else:
+                self.progress.apply(event)
+            return
         match event.kind:
             case "purge":
                 for purge in purges_of(event.purges):

@@ -213,6 +213,28 @@ def test_a_hold_counts_at_once_and_then_as_the_catalogue_says(tmp_path: Path) ->
         asyncio.run(play(origin))
 
 
+@pytest.mark.parametrize("vital", [False, True])
+def test_an_event_of_a_newer_origin_is_passed_over_unless_it_must_be_understood(tmp_path: Path, vital: bool) -> None:
+    async def play(origin: FleetOrigin) -> None:
+        async with edge_of(origin, tmp_path / "edge") as edge:
+            await edge.look()
+
+            def newer(number: int) -> bytes:
+                event = Event(origin.feed.log.origin, number, "warm-up", {"of": "a newer origin"}, 0, vital)
+                return sign_event(event, origin.feed.signer)
+
+            [(_, unknown)] = await asyncio.to_thread(origin.feed.log.append, newer)
+            after = await asyncio.to_thread(purge, origin, "a")
+            await edge.hear(unknown, after, unknown)
+            assert edge.heard.applied == 2
+            assert edge.purges == {"all": 1 + vital, "tag": 1}
+            lost = {"lost": 1} if vital else {}
+            assert edge.counters.feed_events == {"unknown": 1, "purge": 1, "repeated": 1, **lost}
+
+    with fleet_origin(tmp_path) as origin:
+        asyncio.run(play(origin))
+
+
 class Hostile:
     """A source of events that nobody has signed: as many as are taken, and as many in its log."""
 
