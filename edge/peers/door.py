@@ -3,13 +3,14 @@
 Sockets and handshakes are `listener`'s. A connection whose certificate is no member's ends after the handshake, and one
 whose member has left the list with its next request. What a member may ask for: content by digest (`/v2/`), a greeting,
 and what a client has asked it for, in the words of `said`. Content is given on while it comes, at the pace of who takes
-it; its place, of which there are FETCHES_MAX, is taken until then. There are no operators' pages here, and without
-those words no service either.
+it; its place, of which there are FETCHES_MAX, is taken until then, and no member has them all. There are no operators'
+pages here, and without those words no service either.
 """
 
 import asyncio
 import re
 from typing import Final
+from weakref import WeakValueDictionary
 
 from edge.common import log
 from edge.common.counters import Counters
@@ -36,7 +37,8 @@ from vmimage.manifest import BLOB_MAX, MANIFEST_MAX
 CONNECTIONS_MAX: Final = 8192  # of all peers; of one, three quarters of them
 HELD_BYTES: Final = 64 << 20  # of heads and bodies that have arrived
 KEEPALIVE_S: Final = 75.0  # longer than `asking.IDLE_S`
-FETCHES_MAX: Final = 64  # contents that are read or fetched for peers at a time; who asks then waits
+FETCHES_MAX: Final = 64  # contents that are read, fetched or sent for peers at a time; who asks then waits
+FETCHES_EACH: Final = 48  # of these for one member
 GREETING: Final = "/-/peer"
 CHUNK: Final = 256 << 10  # bytes of a piece
 _REF: Final = re.compile(rf"{re.escape(PATH)}(blobs|manifests)/(sha256:[0-9a-f]{{64}})", re.ASCII)
@@ -72,6 +74,7 @@ class PeerDoor(Answers):
         self._store, self._taking = store, taking
         self._tasks = Tasks(counters)
         self._places = asyncio.Semaphore(FETCHES_MAX)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # of members that ask
         self._listener = Listener(trust, lambda: PeerConnection(self), counters)
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         self.where = ""
@@ -128,11 +131,19 @@ class PeerDoor(Answers):
             if ref is None:
                 self.show(request, Page(200 if request.target == GREETING else 404, b""))
             else:
-                async with self._places:
+                async with self._share_of(request), self._places:
                     await self._give(request, ref)
         except (ClientError, NunatakError) as error:
             self.refuse(request, flow.refusal(error))
         request.connection.finished(request)
+
+    def _share_of(self, request: Request) -> asyncio.Semaphore:
+        """The places that its member may have."""
+        assert isinstance(request.connection, PeerConnection)
+        certificate = request.connection.certificate
+        if (share := self._shares.get(certificate)) is None:
+            share = self._shares[certificate] = asyncio.Semaphore(FETCHES_EACH)
+        return share
 
     def _asked(self, request: Request) -> Ref | None:
         """The content that a request is for; None for none.

@@ -103,6 +103,33 @@ def test_a_place_is_taken_until_the_content_was_taken(tmp_path: Path, monkeypatc
     play(tmp_path, scene, Content(large))
 
 
+def test_a_member_that_takes_nothing_leaves_places_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.peers.door.FETCHES_MAX", 3)
+    monkeypatch.setattr("edge.peers.door.FETCHES_EACH", 2)
+    large = b"much" * (4 << 20)
+    ref = Ref("blobs", digest_of(large), len(large))
+
+    async def scene(at: Scene) -> None:
+        third = at.stranger.peer("third")
+        listed = [at.good.peer("good"), at.asks.peer("asks"), third]
+        for edge in (at.good, at.stranger):
+            edge.members.take(listed)
+        await at.good.knows(third)
+        lazy = [await link_of(at) for _ in range(4)]
+        for each in lazy:
+            ask(each, ref)
+        asked = at.stranger.asking.of("good")
+        assert asked is not None
+        link = await asked.link()
+        ask(link, ref)
+        assert await read(link, len(large)) == large
+        assert len(at.good.content.asked) == 3
+        for each in lazy:
+            each.close()
+
+    play(tmp_path, scene, Content(large))
+
+
 def test_who_takes_content_too_slowly_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.common.pace.PATIENCE_S", 0.0)
     monkeypatch.setattr("edge.common.pace.SLOWEST", 1 << 40)
