@@ -5,6 +5,9 @@
     hold        images, services or tenants that nothing may run of; the catalogue says so too
     release     a step of a staged release: what it says is `vmimage.release`'s business
 
+Others may be added: who does not know an event's kind passes it over, unless the event is marked as vital, which is to
+be understood by all. Then who does not know it drops what it keeps, as if it had missed the event.
+
 Numbers of one origin go up by one. An event that was missed is found in the origin's log by its number, and the
 timestamp says which number is the last (`Mark`), so no gap goes unnoticed, whoever lost the event. An origin has an
 identifier beside its keys: where another store takes its place, numbers begin anew, and edges see that.
@@ -30,6 +33,9 @@ EVENT_MAX: Final = 64 << 10  # bytes
 HELD_MAX: Final = 100  # of one event
 _TYPE: Final = "feed-event"
 _FIELDS: Final = {"_type", "at_ms", "body", "kind", "origin", "seq"}
+_VITAL: Final = "vital"  # beside the fields, where it is so
+_KIND: Final = re.compile(r"[a-z][a-z-]{0,31}", re.ASCII)
+_KNOWN: Final = frozenset(get_args(Kind))
 _ORIGIN: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _SEQ_FIELD, _ORIGIN_FIELD = "feed_seq", "feed_origin"  # of the timestamp, beside those of TUF
 
@@ -40,9 +46,15 @@ class Event:
 
     origin: str  # identifier of the origin's store, 32 hex digits
     seq: int  # from 1
-    kind: Kind
+    kind: str  # a `Kind`, or one of a newer origin
     body: Mapping[str, Any]
     at_ms: int  # milliseconds since 1970 by the origin's clock
+    vital: bool = False  # who does not know its kind has missed something
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its kind has a meaning here."""
+        return self.kind in _KNOWN
 
     @property
     def purges(self) -> tuple[Purge, ...]:
@@ -73,6 +85,8 @@ def sign_event(event: Event, signer: Signer) -> bytes:
     :raises FormatError: no event, or one of more than EVENT_MAX bytes.
     """
     fields = {"at_ms": event.at_ms, "body": event.body, "kind": event.kind, "origin": event.origin, "seq": event.seq}
+    if event.vital:
+        fields[_VITAL] = True
     _parse({"_type": _TYPE, **fields})
     data = sign_document(_TYPE, fields, signer)
     if len(data) > EVENT_MAX:
@@ -90,20 +104,21 @@ def parse_event(data: bytes, root: Root) -> Event:
 
 
 def _parse(value: object) -> Event:
-    fields = require_object("event", value, _FIELDS)
+    vital = isinstance(value, dict) and value.get(_VITAL) is True
+    fields = require_object("event", value, _FIELDS | {_VITAL} if vital else _FIELDS)
     origin, kind, body = fields["origin"], fields["kind"], fields["body"]
     if not isinstance(origin, str) or not is_origin_id(origin):
         refuse("event origin", "32 hex digits", origin)
-    if kind not in get_args(Kind):
-        refuse("event kind", f"one of {get_args(Kind)}", kind)
+    if not isinstance(kind, str) or _KIND.fullmatch(kind) is None:
+        refuse("event kind", "at most 32 small letters and hyphens", kind)
     if not isinstance(body, dict):
         refuse("event body", "an object", body)
     _check_body(kind, body)
     seq = require_integer("event seq", fields["seq"], 1, COUNT_MAX)
-    return Event(origin, seq, kind, body, require_integer("event at_ms", fields["at_ms"], 0, COUNT_MAX))
+    return Event(origin, seq, kind, body, require_integer("event at_ms", fields["at_ms"], 0, COUNT_MAX), vital)
 
 
-def _check_body(kind: Kind, body: dict[str, Any]) -> None:
+def _check_body(kind: str, body: dict[str, Any]) -> None:
     match kind:
         case "catalogue":
             said = require_object("catalogue event", body, {"snapshot"})
@@ -115,8 +130,8 @@ def _check_body(kind: Kind, body: dict[str, Any]) -> None:
             named = isinstance(what, list) and 0 < len(what) <= HELD_MAX
             if not named or not all(isinstance(each, str) and is_hold(each) for each in what):
                 refuse("hold event", f"1 to {HELD_MAX} images, services or tenants", what)
-        case "release":
-            pass  # its form is checked by who takes it
+        case _:
+            pass  # the form of a release is checked by who takes it, and that of others by who knows them
 
 
 def mark_of(timestamp: Timestamp) -> Mark | None:

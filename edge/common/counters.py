@@ -143,7 +143,9 @@ class Counters:
         default_factory=dict
     )
     feed_events: Annotated[
-        Tally, "Events of the origin's feed by kind, and those that were repeated, refused or lost.", By("kind")
+        Tally,
+        "Events of the origin's feed by kind, and those that were repeated, refused, unknown or lost.",
+        By("kind"),
     ] = field(default_factory=dict)
     heartbeats: Annotated[Tally, "Heart-beats for the origin, by what came of them.", By("outcome")] = field(
         default_factory=dict

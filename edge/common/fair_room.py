@@ -5,9 +5,17 @@ Choudhury and Hahne, 1998). One alone has three quarters of all, and whoever com
 some.
 """
 
+from ipaddress import IPv6Address
 from typing import Final
 
 SHARE: Final = 3
+
+
+def party_of(remote: str) -> str:
+    """Who a client is, for counting: an IPv4 address, or the /64 of an IPv6 one (RFC 6177)."""
+    if ":" not in remote:
+        return remote
+    return remote if "%" in remote else str(IPv6Address(int(IPv6Address(remote)) >> 64 << 64))
 
 
 class FairRoom:

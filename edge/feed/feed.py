@@ -19,7 +19,8 @@ class Feed(Protocol):
         """Events as they come, until the stream ends; None first, when it is open: what came before may be missing.
 
         :param after: number of the last event that is known; less than 0: of none. A carrier need not have older ones.
-        :raises OriginError: it cannot be opened, or broke.
+        :raises OriginError: it cannot be opened, or broke. One that is thrown into it has it end, and the next time
+            another source is asked where there are several.
         """
 
     async def close(self) -> None:
@@ -34,6 +35,9 @@ class EventLog(Protocol):
 
         :raises OriginError: it does not answer, or not as it should.
         """
+
+    def leave(self) -> None:
+        """What the last answer had does not count: another source is asked from now on, where there are several."""
 
     async def close(self) -> None:
         """Let go of all connections."""

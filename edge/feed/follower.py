@@ -25,6 +25,7 @@ from edge.common.private import write_private
 from edge.feed.applying import purges_of
 from edge.feed.backoff import pause_s
 from edge.feed.feed import EventLog, Feed
+from edge.feed.patience import REFUSED_MAX, Patience
 from edge.feed.progress import Progress
 from edge.model.heard import Heard
 from vmimage.errors import OriginError, VerificationError
@@ -56,6 +57,7 @@ class Follower:
         self._loop = asyncio.get_running_loop()
         self._inbox: deque[bytes] = deque(maxlen=INBOX_MAX)
         self._wake = asyncio.Event()
+        self._patience = Patience(self._loop.time)
         self._said: Mark | None = None  # by the newest timestamp
         self._looked = False  # it has not been judged yet
         self._wanted = 0  # the highest number that was heard of
@@ -78,13 +80,18 @@ class Follower:
         failures, failing = 0, ""
         while True:
             try:
-                async for data in self._feed.events(self.progress.applied):
-                    failures, failing = 0, ""
+                events = self._feed.events(self.progress.applied)
+                async for data in events:
+                    if self._patience.over:
+                        await events.athrow(VerificationError(self._patience.over))
+                    if self._patience.is_good:
+                        failures, failing = 0, ""
                     self.hear(data)
                 why = "it ended"
             except (OriginError, ValueError) as error:
                 why = str(error)
             self._heard.connected = False
+            self._patience.left()
             if why != failing:
                 _logger.warning(log.line("feed_broke", why=why))
             failures, failing = failures + 1, why
@@ -104,6 +111,9 @@ class Follower:
             await self._judge(self._said)
         while self._inbox:
             await self._take(self._inbox.popleft())
+            if self._patience.over:
+                self._inbox.clear()  # it is of the same source
+            await asyncio.sleep(0)  # a check of a signature each: others have their turn in between
         await self._settle()
 
     async def close(self) -> None:
@@ -148,18 +158,22 @@ class Follower:
         try:
             event = parse_event(data, root)
         except VerificationError as error:
-            self._counters.add(self._counters.feed_events, "refused")
-            _logger.warning(log.line("event_refused", error=error))
+            self._patience.refused()
+            self._refuse(error)
             return
         match self.progress.hear(event):
             case "apply":
+                self._patience.counted()
                 await self._apply(event)
             case "gap":
+                self._patience.counted()
                 self._wanted = max(self._wanted, event.seq)
                 await self._catch_up()
             case "old":
+                self._patience.repeated()
                 self._counters.add(self._counters.feed_events, "repeated")
             case "unknown":
+                self._patience.repeated()
                 self._directory.look_now()
 
     async def _catch_up(self) -> None:
@@ -168,7 +182,7 @@ class Follower:
             before = self.progress.applied
             try:
                 found = await self._log.after(before)
-                events = self._verified(found)
+                events = await self._verified(found)
             except OriginError as error:
                 _logger.warning(log.line("feed_log_failed", error=error))
                 found, events = [], []
@@ -191,21 +205,31 @@ class Follower:
         elif self.progress.is_cut(None):
             self._lose(said.seq)
 
-    def _verified(self, found: Sequence[bytes]) -> list[Event]:
+    async def _verified(self, found: Sequence[bytes]) -> list[Event]:
         root, mark = self._catalogue.root, self.progress.mark
         if root is None or mark is None:
             return []
         events: list[Event] = []
+        in_a_row = 0
         for data in found:
+            await asyncio.sleep(0)  # a check of a signature each
             try:
                 event = parse_event(data, root)
             except VerificationError as error:  # of an older key, or damaged: as one that is not there
-                self._counters.add(self._counters.feed_events, "refused")
-                _logger.warning(log.line("event_refused", error=error))
+                self._refuse(error)
+                if (in_a_row := in_a_row + 1) >= REFUSED_MAX:
+                    self._log.leave()
+                    break
                 continue
+            in_a_row = 0
             if event.origin == mark.origin and (not events or event.seq > events[-1].seq):
                 events.append(event)
         return events
+
+    def _refuse(self, error: VerificationError) -> None:
+        self._counters.add(self._counters.feed_events, "refused")
+        if self._patience.line():
+            _logger.warning(log.line("event_refused", error=error, refused=self._counters.feed_events["refused"]))
 
     # What follows.
 
@@ -218,11 +242,19 @@ class Follower:
         self._responses.purge(Purge("all"), self._loop.time())
         self.progress.begin(mark)
 
-    def _lose(self, upto: int) -> None:
+    def _lose(self, upto: int, why: str = "the log does not have all that came") -> None:
         assert self.progress.mark is not None
-        self._begin(self.progress.mark._replace(seq=upto), "the log does not have all that came")
+        self._begin(self.progress.mark._replace(seq=upto), why)
 
     async def _apply(self, event: Event) -> None:
+        if not event.is_known:
+            self._counters.add(self._counters.feed_events, "unknown")
+            _logger.warning(log.line("event_unknown", kind=event.kind, seq=event.seq, vital=event.vital))
+            if event.vital:
+                self._lose(event.seq, f"an event of kind {event.kind} has to be understood, and is not")
+            else:
+                self.progress.apply(event)
+            return
         match event.kind:
             case "purge":
                 for purge in purges_of(event.purges):

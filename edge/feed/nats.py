@@ -3,7 +3,8 @@
     nunatak.<identifier of the origin>.feed
 
 NATS core keeps nothing: what is lost is found by its number in the origin's log. Whoever may publish on the server can
-say nothing that counts, since events are signed.
+say nothing that counts, since events are signed. nats-py (2.16) keeps what a server sends until a message or a line of
+it is whole, whatever its length, and every address that a server names: `Bounded` does not.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from typing import Any, Final
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import ProtocolError
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
 
 from edge.feed.backoff import SPREAD_S
 from edge.feed.feed import CONNECT_S
@@ -20,7 +23,33 @@ from vmimage.errors import OriginUnreachable
 from vmimage.feed import EVENT_MAX
 
 WAITING_MAX: Final = 1000  # events that wait to be taken; beyond it the newest are lost, and found in the log
+# Bytes of a message or a line: `max_payload` of a server, unless its operator has raised that. An event is far shorter;
+# what others publish on its subject is left out, and ends no stream.
+ARRIVING_MAX: Final = 1 << 20
+READ_BYTES: Final = 64 << 10  # beside that: what the library reads at a time is less
 PING_S: Final = 5  # two without an answer, and the server counts as gone
+
+
+class _Parser(Parser):
+    """What a server says, up to a length."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        """:raises ProtocolError: a message or a line that is too long; it ends the connection."""
+        await super().parse(data)
+        announced = self.needed if self.state == AWAITING_MSG_PAYLOAD else 0
+        if max(announced, len(self.buf) - READ_BYTES) > ARRIVING_MAX:
+            raise ProtocolError(f"nats: at most {ARRIVING_MAX} bytes of a message expected")
+
+
+class Bounded(Client):
+    """A connection to a server that need not be believed. It goes by what the library calls its parts: see its test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = _Parser(self)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        await super()._process_info({**info, "connect_urls": []}, initial_connection)
 
 
 class NatsFeed:
@@ -47,7 +76,7 @@ class NatsFeed:
                 came.get_nowait()
             came.put_nowait(None)
 
-        client = Client()
+        client = Bounded()
         try:
             async with asyncio.timeout(CONNECT_S):  # the library's own is for one of its tries
                 await client.connect(

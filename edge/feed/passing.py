@@ -6,12 +6,13 @@ catalogue's timestamp anew before it hands on that there is another, so that who
 
 import asyncio
 import json
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import random
 from typing import Final
+
+from cachetools import TTLCache
 
 from edge.common import log
 from edge.feed.backoff import pause_s
@@ -24,6 +25,8 @@ from vmimage.terms import COUNT_MAX
 KEPT: Final = 1000  # events, and of these so many bytes
 KEPT_BYTES: Final = 8 << 20
 ASKED_EVERY_S: Final = 1.0  # the source, for the events after one number
+ASKED_BYTES: Final = 16 << 20  # of its answers, which are at most `sse.LOG_MAX` each
+ANSWER_BYTES: Final = 1 << 10  # of an answer without events: its number, a list and their places
 
 _logger: Final = log.logger("feed")
 
@@ -37,14 +40,24 @@ class Passing:
         self._feed, self._log, self._look = feed, events, look
         self._kept: OrderedDict[int, bytes] = OrderedDict()  # numbers that follow upon each other
         self._bytes = 0
-        self._asked: dict[int, tuple[float, list[Numbered]]] = {}
+        self._asked: TTLCache[int, list[Numbered]] = TTLCache(ASKED_BYTES, ASKED_EVERY_S, getsizeof=_size_of)
         self._asking = asyncio.Lock()
         self._open = False
 
     @property
     def facts(self) -> dict[str, object]:
         """How it is, for people and JSON."""
-        return {"open": self._open, "last": next(reversed(self._kept), 0), "followers": len(self.relay)}
+        return {
+            "open": self._open,
+            "last": next(reversed(self._kept), 0),
+            "followers": len(self.relay),
+            "held_bytes": self.held_bytes,
+        }
+
+    @property
+    def held_bytes(self) -> int:
+        """Of events in memory: the newest, and answers of the source."""
+        return self._bytes + int(self._asked.currsize)
 
     async def run(self) -> None:
         """Hand on what comes, for ever."""
@@ -103,12 +116,9 @@ class Passing:
             return [(number, self._kept[number]) for number in range(after + 1, last + 1)]
         async with self._asking:  # many come again at once, and ask for the same
             asked = self._asked.get(after)
-            if asked is None or time.monotonic() - asked[0] > ASKED_EVERY_S:
-                asked = time.monotonic(), await self._ask(after)
-                while len(self._asked) >= KEPT:
-                    del self._asked[next(iter(self._asked))]
-                self._asked[after] = asked
-        return asked[1]
+            if asked is None:
+                asked = self._asked[after] = await self._ask(after)
+        return asked
 
     async def _ask(self, after: int) -> list[Numbered]:
         found = []
@@ -117,6 +127,10 @@ class Passing:
                 with suppress(ValueError):
                     found.append((_said(data)[0], data))
         return [event for event in found if event[0] > after]
+
+
+def _size_of(events: list[Numbered]) -> int:
+    return ANSWER_BYTES + sum(len(data) for _, data in events)
 
 
 def _said(data: bytes) -> tuple[int, object]:

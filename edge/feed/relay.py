@@ -4,8 +4,9 @@
     GET /feed/log?after=SEQ   the events after that number that are there, a line each, at most READ_MAX
 
 Numbers and signatures pass as they are. What one who follows can cost is bounded: how many there are, and what waits
-for each; who reads too slowly is dropped, comes again, and finds what it has missed by its number. A frame goes to all
-in one turn of the loop: one write each, no task, no queue.
+for each; who reads too slowly is dropped, comes again, and finds what it has missed by its number. A client address has
+a share of the places, and of the bytes that are sent of older events. A frame goes to all in one turn of the loop: one
+write each, no task, no queue.
 """
 
 import asyncio
@@ -15,14 +16,15 @@ from typing import Final
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
+from edge.common.fair_room import FairRoom, party_of
+from edge.feed.sending import Sending, busy, write
 from vmimage import sse
 from vmimage.terms import COUNT_MAX
 
-CLIENTS_MAX: Final = 4096  # who follow at once
+CLIENTS_MAX: Final = 4096  # who follow at once; of one address, which may be a proxy's, up to three quarters of them
 WAITING_MAX: Final = 256 << 10  # bytes that wait for one of them
 ALIVE_S: Final = 5.0  # between two signs of life
 SPREAD_MS: Final = 6000  # over which those whose stream broke are to come again
-BUSY_S: Final = 5  # after which one for whom there is no room may come again
 READ_MAX: Final = 500  # events of one answer of the log
 SEQ_HEADER: Final = "Nunatak-Feed"  # the number of the last event there is
 
@@ -35,7 +37,7 @@ class Relay:
 
     def __init__(self, read: Read, clients_max: int = CLIENTS_MAX) -> None:
         """:param read: the events after a number that are there, oldest first, at most READ_MAX."""
-        self._read, self._clients_max = read, clients_max
+        self._read, self._places, self._sending = read, FairRoom(clients_max), Sending()
         self._clients: set[_Client] = set()
         self._entering = 0  # who are being given what they have missed
         self._closed = False
@@ -71,8 +73,15 @@ class Relay:
     async def follow(self, request: web.Request) -> web.StreamResponse:
         """Give one who follows what it has missed, and then what comes, until it leaves or reads too slowly."""
         after = _number(request.query.get("after") or request.headers.get("Last-Event-ID"), -1)
-        if self._closed or len(self) >= self._clients_max:
-            return web.Response(status=503, headers={"Retry-After": str(BUSY_S)}, text="no room for one more\n")
+        party = party_of(request.remote or "")
+        if self._closed or not self._places.take(party):
+            return busy()
+        try:
+            return await self._follow(request, after)
+        finally:
+            self._places.give(party)
+
+    async def _follow(self, request: web.Request, after: int) -> web.StreamResponse:
         headers = {"Content-Type": sse.TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         if request.version >= HttpVersion11:
@@ -82,7 +91,7 @@ class Relay:
             await response.prepare(request)
             await response.write(sse.retry(SPREAD_MS))
             if after >= 0:
-                await self._catch_up(response, after)
+                await self._catch_up(request, response, after)
             client = _Client(request, response.chunked)
             self._clients.add(client)
         except ConnectionError:
@@ -96,19 +105,25 @@ class Relay:
             self._clients.discard(client)
         return response
 
-    async def _catch_up(self, response: web.StreamResponse, after: int) -> None:
-        """What comes meanwhile is in the log before it is announced, so a last look behind it misses nothing."""
+    async def _catch_up(self, request: web.Request, response: web.StreamResponse, after: int) -> None:
+        """What comes meanwhile is in the log before it is announced, so a last look behind it misses nothing.
+
+        :raises ConnectionError: the client is gone, takes it too slowly, or there is no room for it.
+        """
         empty = 0
         while empty < 2:
             events = await self._read(after)
-            for number, data in events:
-                await response.write(sse.frame(number, data))
-                after = number
+            frames = [sse.frame(number, data) for number, data in events]
+            async with self._sending.taken(request, sum(map(len, frames))) as there_is_room:
+                if not there_is_room:
+                    raise ConnectionResetError("no room for what it has missed")
+                await write(request, response, frames)
+            after = events[-1][0] if events else after
             if not events and after >= self.last:
                 return
             empty = 0 if events else empty + 1
 
-    async def log(self, request: web.Request) -> web.Response:
+    async def log(self, request: web.Request) -> web.StreamResponse:
         """The events after a number."""
         events = await self._read(_number(request.query.get("after"), 0))
         headers = {
@@ -116,7 +131,8 @@ class Relay:
             "Cache-Control": "no-store",
             SEQ_HEADER: str(max([self.last, *(number for number, _ in events)])),
         }
-        return web.Response(body=b"".join(data + b"\n" for _, data in events), headers=headers)
+        body = b"".join(data + b"\n" for _, data in events)
+        return await self._sending.send(request, web.StreamResponse(headers=headers), body)
 
     def _send(self, data: bytes) -> None:
         chunk = b"%x\r\n%b\r\n" % (len(data), data)

@@ -52,6 +52,9 @@ class _Sources:
             self._turn += 1
             raise
 
+    def leave(self) -> None:
+        self._turn += 1
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
@@ -99,6 +102,10 @@ class HttpLog:
         if data.count(b"\n") > READ_MAX:  # each line costs a look and a line of the edge's log
             raise VerificationError(f"{response.url}: at most {READ_MAX} events expected")
         return bytes(data).splitlines()
+
+    def leave(self) -> None:
+        """As `EventLog.leave`."""
+        self._sources.leave()
 
     async def close(self) -> None:
         """As `EventLog.close`."""

@@ -16,10 +16,10 @@ Places are looked at a few at a time, so that a flood of connections costs the s
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from ipaddress import IPv6Address
 from typing import Final, Generic, Protocol, TypeVar
 
 from edge.common.counters import Counters
+from edge.common.fair_room import party_of
 
 # An idle connection with its parser, transport and timer takes some 9 KiB (measured, uvloop 0.22); the rest is for what
 # it sends, within the budget of bytes.
@@ -53,13 +53,6 @@ class Client(Member, Protocol):
 def connections_max(files: int, memory_bytes: int) -> int:
     """How many connections an edge takes with so many descriptors and so much memory."""
     return max(CONNECTIONS_MIN, min(files - FILES_SPARE, memory_bytes // BYTES_EACH))
-
-
-def party_of(remote: str) -> str:
-    """Who a client is, for counting: an IPv4 address, or the /64 of an IPv6 one."""
-    if ":" not in remote:
-        return remote
-    return remote if "%" in remote else str(IPv6Address(int(IPv6Address(remote)) >> 64 << 64))
 
 
 M = TypeVar("M", bound=Member)

@@ -17,8 +17,8 @@ from edge.common.counters import Counters
 from edge.common.fetching import Missing
 from edge.common.tasks import Tasks
 from edge.content.blobs import Growing, Load, Ref, Store
+from edge.content.coming import Coming, Held
 from edge.content.tiers import Tier
-from edge.parent.coming import Coming, Held
 from vmimage.errors import OriginBusy, OriginError
 from vmimage.manifest import BLOB_MAX
 

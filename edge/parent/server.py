@@ -8,7 +8,6 @@
 Nothing can be put here. What there is beside it, the feed of events, is given to `Parent.app` as routes.
 """
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,6 +18,8 @@ from aiohttp import web
 
 from edge.common.counters import Counters
 from edge.common.fetching import Missing
+from edge.common.pace import Pace
+from edge.feed.sending import Sending
 from edge.parent.blobs import Blobs, Found, Kind, type_of
 from edge.parent.hops import answered, is_circle, onward
 from edge.parent.metadata import FRESH_S, TIMESTAMP, Metadata
@@ -26,8 +27,6 @@ from edge.parent.ranges import part_of
 from vmimage.errors import OriginBusy, OriginError
 from vmimage.manifest import MANIFEST_TYPE, REPOSITORY, is_digest
 
-SLOWEST: Final = 64 << 10  # bytes a second: who takes a blob more slowly keeps others' from memory
-PATIENCE_S: Final = 30.0  # beside that, for one answer
 BODY_MAX: Final = 1 << 10  # of requests, which need none
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 _TYPE: Final = re.compile(r"application/[a-z0-9.+-]{1,100}", re.ASCII)
@@ -49,6 +48,7 @@ class Parent:
     def __init__(self, blobs: Blobs, metadata: Metadata, identity: str, counters: Counters) -> None:
         """:param identity: that no other parent has, for CDN-Loop."""
         self._blobs, self._metadata, self._identity, self._counters = blobs, metadata, identity, counters
+        self._sending = Sending()  # files of the catalogue
 
     def app(self, more: Iterable[web.AbstractRouteDef] = ()) -> web.Application:
         """The aiohttp application.
@@ -127,15 +127,13 @@ class Parent:
 
         Where it is taken too slowly, or does not all come, the connection is broken off.
         """
-        loop, left_s = asyncio.get_running_loop(), PATIENCE_S + (end - first) / SLOWEST
+        pace = Pace(end - first)
         try:
             async for piece in found.pieces(first, end):
-                began_s = loop.time()  # what is waited for meanwhile is no fault of who takes it
-                async with asyncio.timeout(left_s):
+                async with pace.taking():
                     await response.write(piece)
-                left_s -= loop.time() - began_s
                 self._counters.parent_bytes += len(piece)
-            async with asyncio.timeout(left_s):
+            async with pace.taking():
                 await response.write_eof()
             return
         except TimeoutError:
@@ -156,8 +154,10 @@ class Parent:
         headers = {"Cache-Control": lasts, "ETag": found.etag, **answered("", found.how)}
         if request.headers.get("If-None-Match") == found.etag:
             return web.Response(status=304, headers=headers)
-        self._counters.parent_bytes += len(found.data)
-        return web.Response(body=found.data, content_type="application/json", headers=headers)
+        response = web.StreamResponse(headers={"Content-Type": "application/json", **headers})
+        answer = await self._sending.send(request, response, found.data)
+        self._counters.parent_bytes += len(found.data) if answer is response else 0
+        return answer
 
     def _failed(self, kind: str, error: OriginError, code: str) -> web.Response:
         """What is said where no source gives something: no more than that, since the words are the sources'."""

@@ -1,19 +1,24 @@
 """The listener for peers: edges of this POP, by their certificates, and nobody else.
 
-A connection whose certificate is no member's ends after the handshake, and one whose member has left the list with its
-next request. What a member may ask for: content by digest (`/v2/`), a greeting, and what a client has asked it for, in
-the words of `said`. There are no operators' pages here, and without those words no service either.
+Sockets and handshakes are `listener`'s. A connection whose certificate is no member's ends after the handshake, and one
+whose member has left the list with its next request. What a member may ask for: content by digest (`/v2/`), a greeting,
+and what a client has asked it for, in the words of `said`. Content is given on while it comes, at the pace of who takes
+it; its place, of which there are FETCHES_MAX, is taken until then, and no member has them all. There are no operators'
+pages here, and without those words no service either.
 """
 
 import asyncio
 import re
 from typing import Final
+from weakref import WeakValueDictionary
 
 from edge.common import log
 from edge.common.counters import Counters
 from edge.common.listening import opening, shown
+from edge.common.pace import Pace
 from edge.common.tasks import Tasks
 from edge.content.blobs import Load, Ref, Store
+from edge.content.coming import Coming
 from edge.front.answers import Answers
 from edge.front.connection import Connection
 from edge.front.crowd import Crowd
@@ -21,20 +26,22 @@ from edge.front.page import Page
 from edge.front.request import Request
 from edge.model import flow
 from edge.model.flow import ClientError
+from edge.peers.listener import Listener
 from edge.peers.members import Members
 from edge.peers.said import FIELD
 from edge.peers.store import PATH, SIZE
 from edge.peers.taking import Taking
 from edge.peers.tls import Trust, certificate_of
-from vmimage.errors import NunatakError
+from vmimage.errors import NunatakError, OriginError, OriginUnreachable
 from vmimage.manifest import BLOB_MAX, MANIFEST_MAX
 
 CONNECTIONS_MAX: Final = 8192  # of all peers; of one, three quarters of them
 HELD_BYTES: Final = 64 << 20  # of heads and bodies that have arrived
 KEEPALIVE_S: Final = 75.0  # longer than `asking.IDLE_S`
-FETCHES_MAX: Final = 64  # contents that are read or fetched for peers at a time; who asks then waits
+FETCHES_MAX: Final = 64  # contents that are read, fetched or sent for peers at a time; who asks then waits
+FETCHES_EACH: Final = 48  # of these for one member
 GREETING: Final = "/-/peer"
-CLOSE_S: Final = 5.0
+CHUNK: Final = 256 << 10  # bytes of a piece
 _REF: Final = re.compile(rf"{re.escape(PATH)}(blobs|manifests)/(sha256:[0-9a-f]{{64}})", re.ASCII)
 _SIZE: Final = re.compile(r"([0-9]{1,12}) (exact|most)", re.ASCII)
 
@@ -65,10 +72,11 @@ class PeerDoor(Answers):
         super().__init__(counters)
         self.members = members
         self.connections: Crowd[Connection] = Crowd(CONNECTIONS_MAX, HELD_BYTES, counters)
-        self._trust, self._store, self._taking = trust, store, taking
+        self._store, self._taking = store, taking
         self._tasks = Tasks(counters)
         self._places = asyncio.Semaphore(FETCHES_MAX)
-        self._server: asyncio.Server | None = None
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()  # of members that ask
+        self._listener = Listener(trust, lambda: PeerConnection(self), counters)
         self.listeners: list[tuple[str, int]] = []  # addresses and ports, set when bound
         self.where = ""
 
@@ -79,10 +87,7 @@ class PeerDoor(Answers):
         """
         host, port = address
         with opening("peer_listen", host, port):
-            self._server = await self._loop.create_server(
-                lambda: PeerConnection(self), host, port, ssl=self._trust.server, backlog=1024
-            )
-        self.listeners = [each.getsockname()[:2] for each in self._server.sockets]
+            self.listeners = self._listener.open(host, port)
         name, bound = self.listeners[0]
         self.where = f"{shown(name)}:{bound}"
 
@@ -92,8 +97,7 @@ class PeerDoor(Answers):
 
     async def close(self) -> None:
         """Take no more, and end what there is."""
-        if self._server is not None:
-            self._server.close()
+        await self._listener.close()
         for connection in list(self.connections):
             connection.close()
         await self._tasks.close()
@@ -122,25 +126,78 @@ class PeerDoor(Answers):
 
     async def _answer(self, request: Request) -> None:
         try:
-            self.show(request, await self._page(request))
+            ref = self._asked(request)
+            if ref is None:
+                self.show(request, Page(200 if request.target == GREETING else 404, b""))
+            else:
+                async with self._share_of(request), self._places:
+                    await self._give(request, ref)
         except (ClientError, NunatakError) as error:
             self.refuse(request, flow.refusal(error))
         request.connection.finished(request)
 
-    async def _page(self, request: Request) -> Page:
+    def _share_of(self, request: Request) -> asyncio.Semaphore:
+        """The places that its member may have."""
+        assert isinstance(request.connection, PeerConnection)
+        certificate = request.connection.certificate
+        if (share := self._shares.get(certificate)) is None:
+            share = self._shares[certificate] = asyncio.Semaphore(FETCHES_EACH)
+        return share
+
+    def _asked(self, request: Request) -> Ref | None:
+        """The content that a request is for; None for none.
+
+        :raises ClientError: nobody here answers it.
+        """
         if request.error is not None:
             raise request.error
         if request.objection is not None:
             raise request.objection
         if request.method != "GET" or request.has_body:
             raise ClientError("method_refused")
-        if request.target == GREETING:
-            return Page(200, b"")
-        ref = _ref(request)
-        if ref is None:
-            return Page(404, b"")
-        async with self._places:
-            return Page(200, await self._store.get(ref, Load(for_peer=True)), "application/octet-stream")
+        return _ref(request)
+
+    async def _give(self, request: Request, ref: Ref) -> None:
+        """Content, as it comes. Where it does not all come, or is taken too slowly, the connection is broken off.
+
+        :raises NunatakError: it cannot be had, and nothing of it was given.
+        """
+        coming = Coming()
+        loading = self._tasks.spawn("content", self._load(ref, coming), awaited=True)
+        try:
+            size = await coming.begun()
+            if size is None:
+                size = len(await loading)
+            self._begin(request, size)
+            await self._write(request, coming, size)
+        finally:
+            loading.cancel()
+
+    async def _load(self, ref: Ref, coming: Coming) -> bytes:
+        try:
+            data = await self._store.get(ref, Load(for_peer=True, progress=coming.grown))
+        except BaseException as error:
+            coming.over(error if isinstance(error, OriginError) else OriginUnreachable("what was to come has ended"))
+            raise
+        coming.held.data = data
+        coming.over()
+        return data
+
+    def _begin(self, request: Request, size: int) -> None:
+        fields = b"Content-Type: application/octet-stream\r\nContent-Length: %d\r\n" % size
+        head = (b"HTTP/1.1 200 OK\r\n", self.date(), fields, self.connection_line(request), b"\r\n")
+        self.begin(request, 200, b"".join(head))
+
+    async def _write(self, request: Request, coming: Coming, size: int) -> None:
+        pace = Pace(size)
+        try:
+            async for piece in coming.pieces(0, size, size, CHUNK):
+                self.write(request, piece)
+                async with pace.taking():
+                    await request.connection.drained()
+        except (OriginError, TimeoutError, ConnectionError):
+            self._counters.cut_answers += 1
+            request.connection.abort()
 
 
 def _ref(request: Request) -> Ref | None:

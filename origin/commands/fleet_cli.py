@@ -155,6 +155,8 @@ def table_of(found: dict[str, Any]) -> Table:
 
     feed = found["feed"]
     follow = f"{feed.get('followers')} edges and parents follow it"
+    if feed.get("refused"):
+        follow += f", {feed['refused']} objects of its log were no events"
     none = None if found["edges"] else "no edge was heard of: edges need edge_name and edge_token"
     table = Table(box=None, padding=(0, 1, 0, 0), title=plain(f"feed at {feed.get('seq')}, {follow}"), caption=none)
     for column in _COLUMNS:

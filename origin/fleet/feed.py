@@ -40,13 +40,14 @@ class OriginFeed:
         :raises OperatorError: the store's feed cannot be used.
         """
         self._shared, self._site, self._clock = blobs.shared, site, clock
-        self.log = Log(blobs)
+        self.log = Log(blobs, lambda: site.root)
         self.relay = Relay(self._read)
         self.on_event: list[Announced] = []  # are called in the loop, with number and event
         self.on_close: list[Callable[[], None]] = []  # are called in a thread, at the end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake, self._stop = threading.Event(), threading.Event()
-        self.log.look(self._stamped())
+        self.log.last = max(0, self._stamped())  # those before may be gone
+        self.log.look()
         self.relay.last = self.log.last
         site.on_published = self.published
         self.stamp()
@@ -67,7 +68,7 @@ class OriginFeed:
             event = Event(self.log.origin, number, kind, body, int(self._clock() * 1e3))
             return sign_event(event, self.signer)
 
-        events = self.log.append(make)
+        events = self.log.append(make, self._stamped())
         self._announce(events)
         self._wake.set()
         return events[-1][0]
@@ -106,7 +107,7 @@ class OriginFeed:
             self._wake.wait(LOOK_S if self._shared else None)
             self._wake.clear()
             try:
-                self._announce(self.log.look() if self._shared else [])
+                self._announce(self.log.look(self._stamped()) if self._shared else [])
                 self.stamp()
             except Exception:  # whatever it is, the next turn may succeed
                 _LOG.exception("the feed's last number is not stamped")

@@ -68,11 +68,14 @@ class NatsPublisher:
     async def _keep(self) -> None:
         import nats
 
+        from edge.feed.nats import Bounded
+
         self._loop, failing = asyncio.get_running_loop(), ""
         while not self._closing:
             try:
+                client = Bounded()
                 async with asyncio.timeout(CALL_S):  # the library's own is for one of its tries
-                    client = await nats.connect(
+                    await client.connect(
                         self._url,
                         allow_reconnect=False,
                         ping_interval=PING_S,

@@ -157,7 +157,13 @@ class Pages:
         self._site.door.operator(request, "to see the fleet")
         now = self._now()
         edges = [self._row(known, is_live, now) for known, is_live in self._fleet.all(now)]
-        feed = {"seq": self._feed.log.last, "followers": len(self._feed.relay), "dropped": self._feed.relay.dropped}
+        relay, events = self._feed.relay, self._feed.log
+        feed = {
+            "seq": events.last,
+            "refused": events.refused,
+            "followers": len(relay),
+            "dropped": relay.dropped,
+        }
         return web.json_response({"feed": feed, "edges": edges}, headers={"Cache-Control": "no-store"})
 
     def _row(self, known: Known, is_live: bool, now: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,7 +28,7 @@ from origin.registry.names import Submitter, changed_paths
 from origin.registry.refusal import OciError
 from origin.registry.roles import Published
 from origin.registry.store import Store
-from origin.storage.blobs import BlobStore
+from origin.storage.blobs import BlobStore, Listed
 from vmimage.errors import FormatError
 from vmimage.fleet_settings import parse_settings
 from vmimage.holds import HOLDS_PATH, Holds
@@ -124,21 +125,31 @@ class BucketAudit:
     def of_service(self, service: str) -> bytes:
         """As `Audit.of_service`, among the newest changes of a year."""
         month = self._clock().astimezone(UTC).replace(day=1)
-        keys: list[str] = []
+        found: list[Listed] = []
         for _ in range(MONTHS):
-            keys += sorted((each.key for each in self._blobs.list(f"audit/{month:%Y-%m}")), reverse=True)
-            if len(keys) >= OBJECTS:
+            found += sorted(self._blobs.list(f"audit/{month:%Y-%m}"), reverse=True)
+            if len(found) >= OBJECTS:
                 break
             month = (month - timedelta(days=1)).replace(day=1)
         with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-            read = list(pool.map(self._blobs.get, keys[:OBJECTS]))
+            read = list(pool.map(self._read, _first_of(found[:OBJECTS], READ_BYTES)))
         lines = (line for data in (self._of_folder(), *reversed(read)) for line in data.splitlines(keepends=True))
         return newest(about(service, lines))
+
+    def _read(self, listed: Listed) -> bytes:
+        return self._blobs.get(listed.key, 0, listed.size - 1)
 
     def _of_folder(self) -> bytes:
         """The end of the file of lines that came with the store, if it was a folder before."""
         head = self._blobs.head(FILE)
         return self._blobs.get(FILE, max(0, head.size - READ_BYTES)) if head is not None else b""
+
+
+def _first_of(found: Sequence[Listed], most: int) -> list[Listed]:
+    """As many of the first as have so many bytes together. One that has more by itself was written by no origin."""
+    fitting = [each for each in found if 0 < each.size <= most]
+    sizes = accumulate(each.size for each in fitting)
+    return [each for each, size in zip(fitting, sizes, strict=True) if size <= most]
 
 
 def encode_lines(submitter: Submitter, entries: Iterable[Entry], at: datetime) -> bytes:

@@ -5,6 +5,9 @@
                 what is swapped is never written as it was before, or it does not matter that it was
     changed_s   when an object was last written, seconds since 1970 by the clock of the store
 
+What is read whole is of a bounded size, which is known before its bytes are fetched: others may write to a bucket. How
+much an object of a key may have, `size_max` says, and no caller.
+
 All methods block and may be called from several threads. After a return what was written outlives a crash. An object
 that is not there is FileNotFoundError where its bytes were wanted; a store that does not answer, or takes nothing
 more, is another OSError: what was asked for may have happened, and may be asked for again.
@@ -17,19 +20,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from vmimage.manifest import MANIFEST_TYPE
+from vmimage.feed import EVENT_MAX
+from vmimage.manifest import BLOB_MAX, MANIFEST_TYPE
+from vmimage.trust import SNAPSHOT_MAX, TARGETS_MAX
 
 KEY_MAX: Final = 512  # bytes; S3 has 1,024 with the prefix
 FOR_EVER: Final = "max-age=31536000, immutable"  # RFC 8246
 REVALIDATED: Final = "no-cache"
 _KEY: Final = re.compile(r"[A-Za-z0-9._=-]+(?:/[A-Za-z0-9._=-]+)*", re.ASCII)
-_VERSIONED: Final = re.compile(r"tuf/[0-9]+\.|feed/[0-9]+\.|log/tile/|(?:blobs|manifests|artifacts)/", re.ASCII)
+_VERSIONED: Final = re.compile(r"tuf/[0-9]+\.|log/tile/|(?:blobs|manifests|artifacts)/", re.ASCII)
 _TYPES: Final = {
     "blobs": "application/octet-stream",
     "manifests": MANIFEST_TYPE,
     "tuf": "application/json",
     "feed": "application/json",
 }
+
+_SIZES: Final = {  # bytes of an object that is read whole
+    "blobs": BLOB_MAX,
+    "manifests": 4 << 20,  # "Pushing manifests" of the OCI distribution specification 1.1
+    "artifacts": 4 << 20,
+    "tuf": max(SNAPSHOT_MAX, TARGETS_MAX),
+    "feed": EVENT_MAX,
+    # What follows names all bins of a catalogue, or all content that is removed at once.
+    "changes": 256 << 20,
+    "audit": 256 << 20,
+    "prune": 256 << 20,
+}
+_SIZE: Final = 16 << 20  # of all others: documents of heart-beats and files of the log of snapshots are the largest
 
 Data = bytes | Path  # a file is one in the `scratch` of the store, and may be taken away
 
@@ -61,6 +79,17 @@ class NoAnswer(OSError):
         self.detail = detail
 
 
+class TooLarge(OSError):
+    """An object has more bytes than one of its key may have. None of them was read, or not all.
+
+    :param tag: of its state, as `BlobStore.read` has it; empty where only bytes were asked for.
+    """
+
+    def __init__(self, key: str, size: int, tag: str = "") -> None:
+        super().__init__(errno.EFBIG, f"{key}: at most {size_max(key)} bytes expected in the store, got {size}")
+        self.tag = tag
+
+
 class Changed(Exception):
     """Somebody else wrote the object first: read it again, and decide again."""
 
@@ -74,11 +103,16 @@ class BlobStore(Protocol):
     def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
         """Bytes from `first` to `last`, both included, of an object; fewer where it ends before.
 
+        :param last: None: to its end.
         :raises FileNotFoundError: it is not there.
+        :raises TooLarge: there are too many to its end.
         """
 
     def read(self, key: str) -> tuple[bytes, str] | None:
-        """An object with the tag that it has with these bytes; None when it is not there."""
+        """An object with the tag that it has with these bytes; None when it is not there.
+
+        :raises TooLarge: it has too many.
+        """
 
     def put_if_absent(self, key: str, data: Data, content_type: str = "") -> bool:
         """Write an object that is not there; whether this call did. Of several at once, one does.
@@ -140,6 +174,17 @@ def cache_control_of(key: str) -> str:
 def is_immutable(key: str) -> bool:
     """Whether an object, once it is there, is never another under this key."""
     return _VERSIONED.match(key) is not None
+
+
+def size_max(key: str) -> int:
+    """Bytes of an object of this key that are read at once where no end is named."""
+    return _SIZES.get(key.partition("/")[0].partition(".")[0], _SIZE)
+
+
+def require_size(key: str, size: int, tag: str = "") -> None:
+    """:raises TooLarge: an object of this key has more bytes than it may have."""
+    if size > size_max(key):
+        raise TooLarge(key, size, tag)
 
 
 def size_of(data: Data) -> int:

@@ -96,10 +96,10 @@ def _copy(source: BlobStore, target: BlobStore, listed: Listed) -> int | None:
     try:
         if listed.size > PART_BYTES:
             return _copy_in_parts(source, target, listed)
-        data = source.get(listed.key)
+        data = source.get(listed.key, 0, PART_BYTES - 1)
     except FileNotFoundError:
         return None  # a prune, or what nobody needs any more
-    if head is not None and head.size == len(data) and target.get(listed.key) == data:
+    if head is not None and head.size == len(data) and target.get(listed.key, 0, PART_BYTES - 1) == data:
         return None
     target.put(listed.key, data, _type_of(listed.key, data))
     return len(data)

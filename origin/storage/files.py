@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from origin.storage.blobs import Changed, Data, Head, Listed, checked
+from origin.storage.blobs import Changed, Data, Head, Listed, checked, require_size
 from vmimage.errors import OperatorError
 
 _OWN: Final = frozenset({"uploads", "lock"})  # names in the folder that are no objects
@@ -76,12 +76,17 @@ class Files:
         with self.local(key).open("rb") as file:
             if first:
                 file.seek(first)
-            return file.read() if last is None else file.read(max(0, last + 1 - first))
+            if last is not None:
+                return file.read(max(0, last + 1 - first))
+            require_size(key, max(0, os.fstat(file.fileno()).st_size - first))
+            return file.read()
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `BlobStore.read`."""
         try:
             with self.local(key).open("rb") as file:
+                state = os.fstat(file.fileno())
+                require_size(key, state.st_size, _tag(state))
                 return file.read(), _tag(os.fstat(file.fileno()))
         except FileNotFoundError:
             return None

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from origin.storage.blobs import Changed, Data, Head, Listed, checked
+from origin.storage.blobs import Changed, Data, Head, Listed, checked, require_size
 
 
 class Memory:
@@ -32,12 +32,18 @@ class Memory:
     def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
         """As `BlobStore.get`."""
         data, _, _ = self._objects.get(checked(key)) or _missing(key)
-        return data[first : None if last is None else last + 1]
+        if last is None:
+            require_size(key, len(data) - first)
+            return data[first:]
+        return data[first : last + 1]
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """As `BlobStore.read`."""
         found = self._objects.get(checked(key))
-        return found[:2] if found is not None else None
+        if found is None:
+            return None
+        require_size(key, len(found[0]), found[1])
+        return found[:2]
 
     def put_if_absent(self, key: str, data: Data, content_type: str = "") -> bool:
         """As `BlobStore.put_if_absent`."""

@@ -30,6 +30,7 @@ from origin.storage.blobs import (
     cache_control_of,
     checked,
     content_type_of,
+    require_size,
     size_of,
 )
 from origin.storage.bucket_errors import explained, is_missing_bucket, name_of
@@ -98,14 +99,15 @@ class S3:
     def get(self, key: str, first: int = 0, last: int | None = None) -> bytes:
         """As `BlobStore.get`."""
         with self._errors(key):
-            if first == 0 and last is None:
-                return bytes(obstore.get(self._bucket, checked(key)).bytes())
             end = last + 1 if last is not None else None
-            options: Any = {"range": (first, end) if end is not None else {"offset": first}}
+            options: Any = {"range": (first, end)} if end is not None else {"range": {"offset": first}} if first else {}
             if end is not None and end <= first:
                 return b""
             try:
-                return bytes(obstore.get(self._bucket, checked(key), options=options).bytes())
+                found = obstore.get(self._bucket, checked(key), options=options)
+                if end is None:
+                    require_size(key, found.meta["size"] - first)
+                return bytes(found.bytes())
             except _MISSING:
                 raise
             except BaseError:
@@ -119,6 +121,7 @@ class S3:
         try:
             with self._errors(key):
                 found = obstore.get(self._bucket, checked(key))
+                require_size(key, found.meta["size"], _tag(found.meta))
                 return bytes(found.bytes()), _tag(found.meta)
         except FileNotFoundError:
             return None

@@ -1,69 +1,89 @@
-"""Clients that ask and do not read: is what is kept for all of them bounded, and are those who read answered?"""
+"""Answers that nobody reads: how many bytes of them may there be, and for how long?"""
 
 import asyncio
-from typing import Final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
+import aiohttp
 import pytest
+from aiohttp import web
 
-from edge.common.counters import Counters
-from edge.front.connection import Connection
-from edge.front.crowd import Crowd
-from edge.front.request import Request
+from edge.feed.sending import Sending
 
-ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + bytes(1 << 16)
-STILL = 30  # clients that do not read
-UNREAD_MAX = 10 * len(ANSWER)
-PATIENCE_S = 20.0
-REQUEST = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+ANSWER = b"a page of the catalogue" * (1 << 20)  # 24 MB: more than sockets hold
 
 
-class Clerk:
-    """Answers at once."""
+class Site:
+    """A listener whose answers have one budget."""
 
-    def __init__(self) -> None:
-        self.counters = Counters()
-        self.connections: Crowd[Connection] = Crowd(1000, 1 << 30, self.counters, unread_max_bytes=UNREAD_MAX)
-        self.most = 0
-        self.answered = 0
+    def __init__(self, most: int) -> None:
+        self.sending, self.begun, self.over = Sending(most), 0, 0
 
-    def take(self, request: Request) -> None:
-        request.connection.write(request, ANSWER)
-        self.answered += 1
-        self.most = max(self.most, self.connections.unread_bytes)
-        request.connection.finished(request)
-
-    def gone(self, request: Request) -> None:
-        pass
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.begun += 1
+        try:
+            return await self.sending.send(request, web.StreamResponse(), ANSWER)
+        finally:
+            self.over += 1
 
 
-@pytest.mark.parametrize("loops", ["asyncio", "uvloop"])
-def test_who_does_not_read_goes_before_memory_does(loops: str) -> None:
-    async def test() -> None:
-        clerk = Clerk()
-        server = await asyncio.get_running_loop().create_server(lambda: Connection(clerk, 60.0), "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        still = []
-        for _ in range(STILL):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 10)
-            writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(REQUEST * 500)  # answers of 32 MiB: the kernel takes a few of them
-            still.append(writer)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
-        while not clerk.counters.connections_unread:
-            writer.write(REQUEST)
-            assert await reader.readexactly(len(ANSWER)) == ANSWER
-        writer.write(REQUEST)
-        assert await reader.readexactly(len(ANSWER)) == ANSWER
-        assert clerk.most <= UNREAD_MAX
-        assert STILL > clerk.counters.connections_unread >= 1
-        assert len(clerk.connections) <= STILL
-        for each in (writer, *still):
-            each.transport.abort()
-        server.close()
+@asynccontextmanager
+async def serving(site: Site) -> AsyncIterator[tuple[str, int]]:
+    app = web.Application()
+    app.add_routes([web.get("/", site.answer)])
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with asyncio.timeout(60):
+            yield "127.0.0.1", runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
-    if loops == "uvloop":
-        uvloop = pytest.importorskip("uvloop")
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(asyncio.wait_for(test(), PATIENCE_S))
-    else:
-        asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
+
+async def lazy(at: tuple[str, int]) -> asyncio.StreamWriter:
+    """Asks, and reads nothing."""
+    _, writer = await asyncio.open_connection(*at, limit=1)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    return writer
+
+
+async def settled(site: Site, begun: int) -> None:
+    while site.begun < begun:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0.01)
+
+
+def test_what_is_sent_at_once_has_a_budget_which_is_free_again_behind_who_is_gone() -> None:
+    async def play() -> None:
+        site = Site(3 * len(ANSWER))
+        async with serving(site) as at, aiohttp.ClientSession() as session:
+            url = f"http://{at[0]}:{at[1]}/"
+            waiting = [await lazy(at) for _ in range(2)]
+            await settled(site, 2)
+            async with session.get(url) as response:
+                assert (response.status, response.headers["Retry-After"]) == (503, "5")
+            for each in waiting:
+                each.transport.abort()
+            while site.over < 3:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+            async with session.get(url) as response:
+                assert (response.status, await response.read()) == (200, ANSWER)
+
+    asyncio.run(play())
+
+
+def test_who_takes_an_answer_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.common.pace.PATIENCE_S", 0.0)
+    monkeypatch.setattr("edge.common.pace.SLOWEST", 1 << 30)
+
+    async def play() -> None:
+        site = Site(8 * len(ANSWER))
+        async with serving(site) as at:
+            writer = await lazy(at)
+            while not site.over:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+            with suppress(ConnectionError):
+                writer.close()
+                await writer.wait_closed()
+
+    asyncio.run(play())

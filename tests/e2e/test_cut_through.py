@@ -14,7 +14,7 @@ import pytest
 from edge.common.counters import Counters
 from edge.config.sources import parse_place
 from edge.content.blobs import Load, Ref
-from edge.parent.coming import HELD_BACK
+from edge.content.coming import HELD_BACK
 from edge.sources.made import web_sources
 from loadtest.site.fetch import Client
 from loadtest.site.server import Server

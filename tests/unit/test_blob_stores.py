@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from origin.storage.blobs import BlobStore, Changed
+from origin.storage.blobs import BlobStore, Changed, TooLarge, size_max
 from origin.storage.caching import PART_BYTES, Cached
 from origin.storage.files import Files
 from origin.storage.memory import Memory
@@ -109,6 +109,21 @@ def test_an_object_is_created_once_and_swapped_by_its_present_tag(store: BlobSto
     assert store.swap("tuf/new.json", None, b"x")
     store.delete("tuf/new.json")
     assert store.put_if_absent("tuf/new.json", b"y")
+
+
+def test_what_is_larger_than_its_key_allows_is_not_read_whole_and_can_be_replaced(store: BlobStore) -> None:
+    most = size_max("feed/1.json")
+    store.put("feed/1.json", bytes(most))
+    assert store.get("feed/1.json") == bytes(most)
+    store.put("feed/1.json", bytes(most + 1))
+    with pytest.raises(TooLarge, match=rf"at most {most} bytes"):
+        store.get("feed/1.json")
+    assert store.get("feed/1.json", 1) == bytes(most), "what is left behind its first byte is not too much"
+    assert store.get("feed/1.json", 0, 9) == bytes(10)
+    with pytest.raises(TooLarge) as refused:
+        store.read("feed/1.json")
+    assert store.swap("feed/1.json", refused.value.tag, b"x")
+    assert store.read("feed/1.json") is not None
 
 
 def race(act: Callable[[int], bool]) -> list[int]:

@@ -163,3 +163,7 @@ def test_what_is_read_of_audit_lines_is_bounded(bucket: Memory, monkeypatch: pyt
         audit.write(OPERATOR, [{"service": "shop", "number": number}])
         now[0] += timedelta(seconds=1)
     assert [json.loads(each)["number"] for each in audit.of_service("shop").splitlines()] == [4, 5, 6, 7, 8]
+    [size] = {each.size for each in bucket.list("audit")}
+    monkeypatch.setattr("origin.registry.audit.READ_BYTES", 2 * size)
+    bucket.put("audit/2026-06/99-by-another.jsonl", bytes(2 * size + 1))
+    assert [json.loads(each)["number"] for each in audit.of_service("shop").splitlines()] == [7, 8]

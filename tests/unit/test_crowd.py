@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from edge.common.counters import Counters
-from edge.front.crowd import CONNECTIONS_MIN, FILES_SPARE, HELD_EACH_MIN, LOOKS, Crowd, connections_max, party_of
+from edge.common.fair_room import party_of
+from edge.front.crowd import CONNECTIONS_MIN, FILES_SPARE, HELD_EACH_MIN, LOOKS, Crowd, connections_max
 
 
 @dataclass(eq=False)

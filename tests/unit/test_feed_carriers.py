@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 from edge.feed.feed import Feed
-from edge.feed.nats import NatsFeed
+from edge.feed.nats import Bounded, NatsFeed
 from edge.feed.relay import READ_MAX, Numbered, Relay
 from edge.feed.sse import HttpLog, SseFeed
 from origin.fleet.nats import NatsPublisher
@@ -213,6 +213,79 @@ def test_more_than_an_event_may_have_is_not_taken(make_bus: Callable[[], Bus]) -
                 pass
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"MSG nunatak 1 99999999999\r\n", b"x" * (1 << 16)),
+        (b"HMSG nunatak 1 10 99999999999\r\n", b"x" * (1 << 16)),
+        (b"", b"x" * (1 << 16)),
+        (b'INFO {"x":"', b"x" * (1 << 16)),
+    ],
+    ids=["message", "with-headers", "line", "info"],
+)
+def test_a_nats_server_fills_no_memory(first: bytes, then: bytes) -> None:
+    """What it sends without end is not taken without end: the connection goes."""
+    sent, over = 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        try:
+            await greeted(reader, writer, 3)  # of the connection, and two of the subscription
+            writer.write(first)
+            while True:
+                writer.write(then)
+                sent += len(then)
+                await writer.drain()
+        except ConnectionError:
+            over.set()
+
+    async def play() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        feed = NatsFeed(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", lambda: ORIGIN)
+        async with asyncio.timeout(60):
+            async with aclosing(feed.events(0)) as stream:
+                assert await anext(stream) is None
+                with pytest.raises((OriginError, StopAsyncIteration)):
+                    await anext(stream)
+            await over.wait()
+        assert sent < 64 << 20, "what sockets hold, and little more"
+        server.close()
+
+    asyncio.run(play())
+
+
+def test_a_nats_server_names_no_other_servers() -> None:
+    answers = asyncio.Queue[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await greeted(reader, writer, 1)
+        for number in range(100):
+            writer.write(b'INFO {"connect_urls":["10.0.0.1:%d"]}\r\n' % (number + 1))
+        writer.write(b"PING\r\n")
+        answers.put_nowait(await reader.readline())
+        await reader.read()
+
+    async def play() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        client = Bounded()
+        await client.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", allow_reconnect=False)
+        assert b"PONG" in await answers.get()
+        assert len(client.servers) == 1
+        await client.close()
+        server.close()
+
+    asyncio.run(play())
+
+
+async def greeted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pings: int) -> None:
+    """A server says who it is, and answers so many questions."""
+    writer.write(b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576}\r\n')
+    while pings and (line := await reader.readline()):
+        if line == b"PING\r\n":
+            writer.write(b"PONG\r\n")
+            pings -= 1
 
 
 def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:

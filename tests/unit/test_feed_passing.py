@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from edge.common.counters import Counters
 from edge.common.tasks import Tasks
-from edge.feed.passing import Passing
+from edge.feed.passing import ASKED_BYTES, Passing
 from edge.feed.sse import HttpLog, SseFeed
 from tests.support.fleet import FleetOrigin, fleet_origin
 from vmimage.feed import parse_event
@@ -126,6 +127,40 @@ def test_an_event_that_comes_back_is_not_sent_round_for_ever(origin: FleetOrigin
                 assert second is not None
                 assert parse_event(second, origin.keys.trust.root).seq == first + 1
             await feed.close()
+
+    asyncio.run(play())
+
+
+class Large:
+    """A log with as much behind each number as an answer may have."""
+
+    async def after(self, number: int) -> list[bytes]:
+        said = {"seq": number + 1, "kind": "purge", "pad": "x" * (60 << 10)}
+        return [json.dumps({"signed": {**said, "seq": number + each}}).encode() for each in range(1, 60)]
+
+    def leave(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def test_what_it_remembers_of_its_source_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.feed.passing.ASKED_EVERY_S", 1000.0)
+
+    async def look() -> None:
+        pass
+
+    async def play() -> None:
+        passing = Passing(SseFeed(["http://127.0.0.1:1"]), Large(), look)
+        app = web.Application()
+        app.add_routes(passing.relay.routes())
+        async with TestClient(TestServer(app)) as client:
+            for number in range(12):
+                response = await client.get(f"/feed/log?after={number}")
+                assert len((await response.read()).splitlines()) == 59
+        assert 0 < passing.held_bytes <= ASKED_BYTES
+        await passing.close()
 
     asyncio.run(play())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
@@ -133,7 +133,7 @@ def test_a_log_that_lacks_events_ends_nobody_and_holds_up_nobody() -> None:
 
 def test_there_is_room_for_so_many_and_no_more() -> None:
     async def play() -> None:
-        relay = Relay(Events().read, clients_max=2)
+        relay = Relay(Events().read, clients_max=3)  # two of them for one address
         async with serving(relay) as (url, session), session.get(f"{url}/feed"), session.get(f"{url}/feed") as second:
             async with session.get(f"{url}/feed") as third:
                 assert (third.status, third.headers["Retry-After"]) == (503, "5")
@@ -145,6 +145,23 @@ def test_there_is_room_for_so_many_and_no_more() -> None:
                 await asyncio.sleep(0.01)
             async with session.get(f"{url}/feed") as third:
                 assert third.status == 200
+
+    asyncio.run(play())
+
+
+def test_one_address_takes_its_share_of_the_places_and_leaves_others_theirs() -> None:
+    async def play() -> None:
+        relay = Relay(Events().read, clients_max=16)
+        other = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with (
+            serving(relay) as (url, session),
+            AsyncExitStack() as stack,
+            aiohttp.ClientSession(connector=other) as elsewhere,
+        ):
+            greedy = [await stack.enter_async_context(session.get(f"{url}/feed")) for _ in range(20)]
+            assert [response.status for response in greedy] == [200] * 12 + [503] * 8
+            calm = [await stack.enter_async_context(elsewhere.get(f"{url}/feed")) for _ in range(2)]
+            assert [response.status for response in calm] == [200] * 2
 
     asyncio.run(play())
 

@@ -70,7 +70,8 @@ def test_a_document_of_one_kind_is_none_of_another() -> None:
     [
         replace(EVENT, seq=0),
         replace(EVENT, origin="x"),
-        replace(EVENT, kind="shutdown"),  # type: ignore[arg-type]
+        replace(EVENT, kind="No Kind"),
+        replace(EVENT, kind="x" * 33),
         replace(EVENT, body={"purges": []}),
         replace(EVENT, body={"purges": [PURGE.to_json()] * 65}),
         replace(EVENT, kind="catalogue", body={"snapshot": "1"}),
@@ -83,7 +84,24 @@ def test_a_document_of_one_kind_is_none_of_another() -> None:
 def test_what_is_no_event_is_neither_signed_nor_taken(event: Event) -> None:
     with pytest.raises(FormatError):
         sign_event(event, SIGNERS["snapshot"])
-    fields = {name: getattr(event, name) for name in Event.__slots__}
+    fields = {name: getattr(event, name) for name in Event.__slots__ if name != "vital"}
+    with pytest.raises(FormatError):
+        parse_event(sign_document("feed-event", fields, SIGNERS["snapshot"]), ROOT)
+
+
+@pytest.mark.parametrize("vital", [False, True])
+def test_an_event_of_a_kind_that_is_not_known_is_one_and_says_whether_it_is_vital(vital: bool) -> None:
+    event = replace(EVENT, kind="shut-down", body={"whatever": [1, {}]}, vital=vital)
+    data = sign_event(event, SIGNERS["snapshot"])
+    assert parse_event(data, ROOT) == event
+    assert not event.is_known
+    assert EVENT.is_known
+    assert (b"vital" in data) == vital
+
+
+@pytest.mark.parametrize("said", [False, 1, "true", None])
+def test_what_is_vital_has_one_spelling(said: object) -> None:
+    fields = {name: getattr(EVENT, name) for name in Event.__slots__} | {"vital": said}
     with pytest.raises(FormatError):
         parse_event(sign_document("feed-event", fields, SIGNERS["snapshot"]), ROOT)
 

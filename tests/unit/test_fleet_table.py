@@ -13,9 +13,9 @@ EDGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(*edges: dict[str, Any]) -> str:
-    file = io.StringIO()
-    Console(file=file, width=140).print(table_of({"feed": {"seq": 7, "followers": 2}, "edges": list(edges)}))
+def shown(*edges: dict[str, Any], refused: int = 0) -> str:
+    file, feed = io.StringIO(), {"seq": 7, "followers": 2, "refused": refused}
+    Console(file=file, width=140).print(table_of({"feed": feed, "edges": list(edges)}))
     return file.getvalue()
 
 
@@ -27,6 +27,8 @@ def test_an_edge_has_a_row_of_words() -> None:
     text = shown(EDGE, EDGE | {"edge": "fra-2", "live": False, "heard_s": 40.0})
     assert "feed at 7, 2 edges and parents follow it" in text
     assert "no edge was heard of" not in text
+    assert "no events" not in text
+    assert "3 objects of its log were no events" in " ".join(shown(EDGE, refused=3).split())
     for word in ("fra-1", "live", "never", "?", "none", "gone 40 s"):
         assert word in text
 

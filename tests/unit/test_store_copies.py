@@ -10,7 +10,7 @@ from origin.publish.client import carry_out
 from origin.publish.publish import publish
 from origin.registry.store import Store
 from origin.registry.transparency import SnapshotLog
-from origin.storage.blobs import BlobStore
+from origin.storage.blobs import BlobStore, size_max
 from origin.storage.copying import LEFT_OUT, TIMESTAMP, copy
 from origin.storage.files import Files
 from origin.storage.memory import Memory
@@ -51,6 +51,15 @@ def test_a_store_is_copied_and_then_what_has_come_since(bucket: Memory, keys: Ke
     assert 0 < second.objects < first.objects
     assert objects(bucket).items() <= objects(target).items(), "nothing is removed from a copy"
     assert services(Store(target), keys).keys() == {"one", "two"}
+
+
+def test_what_somebody_has_put_into_a_bucket_and_is_too_large_hinders_no_copy(bucket: Memory, keys: Keys) -> None:
+    target = Memory()
+    with running_origin(Store(bucket), keys):
+        bucket.put("feed/9.json", bytes(size_max("feed/9.json") + 1))
+        copy(bucket, target)
+        copy(bucket, target)
+    assert target.head(TIMESTAMP) is not None
 
 
 class Interrupting:

@@ -1,4 +1,4 @@
-"""Content of a parent in memory: whole and verified, or on its way and given on as it comes.
+"""Content in memory for others, of a parent or of a peer: whole and verified, or on its way and given on as it comes.
 
 Whoever asks while it comes reads from the first byte, or from the one that it asks for, at a pace of its own; there is
 one copy of it, however many read. No answer is complete before the digest is known to be right: the end of what each
@@ -66,25 +66,25 @@ class Coming:
     async def pieces(self, first: int, end: int, size: int, most: int) -> AsyncIterator[bytes]:
         """The bytes from `first` to before `end`, as they come.
 
-        :param size: of the whole, as `begun` has said it. :param most: bytes of a piece.
+        :param size: of the whole, as `begun` has said it; where that said none, of what `held` has.
+        :param most: bytes of a piece.
         :raises OriginError: the rest will not come, or is not the rest of what was given.
         """
         growing, at = self._growing, first
-        assert growing is not None
-        drops = growing.drops
+        drops = growing.drops if growing is not None else 0
         while at < end:
             if self._error is not None:
                 raise self._error
-            now_size = len(self.held.data) if self._over else growing.size
-            if now_size != size or (growing.drops != drops and at > first):
+            now_size = len(self.held.data) if growing is None or self._over else growing.size
+            if now_size != size or (growing is not None and growing.drops != drops and at > first):
                 raise OriginUnreachable("the source that it came from has broken off, and another one begins anew")
-            drops = growing.drops
-            ready = end if self._over else given_until(len(growing), end)
+            drops = growing.drops if growing is not None else 0
+            ready = end if growing is None or self._over else given_until(len(growing), end)
             if ready <= at:
                 await self._news.wait()
                 continue
             until = min(ready, at + most)
-            piece = self.held.data[at:until] if self._over else growing.part(at, until)
+            piece = self.held.data[at:until] if growing is None or self._over else growing.part(at, until)
             at = until
             yield piece
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from edge.common.counters import Counters
 from edge.content.blobs import Load, Ref
+from edge.content.coming import GIVEN_ON_MIN, HELD_BACK, Coming, given_until
 from edge.parent.blobs import Blobs, Found
-from edge.parent.coming import GIVEN_ON_MIN, HELD_BACK, Coming, given_until
 from edge.sources.fetch import Sources
 from edge.sources.partial import Partial
 from tests.support.sources import BLOB, HALF, REF, Scripted
