@@ -227,6 +227,7 @@ GAUGES: Final[Mapping[str, str]] = {
     "catalogue_age_seconds": "Since the last look at the catalogue that succeeded; -1 when there was none.",
     "feed_applied": "Number of the last event of the origin's feed that is applied; -1 when none is known.",
     "feed_lag_seconds": "From the origin's signing of the last event to its being applied here, by both clocks.",
+    "candidates_stopped": "Services whose candidate visitors are sent to no more, here.",
     "fleet_settings_version": "Number of the version of the fleet settings that is in force; 0 for none.",
     "fleet_settings_back": "1 when the edge went back from the fleet settings meant for it, or cannot use them.",
     "catalogue_expired": "1 when the signed catalogue is past its date: new images are refused.",

@@ -207,6 +207,7 @@ def gauges(supervisor: Supervisor) -> dict[str, float]:
         "catalogue_expired": float(supervisor.directory.expired),
         **_ends(supervisor),
         "catalogue_age_seconds": -1.0 if (ago := supervisor.directory.looked_ago_s) is None else ago,
+        "candidates_stopped": float(len(supervisor.troubles()[0])),
         "fleet_settings_version": supervisor.settings_number(),
         "fleet_settings_back": float(any(supervisor.settings_troubles())),
         "feed_applied": supervisor.heard.applied,

@@ -128,6 +128,7 @@ def test_a_candidate_that_crashes_is_stopped_by_the_edge_and_stays_so_over_a_res
     answers = [_ask(edge, "crashing", _visitor(number)) for number in range(40)]
     assert {answer.body for answer in answers} == {b"old\n"}
     assert _state(edge, "crashing") == "stopped"
+    assert metrics(edge)["candidates_stopped"] >= 1
     assert any("candidate" in line and "stopped by the edge: " in line for line in _log(site, "crashing"))
     _release(site, "back", "crashing")
     eventually(partial(_is, edge, "crashing", ""), "the release is over")
