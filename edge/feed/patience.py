@@ -1,8 +1,8 @@
 """How much of what counts for nothing an edge takes from a source of events before it leaves it: pure, without a clock.
 
-To find that an event is forged costs a check of a signature, some 0.2 ms; a source that sends nothing else would have
-the edge do that for ever. Events that are known already cost the same, and a bus that repeats is no fault: of these
-there may be more, but not without end.
+To find that an event is forged costs a check of a signature, some 0.14 ms (measured); a source that sends nothing else
+would have the edge do that for ever. Events that are known already cost the same, and a bus that repeats is no fault:
+of these there may be more, but not without end.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from edge.common.allowance import Allowance, Rate
 REFUSED_MAX: Final = 20  # events in a row; a source whose keys are the fleet's has none
 LINES: Final = Rate(1 / 60, 3)  # of the log, about events that were refused
 # Events that say nothing new: a publisher that lost its bus sends up to 1,000 again. In the long run 20 a second are a
-# two-hundredth of the loop's time.
+# three-hundredth of the loop's time.
 REPEATED: Final = Rate(20, 2000)
 
 
