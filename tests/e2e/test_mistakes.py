@@ -146,6 +146,7 @@ def test_an_origin(
         (["doctor", "--config", "junk"], "junk:1: "),
         (["disk", "build", "nowhere", "-o", "x", "--name", "x"], "nowhere"),
         (["run", "junk"], "junk"),
+        (["verify", "x", "--trust", "none", "--origin", "http://127.0.0.1:9"], "--trust: root.json with targets.json"),
     ],
 )
 def test_commands(keys: Path, tmp_path: Path, words: list[str], message: str) -> None:
