@@ -24,6 +24,7 @@ from edge.config.options import EdgeConfig
 from edge.content.seal import new_seal
 from edge.devices.secrets import read_secrets
 from edge.doctor import Finding, about_trust
+from edge.peers.members import read_members
 from edge.sources.credentials import read_credentials
 from edge.sources.probe import probed
 from edge.telemetry.begin import exporter
@@ -40,6 +41,8 @@ def check(config: EdgeConfig, now: datetime | None = None) -> Iterator[Finding]:
     yield from about_trust(config.trust, config.cache / "tuf", now or datetime.now(UTC))
     yield from _secret_file("log_token", config.log_token, lambda: config.log_secret)
     yield from _secret_file("admin_token", config.admin_token, lambda: config.admin_secret)
+    yield from _secret_file("edge_token", config.edge_token, lambda: config.edge_secret)
+    yield from _peers(config)
     yield from _secrets(config)
     yield from _secret_file("registry_auth", config.registry_auth, lambda: read_credentials(config.registry_auth))
     yield from sources(config)
@@ -61,6 +64,8 @@ def listeners(config: EdgeConfig) -> Iterator[Finding]:
     """Look at all places where the edge is to listen."""
     yield from map(_place, config.listeners)
     yield _listener("admin_listen", config.admin_address)
+    if config.peer_address is not None:
+        yield _listener("peer_listen", config.peer_address)
 
 
 def sources(config: EdgeConfig) -> Iterator[Finding]:
@@ -78,6 +83,22 @@ def _secret_file(option: str, path: str, read: Callable[[], object]) -> Iterator
             yield Finding(option, "ok", path)
         except OperatorError as error:
             yield Finding(option, "fail", str(error).removeprefix(f"{option}: "), "see docs/operators.md")
+
+
+def _peers(config: EdgeConfig) -> Iterator[Finding]:
+    """Who the peers are; what is said of peers where there can be none does nothing."""
+    if config.peer_file is not None:
+        try:
+            yield Finding("peers", "ok", f"{len(read_members(config.peer_file))} in {config.peer_file}")
+        except OperatorError as error:
+            yield Finding("peers", "fail", str(error).removeprefix("peers: "), _POP)
+    elif config.peer_listen and not config.edge_token:
+        yield Finding("peers", "warn", "nobody says who they are", f"give peers or edge_token: {_POP}")
+    if config.share != "images" and not config.peer_listen:
+        yield Finding("share", "warn", f"{config.share}, with nobody", f"give peer_listen: {_POP}")
+
+
+_POP: Final = "see docs/how-to/run-edges-as-a-pop.md"
 
 
 def _traces(config: EdgeConfig) -> Finding:

@@ -25,6 +25,7 @@ from edge.common.private import private_folder
 from edge.common.service_manager import ServiceManager
 from edge.compiled.finder import install
 from edge.compiled.interpreter import description
+from edge.config.options import EdgeConfig
 from edge.content.blobs import DiskStore
 from edge.content.disk_tier import DiskTier
 from edge.content.seal import load_seal
@@ -91,8 +92,8 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing was read yet that could be read again
     manager = ServiceManager()
     held = manager.held()
+    root = _given(config)
     try:
-        root = config.trust.read_bytes()
         if closed := private_folder(config.cache):
             _logger.info(log.line("cache_made_private", files=closed))
         offer = handover.ask(config.cache) if take_over else None
@@ -187,3 +188,18 @@ async def _ping(manager: ServiceManager) -> None:
     while True:
         manager.ping()
         await asyncio.sleep(manager.ping_s)
+
+
+def _given(config: EdgeConfig) -> bytes:
+    """The trust root, and a look at the other files that options name, before anything is begun.
+
+    :raises OperatorError: one cannot be read.
+    """
+    config.log_secret, config.admin_secret, config.edge_secret  # noqa: B018
+    try:
+        return config.trust.read_bytes()
+    except OSError as error:
+        raise OperatorError(
+            f"trust: root.json of `nunatak keygen` expected at {config.trust}: {error.strerror or error}: name the one "
+            "that the origin's operator gives"
+        ) from None

@@ -28,7 +28,9 @@ def private_token(option: str, path: str) -> str:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             token = file.read(TOKEN_MAX + 2).decode("ascii", "replace").strip()
     except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
-        raise OperatorError(f"{option}: a file expected at {path}: {error}") from None
+        raise OperatorError(
+            f"{option}: a file expected at {path}: {_why(error)}: name the one with the token"
+        ) from None
     if mode & 0o077:
         raise OperatorError(f"{option}: mode 0600 expected of {path}, got {mode:04o}: others may read it")
     if not re.fullmatch(rf"[!-~]{{{TOKEN_MIN},{TOKEN_MAX}}}", token):
@@ -45,4 +47,11 @@ def log_token(path: str) -> str:
     try:
         return Path(path).expanduser().read_text().strip()
     except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: ~ of a user without a home
-        raise OperatorError(f"log_token: a file with a token expected at {path}: {error}") from None
+        raise OperatorError(
+            f"log_token: a file with a token expected at {path}: {_why(error)}: name the one with the token"
+        ) from None
+
+
+def _why(error: Exception) -> str:
+    """What the system says of a file, without its number and the file's name again."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -14,6 +14,8 @@ from vmimage.text import plain
 LEFT: Final = ("SERVICE", "TIER")
 WIDE: Final = 110  # columns of a terminal from which on all is shown; below it the names are worth more than these
 LEFT_OUT: Final = ("WORKER", "HITS", "WAITING", "VERSION")
+NARROW: Final = 72  # columns below which these are left out, too
+ALSO_LEFT_OUT: Final = ("P50 MS", "REQUESTS", "MEMORY")
 CRASHES_MAX: Final = 3  # told below the services
 DAY_S: Final = 86_400
 
@@ -27,7 +29,8 @@ def table(entries: Iterable[Entry], width: int) -> Table:
     """
     out = Table(box=None, header_style="bold", pad_edge=False)
     known = list(map(_cells, entries))
-    shown = [column for column in known[0] if width >= WIDE or column not in LEFT_OUT] if known else []
+    left_out = (*LEFT_OUT * (width < WIDE), *ALSO_LEFT_OUT * (width < NARROW))
+    shown = [column for column in known[0] if column not in left_out] if known else []
     for column in shown:
         out.add_column(column, justify="left" if column in LEFT else "right", no_wrap=True)
     for cells in known:

@@ -43,7 +43,7 @@ def tail(
     from vmimage.manifest import is_name
 
     if not is_name(service):
-        raise OperatorError(f"SERVICE: 1 to 63 of a-z 0-9 . _ - expected, got {service!r}")
+        raise OperatorError(f"SERVICE: 1 to 63 of a-z 0-9 . _ - expected, got {service!r}: name a service")
     for option, text, read in (("--status", status, statuses), ("--method", method, methods)):
         try:
             read(text)

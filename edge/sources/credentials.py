@@ -34,7 +34,8 @@ def read_credentials(path: str) -> Credentials:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(BYTES_MAX + 1)
     except (OSError, RuntimeError) as error:  # RuntimeError: ~ of a user without a home
-        raise OperatorError(f"registry_auth: a file expected at {path}: {error}: name one that is there") from None
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise OperatorError(f"registry_auth: a file expected at {path}: {why}: name one that is there") from None
     if mode & 0o077:
         raise OperatorError(f"registry_auth: mode 0600 expected of {path}, got {mode:04o}: others may read it")
     try:

@@ -82,7 +82,8 @@ class Bucket:
         self._folder.mkdir(parents=True)
         with (self._folder.parent / f"{self._folder.name}.log").open("wb") as log:
             words = command(weed, self._folder, self._port)
-            self._process = subprocess.Popen(words, stdout=log, stderr=log, cwd=self._folder)
+            # In a session of its own, as all servers here: Ctrl-C would end it before those that need it to end.
+            self._process = subprocess.Popen(words, stdout=log, stderr=log, cwd=self._folder, start_new_session=True)
         deadline = time.monotonic() + START_S
         while not self._made():
             if self._process.poll() is not None or time.monotonic() > deadline:

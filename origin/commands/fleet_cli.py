@@ -36,6 +36,9 @@ _COLUMNS: Final = (
     "version",
 )
 
+WIDE: Final = 76  # columns of a terminal from which on all is shown; below it names are worth more than these
+_LEFT_OUT: Final = frozenset({"req/s", "machines", "free", "looked", "cert.", "version"})
+
 fleet = typer.Typer(help="See the edges of an origin, and purge what all of them keep.", no_args_is_help=True)
 
 
@@ -67,7 +70,8 @@ def list_(
     else:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS).print(table_of(look()))
+        console = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+        console.print(table_of(look(), console.width))
 
 
 @fleet.command()
@@ -140,16 +144,16 @@ def _purges(
 def _watch(look: Callable[[], dict[str, Any]]) -> None:
     from rich.live import Live
 
-    with Live(table_of(look()), auto_refresh=False) as live:
+    with Live(auto_refresh=False) as live:
         while True:
+            live.update(table_of(look(), live.console.width), refresh=True)
             time.sleep(EVERY_S)
-            live.update(table_of(look()), refresh=True)
 
 
-def table_of(found: dict[str, Any]) -> Table:
+def table_of(found: dict[str, Any], width: int) -> Table:
     """What an origin says of its edges and its feed, for people.
 
-    :param found: as `GET /fleet` answers.
+    :param found: as `GET /fleet` answers. :param width: of the terminal, in columns.
     """
     from rich.table import Table
 
@@ -159,10 +163,12 @@ def table_of(found: dict[str, Any]) -> Table:
         follow += f", {feed['refused']} objects of its log were no events"
     none = None if found["edges"] else "no edge was heard of: edges need edge_name and edge_token"
     table = Table(box=None, padding=(0, 1, 0, 0), title=plain(f"feed at {feed.get('seq')}, {follow}"), caption=none)
-    for column in _COLUMNS:
+    shown = [column for column in _COLUMNS if width >= WIDE or column not in _LEFT_OUT]
+    for column in shown:
         table.add_column(column)
     for edge in found["edges"]:
-        table.add_row(*(plain(str(cell)) for cell in _row(edge)))
+        cells = dict(zip(_COLUMNS, _row(edge), strict=True))
+        table.add_row(*(plain(str(cells[column])) for column in shown))
     return table
 
 

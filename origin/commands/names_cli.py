@@ -86,11 +86,13 @@ def rename(
     The old name is withdrawn in the same version of the catalogue, so no request is refused.
     """
     from origin.publish import names
+    from origin.publish.client import carry_out
     from origin.publish.progress import report
 
     choice = written_choice(written)
     signatory = Signatory(origin, keys, with_key, token_file, plain_http)
     by = signatory.publisher()
+    carry_out(names.look_at_rename(old, new, by.trust, by.signer, by.now, choice), url=origin)
     _hold_both(old, new, signatory)
     records = signatory.carry_out(names.rename(old, new, by.trust, by.signer, by.now, choice, by.warn))
     report([record for record in records if record.service == new])
@@ -98,7 +100,10 @@ def rename(
 
 
 def _hold_both(old: str, new: str, signatory: Signatory) -> None:
-    """A hold goes along where the operator renames: first, so that no edge runs it between. Tenants are refused."""
+    """A hold goes along where the operator renames: first, so that no edge runs it between. Tenants are refused.
+
+    Nothing is held for a rename that is refused: that is known before.
+    """
     from origin.model.tenant_keys import is_tenants
     from origin.publish.client import carry_out
     from origin.publish.holds import all_holds, hold

@@ -102,7 +102,9 @@ def start(
         raise PublisherError(f"--sticky: {' or '.join(STICKY)} expected, got {sticky!r}")
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = Plan(share_named(percent), pops_named(pop), gates, by_word[sticky], choose)
-    _begin(image, service, plan, Signatory(origin, keys, with_key, token_file, plain_http), wait)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    signatory.warn_of_pops(plan.pops)
+    _begin(image, service, plan, signatory, wait)
 
 
 def start_plainly(
@@ -150,10 +152,10 @@ def widen(
     """Let more visitors get the candidate. Who has it keeps it."""
     from origin.publish.releases import widen as more
 
-    share, pops = None if percent is None else share_named(percent), None if pop is None else tuple(pop)
-    _carry_out(
-        lambda by: more(by, service, share, pops), Signatory(origin, keys, with_key, token_file, plain_http), wait
-    )
+    share, pops = None if percent is None else share_named(percent), None if pop is None else pops_named(pop)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    signatory.warn_of_pops(pops)
+    _carry_out(lambda by: more(by, service, share, pops), signatory, wait)
 
 
 @release.command()

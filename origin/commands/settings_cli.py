@@ -73,11 +73,9 @@ def start(
         values = read_file(str(file), opened.read(BYTES_MAX + 1))
     gates = Gates(errors, p99_ms, crashes, requests, windows)
     plan = fleet_settings.Plan(share_named(percent), pops_named(pop), gates)
-    _carry_out(
-        lambda by: fleet_settings.start(by, values, plan),
-        Signatory(origin, keys, with_key, token_file, plain_http),
-        wait,
-    )
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    signatory.warn_of_pops(plan.pops)
+    _carry_out(lambda by: fleet_settings.start(by, values, plan), signatory, wait)
 
 
 @settings.command()
@@ -101,12 +99,10 @@ def widen(
     if everywhere and pop:
         raise PublisherError("--pop or --everywhere expected, got both: say where")
     share = None if percent is None else share_named(percent)
-    pops = () if everywhere else None if pop is None else tuple(pop)
-    _carry_out(
-        lambda by: fleet_settings.widen(by, share, pops),
-        Signatory(origin, keys, with_key, token_file, plain_http),
-        wait,
-    )
+    pops = () if everywhere else None if pop is None else pops_named(pop)
+    signatory = Signatory(origin, keys, with_key, token_file, plain_http)
+    signatory.warn_of_pops(pops)
+    _carry_out(lambda by: fleet_settings.widen(by, share, pops), signatory, wait)
 
 
 @settings.command()

@@ -184,7 +184,10 @@ def load_operator(keys: Path, with_keys: Sequence[str] | None = None) -> Signer:
     from origin.model.tenant_keys import is_tenants
 
     if is_tenants(keys):
-        raise OperatorError(f"the key folder of the origin's operator expected, got {keys}, which is a tenant's")
+        raise OperatorError(
+            f"the key folder of the origin's operator expected, got {keys}, which is a tenant's: "
+            "name the operator's with --keys"
+        )
     if not with_keys:
         return load_signer(keys, "publisher")
     if len(with_keys) > 1:

@@ -9,9 +9,10 @@ import typer
 
 from origin.commands.shared import load_operator, load_signing, load_upload_token
 from origin.commands.waiting import wait_for_edges
+from vmimage.errors import NunatakError
 
 if TYPE_CHECKING:  # imported when it is needed: `nunatak --help` stays quick
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from origin.model.elsewhere import Elsewhere
@@ -74,6 +75,22 @@ class Signatory(NamedTuple):
                 plain_http=self.plain_http,
                 registry=registry,
             )
+
+    def warn_of_pops(self, pops: Iterable[str] | None) -> None:
+        """Say which of these POPs no live edge says that it is in, to whom may see the fleet: an operator."""
+        from origin.publish.client import carry_out
+        from origin.publish.fleet import show
+
+        if not pops:
+            return
+        token = load_upload_token(self.keys, self.token_file)
+        try:
+            edges = carry_out(show(), url=self.origin, token=token, plain_http=self.plain_http)["edges"]
+        except NunatakError:
+            return
+        there = {edge.get("pop") for edge in edges if edge.get("live")}
+        for pop in sorted(set(pops) - there):
+            warn(f"no live edge says that it is in POP {pop}: `nunatak fleet list` has those that say where they are")
 
     def wait(self, seconds: float | None) -> None:
         """As `--wait` says.

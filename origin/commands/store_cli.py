@@ -43,8 +43,8 @@ def copy(
     try:
         done = copying(from_, to)
     except OSError as error:
-        said = f"{error.detail}; then" if isinstance(error, NoAnswer) else f"{error.strerror or error}:"
-        raise OperatorError(f"the copy is not whole: {said} run it again") from None
+        said = error.detail if isinstance(error, NoAnswer) else error.strerror or error
+        raise OperatorError(f"the copy is not whole: {said}: see to that, and run it again") from None
     finally:
         to.close()
     typer.echo(f"copied: {done.objects} objects, {decimal(done.size)}; there already: {done.there}")

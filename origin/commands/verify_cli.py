@@ -73,8 +73,12 @@ def _top(path: Path) -> tuple[bytes, bytes]:
     from origin.keys import load_top
 
     folder = path if path.is_dir() else path.parent
-    if path.is_file() and path.name != "root.json":
-        raise OperatorError(f"--trust: root.json with targets.json beside it expected, got {path}")
+    if not path.is_dir() and (path.name != "root.json" or not path.is_file()):
+        found = "another file" if path.is_file() else "nothing"
+        raise OperatorError(
+            f"--trust: root.json with targets.json beside it expected at {path}, found {found}: name those of the "
+            "origin's operator"
+        )
     return load_top(folder)
 
 

@@ -51,7 +51,11 @@ def signer(source: str, known: Iterable[Key]) -> Signer:
         return _remote(keyid, address, known)
     if source.startswith(ENVIRONMENT):
         return _from_environment(source.removeprefix(ENVIRONMENT))
-    return read_signer(Path(source))
+    path = Path(source)
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing"
+        raise OperatorError(f"the file of a private key expected at {source}, found {found}: name another")
+    return read_signer(path)
 
 
 class _Remote(Signer):

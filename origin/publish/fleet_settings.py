@@ -93,7 +93,13 @@ def finish(operator: Operator) -> Exchange:
 
 def back(operator: Operator) -> Exchange:
     """Let all edges go by the stable version again. Where no candidate is under way nothing changes."""
-    return (yield from _revised(operator, lambda had: replace(had, candidate=None)))
+
+    def revise(had: FleetSettings) -> FleetSettings:
+        if had.candidate is None:
+            operator.warn("no candidate is under way: nothing changes")
+        return replace(had, candidate=None)
+
+    return (yield from _revised(operator, revise))
 
 
 def present(trust: Trust) -> Generator[Sequence[Request], Sequence[Response], FleetSettings]:

@@ -20,7 +20,8 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 def hold(operator: Operator, what: Sequence[str]) -> Exchange:
     """Let no edge run these any more, from its next look at the catalogue on.
 
-    :param what: each "image DIGEST", "service NAME" or "tenant NAME". One that is held already stays so.
+    :param what: each "image DIGEST", "service NAME" or "tenant NAME". One that is held already stays so; of a service
+        that is not there the operator is warned.
     :raises PublisherError: something that cannot be held, or too much.
     """
     if wrong := [each for each in what if not is_hold(each)]:
@@ -29,7 +30,12 @@ def hold(operator: Operator, what: Sequence[str]) -> Exchange:
             "`nunatak services list` has them"
         )
 
+    services = {service_path(each.removeprefix("service ")): each for each in what if each.startswith("service ")}
+
     def revise(book: Book) -> Edit:
+        for path, each in services.items():
+            if book.record(path) is None:
+                operator.warn(f"{each} is not there: it is held once somebody publishes it")
         holds = book.holds()
         before = holds.since
         since = {**dict.fromkeys(what, operator.now.strftime(_TIME)), **before}
@@ -37,7 +43,7 @@ def hold(operator: Operator, what: Sequence[str]) -> Exchange:
             raise PublisherError(f"at most {HOLDS_MAX} holds expected, got {len(since)}: release some first")
         return Edit({HOLDS_PATH: holds_target(replace(holds, since=since))} if since != before else {})
 
-    return (yield from change(operator, revise, [HOLDS_PATH], []))
+    return (yield from change(operator, revise, [HOLDS_PATH, *services], []))
 
 
 def release(operator: Operator, what: Sequence[str]) -> Exchange:

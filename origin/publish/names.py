@@ -5,10 +5,11 @@ is never free again: its entry stays when the service is withdrawn, with its ten
 and whoever publishes under it later goes on from there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+from origin.model.exchange import Request, Response
 from origin.publish.authors import Signing
 from origin.publish.chain import Warn, newest, require_token
 from origin.publish.entries import Entries, Exchange, Hosts, Image, Records, Revise, Wanted
@@ -67,6 +68,22 @@ def rename(
     :raises PublisherError: no service `old`, or there is one `new`; or `written` says what cannot be.
     :raises OriginError, VerificationError: as for `publish`.
     """
+    return (yield from _change([old, new], _renaming(old, new, now, written), trust, signer, now, warn))
+
+
+def look_at_rename(
+    old: str, new: str, trust: Trust, signer: Signing, now: datetime, written: Choice | None = None
+) -> Generator[Sequence[Request], Sequence[Response], None]:
+    """Find what `rename` would be refused for as things stand now; nothing is sent.
+
+    :raises NunatakError: as `rename`.
+    """
+    trust = yield from newest(trust, signer, now, lambda _: None)
+    yield from Entries(trust, signer, now).look([old, new], _renaming(old, new, now, written))
+
+
+def _renaming(old: str, new: str, now: datetime, written: Choice | None) -> Revise:
+    """:raises PublisherError: both are one."""
 
     def revise(records: Records) -> Mapping[str, Wanted]:
         record, other = _published(records, old), records[new]
@@ -85,7 +102,7 @@ def rename(
 
     if old == new:
         raise PublisherError(f"another name expected, got {new!r} twice")
-    return (yield from _change([old, new], revise, trust, signer, now, warn))
+    return revise
 
 
 def add_hosts(

@@ -120,7 +120,8 @@ def back(by: Publisher, service: str) -> Exchange:
     yield from require_token()
 
     def revise(records: Records) -> Mapping[str, Wanted]:
-        _published(records, service)
+        if _published(records, service).candidate is None:
+            by.warn(f"no release of {service} is under way: nothing changes")
         return {service: Wanted(candidate=lambda _: None)}
 
     return (yield from Entries(trust, by.signer, by.now).point([service], revise))

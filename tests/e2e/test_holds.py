@@ -5,12 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from edge.main import build_app
 from loadtest.site.fetch import Answer, Client
 from loadtest.site.server import Server
-from loadtest.site.site import Site
+from loadtest.site.site import CommandFailed, Site
 from tests.support.edges import admin, eventually
 
 APP = build_app()
@@ -51,3 +52,19 @@ def test_a_hold_reaches_running_edges_within_a_refresh(site: Site, image: Callab
     for edge in site.edges:
         eventually(partial(_answers, edge, "hold-hello", 200), "hello is released")
         assert b"request 2" in _ask(edge, "hold-hello").body, "a machine that began anew, asked once before this"
+
+
+def test_a_rename_that_is_refused_holds_nothing(site: Site, image: Callable[..., Path]) -> None:
+    """A hold goes along with a service: not to a name that another has, nor from one that nobody has."""
+    where = ("--origin", site.origin.url, "--keys", str(site.keys))
+    for service in ("hold-old", "hold-taken"):
+        site.publish(image("hello"), service)
+    site.run("hold", "add", "--service", "hold-old", "--service", "hold-none", *where)
+    before = site.run("hold", "list", *where)
+    for old, new in (("hold-old", "hold-taken"), ("hold-none", "hold-new"), ("hold-old", "hold-old")):
+        with pytest.raises(CommandFailed, match="expected, got"):
+            site.run("rename", old, new, *where)
+    assert site.run("hold", "list", *where) == before
+    site.run("rename", "hold-old", "hold-new", *where)
+    assert "service hold-new since" in site.run("hold", "list", *where)
+    site.run("hold", "release", "--service", "hold-none", "--service", "hold-old", "--service", "hold-new", *where)

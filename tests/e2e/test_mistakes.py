@@ -92,6 +92,16 @@ BUSY_PORT = BUSY.getsockname()[1]
         ({"listen": "::1:8080"}, None, "listen: unix:PATH, fd:NAME or ADDRESS:PORT ([ADDRESS]:PORT for IPv6) expected"),
         ({"origin": "http://[::1"}, None, "origin: an http or https URL expected"),
         ({"log": "nowhere/edge.log"}, None, "log: a file that can be written expected at nowhere/edge.log"),
+        (
+            {"trust": "none"},
+            None,
+            "trust: root.json of `nunatak keygen` expected at none: No such file or directory: name",
+        ),
+        (
+            {"edge_name": "a", "edge_token": "none"},
+            None,
+            "edge_token: a file expected at none: No such file or directory",
+        ),
         ({"trust": "junk"}, file("junk"), "a trust root (root.json of `nunatak keygen`) expected"),
         ({"cache": "/proc/nunatak"}, None, "--cache: a writable folder expected at /proc/nunatak"),
         ({}, file("cache/tuf"), "cache/tuf"),
@@ -127,24 +137,6 @@ def test_an_origin(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--to", "127.0.0.1:99999"], "--to: HOST:PORT expected"),
-        (["--to", "127.0.0.1:9", "--listen", "127.0.0.1:99999"], "--listen: HOST:PORT expected"),
-        (["--to", "127.0.0.1:9", "--listen", "nowhere.invalid:0"], "a name that this machine knows"),
-        (["--to", "127.0.0.1:9", "--control", "nowhere/x"], "--control nowhere/x: No such file"),
-        (["--to", "127.0.0.1:9", "--control", "precious"], "found another file"),
-    ],
-)
-def test_a_link(tmp_path: Path, words: list[str], message: str) -> None:
-    file("precious")(tmp_path)
-    done = run(["wan", *words], tmp_path)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-    assert message in done.stderr
-    assert (tmp_path / "precious").read_bytes() == b"junk\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
         (["keygen", "junk/keys"], "keys cannot be written"),
         (["renew", "snapshot", "--origin", "http://127.0.0.1:9", "--keys", "{keys}"], "the origin renews the others"),
         (["renew", "bins", "--origin", "http://127.0.0.1:9", "--keys", "{keys}"], "an origin expected at"),
@@ -154,6 +146,7 @@ def test_a_link(tmp_path: Path, words: list[str], message: str) -> None:
         (["doctor", "--config", "junk"], "junk:1: "),
         (["disk", "build", "nowhere", "-o", "x", "--name", "x"], "nowhere"),
         (["run", "junk"], "junk"),
+        (["verify", "x", "--trust", "none", "--origin", "http://127.0.0.1:9"], "--trust: root.json with targets.json"),
     ],
 )
 def test_commands(keys: Path, tmp_path: Path, words: list[str], message: str) -> None:
@@ -244,37 +237,6 @@ def test_signals(daemon: Callable[..., Daemon], keys: Path, kind: str, number: s
     eventually(lambda: words[kind] in one.text, "it reads again")
     assert one.end(number, number) == 0
     assert "Traceback" not in one.text
-
-
-LISTENERS = ("edge", "operators of an edge", "peers", "origin", "parent", "operators of a parent", "wan")
-
-
-@pytest.mark.parametrize(
-    ("kind", "host"),
-    [("console", "127.0.0.1"), *((kind, host) for kind in LISTENERS for host in ("127.0.0.1", "192.0.2.1"))],
-)
-def test_whoever_cannot_listen_says_where_why_and_what_to_do(
-    keys: Path, tmp_path: Path, daemon: Callable[..., Daemon], kind: str, host: str
-) -> None:
-    place = f"{host}:{BUSY_PORT}"
-    (tmp_path / "secret").write_text("t" * 43 + "\n")
-    (tmp_path / "secret").chmod(0o600)
-    if kind == "console":
-        daemon(edge(keys)).ready()
-    words = {
-        "edge": edge(keys, listen=place),
-        "operators of an edge": edge(keys, admin_listen=place, admin_token="secret"),
-        "peers": edge(keys, peer_listen=place),
-        "origin": origin(keys, listen=place),
-        "parent": parent(listen=place),
-        "operators of a parent": [*parent(), "--admin-listen", place, "--admin-token", "secret"],
-        "console": ["console", "--cache", "cache", "--port", str(BUSY_PORT)],
-        "wan": ["wan", "--to", "127.0.0.1:9", "--listen", place],
-    }[kind]
-    done = run(words, tmp_path)
-    said = done.stderr.splitlines()[-1]
-    assert (done.returncode, place in said, "Traceback" in done.stderr) == (2, True, False), done.stderr
-    assert "ss -ltnp says which" in said if host == "127.0.0.1" else "no interface of this machine has that" in said
 
 
 @DAEMONS

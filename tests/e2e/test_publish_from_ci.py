@@ -143,6 +143,8 @@ def test_operators_keys_may_be_elsewhere_too(shop: Shop, secrets: dict[str, str]
         away.rename(secret)
     refused = shop.command("acme", "hold", "add", "--tenant", "bank", *KEY, env=secrets)
     assert (refused.returncode, "of the origin's operator expected" in refused.stderr) == (2, True)
+    missing = shop.command("acme", "tenant", "renew", "--with-key", "nowhere", env=secrets)
+    assert (missing.returncode, "the file of a private key expected at nowhere" in missing.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

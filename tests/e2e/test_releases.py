@@ -154,6 +154,10 @@ def test_what_two_edges_stop_the_origin_freezes_on_all_of_them(fleet: Site, imag
     for edge in edges:
         _ask(edge, "frozen")
         eventually(partial(_is, edge, "frozen", "under way"), "the candidate is under way")
+    eventually(lambda: "edge-lhr in lhr: under way" in _release(fleet, "status", "frozen"), "the origin is told")
+    everywhere = [word for pop in ("ams", "fra", "lhr", "nowhere") for word in ("--pop", pop)]
+    [line] = [line for line in _release(fleet, "widen", "frozen", *everywhere).splitlines() if "no live edge" in line]
+    assert line.startswith("warning: no live edge says that it is in POP nowhere:")
     elsewhere = fleet.edges[0]
     assert {_ask(elsewhere, "frozen", _visitor(number)).body for number in range(20)} == {b"old\n"}
     assert _state(elsewhere, "frozen") == ""
@@ -175,7 +179,7 @@ def test_what_two_edges_stop_the_origin_freezes_on_all_of_them(fleet: Site, imag
     eventually(partial(_is, edges[2], "frozen", "stopped"), "the third is told")
     assert _described(edges[2], "frozen")["release"]["candidate"]["failed"] <= 1  # of the look that made it known
     assert told("frozen")["frozen"]
-    assert "edge-lhr in lhr: " in _release(fleet, "status", "frozen")
+    assert "edge-lhr in lhr: stopped (" in _release(fleet, "status", "frozen")
     for edge in edges:
         edge.stop()
         fleet.edges.remove(edge)

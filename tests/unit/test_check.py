@@ -64,6 +64,22 @@ def test_all_sources_are_asked_whether_they_answer(tmp_path: Path, root: Path, s
     assert "404" in found[3].found
 
 
+def test_what_is_said_of_peers_is_looked_at(tmp_path: Path, root: Path) -> None:
+    """A list, a listener, a token; and what does nothing, as there can be no peers."""
+    (tmp_path / "peers.json").write_text('{"members": []}')
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        place = f"127.0.0.1:{busy.getsockname()[1]}"
+        found = findings(tmp_path, root, peer_listen=place, peers=str(tmp_path / "peers.json"))
+    assert [found[name].state for name in ("peers", "peer_listen")] == ["ok", "warn"]
+    found = findings(tmp_path, root, peer_listen="127.0.0.1:0", peers=str(tmp_path / "none.json"))
+    assert [found[name].state for name in ("peers", "peer_listen")] == ["fail", "ok"]
+    found = findings(tmp_path, root, peer_listen="127.0.0.1:0", share="pages")
+    assert (found["peers"].state, found["peers"].found, "share" in found) == ("warn", "nobody says who they are", False)
+    found = findings(tmp_path, root, share="pages", edge_name="a", edge_token=str(tmp_path / "none"))
+    assert (found["share"].state, found["edge_token"].state, "peers" in found) == ("warn", "fail", False)
+    assert "[Errno" not in found["edge_token"].found
+
+
 def test_a_configuration_that_can_be_used_is_fine_and_nothing_is_made(tmp_path: Path, root: Path, source: str) -> None:
     (tmp_path / "token").write_text("a-token-of-operators")
     (tmp_path / "token").chmod(0o600)

@@ -13,9 +13,9 @@ EDGE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def shown(*edges: dict[str, Any], refused: int = 0) -> str:
+def shown(*edges: dict[str, Any], refused: int = 0, width: int = 140) -> str:
     file, feed = io.StringIO(), {"seq": 7, "followers": 2, "refused": refused}
-    Console(file=file, width=140).print(table_of({"feed": feed, "edges": list(edges)}))
+    Console(file=file, width=width).print(table_of({"feed": feed, "edges": list(edges)}, width))
     return file.getvalue()
 
 
@@ -47,3 +47,11 @@ def test_a_row_fits_a_terminal_and_has_the_version_of_the_settings() -> None:
     assert " 12 " in table
     assert "0 back" in shown(EDGE | {"measured": {"settings": {"number": 0, "state": "back"}}})
     assert "?" in shown(EDGE | {"measured": {"settings": [5]}})
+
+
+def test_a_narrow_terminal_shows_who_and_how_in_whole_words() -> None:
+    said = {"measured": {"settings": {"number": 12, "state": "kept"}}}
+    table = shown(EDGE | said, EDGE | {"edge": "fra-2", "live": False, "heard_s": 40.0}, width=40)
+    for words in ("fra-1 fra live ? 12", "fra-2 fra gone 40 s ? ?"):
+        assert words in " ".join(table.split())
+    assert "…" not in table

@@ -134,3 +134,9 @@ def test_a_release_and_a_version_that_is_refused_are_told(state: str) -> None:
     said = shown(table([entry("shop", 1, release={"state": state}), entry("blog", 1, refused="sha256:0")], 170))
     assert f"resident, release {state} " in said
     assert "resident, version refused " in said
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_no_cut_ones() -> None:
+    lines = shown(table(EVERY[:2], 44), width=44)
+    assert lines.split("\n")[0].split() == ["SERVICE", "TIER", "REQ/S", "P99", "MS", "CRASHES"]
+    assert "…" not in lines

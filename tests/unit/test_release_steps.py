@@ -100,7 +100,9 @@ def test_back_leaves_the_stable_version(desk: Desk) -> None:
     desk.start(TWO)
     back = desk.do(releases.back(desk.by, "shop"))
     assert (back.manifest_digest, back.candidate) == (ONE.image, None)
-    assert desk.do(releases.back(desk.by, "shop")) == back, "once is enough"
+    warned: list[str] = []
+    assert desk.do(releases.back(replace(desk.by, warn=warned.append), "shop")) == back, "once is enough"
+    assert warned == ["no release of shop is under way: nothing changes"]
     assert desk.start(TWO).candidate is not None, "the same again is another release"
 
 
@@ -149,7 +151,11 @@ def test_the_operator_pins_what_a_service_has_or_had(desk: Desk) -> None:
     carry_out(holds.pin(desk.operator, "shop", 1), url=desk.url, token=TOKEN)
     pinned = desk.seen()
     assert (pinned.manifest_digest, pinned.candidate, pinned.hosts) == (ONE.image, None, released.hosts)
-    carry_out(holds.hold(desk.operator, ["service other"]), url=desk.url, token=TOKEN)
+    warned: list[str] = []
+    operator = replace(desk.operator, warn=warned.append)
+    carry_out(holds.hold(operator, ["service other", "service shop"]), url=desk.url, token=TOKEN)
+    assert warned == ["service other is not there: it is held once somebody publishes it"]
+    carry_out(holds.release(operator, ["service shop"]), url=desk.url, token=TOKEN)
     assert desk.seen() == pinned, "another hold leaves it as it is"
     for version in (0, 4):
         with pytest.raises(PublisherError, match="from 1 to 3"):
