@@ -2,12 +2,17 @@
 
 Some who pass signals on send each twice, as a terminal and `make` do together: what comes at once after the first is
 the same wish. What is lost by the second is what a kill would lose.
+
+The handlers are the process's own and not the loop's, which takes its own away as it is closed: until the process is
+gone a signal would find what it does by default then, whichever thread it comes to.
 """
 
 import asyncio
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import Final
 
 AGAIN_S: Final = 1.0  # a person who presses a key again because nothing has happened waits for longer
@@ -35,7 +40,7 @@ class Ending:
         self._first_s: float | None = None
         self._loop = asyncio.get_running_loop()
         for number in SIGNALS:
-            self._loop.add_signal_handler(number, self._on_signal, number)
+            signal.signal(number, self._take)
 
     def begin(self) -> None:
         """Ask for the end, as the first signal does."""
@@ -43,7 +48,13 @@ class Ending:
 
     def over(self) -> None:
         """All is done: a signal that comes now, or while the loop is closed, does not change how the program ended."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        """Between two instructions of whatever the main thread does."""
+        with suppress(RuntimeError):  # the loop is closed: it ended by an error
+            self._loop.call_soon_threadsafe(self._on_signal, signal.Signals(number))
 
     def _on_signal(self, number: signal.Signals) -> None:
         now_s = self._loop.time()

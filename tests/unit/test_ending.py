@@ -48,3 +48,33 @@ def test_a_program_that_does_not_end_is_ended() -> None:
             time.sleep(0.1)
         assert program.stdout.read() == "asked\nSIGTERM again: it ends at once\n"
     assert program.returncode == 128 + signal.SIGTERM
+
+
+LATE = """
+import asyncio, os, signal, threading, time
+import uvloop
+from edge.common.ending import Ending
+
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # a signal may come to any thread
+
+async def main():
+    ending = Ending(print)
+    os.kill(os.getpid(), signal.{name})
+    await ending.asked.wait()
+    ending.over()
+    os.kill(os.getpid(), signal.{name})
+
+{run}(main())
+for _ in range(3):
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.01)
+print("ended by itself")
+"""
+
+
+@pytest.mark.parametrize("run", ["asyncio.run", "uvloop.run"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_late_does_not_change_how_a_program_ended(name: str, run: str) -> None:
+    words = [sys.executable, "-c", LATE.format(name=name, run=run)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "ended by itself\n"), done.stderr
