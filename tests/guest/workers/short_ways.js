@@ -26,6 +26,7 @@ class Lazy extends Promise {
 }
 let kept = null;
 const paths = {
+  __proto__: null,  // a path may have any name
   "/then": async () => { const response = new Response("now"); Promise.resolve().then(() => response.headers.set("x-late", "yes")); return response; },
   "/microtask": async () => { const response = new Response("now"); queueMicrotask(() => queueMicrotask(() => response.headers.set("x-late", "two late"))); return response; },
   "/subclass": () => Lazy.resolve(new Response("now")),
