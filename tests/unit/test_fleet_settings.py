@@ -11,7 +11,8 @@ import pytest
 from edge.config.fleet_settings import SETTABLE, laid_under, read_file, require_usable
 from edge.config.options import own_settings
 from edge.config.reload import LIVE
-from edge.releases.gates import FEW, KNOWN, Cause
+from edge.releases.gates import KNOWN, Cause
+from edge.releases.sides import FEW
 from edge.settings.choice import Back, meant_for
 from edge.settings.comparison import BEFORE_MAX_S, PROVEN_MAX_S, PROVEN_S, Comparison, Seen
 from edge.settings.memory import Memory
