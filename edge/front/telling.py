@@ -68,7 +68,7 @@ class Telling:
             if stream is not None and stream.cost is None:
                 stream = None  # no guest answered
             cache = _cache(request, stream)
-            cut = request.cut or (stream.cut_by if stream is not None and not whole else "")
+            cut = request.cut or ("" if stream is None or whole else stream.cut_by)
             name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
             result = result_of(request.status, cache, whole=whole)
             heard = self._finished(request, stream, cache, cut, began, now - began, whole) if self._listeners else None
