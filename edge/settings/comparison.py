@@ -33,7 +33,11 @@ PROVEN_S: Final = 60.0  # that a version is looked at, at least
 PROVEN_MAX_S: Final = 600.0  # and at most: what comes later is seldom its doing
 
 # What the edge refuses, or cuts, below 500, by the option that says when. A client brings it about as he likes.
-REFUSED: Final[Mapping[str, str]] = {"max_body": "body_too_large", "request_timeout": "client_silent"}
+REFUSED: Final[Mapping[str, str]] = {
+    "max_body": "body_too_large",
+    "request_timeout": "client_silent",
+    "stream_timeout": "client_silent",
+}
 _OTHERS: Final = frozenset({OnHold.counter, *CLIENTS})
 _KEPT: Final = frozenset({"hit", "stale", "collapsed"})  # answers for which nothing was asked of this edge's settings
 
