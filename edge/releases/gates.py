@@ -20,13 +20,12 @@ from collections import deque
 from math import ceil, sqrt
 from typing import Final, Literal
 
-from edge.releases.sides import BAD, Heard, Party, Row, Side
+from edge.releases.sides import BAD, LONE_S, Heard, Party, Row, Side
 from vmimage.release import ALL, Gates
 
 Cause = Literal["all_failed", "crashes", "errors", "slow"]
 
 WINDOW_S: Final = 5.0
-LONE_S: Final = 15.0  # that a window waits for others than who asks the most
 OFTENER: Final = 2  # times as often as the stable version crashes
 SLOWER: Final = 2
 SLOWER_MS: Final = 50.0
@@ -66,8 +65,8 @@ class Watch:
         side, total = (self.candidate, self.total["candidate"]) if candidate else (self.stable, self.total["stable"])
         side.told(failed, ms, parties)
         total.told(failed, ms, parties)
-        if candidate and self._row.answered(failed, parties):
-            return "all_failed"
+        if candidate:
+            self._row.answered(failed, now, parties)
         return self.look(now)
 
     def crashed(self, *, candidate: bool, times: int = 1) -> Cause | None:
@@ -85,6 +84,8 @@ class Watch:
 
     def look(self, now: float) -> Cause | None:
         """Called as time goes by: close a window that is over; as `answered`."""
+        if self._row.is_all(now):
+            return "all_failed"
         if not is_over(self.candidate, self.needed, now - self._opened):
             return None
         if self.stable.requests >= KNOWN:

@@ -15,6 +15,7 @@ Party = bytes | str  # a network (`assignment.network_of`), or the name of a ten
 FEW: Final = 5  # requests that all failed are enough: with 3 in 10 failing that happens once in 400 releases
 MANY: Final = 20
 BAD: Final = 3
+LONE_S: Final = 15.0  # that is waited for others than who asks the most
 PARTIES_MAX: Final = 64  # that are counted, those who ask the most: 1.3 KiB each
 
 # Times are counted in eighths of powers of two of a millisecond from 1/8 ms on: a bound is off by an eighth at most.
@@ -132,24 +133,28 @@ class Row:
     """Requests that failed one after the other: whether that is all there is of a version."""
 
     def __init__(self) -> None:
-        self._length = 0
+        self._length, self._since = 0, 0.0
         self._of: dict[Party, int] = {}
         self._well: frozenset[Party] | None = None  # who took part in all that went well; None: nothing did
 
-    def answered(self, failed: bool, parties: Iterable[Party] = ()) -> bool:
-        """A request is over. Whether all fail: the first FEW, later MANY, of them at least BAD of others than any one.
-
-        The latter is not asked of who alone has been served until then.
-        """
+    def answered(self, failed: bool, now: float, parties: Iterable[Party] = ()) -> None:
+        """A request is over."""
         if not failed:
             self._well = frozenset(parties) if self._well is None else self._well.intersection(parties)
             self._length, self._of = 0, {}
-            return False
+            return
+        self._since = self._since if self._length else now
         self._length += 1
         for party in parties:
             if party in self._of or len(self._of) < PARTIES_MAX:
                 self._of[party] = self._of.get(party, 0) + 1
+
+    def is_all(self, now: float) -> bool:
+        """Whether all fail: the first FEW, later MANY, of them at least BAD of others than any one party.
+
+        Who asks alone is believed: at first where nobody else is served well for LONE_S, later if nobody else ever was.
+        """
+        lone = {party for party, count in self._of.items() if self._length - count < BAD}
         if self._well is None:
-            return self._length >= FEW
-        lone = any(self._length - count < BAD and party not in self._well for party, count in self._of.items())
-        return self._length >= MANY and not lone
+            return self._length >= FEW and (not lone or now - self._since >= LONE_S)
+        return self._length >= MANY and lone <= self._well

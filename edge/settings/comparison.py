@@ -3,7 +3,7 @@
 Before the change requests are counted until there are enough, then after it in windows, which are judged as those of
 releases in stages are (`edge.releases.gates`):
 
-    all_failed   the first FEW requests failed, all of them; later MANY in a row
+    all_failed   MANY requests failed in a row, or the first FEW where none was served well before
     crashes      machines crashed `Gates.crashes` times, and oftener for its requests than before
     errors       more of the answers failed than before, by more than `Gates.errors`, in all of `Gates.windows` windows
     slow         answers take longer than `Gates.p99_ms`, and than before, in as many
@@ -110,12 +110,12 @@ class Comparison:
         """A request is over. Why the edge is to go back, None while it may go on."""
         if not self._changed:
             self.before.told(*what)
+            if not what.failed:  # else it would be said of the version later
+                self._row.answered(False, now, what.parties)
             return None
         self.after.told(*what)
         self._window.told(*what)
-        failed_before = 0 < self.before.requests <= 2 * self.before.failed
-        if self._row.answered(what.failed, what.parties) and not failed_before:
-            return "all_failed"
+        self._row.answered(what.failed, now, what.parties)
         return self.look(now)
 
     def crashed(self, times: int, tenant: str = "") -> Cause | None:
@@ -141,6 +141,9 @@ class Comparison:
 
     def look(self, now: float) -> Cause | None:
         """Called as time goes by: close a window that is over; as `answered`."""
+        failed_before = 0 < self.before.requests <= 2 * self.before.failed
+        if self._changed and not failed_before and self._row.is_all(now):
+            return "all_failed"
         if not self._changed or not is_over(self._window, self._needed, now - self._opened):
             return None
         self._bad.append(judged_by_many(self._window, self.before, self.gates, self._needed))

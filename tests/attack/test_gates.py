@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.releases.gates import WINDOW_S, Cause, Watch
-from edge.releases.sides import BAD, FEW, MANY, PARTIES_MAX, Party
+from edge.releases.sides import BAD, FEW, LONE_S, MANY, PARTIES_MAX, Party
 from edge.settings.comparison import PROVEN_S
 from edge.settings.following import TICK_S
 from tests.support.connections import later
@@ -70,9 +70,22 @@ def test_who_asks_alone_is_believed() -> None:
             watch.answered(candidate=True, failed=number % 3 == 0, ms=1, now=now, parties=(MALLORY,)),
         )
     assert "errors" in causes
-    alone = Watch(Gates(), 0.0)
-    first = [alone.answered(candidate=True, failed=True, ms=1, now=1.0, parties=(MALLORY,)) for _ in range(FEW)]
-    assert first[-1] == "all_failed"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_first_requests_of_one_network_wait_for_others(others: int) -> None:
+    """Who is quick is always the first."""
+    watch = Watch(Gates(), 0.0)
+    for _ in range(MANY):
+        assert watch.answered(candidate=True, failed=True, ms=1, now=1.0, parties=(MALLORY,)) is None
+    for other in _networks(others):
+        assert watch.answered(candidate=True, failed=False, ms=1, now=2.0, parties=(other,)) is None
+    for number in range(FEW):
+        assert watch.answered(candidate=True, failed=True, ms=1, now=3.0 + number, parties=(MALLORY,)) is None
+    assert watch.look(1.0 + LONE_S) == (None if others else "all_failed")
+    first = Watch(Gates(), 0.0)
+    causes = [first.answered(candidate=True, failed=True, ms=1, now=1.0, parties=(other,)) for other in _networks(FEW)]
+    assert causes == [None] * (FEW - 1) + ["all_failed"]
 
 
 def test_what_is_counted_of_parties_is_bounded_and_has_those_who_ask_the_most() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.releases.gates import KNOWN, WINDOW_S
-from edge.releases.sides import FEW
+from edge.releases.sides import FEW, MANY
 from edge.settings.comparison import BEFORE_MAX_S, PROVEN_MAX_S, PROVEN_S
 from edge.settings.following import TICK_S
 from edge.settings.memory import Memory
@@ -131,7 +131,7 @@ async def until_tried(edge: Edge) -> None:
 
 
 async def fails(edge: Edge) -> None:
-    edge.serve(FEW, every=1)
+    edge.serve(MANY, every=1)
 
 
 async def fails_at_times(edge: Edge) -> None:
