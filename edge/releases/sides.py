@@ -126,7 +126,7 @@ class Heard(Side):
 
     def at_best(self, least: int) -> Side:
         """All but the party that met the most failures and crashes, where at least so many requests are left."""
-        return min(self.rests(least), key=lambda rest: rest.failed + rest.crashes, default=self)
+        return min((self, *self.rests(least)), key=lambda side: side.failed + side.crashes)
 
 
 class Row:

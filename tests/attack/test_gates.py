@@ -96,6 +96,11 @@ def test_what_is_counted_of_parties_is_bounded_and_has_those_who_ask_the_most() 
     side = watch.candidate
     assert len(list(side.rests(1))) == PARTIES_MAX
     assert (side.failed, side.at_best(1).failed) == (PARTIES_MAX * 5, 0)
+    assert side.at_best(side.requests) is side, "nobody else is to judge by"
+    well = Watch(Gates(), 0.0)
+    for network in _networks(3):
+        well.answered(candidate=True, failed=False, ms=1, now=1.0, parties=(network,))
+    assert well.candidate.at_best(1) is well.candidate, "where nothing failed, nobody is left out"
     assert side.beside == PARTIES_MAX * 10
 
 
