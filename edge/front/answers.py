@@ -189,7 +189,7 @@ class Answers:
                 self.caching.all_came(request)
         except NunatakError as error:
             self._counters.cut_answers += 1
-            request.cut = True
+            request.cut = stream.cut_by or flow.refusal(error).reason
             _logger.warning(log.line("answer_cut", service=stream.service.name, id=request.id.decode(), reason=error))
             request.connection.abort()
         except ConnectionError:

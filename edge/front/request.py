@@ -90,7 +90,7 @@ class Request:
     last: Stream | None = None  # by which that was asked last
     status = 0  # of the answer that has begun
     head_sent = 0  # bytes of `sent` before the answer's body
-    cut = False  # the answer broke off
+    cut = ""  # why the answer broke off: a key of `reasons.REASONS`
     refused = ""  # why the edge answered in place of a service
     limit = ""  # that was hit then
 

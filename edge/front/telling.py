@@ -12,7 +12,8 @@ from edge.common.tasks import Tasks
 from edge.front.marks import Marks
 from edge.front.request import Request
 from edge.model.finished import Cache, Finished, Run, result_of
-from edge.model.flow import OnHold
+from edge.model.reasons import OTHERS
+from edge.model.services import Observe
 from edge.model.streams import Stream
 from edge.vmm.wire.streams import ENGINES
 
@@ -67,14 +68,15 @@ class Telling:
             if stream is not None and stream.cost is None:
                 stream = None  # no guest answered
             cache = _cache(request, stream)
+            cut = request.cut or ("" if stream is None or whole else stream.cut_by)
             name, tier = "" if service is None else service.name, "" if stream is None else stream.tier
             result = result_of(request.status, cache, whole=whole)
-            heard = self._finished(request, stream, cache, began, now - began, whole) if self._listeners else None
+            heard = self._finished(request, stream, cache, cut, began, now - began, whole) if self._listeners else None
             trace = request.trace  # if anybody knows of it
             trace_id = trace.trace_id if trace is not None and trace.sampled else b""
             self.durations.add(name, result, tier, request.status, now - began, now, trace_id)
             if service is not None and service.observe is not None and asked:
-                _observe(service.observe, request, answered=stream is not None)
+                _observe(service.observe, request, cut, answered=stream is not None)
             if heard is not None:
                 for listener in tuple(self._listeners):
                     listener(heard)
@@ -82,9 +84,16 @@ class Telling:
             self._tasks.note("finished", error)
 
     def _finished(
-        self, request: Request, stream: Stream | None, cache: Cache, began: float, duration_s: float, whole: bool
+        self,
+        request: Request,
+        stream: Stream | None,
+        cache: Cache,
+        cut: str,
+        began: float,
+        duration_s: float,
+        whole: bool,
     ) -> Finished:
-        """:param stream: by which a guest answered."""
+        """:param stream: by which a guest answered. :param cut: why its answer broke off."""
         sent = request.sent
         release = request.service.release if request.service is not None else None
         sender = request.sender or self._marks.sender_of(request)
@@ -112,20 +121,25 @@ class Telling:
             None if stream is None or stream.cost is None else _run(request, stream, stream.cost, began),
             request.headers,
             request.head_bytes,
+            cut,
         )
         return _new(Finished, fields)  # as `Finished(*fields)`, in a third of its time
 
 
-def _observe(observe: Callable[[bool, float | None], None], request: Request, *, answered: bool) -> None:
+def _observe(observe: Observe, request: Request, cut: str, *, answered: bool) -> None:
     """Say what came of a request to who compares versions of its service; what is nobody's or a client's, is not said.
 
-    :param answered: a guest did, whatever it said.
+    :param cut: why the answer broke off. :param answered: a guest did, whatever it said.
     """
+    if request.refused in OTHERS or cut in OTHERS:
+        return
+    address = request.sender.address if request.sender is not None else b""
     if answered:
         timed = not request.has_body and request.answered_at >= request.asked_at > 0
-        observe(request.status >= 500 or request.cut, (request.answered_at - request.asked_at) * 1e3 if timed else None)
-    elif request.refused != OnHold.counter and request.status >= 500:
-        observe(True, None)
+        ms = (request.answered_at - request.asked_at) * 1e3 if timed else None
+        observe(request.status >= 500 or bool(cut), ms, address)
+    elif request.status >= 500:
+        observe(True, None, address)
 
 
 def _cache(request: Request, stream: Stream | None) -> Cache:

@@ -81,6 +81,7 @@ class Finished(NamedTuple):
     run: Run | None  # of the guest that answered; None where none did
     fields: Sequence[tuple[bytes, bytes]] = ()  # of its head
     head_bytes: int = 0  # of memory that the head takes
+    cut: str = ""  # why the edge broke the answer off: a key of `reasons.REASONS`; empty where it did not
 
     def field(self, name: bytes) -> str:
         """The first value of a field; empty when it is not there.

@@ -230,17 +230,18 @@ def silence(
 ) -> Exception:
     """Who is to blame for a request without progress: the guest, its quota, or the client that neither sends nor reads.
 
+    :param request_sent: the guest has all of the request, or all of it is on its way there.
     :param reads: the client has all that there is of the answer.
     """
+    if state == "answering" and not reads:
+        return ClientError("client_silent")
     if throttled:
         return errors.Throttled(f"out of its share of CPU time for {waited_s:g} s")
-    if state == "answering":
-        if reads:
-            return GuestSilent(f"nothing came within the answer for {waited_s:g} s (stream_timeout)")
+    if not request_sent:
         return ClientError("client_silent")
-    if request_sent:
-        return GuestSilent(f"no answer began in {waited_s:g} s (request_timeout)")
-    return ClientError("client_silent")
+    if state == "answering":
+        return GuestSilent(f"nothing came within the answer for {waited_s:g} s (stream_timeout)")
+    return GuestSilent(f"no answer began in {waited_s:g} s (request_timeout)")
 
 
 class WorkerLost(errors.NunatakError):

@@ -39,6 +39,11 @@ def _row(error: type[NunatakError]) -> Reason:
 
 
 SERVICES: Final[Mapping[str, Reason]] = {error.counter: _row(error) for error in error_classes()}
+# What says nothing of a version of a service: clients' doing, operators', and that of others' machines, in whose worker
+# it was, or which had to have room.
+OTHERS: Final = frozenset(
+    {flow.OnHold.counter, flow.SocketsFull.counter, flow.WorkerLost.counter, errors.MemoryPressure.counter, *CLIENTS}
+)
 REASONS: Final[Mapping[str, Reason]] = {**SERVICES, **CLIENTS}
 
 

@@ -24,6 +24,10 @@ from vmimage.trust import ServiceRecord
 
 _DISPATCHED: Final = flow.after("dispatch")
 
+# What is told of a request to who compares versions of a service: whether it failed, until when its answer began in
+# milliseconds, None where that says nothing of the version, and the client's address, "" where nobody knows it.
+Observe = Callable[[bool, float | None, bytes], None]
+
 
 class Link(Protocol):
     """What a machine needs of the worker that it is in."""
@@ -208,6 +212,7 @@ class Service:
         self.withdrawn = False  # the catalogue knows it no longer
         self.requests = 0
         self.crashes = 0  # ever
+        self.made_room = 0  # of these, machines that were ended since others needed the memory
         self.crashes_in_row = 0
         self.pause_until = 0.0  # loop time
         self.unfit: NunatakError | None = None  # why no machine of this version can be here
@@ -218,7 +223,7 @@ class Service:
         # A release in stages (`edge.releases`): the version beside this one, with machines of its own.
         self.candidate: Service | None = None  # that a part of the visitors get now
         self.is_candidate = False
-        self.observe: Callable[[bool, float | None], None] | None = None  # told what came of each request
+        self.observe: Observe | None = None  # told what came of each request
 
     @property
     def tenant(self) -> str:

@@ -44,6 +44,7 @@ class Stream(StreamState):
     _credit_waiter: "asyncio.Future[None] | None" = None
 
     # The answer's body after its head.
+    cut_by = ""  # why it broke off: a key of `reasons.REASONS`
     parts: "deque[bytes] | None" = None
     ended = False
     _part_waiter: "asyncio.Future[None] | None" = None
@@ -73,6 +74,8 @@ class Stream(StreamState):
 
     def tell(self, error: BaseException) -> None:
         """Let the client know, after the step that says so, that no (further) answer will come."""
+        if self.state == "cut":
+            self.cut_by = flow.refusal(error).reason
         taker, self.taker = self.taker, None
         if taker is not None:
             asyncio.get_running_loop().call_soon(taker, error)  # it may be in the middle of giving us this request

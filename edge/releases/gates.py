@@ -11,83 +11,26 @@ requests that are to be judged, so that a few visitors are judged as many are, o
                  than SLOWER times these and SLOWER_MS
 
 At least BAD answers of a window have to be bad, and more than chance explains, so that an accident among few requests
-is none. Pure: times are given.
+is none. And whoever asks may ask for what fails with every version, of the candidate alone: so errors and times have to
+be bad also without any one network of clients, where the others ask often enough to be judged by (`sides.Heard`). A
+window waits for these, but not for long. Pure: times are given.
 """
 
-from array import array
 from collections import deque
 from math import ceil, sqrt
 from typing import Final, Literal
 
+from edge.releases.sides import BAD, LONE_S, Heard, Party, Row, Side
 from vmimage.release import ALL, Gates
 
 Cause = Literal["all_failed", "crashes", "errors", "slow"]
 
 WINDOW_S: Final = 5.0
-FEW: Final = 5  # requests that all failed are enough: with 3 in 10 failing that happens once in 400 releases
-MANY: Final = 20
-BAD: Final = 3
 OFTENER: Final = 2  # times as often as the stable version crashes
 SLOWER: Final = 2
 SLOWER_MS: Final = 50.0
 NOISE: Final = 3  # standard deviations of chance that a share of failures is allowed beyond its gate
 KNOWN: Final = 50  # answers of the stable version from which on its times are known
-
-# Times are counted in eighths of powers of two of a millisecond from 1/8 ms on: a bound is off by an eighth at most.
-_BUCKETS: Final = 8 * 20
-
-
-def bucket_of(ms: float) -> int:
-    """Where a time is counted."""
-    eighths = max(0, int(ms * 8))
-    bits = eighths.bit_length()
-    if bits <= 3:
-        return eighths
-    return min(8 * (bits - 3) + (eighths >> (bits - 4) & 7), _BUCKETS - 1)
-
-
-def least_ms(bucket: int) -> float:
-    """The smallest time in a bucket."""
-    if bucket < 8:
-        return bucket / 8
-    bits, eighth = bucket // 8 + 3, bucket % 8
-    return float((8 + eighth) << (bits - 4)) / 8
-
-
-class Side:
-    """What one version did in a window."""
-
-    __slots__ = ("crashes", "failed", "requests", "times")
-
-    def __init__(self) -> None:
-        self.requests = self.failed = self.crashes = 0
-        self.times = array("L", bytes(array("L").itemsize * _BUCKETS))
-
-    def answered(self, failed: bool, ms: float | None) -> None:
-        """One request more. :param ms: until its answer began; None where that says nothing of the version."""
-        self.requests += 1
-        self.failed += failed
-        if ms is not None:
-            self.times[bucket_of(ms)] += 1
-
-    @property
-    def timed(self) -> int:
-        """Answers whose times are known."""
-        return sum(self.times)
-
-    @property
-    def p99_ms(self) -> float:
-        """Within which 99 of 100 answers began, 0 where there was none; the lower end of its bucket."""
-        rank, seen = ceil(0.99 * self.timed), 0
-        for bucket, count in enumerate(self.times):
-            seen += count
-            if count and seen >= rank:
-                return least_ms(bucket)
-        return 0.0
-
-    def slower_than(self, ms: float) -> int:
-        """Answers that took longer, by buckets."""
-        return sum(self.times[bucket_of(ms) + 1 :])
 
 
 class Watch:
@@ -95,43 +38,42 @@ class Watch:
 
     def __init__(self, gates: Gates, now: float) -> None:
         """:param now: in seconds, as everywhere here."""
-        self.candidate, self.stable = Side(), Side()  # in the window that is open
-        self.total = {"candidate": Side(), "stable": Side()}  # since the release began here
+        self.candidate, self.stable = Heard(), Heard()  # in the window that is open
+        self.total = {"candidate": Heard(), "stable": Heard()}  # since the release began here
         self._gates, self._opened = gates, now
-        self._needed = ceil(gates.requests / gates.windows)  # requests of the candidate in a window
+        self.needed = ceil(gates.requests / gates.windows)  # requests of the candidate in a window
         self._bad: deque[set[Cause]] = deque(maxlen=gates.windows)
         self._known = Side()  # the stable version when it was last seen often enough
         self._crashes: deque[tuple[int, int, int, int]] = deque(maxlen=gates.windows)
-        self._failed_in_row = 0
-        self._ever_good = False
+        self._row = Row()
 
     def take_up(self, gates: Gates) -> None:
         """Go by other gates, which the publisher has signed since."""
         if gates != self._gates:
-            self._gates, self._needed = gates, ceil(gates.requests / gates.windows)
+            self._gates, self.needed = gates, ceil(gates.requests / gates.windows)
             self._bad = deque(maxlen=gates.windows)
             self._crashes = deque(self._crashes, maxlen=gates.windows)
 
-    def answered(self, *, candidate: bool, failed: bool, ms: float | None, now: float) -> Cause | None:
+    def answered(
+        self, *, candidate: bool, failed: bool, ms: float | None, now: float, parties: tuple[Party, ...] = ()
+    ) -> Cause | None:
         """A request is over. Why the candidate is to be stopped, None while it may go on.
 
         :param failed: by the version's fault, as far as can be seen. :param ms: until its answer began.
+        :param parties: whose it was; of the candidate's alone.
         """
         side, total = (self.candidate, self.total["candidate"]) if candidate else (self.stable, self.total["stable"])
-        side.answered(failed, ms)
-        total.answered(failed, ms)
+        side.told(failed, ms, parties)
+        total.told(failed, ms, parties)
         if candidate:
-            self._failed_in_row = self._failed_in_row + 1 if failed else 0
-            self._ever_good |= not failed
-            if self._failed_in_row >= (MANY if self._ever_good else FEW):
-                return "all_failed"
+            self._row.answered(failed, now, parties)
         return self.look(now)
 
     def crashed(self, *, candidate: bool, times: int = 1) -> Cause | None:
         """Machines have crashed; as `answered`."""
         side, total = (self.candidate, self.total["candidate"]) if candidate else (self.stable, self.total["stable"])
-        side.crashes += times
-        total.crashes += times
+        side.crashed(times)
+        total.crashed(times)
         return "crashes" if candidate and self._crashes_too_often() else None
 
     def _crashes_too_often(self) -> bool:
@@ -142,18 +84,34 @@ class Watch:
 
     def look(self, now: float) -> Cause | None:
         """Called as time goes by: close a window that is over; as `answered`."""
-        if now - self._opened < WINDOW_S or self.candidate.requests < self._needed:
+        if self._row.is_all(now):
+            return "all_failed"
+        if not is_over(self.candidate, self.needed, now - self._opened):
             return None
         if self.stable.requests >= KNOWN:
             self._known = self.stable
-        self._bad.append(judged(self.candidate, self._known, self._gates))
+        self._bad.append(judged_by_many(self.candidate, self._known, self._gates, self.needed))
         self._crashes.append(
             (self.candidate.requests, self.candidate.crashes, self.stable.requests, self.stable.crashes)
         )
-        self.candidate, self.stable, self._opened = Side(), Side(), now
+        self.candidate, self.stable, self._opened = Heard(), Heard(), now
         if len(self._bad) < self._gates.windows:
             return None
         return min(set.intersection(*self._bad), default=None)
+
+
+def is_over(side: Heard, needed: int, lasted_s: float) -> bool:
+    """Whether a window is. :param needed: requests to judge by."""
+    return lasted_s >= WINDOW_S and side.requests >= needed and (side.beside >= needed or lasted_s >= LONE_S)
+
+
+def judged_by_many(side: Heard, stable: Side, gates: Gates, needed: int) -> set[Cause]:
+    """As `judged`, and also without any one party where the others have asked often enough."""
+    bad = judged(side, stable, gates)
+    if bad:
+        for rest in side.rests(needed):
+            bad &= judged(rest, stable, gates)
+    return bad
 
 
 def judged(side: Side, stable: Side, gates: Gates) -> set[Cause]:

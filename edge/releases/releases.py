@@ -187,8 +187,8 @@ class Releases:
     # For operators, and for the origin.
 
     def reports(self) -> Iterable[Report]:
-        """What the origin is told of each release that has begun here."""
-        return [trial.report() for trial in self.by_service.values() if trial.state != "preparing"]
+        """What the origin is told of each release that has begun here, so that no client alone decides everywhere."""
+        return [trial.report(at_best=True) for trial in self.by_service.values() if trial.state != "preparing"]
 
     def troubles(self) -> tuple[list[str], list[str]]:
         """Candidates that are stopped, and versions that do not come up, a line each."""

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from edge.model.services import Service
-from edge.releases.gates import Cause, Side, Watch
+from edge.model.services import Observe, Service
+from edge.releases.assignment import network_of
+from edge.releases.gates import Cause, Watch
+from edge.releases.sides import Side
 from vmimage.release import Candidate
 from vmimage.release_report import Counts, Report
 from vmimage.trust import ServiceRecord
@@ -40,7 +42,7 @@ class Trial:
         self.cause = ""  # why it is stopped, or not under way yet
         self.retry_at = math.inf  # loop time
         self.failures = 0  # to prepare it
-        self._crashes = [stable.crashes, self.twin.crashes]
+        self._crashes = [_crashes_of(stable), _crashes_of(self.twin)]
 
     def take_up(self, record: ServiceRecord, candidate: Candidate) -> None:
         """The publisher has signed something else of the same release: its share, POPs, gates, or hosts."""
@@ -54,12 +56,13 @@ class Trial:
         :param observe: is told after each request of either version what is to be done.
         """
 
-        def of(version: Service) -> Callable[[bool, float | None], None]:
+        def of(version: Service) -> Observe:
             candidate = version is self.twin
 
-            def observed(failed: bool, ms: float | None) -> None:
+            def observed(failed: bool, ms: float | None, address: bytes) -> None:
                 cause = self.look_at_crashes()
-                seen = self.watch.answered(candidate=candidate, failed=failed, ms=ms, now=clock())
+                parties = (network_of(address),) if candidate and address else ()
+                seen = self.watch.answered(candidate=candidate, failed=failed, ms=ms, now=clock(), parties=parties)
                 observe(self, cause or seen)
 
             return observed
@@ -78,17 +81,27 @@ class Trial:
         """Count machines that have crashed since the last look."""
         causes: list[Cause | None] = []
         for place, service in enumerate((self.stable, self.twin)):
-            if (new := service.crashes - self._crashes[place]) > 0:
-                self._crashes[place] = service.crashes
+            if (new := _crashes_of(service) - self._crashes[place]) > 0:
+                self._crashes[place] += new
                 causes.append(self.watch.crashed(candidate=service is self.twin, times=new))
         return next((cause for cause in causes if cause is not None), None)
 
-    def report(self) -> Report:
-        """What the origin is told."""
-        total = self.watch.total
+    def report(self, *, at_best: bool = False) -> Report:
+        """What is seen of it.
+
+        :param at_best: without the network of clients that met the most failures with the candidate, if others asked.
+        """
+        total: dict[str, Side] = dict(self.watch.total)
+        if at_best:
+            total["candidate"] = self.watch.total["candidate"].at_best(self.watch.needed)
         stopped = self.cause if self.state == "stopped" else ""
         name = self.candidate.release
         return Report(self.stable.name, name, stopped, counts_of(total["candidate"]), counts_of(total["stable"]))
+
+
+def _crashes_of(service: Service) -> int:
+    """What its program did; a machine that was ended since others needed the memory says nothing of it."""
+    return service.crashes - service.made_room
 
 
 def counts_of(side: Side) -> Counts:

@@ -7,7 +7,8 @@ has proved itself when the edge has lived with it for a while. What was gone bac
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -16,7 +17,7 @@ from edge.model.finished import Finished
 from edge.releases.gates import Cause
 from edge.releases.trial import counts_of
 from edge.settings.choice import Back, Meant, meant_for
-from edge.settings.comparison import PROVEN_S, Comparison, seen
+from edge.settings.comparison import PROVEN_S, REFUSED, Comparison, narrowed, seen
 from edge.settings.memory import Memory
 from edge.supervisor.supervisor import Supervisor
 from vmimage.errors import FormatError, NunatakError
@@ -49,6 +50,7 @@ class Trial:
         self.version, self.stable = meant.version, meant.gates is None
         self.comparison = Comparison(meant.gates or Gates(), now)
         self.taken_up_at: float | None = None  # loop time; None: it is measured how the edge is without
+        self.refused: Container[str] = REFUSED.values()  # what of it counts as failed
 
     def is_proven(self, now: float) -> bool:
         """Whether it was looked at for long enough."""
@@ -81,7 +83,7 @@ class Following:
         self._trial: Trial | None = None
         self._over = SettingsReport()  # what was seen of the last trial
         self._end_listening: Callable[[], None] = lambda: None
-        self._crashes = self._cuts = 0
+        self._crashes: Counter[str] = Counter()  # by tenant
         self.in_force = memory.in_force
         self.on_news: Callable[[], None] = lambda: None  # there is something to tell the origin
         if ended:
@@ -174,7 +176,7 @@ class Following:
             self._record(version.name, Back("refused", time.time(), "edge", meant.gates is None))
             return
         trial = self._trial = Trial(meant, self._loop.time())
-        self._crashes, self._cuts = self._crashes_now(), self._counters.cut_answers
+        self._crashes = self._crashes_now()
         if trial.stable:
             self._change(trial)
         else:
@@ -188,6 +190,7 @@ class Following:
         except OSError as error:
             _logger.error(log.line("settings_not_kept", reason=error.strerror or error))
             return
+        before = self._supervisor.config
         try:
             self._layer.take_fleet(trial.version)
         except NunatakError as error:
@@ -195,7 +198,7 @@ class Following:
             self._record(trial.version.name, Back("refused", time.time(), "edge", trial.stable))
             self._end_trial()
             return
-        trial.taken_up_at = self._loop.time()
+        trial.taken_up_at, trial.refused = self._loop.time(), narrowed(before, self._supervisor.config)
         trial.comparison.change(trial.taken_up_at)
         self.in_force = trial.version
         self._count("tried")
@@ -205,8 +208,7 @@ class Following:
     def _finished(self, finished: Finished) -> None:
         """A request is over, while one is tried."""
         trial = self._trial
-        cut, self._cuts = self._counters.cut_answers != self._cuts, self._counters.cut_answers
-        what = seen(finished, cut=cut and not finished.whole)
+        what = seen(finished, trial.refused) if trial is not None else None
         if trial is None or what is None:
             return
         cause = trial.comparison.answered(what, self._loop.time())
@@ -239,7 +241,8 @@ class Following:
     def _crashed(self, trial: Trial) -> Cause | None:
         crashes = self._crashes_now()
         new, self._crashes = crashes - self._crashes, crashes
-        return trial.comparison.crashed(new) if new else None
+        causes = [trial.comparison.crashed(times, tenant) for tenant, times in sorted(new.items())]
+        return next((cause for cause in reversed(causes) if cause is not None), None)
 
     def _back(self, trial: Trial, cause: str, by: str) -> None:
         if trial is not self._trial or trial.stable:
@@ -301,8 +304,11 @@ class Following:
     def _count(self, outcome: str) -> None:
         self._counters.add(self._counters.fleet_settings, outcome)
 
-    def _crashes_now(self) -> int:
-        return sum(self._counters.crashes.values())
+    def _crashes_now(self) -> Counter[str]:
+        crashes = Counter[str]()
+        for service in self._supervisor.directory.by_name.values():
+            crashes[service.tenant] += service.crashes + (service.candidate.crashes if service.candidate else 0)
+        return crashes
 
     def close(self) -> None:
         """The edge ends as it should."""

@@ -22,7 +22,7 @@ from edge.supervisor.pools import Pools
 from edge.supervisor.quarantine import Quarantine
 from edge.supervisor.residents import Residents
 from edge.supervisor.waiting import Waiting
-from vmimage.errors import GuestError, NunatakError, OverBudget, Unavailable
+from vmimage.errors import GuestError, MemoryPressure, NunatakError, OverBudget, Unavailable
 from vmimage.limit_errors import machine_over_budget, others_wait
 from vmimage.trust import ServiceRecord
 
@@ -375,6 +375,7 @@ class Life:
         self.out.append(do.Count("crashes", error.counter))
         self._note_limit(machine, error)
         service.crashes += 1
+        service.made_room += isinstance(error, MemoryPressure)
         self.pools.leave(machine)
         if service.machine is machine:
             self.residents.end_lineage(service, crashed=True)  # the cause may be in its record

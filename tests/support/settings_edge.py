@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edge.config.options import EdgeConfig
 from edge.model.finished import Finished
+from edge.model.services import Service
 from edge.releases.gates import KNOWN, WINDOW_S
 from edge.settings.comparison import PROVEN_S
 from edge.settings.following import TICK_S, Following
@@ -24,6 +26,7 @@ from vmimage.errors import OperatorError
 from vmimage.fleet_settings import FleetSettings, Version, settings_value
 from vmimage.holds import Holds
 from vmimage.release import Gates
+from vmimage.trust import ServiceRecord
 
 GATES = Gates()  # of the candidates that it is given
 
@@ -40,6 +43,7 @@ class Layer:
 
     def __init__(self, unusable: Sequence[Version]) -> None:
         self.taken: list[str] = []
+        self.on_take: Callable[[Version], None] = lambda _: None
         self._unusable = unusable
 
     def check_fleet(self, version: Version) -> None:
@@ -49,6 +53,7 @@ class Layer:
     def take_fleet(self, version: Version) -> None:
         self.check_fleet(version)
         self.taken.append(version.name)
+        self.on_take(version)
 
 
 class Edge:
@@ -75,14 +80,22 @@ class Edge:
         self._catalogue.held = Holds(settings=value)
         self.supervisor.directory.on_look()
 
-    def serve(self, count: int, *, every: int = 0, ms: float = 20.0) -> None:
-        """So many requests, of which one in `every` fails; 0: none."""
+    def serve(self, count: int, *, every: int = 0, ms: float = 20.0, **said: Any) -> None:
+        """So many requests, of which one in `every` fails; 0: none. :param said: of all of them, beside that."""
         ran = RUN._replace(asked_s=0.0, answered_s=ms / 1e3)
         for number in range(1, count + 1):
             failed = bool(every) and number % every == 0
-            told = over(status=500 if failed else 200, run=ran)
-            for listener in list(self._listeners):
-                listener(told)
+            self.tell(over(**{"status": 500 if failed else 200, "run": ran, **said}))
+
+    def tell(self, told: Finished) -> None:
+        """One request is over."""
+        for listener in list(self._listeners):
+            listener(told)
+
+    def crash(self, times: int, tenant: str = "acme") -> None:
+        """So many machines of a tenant's service crash."""
+        record = ServiceRecord(f"{tenant}.shop", (), f"sha256:{'aa' * 32}", 1000, 1, tenant)
+        self.supervisor.directory.by_name.setdefault(record.service, Service(record)).crashes += times
 
     async def measure(self) -> None:
         """Until it knows how it is without the candidate, and has taken it up."""

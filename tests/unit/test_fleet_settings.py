@@ -11,7 +11,8 @@ import pytest
 from edge.config.fleet_settings import SETTABLE, laid_under, read_file, require_usable
 from edge.config.options import own_settings
 from edge.config.reload import LIVE
-from edge.releases.gates import FEW, KNOWN, Cause
+from edge.releases.gates import KNOWN, Cause
+from edge.releases.sides import FEW, MANY
 from edge.settings.choice import Back, meant_for
 from edge.settings.comparison import BEFORE_MAX_S, PROVEN_MAX_S, PROVEN_S, Comparison, Seen
 from edge.settings.memory import Memory
@@ -165,8 +166,9 @@ def _run(compared: Comparison, count: int, every: int, ms: float = 20.0) -> Caus
 
 
 def test_gates_compare_with_what_was_before() -> None:
-    assert _run(_compared(), FEW, 1) == "all_failed"
-    assert _run(_compared(failing_before=KNOWN), FEW, 1) is None, "it was no better before"
+    assert _run(_compared(), MANY, 1) == "all_failed"
+    assert _run(_compared(before=0), FEW, 1) == "all_failed", "nothing is known of before"
+    assert _run(_compared(failing_before=KNOWN), MANY, 1) is None, "it was no better before"
     assert _run(_compared(), 400, 4) == "errors"
     assert _run(_compared(failing_before=KNOWN // 4), 400, 4) is None
     assert _run(_compared(), 400, 0, ms=500.0) == "slow"

@@ -136,6 +136,8 @@ def test_the_one_who_stopped_is_blamed() -> None:
     assert flow.refusal(flow.silence("asked", False, True, 1.0)).status == 408
     assert "stream_timeout" in str(flow.silence("answering", True, True, 600.0))
     assert isinstance(flow.silence("answering", True, False, 30.0), flow.ClientError), "it does not read"
+    assert isinstance(flow.silence("answering", True, False, 30.0, throttled=True), flow.ClientError), "nor then"
+    assert isinstance(flow.silence("answering", False, True, 600.0), flow.ClientError), "its body does not come"
 
 
 HERE = {1, 2, 3}

@@ -214,6 +214,7 @@ def test_the_largest_machine_of_a_tenant_that_has_too_much_ends_for_others_when_
         "Fail(1, MemoryPressure)",
         "Room",
     )
+    assert (full.services["a"].crashes, full.services["a"].made_room) == (1, 1), "no fault of its program"
 
 
 def test_nobody_ends_for_its_own_tenant_and_patience_begins_anew() -> None:

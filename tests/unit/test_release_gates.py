@@ -4,7 +4,8 @@ from random import Random
 
 import pytest
 
-from edge.releases.gates import BAD, FEW, MANY, WINDOW_S, Cause, Watch, bucket_of, least_ms
+from edge.releases.gates import WINDOW_S, Cause, Watch
+from edge.releases.sides import BAD, FEW, MANY, bucket_of, least_ms
 from vmimage.release import Gates
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.releases.gates import FEW, KNOWN, WINDOW_S
+from edge.releases.gates import KNOWN, WINDOW_S
+from edge.releases.sides import FEW, MANY
 from edge.settings.comparison import BEFORE_MAX_S, PROVEN_MAX_S, PROVEN_S
 from edge.settings.following import TICK_S
 from edge.settings.memory import Memory
@@ -130,7 +131,7 @@ async def until_tried(edge: Edge) -> None:
 
 
 async def fails(edge: Edge) -> None:
-    edge.serve(FEW, every=1)
+    edge.serve(MANY, every=1)
 
 
 async def fails_at_times(edge: Edge) -> None:
@@ -147,9 +148,7 @@ async def is_slow(edge: Edge) -> None:
 
 async def crashes(edge: Edge) -> None:
     edge.serve(1)
-    counters = edge.supervisor.counters
-    for _ in range(GATES.crashes):
-        counters.add(counters.crashes, "crashed")
+    edge.crash(GATES.crashes)
 
 
 BAD = {"all_failed": fails, "errors": fails_at_times, "slow": is_slow, "crashes": crashes}

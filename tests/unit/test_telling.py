@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from edge.model.services import Service
+from edge.model.streams import Stream
 from tests.support.connections import run
 from tests.support.desk import Desk, taken
+from tests.support.playbook import release
 
 
 def test_a_request_is_told_once_and_only_to_who_listens() -> None:
@@ -141,7 +144,7 @@ def counted(desk: Desk) -> list[str]:
         ({"status": 200, "cache": "hit"}, True, 'service="",result="hit",tier="",status="2xx"'),
         ({"status": 421, "refused": "unknown_service"}, True, 'service="",result="edge",tier="",status="4xx"'),
         ({"status": 200, "cache": "hit"}, False, 'service="",result="cut",tier="",status="2xx"'),
-        ({"status": 200, "cache": "hit", "cut": True}, True, 'service="",result="cut",tier="",status="2xx"'),
+        ({"status": 200, "cache": "hit", "cut": "guest"}, True, 'service="",result="cut",tier="",status="2xx"'),
         ({}, False, 'service="",result="gone",tier="",status=""'),
     ],
 )
@@ -154,6 +157,39 @@ def test_how_long_it_took_is_counted_though_nobody_listens(what: dict[str, Any],
         desk.telling.tell(request, whole=whole)
         desk.telling.tell(request)
         assert counted(desk) == [labels]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("what", "cut_by", "said"),
+    [
+        ({"status": 200}, "", [False]),
+        ({"status": 500}, "", [True]),
+        ({"status": 200}, "guest_silent", [True]),
+        ({"status": 200, "cut": "guest_violation"}, "", [True]),
+        ({"status": 502, "refused": "guest_violation"}, "", [True]),
+        *(({"status": 200}, reason, []) for reason in ("client_silent", "body_too_large", "worker_lost")),
+        *(({"status": 503, "refused": reason}, "", []) for reason in ("sockets_full", "on_hold", "memory_pressure")),
+    ],
+)
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_comes_of_a_request_is_said_of_its_version_unless_it_is_others_doing(
+    answered: bool, what: dict[str, Any], cut_by: str, said: list[bool]
+) -> None:
+    async def scenario() -> None:
+        desk, heard = Desk(), list[bool]()
+        service = Service(release("a"))
+        service.observe = lambda failed, ms, address: heard.append(failed)
+        request = desk.met()
+        request.service, request.last = service, Stream(service, "GET", b"", True, 0.0)
+        if answered:
+            request.last.cost, request.last.cut_by = (0, 0, 0), cut_by
+        for name, value in what.items():
+            setattr(request, name, value)
+        desk.telling.tell(request, whole=not cut_by)
+        failed_at_all = what["status"] >= 500  # else nobody has answered: its client left
+        assert heard == (said if answered or failed_at_all else [])
 
     run(scenario)
 
