@@ -1,7 +1,8 @@
 """A source over HTTP: an origin, a parent, an OCI registry, or files of a bucket; as `edge.config.sources` names it.
 
 Manifests are asked for by what they may be (Accept), redirects are followed as `edge.common.fetching` allows, a
-registry that wants a token is shown one (`edge.sources.tokens`), on its own host and nowhere else.
+registry that wants a token is shown one (`edge.sources.tokens`), on its own host and nowhere else. Which addresses a
+source may send an edge to is `edge.sources.sessions`'.
 """
 
 import re
@@ -13,10 +14,12 @@ import aiohttp
 
 from edge.common import fetching
 from edge.config.sources import Place
+from edge.config.upstream_policy import UpstreamPolicy
 from edge.content.blobs import Ref
 from edge.sources.challenges import parse_challenge
 from edge.sources.credentials import Credentials, host_of
 from edge.sources.early import connect
+from edge.sources.sessions import PUBLIC, Sessions
 from edge.sources.source import Opened
 from edge.sources.tokens import Tokens
 from vmimage import oci
@@ -37,13 +40,15 @@ class WebSource:
         timeout_s: float,
         credentials: Credentials | None = None,
         headers: Callable[[], Mapping[str, str]] = dict,
+        public: UpstreamPolicy = PUBLIC,
     ) -> None:
-        """:param timeout_s: for one blob; half of it is for a connection. :param headers: those of a request."""
+        """:param timeout_s: for one blob; half of it is for a connection. :param headers: those of a request.
+        :param public: see `Sessions`.
+        """
         self.name: Final = place.text
         self._place, self._host, self._headers = place, host_of(place.base), headers
         # No sock_read: aiohttp leaves its timer running over a connection that it keeps, and the next fetch gets it.
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s / 2)
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions = Sessions(aiohttp.ClientTimeout(total=None, sock_connect=timeout_s / 2), public)
         self._tokens = Tokens(credentials or {}, self._host)
 
     async def open(self, ref: Ref, first: int, give_up_s: float) -> Opened:
@@ -81,7 +86,7 @@ class WebSource:
 
     async def connect(self, count: int) -> None:
         """See `Early`."""
-        await connect(self._opened_session(), self._place.base, count)
+        await connect(self._sessions.home(), self._place.base, count)
 
     def show(self, credentials: Credentials) -> None:
         """Go by other credentials from the next request for a token on."""
@@ -89,14 +94,7 @@ class WebSource:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            jar = aiohttp.DummyCookieJar()  # what one server sets is nothing to show to another
-            self._session = aiohttp.ClientSession(auto_decompress=False, timeout=self._timeout, cookie_jar=jar)
-        return self._session
+        await self._sessions.close()
 
     async def _asked(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """As `_answer`, with errors of ours."""
@@ -112,13 +110,13 @@ class WebSource:
 
         :raises OriginError: there is none.
         """
-        session = self._opened_session()
         expected = {206} if "Range" in headers else {304} if "If-None-Match" in headers else set[int]()
         hops, shown = 0, False
         authorization = self._tokens.kept()
         while True:
             own = host_of(url) == self._host
             said = {"Authorization": authorization} if own and authorization else {}
+            session = self._sessions.home() if own else self._sessions.abroad()
             response = await session.get(url, headers={**headers, **said}, allow_redirects=False)
             try:
                 if response.status in expected:
@@ -133,7 +131,7 @@ class WebSource:
                     case fetching.Later(wait_s):
                         raise fetching.busy(url, response.status, wait_s)
                     case fetching.Refused():
-                        if not shown and own and (opens := await self._opens(session, response, authorization)):
+                        if not shown and own and (opens := await self._opens(response, authorization)):
                             authorization, shown = opens, True
                             response.release()
                             continue
@@ -143,10 +141,12 @@ class WebSource:
                 response.close()
                 raise
 
-    async def _opens(self, session: aiohttp.ClientSession, response: aiohttp.ClientResponse, shown: str) -> str:
+    async def _opens(self, response: aiohttp.ClientResponse, shown: str) -> str:
         """The field that opens the door which was closed; empty where there is none."""
         challenge = parse_challenge(response.headers.get("WWW-Authenticate", "")) if response.status == 401 else None
-        return await self._tokens.answer(session, challenge, self._place.base, shown) if challenge is not None else ""
+        if challenge is None:
+            return ""
+        return await self._tokens.answer(self._sessions, challenge, self._place.base, shown)
 
 
 def _extent(response: aiohttp.ClientResponse, first: int) -> tuple[int, int | None]:

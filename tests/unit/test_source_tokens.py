@@ -2,21 +2,26 @@
 
 import asyncio
 import base64
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from aiohttp import web
 
 from edge.common.counters import Counters
 from edge.config.sources import parse_place
+from edge.config.upstream_policy import UpstreamPolicy
 from edge.content.blobs import Load
 from edge.sources.challenges import LASTS_DEFAULT_S, LASTS_MAX_S, MARGIN, Challenge, parse_challenge, parse_token
-from edge.sources.credentials import host_of, read_credentials
+from edge.sources.credentials import Credentials, host_of, read_credentials
 from edge.sources.made import web_sources
+from edge.sources.sessions import PUBLIC
+from edge.sources.web import WebSource
 from tests.support.sources import BLOB, REF
-from vmimage.errors import OperatorError, OriginError
+from vmimage.errors import OperatorError, OriginError, OriginUnreachable
 
 PASSWORD = "Basic " + base64.b64encode(b"edge:secret").decode()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -92,8 +97,9 @@ def test_credentials_are_read_by_host(tmp_path: Path) -> None:
 class Registry:
     """A registry, who gives its tokens, and a store that it sends readers to: three servers."""
 
-    def __init__(self, *, scheme: str = "Bearer", redirects: bool = False) -> None:
-        self.scheme, self.redirects = scheme, redirects
+    def __init__(self, *, scheme: str = "Bearer", redirects: bool = False, elsewhere: str = "127.0.0.1") -> None:
+        """:param elsewhere: address of the latter two."""
+        self.scheme, self.redirects, self.elsewhere = scheme, redirects, elsewhere
         self.seen: list[tuple[str, str]] = []  # who was asked, and with which Authorization
         self.good = {"Bearer one"}
         self.tokens = iter(("one", "two", "three"))
@@ -104,8 +110,9 @@ class Registry:
         for name, handler in (("registry", self.registry), ("tokens", self.give), ("store", self.store)):
             runner = web.ServerRunner(web.Server(self._noting(name, handler)))
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.urls[name] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            address = "127.0.0.1" if name == "registry" else self.elsewhere
+            await web.TCPSite(runner, address, 0).start()
+            self.urls[name] = f"http://{address}:{runner.addresses[0][1]}"
             runners.append(runner)
         try:
             await work(self)
@@ -192,3 +199,46 @@ def test_nothing_is_shown_where_a_registry_sends_readers(scheme: str) -> None:
     assert [shown for name, shown in seen if name == "registry"][1:] == [
         PASSWORD if scheme == "Basic" else "Bearer one"
     ] * 2
+
+
+ONE: Final = UpstreamPolicy(public=False, networks=[ipaddress.ip_network("127.0.0.1/32")])  # stands for the internet
+
+
+async def _asked(registry: Registry, public: UpstreamPolicy, credentials: Credentials) -> bytes:
+    source = WebSource(parse_place(registry.source()), 5.0, credentials, public=public)
+    try:
+        opened = await source.open(REF, 0, 5.0)
+        return b"".join([chunk async for chunk in opened.chunks])
+    finally:
+        await source.close()
+
+
+@pytest.mark.parametrize(("scheme", "redirects"), [("Bearer", False), ("none", True)], ids=["realm", "redirect"])
+@pytest.mark.parametrize("public", [PUBLIC, ONE], ids=["inner registry", "public registry"])
+def test_a_registry_on_the_internet_sends_an_edge_to_no_address_within(
+    public: UpstreamPolicy, scheme: str, redirects: bool
+) -> None:
+    """127.0.0.2 is within; the registry's own 127.0.0.1 is, too, or stands for a public address."""
+    registry = Registry(scheme=scheme, redirects=redirects, elsewhere="127.0.0.2")
+
+    async def work(registry: Registry) -> None:
+        if public is PUBLIC:
+            assert await _asked(registry, public, {}) == BLOB
+        else:
+            with pytest.raises(OriginUnreachable, match=r"a public address expected.*127\.0\.0\.2"):
+                await _asked(registry, public, {})
+
+    asyncio.run(registry.run(work))
+    assert {name for name, _ in registry.seen} - {"registry"} == (
+        set() if public is ONE else {"store"} if redirects else {"tokens"}
+    )
+
+
+def test_who_gives_tokens_within_may_be_named_by_the_operator() -> None:
+    registry = Registry(elsewhere="127.0.0.2")
+
+    async def work(registry: Registry) -> None:
+        assert await _asked(registry, ONE, {host_of(registry.urls["tokens"]): PASSWORD}) == BLOB
+
+    asyncio.run(registry.run(work))
+    assert ("tokens", PASSWORD) in registry.seen
