@@ -41,6 +41,7 @@ class Upkeep:
         self._fleet, self._records, self._tasks = fleet, records, tasks
         self._patience, self._wedged_s, self._rest_held = patience, wedged_s, rest_held
         self._loop = asyncio.get_running_loop()
+        self._ticked = 0.0  # when the last tick was, which may be longer ago than TICK_S
 
     def reconfigure(self, patience: Patience, wedged_s: float) -> None:
         """From the next tick on."""
@@ -58,6 +59,7 @@ class Upkeep:
         self._guarded(self._records.save)
         for worker in self._fleet:
             self._guarded(lambda worker=worker: self._look_after(worker))  # type: ignore[misc]
+        self._ticked = now
         self._guarded(lambda: life.shrink(now))
         self._guarded(self._rest_held)
         self._guarded(self._fleet.let_go)
@@ -76,7 +78,7 @@ class Upkeep:
         busy = False
         for machine in list(worker.machines.values()):
             machine.log_lines = 0
-            busy |= machine.used > now - TICK_S or bool(machine.streams) or life.residents.parking(machine)
+            busy |= machine.used > self._ticked or bool(machine.streams) or life.residents.parking(machine)
             life.no_progress(machine, self._patience, now)
             life.rest(machine, now)
         if busy or worker.was_busy:  # once more after the last work: its statistics are then complete

@@ -28,11 +28,18 @@ def has_reported(edge: Server, rests: int | None) -> bool:
     return worker(edge).get("rests") != rests
 
 
-def await_report(edge: Server) -> None:
-    """Until the worker has reported twice, since the first report may have been under way already."""
+def await_report(edge: Server, client: Client) -> None:
+    """Until the worker has reported twice, since the first report may have been under way already.
+
+    It is asked for reports while it has work, and once more: so a service that no deadline wakes is asked meanwhile.
+    """
+
+    def told(rests: int | None) -> bool:
+        assert client.get("/~service/wk-asked/").status == 200
+        return has_reported(edge, rests)
+
     for _ in range(2):
-        rests = worker(edge).get("rests")
-        eventually(partial(has_reported, edge, rests), "the worker reports")
+        eventually(partial(told, worker(edge).get("rests")), "the worker reports")
 
 
 def switches(pid: int) -> int:
@@ -64,13 +71,14 @@ def test_machines_without_work_do_not_wake_their_worker(own_site: Site) -> None:
 def test_a_machine_that_ticks_is_woken_once_for_each_deadline(site: Site, image: Image) -> None:
     edge, beats = site.edges[0], 30
     site.publish(image("metronome"), "wk-metronome")
+    site.publish(image("hello"), "wk-asked")
     with Client(edge.url) as client:
         first = client.get("/~service/wk-metronome/idle?beats=1")
         assert (first.status, first.error) == (200, ""), first.headers
-        await_report(edge)
+        await_report(edge, client)
         before = metrics(edge)["wakeups"]
         answer = client.get(f"/~service/wk-metronome/idle?beats={beats}")
         waited = int(answer.body.split()[-2])
-    await_report(edge)
+        await_report(edge, client)
     woken = metrics(edge)["wakeups"] - before
     assert waited - 1 <= woken <= waited, "a deadline that passes on the way into IDLE wakes nobody"

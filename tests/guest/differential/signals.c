@@ -355,7 +355,7 @@ CASE(alarms) {
 
 CASE(timers_by_descriptor) {
     uint64_t times;
-    struct itimerspec spec = {.it_value = {0, 4000000}}, now;
+    struct itimerspec spec = {.it_value = {0, 100000000}}, now;
     int file = TRY(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
     TRY(read(file, &times, 8));
     TRY(timerfd_settime(file, 0, &spec, NULL));
