@@ -1,7 +1,9 @@
 """Does a machine without work cost nothing? The kernel counts wake-ups of the process, the worker those of machines."""
 
 import json
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +17,7 @@ from tests.support.edges import admin, eventually, metrics
 Image = Callable[..., Path]
 MACHINES = 12
 QUIET_S = 2.0  # looked at; an idle edge's workers are expected to sleep through it
+LATE_S = 1.5  # more than `edge.supervisor.upkeep` has between two looks
 
 
 def worker(edge: Server) -> dict[str, int]:
@@ -66,6 +69,27 @@ def test_machines_without_work_do_not_wake_their_worker(own_site: Site) -> None:
 
     eventually(quiet, f"{QUIET_S} s without a wake-up of a worker with {MACHINES} idle machines")
     assert metrics(edge)["wakeups"] == 0
+
+
+def test_work_before_a_late_look_is_reported(own_site: Site) -> None:
+    """The supervisor is held up for longer than it is between two looks; nothing else is asked of the worker."""
+    edge = own_site.edges[0]
+    [name] = own_site.world(example("hello"), 1, "late")
+
+    def at_rest() -> bool:
+        before = worker(edge)
+        time.sleep(QUIET_S)
+        return worker(edge) == before
+
+    with Client(edge.url) as client:
+        assert client.get(f"/~service/{name}/").status == 200
+        eventually(at_rest, "all that was done is reported")
+        rests = worker(edge).get("rests")
+        assert client.get(f"/~service/{name}/").status == 200
+        os.kill(edge.pid, signal.SIGSTOP)
+        time.sleep(LATE_S)
+        os.kill(edge.pid, signal.SIGCONT)
+    eventually(partial(has_reported, edge, rests), "the worker reports")
 
 
 def test_a_machine_that_ticks_is_woken_once_for_each_deadline(site: Site, image: Image) -> None:
