@@ -32,6 +32,7 @@ from vmimage.errors import OperatorError
 from vmimage.sizes import format_size
 
 MEMORY_SHARE: Final = 0.9  # of the machine: an edge needs more than its budget, for workers and connections
+_POP: Final = "see docs/how-to/run-edges-as-a-pop.md"
 _CGROUP: Final = Path("/proc/self/cgroup")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -96,9 +97,6 @@ def _peers(config: EdgeConfig) -> Iterator[Finding]:
         yield Finding("peers", "warn", "nobody says who they are", f"give peers or edge_token: {_POP}")
     if config.share != "images" and not config.peer_listen:
         yield Finding("share", "warn", f"{config.share}, with nobody", f"give peer_listen: {_POP}")
-
-
-_POP: Final = "see docs/how-to/run-edges-as-a-pop.md"
 
 
 def _traces(config: EdgeConfig) -> Finding:

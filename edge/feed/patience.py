@@ -1,4 +1,4 @@
-"""How much of what counts for nothing an edge takes from a source of events before it leaves it: pure, without a clock.
+"""How much of what counts for nothing an edge takes from a source of events before it leaves it. The clock is given.
 
 To find that an event is forged costs a check of a signature, some 0.14 ms (measured); a source that sends nothing else
 would have the edge do that for ever. Events that are known already cost the same, and a bus that repeats is no fault:

@@ -13,10 +13,9 @@ from typing import Any, Final, NamedTuple
 from edge.peers.placement import Loads, Member, Owners
 from vmimage.errors import OperatorError
 from vmimage.manifest import is_name
-from vmimage.membership import WEIGHT_MAX, is_weight
+from vmimage.membership import MEMBERS_MAX, WEIGHT_MAX, is_weight
 
 FILE_MAX: Final = 512 << 10  # bytes of a list
-MEMBERS_MAX: Final = 1000
 _ADDRESS: Final = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[1-9][0-9]{0,4}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NEEDED: Final = {"id", "pop", "peer", "sha256"}

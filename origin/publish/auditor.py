@@ -38,7 +38,7 @@ from vmimage.trust import follow, verify_top
 
 RECENT: Final = 1000  # entries whose hashes are remembered: whoever serves an older snapshot is rolled back
 BUNDLES_AT_ONCE: Final = 8
-LOOK_S: Final = 600.0  # for one look; a log of a million entries, seen for the first time, takes some thirty
+LOOK_S: Final = 600.0  # for one look, however much it has to read
 UNREACHABLE: Final = "unreachable"
 
 _Requests = Generator[Sequence[Request], Sequence[Response], "Look"]

@@ -31,6 +31,7 @@ from origin.publish.renew import Plan, renew
 from origin.registry.roles import Online
 from origin.registry.store import Store
 from origin.storage.memory import Memory
+from tests.support.serving import serving
 from tests.support.synthetic import NOW, TOKEN, Keys, publication, running_origin
 from vmimage.checkpoint import Checkpoint, Entry, parse_entry, sign_checkpoint
 from vmimage.errors import OperatorError, VerificationError
@@ -332,15 +333,9 @@ def _dripping() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            over.set()
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        yield url
+        over.set()
 
 
 def test_the_command_ends_with_1_where_somebody_was_lied_to(

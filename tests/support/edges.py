@@ -1,5 +1,6 @@
 """What the tests of an edge share: its metrics, its raw socket, and a wait for what it will do by itself."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -50,3 +51,14 @@ def eventually(happened: Callable[[], bool], what: str) -> None:
     while not happened():
         assert time.monotonic() < deadline, f"{what}: not in {PATIENCE_S} s"
         time.sleep(0.02)
+
+
+async def until(happened: Callable[[], bool], what: str) -> None:
+    """The same in a loop, whose other tasks go on.
+
+    :raises AssertionError: not in PATIENCE_S.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, f"{what}: not in {PATIENCE_S} s"
+        await asyncio.sleep(0.01)

@@ -15,10 +15,9 @@ from edge.access import outputs, writer
 from edge.access.outputs import PIPE_BYTES, Descriptor, File, Output, Stream
 from edge.access.writer import Way, Writer
 from edge.common.counters import Counters
+from tests.support.edges import PATIENCE_S, until
 from vmimage.errors import OperatorError
 
-PATIENCE_S = 20.0
-LOOK_S = 0.01
 SIZE = 1000  # bytes that each line is said to keep in memory
 
 
@@ -42,14 +41,6 @@ class Log:
     @property
     def lost(self) -> int:
         return sum(self.counters.access_log_lost.values())
-
-
-async def until(happened: Callable[[], bool], what: str) -> None:
-    for _ in range(round(PATIENCE_S / LOOK_S)):
-        if happened():
-            return
-        await asyncio.sleep(LOOK_S)
-    raise AssertionError(f"{what}: not in {PATIENCE_S} s")
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:

@@ -1,9 +1,8 @@
 """Does an operator learn which bucket, what failed and what to do, whatever a store of S3 answers?"""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -11,6 +10,7 @@ from origin.storage.blobs import NoAnswer
 from origin.storage.bucket_errors import explained, name_of
 from origin.storage.opening import open_store
 from origin.storage.s3 import S3
+from tests.support.serving import serving
 from vmimage.errors import OperatorError
 
 SET = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
@@ -34,14 +34,8 @@ def answering(status: int, code: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Nothing is said."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Store) as url:
+        yield url
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ The origin is real, with its log, its catalogue and its signatures; only the bus
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edge.feed.patience import REFUSED_MAX, REPEATED, Patience
 from edge.feed.sse import HttpLog, SseFeed
 from edge.model.heard import Heard
 from origin.storage.memory import Memory
+from tests.support.edges import until
 from tests.support.fleet import FleetOrigin, fleet_origin
 from vmimage import sse
 from vmimage.canonical import canonical_json
@@ -269,14 +270,6 @@ async def listening(hostile: Hostile) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")
-
-
 def forged(origin: FleetOrigin, seq: int) -> bytes:
     body = {"purges": [Purge("all").to_json()]}
     return sign_event(Event(origin.feed.log.origin, seq, "purge", body, 0), CryptoSigner.generate_ed25519())
@@ -288,9 +281,9 @@ def test_a_source_of_forged_events_is_left_for_the_next_one(tmp_path: Path, capl
         async with listening(hostile) as url, edge_of(origin, tmp_path / "edge", [url, origin.url]) as edge:
             await edge.look()
             tasks = [asyncio.create_task(each()) for each in (edge.follower.listen, edge.follower.work)]
-            await until(lambda: len(origin.feed.relay) > 0)
+            await until(lambda: len(origin.feed.relay) > 0, "it follows the next source")
             await asyncio.to_thread(purge, origin, "a")
-            await until(lambda: edge.heard.applied == 1)
+            await until(lambda: edge.heard.applied == 1, "the event is applied")
             assert edge.purges == {"all": 1, "tag": 1}
             assert edge.counters.feed_events["refused"] == REFUSED_MAX * hostile.opened
             for task in tasks:

@@ -1,13 +1,14 @@
 """Who follows a feed: is nothing missed between the log and what comes, and what may one cost who does not read?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 
 from edge.feed.relay import WAITING_MAX, Numbered, Relay
+from tests.support.edges import until
 from vmimage.sse import Frame, Reader
 
 
@@ -49,14 +50,6 @@ async def serving(relay: Relay) -> AsyncIterator[tuple[str, aiohttp.ClientSessio
             yield f"http://127.0.0.1:{runner.addresses[0][1]}", session
     finally:
         await runner.cleanup()
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if happened():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 async def frames(response: aiohttp.ClientResponse, reader: Reader, count: int) -> list[Frame]:
@@ -175,7 +168,7 @@ def test_who_does_not_read_is_dropped_and_others_go_on() -> None:
             idle_reader, idle = await asyncio.open_connection(host, int(port), limit=1)
             idle.write(b"GET /feed HTTP/1.1\r\nHost: x\r\n\r\n")
             async with session.get(f"{url}/feed") as response:
-                await until(lambda: len(relay) == 2)
+                await until(lambda: len(relay) == 2, "two follow")
                 reader, got = Reader(1 << 20), list[Frame]()
                 for _ in range(400):
                     events.add(relay, b"x" * (WAITING_MAX // 4))
