@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from libos.runtimes import LANGUAGES, Language, language_of
-from libos.toolchain.build import HERE, compile_guest, libos_elf
+from libos.toolchain.build import HERE, compile_guest, libos_elf, run_tool
 from libos.toolchain.compile_linux import compile_linux
 from libos.toolchain.packages import cache_folder
 from origin.bake.elf import parse_program
@@ -186,3 +186,24 @@ def test_a_linux_program_is_the_same_wherever_its_source_is_and_whoever_compiles
         built.append(parse_program(compile_linux([folder / "one.c"], include=[folder])).segments)
     assert built[0] == built[1]
     assert not any(str(tmp_path).encode() in segment.data for segment in built[0])
+
+
+def test_the_compiler_is_asked_once(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[str] = []
+
+    def count(command: Sequence[str], what: str, *timeout_s: int) -> None:
+        commands.append(what)
+        run_tool(command, what, *timeout_s)
+
+    monkeypatch.setattr("libos.toolchain.build.run_tool", count)
+    hello = (HERE / "examples" / "hello.c").read_text()
+    source = tmp_path / "once.c"
+    source.write_text(hello)
+    first = compile_guest(source)
+    assert commands.count("once.c") == commands.count("link") == 1
+    commands.clear()
+    assert compile_guest(source) == first
+    assert commands == []
+    source.write_text(hello.replace("hello", "hullo"))
+    assert compile_guest(source) != first
+    assert commands.count("once.c") == 1
