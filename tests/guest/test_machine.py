@@ -9,7 +9,7 @@ import pytest
 from edge.vmm.machine.machine import Idle, Runnable
 from edge.vmm.shells.shell import Shell
 from edge.vmm.turns.watchdog import watchdog
-from tests.support.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
+from tests.support.guests import ENGINE, EXAMPLES, PROGRAMS, RUNS_MAX, Guest, bake, baker, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
 from vmimage.snapshot import decode
@@ -283,6 +283,7 @@ def test_requests_that_ride_together_do_not_pay_for_each_other() -> None:
     limit_ms = max(4, 6 * max(costs) // 1_000_000)
     guest = Guest(image_of(EXAMPLES / "hog.c"), cpu_ms=limit_ms)
     streams = [guest.send("/touch?mib=8") for _ in range(20)]
+    guest.runs_max = 100 * RUNS_MAX  # turns are short, and an emulated processor gets little done in one
     with watchdog().watching(guest.shell.engine):
         guest.run()
     watchdog().rest()

@@ -125,6 +125,8 @@ class Bounds(TypedDict, total=False):
 class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
+    runs_max = RUNS_MAX
+
     def __init__(
         self,
         image: Image,
@@ -174,7 +176,7 @@ class Guest:
 
     def run(self, *, credit: bool = True) -> None:
         """Run until the guest idles; return credit for what it sends when `credit` says so."""
-        for _ in range(RUNS_MAX):
+        for _ in range(self.runs_max):
             outcome = self.machine.run()
             given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:
