@@ -19,6 +19,7 @@ from edge.catalogue.kept import kept_expiries
 from edge.compiled import interpreter
 from edge.compiled.finder import Found, install
 from edge.vmm.engines.kvm_facts import GUARDS, KvmFacts
+from edge.vmm.memory.page_sets import IN_C
 from vmimage.errors import VerificationError
 from vmimage.renewal import ended, ending
 
@@ -29,6 +30,7 @@ State = Literal["ok", "warn", "fail"]
 DESCRIPTORS_WANTED: Final = 4096  # sockets of clients, a memfd an image, two sockets a worker
 SLOW_PYTHON: Final = "one built with --enable-optimizations takes a tenth less for a request (docs/performance.md)"
 FAST: Final = "make fast compiles them, for a third less CPU a request"
+PAGE_LOOPS: Final = "install the project again where there is a C compiler (CC): opening and parking take less then"
 MEMORY_WANTED_BYTES: Final = 512 << 20
 
 
@@ -81,6 +83,7 @@ def _python() -> Iterator[Finding]:
         "python", "ok" if new_enough else "fail", python, SLOW_PYTHON if python.endswith("without PGO") else ""
     )
     yield from about_modules(install())
+    yield about_page_loops(IN_C)
     try:
         yield Finding("uvloop", "ok", version("uvloop"))
     except Exception as error:
@@ -91,6 +94,13 @@ def about_modules(found: Found) -> Iterator[Finding]:
     """Whether the hot modules run compiled."""
     fix = {"plain": FAST, "stale": f"{FAST}; or delete build/fast", "compiled": ""}[found.kind]
     yield Finding("modules", "warn" if found.kind == "stale" else "ok", interpreter.modules(found), fix)
+
+
+def about_page_loops(in_c: bool) -> Finding:
+    """Whether the loops over machines' pages were built when the package was installed."""
+    if in_c:
+        return Finding("page loops", "ok", "in C")
+    return Finding("page loops", "warn", "with numpy, some ten times slower", PAGE_LOOPS)
 
 
 def _kernel() -> Iterator[Finding]:

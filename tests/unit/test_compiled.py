@@ -10,7 +10,7 @@ import pytest
 from edge.compiled import finder, interpreter
 from edge.compiled.build import module_of
 from edge.compiled.table import GROUP, MODULES
-from edge.doctor import about_modules
+from edge.doctor import about_modules, about_page_loops
 
 HERE = Path(finder.__file__).resolve().parents[2]
 SUFFIX = "cpython-311-x86_64-linux-gnu.so"
@@ -120,6 +120,8 @@ def test_an_operator_is_told_what_runs() -> None:
     assert (stale.state, "make fast" in stale.fix) == ("warn", True)
     assert (plain.state, "make fast" in plain.fix) == ("ok", True)
     assert (compiled.state, compiled.fix) == ("ok", "")
+    loops = [about_page_loops(in_c) for in_c in (True, False)]
+    assert [(loop.state, "C compiler" in loop.fix) for loop in loops] == [("ok", False), ("warn", True)]
 
 
 # A coroutine of a compiled module in each way of not coming to its end, and then a collection of garbage.
