@@ -38,10 +38,11 @@ LIMIT_S: Final = 40 * 60
 SLOWER: Final = 20  # than outside, for pytest's limit of a test: emulation of code, and of page tables twice
 SITE: Final = "site-packages"
 PYTEST: Final = ("-p", "no:cacheprovider", "--color=no", "-p", "pytest_timeout")
-# Parts of names. Timers that are fine beside the length of a slice, and Linux programs within a limit of CPU time: an
-# emulated processor does too little; files stand for all themes of Linux calls. Programs that need tools to be built.
+# Parts of names. Timers that are fine beside the length of a slice, Linux programs within a limit of CPU time, and what
+# turns cost that are cut into many: an emulated processor does too little; files stand for all themes of Linux calls.
+# Programs that need tools to be built.
 NOT_HERE: Final = (
-    *("timer_is_as_fine", "waiting_on_a_timer", "time_used_counts_on", "airports"),
+    *("timer_is_as_fine", "waiting_on_a_timer", "time_used_counts_on", "ride_together", "airports"),
     *(
         "kvm-memory",
         "kvm-threads",
