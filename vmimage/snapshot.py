@@ -9,15 +9,17 @@ Record: one zstd frame with its content size, over
     512 bytes: the FXSAVE area (Intel SDM volume 1, section 10.5), 64-bit form
     device state, see `DeviceState`
     u32 page count n, u32 zero, n x u32 page numbers (strictly increasing, padded to 8 bytes), n x 4096 bytes XOR
-That is version 2. In version 3 the zero is the size of what follows the pages: the requests that are open in the
-machine, see `vmimage.requests`. Such a record goes from one machine to another and is never kept: a parser asks for it.
+That is version 2, of images. Version 4, of machines, has the pages packed, see `vmimage.pages.PackedPages`: n x 64
+bytes of masks, then the words. Its zero may be the size of what follows the pages: the requests that are open in the
+machine, see `vmimage.requests`. With them a record goes from one machine to another and is never kept: a parser asks
+for it.
 Everything is little-endian. A parser of records must assume a hostile writer: a worker parses what its guests made.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import zstandard
@@ -25,12 +27,13 @@ import zstandard
 from vmimage import abi, requests
 from vmimage.compression import WINDOW_MAX, content_size, unpack
 from vmimage.errors import FormatError
-from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages
+from vmimage.pages import MASK_BYTES, MASK_WORDS, WORDS_PER_PAGE, PackedPages, PageNos, Pages
+from vmimage.pages import unpack as unpack_pages
 from vmimage.requests import REQUESTS_MAX, OpenRequests
 
 MAGIC: Final = 0x4E534B4E
 VERSION: Final = 2
-LIVE_VERSION: Final = 3  # with open requests
+PACKED_VERSION: Final = 4  # 3 had open requests behind rows of pages, and was never kept
 FXSAVE_SIZE: Final = 512
 GPR_COUNT: Final = 16
 SLICE_PAGES: Final = 256  # of `Slices`: 1 MiB at a time, large against the cost of a call, small against any budget
@@ -128,18 +131,31 @@ class ProgramPlace:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A machine's state; `pages` are XOR differences against the reference that the record's user knows."""
+    """A machine's state; `pages` are XOR differences against the reference that the record's user knows.
+
+    Those of an image are rows, those of a machine packed. Only a machine's has `requests`, where it was captured while
+    it served.
+    """
 
     registers: Registers
     devices: DeviceState
     page_nos: PageNos = field(repr=False)
-    pages: Pages = field(repr=False)
-    requests: OpenRequests | None = None  # of a machine that was captured while it served
+    pages: Pages | PackedPages = field(repr=False)
+    requests: OpenRequests | None = None
+
+    @property
+    def rows(self) -> Pages:
+        """The pages as rows."""
+        return unpack_pages(self.pages) if isinstance(self.pages, PackedPages) else self.pages
 
 
 def record_size(page_count: int) -> int:
-    """Size in bytes of an uncompressed record of that many pages."""
-    return _FIXED + (page_count * 4 + 7 & ~7) + page_count * abi.PAGE_SIZE
+    """Size in bytes of an uncompressed record of version 2 of that many pages."""
+    return _pages_start(page_count) + page_count * abi.PAGE_SIZE
+
+
+def _pages_start(page_count: int) -> int:
+    return _FIXED + (page_count * 4 + 7 & ~7)
 
 
 def encode(snapshot: Snapshot, *, level: int = 3, zstd: Zstd | None = None) -> bytes:
@@ -147,10 +163,15 @@ def encode(snapshot: Snapshot, *, level: int = 3, zstd: Zstd | None = None) -> b
     r, d = snapshot.registers, snapshot.devices
     count = len(snapshot.page_nos)
     numbers = snapshot.page_nos.astype("<u4").tobytes()
-    opened = b"" if snapshot.requests is None else requests.encode(snapshot.requests)
+    pages, opened = snapshot.pages, b""
+    packed = isinstance(pages, PackedPages)
+    if snapshot.requests is not None:
+        if not packed:
+            raise ValueError("packed pages expected in the state of a machine that serves")
+        opened = requests.encode(snapshot.requests)
     raw = b"".join(
         (
-            _HEADER.pack(MAGIC, LIVE_VERSION if opened else VERSION),
+            _HEADER.pack(MAGIC, PACKED_VERSION if packed else VERSION),
             _REGISTERS.pack(*r.gpr, r.rip, r.rflags, r.fs_base, r.gs_base, r.fxsave),
             _DEVICES.pack(
                 d.in_head,
@@ -170,7 +191,7 @@ def encode(snapshot: Snapshot, *, level: int = 3, zstd: Zstd | None = None) -> b
             ),
             _COUNT.pack(count, len(opened)),
             numbers.ljust(len(numbers) + 7 & ~7, b"\0"),
-            np.ascontiguousarray(snapshot.pages).data,
+            *(np.ascontiguousarray(part).data for part in (pages if isinstance(pages, PackedPages) else (pages,))),
             opened,
         )
     )
@@ -184,35 +205,57 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd |
     :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
-    limit = record_size(memory_bytes // abi.PAGE_SIZE) + REQUESTS_MAX * live
+    limit = _size_max(memory_bytes) + REQUESTS_MAX * live
     raw = unpack("record", record, limit, decompressor=zstd.decompressor if zstd is not None else None)
-    registers, devices, count, opened_bytes = _parse_fixed(raw, len(raw), memory_bytes, live=live)
-    pages_end = record_size(count)
-    page_nos = _parse_page_nos(raw, _FIXED, count, memory_bytes)
-    words, start = count * WORDS_PER_PAGE, pages_end - count * abi.PAGE_SIZE
-    pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(count, WORDS_PER_PAGE)
-    opened = requests.decode(raw[pages_end:]) if opened_bytes else None
-    return Snapshot(registers, devices, page_nos, pages, opened)
+    fixed = _parse_fixed(raw, len(raw), memory_bytes, live=live)
+    page_nos = _parse_page_nos(raw, _FIXED, fixed.page_count, memory_bytes)
+    start, end = _pages_start(fixed.page_count), len(raw) - fixed.opened_bytes
+    pages: Pages | PackedPages
+    if fixed.packed:
+        pages = _parse_packed(raw, start, end, fixed.page_count)
+    else:
+        words = fixed.page_count * WORDS_PER_PAGE
+        pages = np.frombuffer(raw, dtype="<u8", count=words, offset=start).reshape(fixed.page_count, WORDS_PER_PAGE)
+    opened = requests.decode(raw[end:]) if fixed.opened_bytes else None
+    return Snapshot(fixed.registers, fixed.devices, page_nos, pages, opened)
+
+
+def _size_max(memory_bytes: int) -> int:
+    """Of what a record without open requests holds: all pages, and none with a zero in it."""
+    page_count = memory_bytes // abi.PAGE_SIZE
+    return record_size(page_count) + page_count * MASK_BYTES
+
+
+def _parse_packed(raw: bytes, start: int, end: int, count: int) -> PackedPages:
+    """:raises FormatError: there are not as many words as the masks say."""
+    at = start + count * MASK_BYTES
+    word_count = int.from_bytes(memoryview(raw)[start:at], "little").bit_count()
+    if end - at != word_count * 8:
+        raise FormatError(f"record: {word_count} words by their masks expected, got {end - at} bytes")
+    masks = np.frombuffer(raw, dtype="<u8", count=count * MASK_WORDS, offset=start).reshape(count, MASK_WORDS)
+    return PackedPages(masks, np.frombuffer(raw, dtype="<u8", count=word_count, offset=at))
 
 
 class Slices:
     """A record that is parsed without ever being in memory whole: first what is before the pages, then the pages.
 
-    Iterate once, for (page numbers, pages) of `SLICE_PAGES` each. What is held is a slice, the page numbers and the
-    window of the zstd frame, which is no more than its content.
+    Iterate once, for (page numbers, pages) of `SLICE_PAGES` each, as rows; of a record of version 2, as images have.
+    What is held is a slice, the page numbers and the window of the zstd frame, which is no more than its content.
     """
 
     def __init__(self, record: bytes, *, memory_bytes: int) -> None:
         """:raises FormatError: as `decode`, but for what is wrong with the pages, which shows when they are read."""
-        size = content_size("record", record, record_size(memory_bytes // abi.PAGE_SIZE))
+        size = content_size("record", record, _size_max(memory_bytes))
         context = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
         self._source = context.stream_reader(record, read_across_frames=True)  # so that what follows the frame shows
-        fixed = self._read(_FIXED)
-        self.registers, self.devices, count, _ = _parse_fixed(fixed, size, memory_bytes, live=False)
-        self.page_nos = _parse_page_nos(self._read(count * 4 + 7 & ~7), 0, count, memory_bytes)
+        fixed = _parse_fixed(self._read(_FIXED), size, memory_bytes, live=False)
+        self.registers, self.devices, self._packed = fixed.registers, fixed.devices, fixed.packed
+        self.page_nos = _parse_page_nos(self._read(fixed.page_count * 4 + 7 & ~7), 0, fixed.page_count, memory_bytes)
 
     def __iter__(self) -> Iterator[tuple[PageNos, Pages]]:
-        """:raises FormatError: the frame is damaged, or something follows it."""
+        """:raises FormatError: the frame is damaged, something follows it, or it is a machine's."""
+        if self._packed:
+            raise FormatError(f"record: version {VERSION} expected, got {PACKED_VERSION}")
         for start in range(0, len(self.page_nos), SLICE_PAGES):
             numbers = self.page_nos[start : start + SLICE_PAGES]
             raw = self._read(len(numbers) * abi.PAGE_SIZE)
@@ -230,8 +273,18 @@ class Slices:
         return data
 
 
-def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> tuple[Registers, DeviceState, int, int]:
-    """What is before the page numbers: registers, devices, number of pages, bytes of open requests.
+class _Fixed(NamedTuple):
+    """What is before the page numbers."""
+
+    registers: Registers
+    devices: DeviceState
+    page_count: int
+    packed: bool
+    opened_bytes: int  # of open requests
+
+
+def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> _Fixed:
+    """What is before the page numbers.
 
     :param raw: at least the first `_FIXED` bytes of a record of `size` bytes.
     :raises FormatError: see `decode`.
@@ -239,19 +292,23 @@ def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> tup
     if len(raw) < _FIXED:
         raise FormatError(f"record: at least {_FIXED} bytes expected, got {len(raw)}")
     magic, version = _HEADER.unpack_from(raw, 0)
-    if magic != MAGIC or version not in (VERSION, LIVE_VERSION):
-        raise FormatError(f"record: magic {MAGIC:#x} version {VERSION} expected, got {magic:#x} version {version}")
-    if version == LIVE_VERSION and not live:
-        raise FormatError("record: no open requests expected in what is kept")
+    if magic != MAGIC or version not in (VERSION, PACKED_VERSION):
+        raise FormatError(
+            f"record: magic {MAGIC:#x} version {VERSION} or {PACKED_VERSION} expected, got {magic:#x} version {version}"
+        )
     *cpu, fxsave = _REGISTERS.unpack_from(raw, _HEADER.size)
     registers = Registers(tuple(cpu[:16]), cpu[16], cpu[17], cpu[18], cpu[19], fxsave)
     _check_registers(registers)
     devices = _decode_devices(_DEVICES.unpack_from(raw, _HEADER.size + _REGISTERS.size))
     count, opened_bytes = _COUNT.unpack_from(raw, _FIXED - _COUNT.size)
-    fits = size == record_size(count) + opened_bytes and bool(opened_bytes) == (version == LIVE_VERSION)
+    packed = version == PACKED_VERSION
+    if opened_bytes and not (live and packed):
+        raise FormatError("record: no open requests expected in what is kept")
+    least = _pages_start(count) + (MASK_BYTES if packed else abi.PAGE_SIZE) * count + opened_bytes
+    fits = least <= size if packed else least == size
     if count > memory_bytes // abi.PAGE_SIZE or not fits:
         raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {size} bytes")
-    return registers, devices, count, opened_bytes
+    return _Fixed(registers, devices, count, packed, opened_bytes)
 
 
 def _parse_page_nos(raw: bytes, offset: int, count: int, memory_bytes: int) -> PageNos:

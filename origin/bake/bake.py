@@ -90,7 +90,7 @@ class Baker:
         """What a program's bake starts from: the base's registers over the base's memory; and a shell of it."""
         manifest = self.base.manifest
         state = snapshot.decode(self.base.blobs[manifest.snapshot.digest], memory_bytes=manifest.memory_bytes)
-        base = BaseMemory(base_memfd(state.page_nos, state.pages))
+        base = BaseMemory(base_memfd(state.page_nos, state.rows))
         start = snapshot.encode(Snapshot(state.registers, state.devices, *no_pages()))
         return start, Shell(base, self._memory_bytes)
 

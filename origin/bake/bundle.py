@@ -48,6 +48,7 @@ def bundle_of(
     :param state: the machine's, as a difference from that base.
     :param names: symbols, encoded as in `vmimage.symbols`.
     """
+    state = replace(state, pages=state.rows)
     record = snapshot.encode(state, level=BASE_LEVEL if kind == "base" else IMAGE_LEVEL)
     manifest = ImageManifest(
         name=name,

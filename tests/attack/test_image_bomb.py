@@ -192,7 +192,7 @@ def test_what_was_prepared_is_what_the_base_and_the_record_say() -> None:
     record = baker().base.blobs[baker().base.manifest.snapshot.digest]
     state = snapshot.decode(record, memory_bytes=baker().base.manifest.memory_bytes)
     assert base.pages is not None
-    assert np.array_equal(base.pages[state.page_nos], state.pages)
+    assert np.array_equal(base.pages[state.page_nos], state.rows)
     assert _prepared(honest(), base).manifest == honest().manifest
     wrong = replace(honest().manifest, pages_digest="sha256:" + "0" * 64)
     with pytest.raises(VerificationError, match="0000 expected"):

@@ -80,7 +80,7 @@ def test_no_record_holds_their_pages_and_a_restored_machine_has_those_of_now(she
     state = guest.machine.capture()
     pages = range(abi.ENV_ADDRESS // abi.PAGE_SIZE, (abi.ENV_ADDRESS + abi.ENV_SIZE) // abi.PAGE_SIZE)
     assert not set(state.page_nos.tolist()) & set(pages)
-    assert VALUE not in state.pages.tobytes()
+    assert VALUE not in state.rows.tobytes()
     record = snapshot.encode(state)
     for secrets, body in ((b"COLOUR=new\0", b"new\n"), (b"", b"no such setting\n")):
         assert Guest(image, shell=shell, parked=record, secrets=secrets).get("/COLOUR").body == body
@@ -94,7 +94,7 @@ def crafted(environment: bytes) -> Image:
     pages = np.frombuffer(environment.ljust(abi.ENV_SIZE, b"\0"), dtype=np.uint64).reshape(-1, abi.PAGE_SIZE // 8)
     others = (state.page_nos < first) | (state.page_nos >= first + len(pages))
     numbers = np.concatenate([state.page_nos[others], np.arange(first, first + len(pages), dtype=np.uint32)])
-    contents = np.concatenate([state.pages[others], pages])  # the base has zeros there
+    contents = np.concatenate([state.rows[others], pages])  # the base has zeros there
     order = np.argsort(numbers)
     record = snapshot.encode(replace(state, page_nos=numbers[order], pages=contents[order]))
     return Image(image.base, image.template, record)

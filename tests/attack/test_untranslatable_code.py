@@ -57,7 +57,7 @@ def rewritten(path: Path, old: bytes, new: bytes) -> Path:
         snapshot.decode(each.blobs[each.manifest.snapshot.digest], memory_bytes=each.manifest.memory_bytes)
         for each in (base, image)
     )
-    data = state.pages.tobytes()  # the base has nothing where programs are, so the difference is the program
+    data = state.rows.tobytes()  # the base has nothing where programs are, so the difference is the program
     assert data.count(old) == 1
     pages = page_view(data.replace(old, new))
     contents = pages.copy()

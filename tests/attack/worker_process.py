@@ -62,7 +62,7 @@ class SandboxedWorker:
         state = snapshot.decode(
             bundle.blobs[bundle.manifest.snapshot.digest], memory_bytes=bundle.manifest.memory_bytes
         )
-        self._image(1, None, bundle, base_memfd(state.page_nos, state.pages))
+        self._image(1, None, bundle, base_memfd(state.page_nos, state.rows))
 
     def _image(self, number: int, base: int | None, bundle: ImageBundle, memfd: int) -> None:
         manifest, size = bundle.manifest, os.fstat(memfd).st_size

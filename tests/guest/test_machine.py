@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from edge.vmm.machine.machine import Idle, Runnable
 from edge.vmm.shells.shell import Shell
 from edge.vmm.turns.watchdog import watchdog
-from tests.support.guests import ENGINE, EXAMPLES, PROGRAMS, RUNS_MAX, Guest, bake, baker, image_of, load
+from tests.support.guests import ENGINE, EXAMPLES, PROGRAMS, Guest, bake, baker, image_of, load
 from vmimage import abi, snapshot
 from vmimage.errors import GuestFault, OutOfMemory, OutOfTime, OutputTooLarge
+from vmimage.pages import PackedPages
 from vmimage.snapshot import decode
 
 HELLO, CLOCK, ECHO = EXAMPLES / "hello.c", EXAMPLES / "clock.c", EXAMPLES / "echo.c"
@@ -282,8 +284,7 @@ def test_requests_that_ride_together_do_not_pay_for_each_other() -> None:
         costs.append(guest.machine.virtual_ns - before_ns)
     limit_ms = max(4, 6 * max(costs) // 1_000_000)
     guest = Guest(image_of(EXAMPLES / "hog.c"), cpu_ms=limit_ms)
-    streams = [guest.send("/touch?mib=8") for _ in range(20)]
-    guest.runs_max = 100 * RUNS_MAX  # turns are short, and an emulated processor gets little done in one
+    streams = [guest.send("/touch?mib=8") for _ in range(60)]
     with watchdog().watching(guest.shell.engine):
         guest.run()
     watchdog().rest()
@@ -315,6 +316,21 @@ def test_an_idle_machine_asks_for_no_wake_up() -> None:
     guest = Guest(image_of(HELLO))
     guest.get()
     assert guest.machine.run() == Idle(None)
+
+
+def test_pages_are_held_without_their_zeros_and_read_with_them() -> None:
+    """An image's, decoded, and a machine's; a record of an earlier edge has them all."""
+    image = image_of(HELLO)
+    guest = Guest(image)
+    guest.get()
+    captured = guest.machine.capture()
+    for state in (image.snapshot(), captured):
+        assert isinstance(state.pages, PackedPages)
+        assert 0 < state.pages.nbytes < state.rows.nbytes
+    earlier = snapshot.encode(replace(captured, pages=captured.rows))
+    for record in (snapshot.encode(captured), earlier):
+        assert b"request 2" in Guest(image, parked=record).get().body
+    assert len(snapshot.encode(captured)) < len(earlier)
 
 
 def test_a_reset_machine_is_fresh_every_time() -> None:

@@ -33,7 +33,7 @@ def built(template: str, folder: Path) -> Image:
     )
     manifest = image.manifest
     return Image(
-        BaseMemory(base_memfd(state.page_nos, state.pages)),
+        BaseMemory(base_memfd(state.page_nos, state.rows)),
         page_template(manifest.regions, manifest.memory_bytes),
         image.blobs[manifest.snapshot.digest],
     )

@@ -42,7 +42,7 @@ def base_memory() -> BaseMemory:
     bundle = baker().base
     record = bundle.blobs[bundle.manifest.snapshot.digest]
     state = snapshot.decode(record, memory_bytes=bundle.manifest.memory_bytes)
-    return BaseMemory(base_memfd(state.page_nos, state.pages))
+    return BaseMemory(base_memfd(state.page_nos, state.rows))
 
 
 @cache
@@ -125,8 +125,6 @@ class Bounds(TypedDict, total=False):
 class Guest:
     """A machine in a shell of its own, and an edge's side of its gate."""
 
-    runs_max = RUNS_MAX
-
     def __init__(
         self,
         image: Image,
@@ -176,7 +174,7 @@ class Guest:
 
     def run(self, *, credit: bool = True) -> None:
         """Run until the guest idles; return credit for what it sends when `credit` says so."""
-        for _ in range(self.runs_max):
+        for _ in range(RUNS_MAX):
             outcome = self.machine.run()
             given = self.collect(credit)
             if isinstance(outcome, Idle) and not given:

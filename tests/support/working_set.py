@@ -55,7 +55,7 @@ def told(name: str, base: ImageBundle, touched: Collection[int]) -> str:
     record = base.blobs[base.manifest.snapshot.digest]
     state = snapshot.decode(record, memory_bytes=base.manifest.memory_bytes)
     mine = [place for place, number in enumerate(state.page_nos) if int(number) in touched]
-    size = len(zstandard.ZstdCompressor(level=LEVEL).compress(state.pages[mine].tobytes()))
+    size = len(zstandard.ZstdCompressor(level=LEVEL).compress(state.rows[mine].tobytes()))
     return f"{name}: {len(mine)} of {len(state.page_nos)} pages of its base, {size:,} of {len(record):,} bytes"
 
 

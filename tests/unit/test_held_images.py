@@ -42,3 +42,6 @@ def test_the_bytes_held_are_those_of_the_records_that_are_here(held: HeldImages)
             held.take(NewImage(number, Layout("derived", BASE, 8 << 20, REGIONS, 0), bytes(sizes[number])))
         assert held.held_bytes() == sum(sizes.values())
         assert len(held) == 1 + len(sizes)
+        assert held.bases() == 1
+    held.drop(BASE)
+    assert held.bases() == 0

@@ -1,14 +1,17 @@
 """Do the loops in C find, put back and compare the same pages as those in numpy, and refuse what is not inside?"""
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edge.vmm.memory import page_sets
 from edge.vmm.memory.entry_bits import DIRTY, PRESENT, WRITABLE
 from edge.vmm.memory.page_sets import Layers, PageNos, Pages
-from vmimage.pages import WORDS_PER_PAGE
+from vmimage.pages import MASK_WORDS, WORDS_PER_PAGE, PackedPages, pack, unpack
 
 native = pytest.importorskip("edge.vmm.memory._page_sets", reason="built without a C compiler")
 
@@ -27,8 +30,14 @@ def rows(seed: int, count: int) -> Pages:
     return found
 
 
-def layer(page_nos: PageNos, seed: int) -> tuple[PageNos, Pages]:
-    return page_nos, rows(seed, len(page_nos))
+def layer(page_nos: PageNos, seed: int) -> tuple[PageNos, PackedPages]:
+    return page_nos, pack(rows(seed, len(page_nos)))
+
+
+def room(count: int) -> tuple[PageNos, NDArray[np.uint64], NDArray[np.uint64]]:
+    """For what differs in so many pages."""
+    masks = np.zeros((count, MASK_WORDS), dtype=np.uint64)
+    return np.zeros(count, dtype=np.uint32), masks, np.zeros(count * WORDS_PER_PAGE, dtype=np.uint64)
 
 
 @given(st.lists(st.sampled_from([0, PRESENT, PRESENT | WRITABLE]), min_size=1, max_size=PAGES), numbers, numbers)
@@ -44,6 +53,16 @@ def test_pages_that_were_written_are_found(kinds: list[int], dirty: PageNos, ski
             assert here[:count].tolist() == there[:count].tolist()
 
 
+@given(numbers)
+def test_pages_are_said_to_be_written(page_nos: PageNos) -> None:
+    here = np.full(PAGES, PRESENT, dtype=np.uint64)
+    there = here.copy()
+    native.mark_dirty(here, page_nos)
+    page_sets.mark_dirty_with_numpy(there, page_nos)
+    assert here.tolist() == there.tolist()
+    assert (here != PRESENT).sum() == len(page_nos)
+
+
 @given(numbers, numbers, numbers, numbers, seeds, st.booleans())
 def test_pages_are_put_back_and_compared(
     wanted: PageNos, one: PageNos, two: PageNos, holes: PageNos, seed: int, over_zeros: bool
@@ -57,15 +76,25 @@ def test_pages_are_put_back_and_compared(
     there = here.copy()
     found = []
     for differences, pages in ((native.differences, here), (page_sets.differences_with_numpy, there)):
-        page_nos, differ = np.zeros_like(wanted), np.zeros((len(wanted), WORDS_PER_PAGE), dtype=np.uint64)
-        count = differences(pages, wanted, base, present[: PAGES - 3], layers, page_nos, differ)
-        found.append((page_nos[:count].tolist(), differ[:count].tolist()))
+        page_nos, masks, words = room(len(wanted))
+        count, filled = differences(pages, wanted, base, present[: PAGES - 3], layers, page_nos, masks, words)
+        found.append((page_nos[:count].tolist(), masks[:count].tolist(), words[:filled].tolist()))
     assert found[0] == found[1]
     changed = native.write_back(here, wanted, base, present[: PAGES - 3], layers, watched)
     assert changed == page_sets.write_back_with_numpy(there, wanted, base, present[: PAGES - 3], layers, watched)
     assert np.array_equal(here, there)
-    page_nos, differ = np.zeros_like(wanted), np.zeros((len(wanted), WORDS_PER_PAGE), dtype=np.uint64)
-    assert native.differences(here, wanted, base, present[: PAGES - 3], layers, page_nos, differ) == 0
+    assert native.differences(here, wanted, base, present[: PAGES - 3], layers, *room(len(wanted))) == (0, 0)
+
+
+@given(seeds, st.integers(0, 5), st.booleans())
+def test_rows_are_packed_and_unpacked(seed: int, count: int, dense: bool) -> None:
+    given_rows = rows(seed, count) | np.uint64(dense)
+    _, masks, words = room(count)
+    filled = native.pack_into(given_rows, masks, words)
+    there = pack(given_rows)
+    assert (masks.tolist(), words[:filled].tolist()) == (there.masks.tolist(), there.words.tolist())
+    assert np.array_equal(unpack(there), given_rows)
+    assert (there.words != 0).all()
 
 
 @given(st.lists(st.integers(0, (1 << 64) - 1), max_size=20), st.integers(0, 19), st.integers(0, 63), st.booleans())
@@ -90,14 +119,36 @@ FINE = np.array([1, 2], dtype=np.uint32)
 @pytest.mark.parametrize("where", ["pages", "layer", "rows"])
 def test_numbers_that_are_no_pages_are_refused_before_a_page_is_touched(page_nos: PageNos, where: str) -> None:
     pages, present = rows(1, PAGES), np.ones(PAGES, dtype=bool)
+    entries = np.zeros(PAGES, dtype=np.uint64)
     before = pages.copy()
     chosen = page_nos if where == "pages" else FINE
-    over = (page_nos, rows(2, 2)) if where == "layer" else (FINE, rows(2, 1 if where == "rows" else 2))
-    found, differ = np.zeros(2, dtype=np.uint32), np.zeros((2, WORDS_PER_PAGE), dtype=np.uint64)
+    over = layer(page_nos, 2) if where == "layer" else (FINE, pack(rows(2, 1 if where == "rows" else 2)))
     with pytest.raises(ValueError, match="expected"):
         native.write_back(pages, chosen, None, present, (over,), None)
     with pytest.raises(ValueError, match="expected"):
-        native.differences(pages, chosen, None, present, (over,), found, differ)
+        native.differences(pages, chosen, None, present, (over,), *room(2))
+    with pytest.raises(ValueError, match="expected"):
+        native.mark_dirty(entries, page_nos)
+    assert np.array_equal(pages, before)
+    assert not entries.any()
+
+
+@pytest.mark.parametrize("kind", ["words missing", "words left over", "masks missing", "no pair"])
+def test_packed_rows_that_do_not_fit_their_masks_are_refused_before_a_page_is_touched(kind: str) -> None:
+    pages, present = rows(1, PAGES), np.ones(PAGES, dtype=bool)
+    before = pages.copy()
+    masks, words = pack(np.ones((2, WORDS_PER_PAGE), dtype=np.uint64))
+    over: object = {
+        "words missing": (FINE, (masks, words[1:])),
+        "words left over": (FINE, (masks, np.append(words, words[:1]))),
+        "masks missing": (FINE, (masks[:1], words[:WORDS_PER_PAGE])),
+        "no pair": (FINE, np.ones((2, WORDS_PER_PAGE), dtype=np.uint64)),
+    }[kind]
+    layers = cast(Layers, (over,))
+    with pytest.raises(ValueError, match="expected"):
+        native.write_back(pages, FINE, None, present, layers, None)
+    with pytest.raises(ValueError, match="expected"):
+        native.differences(pages, FINE, None, present, layers, *room(2))
     assert np.array_equal(pages, before)
 
 
@@ -106,8 +157,13 @@ def test_room_for_what_is_found_is_asked_for() -> None:
     few = np.zeros(1, dtype=np.uint32)
     with pytest.raises(ValueError, match="room"):
         native.find_dirty(np.zeros(PAGES, dtype=np.uint64), few, None, 0, False)
-    with pytest.raises(ValueError, match="room"):
-        native.differences(pages, FINE, None, present, (), few, np.zeros((2, WORDS_PER_PAGE), dtype=np.uint64))
+    enough = room(2)
+    for place, too_few in enumerate(room(1)):
+        with pytest.raises(ValueError, match="room"):
+            native.differences(pages, FINE, None, present, (), *enough[:place], too_few, *enough[place + 1 :])
+        if place:
+            with pytest.raises(ValueError, match="room"):
+                native.pack_into(pages[:2], *(enough[1], too_few) if place == 2 else (too_few, enough[2]))
     fixed = rows(1, PAGES)
     fixed.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):

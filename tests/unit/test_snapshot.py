@@ -9,7 +9,8 @@ import zstandard
 
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
-from vmimage.pages import difference, no_pages, pages_digest
+from vmimage.pages import difference, no_pages, pack, pages_digest
+from vmimage.requests import OpenRequests
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 MEMORY = 4 << 20
@@ -22,13 +23,50 @@ def example() -> Snapshot:
     return Snapshot(registers, DeviceState(8, 16, 3, 1, 5, 1, 7, 9, 11, 0x200000, 0x204000), page_nos, pages)
 
 
+def packed() -> Snapshot:
+    """The same as a machine's, of whose words few are not zero."""
+    rows = np.zeros((3, 512), dtype=np.uint64)
+    rows[[0, 0, 0, 2, 2], [0, 63, 64, 7, 511]] = range(1, 6)
+    return replace(example(), pages=pack(rows))
+
+
 def same(a: Snapshot, b: Snapshot) -> bool:
-    pages = np.array_equal(a.page_nos, b.page_nos) and np.array_equal(a.pages, b.pages)
+    pages = np.array_equal(a.page_nos, b.page_nos) and np.array_equal(a.rows, b.rows) and type(a.pages) is type(b.pages)
     return pages and (a.registers, a.devices) == (b.registers, b.devices)
 
 
 def test_a_record_decodes_to_what_was_encoded() -> None:
     assert same(snapshot.decode(snapshot.encode(example()), memory_bytes=MEMORY), example())
+
+
+def test_a_machines_record_has_its_pages_packed() -> None:
+    state = packed()
+    record = snapshot.encode(state)
+    assert same(snapshot.decode(record, memory_bytes=MEMORY), state)
+    rows = replace(example(), pages=state.rows)
+    assert len(zstandard.decompress(record)) < len(zstandard.decompress(snapshot.encode(rows))) // 2
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_packed_pages_are_of_any_memory(full: bool) -> None:
+    """Of all that a machine has, without a zero and with nothing else."""
+    first = abi.NULL_GUARD_SIZE // abi.PAGE_SIZE
+    numbers = np.arange(first, MEMORY // abi.PAGE_SIZE, dtype=np.uint32)
+    state = replace(example(), page_nos=numbers, pages=pack(np.full((len(numbers), 512), full, dtype=np.uint64)))
+    assert same(snapshot.decode(snapshot.encode(state), memory_bytes=MEMORY), state)
+
+
+def test_open_requests_ride_on_packed_pages_alone() -> None:
+    with pytest.raises(ValueError, match="packed pages expected"):
+        snapshot.encode(replace(example(), requests=OpenRequests((), (), (), False, 1)))
+
+
+def test_the_pages_of_a_machine_are_no_images() -> None:
+    """Whoever makes an image of such a record is refused when its pages are read."""
+    slices = snapshot.Slices(snapshot.encode(packed()), memory_bytes=MEMORY)
+    assert slices.page_nos.tolist() == [16, 17, 1023]
+    with pytest.raises(FormatError, match="version 2 expected, got 4"):
+        list(slices)
 
 
 def test_a_record_without_pages() -> None:
@@ -42,8 +80,8 @@ def test_the_same_state_gives_the_same_bytes() -> None:
     assert snapshot.encode(example()) == snapshot.encode(example())
 
 
-def changed(offset: int, data: bytes) -> bytes:
-    raw = bytearray(zstandard.decompress(snapshot.encode(example())))
+def changed(offset: int, data: bytes, state: Snapshot | None = None) -> bytes:
+    raw = bytearray(zstandard.decompress(snapshot.encode(state or example())))
     raw[offset : offset + len(data)] = data
     return zstandard.compress(bytes(raw))
 
@@ -51,6 +89,7 @@ def changed(offset: int, data: bytes) -> bytes:
 REGISTERS = 8
 DEVICES = REGISTERS + 20 * 8 + 512
 PAGES = DEVICES + 4 * 4 + 8 * 8 + 2 * 4
+MASKS = PAGES + 8 + 4 * 4
 
 
 @pytest.mark.parametrize(
@@ -74,6 +113,15 @@ PAGES = DEVICES + 4 * 4 + 8 * 8 + 2 * 4
         changed(PAGES + 8, struct.pack("<I", 17)),  # page numbers not increasing
         changed(PAGES + 8, struct.pack("<I", 1)),  # in the unmapped part
         changed(PAGES + 16, struct.pack("<I", MEMORY // abi.PAGE_SIZE)),  # past the end of memory
+        changed(4, struct.pack("<I", 3)),
+        changed(4, struct.pack("<I", 4)),  # rows are no masks
+        changed(4, struct.pack("<I", 2), packed()),
+        changed(MASKS, b"\x03", packed()),  # one word more than there is
+        changed(MASKS, b"\x00", packed()),  # one less
+        changed(PAGES, struct.pack("<I", 4), packed()),  # more pages than there are masks
+        changed(PAGES, struct.pack("<I", 0xFFFFFFFF), packed()),
+        changed(PAGES + 4, struct.pack("<I", 8), packed()),  # requests that are open, in what is kept
+        changed(PAGES + 8, struct.pack("<I", 17), packed()),
         snapshot.encode(example()) + b"more",
         snapshot.encode(example())[:-1],
     ],

@@ -73,6 +73,8 @@ FROM_WORKER: Final[Mapping[str, FromWorker]] = {
             "kvm_exit_ns": 2.5,
             "unicorn_switch_ns": 3.5,
             "kvm_switch_ns": 4.5,
+            "unicorn_entry_ns": 6.5,
+            "kvm_entry_ns": 7.5,
             "kvm_work_ns": float("inf"),
             "speedup": 5.5,
             "kvm_missing": "no device",

@@ -25,6 +25,7 @@ from vmimage.canonical import Blob, canonical_json
 from vmimage.disk import BlockList, BlockRef
 from vmimage.drives import DriveRef
 from vmimage.manifest import SNAPSHOT_TYPE, SYMBOLS_TYPE, ImageManifest, Limits, Region, Rejuvenation, parse_manifest
+from vmimage.pages import pack
 from vmimage.parked import ParkedRecord, decode_scratch, encode_scratch, is_sealed, parse_parked
 from vmimage.requests import OpenRequests, OpenStream, Record
 from vmimage.snapshot import DeviceState, Registers, Snapshot
@@ -64,15 +65,20 @@ def digest(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def state(*, live: bool = False) -> Snapshot:
-    """A machine's state with no two fields alike."""
+def state(*, packed: bool = False, live: bool = False) -> Snapshot:
+    """A machine's state with no two fields alike.
+
+    :param packed: as a machine's own, not an image's; `live` ones are.
+    """
     page_nos = np.array([0x11, 0x200, MEMORY_BYTES // abi.PAGE_SIZE - 1], dtype=np.uint32)
     pages = np.arange(3 * 512, dtype=np.uint64).reshape(3, 512) // np.uint64(64)
     fxsave = struct.pack("<HHHH16xII", 0x37F, 0, 0xFF, 0, 0x1F80, 0xFFFF) + bytes(range(256)) + bytes(224)
     gpr = tuple(0x0101_0101_0101_0101 * n for n in range(16))
     registers = Registers(gpr, 0x200010, 0x3202 | 0x41, 0x201000, 0x202000, fxsave)
     devices = DeviceState(8, 16, 3, 1, 5_000, 1, 7_000, 9_000, 11_000, 0x200000, 0x204000, 0x7F0000, 0x200040, 4, 1)
-    return Snapshot(registers, devices, page_nos, pages, opened() if live else None)
+    if not (packed or live):
+        return Snapshot(registers, devices, page_nos, pages)
+    return Snapshot(registers, devices, page_nos, pack(pages), opened() if live else None)
 
 
 def opened() -> OpenRequests:
@@ -241,13 +247,14 @@ FRAME: Final = (
 
 def _read_state(data: bytes, *, live: bool = False) -> object:
     found = snapshot.decode(data, memory_bytes=MEMORY_BYTES, live=live)
-    return found.registers, found.devices, found.page_nos.tolist(), found.pages.tobytes(), found.requests
+    return found.registers, found.devices, found.page_nos.tolist(), found.rows.tobytes(), found.requests
 
 
 VECTORS: Final = (
     Vector("record-v2.zst", IMAGE, lambda: snapshot.encode(state()), _read_state, compressed=True),
+    Vector("record-v4.zst", PARKED, lambda: snapshot.encode(state(packed=True)), _read_state, compressed=True),
     Vector(
-        "record-v3.zst",
+        "record-v4-live.zst",
         LIVE,
         lambda: snapshot.encode(state(live=True)),
         lambda data: _read_state(data, live=True),

@@ -50,7 +50,7 @@ def load(archive: bytes) -> Image:
         return bundle.blobs[bundle.manifest.snapshot.digest]
 
     state = snapshot.decode(record(base), memory_bytes=base.manifest.memory_bytes)
-    memory = BaseMemory(base_memfd(state.page_nos, state.pages))
+    memory = BaseMemory(base_memfd(state.page_nos, state.rows))
     manifest = derived.manifest
     return Image(memory, page_template(manifest.regions, manifest.memory_bytes), record(derived))
 

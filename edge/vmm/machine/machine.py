@@ -27,10 +27,10 @@ from edge.vmm.machine.phases import Phase as Phase
 from edge.vmm.machine.phases import Ready as Ready
 from edge.vmm.machine.phases import Runnable as Runnable
 from edge.vmm.machine.report import fault_error, machine_report
-from edge.vmm.shells.shell import Image, Shell, of_thread
+from edge.vmm.shells.shell import Image, Shell, decode
 from edge.vmm.turns.charges import Account
 from edge.vmm.turns.watchdog import SLICE_NS, Watchdog
-from vmimage import abi, snapshot
+from vmimage import abi
 from vmimage.errors import (
     GuestError,
     GuestExited,
@@ -128,7 +128,7 @@ class Machine:
         """
         state, requests = None, None
         if parked is not None:
-            state = snapshot.decode(parked, memory_bytes=self.image.memory_bytes, live=live, zstd=of_thread.zstd)
+            state = decode(parked, self.image.memory_bytes, live=live)
             requests = state.requests
         if requests is not None:
             self._gate.check(requests)
@@ -290,12 +290,13 @@ class Machine:
             if pending:
                 interrupts.deliver(self.shell.engine, self._memory, pending)
             self._write_info(pending)
+            entered_ns = time.thread_time_ns()
             reason = engine.run()
             now_ns = time.thread_time_ns()
             spent_ns, mark_ns = now_ns - mark_ns, now_ns
             clock.virtual_ns += spent_ns
             self._charged_ns += spent_ns
-            self.last_cpu_ns += spent_ns
+            self.last_cpu_ns += now_ns - entered_ns
             self.last_entries += 1
             if not serves:
                 self._background.spend(spent_ns if self.last_entries > 1 else spent_ns + RUN_NS)

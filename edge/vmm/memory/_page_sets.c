@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { PAGE_SIZE = 4096, WORDS = PAGE_SIZE / 8, BUFFERS_MAX = 12, LAYERS_MAX = 2 };
+enum { PAGE_SIZE = 4096, WORDS = PAGE_SIZE / 8, MASKS = WORDS / 64, BUFFERS_MAX = 16, LAYERS_MAX = 2 };
 static const uint64_t WRITABLE = 1 << 1, DIRTY = 1 << 6; /* as in `guest_memory` */
 
 /* Buffers of one call, given back together. */
@@ -17,10 +17,10 @@ typedef struct {
     int count;
 } Buffers;
 
-/* Pages by number, each XORed into what lies under it. */
+/* Pages by number, each XORed into what lies under it: packed, a bit of its masks for each word that is not zero. */
 typedef struct {
     const uint32_t *page_nos;
-    const uint8_t *rows;
+    const uint64_t *masks, *words; /* `words` are those from page `at` on */
     Py_ssize_t count, at;
 } Layer;
 
@@ -71,7 +71,39 @@ static const uint32_t *take_page_nos(Buffers *buffers, PyObject *object, Py_ssiz
     return page_nos;
 }
 
-/* `base` and `present` may be None: then the base is zero. `layers` is a tuple of (page numbers, rows). */
+static Py_ssize_t words_of(const uint64_t *masks)
+{
+    Py_ssize_t count = 0;
+    for (int n = 0; n < MASKS; n++)
+        count += __builtin_popcountll(masks[n]);
+    return count;
+}
+
+/* Page numbers and packed rows, as many words of them as the masks have bits. */
+static int take_layer(Buffers *buffers, Layer *layer, PyObject *pair, Py_ssize_t end)
+{
+    Py_ssize_t mask_count, word_count, wanted = 0;
+    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2 || !PyTuple_Check(PyTuple_GET_ITEM(pair, 1)) ||
+        PyTuple_GET_SIZE(PyTuple_GET_ITEM(pair, 1)) != 2) {
+        PyErr_SetString(PyExc_ValueError, "page numbers and packed rows expected");
+        return -1;
+    }
+    PyObject *packed = PyTuple_GET_ITEM(pair, 1);
+    if ((layer->page_nos = take_page_nos(buffers, PyTuple_GET_ITEM(pair, 0), end, &layer->count)) == NULL ||
+        (layer->masks = take(buffers, PyTuple_GET_ITEM(packed, 0), 0, sizeof *layer->masks, &mask_count)) == NULL ||
+        (layer->words = take(buffers, PyTuple_GET_ITEM(packed, 1), 0, sizeof *layer->words, &word_count)) == NULL)
+        return -1;
+    int fits = mask_count == layer->count * MASKS;
+    for (Py_ssize_t n = 0; fits && n < layer->count; n++)
+        wanted += words_of(layer->masks + n * MASKS);
+    if (!fits || word_count != wanted) {
+        PyErr_SetString(PyExc_ValueError, "masks for each page number, and as many words as they say, expected");
+        return -1;
+    }
+    return 0;
+}
+
+/* `base` and `present` may be None: then the base is zero. `layers` is a tuple of (page numbers, (masks, words)). */
 static int take_contents(Buffers *buffers, Contents *c, PyObject *base, PyObject *present, PyObject *layers, Py_ssize_t end)
 {
     Py_ssize_t pages;
@@ -87,42 +119,46 @@ static int take_contents(Buffers *buffers, Contents *c, PyObject *base, PyObject
         PyErr_SetString(PyExc_ValueError, "a tuple of at most two layers expected");
         return -1;
     }
-    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(layers); n++) {
-        PyObject *pair = PyTuple_GET_ITEM(layers, n);
-        Layer *layer = &c->layers[c->layer_count++];
-        Py_ssize_t rows;
-        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-            PyErr_SetString(PyExc_ValueError, "page numbers and rows expected");
+    for (Py_ssize_t n = 0; n < PyTuple_GET_SIZE(layers); n++)
+        if (take_layer(buffers, &c->layers[c->layer_count++], PyTuple_GET_ITEM(layers, n), end))
             return -1;
-        }
-        layer->page_nos = take_page_nos(buffers, PyTuple_GET_ITEM(pair, 0), end, &layer->count);
-        if (layer->page_nos == NULL)
-            return -1;
-        layer->rows = take(buffers, PyTuple_GET_ITEM(pair, 1), 0, PAGE_SIZE, &rows);
-        if (layer->rows == NULL)
-            return -1;
-        if (rows != layer->count) {
-            PyErr_SetString(PyExc_ValueError, "a row for each page number expected");
-            return -1;
-        }
-    }
     return 0;
 }
 
-/* The row of a layer for a page, or NULL. Pages are asked for in rising order. */
-static const uint64_t *row_of(Layer *layer, uint32_t page_no)
+/* XORs the layer's words of a page in. Pages are asked for in rising order. */
+static void xor_layer(Layer *layer, uint32_t page_no, uint64_t *into)
 {
-    while (layer->at < layer->count && layer->page_nos[layer->at] < page_no)
-        layer->at++;
-    if (layer->at == layer->count || layer->page_nos[layer->at] != page_no)
-        return NULL;
-    return (const uint64_t *)(layer->rows + layer->at * PAGE_SIZE);
+    for (; layer->at < layer->count && layer->page_nos[layer->at] <= page_no; layer->at++) {
+        const uint64_t *masks = layer->masks + layer->at * MASKS;
+        if (layer->page_nos[layer->at] != page_no) {
+            layer->words += words_of(masks);
+            continue;
+        }
+        for (int n = 0; n < MASKS; n++)
+            for (uint64_t mask = masks[n]; mask; mask &= mask - 1)
+                into[n * 64 + __builtin_ctzll(mask)] ^= *layer->words++;
+    }
 }
 
-static void xor_row(uint64_t *into, const uint64_t *row)
+/* Writes masks and words of a row; how many words. */
+static Py_ssize_t pack_row(const uint64_t *row, uint64_t *masks, uint64_t *words)
 {
-    for (int n = 0; n < WORDS; n++)
-        into[n] ^= row[n];
+    Py_ssize_t count = 0;
+    for (int n = 0; n < MASKS; n++, row += 64) {
+        uint64_t mask = 0;
+        for (int block = 0; block < 64; block += 8) {
+            const uint64_t *w = row + block;
+            if (!(w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7]))
+                continue;
+            for (int bit = 0; bit < 8; bit++)
+                if (w[bit]) {
+                    mask |= (uint64_t)1 << (block + bit);
+                    words[count++] = w[bit];
+                }
+        }
+        masks[n] = mask;
+    }
+    return count;
 }
 
 /* What a page is to hold. */
@@ -132,11 +168,8 @@ static void contents_of(Contents *c, uint32_t page_no, uint64_t *into)
         memcpy(into, c->base + (size_t)page_no * PAGE_SIZE, PAGE_SIZE);
     else
         memset(into, 0, PAGE_SIZE);
-    for (int n = 0; n < c->layer_count; n++) {
-        const uint64_t *row = row_of(&c->layers[n], page_no);
-        if (row != NULL)
-            xor_row(into, row);
-    }
+    for (int n = 0; n < c->layer_count; n++)
+        xor_layer(&c->layers[n], page_no, into);
 }
 
 /* find_dirty(entries, found, skip, first_bare, changeable) -> how many of `found` are page numbers now */
@@ -178,6 +211,28 @@ static PyObject *find_dirty(PyObject *module, PyObject *const *args, Py_ssize_t 
         }
     }
     result = PyLong_FromSsize_t(count);
+end:
+    give_back(&buffers);
+    return result;
+}
+
+/* mark_dirty(entries, page_nos): the entries of these pages say that they were written */
+static PyObject *mark_dirty(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Buffers buffers = {.count = 0};
+    PyObject *result = NULL;
+    Py_ssize_t entry_count, count;
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "two arguments expected");
+        return NULL;
+    }
+    uint64_t *entries = take(&buffers, args[0], 1, sizeof *entries, &entry_count);
+    const uint32_t *page_nos = entries == NULL ? NULL : take_page_nos(&buffers, args[1], entry_count, &count);
+    if (page_nos == NULL)
+        goto end;
+    for (Py_ssize_t n = 0; n < count; n++)
+        entries[page_nos[n]] |= DIRTY;
+    result = Py_NewRef(Py_None);
 end:
     give_back(&buffers);
     return result;
@@ -227,15 +282,15 @@ end:
     return result;
 }
 
-/* differences(pages, page_nos, base, present, layers, found, rows) -> how many of `found` and `rows` are filled now */
+/* differences(pages, page_nos, base, present, layers, found, masks, words) -> how many pages and words are filled now */
 static PyObject *differences(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
 {
     Buffers buffers = {.count = 0};
     Contents contents;
     PyObject *result = NULL;
-    Py_ssize_t page_count, count, found_room = 0, row_room = 0, filled = 0;
-    if (nargs != 7) {
-        PyErr_SetString(PyExc_TypeError, "seven arguments expected");
+    Py_ssize_t page_count, count, found_room = 0, mask_room = 0, word_room = 0, filled = 0, word_count = 0;
+    if (nargs != 8) {
+        PyErr_SetString(PyExc_TypeError, "eight arguments expected");
         return NULL;
     }
     const uint8_t *pages = take(&buffers, args[0], 0, PAGE_SIZE, &page_count);
@@ -243,27 +298,54 @@ static PyObject *differences(PyObject *module, PyObject *const *args, Py_ssize_t
     if (page_nos == NULL || take_contents(&buffers, &contents, args[2], args[3], args[4], page_count))
         goto end;
     uint32_t *found = take(&buffers, args[5], 1, sizeof *found, &found_room);
-    uint8_t *rows = found == NULL ? NULL : take(&buffers, args[6], 1, PAGE_SIZE, &row_room);
-    if (rows == NULL)
+    uint64_t *masks = found == NULL ? NULL : take(&buffers, args[6], 1, sizeof *masks, &mask_room);
+    uint64_t *words = masks == NULL ? NULL : take(&buffers, args[7], 1, sizeof *words, &word_room);
+    if (words == NULL)
         goto end;
-    if (found_room < count || row_room < count) {
+    if (found_room < count || mask_room < count * MASKS || word_room < count * WORDS) {
         PyErr_SetString(PyExc_ValueError, "room for all pages expected");
         goto end;
     }
     for (Py_ssize_t n = 0; n < count; n++) {
-        uint64_t row[WORDS], any = 0;
+        uint64_t row[WORDS];
         const uint64_t *page = (const uint64_t *)(pages + (size_t)page_nos[n] * PAGE_SIZE);
         contents_of(&contents, page_nos[n], row);
-        for (int word = 0; word < WORDS; word++) {
+        for (int word = 0; word < WORDS; word++)
             row[word] ^= page[word];
-            any |= row[word];
-        }
-        if (!any)
+        Py_ssize_t packed = pack_row(row, masks + filled * MASKS, words + word_count);
+        if (!packed)
             continue;
-        found[filled] = page_nos[n];
-        memcpy(rows + filled++ * PAGE_SIZE, row, PAGE_SIZE);
+        found[filled++] = page_nos[n];
+        word_count += packed;
     }
-    result = PyLong_FromSsize_t(filled);
+    result = Py_BuildValue("nn", filled, word_count);
+end:
+    give_back(&buffers);
+    return result;
+}
+
+/* pack_into(rows, masks, words) -> how many words are filled now */
+static PyObject *pack_into(PyObject *module, PyObject *const *args, Py_ssize_t nargs)
+{
+    Buffers buffers = {.count = 0};
+    PyObject *result = NULL;
+    Py_ssize_t count, mask_room, word_room, word_count = 0;
+    if (nargs != 3) {
+        PyErr_SetString(PyExc_TypeError, "three arguments expected");
+        return NULL;
+    }
+    const uint8_t *rows = take(&buffers, args[0], 0, PAGE_SIZE, &count);
+    uint64_t *masks = rows == NULL ? NULL : take(&buffers, args[1], 1, sizeof *masks, &mask_room);
+    uint64_t *words = masks == NULL ? NULL : take(&buffers, args[2], 1, sizeof *words, &word_room);
+    if (words == NULL)
+        goto end;
+    if (mask_room < count * MASKS || word_room < count * WORDS) {
+        PyErr_SetString(PyExc_ValueError, "room for all rows expected");
+        goto end;
+    }
+    for (Py_ssize_t n = 0; n < count; n++)
+        word_count += pack_row((const uint64_t *)(rows + n * PAGE_SIZE), masks + n * MASKS, words + word_count);
+    result = PyLong_FromSsize_t(word_count);
 end:
     give_back(&buffers);
     return result;
@@ -299,8 +381,10 @@ end:
 static PyMethodDef methods[] = {
     {"same_words", (PyCFunction)(void (*)(void))same_words, METH_FASTCALL, NULL},
     {"find_dirty", (PyCFunction)(void (*)(void))find_dirty, METH_FASTCALL, NULL},
+    {"mark_dirty", (PyCFunction)(void (*)(void))mark_dirty, METH_FASTCALL, NULL},
     {"write_back", (PyCFunction)(void (*)(void))write_back, METH_FASTCALL, NULL},
     {"differences", (PyCFunction)(void (*)(void))differences, METH_FASTCALL, NULL},
+    {"pack_into", (PyCFunction)(void (*)(void))pack_into, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -27,11 +27,11 @@ from edge.vmm.memory.entry_bits import NO_EXECUTE as NO_EXECUTE
 from edge.vmm.memory.entry_bits import PRESENT as PRESENT
 from edge.vmm.memory.entry_bits import USER as USER
 from edge.vmm.memory.entry_bits import WRITABLE as WRITABLE
-from edge.vmm.memory.page_sets import Layers, Mask, differences, find_dirty, write_back
+from edge.vmm.memory.page_sets import Layers, Mask, differences, find_dirty, mark_dirty, write_back
 from vmimage import abi
 from vmimage.errors import FormatError
 from vmimage.manifest import MEMORY_STEP, Region
-from vmimage.pages import WORDS_PER_PAGE, PageNos, Pages, page_view
+from vmimage.pages import MASK_WORDS, WORDS_PER_PAGE, PackedPages, PageNos, page_view
 
 # Guest-physical, above any RAM; supervisor-only in the tables.
 MONITOR_ADDRESS: Final = abi.MEMORY_MAX
@@ -201,17 +201,19 @@ class GuestMemory:
 
     def _mark(self, layers: Layers) -> None:
         for page_nos, _ in layers:
-            self.mark_dirty(page_nos)
+            mark_dirty(self.entries, page_nos)
 
     def _write_back(self, page_nos: PageNos, layers: Layers, watched: Mask | None) -> PageNos:
         base = self.base
         return np.array(write_back(self.pages, page_nos, base.pages, base.present, layers, watched), dtype=np.uint32)
 
-    def differences(self, page_nos: PageNos, layers: Layers) -> tuple[PageNos, Pages]:
+    def differences(self, page_nos: PageNos, layers: Layers) -> tuple[PageNos, PackedPages]:
         """Those of the pages that differ from the base under `layers`, and how, as XOR."""
-        found, rows = np.empty_like(page_nos), np.empty((len(page_nos), WORDS_PER_PAGE), dtype=np.uint64)
-        count = differences(self.pages, page_nos, self.base.pages, self.base.present, layers, found, rows)
-        return found[:count], rows[:count]
+        found, masks = np.empty_like(page_nos), np.empty((len(page_nos), MASK_WORDS), dtype=np.uint64)
+        words = np.empty(len(page_nos) * WORDS_PER_PAGE, dtype=np.uint64)
+        base = self.base
+        count, word_count = differences(self.pages, page_nos, base.pages, base.present, layers, found, masks, words)
+        return found[:count], PackedPages(masks[:count], words[:word_count].copy())
 
     def give_back(self) -> bool:
         """No machine is in it: free what much was written, which `bind` would do when the next one comes.

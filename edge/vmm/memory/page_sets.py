@@ -3,8 +3,8 @@
 `same_words` is one over what tells of pages, their table entries.
 
 What pages shall hold is said by a base's memory and by layers over it, an image's and a parked machine's: page numbers
-that increase, and for each a row that is XORed. A loop takes a few microseconds in C (`_page_sets.c`, built with the
-package where there is a compiler) and some ten times that with numpy, as below; tests compare the two.
+that increase, and for each a packed row that is XORed. A loop takes a few microseconds in C (`_page_sets.c`, built with
+the package where there is a compiler) and some ten times that with numpy, as below; tests compare the two.
 
 Rules for callers: page numbers increase, and lie inside of memory.
 """
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.vmm.memory.entry_bits import DIRTY, WRITABLE
-from vmimage.pages import WORDS_PER_PAGE, difference
+from vmimage.pages import MASK_WORDS, WORDS_PER_PAGE, PackedPages, difference, unpack
 from vmimage.pages import PageNos as PageNos
 from vmimage.pages import Pages as Pages
+from vmimage.pages import pack as pack_with_numpy
 
-Layers: TypeAlias = tuple[tuple[PageNos, Pages], ...]
+Layers: TypeAlias = tuple[tuple[PageNos, PackedPages], ...]
 Mask: TypeAlias = NDArray[np.bool_]  # of pages, by number; false for those beyond its end
 
 
@@ -41,6 +42,11 @@ def find_dirty_with_numpy(
     return len(numbers)
 
 
+def mark_dirty_with_numpy(entries: NDArray[np.uint64], page_nos: PageNos) -> None:
+    """Have the entries of these pages say that they were written."""
+    entries[page_nos] |= np.uint64(DIRTY)
+
+
 def write_back_with_numpy(
     pages: Pages, page_nos: PageNos, base: Pages | None, present: Mask, layers: Layers, watched: Mask | None
 ) -> list[int]:
@@ -57,18 +63,47 @@ def write_back_with_numpy(
 
 
 def differences_with_numpy(
-    pages: Pages, page_nos: PageNos, base: Pages | None, present: Mask, layers: Layers, found: PageNos, rows: Pages
-) -> int:
-    """Write the numbers of those of the pages that differ from base and layers into `found`, and how into `rows`."""
+    pages: Pages,
+    page_nos: PageNos,
+    base: Pages | None,
+    present: Mask,
+    layers: Layers,
+    found: PageNos,
+    masks: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+) -> tuple[int, int]:
+    """Write the numbers of those of the pages that differ from base and layers into `found`, and how, packed.
+
+    :param masks: shape (n, 8), with room for all pages. :param words: the same, 512 a page.
+    :return: how many pages and words were written.
+    """
     numbers, xored = difference(page_nos, pages[page_nos], contents(page_nos, base, present, layers))
-    found[: len(numbers)], rows[: len(numbers)] = numbers, xored
-    return len(numbers)
+    packed = pack_with_numpy(xored)
+    found[: len(numbers)], masks[: len(numbers)], words[: len(packed.words)] = numbers, *packed
+    return len(numbers), len(packed.words)
+
+
+def pack_into_with_numpy(rows: Pages, masks: NDArray[np.uint64], words: NDArray[np.uint64]) -> int:
+    """Write the rows packed; how many words that are.
+
+    :param masks: shape (n, 8), with room for all rows. :param words: the same, 512 a row.
+    """
+    packed = pack_with_numpy(rows)
+    masks[: len(rows)], words[: len(packed.words)] = packed
+    return len(packed.words)
 
 
 def same_words_with_numpy(these: NDArray[np.uint64], those: NDArray[np.uint64], ignored: int) -> bool:
     """Whether all are alike, but for some bits."""
     differ = np.bitwise_or.reduce(np.bitwise_xor(these, those))
     return int(differ) & ~ignored == 0
+
+
+def pack(rows: Pages) -> PackedPages:
+    """The rows without their zeros, as `vmimage.pages.pack` makes them, in a copy."""
+    masks = np.empty((len(rows), MASK_WORDS), dtype=np.uint64)
+    words = np.empty(rows.size, dtype=np.uint64)
+    return PackedPages(masks, words[: pack_into(rows, masks, words)].copy())
 
 
 def contents(page_nos: PageNos, base: Pages | None, present: Mask, layers: Layers) -> Pages:
@@ -78,7 +113,8 @@ def contents(page_nos: PageNos, base: Pages | None, present: Mask, layers: Layer
         held = page_nos < len(present)
         held[held] = present[page_nos[held]]
         rows[held] = base[page_nos[held]]
-    for numbers, xored in layers:
+    for numbers, packed in layers:
+        xored = unpack(packed)
         places = np.searchsorted(numbers, page_nos)
         inside = places < len(numbers)
         inside[inside] = numbers[places[inside]] == page_nos[inside]
@@ -89,11 +125,13 @@ def contents(page_nos: PageNos, base: Pages | None, present: Mask, layers: Layer
 try:
     from edge.vmm.memory._page_sets import differences as differences
     from edge.vmm.memory._page_sets import find_dirty as find_dirty
+    from edge.vmm.memory._page_sets import mark_dirty as mark_dirty
+    from edge.vmm.memory._page_sets import pack_into as pack_into
     from edge.vmm.memory._page_sets import same_words as same_words
     from edge.vmm.memory._page_sets import write_back as write_back
 
     IN_C = True
 except ImportError:
-    find_dirty, write_back, differences = find_dirty_with_numpy, write_back_with_numpy, differences_with_numpy
-    same_words = same_words_with_numpy
+    find_dirty, mark_dirty, same_words = find_dirty_with_numpy, mark_dirty_with_numpy, same_words_with_numpy
+    write_back, differences, pack_into = write_back_with_numpy, differences_with_numpy, pack_into_with_numpy
     IN_C = False

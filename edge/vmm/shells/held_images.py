@@ -22,6 +22,7 @@ class HeldImages:
         self._received: dict[int, int] = {}  # descriptors that came and were not taken, by image
         self._images: dict[int, Image] = {}
         self._held_bytes = 0
+        self._bases = 0
 
     def __len__(self) -> int:
         return len(self._images)
@@ -54,6 +55,7 @@ class HeldImages:
     def _put(self, number: int, image: Image) -> None:
         before = self._images.get(number)
         self._held_bytes += image.record_bytes - (before.record_bytes if before is not None else 0)
+        self._bases += image.is_base - (before is not None and before.is_base)
         self._images[number] = image
 
     def drop(self, number: int) -> Image | None:
@@ -61,6 +63,7 @@ class HeldImages:
         image = self._images.pop(number, None)
         if image is not None:
             self._held_bytes -= image.record_bytes
+            self._bases -= image.is_base
             image.forget()
             if image.is_base:
                 image.base.close()
@@ -73,8 +76,8 @@ class HeldImages:
         return self._held_bytes
 
     def bases(self) -> int:
-        """How many hold descriptors."""
-        return sum(image.is_base for image in self._images.values())
+        """How many hold descriptors. Asked at each opening too."""
+        return self._bases
 
     def _receive_memfd(self, number: int) -> int:
         """The one for this image. They come before their frames; that of a frame that was refused is passed over."""

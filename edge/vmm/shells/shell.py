@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Literal
 from weakref import ref
 
@@ -18,15 +19,16 @@ from edge.vmm.engines.engine import Engine
 from edge.vmm.engines.kvm import KvmEngine
 from edge.vmm.engines.unicorn import UnicornEngine
 from edge.vmm.memory.guest_memory import KEEP_DIRTY_PAGES, RESET_COPY_PAGES, BaseMemory, GuestMemory, PageTemplate
-from edge.vmm.memory.page_sets import Layers, Mask
+from edge.vmm.memory.page_sets import Layers, Mask, pack
 from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
 from vmimage import abi, snapshot
 from vmimage.errors import FormatError
-from vmimage.pages import PageNos, Pages, no_pages
+from vmimage.pages import PackedPages, PageNos, no_pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
 
-# Of decoded images in a process: some hundred small ones. A machine's is wanted when it comes and when it is parked.
-DECODED_BYTES: Final = 8 << 20
+# Of decoded images in a process: several hundred small ones. A machine's is wanted when it comes and when it is parked.
+DECODED_BYTES: Final = 4 << 20
+DECODED_OVERHEAD_BYTES: Final = 2 << 10  # of objects around the pages
 
 # A reset puts back up to 16 MiB; a machine that wrote more is bound anew.
 RESET_KEEP_PAGES: Final = 4096
@@ -39,15 +41,36 @@ DESCRIPTORS: Final[Mapping[EngineName, int]] = {"unicorn": 0, "kvm": 3}
 log = logging.getLogger("nunatak.worker")
 
 
+def _size(state: Snapshot) -> int:
+    return state.pages.nbytes + DECODED_OVERHEAD_BYTES
+
+
 class OfThread(threading.local):
     """What a thread that handles many machines keeps."""
 
     def __init__(self) -> None:
-        self.decoded: LRUCache[Image, Snapshot] = LRUCache(DECODED_BYTES, getsizeof=lambda state: state.pages.nbytes)
+        self.decoded: LRUCache[Image, Snapshot] = LRUCache(DECODED_BYTES, getsizeof=_size)
         self.zstd = snapshot.Zstd()
 
 
 of_thread: Final = OfThread()
+
+
+def decode(record: bytes, memory_bytes: int, *, live: bool = False) -> Snapshot:
+    """`vmimage.snapshot.decode` by what this thread keeps; the pages are packed, also those of an image.
+
+    :raises FormatError: as there.
+    """
+    state = snapshot.decode(record, memory_bytes=memory_bytes, live=live, zstd=of_thread.zstd)
+    return state if isinstance(state.pages, PackedPages) else replace(state, pages=pack(state.pages))
+
+
+def _no_pages() -> tuple[PageNos, PackedPages]:
+    numbers, rows = no_pages()
+    return numbers, pack(rows)
+
+
+_NOTHING: Final = Snapshot(Registers(), DeviceState(), *_no_pages())  # that a base changes of itself
 
 
 class Image:
@@ -73,10 +96,10 @@ class Image:
     def snapshot(self) -> Snapshot:
         """The machine's state as the image has it, not to be changed; decoded when it is wanted: images are many."""
         if self._record is None:
-            return Snapshot(Registers(), DeviceState(), *no_pages())
+            return _NOTHING
         state = of_thread.decoded.get(self)
         if state is None:
-            state = snapshot.decode(self._record, memory_bytes=self.memory_bytes, zstd=of_thread.zstd)
+            state = decode(self._record, self.memory_bytes)
             with suppress(ValueError):  # too large to be kept at all
                 of_thread.decoded[self] = state
         return state
@@ -139,7 +162,7 @@ class Shell:
         layers = _layers(image)
         if parked is not None:
             _check_parked(image, parked)
-            layers += ((parked.page_nos, parked.pages),)
+            layers += ((parked.page_nos, _packed(parked)),)
         trusted = self._is_trusted()
         if not (trusted and self.last_held(image) and self.memory.renew(layers, RESET_COPY_PAGES)):
             self._bind_anew(image, layers)
@@ -222,27 +245,31 @@ class Shell:
         if image is None:
             raise ValueError("a shell that was never bound cannot be reset")
         fresh = image.snapshot()
-        if not self.memory.renew(((fresh.page_nos, fresh.pages),), RESET_KEEP_PAGES):
+        if not self.memory.renew(((fresh.page_nos, _packed(fresh)),), RESET_KEEP_PAGES):
             return self.bind(image, None)
         self.engine.load(fresh.registers)
         return fresh.devices
 
-    def changed_pages(self, image: Image, skip: PageNos, limit: int | None = None) -> tuple[PageNos, Pages]:
+    def changed_pages(self, image: Image, skip: PageNos, limit: int | None = None) -> tuple[PageNos, PackedPages]:
         """Pages that differ from the image's, as XOR; `skip` are page numbers that are not part of the state.
 
         :param limit: of pages; one more may be found and then no further ones are looked for. A caller that sets it
             pays for no copy that is much larger.
         """
-        layers, parts, count = _layers(image), [no_pages()], 0
+        layers, count = _layers(image), 0
+        parts: list[tuple[PageNos, PackedPages]] = []
         for dirty in _portions(self._changeable(image, skip)):
             found = self.memory.differences(dirty, layers)
             parts.append(found)
             count += len(found[0])
             if limit is not None and count > limit:
                 break
-        if len(parts) <= 2:
-            return parts[-1]
-        return np.concatenate([nos for nos, _ in parts]), np.concatenate([rows for _, rows in parts])
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return _no_pages()
+        masks, words = (np.concatenate(part) for part in zip(*(packed for _, packed in parts), strict=True))
+        return np.concatenate([numbers for numbers, _ in parts]), PackedPages(masks, words)
 
     def changes_more(self, image: Image, skip: PageNos, limit: int) -> bool:
         """Whether more pages than this differ from the image's; keeps no copy of them."""
@@ -283,7 +310,12 @@ class Shell:
 
 def _layers(image: Image) -> Layers:
     decoded = image.snapshot()
-    return ((decoded.page_nos, decoded.pages),)
+    return ((decoded.page_nos, _packed(decoded)),)
+
+
+def _packed(state: Snapshot) -> PackedPages:
+    """The pages of a state, which are packed already where it came from a machine or from `decode`."""
+    return state.pages if isinstance(state.pages, PackedPages) else pack(state.pages)
 
 
 def _check_parked(image: Image, parked: Snapshot) -> None:

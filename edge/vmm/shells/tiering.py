@@ -4,13 +4,14 @@ Both engines are calibrated when a worker starts, so nothing assumes what an exi
 run is a sample: CPU time and entries. What the same run would have cost on the other engine follows from the two exit
 costs and the ratio of their speeds; a machine moves when the other is cheaper by a margin, as a JIT tiers up.
 
-A machine that comes from a record and goes back into one brings its registers into the engine and out again. Where that
-happens for every request or two it counts as much as exits do.
+A machine that comes from a record and goes back into one brings its registers into the engine and out again, and
+enters an engine that has rested: caches are cold, a kernel has other things loaded. Where that happens for every
+request or two it counts as much as exits do. It is no work of the guest, which would take another time on the other.
 """
 
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.vmm.engines.engine import Engine, Hypercall, limited
 from edge.vmm.engines.kvm import KvmEngine, facts
@@ -30,6 +31,7 @@ WEIGHT: Final = 0.25  # of a new sample in the moving average
 CALIBRATION_ROUNDS: Final = 5
 CALIBRATION_EXITS: Final = 20
 FIRST_EXIT_S: Final = 2.0  # takes microseconds, on Unicorn a millisecond; else the engine cannot be used
+REST_S: Final = 0.001  # after which an engine is entered as by a machine that comes
 CALIBRATION_TURNS: Final = 200_000  # of a loop of four instructions
 
 # mov ecx,TURNS; l: add rax,rcx; imul rdx,rax,3; dec ecx; jnz l
@@ -47,6 +49,8 @@ class Calibration:
     kvm_exit_ns: float = float("inf")
     unicorn_switch_ns: float = 0.0  # of registers into the engine and out of it
     kvm_switch_ns: float = 0.0
+    unicorn_entry_ns: float = 0.0  # more than an exit, of the first entry of an engine that has rested
+    kvm_entry_ns: float = 0.0
     kvm_work_ns: float = float("inf")  # of the calibration's loop
     speedup: float = 1.0
     kvm_missing: str = ""  # why there is no KVM
@@ -73,7 +77,7 @@ def calibrate(*, kvm: bool = True, ring_0: bool = False) -> Calibration:
     :param kvm: `False` leaves KVM alone.
     :param ring_0: the operator allows KVM where guests' system calls land in ring 0.
     """
-    unicorn_exit_ns, unicorn_switch_ns, unicorn_work_ns = _measure(UnicornEngine)
+    unicorn = _measure(UnicornEngine)
     known: KvmFacts | None = None
     try:
         if not kvm:
@@ -81,14 +85,18 @@ def calibrate(*, kvm: bool = True, ring_0: bool = False) -> Calibration:
         known = facts()
         if why := refusal(known, ring_0=ring_0):
             raise OperatorError(why)
-        kvm_exit_ns, kvm_switch_ns, kvm_work_ns = _measure(KvmEngine)
+        found = _measure(KvmEngine)
     except OperatorError as error:
-        return Calibration(unicorn_exit_ns, kvm_missing=str(error), kvm=known)
+        return Calibration(unicorn.exit_ns, kvm_missing=str(error), kvm=known)
     except Exception as error:  # a kernel that nobody has seen may do anything
         missing = f"KVM failed when it was tried: {type(error).__name__}: {error}"
-        return Calibration(unicorn_exit_ns, kvm_missing=missing, kvm=known)
-    speedup = max(1.0, unicorn_work_ns / kvm_work_ns)
-    return Calibration(unicorn_exit_ns, kvm_exit_ns, unicorn_switch_ns, kvm_switch_ns, kvm_work_ns, speedup, kvm=known)
+        return Calibration(unicorn.exit_ns, kvm_missing=missing, kvm=known)
+    return Calibration(
+        *(unicorn.exit_ns, found.exit_ns, unicorn.switch_ns, found.switch_ns, unicorn.entry_ns, found.entry_ns),
+        kvm_work_ns=found.work_ns,
+        speedup=max(1.0, unicorn.work_ns / found.work_ns),
+        kvm=known,
+    )
 
 
 def refusal(known: KvmFacts, *, ring_0: bool) -> str:
@@ -98,8 +106,16 @@ def refusal(known: KvmFacts, *, ring_0: bool) -> str:
     return ""
 
 
-def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float, float]:
-    """Nanoseconds of an exit, of registers' way in and out, and of the calibration's loop."""
+class _Measured(NamedTuple):
+    """Nanoseconds on one engine: of an exit, of registers' way in and out, of the calibration's loop, of an entry."""
+
+    exit_ns: float
+    switch_ns: float
+    work_ns: float
+    entry_ns: float
+
+
+def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> _Measured:
     memory = GuestMemory(BaseMemory(None), abi.MEMORY_MIN)
     code = Region(abi.LIBOS_ADDRESS, abi.LIBOS_ADDRESS + abi.PAGE_SIZE, "rx")
     memory.bind(PageTemplate([code], abi.MEMORY_MIN))
@@ -109,7 +125,7 @@ def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float,
         with limited(engine, FIRST_EXIT_S):
             engine.load(Registers(rip=abi.LIBOS_ADDRESS))
             _expect_idle(engine)
-        exits, ways, works = [], [], []
+        exits, ways, works, entries = [], [], [], []
         for _ in range(CALIBRATION_ROUNDS):  # the best round: others had to share the processor
             started = time.perf_counter_ns()
             for _ in range(CALIBRATION_EXITS):
@@ -122,7 +138,13 @@ def _measure(make: type[UnicornEngine] | type[KvmEngine]) -> tuple[float, float,
             started = time.perf_counter_ns()
             _expect_idle(engine)
             works.append(time.perf_counter_ns() - started)
-        return min(exits), min(ways), max(1.0, min(works) - min(exits))
+            time.sleep(REST_S)
+            engine.load(engine.save())
+            started = time.perf_counter_ns()
+            _expect_idle(engine)
+            entries.append(time.perf_counter_ns() - started)
+        exit_ns = min(exits)
+        return _Measured(exit_ns, min(ways), max(1.0, min(works) - exit_ns), max(0.0, min(entries) - exit_ns))
     finally:
         engine.close()
 
@@ -180,7 +202,8 @@ class Tiering:
         if not self.kvm:
             return "unicorn"
         if entries:
-            work_ns = cpu_ns / entries
+            entry_ns = c.unicorn_entry_ns if engine == "unicorn" else c.kvm_entry_ns
+            work_ns = (cpu_ns - entry_ns * first_run) / entries
             work_ns = work_ns - c.unicorn_exit_ns if engine == "unicorn" else (work_ns - c.kvm_exit_ns) * c.speedup
             work_ns = max(0.0, work_ns)
             base = self._base_of.get(image, -1)
@@ -191,8 +214,8 @@ class Tiering:
             share = self._arrivals.get(image, float(first_run))
             self._arrivals[image] = share + WEIGHT * (first_run - share)
         work_ns, arrivals = self._work_ns.get(image, 0.0), self._arrivals.get(image, 0.0)
-        on_unicorn = c.unicorn_exit_ns + arrivals * c.unicorn_switch_ns + work_ns
-        on_kvm = c.kvm_exit_ns + arrivals * c.kvm_switch_ns + work_ns / c.speedup
+        on_unicorn = c.unicorn_exit_ns + arrivals * (c.unicorn_switch_ns + c.unicorn_entry_ns) + work_ns
+        on_kvm = c.kvm_exit_ns + arrivals * (c.kvm_switch_ns + c.kvm_entry_ns) + work_ns / c.speedup
         if engine == "unicorn":
             return "kvm" if on_kvm * MARGIN < on_unicorn else "unicorn"
         return "unicorn" if on_unicorn * MARGIN < on_kvm else "kvm"

@@ -54,6 +54,8 @@ CALIBRATION: Final[Mapping[str, Callable[[str, object], object]]] = {
     "kvm_exit_ns": _cost,
     "unicorn_switch_ns": _cost,
     "kvm_switch_ns": _cost,
+    "unicorn_entry_ns": _cost,
+    "kvm_entry_ns": _cost,
     "kvm_work_ns": _cost,
     "speedup": _cost,
     "kvm_missing": lambda what, value: require_text(what, value, REASON_MAX),

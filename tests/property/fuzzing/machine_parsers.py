@@ -59,7 +59,7 @@ def _bind(data: bytes) -> snapshot.Snapshot:
 
 def _same_record(data: bytes, found: snapshot.Snapshot) -> bool:
     again = snapshot.decode(snapshot.encode(found, level=1), memory_bytes=vectors.MEMORY_BYTES, live=True)
-    same_pages = np.array_equal(again.page_nos, found.page_nos) and np.array_equal(again.pages, found.pages)
+    same_pages = np.array_equal(again.page_nos, found.page_nos) and np.array_equal(again.rows, found.rows)
     rest = (again.registers, again.devices, again.requests) == (found.registers, found.devices, found.requests)
     return bool(same_pages and rest)
 
@@ -68,7 +68,7 @@ def _prepare(data: bytes) -> object:
     """A blob under a manifest that fits it, as a publisher makes both: what an edge verifies before any worker."""
     try:
         state = snapshot.decode(data, memory_bytes=vectors.MEMORY_BYTES)
-        count, pages = len(state.page_nos), pages_digest(state.page_nos, state.pages)
+        count, pages = len(state.page_nos), pages_digest(state.page_nos, state.rows)
     except FormatError:
         count, pages = 0, vectors.digest("none")
     size = snapshot.record_size(count)
@@ -190,7 +190,7 @@ def _same_frame(data: bytes, message: Any) -> bool:
 
 def targets() -> Sequence[Target]:
     """Those of this module."""
-    record, live = frozen("record-v2.zst"), frozen("record-v3.zst")
+    record, live = frozen("record-v4.zst"), frozen("record-v4-live.zst")
     memory = vectors.MEMORY_BYTES
     return (
         Target("record", packed(record), _bind, (FormatError,), _same_record),
