@@ -190,10 +190,10 @@ def _same_frame(data: bytes, message: Any) -> bool:
 
 def targets() -> Sequence[Target]:
     """Those of this module."""
-    record, live = frozen("record-v4.zst"), frozen("record-v4-live.zst")
+    rows, record, live = frozen("record-v2.zst"), frozen("record-v4.zst"), frozen("record-v4-live.zst")
     memory = vectors.MEMORY_BYTES
     return (
-        Target("record", packed(record), _bind, (FormatError,), _same_record),
+        Target("record", packed(record, rows), _bind, (FormatError,), _same_record),
         Target(
             "live-record",
             packed(record, live),
@@ -202,7 +202,7 @@ def targets() -> Sequence[Target]:
             _same_record,
         ),
         Target("scratch", _with_scratch, _open_with_disks, (FormatError,)),
-        Target("image", packed(record), _prepare, (VerificationError,)),
+        Target("image", packed(rows, record), _prepare, (VerificationError,)),
         Target(
             "open-requests",
             from_seeds(frozen("open-requests.bin")),
