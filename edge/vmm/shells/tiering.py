@@ -6,7 +6,7 @@ costs and the ratio of their speeds; a machine moves when the other is cheaper b
 
 A machine that comes from a record and goes back into one brings its registers into the engine and out again, and
 enters an engine that has rested: caches are cold, a kernel has other things loaded. Where that happens for every
-request or two it counts as much as exits do. It is no work of the guest, which would take another time on the other.
+request or two it counts as much as exits do. It is kept apart from the guest's own work, which alone is faster on KVM.
 """
 
 import time
