@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.site.fetch import Client
-from loadtest.site.server import Server
+from loadtest.site.server import Server, tree_cpu_s
 from loadtest.site.site import Site, example
 from tests.support.edges import admin as operators_page
 from tests.support.edges import eventually, metrics
@@ -84,9 +84,10 @@ def test_a_worker_killed_while_a_machine_runs_is_blamed_on_it_and_the_neighbours
             assert count(client, name) == 1
         assert client.get("/", host="runs.test").status == 200
         asking = threading.Thread(target=ask)
-        asking.start()
-        eventually(lambda: metrics(edge)["streams"] == 1, "it has the request")
         (worker,) = admin(edge, "workers")
+        before_s = tree_cpu_s(worker["pid"])
+        asking.start()
+        eventually(lambda: tree_cpu_s(worker["pid"]) - before_s > 0.3, "it runs the request, and does not only have it")
         os.kill(worker["pid"], signal.SIGKILL)
         asking.join()
         assert got == [(502, "worker_lost")]
