@@ -16,7 +16,8 @@ from yarl import URL
 
 from edge.common.tasks import Tasks
 
-CONNECTIONS: Final = 2  # as many fetches begin at once: a manifest and its snapshot
+# A manifest and its snapshot begin at once, and the look-up itself may take one where it goes over the same session.
+CONNECTIONS: Final = 3
 AGAIN_S: Final = 5.0  # not before: an idle connection is kept for 15 s (aiohttp's default)
 
 
