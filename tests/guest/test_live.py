@@ -22,13 +22,11 @@ DATA = random.Random(5).randbytes(400_000)
 Move = Callable[..., Guest]
 
 
-@pytest.fixture(params=["same", "other"])
-def move(request: pytest.FixtureRequest, engine: str) -> Move:
+@pytest.fixture(params=["same", pytest.param("other", marks=pytest.mark.kvm)])
+def move(request: pytest.FixtureRequest) -> Move:
     """To another machine, on the same engine or on the other one."""
     if request.param == "same":
         return Guest.move
-    if engine == "unicorn":
-        request.applymarker(pytest.mark.kvm)
     return lambda guest, **limits: guest.move("kvm" if guest.shell.engine_name == "unicorn" else "unicorn", **limits)
 
 
