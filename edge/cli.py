@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from edge.common import log
+from edge.common.verifying import never_sign
 from edge.config.command_line import given_texts, option_parameter, parameter
 from edge.config.options import load_config, load_settings, options
 from edge.operators.cli import app as operators
@@ -46,6 +47,8 @@ def edge(
     """
     import uvloop
 
+    if not (check or print_config):
+        never_sign()
     from edge.running import Own, begun_with
     from edge.serve import serve
 

@@ -8,7 +8,7 @@ that are not exactly what `ImageManifest.to_bytes` would write are refused. `vmi
 import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
-from typing import Final, Literal, cast
+from typing import Final, Literal, TypeVar, cast
 
 from vmimage import abi
 from vmimage.canonical import (
@@ -83,6 +83,8 @@ BAKED_ENTROPY: Final = "baked_entropy"  # a key that is there with `true`, or no
 BASE_SNAPSHOT: Final = "base_snapshot"  # likewise, with a descriptor
 
 _UPSTREAM: Final = re.compile(r"https?://(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?", re.ASCII)
+
+_T = TypeVar("_T")
 
 Access = Literal["r", "rw", "rx"]
 Kind = Literal["base", "derived"]
@@ -259,23 +261,23 @@ def _parse_config(value: object, snapshot: Blob, symbols: Blob | None, sources: 
         name=c["name"],
         abi=c["abi"],
         kind=cast(Kind, c["kind"]),
-        base=c["base"],
-        memory_bytes=memory,
+        base=_shared(c["base"]),
+        memory_bytes=_shared(memory),
         regions=parse_regions(c["regions"], memory),
         snapshot=snapshot,
         snapshot_bytes=require_integer("config snapshot_bytes", c["snapshot_bytes"], record_min, record_max),
         page_count=pages,
         pages_digest=require_digest("config pages_digest", c["pages_digest"]),
-        symbols=symbols,
-        sources=sources,
+        symbols=_shared(symbols),
+        sources=_shared(sources),
         instance=instance,
-        limits=parse_limits(c["limits"]),
+        limits=_shared(parse_limits(c["limits"])),
         pool=pool,
-        rejuvenate=parse_rejuvenation(c["rejuvenate"]),
+        rejuvenate=_shared(parse_rejuvenation(c["rejuvenate"])),
         upstreams=_parse_upstreams(c["upstreams"]),
         disks=parse_drives(c["disks"], machines=pool),
         baked_entropy=baked_entropy,
-        base_snapshot=_parse_base_snapshot(c[BASE_SNAPSHOT]) if base_snapshot else None,
+        base_snapshot=_shared(_parse_base_snapshot(c[BASE_SNAPSHOT])) if base_snapshot else None,
     )
 
 
@@ -308,10 +310,14 @@ def parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
             refuse("config region", f"multiples of {abi.PAGE_SIZE}", item)
         regions.append(Region(start, end, item[2]))
         lowest = end
-    return _shared_layout(tuple(regions))
+    return _shared(tuple(regions))
 
 
-@lru_cache(maxsize=256)
-def _shared_layout(regions: tuple[Region, ...]) -> tuple[Region, ...]:
-    """One tuple for all images of a layout: thousands of services are the same program."""
-    return regions
+def _shared(value: _T) -> _T:
+    """The first of equal values, for all images that have it: thousands of services are the same program."""
+    return cast(_T, _first(value))
+
+
+@lru_cache(maxsize=2048, typed=True)
+def _first(value: object) -> object:
+    return value

@@ -5,6 +5,7 @@ says itself what it is an answer to (`edge.cache.recorded`); nothing is believed
 """
 
 import hashlib
+import mmap
 import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -55,7 +56,8 @@ class Index:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        self._counts = bytearray(max(1, size_bytes))
+        # Pages that nothing was counted in take no memory: most edges' are empty for a long time.
+        self._counts = mmap.mmap(-1, max(1, size_bytes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._entries = 0
 
     def __bool__(self) -> bool:

@@ -20,7 +20,7 @@ WAITS: Final[dict[Lately, bool]] = {"kept": True, "not-kept": False, "unknown": 
 UNCACHEABLE_S: Final = 120.0  # what was not kept is tried again after that; what Varnish takes ("hit-for-miss")
 KEPT_S: Final = 3600.0  # a service that keeps some of its pages may keep one that nobody has asked for yet
 SERVICE_ANSWERS: Final = 4  # pages of a service, none of them kept, from which on none is expected to be: few, not one
-MARKS_MAX: Final = 1 << 15  # pages and paths that are remembered: some 4 MiB
+MARKS_MAX: Final = 1 << 15  # pages and paths that are remembered: some 3 MiB
 SERVICES_MAX: Final = 1 << 13  # versions of services; some 2 MiB
 
 
@@ -43,9 +43,9 @@ class Prospects:
     """What answers were lately, of all services."""
 
     def __init__(self) -> None:
-        # By hashes of pages and paths: whether it was kept, and until when that counts. A hash that two have in common
-        # costs a wait, or a run of a guest.
-        self._marks: OrderedDict[int, tuple[bool, float]] = OrderedDict()
+        # By hashes of pages and paths: until when it counts that it was kept; below 0, that it was not. A hash that two
+        # have in common costs a wait, or a run of a guest.
+        self._marks: OrderedDict[int, float] = OrderedDict()
         self._versions: OrderedDict[tuple[str, str], _Version] = OrderedDict()
 
     def waits(self, key: Key, now: float) -> bool:
@@ -66,7 +66,7 @@ class Prospects:
         """An answer for a page came, and was kept or was not to be."""
         until = now + (KEPT_S if kept else UNCACHEABLE_S)
         for name in (hash(key), _path(key)):
-            self._marks[name] = kept, until
+            self._marks[name] = until if kept else -until
             self._marks.move_to_end(name)
         while len(self._marks) > MARKS_MAX:
             self._marks.popitem(last=False)
@@ -84,9 +84,9 @@ class Prospects:
 
     def _mark(self, name: int, now: float) -> Lately:
         mark = self._marks.get(name)
-        if mark is None or now >= mark[1]:
+        if mark is None or now >= abs(mark):
             return "unknown"
-        return "kept" if mark[0] else "not-kept"
+        return "kept" if mark > 0 else "not-kept"
 
 
 def _path(key: Key) -> int:

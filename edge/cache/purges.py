@@ -45,23 +45,28 @@ class _Mark(NamedTuple):
 
 
 _NONE: Final = _Mark(0, 0.0)
+_NO_NAMES: Final[OrderedDict[tuple[Kind, str], _Mark]] = OrderedDict()  # of nearly all services; stays empty
 
 
 class _Marks:
     """Purges of one kind of force, hard or soft, of one service."""
 
+    __slots__ = ("by_name", "prefixes", "whole")
+
     def __init__(self) -> None:
         self.whole = _NONE
-        self.by_name: OrderedDict[tuple[Kind, str], _Mark] = OrderedDict()  # the oldest first
+        self.by_name = _NO_NAMES  # the oldest first; a dictionary of its own once there is one
         self.prefixes = 0
 
     def enter(self, purge: Purge, mark: _Mark) -> None:
         if purge.kind == "service":
             self.whole = mark
-            self.by_name.clear()  # all of them are older
+            self.by_name = _NO_NAMES  # all of them are older
             self.prefixes = 0
             return
         name = purge.kind, purge.selector
+        if not self.by_name:
+            self.by_name = OrderedDict()
         known = self.by_name.pop(name, None)
         self.prefixes += purge.kind == "prefix" and known is None
         self.by_name[name] = mark
@@ -101,6 +106,8 @@ def _begins(uri: str, prefix: str) -> bool:
 
 class Scope:
     """The purges of one service."""
+
+    __slots__ = ("_purges", "at", "hard", "number", "soft")
 
     def __init__(self, purges: "Purges") -> None:
         self._purges = purges

@@ -5,8 +5,7 @@ What a request is to the client that waits for it, with futures and flow control
 
 import math
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
@@ -205,7 +204,7 @@ class Service:
         self.machine: Machine | None = None  # the first: the one that is parked
         self.others: list[Machine] = []  # of a pool
         self.growing = False  # another is being opened, or was refused a moment ago
-        self.queue: deque[StreamState] = deque()
+        self.queue: Sequence[StreamState] = ()  # requests that wait for a machine; see `edge.supervisor.waiting`
         self.sockets: dict[int, SocketState] = {}  # by number
         self.offered: dict[int, Early] = {}  # by number: requests that may become sockets
         self.lineage = 0  # of machines that went on from one another, each knowing the sockets of the one before

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge.common import log
+from edge.common.verifying import never_sign
 from edge.config.command_line import given_texts, option_parameter, parameter
 from edge.parent.options import load_parent_config, parent_options
 
@@ -24,6 +25,7 @@ def parent(context: typer.Context, config: Path | None, verbose: bool, **texts: 
     """
     import uvloop
 
+    never_sign()
     from edge.parent.serve import serve
 
     loaded = load_parent_config(config, given_texts(context, texts), os.environ)

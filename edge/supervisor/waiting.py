@@ -4,6 +4,7 @@ The order in which one service's requests are served is that of its queue; every
 that the sums are right. How many may wait for one service is the configuration's business.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -56,29 +57,29 @@ class Waiting:
         if not may_wait(self.budget_bytes, self.used_bytes, mine, size):
             room = f"{self.budget_bytes - self.used_bytes} of {self.budget_bytes} bytes are free"
             raise QueueFull(f"{service.name}: requests of its tenant hold {mine} bytes, {size} more expected, {room}")
-        self._enter(stream, size)
-        service.queue.append(stream)
+        self._enter(stream, size).append(stream)
 
     def again(self, stream: StreamState) -> None:
         """Let a request wait that a machine had and lost, before the others. It was admitted before."""
-        self._enter(stream, STREAM_BYTES + len(stream.payload))
-        stream.service.queue.appendleft(stream)
+        self._enter(stream, STREAM_BYTES + len(stream.payload)).appendleft(stream)
 
-    def _enter(self, stream: StreamState, size: int) -> None:
+    def _enter(self, stream: StreamState, size: int) -> deque[StreamState]:
+        """Count a request; the queue that it is to stand in."""
         self._services.add(stream.service)
         self.used_bytes += size
         stream.charged = tenant = stream.service.tenant
         self._by_tenant[tenant] = self._by_tenant.get(tenant, 0) + size
+        return _queue_of(stream.service)
 
     def next(self, service: Service) -> StreamState:
         """Take the first request of a service's queue, which is not empty."""
-        stream = service.queue.popleft()
+        stream = _queue_of(service).popleft()
         self._left(stream)
         return stream
 
     def remove(self, stream: StreamState) -> None:
         """Take a request out from wherever it stands."""
-        stream.service.queue.remove(stream)
+        _queue_of(stream.service).remove(stream)
         self._left(stream)
 
     def _left(self, stream: StreamState) -> None:
@@ -91,4 +92,15 @@ class Waiting:
 
     def sweep(self) -> None:
         """Called every second or so: forget services for which nothing waits."""
-        self._services = {service for service in self._services if service.queue}
+        for service in self:
+            if not service.queue:
+                self._services.discard(service)
+                service.queue = ()
+
+
+def _queue_of(service: Service) -> deque[StreamState]:
+    """A service's queue, made when a request waits: an empty one takes 760 bytes, and most services are idle."""
+    queue = service.queue
+    if not isinstance(queue, deque):
+        queue = service.queue = deque()
+    return queue

@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -24,7 +24,8 @@ from edge.compiled.finder import install
 
 install()
 
-from edge.front.http import Front  # noqa: E402  # after those that are compiled can be found
+from edge.front.connection import Connection  # noqa: E402  # after those that are compiled can be found
+from edge.front.http import Front  # noqa: E402
 from edge.front.reached import Reached  # noqa: E402
 from edge.model.services import Machine, Service  # noqa: E402
 from edge.supervisor.supervisor import Supervisor  # noqa: E402
@@ -74,7 +75,7 @@ async def main(count: bool) -> None:
             for name, fields in HEADS.items():
                 head = "\r\n".join(("GET / HTTP/1.1", f"Host: {HOST}", *fields, "", "")).encode()
                 batch = _batch(front, supervisor, worker, head)
-                for _ in range(50):  # the first of a page is waited for by the others, until it is known not to be kept
+                for _ in range(50):
                     batch()
                     await asyncio.sleep(0)
                 print(f"{name}: {_calls(batch)}" if count else f"{name}: {await _cost_us(batch)}")
@@ -100,13 +101,15 @@ def _batch(front: Front, supervisor: Supervisor, worker: Worker, head: bytes) ->
         connections.append(connection)
     machine, on_frame = worker.machines[1], supervisor.on_frame
 
-    def batch() -> None:
+    def ask(connections: Sequence[Connection]) -> None:
         for connection in connections:
             connection.data_received(head)
         for number in list(machine.streams):
             on_frame(worker, (HEAD, 1, 1, number, _ANSWER))
 
-    return batch
+    for connection in connections:  # the first of a page is waited for by the others, until it is known not to be kept
+        ask([connection])
+    return lambda: ask(connections)
 
 
 async def _cost_us(batch: Callable[[], None]) -> str:
