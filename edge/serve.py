@@ -108,7 +108,8 @@ async def serve(
     seal = load_seal(config.cache / "key")
     blobs = DiskTier(config.cache / "blobs", config.disk, counters)
     threads, keeping_thread = ThreadPoolExecutor(2, "images"), ThreadPoolExecutor(1, "kept")
-    catalogue = FedCatalogue(config.cache / "tuf", metadata_sources(config.places), root, counters)
+    metadata = metadata_sources(config.places)
+    catalogue = FedCatalogue(config.cache / "tuf", metadata, root, counters, ahead_bytes=config.catalogue_ahead)
     service_host = routes.named_host(config.service_host) if config.service_host else ""
     directory = Directory(catalogue, counters, config.negative, service_host, stale_s=config.catalogue_stale)
     sources = web_sources(config.places, config.origin_timeout, counters, read_credentials(config.registry_auth))

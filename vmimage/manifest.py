@@ -5,6 +5,7 @@ config blob, carried inline in the config descriptor's "data", so that one GET i
 that are not exactly what `ImageManifest.to_bytes` would write are refused. `vmimage/FORMAT.md` describes every field.
 """
 
+import json
 import re
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
@@ -136,13 +137,13 @@ class ImageManifest:
                 "disks": [asdict(disk) for disk in self.disks],
                 "instance": self.instance,
                 "kind": self.kind,
-                "limits": asdict(self.limits),
+                "limits": _values(self.limits),
                 "memory_bytes": self.memory_bytes,
                 "name": self.name,
                 "page_count": self.page_count,
                 "pages_digest": self.pages_digest,
                 "pool": self.pool,
-                "rejuvenate": asdict(self.rejuvenate),
+                "rejuvenate": _values(self.rejuvenate),
                 "regions": [[region.start, region.end, region.access] for region in self.regions],
                 "snapshot_bytes": self.snapshot_bytes,
                 "upstreams": self.upstreams,
@@ -185,6 +186,10 @@ class ImageManifest:
         self.digest  # noqa: B018 - made from them
         self.__dict__.pop("_encoded", None)
         self.__dict__.pop("config", None)
+
+
+def _values(terms: Limits | Rejuvenation) -> dict[str, int]:
+    return {name: getattr(terms, name) for name in terms.__slots__}
 
 
 def is_upstream(text: str) -> bool:
@@ -299,9 +304,18 @@ def _parse_upstreams(value: object) -> tuple[str, ...]:
 def parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
     if not isinstance(value, list) or len(value) > REGIONS_MAX:
         refuse("config regions", f"a list of at most {REGIONS_MAX}", value)
+    try:
+        return _regions(canonical_json(value), memory_bytes)
+    except RecursionError:
+        refuse("config regions", "a list of lists of three", "one that nests deeper")
+
+
+@lru_cache(maxsize=256)
+def _regions(text: bytes, memory_bytes: int) -> tuple[Region, ...]:
+    """One tuple for all images of a layout, which is checked once: thousands of services are the same program."""
     regions: list[Region] = []
     lowest = abi.NULL_GUARD_SIZE
-    for item in value:
+    for item in json.loads(text):
         if not isinstance(item, list) or len(item) != 3 or item[2] not in ("r", "rw", "rx"):
             refuse("config region", '[start, end, "r", "rw" or "rx"]', item)
         start = require_integer("config region start", item[0], lowest, memory_bytes - abi.PAGE_SIZE)
@@ -310,11 +324,11 @@ def parse_regions(value: object, memory_bytes: int) -> tuple[Region, ...]:
             refuse("config region", f"multiples of {abi.PAGE_SIZE}", item)
         regions.append(Region(start, end, item[2]))
         lowest = end
-    return _shared(tuple(regions))
+    return tuple(regions)
 
 
 def _shared(value: _T) -> _T:
-    """The first of equal values, for all images that have it: thousands of services are the same program."""
+    """The first of equal values, for all images that have it."""
     return cast(_T, _first(value))
 
 

@@ -32,6 +32,7 @@ from typing import Final, Literal
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot
 
+from edge.catalogue.ahead import wanted_ahead
 from edge.catalogue.asking import Asking, MetadataSource
 from edge.catalogue.metadata import (
     FILE_TIMEOUT_S,
@@ -80,6 +81,7 @@ class Catalogue:
         root_bytes: bytes,
         counters: Counters | None = None,
         *,
+        ahead_bytes: int = 0,
         clock: Callable[[], float] = time.time,
         read_timeout_s: float = READ_TIMEOUT_S,
         file_timeout_s: float = FILE_TIMEOUT_S,
@@ -89,18 +91,19 @@ class Catalogue:
         :param metadata_dir: made if missing; what was verified stays here across restarts.
         :param metadata: where the TUF files are: sources in order, or the URL of one, as "http://origin/tuf/".
         :param root_bytes: the trust root that the operator gave this edge.
-        :param clock: seconds since 1970, for expiry.
+        :param ahead_bytes: see `wanted_ahead`. :param clock: seconds since 1970, for expiry.
         :raises OperatorError: the folder cannot be written, or `root_bytes` is no trust root.
         """
         self._dir, self._tuf = metadata_dir, metadata_dir / "tuf"
         sources = [MetadataSource(metadata, metadata)] if isinstance(metadata, str) else metadata
         self._root = root_bytes
-        self._clock, self._counters = clock, counters or Counters()
+        self._clock, self._counters, self._ahead_bytes = clock, counters or Counters(), ahead_bytes
         self._unkept: dict[str, bytes] = {}  # files of tuf/ by path, where the folder did not take them
         self._failing = False
         self._fetcher = Fetcher(read_timeout_s, file_timeout_s)
         self.asking = Asking(sources, self._counters, self._fetcher.anew)
         self._view: View | None = None
+        self._ahead: tuple[View | None, list[str]] = None, []  # of a view, what is to be fetched before it is asked for
         self._refreshing = threading.Lock()
         self._growing = threading.Lock()
         try:
@@ -174,13 +177,14 @@ class Catalogue:
             path.unlink(missing_ok=True)
         return old is None or old.snapshot.meta != new.snapshot.meta
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """What the service is now, None when there is no such service.
 
+        :param ask: whether the origin may be asked; else None also for what cannot be told without it, and at once.
         :raises OriginUnreachable, OriginTimeout, OriginError: not known here, and the origin gives no proper answer.
         :raises VerificationError: not known here, and the answer is not what the trust root demands, or is expired.
         """
-        record = self._find(service_path(name)) if is_name(name) else None
+        record = self._find(service_path(name), ask) if is_name(name) else None
         return record if record is not None and not record.withdrawn else None
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
@@ -191,9 +195,9 @@ class Catalogue:
         record = self._find(service_path(name), ask) if is_name(name) else None
         return record if record is not None and record.withdrawn else None
 
-    def find_host(self, host: str) -> ServiceRecord | None:
-        """The service that answers for a host name (without port), None when there is none. Errors as find_service."""
-        return self._find(host_path(host.lower())) if is_host(host.lower()) else None
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        """The service that answers for a host name (without port), None when there is none. As find_service."""
+        return self._find(host_path(host.lower()), ask) if is_host(host.lower()) else None
 
     def holds(self) -> Holds:
         """What is held, as far as it is known here."""
@@ -209,9 +213,9 @@ class Catalogue:
     def _find(self, path: str, ask: bool = True, *, held: bool = False) -> ServiceRecord | None:
         """:param held: whether what is held is asked for, or what is not."""
         view = self._view
+        if not ask and (view is None or not view.knows_holds):
+            return None
         if view is None:
-            if not ask:
-                return None
             self.refresh()
             view = self._view
             assert view is not None
@@ -221,6 +225,17 @@ class Catalogue:
             entry = self._entry(view, tenant_role(tenant), path, ask)
         holds = holds_of(self._role(view, view.bin_of_holds, ask))  # asked for here where this disk has lost it
         return said(entry, holds, held=held)
+
+    def fetch_ahead(self) -> bool:
+        """Fetch a file that nobody has asked for, if all are wanted; whether there was one. Errors as find_service."""
+        view, roles = self._view, self._ahead[1]
+        if view is not None and view is not self._ahead[0]:
+            roles = wanted_ahead(view.snapshot.meta, view.roles, self._ahead_bytes)[::-1]
+            self._ahead = view, roles
+        if view is None or not roles:
+            return False
+        self._role(view, roles.pop(), ask=True)
+        return True
 
     def _entry(self, view: View, role: str, path: str, ask: bool) -> Entry | None:
         found = self._role(view, role, ask)

@@ -165,7 +165,7 @@ class Directory:
                 await self._looks.do(None, self._look)
                 release = await self._look_up(kind, name)
             if release is None:
-                held = await self._is_held(kind, name)
+                held = await self.ask(lambda names: names.is_held(kind, name))
                 raise OnHold(f"{kind} {name!r}") if held else UnknownService(f"{kind} {name!r}")
         except NunatakError as error:
             self._nowhere[kind, name] = error
@@ -206,7 +206,7 @@ class Directory:
             raise error.with_traceback(None)
         try:
             owner = await self._look_up("host", host)
-            taken = owner is not None or await self._is_held("host", host)
+            taken = owner is not None or await self.ask(lambda names: names.is_held("host", host))
         except NunatakError as error:
             self.names_served, self.service_host = False, host
             self._nowhere["host", host] = error
@@ -222,10 +222,8 @@ class Directory:
 
     async def _look_up(self, kind: Kind, name: str) -> ServiceRecord | None:
         find = self._catalogue.find_host if kind == "host" else self._catalogue.find_service
-        return await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
-
-    async def _is_held(self, kind: Kind, name: str) -> bool:
-        return await self.ask(lambda names: names.is_held(kind, name))
+        known = find(name, ask=False)
+        return known or await asyncio.get_running_loop().run_in_executor(self._thread, find, name)
 
     async def refresh(self) -> bool:
         """Look at the catalogue; `on_change` is called for each known service that is not what it was.
@@ -345,12 +343,14 @@ class Directory:
         failing = ""
         while True:
             pause_s = interval_s()
+            self._awake.clear()  # whoever wakes it during the look is heard after it
             try:
                 if await self.refresh():
                     _logger.info(log.line("catalogue_changed", services=len(self.by_name)))
                 failing = ""
                 self._warn()
                 await self._check_host()  # after the first look, which may find what was known before
+                await self._fetch_ahead()
             except NunatakError as error:
                 self._counters.add(self._counters.origin_errors, error.counter)
                 if str(error) != failing:
@@ -359,9 +359,14 @@ class Directory:
                 if isinstance(error, OriginBusy):
                     pause_s = max(pause_s, self._asked_back_at - self._clock())
             self._judge()
-            self._awake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awake.wait(), pause_s)
+
+    async def _fetch_ahead(self) -> None:
+        """Learn what nobody has asked for, a file at a time: look-ups wait for one at most, and a look for none."""
+        with suppress(NunatakError):  # who asks for what is in it is told why not
+            while not self._awake.is_set() and await self.ask(lambda names: names.fetch_ahead()):
+                pass
 
     def _judge(self) -> None:
         """Whether services still go on, after each look: who asks for them does not ask the catalogue."""

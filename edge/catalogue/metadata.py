@@ -131,6 +131,18 @@ class Fetcher(FetcherInterface):
                     raise VerificationError(f"{url}: at most {TIMESTAMP_MAX} bytes expected, got more")
             return bytes(body), response.headers.get("ETag")
 
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """As the library's own, which goes through a file on disk: nothing here is larger than a few megabytes.
+
+        :raises DownloadLengthMismatchError: more than `max_length` bytes.
+        """
+        body = bytearray()
+        for chunk in self.fetch(url):
+            body += chunk
+            if len(body) > max_length:
+                raise DownloadLengthMismatchError(f"{url}: at most {max_length} bytes expected, got more")
+        return bytes(body)
+
     def _fetch(self, url: str) -> Iterator[bytes]:
         # A generator, so that errors reach the caller as they are: FetcherInterface wraps only what the call raises.
         if url in self.primed:

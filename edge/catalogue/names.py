@@ -27,11 +27,14 @@ class Names(Protocol):
     def refresh(self) -> bool:
         """Learn what has changed; whether anything has."""
 
-    def find_service(self, name: str) -> ServiceRecord | None:
-        """What the service is now."""
+    def fetch_ahead(self) -> bool:
+        """Learn a part of what nobody has asked for yet; whether there was any."""
 
-    def find_host(self, host: str) -> ServiceRecord | None:
-        """The service that answers for a host."""
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        """What the service is now; without asking the origin at once, and None where that cannot be told."""
+
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        """The service that answers for a host; the same."""
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """What is said of a service that there is no more; with or without asking the origin."""

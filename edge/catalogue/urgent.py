@@ -71,13 +71,13 @@ class FedCatalogue(Catalogue):
         urgent, known = self._urgent, super().holds()
         return replace(known, since={**urgent[1].since, **known.since}) if urgent is not None else known
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """As `Catalogue.find_service`."""
-        return self._unless_held(super().find_service(name))
+        return self._unless_held(super().find_service(name, ask=ask))
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
         """As `Catalogue.find_host`."""
-        return self._unless_held(super().find_host(host))
+        return self._unless_held(super().find_host(host, ask=ask))
 
     def is_held(self, kind: Literal["host", "service"], name: str) -> bool:
         """As `Catalogue.is_held`."""

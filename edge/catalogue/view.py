@@ -55,6 +55,12 @@ class View:
         """The role that says what is held."""
         return self.trust.bin_of(HOLDS_PATH)
 
+    @property
+    def knows_holds(self) -> bool:
+        """Whether what is held is known here: a disk may have lost it."""
+        role = self.bin_of_holds
+        return role in self.roles or self.file(role) is None
+
     def roles_of(self, names: Collection[str]) -> list[str]:
         """Roles whose present files have these names, bins first."""
         roles = (

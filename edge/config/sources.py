@@ -106,6 +106,16 @@ class SourceOptions:
         ),
     ] = ""
     registry_auth: Annotated[str, REGISTRY_AUTH] = ""
+    catalogue_ahead: Annotated[
+        int,
+        About(
+            "A catalogue of at most this size is fetched whole, before anybody asks for what is in it: a service that "
+            "is asked for the first time then needs no look-up at the origin. 0: each part when it is asked for.",
+            "bytes",
+            0,
+            1 << 30,
+        ),
+    ] = 1 << 20
     catalogue_stale: Annotated[
         float,
         About(

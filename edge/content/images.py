@@ -34,6 +34,8 @@ from vmimage.manifest import MANIFEST_MAX, Blob, ImageManifest, parse_manifest
 PREPARING_MIN: Final = 17 << 20
 AHEAD_SHARE: Final = 4
 
+# Pages of an image that is prepared where it stands: 256 KiB take 0.3 ms, as long as to hand them to a thread and back.
+AT_ONCE_PAGES: Final = 64
 REFUSED_MAX: Final = 1024  # images whose refusal is remembered
 
 _logger: Final = log.logger("images")
@@ -115,9 +117,7 @@ class Images:
                 async with self._preparing.taken(party, preparing_bytes(manifest)):
                     blob = await self._snapshot(manifest, expected, ahead, load)
                     began = self._clock()
-                    image = await asyncio.get_running_loop().run_in_executor(
-                        self._threads, prepare, next(self._numbers), manifest, blob, base
-                    )
+                    image = await self._prepared(manifest, blob, base)
                     load.verify_s += self._clock() - began
             except (OriginError, ImageTooLarge) as error:
                 self._refused[digest] = error
@@ -134,6 +134,13 @@ class Images:
         self.trim()
         image.pins -= 1
         return image, load
+
+    async def _prepared(self, manifest: ImageManifest, blob: bytes, base: Image | None) -> Image:
+        number = next(self._numbers)
+        if manifest.page_count <= AT_ONCE_PAGES:
+            return prepare(number, manifest, blob, base)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, prepare, number, manifest, blob, base)
 
     def _admit(self, manifest: ImageManifest) -> None:
         """:raises ImageTooLarge: this edge could not hold it, prepare it, or run a machine of it."""

@@ -63,13 +63,17 @@ class LocalOrigin:
         told, self._told = self._told, self.release
         return told != self._told
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """The service under its name."""
         return self.release if name == self.service else None
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
         """The service under this machine's own names, `NAME.localhost` among them (RFC 6761 section 6.3)."""
         return self.release if is_own_host(host) else None
+
+    def fetch_ahead(self) -> bool:
+        """There is nothing more."""
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         """None ever is."""

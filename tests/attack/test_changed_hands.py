@@ -28,8 +28,13 @@ class Names:
     def refresh(self) -> bool:
         return True
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         return self.now
+
+    def fetch_ahead(self) -> bool:
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
@@ -40,7 +45,9 @@ class Names:
     def is_held(self, kind: str, name: str) -> bool:
         return False
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         return None
 
 

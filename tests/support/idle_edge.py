@@ -43,8 +43,11 @@ class Nobody:
     def refresh(self) -> bool:
         return False
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
+
+    def fetch_ahead(self) -> bool:
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
@@ -55,7 +58,7 @@ class Nobody:
     def is_held(self, kind: str, name: str) -> bool:
         return False
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
 
 

@@ -50,11 +50,16 @@ class Origin:
         changed, self.known = seen != self.known, seen
         return changed
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         self.looked_up.append(name)
         if name in self.failing:
             raise self.failing[name]
         return record(name) if name in self.known - self.held else None
+
+    def fetch_ahead(self) -> bool:
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
@@ -65,8 +70,8 @@ class Origin:
     def is_held(self, kind: str, name: str) -> bool:
         return name in self.held
 
-    def find_host(self, host: str) -> ServiceRecord | None:
-        return self.find_service(host.removesuffix(".test"))
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        return self.find_service(host.removesuffix(".test"), ask=ask)
 
 
 class Clock:

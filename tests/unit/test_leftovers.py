@@ -34,11 +34,18 @@ class Names:
     def refresh(self) -> bool:
         return False
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         return None
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         return None
+
+    def fetch_ahead(self) -> bool:
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         if name in self.far:

@@ -33,8 +33,13 @@ class Names:
         changed, self.changed = self.changed, False
         return changed
 
-    def find_service(self, name: str) -> ServiceRecord | None:
+    def find_service(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         return self.owner if self.owner and name == self.owner.service else None
+
+    def fetch_ahead(self) -> bool:
+        return False
 
     def find_withdrawn(self, name: str, *, ask: bool = True) -> ServiceRecord | None:
         return None
@@ -45,7 +50,9 @@ class Names:
     def is_held(self, kind: str, name: str) -> bool:
         return False
 
-    def find_host(self, host: str) -> ServiceRecord | None:
+    def find_host(self, host: str, *, ask: bool = True) -> ServiceRecord | None:
+        if not ask:
+            return None
         self.asked += 1
         if self.away:
             raise OriginUnreachable("away")
