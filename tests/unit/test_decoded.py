@@ -7,10 +7,11 @@ import pytest
 from cachetools import LRUCache
 
 from edge.vmm.memory.guest_memory import BaseMemory, page_template
-from edge.vmm.memory.page_sets import IN_C
+from edge.vmm.memory.page_sets import IN_C, pack
 from edge.vmm.shells import shell
 from edge.vmm.shells.shell import Image, Shell
 from vmimage import abi, snapshot
+from vmimage.errors import FormatError
 from vmimage.manifest import Region
 from vmimage.pages import Pages
 from vmimage.snapshot import DeviceState, Registers, Snapshot
@@ -100,3 +101,17 @@ def test_an_image_that_is_too_large_to_be_kept_is_decoded_once_for_a_machine(
         bound.close()
     assert not kept
     assert len(calls) == 1
+
+
+def test_a_parked_machine_may_have_fewer_pages_than_its_memory() -> None:
+    """The bound is on pages, whatever they hold, and on the size that the frame says."""
+    page_nos = np.arange(FIRST, FIRST + 9, dtype=np.uint32)
+    for rows in (sparse(9), np.zeros((9, 512), dtype=np.uint64), np.ones((9, 512), dtype=np.uint64)):
+        for pages in (rows, pack(rows)):
+            data = snapshot.encode(Snapshot(Registers(), DeviceState(), page_nos, pages))
+            assert len(shell.decode(data, MEMORY, bytes_max=9 * abi.PAGE_SIZE).page_nos) == 9
+            with pytest.raises(FormatError, match=r"at most|expected"):
+                shell.decode(data, MEMORY, bytes_max=9 * abi.PAGE_SIZE - 1)
+    bomb = snapshot.encode(Snapshot(Registers(), DeviceState(), page_nos, np.ones((9, 512), dtype=np.uint64)))
+    with pytest.raises(FormatError, match="the frame says"):
+        shell.decode(bomb, MEMORY, bytes_max=abi.PAGE_SIZE)

@@ -56,14 +56,15 @@ class OfThread(threading.local):
 of_thread: Final = OfThread()
 
 
-def decode(record: bytes, memory_bytes: int, *, live: bool = False) -> Snapshot:
+def decode(record: bytes, memory_bytes: int, *, live: bool = False, bytes_max: int | None = None) -> Snapshot:
     """`vmimage.snapshot.decode` by what this thread keeps; the pages are packed, also those of an image.
 
     What is packed here holds nothing of the record: its rows would stay as long as one array that lies in it.
 
     :raises FormatError: as there.
     """
-    state = snapshot.decode(record, memory_bytes=memory_bytes, live=live, zstd=of_thread.zstd)
+    kept = of_thread.zstd
+    state = snapshot.decode(record, memory_bytes=memory_bytes, live=live, bytes_max=bytes_max, zstd=kept)
     if isinstance(state.pages, PackedPages):
         return state
     return replace(state, page_nos=state.page_nos.copy(), pages=pack(state.pages))
