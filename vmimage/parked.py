@@ -43,6 +43,7 @@ _DISK: Final = struct.Struct("<Q")
 _LENGTH: Final = struct.Struct("<I")
 _NO_CHECK: Final = bytes(CHECK_BYTES)
 _SCRATCH_LEVEL: Final = 1  # zstd: parking is on somebody's critical path
+_SCRATCH_RAW_MAX: Final = WRITTEN_MAX + WRITTEN_MAX // 512  # of all disks of a machine: pages, their numbers, lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def decode_scratch(data: bytes, disk_bytes: Sequence[int]) -> list[dict[int, byt
     """
     if not data:
         return [{} for _ in disk_bytes]
-    raw = unpack("scratch pages", data, len(disk_bytes) * (WRITTEN_MAX + WRITTEN_MAX // 512), at_least=1)
+    raw = unpack("scratch pages", data, _SCRATCH_RAW_MAX, at_least=1)
     found, position = [], 0
     for size in disk_bytes:
         start = position + _LENGTH.size

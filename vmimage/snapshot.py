@@ -198,16 +198,20 @@ def encode(snapshot: Snapshot, *, level: int = 3, zstd: Zstd | None = None) -> b
     return (zstd or Zstd()).compressor(level).compress(raw)
 
 
-def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd | None = None) -> Snapshot:
+def decode(
+    record: bytes, *, memory_bytes: int, live: bool = False, bytes_max: int | None = None, zstd: Zstd | None = None
+) -> Snapshot:
     """Parse a record for a machine with `memory_bytes` of memory.
 
     :param live: requests may be open in it. In what was kept they may not: nobody is there to take the answers.
+    :param bytes_max: of pages, where whoever makes such records is held to fewer than the machine has.
     :raises FormatError: not a record of this version, larger than such a machine's could be, or with a value a machine
         cannot hold. Nothing is decompressed before its size is known to be possible.
     """
-    limit = _size_max(memory_bytes) + REQUESTS_MAX * live
+    pages_max = (memory_bytes if bytes_max is None else min(memory_bytes, bytes_max)) // abi.PAGE_SIZE
+    limit = _size_max(pages_max) + REQUESTS_MAX * live
     raw = unpack("record", record, limit, decompressor=zstd.decompressor if zstd is not None else None)
-    fixed = _parse_fixed(raw, len(raw), memory_bytes, live=live)
+    fixed = _parse_fixed(raw, len(raw), pages_max, live=live)
     page_nos = _parse_page_nos(raw, _FIXED, fixed.page_count, memory_bytes)
     start, end = _pages_start(fixed.page_count), len(raw) - fixed.opened_bytes
     pages: Pages | PackedPages
@@ -220,10 +224,9 @@ def decode(record: bytes, *, memory_bytes: int, live: bool = False, zstd: Zstd |
     return Snapshot(fixed.registers, fixed.devices, page_nos, pages, opened)
 
 
-def _size_max(memory_bytes: int) -> int:
-    """Of what a record without open requests holds: all pages, and none with a zero in it."""
-    page_count = memory_bytes // abi.PAGE_SIZE
-    return record_size(page_count) + page_count * MASK_BYTES
+def _size_max(pages_max: int) -> int:
+    """Of what a record without open requests holds: all pages that it may have, and none with a zero in it."""
+    return record_size(pages_max) + pages_max * MASK_BYTES
 
 
 def _parse_packed(raw: bytes, start: int, end: int, count: int) -> PackedPages:
@@ -245,10 +248,11 @@ class Slices:
 
     def __init__(self, record: bytes, *, memory_bytes: int) -> None:
         """:raises FormatError: as `decode`, but for what is wrong with the pages, which shows when they are read."""
-        size = content_size("record", record, _size_max(memory_bytes))
+        pages_max = memory_bytes // abi.PAGE_SIZE
+        size = content_size("record", record, _size_max(pages_max))
         context = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX)
         self._source = context.stream_reader(record, read_across_frames=True)  # so that what follows the frame shows
-        fixed = _parse_fixed(self._read(_FIXED), size, memory_bytes, live=False)
+        fixed = _parse_fixed(self._read(_FIXED), size, pages_max, live=False)
         self.registers, self.devices, self._packed = fixed.registers, fixed.devices, fixed.packed
         self.page_nos = _parse_page_nos(self._read(fixed.page_count * 4 + 7 & ~7), 0, fixed.page_count, memory_bytes)
 
@@ -283,7 +287,7 @@ class _Fixed(NamedTuple):
     opened_bytes: int  # of open requests
 
 
-def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> _Fixed:
+def _parse_fixed(raw: bytes, size: int, pages_max: int, *, live: bool) -> _Fixed:
     """What is before the page numbers.
 
     :param raw: at least the first `_FIXED` bytes of a record of `size` bytes.
@@ -306,7 +310,9 @@ def _parse_fixed(raw: bytes, size: int, memory_bytes: int, *, live: bool) -> _Fi
         raise FormatError("record: no open requests expected in what is kept")
     least = _pages_start(count) + (MASK_BYTES if packed else abi.PAGE_SIZE) * count + opened_bytes
     fits = least <= size if packed else least == size
-    if count > memory_bytes // abi.PAGE_SIZE or not fits:
+    if count > pages_max:
+        raise FormatError(f"record: at most {pages_max} pages expected, got {count}")
+    if not fits:
         raise FormatError(f"record: {count} pages and {opened_bytes} bytes of requests do not make {size} bytes")
     return _Fixed(registers, devices, count, packed, opened_bytes)
 

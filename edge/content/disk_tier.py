@@ -5,9 +5,12 @@ is data and never code (CVE-2025-69872). `DiskTier` is the same as edges use it:
 obstacle.
 """
 
+import errno
+import os
 import re
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +26,8 @@ from edge.common.counters import Counters
 from edge.common.private import private_folder
 from edge.content.database import is_damage
 from vmimage.errors import OperatorError
+from vmimage.manifest import BLOB_MAX
+from vmimage.parked import RECORD_MAX
 
 # Smaller values live in the SQLite file itself: a parked C guest is about 3 KB, and a file of its own would cost it
 # a 4 KiB block and two system calls. Larger than diskcache's own 32 KiB, WAL write amplification outweighs that.
@@ -34,6 +39,8 @@ SQLITE_CACHE_PAGES: Final = 256
 
 USE_NOTED_S: Final = 10.0  # between two notes that something was used: to note it takes a write, to read takes none
 REOPEN_S: Final = 10.0  # between two tries to open a cache that could not be opened
+VALUE_MAX: Final = max(BLOB_MAX, RECORD_MAX)  # bytes of the largest that anybody keeps
+_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FILE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}\.val", re.ASCII)  # as diskcache names them
 
 _logger: Final = log.logger("tiers")
@@ -89,12 +96,35 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         """A value from its column or file."""
         if mode not in (MODE_RAW, MODE_BINARY):
             raise ValueError(f"a value of mode {mode} in the cache's index, bytes expected")
-        if mode == MODE_BINARY and (not isinstance(filename, str) or _FILE.fullmatch(filename) is None):
-            raise ValueError("a file's name in the cache's index that diskcache does not give")
+        if mode == MODE_BINARY:
+            if not isinstance(filename, str) or _FILE.fullmatch(filename) is None:
+                raise ValueError("a file's name in the cache's index that diskcache does not give")
+            return _read(os.path.join(self._directory, filename))
         fetched = super().fetch(mode, filename, value, read)
         if not isinstance(fetched, bytes):
             raise ValueError(f"a value of type {type(fetched).__name__} in the cache's index, bytes expected")
         return fetched
+
+
+def _read(path: str) -> bytes:
+    """A value's file, of which only the name is known.
+
+    :raises ValueError: something else than a file is there, which could have no end, or one that no value fills.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError("a file expected in the cache, got a symbolic link") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > VALUE_MAX:
+            raise ValueError(f"a file of at most {VALUE_MAX} bytes expected in the cache, got {status.st_size}")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def open_disk(folder: Path, limit_bytes: int) -> "diskcache.Cache":

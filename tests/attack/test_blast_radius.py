@@ -13,14 +13,16 @@ from edge.vmm.shells.shell import DESCRIPTORS
 from edge.vmm.wire import attribution, frames
 from edge.vmm.wire.attribution import NOBODY
 from edge.vmm.wire.images import Layout, NewImage
-from edge.vmm.wire.machines import Close, Died, Log, Park, Parked
+from edge.vmm.wire.machines import Close, Died, Log, Open, Park, Parked
 from edge.vmm.wire.streams import Answer, Head, Subrequest
 from edge.vmm.wire.vitals import Ping, Pong, Stop
 from tests.attack.failing_worker import ERRORS, MARKED, PLACES, SHORTAGES
 from tests.attack.worker_process import SandboxedWorker
 from tests.support.edges import eventually
-from tests.support.guests import EXAMPLES, PROGRAMS, Guest, head_block, image_of
+from tests.support.guests import EXAMPLES, PROGRAMS, Guest, bake, head_block, image_of
 from vmimage import abi, snapshot
+from vmimage.manifest import Limits, Region
+from vmimage.pages import pack
 from vmimage.snapshot import Snapshot
 
 VICTIM, EVIL = 1, 100  # machines
@@ -249,6 +251,32 @@ def test_a_record_of_pages_that_no_guest_may_write_ends_its_machine_alone() -> N
         worker.request(EVIL, 1)
         assert worker.response().status == 200
         victim.serves()
+        worker.stop()
+
+
+def test_a_record_of_more_pages_than_any_machine_is_parked_with_is_refused_before_it_is_unpacked() -> None:
+    """A machine may have a GiB. One that changed more than 32 MiB is not parked, so nobody else's record has more."""
+    bundle = bake(EXAMPLES / "hello.c")
+    manifest, blob = bundle.manifest, bundle.blobs[bundle.manifest.snapshot.digest]
+    regions = (*manifest.regions, Region(manifest.memory_bytes, abi.MEMORY_MAX, "rw"))
+    first = manifest.memory_bytes // abi.PAGE_SIZE
+    most = frames.RECORD_BYTES_MAX // abi.PAGE_SIZE
+    with running("unicorn") as worker:
+        victim = Victim(worker)
+        victim.serves()
+        worker.send(NewImage(EVIL, Layout("derived", 1, abi.MEMORY_MAX, regions, 0), blob))
+        state = snapshot.decode(blob, memory_bytes=manifest.memory_bytes)
+        for number, (count, filled) in enumerate(((most + 1, 0), (most + 1, 1), (most, 1))):
+            page_nos = np.arange(first, first + count, dtype=np.uint32)
+            pages = pack(np.full((count, 512), filled, dtype=np.uint64))
+            parked = snapshot.encode(Snapshot(state.registers, state.devices, page_nos, pages))
+            terms = "t", 1, Limits(cpu_ms=300), 0, frames.RECORD_BYTES_MAX, False
+            worker.send(Open(EVIL + number, EVIL, *terms, (), parked))
+            if count > most:
+                refused = worker.expect(Died)
+                assert (refused.machine, refused.error) == (EVIL + number, "FormatError")
+                assert f"at most {most} pages" in refused.message or "the frame says" in refused.message
+            victim.serves()
         worker.stop()
 
 

@@ -1,6 +1,7 @@
 """Can what an edge keeps on its disk be changed behind its back, so that a service wakes to what it never was?"""
 
 import asyncio
+import os
 import sqlite3
 import struct
 from collections.abc import Callable
@@ -126,6 +127,31 @@ def test_a_file_that_was_changed_is_forgotten(parked: Parked) -> None:
     file.write_bytes(data)
     assert parked.read(KEY) is None
     assert parked.counters.records_refused == 1
+
+
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+PLANTS: dict[str, Callable[[Path], None]] = {
+    "fifo": os.mkfifo,
+    "link": lambda path: path.symlink_to("/dev/zero"),
+    "folder": Path.mkdir,
+    "huge": huge,
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_what_has_no_end_in_the_place_of_a_file_is_forgotten(parked: Parked, plant: Callable[[Path], None]) -> None:
+    """One thread reads all records: it would wait for ever, or take all memory there is."""
+    parked.keep(victim=LARGE, other=b"untouched")
+    (file,) = (parked.folder / "parked").glob("*/*/*.val")
+    file.unlink()
+    plant(file)
+    assert parked.read(KEY) is None
+    assert parked.counters.disk_bad == 1
+    assert parked.read(key("other")) == b"untouched"
 
 
 @pytest.mark.parametrize("name", ["../key", "/etc/hostname", "../../outside"])

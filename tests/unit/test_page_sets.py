@@ -4,6 +4,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from edge.vmm.memory import page_sets
 from edge.vmm.memory.entry_bits import DIRTY, PRESENT, WRITABLE
 from edge.vmm.memory.page_sets import Layers, PageNos, Pages
+from vmimage import abi, snapshot
+from vmimage.errors import FormatError
 from vmimage.pages import MASK_WORDS, WORDS_PER_PAGE, PackedPages, pack, unpack
+from vmimage.snapshot import DeviceState, Registers, Snapshot
 
 native = pytest.importorskip("edge.vmm.memory._page_sets", reason="built without a C compiler")
 
@@ -150,6 +154,45 @@ def test_packed_rows_that_do_not_fit_their_masks_are_refused_before_a_page_is_to
     with pytest.raises(ValueError, match="expected"):
         native.differences(pages, FINE, None, present, layers, *room(2))
     assert np.array_equal(pages, before)
+
+
+RECORD = snapshot.encode(
+    Snapshot(Registers(), DeviceState(), np.array([16, 17, 20, 39], dtype=np.uint32), pack(rows(7, 4)))
+)
+RAW = zstandard.decompress(RECORD)
+MEMORY = abi.MEMORY_MIN
+places = st.integers(0, len(RAW) - 1) | st.integers(snapshot.record_size(0) - 8, min(len(RAW) - 1, 1200))
+edits = st.lists(st.tuples(places, st.integers(0, 7), st.sampled_from(["flip", "cut", "grow", "drop"])), max_size=4)
+
+
+@given(edits, st.sampled_from([2, 4, 4, 4]))
+def test_what_the_parser_of_records_takes_is_taken_alike(changes: list[tuple[int, int, str]], version: int) -> None:
+    """A record that anybody wrote is a FormatError, or what C and numpy make the same pages of."""
+    raw = bytearray(RAW)
+    raw[4] = version
+    for place, bit, kind in changes:
+        at = min(place, len(raw) - 1)
+        if kind == "flip":
+            raw[at] ^= 1 << bit
+        elif kind == "cut":
+            del raw[max(8, at) :]
+        elif kind == "grow":
+            raw[at:at] = bytes(1 << bit)
+        else:
+            del raw[max(8, at) : max(8, at) + (1 << bit)]
+    try:
+        state = snapshot.decode(zstandard.compress(bytes(raw), 1), memory_bytes=MEMORY)
+    except FormatError:
+        return
+    packed = state.pages if isinstance(state.pages, PackedPages) else pack(state.pages)
+    layers: Layers = ((state.page_nos, packed),)
+    here = np.full((MEMORY // abi.PAGE_SIZE, WORDS_PER_PAGE), 3, dtype=np.uint64)
+    there = here.copy()
+    present = np.zeros(len(here), dtype=bool)
+    assert native.write_back(here, state.page_nos, None, present, layers, None) == []
+    assert page_sets.write_back_with_numpy(there, state.page_nos, None, present, layers, None) == []
+    assert np.array_equal(here, there)
+    assert np.array_equal(here[state.page_nos], state.rows)
 
 
 def test_room_for_what_is_found_is_asked_for() -> None:

@@ -15,6 +15,7 @@ from tests.vectors.make import MEMORY_BYTES, PARKED_KEY, state
 from tests.vectors.make import parked as example
 from vmimage import abi, parked, snapshot
 from vmimage.disk import encode_pages
+from vmimage.drives import WRITTEN_MAX
 from vmimage.errors import FormatError
 from vmimage.parked import ParkedRecord, decode_scratch, encode_scratch, is_sealed, parse_parked
 
@@ -123,6 +124,15 @@ def test_scratch_pages_that_do_not_fit_the_disks() -> None:
     with pytest.raises(FormatError, match="page set"):
         decode_scratch(encode_scratch([{16: PAGE}]), [64 << 10])
     assert len(encode_pages({16: PAGE})) > 4096
+
+
+def test_scratch_pages_are_bounded_for_all_disks_of_a_machine_before_they_are_unpacked() -> None:
+    half = dict.fromkeys(range(WRITTEN_MAX // abi.PAGE_SIZE // 2), PAGE)
+    sizes = [WRITTEN_MAX] * abi.DISKS_MAX
+    few: list[dict[int, bytes]] = [{} for _ in sizes]
+    assert decode_scratch(encode_scratch([half, half, *few[2:]]), sizes) == [half, half, *few[2:]]
+    with pytest.raises(FormatError, match="the frame says"):
+        decode_scratch(encode_scratch([half, half, half, *few[3:]]), sizes)
 
 
 # `nunatak inspect`

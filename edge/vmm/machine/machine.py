@@ -120,15 +120,16 @@ class Machine:
         self._program = program
         self._write_info_page()
 
-    def restore(self, parked: bytes | None = None, *, live: bool = False) -> None:
+    def restore(self, parked: bytes | None = None, *, live: bool = False, bytes_max: int | None = None) -> None:
         """Continue from the image, or from a record against it.
 
         :param live: the record may hold open requests; whoever began them is told of their answers by this machine.
+        :param bytes_max: of changed pages, as for `capture`.
         :raises FormatError: the record does not parse, or this machine cannot hold it. Nothing was restored.
         """
         state, requests = None, None
         if parked is not None:
-            state = decode(parked, self.image.memory_bytes, live=live)
+            state = decode(parked, self.image.memory_bytes, live=live, bytes_max=bytes_max)
             requests = state.requests
         if requests is not None:
             self._gate.check(requests)

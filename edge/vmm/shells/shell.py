@@ -42,7 +42,7 @@ log = logging.getLogger("nunatak.worker")
 
 
 def _size(state: Snapshot) -> int:
-    return state.pages.nbytes + DECODED_OVERHEAD_BYTES
+    return state.pages.nbytes + state.page_nos.nbytes + DECODED_OVERHEAD_BYTES
 
 
 class OfThread(threading.local):
@@ -56,13 +56,18 @@ class OfThread(threading.local):
 of_thread: Final = OfThread()
 
 
-def decode(record: bytes, memory_bytes: int, *, live: bool = False) -> Snapshot:
+def decode(record: bytes, memory_bytes: int, *, live: bool = False, bytes_max: int | None = None) -> Snapshot:
     """`vmimage.snapshot.decode` by what this thread keeps; the pages are packed, also those of an image.
+
+    What is packed here holds nothing of the record: its rows would stay as long as one array that lies in it.
 
     :raises FormatError: as there.
     """
-    state = snapshot.decode(record, memory_bytes=memory_bytes, live=live, zstd=of_thread.zstd)
-    return state if isinstance(state.pages, PackedPages) else replace(state, pages=pack(state.pages))
+    kept = of_thread.zstd
+    state = snapshot.decode(record, memory_bytes=memory_bytes, live=live, bytes_max=bytes_max, zstd=kept)
+    if isinstance(state.pages, PackedPages):
+        return state
+    return replace(state, page_nos=state.page_nos.copy(), pages=pack(state.pages))
 
 
 def _no_pages() -> tuple[PageNos, PackedPages]:
@@ -159,10 +164,10 @@ class Shell:
         """
         decoded = image.snapshot()
         state = decoded if parked is None else parked
-        layers = _layers(image)
+        layers = _layers(decoded)
         if parked is not None:
             _check_parked(image, parked)
-            layers += ((parked.page_nos, _packed(parked)),)
+            layers += _layers(parked)
         trusted = self._is_trusted()
         if not (trusted and self.last_held(image) and self.memory.renew(layers, RESET_COPY_PAGES)):
             self._bind_anew(image, layers)
@@ -245,7 +250,7 @@ class Shell:
         if image is None:
             raise ValueError("a shell that was never bound cannot be reset")
         fresh = image.snapshot()
-        if not self.memory.renew(((fresh.page_nos, _packed(fresh)),), RESET_KEEP_PAGES):
+        if not self.memory.renew(_layers(fresh), RESET_KEEP_PAGES):
             return self.bind(image, None)
         self.engine.load(fresh.registers)
         return fresh.devices
@@ -256,7 +261,7 @@ class Shell:
         :param limit: of pages; one more may be found and then no further ones are looked for. A caller that sets it
             pays for no copy that is much larger.
         """
-        layers, count = _layers(image), 0
+        layers, count = _layers(image.snapshot()), 0
         parts: list[tuple[PageNos, PackedPages]] = []
         for dirty in _portions(self._changeable(image, skip)):
             found = self.memory.differences(dirty, layers)
@@ -273,7 +278,7 @@ class Shell:
 
     def changes_more(self, image: Image, skip: PageNos, limit: int) -> bool:
         """Whether more pages than this differ from the image's; keeps no copy of them."""
-        layers, count = _layers(image), 0
+        layers, count = _layers(image.snapshot()), 0
         for dirty in _portions(self._changeable(image, skip)):
             count += len(self.memory.differences(dirty, layers)[0])
             if count > limit:
@@ -308,9 +313,8 @@ class Shell:
             engine.close()
 
 
-def _layers(image: Image) -> Layers:
-    decoded = image.snapshot()
-    return ((decoded.page_nos, _packed(decoded)),)
+def _layers(state: Snapshot) -> Layers:
+    return ((state.page_nos, _packed(state)),)
 
 
 def _packed(state: Snapshot) -> PackedPages:

@@ -153,7 +153,7 @@ class Duties:
         self._placement.choose(shell, self._tiering.engine_for(wanted.image, id(image.base)))
         disks = self._drives.open(wanted.machine, shell.memory, wanted.disks, wanted.scratch)
         machine = Machine(shell, image, wanted.limits, fresh=wanted.fresh, disks=disks, secrets=wanted.secrets)
-        machine.restore(wanted.state or None)
+        machine.restore(wanted.state or None, bytes_max=frames.RECORD_BYTES_MAX)
         cpu_percent = wanted.limits.cpu_percent
         quota = Quota(cpu_percent * NS_PER_PERCENT) if cpu_percent else None
         entity = self._scheduler.add(wanted.tenant, tenant_weight=wanted.weight, quota=quota)
