@@ -10,7 +10,6 @@ from typing import Final
 from edge.content.tiers import Tier
 from edge.model.services import Machine
 from edge.vmm.shells.cost import SHELL_OVERHEAD_BYTES
-from edge.vmm.wire.frames import PAYLOAD_MAX
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
 from vmimage.limit_errors import machine_over_budget, record_over_budget
@@ -26,6 +25,7 @@ GREEDY_SHARE: Final = 4  # of the budget, a quarter: a tenant with less is in no
 RECORD_MIN: Final = 8 << 20
 RECORD_MAX: Final = 32 << 20
 RECORD_SLACK: Final = 64 << 10  # registers, open requests and the compression's own bytes
+UNFLUSHED_MAX: Final = WRITTEN_MAX + WRITTEN_MAX // 256  # of all disks of a machine: pages, and where each belongs
 OPEN_ROOM: Final = 64 << 10  # in an OPEN frame, for what stands before the record
 PARK_BATCH_BYTES: Final = 16 << 20  # asked of one worker at once at the end; a larger machine goes alone, and last
 
@@ -109,7 +109,7 @@ class Budget:
 
         :raises OverBudget: it is larger than a record may be. With disks there is unflushed data in it too.
         """
-        limit = PAYLOAD_MAX if machine.image.manifest.disks else self.record_bytes + RECORD_SLACK
+        limit = self.record_bytes + RECORD_SLACK + (UNFLUSHED_MAX if machine.image.manifest.disks else 0)
         if size_bytes > limit:
             raise record_over_budget(machine.service.name, size_bytes, limit)
 

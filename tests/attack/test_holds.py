@@ -117,6 +117,25 @@ def test_what_is_held_is_known_to_be_so(repository: TenantRepository, mirror: Mi
     assert not edge.is_held("service", "hello"), "there is none any more, held or not"
 
 
+def test_nothing_is_told_at_once_while_the_list_is_not_here(
+    repository: TenantRepository, mirror: Mirror, tmp_path: Path
+) -> None:
+    """A disk that lost the list and has the bins would tell of what is held, if nobody asked for it."""
+    repository.hold("service hello")
+    repository.finish()
+    edge = mirror.catalogue(tmp_path)
+    assert edge.find_service("other") == OTHER
+    assert edge.find_service("hello") is None
+    role = repository.trust.bin_of(HOLDS_PATH)
+    [lost] = (tmp_path / "bins").glob(f"*.{role}.json")
+    lost.unlink()
+    again = mirror.catalogue(tmp_path)
+    for name in ("hello", "other"):
+        assert again.find_service(name, ask=False) is None
+    assert again.find_service("hello") is None
+    assert again.find_service("other", ask=False) == OTHER
+
+
 def test_a_mirror_keeps_the_list_back(repository: TenantRepository, mirror: Mirror, tmp_path: Path) -> None:
     """Without it an edge takes nothing new; one that knows nothing yet answers nothing."""
     edge = mirror.catalogue(tmp_path / "edge")

@@ -13,13 +13,13 @@ from edge.supervisor.budget import (
     RECORD_MIN,
     RECORD_SLACK,
     SHELL_BYTES,
+    UNFLUSHED_MAX,
     Budget,
     Room,
     cost_of,
     record_bytes,
     worker_bytes,
 )
-from edge.vmm.wire import frames
 from tests.support.playbook import Worker, image, release
 from vmimage import abi
 from vmimage.drives import WRITTEN_MAX
@@ -69,15 +69,15 @@ def test_a_record_may_have_a_quarter_of_what_all_may_within_bounds(parked_bytes:
     assert record_bytes(parked_bytes) == expected
 
 
-def test_a_record_is_bounded_and_with_disks_by_what_a_frame_carries() -> None:
+def test_a_record_is_bounded_and_with_disks_by_what_these_may_hold_besides() -> None:
     budget = Budget(MIB, 0)
     plain, with_disk = machine(budget, 1, 1), machine(budget, 2, 1, disks=("d",))
     budget.check_record(plain, RECORD_MIN + RECORD_SLACK)
     with pytest.raises(OverBudget):
         budget.check_record(plain, RECORD_MIN + RECORD_SLACK + 1)
-    budget.check_record(with_disk, frames.PAYLOAD_MAX)
+    budget.check_record(with_disk, RECORD_MIN + RECORD_SLACK + UNFLUSHED_MAX)
     with pytest.raises(OverBudget):
-        budget.check_record(with_disk, frames.PAYLOAD_MAX + 1)
+        budget.check_record(with_disk, RECORD_MIN + RECORD_SLACK + UNFLUSHED_MAX + 1)
 
 
 def test_a_worker_may_have_all_of_the_budget_and_a_little_more() -> None:

@@ -41,7 +41,7 @@ def image(rows: Pages) -> Image:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> "LRUCache[Image, Snapshot]":
     """What this thread keeps: nothing yet."""
-    found: LRUCache[Image, Snapshot] = LRUCache(shell.DECODED_BYTES, getsizeof=shell._size)
+    found: LRUCache[Image, Snapshot] = LRUCache(shell.DECODED_BYTES, getsizeof=shell.decoded_bytes)
     monkeypatch.setattr(shell.of_thread, "decoded", found)
     return found
 

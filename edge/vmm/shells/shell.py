@@ -41,7 +41,8 @@ DESCRIPTORS: Final[Mapping[EngineName, int]] = {"unicorn": 0, "kvm": 3}
 log = logging.getLogger("nunatak.worker")
 
 
-def _size(state: Snapshot) -> int:
+def decoded_bytes(state: Snapshot) -> int:
+    """What a decoded image takes, in bytes, for as long as it is kept."""
     return state.pages.nbytes + state.page_nos.nbytes + DECODED_OVERHEAD_BYTES
 
 
@@ -49,7 +50,7 @@ class OfThread(threading.local):
     """What a thread that handles many machines keeps."""
 
     def __init__(self) -> None:
-        self.decoded: LRUCache[Image, Snapshot] = LRUCache(DECODED_BYTES, getsizeof=_size)
+        self.decoded: LRUCache[Image, Snapshot] = LRUCache(DECODED_BYTES, getsizeof=decoded_bytes)
         self.zstd = snapshot.Zstd()
 
 
