@@ -6,6 +6,7 @@ What a selector means is the edge's business (`edge.cache.purges`); here is only
 import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from vmimage.canonical import is_name, refuse, require_object
 
@@ -42,6 +43,13 @@ def parse_purges(value: object) -> tuple[Purge, ...]:
     if not isinstance(value, list) or not 0 < len(value) <= PURGES_MAX:
         refuse("purges", f"a list of 1 to {PURGES_MAX}", value)
     return tuple(map(_parse, value))
+
+
+def host_of(purge: Purge) -> str:
+    """The host, in lower case and without its port, that a purge by URL names; empty where it is for any host."""
+    if purge.kind not in ("uri", "prefix") or purge.selector.startswith("/"):
+        return ""
+    return urlsplit(purge.selector if "//" in purge.selector else f"//{purge.selector}").hostname or ""
 
 
 def _parse(value: object) -> Purge:

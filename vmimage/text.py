@@ -23,3 +23,9 @@ def plain(text: str, *, lines: bool = False) -> str:
     :param lines: whether it may be of several lines; where it stands in one of ours, another one would be forged.
     """
     return (_CONTROL_BUT_LINES if lines else _CONTROL).sub(SHOWN, text)
+
+
+def path_text(path: str) -> str:
+    """A target path of the catalogue as people are told of it: "service blog", or "host blog.example"."""
+    kind, _, name = path.partition("/")
+    return f"{kind.removesuffix('s')} {name}"

@@ -4,9 +4,11 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 import typer
 
+from edge.model.flow import ClientError
 from edge.operators.cli import CacheOption, SocketOption
 from vmimage.errors import OperatorError
 from vmimage.text import plain
@@ -54,6 +56,7 @@ def purge(
     Each purge is noted in the edge's audit log. The exit code is 1 if the edge refuses, or if the catalogue has no
     such service, or none with the host of a URL.
     """
+    from edge.operators import purging
     from edge.operators.client import Door, ask
 
     pairs = [
@@ -65,9 +68,20 @@ def purge(
     ]
     if not any(name != "soft" for name, _ in pairs):
         raise OperatorError("SERVICE, --url, --prefix, --tag or --all must be given: say what to purge")
+    try:
+        purging.purges_of(urlencode(pairs))
+    except ClientError:
+        said = ", ".join(text for name, text in pairs if name in ("service", "uri", "prefix", "tag"))
+        raise OperatorError(
+            f"a service's name, a URL with its host, or a tag expected, at most {purging.SELECTORS_MAX} of them, "
+            f"got {said[:200]!r}: write it as in `nunatak purge --help`"
+        ) from None
     status, body = ask(Door.of(cache, socket, url_of_edge, token, option="--edge"), "purge", pairs, "POST")
+    if status >= 400:
+        typer.echo(plain(f"the edge refuses: {body.decode('utf-8', 'replace').rstrip()}", lines=True), err=True)
+        raise typer.Exit(1)
     sys.stdout.buffer.write(body)
-    unknown = json.loads(body).get("unknown", []) if status < 400 else []
+    unknown = json.loads(body).get("unknown", [])
     for name in unknown:
         typer.echo(plain(f"{name}: the catalogue has none of this name, so nothing was kept for it"), err=True)
-    raise typer.Exit(int(status >= 400 or bool(unknown)))
+    raise typer.Exit(int(bool(unknown)))

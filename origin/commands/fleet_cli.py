@@ -117,6 +117,8 @@ def purge(
     typer.echo(f"purge is event {done.seq}")
     for name in done.unknown:
         typer.echo(plain(f"service {name}: the origin has none of this name, so nothing was kept for it"), err=True)
+    for host in done.unknown_hosts:
+        typer.echo(plain(f"host {host}: no service has it; it may be one by which edges serve all of them"), err=True)
     wait_for_edges(wait, origin, token, plain_http, done.seq)
     if done.unknown:
         raise typer.Exit(1)

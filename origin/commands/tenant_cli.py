@@ -12,7 +12,7 @@ import typer
 from origin.commands.shared import JsonOption, KeysOption, OriginOption, PlainOption, TokenOption, WithKeyOption
 from origin.commands.signing import Signatory
 from vmimage.errors import OperatorError, PublisherError
-from vmimage.text import plain
+from vmimage.text import path_text, plain
 
 if TYPE_CHECKING:
     from origin.model.exchange import Request, Response
@@ -144,7 +144,7 @@ def list_(origin: OriginOption, keys: KeysOption, as_json: JsonOption = False) -
         signing = f"{each.threshold} of {len(each.keyids)} keys sign: {keyids}"
         typer.echo(plain(f"{each.tenant}: {signing}; {len(each.services)} services{until}"))
         for path in each.granted:
-            typer.echo(plain(f"  {path}"))
+            typer.echo(plain(f"  {path_text(path)}"))
     if not found:
         typer.echo("no tenant has keys of its own here", err=True)
 

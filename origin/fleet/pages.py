@@ -38,7 +38,8 @@ from origin.storage.blobs import BlobStore
 from vmimage.canonical import is_name, load_json, require_object
 from vmimage.heartbeat import HEARTBEAT_MAX, Heartbeat, parse_heartbeat
 from vmimage.membership import Membership, sign_membership
-from vmimage.purges import Purge, parse_purges
+from vmimage.purges import Purge, host_of, parse_purges
+from vmimage.trust import is_host
 
 PURGE_MAX: Final = 60 << 10  # bytes of a body: the event that it becomes has little more
 WAIT_MAX_S: Final = 60.0
@@ -177,12 +178,16 @@ class Pages:
         await self._require_own(request, submitter, purges)
         number = await asyncio.to_thread(self._add_purge, submitter, purges)
         unknown = await asyncio.to_thread(self._unknown, purges)
-        return web.json_response({"seq": number, "unknown": unknown}, status=201)
+        return web.json_response({"seq": number, **unknown}, status=201)
 
-    def _unknown(self, purges: tuple[Purge, ...]) -> list[str]:
-        """Services that purges name and that there never were."""
-        named = sorted({purge.service for purge in purges if purge.service})
-        return [service for service in named if self._site.record(service) is None]
+    def _unknown(self, purges: tuple[Purge, ...]) -> dict[str, list[str]]:
+        """What purges name that is not there: services that never were, and hosts that no service has."""
+        services = sorted({purge.service for purge in purges if purge.service})
+        hosts = sorted({host for purge in purges if not purge.service and (host := host_of(purge))})
+        return {
+            "unknown": [service for service in services if self._site.record(service) is None],
+            "unknown_hosts": [host for host in hosts if not is_host(host) or self._site.record(host=host) is None],
+        }
 
     async def _require_own(self, request: web.Request, submitter: Submitter, purges: tuple[Purge, ...]) -> None:
         """:raises OciError: answers of somebody else's services are named."""

@@ -15,6 +15,7 @@ from tuf.api.metadata import TargetFile
 from vmimage.errors import PublisherError
 from vmimage.tenancy import Book, owned, sign_tenant, tenant_target
 from vmimage.tenants import Grant, tenant_role
+from vmimage.text import path_text
 from vmimage.trust import ServiceRecord, host_path, make_targets, service_path, sign_bin
 
 Changes = Mapping[str, TargetFile | None]  # entries by path, None for one that goes
@@ -61,8 +62,8 @@ class House:
             if tenant is not None or isinstance(entry, Grant):
                 name = tenant or (entry.tenant if isinstance(entry, Grant) else "")
                 raise PublisherError(
-                    f"{path}: a name of the operator's own expected, got one of tenant {name}, which publishes with "
-                    "keys of its own: name that key folder with --keys"
+                    f"{path_text(path)}: a name of the operator's own expected, got one of tenant {name}, "
+                    "which publishes with keys of its own: name that key folder with --keys"
                 )
 
     def owner(self, service: str, wanted: str, before: ServiceRecord | None) -> str:

@@ -22,6 +22,7 @@ from vmimage.errors import OriginError, PublisherError, VerificationError
 from vmimage.manifest import REPOSITORY, Blob, ImageManifest, digest_of, parse_manifest
 from vmimage.release import Candidate
 from vmimage.tenancy import Book
+from vmimage.text import path_text
 from vmimage.trust import ServiceRecord, Trust, host_path, service_path
 
 CONFLICTS_BORNE: Final = 5  # other publishers who were first; each costs reading and signing again
@@ -236,13 +237,14 @@ def _refuse_taken(hosts: Mapping[str, tuple[str, ...]], book: Book) -> None:
         for path in map(host_path, named):
             if owners.setdefault(path, service) != service:
                 raise PublisherError(
-                    f"{path}: one service expected, got {owners[path]} and {service}: give the host to one of them"
+                    f"{path_text(path)}: one service expected, got {owners[path]} and {service}: "
+                    "give the host to one of them"
                 )
             other = book.record(path)
             if other is not None and other.service != service and other.service not in hosts:
                 raise PublisherError(
-                    f"{path}: a free host expected, got one that service {other.service} has, tenant {other.tenant}: "
-                    "take it from that one first (`nunatak hosts`), or choose another"
+                    f"{path_text(path)}: a free host expected, got one that service {other.service} has, "
+                    f"tenant {other.tenant}: take it from that one first (`nunatak hosts`), or choose another"
                 )
 
 

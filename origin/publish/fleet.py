@@ -79,6 +79,7 @@ class Purged:
 
     seq: int  # number of the event
     unknown: tuple[str, ...]  # services that were named and that there never were
+    unknown_hosts: tuple[str, ...]  # of URLs, which no service has
 
 
 def purge(purges: Iterable[Purge]) -> Exchange[Purged]:
@@ -95,10 +96,10 @@ def purge(purges: Iterable[Purge]) -> Exchange[Purged]:
     [response] = yield [Request("POST", "/fleet/purge", canonical_json({"purges": said}), "application/json")]
     expect(response, 201, "purge")
     found = _object(response)
-    seq, unknown = found.get("seq"), found.get("unknown", [])
-    if type(seq) is not int or not isinstance(unknown, list):
+    seq, unknown, hosts = found.get("seq"), found.get("unknown", []), found.get("unknown_hosts", [])
+    if type(seq) is not int or not isinstance(unknown, list) or not isinstance(hosts, list):
         raise OriginError(f"purge: the number of its event expected, got {seq!r:.80}: is it an origin?")
-    return Purged(seq, tuple(map(str, unknown)))
+    return Purged(seq, tuple(map(str, unknown)), tuple(map(str, hosts)))
 
 
 def wait(seconds: float, seq: int | None = None) -> Exchange[Reached]:

@@ -22,6 +22,7 @@ from vmimage.canonical import is_name
 from vmimage.errors import OriginError, PublisherError
 from vmimage.tenancy import Book, owned, sign_tenant, tenant_target, with_tenant
 from vmimage.tenants import HOSTS, Grant, grant_target, is_tenant_name, tenant_of, tenant_path, tenant_role
+from vmimage.text import path_text
 from vmimage.trust import ServiceRecord, Trust, host_path, service_path, sign_bin
 
 Exchange = Generator[Sequence[Request], Sequence[Response], None]
@@ -118,8 +119,8 @@ def grant(operator: Operator, tenant: str, services: Iterable[str], hosts: Itera
         for path in paths:
             entry = book.entry(path)
             if isinstance(entry, ServiceRecord) or (isinstance(entry, Grant) and entry.tenant != tenant):
-                whose = entry.tenant
-                raise PublisherError(f"{path}: a free name expected, got one of {whose}: `nunatak tenant revoke` it")
+                name, whose = path_text(path), entry.tenant
+                raise PublisherError(f"{name}: a free name expected, got one of {whose}: `nunatak tenant revoke` it")
         return Edit({path: grant_target(path, tenant) for path in paths if book.entry(path) is None})
 
     return (yield from change(operator, revise, paths, [tenant]))
@@ -135,7 +136,8 @@ def revoke(operator: Operator, services: Iterable[str], hosts: Iterable[str]) ->
     def revise(book: Book) -> Edit:
         for path in paths:
             if not isinstance(book.entry(path), Grant):
-                raise PublisherError(f"{path}: a name that a tenant was given expected: `nunatak tenant list` has them")
+                name = path_text(path)
+                raise PublisherError(f"{name}: a name that a tenant was given expected: `nunatak tenant list` has them")
         return Edit(dict.fromkeys(paths))
 
     return (yield from change(operator, revise, paths, []))

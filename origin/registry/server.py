@@ -59,7 +59,7 @@ from origin.registry.whoami import answering
 from vmimage.errors import VerificationError
 from vmimage.holds import Holds
 from vmimage.renewal import ended, ending
-from vmimage.trust import ServiceRecord, service_path
+from vmimage.trust import ServiceRecord, host_path, service_path
 
 ROLES_BODY_MAX: Final = 160 << 20  # bytes: 256 bins of 1,000 entries of 450 bytes, quoted once more
 RULES_BODY_MAX: Final = 4096  # bytes of what a prune is asked for
@@ -158,9 +158,9 @@ class Origin:
         """The one that edges are given now."""
         return self._state.timestamp
 
-    def record(self, service: str) -> ServiceRecord | None:
-        """What the catalogue says of a service now. Blocks while it is read."""
-        return self._state.book().record(service_path(service))
+    def record(self, service: str = "", *, host: str = "") -> ServiceRecord | None:
+        """What the catalogue says of a service now, or of the one that answers for a host. Blocks while it is read."""
+        return self._state.book().record(host_path(host) if host else service_path(service))
 
     def holds(self) -> Holds:
         """What the operator holds now, with pins and fleet settings. Blocks while it is read."""

@@ -111,8 +111,14 @@ def test_a_purge_of_what_is_not_there_is_said(site: Site, program: Path) -> None
         (("purge", "--url", "http://none.test/page", *cache), "host none.test"),
         (("purge", "--prefix", "http://none.test/", *cache), "host none.test"),
         (("fleet", "purge", "tail-none", *operator), "service tail-none"),
+        (("fleet", "purge", "--url", "http://tail-unmet.test/page", *operator), ""),
     ):
         done = subprocess.run([*NUNATAK, *words], capture_output=True, text=True, timeout=60, check=False)
         said = f"{absent}: the " if absent else ""
         assert (done.returncode, done.stderr.startswith(said)) == (int(bool(absent)), True), (words, done.stderr)
         assert bool(done.stderr) == bool(absent), (words, done.stderr)
+    # Of a host that no service has an origin cannot say more: edges may serve all services by name on one of their own.
+    for option, url in (("--url", "http://None.test:80/page"), ("--prefix", "none.test/")):
+        command = [*NUNATAK, "fleet", "purge", option, url, *operator]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr.startswith("host none.test: no service has it")) == (0, True), done.stderr

@@ -1,12 +1,16 @@
 """What operators and programs can name for a purge, and what is no purge."""
 
 import json
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from edge.cache.purges import Purge
 from edge.model.flow import ClientError
+from edge.operators.purge_cli import app
 from edge.operators.purging import SELECTORS_MAX, invalidations_of, purges_of
+from vmimage.errors import OperatorError
 
 
 @pytest.mark.parametrize(
@@ -89,3 +93,13 @@ def test_what_is_no_event_is_400(body: bytes) -> None:
     with pytest.raises(ClientError) as refused:
         invalidations_of(body)
     assert refused.value.refusal.status == 400
+
+
+@pytest.mark.parametrize(
+    "words", [("a b",), ("--url", "no host/"), ("--tag", "a b"), ("shop", "--prefix", "ftp://a.test/")]
+)
+def test_what_cannot_be_purged_is_told_before_the_edge_is_asked(words: tuple[str, ...], tmp_path: Path) -> None:
+    error = CliRunner().invoke(app, [*words, "--cache", str(tmp_path)]).exception
+    assert isinstance(error, OperatorError)
+    assert "a service's name, a URL with its host, or a tag expected" in str(error)
+    assert words[-1] in str(error)

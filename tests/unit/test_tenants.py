@@ -421,11 +421,14 @@ def test_a_tenant_from_card_to_service(desk: Desk) -> None:
     desk.run("rollback", "--service", "acme.shop", keys=acme)
     desk.run("withdraw", "acme.store", keys=acme)
     assert desk.known() == {"acme.shop": ("acme", 5, "shop.example"), "front": ("front", 1, "front.example")}
-    with pytest.raises(PublisherError, match="a free name expected"):
+    with pytest.raises(PublisherError, match=r"^host shop\.example: a free name expected"):
         desk.run("tenant", "grant", "mallory", "--host", "shop.example", "--proof", "none")
     said = desk.run("tenant", "list")
-    assert said.index("acme: 1 of 1 keys") < said.index("hosts/shop.example") < said.index("mallory: 1 of 1 keys")
+    assert said.index("acme: 1 of 1 keys") < said.index("  host shop.example") < said.index("mallory: 1 of 1 keys")
     desk.run("tenant", "revoke", "--host", "shop.example")
+    for option, name in (("--host", "shop.example"), ("--service", "nobody")):
+        with pytest.raises(PublisherError, match=f"^{option[2:]} {name}: a name that a tenant was given expected"):
+            desk.run("tenant", "revoke", option, name)
     desk.run("tenant", "remove", "mallory")
     assert "mallory" not in desk.run("tenant", "list")
 
