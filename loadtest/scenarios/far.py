@@ -57,6 +57,7 @@ class Way:
     far: Link  # to the origin
     near: Link | None = None  # to a parent; None: there is none
     warm: bool = False  # the parent has everything already
+    knows: bool = True  # the edge knows the catalogue whole, as it does a small one
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def ways(rtt_s: float, rate: float) -> list[Way]:
     near = Link(NEAR_S, window_bytes=INITIAL_WINDOW)
     return [
         Way(f"no parent{limit}", far),
+        Way(f"no parent, a large catalogue{limit}", far, knows=False),
         Way(f"a parent half way, cold{limit}", half, half),
         Way(f"a parent near, cold{limit}", far, near),
         Way(f"a parent near, warm{limit}", far, near, warm=True),
@@ -124,7 +126,8 @@ def cold_starts(site: Site, way: Way, number: int) -> list[Start]:
                 for name, _ in SERVICES:
                     require(client.get(f"/~service/{name}/"), name, ("origin",))
             other.stop()
-        edge = site.add_edge(config={"refresh": 300}, origin=near.url)
+        ahead: dict[str, int] = {} if way.knows else {"catalogue_ahead": 0}
+        edge = site.add_edge(config={"refresh": 300, **ahead}, origin=near.url)
         stack.callback(edge.stop)
         found = [_start(edge, way, (near, far), name, what) for name, what in SERVICES]
         if way.near is None:
@@ -269,7 +272,7 @@ def main(arguments: Sequence[str]) -> None:
     print("", *map(waterfall, middle), sep="\n")
     free = [start for start in middle if not start.way.far.rate]
     if asked.picture is not None:
-        draw([start for start in free if start.way.near is None], asked.picture)
+        draw([start for start in free if start.way.near is None and start.way.knows], asked.picture)
     if asked.parents is not None:
         draw(
             [start for what in (SERVICES[0][1], SERVICES[2][1]) for start in free if start.what == what], asked.parents
