@@ -57,6 +57,7 @@ class StreamState(ABC):
     payload: bytes  # of the HEAD frame
     whole: bool  # that is the entire request
     since: float  # loop time of the last progress
+    asked_at = 0.0  # seconds of the monotonic clock when the client sent of it what was sent last
 
     state: flow.RequestState = "waiting"
     machine: "Machine | None" = None

@@ -5,6 +5,7 @@ Every change of `state` goes through `flow.step`, or one of its `flow.after`.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -58,6 +59,7 @@ class Stream(StreamState):
         self.payload = payload
         self.whole = whole
         self.since = now  # loop time of the last progress
+        self.asked_at = time.monotonic()
 
     @property
     def answer(self) -> "asyncio.Future[Answer]":
@@ -105,7 +107,7 @@ class Stream(StreamState):
             piece = data[position : position + min(self._credit, abi.RECORD_PAYLOAD_MAX)]
             position += len(piece)
             self._credit -= len(piece)
-            self.since = loop.time()
+            self.since, self.asked_at = loop.time(), time.monotonic()
             self.body_sent = end and position == len(data)
             machine.worker.send(Body.encode(machine.number, self.number, self.body_sent, piece))
             if self.body_sent:

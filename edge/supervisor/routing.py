@@ -1,6 +1,7 @@
 """What workers say, to the ones whom it concerns, by its type. What is for one that is gone is dropped."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -75,9 +76,8 @@ class Routing:
         stream = machine.streams.get(message.stream) if machine is not None else None
         if machine is not None and stream is not None:
             now = self._loop.time()
-            asked = stream.since
             stream.on_answer(message, now)
-            self._answered(machine.service, stream.tier, now - asked, now)
+            self._answered(machine.service, stream.tier, time.monotonic() - stream.asked_at, now)
             if message.end:
                 self._ended(machine, stream, now)
             stream.hand_over(message)

@@ -81,7 +81,7 @@ class Window:
         self._old, self._new = _Generation(now), _Generation(now)
 
     def answered(self, service: Service, tier: Tier, seconds: float, now: float) -> None:
-        """An answer began, so long after its request."""
+        """An answer began, so long after its request. The time of a loop is too coarse to tell: it has milliseconds."""
         if now - self._new.began >= GENERATION_S:
             self._turn(now)
         new, bucket = self._new, bucket_of(seconds)
