@@ -363,7 +363,7 @@ class Directory:
                 await asyncio.wait_for(self._awake.wait(), pause_s)
 
     async def _fetch_ahead(self) -> None:
-        """Learn what nobody has asked for, a file at a time: look-ups, and a look that is wanted, wait for one at most."""
+        """Learn what nobody has asked for, a file at a time: look-ups and a look that is wanted wait for one."""
         with suppress(NunatakError):  # who asks for what is in it is told why not
             while not self._awake.is_set() and await self.ask(lambda names: names.fetch_ahead()):
                 pass
